@@ -1,0 +1,15 @@
+//! What the protocol says: messages, entities, limits, validation and error codes. Pure: no I/O.
+
+pub mod error;
+pub mod limits;
+pub mod messages;
+pub mod names;
+pub mod number;
+pub mod python;
+pub mod request;
+pub mod rules;
+pub mod uri;
+pub mod validation;
+pub mod wire;
+
+pub use error::{Error, ErrorClass, ErrorCode, Result};

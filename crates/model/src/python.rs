@@ -1,0 +1,160 @@
+//! How Python writes values, where the reference's messages show them.
+
+use std::fmt::Write as _;
+
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+use crate::number;
+
+/// `repr()` of a string: single quotes unless the text has some and no double ones.
+#[must_use]
+pub fn repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for char in text.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            char if char == quote => {
+                out.push('\\');
+                out.push(char);
+            }
+            char if !is_printable(char) => {
+                let code = u32::from(char);
+                // Writing to a string can not fail.
+                let _ = match code {
+                    0..=0xff => write!(out, "\\x{code:02x}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
+            }
+            char => out.push(char),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// `str.isprintable()` of one character: not a control or format character, not unassigned, no other space than ` `.
+fn is_printable(char: char) -> bool {
+    use GeneralCategory::{
+        Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned,
+    };
+    if char.is_ascii() {
+        return !char.is_ascii_control();
+    }
+    !matches!(
+        get_general_category(char),
+        Control | Format | LineSeparator | ParagraphSeparator | PrivateUse | SpaceSeparator | Surrogate | Unassigned
+    )
+}
+
+/// `repr()` of a list of strings.
+#[must_use]
+pub fn repr_list<T: AsRef<str>>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| repr(item.as_ref())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// `json.dumps(value)`: a space behind every comma and colon, other characters than ASCII escaped.
+#[must_use]
+pub fn json_dumps(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    dump(value, ", ", ": ", &mut out);
+    out
+}
+
+/// `json.dumps(value, sort_keys=True, separators=(",", ":"))`
+#[must_use]
+pub fn json_dumps_compact(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    dump(value, ",", ":", &mut out);
+    out
+}
+
+fn dump(value: &serde_json::Value, comma: &str, colon: &str, out: &mut String) {
+    match value {
+        serde_json::Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(comma);
+                }
+                dump(item, comma, colon, out);
+            }
+            out.push(']');
+        }
+        serde_json::Value::Object(fields) => {
+            out.push('{');
+            for (index, (name, field)) in fields.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(comma);
+                }
+                dump_text(name, out);
+                out.push_str(colon);
+                dump(field, comma, colon, out);
+            }
+            out.push('}');
+        }
+        serde_json::Value::String(text) => dump_text(text, out),
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => out.push_str(&number::float_repr(float)),
+            _ => out.push_str(&number.to_string()),
+        },
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+fn dump_text(text: &str, out: &mut String) {
+    out.push('"');
+    for char in text.chars() {
+        match char {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(char),
+            _ => {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_and_escapes_as_python_does() {
+        for (text, expected) in [
+            ("a", "'a'"),
+            ("it's", "\"it's\""),
+            ("\"", "'\"'"),
+            ("'\"", "'\\'\"'"),
+            ("a\\b\n\t\r", "'a\\\\b\\n\\t\\r'"),
+            ("\0\x7f\u{a0}\u{2028}", "'\\x00\\x7f\\xa0\\u2028'"),
+            ("ü雪", "'ü雪'"),
+            ("\u{200b}\u{e000}\u{1f600}", "'\\u200b\\ue000😀'"),
+        ] {
+            assert_eq!(repr(text), expected);
+        }
+        assert_eq!(repr_list(&["a", "b'"]), "['a', \"b'\"]");
+    }
+
+    #[test]
+    fn json_is_written_as_python_does() {
+        let value = serde_json::json!({"a": [1, "ü\n😀\u{7f}", null, true], "b": {}});
+        let expected = r#"{"a": [1, "\u00fc\n\ud83d\ude00\u007f", null, true], "b": {}}"#;
+        assert_eq!(json_dumps(&value), expected);
+    }
+}

@@ -1,0 +1,86 @@
+//! Runs, their params, tags, inputs and outputs.
+
+use super::{
+    Check::{AtMost, EachHas, Integer, List, Required, Text, Texts},
+    Rule, Validated,
+};
+use crate::{
+    limits,
+    messages::service::{
+        CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogInputs, LogModel, LogOutputs, LogParam, RestoreRun,
+        SearchDatasets, SearchRuns, SetTag, UpdateRun,
+    },
+};
+
+impl Validated for CreateRun {
+    const RULES: &'static [Rule] = &[("experiment_id", &[Text]), ("start_time", &[Integer]), ("run_name", &[Text])];
+}
+
+impl Validated for UpdateRun {
+    const RULES: &'static [Rule] =
+        &[("run_id", &[Required, Text]), ("end_time", &[Integer]), ("status", &[Text]), ("run_name", &[Text])];
+}
+
+impl Validated for DeleteRun {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
+}
+
+impl Validated for RestoreRun {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
+}
+
+impl Validated for LogParam {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
+}
+
+impl Validated for SetTag {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
+}
+
+impl Validated for DeleteTag {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text])];
+}
+
+impl Validated for GetRun {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
+}
+
+impl Validated for SearchRuns {
+    const RULES: &'static [Rule] = &[
+        ("experiment_ids", &[List]),
+        ("filter", &[Text]),
+        ("max_results", &[Integer, AtMost(limits::SEARCH_RESULTS)]),
+        ("order_by", &[List, Texts]),
+    ];
+}
+
+impl Validated for LogBatch {
+    const RULES: &'static [Rule] = &[
+        ("run_id", &[Text, Required]),
+        ("metrics", &[List, EachHas(&["key", "value", "timestamp"])]),
+        ("params", &[List, EachHas(&["key"])]),
+        ("tags", &[List, EachHas(&["key"])]),
+    ];
+
+    fn is_complete(&self) -> bool {
+        self.metrics
+            .iter()
+            .all(|metric| !metric.key().is_empty() && metric.value.is_some() && metric.timestamp.is_some())
+            && self.params.iter().all(|param| !param.key().is_empty())
+            && self.tags.iter().all(|tag| !tag.key().is_empty())
+    }
+}
+
+impl Validated for LogModel {
+    const RULES: &'static [Rule] = &[("run_id", &[Text, Required]), ("model_json", &[Text, Required])];
+}
+
+impl Validated for LogInputs {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("datasets", &[List]), ("models", &[List])];
+}
+
+impl Validated for LogOutputs {
+    const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("models", &[Required, List])];
+}
+
+impl Validated for SearchDatasets {}

@@ -1,0 +1,28 @@
+//! What a value must be before it is stored, with the reference's words for what it is not.
+//! Pure functions: the same names and limits for every store and every endpoint.
+
+mod experiments;
+mod inputs;
+mod logged_models;
+mod metrics;
+mod registry;
+mod runs;
+mod search;
+mod text;
+mod traces;
+
+pub use experiments::{
+    CUSTOM_VIEW_PREFIX, artifact_location, artifact_location_length, custom_view_count, custom_view_fits,
+    experiment_id, experiment_name, experiment_tag, parse_experiment_id, set_artifact_location_limit,
+};
+pub use inputs::dataset_inputs;
+pub use logged_models::logged_model_name;
+pub use metrics::metric;
+pub use registry::{
+    model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
+    registered_model_tag,
+};
+pub use runs::{batch_limits, param, run_id, tag, unique_param_keys};
+pub use search::max_results;
+pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
+pub use traces::trace_tag;

@@ -1,0 +1,136 @@
+//! Registered models and their versions.
+
+use super::text;
+use crate::{Error, Result, limits, number};
+
+/// The tag of a model version that holds the text of a prompt.
+const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
+
+/// Checks the name of a registered model.
+pub fn model_name(name: &str) -> Result<()> {
+    named("name", name)
+}
+
+/// Checks the name that a registered model is to have from now on.
+pub fn model_new_name(name: &str) -> Result<()> {
+    named("new_name", name)
+}
+
+fn named(parameter: &str, name: &str) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::invalid(text::missing_value(parameter)));
+    }
+    if name.contains(['/', ':']) {
+        return Err(Error::invalid(format!("Invalid model name '{name}'. Names cannot contain '/' or ':'.")));
+    }
+    text::own_path("name", name)
+}
+
+/// The number of a model version.
+pub fn model_version(version: &str) -> Result<i64> {
+    number::parse_int(version)
+        .and_then(|number| i64::try_from(number).ok())
+        .ok_or_else(|| Error::invalid(format!("Parameter 'version' must be an integer, got '{version}'.")))
+}
+
+/// Checks the form of an alias.
+pub fn model_alias(alias: &str) -> Result<()> {
+    if alias.is_empty() {
+        return Err(Error::invalid("Registered model alias name cannot be empty."));
+    }
+    if !text::all_but_newline(alias).chars().all(|c| text::is_word(c) || c == '-') {
+        return Err(Error::invalid(format!(
+            "Invalid alias name: '{alias}'. Names may only contain alphanumerics, underscores (_), and dashes (-)."
+        )));
+    }
+    text::length("Registered model alias name", limits::REGISTERED_MODEL_ALIAS, alias)
+}
+
+/// Refuses aliases that mean something already: `latest`, and `v1` for a version.
+pub fn model_alias_not_reserved(alias: &str) -> Result<()> {
+    if alias.to_lowercase() == "latest" {
+        return Err(Error::invalid("'latest' alias name (case insensitive) is reserved."));
+    }
+    let digits = text::all_but_newline(alias).strip_prefix(['v', 'V']).unwrap_or_default();
+    if !digits.is_empty() && digits.chars().all(is_digit) {
+        return Err(Error::invalid(format!("Version alias name '{alias}' is reserved.")));
+    }
+    Ok(())
+}
+
+/// Python's `\d`: decimal digits of any script.
+fn is_digit(c: char) -> bool {
+    use unicode_general_category::{GeneralCategory, get_general_category};
+    c.is_ascii_digit() || get_general_category(c) == GeneralCategory::DecimalNumber
+}
+
+/// Checks a tag of a registered model.
+pub fn registered_model_tag(key: &str, value: &str) -> Result<()> {
+    text::entity_name("key", key)?;
+    text::length("key", limits::REGISTRY_TAG_KEY, key)?;
+    text::length("value", limits::REGISTRY_TAG_VALUE, value)
+}
+
+/// Checks a tag of a model version.
+pub fn model_version_tag(key: &str, value: &str) -> Result<()> {
+    text::entity_name("key", key)?;
+    text::length("key", limits::REGISTRY_TAG_KEY, key)?;
+    text::length("value", limits::REGISTRY_TAG_VALUE, value).map_err(|error| {
+        if key == PROMPT_TEXT_TAG {
+            Error::invalid(format!("Prompt text exceeds max length of {} characters.", limits::REGISTRY_TAG_VALUE))
+        } else {
+            error
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_has_a_plain_name() {
+        assert_eq!(model_name("my model.v1 雪"), Ok(()));
+        assert_eq!(model_name(" ").unwrap_err().message, "Missing value for required parameter 'name'.");
+        assert_eq!(model_new_name("").unwrap_err().message, "Missing value for required parameter 'new_name'.");
+        assert_eq!(
+            model_name("a/b").unwrap_err().message,
+            "Invalid model name 'a/b'. Names cannot contain '/' or ':'."
+        );
+        assert!(model_name("..").unwrap_err().message.ends_with("This name would resolve to '..'"));
+    }
+
+    #[test]
+    fn a_version_is_a_number() {
+        assert_eq!(model_version("3"), Ok(3));
+        assert_eq!(model_version("x").unwrap_err().message, "Parameter 'version' must be an integer, got 'x'.");
+    }
+
+    #[test]
+    fn some_aliases_are_taken() {
+        assert_eq!(model_alias("champion-2_é"), Ok(()));
+        assert!(model_alias("").is_err());
+        assert!(model_alias("a b").unwrap_err().message.starts_with("Invalid alias name: 'a b'."));
+        for alias in ["latest", "LATEST", "v1", "V20", "v٣"] {
+            assert!(model_alias_not_reserved(alias).is_err(), "{alias}");
+        }
+        for alias in ["v", "v1a", "version1", "champion"] {
+            assert_eq!(model_alias_not_reserved(alias), Ok(()), "{alias}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_has_its_own_words() {
+        let long = "x".repeat(100_001);
+        assert_eq!(
+            model_version_tag("mlflow.prompt.text", &long).unwrap_err().message,
+            "Prompt text exceeds max length of 100000 characters."
+        );
+        assert_eq!(
+            model_version_tag("k", &long).unwrap_err().message,
+            "'value' exceeds the maximum length of 100000 characters"
+        );
+        assert!(registered_model_tag("k", &long).is_err());
+        assert_eq!(registered_model_tag("k", "v"), Ok(()));
+    }
+}

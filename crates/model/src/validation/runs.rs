@@ -1,0 +1,121 @@
+//! Runs, their params and tags, and batches.
+
+use std::collections::HashSet;
+
+use super::text;
+use crate::{Error, Result, limits, python};
+
+/// Checks the form of a run id.
+pub fn run_id(run_id: &str) -> Result<()> {
+    if text::is_id(run_id, 255) {
+        Ok(())
+    } else {
+        Err(Error::invalid(text::invalid_value("run_id", &run_id.into(), None)))
+    }
+}
+
+/// Checks a param and gives the value to store, cut when it is too long and [`super::truncation`] is on.
+/// `path` is where it stands in the request, such as `params[3]`, or empty.
+pub fn param(key: &str, value: &str, path: &str) -> Result<String> {
+    text::entity_name(&text::join(path, "key"), key)?;
+    text::length("Param key", limits::ENTITY_KEY, key)?;
+    text::shorten("Param value", limits::PARAM_VALUE, value, text::truncation())
+}
+
+/// Checks a run tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
+/// `path` is where it stands in the request, such as `tags[3]`, or empty.
+pub fn tag(key: &str, value: &str, path: &str) -> Result<String> {
+    let key_path = text::join(path, "key");
+    text::entity_name(&key_path, key)?;
+    text::length(&key_path, limits::ENTITY_KEY, key)?;
+    text::shorten(&text::join(path, "value"), limits::TAG_VALUE, value, text::truncation())
+}
+
+/// Checks the sizes of a batch.
+pub fn batch_limits(metrics: usize, params: usize, tags: usize) -> Result<()> {
+    for (what, limit, count) in [
+        ("metrics", limits::METRICS_PER_BATCH, metrics),
+        ("params", limits::PARAMS_TAGS_PER_BATCH, params),
+        ("tags", limits::PARAMS_TAGS_PER_BATCH, tags),
+        ("metrics, params, and tags", limits::ENTITIES_PER_BATCH, metrics + params + tags),
+    ] {
+        if count > limit {
+            return Err(Error::invalid(format!(
+                "A batch logging request can contain at most {limit} {what}. Got {count} {what}. \
+                 Please split up {what} across multiple requests and try again."
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a batch with two values of one param.
+pub fn unique_param_keys<T: AsRef<str>>(keys: &[T]) -> Result<()> {
+    let mut seen = HashSet::new();
+    let twice: Vec<&str> = keys.iter().map(AsRef::as_ref).filter(|key| !seen.insert(*key)).collect();
+    if twice.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "Duplicate parameter keys have been submitted: {}. Please ensure the request contains only one param value \
+         per param key.",
+        python::repr_list(&twice)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_is_a_word() {
+        for id in ["a", "0123456789abcdef0123456789abcdef", "A_b-c", "aé", "a\n"] {
+            assert_eq!(run_id(id), Ok(()), "{id:?}");
+        }
+        assert_eq!(run_id(&"a".repeat(256)), Ok(()));
+        for id in ["", "_a", "-a", "éa", "a b", "a/b", "a\n\n"] {
+            assert!(run_id(id).is_err(), "{id:?}");
+        }
+        assert!(run_id(&"a".repeat(257)).is_err());
+        assert_eq!(run_id("a b").unwrap_err().message, "Invalid value \"a b\" for parameter 'run_id' supplied.");
+    }
+
+    #[test]
+    fn long_values_are_cut_and_long_keys_refused() {
+        assert_eq!(param("k", &"雪".repeat(6001), "").map(|v| v.chars().count()), Ok(6000));
+        assert_eq!(tag("k", &"x".repeat(9000), "").map(|v| v.len()), Ok(8000));
+        let long = "k".repeat(251);
+        assert_eq!(
+            param(&long, "", "params[0]").unwrap_err().message,
+            "'Param key' exceeds the maximum length of 250 characters"
+        );
+        assert_eq!(
+            tag(&long, "", "tags[0]").unwrap_err().message,
+            "'tags[0].key' exceeds the maximum length of 250 characters"
+        );
+        assert!(tag("a,b", "", "").is_err());
+    }
+
+    #[test]
+    fn a_batch_has_limits() {
+        assert_eq!(batch_limits(800, 100, 100), Ok(()));
+        assert_eq!(
+            batch_limits(1001, 0, 0).unwrap_err().message,
+            "A batch logging request can contain at most 1000 metrics. Got 1001 metrics. \
+             Please split up metrics across multiple requests and try again."
+        );
+        assert!(batch_limits(0, 101, 0).unwrap_err().message.contains("at most 100 params"));
+        assert!(batch_limits(0, 0, 101).unwrap_err().message.contains("at most 100 tags"));
+        assert!(batch_limits(900, 100, 1).unwrap_err().message.contains("1001 metrics, params, and tags"));
+    }
+
+    #[test]
+    fn a_param_is_given_once() {
+        assert_eq!(unique_param_keys(&["a", "b"]), Ok(()));
+        assert_eq!(
+            unique_param_keys(&["a", "b'", "a", "b'", "a"]).unwrap_err().message,
+            "Duplicate parameter keys have been submitted: ['a', \"b'\", 'a']. Please ensure the request contains \
+             only one param value per param key."
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! What the checks share: the sentences, the characters of a name, and lengths.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+use crate::{Error, Result, python};
+
+const BAD_CHARACTERS: &str = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), \
+                              spaces ( ), colon(:) and slashes (/).";
+
+/// Whether values that are too long are cut (`MLFLOW_TRUNCATE_LONG_VALUES`) or refused.
+static TRUNCATE: AtomicBool = AtomicBool::new(true);
+
+/// Decides for the whole process whether long params and tags are cut, which is the default, or refused.
+pub fn set_truncation(truncate: bool) {
+    TRUNCATE.store(truncate, Ordering::Relaxed);
+}
+
+/// What [`set_truncation`] decided.
+#[must_use]
+pub fn truncation() -> bool {
+    TRUNCATE.load(Ordering::Relaxed)
+}
+
+/// `Invalid value … for parameter '…' supplied`, followed by a full stop or by `: ` and `reason`.
+#[must_use]
+pub fn invalid_value(path: &str, value: &Value, reason: Option<&str>) -> String {
+    let value = python::json_dumps_compact(value);
+    match reason {
+        Some(reason) => format!("Invalid value {value} for parameter '{path}' supplied: {reason}"),
+        None => format!("Invalid value {value} for parameter '{path}' supplied."),
+    }
+}
+
+/// `Missing value for required parameter '…'.`
+#[must_use]
+pub fn missing_value(path: &str) -> String {
+    format!("Missing value for required parameter '{path}'.")
+}
+
+/// `'…' exceeds the maximum length of … characters`
+#[must_use]
+pub fn exceeds_maximum_length(path: &str, limit: usize) -> String {
+    format!("'{path}' exceeds the maximum length of {limit} characters")
+}
+
+/// `path.name`, or `name` alone.
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Refuses a text of more than `limit` characters.
+pub(super) fn length(name: &str, limit: usize, text: &str) -> Result<()> {
+    if fits(limit, text) { Ok(()) } else { Err(Error::invalid(exceeds_maximum_length(name, limit))) }
+}
+
+/// The first `limit` characters of a text, or an error when `truncate` is off and there are more.
+pub(super) fn shorten(name: &str, limit: usize, text: &str, truncate: bool) -> Result<String> {
+    if fits(limit, text) {
+        Ok(text.to_owned())
+    } else if truncate {
+        Ok(text.chars().take(limit).collect())
+    } else {
+        Err(Error::invalid(exceeds_maximum_length(name, limit)))
+    }
+}
+
+fn fits(limit: usize, text: &str) -> bool {
+    // A character takes at least one byte: most texts need no counting.
+    text.len() <= limit || text.chars().count() <= limit
+}
+
+/// Refuses what can not name a metric, param or tag: other characters than word characters and `/.- :`,
+/// or a path that does not stand for itself.
+pub(super) fn entity_name(path: &str, name: &str) -> Result<()> {
+    if !all_but_newline(name).chars().all(|c| is_word(c) || "/.- :".contains(c)) {
+        return Err(Error::invalid(invalid_value(path, &name.into(), Some(BAD_CHARACTERS))));
+    }
+    own_path(path, name)
+}
+
+/// Refuses a name that resolves to another one when it is taken for a path.
+pub(super) fn own_path(path: &str, name: &str) -> Result<()> {
+    if is_plain_path(name) {
+        return Ok(());
+    }
+    let norm = normpath(name);
+    if norm == name && norm != "." && !norm.starts_with("..") && !norm.starts_with('/') {
+        return Ok(());
+    }
+    let reason = format!(
+        "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. \
+         This name would resolve to {}",
+        python::repr(&norm)
+    );
+    Err(Error::invalid(invalid_value(path, &name.into(), Some(&reason))))
+}
+
+/// A name of one component that is no dot path: the usual case, which needs no normalising.
+fn is_plain_path(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+}
+
+/// The text without one newline at its end, which `$` in Python's regular expressions allows.
+pub(super) fn all_but_newline(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+/// Python's `\w`: letters, numbers and the underscore, in any script; not the marks that go on letters.
+pub(super) fn is_word(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || c == '_';
+    }
+    matches!(
+        get_general_category(c),
+        GeneralCategory::UppercaseLetter
+            | GeneralCategory::LowercaseLetter
+            | GeneralCategory::TitlecaseLetter
+            | GeneralCategory::ModifierLetter
+            | GeneralCategory::OtherLetter
+            | GeneralCategory::DecimalNumber
+            | GeneralCategory::LetterNumber
+            | GeneralCategory::OtherNumber
+    )
+}
+
+/// `[a-zA-Z0-9][\w\-]{0,rest}`, the form of an id.
+pub(super) fn is_id(text: &str, rest: usize) -> bool {
+    let mut chars = all_but_newline(text).chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphanumeric())
+        && chars.clone().count() <= rest
+        && chars.all(|c| is_word(c) || c == '-')
+}
+
+/// `posixpath.normpath`: no empty and no `.` component, `..` resolved as far as it goes.
+/// Exactly two leading slashes are kept, as POSIX gives them a meaning.
+pub(super) fn normpath(path: &str) -> String {
+    let slashes = match path.len() - path.trim_start_matches('/').len() {
+        0 => "",
+        2 => "//",
+        _ => "/",
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        let stays = part != ".." || parts.last().map_or(slashes.is_empty(), |last| *last == "..");
+        if stays {
+            parts.push(part);
+        } else {
+            parts.pop();
+        }
+    }
+    let norm = slashes.to_owned() + &parts.join("/");
+    if norm.is_empty() { ".".to_owned() } else { norm }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_normalised_as_posixpath_does() {
+        for (path, norm) in [
+            ("", "."),
+            (".", "."),
+            ("a//b/./c", "a/b/c"),
+            ("a/../b", "b"),
+            ("..", ".."),
+            ("../../a", "../../a"),
+            ("a/../..", ".."),
+            ("/..", "/"),
+            ("/../a", "/a"),
+            ("//a", "//a"),
+            ("//..", "//"),
+            ("///a", "/a"),
+            ("a/", "a"),
+        ] {
+            assert_eq!(normpath(path), norm, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_word_character_is_pythons() {
+        for c in "aZ0_é雪٣²Ⅷªʰ".chars() {
+            assert!(is_word(c), "{c}");
+        }
+        // A combining vowel sign, an emoji, punctuation, a space, the copyright sign.
+        for c in "\u{93f}\u{301}🙂-.\u{a0}©".chars() {
+            assert!(!is_word(c), "{c}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_counted_in_characters() {
+        assert!(length("key", 3, "雪雪雪").is_ok());
+        assert_eq!(
+            length("key", 3, "雪雪雪雪").unwrap_err().message,
+            "'key' exceeds the maximum length of 3 characters"
+        );
+        assert_eq!(shorten("Param value", 2, "雪雪雪", true).as_deref(), Ok("雪雪"));
+        assert!(shorten("Param value", 2, "雪雪雪", false).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(path in "[./a]{0,12}") {
+            let once = normpath(&path);
+            prop_assert_eq!(normpath(&once), once);
+        }
+
+        #[test]
+        fn the_short_cut_agrees_with_the_rule(name in "[./a ]{0,8}") {
+            if is_plain_path(&name) {
+                prop_assert_eq!(normpath(&name), name);
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Tags of traces, and the tags of an experiment that say how long its traces are kept.
+
+use serde_json::Value;
+
+use super::text;
+use crate::{Error, Result, limits};
+
+/// Checks a trace tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
+pub fn trace_tag(key: &str, value: &str) -> Result<String> {
+    text::entity_name("key", key)?;
+    text::length("key", limits::TRACE_TAG_KEY, key)?;
+    text::shorten("value", limits::TRACE_TAG_VALUE, value, text::truncation())
+}
+
+/// Checks the value of the two experiment tags that hold a duration.
+pub(super) fn experiment_tag(key: &str, value: &str) -> Result<()> {
+    let (field, is_retention) = match key {
+        "mlflow.trace.archivalRetention" => ("value", true),
+        "mlflow.trace.archiveNow" => ("older_than", false),
+        _ => return Ok(()),
+    };
+    let Ok(Value::Object(config)) = serde_json::from_str(value) else {
+        return Err(Error::invalid("Trace archival config must be encoded as a JSON object."));
+    };
+    if is_retention && config.get("type").and_then(Value::as_str) != Some("duration") {
+        return Err(Error::invalid("Trace archival config must use type 'duration'."));
+    }
+    match config.get(field) {
+        None | Some(Value::Null) if !is_retention => Ok(()),
+        Some(Value::String(duration)) => retention(duration.trim()),
+        _ => Err(bad_retention()),
+    }
+}
+
+/// `[1-9][0-9]*[mhd]`
+fn retention(duration: &str) -> Result<()> {
+    if duration.chars().count() > limits::TRACE_ARCHIVAL_RETENTION {
+        return Err(Error::invalid("Trace archival duration must be at most 32 characters."));
+    }
+    let digits = duration.strip_suffix(['m', 'h', 'd']).unwrap_or_default();
+    if digits.is_empty() || digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad_retention());
+    }
+    Ok(())
+}
+
+fn bad_retention() -> Error {
+    Error::invalid("Trace archival retention must be in the form `<int><unit>`, where unit is one of 'm', 'h', or 'd'.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETENTION: &str = "mlflow.trace.archivalRetention";
+
+    #[test]
+    fn a_retention_is_a_duration() {
+        assert_eq!(experiment_tag(RETENTION, r#"{"type":"duration","value":" 30d "}"#), Ok(()));
+        assert_eq!(experiment_tag("mlflow.trace.archiveNow", "{}"), Ok(()));
+        assert_eq!(experiment_tag("other", "not json"), Ok(()));
+        for (value, message) in [
+            ("x", "must be encoded as a JSON object"),
+            ("[]", "must be encoded as a JSON object"),
+            (r#"{"value":"30d"}"#, "must use type 'duration'"),
+            (r#"{"type":"duration"}"#, "must be in the form"),
+            (r#"{"type":"duration","value":30}"#, "must be in the form"),
+            (r#"{"type":"duration","value":"030d"}"#, "must be in the form"),
+            (r#"{"type":"duration","value":"30w"}"#, "must be in the form"),
+            (r#"{"type":"duration","value":"111111111111111111111111111111111d"}"#, "at most 32 characters"),
+        ] {
+            let error = experiment_tag(RETENTION, value).unwrap_err();
+            assert!(error.message.contains(message), "{value}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_trace_tag_is_cut() {
+        assert_eq!(trace_tag("k", &"v".repeat(8001)).map(|v| v.len()), Ok(8000));
+        assert!(trace_tag("a$", "v").is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Protobuf JSON without a protobuf runtime: what the generated [`messages`](crate::messages) stand on.
+//!
+//! A message knows its fields as a table ([`Field`]). Two readers share that table:
+//!
+//! - the strict one ([`read`]) goes straight from bytes to the struct and takes what an official client
+//!   sends: proto names, each once, values in their plain JSON form;
+//! - the lenient one ([`crate::request`]) walks a JSON tree, follows every rule of Python's `ParseDict`,
+//!   and hands the strict one a normalised text.
+//!
+//! Whatever the strict reader refuses is therefore not yet an error of the client.
+
+pub mod read;
+pub mod time;
+pub mod write;
+
+use serde::{Serialize, de::MapAccess};
+
+use crate::rules::{Rule, Validated};
+
+pub use time::{Duration, FieldMask, Timestamp};
+
+/// A generated message.
+pub trait Message: Default + Serialize + 'static {
+    /// Its fields, in the order of the proto file; at most 64.
+    const FIELDS: &'static [Field];
+
+    /// Reads the value of field number `field` (an index into [`Self::FIELDS`]) from `map`;
+    /// `false` says that it was null, which is the same as absent.
+    fn read_field<'de, A: MapAccess<'de>>(&mut self, field: usize, map: &mut A) -> Result<bool, A::Error>;
+}
+
+/// A message that is the request of a call.
+pub trait Rpc: Message + Validated {
+    /// The proto name without the leading `mlflow.`, such as `LogMetric` or `artifacts.ListArtifacts`.
+    const NAME: &'static str;
+    /// Where the call is served.
+    const ROUTES: &'static [Route];
+    /// What it answers.
+    type Response: Message;
+
+    /// Whether field number `field` is a string that is present and empty.
+    fn is_blank(&self, field: usize) -> bool;
+}
+
+/// One path of a call, below `/api/{version}.0` and `/ajax-api/{version}.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method, in capitals.
+    pub method: &'static str,
+    /// Such as `/mlflow/runs/create`; a path parameter is written `{run_id}`.
+    pub path: &'static str,
+    /// The major version of the API.
+    pub version: u8,
+}
+
+/// A call in a list of all, for what holds for every one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct RpcInfo {
+    /// [`Rpc::NAME`].
+    pub name: &'static str,
+    /// [`Rpc::ROUTES`].
+    pub routes: &'static [Route],
+    /// [`Message::FIELDS`].
+    pub fields: &'static [Field],
+    /// [`Validated::RULES`].
+    pub rules: &'static [Rule],
+}
+
+impl RpcInfo {
+    /// The entry of `R`.
+    #[must_use]
+    pub const fn of<R: Rpc>() -> Self {
+        Self { name: R::NAME, routes: R::ROUTES, fields: R::FIELDS, rules: R::RULES }
+    }
+}
+
+/// What the readers must know of a field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The name in the proto file, the one answers are written with.
+    pub name: &'static str,
+    /// The camel-case spelling that requests may use instead.
+    pub json_name: &'static str,
+    /// The type of the value, or of each element.
+    pub kind: Kind,
+    /// A list.
+    pub repeated: bool,
+    /// Fields of a message with the same number exclude each other; 0 is none.
+    pub oneof: u8,
+}
+
+impl Field {
+    /// A field of one value; a map counts as one.
+    #[must_use]
+    pub const fn one(name: &'static str, json_name: &'static str, kind: Kind) -> Self {
+        Self { name, json_name, kind, repeated: false, oneof: 0 }
+    }
+
+    /// A repeated field.
+    #[must_use]
+    pub const fn list(name: &'static str, json_name: &'static str, kind: Kind) -> Self {
+        Self { name, json_name, kind, repeated: true, oneof: 0 }
+    }
+
+    /// The same field as a member of a oneof.
+    #[must_use]
+    pub const fn in_oneof(self, oneof: u8) -> Self {
+        Self { oneof, ..self }
+    }
+}
+
+/// The type of a field.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Text.
+    String,
+    /// Base64 text.
+    Bytes,
+    /// `true` or `false`.
+    Bool,
+    /// A signed 32-bit integer.
+    Int32,
+    /// A signed 64-bit integer.
+    Int64,
+    /// An unsigned 32-bit integer.
+    Uint32,
+    /// An unsigned 64-bit integer.
+    Uint64,
+    /// A 32-bit float.
+    Float,
+    /// A 64-bit float.
+    Double,
+    /// One of a closed list of names.
+    Enum(&'static [(&'static str, i32)]),
+    /// Another message.
+    Message(fn() -> &'static [Field]),
+    /// An object with text keys and values of this type.
+    Map(&'static Kind),
+    /// Any JSON.
+    Value,
+    /// Any JSON object.
+    Struct,
+    /// Any JSON list.
+    ListValue,
+    /// A moment, written in RFC 3339.
+    Timestamp,
+    /// A span of time, written as `1.5s`.
+    Duration,
+    /// Names of fields, written with commas.
+    FieldMask,
+}
+
+/// The fields of `M`, as a function so that messages may contain each other.
+#[must_use]
+pub const fn fields<M: Message>() -> fn() -> &'static [Field] {
+    || M::FIELDS
+}
+
+/// A generated enum.
+pub trait Enum: Copy + PartialEq + 'static {
+    /// Every name with its number and value.
+    const VALUES: &'static [(&'static str, i32)];
+    /// Every value, in the order of [`Self::VALUES`].
+    const ALL: &'static [Self];
+
+    /// The name on the wire.
+    #[must_use]
+    fn name(self) -> &'static str {
+        // ALL and VALUES are generated side by side from the same list.
+        Self::ALL.iter().zip(Self::VALUES).find(|(v, _)| **v == self).map_or("", |(_, (name, _))| name)
+    }
+
+    /// The number in the proto file.
+    #[must_use]
+    fn number(self) -> i32 {
+        Self::ALL.iter().zip(Self::VALUES).find(|(v, _)| **v == self).map_or(0, |(_, (_, number))| *number)
+    }
+
+    /// The value of that name.
+    #[must_use]
+    fn from_name(name: &str) -> Option<Self> {
+        Self::VALUES.iter().position(|(n, _)| *n == name).and_then(|i| Self::ALL.get(i).copied())
+    }
+
+    /// The value of that number.
+    #[must_use]
+    fn from_number(number: i32) -> Option<Self> {
+        Self::VALUES.iter().position(|(_, n)| *n == number).and_then(|i| Self::ALL.get(i).copied())
+    }
+}

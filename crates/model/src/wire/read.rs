@@ -1,0 +1,241 @@
+//! The strict reader.
+
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use super::{Enum, Message};
+
+/// A message with the set of its fields that the text gave a value other than null:
+/// bit `i` is field number `i`. An empty list is present, unlike in the struct.
+#[derive(Debug)]
+pub struct Present<M> {
+    /// The message.
+    pub message: M,
+    /// The fields that are there.
+    pub fields: u64,
+}
+
+/// Reads one message from JSON text.
+///
+/// # Errors
+/// The text is not in the strict form: another JSON type than the field's, a camel-case or repeated key,
+/// two fields of one oneof, or not JSON at all.
+pub fn from_slice<M: Message>(json: &[u8]) -> Result<Present<M>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let present = reader.deserialize_map(MessageVisitor(PhantomData))?;
+    reader.end()?;
+    Ok(present)
+}
+
+/// The [`Deserialize`] of every generated message.
+pub fn message<'de, M: Message, D: Deserializer<'de>>(deserializer: D) -> Result<M, D::Error> {
+    deserializer.deserialize_map(MessageVisitor(PhantomData)).map(|present| present.message)
+}
+
+struct MessageVisitor<M>(PhantomData<M>);
+
+impl<'de, M: Message> Visitor<'de> for MessageVisitor<M> {
+    type Value = Present<M>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut message = M::default();
+        let (mut keys, mut fields, mut oneofs) = (0_u64, 0_u64, 0_u64);
+        while let Some(key) = map.next_key_seed(KeySeed(M::FIELDS))? {
+            let index = match key {
+                Key::Field(index) => index,
+                Key::Alias => return Err(A::Error::custom("camel-case field name")),
+                Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if keys & (1 << index) != 0 {
+                return Err(A::Error::custom("field given twice"));
+            }
+            keys |= 1 << index;
+            if message.read_field(index, &mut map)? {
+                fields |= 1 << index;
+                let oneof = M::FIELDS[index].oneof;
+                if oneof != 0 && oneofs & (1 << oneof) != 0 {
+                    return Err(A::Error::custom("two fields of a oneof"));
+                }
+                oneofs |= 1 << oneof;
+            }
+        }
+        Ok(Present { message, fields })
+    }
+}
+
+enum Key {
+    Field(usize),
+    Alias,
+    Unknown,
+}
+
+struct KeySeed(&'static [super::Field]);
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Key, E> {
+        if let Some(index) = self.0.iter().position(|field| field.name == key) {
+            return Ok(Key::Field(index));
+        }
+        Ok(if self.0.iter().any(|field| field.json_name == key) { Key::Alias } else { Key::Unknown })
+    }
+}
+
+/// Reads a field that is one value.
+pub fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Option<T>, map: &mut A) -> Result<bool, A::Error> {
+    *slot = map.next_value()?;
+    Ok(slot.is_some())
+}
+
+/// Reads a repeated field.
+pub fn list<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Vec<T>, map: &mut A) -> Result<bool, A::Error> {
+    let list: Option<Vec<T>> = map.next_value()?;
+    let present = list.is_some();
+    *slot = list.unwrap_or_default();
+    Ok(present)
+}
+
+/// Reads a map field.
+pub fn map<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    slot: &mut BTreeMap<String, T>,
+    map: &mut A,
+) -> Result<bool, A::Error> {
+    let entries: Option<BTreeMap<String, T>> = map.next_value()?;
+    let present = entries.is_some();
+    *slot = entries.unwrap_or_default();
+    Ok(present)
+}
+
+/// Reads a field of any JSON, where null is a value too.
+pub fn json<'de, A: MapAccess<'de>>(slot: &mut Option<Value>, map: &mut A) -> Result<bool, A::Error> {
+    *slot = Some(map.next_value()?);
+    Ok(true)
+}
+
+/// Reads a field of type double.
+pub fn double<'de, A: MapAccess<'de>>(slot: &mut Option<f64>, map: &mut A) -> Result<bool, A::Error> {
+    let number: Option<Double> = map.next_value()?;
+    *slot = number.map(|Double(number)| number);
+    Ok(slot.is_some())
+}
+
+/// Reads a field of type float.
+#[expect(clippy::cast_possible_truncation, reason = "the field holds 32 bits")]
+pub fn float<'de, A: MapAccess<'de>>(slot: &mut Option<f32>, map: &mut A) -> Result<bool, A::Error> {
+    let number: Option<Double> = map.next_value()?;
+    *slot = number.map(|Double(number)| number as f32);
+    Ok(slot.is_some())
+}
+
+/// Reads a map of doubles.
+pub fn double_map<'de, A: MapAccess<'de>>(slot: &mut BTreeMap<String, f64>, map: &mut A) -> Result<bool, A::Error> {
+    let entries: Option<BTreeMap<String, Double>> = map.next_value()?;
+    let present = entries.is_some();
+    *slot = entries.unwrap_or_default().into_iter().map(|(key, Double(number))| (key, number)).collect();
+    Ok(present)
+}
+
+/// The last arm of a generated `match`: reads past the value.
+pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| false)
+}
+
+/// A double as a JSON number or as one of the three words for what JSON has no number for.
+struct Double(f64);
+
+impl<'de> Deserialize<'de> for Double {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DoubleVisitor).map(Self)
+    }
+}
+
+struct DoubleVisitor;
+
+impl Visitor<'_> for DoubleVisitor {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<f64, E> {
+        Ok(number)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a double of the protocol may be written without a fraction")]
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a double of the protocol may be written without a fraction")]
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<f64, E> {
+        match word {
+            "NaN" => Ok(f64::NAN),
+            "Infinity" => Ok(f64::INFINITY),
+            "-Infinity" => Ok(f64::NEG_INFINITY),
+            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+        }
+    }
+}
+
+/// The [`Deserialize`] of every generated enum: a name or a number.
+pub fn variant<'de, E: Enum, D: Deserializer<'de>>(deserializer: D) -> Result<E, D::Error> {
+    deserializer.deserialize_any(EnumVisitor(PhantomData))
+}
+
+struct EnumVisitor<E>(PhantomData<E>);
+
+impl<E: Enum> Visitor<'_> for EnumVisitor<E> {
+    type Value = E;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name or number of the enum")
+    }
+
+    fn visit_str<Er: de::Error>(self, name: &str) -> Result<E, Er> {
+        E::from_name(name).ok_or_else(|| Er::invalid_value(de::Unexpected::Str(name), &self))
+    }
+
+    fn visit_i64<Er: de::Error>(self, number: i64) -> Result<E, Er> {
+        i32::try_from(number)
+            .ok()
+            .and_then(E::from_number)
+            .ok_or_else(|| Er::invalid_value(de::Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<Er: de::Error>(self, number: u64) -> Result<E, Er> {
+        i32::try_from(number)
+            .ok()
+            .and_then(E::from_number)
+            .ok_or_else(|| Er::invalid_value(de::Unexpected::Unsigned(number), &self))
+    }
+}
