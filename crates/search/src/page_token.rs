@@ -1,0 +1,222 @@
+//! Where the next page of a search begins.
+//!
+//! A token is opaque to clients. Ours is `base64url(JSON)` without padding and holds the key of the last row seen:
+//! `{"v":1,"k":[{"i":5},{"r":"0.5"},{"t":"a"},null]}`. A token of the reference is `base64(JSON)` and holds how many
+//! rows to skip; a client may bring one from before a move.
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{
+        DecodePaddingMode,
+        general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD},
+    },
+};
+use ferroflow_model::Error;
+use serde_json::{Map, Value, json};
+
+use crate::syntax::python;
+
+/// Where to go on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PageToken {
+    /// Skip this many rows.
+    Offset(u64),
+    /// Go on behind the row that has these values in the columns of the order.
+    Key(Vec<KeyValue>),
+}
+
+/// The value of one column of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyValue {
+    /// There is none.
+    Null,
+    /// A whole number.
+    Int(i64),
+    /// A real number; infinity and NaN survive.
+    Real(f64),
+    /// A text.
+    Text(String),
+}
+
+/// The version of our format.
+const VERSION: u64 = 1;
+
+const PADDED: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl PageToken {
+    /// The token for a client.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Offset(offset) => PADDED.encode(format!("{{\"offset\": {offset}}}")),
+            Self::Key(values) => {
+                let values: Vec<_> = values.iter().map(KeyValue::to_json).collect();
+                URL_SAFE_NO_PAD.encode(json!({ "v": VERSION, "k": values }).to_string())
+            }
+        }
+    }
+
+    /// Reads a token of ours or of the reference. The empty token is the first page.
+    pub fn decode(token: &str) -> Result<Self, Error> {
+        if token.is_empty() {
+            return Ok(Self::Offset(0));
+        }
+        if let Some(key) = own_key(token) {
+            return key;
+        }
+        let decoded =
+            decode_base64(token).ok_or_else(|| Error::invalid("Invalid page token, could not base64-decode"))?;
+        let invalid = |what: &str, shown: String| Error::invalid(format!("Invalid page token, {what}{shown}"));
+        let parsed: Value =
+            serde_json::from_slice(&decoded).map_err(|_| invalid("decoded value=", python::repr_bytes(&decoded)))?;
+        let offset = parsed.get("offset").filter(|offset| is_truthy(offset));
+        let offset = offset.ok_or_else(|| invalid("parsed value=", python::repr_json(&parsed)))?;
+        whole(offset).map(Self::Offset).ok_or_else(|| {
+            let shown = offset.as_str().map_or_else(|| python::repr_json(offset), str::to_owned);
+            invalid("not stringable ", shown)
+        })
+    }
+
+    /// Reads a token of a search for logged models. One of the reference says which search it belongs to, and is
+    /// refused in another. `order_by` is the request's list as the reference writes it, or null when it is empty:
+    /// objects with `field_name`, `ascending`, `dataset_name` and `dataset_digest`.
+    pub fn decode_for_logged_models(
+        token: &str,
+        experiment_ids: &[String],
+        filter: &str,
+        order_by: &Value,
+    ) -> Result<Self, Error> {
+        if token.is_empty() {
+            return Ok(Self::Offset(0));
+        }
+        if let Some(key) = own_key(token) {
+            return key;
+        }
+        let invalid = || Error::invalid(format!("Invalid page token: {token}."));
+        let decoded = decode_base64(token).ok_or_else(invalid)?;
+        let fields: Map<String, Value> = serde_json::from_slice(&decoded).map_err(|_| invalid())?;
+        let field = |name: &str| fields.get(name).filter(|value| is_truthy(value)).unwrap_or(&Value::Null);
+        let filter = if filter.is_empty() { Value::Null } else { json!(filter) };
+        let experiments = fields.get("experiment_ids").unwrap_or(&Value::Null);
+        for (subject, noun, expected, found) in [
+            ("Experiment IDs", "experiment IDs", &json!(experiment_ids), experiments),
+            ("Filter string", "filter string", &filter, field("filter_string")),
+            ("Order by", "order by", order_by, field("order_by")),
+        ] {
+            if expected != found {
+                return Err(Error::invalid(format!(
+                    "{subject} in the page token do{} not match the requested {noun}. Expected: {}. Found: {}",
+                    if subject == "Experiment IDs" { "" } else { "es" },
+                    shown(expected),
+                    shown(found),
+                )));
+            }
+        }
+        match field("offset") {
+            Value::Null => Ok(Self::Offset(0)),
+            offset => whole(offset).map(Self::Offset).ok_or_else(invalid),
+        }
+    }
+}
+
+impl KeyValue {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(int) => json!({ "i": int }),
+            // As text, because JSON knows neither infinity nor NaN.
+            Self::Real(real) => json!({ "r": format!("{real:?}") }),
+            Self::Text(text) => json!({ "t": text }),
+        }
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        if value.is_null() {
+            return Some(Self::Null);
+        }
+        let fields = value.as_object().filter(|fields| fields.len() == 1)?;
+        let (kind, value) = fields.iter().next()?;
+        match kind.as_str() {
+            "i" => value.as_i64().map(Self::Int),
+            "r" => value.as_str()?.parse().ok().map(Self::Real),
+            "t" => value.as_str().map(|text| Self::Text(text.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The key in a token of ours; `None` if it is none of ours.
+fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
+    let decoded = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let fields: Map<String, Value> = serde_json::from_slice(&decoded).ok()?;
+    let version = fields.get("v")?;
+    let key = fields
+        .get("k")
+        .filter(|_| version.as_u64() == Some(VERSION))
+        .and_then(|values| values.as_array()?.iter().map(KeyValue::from_json).collect::<Option<Vec<_>>>());
+    Some(key.map(PageToken::Key).ok_or_else(|| {
+        Error::invalid("Invalid page token, it was made by another version of this server or was changed")
+    }))
+}
+
+/// Base64 as the reference reads it: characters that do not belong to it are skipped, and what follows a complete
+/// padding is ignored.
+fn decode_base64(token: &str) -> Option<Vec<u8>> {
+    if !token.is_ascii() {
+        return None;
+    }
+    let mut data = Vec::with_capacity(token.len());
+    let mut padding = 0;
+    for byte in token.bytes() {
+        match byte {
+            b'=' if data.len() % 4 >= 2 => {
+                padding += 1;
+                if data.len() % 4 + padding >= 4 {
+                    return PADDED.decode(data).ok();
+                }
+            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
+                padding = 0;
+                data.push(byte);
+            }
+            _ => {}
+        }
+    }
+    if data.len() % 4 == 0 { PADDED.decode(data).ok() } else { None }
+}
+
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(bool) => *bool,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+/// `int(value)` where the result is a number of rows that a database can skip.
+fn whole(value: &Value) -> Option<u64> {
+    let int = match value {
+        Value::Bool(bool) => i64::from(*bool),
+        Value::String(text) => python::int(text)?.value()?,
+        Value::Number(number) => match number.as_i64() {
+            Some(int) => int,
+            #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+            None => number.as_f64().filter(|real| real.abs() < 9e15)? as i64,
+        },
+        _ => return None,
+    };
+    u64::try_from(int).ok()
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| python::repr_json(value), str::to_owned)
+}

@@ -1,0 +1,252 @@
+//! Nodes of the top level and the ways to make one of several.
+
+use super::lexer::{Kind, Token};
+
+/// More nested groups than this are refused, as by the reference.
+pub(crate) const MAX_DEPTH: usize = 100;
+/// More tokens than this are refused, as by the reference.
+pub(crate) const MAX_TOKENS: usize = 10_000;
+
+/// Which bound a text exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Depth,
+    Tokens,
+}
+
+impl Limit {
+    /// The sentence of the reference.
+    pub(crate) fn message(self) -> String {
+        match self {
+            Self::Depth => format!("Maximum grouping depth exceeded ({MAX_DEPTH})."),
+            Self::Tokens => format!("Maximum number of tokens exceeded ({MAX_TOKENS})."),
+        }
+    }
+}
+
+/// A token or a group of tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) token: Token,
+    /// How many groups are nested in it, itself included.
+    pub(crate) depth: usize,
+    pub(crate) comparison: Option<Box<Comparison>>,
+}
+
+/// The parts of a comparison.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparison {
+    pub(crate) left: Token,
+    pub(crate) sign: Token,
+    pub(crate) right: Token,
+    /// Comments that ended up in the group.
+    pub(crate) extra: usize,
+}
+
+impl Node {
+    pub(crate) fn leaf(token: Token) -> Self {
+        Self { token, depth: 0, comparison: None }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.token.kind
+    }
+
+    /// One node over several, which follow each other and are not none.
+    pub(crate) fn over(kind: Kind, nodes: &[Self]) -> Self {
+        let start = nodes.first().map_or(0, |node| node.token.start);
+        let end = nodes.last().map_or(start, |node| node.token.end);
+        let depth = nodes.iter().map(|node| node.depth).max().unwrap_or(0) + 1;
+        Self { token: Token { kind, start, end }, depth, comparison: None }
+    }
+
+    pub(crate) fn absorb(&mut self, node: &Self) {
+        self.token.end = node.token.end;
+        self.depth = self.depth.max(node.depth + 1);
+    }
+}
+
+/// A token with its text.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) token: Token,
+    pub(crate) text: &'a str,
+}
+
+impl Seen<'_> {
+    pub(crate) fn is(self, punctuation: &str) -> bool {
+        self.token.kind == Kind::Punctuation && self.text == punctuation
+    }
+
+    pub(crate) fn is_word(self, keyword: &str) -> bool {
+        self.token.kind == Kind::Keyword && self.text.eq_ignore_ascii_case(keyword)
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.token.kind.is_keyword() && self.text.eq_ignore_ascii_case("NULL")
+    }
+}
+
+/// How the tokens that are joined by a middle token become one group.
+pub(crate) struct Joint<M, P, N, R> {
+    pub(crate) kind: Kind,
+    /// A group of the same kind in front grows instead of being nested.
+    pub(crate) extend: bool,
+    pub(crate) is_middle: M,
+    pub(crate) is_before: P,
+    pub(crate) is_behind: N,
+    pub(crate) reach: R,
+}
+
+/// How far a group reaches around its middle token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Around,
+    Back,
+    Ahead,
+}
+
+/// The last node that is no white space.
+pub(crate) fn last_solid(nodes: &[Node]) -> Option<usize> {
+    nodes.iter().rposition(|node| !node.kind().is_space())
+}
+
+/// Makes one node of all from `start` on.
+pub(crate) fn fold(nodes: &mut Vec<Node>, start: usize, kind: Kind, extend: bool) {
+    let mut parts = nodes.split_off(start);
+    let group = if extend && parts[0].kind() == kind {
+        let mut first = parts.swap_remove(0);
+        if let Some(last) = parts.first() {
+            first.absorb(last);
+        }
+        first
+    } else {
+        Node::over(kind, &parts)
+    };
+    nodes.push(group);
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Grouper<'a> {
+    pub(crate) text: &'a str,
+}
+
+impl<'a> Grouper<'a> {
+    pub(crate) fn see(self, token: Token) -> Seen<'a> {
+        Seen { token, text: &self.text[token.start..token.end] }
+    }
+
+    /// Groups from an opening token to the closing one that belongs to it. Those without partner stay.
+    pub(crate) fn pairs(
+        self,
+        nodes: Vec<Node>,
+        kind: Kind,
+        opens: fn(Seen<'_>) -> bool,
+        closes: fn(Seen<'_>) -> bool,
+    ) -> Result<Vec<Node>, Limit> {
+        let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
+        let mut open = Vec::new();
+        for node in nodes {
+            let seen = self.see(node.token);
+            let start = if opens(seen) {
+                open.push(out.len());
+                None
+            } else if closes(seen) {
+                open.pop()
+            } else {
+                None
+            };
+            out.push(node);
+            if let Some(start) = start {
+                fold(&mut out, start, kind, false);
+                if out[start].depth > MAX_DEPTH {
+                    return Err(Limit::Depth);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Groups a token with the one behind it.
+    pub(crate) fn followed(
+        self,
+        nodes: Vec<Node>,
+        kind: Kind,
+        extend: bool,
+        is_first: impl Fn(Seen<'a>) -> bool,
+        is_next: impl Fn(Kind) -> bool,
+    ) -> Vec<Node> {
+        let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
+        let mut waiting: Option<usize> = None;
+        for node in nodes {
+            let seen = self.see(node.token);
+            let is_space = seen.token.kind.is_space();
+            let start = waiting.filter(|_| !is_space && is_next(seen.token.kind));
+            out.push(node);
+            if let Some(start) = start {
+                fold(&mut out, start, kind, extend);
+                waiting = None;
+            } else if !is_space {
+                waiting = is_first(seen).then(|| out.len() - 1);
+            }
+        }
+        out
+    }
+
+    /// Groups what stands around middle tokens, from left to right. The token that ended a group is still looked at
+    /// as a possible middle and as what stands before the next one, as the reference does.
+    pub(crate) fn join<M, P, N, R>(self, nodes: Vec<Node>, joint: &Joint<M, P, N, R>) -> Vec<Node>
+    where
+        M: Fn(Seen<'a>) -> bool,
+        P: Fn(Seen<'a>) -> bool,
+        N: Fn(Option<Seen<'a>>) -> bool,
+        R: Fn(Option<Kind>) -> Reach,
+    {
+        let tokens: Vec<Token> = nodes.iter().map(|node| node.token).collect();
+        let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
+        let mut before: Option<(usize, Token)> = None;
+        let mut absorbed_to = None;
+        for (index, node) in nodes.into_iter().enumerate() {
+            let seen = self.see(node.token);
+            let is_space = seen.token.kind.is_space();
+            if absorbed_to.is_some_and(|last| index <= last) {
+                if let Some(group) = out.last_mut() {
+                    group.absorb(&node);
+                    if let Some(comparison) = group.comparison.as_mut().filter(|_| !is_space) {
+                        comparison.right = node.token;
+                    }
+                }
+            } else {
+                out.push(node);
+            }
+            if is_space {
+                continue;
+            }
+            let own = out.len() - 1;
+            if (joint.is_middle)(seen)
+                && let Some((at, token)) = before
+                && (joint.is_before)(self.see(token))
+            {
+                let next = (index + 1..tokens.len()).find(|&next| !tokens[next].kind.is_space());
+                if (joint.is_behind)(next.map(|next| self.see(tokens[next]))) {
+                    let reach = (joint.reach)(next.map(|next| tokens[next].kind));
+                    let start = if reach == Reach::Ahead { own } else { at };
+                    // The token before may be inside a group by now; then the whole group is the left side.
+                    let left = out[start].token;
+                    fold(&mut out, start, joint.kind, joint.extend);
+                    if joint.kind == Kind::Comparison {
+                        let parts = Comparison { left, sign: seen.token, right: seen.token, extra: 0 };
+                        out[start].comparison = Some(Box::new(parts));
+                    }
+                    if reach != Reach::Back {
+                        absorbed_to = next;
+                    }
+                    before = Some((start, out[start].token));
+                    continue;
+                }
+            }
+            before = Some((own, seen.token));
+        }
+        out
+    }
+}

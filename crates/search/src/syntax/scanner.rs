@@ -1,0 +1,87 @@
+//! Looking ahead in a text: every function takes a byte position and answers the position behind what it found.
+
+use super::chars::{digit, is_name_start, is_same_letter, is_space, is_word};
+
+/// A text and the questions the lexer asks about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Scanner<'a> {
+    pub(crate) text: &'a str,
+}
+
+impl Scanner<'_> {
+    /// The character at a position.
+    pub(crate) fn at(self, pos: usize) -> Option<char> {
+        self.text[pos..].chars().next()
+    }
+
+    /// The character before a position.
+    pub(crate) fn before(self, pos: usize) -> Option<char> {
+        self.text[..pos].chars().next_back()
+    }
+
+    /// Whether the text goes on with `prefix`.
+    pub(crate) fn has(self, pos: usize, prefix: &str) -> bool {
+        self.text[pos..].starts_with(prefix)
+    }
+
+    /// Behind all characters of a class.
+    pub(crate) fn skip(self, pos: usize, class: impl Fn(char) -> bool) -> usize {
+        let rest = &self.text[pos..];
+        pos + rest.find(|c| !class(c)).unwrap_or(rest.len())
+    }
+
+    /// Behind at least one character of a class.
+    pub(crate) fn some(self, pos: usize, class: impl Fn(char) -> bool) -> Option<usize> {
+        let end = self.skip(pos, class);
+        (end > pos).then_some(end)
+    }
+
+    /// Behind at least one white space.
+    pub(crate) fn spaces(self, pos: usize) -> Option<usize> {
+        self.some(pos, is_space)
+    }
+
+    /// Behind at least one digit.
+    pub(crate) fn digits(self, pos: usize) -> Option<usize> {
+        self.some(pos, |c| digit(c).is_some())
+    }
+
+    /// Behind a name: a letter, then `\w` at least `more` times.
+    pub(crate) fn name(self, pos: usize, more: usize) -> Option<usize> {
+        let first = self.at(pos).filter(|&c| is_name_start(c))?;
+        let rest = pos + first.len_utf8();
+        let end = self.skip(rest, is_word);
+        (more == 0 || end > rest).then_some(end)
+    }
+
+    /// Behind the letters of a keyword (given in upper case), in any case; more letters may follow.
+    pub(crate) fn letters(self, pos: usize, keyword: &str) -> Option<usize> {
+        let mut rest = self.text[pos..].chars();
+        let mut end = pos;
+        for expected in keyword.chars() {
+            let c = rest.next().filter(|&c| is_same_letter(c, expected))?;
+            end += c.len_utf8();
+        }
+        Some(end)
+    }
+
+    /// The position itself when a word ends there.
+    pub(crate) fn word_end(self, pos: usize) -> Option<usize> {
+        (!self.at(pos).is_some_and(is_word)).then_some(pos)
+    }
+
+    /// Behind keywords that are separated by white space, the last one complete.
+    pub(crate) fn phrase(self, pos: usize, keywords: &[&str]) -> Option<usize> {
+        let (first, more) = keywords.split_first()?;
+        let mut end = self.letters(pos, first)?;
+        for keyword in more {
+            end = self.letters(self.spaces(end)?, keyword)?;
+        }
+        self.word_end(end)
+    }
+
+    /// Whether the character at a position (or the underscore) forbids a number to end there.
+    pub(crate) fn is_letter(self, pos: usize) -> bool {
+        self.at(pos).is_some_and(|c| c == '_' || is_name_start(c))
+    }
+}
