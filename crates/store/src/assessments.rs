@@ -1,0 +1,35 @@
+//! Assessments, as far as runs own them: those that a run made go with it.
+
+use crate::{
+    db::{DbError, Statement, Tx},
+    dialect::Dialect,
+};
+
+// The run that made an assessment is named in its metadata, a JSON text.
+const FORGET_RUN: (&str, &str) = (
+    "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
+     AND substring(assessment_metadata from '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') = $1",
+    "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
+     AND instr(assessment_metadata, '\"mlflow.assessment.sourceRunId\": \"' || $1 || '\"') > 0",
+);
+
+const FORGET_EXPERIMENT: (&str, &str) = (
+    "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
+     AND substring(assessment_metadata from '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') IN \
+     (SELECT run_uuid FROM runs WHERE experiment_id = $1)",
+    "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
+     AND EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1 \
+     AND instr(assessment_metadata, '\"mlflow.assessment.sourceRunId\": \"' || run_uuid || '\"') > 0)",
+);
+
+/// Deletes the assessments that a run made.
+pub(crate) async fn forget_run(tx: &Tx, dialect: Dialect, run_id: &str) -> Result<(), DbError> {
+    tx.execute(Statement::new(dialect.pick(FORGET_RUN.0, FORGET_RUN.1), vec![run_id.into()])).await?;
+    Ok(())
+}
+
+/// Deletes the assessments that the runs of an experiment made.
+pub(crate) async fn forget_runs_of_experiment(tx: &Tx, dialect: Dialect, id: i64) -> Result<(), DbError> {
+    tx.execute(Statement::new(dialect.pick(FORGET_EXPERIMENT.0, FORGET_EXPERIMENT.1), vec![id.into()])).await?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! The batching writer: small writes that are waiting together are committed together.
+//!
+//! Every request that logs metrics, params or tags becomes a [`RunWrite`] in a bounded queue. A lane
+//! takes what is waiting, writes it in one transaction, and answers each request with its own
+//! outcome, after the commit and never before. One client alone waits for nobody.
+
+mod apply;
+mod rows;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ferroflow_model::{Error, Result};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    db::{Db, DbError},
+    dialect::Dialect,
+};
+
+/// Requests that may wait in one lane. A full queue makes the next request wait, then answers 503.
+const QUEUE: usize = 4096;
+
+/// Requests in one transaction at the most, so that the last of them is not kept waiting.
+const MAX_REQUESTS: usize = 256;
+
+/// Rows in one transaction at the most, for the same reason.
+const MAX_ROWS: usize = 20_000;
+
+/// How long a request waits for a place in a full queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a lane lets other tasks run so that requests on their way can join a transaction. It
+/// only does so while requests arrive together.
+const GATHER_TURNS: usize = 12;
+
+/// What one request wants written to one run. Values are validated already.
+#[derive(Debug, Clone, Default)]
+pub struct RunWrite {
+    /// The run.
+    pub run_id: String,
+    /// Points of metrics.
+    pub metrics: Vec<MetricPoint>,
+    /// The same points where they belong to a logged model as well.
+    pub model_metrics: Vec<ModelMetricPoint>,
+    /// Params, keys unique.
+    pub params: Vec<Pair>,
+    /// Tags; of the same key the last one counts.
+    pub tags: Vec<Pair>,
+    /// Came through `log-parameter`, whose error differs from that of `log-batch`.
+    pub single_param: bool,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+/// A point of a metric as it is stored: NaN is the value 0 with `is_nan`, infinities are the
+/// largest doubles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricPoint {
+    /// The metric's name.
+    pub key: String,
+    /// A finite value.
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+    /// Whether the value was NaN.
+    pub is_nan: bool,
+}
+
+/// A point of a metric of a logged model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelMetricPoint {
+    /// The logged model.
+    pub model_id: String,
+    /// The point.
+    pub point: MetricPoint,
+    /// The dataset it was measured on.
+    pub dataset_name: Option<String>,
+    /// The dataset's digest.
+    pub dataset_digest: Option<String>,
+}
+
+impl RunWrite {
+    fn rows(&self) -> usize {
+        1 + self.metrics.len() + self.model_metrics.len() + self.params.len() + self.tags.len()
+    }
+
+    /// Whether what may be written depends on what is there: params may not change, and points of
+    /// a model need the run's experiment.
+    fn needs_look(&self) -> bool {
+        !self.params.is_empty() || !self.model_metrics.is_empty()
+    }
+}
+
+struct Job {
+    write: Arc<RunWrite>,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+/// The entrance to the lanes.
+#[derive(Clone)]
+pub struct Batcher {
+    lanes: Vec<mpsc::Sender<Job>>,
+    stats: Arc<BatchStats>,
+}
+
+/// Counters of the batching writer, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct BatchStats {
+    /// Requests written.
+    pub requests: AtomicU64,
+    /// Transactions they took.
+    pub transactions: AtomicU64,
+}
+
+impl Batcher {
+    /// Starts the lanes. They end, after writing what waits, when every clone of the `Batcher` is gone.
+    #[must_use]
+    pub fn start(db: &Db) -> Self {
+        // SQLite has one writer. In PostgreSQL a second lane works while the first waits for the disk.
+        let count = match db.dialect() {
+            Dialect::Postgres => 2,
+            Dialect::Sqlite => 1,
+        };
+        let stats = Arc::new(BatchStats::default());
+        let lanes = (0..count)
+            .map(|_| {
+                let (sender, queue) = mpsc::channel(QUEUE);
+                tokio::spawn(lane(db.clone(), queue, Arc::clone(&stats)));
+                sender
+            })
+            .collect();
+        Self { lanes, stats }
+    }
+
+    /// Writes and waits for the commit.
+    ///
+    /// # Errors
+    /// The run does not exist or is deleted, a param would change, or the database failed.
+    pub async fn write(&self, write: RunWrite) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        // All writes to a run share a lane: two transactions never fight over its rows.
+        let mut hasher = DefaultHasher::new();
+        write.run_id.hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
+        self.lanes[lane].send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT).await.map_err(|_| {
+            Error::unavailable("The server has more writes waiting than it can take. Try again in a moment.")
+        })?;
+        answer.await.map_err(|_| Error::unavailable("The server is stopping."))?
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &BatchStats {
+        &self.stats
+    }
+
+    /// Requests that wait in all lanes.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
+    }
+}
+
+async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
+    let mut company = 1;
+    while let Some(first) = queue.recv().await {
+        let mut rows = first.write.rows();
+        let mut jobs = vec![first];
+        let mut turns = 0;
+        loop {
+            while jobs.len() < MAX_REQUESTS && rows < MAX_ROWS {
+                let Ok(job) = queue.try_recv() else { break };
+                rows += job.write.rows();
+                jobs.push(job);
+            }
+            // Clients that were answered together come back together: wait for as many as last
+            // time, a few turns of the scheduler at the most.
+            if jobs.len() >= company || turns == GATHER_TURNS {
+                break;
+            }
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+        company = jobs.len();
+        stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+        commit(&db, jobs, &stats).await;
+    }
+}
+
+/// Writes the jobs in one transaction; where that fails, each in its own, so that one request that
+/// the database refuses does not take the others with it.
+async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
+    let writes: Vec<Arc<RunWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
+    stats.transactions.fetch_add(1, Ordering::Relaxed);
+    match apply::apply(db, &writes).await {
+        Ok(outcomes) => {
+            for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                // The client may be gone. What it sent is written all the same.
+                let _ = job.reply.send(outcome);
+            }
+        }
+        Err(error) if jobs.len() == 1 || matches!(error, DbError::Unavailable(_)) => {
+            let error = Error::from(error);
+            for job in jobs {
+                let _ = job.reply.send(Err(error.clone()));
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
+            for job in jobs {
+                stats.transactions.fetch_add(1, Ordering::Relaxed);
+                let outcome = match apply::apply(db, std::slice::from_ref(&job.write)).await {
+                    Ok(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
+                    Err(error) => Err(error.into()),
+                };
+                let _ = job.reply.send(outcome);
+            }
+        }
+    }
+}

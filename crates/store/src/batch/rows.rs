@@ -1,0 +1,168 @@
+//! Which rows a set of writes comes to: sorted by key, without duplicates, so that two
+//! transactions lock rows in the same order.
+
+use std::collections::BTreeMap;
+
+use super::{MetricPoint, ModelMetricPoint, RunWrite, apply::RUN_NAME_TAG};
+use crate::db::{Column, Guard, Insert, Value, bool, int, real, text};
+
+/// Rows whose run may be written to.
+fn active_runs(run_ids: &[String]) -> Guard {
+    Guard {
+        postgres: "r.run_uuid IN (SELECT run_uuid FROM runs WHERE run_uuid = ANY({list}) AND lifecycle_stage = 'active')",
+        sqlite: "SELECT 1 FROM runs WHERE run_uuid = ?1 AND lifecycle_stage = 'active'",
+        key: "run_uuid",
+        list: run_ids.to_vec(),
+    }
+}
+
+const METRIC_COLUMNS: &[Column] =
+    &[text("key"), real("value"), int("timestamp"), text("run_uuid"), int("step"), bool("is_nan")];
+
+const MODEL_METRIC_COLUMNS: &[Column] = &[
+    text("model_id"),
+    text("metric_name"),
+    int("metric_timestamp_ms"),
+    int("metric_step"),
+    real("metric_value"),
+    int("experiment_id"),
+    text("run_id"),
+    text("dataset_name"),
+    text("dataset_digest"),
+];
+
+const PAIR_COLUMNS: &[Column] = &[text("key"), text("value"), text("run_uuid")];
+
+fn metric_row(run_id: &str, point: &MetricPoint) -> Vec<Value> {
+    vec![
+        point.key.as_str().into(),
+        point.value.into(),
+        point.timestamp.into(),
+        run_id.into(),
+        point.step.into(),
+        point.is_nan.into(),
+    ]
+}
+
+/// The points themselves. One that is there already is the same point logged again.
+pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
+    let mut points: Vec<(&str, &MetricPoint)> =
+        writes.iter().flat_map(|write| write.metrics.iter().map(|point| (write.run_id.as_str(), point))).collect();
+    points.sort_by(|(a_run, a), (b_run, b)| {
+        (*a_run, &a.key, a.timestamp, a.step)
+            .cmp(&(*b_run, &b.key, b.timestamp, b.step))
+            .then(a.value.total_cmp(&b.value))
+            .then(a.is_nan.cmp(&b.is_nan))
+    });
+    points.dedup();
+    Insert {
+        table: "metrics",
+        columns: METRIC_COLUMNS,
+        only_if: Some(active_runs(run_ids)),
+        on_conflict: "ON CONFLICT DO NOTHING",
+        rows: points.into_iter().map(|(run_id, point)| metric_row(run_id, point)).collect(),
+    }
+}
+
+/// The newest point of every metric by (step, timestamp, value), which wins over the stored one by
+/// the same rule.
+pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
+    let mut latest: BTreeMap<(&str, &str), &MetricPoint> = BTreeMap::new();
+    for write in writes {
+        for point in &write.metrics {
+            latest
+                .entry((&write.run_id, &point.key))
+                .and_modify(|newest| {
+                    if is_newer(point, newest) {
+                        *newest = point;
+                    }
+                })
+                .or_insert(point);
+        }
+    }
+    Insert {
+        table: "latest_metrics",
+        columns: METRIC_COLUMNS,
+        only_if: Some(active_runs(run_ids)),
+        on_conflict: "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, \
+                      step = excluded.step, is_nan = excluded.is_nan \
+                      WHERE (excluded.step, excluded.timestamp, excluded.value) > \
+                      (latest_metrics.step, COALESCE(latest_metrics.timestamp, 0), latest_metrics.value)",
+        rows: latest.into_iter().map(|((run_id, _), point)| metric_row(run_id, point)).collect(),
+    }
+}
+
+fn is_newer(a: &MetricPoint, b: &MetricPoint) -> bool {
+    (a.step, a.timestamp).cmp(&(b.step, b.timestamp)).then(a.value.total_cmp(&b.value)).is_gt()
+}
+
+/// Points of logged models.
+pub(super) fn model_metrics<'a>(writes: impl Iterator<Item = (&'a RunWrite, i64)>) -> Insert {
+    let mut points: Vec<(&str, i64, &ModelMetricPoint)> = writes
+        .flat_map(|(write, experiment)| {
+            write.model_metrics.iter().map(move |point| (write.run_id.as_str(), experiment, point))
+        })
+        .collect();
+    points.sort_by(|(a_run, _, a), (b_run, _, b)| {
+        (&a.model_id, &a.point.key, a.point.timestamp, a.point.step, *a_run).cmp(&(
+            &b.model_id,
+            &b.point.key,
+            b.point.timestamp,
+            b.point.step,
+            *b_run,
+        ))
+    });
+    Insert {
+        table: "logged_model_metrics",
+        columns: MODEL_METRIC_COLUMNS,
+        only_if: None,
+        on_conflict: "ON CONFLICT DO NOTHING",
+        rows: points
+            .into_iter()
+            .map(|(run_id, experiment, model)| {
+                vec![
+                    model.model_id.as_str().into(),
+                    model.point.key.as_str().into(),
+                    model.point.timestamp.into(),
+                    model.point.step.into(),
+                    model.point.value.into(),
+                    experiment.into(),
+                    run_id.into(),
+                    model.dataset_name.clone().into(),
+                    model.dataset_digest.clone().into(),
+                ]
+            })
+            .collect(),
+    }
+}
+
+/// Params that are new. A param that appeared in the meantime leaves the count short.
+pub(super) fn params(params: &BTreeMap<(&str, &str), &str>) -> Insert {
+    Insert {
+        table: "params",
+        columns: PAIR_COLUMNS,
+        only_if: None,
+        on_conflict: "ON CONFLICT DO NOTHING",
+        rows: params
+            .iter()
+            .map(|((run_id, key), value)| vec![(*key).into(), (*value).into(), (*run_id).into()])
+            .collect(),
+    }
+}
+
+/// Tags; of the same key the last one counts.
+pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
+    let mut last: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for write in writes {
+        for tag in write.tags.iter().filter(|tag| tag.key != RUN_NAME_TAG || !tag.value.is_empty()) {
+            last.insert((&write.run_id, &tag.key), &tag.value);
+        }
+    }
+    Insert {
+        table: "tags",
+        columns: PAIR_COLUMNS,
+        only_if: Some(active_runs(run_ids)),
+        on_conflict: "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value",
+        rows: last.into_iter().map(|((run_id, key), value)| vec![key.into(), value.into(), run_id.into()]).collect(),
+    }
+}

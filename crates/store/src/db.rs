@@ -1,0 +1,341 @@
+//! One database with two drivers. The only place that knows them.
+
+mod error;
+mod postgres;
+mod sqlite;
+mod statement;
+mod tls;
+mod uri;
+mod value;
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_postgres::Object;
+use futures_util::FutureExt;
+
+pub use error::DbError;
+pub use sqlite::Synchronous;
+pub use statement::{Column, Guard, Insert, Kind, Statement, bool, int, real, text};
+pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
+pub use value::{FromColumn, Row, Value};
+
+use self::{postgres::PostgresPool, sqlite::SqlitePool};
+use crate::dialect::Dialect;
+
+/// How often a transaction that lost against a concurrent one is run again.
+const CONFLICT_RETRIES: u32 = 8;
+
+/// Limits of a [`Db`].
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// Connections (PostgreSQL) or reading connections (SQLite) at the most.
+    pub pool_size: usize,
+    /// How long a request waits for a connection before it is answered with 503.
+    pub acquire_timeout: Duration,
+    /// `PRAGMA synchronous` of SQLite.
+    pub synchronous: Synchronous,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self { pool_size: 16, acquire_timeout: Duration::from_secs(10), synchronous: Synchronous::Full }
+    }
+}
+
+/// The database: cheap to clone, shared by everything.
+#[derive(Clone)]
+pub struct Db {
+    backend: Backend,
+    options: DbOptions,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Postgres(PostgresPool),
+    Sqlite(Arc<SqlitePool>),
+}
+
+/// A step of a [`Db::unit`].
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Rows come back.
+    Query(Statement),
+    /// The number of changed rows comes back.
+    Execute(Statement),
+    /// The number of new rows comes back.
+    Insert(Insert),
+}
+
+/// What a step of a [`Db::unit`] answered: its rows, or one row with the number of changed rows.
+pub type Answer = Vec<Vec<Value>>;
+
+impl Db {
+    /// Opens a database. A SQLite file is created; a PostgreSQL server is asked for nothing yet.
+    pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
+        let backend = match uri {
+            BackendUri::Postgres(uri) => {
+                Backend::Postgres(Arc::new(postgres::pool(uri, options.pool_size, options.acquire_timeout)?))
+            }
+            BackendUri::Sqlite(path) => {
+                Backend::Sqlite(Arc::new(SqlitePool::open(path, options.pool_size, options.synchronous)?))
+            }
+        };
+        Ok(Self { backend, options })
+    }
+
+    /// Which SQL this database speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.backend {
+            Backend::Postgres(_) => Dialect::Postgres,
+            Backend::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// A connection to read from. Statements sent together (`join!`) travel together.
+    pub async fn reader(&self) -> Result<Conn, DbError> {
+        Ok(Conn(match &self.backend {
+            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(self.options.acquire_timeout).await?),
+        }))
+    }
+
+    /// Begins a transaction that writes.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        let inner = match &self.backend {
+            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
+        };
+        // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
+        // while it is on its way leaves a rollback behind it, never a connection with a transaction
+        // that the next one would write into.
+        let tx = Tx { conn: Some(Conn(inner)) };
+        match &tx.conn()?.0 {
+            Inner::Postgres(client) => client.batch_execute("BEGIN").await?,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await?;
+            }
+        }
+        Ok(tx)
+    }
+
+    /// The rows of one statement.
+    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        self.reader().await?.query(statement, map).await
+    }
+
+    /// Runs several statements in one transaction, in one round trip, and again when it lost
+    /// against a concurrent transaction.
+    pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
+        let ops = Arc::new(ops);
+        self.retrying(|| self.unit_once(Arc::clone(&ops))).await
+    }
+
+    async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
+        match &self.backend {
+            Backend::Postgres(pool) => {
+                let client = postgres::connection(pool).await?;
+                // Run to the end even if the caller goes away: a transaction cut in the middle
+                // would go back to the pool half-done.
+                tokio::spawn(async move { postgres::unit(&client, &ops).await })
+                    .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
+                    .await
+            }
+            Backend::Sqlite(pool) => {
+                let writer = pool.writer(self.options.acquire_timeout).await?;
+                writer.session.run(move |connection| sqlite::unit(connection, &ops)).await
+            }
+        }
+    }
+
+    /// Runs `work` again while it loses against concurrent transactions, waiting a little longer
+    /// each time, with jitter.
+    pub async fn retrying<T, F, Fut>(&self, mut work: F) -> Result<T, DbError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, DbError>>,
+    {
+        let mut attempt = 0;
+        loop {
+            match work().await {
+                Err(error) if error.is_conflict() && attempt < CONFLICT_RETRIES => {
+                    attempt += 1;
+                    let ceiling = 1_u64 << attempt;
+                    let wait = Duration::from_micros(rand::random_range(0..=ceiling * 1000));
+                    tracing::debug!(%error, attempt, "transaction conflict, trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Runs SQL of several statements in one transaction, as when the schema is created.
+    pub async fn batch(&self, sql: String) -> Result<(), DbError> {
+        match &self.backend {
+            // What is sent in one message is one transaction.
+            Backend::Postgres(pool) => Ok(postgres::connection(pool).await?.batch_execute(&sql).await?),
+            Backend::Sqlite(pool) => {
+                let writer = pool.writer(self.options.acquire_timeout).await?;
+                writer.session.run(move |connection| sqlite::batch(connection, &sql)).await
+            }
+        }
+    }
+
+    /// Leaves the database as one finds it in order: everything of a SQLite file is in that file,
+    /// nothing in the log beside it.
+    pub async fn close(&self) -> Result<(), DbError> {
+        match &self.backend {
+            Backend::Postgres(pool) => pool.close(),
+            Backend::Sqlite(pool) => {
+                let writer = pool.writer(self.options.acquire_timeout).await?;
+                writer.session.run(sqlite::checkpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Connections in use and at the most.
+    #[must_use]
+    pub fn pool_status(&self) -> (usize, usize) {
+        match &self.backend {
+            Backend::Postgres(pool) => {
+                let status = pool.status();
+                (status.size.saturating_sub(status.available), status.max_size)
+            }
+            Backend::Sqlite(pool) => (pool.busy(), self.options.pool_size),
+        }
+    }
+}
+
+/// A connection.
+pub struct Conn(Inner);
+
+enum Inner {
+    Postgres(Object),
+    SqliteReader(sqlite::Reader),
+    SqliteWriter(sqlite::Writer),
+}
+
+impl Conn {
+    /// The rows of one statement, mapped as they arrive.
+    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        match &self.0 {
+            Inner::Postgres(client) => postgres::query(client, &statement, map).await,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(move |connection| sqlite::query(connection, &statement, map)).await
+            }
+        }
+    }
+
+    /// The first row of one statement, if any.
+    pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        Ok(self.query(statement, map).await?.into_iter().next())
+    }
+
+    async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
+        match &self.0 {
+            Inner::Postgres(client) => postgres::execute(client, &statement).await,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(move |connection| sqlite::execute(connection, &statement)).await
+            }
+        }
+    }
+
+    async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
+        match &self.0 {
+            Inner::Postgres(client) => postgres::insert(client, &rows).await,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(move |connection| sqlite::insert(connection, &rows)).await
+            }
+        }
+    }
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx {
+    conn: Option<Conn>,
+}
+
+impl Tx {
+    fn conn(&self) -> Result<&Conn, DbError> {
+        self.conn.as_ref().ok_or_else(|| DbError::Other("the transaction has ended".into()))
+    }
+
+    /// The rows of one statement.
+    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        self.conn()?.query(statement, map).await
+    }
+
+    /// The first row of one statement, if any.
+    pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        self.conn()?.query_opt(statement, map).await
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    pub async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
+        self.conn()?.execute(statement).await
+    }
+
+    /// Inserts many rows; the number of rows that were new.
+    pub async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
+        self.conn()?.insert(rows).await
+    }
+
+    /// Makes everything since [`Db::begin`] lasting.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        match &self.conn()?.0 {
+            Inner::Postgres(client) => client.batch_execute("COMMIT").await?,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(|connection| Ok(connection.execute_batch("COMMIT")?)).await?;
+            }
+        }
+        self.conn = None;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let Some(Conn(inner)) = self.conn.take() else { return };
+        match inner {
+            Inner::Postgres(client) => postgres::abandon(client),
+            // The job keeps the writer's guard until the rollback has run.
+            Inner::SqliteWriter(writer) => {
+                let session = Arc::clone(&writer.session);
+                session.send(move |connection| {
+                    if !connection.is_autocommit() {
+                        let _ = connection.execute_batch("ROLLBACK");
+                    }
+                    drop(writer);
+                });
+            }
+            Inner::SqliteReader(_) => {}
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The SQLite driver: one thread that writes, a few that read, each with its own connection.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex as StdMutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{DbError, Insert, Op, Row, Statement, Value};
+
+/// How many prepared statements a connection keeps.
+const STATEMENT_CACHE: usize = 256;
+
+/// How long a statement waits for another process that holds the file, as the reference does.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A thread with a connection. Jobs run in the order they are sent.
+pub(super) struct Session {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Session {
+    fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
+        let mut connection = connect(path, role, synchronous)?;
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                while let Ok(job) = queue.recv() {
+                    job(&mut connection);
+                }
+            })
+            .map_err(|error| DbError::Unavailable(format!("no thread for SQLite: {error}")))?;
+        Ok(Self { jobs })
+    }
+
+    /// Runs a job on the connection's thread.
+    pub(super) async fn run<T, F>(&self, job: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Whoever asked may be gone: then nobody reads the answer.
+            let _ = reply.send(job(connection));
+        });
+        self.jobs.send(job).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Sends a job without waiting for it.
+    pub(super) fn send(&self, job: impl FnOnce(&mut Connection) + Send + 'static) {
+        // A thread that has ended has no transaction left to act on.
+        let _ = self.jobs.send(Box::new(job));
+    }
+}
+
+fn stopped() -> DbError {
+    DbError::Unavailable("a SQLite thread has stopped".into())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Writer,
+    Reader,
+}
+
+/// `PRAGMA synchronous` of the writing connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synchronous {
+    /// Every commit reaches the disk before it is acknowledged.
+    #[default]
+    Full,
+    /// A power failure may lose the last commits, never the consistency of the file.
+    Normal,
+}
+
+fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connection, DbError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if role == Role::Writer {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // LIKE tells upper from lower case, as in PostgreSQL and as the reference sets it.
+    connection.pragma_update(None, "case_sensitive_like", true)?;
+    match role {
+        Role::Writer => {
+            // The reference may hold the file in its own journal mode for a moment; then ours is a
+            // rollback journal, slower and just as safe.
+            let _mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            let level = match synchronous {
+                Synchronous::Full => "FULL",
+                Synchronous::Normal => "NORMAL",
+            };
+            connection.pragma_update(None, "synchronous", level)?;
+        }
+        Role::Reader => connection.pragma_update(None, "query_only", true)?,
+    }
+    Ok(connection)
+}
+
+/// All connections to one file.
+pub(super) struct SqlitePool {
+    path: PathBuf,
+    synchronous: Synchronous,
+    writer: Arc<Session>,
+    /// Held by whoever has a transaction open on the writer.
+    writing: Arc<Mutex<()>>,
+    idle: StdMutex<Vec<Arc<Session>>>,
+    permits: Arc<Semaphore>,
+    readers: usize,
+}
+
+impl SqlitePool {
+    /// Opens (and creates) the file. Readers are opened when they are first needed.
+    pub(super) fn open(path: &Path, readers: usize, synchronous: Synchronous) -> Result<Self, DbError> {
+        let writer = Session::open(path, "sqlite-writer", Role::Writer, synchronous)?;
+        Ok(Self {
+            path: path.to_owned(),
+            synchronous,
+            writer: Arc::new(writer),
+            writing: Arc::default(),
+            idle: StdMutex::default(),
+            permits: Arc::new(Semaphore::new(readers)),
+            readers,
+        })
+    }
+
+    /// The writing connection, once nobody else has it.
+    pub(super) async fn writer(&self, wait: Duration) -> Result<Writer, DbError> {
+        let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
+            .await
+            .map_err(|_| DbError::Unavailable("the SQLite writer is busy".into()))?;
+        Ok(Writer { session: Arc::clone(&self.writer), _guard: guard })
+    }
+
+    /// How many reading connections are in use.
+    pub(super) fn busy(&self) -> usize {
+        self.readers.saturating_sub(self.permits.available_permits())
+    }
+
+    /// A reading connection.
+    pub(super) async fn reader(self: &Arc<Self>, wait: Duration) -> Result<Reader, DbError> {
+        let permit = tokio::time::timeout(wait, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| DbError::Unavailable("all SQLite readers are busy".into()))?
+            .map_err(|_| stopped())?;
+        let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let session = match idle {
+            Some(session) => session,
+            None => Arc::new(Session::open(&self.path, "sqlite-reader", Role::Reader, self.synchronous)?),
+        };
+        Ok(Reader { session, pool: Arc::clone(self), _permit: permit })
+    }
+}
+
+/// The writing connection, ours until dropped.
+pub(super) struct Writer {
+    pub(super) session: Arc<Session>,
+    _guard: OwnedMutexGuard<()>,
+}
+
+/// A reading connection, given back when dropped.
+pub(super) struct Reader {
+    pub(super) session: Arc<Session>,
+    pool: Arc<SqlitePool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.pool.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::clone(&self.session));
+    }
+}
+
+/// `$1` → `?1`: SQLite would take `$1` for a name and number it by first appearance.
+fn numbered(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut chars = sql.chars().peekable();
+    while let Some(char) = chars.next() {
+        if char == '$' && chars.peek().is_some_and(char::is_ascii_digit) { out.push('?') } else { out.push(char) }
+    }
+    out
+}
+
+/// Runs a statement and maps every row.
+pub(super) fn query<T>(
+    connection: &Connection,
+    statement: &Statement,
+    mut map: impl FnMut(&Row<'_>) -> Result<T, DbError>,
+) -> Result<Vec<T>, DbError> {
+    let sql = numbered(&statement.sql);
+    let params = rusqlite::params_from_iter(&statement.params);
+    let collect = |prepared: &mut rusqlite::Statement<'_>| {
+        let mut rows = prepared.query(params)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            out.push(map(&Row::Sqlite(row))?);
+        }
+        Ok(out)
+    };
+    match statement.sql {
+        std::borrow::Cow::Borrowed(_) => collect(&mut *connection.prepare_cached(&sql)?),
+        std::borrow::Cow::Owned(_) => collect(&mut connection.prepare(&sql)?),
+    }
+}
+
+/// Runs a statement; the number of rows it changed.
+pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbError> {
+    let sql = numbered(&statement.sql);
+    let mut prepared = connection.prepare_cached(&sql)?;
+    Ok(prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64)
+}
+
+/// Inserts many rows; the number of rows that were new.
+pub(super) fn insert(connection: &Connection, insert: &Insert) -> Result<u64, DbError> {
+    let mut prepared = connection.prepare_cached(&insert.sqlite_sql())?;
+    let Some(guard) = &insert.only_if else {
+        return insert_rows(&mut prepared, &insert.rows);
+    };
+    let mut holds = connection.prepare_cached(guard.sqlite)?;
+    let place = insert.columns.iter().position(|column| column.name == guard.key);
+    let place = place.ok_or_else(|| DbError::Other(format!("no column {} in an insert", guard.key)))?;
+    let mut count = 0;
+    for rows in insert.rows.chunk_by(|a, b| a.get(place) == b.get(place)) {
+        if holds.exists([rows.first().and_then(|row| row.get(place))])? {
+            count += insert_rows(&mut prepared, rows)?;
+        }
+    }
+    Ok(count)
+}
+
+fn insert_rows(prepared: &mut rusqlite::Statement<'_>, rows: &[Vec<Value>]) -> Result<u64, DbError> {
+    let mut count = 0;
+    for row in rows {
+        count += prepared.execute(rusqlite::params_from_iter(row))? as u64;
+    }
+    Ok(count)
+}
+
+/// Runs everything in one transaction.
+pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let mut answers = Vec::with_capacity(ops.len());
+    for op in ops {
+        answers.push(match op {
+            Op::Query(statement) => query(&transaction, statement, row_values)?,
+            Op::Execute(statement) => changed(execute(&transaction, statement)?),
+            Op::Insert(rows) => changed(insert(&transaction, rows)?),
+        });
+    }
+    transaction.commit()?;
+    Ok(answers)
+}
+
+/// Runs a script in one transaction.
+pub(super) fn batch(connection: &mut Connection, sql: &str) -> Result<(), DbError> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction.execute_batch(sql)?;
+    Ok(transaction.commit()?)
+}
+
+/// Moves the write-ahead log into the file.
+pub(super) fn checkpoint(connection: &mut Connection) -> Result<(), DbError> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+}
+
+/// The number of changed rows as an answer of one row and one column.
+pub(super) fn changed(count: u64) -> Vec<Vec<Value>> {
+    vec![vec![Value::Int(i64::try_from(count).unwrap_or(i64::MAX))]]
+}
+
+fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
+    let Row::Sqlite(inner) = row else { return Err(DbError::Other("a row of another driver".into())) };
+    (0..inner.as_ref().column_count()).map(|index| row.get(index)).collect()
+}

@@ -1,0 +1,103 @@
+//! The tracking database on PostgreSQL and SQLite: one module per resource, each function one unit
+//! of work.
+
+mod assessments;
+pub mod batch;
+mod clock;
+mod compare;
+pub mod db;
+pub mod dialect;
+mod experiment_search;
+mod experiments;
+mod inputs;
+mod logged_model_search;
+mod logged_models;
+mod metrics;
+mod model_version_search;
+mod run_children;
+mod run_search;
+mod runs;
+pub mod schema;
+mod select;
+
+pub use experiment_search::ExperimentSearch;
+use ferroflow_model::{Result, messages::service::ViewType};
+pub use logged_model_search::LoggedModelSearch;
+pub use logged_models::NewLoggedModel;
+pub use metrics::MAX_BULK_HISTORY;
+pub use model_version_search::ModelVersionSearch;
+pub use run_search::RunSearch;
+pub use runs::NewRun;
+
+use crate::{
+    batch::Batcher,
+    db::{BackendUri, Db, DbOptions, Statement},
+    schema::SchemaError,
+};
+
+/// The tracking store. One per process, shared by reference.
+pub struct Store {
+    db: Db,
+    batch: Batcher,
+    artifact_root: String,
+}
+
+/// How a [`Store`] is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Where artifacts of new experiments go: a URI or absolute path, as `mlflow-artifacts:/`.
+    pub artifact_root: String,
+    /// Limits of the database.
+    pub db: DbOptions,
+}
+
+impl Store {
+    /// Opens the database, makes the tables if it is empty, and starts the batching writer.
+    ///
+    /// # Errors
+    /// The database can not be reached, or has a revision that this server does not know.
+    pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
+        let db = Db::open(uri, options.db)?;
+        schema::prepare(&db, &options.artifact_root).await?;
+        let batch = Batcher::start(&db);
+        Ok(Self { db, batch, artifact_root: options.artifact_root })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(())).await?;
+        Ok(())
+    }
+
+    /// The database, for metrics of the server.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The batching writer, for metrics of the server.
+    #[must_use]
+    pub fn batch(&self) -> &Batcher {
+        &self.batch
+    }
+
+    /// Leaves the database in order. Every request that was answered is written already.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn close(&self) -> Result<()> {
+        Ok(self.db.close().await?)
+    }
+}
+
+/// The lifecycle stages of a view, as a list in SQL.
+pub(crate) fn stages(view: ViewType) -> &'static str {
+    match view {
+        ViewType::ActiveOnly => "('active')",
+        ViewType::DeletedOnly => "('deleted')",
+        ViewType::All => "('active', 'deleted')",
+    }
+}

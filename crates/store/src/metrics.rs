@@ -1,0 +1,186 @@
+//! Histories of metrics.
+
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{Metric, MetricWithRunId},
+};
+use ferroflow_search::{KeyValue, PageToken};
+
+use crate::{
+    Store,
+    db::{DbError, Row, Statement, Value},
+};
+
+const HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                       ORDER BY timestamp, step, value, is_nan";
+const HISTORY_PAGE: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                            ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
+const HISTORY_AFTER: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                             AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
+                             ORDER BY timestamp, step, value, is_nan LIMIT $3";
+const BULK: (&str, &str) = (
+    "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
+     ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3",
+    "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
+     ON m.run_uuid = w.value AND m.key = $2 \
+     ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
+);
+
+// The sample of each run: the first point of each of `n` equal buckets in the order of (step,
+// timestamp, value, is_nan), then the last point; where that makes `n` + 1, it takes the place of
+// the last sampled one. `at` is the 0-based position of a point. The first `rest` buckets of NTILE
+// have one point more than the others: bucket starts are 0, q+1, 2(q+1), … and then every q.
+const SAMPLE_TAIL: &str = ", bounds AS (SELECT *, total / $3 AS q, total % $3 AS rest FROM points) \
+     SELECT run_uuid, value, timestamp, step, is_nan FROM bounds WHERE \
+     (at = total - 1 OR (CASE WHEN total <= $3 THEN TRUE \
+      WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
+      AND NOT (total > $3 AND total - at <= q))) \
+     ORDER BY run_uuid, step, timestamp, value, is_nan";
+
+/// The longest history that `get-history-bulk` answers, in points.
+pub const MAX_BULK_HISTORY: i64 = 25_000;
+
+impl Store {
+    /// The history of a metric by (timestamp, step, value), and the token of the next page. An
+    /// unknown run or metric has an empty history.
+    ///
+    /// # Errors
+    /// The page token is not valid.
+    pub async fn get_metric_history(
+        &self,
+        run_id: &str,
+        key: &str,
+        max_results: Option<i64>,
+        page_token: Option<&str>,
+    ) -> Result<(Vec<Metric>, Option<String>)> {
+        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let mut params: Vec<Value> = vec![run_id.into(), key.into()];
+        // One row more than asked for tells whether there is a next page.
+        let limit = max_results.map_or(i64::MAX, |max| max.saturating_add(1));
+        let sql = match token {
+            PageToken::Offset(0) if max_results.is_none() => HISTORY,
+            PageToken::Offset(offset) => {
+                params.extend([limit.into(), i64::try_from(offset).unwrap_or(i64::MAX).into()]);
+                HISTORY_PAGE
+            }
+            PageToken::Key(key) => {
+                let [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan)] =
+                    key[..]
+                else {
+                    return Err(Error::invalid("Invalid page token: it belongs to another search"));
+                };
+                params.extend([limit.into(), timestamp.into(), step.into(), value.into(), (is_nan != 0).into()]);
+                HISTORY_AFTER
+            }
+        };
+        let name = key.to_owned();
+        let mut points = self
+            .db
+            .query(Statement::new(sql, params), move |row| {
+                let stored: f64 = row.get(0)?;
+                Ok((metric(&name, row, 0)?, stored))
+            })
+            .await?;
+        let mut next = None;
+        if let Some(max) = max_results.and_then(|max| usize::try_from(max).ok())
+            && points.len() > max
+        {
+            points.truncate(max);
+            next = points.last().map(|(last, stored)| {
+                let is_nan = last.value.is_some_and(f64::is_nan);
+                PageToken::Key(vec![
+                    KeyValue::Int(last.timestamp.unwrap_or_default()),
+                    KeyValue::Int(last.step.unwrap_or_default()),
+                    KeyValue::Real(*stored),
+                    KeyValue::Int(is_nan.into()),
+                ])
+                .encode()
+            });
+        }
+        Ok((points.into_iter().map(|(metric, _)| metric).collect(), next))
+    }
+
+    /// The histories of one metric in several runs, by (run, timestamp, step, value), cut at
+    /// `max_results` points in all.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn get_metric_history_bulk(
+        &self,
+        mut run_ids: Vec<String>,
+        key: &str,
+        max_results: i64,
+    ) -> Result<Vec<MetricWithRunId>> {
+        // A run that is named twice is answered once.
+        run_ids.sort_unstable();
+        run_ids.dedup();
+        let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
+        let statement = Statement::new(self.db.dialect().pick(BULK.0, BULK.1), params);
+        let name = key.to_owned();
+        Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+    }
+
+    /// At most `max_results` points of a metric for each run, evenly taken from its history
+    /// (between two steps, both included), always with its last point.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn sample_metric_history(
+        &self,
+        run_ids: &[String],
+        key: &str,
+        max_results: i64,
+        steps: Option<(i64, i64)>,
+    ) -> Result<Vec<MetricWithRunId>> {
+        let max_results = max_results.max(1);
+        let (first, last) = steps.unwrap_or((i64::MIN, i64::MAX));
+        let dialect = self.db.dialect();
+        let source = dialect.pick(
+            "metrics m WHERE m.run_uuid = ANY($1) AND",
+            "json_each($1) AS w CROSS JOIN metrics m WHERE m.run_uuid = w.value AND",
+        );
+        let sql = format!(
+            "WITH points AS (SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan, \
+             row_number() OVER (PARTITION BY m.run_uuid ORDER BY m.step, m.timestamp, m.value, m.is_nan) - 1 AS at, \
+             count(*) OVER (PARTITION BY m.run_uuid) AS total \
+             FROM {source} m.key = $2 AND m.step >= $4 AND m.step <= $5){SAMPLE_TAIL}"
+        );
+        let mut unique = run_ids.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        let params = vec![unique.into(), key.into(), max_results.into(), first.into(), last.into()];
+        let name = key.to_owned();
+        let points = self.db.query(Statement::dynamic(sql, params), move |row| metric_of_run(&name, row)).await?;
+        // The answer follows the order of the request, and repeats a run that is asked for twice.
+        let mut out = Vec::with_capacity(points.len());
+        for run_id in run_ids {
+            let start = points.partition_point(|point| point.run_id.as_deref() < Some(run_id));
+            out.extend(points[start..].iter().take_while(|point| point.run_id.as_deref() == Some(run_id)).cloned());
+        }
+        Ok(out)
+    }
+}
+
+fn value(row: &Row<'_>, first: usize) -> Result<f64, DbError> {
+    if row.get(first + 3)? { Ok(f64::NAN) } else { row.get(first) }
+}
+
+fn metric(key: &str, row: &Row<'_>, first: usize) -> Result<Metric, DbError> {
+    Ok(Metric {
+        key: Some(key.to_owned()),
+        value: Some(value(row, first)?),
+        timestamp: row.get(first + 1)?,
+        step: row.get(first + 2)?,
+        ..Metric::default()
+    })
+}
+
+fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
+    Ok(MetricWithRunId {
+        key: Some(key.to_owned()),
+        value: Some(value(row, 1)?),
+        timestamp: row.get(2)?,
+        step: row.get(3)?,
+        run_id: row.get(0)?,
+    })
+}

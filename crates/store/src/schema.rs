@@ -1,0 +1,117 @@
+//! The tables: made when the database is empty, checked at every start.
+//!
+//! Tables, columns, indexes and constraints are those of the reference at its head revision, so
+//! that either server can take the database over. Older databases are not migrated here.
+
+use crate::{
+    clock::now_ms,
+    db::{Db, DbError, Op, Statement},
+    dialect::Dialect,
+};
+
+/// The revision of the tracking tables that this server reads and writes (MLflow 3.17.2).
+pub const HEAD: &str = "dc11669786a5";
+
+const POSTGRES: &str = include_str!("schema/postgres.sql");
+const SQLITE: &str = include_str!("schema/sqlite.sql");
+
+/// Two servers that start on an empty PostgreSQL database take turns under this advisory lock.
+/// Transactional, so that it works behind `PgBouncer` and goes with the connection.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7314201)";
+
+/// Why the database can not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The database is of an older or newer MLflow, or of something else.
+    #[error("{0}")]
+    Refused(String),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Makes the tables in an empty database, and refuses one whose revision is not [`HEAD`].
+///
+/// # Errors
+/// The database has another revision, or tables and no revision, or failed.
+pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
+    match revision(db).await? {
+        Some(found) if found == HEAD => {}
+        Some(found) => {
+            return Err(SchemaError::Refused(format!(
+                "the database is at revision {found} and this server needs revision {HEAD} (MLflow 3.17.2). \
+                 Upgrade it with `mlflow db upgrade <URI>` of MLflow 3.17.2 after taking a backup, \
+                 or start the server that matches the database"
+            )));
+        }
+        None => create(db).await?,
+    }
+    default_experiment(db, artifact_root).await?;
+    Ok(())
+}
+
+/// The revision in the database, or `None` when it is empty.
+async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
+    let tables = match db.dialect() {
+        Dialect::Postgres => {
+            "SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() \
+             AND c.relname IN ('alembic_version', 'experiments', 'runs')"
+        }
+        Dialect::Sqlite => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'experiments', 'runs')"
+        }
+    };
+    let tables: Vec<String> = db.query(Statement::new(tables, Vec::new()), |row| row.get(0)).await?;
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    if !tables.iter().any(|table| table == "alembic_version") {
+        return Err(SchemaError::Refused(format!(
+            "the database has MLflow tables ({}) but no revision: it is older than MLflow 1.0 or was not made by MLflow. \
+             This server needs revision {HEAD} (MLflow 3.17.2)",
+            tables.join(", ")
+        )));
+    }
+    let revisions: Vec<String> =
+        db.query(Statement::new("SELECT version_num FROM alembic_version", Vec::new()), |row| row.get(0)).await?;
+    match revisions.as_slice() {
+        [] if tables.len() == 1 => Ok(None),
+        [revision] => Ok(Some(revision.clone())),
+        _ => Ok(Some(format!("[{}]", revisions.join(", ")))),
+    }
+}
+
+async fn create(db: &Db) -> Result<(), SchemaError> {
+    tracing::info!(revision = HEAD, "creating the tables of an empty database");
+    let script = match db.dialect() {
+        Dialect::Postgres => format!("{LOCK};\n{POSTGRES}"),
+        Dialect::Sqlite => SQLITE.to_owned(),
+    };
+    match db.batch(script).await {
+        Ok(()) => Ok(()),
+        // Another server may have been first.
+        Err(error) => match revision(db).await? {
+            Some(found) if found == HEAD => Ok(()),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+const INSERT_DEFAULT: &str = "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, \
+                          creation_time, last_update_time, workspace) \
+                          VALUES (0, 'Default', $1, 'active', $2, $2, 'default') ON CONFLICT DO NOTHING";
+
+/// Experiment 0 exists in every database.
+async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
+    let location = ferroflow_model::uri::append_path(artifact_root, "0").map_err(|error| {
+        SchemaError::Refused(format!("the default artifact root can not be used: {}", error.message))
+    })?;
+    let exists =
+        db.query(Statement::new("SELECT 1 FROM experiments WHERE experiment_id = 0", Vec::new()), |_| Ok(())).await?;
+    if !exists.is_empty() {
+        return Ok(());
+    }
+    db.unit(vec![Op::Execute(Statement::new(INSERT_DEFAULT, vec![location.into(), now_ms().into()]))]).await?;
+    Ok(())
+}

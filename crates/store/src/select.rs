@@ -1,0 +1,188 @@
+//! A page of a search: SQL put together from our own text and bound values, ordered by keys, paged
+//! by the keys of the last row.
+//!
+//! Text of a user is only ever bound. The builder knows no table; the searches do.
+
+use ferroflow_model::{Error, Result};
+use ferroflow_search::{KeyValue, PageToken};
+
+use crate::db::{DbError, Row, Statement, Value};
+
+/// A SELECT under construction.
+#[derive(Debug, Default)]
+pub(crate) struct Select {
+    joins: String,
+    conditions: Vec<String>,
+    keys: Vec<SortKey>,
+    params: Vec<Value>,
+}
+
+/// A column or expression that rows are ordered by. Together the keys are unique, and a key that may
+/// be NULL comes after one that tells whether it is.
+#[derive(Debug, Clone)]
+pub(crate) struct SortKey {
+    /// The expression.
+    pub(crate) expression: String,
+    /// Whether large values come first.
+    pub(crate) descending: bool,
+    /// What its values are, if they are not NULL.
+    pub(crate) kind: KeyKind,
+}
+
+/// What the values of a sort key are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    /// Integers.
+    Int,
+    /// Doubles.
+    Real,
+    /// Texts.
+    Text,
+}
+
+impl Select {
+    /// Binds a value and gives its place in the text, such as `$3`.
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.params.push(value.into());
+        format!("${}", self.params.len())
+    }
+
+    /// Adds a JOIN.
+    pub(crate) fn join(&mut self, join: &str) {
+        self.joins.push(' ');
+        self.joins.push_str(join);
+    }
+
+    /// Adds a condition that every row meets.
+    pub(crate) fn filter(&mut self, condition: String) {
+        self.conditions.push(condition);
+    }
+
+    /// Adds a sort key after those that are there.
+    pub(crate) fn order_by(&mut self, expression: impl Into<String>, descending: bool, kind: KeyKind) {
+        self.keys.push(SortKey { expression: expression.into(), descending, kind });
+    }
+
+    /// Puts rows that have no value of an expression behind those that have one.
+    pub(crate) fn nulls_last(&mut self, expression: &str) {
+        self.order_by(format!("CASE WHEN {expression} IS NULL THEN 1 ELSE 0 END"), false, KeyKind::Int);
+    }
+
+    /// The statement for one page, with one row more than `limit` so that one knows whether there is
+    /// a next page. Its columns are `columns` and then the sort keys.
+    ///
+    /// # Errors
+    /// The token is of another search.
+    pub(crate) fn page(mut self, columns: &str, from: &str, limit: i64, token: PageToken) -> Result<Page> {
+        let offset = match token {
+            PageToken::Offset(0) => String::new(),
+            PageToken::Offset(offset) => {
+                format!(" OFFSET {}", self.bind(i64::try_from(offset).unwrap_or(i64::MAX)))
+            }
+            PageToken::Key(values) => {
+                let condition = self.after(values)?;
+                self.conditions.push(condition);
+                String::new()
+            }
+        };
+        let keys: Vec<String> = self.keys.iter().map(|key| key.expression.clone()).collect();
+        let order = self
+            .keys
+            .iter()
+            .map(|key| format!("{}{}", key.expression, if key.descending { " DESC" } else { "" }))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let limit_place = self.bind(limit.saturating_add(1));
+        let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
+        let sql = format!(
+            "SELECT {columns}, {keys} FROM {from}{joins} WHERE {conditions} ORDER BY {order} LIMIT {limit_place}{offset}",
+            joins = self.joins,
+            keys = keys.join(", "),
+        );
+        Ok(Page { statement: Statement::dynamic(sql, self.params), keys: self.keys.len(), limit })
+    }
+
+    /// The condition that a row comes after the one with these keys: equal up to some key, and after
+    /// it there.
+    fn after(&mut self, values: Vec<KeyValue>) -> Result<String> {
+        let fits = |(key, value): (&SortKey, &KeyValue)| match value {
+            KeyValue::Null => true,
+            KeyValue::Int(_) => key.kind == KeyKind::Int,
+            KeyValue::Real(_) => key.kind == KeyKind::Real,
+            KeyValue::Text(_) => key.kind == KeyKind::Text,
+        };
+        if values.len() != self.keys.len() || !self.keys.iter().zip(&values).all(fits) {
+            return Err(Error::invalid("Invalid page token: it belongs to a search with another order"));
+        }
+        let keys = self.keys.clone();
+        let mut equal = String::new();
+        let mut cases = Vec::new();
+        for (key, value) in keys.iter().zip(values) {
+            let expression = &key.expression;
+            let place = match value {
+                // Rows with NULL here are told apart by the keys behind it.
+                KeyValue::Null => {
+                    equal.push_str(&format!("{expression} IS NULL AND "));
+                    continue;
+                }
+                KeyValue::Int(value) => self.bind(value),
+                KeyValue::Real(value) => self.bind(value),
+                KeyValue::Text(value) => self.bind(value),
+            };
+            let comparison = if key.descending { "<" } else { ">" };
+            cases.push(format!("({equal}{expression} {comparison} {place})"));
+            equal.push_str(&format!("{expression} = {place} AND "));
+        }
+        // The last key is unique and never NULL, so a token of ours has at least one case.
+        if cases.is_empty() {
+            return Err(Error::invalid("Invalid page token"));
+        }
+        Ok(format!("({})", cases.join(" OR ")))
+    }
+}
+
+/// A statement for a page, and how to read its rows.
+pub(crate) struct Page {
+    pub(crate) statement: Statement,
+    keys: usize,
+    limit: i64,
+}
+
+impl Page {
+    /// A mapping of rows to (what `map` makes of them, the sort keys).
+    pub(crate) fn mapping<T>(
+        &self,
+        columns: usize,
+        map: impl Fn(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    ) -> impl FnMut(&Row<'_>) -> Result<(T, Vec<KeyValue>), DbError> + Send + 'static {
+        let keys = self.keys;
+        move |row| {
+            let values = (columns..columns + keys).map(|index| key_value(row, index)).collect::<Result<_, _>>()?;
+            Ok((map(row)?, values))
+        }
+    }
+
+    /// Cuts the row too many off, and gives the token of the next page if there is one.
+    pub(crate) fn finish<T>(&self, mut rows: Vec<(T, Vec<KeyValue>)>) -> (Vec<T>, Option<String>) {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let mut token = None;
+        if rows.len() > limit {
+            rows.truncate(limit);
+            token = rows.last().map(|(_, keys)| PageToken::Key(keys.clone()).encode());
+        }
+        (rows.into_iter().map(|(row, _)| row).collect(), token)
+    }
+}
+
+fn key_value(row: &Row<'_>, index: usize) -> Result<KeyValue, DbError> {
+    Ok(match row.get::<Value>(index)? {
+        Value::Null => KeyValue::Null,
+        Value::Int(value) => KeyValue::Int(value),
+        Value::Bool(value) => KeyValue::Int(value.into()),
+        Value::Real(value) => KeyValue::Real(value),
+        Value::Text(value) => KeyValue::Text(value),
+        Value::Bytes(_) | Value::Texts(_) | Value::Ints(_) => {
+            return Err(DbError::Other(format!("column {index} can not be a sort key")));
+        }
+    })
+}
