@@ -1,0 +1,13 @@
+//! Where artifacts are kept: repositories behind one trait, the paths inside them, and what a stored
+//! location means to this server.
+
+pub mod local;
+pub mod location;
+pub mod mime;
+pub mod path;
+pub mod repository;
+
+pub use local::LocalRepository;
+pub use location::{Location, Locations};
+pub use path::ArtifactPath;
+pub use repository::{ArtifactRepository, ByteStream, FileInfo, OpenedArtifact};

@@ -1,0 +1,233 @@
+//! What a stored artifact location means to this server: which repository, and where in it.
+
+use std::path::{Path, PathBuf};
+
+use ferroflow_model::{Error, ErrorCode, Result, uri};
+use percent_encoding::percent_decode_str;
+
+use crate::{ArtifactPath, ArtifactRepository, LocalRepository};
+
+/// In a URL of an artifact server, what stands between its address and the path of the artifact.
+const ANCHOR: &str = "/api/2.0/mlflow-artifacts/artifacts/";
+
+/// Schemes of storage that this version does not reach.
+const NOT_BUILT: &[&str] = &["s3", "gs", "wasbs", "abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
+
+/// A place in a repository.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// The repository.
+    pub repository: ArtifactRepository,
+    /// The directory in it that the location stands for.
+    pub base: ArtifactPath,
+}
+
+/// How stored locations are understood.
+#[derive(Debug, Clone)]
+pub struct Locations {
+    /// The proxied store (`--artifacts-destination`), unless artifacts are not served.
+    pub destination: Option<LocalRepository>,
+    /// Directories of this machine that a stored location may lie in; `None` allows any, which is
+    /// right for a server that only its own user can reach.
+    pub local_roots: Option<Vec<PathBuf>>,
+}
+
+impl Locations {
+    /// The proxied store.
+    ///
+    /// # Errors
+    /// Artifacts are not served.
+    pub fn destination(&self) -> Result<ArtifactRepository> {
+        self.destination.clone().map(ArtifactRepository::Local).ok_or_else(|| {
+            Error::unavailable("Artifact serving is disabled. Start the server with `--serve-artifacts` to enable it.")
+        })
+    }
+
+    /// The place that a stored location, such as a run's artifact URI, stands for.
+    ///
+    /// # Errors
+    /// The location is not one that this server can or may read.
+    pub fn resolve(&self, location: &str) -> Result<Location> {
+        match uri::scheme(location).as_deref() {
+            Some("mlflow-artifacts") => {
+                let rest = &location["mlflow-artifacts:".len()..];
+                // `mlflow-artifacts://host/path` names a server; the path is all that counts here.
+                let path = match rest.strip_prefix("//") {
+                    Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
+                    None => rest,
+                };
+                self.proxied(path)
+            }
+            Some("http" | "https") => match location.split_once(ANCHOR) {
+                Some((_, path)) => self.proxied(path),
+                None => Err(Error::invalid(format!("'{location}' is not the URL of an artifact server."))),
+            },
+            None => self.local(Path::new(&decode(location)?), location),
+            Some("file") => {
+                let path = location["file:".len()..].trim_start_matches("//");
+                let path = path.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(path);
+                self.local(Path::new(&decode(path)?), location)
+            }
+            Some(scheme) if NOT_BUILT.contains(&scheme) => Err(Error::new(
+                ErrorCode::NotImplemented,
+                format!("This server can not read artifacts at '{scheme}:' locations yet."),
+            )),
+            Some(scheme) => {
+                Err(Error::invalid(format!("Could not find a registered artifact repository for: {scheme}:")))
+            }
+        }
+    }
+
+    fn proxied(&self, path: &str) -> Result<Location> {
+        let base = ArtifactPath::parse(path.trim_start_matches('/'))?;
+        Ok(Location { repository: self.destination()?, base })
+    }
+
+    fn local(&self, path: &Path, location: &str) -> Result<Location> {
+        let path = absolute(path)?;
+        let allowed = match &self.local_roots {
+            None => true,
+            // Compared as they really are: neither `..` nor a link leads out.
+            Some(roots) => {
+                let real = real(&path);
+                roots.iter().any(|root| real.starts_with(self::real(root)))
+            }
+        };
+        if !allowed {
+            return Err(Error::new(
+                ErrorCode::PermissionDenied,
+                format!(
+                    "The server does not read artifacts at '{location}': it is outside of its artifact directories. \
+                     Add the directory to --allowed-local-artifact-roots to allow it."
+                ),
+            ));
+        }
+        Ok(Location { repository: ArtifactRepository::Local(LocalRepository::new(path)), base: ArtifactPath::root() })
+    }
+}
+
+/// A location as it is stored: a relative local path is made absolute, everything else stays.
+///
+/// # Errors
+/// The working directory is gone, or the URI names a file on another host.
+pub fn resolve_if_local(location: &str) -> Result<String> {
+    match uri::scheme(location).as_deref() {
+        None if location.starts_with('/') => Ok(location.to_owned()),
+        None => Ok(absolute(Path::new(&decode(location)?))?.to_string_lossy().into_owned()),
+        Some("file") => {
+            let rest = &location["file:".len()..];
+            if let Some(host) = rest.strip_prefix("//").map(|rest| rest.split('/').next().unwrap_or_default())
+                && !host.is_empty()
+                && host != "."
+                && !host.starts_with("localhost")
+                && !host.starts_with("127.0.0.1")
+            {
+                return Err(Error::invalid(format!(
+                    "{location} is not a valid remote uri. For remote access on windows, please consider using a \
+                     different scheme such as SMB (e.g. smb://<hostname>/<path>)."
+                )));
+            }
+            if rest.starts_with('/') {
+                return Ok(location.to_owned());
+            }
+            let end = rest.find(['?', '#']).unwrap_or(rest.len());
+            let (path, query) = rest.split_at(end);
+            Ok(format!("file://{}{query}", absolute(Path::new(&decode(path)?))?.display()))
+        }
+        Some(_) => Ok(location.to_owned()),
+    }
+}
+
+/// The path that a location writes with percent signs: clients and the reference decode plain paths too.
+fn decode(path: &str) -> Result<String> {
+    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Error::invalid("Invalid path"))?;
+    Ok(decoded.into_owned())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let here = std::env::current_dir()
+        .map_err(|error| Error::internal(format!("The working directory can not be read: {error}")))?;
+    // `./x` and `x` are the same directory and should be stored as the same text.
+    Ok(here.join(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect())
+}
+
+/// A path with its links followed as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    let mut existing = path;
+    loop {
+        if let Ok(real) = existing.canonicalize() {
+            return rest.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        match (existing.parent(), existing.file_name()) {
+            (Some(parent), Some(name)) => {
+                rest.push(name.to_owned());
+                existing = parent;
+            }
+            // `..` behind something that does not exist can not be judged: nothing starts with it.
+            _ => return PathBuf::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locations(roots: Option<Vec<PathBuf>>) -> Locations {
+        Locations { destination: Some(LocalRepository::new("/srv/artifacts")), local_roots: roots }
+    }
+
+    #[test]
+    fn proxied_locations_lie_in_the_destination() {
+        for (location, base) in [
+            ("mlflow-artifacts:/0/abc/artifacts", "0/abc/artifacts"),
+            ("mlflow-artifacts:/", ""),
+            ("mlflow-artifacts://host:5000/1/x", "1/x"),
+            ("http://host/api/2.0/mlflow-artifacts/artifacts/1/x", "1/x"),
+        ] {
+            assert_eq!(locations(None).resolve(location).map(|found| found.base.to_string()).as_deref(), Ok(base));
+        }
+        for bad in ["mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/%2e%2e/x", "http://host/x", "weird:/x"] {
+            assert!(locations(None).resolve(bad).is_err(), "{bad}");
+        }
+        let code = locations(None).resolve("s3://bucket/x").map(drop).unwrap_err().code;
+        assert_eq!(code, ErrorCode::NotImplemented);
+    }
+
+    #[test]
+    fn local_locations_are_read_only_below_the_roots() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
+        let guarded = locations(Some(vec![root.clone()]));
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        assert!(guarded.resolve(&text(root.join("1/new/artifacts"))).is_ok());
+        assert!(guarded.resolve(&format!("file://{}", text(root.join("1")))).is_ok());
+        assert!(guarded.resolve(&text(root.join("%31"))).is_ok());
+        for bad in [
+            "/etc".into(),
+            "file:///etc".into(),
+            text(root.join("link")),
+            text(root.join("../x")),
+            text(root.join("%2e%2e/x")),
+            text(root.join("new/../../x")),
+        ] {
+            assert_eq!(guarded.resolve(&bad).map(drop).unwrap_err().code, ErrorCode::PermissionDenied, "{bad}");
+        }
+        assert!(locations(None).resolve("/etc").is_ok());
+    }
+
+    #[test]
+    fn relative_locations_are_stored_absolute() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(resolve_if_local("./x/y"), Ok(here.join("x/y").to_string_lossy().into_owned()));
+        assert_eq!(resolve_if_local("s3://b/x"), Ok("s3://b/x".into()));
+        assert_eq!(resolve_if_local("file:///x"), Ok("file:///x".into()));
+        assert!(resolve_if_local("file://server/x").is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! A path inside a repository. It can only be made by the check, so no other part of the server can
+//! turn a string of a client into a file.
+
+use std::fmt;
+
+use ferroflow_model::{Error, Result};
+use percent_encoding::percent_decode_str;
+
+/// How often a path is decoded at the most. One that still changes then is refused.
+const MAX_DECODING: usize = 10;
+
+/// A relative path of plain components: no root, no `..`, no drive letter, no separator but `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct ArtifactPath(Vec<String>);
+
+impl ArtifactPath {
+    /// The root of the repository.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// Checks the path of a client. It is decoded until it stops changing, so that no form of `..`
+    /// hides behind percent signs; what comes out is what is used, never decoded again.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` "Invalid path", as the reference says.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = decode(text)?;
+        // What follows this scheme is an absolute path, whatever it looks like.
+        let is_file_uri = text.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("file"));
+        let bytes = text.as_bytes();
+        let has_drive = bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':';
+        if is_file_uri || text.starts_with('/') || has_drive || text.contains(['\\', '#']) {
+            return Err(invalid());
+        }
+        let mut components = Vec::new();
+        for component in text.split('/') {
+            match component {
+                "" | "." => {}
+                ".." => return Err(invalid()),
+                component if component.len() > 255 => {
+                    return Err(Error::invalid("Invalid path: a component is longer than 255 bytes"));
+                }
+                component => components.push(component.to_owned()),
+            }
+        }
+        Ok(Self(components))
+    }
+
+    /// Whether it is the root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The components from the root down.
+    #[must_use]
+    pub fn components(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The last component, empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
+    /// The path without its last component.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
+    }
+
+    /// This path below another.
+    #[must_use]
+    pub fn below(&self, base: &Self) -> Self {
+        Self(base.0.iter().chain(&self.0).cloned().collect())
+    }
+}
+
+impl fmt::Display for ArtifactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
+/// Decodes percent signs until nothing changes, and escapes control characters, as the reference.
+fn decode(text: &str) -> Result<String> {
+    let mut text = text.to_owned();
+    for _ in 0..MAX_DECODING {
+        let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| invalid())?.into_owned();
+        if decoded == text {
+            return Ok(text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
+                if char.is_ascii_control() {
+                    out.push_str(&format!("%{:02x}", u32::from(char)));
+                } else {
+                    out.push(char);
+                }
+                out
+            }));
+        }
+        text = decoded;
+    }
+    Err(invalid())
+}
+
+fn invalid() -> Error {
+    Error::invalid("Invalid path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_paths_are_themselves() {
+        for (text, expected) in [
+            ("a", "a"),
+            ("a/b.txt", "a/b.txt"),
+            ("a//b/./c/", "a/b/c"),
+            ("ü 雪/%41", "ü 雪/A"),
+            ("a%20b", "a b"),
+            ("..a/b..", "..a/b.."),
+            ("", ""),
+            ("tab\tbell\u{7}", "tab%09bell%07"),
+        ] {
+            assert_eq!(ArtifactPath::parse(text).map(|path| path.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_known_way_out_is_refused() {
+        for text in [
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "/etc/passwd",
+            "//etc/passwd",
+            "//proc/self/root",
+            "%2e%2e/x",
+            "%2E%2E%2Fx",
+            "..%2fx",
+            "%252e%252e%252fx",
+            "%25252e%25252e%25252fx",
+            "%2fetc%2fpasswd",
+            "file:///etc/passwd",
+            "file:/etc/passwd",
+            "file:../x",
+            "file:x",
+            "file://host/x",
+            "FILE:////etc",
+            "C:\\x",
+            "C:/x",
+            "c:x",
+            "\\\\host\\share",
+            "a\\..\\..\\x",
+            "..\\x",
+            "a#/../../x",
+            "a%23b",
+            "%ff",
+            "a/%c0%ae%c0%ae/x",
+        ] {
+            assert!(ArtifactPath::parse(text).is_err(), "{text} became {:?}", ArtifactPath::parse(text));
+        }
+    }
+}

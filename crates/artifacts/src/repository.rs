@@ -1,0 +1,108 @@
+//! What every kind of repository can do. Bodies are streams in both directions: no file is held in
+//! memory, and nothing assumes that it is a file.
+
+use std::{ops::Range, pin::Pin, time::SystemTime};
+
+use bytes::Bytes;
+use ferroflow_model::{Error, Result};
+use futures_util::Stream;
+
+use crate::{ArtifactPath, LocalRepository};
+
+/// The bytes of an artifact as they come.
+pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// An entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its name in the directory.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Bytes, of a file.
+    pub size: Option<u64>,
+}
+
+/// An artifact opened for reading.
+pub struct OpenedArtifact {
+    /// All of its bytes, or the range that was asked for.
+    pub body: ByteStream,
+    /// Bytes in all.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
+}
+
+/// A repository of any kind. A further kind is a further variant, and the compiler names every place
+/// that has to know it.
+#[derive(Debug, Clone)]
+pub enum ArtifactRepository {
+    /// A directory of this machine.
+    Local(LocalRepository),
+}
+
+impl ArtifactRepository {
+    /// Size and time of a file, without opening a stream.
+    ///
+    /// # Errors
+    /// Nothing is there, or a directory is.
+    pub async fn stat(&self, path: &ArtifactPath) -> Result<(u64, Option<SystemTime>)> {
+        match self {
+            Self::Local(local) => local.stat(path).await,
+        }
+    }
+
+    /// Opens a file, or a range of its bytes, which must lie inside it.
+    ///
+    /// # Errors
+    /// Nothing is there, or a directory is.
+    pub async fn open(&self, path: &ArtifactPath, range: Option<Range<u64>>) -> Result<OpenedArtifact> {
+        match self {
+            Self::Local(local) => local.open(path, range).await,
+        }
+    }
+
+    /// Writes a file from a stream. It appears under its name when it is complete; when the stream
+    /// ends with an error, nothing is left.
+    ///
+    /// # Errors
+    /// The stream or the storage failed, or the path can not be a file.
+    pub async fn write(&self, path: &ArtifactPath, body: ByteStream) -> Result<()> {
+        if path.is_root() {
+            return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
+        }
+        match self {
+            Self::Local(local) => local.write(path, body).await,
+        }
+    }
+
+    /// The entries of a directory by name. What is no directory has none.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
+        match self {
+            Self::Local(local) => local.list(path).await,
+        }
+    }
+
+    /// Deletes a file or a directory with all that is in it. What is not there is deleted already.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn delete(&self, path: &ArtifactPath) -> Result<()> {
+        match self {
+            Self::Local(local) => local.delete(path).await,
+        }
+    }
+
+    /// Whether the storage answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn check(&self) -> Result<()> {
+        match self {
+            Self::Local(local) => local.check().await,
+        }
+    }
+}
