@@ -1,0 +1,11 @@
+//! The handlers, by resource. Each is a paragraph: take the message apart, one call to the store, answer.
+
+pub(crate) mod artifacts;
+pub(crate) mod experiments;
+pub(crate) mod inputs;
+pub(crate) mod logged_models;
+pub(crate) mod metrics;
+pub(crate) mod model_versions;
+pub(crate) mod proxied_artifacts;
+pub(crate) mod runs;
+pub(crate) mod server_info;

@@ -1,0 +1,107 @@
+//! Artifacts of runs and logged models, wherever their location points.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo as Entry, Location};
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{
+        FileInfo, ListArtifacts, ListArtifactsResponse, ListLoggedModelArtifacts, ListLoggedModelArtifactsResponse,
+    },
+};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, StatusCode, header};
+
+use super::runs::id;
+use crate::{app::Cx, download};
+
+/// The largest file that the UI may upload, in bytes.
+const MAX_UPLOAD: usize = 10 * 1024 * 1024;
+
+pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
+    let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
+    let run = cx.app.store.get_run_info(id(req.run_id(), req.run_uuid())).await?;
+    let files = entries(&cx.app.locations.resolve(run.artifact_uri())?, &path).await?;
+    Ok(ListArtifactsResponse { root_uri: Some(run.artifact_uri().to_owned()), files, ..Default::default() })
+}
+
+pub(crate) async fn list_of_model(cx: Cx, req: ListLoggedModelArtifacts) -> Result<ListLoggedModelArtifactsResponse> {
+    let path = req.artifact_directory_path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
+    let location = model_location(&cx).await?;
+    let files = entries(&cx.app.locations.resolve(&location)?, &path).await?;
+    Ok(ListLoggedModelArtifactsResponse { root_uri: Some(location), files, ..Default::default() })
+}
+
+async fn model_location(cx: &Cx) -> Result<String> {
+    let model = cx.app.store.get_logged_model(cx.path("model_id"), false).await?;
+    Ok(model.info.and_then(|info| info.artifact_uri).unwrap_or_default())
+}
+
+async fn entries(location: &Location, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
+    let found = location.repository.list(&path.below(&location.base)).await?;
+    Ok(found.into_iter().map(|entry| file_info(path, entry)).collect())
+}
+
+/// An entry with its path from where the listing is seen.
+pub(crate) fn file_info(directory: &ArtifactPath, entry: Entry) -> FileInfo {
+    let path = if directory.is_root() { entry.name } else { format!("{directory}/{}", entry.name) };
+    FileInfo {
+        path: Some(path),
+        is_dir: Some(entry.is_dir),
+        // An empty file has no size in the protocol.
+        file_size: entry.size.filter(|size| *size > 0).map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
+    }
+}
+
+/// `GET /get-artifact?run_uuid=…&path=…`
+pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
+    let run_id = cx.query("run_id").or_else(|| cx.query("run_uuid")).unwrap_or_else(|| "None".to_owned());
+    let path = cx.query("path").ok_or_else(|| Error::bad_request("Request must specify path."))?;
+    let path = ArtifactPath::parse(&path)?;
+    let run = cx.app.store.get_run_info(&run_id).await?;
+    send(&cx.app.locations.resolve(run.artifact_uri())?, &path, request.headers()).await
+}
+
+/// `GET …/logged-models/{model_id}/artifacts/files?artifact_file_path=…`
+pub(crate) async fn get_of_model(cx: Cx, request: Request) -> Result<Response> {
+    let path = cx
+        .query("artifact_file_path")
+        .filter(|path| !path.is_empty())
+        .ok_or_else(|| Error::bad_request("Request must include the \"artifact_file_path\" query parameter."))?;
+    let path = ArtifactPath::parse(&path)?;
+    let location = model_location(&cx).await?;
+    send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
+}
+
+async fn send(location: &Location, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response> {
+    download::send(&location.repository, &path.below(&location.base), headers).await
+}
+
+/// `POST /ajax-api/2.0/mlflow/upload-artifact?run_uuid=…&path=…`
+pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
+    let missing = |what: &str| Error::invalid(format!("Request must specify {what}."));
+    let run_id = cx.query("run_uuid").filter(|id| !id.is_empty()).ok_or_else(|| missing("run_uuid"))?;
+    let path = cx.query("path").filter(|path| !path.is_empty()).ok_or_else(|| missing("path"))?;
+    let path = ArtifactPath::parse(&path)?;
+    let too_large = || Error::invalid("Artifact size is too large. Max size is 10MB.");
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > MAX_UPLOAD) {
+        return Err(too_large());
+    }
+    let bytes = axum::body::to_bytes(request.into_body(), MAX_UPLOAD).await.map_err(|_| too_large())?;
+    if bytes.is_empty() {
+        return Err(missing("data"));
+    }
+    let run = cx.app.store.get_run_info(&run_id).await?;
+    let location = cx.app.locations.resolve(run.artifact_uri())?;
+    write(&location.repository, &path.below(&location.base), bytes).await?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], Body::empty()).into_response())
+}
+
+async fn write(repository: &ArtifactRepository, path: &ArtifactPath, bytes: Bytes) -> Result<()> {
+    repository.write(path, stream::iter([Ok(bytes)]).boxed()).await
+}

@@ -1,0 +1,98 @@
+//! Experiments.
+
+use ferroflow_artifacts::location::resolve_if_local;
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{
+        CreateExperiment, CreateExperimentResponse, DeleteExperiment, DeleteExperimentResponse, DeleteExperimentTag,
+        DeleteExperimentTagResponse, ExperimentTag, GetExperiment, GetExperimentByName, GetExperimentByNameResponse,
+        GetExperimentResponse, RestoreExperiment, RestoreExperimentResponse, SearchExperiments,
+        SearchExperimentsResponse, SetExperimentTag, SetExperimentTagResponse, UpdateExperiment,
+        UpdateExperimentResponse, ViewType,
+    },
+    uri, validation,
+};
+use ferroflow_store::ExperimentSearch;
+
+use crate::{app::Cx, rpc::done};
+
+/// Schemes that name a host which the server would have to connect to.
+const HOST_SCHEMES: &[&str] = &["http", "https", "ftp", "sftp", "hdfs", "viewfs"];
+
+pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperimentResponse> {
+    let keys: Vec<&str> = req.tags.iter().map(ExperimentTag::key).collect();
+    validation::custom_view_count(&keys)?;
+    let location = match req.artifact_location() {
+        "" => None,
+        location => {
+            check_location(location)?;
+            Some(resolve_if_local(location)?)
+        }
+    };
+    let id = cx.app.store.create_experiment(req.name(), location, req.tags.clone()).await?;
+    Ok(CreateExperimentResponse { experiment_id: Some(id) })
+}
+
+/// Refuses a location that would lead the server, or a reader of the location, astray.
+fn check_location(location: &str) -> Result<()> {
+    let (_, last) = location.rsplit_once('/').unwrap_or(("", location));
+    let web = matches!(uri::scheme(location).as_deref(), None | Some("http" | "https" | "ftp" | "sftp"));
+    if location.contains('#') || (web && last.split('?').next().is_some_and(|last| last.contains(';'))) {
+        return Err(Error::invalid("'artifact_location' URL can't include fragments or params."));
+    }
+    uri::check_query(location)?;
+    if let Some(scheme) = uri::scheme(location).filter(|scheme| HOST_SCHEMES.contains(&scheme.as_str())) {
+        return Err(Error::invalid(format!(
+            "'artifact_location' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than \
+             the tracking server's configured artifact storage, so the server would connect to the host named in the \
+             URI. Set the MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
+        )));
+    }
+    validation::artifact_location(location)?;
+    validation::artifact_location_length(location)
+}
+
+pub(crate) async fn get(cx: Cx, req: GetExperiment) -> Result<GetExperimentResponse> {
+    let id = if req.experiment_id().is_empty() { "0" } else { req.experiment_id() };
+    Ok(GetExperimentResponse { experiment: Some(cx.app.store.get_experiment(id).await?) })
+}
+
+pub(crate) async fn get_by_name(cx: Cx, req: GetExperimentByName) -> Result<GetExperimentByNameResponse> {
+    let name = req.experiment_name();
+    let experiment = cx.app.store.get_experiment_by_name(name).await?;
+    let experiment =
+        experiment.ok_or_else(|| Error::not_found(format!("Could not find experiment with name '{name}'")))?;
+    Ok(GetExperimentByNameResponse { experiment: Some(experiment) })
+}
+
+pub(crate) async fn delete(cx: Cx, req: DeleteExperiment) -> Result<DeleteExperimentResponse> {
+    cx.app.store.delete_experiment(req.experiment_id()).await.map(|()| done())
+}
+
+pub(crate) async fn restore(cx: Cx, req: RestoreExperiment) -> Result<RestoreExperimentResponse> {
+    cx.app.store.restore_experiment(req.experiment_id()).await.map(|()| done())
+}
+
+pub(crate) async fn update(cx: Cx, req: UpdateExperiment) -> Result<UpdateExperimentResponse> {
+    cx.app.store.rename_experiment(req.experiment_id(), req.new_name()).await.map(|()| done())
+}
+
+pub(crate) async fn set_tag(cx: Cx, req: SetExperimentTag) -> Result<SetExperimentTagResponse> {
+    cx.app.store.set_experiment_tag(req.experiment_id(), req.key(), req.value()).await.map(|()| done())
+}
+
+pub(crate) async fn delete_tag(cx: Cx, req: DeleteExperimentTag) -> Result<DeleteExperimentTagResponse> {
+    cx.app.store.delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| done())
+}
+
+pub(crate) async fn search(cx: Cx, req: SearchExperiments) -> Result<SearchExperimentsResponse> {
+    let search = ExperimentSearch {
+        view: req.view_type.unwrap_or(ViewType::ActiveOnly),
+        max_results: req.max_results.unwrap_or_default(),
+        filter: req.filter().to_owned(),
+        page_token: req.page_token,
+        order_by: req.order_by,
+    };
+    let (experiments, next_page_token) = cx.app.store.search_experiments(search).await?;
+    Ok(SearchExperimentsResponse { experiments, next_page_token })
+}

@@ -1,0 +1,74 @@
+//! Logged models.
+
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{
+        CreateLoggedModel, CreateLoggedModelResponse, DeleteLoggedModel, DeleteLoggedModelResponse,
+        DeleteLoggedModelTag, DeleteLoggedModelTagResponse, FinalizeLoggedModel, FinalizeLoggedModelResponse,
+        GetLoggedModel, GetLoggedModelResponse, LogLoggedModelParamsRequest, LogLoggedModelParamsRequestResponse,
+        LoggedModelStatus, SearchLoggedModels, SearchLoggedModelsResponse, SetLoggedModelTags,
+        SetLoggedModelTagsResponse,
+    },
+};
+use ferroflow_store::{LoggedModelSearch, NewLoggedModel};
+
+use crate::{app::Cx, rpc::done};
+
+pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLoggedModelResponse> {
+    let new = NewLoggedModel {
+        experiment_id: req.experiment_id().to_owned(),
+        name: req.name.clone(),
+        model_type: req.model_type().to_owned(),
+        source_run_id: req.source_run_id().to_owned(),
+        params: req.params,
+        tags: req.tags,
+    };
+    Ok(CreateLoggedModelResponse { model: Some(cx.app.store.create_logged_model(new).await?) })
+}
+
+pub(crate) async fn get(cx: Cx, _: GetLoggedModel) -> Result<GetLoggedModelResponse> {
+    let allow_deleted = cx.query("allow_deleted").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let model = cx.app.store.get_logged_model(cx.path("model_id"), allow_deleted).await?;
+    Ok(GetLoggedModelResponse { model: Some(model) })
+}
+
+pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<FinalizeLoggedModelResponse> {
+    let status =
+        req.status.filter(|status| *status != LoggedModelStatus::LoggedModelStatusUnspecified).ok_or_else(|| {
+            Error::invalid("Invalid value for parameter 'status' supplied: it must be a status of a logged model.")
+        })?;
+    let model = cx.app.store.finalize_logged_model(req.model_id(), status).await?;
+    Ok(FinalizeLoggedModelResponse { model: Some(model) })
+}
+
+pub(crate) async fn delete(cx: Cx, _: DeleteLoggedModel) -> Result<DeleteLoggedModelResponse> {
+    cx.app.store.delete_logged_model(cx.path("model_id")).await.map(|()| done())
+}
+
+pub(crate) async fn log_params(
+    cx: Cx,
+    req: LogLoggedModelParamsRequest,
+) -> Result<LogLoggedModelParamsRequestResponse> {
+    cx.app.store.log_logged_model_params(cx.path("model_id"), &req.params).await.map(|()| done())
+}
+
+pub(crate) async fn set_tags(cx: Cx, req: SetLoggedModelTags) -> Result<SetLoggedModelTagsResponse> {
+    cx.app.store.set_logged_model_tags(cx.path("model_id"), &req.tags).await.map(|()| done())
+}
+
+pub(crate) async fn delete_tag(cx: Cx, _: DeleteLoggedModelTag) -> Result<DeleteLoggedModelTagResponse> {
+    cx.app.store.delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| done())
+}
+
+pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {
+    let search = LoggedModelSearch {
+        filter: req.filter().to_owned(),
+        max_results: req.max_results.unwrap_or_default().into(),
+        experiment_ids: req.experiment_ids,
+        datasets: req.datasets,
+        order_by: req.order_by,
+        page_token: req.page_token,
+    };
+    let (models, next_page_token) = cx.app.store.search_logged_models(search).await?;
+    Ok(SearchLoggedModelsResponse { models, next_page_token })
+}

@@ -1,0 +1,94 @@
+//! Histories of metrics.
+
+use axum::response::Response;
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{
+        GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse, GetMetricHistoryResponse,
+    },
+};
+use ferroflow_store::MAX_BULK_HISTORY;
+use serde_json::json;
+
+use super::runs::id;
+use crate::{app::Cx, rpc};
+
+/// Runs in one request for several histories.
+const MAX_RUNS: usize = 100;
+
+/// Points of each run in a chart when nothing is said.
+const MAX_SAMPLE: i64 = 2500;
+
+pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<GetMetricHistoryResponse> {
+    let max_results = req.max_results.map(i64::from);
+    if let Some(max) = max_results.filter(|max| *max <= 0) {
+        return Err(Error::invalid(format!(
+            "Invalid value {max} for parameter 'max_results' supplied. It must be a positive integer."
+        )));
+    }
+    let run_id = id(req.run_id(), req.run_uuid());
+    let (metrics, next_page_token) =
+        cx.app.store.get_metric_history(run_id, req.metric_key(), max_results, req.page_token.as_deref()).await?;
+    Ok(GetMetricHistoryResponse { metrics, next_page_token })
+}
+
+pub(crate) async fn bulk_interval(
+    cx: Cx,
+    req: GetMetricHistoryBulkInterval,
+) -> Result<GetMetricHistoryBulkIntervalResponse> {
+    let steps = match (req.start_step, req.end_step) {
+        (None, None) => None,
+        (Some(start), Some(end)) if start > end => {
+            return Err(Error::invalid(format!(
+                "end_step must be greater than start_step. Found start_step={start} and end_step={end}."
+            )));
+        }
+        (Some(start), Some(end)) => Some((start.into(), end.into())),
+        _ => {
+            return Err(Error::invalid("If either start step or end step are specified, both must be specified."));
+        }
+    };
+    let max_results = req.max_results.map_or(MAX_SAMPLE, i64::from).min(MAX_SAMPLE);
+    let metrics = cx.app.store.sample_metric_history(&req.run_ids, req.metric_key(), max_results, steps).await?;
+    Ok(GetMetricHistoryBulkIntervalResponse { metrics })
+}
+
+/// A call without a message: everything is in the query.
+pub(crate) async fn bulk(cx: Cx, _: axum::extract::Request) -> Result<Response> {
+    let run_ids = cx.query_all("run_id");
+    if run_ids.is_empty() {
+        return Err(Error::invalid("GetMetricHistoryBulk request must specify at least one run_id."));
+    }
+    if run_ids.len() > MAX_RUNS {
+        return Err(Error::invalid(format!(
+            "GetMetricHistoryBulk request cannot specify more than {MAX_RUNS} run_ids. Received {} run_ids.",
+            run_ids.len()
+        )));
+    }
+    let Some(key) = cx.query("metric_key") else {
+        return Err(Error::invalid("GetMetricHistoryBulk request must specify a metric_key."));
+    };
+    let max_results = match cx.query("max_results") {
+        None => MAX_BULK_HISTORY,
+        Some(text) => text.trim().parse::<i64>().ok().filter(|max| *max >= 0).ok_or_else(|| {
+            Error::invalid("Invalid value for parameter 'max_results' supplied: it must be a positive integer.")
+        })?,
+    };
+    let points = cx.app.store.get_metric_history_bulk(run_ids, &key, max_results).await?;
+    // NaN has no place in JSON; Python writes it bare and reads it so.
+    let metrics: Vec<_> = points
+        .iter()
+        .map(|point| {
+            let value = point.value.unwrap_or_default();
+            let value = if value.is_nan() { json!("NaN") } else { json!(value) };
+            json!({
+                "key": point.key(),
+                "value": value,
+                "timestamp": point.timestamp,
+                "step": point.step,
+                "run_id": point.run_id(),
+            })
+        })
+        .collect();
+    rpc::json(&json!({ "metrics": metrics }))
+}

@@ -1,0 +1,49 @@
+//! What the server says of itself, and the small calls of every page of the UI.
+
+use axum::{extract::Request, response::Response};
+use ferroflow_model::{Error, ErrorCode, Result};
+use serde_json::json;
+
+use crate::{app::Cx, rpc};
+
+/// Read by clients before they log in: nothing secret may be here.
+pub(crate) async fn server_info(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({
+        "store_type": "SqlStore",
+        "workspaces_enabled": false,
+        "trace_archival_enabled": false,
+        "multipart_uploads_enabled": false,
+        "multipart_downloads_enabled": false,
+        "presigned_upload_run_id_supported": true,
+        "presigned_upload_model_id_supported": true,
+        "features_enabled": { "gateway": true },
+    }))
+}
+
+/// Telemetry is off: nothing leaves this server.
+pub(crate) async fn get_ui_telemetry(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({ "disable_ui_telemetry": true, "disable_ui_events": [], "ui_rollout_percentage": 0 }))
+}
+
+pub(crate) async fn post_ui_telemetry(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({ "status": "disabled" }))
+}
+
+/// The gateway that the runs table asks for: there is none.
+pub(crate) async fn gateway_proxy(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({ "endpoints": [] }))
+}
+
+/// The assistant, of which there is none either; the panel must not break the page.
+pub(crate) async fn assistant_config(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({ "providers": {}, "projects": {}, "remote_access_allowed": false }))
+}
+
+pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
+    rpc::json(&json!({ "providers": [] }))
+}
+
+/// Without logins there is no current user: a 404 is how the UI knows.
+pub(crate) async fn current_user(_: Cx, _: Request) -> Result<Response> {
+    Err(Error::new(ErrorCode::EndpointNotFound, "This server has no users: authentication is off."))
+}

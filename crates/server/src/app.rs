@@ -1,0 +1,93 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use ferroflow_artifacts::Locations;
+use ferroflow_store::Store;
+
+use crate::{telemetry::Telemetry, ui::Ui};
+
+/// The parts of a running server.
+pub struct App {
+    /// The tracking store.
+    pub store: Store,
+    /// Where artifacts are.
+    pub locations: Locations,
+    /// The official web UI.
+    pub ui: Ui,
+    /// Counters.
+    pub telemetry: Telemetry,
+    /// Settings.
+    pub config: Config,
+}
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Such as `/mlflow`; empty without a prefix.
+    pub static_prefix: String,
+    /// Only artifacts are served (`--artifacts-only`).
+    pub artifacts_only: bool,
+    /// Host and origin checks.
+    pub security: Security,
+    /// Limits of GraphQL queries.
+    pub graphql: GraphqlLimits,
+}
+
+/// Host and origin checks, as the reference has them.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// `--disable-security-middleware` switches everything here off.
+    pub enabled: bool,
+    /// Patterns for the `Host` header.
+    pub allowed_hosts: Vec<String>,
+    /// Origins besides localhost that may change something.
+    pub allowed_origins: Vec<String>,
+    /// The value of `X-Frame-Options`; `NONE` leaves it out.
+    pub frame_options: String,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            allowed_hosts: crate::middleware::security::default_hosts(),
+            allowed_origins: Vec::new(),
+            frame_options: "SAMEORIGIN".into(),
+        }
+    }
+}
+
+pub use crate::graphql::Limits as GraphqlLimits;
+
+/// What a handler is given besides the request.
+#[derive(Clone)]
+pub(crate) struct Cx {
+    /// The server.
+    pub(crate) app: Arc<App>,
+    /// The parameters in the path.
+    pub(crate) path: Vec<(String, String)>,
+    /// The query of the URL, still encoded.
+    pub(crate) query: Option<String>,
+}
+
+impl Cx {
+    /// A parameter in the path. The router has matched it, so it is there.
+    pub(crate) fn path(&self, name: &str) -> &str {
+        self.path.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+    }
+
+    /// All values of a parameter in the query.
+    pub(crate) fn query_all(&self, name: &str) -> Vec<String> {
+        let query = self.query.as_deref().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes())
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
+            .collect()
+    }
+
+    /// The first value of a parameter in the query.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        self.query_all(name).into_iter().next()
+    }
+}

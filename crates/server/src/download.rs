@@ -1,0 +1,103 @@
+//! Sending an artifact: always as an attachment, so that a stored page never runs as ours; in ranges
+//! and conditionally, as players and browsers ask.
+
+use std::{ops::Range, time::UNIX_EPOCH};
+
+use axum::{body::Body, response::Response};
+use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, mime};
+use ferroflow_model::{Error, Result};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// Streams an artifact.
+pub(crate) async fn send(
+    repository: &ArtifactRepository,
+    path: &ArtifactPath,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let (size, modified) = repository.stat(path).await?;
+    let age = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let etag = format!("\"{:x}-{size:x}\"", age.as_nanos());
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+
+    let mut response = Response::new(Body::empty());
+    if text(header::IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag || tag.trim() == "*"))
+    {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        let unchanged = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
+        match text(header::RANGE).filter(|_| unchanged).and_then(|range| parse_range(range, size)) {
+            Some(Err(())) => {
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"))?;
+            }
+            Some(Ok(range)) => {
+                *response.body_mut() = Body::from_stream(repository.open(path, Some(range.clone())).await?.body);
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                set(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", range.start, range.end - 1))?;
+                set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string())?;
+            }
+            None => {
+                *response.body_mut() = Body::from_stream(repository.open(path, Some(0..size)).await?.body);
+                set(&mut response, header::CONTENT_LENGTH, &size.to_string())?;
+            }
+        }
+    }
+    set(&mut response, header::CONTENT_TYPE, mime::guess(path.name()))?;
+    set(&mut response, header::CONTENT_DISPOSITION, &mime::attachment(path.name()))?;
+    set(&mut response, header::ETAG, &etag)?;
+    set(&mut response, header::ACCEPT_RANGES, "bytes")?;
+    set(&mut response, header::CACHE_CONTROL, "no-cache")?;
+    if let Some(modified) = modified {
+        set(&mut response, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified))?;
+    }
+    Ok(response)
+}
+
+fn set(response: &mut Response, name: header::HeaderName, value: &str) -> Result<()> {
+    let value = HeaderValue::from_str(value).map_err(|_| Error::invalid("Invalid path"))?;
+    response.headers_mut().insert(name, value);
+    Ok(())
+}
+
+/// One range of bytes. `None` is a header that asks for nothing we serve (several ranges, another
+/// unit), which is answered with everything; `Err` is a range outside of the file.
+pub(crate) fn parse_range(header: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
+    let range = header.strip_prefix("bytes=")?;
+    let (first, last) = range.split_once('-')?;
+    if range.contains(',') {
+        return None;
+    }
+    let range = match (first.trim(), last.trim()) {
+        ("", last) => {
+            let length: u64 = last.parse().ok()?;
+            size.saturating_sub(length)..size
+        }
+        (first, "") => first.parse().ok()?..size,
+        (first, last) => first.parse().ok()?..last.parse::<u64>().ok()?.saturating_add(1).min(size),
+    };
+    Some(if range.is_empty() { Err(()) } else { Ok(range) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        for (header, expected) in [
+            ("bytes=0-0", Some(Ok(0..1))),
+            ("bytes=2-", Some(Ok(2..10))),
+            ("bytes=-3", Some(Ok(7..10))),
+            ("bytes=-99", Some(Ok(0..10))),
+            ("bytes=5-99", Some(Ok(5..10))),
+            ("bytes=10-", Some(Err(()))),
+            ("bytes=5-2", Some(Err(()))),
+            ("bytes=0-1,3-4", None),
+            ("lines=0-1", None),
+            ("bytes=x-y", None),
+        ] {
+            assert_eq!(parse_range(header, 10), expected, "{header}");
+        }
+    }
+}

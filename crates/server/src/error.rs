@@ -1,0 +1,72 @@
+//! Errors on their way out: the only place that knows HTTP status codes.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use ferroflow_model::{Error, ErrorCode};
+use http::{HeaderValue, StatusCode, header};
+
+/// Seconds after which a client may try again when the server is overloaded.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// An error of the API as a response.
+pub(crate) struct ApiError(pub(crate) Error);
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::warn!(code = %self.0.code, message = %self.0.message, "request failed");
+        }
+        let mut response = (status, self.0.to_json()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.0.code == ErrorCode::TemporarilyUnavailable {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+/// The answer to a path that nothing is served at: JSON below the API, else a small page.
+pub(crate) fn not_found(path: &str) -> Response {
+    if path.contains("/api/") || path.contains("/ajax-api/") {
+        return ApiError(Error::new(ErrorCode::EndpointNotFound, format!("The server has no endpoint at '{path}'.")))
+            .into_response();
+    }
+    page(StatusCode::NOT_FOUND, "Not Found", "The requested URL was not found on the server.")
+}
+
+/// The answer to a method that a path does not take. The router has set `Allow`.
+pub(crate) fn method_not_allowed() -> Response {
+    page(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", "The method is not allowed for the requested URL.")
+}
+
+fn page(status: StatusCode, title: &str, text: &str) -> Response {
+    let body = format!(
+        "<!doctype html>\n<html lang=en>\n<title>{} {title}</title>\n<h1>{title}</h1>\n<p>{text}</p>\n",
+        status.as_u16()
+    );
+    let mut response = (status, Body::from(body)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// The answer to a panic in a handler: a defect, told with the request's id and nothing else.
+pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(panic = text, "a handler panicked");
+    ApiError(Error::internal("Internal server error. The server's log has the details under this request's id."))
+        .into_response()
+}

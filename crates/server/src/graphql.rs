@@ -1,0 +1,166 @@
+//! GraphQL, as far as the UI and the SDK use it: a small executor over what the REST calls answer.
+
+mod execute;
+mod safety;
+mod schema;
+
+use std::collections::HashMap;
+
+use axum::{extract::Request, response::Response};
+use ferroflow_model::{
+    Error, Result,
+    messages::{
+        model_registry::SearchModelVersions,
+        service::{GetExperiment, GetMetricHistoryBulkInterval, GetRun, ListArtifacts, SearchDatasets, SearchRuns},
+    },
+};
+use ferroflow_store::ModelVersionSearch;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use self::execute::{Operation, RootField};
+pub use self::safety::Limits;
+use crate::{
+    api::{artifacts, experiments, inputs, metrics, model_versions, runs},
+    app::Cx,
+    rpc,
+};
+
+/// Model versions of all runs of an answer at the most.
+const MAX_MODEL_VERSIONS: i64 = 10_000;
+
+#[derive(Deserialize)]
+struct Query {
+    query: Option<String>,
+    variables: Option<Map<String, Value>>,
+    #[serde(rename = "operationName")]
+    operation_name: Option<String>,
+}
+
+/// `POST /graphql`
+pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    ferroflow_model::request::check_content_type(content_type)?;
+    let body = rpc::read(request.into_body()).await?;
+    let query: Query = serde_json::from_slice(&body)
+        .map_err(|_| Error::bad_request("The body of a GraphQL request is a JSON object with a 'query'."))?;
+    let text = query.query.ok_or_else(|| Error::bad_request("The request has no 'query'."))?;
+    let document = graphql_parser::parse_query::<String>(&text)
+        .map(graphql_parser::query::Document::into_static)
+        .map_err(|error| Error::bad_request(format!("Syntax Error: {error}")))?;
+    if let Err(error) = safety::check(&document, cx.app.config.graphql) {
+        return answer(Value::Null, vec![error]);
+    }
+    let operation =
+        match Operation::prepare(&document, query.operation_name.as_deref(), query.variables.unwrap_or_default()) {
+            Ok(operation) => operation,
+            Err(errors) => return answer(Value::Null, errors),
+        };
+    let mut data = Map::new();
+    let mut errors = Vec::new();
+    for root in operation.root_fields(&mut data) {
+        let value = match resolve(&cx, &operation, &root).await {
+            Ok(value) => operation.project(&root, &value),
+            Err(error) => {
+                errors.push(error.message);
+                Value::Null
+            }
+        };
+        data.insert(root.key, value);
+    }
+    answer(Value::Object(data), errors)
+}
+
+fn answer(data: Value, errors: Vec<String>) -> Result<Response> {
+    let errors = if errors.is_empty() { Value::Null } else { json!(errors) };
+    rpc::json(&json!({ "data": data, "errors": errors }))
+}
+
+/// The REST answer behind a root field.
+async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
+    let cx = cx.clone();
+    match root.name {
+        "mlflowGetExperiment" => tree(&experiments::get(cx, input::<GetExperiment>(root)?).await?),
+        "mlflowGetMetricHistoryBulkInterval" => {
+            tree(&metrics::bulk_interval(cx, input::<GetMetricHistoryBulkInterval>(root)?).await?)
+        }
+        "mlflowGetRun" => {
+            let mut answer = tree(&runs::get(cx.clone(), input::<GetRun>(root)?).await?)?;
+            if operation.wants(root, &["run", "experiment"]) {
+                add_experiments(&cx, answer.get_mut("run").into_iter().collect()).await?;
+            }
+            if operation.wants(root, &["run", "modelVersions"]) {
+                add_model_versions(&cx, answer.get_mut("run").into_iter().collect()).await?;
+            }
+            Ok(answer)
+        }
+        "mlflowSearchRuns" => {
+            let mut answer = tree(&runs::search(cx.clone(), input::<SearchRuns>(root)?).await?)?;
+            if operation.wants(root, &["runs", "experiment"]) {
+                let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
+                add_experiments(&cx, runs.into_iter().flatten().collect()).await?;
+            }
+            if operation.wants(root, &["runs", "modelVersions"]) {
+                let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
+                add_model_versions(&cx, runs.into_iter().flatten().collect()).await?;
+            }
+            Ok(answer)
+        }
+        "mlflowListArtifacts" => tree(&artifacts::list(cx, input::<ListArtifacts>(root)?).await?),
+        "mlflowSearchDatasets" => tree(&inputs::search_datasets(cx, input::<SearchDatasets>(root)?).await?),
+        "mlflowSearchModelVersions" => tree(&model_versions::search(cx, input::<SearchModelVersions>(root)?).await?),
+        "test" | "testMutation" => Ok(json!({ "output": root.arguments.get("inputString") })),
+        other => Err(Error::internal(format!("The field '{other}' has no resolver."))),
+    }
+}
+
+/// Puts the experiment of each run beside it, each fetched once.
+async fn add_experiments(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
+    let mut known: HashMap<String, Value> = HashMap::new();
+    for run in runs {
+        let id = run.pointer("/info/experiment_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let experiment = match known.get(&id) {
+            Some(experiment) => experiment.clone(),
+            None => tree(&cx.app.store.get_experiment(&id).await?)?,
+        };
+        run["experiment"] = experiment.clone();
+        known.insert(id, experiment);
+    }
+    Ok(())
+}
+
+/// Puts the model versions that a run made beside it, with one search for all runs.
+async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
+    let id_of = |run: &Value| run.pointer("/info/run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let run_ids: Vec<String> = runs.iter().map(|run| id_of(run)).collect();
+    if run_ids.is_empty() {
+        return Ok(());
+    }
+    let search =
+        ModelVersionSearch { run_ids: Some(run_ids), max_results: MAX_MODEL_VERSIONS, ..ModelVersionSearch::default() };
+    let (versions, _) = cx.app.store.search_model_versions(search).await?;
+    let mut by_run: HashMap<String, Vec<Value>> = HashMap::new();
+    for version in versions {
+        by_run.entry(version.run_id().to_owned()).or_default().push(tree(&version)?);
+    }
+    for run in runs {
+        let found = by_run.remove(&id_of(run)).unwrap_or_default();
+        run["model_versions"] = Value::Array(found);
+    }
+    Ok(())
+}
+
+fn tree<T: Serialize>(answer: &T) -> Result<Value> {
+    serde_json::to_value(answer).map_err(|error| Error::internal(format!("The answer can not be written: {error}")))
+}
+
+/// The message in the argument `input`.
+fn input<T: DeserializeOwned>(root: &RootField<'_>) -> Result<T> {
+    let Some(Value::Object(fields)) = root.arguments.get("input") else {
+        return Err(Error::invalid(format!("The field '{}' needs an argument 'input'.", root.name)));
+    };
+    let message: Map<String, Value> =
+        fields.iter().map(|(name, value)| (execute::snake_case(name), value.clone())).collect();
+    serde_json::from_value(Value::Object(message))
+        .map_err(|error| Error::invalid(format!("The input of '{}' is not valid: {error}", root.name)))
+}

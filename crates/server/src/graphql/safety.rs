@@ -1,0 +1,108 @@
+//! Limits that a query meets before anything of it runs, against queries made to be expensive.
+
+use std::collections::{HashMap, HashSet};
+
+use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Selection, SelectionSet};
+
+const MAX_DEPTH: usize = 10;
+const MAX_SELECTIONS: usize = 1000;
+
+/// Limits of the settings, for the whole query.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS`.
+    pub root_fields: usize,
+    /// `MLFLOW_SERVER_GRAPHQL_MAX_ALIASES`, at one level.
+    pub aliases: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { root_fields: 10, aliases: 10 }
+    }
+}
+
+type Set = SelectionSet<'static, String>;
+
+/// Refuses a query that is too deep, too large, or has too many root fields or aliases.
+///
+/// # Errors
+/// The sentence for the client.
+pub(super) fn check(document: &Document<'static, String>, limits: Limits) -> Result<(), String> {
+    let fragments: HashMap<&str, &Set> = document
+        .definitions
+        .iter()
+        .filter_map(|definition| match definition {
+            Definition::Fragment(fragment) => Some((fragment.name.as_str(), &fragment.selection_set)),
+            Definition::Operation(_) => None,
+        })
+        .collect();
+    let (mut root_fields, mut aliases, mut selections) = (0, 0, 0);
+    for definition in &document.definitions {
+        let Definition::Operation(operation) = definition else { continue };
+        let mut stack = vec![(root(operation), 1)];
+        while let Some((set, depth)) = stack.pop() {
+            if depth > MAX_DEPTH {
+                return Err(format!("Query exceeds maximum depth of {MAX_DEPTH}"));
+            }
+            let fields = fields_of(set, &fragments);
+            aliases = aliases.max(fields.iter().filter(|field| field.alias.is_some()).count());
+            for field in fields {
+                root_fields += usize::from(depth == 1);
+                selections += 1;
+                if selections > MAX_SELECTIONS {
+                    return Err(format!("Query exceeds maximum total selections of {MAX_SELECTIONS}"));
+                }
+                if !field.selection_set.items.is_empty() {
+                    stack.push((&field.selection_set, depth + 1));
+                }
+            }
+        }
+    }
+    let refuse = |limit: usize, got: usize, what: &str, variable: &str| {
+        Err(format!(
+            "GraphQL queries should have at most {limit} {what}, got {got} {what}. \
+             To increase the limit, set the {variable} environment variable."
+        ))
+    };
+    if root_fields > limits.root_fields {
+        refuse(limits.root_fields, root_fields, "root fields", "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS")
+    } else if aliases > limits.aliases {
+        refuse(limits.aliases, aliases, "aliases", "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES")
+    } else {
+        Ok(())
+    }
+}
+
+/// The selections of an operation.
+pub(super) fn root<'d>(operation: &'d OperationDefinition<'static, String>) -> &'d Set {
+    match operation {
+        OperationDefinition::SelectionSet(set) => set,
+        OperationDefinition::Query(query) => &query.selection_set,
+        OperationDefinition::Mutation(mutation) => &mutation.selection_set,
+        OperationDefinition::Subscription(subscription) => &subscription.selection_set,
+    }
+}
+
+/// The fields of one level, those of fragments included, each fragment once.
+fn fields_of<'d>(set: &'d Set, fragments: &HashMap<&'d str, &'d Set>) -> Vec<&'d Field<'static, String>> {
+    let mut fields = Vec::new();
+    let mut seen = HashSet::new();
+    let mut sets = vec![set];
+    while let Some(set) = sets.pop() {
+        for selection in &set.items {
+            match selection {
+                Selection::Field(field) => fields.push(field),
+                Selection::InlineFragment(inline) => sets.push(&inline.selection_set),
+                Selection::FragmentSpread(spread) => {
+                    if seen.insert(spread.fragment_name.as_str())
+                        && let Some(set) = fragments.get(spread.fragment_name.as_str())
+                    {
+                        sets.push(set);
+                    }
+                }
+            }
+        }
+    }
+    fields
+}

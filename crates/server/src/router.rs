@@ -1,0 +1,427 @@
+//! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Redirect, Response},
+    routing::{MethodFilter, get, on},
+};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    messages::RPCS,
+    wire::{Route, Rpc},
+};
+use http::Method;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    api::{
+        artifacts, experiments, inputs, logged_models, metrics, model_versions, proxied_artifacts, runs, server_info,
+    },
+    app::{App, Cx},
+    error::{self, ApiError},
+    graphql, health,
+    middleware::{observe::observe, security},
+    rpc,
+};
+
+/// What a call touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Experiment,
+    Run,
+    LoggedModel,
+    ModelVersion,
+    Artifact,
+}
+
+/// What the caller of an endpoint must be allowed to do. There are no users yet, so every rule holds;
+/// a row without one does not compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Open to everyone, also before a login.
+    Nothing,
+    /// Any user.
+    Login,
+    /// To create one.
+    Create(Resource),
+    /// To read the one that the request names, or a list that is cut to what may be read.
+    Read(Resource),
+    /// To write to the one that the request names.
+    Edit(Resource),
+    /// To delete or restore it.
+    Delete(Resource),
+    /// Nobody: what is served here is not built yet.
+    NotBuilt,
+}
+
+use Needs::{Create, Delete, Edit, Login, Nothing, Read};
+use Resource::{Artifact, Experiment, LoggedModel, ModelVersion, Run};
+
+/// The table.
+fn table(app: &Arc<App>) -> Table {
+    Table::new(app)
+        .rpc(experiments::create, Create(Experiment))
+        .rpc(experiments::get, Read(Experiment))
+        .rpc(experiments::get_by_name, Read(Experiment))
+        .rpc(experiments::search, Read(Experiment))
+        .rpc(experiments::update, Edit(Experiment))
+        .rpc(experiments::delete, Delete(Experiment))
+        .rpc(experiments::restore, Delete(Experiment))
+        .rpc(experiments::set_tag, Edit(Experiment))
+        .rpc(experiments::delete_tag, Edit(Experiment))
+        .rpc(runs::create, Edit(Experiment))
+        .rpc(runs::get, Read(Run))
+        .rpc(runs::search, Read(Run))
+        .rpc(runs::update, Edit(Run))
+        .rpc(runs::delete, Delete(Run))
+        .rpc(runs::restore, Delete(Run))
+        .rpc(runs::log_metric, Edit(Run))
+        .rpc(runs::log_param, Edit(Run))
+        .rpc(runs::set_tag, Edit(Run))
+        .rpc(runs::delete_tag, Edit(Run))
+        .rpc(runs::log_batch, Edit(Run))
+        .rpc(runs::log_model, Edit(Run))
+        .rpc(metrics::history, Read(Run))
+        .rpc(metrics::bulk_interval, Read(Run))
+        .rpc(inputs::log_inputs, Edit(Run))
+        .rpc(inputs::log_outputs, Edit(Run))
+        .rpc(inputs::search_datasets, Read(Experiment))
+        .rpc(logged_models::create, Edit(Experiment))
+        .rpc(logged_models::get, Read(LoggedModel))
+        .rpc(logged_models::search, Read(LoggedModel))
+        .rpc(logged_models::finalize, Edit(LoggedModel))
+        .rpc(logged_models::delete, Delete(LoggedModel))
+        .rpc(logged_models::log_params, Edit(LoggedModel))
+        .rpc(logged_models::set_tags, Edit(LoggedModel))
+        .rpc(logged_models::delete_tag, Edit(LoggedModel))
+        .rpc(model_versions::search, Read(ModelVersion))
+        .rpc(artifacts::list, Read(Run))
+        .rpc(artifacts::list_of_model, Read(LoggedModel))
+        .rpc(proxied_artifacts::list, Read(Artifact))
+        .rpc(proxied_artifacts::delete, Delete(Artifact))
+        .api(Method::GET, 2, "/mlflow-artifacts/artifacts/{*artifact_path}", proxied_artifacts::get, Read(Artifact))
+        .api(Method::PUT, 2, "/mlflow-artifacts/artifacts/{*artifact_path}", proxied_artifacts::put, Edit(Artifact))
+        .api(Method::GET, 2, "/mlflow/metrics/get-history-bulk", metrics::bulk, Read(Run))
+        .api(
+            Method::GET,
+            2,
+            "/mlflow/logged-models/{model_id}/artifacts/files",
+            artifacts::get_of_model,
+            Read(LoggedModel),
+        )
+        .api(Method::POST, 2, "/mlflow/upload-artifact", artifacts::upload, Edit(Run))
+        .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
+        .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
+        .api(Method::GET, 2, "/mlflow/users/current", server_info::current_user, Login)
+        .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Nothing)
+        .api(Method::GET, 3, "/mlflow/ui-telemetry", server_info::get_ui_telemetry, Login)
+        .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Login)
+        .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Login)
+        .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Login)
+        .page(Method::GET, "/get-artifact", artifacts::get, Read(Run))
+        .page(Method::POST, "/graphql", graphql::post, Login)
+        .the_rest_is_not_built()
+}
+
+/// The router with everything around it.
+pub(crate) fn build(app: &Arc<App>) -> Router {
+    let prefix = app.config.static_prefix.as_str();
+    let mut router = table(app).router.merge(pages(prefix, app.config.artifacts_only));
+    if !prefix.is_empty() {
+        let home = format!("{prefix}/");
+        // Probes of the platform are set up once, whatever the prefix.
+        router = router.merge(probes("")).route(prefix, get(move || async move { Redirect::permanent(&home) }));
+    }
+    let mut router = router
+        .fallback(|request: Request| async move { error::not_found(request.uri().path()) })
+        .method_not_allowed_fallback(|| async { error::method_not_allowed() })
+        .with_state(Arc::clone(app))
+        .layer(CatchPanicLayer::custom(error::panicked));
+    if app.config.security.enabled {
+        router = router
+            .layer(security::cors(&app.config.security))
+            .layer(from_fn_with_state(Arc::clone(app), security::guard));
+    }
+    router.layer(from_fn_with_state(Arc::clone(app), observe))
+}
+
+/// What is no call of the API: health, version and the UI.
+fn pages(prefix: &str, artifacts_only: bool) -> Router<Arc<App>> {
+    let router = probes(prefix)
+        .route(&format!("{prefix}/health"), get(health::health))
+        .route(&format!("{prefix}/version"), get(health::version));
+    if artifacts_only {
+        return router;
+    }
+    let file = |State(app): State<Arc<App>>, request: Request| async move {
+        let path = request.uri().path();
+        let file = path.split_once("/static-files/").map_or("index.html", |(_, file)| file).to_owned();
+        app.ui.serve(&file, request.method(), request.headers()).await
+    };
+    router.route(&format!("{prefix}/"), get(file)).route(&format!("{prefix}/static-files/{{*path}}"), get(file))
+}
+
+fn probes(prefix: &str) -> Router<Arc<App>> {
+    Router::new()
+        .route(&format!("{prefix}/livez"), get(health::livez))
+        .route(&format!("{prefix}/readyz"), get(health::readyz))
+        .route(&format!("{prefix}/metrics"), get(health::metrics))
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// The name of the call, or its path where it has none.
+    pub(crate) name: String,
+    /// The HTTP method.
+    pub(crate) method: Method,
+    /// The path with its prefix and version.
+    pub(crate) path: String,
+    /// The rule.
+    pub(crate) needs: Needs,
+}
+
+/// The table under construction.
+struct Table {
+    router: Router<Arc<App>>,
+    rows: Vec<Row>,
+    prefixes: Vec<String>,
+    artifacts_only: bool,
+}
+
+impl Table {
+    fn new(app: &Arc<App>) -> Self {
+        // Clients may be set up with the prefix or without it.
+        let mut prefixes = vec![String::new()];
+        if !app.config.static_prefix.is_empty() {
+            prefixes.push(app.config.static_prefix.clone());
+        }
+        Self { router: Router::new(), rows: Vec::new(), prefixes, artifacts_only: app.config.artifacts_only }
+    }
+
+    /// A call with a message, at all its routes.
+    fn rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
+    where
+        T: Rpc,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        for route in T::ROUTES {
+            let handler = handler.clone();
+            self = self.mount(
+                T::NAME,
+                &method(route),
+                route.version,
+                &axum_path(route.path),
+                needs,
+                move |app, request| {
+                    let handler = handler.clone();
+                    async move { rpc::call(app, request, handler).await }
+                },
+            );
+        }
+        self
+    }
+
+    /// A call without a message, below `/api` and `/ajax-api`.
+    fn api<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        self.mount(path, &method, version, path, needs, move |app, request| {
+            let handler = handler.clone();
+            async move { rpc::raw(app, request, handler).await }
+        })
+    }
+
+    /// Something at a path of its own.
+    fn page<F, Fut>(mut self, method: Method, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        for prefix in self.prefixes.clone() {
+            let handler = handler.clone();
+            let path = format!("{prefix}{path}");
+            self = self.add(path.clone(), method.clone(), path, needs, move |app, request| {
+                let handler = handler.clone();
+                async move { rpc::raw(app, request, handler).await }
+            });
+        }
+        self
+    }
+
+    /// Calls of families that are not built yet: the reference's error instead of a silent 404.
+    fn the_rest_is_not_built(mut self) -> Self {
+        let built: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
+        for call in RPCS.iter().filter(|call| !built.contains(call.name)) {
+            for route in call.routes {
+                let path = axum_path(route.path);
+                let full = format!("/api/{}.0{path}", route.version);
+                let served = self.rows.iter().any(|row| row.method == method(route) && row.path == full);
+                if served {
+                    continue;
+                }
+                let name = call.name;
+                self =
+                    self.mount(name, &method(route), route.version, &path, Needs::NotBuilt, move |_, _| async move {
+                        let text = format!("This server does not have '{name}' yet.");
+                        ApiError(Error::new(ErrorCode::NotImplemented, text)).into_response()
+                    });
+            }
+        }
+        self
+    }
+
+    fn mount<F, Fut>(mut self, name: &str, method: &Method, version: u8, path: &str, needs: Needs, handler: F) -> Self
+    where
+        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        for prefix in self.prefixes.clone() {
+            for api in ["api", "ajax-api"] {
+                let path = format!("{prefix}/{api}/{version}.0{path}");
+                self = self.add(name.to_owned(), method.clone(), path, needs, handler.clone());
+            }
+        }
+        self
+    }
+
+    fn add<F, Fut>(mut self, name: String, method: Method, path: String, needs: Needs, handler: F) -> Self
+    where
+        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        // With `--artifacts-only` nothing else is served.
+        if self.artifacts_only && !path.contains("/mlflow-artifacts/") && needs != Nothing {
+            return self;
+        }
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+        let endpoint = on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request));
+        self.router = self.router.route(&path, endpoint);
+        self.rows.push(Row { name, method, path, needs });
+        self
+    }
+}
+
+fn method(route: &Route) -> Method {
+    Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET)
+}
+
+/// `<path:artifact_path>` → `{*artifact_path}`, `<run_id>` → `{run_id}`.
+fn axum_path(path: &str) -> String {
+    let path = path.replace("<path:", "{*").replace('<', "{").replace('>', "}");
+    // One call is written without its first slash in the reference's proto file.
+    if path.starts_with('/') { path } else { format!("/{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ferroflow_artifacts::Locations;
+    use ferroflow_store::{
+        Store, StoreOptions,
+        db::{BackendUri, DbOptions},
+    };
+
+    use super::*;
+    use crate::{Config, Telemetry, ui};
+
+    /// What the reference serves: method and path, from its own tables.
+    const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
+
+    /// Paths of the reference that are no calls of the API, or that belong to families without messages
+    /// which are not built; those are on the roadmap.
+    const ELSEWHERE: &[&str] = &[
+        "/api/2.0mlflow/",
+        "/api/2.0/mlflow/get-trace-artifact",
+        "/api/2.0/mlflow/runs/create-promptlab-run",
+        "/api/3.0/jobs/",
+        "/api/3.0/mlflow/assistant/",
+        "/api/3.0/mlflow/demo/",
+        "/api/3.0/mlflow/gateway/",
+        "/api/3.0/mlflow/genai/",
+        "/api/3.0/mlflow/get-trace-artifact",
+        "/api/3.0/mlflow/issues/invoke",
+        "/api/3.0/mlflow/jobs/",
+        "/api/3.0/mlflow/mcp-servers",
+        "/api/3.0/mlflow/scorer",
+        "/build/",
+        "/gateway/",
+        "/model-versions/get-artifact",
+        "/v1/traces",
+    ];
+
+    async fn app(folder: &std::path::Path, prefix: &str) -> Arc<App> {
+        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
+        Arc::new(App {
+            store,
+            locations: Locations { destination: None, local_roots: None },
+            ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
+            telemetry: Telemetry::default(),
+            config: Config { static_prefix: prefix.into(), ..Config::default() },
+        })
+    }
+
+    #[tokio::test]
+    async fn every_message_is_routed_exactly_once_under_each_prefix() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = table(&app(folder.path(), "").await).rows;
+        let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for row in &rows {
+            *seen.entry((row.method.to_string(), row.path.clone())).or_default() += 1;
+        }
+        assert!(seen.values().all(|count| *count == 1));
+        for call in RPCS {
+            for route in call.routes {
+                for api in ["api", "ajax-api"] {
+                    let path = format!("/{api}/{}.0{}", route.version, axum_path(route.path));
+                    assert!(seen.contains_key(&(route.method.to_owned(), path.clone())), "{} {path}", route.method);
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_table_is_the_references() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours: BTreeSet<(String, String)> = table(&app(folder.path(), "").await)
+            .rows
+            .into_iter()
+            .filter(|row| !row.path.starts_with("/ajax-api"))
+            .map(|row| (row.method.to_string(), plain(&row.path)))
+            .collect();
+        let pages = ["/", "/health", "/version", "/static-files/_"];
+        for line in REFERENCE.lines() {
+            let (methods, path) = line.split_once(' ').unwrap();
+            if ELSEWHERE.iter().any(|prefix| path.starts_with(prefix)) || pages.contains(&plain(path).as_str()) {
+                continue;
+            }
+            for method in methods.split('|').filter(|method| (*method, path) != ("GET", "/graphql")) {
+                assert!(ours.contains(&(method.to_owned(), plain(path))), "{method} {path} is not routed");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn with_a_prefix_calls_are_served_with_and_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = table(&app(folder.path(), "/a/b").await).rows;
+        let has = |path: &str| rows.iter().any(|row| row.path == path);
+        assert!(has("/a/b/api/2.0/mlflow/runs/create") && has("/api/2.0/mlflow/runs/create"));
+        assert!(has("/a/b/graphql") && has("/a/b/get-artifact"));
+    }
+
+    /// A path with its parameters made alike.
+    fn plain(path: &str) -> String {
+        let parts = path.split('/').map(|part| if part.starts_with(['<', '{']) { "_" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    }
+}

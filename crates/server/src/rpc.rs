@@ -1,0 +1,91 @@
+//! The one adapter between HTTP and handlers: reads the request, calls, writes the answer.
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts as _, RawPathParams, Request},
+    response::{IntoResponse, Response},
+};
+use ferroflow_model::{
+    Error, ErrorCode, Result, request,
+    wire::{Message, Rpc},
+};
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+
+use crate::{
+    app::{App, Cx},
+    error::ApiError,
+};
+
+/// The largest body of a call, in bytes. A dataset's profile alone may have 16 MiB.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// Answers a call with what its handler makes of the message.
+pub(crate) async fn call<T, F, Fut>(app: Arc<App>, request: Request, handler: F) -> Response
+where
+    T: Rpc,
+    F: FnOnce(Cx, T) -> Fut,
+    Fut: Future<Output = Result<T::Response>>,
+{
+    let outcome = async {
+        let (mut parts, body) = request.into_parts();
+        let path = path_parameters(&mut parts).await?;
+        let query = parts.uri.query().map(str::to_owned);
+        let bytes = read(body).await?;
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let message = request::parse::<T>(parts.method.as_str(), query.as_deref(), content_type, &bytes)?;
+        drop(bytes);
+        json(&handler(Cx { app, path, query }, message).await?)
+    };
+    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+}
+
+/// Answers a call that has no message, only a path, a query and perhaps a body.
+pub(crate) async fn raw<F, Fut>(app: Arc<App>, request: Request, handler: F) -> Response
+where
+    F: FnOnce(Cx, Request) -> Fut,
+    Fut: Future<Output = Result<Response>>,
+{
+    let (mut parts, body) = request.into_parts();
+    let outcome = async {
+        let path = path_parameters(&mut parts).await?;
+        let query = parts.uri.query().map(str::to_owned);
+        handler(Cx { app, path, query }, Request::from_parts(parts, body)).await
+    };
+    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+}
+
+/// The whole body, up to the limit.
+pub(crate) async fn read(body: Body) -> Result<Bytes> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Error::invalid(format!("The request is larger than {MAX_BODY} bytes.")))
+        }
+        Err(_) => Err(Error::bad_request("The request ended before it was complete.")),
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
+    let bytes = serde_json::to_vec(value)
+        .map_err(|error| Error::new(ErrorCode::InternalError, format!("The answer can not be written: {error}")))?;
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+async fn path_parameters(parts: &mut http::request::Parts) -> Result<Vec<(String, String)>> {
+    let parameters = RawPathParams::from_request_parts(parts, &())
+        .await
+        .map_err(|_| Error::bad_request("The path of the URL is not UTF-8 after percent-decoding."))?;
+    Ok(parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The empty answer of calls that have nothing to say.
+pub(crate) fn done<T: Message>() -> T {
+    T::default()
+}

@@ -1,0 +1,120 @@
+//! Counters for Prometheus. Labels are bounded: the template of a route, never a path of a client.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::app::App;
+
+/// The counters of a server.
+pub struct Telemetry {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    duration: Family<RouteLabels, Histogram>,
+    running: Gauge,
+    connections: Gauge,
+    waiting: Gauge,
+    written: Gauge,
+    transactions: Gauge,
+    resident: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("ferroflow");
+        let requests = Family::<RequestLabels, Counter>::default();
+        registry.register("http_requests", "Requests answered", requests.clone());
+        let duration = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.0005, 4.0, 9))
+        });
+        registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            running: gauge("http_requests_running", "Requests that are being answered"),
+            connections: gauge("database_connections_in_use", "Database connections in use"),
+            waiting: gauge("writes_waiting", "Write requests that wait for their transaction"),
+            written: gauge("writes", "Write requests that were committed or refused since the start"),
+            transactions: gauge("write_transactions", "Transactions that they took"),
+            resident: gauge("process_resident_memory_bytes", "Resident memory"),
+            requests,
+            duration,
+            registry,
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct Running<'a>(&'a Gauge);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Telemetry {
+    /// Counts a request as running until the guard is dropped.
+    pub(crate) fn begin(&self) -> Running<'_> {
+        self.running.inc();
+        Running(&self.running)
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, method: &http::Method, route: &str, status: u16, elapsed: Duration) {
+        // A method that HTTP does not define could be any text.
+        let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+        let method = known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other");
+        let labels = RequestLabels { method: method.into(), route: route.into(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.duration.get_or_create(&RouteLabels { route: route.into() }).observe(elapsed.as_secs_f64());
+    }
+
+    /// Everything in the text format.
+    pub(crate) fn render(&self, app: &App) -> String {
+        let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        let (in_use, _) = app.store.db().pool_status();
+        set(&self.connections, in_use as u64);
+        set(&self.waiting, app.store.batch().waiting() as u64);
+        set(&self.written, app.store.batch().stats().requests.load(Ordering::Relaxed));
+        set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
+        set(&self.resident, resident_bytes());
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            // Writing to a string does not fail; an incomplete answer would be worse than none.
+            text.clear();
+        }
+        text
+    }
+}
+
+/// Resident memory of this process, 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * PAGE
+}

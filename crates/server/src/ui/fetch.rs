@@ -1,0 +1,176 @@
+//! Fetching the wheel of the reference and taking the built UI out of it.
+
+use std::{
+    error::Error as _,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::{io::AsyncWriteExt as _, sync::watch};
+
+use super::{
+    State, UiConfig, Wheel,
+    files::{Files, blocking, hex},
+    index, path,
+    progress::Progress,
+    sources,
+};
+
+/// Where the built UI is in the wheel.
+const BUILD: &str = "mlflow/server/js/build/";
+
+/// The wheel has about a tenth of this many bytes.
+const MAX_WHEEL: u64 = 128 * 1024 * 1024;
+
+/// Why the files could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("the address of the package index is no URL")]
+    Address,
+    #[error(transparent)]
+    Http(reqwest::Error),
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    #[error("the package index at {index} does not list {name}")]
+    NotListed { index: String, name: String },
+    #[error("the package index sends more than can be right")]
+    TooLarge,
+    #[error("{name} has the SHA-256 {found} instead of {expected}, so it is not used")]
+    Hash { name: String, found: String, expected: String },
+    #[error("the wheel cannot be read")]
+    Wheel(#[from] zip::result::ZipError),
+    #[error("the wheel has a file with the name {0:?}")]
+    Name(String),
+    #[error("the files cannot be kept")]
+    Cache(#[source] io::Error),
+}
+
+impl From<reqwest::Error> for FetchError {
+    /// Visitors see the error, so what opens a private index is left out.
+    fn from(mut error: reqwest::Error) -> Self {
+        if let Some(url) = error.url_mut() {
+            *url = index::public(url);
+        }
+        Self::Http(error)
+    }
+}
+
+pub(super) type Result<T, E = FetchError> = std::result::Result<T, E>;
+
+/// An error with all its causes in one line.
+pub(super) fn reason(error: &FetchError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Fetches the wheel, checks it, and unpacks the UI into the cache; where the cache cannot be
+/// written, into a directory for this process alone.
+pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Result<Files> {
+    let cache = sources::cached(config);
+    let (temporary, cache) = blocking(move || make_room(cache)).await.map_err(FetchError::Cache)?;
+    let client = index::client().await?;
+    let response = index::wheel(&client, config).await?;
+    let wheel = download(response, &config.wheel, temporary.path(), state).await?;
+    let files = tokio::task::spawn_blocking(move || install(wheel, temporary, cache.as_deref()))
+        .await
+        .map_err(|error| FetchError::Cache(io::Error::other(error)))??;
+    tracing::info!("the web UI is ready");
+    Ok(files)
+}
+
+/// A temporary directory on the file system of the cache, and the place in the cache.
+fn make_room(cache: Option<PathBuf>) -> io::Result<(TempDir, Option<PathBuf>)> {
+    let in_cache = cache.and_then(|cache| {
+        let parent = cache.parent()?;
+        fs::create_dir_all(parent).ok()?;
+        let temporary = tempfile::Builder::new().prefix(".ui-").tempdir_in(parent).ok()?;
+        Some((temporary, Some(cache)))
+    });
+    match in_cache {
+        Some(found) => Ok(found),
+        None => Ok((tempfile::Builder::new().prefix("ferroflow-ui-").tempdir()?, None)),
+    }
+}
+
+/// Writes a response into a file and compares its hash.
+async fn download(
+    mut response: reqwest::Response,
+    wheel: &Wheel,
+    dir: &Path,
+    state: &watch::Sender<State>,
+) -> Result<File> {
+    let path = dir.join("wheel");
+    let mut file = tokio::fs::File::create_new(&path).await.map_err(FetchError::Cache)?;
+    let mut progress = Progress::new(state, response.content_length());
+    let mut digest = Sha256::new();
+    let mut size = 0;
+    while let Some(chunk) = response.chunk().await? {
+        size += chunk.len() as u64;
+        if size > MAX_WHEEL {
+            return Err(FetchError::TooLarge);
+        }
+        digest.update(&chunk);
+        file.write_all(&chunk).await.map_err(FetchError::Cache)?;
+        progress.add(chunk.len() as u64);
+    }
+    file.flush().await.map_err(FetchError::Cache)?;
+    let found = hex(&digest.finalize());
+    if found != wheel.sha256 {
+        return Err(FetchError::Hash { name: wheel.file_name(), found, expected: wheel.sha256.clone() });
+    }
+    blocking(move || File::open(path)).await.map_err(FetchError::Cache)
+}
+
+/// Unpacks the UI and moves it to its place in one step. When another process was faster, its files
+/// are as good as ours.
+fn install(wheel: File, temporary: TempDir, cache: Option<&Path>) -> Result<Files> {
+    let unpacked = temporary.path().join("ui");
+    unpack(wheel, &unpacked)?;
+    let Some(cache) = cache else {
+        return Files::open_temporary(&unpacked, temporary).map_err(FetchError::Cache);
+    };
+    match fs::rename(&unpacked, cache) {
+        Ok(()) => Files::open(cache).map_err(FetchError::Cache),
+        Err(error) => Files::open(cache).map_err(|_| FetchError::Cache(error)),
+    }
+}
+
+/// Unpacks what is below [`BUILD`]. The files are on the disk when this returns, so that a directory
+/// in the cache is always whole.
+fn unpack(wheel: File, into: &Path) -> Result<()> {
+    fs::create_dir(into).map_err(FetchError::Cache)?;
+    let mut archive = zip::ZipArchive::new(wheel)?;
+    for number in 0..archive.len() {
+        let mut entry = archive.by_index(number)?;
+        if entry.is_dir() {
+            continue;
+        }
+        let full = entry.name()?.into_owned();
+        let Some(name) = full.strip_prefix(BUILD) else { continue };
+        if !path::is_plain(name) {
+            return Err(FetchError::Name(full));
+        }
+        let target = into.join(name);
+        let mut write = || {
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            let mut file = File::create_new(&target)?;
+            io::copy(&mut entry, &mut file)?;
+            file.sync_all()
+        };
+        write().map_err(FetchError::Cache)?;
+    }
+    Ok(())
+}
