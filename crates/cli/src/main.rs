@@ -1,0 +1,86 @@
+//! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
+
+mod logging;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
+
+/// An MLflow tracking server in one binary.
+#[derive(Parser)]
+#[command(
+    name = "ferroflow",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_flag = true,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: server::ServerArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
+    #[command(disable_help_flag = true)]
+    Server(Box<server::ServerArgs>),
+}
+
+fn main() -> ExitCode {
+    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let args = match cli.command {
+        Some(Command::Server(args)) => *args,
+        None => cli.server,
+    };
+    match server::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: what failed, then why.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says in one line what is wrong with the flags. A URI in the wrong place may hold a password, so
+/// nothing of it is shown but its scheme.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version.
+        error.exit();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let line = match (line.find("://"), line.rfind('\'')) {
+        (Some(start), Some(end)) if start < end => format!("{}://…{}", &line[..start], &line[end..]),
+        (Some(start), _) => format!("{}://…", &line[..start]),
+        (None, _) => line.to_owned(),
+    };
+    let hint = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(name)) => format!("did you mean '{name}'?"),
+        _ => "see --help".to_owned(),
+    };
+    eprintln!("Error: {line} ({hint})");
+    ExitCode::from(2)
+}
+
+/// An environment variable that is set to nothing says nothing, as with the reference.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(None) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}

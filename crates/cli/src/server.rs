@@ -1,0 +1,223 @@
+//! `ferroflow server`: the flags of `mlflow server`, and the wiring of a server from them.
+
+mod args;
+mod check;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use ferroflow_artifacts::{LocalRepository, Locations, location::resolve_if_local};
+use ferroflow_model::{uri, validation};
+use ferroflow_server::{App, Config, Security, Telemetry, ui};
+use ferroflow_store::{
+    Store, StoreOptions,
+    db::{BackendUri, DbOptions, Synchronous},
+};
+use tokio::net::TcpListener;
+
+pub(crate) use self::args::ServerArgs;
+use crate::logging;
+
+/// Where artifacts of new experiments go when the server serves them.
+const PROXIED_ROOT: &str = "mlflow-artifacts:/";
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(args: ServerArgs) -> Result<()> {
+    let start = Instant::now();
+    logging::init(args.log_format);
+    check::check(&args)?;
+    let threads = args.workers.clamp(1, 512);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    let outcome = runtime.block_on(serve(args, start));
+    // A file that is still read or written belongs to a request that has been given up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
+    validation::set_truncation(!env_is("MLFLOW_TRUNCATE_LONG_VALUES", "false"));
+    if let Some(limit) = env_number("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH")? {
+        validation::set_artifact_location_limit(limit);
+    }
+    // Before anybody can see that the server is there, and tell it to stop.
+    let stop = stop_signal()?;
+    let listener = listen(&args).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+
+    let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination)).transpose()?;
+    let root = artifact_root(&args)?;
+    let locations = Locations {
+        local_roots: local_roots(&args, &root, destination.as_deref(), address.ip()),
+        destination: destination.map(LocalRepository::new),
+    };
+    let backend = BackendUri::parse(&args.backend_store_uri())?;
+    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
+        .await
+        .with_context(|| format!("the backend store {backend} can not be opened"))?;
+    let prefix = args.static_prefix.clone().unwrap_or_default();
+    let app = App {
+        store,
+        locations,
+        ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
+        telemetry: Telemetry::default(),
+        config: Config {
+            static_prefix: prefix.trim_end_matches('/').to_owned(),
+            artifacts_only: args.artifacts_only,
+            security: security(&args),
+            graphql: graphql_limits()?,
+        },
+    };
+    tracing::info!(
+        backend = %backend,
+        started_in_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "listening on http://{address}{prefix}"
+    );
+    ferroflow_server::serve(listener, app, stop).await.context("the server failed")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(args: &ServerArgs) -> Result<TcpListener> {
+    let host = args.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![(ip, args.port).into()],
+        Err(_) => tokio::net::lookup_host((host, args.port))
+            .await
+            .with_context(|| format!("the host '{host}' is not known"))?
+            .collect(),
+    };
+    let mut last = None;
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    match last {
+        Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!("the port {} of {} is in use: choose another with --port", address.port(), address.ip())
+        }
+        Some((address, error)) => Err(error).with_context(|| format!("can not listen on {address}")),
+        None => bail!("the host '{host}' has no address"),
+    }
+}
+
+/// The directory behind `--artifacts-destination`.
+fn destination(text: &str) -> Result<PathBuf> {
+    match uri::scheme(text).as_deref() {
+        None | Some("file") => {
+            let resolved = resolve_if_local(text).map_err(|error| anyhow::anyhow!(error.message))?;
+            let path = resolved.strip_prefix("file:").map_or(resolved.as_str(), |rest| rest.trim_start_matches("//"));
+            Ok(PathBuf::from(path))
+        }
+        Some(scheme) => {
+            bail!("--artifacts-destination {scheme}: is not supported by this version: use a local directory")
+        }
+    }
+}
+
+/// Where artifacts of new experiments go.
+fn artifact_root(args: &ServerArgs) -> Result<String> {
+    match &args.default_artifact_root {
+        Some(root) => resolve_if_local(root).map_err(|error| anyhow::anyhow!(error.message)),
+        None if args.serve_artifacts() => Ok(PROXIED_ROOT.to_owned()),
+        None => resolve_if_local("./mlruns").map_err(|error| anyhow::anyhow!(error.message)),
+    }
+}
+
+/// The directories that stored locations may lie in. A server that only this machine reaches is its
+/// user's own and reads what that user may read, as the reference does.
+fn local_roots(args: &ServerArgs, root: &str, destination: Option<&Path>, ip: IpAddr) -> Option<Vec<PathBuf>> {
+    if ip.is_loopback() && args.allowed_local_artifact_roots.is_empty() {
+        return None;
+    }
+    let mut roots = args.allowed_local_artifact_roots.clone();
+    roots.extend(destination.map(Path::to_owned));
+    match uri::scheme(root).as_deref() {
+        None => roots.push(PathBuf::from(root)),
+        Some("file") => roots.push(PathBuf::from(root["file:".len()..].trim_start_matches("//"))),
+        Some(_) => {}
+    }
+    Some(roots)
+}
+
+fn security(args: &ServerArgs) -> Security {
+    let list = |text: &Option<String>| -> Option<Vec<String>> {
+        text.as_ref().map(|text| text.split(',').map(|item| item.trim().to_owned()).collect())
+    };
+    let default = Security::default();
+    Security {
+        enabled: !args.disable_security_middleware,
+        allowed_hosts: list(&args.allowed_hosts).unwrap_or(default.allowed_hosts),
+        allowed_origins: list(&args.cors_allowed_origins).unwrap_or_default(),
+        frame_options: args.x_frame_options.clone(),
+    }
+}
+
+fn db_options() -> Result<DbOptions> {
+    let mut options = DbOptions::default();
+    if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
+        let overflow = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
+        options.pool_size = size + overflow;
+    }
+    match std::env::var("FERROFLOW_SQLITE_SYNCHRONOUS").unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "full" => {}
+        "normal" => options.synchronous = Synchronous::Normal,
+        other => bail!("FERROFLOW_SQLITE_SYNCHRONOUS={other} is not one of full, normal"),
+    }
+    Ok(options)
+}
+
+fn graphql_limits() -> Result<ferroflow_server::GraphqlLimits> {
+    let mut limits = ferroflow_server::GraphqlLimits::default();
+    if let Some(limit) = env_number("MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS")? {
+        limits.root_fields = limit;
+    }
+    if let Some(limit) = env_number("MLFLOW_SERVER_GRAPHQL_MAX_ALIASES")? {
+        limits.aliases = limit;
+    }
+    Ok(limits)
+}
+
+fn env_is(name: &str, value: &str) -> bool {
+    std::env::var(name).is_ok_and(|found| found.eq_ignore_ascii_case(value))
+}
+
+fn env_number<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => {
+            text.trim().parse().map(Some).map_err(|_| anyhow::anyhow!("{name}={text} is not a number in range"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Listens for SIGTERM and SIGINT from now on; what it gives completes with the first. A second one
+/// does not wait.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can not be received")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("told to stop twice: stopping at once");
+            std::process::exit(130);
+        });
+    })
+}

@@ -1,0 +1,183 @@
+//! The flags and environment variables of `mlflow server`, and a few of our own.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, builder::BoolishValueParser};
+
+use crate::logging::LogFormat;
+
+/// Flags of `ferroflow server`.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
+pub(crate) struct ServerArgs {
+    /// Where experiments and runs are kept, as SQLAlchemy writes it: `sqlite:///mlflow.db` (the
+    /// default), `sqlite:////absolute/path.db` or `postgresql://user:password@host:5432/database`
+    #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
+    pub(crate) backend_store_uri: Option<String>,
+
+    /// Not supported yet: a database to read from
+    #[arg(long, env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
+    pub(crate) read_replica_backend_store_uri: Option<String>,
+
+    /// Must be the backend store: registered models in a database of their own are not supported
+    #[arg(long, env = "MLFLOW_REGISTRY_STORE_URI", value_name = "URI", hide_env_values = true)]
+    pub(crate) registry_store_uri: Option<String>,
+
+    /// Where artifacts of new experiments are kept. Default: mlflow-artifacts:/ when artifacts are
+    /// served, else ./mlruns
+    #[arg(long, env = "MLFLOW_DEFAULT_ARTIFACT_ROOT", value_name = "URI")]
+    pub(crate) default_artifact_root: Option<String>,
+
+    /// Serve artifacts through this server (the default)
+    #[arg(long, overrides_with = "no_serve_artifacts", action = ArgAction::SetTrue)]
+    pub(crate) serve_artifacts: bool,
+
+    /// Do not serve artifacts: clients reach the storage themselves
+    #[arg(long, overrides_with = "serve_artifacts", action = ArgAction::SetTrue)]
+    pub(crate) no_serve_artifacts: bool,
+
+    /// Serve artifacts and nothing else
+    #[arg(long, env = "MLFLOW_ARTIFACTS_ONLY", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    pub(crate) artifacts_only: bool,
+
+    /// Where served artifacts are kept
+    #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI", default_value = "./mlartifacts")]
+    pub(crate) artifacts_destination: String,
+
+    /// Further directories of this machine whose artifacts may be read, where a stored location names
+    /// one. A server on a loopback address reads every location unless one is given
+    #[arg(long, env = "FERROFLOW_ALLOWED_LOCAL_ARTIFACT_ROOTS", value_name = "DIR", value_delimiter = ',')]
+    pub(crate) allowed_local_artifact_roots: Vec<PathBuf>,
+
+    /// The address to listen on
+    #[arg(short = 'h', long, env = "MLFLOW_HOST", value_name = "HOST", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+
+    /// The port to listen on
+    #[arg(short, long, env = "MLFLOW_PORT", value_name = "INTEGER", default_value = "5000", value_parser = port)]
+    pub(crate) port: u16,
+
+    /// Threads that answer requests
+    #[arg(short, long, env = "MLFLOW_WORKERS", value_name = "INTEGER", default_value_t = 4)]
+    pub(crate) workers: usize,
+
+    /// A path, such as /mlflow, below which everything is served
+    #[arg(long, env = "MLFLOW_STATIC_PREFIX", value_name = "TEXT")]
+    pub(crate) static_prefix: Option<String>,
+
+    /// Host headers that are accepted, with * for any text, separated by commas. Default: localhost
+    /// and private addresses
+    #[arg(long, env = "MLFLOW_SERVER_ALLOWED_HOSTS", value_name = "TEXT")]
+    pub(crate) allowed_hosts: Option<String>,
+
+    /// Origins besides localhost that may change something, separated by commas
+    #[arg(long, env = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", value_name = "TEXT")]
+    pub(crate) cors_allowed_origins: Option<String>,
+
+    /// DANGEROUS: accept every host and origin
+    #[arg(
+        long,
+        env = "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::SetTrue
+    )]
+    pub(crate) disable_security_middleware: bool,
+
+    /// X-Frame-Options of answers: SAMEORIGIN, DENY or NONE
+    #[arg(long, env = "MLFLOW_SERVER_X_FRAME_OPTIONS", value_name = "TEXT", default_value = "SAMEORIGIN")]
+    pub(crate) x_frame_options: String,
+
+    /// Accepted and ignored: there is no gunicorn
+    #[arg(long, env = "MLFLOW_GUNICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) gunicorn_opts: Option<String>,
+
+    /// Accepted and ignored: there is no waitress
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) waitress_opts: Option<String>,
+
+    /// Accepted and ignored: there is no uvicorn
+    #[arg(long, env = "MLFLOW_UVICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) uvicorn_opts: Option<String>,
+
+    /// Accepted and ignored: there is no Python to reload
+    #[arg(long)]
+    pub(crate) dev: bool,
+
+    /// Accepted and ignored: /metrics needs no directory and is always served
+    #[arg(long, env = "MLFLOW_EXPOSE_PROMETHEUS", value_name = "TEXT")]
+    pub(crate) expose_prometheus: Option<String>,
+
+    /// Not supported yet: refused, so that no server runs open by mistake
+    #[arg(long, value_name = "basic-auth")]
+    pub(crate) app_name: Option<String>,
+
+    /// Not supported yet
+    #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
+    pub(crate) trace_archival_config: Option<PathBuf>,
+
+    /// Accepted and ignored: secrets are not cached
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=300))]
+    pub(crate) secrets_cache_ttl: u32,
+
+    /// Accepted and ignored: secrets are not cached
+    #[arg(long, value_name = "ENTRIES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10000))]
+    pub(crate) secrets_cache_max_size: u32,
+
+    /// Not supported yet
+    #[arg(long, env = "MLFLOW_WORKSPACE_STORE_URI", value_name = "URI", hide_env_values = true)]
+    pub(crate) workspace_store_uri: Option<String>,
+
+    /// Not supported yet
+    #[arg(
+        long,
+        env = "MLFLOW_ENABLE_WORKSPACES",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::SetTrue,
+        overrides_with = "disable_workspaces"
+    )]
+    pub(crate) enable_workspaces: bool,
+
+    /// No workspaces (the default)
+    #[arg(long)]
+    pub(crate) disable_workspaces: bool,
+
+    /// A directory with the built files of the web UI
+    #[arg(long, env = "FERROFLOW_UI_DIR", value_name = "DIR")]
+    pub(crate) ui_dir: Option<PathBuf>,
+
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    pub(crate) help: Option<bool>,
+
+    /// How log lines look
+    #[arg(long, env = "FERROFLOW_LOG_FORMAT", value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+impl ServerArgs {
+    /// Whether artifacts are served: by the flags, else by the environment, else yes.
+    pub(crate) fn serve_artifacts(&self) -> bool {
+        if self.no_serve_artifacts || self.serve_artifacts {
+            return !self.no_serve_artifacts;
+        }
+        !std::env::var("MLFLOW_SERVE_ARTIFACTS")
+            .is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "f" | "n"))
+    }
+
+    /// The backend store, or the default file.
+    pub(crate) fn backend_store_uri(&self) -> String {
+        match self.backend_store_uri.as_deref() {
+            None | Some("") => "sqlite:///mlflow.db".to_owned(),
+            Some(uri) => uri.to_owned(),
+        }
+    }
+}
+
+/// A port. Kubernetes sets `MLFLOW_PORT=tcp://…` in every pod beside a service named mlflow: that is
+/// an address of the service and says nothing about this server.
+fn port(text: &str) -> Result<u16, String> {
+    if text.starts_with("tcp://") {
+        return Ok(5000);
+    }
+    text.parse().map_err(|_| format!("'{text}' is not a port (0 to 65535)"))
+}

@@ -1,0 +1,77 @@
+//! Flags that contradict each other, that this version does not have, or that mean nothing here.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::ServerArgs;
+
+/// Refuses what can not be served as asked, and warns of what is ignored.
+pub(crate) fn check(args: &ServerArgs) -> Result<()> {
+    refuse_what_is_missing(args)?;
+    if let Some(prefix) = args.static_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+        if !prefix.starts_with('/') {
+            bail!("--static-prefix must begin with a '/'.");
+        }
+        if prefix.ends_with('/') {
+            bail!("--static-prefix should not end with a '/'.");
+        }
+        if prefix.contains(['{', '}']) {
+            bail!("--static-prefix must not contain '{{' or '}}'.");
+        }
+    }
+    if args.artifacts_only && args.backend_store_uri.is_some() {
+        bail!("--artifacts-only serves artifacts and nothing else: it can not be used with --backend-store-uri");
+    }
+    if args.disable_security_middleware && (args.allowed_hosts.is_some() || args.cors_allowed_origins.is_some()) {
+        bail!("--disable-security-middleware can not be used with --allowed-hosts or --cors-allowed-origins");
+    }
+    let ignored: Vec<&str> = [
+        (args.gunicorn_opts.is_some(), "--gunicorn-opts"),
+        (args.waitress_opts.is_some(), "--waitress-opts"),
+        (args.uvicorn_opts.is_some(), "--uvicorn-opts"),
+        (args.dev, "--dev"),
+    ]
+    .into_iter()
+    .filter_map(|(given, name)| given.then_some(name))
+    .collect();
+    if !ignored.is_empty() {
+        tracing::warn!("{} ignored: there is no Python process to manage", ignored.join(", "));
+    }
+    if args.allowed_hosts.as_deref() == Some("*") {
+        tracing::warn!("accepting all hosts: the server is open to DNS rebinding attacks");
+    }
+    if args.cors_allowed_origins.as_deref() == Some("*") {
+        tracing::warn!("accepting all origins: any website can change data of this server");
+    }
+    if args.disable_security_middleware {
+        tracing::warn!("host and origin checks are off: only for tests");
+    }
+    if args.backend_store_uri.is_none() && Path::new("mlruns").is_dir() && !Path::new("mlflow.db").exists() {
+        tracing::warn!(
+            "./mlruns may hold runs of a file store, which this server does not read: \
+             `mlflow migrate-filestore` of MLflow 3.17 moves them into a database"
+        );
+    }
+    Ok(())
+}
+
+/// A flag that would change who may do what, or where data goes, must not be passed over in silence.
+fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
+    if let Some(name) = &args.app_name {
+        bail!("--app-name {name} is not supported by this version: the server would run without authentication");
+    }
+    if args.enable_workspaces {
+        bail!("--enable-workspaces is not supported by this version");
+    }
+    if args.trace_archival_config.is_some() {
+        bail!("--trace-archival-config is not supported by this version");
+    }
+    if args.read_replica_backend_store_uri.is_some() {
+        bail!("--read-replica-backend-store-uri is not supported by this version");
+    }
+    if args.registry_store_uri.as_ref().is_some_and(|uri| *uri != args.backend_store_uri()) {
+        bail!("--registry-store-uri other than the backend store is not supported by this version");
+    }
+    Ok(())
+}
