@@ -1,0 +1,33 @@
+//! `cargo xtask bench`: ferroflow beside the reference, on this machine, in one run.
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::{
+    environment::{Durability, Environment, Profile},
+    tally::Tally,
+};
+
+/// What is left to the benchmark.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Arguments of `bench/side_by_side.py`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    bench: Vec<String>,
+}
+
+/// Builds everything for release and runs `bench/side_by_side.py`.
+pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
+    environment.binary(Profile::Release)?;
+    let load = environment.build("ferroflow-bench", Profile::Release)?;
+    let python = environment.reference()?;
+    environment.postgres(Durability::Full)?;
+    let status = environment
+        .command(python)
+        .env("FERROFLOW_BENCH", load)
+        .arg("bench/side_by_side.py")
+        .args(&options.bench)
+        .status()?;
+    ensure!(status.success(), "the benchmark failed");
+    Ok(Tally::default())
+}

@@ -1,0 +1,156 @@
+//! What the tests need from the machine, each prepared when it is first asked for.
+//!
+//! A variable that is already set is taken as it is: `FERROFLOW_BIN=… cargo xtask schema` builds nothing.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{chromium, postgres::Cluster, python};
+
+/// The `ferroflow` binary under test.
+pub(crate) const BIN: &str = "FERROFLOW_BIN";
+/// A superuser's URL of the PostgreSQL server.
+pub(crate) const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
+/// A Python with the reference server and the newest SDK.
+pub(crate) const REFERENCE: &str = "FERROFLOW_REFERENCE_PYTHON";
+/// A Python with SDK 3.5.0.
+pub(crate) const SDK_3_5: &str = "FERROFLOW_SDK_PYTHON_3_5";
+/// A Python with SDK 2.22.5.
+pub(crate) const SDK_2_22: &str = "FERROFLOW_SDK_PYTHON_2_22";
+/// The browser's program.
+pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
+/// The files of the web UI, so that no test fetches them.
+pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
+
+/// How the workspace is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
+
+/// How PostgreSQL treats a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Flushed to the disk, as in production.
+    Full,
+    /// Left to the operating system: tests kill servers, never the machine.
+    Relaxed,
+}
+
+/// The workspace and what was prepared so far.
+pub(crate) struct Environment {
+    /// The root of the repository.
+    pub(crate) root: PathBuf,
+    variables: BTreeMap<&'static str, String>,
+    /// Runs until the environment is dropped.
+    cluster: Option<Cluster>,
+}
+
+impl Environment {
+    pub(crate) fn new() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
+        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, CHROMIUM, UI]
+            .into_iter()
+            .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
+            .collect();
+        Ok(Self { root: root.to_owned(), variables, cluster: None })
+    }
+
+    /// A command in the root of the repository that sees what was prepared.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).envs(&self.variables).stdin(Stdio::null());
+        command
+    }
+
+    /// Where xtask keeps what it makes.
+    pub(crate) fn folder(&self) -> PathBuf {
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from).join("xtask")
+    }
+
+    /// Builds the server.
+    pub(crate) fn binary(&mut self, profile: Profile) -> Result<()> {
+        if !self.variables.contains_key(BIN) {
+            let path = self.build("ferroflow", profile)?;
+            self.variables.insert(BIN, path);
+        }
+        Ok(())
+    }
+
+    /// Builds a package and returns the path of its program.
+    pub(crate) fn build(&self, package: &str, profile: Profile) -> Result<String> {
+        println!("building {package}");
+        let mut cargo = self.command("cargo");
+        cargo.args(["build", "--package", package, "--message-format=json-render-diagnostics"]);
+        if profile == Profile::Release {
+            cargo.arg("--release");
+        }
+        let output = cargo.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{package} does not build");
+        String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(str::to_owned))
+            .with_context(|| format!("{package} has no program"))
+    }
+
+    /// Starts PostgreSQL.
+    pub(crate) fn postgres(&mut self, durability: Durability) -> Result<()> {
+        if !self.variables.contains_key(POSTGRES) {
+            let cluster = Cluster::start(durability)?;
+            self.variables.insert(POSTGRES, cluster.url());
+            self.cluster = Some(cluster);
+        }
+        Ok(())
+    }
+
+    /// Prepares the reference, and what the suites need beside it. Returns its Python.
+    pub(crate) fn reference(&mut self) -> Result<String> {
+        let mut suites = self.root.join("tests").read_dir()?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+        suites.sort();
+        let lists = suites.iter().map(|suite| suite.join("requirements.txt")).collect();
+        let python = self.python(REFERENCE, "reference", lists)?;
+        if !self.variables.contains_key(UI) {
+            let files = python::run(&python, "import importlib.util as u; print(u.find_spec('mlflow').origin)")?;
+            self.variables.insert(UI, files.replace("__init__.py", "server/js/build"));
+        }
+        Ok(python)
+    }
+
+    /// Prepares the older SDKs, and what the conformance suite needs beside them.
+    pub(crate) fn sdks(&mut self) -> Result<()> {
+        let list = self.root.join("tests/conformance/requirements.txt");
+        self.python(SDK_3_5, "sdk-3.5.0", vec![list.clone()])?;
+        self.python(SDK_2_22, "sdk-2.22.5", vec![list])?;
+        Ok(())
+    }
+
+    /// Finds the browser.
+    pub(crate) fn chromium(&mut self) -> Result<()> {
+        if !self.variables.contains_key(CHROMIUM) {
+            self.variables.insert(CHROMIUM, chromium::find()?);
+        }
+        Ok(())
+    }
+
+    /// The Python of a variable, else of the environment that `tests/requirements/<name>.txt` and `lists` describe.
+    fn python(&mut self, variable: &'static str, name: &str, mut lists: Vec<PathBuf>) -> Result<String> {
+        if let Some(python) = self.variables.get(variable) {
+            return Ok(python.clone());
+        }
+        lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
+        lists.retain(|list| list.exists());
+        let venvs = env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from);
+        let python = python::environment(&venvs.join(name), &lists)?;
+        self.variables.insert(variable, python.clone());
+        Ok(python)
+    }
+}

@@ -1,0 +1,77 @@
+//! `cargo xtask …`: the chores of a contributor. CI and a laptop run the same ones.
+
+mod apt;
+mod bench;
+mod browser;
+mod chromium;
+mod conformance;
+mod diff;
+mod durability;
+mod environment;
+mod messages;
+mod postgres;
+mod process;
+mod python;
+mod schema;
+mod suite;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{environment::Environment, tally::Tally};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of a contributor", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Every check and every test, in the order of what fails soonest
+    Test(test::Options),
+    /// Compare the tables with those that the reference makes
+    Schema(suite::Options),
+    /// Replay recorded requests to the reference and to ferroflow, and compare the answers
+    Diff(suite::Options),
+    /// Run the official SDKs against ferroflow
+    Conformance(suite::Options),
+    /// Kill the server under load and look for what it had acknowledged
+    Durability(suite::Options),
+    /// Use the official web UI in a real browser
+    Browser(suite::Options),
+    /// Measure ferroflow beside the reference
+    Bench(bench::Options),
+    /// Generate the messages of the API from the reference's descriptors
+    Messages,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().chore) {
+        Ok(tally) if tally.failed == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> Result<Tally> {
+    let mut environment = Environment::new()?;
+    match chore {
+        Chore::Test(options) => Ok(test::run(&mut environment, options)),
+        Chore::Schema(options) => schema::run(&mut environment, options),
+        Chore::Diff(options) => diff::run(&mut environment, options),
+        Chore::Conformance(options) => conformance::run(&mut environment, options),
+        Chore::Durability(options) => durability::run(&mut environment, options),
+        Chore::Browser(options) => browser::run(&mut environment, options),
+        Chore::Bench(options) => bench::run(&mut environment, options),
+        Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
+    }
+}

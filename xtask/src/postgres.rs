@@ -1,0 +1,173 @@
+//! A PostgreSQL server of our own: in a temporary folder, on a free port, for as long as xtask runs.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{apt, environment::Durability, process};
+
+/// Starts the server given as arguments, waits until standard input closes, and stops it.
+/// The other end of that pipe is held by xtask alone, so however xtask ends, the server ends and the folder goes.
+const WATCH: &str = r#"
+trap '' INT TERM HUP
+folder=$1; shift
+"$@" >"$folder/log" 2>&1 &
+cat >/dev/null
+kill -INT $! 2>/dev/null
+wait
+rm -rf "$folder"
+"#;
+
+const START: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub(crate) struct Cluster {
+    port: u16,
+    watch: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it. It accepts connections when this returns.
+    pub(crate) fn start(durability: Durability) -> Result<Self> {
+        let programs = programs()?;
+        let folder = tempfile::Builder::new().prefix("ferroflow-postgres-").tempdir()?;
+        let user = User::of_server()?;
+        if let Some(user) = &user {
+            chown(folder.path(), Some(user.id), Some(user.group))?;
+        }
+        let command = |program: &Path| {
+            let mut command = Command::new(program);
+            command.current_dir(folder.path());
+            if let Some(user) = &user {
+                command.uid(user.id).gid(user.group);
+            }
+            command
+        };
+
+        let data = folder.path().join("data");
+        let locale = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
+        let made = command(&programs.join("initdb"))
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--no-sync",
+                "--locale",
+                locale,
+                "--pgdata",
+            ])
+            .arg(&data)
+            .output()?;
+        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut server = command(Path::new("/bin/sh"));
+        server.args(["-c", WATCH, "watch"]).arg(folder.path()).arg(programs.join("postgres"));
+        server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+        server.args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "max_connections=400",
+        ]);
+        if durability == Durability::Relaxed {
+            server.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+        }
+        let mut watch = server.stdin(Stdio::piped()).spawn()?;
+        let pipe = watch.stdin.take();
+        let cluster = Self { port, watch, pipe };
+        // From here on the watch removes the folder.
+        let log = folder.keep().join("log");
+        let deadline = Instant::now() + START;
+        while !accepts_connections(&programs, port)? {
+            if Instant::now() > deadline {
+                bail!("PostgreSQL does not start:\n{}", fs::read_to_string(log).unwrap_or_default());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(cluster)
+    }
+
+    /// The URL of the superuser.
+    pub(crate) fn url(&self) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // A server that cannot be stopped is not worth failing a finished run for.
+        let _ = self.watch.wait();
+    }
+}
+
+fn accepts_connections(programs: &Path, port: u16) -> Result<bool> {
+    let mut command = Command::new(programs.join("pg_isready"));
+    Ok(command.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status()?.success())
+}
+
+/// The folder of PostgreSQL's programs, installed first where we can.
+fn programs() -> Result<PathBuf> {
+    if let Some(folder) = installed() {
+        return Ok(folder);
+    }
+    apt::install("postgresql")?;
+    installed().context("PostgreSQL is needed: install it, or set FERROFLOW_TEST_POSTGRES_URL to a superuser's URL")
+}
+
+fn installed() -> Option<PathBuf> {
+    let on_path = process::find("initdb").and_then(|path| Some(path.canonicalize().ok()?.parent()?.to_owned()));
+    let newest = |root: &str, keep: fn(&str) -> bool| {
+        let mut folders: Vec<PathBuf> = fs::read_dir(root)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name().and_then(|n| n.to_str()).is_some_and(keep) && path.join("bin/initdb").exists()
+            })
+            .collect();
+        folders.sort_by_key(|path| version(path));
+        folders.pop().map(|path| path.join("bin"))
+    };
+    on_path
+        .or_else(|| newest("/usr/lib/postgresql", |_| true))
+        .or_else(|| newest("/opt/homebrew/opt", |name| name.starts_with("postgresql")))
+        .or_else(|| newest("/usr/local/opt", |name| name.starts_with("postgresql")))
+}
+
+/// 15 of `/usr/lib/postgresql/15` and of `/opt/homebrew/opt/postgresql@15`.
+fn version(folder: &Path) -> u32 {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.rsplit('@').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Whom the server runs as: it refuses to be root.
+struct User {
+    id: u32,
+    group: u32,
+}
+
+impl User {
+    fn of_server() -> Result<Option<Self>> {
+        if !process::is_root() {
+            return Ok(None);
+        }
+        for name in ["postgres", "nobody"] {
+            if let (Some(id), Some(group)) = (process::id("-u", name), process::id("-g", name)) {
+                return Ok(Some(Self { id, group }));
+            }
+        }
+        bail!("PostgreSQL does not run as root, and there is no user postgres or nobody")
+    }
+}

@@ -1,0 +1,27 @@
+//! A suite of pytest under `tests/`.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{environment::Environment, process, tally::Tally};
+
+/// What is left to pytest.
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Arguments of pytest, such as `-k name` or a file
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pytest: Vec<String>,
+}
+
+/// Runs `tests/<suite>` with a Python. What it needs was prepared before.
+pub(crate) fn run(environment: &Environment, suite: &str, python: &str, options: &Options) -> Result<Tally> {
+    let mut pytest = environment.command(python);
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "tests", "--config-file", "tests/pytest.ini"]);
+    if options.pytest.iter().any(|argument| argument.contains(".py")) {
+        pytest.args(&options.pytest);
+    } else {
+        pytest.arg(format!("tests/{suite}")).args(&options.pytest);
+    }
+    pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    process::tests(&mut pytest)
+}
