@@ -1,0 +1,79 @@
+"""A server with content and a browser for the whole run, a fresh tab for every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+from content import Content, log
+from playwright.sync_api import expect, sync_playwright
+from support import required, servers
+from web_ui import TIMEOUT, WebUi, storage_state
+
+_ROOT = Path(__file__).parents[2]
+#: Where each test leaves a picture of its last page.
+PICTURES = Path(os.environ.get("CARGO_TARGET_DIR") or _ROOT / "target") / "browser"
+
+#: No browser of ours talks to anyone but the server under test.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--against",
+        default="ferroflow",
+        metavar="SERVER",
+        help="ferroflow, reference, or the URL of a server that runs",
+    )
+
+
+@pytest.fixture(scope="session")
+def url(request, tmp_path_factory):
+    """The address of the server under test."""
+    against = request.config.getoption("--against")
+    if against.startswith("http"):
+        yield against.rstrip("/")
+        return
+    folder = tmp_path_factory.mktemp("server")
+    database = f"sqlite:///{folder}/browser.db"
+    if against == "reference":
+        running = servers.reference(database, folder / "artifacts")
+    else:
+        running = servers.ferroflow(database, folder / "artifacts", args=("--ui-dir", required("FERROFLOW_UI_DIR")))
+    with running as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def content(url, tmp_path_factory) -> Content:
+    """An experiment with runs and artifacts. Tests look at it and change nothing in it."""
+    return log(url, tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    expect.set_options(timeout=TIMEOUT)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=required("FERROFLOW_CHROMIUM"), args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def ui(request, chromium, url):
+    """A tab in which nothing may fail."""
+    context = chromium.new_context(
+        viewport={"width": 1600, "height": 1000}, timezone_id="UTC", locale="en-GB", storage_state=storage_state(url)
+    )
+    tab = WebUi(context, url)
+    yield tab
+    tab.screenshot(PICTURES / f"{request.node.name}.png")
+    context.close()
+    assert not tab.complaints, "\n".join(tab.complaints)

@@ -1,0 +1,82 @@
+"""The official web UI in a browser tab, and everything that went wrong in it."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import expected
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, Response, Route
+
+#: Milliseconds that something may take to appear. The first page loads and compiles 8 MB of scripts.
+TIMEOUT = 60_000
+
+#: So that the assistant does not open over the page, and pages are those of model training.
+_STORAGE = {
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.assistant.panelOpen_v1": "false",
+    "mlflow.workflowType_v1": '"machine_learning"',
+}
+
+
+def storage_state(url: str) -> dict:
+    """What the browser remembers of an earlier visit."""
+    items = [{"name": name, "value": value} for name, value in _STORAGE.items()]
+    return {"cookies": [], "origins": [{"origin": url, "localStorage": items}]}
+
+
+class WebUi:
+    """One tab. Every failed call, error in the console and foreign address is kept in ``complaints``."""
+
+    def __init__(self, context: BrowserContext, url: str):
+        self.url = url
+        self.complaints: list[str] = []
+        self.responses: list[Response] = []
+        self._refused = set(expected.REFUSED)
+        context.set_default_timeout(TIMEOUT)
+        context.route(lambda address: not address.startswith(url), self._foreign)
+        self.page: Page = context.new_page()
+        self.page.on("response", self._response)
+        self.page.on("requestfailed", self._failed)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self._script_error(str(error)))
+
+    def open(self, fragment: str) -> None:
+        """Opens a page of the UI by what stands behind ``#`` in its address."""
+        self.page.goto(f"{self.url}/#{fragment}")
+
+    def will_refuse(self, method: str, path: str, status: int) -> None:
+        """From here on this call may be refused: the test provokes it."""
+        self._refused.add((method, path, status))
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def dialog(self, name: str) -> Locator:
+        return self.page.get_by_role("dialog", name=name)
+
+    def screenshot(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+
+    def _response(self, response: Response) -> None:
+        self.responses.append(response)
+        call = (response.request.method, urlsplit(response.url).path, response.status)
+        if response.status >= 400 and call not in self._refused:
+            self.complaints.append(f"{call[0]} {response.url} was answered with {response.status}")
+
+    def _failed(self, request: Request) -> None:
+        # Leaving a page ends what it still loads.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.method} {request.url} failed: {request.failure}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # The browser's own line about an error status says less than `_response`.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self._script_error(message.text)
+
+    def _script_error(self, text: str) -> None:
+        if not any(defect.search(text) for defect in expected.OWN_DEFECTS):
+            self.complaints.append(f"error in the console: {text}")
+
+    def _foreign(self, route: Route) -> None:
+        self.complaints.append(f"the page asked for {route.request.url}")
+        route.abort()

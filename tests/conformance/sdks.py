@@ -1,0 +1,112 @@
+"""Finds the stories and has an SDK's Python run them against a server of its own."""
+
+import ast
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from support import postgres, required, servers
+
+_FOLDER = Path(__file__).parent
+_STORIES = _FOLDER / "stories"
+_TESTS = _FOLDER.parent
+
+#: A run takes half a minute on an idle machine; one that hangs must not hang the suite.
+_RUN_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """A generation of the official SDK and the variable that names its Python."""
+
+    version: str
+    variable: str
+
+    @property
+    def major(self) -> int:
+        return int(self.version.split(".")[0])
+
+
+SDKS = (
+    Sdk("3.17.2", "FERROFLOW_REFERENCE_PYTHON"),
+    Sdk("3.5.0", "FERROFLOW_SDK_PYTHON_3_5"),
+    Sdk("2.22.5", "FERROFLOW_SDK_PYTHON_2_22"),
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A test function of ``stories/``; SDKs older than ``since`` (a major version) lack what it needs."""
+
+    module: str
+    name: str
+    since: int
+
+    @property
+    def node(self) -> str:
+        """Its address for pytest."""
+        return f"{_STORIES / self.module}.py::{self.name}"
+
+
+@cache
+def stories() -> tuple[Story, ...]:
+    """All of them, read from the source: importing it here would import one SDK for all."""
+    found = []
+    for path in sorted(_STORIES.glob("test_*.py")):
+        module = ast.parse(path.read_text()).body
+        oldest = _since(node.value for node in module if ast.unparse(node).startswith("pytestmark ="))
+        for node in module:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found.append(Story(path.stem, node.name, max(oldest, _since(node.decorator_list))))
+    names = [story.name for story in found]
+    assert len(names) == len(set(names)), "two stories have the same name"
+    return tuple(found)
+
+
+def _since(marks: Iterable[ast.expr]) -> int:
+    """The argument of ``pytest.mark.since(3)`` among the marks of a function or of a module, else 0."""
+    found = (m for m in marks if isinstance(m, ast.Call) and ast.unparse(m.func) == "pytest.mark.since")
+    return max((ast.literal_eval(mark.args[0]) for mark in found), default=0)
+
+
+def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, against: str) -> dict[str, str | None]:
+    """Runs stories with an SDK. For each that was run: nothing when it passed, else what went wrong."""
+    start = {"ferroflow": servers.ferroflow, "reference": servers.reference}[against]
+    report = folder / "report.xml"
+    with postgres.database(dialect, folder) as database, start(database, folder / "artifacts") as server:
+        command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += ["--config-file", str(_TESTS / "pytest.ini"), "--rootdir", str(_STORIES)]
+        command += ["--confcutdir", str(_STORIES), "--basetemp", str(folder / "stories")]
+        command += ["--junit-xml", str(report), "-o", "junit_logging=all", "--tracking-uri", server.url]
+        command += ["--sdk", sdk.version, *(story.node for story in wanted)]
+        foreign = ("MLFLOW_", "_MLFLOW_", "PYTEST_")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+        inner = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            text=True,
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_RUN_SECONDS,
+        )
+        # 1 is "some tests failed", which each of them tells itself.
+        assert inner.returncode in (0, 1), f"pytest left with {inner.returncode}:\n{inner.stdout}\n{server.logs}"
+    return _outcomes(report)
+
+
+def _outcomes(report: Path) -> dict[str, str | None]:
+    """The verdicts of a JUnit report. A story that was skipped did not pass."""
+    outcomes: dict[str, str | None] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        troubles = [child for child in case if child.tag in ("failure", "error", "skipped")]
+        text = "\n".join(f"{child.tag}: {child.text or child.get('message')}" for child in troubles)
+        # A story with parameters passed when it passed with each of them.
+        name = case.attrib["name"].partition("[")[0]
+        outcomes[name] = "\n".join(filter(None, (outcomes.get(name), text))) or None
+    return outcomes

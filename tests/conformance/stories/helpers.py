@@ -1,0 +1,31 @@
+"""Small words that many stories use."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+#: How long a story waits for something that happens by itself.
+PATIENCE = 60
+
+
+@contextlib.contextmanager
+def refused(code: str, words: str = "") -> Iterator[None]:
+    """The block must fail with an error code, and ``words`` (a regular expression) in the message."""
+    with pytest.raises(MlflowException, match=words or None) as caught:
+        yield
+    assert caught.value.error_code == code, caught.value
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Asks again and again until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}"
+        time.sleep(0.05)
+
+
+#: Text that breaks what handles bytes, halves of pairs, case or direction carelessly.
+UNICODE = "Größe 模型 🦀 שלום e\u0301 ﬁ İ"

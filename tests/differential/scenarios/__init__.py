@@ -1,0 +1,1 @@
+"""The corpus: a module per resource, each with `steps()`."""

@@ -1,0 +1,82 @@
+"""What two servers may answer differently without any meaning: the whole list, each with its reason."""
+
+import re
+from typing import Any
+
+#: Fields whose value is each server's own. That it is there, and not empty, is compared.
+FIELDS = {
+    "creation_time": "the server's clock",
+    "last_update_time": "the server's clock",
+    "creation_timestamp_ms": "the server's clock",
+    "last_updated_timestamp_ms": "the server's clock",
+    "experiment_id": "a sequence: PostgreSQL gives a number also to a row that is then refused",
+    "experimentId": "the same in GraphQL",
+    "next_page_token": "opaque: the reference holds an offset, ferroflow a key",
+}
+
+#: Lists that the reference gives in no particular order.
+UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries"}
+
+#: Reason, words of a text that are each server's own, what stands for them.
+TEXTS = [
+    (
+        "the reference shows the text of its database driver",
+        re.compile(r"(Experiment\(name=.*?\) already exists\.).*", re.DOTALL),
+        r"\1",
+    ),
+    (
+        "sets of Python are written in no particular order",
+        re.compile(r"\{('[^{}]*')\}"),
+        lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}",
+    ),
+    (
+        "where a decoder of tokens stopped",
+        re.compile(r"(Invalid page token).*", re.DOTALL),
+        r"\1",
+    ),
+    (
+        "what the database says of a row that it refuses",
+        re.compile(
+            r"^(\(raised as a result of|\((sqlite3|psycopg2)|The request contradicts what is stored|"
+            r"The request has a value that the database).*",
+            re.DOTALL,
+        ),
+        "<refused by the database>",
+    ),
+    ("the number of an experiment, without a word before it", re.compile(r"(Expected: \[')\d+'"), r"\1<number>'"),
+    ("the number of an experiment in its location", re.compile(r"(mlflow-artifacts:/)\d+"), r"\1<number>"),
+    ("where the server listens", re.compile(r"http://127\.0\.0\.1:\d{4,5}(?=/api)"), "<server>"),
+    ("the address of a Python object", re.compile(r" object at 0x[0-9a-f]+"), " object"),
+    ("an id that no step has saved", re.compile(r"\b(m-)?[0-9a-f]{32}\b"), "<id>"),
+    ("a name that was made up", re.compile(r"^[a-z]+-[a-z]+-\d{1,4}$"), "<name>"),
+]
+
+
+def mask(value: Any, saved: dict[str, str], keep_order: bool = False, key: str = "") -> Any:
+    """An answer with a name in place of whatever is volatile or was saved."""
+    if key in FIELDS and value not in (None, ""):
+        return f"<{key}>"
+    if isinstance(value, dict):
+        return {name: mask(item, saved, keep_order, name) for name, item in value.items()}
+    if isinstance(value, list):
+        items = [mask(item, saved, keep_order) for item in value]
+        return sorted(items, key=repr) if key in UNORDERED and not keep_order else items
+    if isinstance(value, str):
+        return mask_text(value, saved, is_message=key == "message")
+    # A float without a fraction is written with or without `.0`.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def mask_text(text: str, saved: dict[str, str], is_message: bool = False) -> str:
+    # Longest first: one saved value may be a part of another.
+    for name, value in sorted(saved.items(), key=lambda item: -len(item[1])):
+        if not value.isdigit():
+            text = text.replace(value, f"<{name}>") if len(value) > 3 else text
+        elif is_message:
+            # The number of an experiment, which depends on the scenarios that ran before.
+            text = re.sub(rf"(?i)(\b(?:id|experiment)\b\W{{0,4}}){value}\b", rf"\1<{name}>", text)
+    for _, pattern, replacement in TEXTS:
+        text = pattern.sub(replacement, text)
+    return text

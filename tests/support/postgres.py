@@ -1,0 +1,51 @@
+"""Throw-away databases on the server that ``FERROFLOW_TEST_POSTGRES_URL`` names."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+
+from support import required
+
+DIALECTS = ("sqlite", "postgresql")
+
+
+def create(prefix: str = "test") -> str:
+    """Creates an empty database and returns its URL, ``postgresql://user@host:port/name``."""
+    name = f"{prefix}_{uuid.uuid4().hex[:12]}"
+    _administer(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    return urlunsplit(urlsplit(required("FERROFLOW_TEST_POSTGRES_URL"))._replace(path=f"/{name}"))
+
+
+def drop(url: str) -> None:
+    """Drops a database of :func:`create`, ending the sessions that still use it."""
+    _administer(f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def database(dialect: str, folder: Path, prefix: str = "test") -> Iterator[str]:
+    """The URI of an empty database of either dialect; SQLite's file is made inside ``folder``."""
+    if dialect == "sqlite":
+        yield f"sqlite:///{folder.absolute()}/{prefix}_{uuid.uuid4().hex[:12]}.db"
+        return
+    url = create(prefix)
+    try:
+        yield url
+    finally:
+        drop(url)
+
+
+def connect(url: str):
+    """A psycopg2 connection to a database, in autocommit mode."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection
+
+
+def _administer(statement: str) -> None:
+    url = urlunsplit(urlsplit(required("FERROFLOW_TEST_POSTGRES_URL"))._replace(path="/postgres"))
+    with contextlib.closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
