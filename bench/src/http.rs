@@ -1,0 +1,107 @@
+//! The load generator.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
+
+use crate::figures::Figures;
+
+/// Options of the load.
+#[derive(Args, Clone)]
+pub(crate) struct Http {
+    /// Host and port
+    #[arg(long)]
+    address: String,
+    #[arg(long, default_value = "POST")]
+    method: String,
+    #[arg(long)]
+    path: String,
+    /// One body per line; each connection takes its own and then goes round. `{n}` is a number that
+    /// no other request has
+    #[arg(long)]
+    bodies: Option<PathBuf>,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Requests at the most, over all connections
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: u64,
+    /// Seconds at the most
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+impl Http {
+    pub(crate) async fn run(self) -> Result<Figures> {
+        let bodies: Vec<String> = match &self.bodies {
+            Some(path) => std::fs::read_to_string(path)?.lines().map(str::to_owned).collect(),
+            None => vec![String::new()],
+        };
+        // Numbers rise from one call to the next: a point that is logged again is no work.
+        let first = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? * 1000;
+        let (bodies, next) = (Arc::new(bodies), Arc::new(AtomicU64::new(first)));
+        let last = first.saturating_add(self.requests);
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs_f64(self.seconds);
+        let mut clients = JoinSet::new();
+        for number in 0..self.connections {
+            clients.spawn(client(self.clone(), number, Arc::clone(&bodies), Arc::clone(&next), last, deadline));
+        }
+        let mut latencies = Vec::new();
+        while let Some(client) = clients.join_next().await {
+            latencies.extend(client??);
+        }
+        Ok(Figures::new(latencies, start.elapsed()))
+    }
+}
+
+async fn client(
+    load: Http,
+    number: usize,
+    bodies: Arc<Vec<String>>,
+    next: Arc<AtomicU64>,
+    last: u64,
+    deadline: Instant,
+) -> Result<Vec<Duration>> {
+    let stream = TcpStream::connect(&load.address).await.context("the server does not listen")?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut latencies = Vec::new();
+    let mut turn = number;
+    while Instant::now() < deadline {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        if n >= last {
+            break;
+        }
+        let body = bodies[turn % bodies.len()].replace("{n}", &n.to_string());
+        turn += load.connections;
+        let request = Request::builder()
+            .method(load.method.as_str())
+            .uri(&load.path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        sender.ready().await?;
+        let start = Instant::now();
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        latencies.push(start.elapsed());
+        if status != 200 {
+            bail!("answered {status}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(500)]));
+        }
+    }
+    Ok(latencies)
+}

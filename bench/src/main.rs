@@ -1,0 +1,38 @@
+//! Loads a server, or does the same rows by plain connections. One JSON line of figures comes out;
+//! `bench/side_by_side.py` starts the servers and puts the figures together.
+
+mod figures;
+mod http;
+mod rows;
+mod sql;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send requests over keep-alive connections, each as soon as the last is answered
+    Http(http::Http),
+    /// Commit rows of metrics by plain connections, as the limit of what a server can do
+    Rows(rows::Rows),
+    /// Run statements by one plain connection and fetch every row
+    Sql(sql::Sql),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let figures = match Cli::parse().command {
+        Command::Http(http) => http.run().await?,
+        Command::Rows(rows) => rows.run().await?,
+        Command::Sql(sql) => sql.run().await?,
+    };
+    println!("{}", figures.to_json());
+    Ok(())
+}
