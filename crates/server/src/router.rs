@@ -85,7 +85,7 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(runs::delete_tag, Edit(Run))
         .rpc(runs::log_batch, Edit(Run))
         .rpc(runs::log_model, Edit(Run))
-        .rpc(metrics::history, Read(Run))
+        .written_rpc(metrics::history, Read(Run))
         .rpc(metrics::bulk_interval, Read(Run))
         .rpc(inputs::log_inputs, Edit(Run))
         .rpc(inputs::log_outputs, Edit(Run))
@@ -204,11 +204,27 @@ impl Table {
     }
 
     /// A call with a message, at all its routes.
-    fn rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
+    fn rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
     where
         T: Rpc,
         F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.written_rpc(
+            move |cx, message: T| {
+                let answer = handler(cx, message);
+                async move { rpc::json(&answer.await?) }
+            },
+            needs,
+        )
+    }
+
+    /// A call with a message, whose handler writes the answer itself because it may be long.
+    fn written_rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
+    where
+        T: Rpc,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
     {
         for route in T::ROUTES {
             let handler = handler.clone();

@@ -28,7 +28,7 @@ pub(crate) async fn call<T, F, Fut>(app: Arc<App>, request: Request, handler: F)
 where
     T: Rpc,
     F: FnOnce(Cx, T) -> Fut,
-    Fut: Future<Output = Result<T::Response>>,
+    Fut: Future<Output = Result<Response>>,
 {
     let outcome = async {
         let (mut parts, body) = request.into_parts();
@@ -38,7 +38,7 @@ where
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let message = request::parse::<T>(parts.method.as_str(), query.as_deref(), content_type, &bytes)?;
         drop(bytes);
-        json(&handler(Cx { app, path, query }, message).await?)
+        handler(Cx { app, path, query }, message).await
     };
     outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
 }
@@ -71,7 +71,12 @@ pub(crate) async fn read(body: Body) -> Result<Bytes> {
 
 /// A JSON answer.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
-    let bytes = serde_json::to_vec(value)
+    json_bytes(serde_json::to_vec(value))
+}
+
+/// A JSON answer that is written already.
+pub(crate) fn json_bytes(written: serde_json::Result<Vec<u8>>) -> Result<Response> {
+    let bytes = written
         .map_err(|error| Error::new(ErrorCode::InternalError, format!("The answer can not be written: {error}")))?;
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

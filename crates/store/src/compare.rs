@@ -51,6 +51,29 @@ pub(crate) struct Pairs {
     pub(crate) value: &'static str,
 }
 
+/// How a condition on a side table is asked.
+///
+/// One positive condition may be the way in: the ids that fulfil it are collected from the side table. Each
+/// further one is looked up by primary key for the rows that are left. Collecting for all of them makes a
+/// database without statistics read every side table whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Approach {
+    /// `id IN (SELECT owner …)`: the rows come from here.
+    WayIn,
+    /// `EXISTS (SELECT … WHERE owner = id)`: asked of rows that come from elsewhere.
+    LookUp,
+}
+
+impl Approach {
+    /// The condition that a row of `table`, which belongs to `id`, meets `test`.
+    pub(crate) fn condition(self, table: &str, owner: &str, id: &str, test: &str) -> String {
+        match self {
+            Self::WayIn => format!("{id} IN (SELECT {owner} FROM {table} WHERE {test})"),
+            Self::LookUp => format!("EXISTS (SELECT 1 FROM {table} WHERE {owner} = {id} AND {test})"),
+        }
+    }
+}
+
 /// A test of a tag or param of the row whose id is `id`.
 pub(crate) fn pair(
     select: &mut Select,
@@ -59,13 +82,16 @@ pub(crate) fn pair(
     pairs: &Pairs,
     key: &str,
     test: &PairTest,
+    approach: Approach,
 ) -> String {
     let Pairs { table, owner, key: key_column, value } = pairs;
-    let place = select.bind(key);
-    let list = format!("(SELECT {owner} FROM {table} WHERE {key_column} = {place}");
+    let key = format!("{key_column} = {}", select.bind(key));
     match test {
-        PairTest::Value(test) => format!("{id} IN {list} AND {})", text(select, dialect, value, test)),
-        PairTest::IsNull => format!("{id} NOT IN {list})"),
-        PairTest::IsNotNull => format!("{id} IN {list})"),
+        PairTest::Value(test) => {
+            let test = format!("{key} AND {}", text(select, dialect, value, test));
+            approach.condition(table, owner, id, &test)
+        }
+        PairTest::IsNull => format!("NOT {}", Approach::LookUp.condition(table, owner, id, &key)),
+        PairTest::IsNotNull => approach.condition(table, owner, id, &key),
     }
 }

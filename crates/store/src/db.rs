@@ -224,18 +224,37 @@ enum Inner {
 
 impl Conn {
     /// The rows of one statement, mapped as they arrive.
-    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
+    pub async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
         F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        self.fold(statement, Vec::new(), move |out, row| {
+            out.push(map(row)?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// What becomes of `state` when every row of one statement has been added to it, as they arrive.
+    pub async fn fold<S, F>(&self, statement: Statement, mut state: S, mut add: F) -> Result<S, DbError>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, &Row<'_>) -> Result<(), DbError> + Send + 'static,
+    {
         match &self.0 {
-            Inner::Postgres(client) => postgres::query(client, &statement, map).await,
+            Inner::Postgres(client) => postgres::each(client, &statement, |row| add(&mut state, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(move |connection| sqlite::query(connection, &statement, map)).await
+                return session
+                    .run(move |connection| {
+                        sqlite::each(connection, &statement, |row| add(&mut state, row))?;
+                        Ok(state)
+                    })
+                    .await;
             }
         }
+        Ok(state)
     }
 
     /// The first row of one statement, if any.

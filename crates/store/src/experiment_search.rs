@@ -14,7 +14,7 @@ use ferroflow_search::{
 
 use crate::{
     Store,
-    compare::{self, Pairs},
+    compare::{self, Approach, Pairs},
     dialect::Dialect,
     experiments::{COLUMNS, from_row, tags_of},
     select::{KeyKind, Select},
@@ -101,7 +101,7 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition) -
             format!("NOT ({})", dialect.any("e.experiment_id", &place))
         }
         Condition::Time { column, op, value } => compare::number(select, time_column(*column), *op, *value),
-        Condition::Tag { key, test } => compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test),
+        Condition::Tag { key, test } => compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, Approach::WayIn),
     }
 }
 

@@ -24,7 +24,7 @@ pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
 pub use logged_model_search::LoggedModelSearch;
 pub use logged_models::NewLoggedModel;
-pub use metrics::MAX_BULK_HISTORY;
+pub use metrics::{HistoryPoint, MAX_BULK_HISTORY};
 pub use model_version_search::ModelVersionSearch;
 pub use run_search::RunSearch;
 pub use runs::NewRun;

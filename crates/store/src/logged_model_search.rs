@@ -12,7 +12,7 @@ use ferroflow_search::{
 
 use crate::{
     Store,
-    compare::{self, Pairs},
+    compare::{self, Approach, Pairs},
     dialect::Dialect,
     logged_models::{COLUMNS, attach, info_from_row, load},
     select::{KeyKind, Select},
@@ -135,10 +135,10 @@ fn condition_sql(
             )
         }
         Condition::Param { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()))
+            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()), Approach::WayIn)
         }
         Condition::Tag { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()))
+            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()), Approach::WayIn)
         }
     }
 }

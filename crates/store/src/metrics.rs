@@ -1,9 +1,6 @@
 //! Histories of metrics.
 
-use ferroflow_model::{
-    Error, Result,
-    messages::service::{Metric, MetricWithRunId},
-};
+use ferroflow_model::{Error, Result, messages::service::MetricWithRunId};
 use ferroflow_search::{KeyValue, PageToken};
 
 use crate::{
@@ -40,19 +37,47 @@ const SAMPLE_TAIL: &str = ", bounds AS (SELECT *, total / $3 AS q, total % $3 AS
 /// The longest history that `get-history-bulk` answers, in points.
 pub const MAX_BULK_HISTORY: i64 = 25_000;
 
+/// A point of a history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistoryPoint {
+    /// NaN where NaN was logged; infinities are the largest doubles.
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+}
+
+/// A page of a history while it is read.
+struct Page<S> {
+    state: S,
+    /// Points that still belong to the page.
+    left: i64,
+    /// The sort keys of its last point.
+    last: Option<Vec<KeyValue>>,
+    /// The token of the next page.
+    next: Option<String>,
+}
+
 impl Store {
-    /// The history of a metric by (timestamp, step, value), and the token of the next page. An
-    /// unknown run or metric has an empty history.
+    /// The history of a metric by (timestamp, step, value): what becomes of `state` when every point has been
+    /// added to it as it is read, and the token of the next page. An unknown run or metric has an empty history.
     ///
     /// # Errors
     /// The page token is not valid.
-    pub async fn get_metric_history(
+    pub async fn fold_metric_history<S, F>(
         &self,
         run_id: &str,
         key: &str,
         max_results: Option<i64>,
         page_token: Option<&str>,
-    ) -> Result<(Vec<Metric>, Option<String>)> {
+        state: S,
+        mut add: F,
+    ) -> Result<(S, Option<String>)>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, HistoryPoint) + Send + 'static,
+    {
         let token = PageToken::decode(page_token.unwrap_or_default())?;
         let mut params: Vec<Value> = vec![run_id.into(), key.into()];
         // One row more than asked for tells whether there is a next page.
@@ -73,31 +98,34 @@ impl Store {
                 HISTORY_AFTER
             }
         };
-        let name = key.to_owned();
-        let mut points = self
-            .db
-            .query(Statement::new(sql, params), move |row| {
-                let stored: f64 = row.get(0)?;
-                Ok((metric(&name, row, 0)?, stored))
+        let page = Page { state, left: max_results.unwrap_or(i64::MAX), last: None, next: None };
+        let conn = self.db.reader().await?;
+        let page = conn
+            .fold(Statement::new(sql, params), page, move |page, row| {
+                if page.left == 0 {
+                    page.next = page.last.take().map(|last| PageToken::Key(last).encode());
+                    return Ok(());
+                }
+                page.left -= 1;
+                let (stored, is_nan): (f64, bool) = (row.get(0)?, row.get(3)?);
+                let point = HistoryPoint {
+                    value: if is_nan { f64::NAN } else { stored },
+                    timestamp: row.get(1)?,
+                    step: row.get(2)?,
+                };
+                if page.left == 0 {
+                    page.last = Some(vec![
+                        KeyValue::Int(point.timestamp),
+                        KeyValue::Int(point.step),
+                        KeyValue::Real(stored),
+                        KeyValue::Int(is_nan.into()),
+                    ]);
+                }
+                add(&mut page.state, point);
+                Ok(())
             })
             .await?;
-        let mut next = None;
-        if let Some(max) = max_results.and_then(|max| usize::try_from(max).ok())
-            && points.len() > max
-        {
-            points.truncate(max);
-            next = points.last().map(|(last, stored)| {
-                let is_nan = last.value.is_some_and(f64::is_nan);
-                PageToken::Key(vec![
-                    KeyValue::Int(last.timestamp.unwrap_or_default()),
-                    KeyValue::Int(last.step.unwrap_or_default()),
-                    KeyValue::Real(*stored),
-                    KeyValue::Int(is_nan.into()),
-                ])
-                .encode()
-            });
-        }
-        Ok((points.into_iter().map(|(metric, _)| metric).collect(), next))
+        Ok((page.state, page.next))
     }
 
     /// The histories of one metric in several runs, by (run, timestamp, step, value), cut at
@@ -161,24 +189,10 @@ impl Store {
     }
 }
 
-fn value(row: &Row<'_>, first: usize) -> Result<f64, DbError> {
-    if row.get(first + 3)? { Ok(f64::NAN) } else { row.get(first) }
-}
-
-fn metric(key: &str, row: &Row<'_>, first: usize) -> Result<Metric, DbError> {
-    Ok(Metric {
-        key: Some(key.to_owned()),
-        value: Some(value(row, first)?),
-        timestamp: row.get(first + 1)?,
-        step: row.get(first + 2)?,
-        ..Metric::default()
-    })
-}
-
 fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
     Ok(MetricWithRunId {
         key: Some(key.to_owned()),
-        value: Some(value(row, 1)?),
+        value: Some(if row.get(4)? { f64::NAN } else { row.get(1)? }),
         timestamp: row.get(2)?,
         step: row.get(3)?,
         run_id: row.get(0)?,

@@ -6,13 +6,13 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    Number, PageToken,
+    Number, PageToken, PairTest, TextTest,
     runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
 };
 
 use crate::{
     Store,
-    compare::{self, Pairs},
+    compare::{self, Approach, Pairs},
     dialect::Dialect,
     run_children::{self, Scope},
     runs::{COLUMNS, RUN_NAME_TAG, info_from_row},
@@ -61,8 +61,10 @@ impl Store {
         let place = select.bind(experiments);
         select.filter(dialect.any("r.experiment_id", &place));
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
-        for condition in &conditions {
-            let condition = condition_sql(&mut select, dialect, condition);
+        let way_in = way_in(&conditions);
+        for (index, condition) in conditions.iter().enumerate() {
+            let approach = if way_in == Some(index) { Approach::WayIn } else { Approach::LookUp };
+            let condition = condition_sql(&mut select, dialect, condition, approach);
             select.filter(condition);
         }
         for (index, clause) in order.iter().enumerate() {
@@ -79,19 +81,35 @@ impl Store {
     }
 }
 
-fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition) -> String {
+/// The condition on metrics, params or tags that the rows come from: the one that fewest runs can be expected
+/// to meet, an equal text before anything else.
+fn way_in(conditions: &[Condition]) -> Option<usize> {
+    let cost = |condition: &Condition| match condition {
+        Condition::Param { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. }
+        | Condition::Tag { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. } => Some(0),
+        Condition::Metric { .. } => Some(1),
+        Condition::Param { test: PairTest::Value(_) | PairTest::IsNotNull, .. }
+        | Condition::Tag { test: PairTest::Value(_) | PairTest::IsNotNull, .. }
+        | Condition::Text { column: TextAttribute::RunName, .. } => Some(2),
+        _ => None,
+    };
+    let candidates = conditions.iter().enumerate().filter_map(|(index, condition)| Some((cost(condition)?, index)));
+    candidates.min().map(|(_, index)| index)
+}
+
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, approach: Approach) -> String {
     match condition {
         Condition::Metric { key, op, value } => {
             let key = select.bind(key);
-            let test = compare::metric(select, *op, *value);
-            format!("r.run_uuid IN (SELECT run_uuid FROM latest_metrics WHERE key = {key} AND {test})")
+            let test = format!("key = {key} AND {}", compare::metric(select, *op, *value));
+            approach.condition("latest_metrics", "run_uuid", "r.run_uuid", &test)
         }
-        Condition::Param { key, test } => compare::pair(select, dialect, "r.run_uuid", &PARAMS, key, test),
-        Condition::Tag { key, test } => compare::pair(select, dialect, "r.run_uuid", &TAGS, key, test),
+        Condition::Param { key, test } => compare::pair(select, dialect, "r.run_uuid", &PARAMS, key, test, approach),
+        Condition::Tag { key, test } => compare::pair(select, dialect, "r.run_uuid", &TAGS, key, test, approach),
         // Runs logged by MLflow 1.29 and older have their name in the tag alone.
         Condition::Text { column: TextAttribute::RunName, test } => {
-            let test = ferroflow_search::PairTest::Value(test.clone());
-            compare::pair(select, dialect, "r.run_uuid", &TAGS, RUN_NAME_TAG, &test)
+            let test = PairTest::Value(test.clone());
+            compare::pair(select, dialect, "r.run_uuid", &TAGS, RUN_NAME_TAG, &test, approach)
         }
         Condition::Text { column, test } => compare::text(select, dialect, text_column(*column), test),
         Condition::Time { column, op, value } => {

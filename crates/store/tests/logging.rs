@@ -73,8 +73,8 @@ async fn nan_and_infinity_survive() {
         let points = [(f64::NAN, 0), (f64::INFINITY, 1), (f64::NEG_INFINITY, 2), (0.1 + 0.2, 3)];
         let batch = points.iter().map(|(value, step)| metric("m", *value, 1, *step)).collect();
         store.log_batch(&run, batch, Vec::new(), Vec::new()).await.unwrap();
-        let (history, _) = store.get_metric_history(&run, "m", None, None).await.unwrap();
-        let values: Vec<f64> = history.iter().map(|metric| metric.value.unwrap()).collect();
+        let (history, _) = support::history(store, &run, "m", None, None).await;
+        let values: Vec<f64> = history.iter().map(|point| point.value).collect();
         assert!(values[0].is_nan());
         assert_eq!(values[1..], [f64::MAX, f64::MIN, 0.1 + 0.2]);
     })
@@ -209,8 +209,8 @@ async fn sixty_four_writers_on_the_same_runs_and_keys_lose_nothing() {
         for run in &runs {
             for key in ["a", "b", "c", "single"] {
                 let (value, _, step) = latest(&stores[0], run, key).await;
-                let (history, _) = stores[1].get_metric_history(run, key, None, None).await.unwrap();
-                let last = history.iter().map(|metric| metric.step.unwrap()).max().unwrap();
+                let (history, _) = support::history(&stores[1], run, key, None, None).await;
+                let last = history.iter().map(|point| point.step).max().unwrap();
                 assert_eq!(step, last, "latest {key} of {run}");
                 #[allow(clippy::cast_precision_loss)] // small numbers
                 let expected = last as f64;

@@ -88,14 +88,14 @@ async fn pages_of_a_history_put_together_are_the_history() {
             };
             store.log_metric(&run, metric).await.unwrap();
         }
-        let (all, none) = store.get_metric_history(&run, "m", None, None).await.unwrap();
+        let (all, none) = support::history(store, &run, "m", None, None).await;
         assert_eq!((all.len(), none), (27, None));
-        assert!(all.is_sorted_by_key(|metric| metric.timestamp), "by timestamp, not by step");
+        assert!(all.is_sorted_by_key(|point| point.timestamp), "by timestamp, not by step");
         for size in [1, 4, 26, 27, 28] {
             let mut pages = Vec::new();
             let mut token = None;
             loop {
-                let (page, next) = store.get_metric_history(&run, "m", Some(size), token.as_deref()).await.unwrap();
+                let (page, next) = support::history(store, &run, "m", Some(size), token.as_deref()).await;
                 assert!(i64::try_from(page.len()).unwrap() <= size);
                 pages.extend(page);
                 token = next;
@@ -106,7 +106,7 @@ async fn pages_of_a_history_put_together_are_the_history() {
             assert_eq!(format!("{pages:?}"), format!("{all:?}"), "pages of {size}");
         }
         // A token of the reference holds an offset.
-        let (page, _) = store.get_metric_history(&run, "m", Some(2), Some("eyJvZmZzZXQiOiAyMH0=")).await.unwrap();
+        let (page, _) = support::history(store, &run, "m", Some(2), Some("eyJvZmZzZXQiOiAyMH0=")).await;
         assert_eq!(format!("{page:?}"), format!("{:?}", &all[20..22]));
     })
     .await;

@@ -4,10 +4,12 @@ use axum::response::Response;
 use ferroflow_model::{
     Error, Result,
     messages::service::{
-        GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse, GetMetricHistoryResponse,
+        GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse,
     },
+    wire::write::Number,
 };
-use ferroflow_store::MAX_BULK_HISTORY;
+use ferroflow_store::{HistoryPoint, MAX_BULK_HISTORY};
+use serde::Serialize;
 use serde_json::json;
 
 use super::runs::id;
@@ -19,7 +21,9 @@ const MAX_RUNS: usize = 100;
 /// Points of each run in a chart when nothing is said.
 const MAX_SAMPLE: i64 = 2500;
 
-pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<GetMetricHistoryResponse> {
+/// Written as it is read: a history may have millions of points, and a message would hold all of them a second
+/// time.
+pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
     let max_results = req.max_results.map(i64::from);
     if let Some(max) = max_results.filter(|max| *max <= 0) {
         return Err(Error::invalid(format!(
@@ -27,9 +31,65 @@ pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<GetMetricHi
         )));
     }
     let run_id = id(req.run_id(), req.run_uuid());
-    let (metrics, next_page_token) =
-        cx.app.store.get_metric_history(run_id, req.metric_key(), max_results, req.page_token.as_deref()).await?;
-    Ok(GetMetricHistoryResponse { metrics, next_page_token })
+    let json = HistoryJson::new(req.metric_key());
+    let token = req.page_token.as_deref();
+    let (json, next_page_token) = cx
+        .app
+        .store
+        .fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push)
+        .await?;
+    rpc::json_bytes(json.finish(next_page_token.as_deref()))
+}
+
+/// The JSON of `mlflow.GetMetricHistory.Response` under construction.
+struct HistoryJson {
+    key: String,
+    /// The points, each behind a comma.
+    points: serde_json::Result<Vec<u8>>,
+}
+
+/// `mlflow.Metric` as a history has it.
+#[derive(Serialize)]
+struct PointJson<'a> {
+    key: &'a str,
+    value: Number,
+    timestamp: i64,
+    step: i64,
+}
+
+impl HistoryJson {
+    fn new(key: &str) -> Self {
+        Self { key: key.to_owned(), points: Ok(Vec::new()) }
+    }
+
+    fn push(&mut self, point: HistoryPoint) {
+        if let Ok(points) = &mut self.points {
+            points.push(b',');
+            let HistoryPoint { value, timestamp, step } = point;
+            let point = PointJson { key: &self.key, value: Number(value), timestamp, step };
+            if let Err(error) = serde_json::to_writer(points, &point) {
+                self.points = Err(error);
+            }
+        }
+    }
+
+    /// Fields without a value are left out, as in every message.
+    fn finish(self, next_page_token: Option<&str>) -> serde_json::Result<Vec<u8>> {
+        let mut json = self.points?;
+        if let Some(comma) = json.first_mut() {
+            *comma = b'[';
+            json.splice(..0, *b"{\"metrics\":");
+            json.push(b']');
+        } else {
+            json.push(b'{');
+        }
+        if let Some(token) = next_page_token {
+            json.extend(b",\"next_page_token\":");
+            serde_json::to_writer(&mut json, token)?;
+        }
+        json.push(b'}');
+        Ok(json)
+    }
 }
 
 pub(crate) async fn bulk_interval(

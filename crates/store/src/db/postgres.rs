@@ -71,32 +71,27 @@ pub(super) async fn connection(pool: &Pool) -> Result<Object, DbError> {
     })
 }
 
-/// Runs a statement and maps every row as it arrives.
-pub(super) async fn query<T>(
+/// Runs a statement and hands over every row as it arrives.
+pub(super) async fn each(
     client: &Object,
     statement: &Statement,
-    mut map: impl FnMut(&Row<'_>) -> Result<T, DbError>,
-) -> Result<Vec<T>, DbError> {
-    let mut out = Vec::new();
-    match &statement.sql {
+    mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    let rows = match &statement.sql {
         Cow::Borrowed(sql) => {
             let prepared = client.prepare_cached(sql).await?;
-            let rows = client.query_raw(&prepared, &statement.params).await?;
-            pin_mut!(rows);
-            while let Some(row) = rows.try_next().await? {
-                out.push(map(&Row::Postgres(&row))?);
-            }
+            client.query_raw(&prepared, &statement.params).await?
         }
         Cow::Owned(sql) => {
             let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
-            let rows = client.query_typed_raw(sql, typed).await?;
-            pin_mut!(rows);
-            while let Some(row) = rows.try_next().await? {
-                out.push(map(&Row::Postgres(&row))?);
-            }
+            client.query_typed_raw(sql, typed).await?
         }
+    };
+    pin_mut!(rows);
+    while let Some(row) = rows.try_next().await? {
+        visit(&Row::Postgres(&row))?;
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Runs a statement; the number of rows it changed.
@@ -151,7 +146,15 @@ pub(super) async fn unit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Valu
 
 async fn run(client: &Object, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
-        Op::Query(statement) => query(client, statement, row_values).await,
+        Op::Query(statement) => {
+            let mut rows = Vec::new();
+            each(client, statement, |row| {
+                rows.push(row_values(row)?);
+                Ok(())
+            })
+            .await?;
+            Ok(rows)
+        }
         Op::Execute(statement) => execute(client, statement).await.map(changed),
         Op::Insert(rows) => insert(client, rows).await.map(changed),
     }

@@ -193,25 +193,24 @@ fn numbered(sql: &str) -> String {
     out
 }
 
-/// Runs a statement and maps every row.
-pub(super) fn query<T>(
+/// Runs a statement and hands over every row.
+pub(super) fn each(
     connection: &Connection,
     statement: &Statement,
-    mut map: impl FnMut(&Row<'_>) -> Result<T, DbError>,
-) -> Result<Vec<T>, DbError> {
+    mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
+) -> Result<(), DbError> {
     let sql = numbered(&statement.sql);
     let params = rusqlite::params_from_iter(&statement.params);
-    let collect = |prepared: &mut rusqlite::Statement<'_>| {
+    let all = |prepared: &mut rusqlite::Statement<'_>| {
         let mut rows = prepared.query(params)?;
-        let mut out = Vec::new();
         while let Some(row) = rows.next()? {
-            out.push(map(&Row::Sqlite(row))?);
+            visit(&Row::Sqlite(row))?;
         }
-        Ok(out)
+        Ok(())
     };
     match statement.sql {
-        std::borrow::Cow::Borrowed(_) => collect(&mut *connection.prepare_cached(&sql)?),
-        std::borrow::Cow::Owned(_) => collect(&mut connection.prepare(&sql)?),
+        std::borrow::Cow::Borrowed(_) => all(&mut *connection.prepare_cached(&sql)?),
+        std::borrow::Cow::Owned(_) => all(&mut connection.prepare(&sql)?),
     }
 }
 
@@ -254,7 +253,14 @@ pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
     let mut answers = Vec::with_capacity(ops.len());
     for op in ops {
         answers.push(match op {
-            Op::Query(statement) => query(&transaction, statement, row_values)?,
+            Op::Query(statement) => {
+                let mut rows = Vec::new();
+                each(&transaction, statement, |row| {
+                    rows.push(row_values(row)?);
+                    Ok(())
+                })?;
+                rows
+            }
             Op::Execute(statement) => changed(execute(&transaction, statement)?),
             Op::Insert(rows) => changed(insert(&transaction, rows)?),
         });

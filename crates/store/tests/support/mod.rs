@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ferroflow_store::{
-    Store, StoreOptions,
+    HistoryPoint, Store, StoreOptions,
     db::{BackendUri, Db, DbOptions, Statement},
 };
 
@@ -72,4 +72,16 @@ pub(crate) async fn run(store: &Store, experiment_id: &str) -> String {
     let new = ferroflow_store::NewRun { experiment_id: experiment_id.to_owned(), ..Default::default() };
     let run = store.create_run(new).await.expect("a run");
     run.info.and_then(|info| info.run_id).expect("an id")
+}
+
+/// A page of a metric's history, and the token of the next one.
+#[allow(dead_code, reason = "not every test file has histories")]
+pub(crate) async fn history(
+    store: &Store,
+    run_id: &str,
+    key: &str,
+    max_results: Option<i64>,
+    page_token: Option<&str>,
+) -> (Vec<HistoryPoint>, Option<String>) {
+    store.fold_metric_history(run_id, key, max_results, page_token, Vec::new(), Vec::push).await.unwrap()
 }
