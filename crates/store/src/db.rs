@@ -257,6 +257,31 @@ impl Conn {
         Ok(state)
     }
 
+    /// The same for several statements that are sent together: `add` is told which of them a row is from.
+    pub async fn fold_all<S, F>(&self, statements: Vec<Statement>, mut state: S, mut add: F) -> Result<S, DbError>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, usize, &Row<'_>) -> Result<(), DbError> + Send + 'static,
+    {
+        match &self.0 {
+            Inner::Postgres(client) => {
+                postgres::each_of(client, &statements, |which, row| add(&mut state, which, row)).await?;
+            }
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                return session
+                    .run(move |connection| {
+                        for (which, statement) in statements.iter().enumerate() {
+                            sqlite::each(connection, statement, |row| add(&mut state, which, row))?;
+                        }
+                        Ok(state)
+                    })
+                    .await;
+            }
+        }
+        Ok(state)
+    }
+
     /// The first row of one statement, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
     where

@@ -1,7 +1,7 @@
 //! What hangs on runs: latest metrics, params, tags, inputs and outputs. One query for each kind,
 //! for any number of runs, all sent at once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use ferroflow_model::messages::service::{
     Dataset, DatasetInput, InputTag, Metric, ModelInput, ModelOutput, Param, Run, RunData, RunInfo, RunInputs,
@@ -63,6 +63,9 @@ const MODELS: (&str, &str) = (
 /// What was found, by the position of the run in the list that was asked for.
 pub(crate) struct Children {
     runs: Vec<Child>,
+    scope: Scope,
+    /// The input that the last row of [`DATASETS`] was about.
+    last_input: String,
 }
 
 #[derive(Default)]
@@ -79,54 +82,72 @@ pub(crate) async fn load(
     run_ids: Vec<String>,
     scope: Scope,
 ) -> Result<Children, DbError> {
-    let mut runs: Vec<Child> = Vec::new();
-    runs.resize_with(run_ids.len(), Child::default);
+    let mut children = Children { runs: Vec::new(), scope, last_input: String::new() };
+    children.runs.resize_with(run_ids.len(), Child::default);
     if run_ids.is_empty() {
-        return Ok(Children { runs });
+        return Ok(children);
     }
-    let index: Index = Index(Arc::new(run_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect()));
-    let statement =
-        |sql: (&'static str, &'static str)| Statement::new(dialect.pick(sql.0, sql.1), vec![run_ids.as_slice().into()]);
-    let (metrics, params, tags, datasets, models) = tokio::join!(
-        conn.query(statement(METRICS), index.mapping(metric_from_row)),
-        conn.query(statement(PARAMS), index.mapping(|row| Ok(Param { key: row.get(1)?, value: row.get(2)? }))),
-        conn.query(statement(TAGS), index.mapping(|row| Ok(RunTag { key: row.get(1)?, value: row.get(2)? }))),
-        conn.query(statement(DATASETS), index.mapping(dataset_from_row)),
-        conn.query(
-            statement(MODELS),
-            index.mapping(|row| { Ok((row.str(1)? == "RUN_OUTPUT", row.get::<String>(2)?, row.get::<i64>(3)?)) })
-        ),
-    );
-    for (at, metric) in metrics? {
-        runs[at].data.metrics.push(metric);
+    let add =
+        [Children::add_metric, Children::add_param, Children::add_tag, Children::add_dataset, Children::add_model];
+    let statements = [METRICS, PARAMS, TAGS, DATASETS, MODELS]
+        .map(|(postgres, sqlite)| Statement::new(dialect.pick(postgres, sqlite), vec![run_ids.as_slice().into()]))
+        .to_vec();
+    let mut places = Places::new(run_ids);
+    conn.fold_all(statements, children, move |children, which, row| {
+        let at = places.of(row.str(0)?)?;
+        add[which](children, at, row)
+    })
+    .await
+}
+
+impl Children {
+    fn add_metric(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
+        let is_nan: bool = row.get(5)?;
+        self.runs[at].data.metrics.push(Metric {
+            key: row.get(1)?,
+            value: Some(if is_nan { f64::NAN } else { row.get(2)? }),
+            timestamp: row.get(3)?,
+            step: row.get(4)?,
+            ..Metric::default()
+        });
+        Ok(())
     }
-    for (at, param) in params? {
-        runs[at].data.params.push(param);
+
+    fn add_param(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
+        self.runs[at].data.params.push(Param { key: row.get(1)?, value: row.get(2)? });
+        Ok(())
     }
-    for (at, tag) in tags? {
-        runs[at].data.tags.push(tag);
+
+    fn add_tag(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
+        self.runs[at].data.tags.push(RunTag { key: row.get(1)?, value: row.get(2)? });
+        Ok(())
     }
-    let mut last = None;
-    for (at, (input, dataset, tag)) in datasets? {
-        let inputs = &mut runs[at].inputs.dataset_inputs;
-        if last.as_ref() != Some(&input) {
-            inputs.push(DatasetInput { dataset: Some(dataset), tags: Vec::new() });
-            last = Some(input);
+
+    /// One row for each tag of an input, or one without a tag.
+    fn add_dataset(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
+        let inputs = &mut self.runs[at].inputs.dataset_inputs;
+        let input = row.str(1)?;
+        if self.last_input != input {
+            input.clone_into(&mut self.last_input);
+            inputs.push(DatasetInput { dataset: Some(dataset_from_row(row)?), tags: Vec::new() });
         }
-        if let (Some(tag), Some(input)) = (tag, inputs.last_mut()) {
-            input.tags.push(tag);
+        if let (Some(key), Some(input)) = (row.get::<Option<String>>(8)?, inputs.last_mut()) {
+            input.tags.push(InputTag { key: Some(key), value: row.get(9)? });
         }
+        Ok(())
     }
-    for (at, (is_output, model_id, step)) in models? {
-        let run = &mut runs[at];
-        if is_output {
+
+    fn add_model(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
+        let run = &mut self.runs[at];
+        let model_id = row.get(2)?;
+        if row.str(1)? == "RUN_OUTPUT" {
             let outputs = run.outputs.get_or_insert_default();
-            outputs.model_outputs.push(ModelOutput { model_id: Some(model_id), step: Some(step) });
-        } else if scope == Scope::OneRun {
-            run.inputs.model_inputs.push(ModelInput { model_id: Some(model_id) });
+            outputs.model_outputs.push(ModelOutput { model_id, step: row.get(3)? });
+        } else if self.scope == Scope::OneRun {
+            run.inputs.model_inputs.push(ModelInput { model_id });
         }
+        Ok(())
     }
-    Ok(Children { runs })
 }
 
 /// Puts runs together. `infos` are in the order of the ids that were loaded.
@@ -152,48 +173,35 @@ pub(crate) fn attach(infos: Vec<RunInfo>, children: Children) -> Vec<Run> {
 }
 
 /// Where each run stands in the list that was asked for.
-#[derive(Clone)]
-struct Index(Arc<HashMap<String, usize>>);
+struct Places {
+    run_ids: Vec<String>,
+    index: HashMap<String, usize>,
+    last: usize,
+}
 
-impl Index {
-    /// A mapping of rows that begin with the run's id to (position, what `map` makes of the row).
-    fn mapping<T>(
-        &self,
-        map: impl Fn(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    ) -> impl FnMut(&Row<'_>) -> Result<(usize, T), DbError> + Send + 'static {
-        let index = Arc::clone(&self.0);
-        move |row| {
-            let at = index
-                .get(row.str(0)?)
-                .copied()
-                .ok_or_else(|| DbError::Other("a row of a run that was not asked for".into()))?;
-            Ok((at, map(row)?))
+impl Places {
+    fn new(run_ids: Vec<String>) -> Self {
+        let index = run_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect();
+        Self { run_ids, index, last: 0 }
+    }
+
+    fn of(&mut self, run_id: &str) -> Result<usize, DbError> {
+        // Rows of a run mostly come one after the other.
+        if self.run_ids[self.last] != run_id {
+            let place = self.index.get(run_id).copied();
+            self.last = place.ok_or_else(|| DbError::Other("a row of a run that was not asked for".into()))?;
         }
+        Ok(self.last)
     }
 }
 
-fn metric_from_row(row: &Row<'_>) -> Result<Metric, DbError> {
-    let is_nan: bool = row.get(5)?;
-    Ok(Metric {
-        key: row.get(1)?,
-        value: Some(if is_nan { f64::NAN } else { row.get(2)? }),
-        timestamp: row.get(3)?,
-        step: row.get(4)?,
-        ..Metric::default()
-    })
-}
-
-fn dataset_from_row(row: &Row<'_>) -> Result<(String, Dataset, Option<InputTag>), DbError> {
-    let dataset = Dataset {
+fn dataset_from_row(row: &Row<'_>) -> Result<Dataset, DbError> {
+    Ok(Dataset {
         name: row.get(2)?,
         digest: row.get(3)?,
         source_type: row.get(4)?,
         source: row.get(5)?,
         schema: row.get::<Option<String>>(6)?.filter(|schema| !schema.is_empty()),
         profile: row.get::<Option<String>>(7)?.filter(|profile| !profile.is_empty()),
-    };
-    let tag = row.get::<Option<String>>(8)?;
-    let tag =
-        tag.map(|key| -> Result<_, DbError> { Ok(InputTag { key: Some(key), value: row.get(9)? }) }).transpose()?;
-    Ok((row.get(1)?, dataset, tag))
+    })
 }

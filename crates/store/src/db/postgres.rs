@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{TryStreamExt, pin_mut};
-use tokio_postgres::{Config, types::ToSql};
+use tokio_postgres::{Config, RowStream, types::ToSql};
 
 use super::{DbError, Insert, Op, PostgresUri, Row, SslMode, Statement, Value, sqlite::changed, statement::Kind, tls};
 
@@ -77,7 +77,28 @@ pub(super) async fn each(
     statement: &Statement,
     mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
-    let rows = match &statement.sql {
+    each_of(client, std::slice::from_ref(statement), |_, row| visit(row)).await
+}
+
+/// Runs several statements in one round trip and hands over every row with the number of its statement.
+pub(super) async fn each_of(
+    client: &Object,
+    statements: &[Statement],
+    mut visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    // A message is sent when its future is first polled; the answers come in the same order.
+    let answers = futures_util::future::try_join_all(statements.iter().map(|statement| send(client, statement)));
+    for (which, rows) in answers.await?.into_iter().enumerate() {
+        pin_mut!(rows);
+        while let Some(row) = rows.try_next().await? {
+            visit(which, &Row::Postgres(&row))?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(client: &Object, statement: &Statement) -> Result<RowStream, DbError> {
+    Ok(match &statement.sql {
         Cow::Borrowed(sql) => {
             let prepared = client.prepare_cached(sql).await?;
             client.query_raw(&prepared, &statement.params).await?
@@ -86,12 +107,7 @@ pub(super) async fn each(
             let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
             client.query_typed_raw(sql, typed).await?
         }
-    };
-    pin_mut!(rows);
-    while let Some(row) = rows.try_next().await? {
-        visit(&Row::Postgres(&row))?;
-    }
-    Ok(())
+    })
 }
 
 /// Runs a statement; the number of rows it changed.
