@@ -101,7 +101,9 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition) -
             format!("NOT ({})", dialect.any("e.experiment_id", &place))
         }
         Condition::Time { column, op, value } => compare::number(select, time_column(*column), *op, *value),
-        Condition::Tag { key, test } => compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, Approach::WayIn),
+        Condition::Tag { key, test } => {
+            compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, Approach::WayIn)
+        }
     }
 }
 

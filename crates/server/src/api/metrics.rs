@@ -3,9 +3,7 @@
 use axum::response::Response;
 use ferroflow_model::{
     Error, Result,
-    messages::service::{
-        GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse,
-    },
+    messages::service::{GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse},
     wire::write::Number,
 };
 use ferroflow_store::{HistoryPoint, MAX_BULK_HISTORY};
@@ -33,11 +31,8 @@ pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
     let run_id = id(req.run_id(), req.run_uuid());
     let json = HistoryJson::new(req.metric_key());
     let token = req.page_token.as_deref();
-    let (json, next_page_token) = cx
-        .app
-        .store
-        .fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push)
-        .await?;
+    let (json, next_page_token) =
+        cx.app.store.fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push).await?;
     rpc::json_bytes(json.finish(next_page_token.as_deref()))
 }
 
