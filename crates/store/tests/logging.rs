@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::{
     ErrorCode,
@@ -62,6 +62,26 @@ async fn the_latest_metric_goes_by_step_then_timestamp_then_value() {
         let batch = vec![metric("b", 3.0, 1, 2), metric("b", 1.0, 1, 3), metric("b", 2.0, 9, 1)];
         store.log_batch(&run, batch, Vec::new(), Vec::new()).await.unwrap();
         assert_eq!(latest(store, &run, "b").await, (1.0, 1, 3));
+    })
+    .await;
+}
+
+/// More than a connection holds back while nobody reads.
+#[tokio::test]
+async fn a_run_with_very_much_in_it_is_read_whole() {
+    support::on_each(async |store| {
+        let run = support::run(store, "0").await;
+        for batch in 0..20 {
+            let keys: Vec<String> = (0..100).map(|key| format!("{batch}-{key}")).collect();
+            let metrics = keys.iter().map(|key| metric(key, 1.0, 1, 1)).collect();
+            let params = keys.iter().map(|key| param(key, &"p".repeat(500))).collect();
+            let tags = keys.iter().map(|key| tag(key, &"t".repeat(500))).collect();
+            store.log_batch(&run, metrics, params, tags).await.unwrap();
+        }
+        let read = tokio::time::timeout(Duration::from_secs(60), store.get_run(&run)).await;
+        let data = read.expect("an answer in time").unwrap().data.unwrap();
+        // And the name of the run, which is a tag.
+        assert_eq!((data.metrics.len(), data.params.len(), data.tags.len()), (2000, 2000, 2001));
     })
     .await;
 }

@@ -1,6 +1,10 @@
 //! The PostgreSQL driver: a bounded pool of pipelined connections.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{TryStreamExt, pin_mut};
@@ -77,23 +81,36 @@ pub(super) async fn each(
     statement: &Statement,
     mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
-    each_of(client, std::slice::from_ref(statement), |_, row| visit(row)).await
+    let rows = send(client, statement).await?;
+    pin_mut!(rows);
+    while let Some(row) = rows.try_next().await? {
+        visit(&Row::Postgres(&row))?;
+    }
+    Ok(())
 }
 
 /// Runs several statements in one round trip and hands over every row with the number of its statement.
 pub(super) async fn each_of(
     client: &Object,
     statements: &[Statement],
-    mut visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
+    visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
-    // A message is sent when its future is first polled; the answers come in the same order.
-    let answers = futures_util::future::try_join_all(statements.iter().map(|statement| send(client, statement)));
-    for (which, rows) in answers.await?.into_iter().enumerate() {
-        pin_mut!(rows);
-        while let Some(row) = rows.try_next().await? {
-            visit(which, &Row::Postgres(&row))?;
+    // A message is sent when its future is first polled. All of them are read at the same time: the connection
+    // holds few rows back, and stands still while nobody takes those of the answer that it has arrived at.
+    let visit = Mutex::new(visit);
+    let answers = statements.iter().enumerate().map(|(which, statement)| {
+        let visit = &visit;
+        async move {
+            let rows = send(client, statement).await?;
+            pin_mut!(rows);
+            while let Some(row) = rows.try_next().await? {
+                let mut visit = visit.lock().unwrap_or_else(PoisonError::into_inner);
+                visit(which, &Row::Postgres(&row))?;
+            }
+            Ok::<(), DbError>(())
         }
-    }
+    });
+    futures_util::future::try_join_all(answers).await?;
     Ok(())
 }
 
