@@ -22,11 +22,13 @@ const RUN_STATES: (&str, &str) = (
     "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
 );
 
+// On SQLite each key is looked up in each of the runs: two JSON lists can only be paired by going through one
+// for each element of the other.
 const STORED_PARAMS: (&str, &str) = (
     "SELECT p.run_uuid, p.key, p.value FROM params p \
      JOIN unnest($1::text[], $2::text[]) AS w(run_uuid, key) ON p.run_uuid = w.run_uuid AND p.key = w.key",
-    "SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS r JOIN json_each($2) AS k ON k.key = r.key \
-     JOIN params p ON p.key = k.value AND p.run_uuid = r.value",
+    "SELECT p.run_uuid, p.key, p.value FROM (SELECT DISTINCT value AS run_uuid FROM json_each($1)) AS r \
+     CROSS JOIN params p ON p.run_uuid = r.run_uuid WHERE p.key IN (SELECT value FROM json_each($2))",
 );
 
 const RENAME_RUN: &str = "UPDATE runs SET name = $2 WHERE run_uuid = $1 AND lifecycle_stage = 'active'";
