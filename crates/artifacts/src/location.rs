@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ferroflow_model::{Error, ErrorCode, Result, uri};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    uri::{self, SplitUri},
+};
 use percent_encoding::percent_decode_str;
 
 use crate::{ArtifactPath, ArtifactRepository, LocalRepository};
@@ -138,6 +141,25 @@ pub fn resolve_if_local(location: &str) -> Result<String> {
     }
 }
 
+/// Whether both locations are paths of this machine, and the first lies in the second when links are followed.
+///
+/// # Errors
+/// A location can not be read as one.
+pub fn is_within(location: &str, root: &str) -> Result<bool> {
+    let (Some(path), Some(root)) = (local_path(location)?, local_path(root)?) else { return Ok(false) };
+    let (path, root) = (real(&absolute(&path)?), real(&absolute(&root)?));
+    Ok(!root.as_os_str().is_empty() && path.starts_with(&root))
+}
+
+/// The path that a plain path or `file:` URI stands for.
+fn local_path(location: &str) -> Result<Option<PathBuf>> {
+    Ok(match uri::scheme(location).as_deref() {
+        None => Some(PathBuf::from(decode(location)?)),
+        Some("file") => Some(PathBuf::from(decode(&SplitUri::parse(location)?.path)?)),
+        Some(_) => None,
+    })
+}
+
 /// The path that a location writes with percent signs: clients and the reference decode plain paths too.
 fn decode(path: &str) -> Result<String> {
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Error::invalid("Invalid path"))?;
@@ -220,6 +242,31 @@ mod tests {
             assert_eq!(guarded.resolve(&bad).map(drop).unwrap_err().code, ErrorCode::PermissionDenied, "{bad}");
         }
         assert!(locations(None).resolve("/etc").is_ok());
+    }
+
+    #[test]
+    fn a_path_lies_in_another_as_they_really_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run/artifacts");
+        std::fs::create_dir_all(&root).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
+        let root = root.to_string_lossy().into_owned();
+        for inside in [root.clone(), format!("{root}/model"), format!("file://{root}/m%6fdel"), format!("{root}/../artifacts")] {
+            assert_eq!(is_within(&inside, &root), Ok(true), "{inside}");
+            assert_eq!(is_within(&inside, &format!("file://{root}")), Ok(true), "{inside}");
+        }
+        for outside in [
+            "/etc".to_owned(),
+            format!("{root}2"),
+            format!("{root}/.."),
+            format!("{root}/new/../../x"),
+            format!("{root}/%2e%2e/x"),
+            format!("{root}/link/x"),
+            "s3://bucket/x".to_owned(),
+        ] {
+            assert_eq!(is_within(&outside, &root), Ok(false), "{outside}");
+        }
+        assert_eq!(is_within("/a", "mlflow-artifacts:/1"), Ok(false));
     }
 
     #[test]

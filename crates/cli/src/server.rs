@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{LocalRepository, Locations, location::resolve_if_local};
-use ferroflow_model::{uri, validation};
+use ferroflow_model::{host_policy::HostPolicy, uri, validation};
 use ferroflow_server::{App, Config, Security, Telemetry, ui};
 use ferroflow_store::{
     Store, StoreOptions,
@@ -58,6 +58,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         local_roots: local_roots(&args, &root, destination.as_deref(), address.ip()),
         destination: destination.map(LocalRepository::new),
     };
+    let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
     let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
         .await
@@ -73,6 +74,8 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             artifacts_only: args.artifacts_only,
             security: security(&args),
             graphql: graphql_limits()?,
+            hosts,
+            source_pattern: source_pattern()?,
         },
     };
     tracing::info!(
@@ -147,6 +150,23 @@ fn local_roots(args: &ServerArgs, root: &str, destination: Option<&Path>, ip: Ip
         Some(_) => {}
     }
     Some(roots)
+}
+
+/// Locations of clients may name the hosts of our own storage, and what the operator allows.
+fn host_policy(args: &ServerArgs, root: &str) -> HostPolicy {
+    let allowed = std::env::var("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES").unwrap_or_default();
+    HostPolicy::new(&[root, &args.artifacts_destination], &allowed)
+}
+
+/// What the operator asks of the sources of model versions.
+fn source_pattern() -> Result<Option<regex::Regex>> {
+    const NAME: &str = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX";
+    let pattern = std::env::var(NAME).unwrap_or_default();
+    if pattern.is_empty() {
+        return Ok(None);
+    }
+    // A pattern that can not be used must not let everything through.
+    regex::Regex::new(&pattern).map(Some).with_context(|| format!("{NAME} is not a regular expression"))
 }
 
 fn security(args: &ServerArgs) -> Security {

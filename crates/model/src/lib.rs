@@ -1,10 +1,14 @@
 //! What the protocol says: messages, entities, limits, validation and error codes. Pure: no I/O.
 
 pub mod error;
+pub mod host_policy;
 pub mod limits;
 pub mod messages;
+pub mod model_source;
+pub mod model_uri;
 pub mod names;
 pub mod number;
+pub mod prompts;
 pub mod python;
 pub mod request;
 pub mod rules;

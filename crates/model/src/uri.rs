@@ -1,5 +1,8 @@
 //! URIs of artifact locations, as far as text goes.
 
+mod split;
+
+pub use self::split::SplitUri;
 use crate::{Error, Result};
 
 /// Appends `path` to the path of `uri` (or of a plain path), before a query or fragment:

@@ -18,9 +18,10 @@ pub use experiments::{
 pub use inputs::dataset_inputs;
 pub use logged_models::logged_model_name;
 pub use metrics::metric;
+pub(crate) use registry::is_digit;
 pub use registry::{
-    model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
-    registered_model_tag,
+    Stage, model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
+    registered_model_tag, registry_tag_key,
 };
 pub use runs::{batch_limits, param, run_id, tag, unique_param_keys};
 pub use search::max_results;

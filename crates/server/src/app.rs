@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ferroflow_artifacts::Locations;
+use ferroflow_model::host_policy::HostPolicy;
 use ferroflow_store::Store;
+use regex::Regex;
 
 use crate::{telemetry::Telemetry, ui::Ui};
 
@@ -32,6 +34,10 @@ pub struct Config {
     pub security: Security,
     /// Limits of GraphQL queries.
     pub graphql: GraphqlLimits,
+    /// The hosts that locations of clients may name.
+    pub hosts: HostPolicy,
+    /// What must be found in the source of a new model version.
+    pub source_pattern: Option<Regex>,
 }
 
 /// Host and origin checks, as the reference has them.

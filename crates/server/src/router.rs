@@ -19,7 +19,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     api::{
-        artifacts, experiments, inputs, logged_models, metrics, model_versions, proxied_artifacts, runs, server_info,
+        artifacts, experiments, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
+        registered_models, runs, server_info,
     },
     app::{App, Cx},
     error::{self, ApiError},
@@ -34,7 +35,9 @@ pub(crate) enum Resource {
     Experiment,
     Run,
     LoggedModel,
+    RegisteredModel,
     ModelVersion,
+    Trace,
     Artifact,
 }
 
@@ -59,7 +62,7 @@ pub(crate) enum Needs {
 }
 
 use Needs::{Create, Delete, Edit, Login, Nothing, Read};
-use Resource::{Artifact, Experiment, LoggedModel, ModelVersion, Run};
+use Resource::{Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
 
 /// The table.
 fn table(app: &Arc<App>) -> Table {
@@ -98,7 +101,29 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(logged_models::log_params, Edit(LoggedModel))
         .rpc(logged_models::set_tags, Edit(LoggedModel))
         .rpc(logged_models::delete_tag, Edit(LoggedModel))
+        .rpc(registered_models::create, Create(RegisteredModel))
+        .rpc(registered_models::get, Read(RegisteredModel))
+        .rpc(registered_models::search, Read(RegisteredModel))
+        .rpc(registered_models::update, Edit(RegisteredModel))
+        .rpc(registered_models::rename, Edit(RegisteredModel))
+        .rpc(registered_models::delete, Delete(RegisteredModel))
+        .rpc(registered_models::latest_versions, Read(RegisteredModel))
+        .rpc(registered_models::set_tag, Edit(RegisteredModel))
+        .rpc(registered_models::delete_tag, Edit(RegisteredModel))
+        .rpc(registered_models::set_alias, Edit(ModelVersion))
+        .rpc(registered_models::delete_alias, Delete(ModelVersion))
+        // Besides, its source must be one that the caller may read.
+        .rpc(model_versions::create, Edit(RegisteredModel))
+        .rpc(model_versions::get, Read(ModelVersion))
+        .rpc(model_versions::get_by_alias, Read(ModelVersion))
         .rpc(model_versions::search, Read(ModelVersion))
+        .rpc(model_versions::update, Edit(ModelVersion))
+        .rpc(model_versions::transition, Edit(ModelVersion))
+        .rpc(model_versions::delete, Delete(ModelVersion))
+        .rpc(model_versions::download_uri, Read(ModelVersion))
+        .rpc(model_versions::set_tag, Edit(ModelVersion))
+        .rpc(model_versions::delete_tag, Delete(ModelVersion))
+        .rpc(prompts::link_to_trace, Edit(Trace))
         .rpc(artifacts::list, Read(Run))
         .rpc(artifacts::list_of_model, Read(LoggedModel))
         .rpc(proxied_artifacts::list, Read(Artifact))
@@ -123,6 +148,7 @@ fn table(app: &Arc<App>) -> Table {
         .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Login)
         .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Login)
         .page(Method::GET, "/get-artifact", artifacts::get, Read(Run))
+        .page(Method::GET, "/model-versions/get-artifact", model_versions::get_artifact, Read(ModelVersion))
         .page(Method::POST, "/graphql", graphql::post, Login)
         .the_rest_is_not_built()
 }
@@ -370,7 +396,6 @@ mod tests {
         "/api/3.0/mlflow/scorer",
         "/build/",
         "/gateway/",
-        "/model-versions/get-artifact",
         "/v1/traces",
     ];
 

@@ -129,6 +129,12 @@ impl Db {
         self.reader().await?.query(statement, map).await
     }
 
+    /// How the database would run a statement, a line for each step.
+    pub async fn explain(&self, statement: Statement) -> Result<Vec<String>, DbError> {
+        let column = self.dialect().pick(0, 3);
+        self.query(statement.explained(self.dialect()), move |row| row.get(column)).await
+    }
+
     /// Runs several statements in one transaction, in one round trip, and again when it lost
     /// against a concurrent transaction.
     pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
@@ -318,7 +324,8 @@ pub struct Tx {
 }
 
 impl Tx {
-    fn conn(&self) -> Result<&Conn, DbError> {
+    /// The connection, for what only reads.
+    pub(crate) fn conn(&self) -> Result<&Conn, DbError> {
         self.conn.as_ref().ok_or_else(|| DbError::Other("the transaction has ended".into()))
     }
 

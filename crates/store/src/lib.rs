@@ -14,11 +14,19 @@ mod logged_model_search;
 mod logged_models;
 mod metrics;
 mod model_version_search;
+mod model_versions;
+mod new_model_version;
+mod prompt_links;
+mod prompt_split;
+mod registered_model_children;
+mod registered_model_search;
+mod registered_models;
 mod run_children;
 mod run_search;
 mod runs;
 pub mod schema;
 mod select;
+mod transaction;
 
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
@@ -26,6 +34,8 @@ pub use logged_model_search::LoggedModelSearch;
 pub use logged_models::NewLoggedModel;
 pub use metrics::{HistoryPoint, MAX_BULK_HISTORY};
 pub use model_version_search::ModelVersionSearch;
+pub use new_model_version::NewModelVersion;
+pub use registered_model_search::RegisteredModelSearch;
 pub use run_search::RunSearch;
 pub use runs::NewRun;
 

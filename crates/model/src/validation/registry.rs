@@ -1,10 +1,53 @@
 //! Registered models and their versions.
 
 use super::text;
-use crate::{Error, Result, limits, number};
+use crate::{Error, Result, limits, number, prompts};
 
-/// The tag of a model version that holds the text of a prompt.
-const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
+/// What a model version is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing yet.
+    None,
+    /// To be tried.
+    Staging,
+    /// In use.
+    Production,
+    /// Not used any more.
+    Archived,
+}
+
+impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
+
+    /// The name, as it is stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Staging => "Staging",
+            Self::Production => "Production",
+            Self::Archived => "Archived",
+        }
+    }
+
+    /// Whether a version in this stage takes the place of others.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Staging | Self::Production)
+    }
+
+    /// Reads a stage, in upper or lower case.
+    pub fn parse(text: &str) -> Result<Self> {
+        let lower = text.to_lowercase();
+        Self::ALL.into_iter().find(|stage| stage.name().to_lowercase() == lower).ok_or_else(|| {
+            Error::invalid(format!(
+                "Invalid Model Version stage: {text}. Value must be one of {}.",
+                Self::ALL.map(Self::name).join(", ")
+            ))
+        })
+    }
+}
 
 /// Checks the name of a registered model.
 pub fn model_name(name: &str) -> Result<()> {
@@ -26,10 +69,9 @@ fn named(parameter: &str, name: &str) -> Result<()> {
     text::own_path("name", name)
 }
 
-/// The number of a model version.
-pub fn model_version(version: &str) -> Result<i64> {
+/// The number of a model version. It may be one that no version can have.
+pub fn model_version(version: &str) -> Result<i128> {
     number::parse_int(version)
-        .and_then(|number| i64::try_from(number).ok())
         .ok_or_else(|| Error::invalid(format!("Parameter 'version' must be an integer, got '{version}'.")))
 }
 
@@ -59,24 +101,29 @@ pub fn model_alias_not_reserved(alias: &str) -> Result<()> {
 }
 
 /// Python's `\d`: decimal digits of any script.
-fn is_digit(c: char) -> bool {
+pub(crate) fn is_digit(c: char) -> bool {
     use unicode_general_category::{GeneralCategory, get_general_category};
     c.is_ascii_digit() || get_general_category(c) == GeneralCategory::DecimalNumber
 }
 
+/// Checks the key of a tag that is to be deleted.
+pub fn registry_tag_key(key: &str) -> Result<()> {
+    text::entity_name("key", key)
+}
+
 /// Checks a tag of a registered model.
 pub fn registered_model_tag(key: &str, value: &str) -> Result<()> {
-    text::entity_name("key", key)?;
+    registry_tag_key(key)?;
     text::length("key", limits::REGISTRY_TAG_KEY, key)?;
     text::length("value", limits::REGISTRY_TAG_VALUE, value)
 }
 
 /// Checks a tag of a model version.
 pub fn model_version_tag(key: &str, value: &str) -> Result<()> {
-    text::entity_name("key", key)?;
+    registry_tag_key(key)?;
     text::length("key", limits::REGISTRY_TAG_KEY, key)?;
     text::length("value", limits::REGISTRY_TAG_VALUE, value).map_err(|error| {
-        if key == PROMPT_TEXT_TAG {
+        if key == prompts::TEXT_TAG {
             Error::invalid(format!("Prompt text exceeds max length of {} characters.", limits::REGISTRY_TAG_VALUE))
         } else {
             error
@@ -104,6 +151,15 @@ mod tests {
     fn a_version_is_a_number() {
         assert_eq!(model_version("3"), Ok(3));
         assert_eq!(model_version("x").unwrap_err().message, "Parameter 'version' must be an integer, got 'x'.");
+    }
+
+    #[test]
+    fn a_stage_is_written_in_any_case() {
+        assert_eq!(Stage::parse("pRODUCTION"), Ok(Stage::Production));
+        assert_eq!(
+            Stage::parse("x").unwrap_err().message,
+            "Invalid Model Version stage: x. Value must be one of None, Staging, Production, Archived."
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(crate) async fn get_of_model(cx: Cx, request: Request) -> Result<Response> {
     send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
 }
 
-async fn send(location: &Location, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response> {
+pub(crate) async fn send(location: &Location, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response> {
     download::send(&location.repository, &path.below(&location.base), headers).await
 }
 

@@ -16,16 +16,13 @@ use ferroflow_store::ExperimentSearch;
 
 use crate::{app::Cx, rpc::done};
 
-/// Schemes that name a host which the server would have to connect to.
-const HOST_SCHEMES: &[&str] = &["http", "https", "ftp", "sftp", "hdfs", "viewfs"];
-
 pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperimentResponse> {
     let keys: Vec<&str> = req.tags.iter().map(ExperimentTag::key).collect();
     validation::custom_view_count(&keys)?;
     let location = match req.artifact_location() {
         "" => None,
         location => {
-            check_location(location)?;
+            check_location(&cx, location)?;
             Some(resolve_if_local(location)?)
         }
     };
@@ -34,20 +31,14 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
 }
 
 /// Refuses a location that would lead the server, or a reader of the location, astray.
-fn check_location(location: &str) -> Result<()> {
+fn check_location(cx: &Cx, location: &str) -> Result<()> {
     let (_, last) = location.rsplit_once('/').unwrap_or(("", location));
     let web = matches!(uri::scheme(location).as_deref(), None | Some("http" | "https" | "ftp" | "sftp"));
     if location.contains('#') || (web && last.split('?').next().is_some_and(|last| last.contains(';'))) {
         return Err(Error::invalid("'artifact_location' URL can't include fragments or params."));
     }
     uri::check_query(location)?;
-    if let Some(scheme) = uri::scheme(location).filter(|scheme| HOST_SCHEMES.contains(&scheme.as_str())) {
-        return Err(Error::invalid(format!(
-            "'artifact_location' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than \
-             the tracking server's configured artifact storage, so the server would connect to the host named in the \
-             URI. Set the MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
-        )));
-    }
+    cx.app.config.hosts.check(location, "artifact_location")?;
     validation::artifact_location(location)?;
     validation::artifact_location_length(location)
 }

@@ -1,12 +1,74 @@
-//! Model versions, as far as pages of runs ask for them.
+//! Model versions, their tags and files.
 
+use axum::{extract::Request, response::Response};
+use ferroflow_artifacts::ArtifactPath;
 use ferroflow_model::{
-    Result,
-    messages::model_registry::{SearchModelVersions, SearchModelVersionsResponse},
+    Error, Result,
+    messages::model_registry::{
+        CreateModelVersion, CreateModelVersionResponse, DeleteModelVersion, DeleteModelVersionResponse,
+        DeleteModelVersionTag, DeleteModelVersionTagResponse, GetModelVersion, GetModelVersionByAlias,
+        GetModelVersionByAliasResponse, GetModelVersionDownloadUri, GetModelVersionDownloadUriResponse,
+        GetModelVersionResponse, SearchModelVersions, SearchModelVersionsResponse, SetModelVersionTag,
+        SetModelVersionTagResponse, TransitionModelVersionStage, TransitionModelVersionStageResponse,
+        UpdateModelVersion, UpdateModelVersionResponse,
+    },
 };
-use ferroflow_store::ModelVersionSearch;
+use ferroflow_store::{ModelVersionSearch, NewModelVersion};
 
-use crate::app::Cx;
+use super::{artifacts, model_sources};
+use crate::{app::Cx, rpc::done};
+
+pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateModelVersionResponse> {
+    let checked = model_sources::check(&cx, &req).await?;
+    let new = NewModelVersion {
+        name: req.name().to_owned(),
+        source: checked.source,
+        run_id: checked.run_id,
+        model_id: checked.model_id,
+        run_link: req.run_link().to_owned(),
+        description: req.description().to_owned(),
+        tags: req.tags,
+    };
+    Ok(CreateModelVersionResponse { model_version: Some(cx.app.store.create_model_version(new).await?) })
+}
+
+pub(crate) async fn get(cx: Cx, req: GetModelVersion) -> Result<GetModelVersionResponse> {
+    let version = cx.app.store.get_model_version(req.name(), req.version()).await?;
+    Ok(GetModelVersionResponse { model_version: Some(version) })
+}
+
+pub(crate) async fn get_by_alias(cx: Cx, req: GetModelVersionByAlias) -> Result<GetModelVersionByAliasResponse> {
+    let version = cx.app.store.get_model_version_by_alias(req.name(), req.alias()).await?;
+    Ok(GetModelVersionByAliasResponse { model_version: Some(version) })
+}
+
+pub(crate) async fn update(cx: Cx, req: UpdateModelVersion) -> Result<UpdateModelVersionResponse> {
+    let description = req.description.as_deref();
+    let version = cx.app.store.update_model_version(req.name(), req.version(), description).await?;
+    Ok(UpdateModelVersionResponse { model_version: Some(version) })
+}
+
+pub(crate) async fn transition(
+    cx: Cx,
+    req: TransitionModelVersionStage,
+) -> Result<TransitionModelVersionStageResponse> {
+    let archive = req.archive_existing_versions.unwrap_or_default();
+    let version =
+        cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
+    Ok(TransitionModelVersionStageResponse { model_version: Some(version) })
+}
+
+pub(crate) async fn delete(cx: Cx, req: DeleteModelVersion) -> Result<DeleteModelVersionResponse> {
+    cx.app.store.delete_model_version(req.name(), req.version()).await.map(|()| done())
+}
+
+pub(crate) async fn download_uri(
+    cx: Cx,
+    req: GetModelVersionDownloadUri,
+) -> Result<GetModelVersionDownloadUriResponse> {
+    let uri = cx.app.store.get_model_version_download_uri(req.name(), req.version()).await?;
+    Ok(GetModelVersionDownloadUriResponse { artifact_uri: Some(uri) })
+}
 
 pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchModelVersionsResponse> {
     let search = ModelVersionSearch {
@@ -18,4 +80,22 @@ pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchMod
     };
     let (model_versions, next_page_token) = cx.app.store.search_model_versions(search).await?;
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
+}
+
+pub(crate) async fn set_tag(cx: Cx, req: SetModelVersionTag) -> Result<SetModelVersionTagResponse> {
+    cx.app.store.set_model_version_tag(req.name(), req.version(), req.key(), req.value()).await.map(|()| done())
+}
+
+pub(crate) async fn delete_tag(cx: Cx, req: DeleteModelVersionTag) -> Result<DeleteModelVersionTagResponse> {
+    cx.app.store.delete_model_version_tag(req.name(), req.version(), req.key()).await.map(|()| done())
+}
+
+/// `GET /model-versions/get-artifact?name=…&version=…&path=…`
+pub(crate) async fn get_artifact(cx: Cx, request: Request) -> Result<Response> {
+    let path = cx.query("path").ok_or_else(|| Error::bad_request("Request must specify path."))?;
+    let path = ArtifactPath::parse(&path)?;
+    let name = cx.query("name").unwrap_or_default();
+    let version = cx.query("version").unwrap_or_default();
+    let location = cx.app.store.get_model_version_download_uri(&name, &version).await?;
+    artifacts::send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
 }

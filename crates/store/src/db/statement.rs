@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Value;
+use crate::dialect::Dialect;
 
 /// SQL text with `$1 …` and the values bound to them.
 ///
@@ -25,6 +26,12 @@ impl Statement {
     #[must_use]
     pub fn dynamic(sql: String, params: Vec<Value>) -> Self {
         Self { sql: Cow::Owned(sql), params }
+    }
+
+    /// The statement that asks how this one would be run.
+    pub(super) fn explained(self, dialect: Dialect) -> Self {
+        let sql = format!("{} {}", dialect.pick("EXPLAIN", "EXPLAIN QUERY PLAN"), self.sql);
+        Self::dynamic(sql, self.params)
     }
 }
 

@@ -1,0 +1,154 @@
+//! Which hosts the server may be led to by a location that a client names.
+//!
+//! Some schemes of artifact locations (`http`, `hdfs`, …) name the host to connect to. The server's own storage may be
+//! reached so, and nothing else, unless the operator allows a scheme.
+
+use std::collections::HashSet;
+
+use crate::{Error, Result, uri::SplitUri};
+
+/// Schemes whose locations name a host to connect to, and the ports that stand for none.
+const SCHEMES: &[(&str, &str, &[u16])] = &[
+    ("ftp", "ftp", &[21]),
+    ("sftp", "sftp", &[22]),
+    // A Hadoop client takes the port from its own settings.
+    ("hdfs", "hdfs", &[]),
+    ("viewfs", "hdfs", &[]),
+    ("http", "http", &[80]),
+    ("https", "http", &[443]),
+    // Either of the two, as the tracking server is reached.
+    ("mlflow-artifacts", "http", &[80, 443]),
+    ("r2", "r2", &[443]),
+    ("b2", "b2", &[443]),
+    ("abfss", "abfss", &[443]),
+];
+
+/// Schemes of databases, which the reference looks at more closely.
+const DATABASES: [&str; 4] = ["postgresql", "mysql", "sqlite", "mssql"];
+
+/// What may be connected to.
+#[derive(Debug, Clone, Default)]
+pub struct HostPolicy {
+    trusted: HashSet<Target>,
+    allowed: HashSet<String>,
+}
+
+/// A family of schemes, a host and a port.
+type Target = (&'static str, String, Option<u16>);
+
+impl HostPolicy {
+    /// Trusts the hosts of the server's own locations, and everything with one of the schemes in `allowed`, which is
+    /// separated by commas (`MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`).
+    #[must_use]
+    pub fn new(own_locations: &[&str], allowed: &str) -> Self {
+        let trusted = own_locations.iter().flat_map(|location| match targets(location) {
+            Ok(Some((_, Some(targets)))) => targets,
+            _ => Vec::new(),
+        });
+        let allowed = allowed.split(',').map(|scheme| scheme.trim().to_lowercase()).filter(|scheme| !scheme.is_empty());
+        Self { trusted: trusted.collect(), allowed: allowed.collect() }
+    }
+
+    /// Refuses a location in the request's field `field` that names a host which is not ours.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE`.
+    pub fn check(&self, location: &str, field: &str) -> Result<()> {
+        let Some((scheme, targets)) = targets(location)? else { return Ok(()) };
+        let is_trusted = targets.is_some_and(|targets| targets.iter().any(|target| self.trusted.contains(target)));
+        if is_trusted || self.allowed.contains(scheme) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "'{field}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the \
+             tracking server's configured artifact storage, so the server would connect to the host named in the URI. \
+             Set the MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
+        )))
+    }
+}
+
+/// The scheme of a location that names a host, and what it leads to; no targets are none that could be trusted.
+fn targets(location: &str) -> Result<Option<(&'static str, Option<Vec<Target>>)>> {
+    let uri = SplitUri::parse(location)?;
+    check_database(location, &uri.scheme)?;
+    let Some((scheme, family, ports)) = SCHEMES.iter().find(|(scheme, ..)| *scheme == uri.scheme) else {
+        return Ok(None);
+    };
+    // `mlflow-artifacts:/path` is this server.
+    if *scheme == "mlflow-artifacts" && uri.authority.is_empty() {
+        return Ok(None);
+    }
+    // Clients end a host at a backslash or blank where the parser does not.
+    let targets = match uri.port() {
+        Ok(port) if !uri.authority.contains(|c: char| c == '\\' || c.is_whitespace()) => {
+            let ports = match port {
+                Some(port) => vec![Some(port)],
+                None if ports.is_empty() => vec![None],
+                None => ports.iter().copied().map(Some).collect(),
+            };
+            Some(ports.into_iter().map(|port| (*family, uri.host(), port)).collect())
+        }
+        _ => None,
+    };
+    Ok(Some((scheme, targets)))
+}
+
+/// Refuses what looks like the URI of a database and is none.
+fn check_database(location: &str, scheme: &str) -> Result<()> {
+    if !DATABASES.iter().any(|database| scheme.starts_with(database)) {
+        return Ok(());
+    }
+    let mut parts = scheme.split('+');
+    let engine = parts.next().unwrap_or_default();
+    if parts.count() > 1 {
+        return Err(Error::invalid(format!(
+            "Invalid database URI: '{location}'. Please refer to https://mlflow.org/docs/latest/tracking.html#storage \
+             for format specifications."
+        )));
+    }
+    if !DATABASES.contains(&engine) {
+        return Err(Error::invalid(format!(
+            "Invalid database engine: '{engine}'. Supported database engines are {}",
+            DATABASES.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_that_names_no_host_is_fine() {
+        let policy = HostPolicy::default();
+        for location in ["s3://bucket/x", "mlflow-artifacts:/1/x", "/a/b", "file:///x", "dbfs:/x", "wasbs://c@a/x", "sqlite:///x"] {
+            assert_eq!(policy.check(location, "source"), Ok(()), "{location}");
+        }
+        for location in ["http://h/x", "HTTPS://h", "ftp:///x", "mlflow-artifacts://h/x", "hdfs://h/x", "abfss://f@a/x", "r2://b@e", "b2://x"] {
+            let message = policy.check(location, "source").unwrap_err().message;
+            assert!(message.starts_with("'source' cannot use the '"), "{message}");
+        }
+        assert!(policy.check("sqlitex:/a", "source").unwrap_err().message.starts_with("Invalid database engine: 'sqlitex'"));
+        assert!(policy.check("mysql+a+b:/a", "source").unwrap_err().message.starts_with("Invalid database URI"));
+    }
+
+    #[test]
+    fn the_servers_own_hosts_are_trusted() {
+        let policy = HostPolicy::new(&["http://Store:80/root", "hdfs://name/x", "mlflow-artifacts:/"], "");
+        for location in ["http://store/a", "mlflow-artifacts://store/a", "viewfs://name/y"] {
+            assert_eq!(policy.check(location, "source"), Ok(()), "{location}");
+        }
+        for location in ["https://store/a", "http://store:81/a", "hdfs://name:9000/y", "http://store\\x/a", "http://store:x/a"] {
+            assert!(policy.check(location, "source").is_err(), "{location}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_can_be_allowed() {
+        let policy = HostPolicy::new(&[], " Http, ,hdfs");
+        assert_eq!(policy.check("http://anywhere:x/a", "source"), Ok(()));
+        assert_eq!(policy.check("hdfs://a", "source"), Ok(()));
+        assert!(policy.check("https://a", "source").is_err());
+    }
+}

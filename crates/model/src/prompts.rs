@@ -1,0 +1,76 @@
+//! Prompts: registered models whose versions hold their text in a tag.
+
+use crate::{
+    Error, Result,
+    messages::model_registry::{ModelVersionTag, RegisteredModelTag},
+};
+
+/// The tag that tells a prompt, or a version of one, from a model.
+pub const IS_PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
+
+/// The tag of a version that holds the text of a prompt.
+pub const TEXT_TAG: &str = "mlflow.prompt.text";
+
+/// What stands for a source in versions of prompts, which have none.
+const SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
+
+/// A tag of a registered model or of a version.
+pub trait Tag {
+    /// Key and value.
+    fn pair(&self) -> (&str, &str);
+}
+
+impl Tag for RegisteredModelTag {
+    fn pair(&self) -> (&str, &str) {
+        (self.key(), self.value())
+    }
+}
+
+impl Tag for ModelVersionTag {
+    fn pair(&self) -> (&str, &str) {
+        (self.key(), self.value())
+    }
+}
+
+/// Whether tags say that something is a prompt; of the same key the last one counts.
+#[must_use]
+pub fn is_prompt<T: Tag>(tags: &[T]) -> bool {
+    let last = tags.iter().map(Tag::pair).rev().find(|(key, _)| *key == IS_PROMPT_TAG);
+    last.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
+}
+
+/// Checks the source of a version of a prompt: the tag that makes it a prompt must not open a way around the checks
+/// of sources.
+///
+/// # Errors
+/// It is none of the words that stand for a source.
+pub fn check_source(source: &str) -> Result<()> {
+    if SOURCES.contains(&source) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(key: &str, value: &str) -> ModelVersionTag {
+        ModelVersionTag { key: Some(key.into()), value: Some(value.into()) }
+    }
+
+    #[test]
+    fn the_last_tag_of_a_key_counts() {
+        assert!(is_prompt(&[tag(IS_PROMPT_TAG, "True"), tag("other", "false")]));
+        assert!(!is_prompt(&[tag(IS_PROMPT_TAG, "true"), tag(IS_PROMPT_TAG, "no")]));
+        assert!(!is_prompt::<ModelVersionTag>(&[]));
+    }
+
+    #[test]
+    fn a_prompt_has_no_source() {
+        assert_eq!(check_source("dummy-source"), Ok(()));
+        assert!(check_source("/etc").unwrap_err().message.starts_with("Invalid prompt source: '/etc'."));
+    }
+}

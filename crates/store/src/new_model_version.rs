@@ -1,0 +1,229 @@
+//! How a model version comes to be: its number, where its files are, and the logged model it is made from.
+
+use ferroflow_model::{
+    Error, Result,
+    messages::model_registry::{ModelVersion, ModelVersionStatus, ModelVersionTag},
+    model_uri::ModelUri,
+    prompts, python, validation,
+    validation::Stage,
+};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    Store,
+    clock::now_ms,
+    db::{DbError, Insert, Statement, Tx, Value, int, text},
+    dialect::Dialect,
+    model_versions::{download_uri, number, version_not_found},
+    registered_models::{last_of_each_key, not_found, touch},
+    transaction::Failure,
+};
+
+/// The tag of a logged model that names the versions made from it, a JSON list.
+const MODEL_VERSIONS_TAG: &str = "mlflow.modelVersions";
+
+const HIGHEST: &str = "SELECT MAX(version) FROM model_versions WHERE workspace = 'default' AND name = $1";
+const INSERT: &str = "INSERT INTO model_versions (workspace, name, version, creation_time, last_updated_time, \
+                      description, current_stage, source, storage_location, run_id, run_link, status) \
+                      VALUES ('default', $1, $2, $3, $3, $4, 'None', $5, $6, $7, $8, 'READY')";
+const LOGGED_MODEL: &str = "SELECT artifact_location, source_run_id FROM logged_models \
+                            WHERE model_id = $1 AND lifecycle_stage <> 'deleted'";
+const LOCK_LOGGED_MODEL: (&str, &str) = (
+    "SELECT experiment_id FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted' FOR NO KEY UPDATE",
+    "SELECT experiment_id FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted'",
+);
+const GET_TAG: &str = "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+const SET_TAG: &str = "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value) \
+                       VALUES ($1, $2, $3, $4) \
+                       ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
+
+/// What a new model version starts with.
+#[derive(Debug, Clone, Default)]
+pub struct NewModelVersion {
+    /// The registered model.
+    pub name: String,
+    /// Where its files are; the caller has checked that this server may read them.
+    pub source: String,
+    /// The run that made it.
+    pub run_id: Option<String>,
+    /// The logged model that it is made from.
+    pub model_id: Option<String>,
+    /// A link to the run on another server.
+    pub run_link: String,
+    /// What it is.
+    pub description: String,
+    /// Tags; of the same key the last one counts.
+    pub tags: Vec<ModelVersionTag>,
+}
+
+impl Store {
+    /// Creates a version of a registered model, with the next number. Two that are created at the same time both get
+    /// one.
+    ///
+    /// # Errors
+    /// The name or a tag is not valid, or there is no such registered or logged model.
+    pub async fn create_model_version(&self, new: NewModelVersion) -> Result<ModelVersion> {
+        let name = new.name.as_str();
+        validation::model_name(name)?;
+        for tag in &new.tags {
+            validation::model_version_tag(tag.key(), tag.value())?;
+        }
+        let (new, tags) = (&new, &last_of_each_key(&new.tags));
+        let dialect = self.db.dialect();
+        self.transaction(|tx| async move {
+            let origin = origin(&tx, new).await?;
+            let now = now_ms();
+            let (exists, highest) = tokio::join!(
+                touch(&tx, name, now),
+                tx.query_opt(Statement::new(HIGHEST, vec![name.into()]), |row| row.get::<Option<i64>>(0)),
+            );
+            if !exists? {
+                return Err(not_found(name).into());
+            }
+            let version = highest?.flatten().unwrap_or_default() + 1;
+            let values = vec![
+                name.into(),
+                version.into(),
+                now.into(),
+                new.description.as_str().into(),
+                new.source.as_str().into(),
+                origin.storage_location.as_str().into(),
+                origin.run_id.clone().into(),
+                new.run_link.as_str().into(),
+            ];
+            let columns =
+                &const { [text("workspace"), text("name"), int("version"), text("key"), text("value")] };
+            let rows: Vec<Vec<Value>> = tags
+                .iter()
+                .map(|(key, value)| {
+                    vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()]
+                })
+                .collect();
+            let (inserted, tagged) = tokio::join!(
+                tx.execute(Statement::new(INSERT, values)),
+                tx.insert(Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows }),
+            );
+            // Another server may have taken the number without locking the model.
+            inserted.map_err(|error| match error {
+                DbError::Unique(text) => DbError::Conflict(text),
+                error => error,
+            })?;
+            tagged?;
+            if let Some(model_id) = given(new.model_id.as_deref())
+                && !prompts::is_prompt(&new.tags)
+            {
+                tell_logged_model(&tx, dialect, model_id, name, version).await?;
+            }
+            tx.commit().await?;
+            Ok(created(new, origin.run_id, version, now))
+        })
+        .await
+    }
+}
+
+/// Where a version comes from.
+struct Origin {
+    storage_location: String,
+    run_id: Option<String>,
+}
+
+/// Follows a `models:/` source to the files, and a logged model to its run.
+async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin, Failure> {
+    let mut origin = Origin { storage_location: new.source.clone(), run_id: new.run_id.clone() };
+    let unreachable = |error: Error| {
+        Error::invalid(format!(
+            "Unable to fetch model from model URI source artifact location '{}'.Error: {}",
+            new.source, error.message
+        ))
+    };
+    let is_placeholder = prompts::is_prompt(&new.tags);
+    match ModelUri::parse(&new.source).filter(|_| !is_placeholder) {
+        Some(ModelUri::Logged(model_id)) => {
+            let (location, run_id) =
+                logged_model(tx, &model_id).await?.ok_or_else(|| unreachable(no_logged_model(&model_id)))?;
+            origin.storage_location = location;
+            if given(origin.run_id.as_deref()).is_none() {
+                origin.run_id = run_id;
+            }
+        }
+        Some(ModelUri::Version { name, version }) => {
+            let version = number(&name, &version).map_err(unreachable)?;
+            origin.storage_location = download_uri(tx.conn()?, &name, version)
+                .await?
+                .ok_or_else(|| unreachable(version_not_found(&name, version)))?;
+        }
+        // Other forms were replaced by the version they stand for.
+        _ => {}
+    }
+    if given(origin.run_id.as_deref()).is_none()
+        && let Some(model_id) = given(new.model_id.as_deref())
+    {
+        let (_, run_id) = logged_model(tx, model_id).await?.ok_or_else(|| no_logged_model(model_id))?;
+        origin.run_id = run_id;
+    }
+    Ok(origin)
+}
+
+/// Where the files of a logged model are, and the run that made it.
+async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<String>)>, DbError> {
+    tx.query_opt(Statement::new(LOGGED_MODEL, vec![model_id.into()]), |row| Ok((row.get(0)?, row.get(1)?))).await
+}
+
+/// Adds a version to the list that its logged model keeps.
+async fn tell_logged_model(
+    tx: &Tx,
+    dialect: Dialect,
+    model_id: &str,
+    name: &str,
+    version: i64,
+) -> Result<(), Failure> {
+    let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
+    let experiment = tx
+        .query_opt(Statement::new(lock, vec![model_id.into()]), |row| row.get::<i64>(0))
+        .await?
+        .ok_or_else(|| no_logged_model(model_id))?;
+    let get = Statement::new(GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
+    let listed = tx.query_opt(get, |row| row.get::<String>(0)).await?.unwrap_or_default();
+    let mut versions = match serde_json::from_str(&listed) {
+        Ok(Json::Array(versions)) => versions,
+        _ => Vec::new(),
+    };
+    let entry = json!({ "name": name, "version": version });
+    if !versions.contains(&entry) {
+        versions.push(entry);
+    }
+    let list = python::json_dumps(&Json::Array(versions));
+    let values = vec![model_id.into(), experiment.into(), MODEL_VERSIONS_TAG.into(), list.into()];
+    tx.execute(Statement::new(SET_TAG, values)).await?;
+    Ok(())
+}
+
+fn created(new: &NewModelVersion, run_id: Option<String>, version: i64, now: i64) -> ModelVersion {
+    let tags = last_of_each_key(&new.tags);
+    ModelVersion {
+        name: Some(new.name.clone()),
+        version: Some(version.to_string()),
+        creation_timestamp: Some(now),
+        last_updated_timestamp: Some(now),
+        current_stage: Some(Stage::None.name().to_owned()),
+        description: Some(new.description.clone()),
+        source: Some(new.source.clone()),
+        run_id,
+        status: Some(ModelVersionStatus::Ready),
+        run_link: Some(new.run_link.clone()),
+        tags: tags
+            .into_iter()
+            .map(|(key, value)| ModelVersionTag { key: Some(key.into()), value: Some(value.into()) })
+            .collect(),
+        ..ModelVersion::default()
+    }
+}
+
+fn no_logged_model(model_id: &str) -> Error {
+    Error::not_found(format!("Logged model with ID '{model_id}' not found."))
+}
+
+/// Old clients send the empty text for nothing.
+fn given(id: Option<&str>) -> Option<&str> {
+    id.filter(|id| !id.is_empty())
+}
