@@ -7,6 +7,10 @@ from typing import Any
 FIELDS = {
     "creation_time": "the server's clock",
     "last_update_time": "the server's clock",
+    "creation_timestamp": "the server's clock",
+    "last_updated_timestamp": "the server's clock",
+    "creationTimestamp": "the same in GraphQL",
+    "lastUpdatedTimestamp": "the same in GraphQL",
     "creation_timestamp_ms": "the server's clock",
     "last_updated_timestamp_ms": "the server's clock",
     "experiment_id": "a sequence: PostgreSQL gives a number also to a row that is then refused",
@@ -15,13 +19,14 @@ FIELDS = {
 }
 
 #: Lists that the reference gives in no particular order.
-UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries"}
+UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries",
+             "aliases", "latest_versions"}  # fmt: skip
 
 #: Reason, words of a text that are each server's own, what stands for them.
 TEXTS = [
     (
         "the reference shows the text of its database driver",
-        re.compile(r"(Experiment\(name=.*?\) already exists\.).*", re.DOTALL),
+        re.compile(r"((?:Experiment|Registered Model )\(name=.*?\) already exists\.).*", re.DOTALL),
         r"\1",
     ),
     (

@@ -251,7 +251,9 @@ mod tests {
         std::fs::create_dir_all(&root).unwrap();
         std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
         let root = root.to_string_lossy().into_owned();
-        for inside in [root.clone(), format!("{root}/model"), format!("file://{root}/m%6fdel"), format!("{root}/../artifacts")] {
+        for inside in
+            [root.clone(), format!("{root}/model"), format!("file://{root}/m%6fdel"), format!("{root}/../artifacts")]
+        {
             assert_eq!(is_within(&inside, &root), Ok(true), "{inside}");
             assert_eq!(is_within(&inside, &format!("file://{root}")), Ok(true), "{inside}");
         }

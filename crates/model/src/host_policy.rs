@@ -122,14 +122,27 @@ mod tests {
     #[test]
     fn a_location_that_names_no_host_is_fine() {
         let policy = HostPolicy::default();
-        for location in ["s3://bucket/x", "mlflow-artifacts:/1/x", "/a/b", "file:///x", "dbfs:/x", "wasbs://c@a/x", "sqlite:///x"] {
+        for location in
+            ["s3://bucket/x", "mlflow-artifacts:/1/x", "/a/b", "file:///x", "dbfs:/x", "wasbs://c@a/x", "sqlite:///x"]
+        {
             assert_eq!(policy.check(location, "source"), Ok(()), "{location}");
         }
-        for location in ["http://h/x", "HTTPS://h", "ftp:///x", "mlflow-artifacts://h/x", "hdfs://h/x", "abfss://f@a/x", "r2://b@e", "b2://x"] {
+        for location in [
+            "http://h/x",
+            "HTTPS://h",
+            "ftp:///x",
+            "mlflow-artifacts://h/x",
+            "hdfs://h/x",
+            "abfss://f@a/x",
+            "r2://b@e",
+            "b2://x",
+        ] {
             let message = policy.check(location, "source").unwrap_err().message;
             assert!(message.starts_with("'source' cannot use the '"), "{message}");
         }
-        assert!(policy.check("sqlitex:/a", "source").unwrap_err().message.starts_with("Invalid database engine: 'sqlitex'"));
+        assert!(
+            policy.check("sqlitex:/a", "source").unwrap_err().message.starts_with("Invalid database engine: 'sqlitex'")
+        );
         assert!(policy.check("mysql+a+b:/a", "source").unwrap_err().message.starts_with("Invalid database URI"));
     }
 
@@ -139,7 +152,9 @@ mod tests {
         for location in ["http://store/a", "mlflow-artifacts://store/a", "viewfs://name/y"] {
             assert_eq!(policy.check(location, "source"), Ok(()), "{location}");
         }
-        for location in ["https://store/a", "http://store:81/a", "hdfs://name:9000/y", "http://store\\x/a", "http://store:x/a"] {
+        for location in
+            ["https://store/a", "http://store:81/a", "hdfs://name:9000/y", "http://store\\x/a", "http://store:x/a"]
+        {
             assert!(policy.check(location, "source").is_err(), "{location}");
         }
     }

@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_path_that_leads_elsewhere_is_refused() {
-        for source in ["s3://b/a/b", "s3://b/a/b/", "s3://b//a", "mlflow-artifacts:/1/a b", "dbfs:/x/..y", "s3://b/a+b"] {
+        for source in ["s3://b/a/b", "s3://b/a/b/", "s3://b//a", "mlflow-artifacts:/1/a b", "dbfs:/x/..y", "s3://b/a+b"]
+        {
             assert_eq!(check_absolute(source), Ok(()), "{source}");
         }
         for source in [
@@ -215,7 +216,9 @@ mod tests {
         for source in [root, "mlflow-artifacts:/1/run/artifacts/model", "MLFLOW-ARTIFACTS:/1/r%75n/artifacts/x"] {
             assert_eq!(is_within(source, root), Ok(true), "{source}");
         }
-        for source in ["mlflow-artifacts:/1/run/artifacts2", "mlflow-artifacts:/1/run", "mlflow-artifacts://h/1/run/artifacts"] {
+        for source in
+            ["mlflow-artifacts:/1/run/artifacts2", "mlflow-artifacts:/1/run", "mlflow-artifacts://h/1/run/artifacts"]
+        {
             assert_eq!(is_within(source, root), Ok(false), "{source}");
         }
         assert_eq!(is_within("s3://b/x", "s3://b/"), Ok(false), "a bucket as a whole is nobody's");

@@ -48,9 +48,7 @@ pub fn check_source(source: &str) -> Result<()> {
     if SOURCES.contains(&source) {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder."
-    )))
+    Err(Error::invalid(format!("Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.")))
 }
 
 #[cfg(test)]

@@ -69,6 +69,15 @@ pub enum Op {
 /// What a step of a [`Db::unit`] answered: its rows, or one row with the number of changed rows.
 pub type Answer = Vec<Vec<Value>>;
 
+/// The number in an answer of one row and one column, such as that of changed rows. Nothing is 0.
+#[must_use]
+pub fn count(answer: &Answer) -> i64 {
+    match answer.first().and_then(|row| row.first()) {
+        Some(Value::Int(count)) => *count,
+        _ => 0,
+    }
+}
+
 impl Db {
     /// Opens a database. A SQLite file is created; a PostgreSQL server is asked for nothing yet.
     pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
@@ -355,6 +364,18 @@ impl Tx {
     /// Inserts many rows; the number of rows that were new.
     pub async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
         self.conn()?.insert(rows).await
+    }
+
+    /// Runs several statements in their order, in one round trip. Statements that are awaited together
+    /// instead may be run in any order.
+    pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
+        match &self.conn()?.0 {
+            Inner::Postgres(client) => postgres::pipeline(client, &ops).await,
+            Inner::SqliteReader(sqlite::Reader { session, .. })
+            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                session.run(move |connection| sqlite::pipeline(connection, &ops)).await
+            }
+        }
     }
 
     /// Makes everything since [`Db::begin`] lasting.

@@ -14,10 +14,9 @@ use ferroflow_model::{
 use crate::{
     Store,
     clock::now_ms,
-    db::{Conn, DbError, Row, Statement, Value},
+    db::{Conn, DbError, Op, Row, Statement, Value, count},
     dialect::Dialect,
-    registered_models::{lock, not_found, touch},
-    transaction::Failure,
+    registered_models::{locked, not_found, touch},
 };
 
 /// The columns of a model version, in the order [`from_row`] reads them.
@@ -162,12 +161,12 @@ impl Store {
         validation::model_name(name)?;
         let version = number(name, version)?;
         self.transaction(|tx| async move {
-            lock_for_version(&tx, self.db.dialect(), name, version).await?;
             let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
-            if tx.execute(Statement::new(DESCRIBE, values)).await? == 0 {
+            if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
                 return Err(version_not_found(name, version).into());
             }
-            let changed = by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
+            let changed =
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
             tx.commit().await?;
             Ok(changed)
         })
@@ -197,17 +196,17 @@ impl Store {
         let version = number(name, version)?;
         self.transaction(|tx| async move {
             let now = now_ms();
-            if !touch(&tx, name, now).await? {
-                return Err(version_not_found(name, version).into());
-            }
             let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
+            let mut ops = vec![touch(name, now)];
             if archive {
-                tx.execute(Statement::new(ARCHIVE_OTHERS, values.clone())).await?;
+                ops.push(Op::Execute(Statement::new(ARCHIVE_OTHERS, values.clone())));
             }
-            if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+            ops.push(Op::Execute(Statement::new(SET_STAGE, values)));
+            if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
                 return Err(version_not_found(name, version).into());
             }
-            let changed = by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
+            let changed =
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
             tx.commit().await?;
             Ok(changed)
         })
@@ -225,17 +224,14 @@ impl Store {
         let version = number(name, version)?;
         self.transaction(|tx| async move {
             let now = now_ms();
-            if !touch(&tx, name, now).await? {
+            let ops = vec![
+                touch(name, now),
+                Op::Execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
+                Op::Execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
+            ];
+            if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
                 return Err(version_not_found(name, version).into());
             }
-            let (deleted, aliases) = tokio::join!(
-                tx.execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
-                tx.execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
-            );
-            if deleted? == 0 {
-                return Err(version_not_found(name, version).into());
-            }
-            aliases?;
             tx.commit().await?;
             Ok(())
         })
@@ -252,9 +248,8 @@ impl Store {
         validation::model_version_tag(key, value)?;
         let version = number(name, version)?;
         self.transaction(|tx| async move {
-            lock_for_version(&tx, self.db.dialect(), name, version).await?;
             let values = vec![name.into(), version.into(), key.into(), value.into()];
-            if tx.execute(Statement::new(SET_TAG, values)).await? == 0 {
+            if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
                 return Err(version_not_found(name, version).into());
             }
             tx.commit().await?;
@@ -273,12 +268,11 @@ impl Store {
         validation::registry_tag_key(key)?;
         let version = number(name, version)?;
         self.transaction(|tx| async move {
-            lock_for_version(&tx, self.db.dialect(), name, version).await?;
-            let found = tx.query_opt(Statement::new(DOWNLOAD_URI, vec![name.into(), version.into()]), |_| Ok(())).await?;
-            if found.is_none() {
+            let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+            locked(&tx, self.db.dialect(), name, delete).await?;
+            if download_uri(tx.conn()?, name, version).await?.is_none() {
                 return Err(version_not_found(name, version).into());
             }
-            tx.execute(Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()])).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -294,14 +288,6 @@ pub(crate) fn number(name: &str, version: &str) -> Result<i64> {
 
 pub(crate) fn version_not_found(name: &str, version: impl std::fmt::Display) -> Error {
     Error::not_found(format!("Model Version (name={name}, version={version}) not found"))
-}
-
-/// Locks the model of a version. Without it there is no such version either.
-async fn lock_for_version(tx: &crate::db::Tx, dialect: Dialect, name: &str, version: i64) -> Result<(), Failure> {
-    lock(&tx, dialect, name).await.map_err(|failure| match failure {
-        Failure::Refused(_) => version_not_found(name, version).into(),
-        failure @ Failure::Db(_) => failure,
-    })
 }
 
 async fn by_number(conn: &Conn, name: &str, version: i64) -> Result<Option<ModelVersion>, DbError> {

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     Store,
     clock::now_ms,
-    db::{DbError, Insert, Statement, Tx, Value, int, text},
+    db::{DbError, Insert, Op, Statement, Tx, Value, count, int, text},
     dialect::Dialect,
     model_versions::{download_uri, number, version_not_found},
     registered_models::{last_of_each_key, not_found, touch},
@@ -22,7 +22,7 @@ use crate::{
 /// The tag of a logged model that names the versions made from it, a JSON list.
 const MODEL_VERSIONS_TAG: &str = "mlflow.modelVersions";
 
-const HIGHEST: &str = "SELECT MAX(version) FROM model_versions WHERE workspace = 'default' AND name = $1";
+const HIGHEST: &str = "SELECT COALESCE(MAX(version), 0) FROM model_versions WHERE workspace = 'default' AND name = $1";
 const INSERT: &str = "INSERT INTO model_versions (workspace, name, version, creation_time, last_updated_time, \
                       description, current_stage, source, storage_location, run_id, run_link, status) \
                       VALUES ('default', $1, $2, $3, $3, $4, 'None', $5, $6, $7, $8, 'READY')";
@@ -73,14 +73,14 @@ impl Store {
         self.transaction(|tx| async move {
             let origin = origin(&tx, new).await?;
             let now = now_ms();
-            let (exists, highest) = tokio::join!(
-                touch(&tx, name, now),
-                tx.query_opt(Statement::new(HIGHEST, vec![name.into()]), |row| row.get::<Option<i64>>(0)),
-            );
-            if !exists? {
+            // Nobody else gives a number while the model is locked.
+            let highest = Statement::new(HIGHEST, vec![name.into()]);
+            let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
+            let [touched, highest] = answers.as_slice() else { return Err(not_found(name).into()) };
+            if count(touched) == 0 {
                 return Err(not_found(name).into());
             }
-            let version = highest?.flatten().unwrap_or_default() + 1;
+            let version = count(highest) + 1;
             let values = vec![
                 name.into(),
                 version.into(),
@@ -91,24 +91,18 @@ impl Store {
                 origin.run_id.clone().into(),
                 new.run_link.as_str().into(),
             ];
-            let columns =
-                &const { [text("workspace"), text("name"), int("version"), text("key"), text("value")] };
+            let columns = &const { [text("workspace"), text("name"), int("version"), text("key"), text("value")] };
             let rows: Vec<Vec<Value>> = tags
                 .iter()
-                .map(|(key, value)| {
-                    vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()]
-                })
+                .map(|(key, value)| vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()])
                 .collect();
-            let (inserted, tagged) = tokio::join!(
-                tx.execute(Statement::new(INSERT, values)),
-                tx.insert(Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows }),
-            );
-            // Another server may have taken the number without locking the model.
-            inserted.map_err(|error| match error {
+            let insert = Statement::new(INSERT, values);
+            let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
+            tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
+                // Another server may have taken the number without locking the model.
                 DbError::Unique(text) => DbError::Conflict(text),
                 error => error,
             })?;
-            tagged?;
             if let Some(model_id) = given(new.model_id.as_deref())
                 && !prompts::is_prompt(&new.tags)
             {
@@ -170,13 +164,7 @@ async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<
 }
 
 /// Adds a version to the list that its logged model keeps.
-async fn tell_logged_model(
-    tx: &Tx,
-    dialect: Dialect,
-    model_id: &str,
-    name: &str,
-    version: i64,
-) -> Result<(), Failure> {
+async fn tell_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<(), Failure> {
     let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
     let experiment = tx
         .query_opt(Statement::new(lock, vec![model_id.into()]), |row| row.get::<i64>(0))

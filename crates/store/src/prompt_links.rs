@@ -40,7 +40,14 @@ impl Store {
             let now = now_ms();
             let row = |id: &String| -> Vec<Value> {
                 let association = uuid::Uuid::new_v4().simple().to_string();
-                vec![association.into(), "trace".into(), trace_id.into(), "prompt_version".into(), id.into(), now.into()]
+                vec![
+                    association.into(),
+                    "trace".into(),
+                    trace_id.into(),
+                    "prompt_version".into(),
+                    id.into(),
+                    now.into(),
+                ]
             };
             let rows = ids.iter().map(row).collect();
             let on_conflict = "ON CONFLICT DO NOTHING";

@@ -66,9 +66,8 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
     }
     let index: Arc<HashMap<String, usize>> =
         Arc::new(names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect());
-    let statement = |sql: (&'static str, &'static str)| {
-        Statement::new(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()])
-    };
+    let statement =
+        |sql: (&'static str, &'static str)| Statement::new(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()]);
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let name = row.str(0)?;
         index.get(name).copied().ok_or_else(|| DbError::Other(format!("a row of model {name}, not asked for")))

@@ -16,7 +16,7 @@ use ferroflow_model::{
 use crate::{
     Store,
     clock::now_ms,
-    db::{Conn, DbError, Insert, Row, Statement, Tx, Value, text},
+    db::{Conn, DbError, Insert, Op, Row, Statement, Tx, Value, count, text},
     dialect::Dialect,
     model_versions::{number, version_not_found},
     registered_model_children as children,
@@ -43,14 +43,17 @@ const UPDATE: &str = "UPDATE registered_models SET description = $2, last_update
 const TOUCH: &str = "UPDATE registered_models SET last_updated_time = $2 WHERE workspace = 'default' AND name = $1";
 const RENAME: &str = "UPDATE registered_models SET name = $2, last_updated_time = $3 \
                       WHERE workspace = 'default' AND name = $1";
-const TOUCH_VERSIONS: &str = "UPDATE model_versions SET last_updated_time = $2 WHERE workspace = 'default' AND name = $1";
+const TOUCH_VERSIONS: &str =
+    "UPDATE model_versions SET last_updated_time = $2 WHERE workspace = 'default' AND name = $1";
 const DELETE_VERSION_TAGS: &str = "DELETE FROM model_version_tags WHERE workspace = 'default' AND name = $1";
 const DELETE_VERSIONS: &str = "DELETE FROM model_versions WHERE workspace = 'default' AND name = $1";
 const DELETE_TAGS: &str = "DELETE FROM registered_model_tags WHERE workspace = 'default' AND name = $1";
 const DELETE_ALIASES: &str = "DELETE FROM registered_model_aliases WHERE workspace = 'default' AND name = $1";
 const DELETE: &str = "DELETE FROM registered_models WHERE workspace = 'default' AND name = $1";
 const HAS_TAG: &str = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = $1 AND key = $2";
-const SET_TAG: &str = "INSERT INTO registered_model_tags (workspace, name, key, value) VALUES ('default', $1, $2, $3) \
+const SET_TAG: &str = "INSERT INTO registered_model_tags (workspace, name, key, value) \
+                       SELECT 'default', m.name, CAST($2 AS TEXT), CAST($3 AS TEXT) FROM registered_models m \
+                       WHERE m.workspace = 'default' AND m.name = $1 \
                        ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value";
 const DELETE_TAG: &str = "DELETE FROM registered_model_tags WHERE workspace = 'default' AND name = $1 AND key = $2";
 const SET_ALIAS: &str = "INSERT INTO registered_model_aliases (workspace, name, alias, version) \
@@ -87,7 +90,8 @@ impl Store {
                 return Err(name_taken(name, taken_by_prompt, is_prompt).into());
             }
             let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
-            let row = |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
+            let row =
+                |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
             let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
             tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows }).await?;
             tx.commit().await?;
@@ -178,19 +182,9 @@ impl Store {
             if tx.query(Statement::new(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
                 return Err(not_found(name).into());
             }
-            let delete = |sql| tx.execute(Statement::new(sql, vec![name.into()]));
-            let (version_tags, versions, tags, aliases, model) = tokio::join!(
-                delete(DELETE_VERSION_TAGS),
-                delete(DELETE_VERSIONS),
-                delete(DELETE_TAGS),
-                delete(DELETE_ALIASES),
-                delete(DELETE),
-            );
-            version_tags?;
-            versions?;
-            tags?;
-            aliases?;
-            model?;
+            let delete = |sql| Op::Execute(Statement::new(sql, vec![name.into()]));
+            let from = [DELETE_VERSION_TAGS, DELETE_VERSIONS, DELETE_TAGS, DELETE_ALIASES, DELETE];
+            tx.run(from.map(delete).into()).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -226,8 +220,10 @@ impl Store {
         validation::model_name(name)?;
         validation::registered_model_tag(key, value)?;
         self.transaction(|tx| async move {
-            lock(&tx, self.db.dialect(), name).await?;
-            tx.execute(Statement::new(SET_TAG, vec![name.into(), key.into(), value.into()])).await?;
+            let set = Statement::new(SET_TAG, vec![name.into(), key.into(), value.into()]);
+            if locked(&tx, self.db.dialect(), name, set).await? == 0 {
+                return Err(not_found(name).into());
+            }
             tx.commit().await?;
             Ok(())
         })
@@ -260,13 +256,8 @@ impl Store {
         validation::model_alias_not_reserved(alias)?;
         let version = number(name, version)?;
         self.transaction(|tx| async move {
-            let lock = self.db.dialect().pick(LOCK.0, LOCK.1);
-            let (locked, set) = tokio::join!(
-                tx.query(Statement::new(lock, vec![name.into()]), |_| Ok(())),
-                tx.execute(Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()])),
-            );
-            locked?;
-            if set? == 0 {
+            let set = Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
+            if locked(&tx, self.db.dialect(), name, set).await? == 0 {
                 return Err(version_not_found(name, version).into());
             }
             tx.commit().await?;
@@ -298,9 +289,16 @@ pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<(), Fa
     Ok(locked.ok_or_else(|| not_found(name))?)
 }
 
-/// Locks a registered model and sets when it was last changed; whether it is there.
-pub(crate) async fn touch(tx: &Tx, name: &str, now: i64) -> Result<bool, DbError> {
-    Ok(tx.execute(Statement::new(TOUCH, vec![name.into(), now.into()])).await? > 0)
+/// Locks a registered model, if it is there, and runs a statement; the number of rows that it changed.
+pub(crate) async fn locked(tx: &Tx, dialect: Dialect, name: &str, statement: Statement) -> Result<i64, DbError> {
+    let lock = Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]);
+    let answers = tx.run(vec![Op::Query(lock), Op::Execute(statement)]).await?;
+    Ok(answers.last().map_or(0, count))
+}
+
+/// Locks a registered model and sets when it was last changed.
+pub(crate) fn touch(name: &str, now: i64) -> Op {
+    Op::Execute(Statement::new(TOUCH, vec![name.into(), now.into()]))
 }
 
 /// A registered model with all that hangs on it.

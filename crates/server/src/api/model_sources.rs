@@ -169,7 +169,11 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
         (Kind::Runs, Owner::Model(_)) => not_identified("model_id"),
         (Kind::Runs, _) if !uri.authority.is_empty() => not_identified("run_id"),
         (Kind::Runs, Owner::Run(run_id)) => {
-            if model_source::run_of(source)? == run_id { Ok(()) } else { not_identified("run_id") }
+            if model_source::run_of(source)? == run_id {
+                Ok(())
+            } else {
+                not_identified("run_id")
+            }
         }
         (Kind::Proxied, owner) => match owner.artifacts(cx, source).await? {
             Some(root) if model_source::is_within(source, &root)? => Ok(()),

@@ -53,8 +53,7 @@ pub(crate) async fn transition(
     req: TransitionModelVersionStage,
 ) -> Result<TransitionModelVersionStageResponse> {
     let archive = req.archive_existing_versions.unwrap_or_default();
-    let version =
-        cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
+    let version = cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
     Ok(TransitionModelVersionStageResponse { model_version: Some(version) })
 }
 

@@ -147,20 +147,8 @@ pub(super) async fn unit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Valu
     if let [op] = ops {
         return Ok(vec![run(client, op).await?]);
     }
-    // Statements are prepared before the transaction begins, so that nothing in it waits for a
-    // round trip of its own.
-    for op in ops {
-        match op {
-            Op::Query(statement) | Op::Execute(statement) => {
-                if let Cow::Borrowed(sql) = &statement.sql {
-                    client.prepare_cached(sql).await?;
-                }
-            }
-            Op::Insert(insert) => {
-                client.prepare_cached(&insert.postgres_sql()).await?;
-            }
-        }
-    }
+    // Before the transaction begins, so that nothing in it waits for a round trip of its own.
+    prepare(client, ops).await?;
     // Futures are first polled in order, and a message is sent at the first poll: the server gets
     // BEGIN, the statements and COMMIT in one go. After a failed statement it refuses the others
     // and turns COMMIT into ROLLBACK.
@@ -175,6 +163,30 @@ pub(super) async fn unit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Valu
     let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
     commit?;
     Ok(answers)
+}
+
+/// Prepares what is not prepared yet, so that the statements then go out together and in their order.
+async fn prepare(client: &Object, ops: &[Op]) -> Result<(), DbError> {
+    for op in ops {
+        match op {
+            Op::Query(statement) | Op::Execute(statement) => {
+                if let Cow::Borrowed(sql) = &statement.sql {
+                    client.prepare_cached(sql).await?;
+                }
+            }
+            Op::Insert(insert) => {
+                client.prepare_cached(&insert.postgres_sql()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs everything in the transaction that is open, in its order and in one round trip. After a failed
+/// statement the server refuses the others.
+pub(super) async fn pipeline(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+    prepare(client, ops).await?;
+    futures_util::future::join_all(ops.iter().map(|op| run(client, op))).await.into_iter().collect()
 }
 
 async fn run(client: &Object, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {

@@ -267,22 +267,28 @@ fn insert_rows(prepared: &mut rusqlite::Statement<'_>, rows: &[Vec<Value>]) -> R
 /// Runs everything in one transaction.
 pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let answers = pipeline(&transaction, ops)?;
+    transaction.commit()?;
+    Ok(answers)
+}
+
+/// Runs everything in the transaction that is open.
+pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let mut answers = Vec::with_capacity(ops.len());
     for op in ops {
         answers.push(match op {
             Op::Query(statement) => {
                 let mut rows = Vec::new();
-                each(&transaction, statement, |row| {
+                each(connection, statement, |row| {
                     rows.push(row_values(row)?);
                     Ok(())
                 })?;
                 rows
             }
-            Op::Execute(statement) => changed(execute(&transaction, statement)?),
-            Op::Insert(rows) => changed(insert(&transaction, rows)?),
+            Op::Execute(statement) => changed(execute(connection, statement)?),
+            Op::Insert(rows) => changed(insert(connection, rows)?),
         });
     }
-    transaction.commit()?;
     Ok(answers)
 }
 
