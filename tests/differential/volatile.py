@@ -16,6 +16,7 @@ FIELDS = {
     "experiment_id": "a sequence: PostgreSQL gives a number also to a row that is then refused",
     "experimentId": "the same in GraphQL",
     "next_page_token": "opaque: the reference holds an offset, ferroflow a key",
+    "nextPageToken": "the same in GraphQL",
 }
 
 #: Lists that the reference gives in no particular order.
@@ -28,6 +29,11 @@ TEXTS = [
         "the reference shows the text of its database driver",
         re.compile(r"((?:Experiment|Registered Model )\(name=.*?\) already exists\.).*", re.DOTALL),
         r"\1",
+    ),
+    (
+        "the reference shows where a local source leads on its own machine, ferroflow the source as it was sent",
+        re.compile(r"(Invalid model version source: )'.*?'(\. To use a local path)", re.DOTALL),
+        r"\1<source>\2",
     ),
     (
         "sets of Python are written in no particular order",

@@ -14,9 +14,9 @@ BAD = ["../x", "./x", "x", "x/y", "/etc", "/etc/passwd", "//etc", "/", "file:///
        "mlflow-artifacts:/{exp}", "mlflow-artifacts:/{exp}/{other}/artifacts/model", "mlflow-artifacts:/{exp}/{run}/artifacts2", "mlflow-artifacts:/{exp}/{run}", "mlflow-artifacts:/{exp}/{run}/artifacts/../../{other}",
        "mlflow-artifacts:/{exp}/{run}/artifacts/%2e%2e/x", "mlflow-artifacts:/{exp}/models/{model}/artifacts", "runs:/{other}/model", "runs://{run}/model", "runs:/nope/x", "runs:/{run}/../x", "models:/{model}", "models://host/src/1",
        "models:src/1", "models:/src/1/2", "models:/src/", "models:/ /1", "models:/nope/1", "models:/src/99", "models:/src/x", "models:/src@nope", "models:/a:b/1", "models:/src/Deleted_Internal",
-       "sqlitefoo:/x", "mysql+a+b:/x"]  # fmt: skip
+       "sqlitefoo:/x", "mysql+a+b:/x", "runs:/", "runs:x"]  # fmt: skip
 #: These the reference answers with a 500.
-CRASH = ["file://server/x", "runs:/", "runs:x", "models:/src/Staging", "http://[x/y", "http://]/x", "s3://[1.2.3.4]/x"]
+CRASH = ["file://server/x", "models:/src/Staging", "http://[x/y", "http://]/x", "s3://[1.2.3.4]/x"]
 #: Fine, in the run that the request names or wherever they are.
 GOOD = ["s3://b/x", "s3://b/x/", "s3://b//x", "S3://B/x", "gs://b/a b", "s3://b/a+b", "s3://b/%41", "s3://b/x?y=z", "s3://b/x#y", "dbfs:/x/..y", "wasbs://c@a/x", "weird:/x", "weird://h/x",
         "mlflow-artifacts:/{exp}/{run}/artifacts", "mlflow-artifacts:/{exp}/{run}/artifacts/", "mlflow-artifacts:/{exp}/{run}/artifacts/model", "MLFLOW-ARTIFACTS:/{exp}/{run}/artifacts/model", "mlflow-artifacts:///{exp}/{run}/artifacts/x",
@@ -31,6 +31,7 @@ def steps():
     yield post("logged-models", {"experiment_id": "{exp}", "name": "n"}, save={"orphan": "model.info.model_id"})
     yield post("registered-models/create", {"name": "src"})
     yield post("registered-models/create", {"name": "dst"})
+    yield post("registered-models/create", {"name": "judged"})
     yield post("registered-models/create", {"name": "src.prompt", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]})
     yield post(CREATE, {"name": "src.prompt", "source": "dummy-source", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]})
     yield post(CREATE, {"name": "src", "source": "s3://b/first", "run_id": "{run}"})
@@ -64,6 +65,8 @@ def local_paths():
         for source in ("{root}", "{root}/", "{root}/model", "{root}/a/./b", "{root}//x", "{root}/%41", "{root}2", "{root}/..", "{root}/../artifacts2", "{root}/%2e%2e/x", "{root}/%252e%252e/x", "{root}?x", "{root}#x", "{theirs}", "{model_root}",
                        "/nowhere", "/nowhere/of runs", "file://localhost/nowhere"):
             yield post(CREATE, {"name": "dst", "source": source, "run_id": "{mine}"})
+        yield post(CREATE, {"name": "judged", "source": "{root}/new/../x", "run_id": "{mine}"},
+                   differs="what lies behind a directory that is not there can not be judged", expect=(400, "INVALID_PARAMETER_VALUE"))
         yield post(CREATE, {"name": "dst", "source": "{root}"})
         yield post(CREATE, {"name": "dst", "source": "{root}", "run_id": ""})
         yield post(CREATE, {"name": "dst", "source": "{root}", "run_id": "nope"})

@@ -175,6 +175,7 @@ impl<'d> Operation<'d> {
                 value.map_or_else(|| json!(0.0), |value| if value.is_number() { value.clone() } else { Json::Null })
             }
             Type::Boolean => value.cloned().unwrap_or(Json::Bool(false)),
+            Type::Enum(_, "") => value.cloned().unwrap_or_default(),
             Type::Enum(_, default) => value.cloned().unwrap_or_else(|| default.into()),
             Type::Strings => value.cloned().unwrap_or_else(|| json!([])),
             Type::Nothing(_) => Json::Null,

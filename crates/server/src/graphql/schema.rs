@@ -24,7 +24,7 @@ pub(super) enum Type {
     Float,
     /// A boolean.
     Boolean,
-    /// An enumeration with its default value.
+    /// An enumeration with its default value, empty where absent is null.
     Enum(&'static str, &'static str),
     /// An object. Absent is an object without anything set.
     Object(&'static Object),
@@ -158,11 +158,8 @@ static DEPLOYMENT_JOB_STATE: Object = Object {
     fields: &[
         ("jobId", String),
         ("runId", String),
-        ("jobState", Enum("MlflowDeploymentJobConnectionState", "DEPLOYMENT_JOB_CONNECTION_STATE_UNSPECIFIED")),
-        (
-            "runState",
-            Enum("MlflowModelVersionDeploymentJobStateDeploymentJobRunState", "DEPLOYMENT_JOB_RUN_STATE_UNSPECIFIED"),
-        ),
+        ("jobState", Enum("MlflowDeploymentJobConnectionState", "")),
+        ("runState", Enum("MlflowModelVersionDeploymentJobStateDeploymentJobRunState", "")),
         ("currentTaskName", String),
     ],
 };
