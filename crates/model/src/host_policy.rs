@@ -41,10 +41,8 @@ impl HostPolicy {
     /// separated by commas (`MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`).
     #[must_use]
     pub fn new(own_locations: &[&str], allowed: &str) -> Self {
-        let trusted = own_locations.iter().flat_map(|location| match targets(location) {
-            Ok(Some((_, Some(targets)))) => targets,
-            _ => Vec::new(),
-        });
+        let trusted =
+            own_locations.iter().filter_map(|location| named_host(location).ok()?).flat_map(|host| host.targets);
         let allowed = allowed.split(',').map(|scheme| scheme.trim().to_lowercase()).filter(|scheme| !scheme.is_empty());
         Self { trusted: trusted.collect(), allowed: allowed.collect() }
     }
@@ -54,9 +52,8 @@ impl HostPolicy {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
     pub fn check(&self, location: &str, field: &str) -> Result<()> {
-        let Some((scheme, targets)) = targets(location)? else { return Ok(()) };
-        let is_trusted = targets.is_some_and(|targets| targets.iter().any(|target| self.trusted.contains(target)));
-        if is_trusted || self.allowed.contains(scheme) {
+        let Some(NamedHost { scheme, targets }) = named_host(location)? else { return Ok(()) };
+        if targets.iter().any(|target| self.trusted.contains(target)) || self.allowed.contains(scheme) {
             return Ok(());
         }
         Err(Error::invalid(format!(
@@ -67,8 +64,14 @@ impl HostPolicy {
     }
 }
 
-/// The scheme of a location that names a host, and what it leads to; no targets are none that could be trusted.
-fn targets(location: &str) -> Result<Option<(&'static str, Option<Vec<Target>>)>> {
+/// What a location leads to that names a host.
+struct NamedHost {
+    scheme: &'static str,
+    /// None where it can not be told which host a client would connect to.
+    targets: Vec<Target>,
+}
+
+fn named_host(location: &str) -> Result<Option<NamedHost>> {
     let uri = SplitUri::parse(location)?;
     check_database(location, &uri.scheme)?;
     let Some((scheme, family, ports)) = SCHEMES.iter().find(|(scheme, ..)| *scheme == uri.scheme) else {
@@ -86,11 +89,11 @@ fn targets(location: &str) -> Result<Option<(&'static str, Option<Vec<Target>>)>
                 None if ports.is_empty() => vec![None],
                 None => ports.iter().copied().map(Some).collect(),
             };
-            Some(ports.into_iter().map(|port| (*family, uri.host(), port)).collect())
+            ports.into_iter().map(|port| (*family, uri.host(), port)).collect()
         }
-        _ => None,
+        _ => Vec::new(),
     };
-    Ok(Some((scheme, targets)))
+    Ok(Some(NamedHost { scheme, targets }))
 }
 
 /// Refuses what looks like the URI of a database and is none.

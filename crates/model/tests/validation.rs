@@ -55,7 +55,9 @@ fn judge(case: &Case) -> Result<Value> {
         "model_name" => none(validation::model_name(&text(0))),
         "model_alias" => none(validation::model_alias(&text(0))),
         "model_alias_not_reserved" => none(validation::model_alias_not_reserved(&text(0))),
-        "model_version" => validation::model_version(&text(0)).map(Value::from),
+        "model_version" => {
+            validation::model_version(&text(0)).map(|number| i64::try_from(number).map_or(Value::Null, Value::from))
+        }
         "logged_model_name" => none(validation::logged_model_name(Some(&text(0)))),
         "experiment_name" => none(validation::experiment_name(&text(0))),
         "experiment_id" => none(validation::experiment_id(&text(0))),

@@ -81,17 +81,16 @@ impl Store {
         let mut select = Select::default();
         select.filter("v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'".to_owned());
         // As in the search for registered models: a tag that a version must have comes first.
-        let (from, name, number) = match first {
-            Some((key, test)) => {
-                let key = select.bind(key);
-                select.filter(format!(
-                    "d.workspace = 'default' AND d.key = {key} AND v.name = d.name AND v.version = d.version"
-                ));
-                let test = compare::text(&mut select, dialect, "d.value", test);
-                select.filter(test);
-                ("model_version_tags d CROSS JOIN model_versions v", "d.name", "d.version")
-            }
-            None => ("model_versions v", "v.name", "v.version"),
+        let (from, name, number) = if let Some((key, test)) = first {
+            let key = select.bind(key);
+            select.filter(format!(
+                "d.workspace = 'default' AND d.key = {key} AND v.name = d.name AND v.version = d.version"
+            ));
+            let test = compare::text(&mut select, dialect, "d.value", test);
+            select.filter(test);
+            ("model_version_tags d CROSS JOIN model_versions v", "d.name", "d.version")
+        } else {
+            ("model_versions v", "v.name", "v.version")
         };
         if let Some(run_ids) = &search.run_ids {
             let place = select.bind(run_ids.as_slice());

@@ -1,6 +1,6 @@
 //! Searching registered models, and prompts.
 
-use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel};
+use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
     PageToken,
     registered_models::{self, Column, Condition},
@@ -83,20 +83,20 @@ impl Store {
         let mut select = Select::default();
         // A tag that a model must have comes first: its rows are together in the key of the tags, by name. SQLite never
         // reorders CROSS JOIN.
-        let (from, name) = match first {
-            Some((key, test)) => {
-                let key = select.bind(key);
-                select.filter(format!(
-                    "d.workspace = 'default' AND d.key = {key} AND m.workspace = 'default' AND m.name = d.name"
-                ));
-                let test = compare::text(&mut select, dialect, "d.value", test);
-                select.filter(test);
-                ("registered_model_tags d CROSS JOIN registered_models m", "d.name")
-            }
-            None => {
-                select.filter("m.workspace = 'default'".to_owned());
-                ("registered_models m", "m.name")
-            }
+        // Nearly every row is on some page then. Of those with another tag there may be few, and sorting them is less
+        // work than looking for them in their order.
+        let many = first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
+        let (from, name) = if let Some((key, test)) = first {
+            let key = select.bind(key);
+            select.filter(format!(
+                "d.workspace = 'default' AND d.key = {key} AND m.workspace = 'default' AND m.name = d.name"
+            ));
+            let test = compare::text(&mut select, dialect, "d.value", test);
+            select.filter(test);
+            ("registered_model_tags d CROSS JOIN registered_models m", "d.name")
+        } else {
+            select.filter("m.workspace = 'default'".to_owned());
+            ("registered_models m", "m.name")
         };
         for condition in &conditions {
             if let Condition::Name(test) = condition {
@@ -112,6 +112,9 @@ impl Store {
         if !prompts {
             let value = tag_value("'mlflow.prompt.is_prompt'", name);
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
+        }
+        if many && order.first().is_some_and(|clause| clause.column == Column::Name) {
+            select.by_index();
         }
         for clause in &order {
             match clause.column {

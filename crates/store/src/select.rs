@@ -15,6 +15,7 @@ pub(crate) struct Select {
     conditions: Vec<String>,
     keys: Vec<SortKey>,
     params: Vec<Value>,
+    by_index: bool,
 }
 
 /// A column or expression that rows are ordered by. Together the keys are unique, and a key that may
@@ -68,6 +69,11 @@ impl Select {
         self.order_by(format!("CASE WHEN {expression} IS NULL THEN 1 ELSE 0 END"), false, KeyKind::Int);
     }
 
+    /// Says that an index has the order: see [`Statement::by_index`].
+    pub(crate) fn by_index(&mut self) {
+        self.by_index = true;
+    }
+
     /// The statement for one page, with one row more than `limit` so that one knows whether there is
     /// a next page. Its columns are `columns` and then the sort keys.
     ///
@@ -99,7 +105,9 @@ impl Select {
             joins = self.joins,
             keys = keys.join(", "),
         );
-        Ok(Page { statement: Statement::dynamic(sql, self.params), keys: self.keys.len(), limit })
+        let statement = Statement::dynamic(sql, self.params);
+        let statement = if self.by_index { statement.by_index() } else { statement };
+        Ok(Page { statement, keys: self.keys.len(), limit })
     }
 
     /// The condition that a row comes after the one with these keys: equal up to some key, and after

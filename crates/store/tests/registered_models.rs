@@ -109,9 +109,9 @@ async fn two_models_do_not_rename_into_each_other() {
         model(store, "a", 1).await;
         model(store, "b", 1).await;
         for _ in 0..10 {
-            let (one, two) =
-                tokio::join!(store.rename_registered_model("a", "b"), store.rename_registered_model("b", "a"));
-            for error in [one.unwrap_err(), two.unwrap_err()] {
+            let renames = [("a", "b"), ("b", "a")].map(|(from, to)| store.rename_registered_model(from, to));
+            for outcome in join_all(renames).await {
+                let error = outcome.unwrap_err();
                 assert_eq!(error.code, ErrorCode::ResourceAlreadyExists, "{error}");
             }
         }

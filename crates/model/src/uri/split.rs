@@ -90,7 +90,7 @@ impl SplitUri {
     }
 
     /// The port, if one is given; `Err` if it is not a number of a port.
-    pub fn port(&self) -> Result<Option<u16>, ()> {
+    pub(crate) fn port(&self) -> Result<Option<u16>, ()> {
         match self.host_and_port().1 {
             "" => Ok(None),
             port if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map(Some).map_err(|_| ()),

@@ -81,12 +81,25 @@ pub(super) async fn each(
     statement: &Statement,
     mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
-    let rows = send(client, statement).await?;
-    pin_mut!(rows);
-    while let Some(row) = rows.try_next().await? {
-        visit(&Row::Postgres(&row))?;
+    let read = async move {
+        let rows = send(client, statement).await?;
+        pin_mut!(rows);
+        while let Some(row) = rows.try_next().await? {
+            visit(&Row::Postgres(&row))?;
+        }
+        Ok::<(), DbError>(())
+    };
+    if !statement.by_index {
+        return read.await;
     }
-    Ok(())
+    // All is sent at the first poll: whoever waits may go away, the transaction ends.
+    let begin =
+        client.batch_execute("BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off");
+    let commit = client.batch_execute("COMMIT");
+    let (begin, read, commit) = futures_util::future::join3(begin, read, commit).await;
+    begin?;
+    read?;
+    Ok(commit?)
 }
 
 /// Runs several statements in one round trip and hands over every row with the number of its statement.
