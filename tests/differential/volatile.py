@@ -55,7 +55,7 @@ TEXTS = [
         "<refused by the database>",
     ),
     ("the number of an experiment, without a word before it", re.compile(r"(Expected: \[')\d+'"), r"\1<number>'"),
-    ("the number of an experiment in its location", re.compile(r"(mlflow-artifacts:/)\d+"), r"\1<number>"),
+    ("the number of an experiment in its location", re.compile(r"(?i)(mlflow-artifacts:/+|No such artifact: ')\d+(?=/|\b)"), r"\1<number>"),
     ("where the server listens", re.compile(r"http://127\.0\.0\.1:\d{4,5}(?=/api)"), "<server>"),
     ("the address of a Python object", re.compile(r" object at 0x[0-9a-f]+"), " object"),
     ("an id that no step has saved", re.compile(r"\b(m-)?[0-9a-f]{32}\b"), "<id>"),

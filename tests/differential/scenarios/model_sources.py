@@ -103,7 +103,7 @@ def registered_models():
     yield post(CREATE, {"name": "dst", "source": "models:/dst/{copy}"}, save={"again": "model_version.version"})
     yield get("model-versions/get-download-uri", {"name": "dst", "version": "{again}"})
     for body in ({"source": "models:/src/1", "run_id": "{run}"}, {"source": "models:/src/1", "run_id": "{other}"}, {"source": "models:/src/1", "run_id": ""}, {"source": "models:/src/2", "run_id": ""}, {"source": "models:/src/2", "run_id": "{run}"},
-                 {"source": "models:/src/1", "model_id": "{model}"}, {"source": "models:/src/1", "model_id": ""}, {"source": "models:/src.prompt/1"}, {"source": "models:/src.prompt@latest"}, {"source": "models:/unversioned/1"}):
+                 {"source": "models:/src/1", "model_id": "{model}"}, {"source": "models:/src/1", "model_id": ""}, {"source": "models:/src.prompt/1"}, {"source": "models:/src.prompt@latest"}, {"source": "models:/never-made/1"}):
         yield post(CREATE, {"name": "dst", **body})
 
 
