@@ -155,6 +155,8 @@ async fn pages_put_together_are_the_whole_in_every_order() {
 
 /// 50,000 registered models, every second one a prompt, with a version each.
 async fn fill_with_many(store: &Store) {
+    const COUNT: i64 = 50_000;
+    const CHUNK: i64 = 10_000;
     if store.db().dialect() == Dialect::Postgres {
         // Nobody counts rows: a plan must not depend on whether somebody has.
         for table in ["registered_models", "registered_model_tags", "model_versions", "model_version_tags"] {
@@ -162,8 +164,6 @@ async fn fill_with_many(store: &Store) {
             store.db().batch(sql).await.unwrap();
         }
     }
-    const COUNT: i64 = 50_000;
-    const CHUNK: i64 = 10_000;
     for start in (0..COUNT).step_by(usize::try_from(CHUNK).unwrap()) {
         let of = |range: std::ops::Range<i64>| range.map(|index| (index, format!("name-{:05}", index * 7919 % COUNT)));
         let range = start..start + CHUNK;
