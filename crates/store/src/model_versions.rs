@@ -81,12 +81,14 @@ const SET_TAG: &str = "INSERT INTO model_version_tags (workspace, name, version,
                        ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value";
 const DELETE_TAG: &str = "DELETE FROM model_version_tags \
                           WHERE workspace = 'default' AND name = $1 AND version = $2 AND key = $3";
+// PostgreSQL is given two arrays, SQLite one list of pairs: two JSON lists can only be paired by going through one
+// for each element of the other.
 const TAGS: (&str, &str) = (
     "SELECT t.name, t.version, t.key, t.value FROM model_version_tags t \
      JOIN unnest($1::text[], $2::bigint[]) AS w(name, version) ON t.name = w.name AND t.version = w.version \
      WHERE t.workspace = 'default'",
-    "SELECT t.name, t.version, t.key, t.value FROM json_each($1) AS n CROSS JOIN json_each($2) AS w ON w.key = n.key \
-     CROSS JOIN model_version_tags t ON t.workspace = 'default' AND t.name = n.value AND t.version = w.value",
+    "SELECT t.name, t.version, t.key, t.value FROM json_each($1) AS w CROSS JOIN model_version_tags t \
+     ON t.workspace = 'default' AND t.name = w.value ->> 0 AND t.version = w.value ->> 1",
 );
 
 /// Name and number.
@@ -332,9 +334,14 @@ pub(crate) async fn attach_tags(
     if keys.is_empty() {
         return Ok(());
     }
-    let (names, numbers): (Vec<String>, Vec<i64>) = keys.iter().cloned().unzip();
+    let values: Vec<Value> = match dialect {
+        Dialect::Postgres => {
+            let (names, numbers): (Vec<String>, Vec<i64>) = keys.iter().cloned().unzip();
+            vec![names.into(), numbers.into()]
+        }
+        Dialect::Sqlite => vec![serde_json::json!(keys).to_string().into()],
+    };
     let index: HashMap<VersionKey, usize> = keys.into_iter().enumerate().map(|(at, key)| (key, at)).collect();
-    let values: Vec<Value> = vec![names.into(), numbers.into()];
     let tags = conn
         .query(Statement::new(dialect.pick(TAGS.0, TAGS.1), values), |row| {
             let tag = ModelVersionTag { key: row.get(2)?, value: row.get(3)? };
