@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc):
             for sdk in sdks.SDKS
             for dialect in DIALECTS
             for story in sdks.stories()
-            if story.since <= sdk.major
+            if story.since <= sdk.release
         ]
         metafunc.parametrize(("outcomes", "story"), cases, indirect=["outcomes"])
 

@@ -27,8 +27,8 @@ class Sdk:
     variable: str
 
     @property
-    def major(self) -> int:
-        return int(self.version.split(".")[0])
+    def release(self) -> tuple[int, ...]:
+        return tuple(map(int, self.version.split(".")))
 
 
 SDKS = (
@@ -40,11 +40,11 @@ SDKS = (
 
 @dataclass(frozen=True)
 class Story:
-    """A test function of ``stories/``; SDKs older than ``since`` (a major version) lack what it needs."""
+    """A test function of ``stories/``; SDKs older than ``since``, as in ``(3, 17)``, lack what it needs."""
 
     module: str
     name: str
-    since: int
+    since: tuple[int, ...]
 
     @property
     def node(self) -> str:
@@ -67,10 +67,10 @@ def stories() -> tuple[Story, ...]:
     return tuple(found)
 
 
-def _since(marks: Iterable[ast.expr]) -> int:
-    """The argument of ``pytest.mark.since(3)`` among the marks of a function or of a module, else 0."""
+def _since(marks: Iterable[ast.expr]) -> tuple[int, ...]:
+    """The arguments of ``pytest.mark.since(3, 17)`` among the marks of a function or of a module, else none."""
     found = (m for m in marks if isinstance(m, ast.Call) and ast.unparse(m.func) == "pytest.mark.since")
-    return max((ast.literal_eval(mark.args[0]) for mark in found), default=0)
+    return max((tuple(map(ast.literal_eval, mark.args)) for mark in found), default=())
 
 
 def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, against: str) -> dict[str, str | None]:

@@ -26,7 +26,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "since(major): the first major version of the SDK that can do it")
+    config.addinivalue_line("markers", "since(major, minor…): the first version of the SDK that can do it")
     expected = config.getoption("--sdk")
     if expected and mlflow.__version__ != expected:
         raise pytest.UsageError(f"this Python has mlflow {mlflow.__version__}, not {expected}")
@@ -35,8 +35,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     """Leaves out what this SDK cannot do."""
-    major = int(mlflow.__version__.split(".")[0])
-    able = [item for item in items if all(mark.args[0] <= major for mark in item.iter_markers("since"))]
+    release = tuple(map(int, mlflow.__version__.split(".")))
+    able = [item for item in items if all(mark.args <= release for mark in item.iter_markers("since"))]
     config.hook.pytest_deselected(items=[item for item in items if item not in able])
     items[:] = able
 
@@ -67,3 +67,11 @@ def experiment(request, url) -> str:
 def run(client, experiment) -> str:
     """The id of a run in it, made through the client and not the active one."""
     return client.create_run(experiment).info.run_id
+
+
+@pytest.fixture(scope="session")
+def model():
+    """A small model of scikit-learn, which doubles its one feature."""
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression().fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])

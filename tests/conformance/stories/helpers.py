@@ -1,9 +1,11 @@
 """Small words that many stories use."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 
+import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -17,6 +19,17 @@ def refused(code: str, words: str = "") -> Iterator[None]:
     with pytest.raises(MlflowException, match=words or None) as caught:
         yield
     assert caught.value.error_code == code, caught.value
+
+
+def unique(name: str) -> str:
+    """A name that no other story uses."""
+    return f"{name}-{os.urandom(6).hex()}"
+
+
+def log_model(model, name: str = "model", **options):
+    """Logs a model of scikit-learn as the generation of the SDK calls it."""
+    word = "name" if mlflow.__version__ >= "3" else "artifact_path"
+    return mlflow.sklearn.log_model(model, **{word: name}, pip_requirements=["scikit-learn"], **options)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -4,12 +4,8 @@ import os
 
 import mlflow
 import pytest
-from helpers import UNICODE, refused
+from helpers import UNICODE, refused, unique
 from mlflow.entities import ViewType
-
-
-def unique(name: str) -> str:
-    return f"{name} {os.urandom(6).hex()}"
 
 
 def test_a_fresh_server_has_the_default_experiment(client):

@@ -3,33 +3,21 @@
 import mlflow
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from helpers import log_model
 
 FEATURES = np.array([[0.0], [1.0], [2.0]])
-TARGET = np.array([0.0, 2.0, 4.0])
-
-
-@pytest.fixture(scope="module")
-def model():
-    return LinearRegression().fit(FEATURES, TARGET)
-
-
-def log(model, name="model", **options):
-    """As the generation of the SDK calls it."""
-    word = "name" if mlflow.__version__ >= "3" else "artifact_path"
-    return mlflow.sklearn.log_model(model, **{word: name}, pip_requirements=["scikit-learn"], **options)
 
 
 def test_a_model_is_loaded_from_its_run(model):
     with mlflow.start_run() as run:
-        log(model)
+        log_model(model)
     loaded = mlflow.sklearn.load_model(f"runs:/{run.info.run_id}/model")
     assert loaded.predict([[3.0]]) == pytest.approx([6.0])
 
 
 def test_a_model_is_loaded_as_a_python_function(model):
     with mlflow.start_run():
-        info = log(model, input_example=FEATURES)
+        info = log_model(model, input_example=FEATURES)
     loaded = mlflow.pyfunc.load_model(info.model_uri)
     assert loaded.predict(np.array([[3.0]])) == pytest.approx([6.0])
     assert mlflow.models.get_model_info(info.model_uri).signature is not None
@@ -38,7 +26,7 @@ def test_a_model_is_loaded_as_a_python_function(model):
 @pytest.mark.since(3)
 def test_a_logged_model_is_loaded_by_its_id(model):
     with mlflow.start_run():
-        info = log(model)
+        info = log_model(model)
     assert info.model_uri == f"models:/{info.model_id}"
     assert info.model_id.startswith("m-")
     assert mlflow.sklearn.load_model(info.model_uri).predict([[3.0]]) == pytest.approx([6.0])
@@ -47,7 +35,7 @@ def test_a_logged_model_is_loaded_by_its_id(model):
 @pytest.mark.since(3)
 def test_a_run_knows_the_models_it_made(client, model):
     with mlflow.start_run() as run:
-        info = log(model)
+        info = log_model(model)
     assert [output.model_id for output in client.get_run(run.info.run_id).outputs.model_outputs] == [info.model_id]
     stored = mlflow.get_logged_model(info.model_id)
     assert (stored.source_run_id, stored.name, str(stored.status)) == (run.info.run_id, "model", "READY")
@@ -59,7 +47,7 @@ def test_metrics_belong_to_a_model_and_a_data_set(client, model):
 
     dataset = mlflow.data.from_pandas(pd.DataFrame({"x": [1, 2]}), name="validation")
     with mlflow.start_run() as run:
-        info = log(model, params={"depth": 3})
+        info = log_model(model, params={"depth": 3})
         mlflow.log_metric("rmse", 0.25, step=4, model_id=info.model_id, dataset=dataset)
     stored = client.get_logged_model(info.model_id)
     assert stored.params == {"depth": "3"}
@@ -75,6 +63,6 @@ def test_metrics_belong_to_a_model_and_a_data_set(client, model):
 @pytest.mark.since(3)
 def test_a_logged_model_brings_what_it_needs(model, client):
     with mlflow.start_run():
-        info = log(model)
+        info = log_model(model)
     listed = {entry.path for entry in client.list_logged_model_artifacts(info.model_id)}
     assert {"MLmodel", "requirements.txt"} <= listed
