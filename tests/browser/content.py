@@ -81,6 +81,18 @@ def write_artifacts(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def model_file() -> str:
+    """An `MLmodel` of two inputs and one output."""
+    return """\
+flavors:
+  python_function:
+    loader_module: mlflow.sklearn
+signature:
+  inputs: '[{"type": "double", "name": "größe", "required": true}, {"type": "long", "name": "age", "required": false}]'
+  outputs: '[{"type": "string", "name": "species", "required": true}]'
+"""
+
+
 def png(width: int, height: int) -> bytes:
     """A picture with a gradient."""
 

@@ -9,8 +9,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, R
 #: Milliseconds that something may take to appear. The first page loads and compiles 8 MB of scripts.
 TIMEOUT = 60_000
 
-#: So that the assistant does not open over the page, and pages are those of model training.
+#: So that neither the assistant nor a word about news opens over the page, and pages are those of model training.
 _STORAGE = {
+    "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.assistant.panelOpen_v1": "false",
     "mlflow.workflowType_v1": '"machine_learning"',
