@@ -58,15 +58,16 @@ CHILDREN = [
 ]
 
 
-def page_of(condition: str, source="registered_models m") -> list[str]:
+def page_of(condition: str, source="registered_models m", order="m.name") -> list[str]:
     """The statements for a page of models."""
-    return [f"SELECT {COLUMNS} FROM {source} WHERE m.workspace = 'default' AND {condition} ORDER BY m.name LIMIT {PAGE + 1}", *CHILDREN]
+    return [f"SELECT {COLUMNS} FROM {source} WHERE m.workspace = 'default' AND {condition} ORDER BY {order} LIMIT {PAGE + 1}", *CHILDREN]
 
 
 def tagged(key: str, value: str) -> list[str]:
     """The statements for a page of what has a tag, beginning with the tag."""
     having = f"d.workspace = 'default' AND d.key = '{key}' AND d.value = '{value}' AND m.name = d.name"
-    return page_of(f"{having} AND {IS_MODEL}" if key != PROMPT else having, "registered_model_tags d CROSS JOIN registered_models m")
+    condition = having if key == PROMPT else f"{having} AND {IS_MODEL}"
+    return page_of(condition, "registered_model_tags d CROSS JOIN registered_models m", "d.name")
 
 
 def search(server, folder, **query):
