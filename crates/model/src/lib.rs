@@ -1,5 +1,6 @@
 //! What the protocol says: messages, entities, limits, validation and error codes. Pure: no I/O.
 
+pub mod address;
 pub mod error;
 pub mod host_policy;
 pub mod limits;
@@ -14,6 +15,7 @@ pub mod request;
 pub mod rules;
 pub mod uri;
 pub mod validation;
+pub mod webhook;
 pub mod wire;
 
 pub use error::{Error, ErrorClass, ErrorCode, Result};

@@ -9,6 +9,7 @@ pub mod db;
 pub mod dialect;
 mod experiment_search;
 mod experiments;
+pub mod fernet;
 mod inputs;
 mod logged_model_search;
 mod logged_models;
@@ -16,6 +17,7 @@ mod metrics;
 mod model_version_search;
 mod model_versions;
 mod new_model_version;
+mod outbox;
 mod prompt_links;
 mod prompt_split;
 mod registered_model_children;
@@ -27,6 +29,9 @@ mod runs;
 pub mod schema;
 mod select;
 mod transaction;
+mod webhooks;
+
+use std::sync::Arc;
 
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
@@ -35,13 +40,17 @@ pub use logged_models::NewLoggedModel;
 pub use metrics::{HistoryPoint, MAX_BULK_HISTORY};
 pub use model_version_search::ModelVersionSearch;
 pub use new_model_version::NewModelVersion;
+pub use outbox::Delivery;
 pub use registered_model_search::RegisteredModelSearch;
 pub use run_search::RunSearch;
 pub use runs::NewRun;
+pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
     batch::Batcher,
     db::{BackendUri, Db, DbOptions, Statement},
+    fernet::FernetKey,
+    outbox::Outbox,
     schema::SchemaError,
 };
 
@@ -50,6 +59,8 @@ pub struct Store {
     db: Db,
     batch: Batcher,
     artifact_root: String,
+    outbox: Arc<Outbox>,
+    webhook_key: Option<FernetKey>,
 }
 
 /// How a [`Store`] is opened.
@@ -70,7 +81,8 @@ impl Store {
         let db = Db::open(uri, options.db)?;
         schema::prepare(&db, &options.artifact_root).await?;
         let batch = Batcher::start(&db);
-        Ok(Self { db, batch, artifact_root: options.artifact_root })
+        let outbox = Outbox::open(&db).await;
+        Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
     /// Whether the database answers.

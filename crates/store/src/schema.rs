@@ -3,6 +3,8 @@
 //! Tables, columns, indexes and constraints are those of the reference at its head revision, so
 //! that either server can take the database over. Older databases are not migrated here.
 
+pub mod own;
+
 use crate::{
     clock::now_ms,
     db::{Db, DbError, Op, Statement},

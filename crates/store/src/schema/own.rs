@@ -1,0 +1,103 @@
+//! Tables and indexes of our own, beside the reference's. Their names begin with `ff_`, the reference
+//! neither sees nor minds them, no foreign key ties them to its tables, and [`drop_all`] takes them all
+//! away. They hold nothing that outlives its purpose.
+
+use crate::{
+    db::{Db, DbError, Row, Statement},
+    dialect::Dialect,
+};
+
+/// What begins the name of everything that is ours.
+const PREFIX: &str = "ff_";
+
+/// Events on their way to webhooks: `crate::outbox`.
+pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
+
+const TABLES: (&str, &str) = (
+    "CREATE TABLE IF NOT EXISTS ff_webhook_deliveries (
+        id BIGINT GENERATED ALWAYS AS IDENTITY,
+        delivery_id VARCHAR(36) NOT NULL,
+        webhook_id VARCHAR(256) NOT NULL,
+        entity VARCHAR(50) NOT NULL,
+        action VARCHAR(50) NOT NULL,
+        body TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        due_at BIGINT DEFAULT 0 NOT NULL,
+        attempts INTEGER DEFAULT 0 NOT NULL,
+        failed_at BIGINT,
+        last_error TEXT,
+        CONSTRAINT ff_webhook_deliveries_pk PRIMARY KEY (id)
+    );",
+    "CREATE TABLE IF NOT EXISTS ff_webhook_deliveries (
+        id INTEGER NOT NULL CONSTRAINT ff_webhook_deliveries_pk PRIMARY KEY,
+        delivery_id VARCHAR(36) NOT NULL,
+        webhook_id VARCHAR(256) NOT NULL,
+        entity VARCHAR(50) NOT NULL,
+        action VARCHAR(50) NOT NULL,
+        body TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        due_at BIGINT DEFAULT 0 NOT NULL,
+        attempts INTEGER DEFAULT 0 NOT NULL,
+        failed_at BIGINT,
+        last_error TEXT
+    );",
+);
+
+const INDEXES: &str = "
+    CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_waiting
+        ON ff_webhook_deliveries (webhook_id, id) WHERE failed_at IS NULL;
+    CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_failed
+        ON ff_webhook_deliveries (failed_at) WHERE failed_at IS NOT NULL;";
+
+/// Makes what is missing.
+///
+/// # Errors
+/// The database failed, or does not let its user make tables.
+pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
+    if names(db).await?.iter().any(|(_, name)| name == OUTBOX) {
+        return Ok(());
+    }
+    let tables = db.dialect().pick(TABLES.0, TABLES.1);
+    db.batch(match db.dialect() {
+        // Servers that start together take turns, as they do for the reference's tables.
+        Dialect::Postgres => format!("{};\n{tables}{INDEXES}", super::LOCK),
+        Dialect::Sqlite => format!("{tables}{INDEXES}"),
+    })
+    .await
+}
+
+/// Takes everything away that is ours; what it was comes back. Servers that run meanwhile make it anew.
+///
+/// # Errors
+/// The database failed.
+pub async fn drop_all(db: &Db) -> Result<Vec<String>, DbError> {
+    let mut names = names(db).await?;
+    // Tables first: their indexes go with them.
+    names.sort_by_key(|(is_table, _)| !*is_table);
+    let script: Vec<String> = names
+        .iter()
+        .map(|(is_table, name)| {
+            let kind = if *is_table { "TABLE" } else { "INDEX" };
+            format!("DROP {kind} IF EXISTS \"{}\";", name.replace('"', "\"\""))
+        })
+        .collect();
+    if !script.is_empty() {
+        db.batch(script.concat()).await?;
+    }
+    Ok(names.into_iter().map(|(_, name)| name).collect())
+}
+
+/// What is ours in the database: whether it is a table (else an index), and its name.
+async fn names(db: &Db) -> Result<Vec<(bool, String)>, DbError> {
+    let sql = db.dialect().pick(
+        "SELECT c.relkind = 'r', CAST(c.relname AS TEXT) FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_constraint k ON k.conindid = c.oid \
+         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'i') AND k.oid IS NULL \
+         AND starts_with(CAST(c.relname AS TEXT), $1) ORDER BY 2",
+        "SELECT type = 'table', name FROM sqlite_master WHERE type IN ('table', 'index') \
+         AND substr(name, 1, length($1)) = $1 ORDER BY 2",
+    );
+    let read = |row: &Row<'_>| Ok((row.get::<bool>(0)?, row.get::<String>(1)?));
+    db.query(Statement::new(sql, vec![PREFIX.into()]), read).await
+}
