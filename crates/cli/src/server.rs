@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod webhooks;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
-use ferroflow_server::{App, Config, Security, Telemetry, ui};
+use ferroflow_server::{App, Config, Security, Telemetry, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, Synchronous},
@@ -60,14 +61,17 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     };
     let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
+    let (webhooks, webhook_key) = (webhooks::options()?, webhooks::key()?);
     let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
         .await
-        .with_context(|| format!("the backend store {backend} can not be opened"))?;
+        .with_context(|| format!("the backend store {backend} can not be opened"))?
+        .with_webhook_key(webhook_key);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
         store,
         locations,
         ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
+        webhooks: Webhooks::new(webhooks),
         telemetry: Telemetry::default(),
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),

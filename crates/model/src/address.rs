@@ -30,30 +30,48 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Networks that do not belong to the public internet, with the length of their prefixes.
+const INNER_V4: &[(Ipv4Addr, u32)] = &[
+    // This network.
+    (Ipv4Addr::UNSPECIFIED, 8),
+    // Private.
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    // Shared by carriers (CGNAT).
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    // Loopback and link-local.
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    // Protocol assignments, the relays of 6to4.
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    // Documentation and benchmarks.
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    // Multicast, reserved, broadcast.
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
+
+/// The same within `2000::/3`, which alone is given out.
+const INNER_V6: &[(Ipv6Addr, u32)] = &[
+    // Protocol assignments, Teredo and ORCHID among them.
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    // Documentation.
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        // This network, private, loopback, link-local, multicast, reserved and broadcast.
-        [0 | 10 | 127 | 224..=255, ..] | [169, 254, ..] | [192, 168, ..] => true,
-        [172, second, ..] => (16..32).contains(&second),
-        // Shared by carriers (CGNAT).
-        [100, second, ..] => (64..128).contains(&second),
-        // Protocol assignments, documentation, the relays of 6to4, benchmarks.
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
-        _ => false,
-    };
-    !special
+    let prefix = |address: Ipv4Addr, bits: u32| u32::from(address) >> (32 - bits);
+    !INNER_V4.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
 }
 
-/// Only `2000::/3` is given out; of that, protocol assignments (Teredo and ORCHID among them) and
-/// documentation are left out.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let special = match (first, second) {
-        (0x2001, second) => second < 0x200 || second == 0xdb8,
-        (0x3fff, second) => second < 0x1000,
-        _ => false,
-    };
-    (0x2000..0x4000).contains(&first) && !special
+    let prefix = |address: Ipv6Addr, bits: u32| u128::from(address) >> (128 - bits);
+    prefix(address, 3) == 1 && !INNER_V6.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
 }
 
 #[cfg(test)]

@@ -12,3 +12,4 @@ pub(crate) mod proxied_artifacts;
 pub(crate) mod registered_models;
 pub(crate) mod runs;
 pub(crate) mod server_info;
+pub(crate) mod webhooks;

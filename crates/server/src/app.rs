@@ -7,7 +7,7 @@ use ferroflow_model::host_policy::HostPolicy;
 use ferroflow_store::Store;
 use regex::Regex;
 
-use crate::{telemetry::Telemetry, ui::Ui};
+use crate::{telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
 
 /// The parts of a running server.
 pub struct App {
@@ -17,6 +17,8 @@ pub struct App {
     pub locations: Locations,
     /// The official web UI.
     pub ui: Ui,
+    /// What sends messages to webhooks.
+    pub webhooks: Webhooks,
     /// Counters.
     pub telemetry: Telemetry,
     /// Settings.

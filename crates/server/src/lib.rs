@@ -11,18 +11,20 @@ mod router;
 mod rpc;
 mod telemetry;
 pub mod ui;
+mod webhooks;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 pub use app::{App, Config, GraphqlLimits, Security};
 pub use telemetry::Telemetry;
+pub use webhooks::{WebhookOptions, Webhooks};
 
 use axum::{body::Body, extract::Request};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tower::Service as _;
 use tower_http::timeout::TimeoutBody;
 
@@ -42,8 +44,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// # Errors
 /// The listener failed.
 pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-    let app = std::sync::Arc::new(app);
+    let app = Arc::new(app);
     let router = router::build(&app);
+    let (stopping, stopped) = watch::channel(false);
+    let delivering =
+        (!app.config.artifacts_only).then(|| tokio::spawn(webhooks::deliver::run(Arc::clone(&app), stopped)));
     let draining = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
@@ -79,8 +84,16 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
     }
     drop(listener);
     tracing::info!("stopping: finishing the requests that run");
+    // Whoever delivers is told by its end of the channel when there is one.
+    let _ = stopping.send(true);
     if tokio::time::timeout(DRAIN_TIMEOUT, draining.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
+    }
+    if let Some(delivering) = delivering {
+        // It ends by itself soon after it was told to.
+        if let Err(error) = delivering.await {
+            tracing::error!(%error, "the delivery to webhooks failed");
+        }
     }
     if let Err(error) = app.store.close().await {
         tracing::error!(%error, "the database was not left in order");

@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     api::{
         artifacts, experiments, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
-        registered_models, runs, server_info,
+        registered_models, runs, server_info, webhooks,
     },
     app::{App, Cx},
     error::{self, ApiError},
@@ -57,11 +57,13 @@ pub(crate) enum Needs {
     Edit(Resource),
     /// To delete or restore it.
     Delete(Resource),
+    /// To run the server.
+    Admin,
     /// Nobody: what is served here is not built yet.
     NotBuilt,
 }
 
-use Needs::{Create, Delete, Edit, Login, Nothing, Read};
+use Needs::{Admin, Create, Delete, Edit, Login, Nothing, Read};
 use Resource::{Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
 
 /// The table.
@@ -124,6 +126,12 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(model_versions::set_tag, Edit(ModelVersion))
         .rpc(model_versions::delete_tag, Delete(ModelVersion))
         .rpc(prompts::link_to_trace, Edit(Trace))
+        .rpc(webhooks::create, Admin)
+        .rpc(webhooks::list, Admin)
+        .rpc(webhooks::get, Admin)
+        .rpc(webhooks::update, Admin)
+        .rpc(webhooks::delete, Admin)
+        .rpc(webhooks::test, Admin)
         .rpc(artifacts::list, Read(Run))
         .rpc(artifacts::list_of_model, Read(LoggedModel))
         .rpc(proxied_artifacts::list, Read(Artifact))
@@ -373,7 +381,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Config, Telemetry, ui};
+    use crate::{Config, Telemetry, WebhookOptions, Webhooks, ui};
 
     /// What the reference serves: method and path, from its own tables.
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
@@ -406,6 +414,7 @@ mod tests {
             store,
             locations: Locations { destination: None, local_roots: None },
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
+            webhooks: Webhooks::new(WebhookOptions::default()),
             telemetry: Telemetry::default(),
             config: Config { static_prefix: prefix.into(), ..Config::default() },
         })

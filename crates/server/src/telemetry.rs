@@ -26,6 +26,8 @@ pub struct Telemetry {
     written: Gauge,
     transactions: Gauge,
     resident: Gauge,
+    deliveries: Family<DeliveryLabels, Counter>,
+    deliveries_waiting: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -40,6 +42,11 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: &'static str,
+}
+
 impl Default for Telemetry {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("ferroflow");
@@ -49,6 +56,8 @@ impl Default for Telemetry {
             Histogram::new(exponential_buckets(0.0005, 4.0, 9))
         });
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
+        let deliveries = Family::<DeliveryLabels, Counter>::default();
+        registry.register("webhook_deliveries", "Attempts to tell webhooks of events", deliveries.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -61,8 +70,13 @@ impl Default for Telemetry {
             written: gauge("writes", "Write requests that were committed or refused since the start"),
             transactions: gauge("write_transactions", "Transactions that they took"),
             resident: gauge("process_resident_memory_bytes", "Resident memory"),
+            deliveries_waiting: gauge(
+                "webhook_deliveries_waiting",
+                "Events that wait for their webhooks, up to 10,000",
+            ),
             requests,
             duration,
+            deliveries,
             registry,
         }
     }
@@ -92,6 +106,16 @@ impl Telemetry {
         let labels = RequestLabels { method: method.into(), route: route.into(), status };
         self.requests.get_or_create(&labels).inc();
         self.duration.get_or_create(&RouteLabels { route: route.into() }).observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts an attempt to tell a webhook of an event, by what came of it.
+    pub(crate) fn told_webhook(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+    }
+
+    /// Notes how many events wait for their webhooks.
+    pub(crate) fn webhooks_wait(&self, count: u64) {
+        self.deliveries_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Everything in the text format.

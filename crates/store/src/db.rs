@@ -8,10 +8,14 @@ mod tls;
 mod uri;
 mod value;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use deadpool_postgres::Object;
 use futures_util::FutureExt;
+use tokio::sync::Notify;
 
 pub use error::DbError;
 pub use sqlite::Synchronous;
@@ -118,7 +122,7 @@ impl Db {
         // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
         // while it is on its way leaves a rollback behind it, never a connection with a transaction
         // that the next one would write into.
-        let tx = Tx { conn: Some(Conn(inner)) };
+        let tx = Tx { conn: Some(Conn(inner)), waiting: OnceLock::new() };
         match &tx.conn()?.0 {
             Inner::Postgres(client) => client.batch_execute("BEGIN").await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
@@ -330,6 +334,7 @@ impl Conn {
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx {
     conn: Option<Conn>,
+    waiting: OnceLock<Arc<Notify>>,
 }
 
 impl Tx {
@@ -378,6 +383,12 @@ impl Tx {
         }
     }
 
+    /// Wakes whoever waits for what this transaction writes, once it is committed.
+    pub(crate) fn wake(&self, waiting: &Arc<Notify>) {
+        // One is enough: there is one who waits.
+        let _ = self.waiting.set(Arc::clone(waiting));
+    }
+
     /// Makes everything since [`Db::begin`] lasting.
     pub async fn commit(mut self) -> Result<(), DbError> {
         match &self.conn()?.0 {
@@ -388,6 +399,9 @@ impl Tx {
             }
         }
         self.conn = None;
+        if let Some(waiting) = self.waiting.get() {
+            waiting.notify_one();
+        }
         Ok(())
     }
 }

@@ -31,8 +31,6 @@ mod select;
 mod transaction;
 mod webhooks;
 
-use std::sync::Arc;
-
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
 pub use logged_model_search::LoggedModelSearch;
@@ -59,7 +57,7 @@ pub struct Store {
     db: Db,
     batch: Batcher,
     artifact_root: String,
-    outbox: Arc<Outbox>,
+    outbox: Outbox,
     webhook_key: Option<FernetKey>,
 }
 

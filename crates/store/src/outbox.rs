@@ -10,6 +10,8 @@
 //! `due_at` is when a row may be claimed: after a claim, the moment at which the claim ends; after a
 //! failed attempt, the moment of the next one. Times are the database's, so that servers need not agree.
 
+mod statements;
+
 use std::{
     sync::{
         Arc,
@@ -18,7 +20,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ferroflow_model::{Error, Result, webhook::Event};
+use ferroflow_model::{
+    Error, Result,
+    webhook::{Event, Registry},
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -28,200 +33,19 @@ use crate::{
     schema::own,
 };
 
-/// The present, in milliseconds since 1970.
-macro_rules! now {
-    (postgres) => {
-        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
-    };
-    (sqlite) => {
-        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-    };
-}
-
-/// Webhooks `w` that are told of what happens.
-macro_rules! active {
-    () => {
-        "w.status = 'ACTIVE' AND w.deleted_timestamp IS NULL AND w.workspace = 'default'"
-    };
-}
-
-/// The first waiting row of each webhook that is told of what happens.
-macro_rules! heads {
-    () => {
-        concat!(
-            "SELECT (SELECT h.id FROM ff_webhook_deliveries h WHERE h.webhook_id = w.webhook_id \
-             AND h.failed_at IS NULL ORDER BY h.id LIMIT 1) AS id FROM webhooks w WHERE ",
-            active!()
-        )
-    };
-}
-
-macro_rules! enqueue {
-    ($uuid:literal) => {
-        concat!(
-            "INSERT INTO ff_webhook_deliveries (delivery_id, webhook_id, entity, action, body, created_at) SELECT ",
-            $uuid,
-            ", w.webhook_id, e.entity, e.action, $3, CAST($4 AS BIGINT) FROM webhook_events e \
-             JOIN webhooks w ON w.webhook_id = e.webhook_id WHERE e.entity = $1 AND e.action = $2 AND ",
-            active!()
-        )
-    };
-}
-
-/// Each row has an id of its own, which the receiver may use to recognise what it has seen.
-const ENQUEUE: (&str, &str) = (
-    enqueue!("CAST(gen_random_uuid() AS TEXT)"),
-    enqueue!(
-        "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-' || \
-         substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))"
-    ),
-);
-
-macro_rules! claim {
-    ($now:expr, $open:literal, $lock:literal, $close:literal) => {
-        concat!(
-            "UPDATE ff_webhook_deliveries SET attempts = attempts + 1, due_at = ",
-            $now,
-            " + CAST($1 AS BIGINT) WHERE id ",
-            $open,
-            "SELECT o.id FROM (",
-            heads!(),
-            ") AS head JOIN ff_webhook_deliveries o ON o.id = head.id WHERE o.failed_at IS NULL AND o.due_at <= ",
-            $now,
-            " ORDER BY o.id LIMIT $2",
-            $lock,
-            $close,
-            " RETURNING id, delivery_id, webhook_id, body, attempts, \
-             (SELECT w.url FROM webhooks w WHERE w.webhook_id = ff_webhook_deliveries.webhook_id), \
-             (SELECT w.secret FROM webhooks w WHERE w.webhook_id = ff_webhook_deliveries.webhook_id)"
-        )
-    };
-}
-
-/// A head that another server has locked is passed over, and with it its webhook: nobody else takes the
-/// row behind it. The array is made once, however the update is planned.
-const CLAIM: (&str, &str) = (
-    claim!(now!(postgres), "= ANY(ARRAY(", " FOR UPDATE OF o SKIP LOCKED", "))"),
-    claim!(now!(sqlite), "IN (", "", ")"),
-);
-
-macro_rules! next_due {
-    ($now:expr) => {
-        concat!(
-            "SELECT min(o.due_at) - ",
-            $now,
-            " FROM (",
-            heads!(),
-            ") AS head JOIN ff_webhook_deliveries o ON o.id = head.id"
-        )
-    };
-}
-
-const NEXT_DUE: (&str, &str) = (next_due!(now!(postgres)), next_due!(now!(sqlite)));
-
-const WAITING: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM ff_webhook_deliveries WHERE failed_at IS NULL LIMIT 10000) AS waiting";
-
-/// Also when the claim has ended meanwhile: what was delivered was delivered.
-const DELIVERED: &str = "DELETE FROM ff_webhook_deliveries WHERE id = $1 AND delivery_id = $2";
-
-macro_rules! held {
-    ($set:expr) => {
-        concat!("UPDATE ff_webhook_deliveries SET ", $set, " WHERE id = $1 AND delivery_id = $2 AND attempts = $3")
-    };
-}
-
-macro_rules! retry {
-    ($now:expr) => {
-        held!(concat!("due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
-    };
-}
-
-const RETRY: (&str, &str) = (retry!(now!(postgres)), retry!(now!(sqlite)));
-
-macro_rules! postpone {
-    ($now:expr) => {
-        held!(concat!("attempts = attempts - 1, due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
-    };
-}
-
-const POSTPONE: (&str, &str) = (postpone!(now!(postgres)), postpone!(now!(sqlite)));
-
-macro_rules! give_up {
-    ($now:expr) => {
-        held!(concat!("failed_at = ", $now, ", last_error = $4"))
-    };
-}
-
-const GIVE_UP: (&str, &str) = (give_up!(now!(postgres)), give_up!(now!(sqlite)));
-
-macro_rules! expire {
-    ($now:expr) => {
-        concat!(
-            "UPDATE ff_webhook_deliveries SET failed_at = ",
-            $now,
-            ", last_error = COALESCE('gave up after too long: ' || last_error, 'gave up after too long') \
-             WHERE failed_at IS NULL AND due_at <= ",
-            $now,
-            " AND created_at < ",
-            $now,
-            " - CAST($1 AS BIGINT)"
-        )
-    };
-}
-
-/// A row that is being delivered is left alone.
-const EXPIRE: (&str, &str) = (expire!(now!(postgres)), expire!(now!(sqlite)));
-
-macro_rules! forget {
-    ($now:expr) => {
-        concat!("DELETE FROM ff_webhook_deliveries WHERE failed_at < ", $now, " - CAST($1 AS BIGINT)")
-    };
-}
-
-const FORGET: (&str, &str) = (forget!(now!(postgres)), forget!(now!(sqlite)));
-
-/// Another server may have disabled or deleted a webhook and left its rows.
-const DISCARD: &str = concat!(
-    "DELETE FROM ff_webhook_deliveries WHERE failed_at IS NULL AND NOT EXISTS \
-     (SELECT 1 FROM webhooks w WHERE w.webhook_id = ff_webhook_deliveries.webhook_id AND ",
-    active!(),
-    ")"
-);
-
-const DISCARD_OF: &str = "DELETE FROM ff_webhook_deliveries WHERE webhook_id = $1 AND failed_at IS NULL";
-
 /// What this process knows of the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// Whether its table is there.
     ready: AtomicBool,
     /// Something was put in by this process.
-    filled: Notify,
-}
-
-/// How many webhooks will be told of an event, once the transaction is committed.
-#[must_use = "after the commit, `Store::deliver` sends it without delay"]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Enqueued(u64);
-
-impl Enqueued {
-    /// From the answer of [`Outbox::enqueueing`].
-    pub(crate) fn from_answer(answer: &[Vec<Value>]) -> Self {
-        match answer {
-            [row] => match row.as_slice() {
-                [Value::Int(count)] => Self(u64::try_from(*count).unwrap_or(0)),
-                _ => Self(0),
-            },
-            _ => Self(0),
-        }
-    }
+    filled: Arc<Notify>,
 }
 
 impl Outbox {
     /// Makes the table. Where that is not allowed the server serves everything but webhooks.
-    pub(crate) async fn open(db: &Db) -> Arc<Self> {
-        let outbox = Arc::new(Self::default());
+    pub(crate) async fn open(db: &Db) -> Self {
+        let outbox = Self::default();
         outbox.prepare(db).await;
         outbox
     }
@@ -238,23 +62,6 @@ impl Outbox {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
-    }
-
-    /// The statement that puts an event in, for a transaction that also makes the change; `None` where there
-    /// is no outbox. Nothing is written unless an active webhook asked for such events.
-    pub(crate) fn enqueueing(&self, db: &Db, event: &Event) -> Option<Op> {
-        if !self.is_ready() {
-            return None;
-        }
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
-        let values = vec![
-            event.kind().entity().into(),
-            event.kind().action().into(),
-            event.body(micros).into(),
-            now_ms().into(),
-        ];
-        Some(Op::Execute(Statement::new(db.dialect().pick(ENQUEUE.0, ENQUEUE.1), values)))
     }
 }
 
@@ -276,13 +83,45 @@ pub struct Delivery {
 }
 
 impl Store {
-    /// Puts an event into the outbox, in the transaction of the change that it tells of. When that is
-    /// committed, [`Store::deliver`] sends it.
-    pub(crate) async fn enqueue(&self, tx: &Tx, event: &Event) -> Result<Enqueued, DbError> {
-        match self.outbox.enqueueing(&self.db, event) {
-            Some(Op::Execute(statement)) => tx.execute(statement).await.map(Enqueued),
-            _ => Ok(Enqueued(0)),
+    /// Puts an event into the outbox, in the transaction of the change that it tells of. Nothing is written
+    /// unless an active webhook asked for such events; the commit wakes whoever delivers.
+    pub(crate) async fn enqueue(&self, tx: &Tx, event: &Event) -> Result<(), DbError> {
+        let values = vec![
+            event.kind().entity().into(),
+            event.kind().action().into(),
+            event.body(now_micros()).into(),
+            now_ms().into(),
+        ];
+        self.put(tx, statements::ENQUEUE, values).await
+    }
+
+    /// Puts one of two events into the outbox: what `event` makes of [`Registry::Prompt`] if the registered
+    /// model is a prompt after the change, else what it makes of [`Registry::Model`]. The two have the same
+    /// action. A model's change that nobody is told of has none.
+    pub(crate) async fn enqueue_of(
+        &self,
+        tx: &Tx,
+        name: &str,
+        event: impl Fn(Registry) -> Option<Event>,
+    ) -> Result<(), DbError> {
+        let (model, prompt) = (event(Registry::Model), event(Registry::Prompt));
+        let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return Ok(()) };
+        let micros = now_micros();
+        let mut values = vec![name.into()];
+        for event in [model, prompt] {
+            values.push(event.as_ref().map_or_else(String::new, |event| event.kind().entity()).into());
+            values.push(event.map_or_else(String::new, |event| event.body(micros)).into());
         }
+        values.extend([action.into(), now_ms().into()]);
+        self.put(tx, statements::ENQUEUE_EITHER, values).await
+    }
+
+    async fn put(&self, tx: &Tx, sql: (&'static str, &'static str), values: Vec<Value>) -> Result<(), DbError> {
+        if self.outbox.is_ready() && tx.execute(Statement::new(self.db.dialect().pick(sql.0, sql.1), values)).await? > 0
+        {
+            tx.wake(&self.outbox.filled);
+        }
+        Ok(())
     }
 
     /// Puts an event into the outbox that belongs to no change of the database.
@@ -291,17 +130,8 @@ impl Store {
     /// The database failed.
     pub async fn announce(&self, event: &Event) -> Result<()> {
         let tx = self.db.begin().await?;
-        let enqueued = self.enqueue(&tx, event).await?;
-        tx.commit().await?;
-        self.deliver(enqueued);
-        Ok(())
-    }
-
-    /// Wakes whoever delivers, after the commit.
-    pub(crate) fn deliver(&self, enqueued: Enqueued) {
-        if enqueued.0 > 0 {
-            self.outbox.filled.notify_one();
-        }
+        self.enqueue(&tx, event).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Completes when this process has put something into the outbox since it was last asked.
@@ -318,7 +148,7 @@ impl Store {
             self.outbox.prepare(&self.db).await;
             return Ok(0);
         }
-        match self.db.query(Statement::new(WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
+        match self.db.query(Statement::new(statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
             Ok(count) => Ok(count.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0)),
             Err(error) => {
                 // It may have been dropped.
@@ -335,7 +165,7 @@ impl Store {
     /// The database failed.
     pub async fn claim_deliveries(&self, limit: usize, lease: Duration) -> Result<Vec<Delivery>> {
         let values = vec![ms(lease), i64::try_from(limit).unwrap_or(i64::MAX).into()];
-        let claim = Statement::new(self.db.dialect().pick(CLAIM.0, CLAIM.1), values);
+        let claim = Statement::new(self.db.dialect().pick(statements::CLAIM.0, statements::CLAIM.1), values);
         let answer = self.db.unit(vec![Op::Query(claim)]).await?.into_iter().next().unwrap_or_default();
         answer
             .into_iter()
@@ -348,7 +178,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn next_delivery(&self) -> Result<Option<Duration>> {
-        let sql = self.db.dialect().pick(NEXT_DUE.0, NEXT_DUE.1);
+        let sql = self.db.dialect().pick(statements::NEXT_DUE.0, statements::NEXT_DUE.1);
         let wait = self.db.query(Statement::new(sql, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
         Ok(wait.into_iter().next().flatten().map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0))))
     }
@@ -367,7 +197,7 @@ impl Store {
     /// The database failed; the event will be delivered again.
     pub async fn delivered(&self, delivery: &Delivery) -> Result<()> {
         let values = vec![delivery.id.into(), delivery.delivery_id.as_str().into()];
-        self.settle(Statement::new(DELIVERED, values)).await
+        self.settle(Statement::new(statements::DELIVERED, values)).await
     }
 
     /// The attempt failed; the next one is due after `wait`.
@@ -377,7 +207,7 @@ impl Store {
     pub async fn retry_delivery(&self, delivery: &Delivery, wait: Duration, error: &str) -> Result<()> {
         let mut values = delivery.held();
         values.extend([ms(wait), error.into()]);
-        self.settle(Statement::new(self.db.dialect().pick(RETRY.0, RETRY.1), values)).await
+        self.settle(Statement::new(self.db.dialect().pick(statements::RETRY.0, statements::RETRY.1), values)).await
     }
 
     /// There was no attempt, or it does not count; the event is due again after `wait`.
@@ -387,7 +217,8 @@ impl Store {
     pub async fn postpone_delivery(&self, delivery: &Delivery, wait: Duration, reason: Option<&str>) -> Result<()> {
         let mut values = delivery.held();
         values.extend([ms(wait), reason.into()]);
-        self.settle(Statement::new(self.db.dialect().pick(POSTPONE.0, POSTPONE.1), values)).await
+        self.settle(Statement::new(self.db.dialect().pick(statements::POSTPONE.0, statements::POSTPONE.1), values))
+            .await
     }
 
     /// There will be no other attempt. The row is kept to be looked at.
@@ -397,7 +228,7 @@ impl Store {
     pub async fn give_up_delivery(&self, delivery: &Delivery, error: &str) -> Result<()> {
         let mut values = delivery.held();
         values.push(error.into());
-        self.settle(Statement::new(self.db.dialect().pick(GIVE_UP.0, GIVE_UP.1), values)).await
+        self.settle(Statement::new(self.db.dialect().pick(statements::GIVE_UP.0, statements::GIVE_UP.1), values)).await
     }
 
     /// Tidies up: gives up events that have waited longer than `patience`, forgets failed ones after
@@ -408,14 +239,16 @@ impl Store {
     pub async fn tidy_outbox(&self, patience: Duration, memory: Duration) -> Result<[u64; 3]> {
         let dialect = self.db.dialect();
         let ops = vec![
-            Op::Execute(Statement::new(dialect.pick(EXPIRE.0, EXPIRE.1), vec![ms(patience)])),
-            Op::Execute(Statement::new(dialect.pick(FORGET.0, FORGET.1), vec![ms(memory)])),
-            Op::Execute(Statement::new(DISCARD, Vec::new())),
+            Op::Execute(Statement::new(dialect.pick(statements::EXPIRE.0, statements::EXPIRE.1), vec![ms(patience)])),
+            Op::Execute(Statement::new(dialect.pick(statements::FORGET.0, statements::FORGET.1), vec![ms(memory)])),
+            Op::Execute(Statement::new(statements::DISCARD, Vec::new())),
         ];
         let answers = self.db.unit(ops).await?;
         let mut counts = [0; 3];
         for (count, answer) in counts.iter_mut().zip(&answers) {
-            *count = Enqueued::from_answer(answer).0;
+            if let [[Value::Int(changed)]] = answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+                *count = u64::try_from(*changed).unwrap_or(0);
+            }
         }
         Ok(counts)
     }
@@ -428,7 +261,7 @@ impl Store {
     /// Takes back what a webhook has not been told yet, in the transaction that disables or deletes it.
     pub(crate) async fn discard_deliveries(&self, tx: &Tx, webhook_id: &str) -> Result<(), DbError> {
         if self.outbox.is_ready() {
-            tx.execute(Statement::new(DISCARD_OF, vec![webhook_id.into()])).await?;
+            tx.execute(Statement::new(statements::DISCARD_OF, vec![webhook_id.into()])).await?;
         }
         Ok(())
     }
@@ -439,6 +272,11 @@ impl Delivery {
     fn held(&self) -> Vec<Value> {
         vec![self.id.into(), self.delivery_id.as_str().into(), self.attempt.into()]
     }
+}
+
+fn now_micros() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn ms(duration: Duration) -> Value {

@@ -45,7 +45,7 @@ const FORGET_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
 const DELETE: &str = "UPDATE webhooks SET deleted_timestamp = $2, last_updated_timestamp = $2 \
                       WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
 
-/// A webhook to create. Its URL was checked by whoever connects to it.
+/// A webhook to create. Its name and its URL were checked.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
     /// Its name, which need not be its own.
@@ -65,7 +65,7 @@ pub struct NewWebhook {
 /// What is to be changed of a webhook.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange {
-    /// Another name.
+    /// Another name, which was checked.
     pub name: Option<String>,
     /// Another URL, which was checked.
     pub url: Option<String>,
@@ -89,9 +89,8 @@ impl Store {
     /// Creates a webhook.
     ///
     /// # Errors
-    /// The name or the list of events is not valid, or there is no key to encrypt the secret with.
+    /// There is no event, or there is no key to encrypt the secret with.
     pub async fn create_webhook(&self, new: NewWebhook) -> Result<Webhook> {
-        validation::webhook_name(&new.name)?;
         check_events(&new.events)?;
         if !self.outbox.is_ready() {
             return Err(Error::unavailable(
@@ -167,11 +166,8 @@ impl Store {
     /// Changes a webhook. One that is disabled is not told any more of what waits for it.
     ///
     /// # Errors
-    /// No webhook has the id, the name is not valid, or there is no key to encrypt the secret with.
+    /// No webhook has the id, or there is no key to encrypt the secret with.
     pub async fn update_webhook(&self, webhook_id: &str, change: WebhookChange) -> Result<Webhook> {
-        if let Some(name) = &change.name {
-            validation::webhook_name(name)?;
-        }
         if let Some(events) = &change.events {
             check_events(events)?;
         }
@@ -181,7 +177,7 @@ impl Store {
             change.name.into(),
             change.description.into(),
             change.url.into(),
-            change.status.map(|status| status.name()).into(),
+            change.status.map(WebhookStatus::name).into(),
             now_ms().into(),
         ];
         if tx.execute(Statement::new(UPDATE, values)).await? == 0 {

@@ -1,0 +1,55 @@
+//! How webhooks are told of events: environment variables of the reference.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ferroflow_server::WebhookOptions;
+use ferroflow_store::{KEY_VARIABLE, fernet::FernetKey};
+
+use super::env_number;
+
+/// The settings.
+pub(super) fn options() -> Result<WebhookOptions> {
+    let mut options = WebhookOptions::default();
+    if let Some(schemes) = variable("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
+        options.schemes = schemes.split(',').map(|scheme| scheme.trim().to_ascii_lowercase()).collect();
+    }
+    options.allow_private = flag("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")?;
+    if let Some(seconds) = env_number("MLFLOW_WEBHOOK_REQUEST_TIMEOUT")? {
+        if !(1..=600).contains(&seconds) {
+            bail!("MLFLOW_WEBHOOK_REQUEST_TIMEOUT={seconds} is not in the range of 1 to 600 seconds");
+        }
+        options.timeout = Duration::from_secs(seconds);
+    }
+    if let Some(retries) = env_number("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES")? {
+        options.max_retries = retries;
+    }
+    if let Some(workers) = env_number::<usize>("MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS")? {
+        options.workers = workers.clamp(1, 1000);
+    }
+    if options.allow_private {
+        tracing::warn!("webhooks may lead to private addresses: whoever manages them reaches what this server reaches");
+    }
+    Ok(options)
+}
+
+/// The key of secrets. One that is set and can not be used is an error: secrets would be lost.
+pub(super) fn key() -> Result<Option<FernetKey>> {
+    let Some(text) = variable(KEY_VARIABLE) else { return Ok(None) };
+    match FernetKey::parse(&text) {
+        Some(key) => Ok(Some(key)),
+        None => bail!("{KEY_VARIABLE} is no key: it must be 32 bytes in URL-safe base64"),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn flag(name: &str) -> Result<bool> {
+    match variable(name).as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(other) => bail!("{name}={other} is not one of true, false, 1, 0"),
+    }
+}

@@ -1,0 +1,236 @@
+//! The loop that empties the outbox. Every server of a database runs one; which of them sends an event is decided
+//! by who claims it first.
+
+use std::{sync::Arc, time::Duration};
+
+use ferroflow_store::Delivery;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use super::{Answer, Failure, Message};
+use crate::app::App;
+
+/// How often to look for what others have put into the outbox, or have left in it.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Time between two looks at an outbox in which something is about to be due.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How much longer than an attempt may take it is claimed for.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long messages that are on their way may take when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time between two attempts.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The longest time that a webhook may ask for with `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// When to look again at an event that could not be sent for a reason of this server's own.
+const OWN_TROUBLE: Duration = Duration::from_secs(60);
+
+/// How often to tidy up.
+const TIDY: Duration = Duration::from_secs(5 * 60);
+
+/// How long an event waits for its webhook, all told.
+const PATIENCE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// How long a failed event can be looked at.
+const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Delivers until told to stop; then finishes what is on its way.
+pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let workers = app.webhooks.options.workers.max(1);
+    let mut running = JoinSet::new();
+    let mut tidied: Option<Instant> = None;
+    while !*stop.borrow() {
+        let pause = match turn(&app, workers, &mut running, &stop).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                tracing::warn!(error = %error.message, "the outbox can not be read");
+                POLL
+            }
+        };
+        if tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY) {
+            tidied = Some(Instant::now());
+            tidy(&app).await;
+        }
+        let free = running.len() < workers;
+        tokio::select! {
+            _ = stop.changed() => break,
+            Some(_) = running.join_next() => {}
+            () = app.store.outbox_filled(), if free => {}
+            () = tokio::time::sleep(pause), if free => {}
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Sends what is due, and says when to look again.
+async fn turn(
+    app: &Arc<App>,
+    workers: usize,
+    running: &mut JoinSet<()>,
+    stop: &watch::Receiver<bool>,
+) -> ferroflow_model::Result<Duration> {
+    while running.try_join_next().is_some() {}
+    let waiting = app.store.waiting_deliveries().await?;
+    app.telemetry.webhooks_wait(waiting);
+    let free = workers.saturating_sub(running.len());
+    if waiting == 0 || free == 0 {
+        return Ok(POLL);
+    }
+    let lease = app.webhooks.options.timeout + MARGIN;
+    for delivery in app.store.claim_deliveries(free, lease).await? {
+        running.spawn(deliver(Arc::clone(app), delivery, stop.clone()));
+    }
+    Ok(app.store.next_delivery().await?.map_or(POLL, |wait| wait.clamp(PAUSE, POLL)))
+}
+
+async fn tidy(app: &App) {
+    match app.store.tidy_outbox(PATIENCE, MEMORY).await {
+        Ok([0, _, 0]) => {}
+        Ok([expired, _, discarded]) => {
+            tracing::warn!(expired, discarded, "events were not delivered: too old, or for webhooks that are gone");
+        }
+        Err(error) => tracing::warn!(error = %error.message, "the outbox can not be tidied up"),
+    }
+}
+
+/// What becomes of an event.
+enum Verdict {
+    Delivered,
+    /// It is tried again after this time.
+    Retry(Duration, String),
+    /// The attempt does not count.
+    Postpone(Duration, Option<String>),
+    GiveUp(String),
+}
+
+async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bool>) {
+    let stopped = async {
+        // When the sender is gone, the server is gone.
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    let verdict = tokio::select! {
+        verdict = attempt(&app, &delivery) => verdict,
+        // Another server, or this one when it is back, sends it again.
+        () = stopped => Verdict::Postpone(Duration::ZERO, None),
+    };
+    let (webhook, id) = (&delivery.webhook_id, &delivery.delivery_id);
+    let (outcome, settled) = match verdict {
+        Verdict::Delivered => ("delivered", app.store.delivered(&delivery).await),
+        Verdict::Retry(wait, error) => {
+            tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a webhook was not reached");
+            ("retried", app.store.retry_delivery(&delivery, wait, &error).await)
+        }
+        Verdict::Postpone(wait, reason) => {
+            if let Some(reason) = &reason {
+                tracing::error!(%webhook, delivery = %id, reason, "a webhook can not be told of an event now");
+            }
+            ("postponed", app.store.postpone_delivery(&delivery, wait, reason.as_deref()).await)
+        }
+        Verdict::GiveUp(error) => {
+            tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "an event was not delivered");
+            ("failed", app.store.give_up_delivery(&delivery, &error).await)
+        }
+    };
+    app.telemetry.told_webhook(outcome);
+    if let Err(error) = settled {
+        // The claim ends by itself, and the event is sent again.
+        tracing::warn!(%webhook, delivery = %id, error = %error.message, "the outcome of a delivery is not kept");
+    }
+}
+
+async fn attempt(app: &App, delivery: &Delivery) -> Verdict {
+    let secret = match app.store.secret_of(delivery) {
+        Ok(secret) => secret,
+        Err(error) => return Verdict::Postpone(OWN_TROUBLE, Some(error.message)),
+    };
+    let Some(url) = delivery.url.as_deref() else { return Verdict::GiveUp("the webhook is gone".into()) };
+    let message = Message { url, secret: secret.as_deref(), delivery_id: &delivery.delivery_id, body: &delivery.body };
+    verdict(app.webhooks.send(&message).await, delivery.attempt, app.webhooks.options.max_retries)
+}
+
+/// Statuses after which the reference tries again.
+const TRY_AGAIN: [u16; 5] = [429, 500, 502, 503, 504];
+
+/// Statuses whose `Retry-After` counts.
+const LATER: [u16; 3] = [413, 429, 503];
+
+fn verdict(outcome: Result<Answer, Failure>, attempt: i64, max_retries: u32) -> Verdict {
+    let (error, may_retry, retry_after) = match outcome {
+        Ok(answer) if answer.status.is_success() => return Verdict::Delivered,
+        Ok(answer) => {
+            let status = answer.status.as_u16();
+            let later = answer.retry_after.filter(|_| LATER.contains(&status));
+            let error = if answer.status.is_redirection() {
+                format!("answered {status}, and redirects are not followed")
+            } else {
+                format!("answered {status}")
+            };
+            (error, TRY_AGAIN.contains(&status) || later.is_some(), later)
+        }
+        Err(failure) => (failure.reason, !failure.is_final, None),
+    };
+    if !may_retry || attempt > i64::from(max_retries) {
+        return Verdict::GiveUp(error);
+    }
+    let wait = backoff(attempt).max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
+    Verdict::Retry(wait, error)
+}
+
+/// One second, then twice as long each time, and up to a second more so that many do not come back at once.
+fn backoff(attempt: i64) -> Duration {
+    let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(6);
+    let jitter = Duration::from_millis(rand::random_range(0..1000));
+    Duration::from_secs(1 << doublings).min(MAX_WAIT) + jitter
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn answered(status: u16, retry_after: Option<u64>, attempt: i64) -> Verdict {
+        let status = StatusCode::from_u16(status).unwrap();
+        let retry_after = retry_after.map(Duration::from_secs);
+        verdict(Ok(Answer { status, text: String::new(), retry_after }), attempt, 3)
+    }
+
+    #[test]
+    fn what_is_tried_again_is_what_the_reference_tries_again() {
+        for status in [200, 201, 204, 299] {
+            assert!(matches!(answered(status, None, 1), Verdict::Delivered), "{status}");
+        }
+        for status in TRY_AGAIN {
+            assert!(matches!(answered(status, None, 3), Verdict::Retry(..)), "{status}");
+            assert!(matches!(answered(status, None, 4), Verdict::GiveUp(_)), "{status} after three retries");
+        }
+        for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 501, 505] {
+            assert!(matches!(answered(status, None, 1), Verdict::GiveUp(_)), "{status}");
+        }
+        let lost = |is_final| verdict(Err(Failure { reason: "lost".into(), is_final }), 1, 3);
+        assert!(matches!(lost(false), Verdict::Retry(..)));
+        assert!(matches!(lost(true), Verdict::GiveUp(_)));
+    }
+
+    #[test]
+    fn waits_grow_and_are_as_long_as_the_webhook_asks_within_reason() {
+        let wait = |verdict| match verdict {
+            Verdict::Retry(wait, _) => wait.as_secs(),
+            _ => panic!("tried again"),
+        };
+        for attempt in 1..=3 {
+            assert_eq!(wait(answered(500, None, attempt)), 1 << (attempt - 1));
+        }
+        assert_eq!(backoff(40).as_secs(), 60);
+        assert_eq!(wait(answered(503, Some(120), 1)), 120);
+        assert_eq!(wait(answered(413, Some(7), 1)), 7);
+        assert_eq!(wait(answered(500, Some(120), 1)), 1, "only some statuses are taken at their word");
+        assert_eq!(wait(answered(429, Some(999_999), 1)), 3600);
+    }
+}

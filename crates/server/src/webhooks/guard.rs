@@ -1,0 +1,245 @@
+//! Keeps what users name out of the network that the server stands in.
+//!
+//! A URL is looked at when a webhook is created, when it is changed and before each message. That alone would not
+//! do, since a name may lead elsewhere a moment later: the resolver of the client gives it no address that is not
+//! public, and the client connects to nothing that the resolver has not given it. Addresses in URLs, which no
+//! resolver sees, are checked by [`Guard::target`].
+
+use std::{
+    error::Error as StdError,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferroflow_model::{Error, Result, address::is_public, python, uri};
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use tokio::sync::Semaphore;
+
+/// How long a name may take to be resolved.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Names that are resolved at the same time. Each takes a thread, also when nobody waits for it any more.
+const LOOKUPS: usize = 8;
+
+/// What is allowed, and the way to addresses.
+#[derive(Clone)]
+pub(super) struct Guard {
+    schemes: Arc<[String]>,
+    allow_private: bool,
+    lookups: Arc<Semaphore>,
+}
+
+impl Guard {
+    pub(super) fn new(schemes: Vec<String>, allow_private: bool) -> Self {
+        Self { schemes: schemes.into(), allow_private, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
+    }
+
+    /// A URL that may be called, as far as it can be told without asking for addresses.
+    ///
+    /// # Errors
+    /// It is no URL, its scheme is not allowed, or its host is an address that is not public.
+    pub(super) fn target(&self, url: &str) -> Result<Url> {
+        if url.trim().is_empty() {
+            return Err(Error::invalid(format!(
+                "Webhook URL cannot be empty or just whitespace: {}",
+                python::repr(url)
+            )));
+        }
+        let scheme = uri::scheme(url).unwrap_or_default();
+        if !self.schemes.contains(&scheme) || !matches!(scheme.as_str(), "http" | "https") {
+            return Err(Error::invalid(format!(
+                "Invalid webhook URL scheme: {}. Allowed schemes are: {}.",
+                python::repr(&scheme),
+                self.schemes.join(", ")
+            )));
+        }
+        // The client reads it in the same way, so that both see the same host.
+        let parsed = Url::parse(url)
+            .map_err(|error| Error::invalid(format!("Invalid webhook URL {}: {error}", python::repr(url))))?;
+        let Some(host) = parsed.host_str() else {
+            return Err(Error::invalid(format!("Webhook URL must include a hostname: {}", python::repr(url))));
+        };
+        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+            self.allow(host, address).map_err(Error::from)?;
+        }
+        Ok(parsed)
+    }
+
+    /// A URL that may be called, with the addresses that its host has now.
+    ///
+    /// # Errors
+    /// Those of [`Guard::target`], and that the host is not known or has an address that is not public.
+    pub(super) async fn check(&self, url: &str) -> Result<Url> {
+        let url = self.target(url)?;
+        let host = url.host_str().unwrap_or_default();
+        // With private addresses allowed, the host need not exist yet.
+        if !self.allow_private && host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
+            self.resolve(host).await.map_err(Error::from)?;
+        }
+        Ok(url)
+    }
+
+    fn allow(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
+        if self.allow_private || is_public(address) {
+            return Ok(());
+        }
+        Err(Refusal::NotPublic { host: host.to_owned(), address })
+    }
+
+    /// The addresses of a host, all of which are allowed.
+    async fn resolve(&self, host: &str) -> Result<Vec<SocketAddr>, Refusal> {
+        let lookups = Arc::clone(&self.lookups);
+        let name = host.to_owned();
+        let lookup = tokio::spawn(async move {
+            // Kept until the thread is free again.
+            let _permit = lookups.acquire_owned().await.map_err(io::Error::other)?;
+            Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect::<Vec<_>>())
+        });
+        let found = match tokio::time::timeout(TIMEOUT, lookup).await {
+            Ok(joined) => joined.unwrap_or_else(|error| Err(io::Error::other(error))),
+            Err(_) => return Err(Refusal::Slow { host: host.to_owned() }),
+        };
+        let found = found.map_err(|error| Refusal::Unknown { host: host.to_owned(), reason: error.to_string() })?;
+        for address in &found {
+            self.allow(host, address.ip())?;
+        }
+        Ok(found)
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.clone();
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(Guard::resolve(&guard, name.as_str()).await?.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// Why a host is not connected to.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It leads into some network.
+    NotPublic { host: String, address: IpAddr },
+    /// It has no address.
+    Unknown { host: String, reason: String },
+    /// Nobody knows in time.
+    Slow { host: String },
+}
+
+impl Refusal {
+    /// Whether trying again can help.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::NotPublic { .. })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPublic { host, address } => write!(
+                f,
+                "Webhook URL must not resolve to a non-public IP address. {} resolves to {address}.",
+                python::repr(host.trim_matches(['[', ']']))
+            ),
+            Self::Unknown { host, reason } => {
+                write!(f, "Cannot resolve Webhook URL hostname {}: {reason}", python::repr(host))
+            }
+            Self::Slow { host } => write!(
+                f,
+                "Timed out resolving Webhook URL hostname {} after {} seconds",
+                python::repr(host),
+                TIMEOUT.as_secs()
+            ),
+        }
+    }
+}
+
+impl StdError for Refusal {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::invalid(refusal.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard::new(vec!["https".into()], false)
+    }
+
+    fn refusal(url: &str) -> String {
+        guard().target(url).unwrap_err().message
+    }
+
+    #[test]
+    fn a_url_has_an_allowed_scheme_and_a_host() {
+        assert_eq!(refusal(" \n"), "Webhook URL cannot be empty or just whitespace: ' \\n'");
+        assert_eq!(refusal("http://h/"), "Invalid webhook URL scheme: 'http'. Allowed schemes are: https.");
+        assert_eq!(refusal("example.org/x"), "Invalid webhook URL scheme: ''. Allowed schemes are: https.");
+        assert!(refusal("https://").starts_with("Invalid webhook URL 'https://'"));
+        assert!(refusal("https://[::1/x").starts_with("Invalid webhook URL "));
+        assert!(guard().target("HTTPS://Example.ORG:8443/a?b#c").is_ok());
+        let odd = Guard::new(vec!["ftp".into(), "https".into()], false);
+        assert!(odd.target("ftp://h/").is_err(), "only HTTP is spoken");
+    }
+
+    #[test]
+    fn no_way_of_writing_an_inner_address_is_allowed() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "017700000001",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "1.1.1.1@127.0.0.1",
+            "1.1.1.1\\@127.0.0.1",
+            "%31%32%37.0.0.1",
+            "１２７.0.0.1",
+            "169.254.169.254",
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "0",
+            "10.0.0.1:8080",
+        ] {
+            let url = format!("https://{host}/");
+            let outcome = guard().target(&url);
+            // A backslash ends the host, as browsers and this client have it.
+            if host.contains('\\') {
+                assert_eq!(outcome.unwrap().host_str(), Some("1.1.1.1"));
+                continue;
+            }
+            assert!(outcome.unwrap_err().message.contains("non-public"), "{url}");
+            assert!(Guard::new(vec!["https".into()], true).target(&url).is_ok(), "{url} with the setting");
+        }
+        assert!(guard().target("https://93.184.216.34/").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_where_it_is_checked_and_where_it_is_connected_to() {
+        let message = guard().check("https://localhost:8443/").await.unwrap_err().message;
+        assert!(
+            message.starts_with("Webhook URL must not resolve to a non-public IP address. 'localhost'"),
+            "{message}"
+        );
+        let message = guard().check("https://no.such.host.invalid/").await.unwrap_err().message;
+        assert!(message.starts_with("Cannot resolve Webhook URL hostname 'no.such.host.invalid': "), "{message}");
+        let Err(error) = Resolve::resolve(&guard(), "localhost".parse().unwrap()).await else { panic!("refused") };
+        assert!(error.downcast_ref::<Refusal>().is_some_and(Refusal::is_final));
+        let open = Guard::new(vec!["https".into()], true);
+        assert!(open.check("https://no.such.host.invalid/").await.is_ok(), "it may come into being later");
+        assert!(Resolve::resolve(&open, "localhost".parse().unwrap()).await.is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! One message to one webhook.
+
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderName, StatusCode, header};
+use reqwest::{Client, Response, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use sha2::Sha256;
+
+use super::{Webhooks, guard::Refusal};
+
+const DELIVERY_ID: HeaderName = HeaderName::from_static("x-mlflow-delivery-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-mlflow-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-mlflow-signature");
+
+/// How much of an answer is read, in bytes.
+const MAX_ANSWER: usize = 8 * 1024;
+
+/// How long a connection that is not used is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is sent, and where to.
+pub(crate) struct Message<'a> {
+    pub(crate) url: &'a str,
+    /// What it is signed with.
+    pub(crate) secret: Option<&'a str>,
+    /// The same for every attempt.
+    pub(crate) delivery_id: &'a str,
+    pub(crate) body: &'a str,
+}
+
+/// What a webhook answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The beginning of the body.
+    pub(crate) text: String,
+    /// How long it asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Why there is no answer. The text names no URL: it may hold a secret.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    /// Whether trying again can help.
+    pub(crate) is_final: bool,
+}
+
+impl Failure {
+    pub(crate) fn last(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_final: true }
+    }
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut reason = if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() };
+        let mut is_final = error.is_builder();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(refusal) = inner.downcast_ref::<Refusal>() {
+                return Self { reason: refusal.to_string(), is_final: refusal.is_final() };
+            }
+            let more = inner.to_string();
+            if !reason.contains(&more) {
+                reason = format!("{reason}: {more}");
+            }
+            is_final |= inner.is::<http::Error>();
+            cause = inner.source();
+        }
+        Self { reason, is_final }
+    }
+}
+
+impl Webhooks {
+    /// Sends a message once. No redirect is followed, and no proxy is used: it would be the one that connects.
+    pub(crate) async fn send(&self, message: &Message<'_>) -> Result<Answer, Failure> {
+        let url = self.guard.target(message.url).map_err(|error| Failure::last(error.message))?;
+        let client = self.client.get_or_try_init(|| self.make_client()).await?;
+        let timestamp = (now_micros() / 1_000_000).to_string();
+        let mut request = client
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(DELIVERY_ID, message.delivery_id)
+            .header(TIMESTAMP, &timestamp);
+        if let Some(secret) = message.secret {
+            request = request.header(SIGNATURE, sign(secret, message.delivery_id, &timestamp, message.body));
+        }
+        let response = request.timeout(self.options.timeout).body(message.body.to_owned()).send().await?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        Ok(Answer { status, retry_after, text: beginning(response).await? })
+    }
+
+    async fn make_client(&self) -> Result<Client, Failure> {
+        let certificates = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+            .await
+            .map_err(|error| Failure { reason: error.to_string(), is_final: false })?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.certs);
+        if roots.is_empty() {
+            tracing::warn!(errors = ?certificates.errors, "no certificate authorities were found");
+        }
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure { reason: error.to_string(), is_final: false })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("ferroflow/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(self.guard.clone())
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build()?;
+        Ok(client)
+    }
+}
+
+/// `v1,` and the HMAC-SHA256 of id, time and body in base64, much as Standard Webhooks
+/// (<https://www.standardwebhooks.com>) has it.
+fn sign(secret: &str, delivery_id: &str, timestamp: &str, body: &str) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+    mac.update(format!("{delivery_id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// Seconds, or a date.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}
+
+/// The beginning of the body. What follows is not waited for.
+async fn beginning(mut response: Response) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    while bytes.len() < MAX_ANSWER {
+        let Some(chunk) = response.chunk().await? else { break };
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes.truncate(MAX_ANSWER);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Microseconds since 1970.
+pub(super) fn now_micros() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_the_references() {
+        // mlflow.webhooks.delivery._generate_hmac_signature("s3cret", "id-1", "1753950452", '{"a": "\\u00fc"}')
+        let signature = sign("s3cret", "id-1", "1753950452", "{\"a\": \"\\u00fc\"}");
+        assert_eq!(signature, "v1,RH/6P3zEKFm09YnR/2Y8sUx5rr7h/mkK26qbZDhVLIk=");
+    }
+}
