@@ -11,6 +11,9 @@ pub const IS_PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
 /// The tag of a version that holds the text of a prompt.
 pub const TEXT_TAG: &str = "mlflow.prompt.text";
 
+/// The tag that tells texts from chats. Like the others of this module it is not told to webhooks.
+pub const TYPE_TAG: &str = "_mlflow_prompt_type";
+
 /// What stands for a source in versions of prompts, which have none.
 const SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
 
@@ -29,6 +32,12 @@ impl Tag for RegisteredModelTag {
 impl Tag for ModelVersionTag {
     fn pair(&self) -> (&str, &str) {
         (self.key(), self.value())
+    }
+}
+
+impl Tag for (&str, &str) {
+    fn pair(&self) -> (&str, &str) {
+        *self
     }
 }
 

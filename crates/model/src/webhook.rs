@@ -5,6 +5,7 @@
 use crate::{
     Error, Result,
     messages::webhooks::{WebhookAction as Action, WebhookEntity as Entity, WebhookEvent},
+    prompts::{self, Tag},
     python,
     wire::{Enum as _, Timestamp},
 };
@@ -84,43 +85,33 @@ impl EventType {
     /// What the test of a webhook sends for this event.
     #[must_use]
     pub fn example(self) -> Event {
-        let name = if lower(self.entity.name()).starts_with("prompt") { "example_prompt" } else { "example_model" };
+        use Registry::{Model, Prompt};
         let (key, value, version, alias) = ("example_key", "example_value", "1", "example_alias");
         let tags = &[(key, value)];
+        let (model, prompt) = ("example_model", "example_prompt");
         match (self.entity, self.action) {
-            (Entity::ModelVersion, _) => Event::model_version_created(
-                name,
-                version,
-                "models:/123",
-                Some("abcd1234abcd5678"),
-                tags,
-                Some("An example model version"),
-            ),
-            (Entity::PromptVersion, _) => Event::prompt_version_created(
-                name,
-                version,
-                Some("Hello {{name}}!"),
-                tags,
-                Some("An example prompt version"),
-            ),
-            (Entity::Prompt, _) => Event::prompt_created(name, tags, "An example prompt"),
-            (Entity::PromptTag, Action::Set) => Event::prompt_tag_set(name, key, value),
-            (Entity::PromptTag, _) => Event::prompt_tag_deleted(name, key),
-            (Entity::ModelVersionTag, Action::Set) => {
-                Event::version_tag_set(Registry::Model, name, version, key, value)
+            (Entity::ModelVersion, _) => {
+                let (source, run, text) = ("models:/123", Some("abcd1234abcd5678"), "An example model version");
+                Event::version_of(Model, model, version, source, run, tags, Some(text))
             }
-            (Entity::PromptVersionTag, Action::Set) => {
-                Event::version_tag_set(Registry::Prompt, name, version, key, value)
+            (Entity::PromptVersion, _) => {
+                let tags = &[tags[0], (prompts::TEXT_TAG, "Hello {{name}}!")];
+                Event::version_of(Prompt, prompt, version, "", None, tags, Some("An example prompt version"))
             }
-            (Entity::ModelVersionTag, _) => Event::version_tag_deleted(Registry::Model, name, version, key),
-            (Entity::PromptVersionTag, _) => Event::version_tag_deleted(Registry::Prompt, name, version, key),
-            (Entity::ModelVersionAlias, Action::Created) => Event::alias_created(Registry::Model, name, alias, version),
-            (Entity::PromptAlias, Action::Created) => Event::alias_created(Registry::Prompt, name, alias, version),
-            (Entity::ModelVersionAlias, _) => Event::alias_deleted(Registry::Model, name, alias),
-            (Entity::PromptAlias, _) => Event::alias_deleted(Registry::Prompt, name, alias),
+            (Entity::Prompt, _) => Event::registered_as(Prompt, prompt, tags, "An example prompt"),
+            (Entity::PromptTag, Action::Set) => Event::prompt_tag_set(prompt, key, value),
+            (Entity::PromptTag, _) => Event::prompt_tag_deleted(prompt, key),
+            (Entity::ModelVersionTag, Action::Set) => Event::version_tag_set(Model, model, version, key, value),
+            (Entity::PromptVersionTag, Action::Set) => Event::version_tag_set(Prompt, prompt, version, key, value),
+            (Entity::ModelVersionTag, _) => Event::version_tag_deleted(Model, model, version, key),
+            (Entity::PromptVersionTag, _) => Event::version_tag_deleted(Prompt, prompt, version, key),
+            (Entity::ModelVersionAlias, Action::Created) => Event::alias_created(Model, model, alias, version),
+            (Entity::PromptAlias, Action::Created) => Event::alias_created(Prompt, prompt, alias, version),
+            (Entity::ModelVersionAlias, _) => Event::alias_deleted(Model, model, alias),
+            (Entity::PromptAlias, _) => Event::alias_deleted(Prompt, prompt, alias),
             (Entity::BudgetPolicy, _) => budget_example(),
             (Entity::RegisteredModel | Entity::EntityUnspecified, _) => {
-                Event::registered_model_created(name, tags, "An example registered model")
+                Event::registered_as(Model, model, tags, "An example registered model")
             }
         }
     }
@@ -156,66 +147,64 @@ pub struct Event {
     data: String,
 }
 
-/// Tags in the order of the request, by key.
-type Tags<'a> = [(&'a str, &'a str)];
-
 impl Event {
     fn new(entity: Entity, action: Action, data: &[(&str, String)]) -> Self {
         Self { kind: EventType { entity, action }, data: object(data) }
     }
 
-    /// `registered_model.created`
+    /// `registered_model.created`, or `prompt.created` if the tags say that it is a prompt.
     #[must_use]
-    pub fn registered_model_created(name: &str, tags: &Tags, description: &str) -> Self {
-        let data = [("name", text(name)), ("tags", self::tags(tags)), ("description", text(description))];
-        Self::new(Entity::RegisteredModel, Action::Created, &data)
+    pub fn registered<T: Tag>(name: &str, tags: &[T], description: &str) -> Self {
+        let registry = if prompts::is_prompt(tags) { Registry::Prompt } else { Registry::Model };
+        Self::registered_as(registry, name, tags, description)
     }
 
-    /// `prompt.created`, without the tags that make a registered model a prompt.
-    #[must_use]
-    pub fn prompt_created(name: &str, tags: &Tags, description: &str) -> Self {
-        let data = [("name", text(name)), ("tags", self::tags(tags)), ("description", text(description))];
-        Self::new(Entity::Prompt, Action::Created, &data)
+    fn registered_as<T: Tag>(registry: Registry, name: &str, tags: &[T], description: &str) -> Self {
+        let hidden: &[&str] = match registry {
+            Registry::Model => &[],
+            Registry::Prompt => &[prompts::IS_PROMPT_TAG, prompts::TYPE_TAG],
+        };
+        let data = [("name", text(name)), ("tags", self::tags(tags, hidden)), ("description", text(description))];
+        Self::new(registry.pick(Entity::RegisteredModel, Entity::Prompt), Action::Created, &data)
     }
 
-    /// `model_version.created`
+    /// `model_version.created`, or `prompt_version.created` if the tags say that it is one of a prompt.
     #[must_use]
-    pub fn model_version_created(
+    pub fn version_created<T: Tag>(
         name: &str,
         version: &str,
         source: &str,
         run_id: Option<&str>,
-        tags: &Tags,
+        tags: &[T],
         description: Option<&str>,
     ) -> Self {
-        let data = [
-            ("name", text(name)),
-            ("version", text(version)),
-            ("source", text(source)),
-            ("run_id", optional(run_id)),
-            ("tags", self::tags(tags)),
-            ("description", optional(description)),
-        ];
-        Self::new(Entity::ModelVersion, Action::Created, &data)
+        let registry = if prompts::is_prompt(tags) { Registry::Prompt } else { Registry::Model };
+        Self::version_of(registry, name, version, source, run_id, tags, description)
     }
 
-    /// `prompt_version.created`, without the tags that hold the template and make a version a prompt's.
-    #[must_use]
-    pub fn prompt_version_created(
+    fn version_of<T: Tag>(
+        registry: Registry,
         name: &str,
         version: &str,
-        template: Option<&str>,
-        tags: &Tags,
+        source: &str,
+        run_id: Option<&str>,
+        tags: &[T],
         description: Option<&str>,
     ) -> Self {
-        let data = [
-            ("name", text(name)),
-            ("version", text(version)),
-            ("template", optional(template)),
-            ("tags", self::tags(tags)),
-            ("description", optional(description)),
-        ];
-        Self::new(Entity::PromptVersion, Action::Created, &data)
+        let mut data = vec![("name", text(name)), ("version", text(version))];
+        let hidden: &[&str] = match registry {
+            Registry::Model => {
+                data.extend([("source", text(source)), ("run_id", optional(run_id))]);
+                &[]
+            }
+            Registry::Prompt => {
+                let template = tags.iter().map(Tag::pair).rev().find(|(key, _)| *key == prompts::TEXT_TAG);
+                data.push(("template", optional(template.map(|(_, template)| template))));
+                &[prompts::TEXT_TAG, prompts::IS_PROMPT_TAG, prompts::TYPE_TAG]
+            }
+        };
+        data.extend([("tags", self::tags(tags, hidden)), ("description", optional(description))]);
+        Self::new(registry.pick(Entity::ModelVersion, Entity::PromptVersion), Action::Created, &data)
     }
 
     /// `prompt_tag.set`. Tags of registered models that are no prompts have no event.
@@ -308,10 +297,10 @@ fn optional(value: Option<&str>) -> String {
 }
 
 /// A dictionary of Python: a key that comes again keeps its place and gets the last value.
-fn tags(tags: &Tags) -> String {
+fn tags<T: Tag>(tags: &[T], hidden: &[&str]) -> String {
     let mut fields: Vec<(&str, String)> = Vec::with_capacity(tags.len());
-    for (key, value) in tags {
-        match fields.iter_mut().find(|(found, _)| found == key) {
+    for (key, value) in tags.iter().map(Tag::pair).filter(|(key, _)| !hidden.contains(key)) {
+        match fields.iter_mut().find(|(found, _)| *found == key) {
             Some((_, found)) => *found = text(value),
             None => fields.push((key, text(value))),
         }
@@ -332,7 +321,7 @@ mod tests {
     #[test]
     fn a_body_is_what_the_reference_sends() {
         let tags = [("größe", "1"), ("b", "2"), ("größe", "\"3\"\n")];
-        let event = Event::model_version_created("m", "7", "models:/x", None, &tags, Some("d"));
+        let event = Event::version_created("m", "7", "models:/x", None, &tags, Some("d"));
         assert_eq!(
             event.body(1_753_950_452_080_217),
             "{\"entity\": \"model_version\", \"action\": \"created\", \
@@ -341,6 +330,25 @@ mod tests {
              \"tags\": {\"gr\\u00f6\\u00dfe\": \"\\\"3\\\"\\n\", \"b\": \"2\"}, \"description\": \"d\"}}"
         );
         assert!(event.body(1_753_950_452_000_000).contains("\"2025-07-31T08:27:32+00:00\""));
+    }
+
+    #[test]
+    fn the_tags_of_a_prompt_are_its_text_and_what_its_author_gave() {
+        let tags = [
+            ("a", "1"),
+            ("mlflow.prompt.is_prompt", "True"),
+            ("mlflow.prompt.text", "Hi"),
+            ("_mlflow_prompt_type", "text"),
+        ];
+        let event = Event::version_created("p", "1", "dummy-source", None, &tags, None);
+        assert_eq!((event.kind().entity().as_str(), event.kind().action().as_str()), ("prompt_version", "created"));
+        assert_eq!(
+            event.data,
+            r#"{"name": "p", "version": "1", "template": "Hi", "tags": {"a": "1"}, "description": null}"#
+        );
+        let event = Event::registered("p", &tags[..2], "");
+        assert_eq!(event.kind().entity(), "prompt");
+        assert_eq!(event.data, r#"{"name": "p", "tags": {"a": "1"}, "description": ""}"#);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use ferroflow_model::{
     messages::model_registry::{ModelVersion, ModelVersionStatus, ModelVersionTag},
     validation,
     validation::Stage,
+    webhook::Event,
     wire::Enum as _,
 };
 
@@ -248,12 +249,14 @@ impl Store {
         validation::model_name(name)?;
         validation::model_version(version)?;
         validation::model_version_tag(key, value)?;
-        let version = number(name, version)?;
+        let (as_given, version) = (version, number(name, version)?);
         self.transaction(|tx| async move {
             let values = vec![name.into(), version.into(), key.into(), value.into()];
             if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
                 return Err(version_not_found(name, version).into());
             }
+            let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
+            self.enqueue_of(&tx, name, event).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -268,13 +271,15 @@ impl Store {
         validation::model_name(name)?;
         validation::model_version(version)?;
         validation::registry_tag_key(key)?;
-        let version = number(name, version)?;
+        let (as_given, version) = (version, number(name, version)?);
         self.transaction(|tx| async move {
             let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
             locked(&tx, self.db.dialect(), name, delete).await?;
             if download_uri(tx.conn()?, name, version).await?.is_none() {
                 return Err(version_not_found(name, version).into());
             }
+            let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
+            self.enqueue_of(&tx, name, event).await?;
             tx.commit().await?;
             Ok(())
         })

@@ -6,6 +6,7 @@ use ferroflow_model::{
     model_uri::ModelUri,
     prompts, python, validation,
     validation::Stage,
+    webhook::Event,
 };
 use serde_json::{Value as Json, json};
 
@@ -108,6 +109,9 @@ impl Store {
             {
                 tell_logged_model(&tx, dialect, model_id, name, version).await?;
             }
+            let (run_id, description) = (given(new.run_id.as_deref()), given(Some(&new.description)));
+            let event = Event::version_created(name, &version.to_string(), &new.source, run_id, &new.tags, description);
+            self.enqueue(&tx, &event).await?;
             tx.commit().await?;
             Ok(created(new, origin.run_id, version, now))
         })

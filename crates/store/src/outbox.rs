@@ -124,16 +124,6 @@ impl Store {
         Ok(())
     }
 
-    /// Puts an event into the outbox that belongs to no change of the database.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn announce(&self, event: &Event) -> Result<()> {
-        let tx = self.db.begin().await?;
-        self.enqueue(&tx, event).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Completes when this process has put something into the outbox since it was last asked.
     pub async fn outbox_filled(&self) {
         self.outbox.filled.notified().await;

@@ -11,6 +11,7 @@ use ferroflow_model::{
     prompts::{IS_PROMPT_TAG, Tag},
     python, validation,
     validation::Stage,
+    webhook::{Event, Registry},
 };
 
 use crate::{
@@ -94,6 +95,7 @@ impl Store {
                 |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
             let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
             tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows }).await?;
+            self.enqueue(&tx, &Event::registered(name, tags, description)).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -224,6 +226,8 @@ impl Store {
             if locked(&tx, self.db.dialect(), name, set).await? == 0 {
                 return Err(not_found(name).into());
             }
+            let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
+            self.enqueue_of(&tx, name, event).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -240,6 +244,8 @@ impl Store {
         self.transaction(|tx| async move {
             lock(&tx, self.db.dialect(), name).await?;
             tx.execute(Statement::new(DELETE_TAG, vec![name.into(), key.into()])).await?;
+            let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
+            self.enqueue_of(&tx, name, event).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -254,12 +260,14 @@ impl Store {
         validation::model_name(name)?;
         validation::model_alias(alias)?;
         validation::model_alias_not_reserved(alias)?;
-        let version = number(name, version)?;
+        let (as_given, version) = (version, number(name, version)?);
         self.transaction(|tx| async move {
             let set = Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
             if locked(&tx, self.db.dialect(), name, set).await? == 0 {
                 return Err(version_not_found(name, version).into());
             }
+            let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
+            self.enqueue_of(&tx, name, event).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -276,6 +284,7 @@ impl Store {
         self.transaction(|tx| async move {
             lock(&tx, self.db.dialect(), name).await?;
             tx.execute(Statement::new(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
+            self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias))).await?;
             tx.commit().await?;
             Ok(())
         })

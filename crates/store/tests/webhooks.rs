@@ -9,11 +9,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ferroflow_model::{
     ErrorCode,
+    messages::model_registry::{ModelVersionTag, RegisteredModelTag},
     messages::webhooks::{WebhookAction, WebhookEntity, WebhookEvent, WebhookStatus},
-    webhook::{Event, EventType, Registry},
+    webhook::EventType,
+    wire::Enum as _,
 };
 use ferroflow_store::{
-    Delivery, NewWebhook, Store, WebhookChange,
+    Delivery, NewModelVersion, NewWebhook, Store, WebhookChange,
     db::{Statement, Value},
     fernet::FernetKey,
     schema::own,
@@ -41,14 +43,18 @@ fn new(name: &str) -> NewWebhook {
     }
 }
 
+/// A webhook that is told of versions of the model.
 async fn create(store: &Store, name: &str) -> String {
+    if store.get_registered_model("m").await.is_err() {
+        store.create_registered_model("m", "", &[]).await.unwrap();
+    }
     store.create_webhook(new(name)).await.unwrap().webhook_id.unwrap()
 }
 
-/// A version of a model appears.
-async fn happen(store: &Store, version: usize) {
-    let event = Event::model_version_created("m", &version.to_string(), "s", None, &[], None);
-    store.announce(&event).await.unwrap();
+/// The next version of the model appears.
+async fn happen(store: &Store) {
+    let new = NewModelVersion { name: "m".into(), source: "s3://b/m".into(), ..NewModelVersion::default() };
+    store.create_model_version(new).await.unwrap();
 }
 
 /// The version that a delivery tells of.
@@ -147,7 +153,8 @@ async fn a_secret_is_encrypted_and_never_breaks_a_list() {
         assert_eq!(store.webhook_secret(&id).await.unwrap().as_deref(), Some("hush 雪"));
         let [Value::Text(stored)] = &rows(&store, "SELECT secret FROM webhooks").await[..] else { panic!("a token") };
         assert!(!stored.contains("hush"));
-        happen(&store, 1).await;
+        store.create_registered_model("m", "", &[]).await.unwrap();
+        happen(&store).await;
 
         let other = FernetKey::parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         for key in [None, other] {
@@ -176,8 +183,8 @@ async fn only_active_webhooks_that_asked_are_told() {
         let deleted = create(store, "deleted").await;
         store.delete_webhook(&deleted).await.unwrap();
 
-        happen(store, 1).await;
-        store.announce(&Event::alias_deleted(Registry::Model, "m", "a")).await.unwrap();
+        happen(store).await;
+        store.set_registered_model_alias("m", "a", "1").await.unwrap();
         let claimed = claim(store).await;
         let to: Vec<&str> = claimed.iter().map(|delivery| delivery.webhook_id.as_str()).collect();
         assert_eq!(to, [told.as_str()]);
@@ -190,12 +197,118 @@ async fn only_active_webhooks_that_asked_are_told() {
     .await;
 }
 
+/// Every event there is.
+fn all_events() -> Vec<EventType> {
+    let of = |entity: &WebhookEntity| {
+        let event = |action: &WebhookAction| WebhookEvent { entity: Some(*entity), action: Some(*action) };
+        WebhookAction::ALL.iter().filter_map(|action| EventType::from_message(&event(action)).ok()).collect::<Vec<_>>()
+    };
+    WebhookEntity::ALL.iter().flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn every_change_of_the_registry_is_told() {
+    support::on_each(async |store| {
+        let events = all_events();
+        assert_eq!(events.len(), 15);
+        store.create_webhook(NewWebhook { events, ..new("all") }).await.unwrap();
+        let tag = |key: &str, value: &str| RegisteredModelTag { key: Some(key.into()), value: Some(value.into()) };
+        let version_tag = |key: &str, value: &str| ModelVersionTag { key: Some(key.into()), value: Some(value.into()) };
+
+        store.create_registered_model("m", "words", &[tag("a", "1")]).await.unwrap();
+        store.set_registered_model_tag("m", "b", "2").await.unwrap();
+        store.delete_registered_model_tag("m", "b").await.unwrap();
+        let version = NewModelVersion {
+            name: "m".into(),
+            source: "s3://b/m".into(),
+            run_id: Some("r".into()),
+            tags: vec![version_tag("a", "ü")],
+            ..NewModelVersion::default()
+        };
+        store.create_model_version(version).await.unwrap();
+        store.set_model_version_tag("m", "1", "k", "v").await.unwrap();
+        store.delete_model_version_tag("m", "1", "k").await.unwrap();
+        store.set_registered_model_alias("m", "best", "1").await.unwrap();
+        store.delete_registered_model_alias("m", "best").await.unwrap();
+        store.transition_model_version_stage("m", "1", "Staging", false).await.unwrap();
+
+        let is_prompt = tag("mlflow.prompt.is_prompt", "true");
+        store.create_registered_model("p", "", &[is_prompt, tag("a", "1")]).await.unwrap();
+        store.set_registered_model_tag("p", "b", "2").await.unwrap();
+        store.delete_registered_model_tag("p", "b").await.unwrap();
+        let version = NewModelVersion {
+            name: "p".into(),
+            source: "dummy-source".into(),
+            tags: vec![
+                version_tag("mlflow.prompt.is_prompt", "true"),
+                version_tag("mlflow.prompt.text", "Hi {{name}}"),
+                version_tag("c", "3"),
+            ],
+            description: "first".into(),
+            ..NewModelVersion::default()
+        };
+        store.create_model_version(version).await.unwrap();
+        store.set_model_version_tag("p", "1", "k", "v").await.unwrap();
+        store.delete_model_version_tag("p", "1", "k").await.unwrap();
+        store.set_registered_model_alias("p", "best", "1").await.unwrap();
+        store.delete_registered_model_alias("p", "best").await.unwrap();
+
+        let mut told = Vec::new();
+        while let Some(delivery) = claim(store).await.pop() {
+            let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
+            let text = |key: &str| body[key].as_str().unwrap().to_owned();
+            told.push((format!("{}.{}", text("entity"), text("action")), body["data"].to_string()));
+            store.delivered(&delivery).await.unwrap();
+        }
+        let expected = [
+            ("registered_model.created", r#"{"description":"words","name":"m","tags":{"a":"1"}}"#),
+            (
+                "model_version.created",
+                r#"{"description":null,"name":"m","run_id":"r","source":"s3://b/m","tags":{"a":"ü"},"version":"1"}"#,
+            ),
+            ("model_version_tag.set", r#"{"key":"k","name":"m","value":"v","version":"1"}"#),
+            ("model_version_tag.deleted", r#"{"key":"k","name":"m","version":"1"}"#),
+            ("model_version_alias.created", r#"{"alias":"best","name":"m","version":"1"}"#),
+            ("model_version_alias.deleted", r#"{"alias":"best","name":"m"}"#),
+            ("prompt.created", r#"{"description":"","name":"p","tags":{"a":"1"}}"#),
+            ("prompt_tag.set", r#"{"key":"b","name":"p","value":"2"}"#),
+            ("prompt_tag.deleted", r#"{"key":"b","name":"p"}"#),
+            (
+                "prompt_version.created",
+                r#"{"description":"first","name":"p","tags":{"c":"3"},"template":"Hi {{name}}","version":"1"}"#,
+            ),
+            ("prompt_version_tag.set", r#"{"key":"k","name":"p","value":"v","version":"1"}"#),
+            ("prompt_version_tag.deleted", r#"{"key":"k","name":"p","version":"1"}"#),
+            ("prompt_alias.created", r#"{"alias":"best","name":"p","version":"1"}"#),
+            ("prompt_alias.deleted", r#"{"alias":"best","name":"p"}"#),
+        ];
+        assert_eq!(told, expected.map(|(event, data)| (event.to_owned(), data.to_owned())));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_is_not_told() {
+    support::on_each(async |store| {
+        store.create_webhook(NewWebhook { events: all_events(), ..new("all") }).await.unwrap();
+        assert!(store.set_registered_model_alias("m", "best", "1").await.is_err());
+        store.create_registered_model("m", "", &[]).await.unwrap();
+        assert!(store.create_registered_model("m", "", &[]).await.is_err());
+        assert!(store.set_model_version_tag("m", "7", "k", "v").await.is_err());
+        let told = claim(store).await;
+        assert_eq!(told.len(), 1);
+        store.delivered(&told[0]).await.unwrap();
+        assert!(claim(store).await.is_empty());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn each_webhook_is_told_in_order_one_event_at_a_time() {
     support::on_each(async |store| {
         let (a, b) = (create(store, "a").await, create(store, "b").await);
-        for number in 0..3 {
-            happen(store, number).await;
+        for _ in 0..3 {
+            happen(store).await;
         }
         let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for _ in 0..3 {
@@ -207,7 +320,7 @@ async fn each_webhook_is_told_in_order_one_event_at_a_time() {
                 store.delivered(&delivery).await.unwrap();
             }
         }
-        let in_order: Vec<String> = ["0", "1", "2"].map(str::to_owned).into();
+        let in_order: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
         assert_eq!(heard, BTreeMap::from([(a, in_order.clone()), (b, in_order)]));
         assert!(claim(store).await.is_empty());
     })
@@ -222,8 +335,8 @@ async fn two_servers_never_send_one_event_at_once_and_keep_the_order() {
         for name in ["a", "b", "c"] {
             create(&one, name).await;
         }
-        for number in 0..EVENTS {
-            happen(&one, number).await;
+        for _ in 0..EVENTS {
+            happen(&one).await;
         }
         let heard = std::sync::Mutex::new(BTreeMap::<String, Vec<String>>::new());
         let sending = std::sync::Mutex::new(BTreeMap::<String, String>::new());
@@ -240,7 +353,7 @@ async fn two_servers_never_send_one_event_at_once_and_keep_the_order() {
             }
         };
         tokio::join!(server(&one), server(&other), server(&one), server(&other));
-        let in_order: Vec<String> = (0..EVENTS).map(|number| number.to_string()).collect();
+        let in_order: Vec<String> = (1..=EVENTS).map(|number| number.to_string()).collect();
         let heard = heard.into_inner().unwrap();
         assert_eq!(heard.len(), 3);
         assert!(heard.values().all(|versions| *versions == in_order), "{heard:?}");
@@ -253,7 +366,7 @@ async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing() {
     support::on_each_uri(async |uri| {
         let (dead, alive) = (support::open(uri).await, support::open(uri).await);
         create(&dead, "w").await;
-        happen(&dead, 1).await;
+        happen(&dead).await;
         let first = dead.claim_deliveries(1, Duration::ZERO).await.unwrap().remove(0);
         let second = claim(&alive).await.remove(0);
         assert_eq!((second.delivery_id.as_str(), second.attempt), (first.delivery_id.as_str(), 2));
@@ -265,7 +378,7 @@ async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing() {
         assert_eq!(rows(&alive, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
 
         // A new event may get the number of the old one; whoever is late must not take it away.
-        happen(&alive, 2).await;
+        happen(&alive).await;
         dead.delivered(&first).await.unwrap();
         assert_eq!(version(&claim(&alive).await[0]), "2");
     })
@@ -276,8 +389,8 @@ async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing() {
 async fn a_failed_attempt_is_made_again_before_what_follows() {
     support::on_each(async |store| {
         create(store, "w").await;
-        happen(store, 1).await;
-        happen(store, 2).await;
+        happen(store).await;
+        happen(store).await;
         let delivery = claim(store).await.remove(0);
         store.retry_delivery(&delivery, LEASE, "refused").await.unwrap();
         assert!(claim(store).await.is_empty(), "neither the first, which waits, nor the second, which is behind it");
@@ -306,7 +419,7 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up() {
     const AGES: Duration = Duration::from_secs(3600);
     support::on_each(async |store| {
         let id = create(store, "w").await;
-        happen(store, 1).await;
+        happen(store).await;
         assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
         // The clock of the database has to go on for that which is older than now.
         while store.tidy_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
@@ -314,14 +427,14 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up() {
         while store.tidy_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}
         assert_eq!(rows(store, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
 
-        happen(store, 2).await;
+        happen(store).await;
         let disabled = WebhookChange { status: Some(WebhookStatus::Disabled), ..WebhookChange::default() };
         store.update_webhook(&id, disabled).await.unwrap();
         assert_eq!(store.waiting_deliveries().await.unwrap(), 0, "a webhook that is disabled is told nothing more");
 
         let active = WebhookChange { status: Some(WebhookStatus::Active), ..WebhookChange::default() };
         store.update_webhook(&id, active).await.unwrap();
-        happen(store, 3).await;
+        happen(store).await;
         let by_another_server = Statement::new("UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
         store.db().unit(vec![ferroflow_store::db::Op::Execute(by_another_server)]).await.unwrap();
         assert!(claim(store).await.is_empty());
@@ -334,7 +447,7 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up() {
 async fn our_own_tables_go_with_one_call_and_come_back() {
     support::on_each(async |store| {
         create(store, "w").await;
-        happen(store, 1).await;
+        happen(store).await;
         assert_eq!(
             own::drop_all(store.db()).await.unwrap(),
             ["ff_webhook_deliveries", "ff_webhook_deliveries_failed", "ff_webhook_deliveries_waiting"]
@@ -342,7 +455,7 @@ async fn our_own_tables_go_with_one_call_and_come_back() {
         assert_eq!(own::drop_all(store.db()).await.unwrap(), Vec::<String>::new());
         assert_eq!(store.list_webhooks(0, None).await.unwrap().0.len(), 1, "the reference's tables stay");
         assert!(store.waiting_deliveries().await.is_err());
-        happen(store, 2).await;
+        happen(store).await;
         assert_eq!(version(&claim(store).await[0]), "2");
     })
     .await;
