@@ -1,5 +1,6 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
+mod db;
 mod logging;
 mod server;
 
@@ -32,6 +33,8 @@ enum Command {
     /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
     #[command(disable_help_flag = true)]
     Server(Box<server::ServerArgs>),
+    /// Look after a database
+    Db(db::DbArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,11 +43,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let args = match cli.command {
-        Some(Command::Server(args)) => *args,
-        None => cli.server,
+    let outcome = match cli.command {
+        Some(Command::Server(args)) => server::run(*args),
+        Some(Command::Db(args)) => db::run(&args),
+        None => server::run(cli.server),
     };
-    match server::run(args) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: what failed, then why.

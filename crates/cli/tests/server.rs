@@ -162,6 +162,24 @@ fn told_to_stop_it_finishes_what_runs() {
 }
 
 #[test]
+fn variables_of_webhooks_that_can_not_be_right_are_told() {
+    for (name, value) in [
+        ("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", "hunter2"),
+        ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "perhaps"),
+        ("MLFLOW_WEBHOOK_REQUEST_TIMEOUT", "0"),
+        ("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES", "-1"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+        let output =
+            command.args(["server", "--port", "0"]).current_dir(folder.path()).env(name, value).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(&format!("Error: {name}")), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
 fn what_can_not_be_served_is_one_line_without_the_password() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -238,4 +256,25 @@ fn paths_of_clients_are_no_labels() {
     let metrics = server.get("/metrics");
     assert!(!metrics.contains("nope"), "{metrics}");
     assert!(metrics.contains("route=\"none\""), "{metrics}");
+}
+
+#[test]
+fn what_is_ours_in_a_database_goes_with_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let drop_own = |uri: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+        let output = command.args(["db", "drop-own", uri]).current_dir(folder.path()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (done, text) = drop_own("sqlite:///none.db");
+    assert!(!done && text.starts_with("Error: the database sqlite:///none.db"), "{text}");
+    assert!(!folder.path().join("none.db").exists(), "asking makes nothing");
+
+    let mut server = Server::start(&[]);
+    server.terminate();
+    server.child.wait().unwrap();
+    let uri = format!("sqlite:///{}/mlflow.db", server.folder.path().display());
+    let (done, text) = drop_own(&uri);
+    assert!(done && text.contains("dropped ff_webhook_deliveries, "), "{text}");
+    assert!(drop_own(&uri).1.contains("nothing of ferroflow's own"));
 }
