@@ -9,7 +9,7 @@ mod uri;
 mod value;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -122,7 +122,7 @@ impl Db {
         // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
         // while it is on its way leaves a rollback behind it, never a connection with a transaction
         // that the next one would write into.
-        let tx = Tx { conn: Some(Conn(inner)), waiting: OnceLock::new() };
+        let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
         match &tx.conn()?.0 {
             Inner::Postgres(client) => client.batch_execute("BEGIN").await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
@@ -334,7 +334,7 @@ impl Conn {
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx {
     conn: Option<Conn>,
-    waiting: OnceLock<Arc<Notify>>,
+    last: Mutex<Vec<(Op, Arc<Notify>)>>,
 }
 
 impl Tx {
@@ -383,24 +383,28 @@ impl Tx {
         }
     }
 
-    /// Wakes whoever waits for what this transaction writes, once it is committed.
-    pub(crate) fn wake(&self, waiting: &Arc<Notify>) {
-        // One is enough: there is one who waits.
-        let _ = self.waiting.set(Arc::clone(waiting));
+    /// Runs a statement at the end, in the round trip of the commit. If it changes something, `waiting` is
+    /// woken when that is committed.
+    pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
     }
 
     /// Makes everything since [`Db::begin`] lasting.
     pub async fn commit(mut self) -> Result<(), DbError> {
-        match &self.conn()?.0 {
-            Inner::Postgres(client) => client.batch_execute("COMMIT").await?,
+        let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
+        let answers = match &self.conn()?.0 {
+            Inner::Postgres(client) => postgres::commit(client, &ops).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(|connection| Ok(connection.execute_batch("COMMIT")?)).await?;
+                session.run(move |connection| sqlite::commit(connection, &ops)).await?
             }
-        }
+        };
         self.conn = None;
-        if let Some(waiting) = self.waiting.get() {
-            waiting.notify_one();
+        for (answer, waiting) in answers.into_iter().zip(waiting) {
+            if answer != sqlite::changed(0) {
+                waiting.notify_one();
+            }
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Store {
         let db = Db::open(uri, options.db)?;
         schema::prepare(&db, &options.artifact_root).await?;
         let batch = Batcher::start(&db);
-        let outbox = Outbox::open(&db).await;
+        let outbox = Outbox::open(&db).await?;
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 

@@ -256,7 +256,7 @@ impl Store {
                 return Err(version_not_found(name, version).into());
             }
             let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
-            self.enqueue_of(&tx, name, event).await?;
+            self.enqueue_of(&tx, name, event);
             tx.commit().await?;
             Ok(())
         })
@@ -279,7 +279,7 @@ impl Store {
                 return Err(version_not_found(name, version).into());
             }
             let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
-            self.enqueue_of(&tx, name, event).await?;
+            self.enqueue_of(&tx, name, event);
             tx.commit().await?;
             Ok(())
         })

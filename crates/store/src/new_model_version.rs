@@ -111,7 +111,7 @@ impl Store {
             }
             let (run_id, description) = (given(new.run_id.as_deref()), given(Some(&new.description)));
             let event = Event::version_created(name, &version.to_string(), &new.source, run_id, &new.tags, description);
-            self.enqueue(&tx, &event).await?;
+            self.enqueue(&tx, &event);
             tx.commit().await?;
             Ok(created(new, origin.run_id, version, now))
         })

@@ -36,7 +36,7 @@ use crate::{
 /// What this process knows of the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Whether its table is there.
+    /// Whether its table has been there.
     ready: AtomicBool,
     /// Something was put in by this process.
     filled: Arc<Notify>,
@@ -44,20 +44,25 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Makes the table. Where that is not allowed the server serves everything but webhooks.
-    pub(crate) async fn open(db: &Db) -> Self {
+    pub(crate) async fn open(db: &Db) -> Result<Self, DbError> {
         let outbox = Self::default();
-        outbox.prepare(db).await;
-        outbox
+        match outbox.prepare(db).await {
+            // It may be there: to go on without it would lose events.
+            Err(error @ (DbError::Unavailable(_) | DbError::Conflict(_))) => Err(error),
+            _ => Ok(outbox),
+        }
     }
 
-    async fn prepare(&self, db: &Db) {
-        match own::prepare(db).await {
+    /// Makes the table if it is missing. Once it was there, changes do not go on without it.
+    async fn prepare(&self, db: &Db) -> Result<(), DbError> {
+        let outcome = own::prepare(db).await;
+        match &outcome {
             Ok(()) => self.ready.store(true, Ordering::Relaxed),
             Err(error) => {
-                self.ready.store(false, Ordering::Relaxed);
-                tracing::warn!(%error, "webhooks are not told of anything: the table {} is not there", own::OUTBOX);
+                tracing::warn!(%error, "webhooks are told of nothing: the table {} can not be made", own::OUTBOX);
             }
         }
+        outcome
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -83,29 +88,25 @@ pub struct Delivery {
 }
 
 impl Store {
-    /// Puts an event into the outbox, in the transaction of the change that it tells of. Nothing is written
-    /// unless an active webhook asked for such events; the commit wakes whoever delivers.
-    pub(crate) async fn enqueue(&self, tx: &Tx, event: &Event) -> Result<(), DbError> {
+    /// Puts an event into the outbox, in the transaction of the change that it tells of and in the round trip of
+    /// its commit. Nothing is written unless an active webhook asked for such events; the commit wakes whoever
+    /// delivers.
+    pub(crate) fn enqueue(&self, tx: &Tx, event: &Event) {
         let values = vec![
             event.kind().entity().into(),
             event.kind().action().into(),
             event.body(now_micros()).into(),
             now_ms().into(),
         ];
-        self.put(tx, statements::ENQUEUE, values).await
+        self.put(tx, statements::ENQUEUE, values);
     }
 
     /// Puts one of two events into the outbox: what `event` makes of [`Registry::Prompt`] if the registered
     /// model is a prompt after the change, else what it makes of [`Registry::Model`]. The two have the same
     /// action. A model's change that nobody is told of has none.
-    pub(crate) async fn enqueue_of(
-        &self,
-        tx: &Tx,
-        name: &str,
-        event: impl Fn(Registry) -> Option<Event>,
-    ) -> Result<(), DbError> {
+    pub(crate) fn enqueue_of(&self, tx: &Tx, name: &str, event: impl Fn(Registry) -> Option<Event>) {
         let (model, prompt) = (event(Registry::Model), event(Registry::Prompt));
-        let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return Ok(()) };
+        let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return };
         let micros = now_micros();
         let mut values = vec![name.into()];
         for event in [model, prompt] {
@@ -113,15 +114,14 @@ impl Store {
             values.push(event.map_or_else(String::new, |event| event.body(micros)).into());
         }
         values.extend([action.into(), now_ms().into()]);
-        self.put(tx, statements::ENQUEUE_EITHER, values).await
+        self.put(tx, statements::ENQUEUE_EITHER, values);
     }
 
-    async fn put(&self, tx: &Tx, sql: (&'static str, &'static str), values: Vec<Value>) -> Result<(), DbError> {
-        if self.outbox.is_ready() && tx.execute(Statement::new(self.db.dialect().pick(sql.0, sql.1), values)).await? > 0
-        {
-            tx.wake(&self.outbox.filled);
+    fn put(&self, tx: &Tx, sql: (&'static str, &'static str), values: Vec<Value>) {
+        if self.outbox.is_ready() {
+            let statement = Statement::new(self.db.dialect().pick(sql.0, sql.1), values);
+            tx.at_last(Op::Execute(statement), &self.outbox.filled);
         }
-        Ok(())
     }
 
     /// Completes when this process has put something into the outbox since it was last asked.
@@ -135,14 +135,13 @@ impl Store {
     /// The database failed.
     pub async fn waiting_deliveries(&self) -> Result<u64> {
         if !self.outbox.is_ready() {
-            self.outbox.prepare(&self.db).await;
-            return Ok(0);
+            self.outbox.prepare(&self.db).await?;
         }
         match self.db.query(Statement::new(statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
             Ok(count) => Ok(count.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0)),
             Err(error) => {
                 // It may have been dropped.
-                self.outbox.prepare(&self.db).await;
+                self.outbox.prepare(&self.db).await?;
                 Err(error.into())
             }
         }

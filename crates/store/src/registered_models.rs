@@ -95,7 +95,7 @@ impl Store {
                 |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
             let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
             tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows }).await?;
-            self.enqueue(&tx, &Event::registered(name, tags, description)).await?;
+            self.enqueue(&tx, &Event::registered(name, tags, description));
             tx.commit().await?;
             Ok(())
         })
@@ -227,7 +227,7 @@ impl Store {
                 return Err(not_found(name).into());
             }
             let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
-            self.enqueue_of(&tx, name, event).await?;
+            self.enqueue_of(&tx, name, event);
             tx.commit().await?;
             Ok(())
         })
@@ -245,7 +245,7 @@ impl Store {
             lock(&tx, self.db.dialect(), name).await?;
             tx.execute(Statement::new(DELETE_TAG, vec![name.into(), key.into()])).await?;
             let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
-            self.enqueue_of(&tx, name, event).await?;
+            self.enqueue_of(&tx, name, event);
             tx.commit().await?;
             Ok(())
         })
@@ -267,7 +267,7 @@ impl Store {
                 return Err(version_not_found(name, version).into());
             }
             let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
-            self.enqueue_of(&tx, name, event).await?;
+            self.enqueue_of(&tx, name, event);
             tx.commit().await?;
             Ok(())
         })
@@ -284,7 +284,7 @@ impl Store {
         self.transaction(|tx| async move {
             lock(&tx, self.db.dialect(), name).await?;
             tx.execute(Statement::new(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
-            self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias))).await?;
+            self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
             tx.commit().await?;
             Ok(())
         })

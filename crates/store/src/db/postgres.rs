@@ -202,6 +202,17 @@ pub(super) async fn pipeline(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<
     futures_util::future::join_all(ops.iter().map(|op| run(client, op))).await.into_iter().collect()
 }
 
+/// Runs everything at the end of the transaction that is open, and commits it, in one round trip. After a
+/// failed statement the server turns COMMIT into ROLLBACK.
+pub(super) async fn commit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+    prepare(client, ops).await?;
+    let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
+    let (body, commit) = futures_util::future::join(body, client.batch_execute("COMMIT")).await;
+    let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
+    commit?;
+    Ok(answers)
+}
+
 async fn run(client: &Object, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
         Op::Query(statement) => {

@@ -292,6 +292,13 @@ pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
     Ok(answers)
 }
 
+/// Runs everything at the end of the transaction that is open, and commits it.
+pub(super) fn commit(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+    let answers = pipeline(connection, ops)?;
+    connection.execute_batch("COMMIT")?;
+    Ok(answers)
+}
+
 /// Runs a script in one transaction.
 pub(super) fn batch(connection: &mut Connection, sql: &str) -> Result<(), DbError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
