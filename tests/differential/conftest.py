@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import table
-from support import postgres, servers
+from support import postgres, receiver, servers
 
 MODES = {
     "recorded": "compare with the recorded answers; the reference is not started",
@@ -33,9 +33,11 @@ def mode(request):
 def pair(request, mode, tmp_path_factory):
     """URLs of the two servers; there is no reference where its recording is compared with."""
     folder = tmp_path_factory.mktemp(request.param)
+    # Without a key the reference makes one up, which is gone with its process.
+    env = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": receiver.KEY}
     with contextlib.ExitStack() as running:
         start = lambda server, name: running.enter_context(  # noqa: E731
-            server(running.enter_context(postgres.database(request.param, folder, name)), folder / name)
+            server(running.enter_context(postgres.database(request.param, folder, name)), folder / name, env=env)
         )
         ours = start(servers.reference if mode == "twice" else servers.ferroflow, "ours")
         theirs = None if mode == "recorded" else start(servers.reference, "theirs")

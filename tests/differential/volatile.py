@@ -13,6 +13,7 @@ FIELDS = {
     "lastUpdatedTimestamp": "the same in GraphQL",
     "creation_timestamp_ms": "the server's clock",
     "last_updated_timestamp_ms": "the server's clock",
+    "webhook_id": "made up",
     "experiment_id": "a sequence: PostgreSQL gives a number also to a row that is then refused",
     "experimentId": "the same in GraphQL",
     "next_page_token": "opaque: the reference holds an offset, ferroflow a key",
@@ -21,7 +22,7 @@ FIELDS = {
 
 #: Lists that the reference gives in no particular order.
 UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries",
-             "aliases", "latest_versions"}  # fmt: skip
+             "aliases", "latest_versions", "events"}  # fmt: skip
 
 #: Reason, words of a text that are each server's own, what stands for them.
 TEXTS = [
@@ -56,6 +57,11 @@ TEXTS = [
     ),
     ("the number of an experiment, without a word before it", re.compile(r"(Expected: \[')\d+'"), r"\1<number>'"),
     ("the number of an experiment in its location", re.compile(r"(?i)(mlflow-artifacts:/+|No such artifact: ')\d+(?=/|\b)"), r"\1<number>"),
+    (
+        "what the system says of a host that it does not know",
+        re.compile(r"(Cannot resolve Webhook URL hostname '.*?':).*", re.DOTALL),
+        r"\1",
+    ),
     ("where the server listens", re.compile(r"http://127\.0\.0\.1:\d{4,5}(?=/api)"), "<server>"),
     ("the address of a Python object", re.compile(r" object at 0x[0-9a-f]+"), " object"),
     ("an id that no step has saved", re.compile(r"\b(m-)?[0-9a-f]{32}\b"), "<id>"),

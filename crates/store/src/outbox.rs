@@ -47,22 +47,21 @@ impl Outbox {
     pub(crate) async fn open(db: &Db) -> Result<Self, DbError> {
         let outbox = Self::default();
         match outbox.prepare(db).await {
+            Ok(()) => {}
             // It may be there: to go on without it would lose events.
-            Err(error @ (DbError::Unavailable(_) | DbError::Conflict(_))) => Err(error),
-            _ => Ok(outbox),
-        }
-    }
-
-    /// Makes the table if it is missing. Once it was there, changes do not go on without it.
-    async fn prepare(&self, db: &Db) -> Result<(), DbError> {
-        let outcome = own::prepare(db).await;
-        match &outcome {
-            Ok(()) => self.ready.store(true, Ordering::Relaxed),
+            Err(error @ (DbError::Unavailable(_) | DbError::Conflict(_))) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "webhooks are told of nothing: the table {} can not be made", own::OUTBOX);
             }
         }
-        outcome
+        Ok(outbox)
+    }
+
+    /// Makes the table if it is missing. Once it was there, changes do not go on without it.
+    async fn prepare(&self, db: &Db) -> Result<(), DbError> {
+        own::prepare(db).await?;
+        self.ready.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(crate) fn is_ready(&self) -> bool {

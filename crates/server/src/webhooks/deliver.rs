@@ -44,11 +44,19 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let workers = app.webhooks.options.workers.max(1);
     let mut running = JoinSet::new();
     let mut tidied: Option<Instant> = None;
+    let mut trouble = None;
     while !*stop.borrow() {
         let pause = match turn(&app, workers, &mut running, &stop).await {
-            Ok(pause) => pause,
+            Ok(pause) => {
+                trouble = None;
+                pause
+            }
             Err(error) => {
-                tracing::warn!(error = %error.message, "the outbox can not be read");
+                // Once, however long it lasts.
+                if trouble.as_ref() != Some(&error.message) {
+                    tracing::warn!(error = %error.message, "the outbox can not be read");
+                }
+                trouble = Some(error.message);
                 POLL
             }
         };

@@ -58,12 +58,15 @@ impl Guard {
                 self.schemes.join(", ")
             )));
         }
+        let no_host = || Error::invalid(format!("Webhook URL must include a hostname: {}", python::repr(url)));
+        // The parser below would take `https:///path` for a host.
+        if !has_host(url) {
+            return Err(no_host());
+        }
         // The client reads it in the same way, so that both see the same host.
         let parsed = Url::parse(url)
             .map_err(|error| Error::invalid(format!("Invalid webhook URL {}: {error}", python::repr(url))))?;
-        let Some(host) = parsed.host_str() else {
-            return Err(Error::invalid(format!("Webhook URL must include a hostname: {}", python::repr(url))));
-        };
+        let host = parsed.host_str().ok_or_else(no_host)?;
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
             self.allow(host, address).map_err(Error::from)?;
         }
@@ -120,6 +123,11 @@ impl Resolve for Guard {
             Ok(addresses)
         })
     }
+}
+
+/// Whether something stands between `//` and the path.
+fn has_host(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#']))
 }
 
 /// Why a host is not connected to.
@@ -186,7 +194,9 @@ mod tests {
         assert_eq!(refusal(" \n"), "Webhook URL cannot be empty or just whitespace: ' \\n'");
         assert_eq!(refusal("http://h/"), "Invalid webhook URL scheme: 'http'. Allowed schemes are: https.");
         assert_eq!(refusal("example.org/x"), "Invalid webhook URL scheme: ''. Allowed schemes are: https.");
-        assert!(refusal("https://").starts_with("Invalid webhook URL 'https://'"));
+        for url in ["https:", "https://", "https:///x", "https:x", "https://?x", "https:\\\\h"] {
+            assert_eq!(refusal(url), format!("Webhook URL must include a hostname: {}", python::repr(url)));
+        }
         assert!(refusal("https://[::1/x").starts_with("Invalid webhook URL "));
         assert!(guard().target("HTTPS://Example.ORG:8443/a?b#c").is_ok());
         let odd = Guard::new(vec!["ftp".into(), "https".into()], false);
