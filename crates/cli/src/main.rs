@@ -1,5 +1,6 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
+mod db;
 mod logging;
 mod server;
 
@@ -32,6 +33,9 @@ enum Command {
     /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
     #[command(disable_help_flag = true)]
     Server(Box<server::ServerArgs>),
+    /// Upgrade and inspect the database
+    #[command(subcommand)]
+    Db(db::DbCommand),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     };
     let args = match cli.command {
         Some(Command::Server(args)) => *args,
+        Some(Command::Db(command)) => return db::run(command),
         None => cli.server,
     };
     match server::run(args) {

@@ -13,6 +13,7 @@ mod inputs;
 mod logged_model_search;
 mod logged_models;
 mod metrics;
+pub mod migrations;
 mod model_version_search;
 mod run_children;
 mod run_search;
