@@ -124,12 +124,12 @@ pub enum MigrationError {
         /// The release of the newest revision.
         release: &'static str,
     },
-    /// The database is at a revision behind the one that is asked for.
+    /// The database is at a later revision than the one that is asked for.
     #[error(
-        "the {chain} database is at revision {found}, behind {target}: there is no downgrade, restore the backup that \
+        "the {chain} database is at revision {found}, which comes after {target}: there is no downgrade, restore the backup that \
          was taken before the upgrade"
     )]
-    Behind {
+    Later {
         /// The name of the chain.
         chain: &'static str,
         /// The revision of the database.

@@ -69,7 +69,7 @@ pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> 
     plan.current = current;
     let reached = chain.reached(current).unwrap_or_default();
     if reached > goal {
-        return Err(MigrationError::Behind {
+        return Err(MigrationError::Later {
             chain: chain.name,
             found: super::shown(current),
             target: target.to_owned(),

@@ -224,7 +224,7 @@ impl Run<'_> {
                 State::At(revision) => {
                     let reached = self.chain.reached(revision).unwrap_or_default();
                     if reached > self.goal {
-                        return Err(MigrationError::Behind {
+                        return Err(MigrationError::Later {
                             chain: self.chain.name,
                             found: shown(revision),
                             target: self.target.to_owned(),

@@ -3,7 +3,7 @@
 use super::{
     Change::{DropColumn, NotNull},
     Revision,
-    Step::{AddColumns, Alter, Data, Refuse, Sql},
+    Step::{AddColumns, Alter, Data, Postgres, Refuse, Sql, Sqlite},
 };
 
 pub(super) const REVISIONS: &[Revision] = &[
@@ -19,7 +19,7 @@ pub(super) const REVISIONS: &[Revision] = &[
             AddColumns(
  "trace_info", &["trace_name VARCHAR(4096)", "session_id VARCHAR(250)", "input_tokens BIGINT", "output_tokens BIGINT", "total_tokens BIGINT", "cache_read_input_tokens BIGINT", "cache_creation_input_tokens BIGINT", "cache_creation_input_tokens_above_1hr BIGINT", "input_cost FLOAT", "output_cost FLOAT", "total_cost FLOAT"]),
             AddColumns(
- "assessments", &["experiment_id INTEGER", "trace_timestamp_ms BIGINT", "aggregate_value FLOAT", "is_numeric_value BOOLEAN DEFAULT 0"]),
+ "assessments", &["experiment_id INTEGER", "trace_timestamp_ms BIGINT", "aggregate_value FLOAT", "is_numeric_value BOOLEAN DEFAULT {FALSE}"]),
             AddColumns(
  "spans", &["input_cost FLOAT", "output_cost FLOAT", "total_cost FLOAT", "model_name VARCHAR(500)", "model_provider VARCHAR(500)"]),
             Data(super::Data::TraceAnalytics),
@@ -94,8 +94,18 @@ pub(super) const REVISIONS: &[Revision] = &[
             Sql("CREATE INDEX IF NOT EXISTS idx_trace_rollups_lookup ON sql_trace_metric_daily_rollups (experiment_id, rollup_day, metric_name, grouping_set, trace_status)"),
             Sql("CREATE INDEX IF NOT EXISTS idx_span_cost_rollups_lookup ON sql_span_cost_daily_rollups (experiment_id, rollup_day, metric_name, grouping_set, model_name, model_provider)"),
             Sql("CREATE INDEX IF NOT EXISTS idx_assessment_rollups_lookup ON sql_assessment_daily_rollups (experiment_id, rollup_day, metric_name, grouping_set)"),
-            Sql("CREATE INDEX IF NOT EXISTS idx_spans_cost_trace_time_cover ON spans (trace_id, start_time_unix_nano)"),
-            Sql("CREATE INDEX IF NOT EXISTS idx_spans_cost_exp_time_cover ON spans (experiment_id, start_time_unix_nano)"),
+            Sqlite("CREATE INDEX IF NOT EXISTS idx_spans_cost_trace_time_cover ON spans (trace_id, start_time_unix_nano)"),
+            Postgres(
+                "CREATE INDEX IF NOT EXISTS idx_spans_cost_trace_time_cover ON spans (trace_id, start_time_unix_nano)
+INCLUDE (input_cost, output_cost, total_cost, model_name, model_provider)
+WHERE input_cost IS NOT NULL OR output_cost IS NOT NULL OR total_cost IS NOT NULL",
+            ),
+            Sqlite("CREATE INDEX IF NOT EXISTS idx_spans_cost_exp_time_cover ON spans (experiment_id, start_time_unix_nano)"),
+            Postgres(
+                "CREATE INDEX IF NOT EXISTS idx_spans_cost_exp_time_cover ON spans (experiment_id, start_time_unix_nano)
+INCLUDE (input_cost, output_cost, total_cost, model_name, model_provider)
+WHERE input_cost IS NOT NULL OR output_cost IS NOT NULL OR total_cost IS NOT NULL",
+            ),
             Sql("CREATE INDEX IF NOT EXISTS idx_assessments_exp_trace_ts ON assessments (experiment_id, trace_timestamp_ms)"),
             Sql("CREATE INDEX IF NOT EXISTS idx_assessments_exp_trace_ts_name ON assessments (experiment_id, trace_timestamp_ms, name)"),
             Sql("CREATE INDEX IF NOT EXISTS idx_assessments_exp_name_valid ON assessments (experiment_id, name, valid)"),
