@@ -291,10 +291,10 @@ mod tests {
             clauses[..5],
             [
                 "run_uuid VARCHAR(32)",
-                "key VARCHAR(500) DEFAULT 'a,(b' NOT NULL",
-                "status VARCHAR(20) NOT NULL",
+                "key VARCHAR(500)DEFAULT 'a,(b' NOT NULL",
+                "status VARCHAR(20)NOT NULL",
                 "deleted_time BIGINT",
-                "workspace VARCHAR(63) DEFAULT 'default' NOT NULL",
+                "workspace VARCHAR(63)DEFAULT 'default' NOT NULL",
             ]
         );
     }
