@@ -14,7 +14,7 @@ pub(crate) fn plan(plan: &Plan) {
         }
         return;
     }
-    let head = ["revision", "title", "tables (rows)", "rewrites", "blocks writers", "rolling"].map(str::to_owned);
+    let head = ["revision", "title", "rewrites", "blocks writers", "rolling", "tables (rows)"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(plan.steps.iter().map(row)).collect();
     for row in &rows {
         let cells = row.iter().enumerate().map(|(place, cell)| {
@@ -43,10 +43,10 @@ fn row(step: &PlannedStep) -> [String; 6] {
     [
         step.revision.to_owned(),
         step.title.to_owned(),
-        tables.join(", "),
         yes(step.rewrites),
         yes(step.locks),
         yes(step.rolling),
+        tables.join(", "),
     ]
 }
 
