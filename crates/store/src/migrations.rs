@@ -11,6 +11,7 @@ mod auth;
 mod backup;
 mod check;
 mod definition;
+mod events;
 mod introspect;
 mod plan;
 mod revision;
@@ -20,10 +21,11 @@ mod tracking;
 mod upgrade;
 
 pub use check::{Report, check};
+pub use events::Event;
 pub use plan::{Plan, PlannedStep, TableSize, plan};
 pub use revision::Revision;
 pub use state::{State, state};
-pub use upgrade::{Done, Event, Options, upgrade};
+pub use upgrade::{Done, Options, upgrade};
 
 use revision::{Change, Step};
 

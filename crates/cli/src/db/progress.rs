@@ -66,14 +66,13 @@ impl Reporter {
     }
 
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => {
-                let mut out = std::io::stdout().lock();
-                // Whoever reads may have gone: the upgrade goes on.
-                let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-            }
+        if let Some(bar) = &self.bar {
+            bar.println(text);
+            return;
         }
+        let mut out = std::io::stdout().lock();
+        // Whoever reads may have gone: the upgrade goes on.
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 }
 

@@ -7,7 +7,7 @@ use ferroflow_model::number::parse_float;
 
 use super::{
     apply::Failure,
-    upgrade::{Event, Progress},
+    events::{Event, Progress},
 };
 use crate::db::{DbError, Direct, Row, Statement, Value};
 
@@ -49,9 +49,16 @@ struct Trace {
     session: Option<String>,
     usage: Option<String>,
     cost: Option<String>,
-    /// The metric of each token count; `None` where there is no row of it.
-    metrics: Vec<Option<Option<f64>>>,
+    /// The metric of each token count.
+    metrics: Vec<Metric>,
     filled: bool,
+}
+
+/// A metric of a trace.
+enum Metric {
+    Missing,
+    /// A row, which comes before what the metadata says, even when it has no value.
+    Row(Option<f64>),
 }
 
 const UPDATE_TRACE: &str = "UPDATE trace_info SET trace_name = $2, session_id = $3, input_tokens = $4, \
@@ -61,15 +68,14 @@ const UPDATE_TRACE: &str = "UPDATE trace_info SET trace_name = $2, session_id = 
 
 async fn traces(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), DbError> {
     let total = direct.number("SELECT COUNT(*) FROM trace_info").await?;
-    let metrics: String = TOKENS.iter().map(|key| format!(", {key}_m.value, {key}_m.key IS NOT NULL")).collect();
-    let joins: String = TOKENS
-        .iter()
+    let metrics = TOKENS.map(|key| format!(", {key}_m.value, {key}_m.key IS NOT NULL")).concat();
+    let joins = TOKENS
         .map(|key| {
             format!(
                 " LEFT JOIN trace_metrics AS {key}_m ON {key}_m.request_id = t.request_id AND {key}_m.key = '{key}'"
             )
         })
-        .collect();
+        .concat();
     let columns = TOKENS.iter().chain(&COSTS).copied().chain(["trace_name", "session_id"]);
     let filled: Vec<String> = columns.map(|column| format!("t.{column} IS NOT NULL")).collect();
     let sql = format!(
@@ -99,7 +105,7 @@ fn read_trace(row: &Row<'_>) -> Result<Trace, DbError> {
     let metrics = (0..TOKENS.len())
         .map(|place| {
             let value = row.get::<Option<f64>>(6 + 2 * place)?;
-            Ok(row.get::<bool>(7 + 2 * place)?.then_some(value))
+            Ok(if row.get::<bool>(7 + 2 * place)? { Metric::Row(value) } else { Metric::Missing })
         })
         .collect::<Result<_, DbError>>()?;
     Ok(Trace {
@@ -122,8 +128,8 @@ fn trace_update(trace: &Trace) -> Option<Vec<Value>> {
     values.push(cut(trace.session.as_deref(), SESSION_LENGTH).into());
     for (key, metric) in TOKENS.iter().zip(&trace.metrics) {
         let count = match metric {
-            Some(value) => value.and_then(count_of_float),
-            None => usage.as_ref().and_then(|usage| usage.get(*key)).and_then(count),
+            Metric::Row(value) => value.and_then(count_of_float),
+            Metric::Missing => usage.as_ref().and_then(|usage| usage.get(*key)).and_then(count),
         };
         values.push(count.into());
     }

@@ -5,9 +5,9 @@ use std::pin::Pin;
 
 use super::{
     Change, Step, analytics,
+    events::Progress,
     revision::{Data, spell},
     sqlite, state,
-    upgrade::Progress,
 };
 use crate::{
     db::{DbError, Direct},

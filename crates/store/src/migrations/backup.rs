@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    Chain, MigrationError, plan,
-    upgrade::{Event, Progress},
+    Chain, MigrationError,
+    events::{Event, Progress},
+    plan,
 };
 use crate::db::{Access, BackendUri, DbError, Direct};
 

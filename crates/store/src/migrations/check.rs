@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::{
     AUTH, Chain, MigrationError, State, TRACKING,
     apply::{self, Failure},
+    events::Progress,
     introspect::{Objects, objects, table_of},
     plan::Model,
     shown, state,
-    upgrade::Progress,
 };
 use crate::{
     db::{Access, BackendUri, DbError, Direct},

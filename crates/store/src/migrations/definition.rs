@@ -105,7 +105,7 @@ impl Definition {
                     copy |= self.drop_constraints(|clause| constraint_name(clause).is_some_and(|found| found == name));
                 }
                 Change::DropUnnamed(_, start) => {
-                    copy |= self.drop_constraints(|clause| normal(clause).starts_with(&normal(start)))
+                    copy |= self.drop_constraints(|clause| normal(clause).starts_with(&normal(start)));
                 }
                 Change::Constrain(clause) => {
                     if !self.constraints().any(|found| found == normal(clause)) {
@@ -226,7 +226,6 @@ fn clauses(body: &str) -> Option<(Vec<String>, &str)> {
     while let Some((at, c)) = chars.next() {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"' | '`') => quote = Some(c),
             (None, '[') => quote = Some(']'),
             (None, '-') if chars.peek().is_some_and(|(_, next)| *next == '-') => return None,
@@ -240,7 +239,7 @@ fn clauses(body: &str) -> Option<(Vec<String>, &str)> {
                 found.push(body[start..at].trim().to_owned());
                 start = at + 1;
             }
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None

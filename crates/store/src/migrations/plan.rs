@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::{
     Chain, Change, MigrationError, Revision, State, Step,
     apply::{self, Failure},
+    events::Progress,
     sqlite, state,
-    upgrade::Progress,
 };
 use crate::{
     db::{Access, BackendUri, DbError, Direct},

@@ -3,7 +3,7 @@
 use super::{
     Change,
     definition::{Definition, Effort},
-    upgrade::{Event, Progress},
+    events::{Event, Progress},
 };
 use crate::db::{DbError, Direct, Statement, Value};
 

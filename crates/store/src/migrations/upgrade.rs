@@ -9,7 +9,9 @@ use std::{
 use super::{
     Chain, MigrationError, Revision, State,
     apply::{self, Failure},
-    backup, check, shown, state,
+    backup, check,
+    events::{Event, Progress},
+    shown, state,
 };
 use crate::{
     db::{Access, BackendUri, DbError, Direct, Statement},
@@ -44,60 +46,6 @@ impl Default for Options {
     }
 }
 
-/// What happens during an upgrade.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// Somebody else holds what is needed; told once for each wait.
-    Waiting {
-        /// What is waited for.
-        what: &'static str,
-    },
-    /// A copy of the file is being made: pages done, and all.
-    Backup {
-        /// Pages that are copied.
-        done: u64,
-        /// All pages.
-        total: u64,
-    },
-    /// The copy is complete and was checked.
-    BackedUp {
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// The tables of an empty database are made, at this revision.
-    Create {
-        /// The revision.
-        revision: &'static str,
-    },
-    /// A revision begins.
-    Begin {
-        /// The revision of the database.
-        from: Option<&'static str>,
-        /// The revision that is applied.
-        to: &'static Revision,
-        /// Its place among the pending ones, from 1.
-        number: usize,
-        /// How many are pending.
-        of: usize,
-    },
-    /// Rows of a long step.
-    Rows {
-        /// The table.
-        table: &'static str,
-        /// Rows that are done.
-        done: u64,
-        /// All rows.
-        total: u64,
-    },
-    /// A revision is committed.
-    End {
-        /// The revision.
-        to: &'static Revision,
-        /// How long it took.
-        took: Duration,
-    },
-}
-
 /// What an upgrade did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
@@ -109,21 +57,6 @@ pub struct Done {
     pub applied: usize,
     /// The copy that was made before the first change.
     pub backup: Option<PathBuf>,
-}
-
-/// Where events go.
-pub(super) struct Progress<'a> {
-    tell: &'a mut (dyn FnMut(Event) + Send),
-}
-
-impl<'a> Progress<'a> {
-    pub(super) fn new(tell: &'a mut (dyn FnMut(Event) + Send)) -> Self {
-        Self { tell }
-    }
-
-    pub(super) fn tell(&mut self, event: Event) {
-        (self.tell)(event);
-    }
 }
 
 /// Brings a database to the head of its chain, or to the revision that `options` names.
@@ -154,7 +87,7 @@ pub async fn upgrade(
         backup: None,
     };
     run.only_one().await?;
-    run.to_goal().await
+    run.finished().await
 }
 
 struct Run<'a> {
@@ -215,7 +148,7 @@ impl Run<'_> {
         }
     }
 
-    async fn to_goal(mut self) -> Result<Done, MigrationError> {
+    async fn finished(mut self) -> Result<Done, MigrationError> {
         loop {
             let found = state::read(&self.direct, self.chain, self.target).await?;
             let first = self.first.get_or_insert_with(|| found.clone()).clone();
