@@ -29,21 +29,22 @@ pub(super) async fn make(
         return Err(MigrationError::Backup("only a SQLite file is copied".to_owned()));
     };
     let time = direct.texts("SELECT strftime('%Y%m%dT%H%M%SZ', 'now')").await?.concat();
-    let path = PathBuf::from(format!("{}.before-{}-{time}.db", file.display(), revision.unwrap_or("first")));
+    let stem = format!("{}.before-{}-{time}", file.display(), revision.unwrap_or("first"));
+    let names = std::iter::once(format!("{stem}.db")).chain((2..).map(|number| format!("{stem}-{number}.db")));
+    let free = names.map(PathBuf::from).find(|path| !path.exists());
+    let path = free.ok_or_else(|| MigrationError::Backup(format!("there is no name left like {stem}.db")))?;
+    // What is not a backup, because the process was killed, must not look like one.
+    let part = PathBuf::from(format!("{}.part", path.display()));
     let refused = |reason: String| MigrationError::Backup(format!("{}: {reason}", path.display()));
-    if path.exists() {
-        return Err(refused("the file is there already".to_owned()));
-    }
-    let copied = copy(file, &path, progress).await;
-    let checked = match copied {
-        Ok(()) => verify(&path).await,
+    let made = match copy(file, &part, progress).await {
+        Ok(()) => verify(&part).await,
         Err(error) => Err(refused(error.to_string())),
     };
-    if checked.is_err() {
-        // What is not a backup must not look like one.
-        let _ = std::fs::remove_file(&path);
+    let made = made.and_then(|()| std::fs::rename(&part, &path).map_err(|error| refused(error.to_string())));
+    if made.is_err() {
+        let _ = std::fs::remove_file(&part);
     }
-    checked.map(|()| path.clone())
+    made.map(|()| path.clone())
 }
 
 async fn copy(file: &Path, path: &Path, progress: &mut Progress<'_>) -> Result<(), DbError> {
