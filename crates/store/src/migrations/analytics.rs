@@ -304,8 +304,8 @@ fn yes_or_no(word: &str) -> Option<f64> {
     }
 }
 
-/// A JSON object as Python reads it, where NaN and infinities are numbers; here they are null, since neither is
-/// carried over.
+/// A JSON object as Python reads it, where NaN and infinities are numbers, and so are those too large for a float;
+/// here they are null, since none of them is carried over.
 fn object(text: Option<&str>) -> Option<serde_json::Map<String, Json>> {
     let text = text?;
     let value = serde_json::from_str(text).or_else(|_| serde_json::from_str(&without_infinities(text))).ok()?;
@@ -320,6 +320,13 @@ fn without_infinities(text: &str) -> String {
         if let Some(word) = word {
             out.push_str("null");
             rest = &rest[word.len()..];
+            continue;
+        }
+        if !quoted && (c == '-' || c.is_ascii_digit()) {
+            let end = rest.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(rest.len());
+            let (number, after) = rest.split_at(end);
+            out.push_str(if number.parse::<f64>().is_ok_and(f64::is_infinite) { "null" } else { number });
+            rest = after;
             continue;
         }
         let mut length = c.len_utf8();
@@ -441,11 +448,12 @@ mod tests {
     #[test]
     fn numbers_that_json_does_not_have_are_left_out_and_the_others_kept() {
         let found =
-            object(Some(r#"{"input_cost": NaN, "output_cost": -Infinity, "total_cost": 0.5, "a\"NaN": "NaN"}"#));
+            object(Some(r#"{"input_cost": NaN, "output_cost": -Infinity, "total_cost": 0.5, "a\"NaN": "NaN", "b": -1e400}"#));
         let found = found.unwrap();
         assert_eq!(found["total_cost"], 0.5);
         assert_eq!(found["a\"NaN"], "NaN");
         assert_eq!(finite(&found["input_cost"]), None);
+        assert_eq!(finite(&found["b"]), None);
         assert!(object(Some("[]")).is_none() && object(Some("{")).is_none() && object(None).is_none());
     }
 
