@@ -86,15 +86,31 @@ impl Direct {
     }
 
     /// The rows of one statement.
-    pub(crate) async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
+    pub(crate) async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
         F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
     {
+        let mut rows = Vec::new();
         match &self.0 {
-            Inner::Postgres(client) => postgres::query(client, &statement, map).await,
+            Inner::Postgres(client) => {
+                postgres::each(client, &statement, |row| {
+                    rows.push(map(row)?);
+                    Ok(())
+                })
+                .await?;
+                Ok(rows)
+            }
             Inner::Sqlite { session, .. } => {
-                session.run(move |connection| sqlite::query(connection, &statement, map)).await
+                session
+                    .run(move |connection| {
+                        sqlite::each(connection, &statement, |row| {
+                            rows.push(map(row)?);
+                            Ok(())
+                        })?;
+                        Ok(rows)
+                    })
+                    .await
             }
         }
     }

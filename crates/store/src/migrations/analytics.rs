@@ -447,8 +447,9 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_left_out_and_the_others_kept() {
-        let found =
-            object(Some(r#"{"input_cost": NaN, "output_cost": -Infinity, "total_cost": 0.5, "a\"NaN": "NaN", "b": -1e400}"#));
+        let found = object(Some(
+            r#"{"input_cost": NaN, "output_cost": -Infinity, "total_cost": 0.5, "a\"NaN": "NaN", "b": -1e400}"#,
+        ));
         let found = found.unwrap();
         assert_eq!(found["total_cost"], 0.5);
         assert_eq!(found["a\"NaN"], "NaN");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use super::{
     Change, Step, analytics,
+    definition::Effort,
     events::Progress,
     revision::{Data, spell},
     sqlite, state,
@@ -29,7 +30,8 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Runs steps in order. `altered` gets the tables whose definition changed on SQLite.
+/// Runs steps in order. `altered` gets the tables of SQLite whose references may be broken: copied ones, and
+/// those with a new foreign key.
 pub(super) fn run<'a>(
     direct: &'a Direct,
     steps: &'static [Step],
@@ -48,8 +50,10 @@ pub(super) fn run<'a>(
                 Step::Alter(table, changes) => match direct.dialect() {
                     Dialect::Postgres => direct.batch(alter_table(table, changes)).await?,
                     Dialect::Sqlite => {
-                        altered.push(table);
-                        sqlite::alter(direct, table, changes, progress).await?;
+                        let effort = sqlite::alter(direct, table, changes, progress).await?;
+                        if effort == Effort::Copy || changes.iter().any(is_foreign_key) {
+                            altered.push(table);
+                        }
                     }
                 },
                 Step::AlterSqlite(table, changes) => {
@@ -72,6 +76,10 @@ pub(super) fn run<'a>(
         }
         Ok(())
     })
+}
+
+fn is_foreign_key(change: &Change) -> bool {
+    matches!(change, Change::Constrain(clause) if clause.contains("FOREIGN KEY"))
 }
 
 async fn add_columns(direct: &Direct, table: &str, columns: &[&str]) -> Result<(), DbError> {

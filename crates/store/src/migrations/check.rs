@@ -121,7 +121,12 @@ async fn expected_by_postgres(direct: &Direct, chain: &'static Chain, reached: u
     direct.batch("BEGIN").await?;
     let expected = describe(direct, chain, reached).await;
     direct.batch("ROLLBACK").await?;
-    expected
+    expected.map_err(|error| match error {
+        DbError::Other(text) => {
+            DbError::Other(format!("the expected tables can not be made in a schema to roll back: {text}"))
+        }
+        other => other,
+    })
 }
 
 async fn describe(direct: &Direct, chain: &'static Chain, reached: usize) -> Result<Objects, DbError> {

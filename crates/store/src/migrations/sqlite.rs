@@ -16,7 +16,7 @@ pub(super) async fn alter(
     table: &'static str,
     changes: &[Change],
     progress: &mut Progress<'_>,
-) -> Result<(), DbError> {
+) -> Result<Effort, DbError> {
     let sql = direct
         .query(
             Statement::new("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
@@ -27,11 +27,13 @@ pub(super) async fn alter(
         DbError::Other(format!("the table {table} is missing or has no definition that can be changed"))
     })?;
     let old = columns(direct, table).await?;
-    match definition.change(changes) {
-        Effort::None => Ok(()),
-        Effort::Text => set_text(direct, table, &definition).await,
-        Effort::Copy => copy(direct, table, &definition, &old, progress).await,
+    let effort = definition.change(changes);
+    match effort {
+        Effort::None => {}
+        Effort::Text => set_text(direct, table, &definition).await?,
+        Effort::Copy => copy(direct, table, &definition, &old, progress).await?,
     }
+    Ok(effort)
 }
 
 /// Whether the changes would copy the table.

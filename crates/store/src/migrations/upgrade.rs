@@ -120,8 +120,10 @@ impl Run<'_> {
         }
         let begun = Instant::now();
         let sql = format!("SELECT CASE WHEN pg_try_advisory_lock({}) THEN 1 ELSE 0 END", self.chain.lock);
+        let mut told = false;
         while self.direct.number(sql.clone()).await? == 0 {
-            if begun.elapsed() < Duration::from_millis(200) {
+            if !told {
+                told = true;
                 self.progress.tell(Event::Waiting { what: "another upgrade or server start on this database" });
             }
             if self.options.lock_timeout.is_some_and(|patience| begun.elapsed() >= patience) {
