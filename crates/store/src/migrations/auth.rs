@@ -44,8 +44,7 @@ pub(super) const REVISIONS: &[Revision] = &[
         id: "0965eb92f5f0",
         title: "permissions on scorers",
         rolling: true,
-        steps: &[
-            Sql("CREATE TABLE IF NOT EXISTS scorer_permissions (
+        steps: &[Sql("CREATE TABLE IF NOT EXISTS scorer_permissions (
     id {SERIAL},
     experiment_id VARCHAR(255) NOT NULL,
     scorer_name VARCHAR(256) NOT NULL,
@@ -54,8 +53,7 @@ pub(super) const REVISIONS: &[Revision] = &[
     PRIMARY KEY (id),
     CONSTRAINT fk_scorer_perm_user_id FOREIGN KEY (user_id) REFERENCES users (id),
     CONSTRAINT unique_scorer_user UNIQUE (experiment_id, scorer_name, user_id)
-)"),
-        ],
+)")],
     },
     Revision {
         id: "a1b2c3d4e5f6",
@@ -104,7 +102,8 @@ pub(super) const REVISIONS: &[Revision] = &[
     FOREIGN KEY (user_id) REFERENCES users (id)
 )"),
             Sql("CREATE INDEX IF NOT EXISTS idx_workspace_permissions_user_id ON workspace_permissions (user_id)"),
-            Sql("CREATE INDEX IF NOT EXISTS idx_workspace_permissions_workspace ON workspace_permissions (workspace)"),
+            Sql("CREATE INDEX IF NOT EXISTS idx_workspace_permissions_workspace \
+    ON workspace_permissions (workspace)"),
             Alter(
                 "registered_model_permissions",
                 &[
@@ -189,22 +188,28 @@ ORDER BY held.{HEAP}, given.place"),
 SELECT user_id, 'default', 'experiment', experiment_id, permission FROM experiment_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
             Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
-SELECT user_id, workspace, 'registered_model', name, permission FROM registered_model_permissions
+SELECT user_id, workspace, 'registered_model', name, permission FROM \
+    registered_model_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
             // The name of a scorer as in a URL: percent, and two digits, for each byte that is not plain.
-            Postgres("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
+            Postgres(
+                "INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
 SELECT user_id, 'default', 'scorer', experiment_id || '/' || COALESCE((
     SELECT string_agg(
-        CASE WHEN chr(code) ~ '^[A-Za-z0-9_.~-]$' THEN chr(code) ELSE '%' || upper(lpad(to_hex(code), 2, '0')) END,
+        CASE WHEN chr(code) ~ '^[A-Za-z0-9_.~-]$' THEN chr(code) ELSE '%' || \
+            upper(lpad(to_hex(code), 2, '0')) END,
         '' ORDER BY place
     )
     FROM (
         SELECT place, get_byte(convert_to(scorer_name, 'UTF8'), place) AS code
-        FROM generate_series(0, octet_length(convert_to(scorer_name, 'UTF8')) - 1) AS place
+        FROM generate_series(0, octet_length(convert_to(scorer_name, 'UTF8')) - 1) AS \
+            place
     ) AS bytes
 ), ''), permission FROM scorer_permissions
-WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
-            Sqlite("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
+WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}",
+            ),
+            Sqlite(
+                "INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
 SELECT user_id, 'default', 'scorer', experiment_id || '/' || COALESCE((
     WITH RECURSIVE bytes(place, digits) AS (
         SELECT 1, substr(hex(scorer_name), 1, 2)
@@ -214,50 +219,66 @@ SELECT user_id, 'default', 'scorer', experiment_id || '/' || COALESCE((
     ),
     codes(place, digits, code) AS (
         SELECT place, digits,
-            16 * instr('123456789ABCDEF', substr(digits, 1, 1)) + instr('123456789ABCDEF', substr(digits, 2, 1))
+            16 * instr('123456789ABCDEF', substr(digits, 1, 1)) + \
+                instr('123456789ABCDEF', substr(digits, 2, 1))
         FROM bytes ORDER BY place
     )
     SELECT group_concat(
-        CASE WHEN code < 128 AND char(code) GLOB '[A-Za-z0-9_.~-]' THEN char(code) ELSE '%' || digits END, ''
+        CASE WHEN code < 128 AND char(code) GLOB '[A-Za-z0-9_.~-]' THEN char(code) ELSE \
+            '%' || digits END, ''
     )
     FROM codes
 ), ''), permission FROM scorer_permissions
+WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}",
+            ),
+            Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
+SELECT user_id, 'default', 'gateway_secret', secret_id, permission FROM \
+    gateway_secret_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
             Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
-SELECT user_id, 'default', 'gateway_secret', secret_id, permission FROM gateway_secret_permissions
+SELECT user_id, 'default', 'gateway_endpoint', endpoint_id, permission FROM \
+    gateway_endpoint_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
             Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
-SELECT user_id, 'default', 'gateway_endpoint', endpoint_id, permission FROM gateway_endpoint_permissions
+SELECT user_id, 'default', 'gateway_model_definition', model_definition_id, permission \
+    FROM gateway_model_definition_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
-            Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
-SELECT user_id, 'default', 'gateway_model_definition', model_definition_id, permission FROM gateway_model_definition_permissions
-WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
-            Refuse("SELECT 'the role ' || roles.name || ' of the workspace ' || roles.workspace ||
-    ' is assigned to other users, and its name is reserved for the permissions of one user: rename the role first'
+            Refuse(
+                "SELECT 'the role ' || roles.name || ' of the workspace ' || roles.workspace ||
+    ' is assigned to other users, and its name is reserved for the permissions of one \
+        user: rename the role first'
 FROM ff_grants
-JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || CAST(ff_grants.user_id AS TEXT) || '__'
-JOIN user_role_assignments AS other ON other.role_id = roles.id AND other.user_id <> ff_grants.user_id
-LIMIT 1"),
+JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || \
+    CAST(ff_grants.user_id AS TEXT) || '__'
+JOIN user_role_assignments AS other ON other.role_id = roles.id AND other.user_id <> \
+    ff_grants.user_id
+LIMIT 1",
+            ),
             Sql("INSERT INTO roles (name, workspace)
 SELECT '__user_' || CAST(ff_grants.user_id AS TEXT) || '__', workspace FROM ff_grants
 WHERE NOT EXISTS (
-    SELECT 1 FROM roles WHERE roles.workspace = ff_grants.workspace AND roles.name = '__user_' || CAST(ff_grants.user_id AS TEXT) || '__'
+    SELECT 1 FROM roles WHERE roles.workspace = ff_grants.workspace AND roles.name = \
+        '__user_' || CAST(ff_grants.user_id AS TEXT) || '__'
 )
 GROUP BY user_id, workspace ORDER BY MIN(place)"),
             Sql("INSERT INTO user_role_assignments (user_id, role_id)
 SELECT ff_grants.user_id, roles.id FROM ff_grants
-JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || CAST(ff_grants.user_id AS TEXT) || '__'
+JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || \
+    CAST(ff_grants.user_id AS TEXT) || '__'
 WHERE NOT EXISTS (
-    SELECT 1 FROM user_role_assignments AS held WHERE held.user_id = ff_grants.user_id AND held.role_id = roles.id
+    SELECT 1 FROM user_role_assignments AS held \
+        WHERE held.user_id = ff_grants.user_id AND held.role_id = roles.id
 )
 GROUP BY ff_grants.user_id, roles.id ORDER BY MIN(place)"),
             Sql("INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission)
 SELECT role_id, resource_type, resource_pattern, permission FROM (
-    SELECT roles.id AS role_id, resource_type, resource_pattern, permission, place, row_number() OVER (
+    SELECT roles.id AS role_id, resource_type, resource_pattern, permission, place, \
+        row_number() OVER (
         PARTITION BY roles.id, resource_type, resource_pattern ORDER BY place
     ) AS turn
     FROM ff_grants
-    JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || CAST(ff_grants.user_id AS TEXT) || '__'
+    JOIN roles ON roles.workspace = ff_grants.workspace AND roles.name = '__user_' || \
+        CAST(ff_grants.user_id AS TEXT) || '__'
 ) AS granted
 WHERE turn = 1 AND NOT EXISTS (
     SELECT 1 FROM role_permissions AS held
@@ -272,19 +293,17 @@ ORDER BY place"),
         id: "f1a2b3c4d5e6",
         title: "prompts as a resource type of their own",
         rolling: false,
-        steps: &[
-            IfTable(
-                "registered_model_tags",
-                &[Sql(r#"UPDATE role_permissions SET resource_type = 'prompt'
-            WHERE resource_type = 'registered_model' AND resource_pattern <> '*'
-                AND EXISTS (
-                    SELECT 1 FROM roles
-                    JOIN registered_model_tags AS tag
-                        ON tag.workspace = roles.workspace AND tag.name = role_permissions.resource_pattern
-                    WHERE roles.id = role_permissions.role_id
-                        AND tag."key" = 'mlflow.prompt.is_prompt' AND LOWER(tag.value) = 'true'
-                )"#)],
-            ),
-        ],
+        steps: &[IfTable(
+            "registered_model_tags",
+            &[Sql(r#"UPDATE role_permissions SET resource_type = 'prompt'
+WHERE resource_type = 'registered_model' AND resource_pattern <> '*'
+    AND EXISTS (
+        SELECT 1 FROM roles
+        JOIN registered_model_tags AS tag
+            ON tag.workspace = roles.workspace AND tag.name = role_permissions.resource_pattern
+        WHERE roles.id = role_permissions.role_id
+            AND tag."key" = 'mlflow.prompt.is_prompt' AND LOWER(tag.value) = 'true'
+    )"#)],
+        )],
     },
 ];

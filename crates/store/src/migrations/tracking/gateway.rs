@@ -50,7 +50,8 @@ pub(super) const REVISIONS: &[Revision] = &[
     last_updated_by VARCHAR(255),
     last_updated_at BIGINT NOT NULL,
     CONSTRAINT model_definitions_pk PRIMARY KEY (model_definition_id),
-    CONSTRAINT fk_model_definitions_secret_id FOREIGN KEY (secret_id) REFERENCES secrets (secret_id) ON DELETE SET NULL
+    CONSTRAINT fk_model_definitions_secret_id FOREIGN KEY (secret_id) \
+        REFERENCES secrets (secret_id) ON DELETE SET NULL
 )"),
             Sql("CREATE UNIQUE INDEX IF NOT EXISTS unique_model_definition_name ON model_definitions (name)"),
             Sql("CREATE INDEX IF NOT EXISTS index_model_definitions_secret_id ON model_definitions (secret_id)"),
@@ -63,12 +64,18 @@ pub(super) const REVISIONS: &[Revision] = &[
     created_by VARCHAR(255),
     created_at BIGINT NOT NULL,
     CONSTRAINT endpoint_model_mappings_pk PRIMARY KEY (mapping_id),
-    CONSTRAINT fk_endpoint_model_mappings_endpoint_id FOREIGN KEY (endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE CASCADE,
-    CONSTRAINT fk_endpoint_model_mappings_model_definition_id FOREIGN KEY (model_definition_id) REFERENCES model_definitions (model_definition_id)
+    CONSTRAINT fk_endpoint_model_mappings_endpoint_id \
+        FOREIGN KEY (endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE CASCADE,
+    CONSTRAINT fk_endpoint_model_mappings_model_definition_id \
+        FOREIGN KEY (model_definition_id) \
+        REFERENCES model_definitions (model_definition_id)
 )"),
-            Sql("CREATE INDEX IF NOT EXISTS index_endpoint_model_mappings_endpoint_id ON endpoint_model_mappings (endpoint_id)"),
-            Sql("CREATE INDEX IF NOT EXISTS index_endpoint_model_mappings_model_definition_id ON endpoint_model_mappings (model_definition_id)"),
-            Sql("CREATE UNIQUE INDEX IF NOT EXISTS unique_endpoint_model_mapping ON endpoint_model_mappings (endpoint_id, model_definition_id)"),
+            Sql("CREATE INDEX IF NOT EXISTS index_endpoint_model_mappings_endpoint_id \
+    ON endpoint_model_mappings (endpoint_id)"),
+            Sql("CREATE INDEX IF NOT EXISTS index_endpoint_model_mappings_model_definition_id \
+    ON endpoint_model_mappings (model_definition_id)"),
+            Sql("CREATE UNIQUE INDEX IF NOT EXISTS unique_endpoint_model_mapping \
+    ON endpoint_model_mappings (endpoint_id, model_definition_id)"),
             Sql("CREATE TABLE IF NOT EXISTS endpoint_bindings (
     endpoint_id VARCHAR(36) NOT NULL,
     resource_type VARCHAR(50) NOT NULL,
@@ -78,34 +85,42 @@ pub(super) const REVISIONS: &[Revision] = &[
     last_updated_at BIGINT NOT NULL,
     last_updated_by VARCHAR(255),
     CONSTRAINT endpoint_bindings_pk PRIMARY KEY (endpoint_id, resource_type, resource_id),
-    CONSTRAINT fk_endpoint_bindings_endpoint_id FOREIGN KEY (endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE CASCADE
+    CONSTRAINT fk_endpoint_bindings_endpoint_id FOREIGN KEY (endpoint_id) \
+        REFERENCES endpoints (endpoint_id) ON DELETE CASCADE
 )"),
-            Sql(r#"CREATE TABLE IF NOT EXISTS endpoint_tags (
-    "key" VARCHAR(250) NOT NULL,
+            Sql("CREATE TABLE IF NOT EXISTS endpoint_tags (
+    \"key\" VARCHAR(250) NOT NULL,
     value VARCHAR(5000),
     endpoint_id VARCHAR(36) NOT NULL,
-    CONSTRAINT endpoint_tag_pk PRIMARY KEY ("key", endpoint_id),
-    CONSTRAINT fk_endpoint_tags_endpoint_id FOREIGN KEY (endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE CASCADE
-)"#),
+    CONSTRAINT endpoint_tag_pk PRIMARY KEY (\"key\", endpoint_id),
+    CONSTRAINT fk_endpoint_tags_endpoint_id FOREIGN KEY (endpoint_id) \
+        REFERENCES endpoints (endpoint_id) ON DELETE CASCADE
+)"),
             Sql("CREATE INDEX IF NOT EXISTS index_endpoint_tags_endpoint_id ON endpoint_tags (endpoint_id)"),
-            Sqlite("CREATE TRIGGER IF NOT EXISTS prevent_secrets_aad_mutation
-            BEFORE UPDATE ON secrets
-            FOR EACH ROW
-            WHEN OLD.secret_id != NEW.secret_id OR OLD.secret_name != NEW.secret_name
-            BEGIN
-                SELECT RAISE(ABORT, 'secret_id and secret_name are immutable (used as AAD in encryption)');
-            END"),
-            Postgres("CREATE OR REPLACE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger AS $$
-            BEGIN
-                IF OLD.secret_id != NEW.secret_id OR OLD.secret_name != NEW.secret_name THEN
-                    RAISE EXCEPTION 'secret_id and secret_name are immutable (used as AAD in encryption)';
-                END IF;
-                RETURN NEW;
-            END;
-            $$ LANGUAGE plpgsql"),
-            Postgres("CREATE TRIGGER prevent_secrets_aad_mutation
-            BEFORE UPDATE ON secrets
-            FOR EACH ROW EXECUTE FUNCTION prevent_secrets_aad_mutation()"),
+            Sqlite(
+                "CREATE TRIGGER IF NOT EXISTS prevent_secrets_aad_mutation
+BEFORE UPDATE ON secrets
+FOR EACH ROW
+WHEN OLD.secret_id != NEW.secret_id OR OLD.secret_name != NEW.secret_name
+BEGIN
+    SELECT RAISE(ABORT, 'secret_id and secret_name are immutable (used as AAD in encryption)');
+END",
+            ),
+            Postgres(
+                "CREATE OR REPLACE FUNCTION prevent_secrets_aad_mutation() RETURNS trigger AS $$
+BEGIN
+    IF OLD.secret_id != NEW.secret_id OR OLD.secret_name != NEW.secret_name THEN
+        RAISE EXCEPTION 'secret_id and secret_name are immutable (used as AAD in encryption)';
+    END IF;
+    RETURN NEW;
+END;
+$$ LANGUAGE plpgsql",
+            ),
+            Postgres(
+                "CREATE TRIGGER prevent_secrets_aad_mutation
+BEFORE UPDATE ON secrets
+FOR EACH ROW EXECUTE FUNCTION prevent_secrets_aad_mutation()",
+            ),
         ],
     },
     Revision {
@@ -113,13 +128,14 @@ pub(super) const REVISIONS: &[Revision] = &[
         title: "metrics of traces",
         rolling: true,
         steps: &[
-            Sql(r#"CREATE TABLE IF NOT EXISTS trace_metrics (
+            Sql("CREATE TABLE IF NOT EXISTS trace_metrics (
     request_id VARCHAR(50) NOT NULL,
-    "key" VARCHAR(250) NOT NULL,
+    \"key\" VARCHAR(250) NOT NULL,
     value FLOAT,
-    CONSTRAINT trace_metrics_pk PRIMARY KEY (request_id, "key"),
-    CONSTRAINT fk_trace_metrics_request_id FOREIGN KEY (request_id) REFERENCES trace_info (request_id) ON DELETE CASCADE
-)"#),
+    CONSTRAINT trace_metrics_pk PRIMARY KEY (request_id, \"key\"),
+    CONSTRAINT fk_trace_metrics_request_id FOREIGN KEY (request_id) \
+        REFERENCES trace_info (request_id) ON DELETE CASCADE
+)"),
             Sql("CREATE INDEX IF NOT EXISTS index_trace_metrics_request_id ON trace_metrics (request_id)"),
         ],
     },
@@ -130,7 +146,8 @@ pub(super) const REVISIONS: &[Revision] = &[
         steps: &[
             Sql("DROP INDEX IF EXISTS index_jobs_function_status_creation_time"),
             Sql("ALTER TABLE jobs RENAME COLUMN function_fullname TO job_name"),
-            Sql("CREATE INDEX IF NOT EXISTS index_jobs_name_status_creation_time ON jobs (job_name, status, creation_time)"),
+            Sql("CREATE INDEX IF NOT EXISTS index_jobs_name_status_creation_time \
+    ON jobs (job_name, status, creation_time)"),
         ],
     },
     Revision {
@@ -138,68 +155,71 @@ pub(super) const REVISIONS: &[Revision] = &[
         title: "routing strategy of endpoints",
         rolling: true,
         steps: &[
+            AddColumns("endpoints", &["routing_strategy VARCHAR(64)", "fallback_config_json TEXT"]),
             AddColumns(
- "endpoints", &["routing_strategy VARCHAR(64)", "fallback_config_json TEXT"]),
-            AddColumns(
- "endpoint_model_mappings", &["linkage_type VARCHAR(64) DEFAULT 'PRIMARY' NOT NULL", "fallback_order INTEGER"]),
+                "endpoint_model_mappings",
+                &["linkage_type VARCHAR(64) DEFAULT 'PRIMARY' NOT NULL", "fallback_order INTEGER"],
+            ),
             Sql("DROP INDEX IF EXISTS unique_endpoint_model_mapping"),
-            Sql("CREATE UNIQUE INDEX IF NOT EXISTS unique_endpoint_model_linkage_mapping ON endpoint_model_mappings (endpoint_id, model_definition_id, linkage_type)"),
+            Sql("CREATE UNIQUE INDEX IF NOT EXISTS unique_endpoint_model_linkage_mapping \
+    ON endpoint_model_mappings (endpoint_id, model_definition_id, linkage_type)"),
         ],
     },
     Revision {
         id: "2c33131f4dae",
         title: "online scoring",
         rolling: true,
-        steps: &[
-            Sql("CREATE TABLE IF NOT EXISTS online_scoring_configs (
+        steps: &[Sql("CREATE TABLE IF NOT EXISTS online_scoring_configs (
     online_scoring_config_id VARCHAR(36) NOT NULL,
     scorer_id VARCHAR(36) NOT NULL,
     sample_rate FLOAT NOT NULL,
     experiment_id INTEGER NOT NULL,
     filter_string TEXT,
     CONSTRAINT online_scoring_config_pk PRIMARY KEY (online_scoring_config_id),
-    CONSTRAINT fk_online_scoring_configs_scorer_id FOREIGN KEY (scorer_id) REFERENCES scorers (scorer_id) ON DELETE CASCADE,
-    CONSTRAINT fk_online_scoring_configs_experiment_id FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id)
-)"),
-        ],
+    CONSTRAINT fk_online_scoring_configs_scorer_id FOREIGN KEY (scorer_id) \
+        REFERENCES scorers (scorer_id) ON DELETE CASCADE,
+    CONSTRAINT fk_online_scoring_configs_experiment_id \
+        FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id)
+)")],
     },
     Revision {
         id: "d3e4f5a6b7c8",
         title: "display names of endpoint bindings",
         rolling: true,
-        steps: &[
-            AddColumns("endpoint_bindings", &["display_name VARCHAR(255)"]),
-        ],
+        steps: &[AddColumns("endpoint_bindings", &["display_name VARCHAR(255)"])],
     },
     Revision {
         id: "d0e1f2a3b4c5",
         title: "experiments and usage tracking of endpoints",
         rolling: true,
-        steps: &[
-            Alter(
-                "endpoints",
-                &[
-                    Add("experiment_id INTEGER"),
-                    Add("usage_tracking BOOLEAN DEFAULT '0' NOT NULL"),
-                    Constrain("CONSTRAINT fk_endpoints_experiment_id FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id) ON DELETE SET NULL"),
-                ],
-            ),
-        ],
+        steps: &[Alter(
+            "endpoints",
+            &[
+                Add("experiment_id INTEGER"),
+                Add("usage_tracking BOOLEAN DEFAULT '0' NOT NULL"),
+                Constrain(
+                    "CONSTRAINT fk_endpoints_experiment_id FOREIGN KEY (experiment_id) \
+    REFERENCES experiments (experiment_id) ON DELETE SET NULL",
+                ),
+            ],
+        )],
     },
     Revision {
         id: "c8d9e0f1a2b3",
         title: "metrics and dimensions of spans",
         rolling: true,
         steps: &[
-            Sql(r#"CREATE TABLE IF NOT EXISTS span_metrics (
+            Sql("CREATE TABLE IF NOT EXISTS span_metrics (
     trace_id VARCHAR(50) NOT NULL,
     span_id VARCHAR(50) NOT NULL,
-    "key" VARCHAR(250) NOT NULL,
+    \"key\" VARCHAR(250) NOT NULL,
     value FLOAT,
-    CONSTRAINT span_metrics_pk PRIMARY KEY (trace_id, span_id, "key"),
-    CONSTRAINT fk_span_metrics_span FOREIGN KEY (trace_id, span_id) REFERENCES spans (trace_id, span_id) ON DELETE CASCADE
-)"#),
-            Sql("CREATE INDEX IF NOT EXISTS index_span_metrics_trace_id_span_id ON span_metrics (trace_id, span_id)"),
+    CONSTRAINT span_metrics_pk PRIMARY KEY (trace_id, span_id, \"key\"),
+    CONSTRAINT fk_span_metrics_span FOREIGN KEY (trace_id, span_id) \
+        REFERENCES spans (trace_id, span_id) ON DELETE CASCADE
+)"),
+            Sql("CREATE INDEX IF NOT EXISTS index_span_metrics_trace_id_span_id \
+    ON span_metrics (trace_id, span_id)"),
             AddColumns("spans", &["dimension_attributes JSON"]),
         ],
     },

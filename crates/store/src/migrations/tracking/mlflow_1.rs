@@ -32,7 +32,8 @@ pub(super) const INITIAL: &[Step] = &[
     artifact_uri VARCHAR(200),
     experiment_id INTEGER,
     CONSTRAINT run_pk PRIMARY KEY (run_uuid),
-    CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT')),
+    CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', \
+        'PROJECT')),
     CONSTRAINT status CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING')),
     CONSTRAINT runs_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')),
     FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id)
@@ -81,10 +82,11 @@ pub(super) const REVISIONS: &[Revision] = &[
         id: "90e64c465722",
         title: "user of runs as a tag",
         rolling: false,
-        steps: &[Sql(r#"INSERT INTO tags ("key", value, run_uuid)
-            SELECT 'mlflow.user', user_id, run_uuid FROM runs
-            WHERE user_id <> ''
-                AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND tags."key" = 'mlflow.user')"#)],
+        steps: &[Sql("INSERT INTO tags (\"key\", value, run_uuid)
+SELECT 'mlflow.user', user_id, run_uuid FROM runs
+WHERE user_id <> ''
+    AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND \
+        tags.\"key\" = 'mlflow.user')")],
     },
     Revision {
         id: "181f10493468",
@@ -134,14 +136,14 @@ pub(super) const REVISIONS: &[Revision] = &[
 )"#),
             // The newest point of each metric by step, then time, then value, as the server keeps it from now on.
             Sql(r#"INSERT INTO latest_metrics ("key", value, timestamp, step, is_nan, run_uuid)
-            SELECT "key", value, timestamp, step, is_nan, run_uuid FROM (
-                SELECT "key", value, timestamp, step, is_nan, run_uuid, row_number() OVER (
-                    PARTITION BY run_uuid, "key" ORDER BY step DESC, timestamp DESC, value DESC, is_nan
-                ) AS place
-                FROM metrics
-            ) AS ranked
-            WHERE place = 1
-            ON CONFLICT DO NOTHING"#),
+SELECT "key", value, timestamp, step, is_nan, run_uuid FROM (
+    SELECT "key", value, timestamp, step, is_nan, run_uuid, row_number() OVER (
+        PARTITION BY run_uuid, "key" ORDER BY step DESC, timestamp DESC, value DESC, is_nan
+    ) AS place
+    FROM metrics
+) AS ranked
+WHERE place = 1
+ON CONFLICT DO NOTHING"#),
         ],
     },
     Revision {

@@ -51,7 +51,8 @@ END $$",
                 DropUnnamed("model_versions_name_fkey", "FOREIGN KEY (name)"),
                 Constrain("CONSTRAINT model_version_pk PRIMARY KEY (workspace, name, version)"),
                 Constrain(
-                    "CONSTRAINT fk_model_versions_registered_models FOREIGN KEY (workspace, name) REFERENCES registered_models (workspace, name) ON UPDATE CASCADE",
+                    "CONSTRAINT fk_model_versions_registered_models FOREIGN KEY (workspace, name) \
+    REFERENCES registered_models (workspace, name) ON UPDATE CASCADE",
                 ),
             ],
         ),
@@ -63,7 +64,9 @@ END $$",
                 DropUnnamed("registered_model_tags_name_fkey", "FOREIGN KEY (name)"),
                 Constrain(r#"CONSTRAINT registered_model_tag_pk PRIMARY KEY (workspace, "key", name)"#),
                 Constrain(
-                    "CONSTRAINT fk_registered_model_tags_registered_models FOREIGN KEY (workspace, name) REFERENCES registered_models (workspace, name) ON UPDATE CASCADE",
+                    "CONSTRAINT fk_registered_model_tags_registered_models \
+    FOREIGN KEY (workspace, name) REFERENCES registered_models (workspace, name) \
+    ON UPDATE CASCADE",
                 ),
             ],
         ),
@@ -75,7 +78,9 @@ END $$",
                 DropUnnamed("model_version_tags_name_version_fkey", "FOREIGN KEY (name, version)"),
                 Constrain(r#"CONSTRAINT model_version_tag_pk PRIMARY KEY (workspace, "key", name, version)"#),
                 Constrain(
-                    "CONSTRAINT fk_model_version_tags_model_versions FOREIGN KEY (workspace, name, version) REFERENCES model_versions (workspace, name, version) ON UPDATE CASCADE",
+                    "CONSTRAINT fk_model_version_tags_model_versions \
+    FOREIGN KEY (workspace, name, version) \
+    REFERENCES model_versions (workspace, name, version) ON UPDATE CASCADE",
                 ),
             ],
         ),
@@ -88,7 +93,9 @@ END $$",
                 DropUnnamed("registered_model_aliases_name_fkey", "FOREIGN KEY (name)"),
                 Constrain("CONSTRAINT registered_model_alias_pk PRIMARY KEY (workspace, name, alias)"),
                 Constrain(
-                    "CONSTRAINT fk_registered_model_aliases_registered_models FOREIGN KEY (workspace, name) REFERENCES registered_models (workspace, name) ON DELETE CASCADE ON UPDATE CASCADE",
+                    "CONSTRAINT fk_registered_model_aliases_registered_models \
+    FOREIGN KEY (workspace, name) REFERENCES registered_models (workspace, name) \
+    ON DELETE CASCADE ON UPDATE CASCADE",
                 ),
             ],
         ),
@@ -120,14 +127,12 @@ END $$",
         ),
         Sql("DROP INDEX IF EXISTS index_jobs_name_status_creation_time"),
         Alter("jobs", &[Add("workspace VARCHAR(63) DEFAULT 'default' NOT NULL")]),
-        Sql(
-            "CREATE INDEX IF NOT EXISTS index_jobs_name_status_creation_time ON jobs (job_name, workspace, status, creation_time)",
-        ),
+        Sql("CREATE INDEX IF NOT EXISTS index_jobs_name_status_creation_time \
+    ON jobs (job_name, workspace, status, creation_time)"),
         Sql("CREATE INDEX IF NOT EXISTS idx_experiments_workspace ON experiments (workspace)"),
         Sql("CREATE INDEX IF NOT EXISTS idx_registered_models_workspace ON registered_models (workspace)"),
-        Sql(
-            "CREATE INDEX IF NOT EXISTS idx_experiments_workspace_creation_time ON experiments (workspace, creation_time)",
-        ),
+        Sql("CREATE INDEX IF NOT EXISTS idx_experiments_workspace_creation_time \
+    ON experiments (workspace, creation_time)"),
         Sql("CREATE INDEX IF NOT EXISTS idx_evaluation_datasets_workspace ON evaluation_datasets (workspace)"),
         Sql("CREATE INDEX IF NOT EXISTS idx_webhooks_workspace ON webhooks (workspace)"),
         Sql("CREATE INDEX IF NOT EXISTS idx_secrets_workspace ON secrets (workspace)"),
@@ -140,7 +145,7 @@ END $$",
     CONSTRAINT workspaces_pk PRIMARY KEY (name)
 )"),
         Sql("INSERT INTO workspaces (name, description)
-            VALUES ('default', 'Default workspace for legacy resources')
-            ON CONFLICT DO NOTHING"),
+VALUES ('default', 'Default workspace for legacy resources')
+ON CONFLICT DO NOTHING"),
     ],
 }];
