@@ -334,7 +334,7 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
     let backup = Backup::new(connection, &mut copy)?;
     loop {
         match backup.step(BACKUP_PAGES)? {
-            StepResult::Done => return Ok(()),
+            StepResult::Done => break,
             StepResult::More => {}
             // Somebody is writing: the copy goes on when they are done.
             _ => thread::sleep(Duration::from_millis(50)),
@@ -343,4 +343,7 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
         let count = |pages: i32| u64::try_from(pages).unwrap_or_default();
         progress(count(at.pagecount - at.remaining), count(at.pagecount));
     }
+    drop(backup);
+    // Of a file with a write-ahead log the copy would have one too, and is to be a single file.
+    Ok(copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?)
 }
