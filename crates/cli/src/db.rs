@@ -1,55 +1,198 @@
-//! `ferroflow db`: what is done to a database while no server runs on it.
+//! `ferroflow db`: upgrade a database of any older MLflow, say where it stands, compare it with what it should be.
 
-use anyhow::{Context as _, Result};
-use clap::{ArgAction, Args, Subcommand};
+mod own;
+mod progress;
+mod show;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
 use ferroflow_store::{
-    db::{BackendUri, Db, DbOptions},
-    schema::own,
+    db::BackendUri,
+    migrations::{self, AUTH, Chain, Options, State, TRACKING},
 };
 
-/// Arguments of `ferroflow db`.
-#[derive(Debug, Args)]
-pub(crate) struct DbArgs {
-    #[command(subcommand)]
-    command: DbCommand,
+use self::progress::Reporter;
 
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help, global = true)]
-    help: Option<bool>,
-}
-
-#[derive(Debug, Subcommand)]
-enum DbCommand {
-    /// Drop the tables and indexes that ferroflow adds to MLflow's, with the events that wait for
-    /// webhooks. A server makes them again when it starts
+/// Subcommands of `ferroflow db`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Upgrade the tables to the newest revision, or create them in an empty database
+    Upgrade(UpgradeArgs),
+    /// Say at which revision the database is, and what is pending
+    Status(DatabaseArgs),
+    /// Compare the tables with those of their revision and name every difference
+    Check(DatabaseArgs),
+    /// Drop the tables and indexes that ferroflow adds to MLflow's, with the events that wait for webhooks. A
+    /// server makes them again when it starts
     DropOwn {
-        /// The database, as --backend-store-uri of the server
+        /// The database, as --backend-store-uri takes it
         #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
         uri: String,
     },
+    /// Not offered: restoring a backup is the way back
+    #[command(hide = true, disable_help_flag = true)]
+    Downgrade {
+        /// Whatever the reference's command takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
-/// Runs a command.
-pub(crate) fn run(args: &DbArgs) -> Result<()> {
+/// Which database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArgs {
+    /// The database, as --backend-store-uri takes it
+    #[arg(value_name = "URI")]
+    uri: String,
+
+    /// The users database of basic-auth instead of the tracking database
+    #[arg(long)]
+    auth: bool,
+}
+
+/// Flags of `ferroflow db upgrade`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpgradeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Stop at this revision. Default: the newest
+    #[arg(long, value_name = "REVISION")]
+    to: Option<String>,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    plan: bool,
+
+    /// The plan as JSON
+    #[arg(long, requires = "plan")]
+    json: bool,
+
+    /// Do not copy a SQLite file before its first change
+    #[arg(long)]
+    no_backup: bool,
+
+    /// How long to wait for locks. Default: 600 for tables, and as long as it takes for another upgrade
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    lock_timeout: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("'{text}' is not a number of seconds"))
+}
+
+impl DatabaseArgs {
+    fn chain(&self) -> &'static Chain {
+        if self.auth { &AUTH } else { &TRACKING }
+    }
+}
+
+/// Runs a subcommand. 0: done, or nothing to do; 1: refused, failed or different; 2: called in the wrong way.
+pub(crate) fn run(command: DbCommand) -> ExitCode {
+    let outcome = match command {
+        DbCommand::Upgrade(args) => with_uri(&args.database.uri, async |uri| upgrade(&uri, &args).await),
+        DbCommand::Status(args) => with_uri(&args.uri, async |uri| status(&uri, args.chain()).await),
+        DbCommand::Check(args) => with_uri(&args.uri, async |uri| check(&uri, args.chain()).await),
+        DbCommand::DropOwn { uri } => with_uri(&uri, async |uri| own::drop_own(&uri).await),
+        DbCommand::Downgrade { rest: _ } => {
+            eprintln!(
+                "Error: there is no downgrade: restore the backup that was taken before the upgrade, and start the \
+                 server version that it belongs to (docs/migrating.md)"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_uri(uri: &str, work: impl AsyncFnOnce(BackendUri) -> Result<ExitCode>) -> Result<ExitCode> {
+    let uri = match BackendUri::parse(uri) {
+        Ok(uri) => uri,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match &args.command {
-        DbCommand::DropOwn { uri } => runtime.block_on(drop_own(uri)),
-    }
+    runtime.block_on(work(uri))
 }
 
-async fn drop_own(uri: &str) -> Result<()> {
-    let uri = BackendUri::parse(uri)?;
-    let what = || format!("the database {uri}");
-    if let BackendUri::Sqlite(path) = &uri {
-        // Opening would make the file.
-        std::fs::metadata(path).with_context(what)?;
+async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
+    let chain = args.database.chain();
+    if let Some(target) = &args.to
+        && chain.revisions().all(|revision| revision.id != target)
+    {
+        eprintln!("Error: {target} is not a revision of the {} chain, whose head is {}", chain.name, chain.head());
+        return Ok(ExitCode::from(2));
     }
-    let db = Db::open(&uri, DbOptions::default()).with_context(what)?;
-    let dropped = own::drop_all(&db).await.with_context(what)?;
-    db.close().await.with_context(what)?;
-    match dropped.as_slice() {
-        [] => println!("{uri} has nothing of ferroflow's own"),
-        names => println!("dropped {}", names.join(", ")),
+    if args.plan {
+        let plan = migrations::plan(uri, chain, args.to.as_deref()).await?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&plan)?);
+        } else {
+            show::plan(&plan);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = Options { to: args.to.clone(), backup: !args.no_backup, lock_timeout: args.lock_timeout };
+    let mut reporter = Reporter::new();
+    let done = migrations::upgrade(uri, chain, &options, &mut |event| reporter.event(&event)).await;
+    reporter.end();
+    let done = done?;
+    match (done.from, done.applied) {
+        (State::Empty, _) => println!("created the {} tables of {uri} at {}", chain.name, done.to),
+        (State::At(_), 0) => println!("nothing to do: the {} database {uri} is at {}", chain.name, done.to),
+        (State::At(from), applied) => println!(
+            "upgraded the {} database {uri} from {} to {}: {applied} revision{}",
+            chain.name,
+            from.unwrap_or("none"),
+            done.to,
+            if applied == 1 { "" } else { "s" }
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
+    let state = migrations::state(uri, chain).await?;
+    show::status(uri, chain, &state);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
+    let report = migrations::check(uri, chain).await?;
+    if report.differences.is_empty() {
+        println!("no differences");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for line in &report.differences {
+        println!("{line}");
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Upgrades the database that a server starts on, when it is told to. What the server can not use, it says itself.
+pub(crate) async fn migrate_at_start(uri: &BackendUri) -> Result<()> {
+    let exists = match uri {
+        BackendUri::Sqlite(path) => path.exists(),
+        BackendUri::Postgres(_) => true,
+    };
+    if !exists || migrations::state(uri, &TRACKING).await? == State::Empty {
+        // The server makes the tables of an empty database.
+        return Ok(());
+    }
+    let done = migrations::upgrade(uri, &TRACKING, &Options::default(), &mut |event| progress::log(&event)).await?;
+    if done.applied > 0 {
+        tracing::info!(revisions = done.applied, revision = done.to, "the database was upgraded");
     }
     Ok(())
 }

@@ -33,8 +33,9 @@ enum Command {
     /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
     #[command(disable_help_flag = true)]
     Server(Box<server::ServerArgs>),
-    /// Look after a database
-    Db(db::DbArgs),
+    /// Upgrade, inspect and tidy the database
+    #[command(subcommand)]
+    Db(db::DbCommand),
 }
 
 fn main() -> ExitCode {
@@ -43,12 +44,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let outcome = match cli.command {
-        Some(Command::Server(args)) => server::run(*args),
-        Some(Command::Db(args)) => db::run(&args),
-        None => server::run(cli.server),
+    let args = match cli.command {
+        Some(Command::Server(args)) => *args,
+        Some(Command::Db(command)) => return db::run(command),
+        None => cli.server,
     };
-    match outcome {
+    match server::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: what failed, then why.

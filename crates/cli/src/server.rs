@@ -21,7 +21,7 @@ use ferroflow_store::{
 use tokio::net::TcpListener;
 
 pub(crate) use self::args::ServerArgs;
-use crate::logging;
+use crate::{db, logging};
 
 /// Where artifacts of new experiments go when the server serves them.
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
@@ -62,6 +62,11 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
     let (webhooks, webhook_key) = (webhooks::options()?, webhooks::key()?);
+    if args.auto_migrate {
+        db::migrate_at_start(&backend)
+            .await
+            .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
+    }
     let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
         .await
         .with_context(|| format!("the backend store {backend} can not be opened"))?

@@ -17,7 +17,10 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), args)
+    }
+
+    fn start_in(folder: tempfile::TempDir, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
             .args(["server", "--port", "0", "--log-format", "json"])
             .args(args)
@@ -277,4 +280,22 @@ fn what_is_ours_in_a_database_goes_with_one_command() {
     let (done, text) = drop_own(&uri);
     assert!(done && text.contains("dropped ff_webhook_deliveries, "), "{text}");
     assert!(drop_own(&uri).1.contains("nothing of ferroflow's own"));
+}
+
+#[test]
+fn an_older_database_is_upgraded_at_start_when_the_server_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
+        .args(["db", "upgrade", "sqlite:///mlflow.db", "--to", "cc1f77228345"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = Server::start_in(folder, &["--auto-migrate"]);
+    let answer = server.get("/api/2.0/mlflow/experiments/get?experiment_id=0");
+    assert!(answer.contains("\"name\":\"Default\"") || answer.contains("\"name\": \"Default\""), "{answer}");
+    let copies = server.folder.path().read_dir().unwrap();
+    let copies =
+        copies.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".before-")).count();
+    assert_eq!(copies, 1);
 }

@@ -215,7 +215,7 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
                 let _ = job.reply.send(outcome);
             }
         }
-        Err(error) if jobs.len() == 1 || matches!(error, DbError::Unavailable(_)) => {
+        Err(error) if jobs.len() == 1 || matches!(error, DbError::Unavailable(_) | DbError::Locked(_)) => {
             let error = Error::from(error);
             for job in jobs {
                 let _ = job.reply.send(Err(error.clone()));

@@ -1,5 +1,6 @@
 //! One database with two drivers. The only place that knows them.
 
+mod direct;
 mod error;
 mod postgres;
 mod sqlite;
@@ -17,6 +18,7 @@ use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
+pub(crate) use direct::{Access, Direct};
 pub use error::DbError;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Statement, bool, int, real, text};

@@ -14,6 +14,7 @@ mod inputs;
 mod logged_model_search;
 mod logged_models;
 mod metrics;
+pub mod migrations;
 mod model_version_search;
 mod model_versions;
 mod new_model_version;

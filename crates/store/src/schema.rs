@@ -1,7 +1,7 @@
 //! The tables: made when the database is empty, checked at every start.
 //!
 //! Tables, columns, indexes and constraints are those of the reference at its head revision, so
-//! that either server can take the database over. Older databases are not migrated here.
+//! that either server can take the database over. Older databases are migrated by [`crate::migrations`].
 
 pub mod own;
 
@@ -9,6 +9,7 @@ use crate::{
     clock::now_ms,
     db::{Db, DbError, Op, Statement},
     dialect::Dialect,
+    migrations::{Chain, TRACKING},
 };
 
 /// The revision of the tracking tables that this server reads and writes (MLflow 3.17.2).
@@ -17,9 +18,13 @@ pub const HEAD: &str = "dc11669786a5";
 const POSTGRES: &str = include_str!("schema/postgres.sql");
 const SQLITE: &str = include_str!("schema/sqlite.sql");
 
-/// Two servers that start on an empty PostgreSQL database take turns under this advisory lock.
-/// Transactional, so that it works behind `PgBouncer` and goes with the connection.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7314201)";
+/// Who makes or migrates the tracking tables of a PostgreSQL database holds this advisory lock.
+pub(crate) const LOCK_KEY: i64 = 7_314_201;
+
+/// The SQL that makes the tables of a chain at its head, where there is a script for it.
+pub(crate) fn script(chain: &Chain, dialect: Dialect) -> Option<&'static str> {
+    (chain.name == TRACKING.name).then(|| dialect.pick(POSTGRES, SQLITE))
+}
 
 /// Why the database can not be served.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +44,19 @@ pub enum SchemaError {
 pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     match revision(db).await? {
         Some(found) if found == HEAD => {}
+        Some(found) if TRACKING.revisions().all(|revision| revision.id != found) => {
+            return Err(SchemaError::Refused(format!(
+                "the database is at revision {found}, which this server does not know: it needs revision {HEAD} ({}). \
+                 Start the server that matches the database, or restore the backup from before its upgrade",
+                TRACKING.release
+            )));
+        }
         Some(found) => {
             return Err(SchemaError::Refused(format!(
-                "the database is at revision {found} and this server needs revision {HEAD} (MLflow 3.17.2). \
-                 Upgrade it with `mlflow db upgrade <URI>` of MLflow 3.17.2 after taking a backup, \
-                 or start the server that matches the database"
+                "Detected out-of-date database schema (found version {found}, but expected {HEAD}, which is {}). \
+                 Take a backup of your database, then run `ferroflow db upgrade <database_uri>` to migrate it, \
+                 or start the server with --auto-migrate",
+                TRACKING.release
             )));
         }
         None => create(db).await?,
@@ -71,8 +84,10 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
     if !tables.iter().any(|table| table == "alembic_version") {
         return Err(SchemaError::Refused(format!(
             "the database has MLflow tables ({}) but no revision: it is older than MLflow 1.0 or was not made by MLflow. \
-             This server needs revision {HEAD} (MLflow 3.17.2)",
-            tables.join(", ")
+             This server needs revision {HEAD} ({}). Take a backup of your database, then run \
+             `ferroflow db upgrade <database_uri>` to migrate it, or start the server with --auto-migrate",
+            tables.join(", "),
+            TRACKING.release
         )));
     }
     let revisions: Vec<String> =
@@ -84,11 +99,15 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
     }
 }
 
+/// An upgrade by the reference that failed leaves a version table without a row.
+const EMPTY: &str = "DROP TABLE IF EXISTS alembic_version;\n";
+
 async fn create(db: &Db) -> Result<(), SchemaError> {
     tracing::info!(revision = HEAD, "creating the tables of an empty database");
     let script = match db.dialect() {
-        Dialect::Postgres => format!("{LOCK};\n{POSTGRES}"),
-        Dialect::Sqlite => SQLITE.to_owned(),
+        // Transactional, so that it works behind `PgBouncer` and goes with the connection.
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK_KEY});\n{EMPTY}{POSTGRES}"),
+        Dialect::Sqlite => format!("{EMPTY}{SQLITE}"),
     };
     match db.batch(script).await {
         Ok(()) => Ok(()),

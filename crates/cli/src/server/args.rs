@@ -15,6 +15,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) backend_store_uri: Option<String>,
 
+    /// Upgrade an older database before serving it, instead of refusing it
+    #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    pub(crate) auto_migrate: bool,
+
     /// Not supported yet: a database to read from
     #[arg(long, env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) read_replica_backend_store_uri: Option<String>,

@@ -16,7 +16,10 @@ pub enum DbError {
     /// The transaction lost against a concurrent one; running it again may work.
     #[error("transaction conflict: {0}")]
     Conflict(String),
-    /// The database is not there, busy for too long, or out of connections. Try again later.
+    /// Somebody else holds a lock for longer than this connection waits.
+    #[error("lock not obtained: {0}")]
+    Locked(String),
+    /// The database is not there, or out of connections. Try again later.
     #[error("database unavailable: {0}")]
     Unavailable(String),
     /// A value the database can not hold, such as a NUL in text or an integer out of range.
@@ -50,15 +53,8 @@ impl From<rusqlite::Error> for DbError {
             (_, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Self::ForeignKey(text),
             (Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch, _) => Self::Value(text),
             (_, ffi::SQLITE_BUSY_SNAPSHOT) => Self::Conflict(text),
-            (
-                Code::DatabaseBusy
-                | Code::DatabaseLocked
-                | Code::DiskFull
-                | Code::CannotOpen
-                | Code::ReadOnly
-                | Code::SystemIoFailure,
-                _,
-            ) => Self::Unavailable(text),
+            (Code::DatabaseBusy | Code::DatabaseLocked, _) => Self::Locked(text),
+            (Code::DiskFull | Code::CannotOpen | Code::ReadOnly | Code::SystemIoFailure, _) => Self::Unavailable(text),
             _ => Self::Other(text),
         }
     }
@@ -90,6 +86,8 @@ impl From<tokio_postgres::Error> for DbError {
             Self::ForeignKey(text)
         } else if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED {
             Self::Conflict(text)
+        } else if *code == SqlState::LOCK_NOT_AVAILABLE {
+            Self::Locked(text)
         } else {
             match code.code().get(..2) {
                 // 22: data exception; 23: the remaining integrity constraints; 54: limits.
@@ -97,9 +95,7 @@ impl From<tokio_postgres::Error> for DbError {
                 // 08 connection, 28 login, 3D no such database, 53 resources, 57 shutdown,
                 // 25006 read-only: a replica or a server in recovery.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
-                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::LOCK_NOT_AVAILABLE => {
-                    Self::Unavailable(text)
-                }
+                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(text),
                 _ => Self::Other(text),
             }
         }
@@ -110,7 +106,7 @@ impl From<tokio_postgres::Error> for DbError {
 impl From<DbError> for ferroflow_model::Error {
     fn from(error: DbError) -> Self {
         match &error {
-            DbError::Unavailable(_) | DbError::Conflict(_) => {
+            DbError::Unavailable(_) | DbError::Locked(_) | DbError::Conflict(_) => {
                 tracing::warn!(%error, "the database could not answer");
                 Self::unavailable("The database is temporarily unavailable. Try again in a moment.")
             }

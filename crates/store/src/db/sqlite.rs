@@ -29,6 +29,12 @@ const CHECKPOINT_PAGES: i64 = 4000;
 /// How large the write-ahead log's file stays after a long transaction, in bytes.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
 
+/// A migration asks again by itself, and tells its user that it waits.
+const MIGRATOR_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// [`CACHE_KIB`] of a migration: enough for the inner pages of the index of a large table that is built anew.
+const MIGRATOR_CACHE_KIB: i64 = 128 * 1024;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A thread with a connection. Jobs run in the order they are sent.
@@ -37,7 +43,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
+    pub(super) fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
         let mut connection = connect(path, role, synchronous)?;
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
@@ -78,9 +84,14 @@ fn stopped() -> DbError {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Writer,
     Reader,
+    /// Changes the schema: foreign keys are not enforced, since a table is rebuilt by dropping it,
+    /// and the journal mode stays as it is.
+    Migrator,
+    /// Looks at a file as it is, and never makes one.
+    Inspector,
 }
 
 /// `PRAGMA synchronous` of the writing connection.
@@ -95,13 +106,13 @@ pub enum Synchronous {
 
 fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connection, DbError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if role == Role::Writer {
+    if matches!(role, Role::Writer | Role::Migrator) {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "foreign_keys", role != Role::Migrator)?;
     // LIKE tells upper from lower case, as in PostgreSQL and as the reference sets it.
     connection.pragma_update(None, "case_sensitive_like", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -118,7 +129,11 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         }
-        Role::Reader => connection.pragma_update(None, "query_only", true)?,
+        Role::Migrator => {
+            connection.pragma_update(None, "cache_size", -MIGRATOR_CACHE_KIB)?;
+            connection.busy_timeout(MIGRATOR_BUSY_TIMEOUT)?;
+        }
+        Role::Reader | Role::Inspector => connection.pragma_update(None, "query_only", true)?,
     }
     Ok(connection)
 }
@@ -319,4 +334,29 @@ pub(super) fn changed(count: u64) -> Vec<Vec<Value>> {
 fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
     let Row::Sqlite(inner) = row else { return Err(DbError::Other("a row of another driver".into())) };
     (0..inner.as_ref().column_count()).map(|index| row.get(index)).collect()
+}
+
+/// Pages that a backup copies before it tells how far it is.
+const BACKUP_PAGES: i32 = 4096;
+
+/// Copies the database into a new file, which is complete and on disk when this returns.
+pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), DbError> {
+    use rusqlite::backup::{Backup, StepResult};
+
+    let mut copy = Connection::open(to)?;
+    let backup = Backup::new(connection, &mut copy)?;
+    loop {
+        match backup.step(BACKUP_PAGES)? {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // Somebody is writing: the copy goes on when they are done.
+            _ => thread::sleep(Duration::from_millis(50)),
+        }
+        let at = backup.progress();
+        let count = |pages: i32| u64::try_from(pages).unwrap_or_default();
+        progress(count(at.pagecount - at.remaining), count(at.pagecount));
+    }
+    drop(backup);
+    // Of a file with a write-ahead log the copy would have one too, and is to be a single file.
+    Ok(copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?)
 }

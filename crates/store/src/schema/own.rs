@@ -60,7 +60,7 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
     let tables = db.dialect().pick(TABLES.0, TABLES.1);
     db.batch(match db.dialect() {
         // Servers that start together take turns, as they do for the reference's tables.
-        Dialect::Postgres => format!("{};\n{tables}{INDEXES}", super::LOCK),
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{tables}{INDEXES}", super::LOCK_KEY),
         Dialect::Sqlite => format!("{tables}{INDEXES}"),
     })
     .await

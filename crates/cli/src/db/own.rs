@@ -1,0 +1,26 @@
+//! `ferroflow db drop-own`: what ferroflow adds to MLflow's tables, taken away.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use ferroflow_store::{
+    db::{BackendUri, Db, DbOptions},
+    schema::own,
+};
+
+/// Drops it and says what it was.
+pub(super) async fn drop_own(uri: &BackendUri) -> Result<ExitCode> {
+    let what = || format!("the database {uri}");
+    if let BackendUri::Sqlite(path) = uri {
+        // Opening would make the file.
+        std::fs::metadata(path).with_context(what)?;
+    }
+    let db = Db::open(uri, DbOptions::default()).with_context(what)?;
+    let dropped = own::drop_all(&db).await.with_context(what)?;
+    db.close().await.with_context(what)?;
+    match dropped.as_slice() {
+        [] => println!("{uri} has nothing of ferroflow's own"),
+        names => println!("dropped {}", names.join(", ")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

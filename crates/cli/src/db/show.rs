@@ -1,0 +1,78 @@
+//! A plan and a status for people.
+
+use ferroflow_store::{
+    db::BackendUri,
+    migrations::{Chain, Plan, PlannedStep, State},
+};
+
+/// Prints a plan as a table.
+pub(crate) fn plan(plan: &Plan) {
+    if plan.steps.is_empty() {
+        match plan.current {
+            Some(current) => println!("nothing to do: the {} database is at {current}", plan.chain),
+            None => println!("the {} database is empty: its tables are created at {}", plan.chain, plan.target),
+        }
+        return;
+    }
+    let head = ["revision", "title", "rewrites", "blocks writers", "rolling", "tables (rows)"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(plan.steps.iter().map(row)).collect();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(place, cell)| {
+            let width = rows.iter().map(|row| row[place].chars().count()).max().unwrap_or_default();
+            format!("{cell:width$}")
+        });
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    let stop = plan.steps.iter().filter(|step| !step.rolling).count();
+    println!();
+    println!(
+        "{} revisions from {} to {}, {}",
+        plan.steps.len(),
+        plan.current.unwrap_or("none"),
+        plan.target,
+        match stop {
+            0 => "each compatible with the previous server version still running".to_owned(),
+            _ => format!("{stop} of them not compatible with the previous server version still running: stop it first"),
+        }
+    );
+}
+
+fn row(step: &PlannedStep) -> [String; 6] {
+    let tables: Vec<String> = step.tables.iter().map(|table| format!("{} ({})", table.name, table.rows)).collect();
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    [
+        step.revision.to_owned(),
+        step.title.to_owned(),
+        yes(step.rewrites),
+        yes(step.locks),
+        yes(step.rolling),
+        tables.join(", "),
+    ]
+}
+
+/// Prints where a database stands.
+pub(crate) fn status(uri: &BackendUri, chain: &'static Chain, state: &State) {
+    println!("database  {uri}");
+    println!("chain     {}", chain.name);
+    let reached = match state {
+        State::Empty => {
+            println!("revision  none: there are no {} tables", chain.name);
+            None
+        }
+        State::At(revision) => {
+            println!("revision  {}", revision.unwrap_or("none (older than MLflow 1.0)"));
+            Some(*revision)
+        }
+    };
+    println!("head      {} ({})", chain.head(), chain.release);
+    let Some(revision) = reached else { return };
+    let mut pending = chain.revisions().skip_while(|step| revision.is_some_and(|id| step.id != id)).peekable();
+    if revision.is_some() {
+        pending.next();
+    }
+    let pending: Vec<_> = pending.collect();
+    println!("pending   {}", pending.len());
+    for step in pending {
+        println!("  {}  {}", step.id, step.title);
+    }
+}

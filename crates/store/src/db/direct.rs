@@ -1,0 +1,172 @@
+//! One connection outside the pool, for work that owns the database for a while: migrations.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use deadpool_postgres::Object;
+
+use super::{
+    BackendUri, DbError, Row, Statement, Synchronous, Value, postgres,
+    sqlite::{self, Role, Session},
+};
+use crate::dialect::Dialect;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// What a [`Direct`] is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To change the schema. A SQLite file is created when it is missing.
+    Change,
+    /// To look only. A missing SQLite file is an error.
+    Look,
+}
+
+/// A connection of its own.
+pub(crate) struct Direct(Inner);
+
+enum Inner {
+    Postgres(Box<Object>),
+    Sqlite { session: Arc<Session>, path: Option<PathBuf> },
+}
+
+impl Direct {
+    /// Connects.
+    pub(crate) async fn open(uri: &BackendUri, access: Access) -> Result<Self, DbError> {
+        let inner = match uri {
+            BackendUri::Postgres(uri) => {
+                let pool = postgres::pool(uri, 1, CONNECT)?;
+                let client = postgres::connection(&pool).await?;
+                // A long step and a long wait are meant, whatever the role's settings say.
+                client.batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").await?;
+                Inner::Postgres(Box::new(client))
+            }
+            BackendUri::Sqlite(path) => {
+                let role = if access == Access::Change { Role::Migrator } else { Role::Inspector };
+                let session = Session::open(path, "sqlite-direct", role, Synchronous::Full)?;
+                Inner::Sqlite { session: Arc::new(session), path: Some(path.clone()) }
+            }
+        };
+        Ok(Self(inner))
+    }
+
+    /// A SQLite database in memory.
+    pub(crate) fn in_memory() -> Result<Self, DbError> {
+        let session = Session::open(Path::new(":memory:"), "sqlite-memory", Role::Migrator, Synchronous::Full)?;
+        Ok(Self(Inner::Sqlite { session: Arc::new(session), path: None }))
+    }
+
+    /// Which SQL this database speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.0 {
+            Inner::Postgres(_) => Dialect::Postgres,
+            Inner::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// The file of a SQLite database on disk.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            Inner::Sqlite { path, .. } => path.as_deref(),
+            Inner::Postgres(_) => None,
+        }
+    }
+
+    /// Runs SQL of any number of statements without values, in whatever transaction is open.
+    pub(crate) async fn batch(&self, sql: impl Into<String>) -> Result<(), DbError> {
+        let sql = sql.into();
+        match &self.0 {
+            Inner::Postgres(client) => Ok(client.batch_execute(&sql).await?),
+            Inner::Sqlite { session, .. } => session.run(move |connection| Ok(connection.execute_batch(&sql)?)).await,
+        }
+    }
+
+    /// The rows of one statement.
+    pub(crate) async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let mut rows = Vec::new();
+        match &self.0 {
+            Inner::Postgres(client) => {
+                postgres::each(client, &statement, |row| {
+                    rows.push(map(row)?);
+                    Ok(())
+                })
+                .await?;
+                Ok(rows)
+            }
+            Inner::Sqlite { session, .. } => {
+                session
+                    .run(move |connection| {
+                        sqlite::each(connection, &statement, |row| {
+                            rows.push(map(row)?);
+                            Ok(())
+                        })?;
+                        Ok(rows)
+                    })
+                    .await
+            }
+        }
+    }
+
+    /// The first column of every row, as text.
+    pub(crate) async fn texts(&self, sql: impl Into<String>) -> Result<Vec<String>, DbError> {
+        self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get(0)).await
+    }
+
+    /// The single number that a statement answers.
+    pub(crate) async fn number(&self, sql: impl Into<String>) -> Result<i64, DbError> {
+        let numbers = self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get::<i64>(0)).await?;
+        numbers.first().copied().ok_or_else(|| DbError::Other("a statement that counts answered nothing".into()))
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
+        match &self.0 {
+            Inner::Postgres(client) => postgres::execute(client, &statement).await,
+            Inner::Sqlite { session, .. } => {
+                session.run(move |connection| sqlite::execute(connection, &statement)).await
+            }
+        }
+    }
+
+    /// Runs a statement once for each row of values, sent together.
+    pub(crate) async fn execute_each(&self, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
+        match &self.0 {
+            Inner::Postgres(client) => {
+                let prepared = client.prepare_cached(sql).await?;
+                let sent = rows.iter().map(|row| client.execute_raw(&prepared, row));
+                futures_util::future::try_join_all(sent).await?;
+                Ok(())
+            }
+            Inner::Sqlite { session, .. } => {
+                session
+                    .run(move |connection| {
+                        for row in rows {
+                            sqlite::execute(connection, &Statement::new(sql, row))?;
+                        }
+                        Ok(())
+                    })
+                    .await
+            }
+        }
+    }
+
+    /// Copies a SQLite file, as it was last committed, with SQLite's backup interface. `progress` gets the
+    /// pages that are copied and all pages.
+    pub(crate) async fn back_up(
+        from: &Path,
+        to: &Path,
+        progress: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<(), DbError> {
+        let source = Session::open(from, "sqlite-backup", Role::Inspector, Synchronous::Full)?;
+        let to = to.to_owned();
+        source.run(move |connection| sqlite::back_up(connection, &to, &progress)).await
+    }
+}

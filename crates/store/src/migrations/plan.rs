@@ -1,0 +1,219 @@
+//! What an upgrade would do, with what it would touch.
+
+use serde::Serialize;
+
+use super::{
+    Chain, Change, MigrationError, Revision, State, Step,
+    apply::{self, Failure},
+    events::Progress,
+    sqlite, state,
+};
+use crate::{
+    db::{Access, BackendUri, DbError, Direct},
+    dialect::Dialect,
+};
+
+/// The pending revisions of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The name of the chain.
+    pub chain: &'static str,
+    /// The revision of the database; null for one that is empty or older than the first revision.
+    pub current: Option<&'static str>,
+    /// The revision it would have.
+    pub target: &'static str,
+    /// What would be applied, in order. Empty for an empty database too: its tables are made at the target.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// A pending revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedStep {
+    /// The name.
+    pub revision: &'static str,
+    /// What it does.
+    pub title: &'static str,
+    /// The tables it touches.
+    pub tables: Vec<TableSize>,
+    /// Whether rows, or an index of them, are written anew.
+    pub rewrites: bool,
+    /// Whether writers wait for a time that grows with the table.
+    pub locks: bool,
+    /// Whether the previous server version reads and writes correctly while and after it is applied.
+    pub rolling: bool,
+}
+
+/// A table with its rows as of now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableSize {
+    /// The name.
+    pub name: &'static str,
+    /// How many rows it has; 0 when it does not exist yet.
+    pub rows: i64,
+}
+
+/// Says what [`upgrade`](super::upgrade) would do. Changes nothing.
+///
+/// # Errors
+/// The database is refused as an upgrade would refuse it, or failed.
+pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> Result<Plan, MigrationError> {
+    let target = to.unwrap_or(chain.head());
+    let goal = chain.reached(Some(target));
+    let revision = goal.and_then(|goal| chain.revisions().take(goal).last());
+    let (Some(goal), Some(revision)) = (goal, revision) else {
+        return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
+    };
+    let direct = Direct::open(uri, Access::Look).await?;
+    let mut plan = Plan { chain: chain.name, current: None, target: revision.id, steps: Vec::new() };
+    let State::At(current) = state::read(&direct, chain, target).await? else { return Ok(plan) };
+    plan.current = current;
+    let reached = chain.reached(current).unwrap_or_default();
+    if reached > goal {
+        return Err(MigrationError::Later {
+            chain: chain.name,
+            found: super::shown(current),
+            target: target.to_owned(),
+        });
+    }
+    let there = state::tables(&direct).await?;
+    let model = Model::at(chain, reached).await?;
+    let mut new: Vec<&'static str> = Vec::new();
+    for (_, revision) in chain.between(reached, goal) {
+        let effect = model.effect(revision, direct.dialect()).await?;
+        new.extend(state::made(revision.steps));
+        let mut tables = Vec::new();
+        for name in touched(revision.steps) {
+            let exists = there.iter().any(|table| table == name);
+            let rows = if exists { direct.number(format!("SELECT COUNT(*) FROM \"{name}\"")).await? } else { 0 };
+            tables.push(TableSize { name, rows });
+        }
+        let old = touched(revision.steps).iter().any(|name| !new.contains(name));
+        plan.steps.push(PlannedStep {
+            revision: revision.id,
+            title: revision.title,
+            tables,
+            rewrites: effect.rewrites && old,
+            locks: (effect.locks || effect.rewrites) && old,
+            rolling: revision.rolling,
+        });
+        model.advance(revision).await?;
+    }
+    Ok(plan)
+}
+
+/// Whether any of the revisions copies a table on SQLite.
+pub(super) async fn copies(chain: &'static Chain, from: usize, to: usize) -> Result<bool, DbError> {
+    let model = Model::at(chain, from).await?;
+    for (_, revision) in chain.between(from, to) {
+        if model.effect(revision, Dialect::Sqlite).await?.rewrites {
+            return Ok(true);
+        }
+        model.advance(revision).await?;
+    }
+    Ok(false)
+}
+
+/// An empty database in memory, at a revision.
+pub(super) struct Model(pub(super) Direct);
+
+/// What a revision does to the rows of its tables.
+struct Effect {
+    rewrites: bool,
+    locks: bool,
+}
+
+impl Model {
+    /// Makes the tables as they are after so many revisions.
+    pub(super) async fn at(chain: &'static Chain, reached: usize) -> Result<Self, DbError> {
+        let model = Self(Direct::in_memory()?);
+        // One transaction, so that not every statement ends one.
+        model.0.batch("BEGIN").await?;
+        model.steps(chain.initial).await?;
+        for revision in chain.revisions().take(reached) {
+            model.advance(revision).await?;
+        }
+        Ok(model)
+    }
+
+    async fn advance(&self, revision: &'static Revision) -> Result<(), DbError> {
+        self.steps(revision.steps).await
+    }
+
+    async fn steps(&self, steps: &'static [Step]) -> Result<(), DbError> {
+        let mut silent = |_| {};
+        match apply::run(&self.0, steps, &mut Vec::new(), &mut Progress::new(&mut silent)).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Db(error)) => Err(error),
+            Err(Failure::Refused(reason)) => Err(DbError::Other(reason)),
+        }
+    }
+
+    async fn effect(&self, revision: &'static Revision, dialect: Dialect) -> Result<Effect, DbError> {
+        let mut effect = Effect { rewrites: false, locks: false };
+        let made: Vec<&str> = state::made(revision.steps).collect();
+        for step in revision.steps {
+            match *step {
+                Step::Alter(table, changes) if !made.contains(&table) => {
+                    effect.rewrites |= match dialect {
+                        Dialect::Sqlite => sqlite::copies(&self.0, table, changes).await?,
+                        Dialect::Postgres => changes.iter().any(rewrites_in_postgres),
+                    };
+                    effect.locks |=
+                        changes.iter().any(|change| matches!(change, Change::Constrain(_) | Change::NotNull(_)));
+                }
+                Step::Sql(sql) => {
+                    let table = table_of(sql);
+                    effect.locks |= !sql.starts_with("CREATE TABLE")
+                        && !sql.starts_with("ALTER TABLE")
+                        && table.is_some_and(|table| !made.contains(&table));
+                }
+                Step::Data(_) => {
+                    effect.rewrites = true;
+                }
+                _ => {}
+            }
+        }
+        Ok(effect)
+    }
+}
+
+/// PostgreSQL builds an index for a key, and goes over the rows for a type that may not hold them.
+fn rewrites_in_postgres(change: &Change) -> bool {
+    match change {
+        Change::Constrain(clause) => clause.contains("PRIMARY KEY") || clause.contains("UNIQUE"),
+        Change::Narrow(..) => true,
+        _ => false,
+    }
+}
+
+/// The tables that steps touch, each once.
+fn touched(steps: &'static [Step]) -> Vec<&'static str> {
+    let mut tables: Vec<&'static str> = Vec::new();
+    for step in steps {
+        let found: Vec<&'static str> = match *step {
+            Step::Sql(sql) => table_of(sql).into_iter().collect(),
+            Step::AddColumns(table, _) | Step::Alter(table, _) | Step::AlterSqlite(table, _) => vec![table],
+            Step::IfTable(_, steps) => touched(steps),
+            Step::Data(_) => vec!["trace_info", "spans", "assessments"],
+            Step::Postgres(_) | Step::Sqlite(_) | Step::Refuse(_) => Vec::new(),
+        };
+        for table in found {
+            if !tables.contains(&table) && !table.starts_with("ff_") {
+                tables.push(table);
+            }
+        }
+    }
+    tables
+}
+
+/// The table that a statement makes, fills or changes.
+fn table_of(sql: &'static str) -> Option<&'static str> {
+    let after = ["CREATE TABLE IF NOT EXISTS ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "ALTER TABLE "]
+        .iter()
+        .find_map(|start| sql.strip_prefix(start));
+    let after = after.or_else(|| {
+        let index = sql.starts_with("CREATE INDEX") || sql.starts_with("CREATE UNIQUE INDEX");
+        index.then(|| sql.split_once(" ON ").map(|(_, rest)| rest)).flatten()
+    });
+    after?.split([' ', '\n', '(']).next()
+}

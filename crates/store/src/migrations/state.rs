@@ -1,0 +1,95 @@
+//! Where a database stands in its chain.
+
+use super::{Chain, MigrationError, Step, shown};
+use crate::{
+    db::{Access, BackendUri, DbError, Direct},
+    dialect::Dialect,
+};
+
+/// Where a database stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// There are no tables of the chain.
+    Empty,
+    /// The database is at a revision of the chain; `None` is before the first.
+    At(Option<&'static str>),
+}
+
+/// Looks where a database stands. Changes nothing.
+///
+/// # Errors
+/// The database can not be reached, or its revision is not of this chain.
+pub async fn state(uri: &BackendUri, chain: &'static Chain) -> Result<State, MigrationError> {
+    let direct = Direct::open(uri, Access::Look).await?;
+    read(&direct, chain, chain.head()).await
+}
+
+/// [`state`] on an open connection. `target` is for the message.
+pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -> Result<State, MigrationError> {
+    let tables = tables(direct).await?;
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    let versions = if has(chain.version_table) {
+        direct.texts(format!("SELECT version_num FROM {}", chain.version_table)).await?
+    } else {
+        Vec::new()
+    };
+    let broken = |found: String, reason: String| MigrationError::Broken {
+        chain: chain.name,
+        found,
+        target: target.to_owned(),
+        reason,
+    };
+    match versions.as_slice() {
+        [found] => match chain.revisions().find(|revision| revision.id == found) {
+            Some(revision) => Ok(State::At(Some(revision.id))),
+            None => Err(MigrationError::Unknown {
+                chain: chain.name,
+                found: found.clone(),
+                head: chain.head(),
+                release: chain.release,
+            }),
+        },
+        [] if !chain.marks.iter().any(|mark| has(mark)) => Ok(State::Empty),
+        [] => {
+            let place = chain.reached(chain.unversioned).unwrap_or_default();
+            let newer = chain.revisions().skip(place).find_map(|r| made(r.steps).find(|name| has(name)));
+            match newer {
+                None => Ok(State::At(chain.unversioned)),
+                Some(table) => Err(broken(
+                    shown(None),
+                    format!(
+                        "it has the table {table} of a later version, and no row in {} says which: restore that row \
+                         or a backup",
+                        chain.version_table
+                    ),
+                )),
+            }
+        }
+        several => Err(broken(
+            several.join(" and "),
+            format!("the table {} has {} rows and should have one", chain.version_table, several.len()),
+        )),
+    }
+}
+
+/// The tables that steps make.
+pub(super) fn made(steps: &'static [Step]) -> impl Iterator<Item = &'static str> {
+    steps.iter().filter_map(|step| match step {
+        Step::Sql(sql) => sql.strip_prefix("CREATE TABLE IF NOT EXISTS ")?.split([' ', '\n']).next(),
+        _ => None,
+    })
+}
+
+/// The names of the tables, without those of the database itself.
+pub(super) async fn tables(direct: &Direct) -> Result<Vec<String>, DbError> {
+    let sql = match direct.dialect() {
+        Dialect::Postgres => {
+            "SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() ORDER BY 1"
+        }
+        Dialect::Sqlite => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY 1"
+        }
+    };
+    direct.texts(sql).await
+}

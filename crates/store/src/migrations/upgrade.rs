@@ -1,0 +1,505 @@
+//! Applies what is pending: one transaction per revision, under a lock that one upgrade holds at a time.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Chain, MigrationError, Revision, State,
+    apply::{self, Failure},
+    backup, check,
+    events::{Event, Progress},
+    shown, state,
+};
+use crate::{
+    db::{Access, BackendUri, DbError, Direct, Statement},
+    dialect::Dialect,
+    schema,
+};
+
+/// How long an upgrade asks for a lock when nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long one statement waits for a lock: whoever comes behind it in the queue waits as long.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How an upgrade is done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The revision to stop at; the head when there is none.
+    pub to: Option<String>,
+    /// Whether a SQLite file is copied before its first change.
+    pub backup: bool,
+    /// How long locks are waited for. Without it ten minutes for tables, and as long as it takes for another
+    /// upgrade of the same database.
+    pub lock_timeout: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { to: None, backup: true, lock_timeout: None }
+    }
+}
+
+/// What an upgrade did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Where the database was.
+    pub from: State,
+    /// Where it is.
+    pub to: &'static str,
+    /// How many revisions were applied here; another upgrade may have applied others meanwhile.
+    pub applied: usize,
+    /// The copy that was made before the first change.
+    pub backup: Option<PathBuf>,
+}
+
+/// Brings a database to the head of its chain, or to the revision that `options` names.
+///
+/// # Errors
+/// The database is refused, a lock is not obtained, or a revision fails; the database is then at the last
+/// revision that was committed, and running this again goes on from there.
+pub async fn upgrade(
+    uri: &BackendUri,
+    chain: &'static Chain,
+    options: &Options,
+    tell: &mut (dyn FnMut(Event) + Send),
+) -> Result<Done, MigrationError> {
+    let target = options.to.as_deref().unwrap_or(chain.head());
+    let Some(goal) = chain.reached(Some(target)) else {
+        return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
+    };
+    let direct = Direct::open(uri, Access::Change).await?;
+    let mut run = Run {
+        direct,
+        chain,
+        options,
+        target,
+        goal,
+        progress: Progress::new(tell),
+        first: None,
+        count: 0,
+        backup: None,
+    };
+    run.only_one().await?;
+    run.finished().await
+}
+
+struct Run<'a> {
+    direct: Direct,
+    chain: &'static Chain,
+    options: &'a Options,
+    target: &'a str,
+    /// How many revisions the database has at the end.
+    goal: usize,
+    progress: Progress<'a>,
+    /// Where the database was found.
+    first: Option<State>,
+    count: usize,
+    backup: Option<PathBuf>,
+}
+
+/// What came of a transaction.
+enum Outcome {
+    Committed,
+    /// Another upgrade did it in between.
+    Overtaken,
+}
+
+impl Run<'_> {
+    /// PostgreSQL: holds the lock of the chain for as long as the connection lives.
+    async fn only_one(&mut self) -> Result<(), MigrationError> {
+        if self.direct.dialect() == Dialect::Sqlite {
+            // The file is locked by each transaction.
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let sql = format!("SELECT CASE WHEN pg_try_advisory_lock({}) THEN 1 ELSE 0 END", self.chain.lock);
+        let mut told = false;
+        while self.direct.number(sql.clone()).await? == 0 {
+            if !told {
+                told = true;
+                self.progress.tell(Event::Waiting { what: "another upgrade or server start on this database" });
+            }
+            if self.options.lock_timeout.is_some_and(|patience| begun.elapsed() >= patience) {
+                let found = state::read(&self.direct, self.chain, self.target).await?;
+                return Err(self.lock_error(
+                    "the upgrade lock",
+                    &found_text(&found),
+                    begun,
+                    "another upgrade of this database is running",
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+
+    fn lock_error(&self, what: &'static str, from: &str, begun: Instant, hint: &'static str) -> MigrationError {
+        MigrationError::Lock {
+            what,
+            seconds: begun.elapsed().as_secs(),
+            from: from.to_owned(),
+            to: self.target.to_owned(),
+            hint,
+        }
+    }
+
+    async fn finished(mut self) -> Result<Done, MigrationError> {
+        loop {
+            let found = state::read(&self.direct, self.chain, self.target).await?;
+            let first = self.first.get_or_insert_with(|| found.clone()).clone();
+            match found {
+                State::Empty => self.create().await?,
+                State::At(revision) => {
+                    let reached = self.chain.reached(revision).unwrap_or_default();
+                    if reached > self.goal {
+                        return Err(MigrationError::Later {
+                            chain: self.chain.name,
+                            found: shown(revision),
+                            target: self.target.to_owned(),
+                        });
+                    }
+                    let Some((from, next)) = self.chain.between(reached, self.goal).next() else {
+                        self.tidy().await?;
+                        return Ok(Done {
+                            from: first,
+                            to: revision.unwrap_or_default(),
+                            applied: self.count,
+                            backup: self.backup,
+                        });
+                    };
+                    if self.count == 0 && first == found {
+                        self.precheck(reached).await?;
+                    }
+                    self.revision(from, next, first != State::Empty, self.goal - reached).await?;
+                }
+            }
+        }
+    }
+
+    /// Refuses a database that is not what its revision says, before anything is changed.
+    async fn precheck(&mut self, reached: usize) -> Result<(), MigrationError> {
+        let missing = check::missing(&self.direct, self.chain, reached).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let from = self.chain.revisions().take(reached).last().map(|revision| revision.id);
+        Err(MigrationError::Broken {
+            chain: self.chain.name,
+            found: shown(from),
+            target: self.target.to_owned(),
+            reason: format!("its tables are not those of its revision, it has no {}", missing.join(", no ")),
+        })
+    }
+
+    /// Makes the tables of an empty database: straight at the head where there is a script for it.
+    async fn create(&mut self) -> Result<(), MigrationError> {
+        let at_head = self.goal == self.chain.revisions().count();
+        let script = schema::script(self.chain, self.direct.dialect()).filter(|_| at_head);
+        self.begin(None).await?;
+        let made = self.create_in_transaction(script).await;
+        self.finish(made.map_err(MigrationError::from)).await?;
+        if script.is_some() {
+            self.progress.tell(Event::Create { revision: self.chain.head() });
+        }
+        Ok(())
+    }
+
+    async fn create_in_transaction(&mut self, script: Option<&'static str>) -> Result<(), DbError> {
+        let tables = state::tables(&self.direct).await?;
+        if self.chain.marks.iter().any(|mark| tables.iter().any(|table| table == mark)) {
+            // Another upgrade, or a server, was first.
+            return Ok(());
+        }
+        if let Some(script) = script {
+            // Without a row: an upgrade by the reference that failed leaves it.
+            self.direct.batch(format!("DROP TABLE IF EXISTS {}", self.chain.version_table)).await?;
+            return self.direct.batch(script).await;
+        }
+        let mut altered = Vec::new();
+        match apply::run(&self.direct, self.chain.initial, &mut altered, &mut self.progress).await {
+            Ok(()) => {}
+            Err(Failure::Db(error)) => return Err(error),
+            Err(Failure::Refused(reason)) => return Err(DbError::Other(reason)),
+        }
+        if self.chain.initial.is_empty() && self.goal > 0 {
+            // The first revision makes the first tables: it belongs to this transaction, since a database without
+            // tables is an empty one.
+            if let Some(first) = self.chain.revisions().next() {
+                if let Err(Failure::Db(error)) =
+                    apply::run(&self.direct, first.steps, &mut altered, &mut self.progress).await
+                {
+                    return Err(error);
+                }
+                self.record(None, first.id).await?;
+                self.count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one revision, again while locks are not given.
+    async fn revision(
+        &mut self,
+        from: Option<&'static str>,
+        to: &'static Revision,
+        had_rows: bool,
+        left: usize,
+    ) -> Result<(), MigrationError> {
+        let begun = Instant::now();
+        let mut tolerated = BTreeMap::new();
+        self.progress.tell(Event::Begin { from, to, number: self.count + 1, of: self.count + left });
+        let mut attempt = 0;
+        loop {
+            self.begin(Some((from, to))).await?;
+            let applied = self.apply(from, to, had_rows, &tolerated).await;
+            let failure = match applied {
+                Ok(outcome) => {
+                    self.direct.batch("COMMIT").await?;
+                    if matches!(outcome, Outcome::Committed) {
+                        self.count += 1;
+                        self.progress.tell(Event::End { to, took: begun.elapsed() });
+                    }
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            // A connection that is gone has rolled back by itself.
+            let _ = self.direct.batch("ROLLBACK").await;
+            match failure {
+                Error::Failed(Failure::Db(error @ (DbError::Locked(_) | DbError::Conflict(_)))) => {
+                    if begun.elapsed() >= self.options.lock_timeout.unwrap_or(PATIENCE) {
+                        tracing::debug!(%error, "giving up");
+                        return Err(self.lock_error(
+                            "a lock on a table",
+                            &shown(from),
+                            begun,
+                            "somebody else uses it without a pause, stop them or try again at a quieter time",
+                        ));
+                    }
+                    if attempt == 0 {
+                        self.progress.tell(Event::Waiting { what: "a lock on a table" });
+                    }
+                    tokio::time::sleep(pause(attempt)).await;
+                    attempt += 1;
+                }
+                Error::Orphans(found) if tolerated.is_empty() => {
+                    // Rows that pointed nowhere before are not this revision's doing.
+                    for (table, count) in found {
+                        let before = orphans(&self.direct, table).await?;
+                        if count > before {
+                            return Err(step_error(
+                                from,
+                                to,
+                                format!("{} rows of {table} would point to rows that do not exist", count - before),
+                            ));
+                        }
+                        tolerated.insert(table, before);
+                    }
+                }
+                Error::Orphans(found) => {
+                    let tables: Vec<&str> = found.iter().map(|(table, _)| *table).collect();
+                    return Err(step_error(
+                        from,
+                        to,
+                        format!("rows of {} point to rows that do not exist", tables.join(", ")),
+                    ));
+                }
+                Error::Failed(Failure::Refused(reason)) => return Err(step_error(from, to, reason)),
+                Error::Failed(Failure::Db(error @ DbError::Unavailable(_))) => return Err(error.into()),
+                Error::Failed(Failure::Db(error)) => return Err(step_error(from, to, error.to_string())),
+                Error::Other(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn apply(
+        &mut self,
+        from: Option<&'static str>,
+        to: &'static Revision,
+        had_rows: bool,
+        tolerated: &BTreeMap<&'static str, i64>,
+    ) -> Result<Outcome, Error> {
+        if !self.still_at(from).await? {
+            return Ok(Outcome::Overtaken);
+        }
+        let sqlite = self.direct.dialect() == Dialect::Sqlite;
+        if sqlite && had_rows && self.count == 0 && self.backup.is_none() {
+            self.leftovers().await?;
+            backup::room(
+                &self.direct,
+                self.chain,
+                self.chain.reached(from).unwrap_or_default(),
+                self.goal,
+                self.options.backup,
+            )
+            .await
+            .map_err(Error::Other)?;
+            if self.options.backup {
+                let path = backup::make(&self.direct, from, &mut self.progress).await.map_err(Error::Other)?;
+                self.progress.tell(Event::BackedUp { path: path.clone() });
+                self.backup = Some(path);
+            }
+        }
+        let mut altered = Vec::new();
+        apply::run(&self.direct, to.steps, &mut altered, &mut self.progress).await.map_err(Error::Failed)?;
+        if sqlite {
+            let mut found = Vec::new();
+            altered.dedup();
+            for table in altered {
+                let count = orphans(&self.direct, table).await?;
+                if count > tolerated.get(table).copied().unwrap_or_default() {
+                    found.push((table, count));
+                }
+            }
+            if !found.is_empty() {
+                return Err(Error::Orphans(found));
+            }
+        }
+        self.record(from, to.id).await?;
+        Ok(Outcome::Committed)
+    }
+
+    /// Begins a transaction that nobody else writes in. `step` is for the message.
+    async fn begin(&mut self, step: Option<(Option<&'static str>, &'static Revision)>) -> Result<(), MigrationError> {
+        let begun = Instant::now();
+        let patience = self.options.lock_timeout.unwrap_or(PATIENCE);
+        if self.direct.dialect() == Dialect::Postgres {
+            let wait = LOCK_WAIT.min(patience).as_millis();
+            self.direct.batch(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.max(1))).await?;
+            return Ok(());
+        }
+        let mut attempt = 0;
+        loop {
+            match self.direct.batch("BEGIN IMMEDIATE").await {
+                Ok(()) => return Ok(()),
+                Err(DbError::Locked(_)) if begun.elapsed() < patience => {
+                    if attempt == 0 {
+                        self.progress.tell(Event::Waiting { what: "the lock on the database file" });
+                    }
+                    attempt += 1;
+                }
+                Err(DbError::Locked(_)) => {
+                    let from = step.map_or_else(|| "an empty database".to_owned(), |(from, _)| shown(from));
+                    return Err(self.lock_error(
+                        "the lock on the database file",
+                        &from,
+                        begun,
+                        "another program writes to it: stop the servers that use it",
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn finish(&mut self, outcome: Result<(), MigrationError>) -> Result<(), MigrationError> {
+        match outcome {
+            Ok(()) => Ok(self.direct.batch("COMMIT").await?),
+            Err(error) => {
+                let _ = self.direct.batch("ROLLBACK").await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the version table still says what it said, and keeps on saying it until the commit.
+    async fn still_at(&self, from: Option<&'static str>) -> Result<bool, DbError> {
+        let table = self.chain.version_table;
+        let there = state::tables(&self.direct).await?.iter().any(|name| name == table);
+        let recorded = if there {
+            let lock = self.direct.dialect().pick(" FOR UPDATE", "");
+            self.direct.texts(format!("SELECT version_num FROM {table}{lock}")).await?
+        } else {
+            Vec::new()
+        };
+        Ok(match recorded.as_slice() {
+            [] => from == self.chain.unversioned,
+            [found] => Some(found.as_str()) == from,
+            _ => false,
+        })
+    }
+
+    async fn record(&self, from: Option<&'static str>, to: &'static str) -> Result<(), DbError> {
+        let table = self.chain.version_table;
+        self.direct
+            .batch(format!(
+                "CREATE TABLE IF NOT EXISTS {table} (\n    version_num VARCHAR(32) NOT NULL,\n    \
+                 CONSTRAINT {table}_pkc PRIMARY KEY (version_num)\n)"
+            ))
+            .await?;
+        let update = format!("UPDATE {table} SET version_num = $1 WHERE version_num = $2");
+        let values = vec![to.into(), from.unwrap_or_default().into()];
+        if self.direct.execute(Statement::dynamic(update, values)).await? == 0 {
+            let insert = format!("INSERT INTO {table} (version_num) VALUES ($1)");
+            self.direct.execute(Statement::dynamic(insert, vec![to.into()])).await?;
+        }
+        Ok(())
+    }
+
+    /// Tables that the reference was filling when it was killed: what they were to replace is still there.
+    async fn leftovers(&self) -> Result<(), DbError> {
+        let tables = state::tables(&self.direct).await?;
+        for table in &tables {
+            if let Some(original) = table.strip_prefix("_alembic_tmp_")
+                && tables.iter().any(|other| other == original)
+            {
+                self.direct.batch(format!("DROP TABLE \"{table}\"")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves a SQLite file without a log beside it, and PostgreSQL without the lock.
+    async fn tidy(&self) -> Result<(), DbError> {
+        match self.direct.dialect() {
+            Dialect::Postgres => self.direct.batch(format!("SELECT pg_advisory_unlock({})", self.chain.lock)).await,
+            // Another connection may be reading: then the log stays, and is no harm.
+            Dialect::Sqlite => {
+                let _ = self.direct.batch("PRAGMA wal_checkpoint(TRUNCATE)").await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Why a revision was not committed.
+enum Error {
+    Failed(Failure),
+    /// Rows without the row that they point to, by table.
+    Orphans(Vec<(&'static str, i64)>),
+    Other(MigrationError),
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        Self::Failed(Failure::Db(error))
+    }
+}
+
+fn step_error(from: Option<&str>, to: &'static Revision, reason: String) -> MigrationError {
+    MigrationError::Step { from: shown(from), to: to.id, title: to.title, reason }
+}
+
+fn found_text(found: &State) -> String {
+    match found {
+        State::Empty => "an empty database".to_owned(),
+        State::At(revision) => shown(*revision),
+    }
+}
+
+async fn orphans(direct: &Direct, table: &'static str) -> Result<i64, DbError> {
+    direct.number(format!("SELECT COUNT(*) FROM pragma_foreign_key_check('{table}')")).await
+}
+
+/// Longer from attempt to attempt, with jitter, so that two who wait do not meet again.
+fn pause(attempt: u32) -> Duration {
+    let ceiling = LONGEST_PAUSE.min(Duration::from_millis(250 << attempt.min(8)));
+    ceiling.mul_f64(rand::random_range(0.5..=1.0))
+}
