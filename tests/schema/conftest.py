@@ -4,12 +4,16 @@ import contextlib
 from dataclasses import dataclass
 
 import pytest
+from support import introspect
 from support.postgres import DIALECTS, database
-from support.servers import ferroflow, reference
+from support.servers import MAKERS
 
-import introspect
 
-MAKERS = {"reference": reference, "ferroflow": ferroflow}
+def pytest_collection_modifyitems(items):
+    """Tests of the same two databases run in one worker of pytest-xdist, which makes them once."""
+    for item in items:
+        if "made" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(f"made {item.callspec.params['made']}"))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import requests
-from conftest import MAKERS
+from support.servers import MAKERS
 
 _numbers = itertools.count(1)
 

@@ -1,6 +1,6 @@
 """What ferroflow makes of an empty database is what the reference makes of it."""
 
-import introspect
+from support import introspect
 
 
 def test_schema_is_the_reference_s(made):

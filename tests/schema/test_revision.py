@@ -6,11 +6,9 @@ import mlflow.store.db.utils as reference
 import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
-from support import required
+from support import introspect, required
 from support.postgres import DIALECTS, database
 from support.servers import ferroflow, free_port
-
-import introspect
 
 HEAD = "dc11669786a5"
 

@@ -8,6 +8,7 @@
 ``FERROFLOW_REFERENCE_PYTHON``   a Python with ``mlflow==3.17.2`` and ``psycopg2``
 ``FERROFLOW_SDK_PYTHON_3_5``     a Python with ``mlflow==3.5.0``
 ``FERROFLOW_SDK_PYTHON_2_22``    a Python with ``mlflow==2.22.5``
+``FERROFLOW_RELEASES``           a folder with ``<version>/bin/python`` of each old release
 ``FERROFLOW_CHROMIUM``           the program of Chromium or Chrome
 ``FERROFLOW_UI_DIR``             the files of the web UI
 ===============================  ====================================================================

@@ -1,6 +1,7 @@
 """Throw-away databases on the server that ``FERROFLOW_TEST_POSTGRES_URL`` names."""
 
 import contextlib
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ def create(prefix: str = "test") -> str:
     return urlunsplit(urlsplit(required("FERROFLOW_TEST_POSTGRES_URL"))._replace(path=f"/{name}"))
 
 
+def copy(url: str, prefix: str = "copy") -> str:
+    """Creates a database that has what another one has, which nobody uses at this moment."""
+    name = f"{prefix}_{uuid.uuid4().hex[:12]}"
+    _administer(f'CREATE DATABASE "{name}" TEMPLATE "{urlsplit(url).path[1:]}"')
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
 def drop(url: str) -> None:
     """Drops a database of :func:`create`, ending the sessions that still use it."""
     _administer(f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
@@ -32,6 +40,24 @@ def database(dialect: str, folder: Path, prefix: str = "test") -> Iterator[str]:
         yield f"sqlite:///{folder.absolute()}/{prefix}_{uuid.uuid4().hex[:12]}.db"
         return
     url = create(prefix)
+    try:
+        yield url
+    finally:
+        drop(url)
+
+
+@contextlib.contextmanager
+def copy_of(uri: str, folder: Path, prefix: str = "copy") -> Iterator[str]:
+    """The URI of a copy of a database of either dialect that nobody uses at this moment."""
+    if uri.startswith("sqlite:"):
+        path = folder.absolute() / f"{prefix}_{uuid.uuid4().hex[:12]}.db"
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as source:
+            with contextlib.closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+        yield f"sqlite:///{path}"
+        path.unlink()
+        return
+    url = copy(uri, prefix)
     try:
         yield url
     finally:

@@ -121,6 +121,10 @@ def reference(
         server.stop()
 
 
+#: Both, by the name of what they are.
+MAKERS = {"reference": reference, "ferroflow": ferroflow}
+
+
 @contextlib.contextmanager
 def _running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="ferroflow-") as folder:

@@ -7,6 +7,7 @@ Indexes of ferroflow's own (``ff_…``) are left out: the reference neither sees
 import contextlib
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 
 import sqlalchemy
@@ -17,8 +18,12 @@ Schema = dict[str, str]
 
 def schema(uri: str) -> Schema:
     """The schema as the database's own catalogue has it, and as SQLAlchemy, so Alembic, reads it."""
-    objects = _sqlite(uri) if uri.startswith("sqlite:") else _postgresql(uri)
-    return dict(objects) | dict(_reflection(uri))
+    return catalogue(uri) | dict(_reflection(uri))
+
+
+def catalogue(uri: str) -> Schema:
+    """The schema as the database's own catalogue has it, which takes a tenth of the time."""
+    return dict(_sqlite(uri) if uri.startswith("sqlite:") else _postgresql(uri))
 
 
 def rows(uri: str) -> dict[str, list[tuple]]:
@@ -27,11 +32,15 @@ def rows(uri: str) -> dict[str, list[tuple]]:
     with engine.connect() as connection:
         tables = sqlalchemy.inspect(engine).get_table_names()
         found = {
-            table: sorted(map(tuple, connection.execute(sqlalchemy.text(f"SELECT * FROM {table}"))), key=repr)
+            table: sorted(map(_row, connection.execute(sqlalchemy.text(f"SELECT * FROM {table}"))), key=repr)
             for table in tables
         }
     engine.dispose()
     return {table: content for table, content in found.items() if content}
+
+
+def _row(row: sqlalchemy.Row) -> tuple:
+    return tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
 
 
 def differences(expected: Schema, actual: Schema) -> list[str]:
@@ -44,6 +53,16 @@ def differences(expected: Schema, actual: Schema) -> list[str]:
             lines.append(f"not in the reference: {name}: {actual[name]}")
         elif expected[name] != actual[name]:
             lines.append(f"different: {name}: {actual[name]}, in the reference {expected[name]}")
+    return lines
+
+
+def row_differences(expected: dict[str, list[tuple]], actual: dict[str, list[tuple]]) -> list[str]:
+    """One line for each row that is missing or not expected. Values of another type are different: 1 is not 1.0."""
+    lines = []
+    for table in sorted(expected.keys() | actual.keys()):
+        wanted, found = (Counter(map(repr, rows.get(table, ()))) for rows in (expected, actual))
+        lines += [f"missing in {table}: {row}" for row in (wanted - found).elements()]
+        lines += [f"not in the reference's {table}: {row}" for row in (found - wanted).elements()]
     return lines
 
 
