@@ -11,12 +11,16 @@ use crate::{
 /// What is left to the benchmark.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Arguments of `bench/side_by_side.py`
+    /// Measure the upgrade of old databases instead: `bench/migrations.py`
+    #[arg(long)]
+    migrations: bool,
+
+    /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
 
-/// Builds everything for release and runs `bench/side_by_side.py`.
+/// Builds everything for release and runs `bench/side_by_side.py` or `bench/migrations.py`.
 pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Release)?;
     let load = environment.build("ferroflow-bench", Profile::Release)?;
@@ -25,7 +29,7 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     let status = environment
         .command(python)
         .env("FERROFLOW_BENCH", load)
-        .arg("bench/side_by_side.py")
+        .arg(if options.migrations { "bench/migrations.py" } else { "bench/side_by_side.py" })
         .args(&options.bench)
         .status()?;
     ensure!(status.success(), "the benchmark failed");

@@ -8,9 +8,10 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{chromium, postgres::Cluster, python};
 
@@ -24,10 +25,15 @@ pub(crate) const REFERENCE: &str = "FERROFLOW_REFERENCE_PYTHON";
 pub(crate) const SDK_3_5: &str = "FERROFLOW_SDK_PYTHON_3_5";
 /// A Python with SDK 2.22.5.
 pub(crate) const SDK_2_22: &str = "FERROFLOW_SDK_PYTHON_2_22";
+/// A folder with a Python environment of each old release that makes databases.
+pub(crate) const RELEASES: &str = "FERROFLOW_RELEASES";
 /// The browser's program.
 pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
+
+/// The Python that every release runs on whose list is in `tests/requirements/releases`.
+const RELEASES_PYTHON: &str = "3.11";
 
 /// How the workspace is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +63,7 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
-        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, CHROMIUM, UI]
+        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, UI]
             .into_iter()
             .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
             .collect();
@@ -133,6 +139,35 @@ impl Environment {
         Ok(())
     }
 
+    /// Prepares the old releases of `tests/requirements/releases`, a few at once.
+    pub(crate) fn releases(&mut self) -> Result<()> {
+        if self.variables.contains_key(RELEASES) {
+            return Ok(());
+        }
+        let lists = self.root.join("tests/requirements/releases").read_dir()?;
+        let mut lists = lists.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        lists.sort();
+        let folder = self.venvs().join("releases");
+        for some in lists.chunks(4) {
+            let made: Vec<Result<String>> = thread::scope(|scope| {
+                let makers: Vec<_> = some
+                    .iter()
+                    .map(|list| {
+                        let folder = folder.join(list.file_stem().unwrap_or_default());
+                        scope.spawn(move || {
+                            python::environment(&folder, std::slice::from_ref(list), Some(RELEASES_PYTHON))
+                        })
+                    })
+                    .collect();
+                makers.into_iter().map(|maker| maker.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
+            });
+            made.into_iter().collect::<Result<Vec<_>>>()?;
+        }
+        let folder = folder.to_str().context("the path is not UTF-8")?.to_owned();
+        self.variables.insert(RELEASES, folder);
+        Ok(())
+    }
+
     /// Finds the browser.
     pub(crate) fn chromium(&mut self) -> Result<()> {
         if !self.variables.contains_key(CHROMIUM) {
@@ -148,9 +183,13 @@ impl Environment {
         }
         lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
         lists.retain(|list| list.exists());
-        let venvs = env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from);
-        let python = python::environment(&venvs.join(name), &lists)?;
+        let python = python::environment(&self.venvs().join(name), &lists, None)?;
         self.variables.insert(variable, python.clone());
         Ok(python)
+    }
+
+    /// Where the Python environments are.
+    fn venvs(&self) -> PathBuf {
+        env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from)
     }
 }

@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{apt, process};
 
-/// Makes the environment in `folder` with the requirements of `lists`, unless it is there. Returns its Python.
-pub(crate) fn environment(folder: &Path, lists: &[PathBuf]) -> Result<String> {
+/// Makes the environment in `folder` with the requirements of `lists`, unless it is there. Returns its Python,
+/// which is of `version` if that is to be had.
+pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str>) -> Result<String> {
     let python = folder.join("bin/python").to_str().context("the path is not UTF-8")?.to_owned();
     let mut wanted = BTreeSet::new();
     for list in lists {
@@ -28,7 +29,7 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf]) -> Result<String> {
     println!("installing {} into {}", wanted.join(" "), folder.display());
     let uv = process::find("uv");
     if !folder.join("bin/python").exists() {
-        make(folder, uv.as_deref())?;
+        make(folder, uv.as_deref(), version)?;
     }
     let mut install = if let Some(uv) = uv {
         let mut command = Command::new(uv);
@@ -51,9 +52,17 @@ pub(crate) fn run(python: &str, code: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn make(folder: &Path, uv: Option<&Path>) -> Result<()> {
+fn make(folder: &Path, uv: Option<&Path>, version: Option<&str>) -> Result<()> {
     if let Some(uv) = uv {
-        ensure!(Command::new(uv).args(["venv", "--quiet"]).arg(folder).status()?.success(), "uv cannot make a venv");
+        let mut venv = Command::new(uv);
+        venv.args(["venv", "--quiet"]).args(version.iter().flat_map(|version| ["--python", version])).arg(folder);
+        ensure!(venv.status()?.success(), "uv cannot make a venv");
+        return Ok(());
+    }
+    let named = version.map(|version| format!("python{version}"));
+    if let Some(python) = named.and_then(|name| process::find(&name))
+        && Command::new(python).args(["-m", "venv"]).arg(folder).output()?.status.success()
+    {
         return Ok(());
     }
     let ready = || run("python3", "import ensurepip, sys; assert sys.version_info >= (3, 10)");

@@ -1,4 +1,4 @@
-//! `cargo xtask schema`: the tables are those of the reference.
+//! `cargo xtask schema`: the tables are those of the reference, fresh and upgraded from everything older.
 
 use anyhow::Result;
 
@@ -8,10 +8,11 @@ use crate::{
     tally::Tally,
 };
 
-/// Runs `tests/schema`.
+/// Runs `tests/schema` and `tests/migrations`.
 pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Dev)?;
     environment.postgres(Durability::Relaxed)?;
     let python = environment.reference()?;
-    suite::run(environment, "schema", &python, options)
+    environment.releases()?;
+    suite::spread(environment, &["schema", "migrations"], &python, options)
 }

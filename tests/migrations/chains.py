@@ -1,0 +1,116 @@
+"""The reference's two chains of revisions, run by its own Alembic scripts inside this process.
+
+A revision of ``None`` is the state before the first one: of the tracking chain the tables that releases
+before 1.0 made without any version table, of the auth chain an empty database.
+"""
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow.server.auth.db.utils as auth_utils
+import mlflow.store.db.utils as tracking_utils
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from sqlalchemy.pool import NullPool
+from support.postgres import copy_of, database
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One of the chains."""
+
+    name: str
+    #: What ``ferroflow db`` is told beside the URI.
+    options: tuple[str, ...]
+    version_table: str
+    config: Callable[[str], Config]
+    #: Makes the tables that are there before the first revision.
+    base: Callable[[sqlalchemy.Engine], None]
+
+    @functools.cached_property
+    def revisions(self) -> list[str]:
+        """All of them, the oldest first."""
+        scripts = ScriptDirectory.from_config(self.config("sqlite://")).walk_revisions()
+        return [script.revision for script in scripts][::-1]
+
+    @property
+    def head(self) -> str:
+        return self.revisions[-1]
+
+    def after(self, revision: str | None) -> list[str]:
+        """The revisions that follow on one."""
+        return self.revisions[0 if revision is None else self.revisions.index(revision) + 1 :]
+
+    def upgrade(self, uri: str, revision: str = "head") -> None:
+        """Moves a database to a revision, as ``mlflow db upgrade`` and the auth plugin do."""
+        with engine(uri) as used, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = self.config(used.url.render_as_string(hide_password=False))
+            with used.begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, revision)
+
+    def current(self, uri: str) -> str | None:
+        """The revision of a database."""
+        with engine(uri) as used, used.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table(self.version_table):
+                return None
+            return connection.execute(sqlalchemy.text(f"SELECT version_num FROM {self.version_table}")).scalar()
+
+    def set_current(self, uri: str, revision: str) -> None:
+        """Writes another revision into a database without moving anything."""
+        with engine(uri) as used, used.begin() as connection:
+            connection.execute(sqlalchemy.text(f"UPDATE {self.version_table} SET version_num = :new"), {"new": revision})
+
+
+TRACKING = Chain(
+    "tracking", (), "alembic_version", tracking_utils._get_alembic_config, InitialBase.metadata.create_all
+)
+AUTH = Chain("auth", ("--auth",), "alembic_version_auth", auth_utils._get_alembic_config, lambda engine: None)
+
+
+@contextlib.contextmanager
+def engine(uri: str) -> Iterator[sqlalchemy.Engine]:
+    """An engine that keeps no connection, so that the database can be copied afterwards."""
+    used = sqlalchemy.create_engine(uri.replace("postgresql://", "postgresql+psycopg2://", 1), poolclass=NullPool)
+    yield used
+    used.dispose()
+
+
+class Ladder:
+    """A database that climbs a chain by the reference, and is copied at the revisions that tests ask for."""
+
+    def __init__(self, chain: Chain, dialect: str, folder: Path):
+        self.chain, self.dialect, self.folder = chain, dialect, folder
+        self._stack = contextlib.ExitStack()
+        self._uri: str | None = None
+        self._step = 0
+
+    @contextlib.contextmanager
+    def at(self, revision: str | None) -> Iterator[str]:
+        """The URI of a database without rows at a revision."""
+        wanted = 0 if revision is None else self.chain.revisions.index(revision) + 1
+        if self._uri is None or wanted < self._step:
+            self.close()
+            self._uri = self._stack.enter_context(database(self.dialect, self.folder, self.chain.name))
+            self._step = 0
+            with engine(self._uri) as used:
+                self.chain.base(used)
+        for step in self.chain.revisions[self._step : wanted]:
+            self.chain.upgrade(self._uri, step)
+        self._step = wanted
+        if self.dialect == "sqlite" and revision is None and self.chain is AUTH:
+            Path(self._uri.removeprefix("sqlite:///")).touch()
+        with copy_of(self._uri, self.folder, f"{self.chain.name}_{revision or 'base'}") as uri:
+            yield uri
+
+    def close(self) -> None:
+        """Drops the database."""
+        self._stack.close()

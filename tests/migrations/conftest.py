@@ -1,0 +1,73 @@
+"""Databases at any revision, made by the reference."""
+
+import contextlib
+import logging
+
+import pytest
+from chains import AUTH, TRACKING, Ladder
+from support import introspect
+from support.postgres import DIALECTS
+
+# Alembic tells every step, and the reference what it cut off; pytest would show it all with a failure.
+logging.getLogger("alembic").setLevel(logging.ERROR)
+logging.getLogger("alembic_75868b020152").setLevel(logging.ERROR)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share what takes long to make run in one worker of pytest-xdist."""
+    for item in items:
+        if "catalogues" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(f"catalogues {item.callspec.params['dialect']}"))
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def ladders(tmp_path_factory):
+    """The ladder of a chain on a dialect."""
+    made = {}
+
+    def ladder(chain, dialect):
+        if (chain.name, dialect) not in made:
+            made[chain.name, dialect] = Ladder(chain, dialect, tmp_path_factory.mktemp(chain.name))
+        return made[chain.name, dialect]
+
+    yield ladder
+    for ladder in made.values():
+        ladder.close()
+
+
+@pytest.fixture(scope="session")
+def catalogues(ladders):
+    """What the catalogue of a database holds at each revision of a chain."""
+    made = {}
+
+    def all_of(chain, dialect):
+        if (chain.name, dialect) not in made:
+            found = made[chain.name, dialect] = {}
+            for revision in chain.revisions:
+                with ladders(chain, dialect).at(revision) as uri:
+                    found[revision] = introspect.catalogue(uri)
+        return made[chain.name, dialect]
+
+    return all_of
+
+
+@pytest.fixture
+def tracking(ladders, dialect):
+    """A function that gives a database of the tracking chain without rows at a revision."""
+    yield from _at(ladders(TRACKING, dialect))
+
+
+@pytest.fixture
+def auth(ladders, dialect):
+    """A function that gives a database of the auth chain without rows at a revision."""
+    yield from _at(ladders(AUTH, dialect))
+
+
+def _at(ladder):
+    with contextlib.ExitStack() as stack:
+        yield lambda revision: stack.enter_context(ladder.at(revision))
