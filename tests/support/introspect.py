@@ -1,7 +1,7 @@
 """Everything a database knows about its schema, as one flat ``{name of the object: definition}``.
 
 Flat, so that two databases are compared by comparing dictionaries and every difference has a name.
-Indexes of ferroflow's own (``ff_…``) are left out: the reference neither sees nor minds them.
+Tables and indexes of ferroflow's own (``ff_…``) are left out: the reference neither sees nor minds them.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def rows(uri: str) -> dict[str, list[tuple]]:
     """All rows of all tables that have any."""
     engine = _engine(uri)
     with engine.connect() as connection:
-        tables = sqlalchemy.inspect(engine).get_table_names()
+        tables = [table for table in sqlalchemy.inspect(engine).get_table_names() if not _own(table)]
         found = {
             table: sorted(map(_row, connection.execute(sqlalchemy.text(f"SELECT * FROM {table}"))), key=repr)
             for table in tables
@@ -66,11 +66,16 @@ def row_differences(expected: dict[str, list[tuple]], actual: dict[str, list[tup
     return lines
 
 
+def _own(name: str) -> bool:
+    """Whether the name is one of ferroflow's own."""
+    return name.startswith("ff_")
+
+
 def _sqlite(uri: str) -> Iterator[tuple[str, str]]:
     with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         master = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
         for kind, name, table, sql in master:
-            if name.startswith("ff_"):
+            if _own(name):
                 continue
             if kind == "table":
                 yield f"table {name}", "exists"
@@ -90,7 +95,7 @@ def _sqlite(uri: str) -> Iterator[tuple[str, str]]:
                         f"{position} update={on_update.upper()} delete={on_delete.upper()} {match}",
                     )
                 for _, index, unique, origin, partial in connection.execute(f"PRAGMA index_list({name})").fetchall():
-                    if not index.startswith("ff_"):
+                    if not _own(index):
                         parts = connection.execute(f"PRAGMA index_xinfo({index})").fetchall()
                         yield f"index {name}.{index}", f"unique={unique} {origin} partial={partial} {parts}"
             else:
@@ -156,7 +161,7 @@ def _postgresql(uri: str) -> Iterator[tuple[str, str]]:
         for kind, query in _POSTGRESQL.items():
             cursor.execute(query)
             for name, definition in cursor.fetchall():
-                if not name.rpartition(".")[2].startswith("ff_"):
+                if not any(map(_own, name.split("."))):
                     yield f"{kind} {name}", re.sub(r"\s+", " ", definition)
 
 
@@ -173,8 +178,10 @@ def _reflection(uri: str) -> Iterator[tuple[str, str]]:
     }
     for question, answer in questions.items():
         for (_, table), found in answer().items():
+            if _own(table):
+                continue
             items = found if isinstance(found, list) else [found]
-            items = [item for item in items if not str(item.get("name")).startswith("ff_")]
+            items = [item for item in items if not _own(str(item.get("name")))]
             text = [str(sorted((key, str(value)) for key, value in item.items())) for item in items]
             yield f"{question} of {table} in SQLAlchemy", "; ".join(text if question == "columns" else sorted(text))
     engine.dispose()
