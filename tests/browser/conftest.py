@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from content import Content, log
 from playwright.sync_api import expect, sync_playwright
-from support import required, servers
+from support import receiver, required, servers
 from web_ui import TIMEOUT, WebUi, storage_state
 
 _ROOT = Path(__file__).parents[2]
@@ -44,9 +44,10 @@ def url(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     database = f"sqlite:///{folder}/browser.db"
     if against == "reference":
-        running = servers.reference(database, folder / "artifacts")
+        running = servers.reference(database, folder / "artifacts", env=receiver.SETTINGS)
     else:
-        running = servers.ferroflow(database, folder / "artifacts", args=("--ui-dir", required("FERROFLOW_UI_DIR")))
+        ui_dir = ("--ui-dir", required("FERROFLOW_UI_DIR"))
+        running = servers.ferroflow(database, folder / "artifacts", args=ui_dir, env=receiver.SETTINGS)
     with running as server:
         yield server.url
 

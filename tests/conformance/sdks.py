@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from support import postgres, required, servers
+from support import postgres, receiver, required, servers
 
 _FOLDER = Path(__file__).parent
 _STORIES = _FOLDER / "stories"
@@ -77,7 +77,12 @@ def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, agains
     """Runs stories with an SDK. For each that was run: nothing when it passed, else what went wrong."""
     start = {"ferroflow": servers.ferroflow, "reference": servers.reference}[against]
     report = folder / "report.xml"
-    with postgres.database(dialect, folder) as database, start(database, folder / "artifacts") as server:
+    # Stories about webhooks have receivers on this machine, one about a secret needs a key.
+    settings = receiver.SETTINGS | {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
+    with (
+        postgres.database(dialect, folder) as database,
+        start(database, folder / "artifacts", env=settings) as server,
+    ):
         command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += ["--config-file", str(_TESTS / "pytest.ini"), "--rootdir", str(_STORIES)]
         command += ["--confcutdir", str(_STORIES), "--basetemp", str(folder / "stories")]
@@ -85,6 +90,8 @@ def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, agains
         command += ["--sdk", sdk.version, *(story.node for story in wanted)]
         foreign = ("MLFLOW_", "_MLFLOW_", "PYTEST_")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+        # What stories share with the other suites.
+        environment["PYTHONPATH"] = str(_TESTS)
         inner = subprocess.run(
             command,
             cwd=folder,
