@@ -11,11 +11,9 @@ import requests
 import sqlalchemy
 from mlflow.entities.webhook import VALID_ENTITY_ACTIONS
 from support import receiver as receivers
-from support import required
+from support import introspect, required
 from support.postgres import DIALECTS, connect, database
 from support.servers import ferroflow, reference
-
-import introspect
 
 #: Every event there is.
 EVENTS = [
