@@ -85,7 +85,11 @@ def sequences(uri: str) -> dict[str, str]:
     if uri.startswith("sqlite:"):
         return {}
     with contextlib.closing(connect(uri)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT sequencename, last_value::text FROM pg_sequences WHERE schemaname = 'public'")
+        # Those of the tables that a server of ours adds are its own.
+        cursor.execute(
+            "SELECT sequencename, last_value::text FROM pg_sequences "
+            "WHERE schemaname = 'public' AND NOT starts_with(sequencename::text, 'ff_')"
+        )
         return {f"sequence {name}": str(value) for name, value in cursor.fetchall()}
 
 

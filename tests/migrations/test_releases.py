@@ -70,8 +70,10 @@ def old(release, dialect, tmp_path):
             users = uri
         artifacts = tmp_path / "artifacts"
         arguments = [uri, str(artifacts), *([users] if users else [])]
+        # 0.9 knows no drivers.
+        arguments = arguments if number(release) < number("1.0.0") else [driver(argument) for argument in arguments]
         done = subprocess.run(
-            [python(release), "-W", "ignore", Path(__file__).parent / "fill_release.py", *map(driver, arguments)],
+            [python(release), "-W", "ignore", Path(__file__).parent / "fill_release.py", *arguments],
             cwd=tmp_path,
             env={name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
             capture_output=True,

@@ -13,6 +13,13 @@ pub(crate) struct Options {
     pytest: Vec<String>,
 }
 
+impl Options {
+    /// Arguments that a person would give behind `--`.
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        Self { pytest: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+    }
+}
+
 /// Runs `tests/<suite>` with a Python. What it needs was prepared before.
 pub(crate) fn run(environment: &Environment, suite: &str, python: &str, options: &Options) -> Result<Tally> {
     pytest(environment, &[suite], python, options, &[])
