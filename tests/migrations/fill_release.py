@@ -255,13 +255,15 @@ def job_store(uri):
 
 def fill_users(uri):
     """Users with a permission of every kind on everything that this release guards."""
+    from mlflow.server.auth import permissions as known
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore()
     store.init_db(uri)
     for number, name in enumerate(("ada", "grace", "ünï", "nobody")):
         store.create_user(name, "a long password %d" % number, is_admin=number == 0)
-    permissions = ["READ", "EDIT", "MANAGE", "NO_PERMISSIONS"]
+    # Later releases have a list of what can be granted, earlier ones grant what there is.
+    permissions = sorted(getattr(known, "RESOURCE_GRANTABLE_PERMISSIONS", ["READ", "EDIT", "MANAGE", "NO_PERMISSIONS"]))
     for number, permission in enumerate(permissions):
         for name in ("grace", "ünï"):
             store.create_experiment_permission(str(number), name, permission)
