@@ -14,6 +14,8 @@ import sys
 
 os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# The threads that export spans lock each other out in PostgreSQL, and a trace is lost.
+os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_CRYPTO_KEK_PASSPHRASE"] = "a passphrase of thirty-two letters"
 
 import mlflow  # noqa: E402
