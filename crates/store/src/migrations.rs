@@ -190,6 +190,9 @@ pub enum MigrationError {
     /// There is no copy of the database to go back to.
     #[error("no backup: {0}")]
     Backup(String),
+    /// The disk has too little room to begin.
+    #[error("{0}")]
+    Room(String),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),

@@ -103,7 +103,7 @@ pub(super) async fn room(
     if free >= needed {
         return Ok(());
     }
-    Err(MigrationError::Backup(format!(
+    Err(MigrationError::Room(format!(
         "the disk of {} has {} MiB free, and the upgrade may need {} MiB{}. Nothing was changed",
         folder.display(),
         free >> 20,

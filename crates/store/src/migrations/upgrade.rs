@@ -261,7 +261,9 @@ impl Run<'_> {
             let applied = self.apply(from, to, had_rows, &tolerated).await;
             let failure = match applied {
                 Ok(outcome) => {
-                    self.direct.batch("COMMIT").await?;
+                    if let Err(error) = self.direct.batch("COMMIT").await {
+                        return Err(self.not_committed(from, to, error).await);
+                    }
                     if matches!(outcome, Outcome::Committed) {
                         self.count += 1;
                         self.progress.tell(Event::End { to, took: begun.elapsed() });
@@ -312,10 +314,18 @@ impl Run<'_> {
                     ));
                 }
                 Error::Failed(Failure::Refused(reason)) => return Err(step_error(from, to, reason)),
-                Error::Failed(Failure::Db(error @ DbError::Unavailable(_))) => return Err(error.into()),
                 Error::Failed(Failure::Db(error)) => return Err(step_error(from, to, error.to_string())),
                 Error::Other(error) => return Err(error),
             }
+        }
+    }
+
+    /// What a failed commit means: the revision was not applied, unless nobody can say.
+    async fn not_committed(&self, from: Option<&'static str>, to: &'static Revision, error: DbError) -> MigrationError {
+        let _ = self.direct.batch("ROLLBACK").await;
+        match self.still_at(from).await {
+            Ok(true) => step_error(from, to, error.to_string()),
+            _ => error.into(),
         }
     }
 
