@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 pub(crate) use direct::{Access, Direct};
 pub use error::DbError;
 pub use sqlite::Synchronous;
-pub use statement::{Column, Guard, Insert, Kind, Statement, bool, int, real, text};
+pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
 

@@ -8,10 +8,12 @@ use ferroflow_search::{
 
 use crate::{
     Store, compare,
+    db::Plan,
+    dialect::Dialect,
     prompt_split::{self, Split},
     registered_model_children::load,
     registered_models::{COLUMNS, from_row},
-    select::{KeyKind, Page, Select},
+    select::{KeyKind, Page, Parts, Select},
 };
 
 /// The number of columns in [`COLUMNS`].
@@ -80,6 +82,10 @@ impl Store {
             Condition::Name(_) => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
+        let by_name = order.first().is_none_or(|clause| clause.column == Column::Name);
+        if conditions.is_empty() && by_name {
+            return models_by_name(dialect, order.first().is_some_and(|clause| !clause.ascending), max, token);
+        }
         let mut select = Select::default();
         // A tag that a model must have comes first: its rows are together in the key of the tags, by name. SQLite never
         // reorders CROSS JOIN.
@@ -114,7 +120,7 @@ impl Store {
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
         }
         if many && order.first().is_some_and(|clause| clause.column == Column::Name) {
-            select.by_index();
+            select.plan(Plan::IndexOrder);
         }
         for clause in &order {
             match clause.column {
@@ -127,6 +133,32 @@ impl Store {
         }
         select.page(COLUMNS, from, max, token)
     }
+}
+
+/// All models by name, as the UI lists them first: one walk through the keys of the models and of the prompt tag side
+/// by side. Prompts may be many and stand before all models, so they are passed over without a lookup for each.
+fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken) -> Result<Page> {
+    let mut select = Select::default();
+    select.order_by("name", descending, KeyKind::Text);
+    select.plan(Plan::MergeJoin);
+    select.page_of(max, token, |Parts { conditions, order, limit, .. }| {
+        let prompts = format!(
+            "SELECT name FROM registered_model_tags WHERE workspace = 'default' AND key = 'mlflow.prompt.is_prompt' \
+             AND value = 'true' AND {conditions}"
+        );
+        match dialect {
+            Dialect::Postgres => format!(
+                "SELECT {COLUMNS}, m.name FROM registered_models m WHERE workspace = 'default' AND {conditions} \
+                 AND NOT EXISTS (SELECT 1 FROM ({prompts} ORDER BY {order} OFFSET 0) p WHERE p.name = m.name) \
+                 ORDER BY m.{order}{limit}"
+            ),
+            Dialect::Sqlite => format!(
+                "SELECT {COLUMNS}, m.name FROM (SELECT name FROM registered_models \
+                 WHERE workspace = 'default' AND {conditions} EXCEPT {prompts} ORDER BY {order}{limit}) p \
+                 CROSS JOIN registered_models m WHERE m.workspace = 'default' AND m.name = p.name ORDER BY m.{order}"
+            ),
+        }
+    })
 }
 
 /// The value of a tag of the model with a name, or NULL. One lookup in the primary key, which PostgreSQL does not turn

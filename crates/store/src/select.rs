@@ -6,7 +6,7 @@
 use ferroflow_model::{Error, Result};
 use ferroflow_search::{KeyValue, PageToken};
 
-use crate::db::{DbError, Row, Statement, Value};
+use crate::db::{DbError, Plan, Row, Statement, Value};
 
 /// A SELECT under construction.
 #[derive(Debug, Default)]
@@ -15,7 +15,19 @@ pub(crate) struct Select {
     conditions: Vec<String>,
     keys: Vec<SortKey>,
     params: Vec<Value>,
-    by_index: bool,
+    plan: Plan,
+}
+
+/// What a statement for a page is made of, as SQL.
+pub(crate) struct Parts {
+    /// The sort keys, as columns.
+    pub(crate) keys: String,
+    /// What a row of the page meets.
+    pub(crate) conditions: String,
+    /// The sort keys, as an order.
+    pub(crate) order: String,
+    /// `LIMIT` and `OFFSET`, after a space.
+    pub(crate) limit: String,
 }
 
 /// A column or expression that rows are ordered by. Together the keys are unique, and a key that may
@@ -69,9 +81,9 @@ impl Select {
         self.order_by(format!("CASE WHEN {expression} IS NULL THEN 1 ELSE 0 END"), false, KeyKind::Int);
     }
 
-    /// Says that an index has the order: see [`Statement::by_index`].
-    pub(crate) fn by_index(&mut self) {
-        self.by_index = true;
+    /// Says how PostgreSQL is to find the rows.
+    pub(crate) fn plan(&mut self, plan: Plan) {
+        self.plan = plan;
     }
 
     /// The statement for one page, with one row more than `limit` so that one knows whether there is
@@ -79,7 +91,18 @@ impl Select {
     ///
     /// # Errors
     /// The token is of another search.
-    pub(crate) fn page(mut self, columns: &str, from: &str, limit: i64, token: PageToken) -> Result<Page> {
+    pub(crate) fn page(self, columns: &str, from: &str, limit: i64, token: PageToken) -> Result<Page> {
+        let joins = self.joins.clone();
+        self.page_of(limit, token, |Parts { keys, conditions, order, limit }| {
+            format!("SELECT {columns}, {keys} FROM {from}{joins} WHERE {conditions} ORDER BY {order}{limit}")
+        })
+    }
+
+    /// The same for a statement that `write` puts together.
+    ///
+    /// # Errors
+    /// The token is of another search.
+    pub(crate) fn page_of(mut self, limit: i64, token: PageToken, write: impl FnOnce(Parts) -> String) -> Result<Page> {
         let offset = match token {
             PageToken::Offset(0) => String::new(),
             PageToken::Offset(offset) => {
@@ -91,22 +114,18 @@ impl Select {
                 String::new()
             }
         };
-        let keys: Vec<String> = self.keys.iter().map(|key| key.expression.clone()).collect();
+        let keys: Vec<&str> = self.keys.iter().map(|key| key.expression.as_str()).collect();
+        let keys = keys.join(", ");
         let order = self
             .keys
             .iter()
             .map(|key| format!("{}{}", key.expression, if key.descending { " DESC" } else { "" }))
             .collect::<Vec<_>>()
             .join(", ");
-        let limit_place = self.bind(limit.saturating_add(1));
+        let rows = self.bind(limit.saturating_add(1));
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
-        let sql = format!(
-            "SELECT {columns}, {keys} FROM {from}{joins} WHERE {conditions} ORDER BY {order} LIMIT {limit_place}{offset}",
-            joins = self.joins,
-            keys = keys.join(", "),
-        );
-        let statement = Statement::dynamic(sql, self.params);
-        let statement = if self.by_index { statement.by_index() } else { statement };
+        let sql = write(Parts { keys, conditions, order, limit: format!(" LIMIT {rows}{offset}") });
+        let statement = Statement::dynamic(sql, self.params).planned(self.plan);
         Ok(Page { statement, keys: self.keys.len(), limit })
     }
 

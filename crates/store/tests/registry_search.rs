@@ -4,7 +4,7 @@
 
 mod support;
 
-use ferroflow_model::messages::model_registry::{ModelVersionTag, RegisteredModelTag};
+use ferroflow_model::messages::model_registry::{ModelVersionTag, RegisteredModel, RegisteredModelTag};
 use ferroflow_store::{
     ModelVersionSearch, NewModelVersion, RegisteredModelSearch, Store,
     db::{Insert, Op, Value, int, text},
@@ -249,9 +249,7 @@ async fn models_and_prompts_are_told_apart_by_an_index() {
     support::on_each(async |store| {
         fill_with_many(store).await;
         for (filter, order) in [
-            ("", &[] as &[&str]),
-            (PROMPTS, &[]),
-            ("", &["name DESC"]),
+            (PROMPTS, &[] as &[&str]),
             (PROMPTS, &["name DESC"]),
             ("name LIKE 'name-1%'", &[]),
             ("tags.team = '7'", &[]),
@@ -265,6 +263,24 @@ async fn models_and_prompts_are_told_apart_by_an_index() {
             if token.is_some() {
                 let next = RegisteredModelSearch { page_token: token, ..search };
                 assert_indexed(&store.explain_registered_model_search(&next).await.unwrap(), filter);
+            }
+        }
+        // All models: one walk through the names of models and of prompts side by side, not a lookup for each.
+        for order in [&[] as &[&str], &["name DESC"]] {
+            let mut search = models("", order);
+            let mut odd: Vec<String> = (0..25_000).map(|number| format!("name-{:05}", number * 2 + 1)).collect();
+            if !order.is_empty() {
+                odd.reverse();
+            }
+            for expected in odd.chunks(100).take(2) {
+                let plan = store.explain_registered_model_search(&search).await.unwrap().join("\n");
+                assert!(plan.contains("MERGE (EXCEPT)") || plan.contains("Merge Anti Join"), "{plan}");
+                for word in ["SCAN registered", "Seq Scan", "Hash", "Bitmap", "Sort", "Materialize"] {
+                    assert!(!plan.contains(word), "{word}\n{plan}");
+                }
+                let (page, token) = store.search_registered_models(search.clone()).await.unwrap();
+                assert_eq!(page.iter().map(RegisteredModel::name).collect::<Vec<_>>(), expected);
+                search.page_token = token;
             }
         }
         // The few that have one of the names may be sorted.

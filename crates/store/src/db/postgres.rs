@@ -89,12 +89,12 @@ pub(super) async fn each(
         }
         Ok::<(), DbError>(())
     };
-    if !statement.by_index {
+    let Some(settings) = statement.plan.settings() else {
         return read.await;
-    }
+    };
     // All is sent at the first poll: whoever waits may go away, the transaction ends.
-    let begin =
-        client.batch_execute("BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off");
+    let begin = format!("BEGIN READ ONLY; {settings}");
+    let begin = client.batch_execute(&begin);
     let commit = client.batch_execute("COMMIT");
     let (begin, read, commit) = futures_util::future::join3(begin, read, commit).await;
     begin?;

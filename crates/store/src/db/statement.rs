@@ -13,29 +13,53 @@ use crate::dialect::Dialect;
 pub struct Statement {
     pub(super) sql: Cow<'static, str>,
     pub(super) params: Vec<Value>,
-    pub(super) by_index: bool,
+    pub(super) plan: Plan,
+}
+
+/// How PostgreSQL is to find the rows of a statement, where it would not see the best way without statistics: it
+/// expects one row in two hundred behind an equality, and reads and sorts a whole table for the first page of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Plan {
+    /// As it finds best.
+    #[default]
+    Free,
+    /// In the order of an index, where one has the order that is asked for.
+    IndexOrder,
+    /// Likewise, and joins walk along two indexes side by side, so that a page ends the walk.
+    MergeJoin,
+}
+
+impl Plan {
+    /// The settings of the transaction that runs the statement.
+    pub(super) fn settings(self) -> Option<&'static str> {
+        match self {
+            Self::Free => None,
+            Self::IndexOrder => Some("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"),
+            Self::MergeJoin => Some(
+                "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \
+                 SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off",
+            ),
+        }
+    }
 }
 
 impl Statement {
     /// A statement of fixed text.
     #[must_use]
     pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql: Cow::Borrowed(sql), params, by_index: false }
+        Self { sql: Cow::Borrowed(sql), params, plan: Plan::default() }
     }
 
     /// A statement whose text depends on the request. User text is always in `params`.
     #[must_use]
     pub fn dynamic(sql: String, params: Vec<Value>) -> Self {
-        Self { sql: Cow::Owned(sql), params, by_index: false }
+        Self { sql: Cow::Owned(sql), params, plan: Plan::default() }
     }
 
-    /// The same statement, whose order is to be that of an index where one has it.
-    ///
-    /// Without statistics PostgreSQL expects one row in two hundred behind an equality, and reads and
-    /// sorts a whole table for the first page of it. Not to be used within a transaction.
+    /// The same statement, found in another way. Not to be used within a transaction.
     #[must_use]
-    pub fn by_index(self) -> Self {
-        Self { by_index: true, ..self }
+    pub fn planned(self, plan: Plan) -> Self {
+        Self { plan, ..self }
     }
 
     /// The statement that asks how this one would be run.
