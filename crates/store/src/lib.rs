@@ -10,6 +10,7 @@ pub mod dialect;
 mod experiment_search;
 mod experiments;
 pub mod fernet;
+pub mod gc;
 mod inputs;
 mod logged_model_search;
 mod logged_models;

@@ -1,0 +1,418 @@
+//! Deleting for good what is marked as deleted: rows and what belongs to them outside of the database.
+//!
+//! Whoever purges something holds its row while the artifacts go. A restore that comes meanwhile waits
+//! and finds nothing to restore; one that came before is seen, and nothing is touched. A purge that is
+//! cut off leaves the row, so that the next one finishes it.
+
+use ferroflow_model::{Error, ErrorCode, Result};
+
+use crate::{
+    Store,
+    assessments::forget_run,
+    db::{DbError, Row, Statement, Tx, Value},
+    experiments::id_of,
+};
+
+/// Something that is marked as deleted, with the location of its artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its id.
+    pub id: String,
+    /// Where its artifacts are; a trace may have none.
+    pub location: Option<String>,
+}
+
+/// What is looked for, page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doomed {
+    /// Deleted runs.
+    Runs,
+    /// Deleted logged models.
+    LoggedModels,
+    /// Deleted experiments.
+    Experiments,
+    /// All runs of an experiment that is deleted, when they are deleted too.
+    RunsOf(i64),
+    /// All logged models of an experiment that is deleted, deleted themselves or not.
+    LoggedModelsOf(i64),
+    /// All traces of an experiment that is deleted.
+    TracesOf(i64),
+}
+
+/// Whether something was purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purged {
+    /// It is gone.
+    Yes,
+    /// It was restored, is not old enough, or was gone already.
+    NotThere,
+    /// An experiment in which something is left.
+    NotEmpty,
+}
+
+/// Rows of a page.
+const PAGE: i64 = 500;
+
+// Of a run; in the order of the foreign keys.
+const RUN_ROWS: &[&str] = &[
+    "DELETE FROM metrics WHERE run_uuid = $1",
+    "DELETE FROM latest_metrics WHERE run_uuid = $1",
+    "DELETE FROM params WHERE run_uuid = $1",
+    "DELETE FROM tags WHERE run_uuid = $1",
+    "DELETE FROM logged_model_metrics WHERE run_id = $1",
+    "DELETE FROM input_tags WHERE input_uuid IN \
+     (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1)",
+    "DELETE FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1",
+    "DELETE FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id = $1",
+    "DELETE FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id = $1",
+    "DELETE FROM runs WHERE run_uuid = $1",
+];
+
+const MODEL_ROWS: &[&str] = &[
+    "DELETE FROM inputs WHERE destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT') AND destination_id = $1",
+    "DELETE FROM logged_models WHERE model_id = $1",
+];
+
+const TRACE_ROWS: &[&str] = &["DELETE FROM trace_info WHERE request_id = $1"];
+
+// Rollups have no foreign key, and a later experiment may get the number.
+const EXPERIMENT_ROWS: &[&str] = &[
+    "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1",
+    "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM sql_span_cost_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM sql_assessment_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM online_scoring_configs WHERE experiment_id = $1",
+    "DELETE FROM experiment_tags WHERE experiment_id = $1",
+    "DELETE FROM experiments WHERE experiment_id = $1",
+];
+
+impl Store {
+    /// A page of what could be purged, behind `after`, by id. `before` is in milliseconds: what was
+    /// deleted later stays.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn doomed(&self, what: Doomed, before: i64, after: Option<&str>) -> Result<Vec<Deleted>> {
+        let after = after.unwrap_or_default();
+        let text = || Value::from(after);
+        let (sql, values): (&'static str, Vec<Value>) = match what {
+            Doomed::Runs => (
+                "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid > $1 AND lifecycle_stage = 'deleted' \
+                 AND deleted_time <= $2 ORDER BY run_uuid LIMIT $3",
+                vec![text(), before.into(), PAGE.into()],
+            ),
+            Doomed::LoggedModels => (
+                "SELECT model_id, artifact_location FROM logged_models WHERE model_id > $1 \
+                 AND lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3",
+                vec![text(), before.into(), PAGE.into()],
+            ),
+            Doomed::Experiments => (
+                "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments \
+                 WHERE experiment_id > $1 AND lifecycle_stage = 'deleted' AND last_update_time <= $2 \
+                 ORDER BY experiment_id LIMIT $3",
+                vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()],
+            ),
+            Doomed::RunsOf(experiment) => (
+                "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = $1 AND run_uuid > $2 \
+                 AND lifecycle_stage = 'deleted' AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4",
+                vec![experiment.into(), text(), before.into(), PAGE.into()],
+            ),
+            Doomed::LoggedModelsOf(experiment) => (
+                "SELECT model_id, artifact_location FROM logged_models WHERE experiment_id = $1 AND model_id > $2 \
+                 ORDER BY model_id LIMIT $3",
+                vec![experiment.into(), text(), PAGE.into()],
+            ),
+            Doomed::TracesOf(experiment) => (
+                "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
+                 ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
+                 WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3",
+                vec![experiment.into(), text(), PAGE.into()],
+            ),
+        };
+        Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
+    }
+
+    /// Purges a run that was deleted before a time, in milliseconds; `forget` deletes its artifacts.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, and the run is as it was.
+    pub async fn purge_run<F>(&self, run_id: &str, before: i64, forget: impl FnOnce(Deleted) -> F) -> Result<Purged>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
+             AND deleted_time <= $2 FOR UPDATE",
+            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
+             AND deleted_time <= $2",
+        );
+        let tx = self.db.begin().await?;
+        let found = tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
+        let Some(found) = found else { return Ok(Purged::NotThere) };
+        forget(found).await?;
+        forget_run(&tx, self.db.dialect(), run_id).await?;
+        delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
+        tx.commit().await?;
+        Ok(Purged::Yes)
+    }
+
+    /// Purges a logged model that was deleted before a time, or whose experiment is deleted.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, and the model is as it was.
+    pub async fn purge_logged_model<F>(
+        &self,
+        model_id: &str,
+        before: i64,
+        forget: impl FnOnce(Deleted) -> F,
+    ) -> Result<Purged>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT m.model_id, m.artifact_location FROM logged_models m \
+             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
+             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
+             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2)) FOR UPDATE",
+            "SELECT m.model_id, m.artifact_location FROM logged_models m \
+             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
+             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
+             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2))",
+        );
+        let tx = self.db.begin().await?;
+        let found = tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
+        let Some(found) = found else { return Ok(Purged::NotThere) };
+        forget(found).await?;
+        delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
+        tx.commit().await?;
+        Ok(Purged::Yes)
+    }
+
+    /// Purges a trace whose experiment was deleted before a time.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, and the trace is as it was.
+    pub async fn purge_trace<F>(&self, trace: Deleted, before: i64, forget: impl FnOnce(Deleted) -> F) -> Result<Purged>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT t.request_id, CAST(NULL AS VARCHAR(1)) FROM trace_info t \
+             JOIN experiments e ON e.experiment_id = t.experiment_id WHERE t.request_id = $1 \
+             AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 FOR UPDATE",
+            "SELECT t.request_id, CAST(NULL AS VARCHAR(1)) FROM trace_info t \
+             JOIN experiments e ON e.experiment_id = t.experiment_id WHERE t.request_id = $1 \
+             AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
+        );
+        let tx = self.db.begin().await?;
+        let id = Value::from(trace.id.as_str());
+        let found = tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), deleted_from_row).await?;
+        if found.is_none() {
+            return Ok(Purged::NotThere);
+        }
+        forget(trace).await?;
+        delete_rows(&tx, TRACE_ROWS, id).await?;
+        tx.commit().await?;
+        Ok(Purged::Yes)
+    }
+
+    /// Purges an experiment that was deleted before a time and in which nothing is left.
+    ///
+    /// # Errors
+    /// Something refers to it that no purge deletes.
+    pub async fn purge_experiment(&self, experiment_id: i64, before: i64) -> Result<Purged> {
+        let lock = self.db.dialect().pick(
+            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
+             AND lifecycle_stage = 'deleted' AND last_update_time <= $2 FOR UPDATE",
+            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
+             AND lifecycle_stage = 'deleted' AND last_update_time <= $2",
+        );
+        let tx = self.db.begin().await?;
+        let values = vec![experiment_id.into(), before.into()];
+        if tx.query_opt(Statement::new(lock, values), deleted_from_row).await?.is_none() {
+            return Ok(Purged::NotThere);
+        }
+        let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
+                    OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
+                    OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
+        if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
+            return Ok(Purged::NotEmpty);
+        }
+        match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
+            Ok(()) => {}
+            Err(DbError::ForeignKey(_)) => return Ok(Purged::NotEmpty),
+            Err(error) => return Err(error.into()),
+        }
+        tx.commit().await?;
+        Ok(Purged::Yes)
+    }
+
+    /// Refuses runs that can not be purged: an id of nothing, of a run that is not deleted, or not before
+    /// a time. `age` is the time as it was asked for.
+    ///
+    /// # Errors
+    /// One of them is such a run.
+    pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
+        let sql = self.db.dialect().pick(
+            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid = ANY($1)",
+            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs \
+             WHERE run_uuid IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
+    }
+
+    /// Refuses logged models that can not be purged, as [`Store::check_purgeable_runs`].
+    ///
+    /// # Errors
+    /// One of them is such a model.
+    pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
+        let sql = self.db.dialect().pick(
+            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id = ANY($1)",
+            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models \
+             WHERE model_id IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
+    }
+
+    /// Refuses experiments that can not be purged, and gives the keys of the others.
+    ///
+    /// # Errors
+    /// One of them is no experiment, not deleted, or not before the time.
+    pub async fn check_purgeable_experiments(
+        &self,
+        ids: &[String],
+        before: i64,
+        age: Option<&str>,
+    ) -> Result<Vec<i64>> {
+        let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
+        let sql = self.db.dialect().pick(
+            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
+             WHERE experiment_id = ANY($1)",
+            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
+             WHERE experiment_id IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![keys.clone().into()]), state_from_row).await?;
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let not_found = |id: &str| format!("No Experiment with id={id} exists");
+        check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)
+    }
+
+    /// Deletes jobs that are finished, created before a time and, where any are given, with one of the
+    /// ids; gives their ids.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
+        let sql = self.db.dialect().pick(
+            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3)) RETURNING id",
+            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
+             AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
+        );
+        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
+        let tx = self.db.begin().await?;
+        let gone = tx.query(Statement::new(sql, values), |row| row.get(0)).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// Jobs that [`Store::purge_jobs`] would delete.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn doomed_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
+        let sql = self.db.dialect().pick(
+            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",
+            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
+             AND ($2 OR id IN (SELECT value FROM json_each($3)))",
+        );
+        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
+        Ok(self.db.query(Statement::new(sql, values), |row| row.get(0)).await?)
+    }
+
+    /// Those of the ids that no run, logged model, trace or experiment has.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn unknown(&self, kind: Owner, ids: Vec<String>) -> Result<Vec<String>> {
+        let sql = match (kind, self.db.dialect().pick(0, 1)) {
+            (Owner::Run, 0) => "SELECT run_uuid FROM runs WHERE run_uuid = ANY($1)",
+            (Owner::Run, _) => "SELECT run_uuid FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
+            (Owner::LoggedModel, 0) => "SELECT model_id FROM logged_models WHERE model_id = ANY($1)",
+            (Owner::LoggedModel, _) => {
+                "SELECT model_id FROM logged_models WHERE model_id IN (SELECT value FROM json_each($1))"
+            }
+            (Owner::Trace, 0) => "SELECT request_id FROM trace_info WHERE request_id = ANY($1)",
+            (Owner::Trace, _) => {
+                "SELECT request_id FROM trace_info WHERE request_id IN (SELECT value FROM json_each($1))"
+            }
+        };
+        let known: std::collections::HashSet<String> =
+            self.db.query(Statement::new(sql, vec![ids.clone().into()]), |row| row.get(0)).await?.into_iter().collect();
+        Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
+    }
+}
+
+/// What a folder of artifacts belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A run.
+    Run,
+    /// A logged model.
+    LoggedModel,
+    /// A trace.
+    Trace,
+}
+
+async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<(), DbError> {
+    for statement in statements {
+        tx.execute(Statement::new(statement, vec![id.clone()])).await?;
+    }
+    Ok(())
+}
+
+fn deleted_from_row(row: &Row<'_>) -> Result<Deleted, DbError> {
+    Ok(Deleted { id: row.get(0)?, location: row.get(1)? })
+}
+
+/// An id, the stage, and since when.
+type State = (String, Option<String>, Option<i64>);
+
+fn state_from_row(row: &Row<'_>) -> Result<State, DbError> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn check(
+    ids: &[String],
+    found: &[State],
+    before: i64,
+    age: Option<&str>,
+    kind: &str,
+    not_found: impl Fn(&str) -> String,
+) -> Result<()> {
+    for id in ids {
+        let Some((_, stage, time)) = found.iter().find(|(found, ..)| found == id) else {
+            return Err(Error::not_found(not_found(id)));
+        };
+        if stage.as_deref() != Some("deleted") {
+            return Err(Error::new(
+                ErrorCode::InvalidState,
+                format!(
+                    "{kind} {id} is not in `deleted` lifecycle stage. Only {}s in `deleted` lifecycle stage can be \
+                     deleted.",
+                    kind.to_lowercase()
+                ),
+            ));
+        }
+        if let Some(age) = age
+            && time.is_none_or(|time| time > before)
+        {
+            return Err(Error::invalid(format!(
+                "{kind} {id} is not older than the required age. Only {}s older than {age} can be deleted.",
+                kind.to_lowercase()
+            )));
+        }
+    }
+    Ok(())
+}
