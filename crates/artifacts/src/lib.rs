@@ -1,13 +1,21 @@
 //! Where artifacts are kept: repositories behind one trait, the paths inside them, and what a stored
 //! location means to this server.
 
+mod azure;
+pub mod bucket;
+pub mod buckets;
+mod client;
+mod gcs;
 pub mod local;
 pub mod location;
 pub mod mime;
 pub mod path;
 pub mod repository;
+pub mod s3;
 
+pub use bucket::{BucketRepository, PresignedUrl, StartedUpload};
+pub use buckets::Buckets;
 pub use local::LocalRepository;
 pub use location::{Location, Locations};
 pub use path::ArtifactPath;
-pub use repository::{ArtifactRepository, ByteStream, FileInfo, OpenedArtifact};
+pub use repository::{ArtifactRepository, ByteStream, FileInfo, OpenedArtifact, Stat};

@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::{
     ArtifactPath,
-    repository::{ByteStream, FileInfo, OpenedArtifact},
+    repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
 };
 
 /// Bytes read from a file at once.
@@ -76,9 +76,19 @@ impl LocalRepository {
             .map_err(|error| explain(&error, path))
     }
 
-    pub(crate) async fn stat(&self, path: &ArtifactPath) -> Result<(u64, Option<SystemTime>)> {
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    pub(crate) async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
         let (_, size, modified) = self.file(path).await?;
-        Ok((size, modified))
+        Ok(Stat { size, modified, etag: None })
     }
 
     async fn file(&self, path: &ArtifactPath) -> Result<(std::fs::File, u64, Option<SystemTime>)> {

@@ -8,13 +8,13 @@ use ferroflow_model::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{ArtifactPath, ArtifactRepository, LocalRepository};
+use crate::{ArtifactPath, ArtifactRepository, Buckets, LocalRepository};
 
 /// In a URL of an artifact server, what stands between its address and the path of the artifact.
 const ANCHOR: &str = "/api/2.0/mlflow-artifacts/artifacts/";
 
 /// Schemes of storage that this version does not reach.
-const NOT_BUILT: &[&str] = &["s3", "gs", "wasbs", "abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
+const NOT_BUILT: &[&str] = &["abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
 
 /// A place in a repository.
 #[derive(Debug, Clone)]
@@ -26,10 +26,12 @@ pub struct Location {
 }
 
 /// How stored locations are understood.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Locations {
     /// The proxied store (`--artifacts-destination`), unless artifacts are not served.
-    pub destination: Option<LocalRepository>,
+    pub destination: Option<ArtifactRepository>,
+    /// Buckets that a stored location may name.
+    pub buckets: Buckets,
     /// Directories of this machine that a stored location may lie in; `None` allows any, which is
     /// right for a server that only its own user can reach.
     pub local_roots: Option<Vec<PathBuf>>,
@@ -41,7 +43,7 @@ impl Locations {
     /// # Errors
     /// Artifacts are not served.
     pub fn destination(&self) -> Result<ArtifactRepository> {
-        self.destination.clone().map(ArtifactRepository::Local).ok_or_else(|| {
+        self.destination.clone().ok_or_else(|| {
             Error::unavailable("Artifact serving is disabled. Start the server with `--serve-artifacts` to enable it.")
         })
     }
@@ -61,15 +63,21 @@ impl Locations {
                 };
                 self.proxied(path)
             }
-            Some("http" | "https") => match location.split_once(ANCHOR) {
-                Some((_, path)) => self.proxied(path),
-                None => Err(Error::invalid(format!("'{location}' is not the URL of an artifact server."))),
-            },
+            Some("http" | "https") => {
+                if let Some((_, path)) = location.split_once(ANCHOR) {
+                    return self.proxied(path);
+                }
+                Err(Error::invalid(format!("'{location}' is not the URL of an artifact server.")))
+            }
             None => self.local(Path::new(&decode(location)?), location),
             Some("file") => {
                 let path = location["file:".len()..].trim_start_matches("//");
                 let path = path.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(path);
                 self.local(Path::new(&decode(path)?), location)
+            }
+            Some(scheme) if Buckets::have(scheme) => {
+                let repository = ArtifactRepository::Bucket(self.buckets.repository(location)?);
+                Ok(Location { repository, base: ArtifactPath::root() })
             }
             Some(scheme) if NOT_BUILT.contains(&scheme) => Err(Error::new(
                 ErrorCode::NotImplemented,
@@ -200,7 +208,8 @@ mod tests {
     use super::*;
 
     fn locations(roots: Option<Vec<PathBuf>>) -> Locations {
-        Locations { destination: Some(LocalRepository::new("/srv/artifacts")), local_roots: roots }
+        let destination = ArtifactRepository::Local(LocalRepository::new("/srv/artifacts"));
+        Locations { destination: Some(destination), local_roots: roots, ..Locations::default() }
     }
 
     #[test]
@@ -216,7 +225,7 @@ mod tests {
         for bad in ["mlflow-artifacts:/../x", "mlflow-artifacts:/a/%2e%2e/%2e%2e/x", "http://host/x", "weird:/x"] {
             assert!(locations(None).resolve(bad).is_err(), "{bad}");
         }
-        let code = locations(None).resolve("s3://bucket/x").map(drop).unwrap_err().code;
+        let code = locations(None).resolve("dbfs:/x").map(drop).unwrap_err().code;
         assert_eq!(code, ErrorCode::NotImplemented);
     }
 

@@ -106,7 +106,7 @@ pub fn guess(name: &str) -> &'static str {
 }
 
 /// The type that Python's `mimetypes` gives a file.
-fn known(name: &str) -> Option<&'static str> {
+pub(crate) fn known(name: &str) -> Option<&'static str> {
     let (stem, extension) = name.trim_start_matches('.').rsplit_once('.')?;
     if ARCHIVES.contains(&extension) {
         return Some("application/x-tar");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ferroflow_model::{Error, Result};
 use futures_util::Stream;
 
-use crate::{ArtifactPath, LocalRepository};
+use crate::{ArtifactPath, BucketRepository, LocalRepository};
 
 /// The bytes of an artifact as they come.
 pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -21,6 +21,17 @@ pub struct FileInfo {
     pub is_dir: bool,
     /// Bytes, of a file.
     pub size: Option<u64>,
+}
+
+/// What is known of a file without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
+    /// What the store calls these very bytes, quoted as in a header, where it does.
+    pub etag: Option<String>,
 }
 
 /// An artifact opened for reading.
@@ -39,40 +50,51 @@ pub struct OpenedArtifact {
 pub enum ArtifactRepository {
     /// A directory of this machine.
     Local(LocalRepository),
+    /// A bucket of an object store, or a part of one.
+    Bucket(BucketRepository),
 }
 
 impl ArtifactRepository {
-    /// Size and time of a file, without opening a stream.
+    /// Size, time and version of a file, without opening a stream.
     ///
     /// # Errors
     /// Nothing is there, or a directory is.
-    pub async fn stat(&self, path: &ArtifactPath) -> Result<(u64, Option<SystemTime>)> {
+    pub async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
         match self {
             Self::Local(local) => local.stat(path).await,
+            Self::Bucket(bucket) => bucket.stat(path).await,
         }
     }
 
-    /// Opens a file, or a range of its bytes, which must lie inside it.
+    /// Opens a file, or a range of its bytes, which must lie inside it. With the tag that [`stat`](Self::stat)
+    /// gave it, a bucket gives those bytes and no newer ones.
     ///
     /// # Errors
-    /// Nothing is there, or a directory is.
-    pub async fn open(&self, path: &ArtifactPath, range: Option<Range<u64>>) -> Result<OpenedArtifact> {
+    /// Nothing is there, or a directory is, or it was replaced meanwhile.
+    pub async fn open(
+        &self,
+        path: &ArtifactPath,
+        range: Option<Range<u64>>,
+        etag: Option<&str>,
+    ) -> Result<OpenedArtifact> {
         match self {
             Self::Local(local) => local.open(path, range).await,
+            Self::Bucket(bucket) => bucket.open(path, range, etag).await,
         }
     }
 
     /// Writes a file from a stream. It appears under its name when it is complete; when the stream
-    /// ends with an error, nothing is left.
+    /// ends with an error, nothing is left. `length` is what the client announced, where it did.
     ///
     /// # Errors
     /// The stream or the storage failed, or the path can not be a file.
-    pub async fn write(&self, path: &ArtifactPath, body: ByteStream) -> Result<()> {
+    pub async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {
         if path.is_root() {
             return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
         }
         match self {
             Self::Local(local) => local.write(path, body).await,
+            Self::Bucket(bucket) => bucket.write(path, body, length).await,
         }
     }
 
@@ -83,6 +105,7 @@ impl ArtifactRepository {
     pub async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
         match self {
             Self::Local(local) => local.list(path).await,
+            Self::Bucket(bucket) => bucket.list(path).await,
         }
     }
 
@@ -93,6 +116,7 @@ impl ArtifactRepository {
     pub async fn delete(&self, path: &ArtifactPath) -> Result<()> {
         match self {
             Self::Local(local) => local.delete(path).await,
+            Self::Bucket(bucket) => bucket.delete(path).await,
         }
     }
 
@@ -103,6 +127,25 @@ impl ArtifactRepository {
     pub async fn check(&self) -> Result<()> {
         match self {
             Self::Local(local) => local.check().await,
+            Self::Bucket(bucket) => bucket.check().await,
+        }
+    }
+
+    /// The bucket, where it is one that clients can be sent to.
+    #[must_use]
+    pub fn bucket(&self) -> Option<&BucketRepository> {
+        match self {
+            Self::Local(_) => None,
+            Self::Bucket(bucket) => bucket.has_transfers().then_some(bucket),
+        }
+    }
+
+    /// What an operator calls it: a directory, or a URI such as `s3://bucket/prefix`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Local(local) => local.name(),
+            Self::Bucket(bucket) => bucket.name(),
         }
     }
 }

@@ -25,7 +25,7 @@ fn body(chunks: &[&'static [u8]]) -> ByteStream {
 }
 
 async fn read(repository: &ArtifactRepository, name: &str, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
-    let opened = repository.open(&path(name), range).await.unwrap();
+    let opened = repository.open(&path(name), range, None).await.unwrap();
     opened
         .body
         .try_fold(Vec::new(), |mut all, chunk| async move {
@@ -40,9 +40,9 @@ async fn read(repository: &ArtifactRepository, name: &str, range: Option<std::op
 async fn what_is_written_is_read_listed_and_deleted() {
     let (_folder, repository) = repository();
     assert!(repository.list(&ArtifactPath::root()).await.unwrap().is_empty(), "nothing there yet is no error");
-    repository.write(&path("d/e/f.bin"), body(&[b"abc", b"defg"])).await.unwrap();
-    repository.write(&path("d/a.txt"), body(&[b"old"])).await.unwrap();
-    repository.write(&path("d/a.txt"), body(&[b""])).await.unwrap();
+    repository.write(&path("d/e/f.bin"), body(&[b"abc", b"defg"]), None).await.unwrap();
+    repository.write(&path("d/a.txt"), body(&[b"old"]), None).await.unwrap();
+    repository.write(&path("d/a.txt"), body(&[b""]), None).await.unwrap();
     assert_eq!(read(&repository, "d/e/f.bin", None).await, b"abcdefg");
     assert_eq!(read(&repository, "d/e/f.bin", Some(2..5)).await, b"cde");
     assert_eq!(read(&repository, "d/a.txt", None).await, b"");
@@ -52,7 +52,7 @@ async fn what_is_written_is_read_listed_and_deleted() {
     assert!(repository.list(&path("d/a.txt")).await.unwrap().is_empty());
     repository.delete(&path("d/e")).await.unwrap();
     repository.delete(&path("d/e")).await.unwrap();
-    let missing = repository.open(&path("d/e/f.bin"), None).await.map(drop).unwrap_err();
+    let missing = repository.open(&path("d/e/f.bin"), None, None).await.map(drop).unwrap_err();
     assert_eq!(
         (missing.code, missing.message.as_str()),
         (ErrorCode::ResourceDoesNotExist, "No such artifact: 'd/e/f.bin'")
@@ -62,10 +62,10 @@ async fn what_is_written_is_read_listed_and_deleted() {
 #[tokio::test]
 async fn a_broken_upload_leaves_nothing_and_keeps_what_was_there() {
     let (folder, repository) = repository();
-    repository.write(&path("d/a.txt"), body(&[b"good"])).await.unwrap();
+    repository.write(&path("d/a.txt"), body(&[b"good"]), None).await.unwrap();
     let broken =
         stream::iter([Ok(Bytes::from_static(b"half")), Err(std::io::ErrorKind::ConnectionReset.into())]).boxed();
-    assert_eq!(repository.write(&path("d/a.txt"), broken).await.unwrap_err().code, ErrorCode::BadRequest);
+    assert_eq!(repository.write(&path("d/a.txt"), broken, None).await.unwrap_err().code, ErrorCode::BadRequest);
     assert_eq!(read(&repository, "d/a.txt", None).await, b"good");
     let names: Vec<_> =
         std::fs::read_dir(folder.path().join("root/d")).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -75,7 +75,7 @@ async fn a_broken_upload_leaves_nothing_and_keeps_what_was_there() {
 #[tokio::test]
 async fn no_link_leads_out() {
     let (folder, repository) = repository();
-    repository.write(&path("inside.txt"), body(&[b"in"])).await.unwrap();
+    repository.write(&path("inside.txt"), body(&[b"in"]), None).await.unwrap();
     std::fs::write(folder.path().join("secret"), "s").unwrap();
     let root = folder.path().join("root");
     symlink("../secret", root.join("up")).unwrap();
@@ -83,11 +83,11 @@ async fn no_link_leads_out() {
     symlink("inside.txt", root.join("fine")).unwrap();
     assert_eq!(read(&repository, "fine", None).await, b"in");
     for name in ["up", "absolute/secret"] {
-        let error = repository.open(&path(name), None).await.map(drop).unwrap_err();
+        let error = repository.open(&path(name), None, None).await.map(drop).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidParameterValue, "{name}");
         assert!(!error.message.contains(folder.path().to_str().unwrap()));
     }
-    repository.write(&path("absolute/new"), body(&[b"x"])).await.unwrap_err();
+    repository.write(&path("absolute/new"), body(&[b"x"]), None).await.unwrap_err();
     assert!(!folder.path().join("new").exists());
     let listed: Vec<_> = repository.list(&ArtifactPath::root()).await.unwrap().into_iter().map(|e| e.name).collect();
     assert_eq!(listed, ["fine", "inside.txt"]);
@@ -98,9 +98,12 @@ async fn no_link_leads_out() {
 #[tokio::test]
 async fn a_directory_is_no_file_and_a_file_no_directory() {
     let (_folder, repository) = repository();
-    repository.write(&path("d/a"), body(&[b"x"])).await.unwrap();
-    assert_eq!(repository.open(&path("d"), None).await.map(drop).unwrap_err().code, ErrorCode::InvalidParameterValue);
-    assert!(repository.write(&path("d"), body(&[b"x"])).await.is_err());
-    assert!(repository.write(&path("d/a/b"), body(&[b"x"])).await.is_err());
-    assert!(repository.write(&ArtifactPath::root(), body(&[b"x"])).await.is_err());
+    repository.write(&path("d/a"), body(&[b"x"]), None).await.unwrap();
+    assert_eq!(
+        repository.open(&path("d"), None, None).await.map(drop).unwrap_err().code,
+        ErrorCode::InvalidParameterValue
+    );
+    assert!(repository.write(&path("d"), body(&[b"x"]), None).await.is_err());
+    assert!(repository.write(&path("d/a/b"), body(&[b"x"]), None).await.is_err());
+    assert!(repository.write(&ArtifactPath::root(), body(&[b"x"]), None).await.is_err());
 }

@@ -1,6 +1,7 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
 mod db;
+mod gc;
 mod logging;
 mod server;
 
@@ -36,6 +37,10 @@ enum Command {
     /// Upgrade, inspect and tidy the database
     #[command(subcommand)]
     Db(db::DbCommand),
+    /// Delete for good the runs, logged models and experiments that are marked as deleted, with their
+    /// artifacts.
+    #[command(disable_help_flag = true)]
+    Gc(Box<gc::GcArgs>),
 }
 
 fn main() -> ExitCode {
@@ -44,12 +49,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let args = match cli.command {
-        Some(Command::Server(args)) => *args,
+    let outcome = match cli.command {
+        Some(Command::Server(args)) => server::run(*args),
         Some(Command::Db(command)) => return db::run(command),
-        None => cli.server,
+        Some(Command::Gc(args)) => gc::run(*args),
+        None => server::run(cli.server),
     };
-    match server::run(args) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: what failed, then why.

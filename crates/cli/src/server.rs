@@ -6,12 +6,12 @@ mod webhooks;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use ferroflow_artifacts::{LocalRepository, Locations, location::resolve_if_local};
+use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
 use ferroflow_server::{App, Config, Security, Telemetry, Webhooks, ui};
 use ferroflow_store::{
@@ -21,7 +21,13 @@ use ferroflow_store::{
 use tokio::net::TcpListener;
 
 pub(crate) use self::args::ServerArgs;
-use crate::{db, logging};
+use crate::{db, gc::Age, logging};
+
+/// How long nothing comes for an upload until nobody is thought to finish it.
+const DEFAULT_SWEEP_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// Time between two looks for such uploads, at the most; half as much again in between.
+const MAX_SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Where artifacts of new experiments go when the server serves them.
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
@@ -53,12 +59,14 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let listener = listen(&args).await?;
     let address = listener.local_addr().context("the listener has no address")?;
 
-    let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination)).transpose()?;
+    let buckets = Buckets::default();
+    let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
     let root = artifact_root(&args)?;
-    let locations = Locations {
-        local_roots: local_roots(&args, &root, destination.as_deref(), address.ip()),
-        destination: destination.map(LocalRepository::new),
-    };
+    buckets.check_settings(&root).map_err(|error| anyhow::anyhow!(error.message))?;
+    let locations =
+        Locations { local_roots: local_roots(&args, &root, destination.as_ref(), address.ip()), destination, buckets };
+    watch_storage(&locations);
+    sweep_uploads(&locations)?;
     let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
     let (webhooks, webhook_key) = (webhooks::options()?, webhooks::key()?);
@@ -85,6 +93,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             graphql: graphql_limits()?,
             hosts,
             source_pattern: source_pattern()?,
+            transfers: transfers()?,
         },
     };
     tracing::info!(
@@ -122,16 +131,62 @@ async fn listen(args: &ServerArgs) -> Result<TcpListener> {
     }
 }
 
-/// The directory behind `--artifacts-destination`.
-fn destination(text: &str) -> Result<PathBuf> {
+/// Says at start, in one line, when the artifact storage can not be used. The server runs all the same,
+/// but is not ready: what is missing may still come, and the rest of the API does not need it.
+fn watch_storage(locations: &Locations) {
+    if let Some(store @ ArtifactRepository::Bucket(_)) = locations.destination.clone() {
+        tokio::spawn(async move {
+            match store.check().await {
+                Ok(()) => tracing::info!(store = store.name(), "the artifact storage answers"),
+                Err(error) => tracing::error!("the artifact storage can not be used: {}", error.message),
+            }
+        });
+    }
+}
+
+/// Takes back, now and then, what uploads that nobody finishes have left in the bucket. Replicas do it at
+/// different times, and none minds another.
+fn sweep_uploads(locations: &Locations) -> Result<()> {
+    let idle = match std::env::var("FERROFLOW_UPLOAD_SWEEP_AGE").unwrap_or_default().as_str() {
+        "off" | "0" => return Ok(()),
+        "" => DEFAULT_SWEEP_AGE,
+        text => match Age::parse(text).map(|age| u64::try_from(age.ms)) {
+            Ok(Ok(ms)) if ms > 0 => Duration::from_millis(ms),
+            _ => bail!("FERROFLOW_UPLOAD_SWEEP_AGE={text} is neither a time such as 24h nor off"),
+        },
+    };
+    let Some(bucket) = locations.destination.as_ref().and_then(|store| store.bucket().cloned()) else { return Ok(()) };
+    let pause = (idle / 4).min(MAX_SWEEP_PAUSE);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+            match bucket.sweep(idle).await {
+                Ok(0) => {}
+                Ok(uploads) => tracing::info!(uploads, "took back uploads that nobody finished"),
+                // A store that can not tell has rules of its own for them.
+                Err(error) => tracing::debug!("uploads are not swept: {}", error.message),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The store behind `--artifacts-destination`.
+pub(crate) fn destination(text: &str, buckets: &Buckets) -> Result<ArtifactRepository> {
     match uri::scheme(text).as_deref() {
         None | Some("file") => {
             let resolved = resolve_if_local(text).map_err(|error| anyhow::anyhow!(error.message))?;
             let path = resolved.strip_prefix("file:").map_or(resolved.as_str(), |rest| rest.trim_start_matches("//"));
-            Ok(PathBuf::from(path))
+            Ok(ArtifactRepository::Local(LocalRepository::new(path)))
+        }
+        Some(scheme) if Buckets::have(scheme) && scheme != "gs" => {
+            let found = buckets.check_settings(text).and_then(|()| buckets.repository(text));
+            found.map(ArtifactRepository::Bucket).map_err(|error| anyhow::anyhow!(error.message))
         }
         Some(scheme) => {
-            bail!("--artifacts-destination {scheme}: is not supported by this version: use a local directory")
+            bail!(
+                "--artifacts-destination {scheme}: is not supported by this version: use a local directory, s3:, gs: or wasbs:"
+            )
         }
     }
 }
@@ -147,12 +202,19 @@ fn artifact_root(args: &ServerArgs) -> Result<String> {
 
 /// The directories that stored locations may lie in. A server that only this machine reaches is its
 /// user's own and reads what that user may read, as the reference does.
-fn local_roots(args: &ServerArgs, root: &str, destination: Option<&Path>, ip: IpAddr) -> Option<Vec<PathBuf>> {
+fn local_roots(
+    args: &ServerArgs,
+    root: &str,
+    destination: Option<&ArtifactRepository>,
+    ip: IpAddr,
+) -> Option<Vec<PathBuf>> {
     if ip.is_loopback() && args.allowed_local_artifact_roots.is_empty() {
         return None;
     }
     let mut roots = args.allowed_local_artifact_roots.clone();
-    roots.extend(destination.map(Path::to_owned));
+    if let Some(ArtifactRepository::Local(local)) = destination {
+        roots.push(local.root().to_owned());
+    }
     match uri::scheme(root).as_deref() {
         None => roots.push(PathBuf::from(root)),
         Some("file") => roots.push(PathBuf::from(root["file:".len()..].trim_start_matches("//"))),
@@ -191,7 +253,7 @@ fn security(args: &ServerArgs) -> Security {
     }
 }
 
-fn db_options() -> Result<DbOptions> {
+pub(crate) fn db_options() -> Result<DbOptions> {
     let mut options = DbOptions::default();
     if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
         let overflow = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
@@ -214,6 +276,15 @@ fn graphql_limits() -> Result<ferroflow_server::GraphqlLimits> {
         limits.aliases = limit;
     }
     Ok(limits)
+}
+
+fn transfers() -> Result<ferroflow_server::Transfers> {
+    let enabled = !env_is("FERROFLOW_PRESIGNED_TRANSFERS", "false");
+    let mut transfers = ferroflow_server::Transfers { enabled, ..ferroflow_server::Transfers::default() };
+    if let Some(seconds) = env_number("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS")? {
+        transfers.download_expiration = seconds;
+    }
+    Ok(transfers)
 }
 
 fn env_is(name: &str, value: &str) -> bool {

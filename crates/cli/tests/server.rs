@@ -199,7 +199,7 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--artifacts-only", "--backend-store-uri", "postgresql://u:hunter2@h/d"], "nothing else"),
         (&["--app-name", "basic-auth"], "without authentication"),
         (&["--static-prefix", "x"], "must begin with"),
-        (&["--artifacts-destination", "s3://bucket"], "not supported"),
+        (&["--artifacts-destination", "gs://bucket"], "not supported"),
         (&["--host", "no.such.host.invalid"], "is not known"),
     ];
     for (args, expected) in cases {

@@ -12,4 +12,5 @@ pub(crate) mod proxied_artifacts;
 pub(crate) mod registered_models;
 pub(crate) mod runs;
 pub(crate) mod server_info;
+pub(crate) mod transfers;
 pub(crate) mod webhooks;

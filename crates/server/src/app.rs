@@ -40,6 +40,23 @@ pub struct Config {
     pub hosts: HostPolicy,
     /// What must be found in the source of a new model version.
     pub source_pattern: Option<Regex>,
+    /// Transfers between clients and the bucket.
+    pub transfers: Transfers,
+}
+
+/// Transfers that clients do with the bucket themselves.
+#[derive(Debug, Clone)]
+pub struct Transfers {
+    /// Whether clients are told of them. Without, everything goes through the server.
+    pub enabled: bool,
+    /// Seconds that an address for a download is good.
+    pub download_expiration: i64,
+}
+
+impl Default for Transfers {
+    fn default() -> Self {
+        Self { enabled: true, download_expiration: 300 }
+    }
 }
 
 /// Host and origin checks, as the reference has them.

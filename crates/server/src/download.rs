@@ -4,7 +4,7 @@
 use std::{ops::Range, time::UNIX_EPOCH};
 
 use axum::{body::Body, response::Response};
-use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, mime};
+use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, Stat, mime};
 use ferroflow_model::{Error, Result};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -14,9 +14,15 @@ pub(crate) async fn send(
     path: &ArtifactPath,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    let (size, modified) = repository.stat(path).await?;
-    let age = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let etag = format!("\"{:x}-{size:x}\"", age.as_nanos());
+    let Stat { size, modified, etag: version } = repository.stat(path).await?;
+    let version = version.as_deref();
+    let etag = version.map_or_else(
+        || {
+            let age = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            format!("\"{:x}-{size:x}\"", age.as_nanos())
+        },
+        str::to_owned,
+    );
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
 
     let mut response = Response::new(Body::empty());
@@ -32,13 +38,14 @@ pub(crate) async fn send(
                 set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"))?;
             }
             Some(Ok(range)) => {
-                *response.body_mut() = Body::from_stream(repository.open(path, Some(range.clone())).await?.body);
+                *response.body_mut() =
+                    Body::from_stream(repository.open(path, Some(range.clone()), version).await?.body);
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 set(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", range.start, range.end - 1))?;
                 set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string())?;
             }
             None => {
-                *response.body_mut() = Body::from_stream(repository.open(path, Some(0..size)).await?.body);
+                *response.body_mut() = Body::from_stream(repository.open(path, Some(0..size), version).await?.body);
                 set(&mut response, header::CONTENT_LENGTH, &size.to_string())?;
             }
         }

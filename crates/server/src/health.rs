@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use ferroflow_artifacts::ArtifactRepository;
 use http::{StatusCode, header};
 use serde_json::json;
 
@@ -38,7 +39,10 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
         Ok(()) => json!("ok"),
         Err(reason) => json!(reason),
     };
-    let body = json!({ "ready": ready, "database": say(&database), "artifacts": say(&artifacts) });
+    let store = app.locations.destination.as_ref().map(ArtifactRepository::name);
+    let body = json!({
+        "ready": ready, "database": say(&database), "artifacts": say(&artifacts), "artifact_store": store,
+    });
     let mut response = rpc::json(&body).unwrap_or_else(|error| crate::error::ApiError(error).into_response());
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

@@ -15,7 +15,7 @@ mod webhooks;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-pub use app::{App, Config, GraphqlLimits, Security};
+pub use app::{App, Config, GraphqlLimits, Security, Transfers};
 pub use telemetry::Telemetry;
 pub use webhooks::{WebhookOptions, Webhooks};
 

@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     api::{
         artifacts, experiments, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
-        registered_models, runs, server_info, webhooks,
+        registered_models, runs, server_info, transfers, webhooks,
     },
     app::{App, Cx},
     error::{self, ApiError},
@@ -136,6 +136,12 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(artifacts::list_of_model, Read(LoggedModel))
         .rpc(proxied_artifacts::list, Read(Artifact))
         .rpc(proxied_artifacts::delete, Delete(Artifact))
+        .rpc(transfers::create_multipart, Edit(Artifact))
+        .rpc(transfers::complete_multipart, Edit(Artifact))
+        .rpc(transfers::abort_multipart, Edit(Artifact))
+        .rpc(transfers::presigned_of_proxy, Read(Artifact))
+        .rpc(transfers::presigned_upload, Edit(Run))
+        .rpc(transfers::presigned_download, Read(Run))
         .api(Method::GET, 2, "/mlflow-artifacts/artifacts/{*artifact_path}", proxied_artifacts::get, Read(Artifact))
         .api(Method::PUT, 2, "/mlflow-artifacts/artifacts/{*artifact_path}", proxied_artifacts::put, Edit(Artifact))
         .api(Method::GET, 2, "/mlflow/metrics/get-history-bulk", metrics::bulk, Read(Run))
@@ -412,7 +418,7 @@ mod tests {
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         Arc::new(App {
             store,
-            locations: Locations { destination: None, local_roots: None },
+            locations: Locations::default(),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(WebhookOptions::default()),
             telemetry: Telemetry::default(),

@@ -146,7 +146,7 @@ impl Server {
     async fn start_on(store: Store, options: WebhookOptions) -> Self {
         let app = App {
             store,
-            locations: Locations { destination: None, local_roots: None },
+            locations: Locations::default(),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(options),
             telemetry: Telemetry::default(),

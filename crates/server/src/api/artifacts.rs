@@ -103,5 +103,6 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
 }
 
 async fn write(repository: &ArtifactRepository, path: &ArtifactPath, bytes: Bytes) -> Result<()> {
-    repository.write(path, stream::iter([Ok(bytes)]).boxed()).await
+    let length = bytes.len() as u64;
+    repository.write(path, stream::iter([Ok(bytes)]).boxed(), Some(length)).await
 }

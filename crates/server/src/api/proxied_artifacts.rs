@@ -11,7 +11,7 @@ use ferroflow_model::{
     messages::mlflow_artifacts::{DeleteArtifact, DeleteArtifactResponse, ListArtifacts, ListArtifactsResponse},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use super::artifacts::file_info;
 use crate::{app::Cx, download, rpc::done};
@@ -47,7 +47,8 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
 pub(crate) async fn put(cx: Cx, request: Request) -> Result<Response> {
     let text = cx.path("artifact_path").to_owned();
     let path = if text.ends_with('/') { ArtifactPath::root() } else { ArtifactPath::parse(&text)? };
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
-    cx.app.locations.destination()?.write(&path, body).await?;
+    cx.app.locations.destination()?.write(&path, body, length).await?;
     Ok((StatusCode::OK, Body::empty()).into_response())
 }

@@ -7,13 +7,16 @@ use serde_json::json;
 use crate::{app::Cx, rpc};
 
 /// Read by clients before they log in: nothing secret may be here.
-pub(crate) async fn server_info(_: Cx, _: Request) -> Result<Response> {
+pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
+    let destination = cx.app.locations.destination.as_ref();
+    let past_the_server =
+        cx.app.config.transfers.enabled && destination.is_some_and(|destination| destination.bucket().is_some());
     rpc::json(&json!({
         "store_type": "SqlStore",
         "workspaces_enabled": false,
         "trace_archival_enabled": false,
-        "multipart_uploads_enabled": false,
-        "multipart_downloads_enabled": false,
+        "multipart_uploads_enabled": past_the_server,
+        "multipart_downloads_enabled": past_the_server,
         "presigned_upload_run_id_supported": true,
         "presigned_upload_model_id_supported": true,
         "features_enabled": { "gateway": true },

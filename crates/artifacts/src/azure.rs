@@ -1,0 +1,116 @@
+//! Azure Blob Storage: a connection string, an account key, a shared access signature, or an identity.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ferroflow_model::{Error, Result};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+
+use crate::{
+    bucket::Bucket,
+    client::{address, is_name, options, retries},
+};
+
+/// Where Azure keeps blobs. A location may not name another host.
+const DOMAINS: &[&str] = &["blob.core.windows.net", "blob.core.chinacloudapi.cn", "blob.core.usgovcloudapi.net"];
+
+/// The container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by what
+/// stands between the slashes.
+///
+/// # Errors
+/// The location names no container of an account, or the settings are for another account.
+pub(crate) fn bucket(authority: &str) -> Result<Bucket> {
+    let variables: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    container(authority, &variables)
+}
+
+fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bucket> {
+    let invalid = || {
+        Error::invalid(format!(
+            "'wasbs://{authority}' does not name a container: wasbs://container@account.blob.core.windows.net/path does."
+        ))
+    };
+    let (container, host) = authority.split_once('@').ok_or_else(invalid)?;
+    let (account, domain) = host.split_once('.').ok_or_else(invalid)?;
+    if !is_name(container) || !is_name(account) || !DOMAINS.contains(&domain) {
+        return Err(invalid());
+    }
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
+        // Address, account and container come from the location.
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>()
+            && !matches!(
+                key,
+                AzureConfigKey::Client(_)
+                    | AzureConfigKey::AccountName
+                    | AzureConfigKey::ContainerName
+                    | AzureConfigKey::Endpoint
+                    | AzureConfigKey::UseEmulator
+            )
+        {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let mut endpoint = format!("https://{account}.{domain}");
+    if let Some(text) = variables.get("AZURE_STORAGE_CONNECTION_STRING") {
+        let parts: BTreeMap<String, &str> = text
+            .split(';')
+            .filter_map(|part| part.trim().split_once('='))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect();
+        if parts.get("accountname").is_some_and(|name| *name != account) {
+            return Err(Error::invalid(format!(
+                "AZURE_STORAGE_CONNECTION_STRING is for another account than '{account}'."
+            )));
+        }
+        if let Some(key) = parts.get("accountkey") {
+            builder = builder.with_access_key(*key);
+        }
+        if let Some(signature) = parts.get("sharedaccesssignature") {
+            builder = builder.with_config(AzureConfigKey::SasKey, *signature);
+        }
+        if let Some(url) = parts.get("blobendpoint") {
+            endpoint = address("BlobEndpoint of AZURE_STORAGE_CONNECTION_STRING", url)?;
+        }
+    }
+    let store = builder
+        .with_account(account)
+        .with_container_name(container)
+        .with_retry(retries())
+        .with_client_options(options(Some(&endpoint)))
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|error| {
+            Error::invalid(format!("The settings of Azure are not usable: {}", crate::bucket::reason(&error)))
+        })?;
+    let store = Arc::new(store);
+    Ok(Bucket::new(format!("wasbs://{authority}"), Arc::clone(&store), Arc::clone(&store), store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_container_of_azure_is_a_container() {
+        let none = BTreeMap::new();
+        assert!(container("c-1@account.blob.core.windows.net", &none).is_ok());
+        for bad in [
+            "container",
+            "c-1@account.blob.core.evil.example",
+            "c-1@account.blob.core.windows.net.evil.example",
+            "c-1@evil.example",
+            "c-1@account.blob.core.windows.net:80",
+            "c-1@x@account.blob.core.windows.net",
+            "a/b@account.blob.core.windows.net",
+        ] {
+            assert!(container(bad, &none).is_err(), "{bad}");
+        }
+        let other = "AccountName=other;AccountKey=a2V5".to_owned();
+        let other = BTreeMap::from([("AZURE_STORAGE_CONNECTION_STRING".to_owned(), other)]);
+        let error = container("c-1@account.blob.core.windows.net", &other).unwrap_err();
+        assert!(error.message.contains("another account"), "{}", error.message);
+    }
+}

@@ -1,0 +1,297 @@
+//! A bucket of an object store. There are no directories in it: what looks like one is the common
+//! beginning of names, so nothing has to be made before a file is written, or deleted after one.
+
+mod explain;
+mod sweep;
+mod transfer;
+mod upload;
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use ferroflow_model::{Error, ErrorCode, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::HeaderMap;
+use object_store::{
+    Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, TagSet,
+    client::HttpClient,
+    list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
+    multipart::MultipartStore,
+    path::Path,
+    signer::Signer,
+};
+use tokio::sync::mpsc;
+
+use self::explain::explain;
+pub(crate) use self::explain::reason;
+pub use self::transfer::{PresignedUrl, StartedUpload};
+use crate::{
+    ArtifactPath,
+    repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
+};
+
+/// How long an answer of the store is good for probes: each asks the store for money.
+const CHECKED_FOR: Duration = Duration::from_secs(15);
+
+/// Chunks of a download on their way to the client.
+const IN_FLIGHT: usize = 4;
+
+/// What a store has to do. Every store of `object_store` does.
+pub(crate) trait Provider: ObjectStore + MultipartStore + PaginatedListStore + Signer {}
+
+impl<T: ObjectStore + MultipartStore + PaginatedListStore + Signer> Provider for T {}
+
+/// A bucket and how it is talked to.
+pub(crate) struct Bucket {
+    /// Its URI, such as `s3://bucket`.
+    uri: String,
+    reads: Arc<dyn Provider>,
+    /// The same bucket, with the headers that uploads carry.
+    writes: Arc<dyn Provider>,
+    /// The same bucket, at the address that clients know.
+    signs: Arc<dyn Provider>,
+    /// For questions that `object_store` does not know; of stores that clients can be sent to.
+    asks: Option<HttpClient>,
+    attributes: Attributes,
+    tags: TagSet,
+    signed_headers: HeaderMap,
+    read_only: bool,
+    /// When it last answered.
+    checked: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bucket").field(&self.uri).finish()
+    }
+}
+
+impl Bucket {
+    pub(crate) fn new<T: Provider>(uri: String, reads: Arc<T>, writes: Arc<T>, signs: Arc<T>) -> Self {
+        Self {
+            uri,
+            reads,
+            writes,
+            signs,
+            asks: None,
+            attributes: Attributes::new(),
+            tags: TagSet::default(),
+            signed_headers: HeaderMap::new(),
+            read_only: false,
+            checked: Mutex::default(),
+        }
+    }
+
+    /// Clients can be sent to it; what it is asked of their uploads is sent with this.
+    pub(crate) fn with_transfers(self, asks: HttpClient) -> Self {
+        Self { asks: Some(asks), ..self }
+    }
+
+    /// Nothing is written to it, which is all that is proven of this kind of store.
+    pub(crate) fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
+    }
+
+    /// What every object is written with.
+    pub(crate) fn with_options(self, attributes: Attributes, tags: TagSet, signed_headers: HeaderMap) -> Self {
+        Self { attributes, tags, signed_headers, ..self }
+    }
+}
+
+/// Artifacts whose names begin with a prefix, in a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketRepository {
+    bucket: Arc<Bucket>,
+    /// Without slashes around it; empty for all of the bucket.
+    prefix: String,
+}
+
+impl BucketRepository {
+    /// # Errors
+    /// The prefix holds an empty component, `.`, `..` or a control character.
+    pub(crate) fn new(bucket: Arc<Bucket>, prefix: &str) -> Result<Self> {
+        let prefix = prefix.strip_prefix('/').unwrap_or(prefix);
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        Path::parse(prefix)
+            .map_err(|_| Error::invalid(format!("'{prefix}' can not be the prefix of an artifact location.")))?;
+        Ok(Self { bucket, prefix: prefix.to_owned() })
+    }
+
+    /// Whether clients can be sent to the store.
+    pub(crate) fn has_transfers(&self) -> bool {
+        self.bucket.asks.is_some()
+    }
+
+    /// The name of the object of a path.
+    fn key(&self, path: &ArtifactPath) -> Result<Path> {
+        let text = match (self.prefix.is_empty(), path.is_root()) {
+            (true, _) => path.to_string(),
+            (false, true) => self.prefix.clone(),
+            (false, false) => format!("{}/{path}", self.prefix),
+        };
+        Path::parse(text).map_err(|_| Error::invalid("Invalid path"))
+    }
+
+    /// What the names of the objects below a path begin with.
+    fn below(&self, path: &ArtifactPath) -> Result<String> {
+        let key = self.key(path)?;
+        Ok(if key.as_ref().is_empty() { String::new() } else { format!("{key}/") })
+    }
+
+    async fn page(&self, prefix: &str, options: PaginatedListOptions) -> object_store::Result<PaginatedListResult> {
+        self.bucket.reads.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await
+    }
+
+    pub(crate) async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
+        let key = self.key(path)?;
+        let found = if path.is_root() { Err(missing(&key)) } else { self.bucket.reads.head(&key).await };
+        match found {
+            Ok(ObjectMeta { size, last_modified, e_tag, .. }) => {
+                Ok(Stat { size, modified: Some(SystemTime::from(last_modified)), etag: e_tag })
+            }
+            Err(object_store::Error::NotFound { .. }) if self.is_directory(path).await? => {
+                Err(Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'")))
+            }
+            Err(error) => Err(explain(&error, path, &self.bucket.uri)),
+        }
+    }
+
+    async fn is_directory(&self, path: &ArtifactPath) -> Result<bool> {
+        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
+        let page = self.page(&self.below(path)?, options).await;
+        let page = page.map_err(|error| explain(&error, path, &self.bucket.uri))?;
+        Ok(!page.result.objects.is_empty())
+    }
+
+    pub(crate) async fn open(
+        &self,
+        path: &ArtifactPath,
+        range: Option<Range<u64>>,
+        etag: Option<&str>,
+    ) -> Result<OpenedArtifact> {
+        // No store has a way to ask for no bytes.
+        if let Some(empty) = range.clone().filter(Range::is_empty) {
+            return Ok(OpenedArtifact { body: stream::empty().boxed(), size: empty.start, modified: None });
+        }
+        let options = GetOptions {
+            range: range.map(GetRange::Bounded),
+            if_match: etag.map(str::to_owned),
+            ..GetOptions::default()
+        };
+        let found = self.bucket.reads.get_opts(&self.key(path)?, options).await;
+        let found = found.map_err(|error| explain(&error, path, &self.bucket.uri))?;
+        let (size, modified) = (found.meta.size, Some(SystemTime::from(found.meta.last_modified)));
+        // The store is read by a task of its own: a client that takes its time is not taken for a store
+        // that stands still. A connection that breaks is resumed where it broke.
+        let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(IN_FLIGHT);
+        let (mut bytes, uri) = (found.into_stream(), self.bucket.uri.clone());
+        tokio::spawn(async move {
+            while let Some(chunk) = bytes.next().await {
+                let chunk = chunk.map_err(|error| {
+                    tracing::error!(store = uri, reason = reason(&error), "a download from the artifact storage broke");
+                    std::io::Error::other(error)
+                });
+                if sender.send(chunk).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let body = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        Ok(OpenedArtifact { body: body.boxed(), size, modified })
+    }
+
+    pub(crate) async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {
+        if self.bucket.read_only {
+            let text = format!("This server does not write to artifact locations such as '{}' yet.", self.name());
+            return Err(Error::new(ErrorCode::NotImplemented, text));
+        }
+        upload::write(&self.bucket, &self.key(path)?, path, body, length).await
+    }
+
+    pub(crate) async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
+        let prefix = self.below(path)?;
+        let name = |location: &Path| location.as_ref().strip_prefix(&prefix).map(str::to_owned);
+        let mut files = Vec::new();
+        let mut page_token = None;
+        loop {
+            let options =
+                PaginatedListOptions { delimiter: Some("/".into()), page_token, ..PaginatedListOptions::default() };
+            let page = self.page(&prefix, options).await;
+            let page = page.map_err(|error| explain(&error, path, &self.bucket.uri))?;
+            // The object that stands for the directory itself, where a tool made one, has no name below it.
+            files.extend(page.result.objects.iter().filter_map(|object| {
+                Some(FileInfo { name: name(&object.location)?, is_dir: false, size: Some(object.size) })
+            }));
+            files.extend(
+                page.result
+                    .common_prefixes
+                    .iter()
+                    .filter_map(|directory| Some(FileInfo { name: name(directory)?, is_dir: true, size: None })),
+            );
+            page_token = page.page_token;
+            if page_token.is_none() {
+                break;
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// A page of what is there is deleted before the next one is asked for, however much there is.
+    pub(crate) async fn delete(&self, path: &ArtifactPath) -> Result<()> {
+        let prefix = self.below(path)?;
+        let explain = |error: object_store::Error| explain(&error, path, &self.bucket.uri);
+        let mut keys = Vec::new();
+        let mut page_token = None;
+        let mut first = !path.is_root();
+        loop {
+            let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+            let page = self.page(&prefix, options).await.map_err(explain)?;
+            keys.extend(page.result.objects.into_iter().map(|object| object.location));
+            if std::mem::take(&mut first) {
+                // A file, which is seldom there beside a directory of its name; some stores can not have both.
+                let key = self.key(path)?;
+                if keys.is_empty() || self.bucket.reads.head(&key).await.is_ok() {
+                    keys.push(key);
+                }
+            }
+            let doomed = stream::iter(std::mem::take(&mut keys).into_iter().map(Ok)).boxed();
+            let deleted = self.bucket.reads.delete_stream(doomed).filter(|outcome| {
+                // Gone meanwhile, or never there.
+                std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
+            });
+            deleted.try_for_each(|_| std::future::ready(Ok(()))).await.map_err(explain)?;
+            page_token = page.page_token;
+            if page_token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) async fn check(&self) -> Result<()> {
+        let last = *self.bucket.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < CHECKED_FOR) {
+            return Ok(());
+        }
+        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
+        if let Err(error) = self.page(&self.below(&ArtifactPath::root())?, options).await {
+            return Err(Error::unavailable(format!("{}: {}", self.name(), reason(&error))));
+        }
+        *self.bucket.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Such as `s3://bucket/prefix`.
+    pub(crate) fn name(&self) -> String {
+        if self.prefix.is_empty() { self.bucket.uri.clone() } else { format!("{}/{}", self.bucket.uri, self.prefix) }
+    }
+}
+
+fn missing(key: &Path) -> object_store::Error {
+    object_store::Error::NotFound { path: key.to_string(), source: "the root of a repository is no object".into() }
+}

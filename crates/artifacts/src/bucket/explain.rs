@@ -1,0 +1,72 @@
+//! What a store says when something is wrong, in one line.
+
+use ferroflow_model::{Error, Result};
+
+use crate::ArtifactPath;
+
+/// An error of the store for the client. What the operator has to know is in the log.
+pub(super) fn explain(error: &object_store::Error, path: &ArtifactPath, store: &str) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } if !is_about_bucket(error) => {
+            Error::not_found(format!("No such artifact: '{path}'"))
+        }
+        object_store::Error::InvalidPath { .. } => Error::invalid("Invalid path"),
+        object_store::Error::Precondition { .. } => {
+            Error::unavailable(format!("'{path}' is being replaced: try again."))
+        }
+        _ => {
+            tracing::error!(store, reason = reason(error), %path, "the artifact storage failed");
+            Error::unavailable("The artifact storage does not answer as it should. The server's log has the details.")
+        }
+    }
+}
+
+fn is_about_bucket(error: &object_store::Error) -> bool {
+    error.to_string().contains("NoSuchBucket")
+}
+
+/// Why the store did not do what it was asked: its own code and sentence, or what was wrong on the way.
+pub(crate) fn reason(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    if let Some(code) = element(&text, "Code") {
+        return match element(&text, "Message").filter(|message| !message.is_empty()) {
+            Some(message) => format!("{code}: {message}"),
+            None => code.to_owned(),
+        };
+    }
+    if text.contains("169.254.169.254") || text.contains("metadata.google.internal") {
+        return "no credentials: none are set, and the machine has none of its own".to_owned();
+    }
+    match error {
+        object_store::Error::NotFound { .. } => "the bucket does not exist".to_owned(),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            "access denied".to_owned()
+        }
+        _ => {
+            // The last cause is the one that tells.
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(next) = cause.source() {
+                cause = next;
+            }
+            cause.to_string().lines().next().unwrap_or_default().to_owned()
+        }
+    }
+}
+
+/// The text of an XML element.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let start = text.find(&format!("<{name}>"))? + name.len() + 2;
+    let length = text[start..].find("</")?;
+    Some(&text[start..start + length])
+}
+
+/// The outcome of a call, for the client.
+pub(super) trait Explained<T> {
+    fn explained(self, path: &ArtifactPath, store: &str) -> Result<T>;
+}
+
+impl<T> Explained<T> for object_store::Result<T> {
+    fn explained(self, path: &ArtifactPath, store: &str) -> Result<T> {
+        self.map_err(|error| explain(&error, path, store))
+    }
+}

@@ -1,0 +1,263 @@
+//! Uploads: a small body in one request, a large one in parts. Nothing is kept on disk, and no more in
+//! memory than the parts that are on their way; the client is read as fast as the store takes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferroflow_model::{Error, Result};
+use futures_util::StreamExt as _;
+use object_store::{
+    Attribute, Attributes, MultipartUpload, PutMultipartOptions, PutOptions, PutPayload, PutPayloadMut, path::Path,
+};
+use tokio::task::JoinSet;
+
+use super::{Bucket, explain::Explained as _};
+use crate::{ArtifactPath, mime, repository::ByteStream};
+
+/// Bytes of a part. Stores want 5 MiB at the least.
+const PART: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a part of a file whose size is known to be large, at the most.
+const MAX_PART: u64 = 64 * 1024 * 1024;
+
+/// Parts that an upload may have.
+pub(super) const MAX_PARTS: u64 = 10_000;
+
+/// Parts after which they double where the size is not known, so that any file fits.
+const DOUBLE_AFTER: u64 = 1_000;
+
+/// Bytes of an object that a store takes, at the most.
+const MAX_OBJECT: u64 = 5 * 1024 * 1024 * 1024 * 1024;
+
+/// Parts that are sent at the same time.
+const CONCURRENT: usize = 2;
+
+/// Memory is taken in blocks of this size.
+const BLOCK: usize = 256 * 1024;
+
+/// How large parts are.
+#[derive(Debug, Clone, Copy)]
+struct PartSize {
+    first: u64,
+    constant: bool,
+}
+
+impl PartSize {
+    /// Of a body of this many bytes, where it is known. Some stores want parts of one size.
+    fn of(length: Option<u64>) -> Self {
+        let Some(length) = length else { return Self { first: PART, constant: false } };
+        let fitting = length.div_ceil(MAX_PARTS).next_multiple_of(1024 * 1024);
+        // Nobody takes our memory by announcing a large body: what is beyond grows as it comes.
+        let first = fitting.clamp(PART, MAX_PART);
+        Self { first, constant: fitting <= first }
+    }
+
+    fn at(self, index: u64) -> usize {
+        let doublings = if self.constant { 0 } else { index / DOUBLE_AFTER };
+        usize::try_from(self.first << doublings.min(10)).unwrap_or(usize::MAX)
+    }
+}
+
+/// Writes a body that may have any length.
+pub(super) async fn write(
+    bucket: &Arc<Bucket>,
+    key: &Path,
+    path: &ArtifactPath,
+    body: ByteStream,
+    length: Option<u64>,
+) -> Result<()> {
+    if length.is_some_and(|length| length > MAX_OBJECT) {
+        return Err(Error::invalid("The artifact is larger than 5 TiB, which no bucket takes."));
+    }
+    let size = PartSize::of(length);
+    let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
+    let first = body.part(size.at(0)).await?;
+    if body.ended {
+        let options =
+            PutOptions { attributes: attributes(bucket, path), tags: bucket.tags.clone(), ..PutOptions::default() };
+        return bucket.writes.put_opts(key, first, options).await.map(drop).explained(path, &bucket.uri);
+    }
+    let mut upload = Upload::begin(bucket, key, path).await?;
+    match send(&mut upload, first, &mut body, size, path).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            upload.abort().await;
+            Err(error)
+        }
+    }
+}
+
+async fn send(
+    upload: &mut Upload,
+    first: PutPayload,
+    body: &mut Body,
+    size: PartSize,
+    path: &ArtifactPath,
+) -> Result<()> {
+    let uri = upload.bucket.uri.clone();
+    upload.part(first);
+    while !body.ended {
+        let part = body.part(size.at(upload.begun)).await?;
+        if part.content_length() == 0 {
+            break;
+        }
+        if upload.begun == MAX_PARTS {
+            return Err(Error::invalid("The artifact is larger than a bucket takes."));
+        }
+        while upload.running.len() >= CONCURRENT {
+            upload.finished_part().await.explained(path, &uri)?;
+        }
+        upload.part(part);
+    }
+    while !upload.running.is_empty() {
+        upload.finished_part().await.explained(path, &uri)?;
+    }
+    upload.complete().await.explained(path, &uri)
+}
+
+/// The type that a file is stored with. Its encoding is left out: a client that undoes it on the way
+/// would get other bytes than were logged.
+pub(super) fn attributes(bucket: &Bucket, path: &ArtifactPath) -> Attributes {
+    let mut attributes = bucket.attributes.clone();
+    if attributes.get(&Attribute::ContentType).is_none()
+        && let Some(known) = mime::known(path.name())
+    {
+        attributes.insert(Attribute::ContentType, known.into());
+    }
+    attributes
+}
+
+/// A body that is cut into parts.
+struct Body {
+    stream: ByteStream,
+    /// What was read and belongs to the next part.
+    rest: Bytes,
+    ended: bool,
+}
+
+impl Body {
+    /// The next `size` bytes, or what is left. After the last byte `ended` is set.
+    async fn part(&mut self, size: usize) -> Result<PutPayload> {
+        let mut part = PutPayloadMut::new().with_block_size(BLOCK);
+        loop {
+            let room = size - part.content_length();
+            let taken = self.rest.split_to(self.rest.len().min(room));
+            // Copied: a small piece would keep the whole buffer that it was read into.
+            part.extend_from_slice(&taken);
+            if !self.rest.is_empty() {
+                return Ok(part.freeze());
+            }
+            match self.stream.next().await {
+                Some(Ok(chunk)) => self.rest = chunk,
+                Some(Err(error)) => {
+                    return Err(Error::bad_request(format!("The upload ended before it was complete: {error}")));
+                }
+                None => {
+                    self.ended = true;
+                    return Ok(part.freeze());
+                }
+            }
+        }
+    }
+}
+
+/// An upload in parts. Dropped unfinished, because the client has left, it is taken back.
+struct Upload {
+    bucket: Arc<Bucket>,
+    key: Path,
+    /// Taken away when it is completed or taken back.
+    parts: Option<Box<dyn MultipartUpload>>,
+    running: JoinSet<object_store::Result<()>>,
+    begun: u64,
+}
+
+impl Upload {
+    async fn begin(bucket: &Arc<Bucket>, key: &Path, path: &ArtifactPath) -> Result<Self> {
+        let options = PutMultipartOptions {
+            attributes: attributes(bucket, path),
+            tags: bucket.tags.clone(),
+            ..PutMultipartOptions::default()
+        };
+        let parts = bucket.writes.put_multipart_opts(key, options).await.explained(path, &bucket.uri)?;
+        Ok(Self { bucket: Arc::clone(bucket), key: key.clone(), parts: Some(parts), running: JoinSet::new(), begun: 0 })
+    }
+
+    fn part(&mut self, payload: PutPayload) {
+        if let Some(parts) = &mut self.parts {
+            self.begun += 1;
+            self.running.spawn(parts.put_part(payload));
+        }
+    }
+
+    async fn finished_part(&mut self) -> object_store::Result<()> {
+        self.running.join_next().await.unwrap_or(Ok(Ok(())))?
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
+        if let Some(parts) = &mut self.parts {
+            parts.complete().await?;
+        }
+        self.parts = None;
+        Ok(())
+    }
+
+    async fn abort(&mut self) {
+        if let Some(parts) = self.parts.take() {
+            abort(parts, &mut self.running, &self.key, &self.bucket.uri).await;
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending: the sweep finds what is left.
+        if let (Some(parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
+            let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
+            let mut running = std::mem::take(&mut self.running);
+            runtime.spawn(async move { abort(parts, &mut running, &key, &bucket.uri).await });
+        }
+    }
+}
+
+/// Takes an upload back. Parts that are on their way are stopped first: one that arrives later would stay.
+async fn abort(
+    mut parts: Box<dyn MultipartUpload>,
+    running: &mut JoinSet<object_store::Result<()>>,
+    key: &Path,
+    uri: &str,
+) {
+    running.shutdown().await;
+    if let Err(error) = parts.abort().await {
+        let reason = super::reason(&error);
+        tracing::warn!(store = uri, %key, reason, "an upload could not be taken back: it is swept later");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[test]
+    fn any_file_fits_into_the_parts_of_an_upload() {
+        let capacity = |size: PartSize| (0..MAX_PARTS).map(|index| size.at(index) as u64).sum::<u64>();
+        for length in [0, 1, PART, 10 << 30, 80 << 30, 100 << 30, 640 << 30, MAX_OBJECT] {
+            assert!(capacity(PartSize::of(Some(length))) >= length, "{length}");
+        }
+        assert!(capacity(PartSize::of(None)) >= MAX_OBJECT);
+        assert_eq!(PartSize::of(Some(10 << 30)).at(9_999) as u64, PART, "10 GB need no more memory than less");
+        assert!(PartSize::of(Some(MAX_OBJECT)).at(0) as u64 <= MAX_PART, "an announcement takes no memory");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_cut_where_a_part_is_full() {
+        let chunks = ["abc", "", "defgh", "i"].map(|text| Ok(Bytes::from_static(text.as_bytes())));
+        let mut body = Body { stream: stream::iter(chunks).boxed(), rest: Bytes::new(), ended: false };
+        let mut parts = Vec::new();
+        while !body.ended {
+            parts.push(Bytes::from(body.part(4).await.unwrap()));
+        }
+        assert_eq!(parts, ["abcd", "efgh", "i"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Buckets that are in use. Each is opened once, so that connections and credentials are shared.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use ferroflow_model::{Error, Result, uri};
+
+use crate::{
+    azure,
+    bucket::{Bucket, BucketRepository},
+    gcs, s3,
+};
+
+/// Open buckets at the most. Clients choose the locations of experiments, so there is a limit.
+const MAX_OPEN: usize = 64;
+
+/// The way to every bucket, as the environment of this process says. It is read when the first bucket
+/// is asked for: a server that uses none does not care what is set.
+#[derive(Debug, Clone, Default)]
+pub struct Buckets {
+    s3: Arc<OnceLock<Result<s3::Settings>>>,
+    open: Arc<Mutex<HashMap<String, Arc<Bucket>>>>,
+}
+
+impl Buckets {
+    /// Whether a location is in a bucket.
+    #[must_use]
+    pub fn have(scheme: &str) -> bool {
+        matches!(scheme, "s3" | "gs" | "wasbs")
+    }
+
+    /// Whether the settings for a location can be understood.
+    ///
+    /// # Errors
+    /// They can not; the message names the variable.
+    pub fn check_settings(&self, location: &str) -> Result<()> {
+        match uri::scheme(location).as_deref() {
+            Some("s3") => self.s3().map(drop).map_err(Clone::clone),
+            _ => Ok(()),
+        }
+    }
+
+    fn s3(&self) -> Result<&s3::Settings, &Error> {
+        self.s3.get_or_init(s3::Settings::from_env).as_ref()
+    }
+
+    /// The repository of a location such as `s3://bucket/prefix`.
+    ///
+    /// # Errors
+    /// The location does not name a bucket and a prefix.
+    pub fn repository(&self, location: &str) -> Result<BucketRepository> {
+        let (scheme, rest) = location
+            .split_once("://")
+            .ok_or_else(|| Error::invalid(format!("'{location}' does not name a bucket.")))?;
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        BucketRepository::new(self.bucket(&scheme.to_ascii_lowercase(), name)?, prefix)
+    }
+
+    fn bucket(&self, scheme: &str, name: &str) -> Result<Arc<Bucket>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let uri = format!("{scheme}://{name}");
+        if let Some(bucket) = open.get(&uri) {
+            return Ok(Arc::clone(bucket));
+        }
+        let bucket = Arc::new(match scheme {
+            "gs" => gcs::bucket(name)?,
+            "wasbs" => azure::bucket(name)?,
+            _ => self
+                .s3()
+                .map_err(|error| {
+                    tracing::error!(reason = error.message, "buckets can not be reached");
+                    Error::unavailable(
+                        "This server can not reach buckets: its settings are not usable. Its log says why.",
+                    )
+                })?
+                .bucket(name)?,
+        });
+        if open.len() >= MAX_OPEN {
+            // Those that are in use are opened again.
+            open.clear();
+        }
+        open.insert(uri, Arc::clone(&bucket));
+        Ok(bucket)
+    }
+}

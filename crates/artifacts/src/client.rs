@@ -1,0 +1,61 @@
+//! How every store is talked to: what may take how long, and whom TLS trusts.
+
+use std::{path::Path, time::Duration};
+
+use ferroflow_model::{Error, Result};
+use http::HeaderValue;
+use object_store::{Certificate, ClientOptions, RetryConfig};
+
+/// How long a store may send nothing.
+const MAX_STALL: Duration = Duration::from_secs(60);
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Idle connections are closed by the store after a while; ours are given up before.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Options for a store at an address, or at its own.
+pub(crate) fn options(endpoint: Option<&str>) -> ClientOptions {
+    // The process has one TLS provider; where one is chosen already it stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    ClientOptions::new()
+        // A transfer takes as long as it takes, as long as it moves.
+        .with_timeout_disabled()
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_read_timeout(MAX_STALL)
+        .with_pool_idle_timeout(IDLE_TIMEOUT)
+        .with_allow_http(endpoint.is_some_and(|url| url.starts_with("http:")))
+        .with_user_agent(HeaderValue::from_static(concat!("ferroflow/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// How often a request is tried.
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+}
+
+/// The certificates of a PEM file that a variable names.
+pub(crate) fn certificates(variable: &str, file: &Path) -> Result<Vec<Certificate>> {
+    let unusable = |error: String| Error::invalid(format!("{variable}: {}: {error}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() { Err(unusable("there is no certificate in it".to_owned())) } else { Ok(found) }
+}
+
+/// The address of a store: `http` or `https`, a host, nothing secret.
+pub(crate) fn address(name: &str, url: &str) -> Result<String> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['@', '?', '#']) => Ok(url.trim_end_matches('/').to_owned()),
+        _ => Err(Error::invalid(format!("{name} must be http://host:port or https://host:port"))),
+    }
+}
+
+/// Whether a text can be the name of a bucket, container or account: it becomes part of a host or a path.
+pub(crate) fn is_name(name: &str) -> bool {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_');
+    (3..=255).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.contains("..")
+        && name.starts_with(char::is_alphanumeric)
+}

@@ -1,0 +1,443 @@
+//! S3 and what speaks its protocol: settings from the environment, by the names that the reference,
+//! its SDK and the AWS tools read.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ferroflow_model::{Error, Result};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use object_store::{
+    Attribute, Attributes, Certificate, ClientOptions, TagSet,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum},
+    client::{HttpConnector as _, ReqwestConnector},
+};
+
+use crate::{
+    bucket::Bucket,
+    client::{self, address, certificates, is_name, retries},
+};
+
+/// Arguments of an upload that are headers of the request, by boto's name.
+const HEADERS: &[(&str, &str)] = &[
+    ("ACL", "x-amz-acl"),
+    ("GrantFullControl", "x-amz-grant-full-control"),
+    ("GrantRead", "x-amz-grant-read"),
+    ("GrantReadACP", "x-amz-grant-read-acp"),
+    ("GrantWriteACP", "x-amz-grant-write-acp"),
+    ("RequestPayer", "x-amz-request-payer"),
+    ("WebsiteRedirectLocation", "x-amz-website-redirect-location"),
+];
+
+/// How buckets are reached. Made once; what is wrong with it is told at start.
+#[derive(Clone)]
+pub struct Settings {
+    builder: AmazonS3Builder,
+    endpoint: Option<String>,
+    public_endpoint: Option<String>,
+    virtual_hosted: bool,
+    tls: Tls,
+    /// Headers of every request.
+    headers: HeaderMap,
+    /// Headers of requests that write.
+    write_headers: HeaderMap,
+    /// Headers that a client with a presigned URL has to send, besides the content type.
+    signed_headers: HeaderMap,
+    attributes: Attributes,
+    tags: TagSet,
+}
+
+#[derive(Clone, Default)]
+struct Tls {
+    /// Certificates to trust instead of the system's.
+    roots: Vec<Certificate>,
+    ignore: bool,
+}
+
+impl fmt::Debug for Settings {
+    /// Without anything secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Settings from the environment of this process.
+    ///
+    /// # Errors
+    /// A variable can not be understood, or a file that one names can not be read.
+    pub fn from_env() -> Result<Self> {
+        Self::read(
+            &std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+        )
+    }
+
+    /// Settings from variables. One that is set to nothing is not set.
+    fn read(variables: &BTreeMap<String, String>) -> Result<Self> {
+        let get = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in variables.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
+            // Addresses and the TLS are ours to set; the bucket comes from the location.
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()
+                && !matches!(
+                    key,
+                    AmazonS3ConfigKey::Client(_)
+                        | AmazonS3ConfigKey::Bucket
+                        | AmazonS3ConfigKey::Endpoint
+                        | AmazonS3ConfigKey::S3Endpoint
+                        | AmazonS3ConfigKey::VirtualHostedStyleRequest
+                )
+            {
+                builder = builder.with_config(key, value);
+            }
+        }
+        if get("AWS_ACCESS_KEY_ID").is_none()
+            && get("AWS_WEB_IDENTITY_TOKEN_FILE").is_none()
+            && let Some(keys) = Profile::read(&get)?
+        {
+            builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
+            if let Some(token) = keys.token {
+                builder = builder.with_token(token);
+            }
+            if let Some(region) =
+                keys.region.filter(|_| get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")).is_none())
+            {
+                builder = builder.with_region(region);
+            }
+        } else if get("AWS_ACCESS_KEY_ID").is_some() != get("AWS_SECRET_ACCESS_KEY").is_some() {
+            return Err(Error::invalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set both or neither"));
+        }
+        if get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION").is_some_and(|text| text.eq_ignore_ascii_case("unsigned")) {
+            builder = builder.with_skip_signature(true);
+        }
+        match get("AWS_REQUEST_CHECKSUM_CALCULATION").map(str::to_ascii_lowercase).as_deref() {
+            // What every S3-compatible store understands: a signed digest of the body, no checksum header.
+            None | Some("when_required") => {}
+            Some("when_supported") => builder = builder.with_checksum_algorithm(Checksum::SHA256),
+            Some(other) => {
+                return Err(Error::invalid(format!(
+                    "AWS_REQUEST_CHECKSUM_CALCULATION={other} is not one of when_required, when_supported"
+                )));
+            }
+        }
+        let endpoint = ["MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].into_iter().find_map(get);
+        let style = get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE").unwrap_or("auto");
+        let virtual_hosted = match style {
+            "virtual" => true,
+            "path" => false,
+            // Behind an address of one's own there is seldom a name for every bucket.
+            "auto" => endpoint.is_none(),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE={style} is not one of auto, path, virtual"
+                )));
+            }
+        };
+        let roots = match get("AWS_CA_BUNDLE").or_else(|| get("REQUESTS_CA_BUNDLE")) {
+            Some(file) => certificates("AWS_CA_BUNDLE", Path::new(file))?,
+            None => Vec::new(),
+        };
+        let ignore =
+            get("MLFLOW_S3_IGNORE_TLS").is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "1"));
+        let mut headers = HeaderMap::new();
+        if let Some(owner) = get("MLFLOW_S3_EXPECTED_BUCKET_OWNER") {
+            headers.insert(
+                HeaderName::from_static("x-amz-expected-bucket-owner"),
+                header("MLFLOW_S3_EXPECTED_BUCKET_OWNER", owner)?,
+            );
+        }
+        let mut settings = Self {
+            builder,
+            endpoint: endpoint.map(|url| address("the S3 endpoint", url)).transpose()?,
+            public_endpoint: get("FERROFLOW_S3_PUBLIC_ENDPOINT_URL")
+                .map(|url| address("FERROFLOW_S3_PUBLIC_ENDPOINT_URL", url))
+                .transpose()?,
+            virtual_hosted,
+            tls: Tls { roots, ignore },
+            write_headers: headers.clone(),
+            headers,
+            signed_headers: HeaderMap::new(),
+            attributes: Attributes::new(),
+            tags: TagSet::default(),
+        };
+        if let Some(text) = get("MLFLOW_S3_UPLOAD_EXTRA_ARGS") {
+            settings.extra_arguments(text)?;
+        }
+        // Whatever is wrong is told now and not at the first request.
+        settings.connect("ferroflow", None)?;
+        Ok(settings)
+    }
+
+    /// `MLFLOW_S3_UPLOAD_EXTRA_ARGS`: arguments of boto's `upload_file` as JSON.
+    fn extra_arguments(&mut self, text: &str) -> Result<()> {
+        const NAME: &str = "MLFLOW_S3_UPLOAD_EXTRA_ARGS";
+        let arguments: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("{NAME} is not a JSON object: {error}")))?;
+        for (name, value) in arguments {
+            let text = match &value {
+                serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
+                serde_json::Value::Object(map) if name == "Metadata" => {
+                    for (key, value) in map {
+                        let value = value.as_str().unwrap_or_default().to_owned();
+                        self.sign(&format!("x-amz-meta-{key}"), &value)?;
+                        self.attributes.insert(Attribute::Metadata(key.clone().into()), value.into());
+                    }
+                    continue;
+                }
+                _ => return Err(Error::invalid(format!("{NAME}: '{name}' is not a text"))),
+            };
+            let mut attribute = |attribute: Attribute| {
+                self.attributes.insert(attribute, text.clone().into());
+            };
+            let signed = match name.as_str() {
+                "ServerSideEncryption" => {
+                    self.encrypt("aws_server_side_encryption", &text)?;
+                    "x-amz-server-side-encryption"
+                }
+                "SSEKMSKeyId" => {
+                    self.encrypt("aws_sse_kms_key_id", &text)?;
+                    "x-amz-server-side-encryption-aws-kms-key-id"
+                }
+                "BucketKeyEnabled" => {
+                    self.encrypt("aws_sse_bucket_key_enabled", &text)?;
+                    "x-amz-server-side-encryption-bucket-key-enabled"
+                }
+                "StorageClass" => {
+                    attribute(Attribute::StorageClass);
+                    "x-amz-storage-class"
+                }
+                "CacheControl" => {
+                    attribute(Attribute::CacheControl);
+                    "cache-control"
+                }
+                "ContentDisposition" => {
+                    attribute(Attribute::ContentDisposition);
+                    "content-disposition"
+                }
+                "ContentEncoding" => {
+                    attribute(Attribute::ContentEncoding);
+                    "content-encoding"
+                }
+                "ContentLanguage" => {
+                    attribute(Attribute::ContentLanguage);
+                    "content-language"
+                }
+                "ContentType" => {
+                    attribute(Attribute::ContentType);
+                    "content-type"
+                }
+                "Tagging" => {
+                    for (key, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
+                        self.tags.push(key, value);
+                    }
+                    "x-amz-tagging"
+                }
+                name => {
+                    let Some((_, known)) = HEADERS.iter().find(|(known, _)| *known == name) else {
+                        return Err(Error::invalid(format!("{NAME}: '{name}' is not supported")));
+                    };
+                    self.write_headers.insert(HeaderName::from_static(known), header(NAME, &text)?);
+                    known
+                }
+            };
+            self.sign(signed, &text)?;
+        }
+        Ok(())
+    }
+
+    fn encrypt(&mut self, key: &str, value: &str) -> Result<()> {
+        let key: AmazonS3ConfigKey = key.parse().map_err(|error| Error::internal(format!("{key}: {error}")))?;
+        self.builder = self.builder.clone().with_config(key, value);
+        Ok(())
+    }
+
+    fn sign(&mut self, name: &str, value: &str) -> Result<()> {
+        let invalid = || Error::invalid(format!("MLFLOW_S3_UPLOAD_EXTRA_ARGS: '{name}' is not the name of a header"));
+        let name = HeaderName::try_from(name).map_err(|_| invalid())?;
+        let value = header("MLFLOW_S3_UPLOAD_EXTRA_ARGS", value)?;
+        self.signed_headers.insert(name, value);
+        Ok(())
+    }
+
+    /// A bucket, which is not talked to yet.
+    ///
+    /// # Errors
+    /// The name is not one of a bucket, or the settings contradict each other.
+    pub(crate) fn bucket(&self, name: &str) -> Result<Bucket> {
+        if !is_name(name) {
+            return Err(Error::invalid(format!("'{name}' is not the name of a bucket.")));
+        }
+        let reads = Arc::new(self.connect(name, None)?);
+        let signs = match &self.public_endpoint {
+            Some(public) => {
+                let settings = Self { endpoint: Some(public.clone()), ..self.clone() };
+                Arc::new(settings.connect(name, Some(&reads))?)
+            }
+            None => Arc::clone(&reads),
+        };
+        let writes = if self.write_headers == self.headers {
+            Arc::clone(&reads)
+        } else {
+            let settings = Self { headers: self.write_headers.clone(), ..self.clone() };
+            Arc::new(settings.connect(name, Some(&reads))?)
+        };
+        let asks = ReqwestConnector::default().connect(&self.client());
+        let asks = asks.map_err(|error| Error::invalid(format!("The settings of S3 are not usable: {error}")))?;
+        Ok(Bucket::new(format!("s3://{name}"), reads, writes, signs).with_transfers(asks).with_options(
+            self.attributes.clone(),
+            self.tags.clone(),
+            self.signed_headers.clone(),
+        ))
+    }
+
+    /// A client of a bucket; with the credentials of another one where there is one.
+    fn connect(&self, bucket: &str, credentials: Option<&AmazonS3>) -> Result<AmazonS3> {
+        // A dot in the name would not fit the certificate of the store.
+        let virtual_hosted = self.virtual_hosted && !bucket.contains('.');
+        let mut builder = self
+            .builder
+            .clone()
+            .with_bucket_name(bucket)
+            .with_retry(retries())
+            .with_client_options(self.client())
+            .with_virtual_hosted_style_request(virtual_hosted)
+            // TLS protects the body on its way, and a digest of it costs more than sending it.
+            .with_unsigned_payload(self.endpoint.as_deref().is_none_or(|url| url.starts_with("https:")));
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(match endpoint.split_once("://") {
+                Some((scheme, host)) if virtual_hosted => format!("{scheme}://{bucket}.{host}"),
+                _ => endpoint.clone(),
+            });
+        }
+        if let Some(other) = credentials {
+            builder = builder.with_credentials(Arc::clone(other.credentials()));
+        }
+        builder.build().map_err(|error| Error::invalid(format!("The settings of S3 are not usable: {error}")))
+    }
+
+    fn client(&self) -> ClientOptions {
+        let mut options = client::options(self.endpoint.as_deref()).with_allow_invalid_certificates(self.tls.ignore);
+        if !self.headers.is_empty() {
+            options = options.with_default_headers(self.headers.clone());
+        }
+        if !self.tls.roots.is_empty() {
+            options = options.with_no_system_certificates(true);
+            for root in &self.tls.roots {
+                options = options.with_root_certificate(root.clone());
+            }
+        }
+        options
+    }
+}
+
+/// Keys from a file of profiles, as the AWS tools write it.
+#[derive(Debug, PartialEq, Eq)]
+struct Profile {
+    id: String,
+    secret: String,
+    token: Option<String>,
+    region: Option<String>,
+}
+
+impl Profile {
+    fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
+        let file = get("AWS_SHARED_CREDENTIALS_FILE")
+            .map(PathBuf::from)
+            .or_else(|| get("HOME").map(|home| Path::new(home).join(".aws/credentials")));
+        let chosen = get("AWS_PROFILE");
+        let text = match file.as_deref().map(std::fs::read_to_string) {
+            Some(Ok(text)) => text,
+            Some(Err(error)) if chosen.is_some() || get("AWS_SHARED_CREDENTIALS_FILE").is_some() => {
+                return Err(Error::invalid(format!("The file of AWS credentials can not be read: {error}")));
+            }
+            _ => return Ok(None),
+        };
+        match Self::parse(&text, chosen.unwrap_or("default")) {
+            None if chosen.is_some() => Err(Error::invalid("AWS_PROFILE names a profile without keys")),
+            found => Ok(found),
+        }
+    }
+
+    fn parse(text: &str, wanted: &str) -> Option<Self> {
+        let mut section = "";
+        let mut values = BTreeMap::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name.trim();
+            } else if let Some((key, value)) =
+                line.split_once('=').filter(|_| section == wanted && !line.starts_with('#'))
+            {
+                values.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
+            }
+        }
+        Some(Self {
+            id: values.remove("aws_access_key_id")?,
+            secret: values.remove("aws_secret_access_key")?,
+            token: values.remove("aws_session_token"),
+            region: values.remove("region"),
+        })
+    }
+}
+
+fn header(name: &str, value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(value).map_err(|_| Error::invalid(format!("{name} holds what no header can")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(&variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn what_can_not_work_is_told_at_start() {
+        for (variables, expected) in [
+            (&[("AWS_ACCESS_KEY_ID", "a")][..], "both or neither"),
+            (&[("MLFLOW_S3_ENDPOINT_URL", "minio:9000")], "the S3 endpoint must be"),
+            (&[("AWS_CA_BUNDLE", "/nonexistent/ca.pem")], "AWS_CA_BUNDLE: /nonexistent/ca.pem"),
+            (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "{")], "not a JSON object"),
+            (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", r#"{"Nonsense": "x"}"#)], "'Nonsense' is not supported"),
+            (&[("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "sideways")], "not one of auto, path, virtual"),
+            (&[("AWS_REQUEST_CHECKSUM_CALCULATION", "maybe")], "when_required"),
+            (&[("AWS_PROFILE", "x"), ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/x")], "can not be read"),
+        ] {
+            let error = read(variables).map(drop).unwrap_err();
+            assert!(error.message.contains(expected), "{variables:?}: {}", error.message);
+        }
+        // What is set to nothing is not set.
+        assert!(read(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_CA_BUNDLE", ""), ("MLFLOW_S3_ENDPOINT_URL", "")]).is_ok());
+    }
+
+    #[test]
+    fn nothing_but_a_name_is_a_bucket() {
+        let settings = read(&[("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9000")]).unwrap();
+        assert!(settings.bucket("my-bucket.1_x").is_ok());
+        for name in ["", "ab", "a..b", "a/b", "evil@host", "a:80", "bücket", "-ab", "a?b", "a#bc", "a b"] {
+            assert!(settings.bucket(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_read_as_the_tools_write_it() {
+        let text = "[default]\naws_access_key_id=D\naws_secret_access_key = d\n# aws_session_token = no\n[work]\naws_access_key_id = W\naws_secret_access_key = w=/+\naws_session_token = t\nregion = eu-west-1\n[half]\naws_access_key_id = H\n";
+        assert_eq!(
+            Profile::parse(text, "default").map(|p| (p.id, p.secret, p.token)),
+            Some(("D".into(), "d".into(), None))
+        );
+        let work = Profile {
+            id: "W".into(),
+            secret: "w=/+".into(),
+            token: Some("t".into()),
+            region: Some("eu-west-1".into()),
+        };
+        assert_eq!(Profile::parse(text, "work"), Some(work));
+        assert_eq!(Profile::parse(text, "half"), None);
+        assert_eq!(Profile::parse(text, "none"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! `ferroflow gc`: the flags of `mlflow gc`, and what it tells.
+
+mod age;
+mod purge;
+mod unreferenced;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{ArgAction, Args};
+use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_store::{Store, StoreOptions, db::BackendUri};
+
+pub(crate) use self::age::Age;
+use self::purge::Purge;
+use crate::{
+    logging::{self, LogFormat},
+    server::{db_options, destination},
+};
+
+/// Flags of `ferroflow gc`.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
+pub(crate) struct GcArgs {
+    /// Only what was deleted longer ago than this, such as 30d or 1d2h3m4s; fractions are allowed
+    #[arg(long, value_name = "TIME", value_parser = Age::parse)]
+    older_than: Option<Age>,
+
+    /// The database, as for `ferroflow server`
+    #[arg(
+        long,
+        env = "MLFLOW_BACKEND_STORE_URI",
+        value_name = "URI",
+        default_value = "sqlite:///mlflow.db",
+        hide_env_values = true
+    )]
+    backend_store_uri: String,
+
+    /// Where the server keeps the artifacts that it serves. Without it, what has such artifacts is kept
+    #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI")]
+    artifacts_destination: Option<String>,
+
+    /// These runs instead of all deleted ones, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    run_ids: Option<Vec<String>>,
+
+    /// These experiments with all that is in them, instead of all deleted ones, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    experiment_ids: Option<Vec<String>>,
+
+    /// These logged models instead of all deleted ones, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    logged_model_ids: Option<Vec<String>>,
+
+    /// Delete finished jobs too
+    #[arg(long)]
+    jobs: bool,
+
+    /// Delete these finished jobs, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    job_ids: Option<Vec<String>>,
+
+    /// Accepted and ignored: artifacts are deleted where they are, not through a server
+    #[arg(long, env = "MLFLOW_TRACKING_URI", value_name = "URI", hide_env_values = true)]
+    tracking_uri: Option<String>,
+
+    /// Not supported: there are no workspaces
+    #[arg(long, value_name = "NAME")]
+    workspace: Option<String>,
+
+    /// Not supported: there are no workspaces
+    #[arg(long)]
+    all_workspaces: bool,
+
+    /// Tell what would be deleted, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Tell which folders of artifacts below --artifacts-destination belong to nothing in the database,
+    /// and delete nothing
+    #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids"])]
+    unreferenced: bool,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Deletes, or tells what would be deleted.
+pub(crate) fn run(args: GcArgs) -> Result<()> {
+    logging::init(LogFormat::Text);
+    if args.workspace.is_some() || args.all_workspaces {
+        bail!("Workspace selection flags are only supported when the tracking store supports workspaces.");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")?;
+    runtime.block_on(collect(args))
+}
+
+async fn collect(args: GcArgs) -> Result<()> {
+    let buckets = Buckets::default();
+    let destination = args.artifacts_destination.as_deref().map(|text| destination(text, &buckets)).transpose()?;
+    let locations = Locations { destination, buckets, ..Locations::default() };
+    let backend = BackendUri::parse(&args.backend_store_uri)?;
+    let store = Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options()? })
+        .await
+        .with_context(|| format!("the backend store {backend} can not be opened"))?;
+    let outcome = if args.unreferenced {
+        unreferenced::report(&store, &locations).await
+    } else {
+        Purge::new(&store, &locations, &args).run().await
+    };
+    store.close().await.map_err(|error| anyhow::anyhow!(error.message))?;
+    outcome
+}
