@@ -10,6 +10,8 @@
 ``FERROFLOW_SDK_PYTHON_2_22``    a Python with ``mlflow==2.22.5``
 ``FERROFLOW_RELEASES``           a folder with ``<version>/bin/python`` of each old release
 ``FERROFLOW_CHROMIUM``           the program of Chromium or Chrome
+``FERROFLOW_S3S_FS``             the program of s3s-fs, an S3 server
+``FERROFLOW_AZURITE``            the program of Azurite's blob server
 ``FERROFLOW_UI_DIR``             the files of the web UI
 ===============================  ====================================================================
 

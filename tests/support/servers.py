@@ -23,7 +23,7 @@ START_SECONDS = 180
 STOP_SECONDS = 30
 
 #: Variables that would make a server or an SDK talk to something else than the test meant.
-_FOREIGN = ("MLFLOW_", "_MLFLOW_", "AWS_")
+_FOREIGN = ("MLFLOW_", "_MLFLOW_", "AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_")
 
 
 class Server:

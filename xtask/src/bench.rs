@@ -15,23 +15,30 @@ pub(crate) struct Options {
     #[arg(long)]
     migrations: bool,
 
+    /// Measure artifacts instead, to a directory and to a bucket: `bench/artifacts.py`
+    #[arg(long, conflicts_with = "migrations")]
+    artifacts: bool,
+
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
 
-/// Builds everything for release and runs `bench/side_by_side.py` or `bench/migrations.py`.
+/// Builds everything for release and runs `bench/side_by_side.py` or the script that is asked for.
 pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Release)?;
     let load = environment.build("ferroflow-bench", Profile::Release)?;
     let python = environment.reference()?;
     environment.postgres(Durability::Full)?;
-    let status = environment
-        .command(python)
-        .env("FERROFLOW_BENCH", load)
-        .arg(if options.migrations { "bench/migrations.py" } else { "bench/side_by_side.py" })
-        .args(&options.bench)
-        .status()?;
+    let script = match options {
+        Options { migrations: true, .. } => "bench/migrations.py",
+        Options { artifacts: true, .. } => {
+            environment.s3s()?;
+            "bench/artifacts.py"
+        }
+        _ => "bench/side_by_side.py",
+    };
+    let status = environment.command(python).env("FERROFLOW_BENCH", load).arg(script).args(&options.bench).status()?;
     ensure!(status.success(), "the benchmark failed");
     Ok(Tally::default())
 }

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -13,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{chromium, postgres::Cluster, python};
+use crate::{apt, chromium, postgres::Cluster, process, python};
 
 /// The `ferroflow` binary under test.
 pub(crate) const BIN: &str = "FERROFLOW_BIN";
@@ -29,6 +30,10 @@ pub(crate) const SDK_2_22: &str = "FERROFLOW_SDK_PYTHON_2_22";
 pub(crate) const RELEASES: &str = "FERROFLOW_RELEASES";
 /// The browser's program.
 pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
+/// An S3 server that keeps objects in files.
+pub(crate) const S3S: &str = "FERROFLOW_S3S_FS";
+/// The program of an emulator of Azure Blob Storage.
+pub(crate) const AZURITE: &str = "FERROFLOW_AZURITE";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 
@@ -63,7 +68,7 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
-        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, UI]
+        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, S3S, AZURITE, UI]
             .into_iter()
             .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
             .collect();
@@ -173,6 +178,47 @@ impl Environment {
         if !self.variables.contains_key(CHROMIUM) {
             self.variables.insert(CHROMIUM, chromium::find()?);
         }
+        Ok(())
+    }
+
+    /// Builds the S3 server that is a crate, outside of the workspace: nothing of ours depends on it.
+    pub(crate) fn s3s(&mut self) -> Result<()> {
+        const VERSION: &str = "0.14.1";
+        if self.variables.contains_key(S3S) {
+            return Ok(());
+        }
+        let root = self.folder().join("tools").join(format!("s3s-fs-{VERSION}"));
+        let program = root.join("bin/s3s-fs");
+        if !program.exists() {
+            println!("building s3s-fs {VERSION}");
+            let mut cargo = self.command("cargo");
+            cargo.args(["install", "s3s-fs", "--version", VERSION, "--locked", "--features", "binary", "--quiet"]);
+            cargo.arg("--root").arg(&root).arg("--target-dir").arg(self.folder().join("build"));
+            ensure!(cargo.status()?.success(), "s3s-fs does not build");
+        }
+        self.variables.insert(S3S, program.to_str().context("the path is not UTF-8")?.to_owned());
+        Ok(())
+    }
+
+    /// Installs the emulator of Azure Blob Storage.
+    pub(crate) fn azurite(&mut self) -> Result<()> {
+        const VERSION: &str = "3.37.0";
+        if self.variables.contains_key(AZURITE) {
+            return Ok(());
+        }
+        let folder = self.folder().join("tools").join(format!("azurite-{VERSION}"));
+        let program = folder.join("node_modules/.bin/azurite-blob");
+        if !program.exists() {
+            if process::find("npm").is_none() && !apt::install("npm")? {
+                bail!("npm is needed for Azurite, an emulator of Azure Blob Storage");
+            }
+            println!("installing azurite {VERSION}");
+            fs::create_dir_all(&folder)?;
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("azurite@{VERSION}")]);
+            ensure!(npm.current_dir(&folder).stdin(Stdio::null()).status()?.success(), "azurite does not install");
+        }
+        self.variables.insert(AZURITE, program.to_str().context("the path is not UTF-8")?.to_owned());
         Ok(())
     }
 

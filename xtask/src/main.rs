@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the chores of a contributor. CI and a laptop run the same ones.
 
 mod apt;
+mod artifacts;
 mod bench;
 mod browser;
 mod chromium;
@@ -43,6 +44,8 @@ enum Chore {
     Conformance(suite::Options),
     /// Kill the server under load and look for what it had acknowledged
     Durability(suite::Options),
+    /// Keep artifacts in buckets of real servers, and make them fail
+    Artifacts(suite::Options),
     /// Use the official web UI in a real browser
     Browser(suite::Options),
     /// Measure ferroflow beside the reference
@@ -70,6 +73,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Diff(options) => diff::run(&mut environment, options),
         Chore::Conformance(options) => conformance::run(&mut environment, options),
         Chore::Durability(options) => durability::run(&mut environment, options),
+        Chore::Artifacts(options) => artifacts::run(&mut environment, options),
         Chore::Browser(options) => browser::run(&mut environment, options),
         Chore::Bench(options) => bench::run(&mut environment, options),
         Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),

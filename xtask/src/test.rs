@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    browser, conformance, diff, durability,
+    artifacts, browser, conformance, diff, durability,
     environment::{Durability, Environment, Profile},
     process, schema, suite,
     tally::Tally,
@@ -30,6 +30,7 @@ enum Part {
     Diff,
     Conformance,
     Durability,
+    Artifacts,
     Browser,
 }
 
@@ -72,6 +73,7 @@ impl Part {
             Self::Diff => diff::run(environment, &all),
             Self::Conformance => conformance::run(environment, &all),
             Self::Durability => durability::run(environment, &all),
+            Self::Artifacts => artifacts::run(environment, &all),
             Self::Browser => browser::run(environment, &all),
         }
     }

@@ -1,0 +1,101 @@
+"""A connection to a store that is cut, held up or damaged on its way."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+
+class FaultProxy:
+    """Passes bytes on between clients and a server, until it is told to misbehave.
+
+    ``cut_after`` bytes of answers a connection is reset; ``damage_at`` that byte of the requests is changed;
+    while ``hold`` is set nothing is passed on. Each fault strikes ``times`` connections.
+    """
+
+    def __init__(self, target: str):
+        parts = urlsplit(target)
+        self._target = (parts.hostname, parts.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.times = 0
+        self.cut_answer_after: int | None = None
+        self.cut_request_after: int | None = None
+        self.damage_request_at: int | None = None
+        self.struck = 0
+        self._go = threading.Event()
+        self._go.set()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hold(self) -> None:
+        self._go.clear()
+
+    def release(self) -> None:
+        self._go.set()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                pair = (client, server)
+                threading.Thread(target=self._pump, args=(client, server, pair, "request"), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, pair, "answer"), daemon=True).start()
+
+    def _strike(self) -> bool:
+        with self._lock:
+            if self.times <= 0:
+                return False
+            self.times -= 1
+            self.struck += 1
+            return True
+
+    def _pump(self, source, target, pair, direction) -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._go.wait()
+                # Asked for each time: connections are kept and used again.
+                cut = self.cut_request_after if direction == "request" else self.cut_answer_after
+                damage = self.damage_request_at if direction == "request" else None
+                if damage is not None and passed <= damage < passed + len(data) and self._strike():
+                    data = bytearray(data)
+                    data[damage - passed] ^= 0xFF
+                if cut is not None and passed + len(data) > cut and self._strike():
+                    break
+                target.sendall(data)
+                passed += len(data)
+            else:
+                # Whoever was speaking has finished.
+                with contextlib.suppress(OSError):
+                    target.shutdown(socket.SHUT_WR)
+                return
+        for end in pair:
+            with contextlib.suppress(OSError):
+                # A reset, as a router does that has forgotten the connection.
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@contextlib.contextmanager
+def before(target: str) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(target)
+    try:
+        yield proxy
+    finally:
+        proxy.release()
+        proxy.close()
+
+
+def wait_until(condition, what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
