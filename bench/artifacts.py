@@ -1,0 +1,177 @@
+"""Artifacts through the proxy, ferroflow beside the reference: to a directory, and to an S3 server on this machine.
+
+    cargo xtask bench --artifacts                    everything
+    cargo xtask bench --artifacts -- --only upload --store local --rounds 1
+
+Files go up and down as an SDK sends them. CPU time and memory are the server's, from /proc; the S3 server
+(s3s-fs) and the client take their share of the same cores, so seconds say less than CPU does.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "artifacts"), str(ROOT / "bench")]
+
+import stores  # noqa: E402
+from side_by_side import cpu_seconds, machine, median, pss_mib, settled_pss, verdict  # noqa: E402
+from support import servers  # noqa: E402
+
+API = "/api/2.0/mlflow-artifacts/artifacts"
+PIECE = bytes(range(256)) * 4096
+LARGE, SMALL, PARALLEL, FILES = 100, 10, 64, 10_000
+
+
+def connect(server) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=600)
+
+
+def put(server, path: str, mib: int) -> None:
+    connection = connect(server)
+    headers = {"Content-Length": str(mib * len(PIECE))}
+    connection.request("PUT", f"{API}/{path}", body=(PIECE for _ in range(mib)), headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+
+
+def get(server, path: str) -> int:
+    connection = connect(server)
+    connection.request("GET", f"{API}/{path}")
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    size = 0
+    while chunk := answer.read(1 << 20):
+        size += len(chunk)
+    return size
+
+
+def download(server) -> None:
+    assert get(server, "bench/large.bin") == LARGE * len(PIECE)
+
+
+def downloads(server) -> None:
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        sizes = list(pool.map(lambda _: get(server, "bench/small.bin"), range(PARALLEL)))
+    assert sizes == [SMALL * len(PIECE)] * PARALLEL
+
+
+def listing(server) -> None:
+    connection = connect(server)
+    connection.request("GET", f"{API}?path=many")
+    assert len(json.load(connection.getresponse())["files"]) == FILES
+
+
+MEASUREMENTS = {
+    # name: (the work, GB that it moves)
+    "upload_100_mb": (lambda server: put(server, "bench/large.bin", LARGE), LARGE / 1024),
+    "download_100_mb": (download, LARGE / 1024),
+    "download_64_x_10_mb": (downloads, PARALLEL * SMALL / 1024),
+    "list_10000": (listing, None),
+}
+
+
+def measured(server, work, gigabytes) -> dict:
+    """One run of the work: seconds, CPU, and how much more memory the server had than before."""
+    idle = settled_pss(server.pid)
+    peak, done = idle, threading.Event()
+
+    def watch():
+        nonlocal peak
+        while not done.wait(0.02):
+            peak = max(peak, pss_mib(server.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before, start = cpu_seconds(server.pid), time.monotonic()
+    work(server)
+    figures = {"seconds": time.monotonic() - start, "cpu_s": cpu_seconds(server.pid) - before}
+    done.set()
+    watcher.join()
+    figures["above_idle_mib"] = peak - idle
+    if gigabytes:
+        figures |= {"mb_per_second": gigabytes * 1024 / figures["seconds"], "cpu_s_per_gb": figures["cpu_s"] / gigabytes}
+    return figures
+
+
+@contextlib.contextmanager
+def place(kind: str, folder: Path):
+    """Where a server keeps its artifacts, and how it gets there; with the many files that are listed."""
+    folder.mkdir()
+    if kind == "local":
+        many = folder / "artifacts" / "many"
+        many.mkdir(parents=True)
+        for number in range(FILES):
+            (many / f"file-{number:05}").write_bytes(b"x")
+        yield folder / "artifacts", {}
+        return
+    with stores.running("s3s", folder) as store:
+        store = store.with_bucket("bench")
+        store.put_many([f"many/file-{number:05}" for number in range(FILES)])
+        yield f"s3://{store.bucket}", store.env
+
+
+def row(result: dict) -> str:
+    ours, theirs = result["ferroflow"], result["reference"]
+    name = f"{result['name']} ({result['store']})"
+    cpu = theirs["cpu_s"] / max(ours["cpu_s"], 0.01)
+    faster = theirs["seconds"] / ours["seconds"]
+    if "mb_per_second" not in ours:
+        return f"| {name} | {ours['seconds']:.2f} s, {ours['cpu_s']:.2f} s CPU | {theirs['seconds']:.2f} s, {theirs['cpu_s']:.2f} s CPU | {faster:.1f}×, CPU 1/{cpu:.0f} | | |"
+    say = lambda f: f"{f['mb_per_second']:.0f} MB/s, {f['cpu_s_per_gb']:.2f} s CPU per GB, +{f['above_idle_mib']:.0f} MiB"  # noqa: E731
+    reached = verdict(faster >= 2 and cpu >= 10 and ours["above_idle_mib"] < 64)
+    return f"| {name} | {say(ours)} | {say(theirs)} | {faster:.1f}×, CPU 1/{cpu:.0f} | ≥ 2×, CPU ≤ 1/10, < 64 MiB | {reached} |"
+
+
+def report(results: list[dict], options) -> None:
+    about = machine() | {"rounds": options.rounds, "store": "s3s-fs on this machine"}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "artifacts.json").write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
+    head = ["# Artifacts, ferroflow beside the reference", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
+    head += ["| measurement | ferroflow | reference | ratio | target | |", "| --- | --- | --- | --- | --- | --- |"]
+    (options.out / "artifacts.md").write_text("\n".join([*head, *map(row, results)]) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="measurements whose names begin so")
+    parser.add_argument("--store", choices=("local", "s3"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    options = parser.parse_args()
+    results = []
+    with tempfile.TemporaryDirectory(prefix="ferroflow-bench-") as name:
+        for kind in ("local", "s3"):
+            if options.store not in (None, kind):
+                continue
+            with contextlib.ExitStack() as stack:
+                running = {}
+                for who, start in (("ferroflow", servers.ferroflow), ("reference", servers.reference)):
+                    folder = Path(name) / f"{kind}-{who}"
+                    artifacts, env = stack.enter_context(place(kind, folder))
+                    running[who] = stack.enter_context(start(f"sqlite:///{folder}/x.db", artifacts, env=env))
+                    put(running[who], "bench/large.bin", LARGE)
+                    put(running[who], "bench/small.bin", SMALL)
+                for measurement, (work, gigabytes) in MEASUREMENTS.items():
+                    if not measurement.startswith(options.only):
+                        continue
+                    rounds = {who: [] for who in running}
+                    for _ in range(options.rounds):
+                        for who, server in running.items():
+                            rounds[who].append(measured(server, work, gigabytes))
+                    figures = {who: median(seen) for who, seen in rounds.items()}
+                    results.append({"store": kind, "name": measurement} | figures)
+                    print(row(results[-1]), flush=True)
+                    report(results, options)
+
+
+if __name__ == "__main__":
+    main()
