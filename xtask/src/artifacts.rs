@@ -13,7 +13,7 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     environment.binary(Profile::Dev)?;
     environment.postgres(Durability::Relaxed)?;
     let python = environment.reference()?;
-    environment.s3s()?;
+    environment.s3s(Profile::Dev)?;
     environment.azurite()?;
     suite::run(environment, "artifacts", &python, options)
 }

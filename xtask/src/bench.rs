@@ -33,7 +33,7 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     let script = match options {
         Options { migrations: true, .. } => "bench/migrations.py",
         Options { artifacts: true, .. } => {
-            environment.s3s()?;
+            environment.s3s(Profile::Release)?;
             "bench/artifacts.py"
         }
         _ => "bench/side_by_side.py",
