@@ -82,10 +82,6 @@ impl Store {
             Condition::Name(_) => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
-        let by_name = order.first().is_none_or(|clause| clause.column == Column::Name);
-        if conditions.is_empty() && by_name {
-            return models_by_name(dialect, order.first().is_some_and(|clause| !clause.ascending), max, token);
-        }
         let mut select = Select::default();
         // A tag that a model must have comes first: its rows are together in the key of the tags, by name. SQLite never
         // reorders CROSS JOIN.
@@ -119,7 +115,12 @@ impl Store {
             let value = tag_value("'mlflow.prompt.is_prompt'", name);
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
         }
-        if many && order.first().is_some_and(|clause| clause.column == Column::Name) {
+        let by_name = order.first().filter(|clause| clause.column == Column::Name);
+        // Whatever narrows the search has bound a value.
+        if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
+            return models_by_name(dialect, !clause.ascending, max, token);
+        }
+        if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);
         }
         for clause in &order {

@@ -60,6 +60,11 @@ impl Select {
         format!("${}", self.params.len())
     }
 
+    /// Whether a value is bound.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.params.is_empty()
+    }
+
     /// Adds a JOIN.
     pub(crate) fn join(&mut self, join: &str) {
         self.joins.push(' ');
