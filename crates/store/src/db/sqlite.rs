@@ -32,9 +32,6 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// A migration asks again by itself, and tells its user that it waits.
 const MIGRATOR_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// [`CACHE_KIB`] of a migration: enough for the inner pages of the index of a large table that is built anew.
-const MIGRATOR_CACHE_KIB: i64 = 128 * 1024;
-
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A thread with a connection. Jobs run in the order they are sent.
@@ -130,7 +127,6 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
             connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         }
         Role::Migrator => {
-            connection.pragma_update(None, "cache_size", -MIGRATOR_CACHE_KIB)?;
             connection.busy_timeout(MIGRATOR_BUSY_TIMEOUT)?;
         }
         Role::Reader | Role::Inspector => connection.pragma_update(None, "query_only", true)?,
