@@ -14,7 +14,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{apt, chromium, postgres::Cluster, process, python};
+use crate::{
+    apt, chromium,
+    helm::{HELM_3, HELM_4},
+    postgres::Cluster,
+    process, python,
+};
 
 /// The `ferroflow` binary under test.
 pub(crate) const BIN: &str = "FERROFLOW_BIN";
@@ -34,6 +39,14 @@ pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
 pub(crate) const S3S: &str = "FERROFLOW_S3S_FS";
 /// The program of an emulator of Azure Blob Storage.
 pub(crate) const AZURITE: &str = "FERROFLOW_AZURITE";
+/// A Python with what the chart's tests need.
+pub(crate) const CHART: &str = "FERROFLOW_CHART_PYTHON";
+/// Helm 4.
+pub(crate) const HELM_4_BIN: &str = "FERROFLOW_HELM_4";
+/// Helm 3.
+pub(crate) const HELM_3_BIN: &str = "FERROFLOW_HELM_3";
+/// kubectl.
+pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 
@@ -68,10 +81,13 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
-        let variables = [BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, S3S, AZURITE, UI]
-            .into_iter()
-            .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
-            .collect();
+        let variables = [
+            BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, S3S, AZURITE, CHART, HELM_4_BIN,
+            HELM_3_BIN, KUBECTL, UI,
+        ]
+        .into_iter()
+        .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
+        .collect();
         Ok(Self { root: root.to_owned(), variables, cluster: None })
     }
 
@@ -171,6 +187,20 @@ impl Environment {
         let folder = folder.to_str().context("the path is not UTF-8")?.to_owned();
         self.variables.insert(RELEASES, folder);
         Ok(())
+    }
+
+    /// Prepares Helm, kubectl and the Python of the chart's tests. Returns that Python.
+    pub(crate) fn chart(&mut self) -> Result<String> {
+        let python = self.python(CHART, "chart", Vec::new())?;
+        for (variable, helm) in [(HELM_4_BIN, HELM_4), (HELM_3_BIN, HELM_3)] {
+            if !self.variables.contains_key(variable) {
+                let [program, kubectl] = helm.programs(&self.venvs().join("helm"), &python)?;
+                self.variables.insert(variable, program);
+                self.variables.entry(KUBECTL).or_insert(kubectl);
+            }
+        }
+        ensure!(self.variables.contains_key(KUBECTL), "kubectl is needed: its path in {KUBECTL}");
+        Ok(python)
     }
 
     /// Finds the browser.

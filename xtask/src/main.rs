@@ -4,11 +4,13 @@ mod apt;
 mod artifacts;
 mod bench;
 mod browser;
+mod chart;
 mod chromium;
 mod conformance;
 mod diff;
 mod durability;
 mod environment;
+mod helm;
 mod messages;
 mod postgres;
 mod process;
@@ -48,6 +50,8 @@ enum Chore {
     Artifacts(suite::Options),
     /// Use the official web UI in a real browser
     Browser(suite::Options),
+    /// Render the Helm chart and check what it makes
+    Chart(suite::Options),
     /// Measure ferroflow beside the reference
     Bench(bench::Options),
     /// Generate the messages of the API from the reference's descriptors
@@ -75,6 +79,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Durability(options) => durability::run(&mut environment, options),
         Chore::Artifacts(options) => artifacts::run(&mut environment, options),
         Chore::Browser(options) => browser::run(&mut environment, options),
+        Chore::Chart(options) => chart::run(&mut environment, options),
         Chore::Bench(options) => bench::run(&mut environment, options),
         Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
     }

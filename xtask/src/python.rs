@@ -31,18 +31,31 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
     if !folder.join("bin/python").exists() {
         make(folder, uv.as_deref(), version)?;
     }
-    let mut install = if let Some(uv) = uv {
-        let mut command = Command::new(uv);
-        command.args(["pip", "install", "--quiet", "--python", &python]);
-        command
-    } else {
-        let mut command = Command::new(&python);
-        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        command
-    };
+    let mut install = installer(uv.as_deref(), &python);
     ensure!(install.args(&wanted).status()?.success(), "cannot install {}", wanted.join(" "));
     fs::write(stamp, wanted.join("\n"))?;
     Ok(python)
+}
+
+/// Puts a package into a folder of its own, without what it depends on.
+pub(crate) fn download(python: &str, package: &str, folder: &Path) -> Result<()> {
+    let mut install = installer(process::find("uv").as_deref(), python);
+    let installed = install.args(["--no-deps", "--target"]).arg(folder).arg(package).status()?;
+    ensure!(installed.success(), "cannot install {package}");
+    Ok(())
+}
+
+/// A command that installs what its further arguments name.
+fn installer(uv: Option<&Path>, python: &str) -> Command {
+    if let Some(uv) = uv {
+        let mut command = Command::new(uv);
+        command.args(["pip", "install", "--quiet", "--python", python]);
+        command
+    } else {
+        let mut command = Command::new(python);
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command
+    }
 }
 
 /// Runs a line of Python and returns what it printed.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    artifacts, browser, conformance, diff, durability,
+    artifacts, browser, chart, conformance, diff, durability,
     environment::{Durability, Environment, Profile},
     process, schema, suite,
     tally::Tally,
@@ -32,6 +32,7 @@ enum Part {
     Durability,
     Artifacts,
     Browser,
+    Chart,
 }
 
 /// Runs the parts in their order, all of them even when one fails, and sums up.
@@ -75,6 +76,7 @@ impl Part {
             Self::Durability => durability::run(environment, &all),
             Self::Artifacts => artifacts::run(environment, &all),
             Self::Browser => browser::run(environment, &all),
+            Self::Chart => chart::run(environment, &all),
         }
     }
 }

