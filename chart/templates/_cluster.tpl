@@ -79,7 +79,8 @@ recoveryTarget:
   backupID: {{ . | quote }}
   {{- end }}
   {{- with .targetTime }}
-  targetTime: {{ . | quote }}
+  {{- /* As RFC 3339, however it was written. */}}
+  targetTime: {{ regexReplaceAll "([+-][0-9]{2})([0-9]{2})$" (regexReplaceAll "([+-][0-9]{2})$" (replace " " "T" .) "${1}:00") "${1}:${2}" | quote }}
   {{- end }}
   {{- with .targetLSN }}
   targetLSN: {{ . | quote }}

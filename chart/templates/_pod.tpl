@@ -99,9 +99,11 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
   valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ ternary .external.usernameKey "username" $external }}}}
 - name: PGPASSWORD
   valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ ternary .external.passwordKey "password" $external }}}}
+{{- /* With a file named, libpq checks certificates even when only encryption is required. */}}
+{{- $pgbouncer := and .pooler.enabled (index $ 1) (not $external) (hasPrefix "verify" .sslmode) }}
 - name: PGSSLMODE
-  value: {{ ternary "require" .sslmode (and .pooler.enabled (index $ 1) (not $external) (hasPrefix "verify" .sslmode)) }}
-{{- if include "databaseCa" $root }}
+  value: {{ ternary "require" .sslmode $pgbouncer }}
+{{- if and (include "databaseCa" $root) (not $pgbouncer) }}
 - name: PGSSLROOTCERT
   value: /etc/mlflow/database-ca/ca.crt
 {{- end }}

@@ -1,0 +1,97 @@
+"""Values: what is refused, with which words, and that their descriptions are those of the file."""
+
+import json
+
+import pytest
+import reference
+from helm import GENERATIONS, refusal
+
+each_generation = pytest.mark.parametrize("generation", GENERATIONS)
+
+
+def test_schema_and_table_are_made_from_the_file(request):
+    if request.config.getoption("write"):
+        reference.write()
+    assert (reference.CHART / "values.schema.json").read_text() == reference.schema(), "run `cargo xtask chart -- --write`"
+    assert (reference.CHART / "README.md").read_text() == reference.readme(), "run `cargo xtask chart -- --write`"
+
+
+def test_every_group_is_closed():
+    def closed(path, schema):
+        if "properties" in schema:
+            assert schema["additionalProperties"] is False, path
+            for name, below in schema["properties"].items():
+                closed(f"{path}.{name}", below)
+
+    closed("", json.loads(reference.schema()))
+
+
+@each_generation
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("revocery.serverName=pg-cluster-v1", "did you mean recovery?"),
+        ("potgresql.clusterName=pg-cluster-v2", "did you mean postgresql?"),
+        ("replicaCount=2", "did you mean mlflow.replicas?"),
+        ("image.tag=v1", "did you mean mlflow.image?"),
+        ("clusterName=pg-cluster-v2", "did you mean postgresql.clusterName?"),
+        ("recovery.clusterName=pg-cluster-v2", "did you mean postgresql.clusterName?"),
+        ("s3.endpoint=https://s3.example", "did you mean s3.endpointUrl?"),
+        ("recovery.serverNam=pg-cluster-v1", "serverNam"),
+        ("mlflow.image.tga=v1", "tga"),
+        ("unheardOf=1", "unheardOf"),
+        ("mlflow.replicas=many", "replicas"),
+        ("mlflow.replicas=-1", "replicas"),
+        ("mlflow.image.tag=latest", "tag"),
+        ("mlflow.image.tag=", "tag"),
+        ("engine=postgres", "engine"),
+        ("backup.method=auto", "method"),
+        ("backup.retention=30", "retention"),
+        ("postgresql.clusterName=pg.cluster.v1", "clusterName"),
+        ("postgresql.clusterName=" + "a" * 51, "clusterName"),
+        ("postgresql.clusterName=V1", "clusterName"),
+        ("postgresql.imageName=ghcr.io/cloudnative-pg/postgresql:latest", "imageName"),
+        ("openshift=perhaps", "openshift"),
+    ],
+)
+def test_a_typo_is_refused_with_what_was_meant(generation, wrong, meant):
+    assert meant in refusal("openshift", wrong, generation=generation)
+
+
+RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cluster-v1")
+
+
+@each_generation
+@pytest.mark.parametrize(
+    ("case", "sets", "words"),
+    [
+        ("openshift", ["recovery.serverName=pg-cluster-v1"], "a recovered cluster needs a new name, or it would write over the backups that it comes from. Set postgresql.clusterName to a new name, such as pg-cluster-v2, and"),
+        ("openshift", [*RECOVERING, "backup.serverName=pg-cluster-v1"], "a recovered cluster must archive under a name of its own"),
+        ("openshift", [*RECOVERING, "recovery.targetTime=2026-11-23 14:05:00"], "2026-11-23 14:05:00 has no time zone. Write 2026-11-23 14:05:00Z if that is UTC"),
+        ("openshift", [*RECOVERING, "recovery.targetTime=yesterday"], "yesterday is not understood. Write it like 2026-11-23T14:05:00Z"),
+        ("openshift", [*RECOVERING, "recovery.targetTime=2026-11-23T14:05:00Z", "recovery.targetName=before"], "recovery.targetTime and recovery.targetName: set one of them"),
+        ("openshift", ["recovery.targetTime=2026-11-23T14:05:00Z"], "recovery.targetTime alone recovers nothing"),
+        ("openshift", ["backup.schedule=0 0 * * *"], "needs six fields, seconds first"),
+        ("openshift", ["gc.enabled=true", "gc.schedule=0 0 0 * * *"], "needs five fields, minutes first"),
+        ("openshift", ["s3.bucket="], "s3.bucket: set the bucket"),
+        ("openshift", ["route.termination=reencrypt"], "the server speaks plain HTTP"),
+        ("openshift", ["autoscaling.enabled=true", "mlflow.replicas=2"], "leave it out with autoscaling.enabled"),
+        ("openshift", ["mlflow.autoMigrate=true", "postgresql.pooler.enabled=true"], "which PgBouncer does not keep"),
+        ("openshift", ["mlflow.autoMigrate=true", "engine=mlflow"], "does not upgrade its database when it starts"),
+        ("openshift", ["engine=mlflow", "mlflow.image.tag=v3.5.0", "postgresql.usersDatabase=mlflow"], "needs a database of its own for users"),
+        ("openshift", ["drill.enabled=true", "backup.enabled=false", "drill.image.repository=a", "drill.image.tag=b"], "only backups of"),
+        ("kubernetes", ["drill.enabled=true"], "an image with kubectl and a shell"),
+        ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow"], "has no ferroflow. Build the Containerfile"),
+        ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow", "engine=mlflow"], "has no driver for PostgreSQL and none for S3"),
+        ("kubernetes", ["build.enabled=true"], "only OpenShift builds images"),
+        ("kubernetes", ["route.enabled=true"], "only OpenShift has Routes"),
+        ("kubernetes", ["ingress.hosts=null"], "set ingress.hosts"),
+        ("kubernetes", ["httpRoute.enabled=true"], "set httpRoute.parentRefs and httpRoute.hostnames"),
+        ("kubernetes", ["postgresql.mode=external"], "set postgresql.external.host and postgresql.external.existingSecret"),
+        ("kubernetes-try-out", ["mlflow.replicas=2"], "mlflow.replicas must be at most 1"),
+        ("kubernetes-try-out", ["autoscaling.enabled=true"], "autoscaling.enabled must be false"),
+        ("kubernetes-try-out", ["recovery.serverName=old"], "only postgresql.mode cluster recovers"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_what_to_do(generation, case, sets, words):
+    assert words in refusal(case, *sets, generation=generation)

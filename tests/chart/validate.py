@@ -1,0 +1,66 @@
+"""Checks objects against closed schemas: a field that does not exist is an error, as a mistyped one would be."""
+
+import functools
+import json
+from pathlib import Path
+
+import importlib_resources
+import jsonschema
+import kubernetes_validate
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+#: Versions of Kubernetes: the oldest that the chart says it runs on, one in wide use, and the newest that is known.
+KUBERNETES = ("1.25", "1.31", kubernetes_validate.latest_version())
+
+#: Kinds of other editions of the operator have the same fields.
+SAME = {"postgresql.k8s.enterprisedb.io/v1": "postgresql.cnpg.io/v1"}
+
+
+def errors(document: dict) -> list[str]:
+    """What is wrong with an object."""
+    where = f"{document['kind']} {document['metadata']['name']}"
+    custom = _custom(SAME.get(document["apiVersion"], document["apiVersion"]), document["kind"])
+    if custom:
+        found = [f"{where}: {error.json_path}: {error.message}" for error in custom.iter_errors(document)]
+    else:
+        found = [f"{where}: {error}" for version in KUBERNETES for error in _kubernetes(document, version)]
+    for inner in document.get("objects", []):
+        found += errors(inner)
+    return found
+
+
+def _kubernetes(document: dict, version: str) -> list[str]:
+    try:
+        kubernetes_validate.validate(document, version, strict=True)
+    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+        return [f"Kubernetes {version}: {error.message}"]
+    return []
+
+
+@functools.cache
+def _custom(api_version: str, kind: str):
+    path = SCHEMAS / f"{api_version.replace('/', '_')}_{kind.lower()}.json"
+    if not path.exists():
+        assert "." not in api_version.split("/")[0] or api_version.split("/")[0].endswith(".k8s.io"), f"no schema of {api_version} {kind}"
+        return None
+    text = path.read_text().replace('{"$ref":"#meta"}', json.dumps(_object_meta()))
+    return jsonschema.Draft7Validator(json.loads(text))
+
+
+@functools.cache
+def _object_meta() -> dict:
+    """Kubernetes' ObjectMeta with everything that it refers to written out."""
+    folder = importlib_resources.files("kubernetes_validate") / "kubernetes-json-schema" / "v1.31.0-local-strict"
+    definitions = json.loads((folder / "_definitions.json").read_text())["$defs"]
+
+    def inline(part):
+        if isinstance(part, list):
+            return [inline(one) for one in part]
+        if isinstance(part, dict):
+            if reference := part.get("$ref"):
+                return inline(definitions[reference.rsplit("/", 1)[1]])
+            return {name: inline(one) for name, one in part.items()}
+        return part
+
+    return inline(definitions["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"])
