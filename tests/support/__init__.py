@@ -13,6 +13,8 @@
 ``FERROFLOW_S3S_FS``             the program of s3s-fs, an S3 server
 ``FERROFLOW_AZURITE``            the program of Azurite's blob server
 ``FERROFLOW_UI_DIR``             the files of the web UI
+``FERROFLOW_HELM_4``, ``_3``     Helm of both generations, for ``tests/chart``
+``FERROFLOW_KUBECTL``            kubectl, for ``tests/chart``
 ===============================  ====================================================================
 
 A suite is run by the reference's Python unless it starts another one itself. A variable that a test
