@@ -1,6 +1,7 @@
 //! `ferroflow server`: the flags of `mlflow server`, and the wiring of a server from them.
 
 mod args;
+mod auth;
 mod check;
 mod webhooks;
 
@@ -67,6 +68,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         Locations { local_roots: local_roots(&args, &root, destination.as_ref(), address.ip()), destination, buckets };
     watch_storage(&locations);
     sweep_uploads(&locations)?;
+    let auth = auth::settings(args.app_name.as_deref())?;
     let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
     let (webhooks, webhook_key) = (webhooks::options()?, webhooks::key()?);
@@ -79,12 +81,17 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         .await
         .with_context(|| format!("the backend store {backend} can not be opened"))?
         .with_webhook_key(webhook_key);
+    let access = match auth {
+        Some(auth) => Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate).await?),
+        None => None,
+    };
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
         store,
         locations,
         ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
         webhooks: Webhooks::new(webhooks),
+        access,
         telemetry: Telemetry::default(),
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),

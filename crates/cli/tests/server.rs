@@ -186,7 +186,7 @@ fn variables_of_webhooks_that_can_not_be_right_are_told() {
 fn what_can_not_be_served_is_one_line_without_the_password() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["--port", &port], "is in use"),
         (&["--port", "0", "--backend-store-uri", "postgresql://u:hunter2@127.0.0.1:1/d"], "can not be opened"),
         (&["--backend-store-uri", "mysql://u:hunter2@h/d"], "not supported"),
@@ -197,7 +197,8 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--backend-store-url=postgresql://u:hunter2@h/d"], "did you mean '--backend-store-uri'?"),
         (&["--workers", "many"], "invalid value 'many'"),
         (&["--artifacts-only", "--backend-store-uri", "postgresql://u:hunter2@h/d"], "nothing else"),
-        (&["--app-name", "basic-auth"], "without authentication"),
+        (&["--app-name", "basic-auth"], "MLFLOW_FLASK_SERVER_SECRET_KEY"),
+        (&["--app-name", "other"], "only basic-auth"),
         (&["--static-prefix", "x"], "must begin with"),
         (&["--artifacts-destination", "gs://bucket"], "not supported"),
         (&["--host", "no.such.host.invalid"], "is not known"),

@@ -9,6 +9,7 @@ pub mod model_source;
 pub mod model_uri;
 pub mod names;
 pub mod number;
+pub mod permission;
 pub mod prompts;
 pub mod python;
 pub mod request;

@@ -10,6 +10,7 @@ mod runs;
 mod search;
 mod text;
 mod traces;
+mod users;
 mod webhooks;
 
 pub use experiments::{
@@ -28,4 +29,5 @@ pub use runs::{batch_limits, param, run_id, tag, unique_param_keys};
 pub use search::max_results;
 pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
 pub use traces::trace_tag;
+pub use users::{password, username};
 pub use webhooks::{webhook_name, webhook_page_size};

@@ -20,7 +20,7 @@ use crate::rules::{Rule, Validated};
 pub use time::{Duration, FieldMask, Timestamp};
 
 /// A generated message.
-pub trait Message: Default + Serialize + 'static {
+pub trait Message: Default + Serialize + Send + Sync + 'static {
     /// Its fields, in the order of the proto file; at most 64.
     const FIELDS: &'static [Field];
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ferroflow_artifacts::Locations;
+use ferroflow_auth::Caller;
 use ferroflow_model::host_policy::HostPolicy;
 use ferroflow_store::Store;
 use regex::Regex;
 
-use crate::{telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
+use crate::{access::Access, telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
 
 /// The parts of a running server.
 pub struct App {
@@ -19,6 +20,8 @@ pub struct App {
     pub ui: Ui,
     /// What sends messages to webhooks.
     pub webhooks: Webhooks,
+    /// Users and what they may do, with `--app-name basic-auth`.
+    pub access: Option<Access>,
     /// Counters.
     pub telemetry: Telemetry,
     /// Settings.
@@ -94,6 +97,8 @@ pub(crate) struct Cx {
     pub(crate) path: Vec<(String, String)>,
     /// The query of the URL, still encoded.
     pub(crate) query: Option<String>,
+    /// Who sends the request, when the server has users.
+    pub(crate) caller: Option<Arc<Caller>>,
 }
 
 impl Cx {

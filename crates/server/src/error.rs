@@ -7,6 +7,8 @@ use axum::{
 use ferroflow_model::{Error, ErrorCode};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::access::REFUSED;
+
 /// Seconds after which a client may try again when the server is overloaded.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -21,6 +23,9 @@ impl From<Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if self.0.code == ErrorCode::PermissionDenied && self.0.message == REFUSED {
+            return forbidden();
+        }
         let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() {
             tracing::warn!(code = %self.0.code, message = %self.0.message, "request failed");
@@ -33,6 +38,13 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// The answer to a caller who may not do what was asked for.
+pub(crate) fn forbidden() -> Response {
+    let mut response = (StatusCode::FORBIDDEN, REFUSED).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
 }
 
 /// The answer to a path that nothing is served at: JSON below the API, else a small page.

@@ -7,13 +7,7 @@ mod schema;
 use std::collections::HashMap;
 
 use axum::{extract::Request, response::Response};
-use ferroflow_model::{
-    Error, Result,
-    messages::{
-        model_registry::SearchModelVersions,
-        service::{GetExperiment, GetMetricHistoryBulkInterval, GetRun, ListArtifacts, SearchDatasets, SearchRuns},
-    },
-};
+use ferroflow_model::{Error, ErrorCode, Result, messages::service::GetMetricHistoryBulkInterval, wire::Rpc};
 use ferroflow_store::ModelVersionSearch;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -21,6 +15,7 @@ use serde_json::{Map, Value, json};
 use self::execute::{Operation, RootField};
 pub use self::safety::Limits;
 use crate::{
+    access::{self, Named, Needs, Resource},
     api::{artifacts, experiments, inputs, metrics, model_versions, runs},
     app::Cx,
     rpc,
@@ -76,42 +71,68 @@ fn answer(data: Value, errors: Vec<String>) -> Result<Response> {
     rpc::json(&json!({ "data": data, "errors": errors }))
 }
 
-/// The REST answer behind a root field.
+/// The REST answer behind a root field; nothing where its caller may not have it.
 async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
-    let cx = cx.clone();
     match root.name {
-        "mlflowGetExperiment" => tree(&experiments::get(cx, input::<GetExperiment>(root)?).await?),
+        "mlflowGetExperiment" => answered(cx, root, Needs::Read(Resource::Experiment), experiments::get).await,
         "mlflowGetMetricHistoryBulkInterval" => {
-            tree(&metrics::bulk_interval(cx, input::<GetMetricHistoryBulkInterval>(root)?).await?)
+            answered::<GetMetricHistoryBulkInterval, _, _>(cx, root, Needs::Read(Resource::Run), metrics::bulk_interval)
+                .await
         }
         "mlflowGetRun" => {
-            let mut answer = tree(&runs::get(cx.clone(), input::<GetRun>(root)?).await?)?;
-            if operation.wants(root, &["run", "experiment"]) {
-                add_experiments(&cx, answer.get_mut("run").into_iter().collect()).await?;
-            }
-            if operation.wants(root, &["run", "modelVersions"]) {
-                add_model_versions(&cx, answer.get_mut("run").into_iter().collect()).await?;
-            }
+            let mut answer = answered(cx, root, Needs::Read(Resource::Run), runs::get).await?;
+            let run: Vec<&mut Value> = answer.get_mut("run").into_iter().collect();
+            complete(cx, operation, root, "run", run).await?;
             Ok(answer)
         }
         "mlflowSearchRuns" => {
-            let mut answer = tree(&runs::search(cx.clone(), input::<SearchRuns>(root)?).await?)?;
-            if operation.wants(root, &["runs", "experiment"]) {
-                let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
-                add_experiments(&cx, runs.into_iter().flatten().collect()).await?;
-            }
-            if operation.wants(root, &["runs", "modelVersions"]) {
-                let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
-                add_model_versions(&cx, runs.into_iter().flatten().collect()).await?;
-            }
+            let mut answer = answered(cx, root, Needs::List(Resource::Run), runs::search).await?;
+            let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
+            complete(cx, operation, root, "runs", runs.into_iter().flatten().collect()).await?;
             Ok(answer)
         }
-        "mlflowListArtifacts" => tree(&artifacts::list(cx, input::<ListArtifacts>(root)?).await?),
-        "mlflowSearchDatasets" => tree(&inputs::search_datasets(cx, input::<SearchDatasets>(root)?).await?),
-        "mlflowSearchModelVersions" => tree(&model_versions::search(cx, input::<SearchModelVersions>(root)?).await?),
+        "mlflowListArtifacts" => answered(cx, root, Needs::Read(Resource::Run), artifacts::list).await,
+        "mlflowSearchDatasets" => answered(cx, root, Needs::Read(Resource::Experiment), inputs::search_datasets).await,
+        "mlflowSearchModelVersions" => {
+            match answered(cx, root, Needs::List(Resource::ModelVersion), model_versions::search).await {
+                Err(error) if error.code == ErrorCode::PermissionDenied => Ok(Value::Null),
+                other => other,
+            }
+        }
         "test" | "testMutation" => Ok(json!({ "output": root.arguments.get("inputString") })),
         other => Err(Error::internal(format!("The field '{other}' has no resolver."))),
     }
+}
+
+/// What a call answers, or nothing if its caller may not make it.
+async fn answered<T, F, Fut>(cx: &Cx, root: &RootField<'_>, needs: Needs, handler: F) -> Result<Value>
+where
+    T: Rpc + DeserializeOwned,
+    F: FnOnce(Cx, T) -> Fut,
+    Fut: Future<Output = Result<T::Response>>,
+{
+    let message = input::<T>(root)?;
+    if !access::check(cx, needs, || Named::of_message(cx, &message)).await? {
+        return Ok(Value::Null);
+    }
+    tree(&handler(cx.clone(), message).await?)
+}
+
+/// Puts beside runs what the query wants to know of them besides.
+async fn complete(
+    cx: &Cx,
+    operation: &Operation<'_>,
+    root: &RootField<'_>,
+    field: &str,
+    mut runs: Vec<&mut Value>,
+) -> Result<()> {
+    if operation.wants(root, &[field, "experiment"]) {
+        add_experiments(cx, runs.iter_mut().map(|run| &mut **run).collect()).await?;
+    }
+    if operation.wants(root, &[field, "modelVersions"]) {
+        add_model_versions(cx, runs).await?;
+    }
+    Ok(())
 }
 
 /// Puts the experiment of each run beside it, each fetched once.
@@ -136,12 +157,21 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     if run_ids.is_empty() {
         return Ok(());
     }
-    let search =
-        ModelVersionSearch { run_ids: Some(run_ids), max_results: MAX_MODEL_VERSIONS, ..ModelVersionSearch::default() };
+    let [visible, visible_prompts] = model_versions::visible_versions(cx).await?;
+    let search = ModelVersionSearch {
+        run_ids: Some(run_ids),
+        max_results: MAX_MODEL_VERSIONS,
+        visible,
+        visible_prompts,
+        ..ModelVersionSearch::default()
+    };
     let (versions, _) = cx.app.store.search_model_versions(search).await?;
     let mut by_run: HashMap<String, Vec<Value>> = HashMap::new();
     for version in versions {
-        by_run.entry(version.run_id().to_owned()).or_default().push(tree(&version)?);
+        let run_id = version.run_id().to_owned();
+        let mut shown = [version];
+        cx.withhold_from_versions(&mut shown);
+        by_run.entry(run_id).or_default().push(tree(&shown[0])?);
     }
     for run in runs {
         let found = by_run.remove(&id_of(run)).unwrap_or_default();

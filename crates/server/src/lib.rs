@@ -1,5 +1,6 @@
 //! HTTP: one table of endpoints, one adapter, handlers by resource.
 
+mod access;
 mod api;
 mod app;
 mod download;
@@ -7,6 +8,7 @@ mod error;
 mod graphql;
 mod health;
 mod middleware;
+mod params;
 mod router;
 mod rpc;
 mod telemetry;
@@ -15,6 +17,7 @@ mod webhooks;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+pub use access::Access;
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
 pub use telemetry::Telemetry;
 pub use webhooks::{WebhookOptions, Webhooks};

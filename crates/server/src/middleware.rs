@@ -1,4 +1,5 @@
 //! What happens to every request before and after its handler.
 
+pub(crate) mod authenticate;
 pub(crate) mod observe;
 pub(crate) mod security;

@@ -1,6 +1,10 @@
 //! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    future::Future,
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -12,59 +16,32 @@ use axum::{
 use ferroflow_model::{
     Error, ErrorCode, Result,
     messages::RPCS,
+    permission::ResourceType,
     wire::{Route, Rpc},
 };
 use http::Method;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    access::{Needs, Resource, Sharing},
     api::{
-        artifacts, experiments, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
-        registered_models, runs, server_info, transfers, webhooks,
+        artifacts, experiments, grants, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
+        registered_models, roles, runs, server_info, signup, transfers, users, webhooks,
     },
     app::{App, Cx},
     error::{self, ApiError},
     graphql, health,
-    middleware::{observe::observe, security},
+    middleware::{
+        authenticate::{Gate, authenticate},
+        observe::observe,
+        security,
+    },
+    params::Params,
     rpc,
 };
 
-/// What a call touches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resource {
-    Experiment,
-    Run,
-    LoggedModel,
-    RegisteredModel,
-    ModelVersion,
-    Trace,
-    Artifact,
-}
-
-/// What the caller of an endpoint must be allowed to do. There are no users yet, so every rule holds;
-/// a row without one does not compile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    /// Open to everyone, also before a login.
-    Nothing,
-    /// Any user.
-    Login,
-    /// To create one.
-    Create(Resource),
-    /// To read the one that the request names, or a list that is cut to what may be read.
-    Read(Resource),
-    /// To write to the one that the request names.
-    Edit(Resource),
-    /// To delete or restore it.
-    Delete(Resource),
-    /// To run the server.
-    Admin,
-    /// Nobody: what is served here is not built yet.
-    NotBuilt,
-}
-
-use Needs::{Admin, Create, Delete, Edit, Login, Nothing, Read};
-use Resource::{Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
+use Needs::{Admin, Create, Delete, Edit, List, Login, Nothing, Read, Share};
+use Resource::{Alias, Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
 
 /// The table.
 fn table(app: &Arc<App>) -> Table {
@@ -72,15 +49,15 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(experiments::create, Create(Experiment))
         .rpc(experiments::get, Read(Experiment))
         .rpc(experiments::get_by_name, Read(Experiment))
-        .rpc(experiments::search, Read(Experiment))
+        .rpc(experiments::search, List(Experiment))
         .rpc(experiments::update, Edit(Experiment))
         .rpc(experiments::delete, Delete(Experiment))
         .rpc(experiments::restore, Delete(Experiment))
         .rpc(experiments::set_tag, Edit(Experiment))
         .rpc(experiments::delete_tag, Edit(Experiment))
-        .rpc(runs::create, Edit(Experiment))
+        .rpc(runs::create, Create(Run))
         .rpc(runs::get, Read(Run))
-        .rpc(runs::search, Read(Run))
+        .rpc(runs::search, List(Run))
         .rpc(runs::update, Edit(Run))
         .rpc(runs::delete, Delete(Run))
         .rpc(runs::restore, Delete(Run))
@@ -95,30 +72,30 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(inputs::log_inputs, Edit(Run))
         .rpc(inputs::log_outputs, Edit(Run))
         .rpc(inputs::search_datasets, Read(Experiment))
-        .rpc(logged_models::create, Edit(Experiment))
+        .rpc(logged_models::create, Create(LoggedModel))
         .rpc(logged_models::get, Read(LoggedModel))
-        .rpc(logged_models::search, Read(LoggedModel))
+        .rpc(logged_models::search, List(LoggedModel))
         .rpc(logged_models::finalize, Edit(LoggedModel))
         .rpc(logged_models::delete, Delete(LoggedModel))
         .rpc(logged_models::log_params, Edit(LoggedModel))
         .rpc(logged_models::set_tags, Edit(LoggedModel))
-        .rpc(logged_models::delete_tag, Edit(LoggedModel))
+        .rpc(logged_models::delete_tag, Delete(LoggedModel))
         .rpc(registered_models::create, Create(RegisteredModel))
         .rpc(registered_models::get, Read(RegisteredModel))
-        .rpc(registered_models::search, Read(RegisteredModel))
+        .rpc(registered_models::search, List(RegisteredModel))
         .rpc(registered_models::update, Edit(RegisteredModel))
         .rpc(registered_models::rename, Edit(RegisteredModel))
         .rpc(registered_models::delete, Delete(RegisteredModel))
-        .rpc(registered_models::latest_versions, Read(RegisteredModel))
+        .rpc(registered_models::latest_versions, Read(ModelVersion))
         .rpc(registered_models::set_tag, Edit(RegisteredModel))
         .rpc(registered_models::delete_tag, Edit(RegisteredModel))
-        .rpc(registered_models::set_alias, Edit(ModelVersion))
-        .rpc(registered_models::delete_alias, Delete(ModelVersion))
+        .rpc(registered_models::set_alias, Edit(Alias))
+        .rpc(registered_models::delete_alias, Delete(Alias))
         // Besides, its source must be one that the caller may read.
-        .rpc(model_versions::create, Edit(RegisteredModel))
+        .rpc(model_versions::create, Create(ModelVersion))
         .rpc(model_versions::get, Read(ModelVersion))
         .rpc(model_versions::get_by_alias, Read(ModelVersion))
-        .rpc(model_versions::search, Read(ModelVersion))
+        .rpc(model_versions::search, List(ModelVersion))
         .rpc(model_versions::update, Edit(ModelVersion))
         .rpc(model_versions::transition, Edit(ModelVersion))
         .rpc(model_versions::delete, Delete(ModelVersion))
@@ -155,7 +132,6 @@ fn table(app: &Arc<App>) -> Table {
         .api(Method::POST, 2, "/mlflow/upload-artifact", artifacts::upload, Edit(Run))
         .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
         .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
-        .api(Method::GET, 2, "/mlflow/users/current", server_info::current_user, Login)
         .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Nothing)
         .api(Method::GET, 3, "/mlflow/ui-telemetry", server_info::get_ui_telemetry, Login)
         .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Login)
@@ -163,14 +139,70 @@ fn table(app: &Arc<App>) -> Table {
         .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Login)
         .page(Method::GET, "/get-artifact", artifacts::get, Read(Run))
         .page(Method::GET, "/model-versions/get-artifact", model_versions::get_artifact, Read(ModelVersion))
+        // Each of its fields is checked as the call that it stands for.
         .page(Method::POST, "/graphql", graphql::post, Login)
+        .with_params(Method::POST, 2, "/mlflow/users/create", users::create, Share(Sharing::CreateUser))
+        .with_params(Method::GET, 2, "/mlflow/users/get", users::get, Share(Sharing::Own))
+        .with_params(Method::GET, 2, "/mlflow/users/list", users::list, Login)
+        .with_params(Method::GET, 2, "/mlflow/users/current", users::current, Login)
+        .with_params(Method::PATCH, 2, "/mlflow/users/update-password", users::update_password, Share(Sharing::Own))
+        .with_params(Method::PATCH, 2, "/mlflow/users/update-admin", users::update_admin, Admin)
+        .with_params(Method::DELETE, 2, "/mlflow/users/delete", users::delete, Admin)
+        .page(Method::GET, "/signup", signup::page, Share(Sharing::CreateUser))
+        .page(Method::POST, "/api/2.0/mlflow/users/create-ui", signup::create, Share(Sharing::CreateUser))
+        .with_params(Method::GET, 3, "/mlflow/users/current/permissions", grants::list_own, Login)
+        .with_params(Method::GET, 3, "/mlflow/users/permissions/list", grants::list, Share(Sharing::ViewUser))
+        .with_params(Method::GET, 3, "/mlflow/users/permissions/get", grants::get, Share(Sharing::ViewGrant))
+        .with_params(Method::POST, 3, "/mlflow/users/permissions/grant", grants::grant, Share(Sharing::Grant))
+        .with_params(Method::POST, 3, "/mlflow/users/permissions/revoke", grants::revoke, Share(Sharing::Grant))
+        .with_params(Method::GET, 3, "/mlflow/users/roles/list", roles::list_of_user, Share(Sharing::ViewUser))
+        .with_params(Method::POST, 3, "/mlflow/roles/create", roles::create, Share(Sharing::ManageRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/get", roles::get, Share(Sharing::ViewRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/list", roles::list, Share(Sharing::ListRoles))
+        .with_params(Method::PATCH, 3, "/mlflow/roles/update", roles::update, Share(Sharing::ManageRoles))
+        .with_params(Method::DELETE, 3, "/mlflow/roles/delete", roles::delete, Share(Sharing::ManageRoles))
+        .with_params(Method::POST, 3, "/mlflow/roles/assign", roles::assign, Share(Sharing::ManageRoles))
+        .with_params(Method::DELETE, 3, "/mlflow/roles/unassign", roles::unassign, Share(Sharing::ManageRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/users/list", roles::list_users, Share(Sharing::ManageRoles))
+        .with_params(
+            Method::POST,
+            3,
+            "/mlflow/roles/permissions/add",
+            roles::add_permission,
+            Share(Sharing::ManageRoles),
+        )
+        .with_params(
+            Method::DELETE,
+            3,
+            "/mlflow/roles/permissions/remove",
+            roles::remove_permission,
+            Share(Sharing::ManageRoles),
+        )
+        .with_params(
+            Method::GET,
+            3,
+            "/mlflow/roles/permissions/list",
+            roles::list_permissions,
+            Share(Sharing::ViewRoles),
+        )
+        .with_params(
+            Method::PATCH,
+            3,
+            "/mlflow/roles/permissions/update",
+            roles::update_permission,
+            Share(Sharing::ManageRoles),
+        )
+        .old_grants("/mlflow/experiments/permissions", ResourceType::Experiment)
+        .old_grants("/mlflow/registered-models/permissions", ResourceType::RegisteredModel)
         .the_rest_is_not_built()
 }
 
 /// The router with everything around it.
 pub(crate) fn build(app: &Arc<App>) -> Router {
     let prefix = app.config.static_prefix.as_str();
-    let mut router = table(app).router.merge(pages(prefix, app.config.artifacts_only));
+    let table = table(app);
+    let open = open_routes(&table, prefix);
+    let mut router = table.router.merge(pages(prefix, app.config.artifacts_only));
     if !prefix.is_empty() {
         let home = format!("{prefix}/");
         // Probes of the platform are set up once, whatever the prefix.
@@ -180,13 +212,23 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         .fallback(|request: Request| async move { error::not_found(request.uri().path()) })
         .method_not_allowed_fallback(|| async { error::method_not_allowed() })
         .with_state(Arc::clone(app))
-        .layer(CatchPanicLayer::custom(error::panicked));
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(Gate { app: Arc::clone(app), open: Arc::new(open) }, authenticate));
     if app.config.security.enabled {
         router = router
             .layer(security::cors(&app.config.security))
             .layer(from_fn_with_state(Arc::clone(app), security::guard));
     }
     router.layer(from_fn_with_state(Arc::clone(app), observe))
+}
+
+/// The routes that are open before a login: what the table says, probes, and the files of the UI, which are those of
+/// every installation. The page that they belong to needs a login, so that the browser asks for a password.
+fn open_routes(table: &Table, prefix: &str) -> HashSet<String> {
+    let of_table = table.rows.iter().filter(|row| row.needs == Nothing).map(|row| row.path.clone());
+    let pages = ["/health", "/livez", "/readyz", "/static-files/{*path}"];
+    let of_pages = pages.iter().flat_map(|page| [(*page).to_owned(), format!("{prefix}{page}")]);
+    of_table.chain(of_pages).collect()
 }
 
 /// What is no call of the API: health, version and the UI.
@@ -276,7 +318,7 @@ impl Table {
                 needs,
                 move |app, request| {
                     let handler = handler.clone();
-                    async move { rpc::call(app, request, handler).await }
+                    async move { rpc::call(app, needs, request, handler).await }
                 },
             );
         }
@@ -291,8 +333,47 @@ impl Table {
     {
         self.mount(path, &method, version, path, needs, move |app, request| {
             let handler = handler.clone();
-            async move { rpc::raw(app, request, handler).await }
+            async move { rpc::raw(app, needs, request, handler).await }
         })
+    }
+
+    /// A call with parameters instead of a message.
+    fn with_params<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Params) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        self.mount(path, &method, version, path, needs, move |app, request| {
+            let handler = handler.clone();
+            async move { rpc::with_params(app, needs, request, handler).await }
+        })
+    }
+
+    /// The calls by which older clients than the reference grant on one kind of resource.
+    fn old_grants(self, path: &str, kind: ResourceType) -> Self {
+        let needs = Share(Sharing::Manage(kind));
+        self.with_params(
+            Method::POST,
+            2,
+            &format!("{path}/create"),
+            move |cx, params| grants::old_create(cx, kind, params),
+            needs,
+        )
+        .with_params(Method::GET, 2, &format!("{path}/get"), move |cx, params| grants::old_get(cx, kind, params), needs)
+        .with_params(
+            Method::PATCH,
+            2,
+            &format!("{path}/update"),
+            move |cx, params| grants::old_update(cx, kind, params),
+            needs,
+        )
+        .with_params(
+            Method::DELETE,
+            2,
+            &format!("{path}/delete"),
+            move |cx, params| grants::old_delete(cx, kind, params),
+            needs,
+        )
     }
 
     /// Something at a path of its own.
@@ -306,7 +387,7 @@ impl Table {
             let path = format!("{prefix}{path}");
             self = self.add(path.clone(), method.clone(), path, needs, move |app, request| {
                 let handler = handler.clone();
-                async move { rpc::raw(app, request, handler).await }
+                async move { rpc::raw(app, needs, request, handler).await }
             });
         }
         self
@@ -421,6 +502,7 @@ mod tests {
             locations: Locations::default(),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(WebhookOptions::default()),
+            access: None,
             telemetry: Telemetry::default(),
             config: Config { static_prefix: prefix.into(), ..Config::default() },
         })

@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequestParts as _, RawPathParams, Request},
     response::{IntoResponse, Response},
 };
+use ferroflow_auth::Caller;
 use ferroflow_model::{
     Error, ErrorCode, Result, request,
     wire::{Message, Rpc},
@@ -16,15 +17,17 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::{
+    access::{self, Named, Needs},
     app::{App, Cx},
     error::ApiError,
+    params::Params,
 };
 
 /// The largest body of a call, in bytes. A dataset's profile alone may have 16 MiB.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Answers a call with what its handler makes of the message.
-pub(crate) async fn call<T, F, Fut>(app: Arc<App>, request: Request, handler: F) -> Response
+/// Answers a call with what its handler makes of the message, if its caller may make it.
+pub(crate) async fn call<T, F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
 where
     T: Rpc,
     F: FnOnce(Cx, T) -> Fut,
@@ -32,30 +35,60 @@ where
 {
     let outcome = async {
         let (mut parts, body) = request.into_parts();
-        let path = path_parameters(&mut parts).await?;
-        let query = parts.uri.query().map(str::to_owned);
+        let cx = context(app, &mut parts).await?;
         let bytes = read(body).await?;
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let message = request::parse::<T>(parts.method.as_str(), query.as_deref(), content_type, &bytes)?;
+        let message = request::parse::<T>(parts.method.as_str(), cx.query.as_deref(), content_type, &bytes)?;
         drop(bytes);
-        handler(Cx { app, path, query }, message).await
+        if !access::check(&cx, needs, || Named::of_message(&cx, &message)).await? {
+            return Err(access::refused());
+        }
+        handler(cx, message).await
     };
     outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
 }
 
 /// Answers a call that has no message, only a path, a query and perhaps a body.
-pub(crate) async fn raw<F, Fut>(app: Arc<App>, request: Request, handler: F) -> Response
+pub(crate) async fn raw<F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
 where
     F: FnOnce(Cx, Request) -> Fut,
     Fut: Future<Output = Result<Response>>,
 {
     let (mut parts, body) = request.into_parts();
     let outcome = async {
-        let path = path_parameters(&mut parts).await?;
-        let query = parts.uri.query().map(str::to_owned);
-        handler(Cx { app, path, query }, Request::from_parts(parts, body)).await
+        let cx = context(app, &mut parts).await?;
+        if !access::check(&cx, needs, || Named::of_query(&cx)).await? {
+            return Err(access::refused());
+        }
+        handler(cx, Request::from_parts(parts, body)).await
     };
     outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+}
+
+/// Answers a call that has no message, only parameters.
+pub(crate) async fn with_params<F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
+where
+    F: FnOnce(Cx, Params) -> Fut,
+    Fut: Future<Output = Result<Response>>,
+{
+    let (mut parts, body) = request.into_parts();
+    let outcome = async {
+        let cx = context(app, &mut parts).await?;
+        // Without users there is nothing to read.
+        cx.user()?;
+        let params = Params::read(Request::from_parts(parts, body)).await?;
+        if !access::check(&cx, needs, || Named::of_parameters(params.map().clone())).await? {
+            return Err(access::refused());
+        }
+        handler(cx, params).await
+    };
+    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+}
+
+async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> {
+    let path = path_parameters(parts).await?;
+    let query = parts.uri.query().map(str::to_owned);
+    Ok(Cx { app, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
 }
 
 /// The whole body, up to the limit.

@@ -149,6 +149,7 @@ impl Server {
             locations: Locations::default(),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(options),
+            access: None,
             telemetry: Telemetry::default(),
             config: Config::default(),
         };

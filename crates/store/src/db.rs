@@ -244,6 +244,14 @@ enum Inner {
 }
 
 impl Conn {
+    /// Which SQL the database speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Inner::Postgres(_) => Dialect::Postgres,
+            Inner::SqliteReader(_) | Inner::SqliteWriter(_) => Dialect::Sqlite,
+        }
+    }
+
     /// The rows of one statement, mapped as they arrive.
     pub async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where

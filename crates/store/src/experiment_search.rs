@@ -19,6 +19,7 @@ use crate::{
     experiments::{COLUMNS, from_row, tags_of},
     select::{KeyKind, Select},
     stages,
+    visible::Visible,
 };
 
 const TAGS: Pairs = Pairs { table: "experiment_tags", owner: "experiment_id", key: "key", value: "value" };
@@ -39,6 +40,8 @@ pub struct ExperimentSearch {
     pub order_by: Vec<String>,
     /// Where the page begins.
     pub page_token: Option<String>,
+    /// Which experiments its caller may see.
+    pub visible: Visible,
 }
 
 impl Store {
@@ -56,6 +59,9 @@ impl Store {
         let mut select = Select::default();
         select.filter("e.workspace = 'default'".to_owned());
         select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
+        if let Some(condition) = search.visible.ids(&mut select, dialect, "e.experiment_id") {
+            select.filter(condition);
+        }
         for condition in &conditions {
             let condition = condition_sql(&mut select, dialect, condition);
             select.filter(condition);

@@ -16,6 +16,7 @@ use crate::{
     dialect::Dialect,
     logged_models::{COLUMNS, attach, info_from_row, load},
     select::{KeyKind, Select},
+    visible::Visible,
 };
 
 const TAGS: Pairs = Pairs { table: "logged_model_tags", owner: "model_id", key: "tag_key", value: "tag_value" };
@@ -42,6 +43,8 @@ pub struct LoggedModelSearch {
     pub order_by: Vec<SearchLoggedModelsOrderBy>,
     /// Where the page begins.
     pub page_token: Option<String>,
+    /// The models of which experiments its caller may see.
+    pub visible: Visible,
 }
 
 impl Store {
@@ -85,6 +88,9 @@ impl Store {
         let place = select.bind(experiments);
         select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
+        if let Some(condition) = search.visible.ids(&mut select, dialect, "m.experiment_id") {
+            select.filter(condition);
+        }
         for condition in &conditions {
             let condition = condition_sql(&mut select, dialect, condition, &search.datasets);
             select.filter(condition);

@@ -11,6 +11,7 @@ use crate::{
     model_versions::{COLUMN_COUNT, COLUMNS, attach_tags, from_row},
     prompt_split::{self, Split},
     select::{KeyKind, Page, Select},
+    visible::{Visible, either},
 };
 
 /// A search for model versions.
@@ -26,6 +27,10 @@ pub struct ModelVersionSearch {
     pub order_by: Vec<String>,
     /// Where the page begins.
     pub page_token: Option<String>,
+    /// The versions of which models its caller may see.
+    pub visible: Visible,
+    /// The versions of which prompts its caller may see.
+    pub visible_prompts: Visible,
 }
 
 impl Store {
@@ -126,6 +131,14 @@ impl Store {
                 "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = 'default' \
                  AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true')"
             ));
+        }
+        let value = format!(
+            "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' \
+             AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.version = {number})"
+        );
+        let (models, prompts) = (&search.visible, &search.visible_prompts);
+        if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
+            select.filter(condition);
         }
         for clause in &order {
             let column = match clause.column {

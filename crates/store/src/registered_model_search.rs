@@ -14,6 +14,7 @@ use crate::{
     registered_model_children::load,
     registered_models::{COLUMNS, from_row},
     select::{KeyKind, Page, Parts, Select},
+    visible::{Visible, either},
 };
 
 /// The number of columns in [`COLUMNS`].
@@ -30,6 +31,10 @@ pub struct RegisteredModelSearch {
     pub order_by: Vec<String>,
     /// Where the page begins.
     pub page_token: Option<String>,
+    /// Which models its caller may see.
+    pub visible: Visible,
+    /// Which prompts its caller may see.
+    pub visible_prompts: Visible,
 }
 
 impl Store {
@@ -114,6 +119,11 @@ impl Store {
         if !prompts {
             let value = tag_value("'mlflow.prompt.is_prompt'", name);
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
+        }
+        let value = tag_value("'mlflow.prompt.is_prompt'", name);
+        let (models, prompts) = (&search.visible, &search.visible_prompts);
+        if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
+            select.filter(condition);
         }
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
         // Whatever narrows the search has bound a value.

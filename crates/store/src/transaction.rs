@@ -4,7 +4,7 @@ use ferroflow_model::{Error, Result};
 
 use crate::{
     Store,
-    db::{DbError, Tx},
+    db::{Db, DbError, Tx},
 };
 
 /// Why a unit of work did not come to its end: nothing of it stays.
@@ -35,14 +35,23 @@ impl Store {
         F: Fn(Tx) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
-        let attempt = async || {
-            let tx = self.db.begin().await?;
-            match work(tx).await {
-                Ok(value) => Ok(Ok(value)),
-                Err(Failure::Db(error)) => Err(error),
-                Err(Failure::Refused(error)) => Ok(Err(error)),
-            }
-        };
-        self.db.retrying(attempt).await?
+        transaction(&self.db, work).await
     }
+}
+
+/// The same for a database that is not the tracking store's.
+pub(crate) async fn transaction<T, F, Fut>(db: &Db, work: F) -> Result<T>
+where
+    F: Fn(Tx) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    let attempt = async || {
+        let tx = db.begin().await?;
+        match work(tx).await {
+            Ok(value) => Ok(Ok(value)),
+            Err(Failure::Db(error)) => Err(error),
+            Err(Failure::Refused(error)) => Ok(Err(error)),
+        }
+    };
+    db.retrying(attempt).await?
 }

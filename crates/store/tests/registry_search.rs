@@ -15,12 +15,12 @@ const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
 
 fn models(filter: &str, order: &[&str]) -> RegisteredModelSearch {
     let order_by = order.iter().map(|clause| (*clause).to_owned()).collect();
-    RegisteredModelSearch { filter: filter.into(), max_results: 100, order_by, page_token: None }
+    RegisteredModelSearch { filter: filter.into(), max_results: 100, order_by, ..RegisteredModelSearch::default() }
 }
 
 fn versions(filter: &str, order: &[&str]) -> ModelVersionSearch {
-    let RegisteredModelSearch { filter, max_results, order_by, page_token } = models(filter, order);
-    ModelVersionSearch { filter, max_results, order_by, page_token, run_ids: None }
+    let RegisteredModelSearch { filter, max_results, order_by, .. } = models(filter, order);
+    ModelVersionSearch { filter, max_results, order_by, ..ModelVersionSearch::default() }
 }
 
 fn tag(key: &str, value: &str) -> RegisteredModelTag {

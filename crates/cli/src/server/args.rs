@@ -111,7 +111,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_EXPOSE_PROMETHEUS", value_name = "TEXT")]
     pub(crate) expose_prometheus: Option<String>,
 
-    /// Not supported yet: refused, so that no server runs open by mistake
+    /// With basic-auth, users log in with a name and a password, and may do what is granted to them
     #[arg(long, value_name = "basic-auth")]
     pub(crate) app_name: Option<String>,
 

@@ -58,9 +58,6 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
 
 /// A flag that would change who may do what, or where data goes, must not be passed over in silence.
 fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
-    if let Some(name) = &args.app_name {
-        bail!("--app-name {name} is not supported by this version: the server would run without authentication");
-    }
     if args.enable_workspaces {
         bail!("--enable-workspaces is not supported by this version");
     }

@@ -10,6 +10,7 @@ use ferroflow_model::{
         SearchExperimentsResponse, SetExperimentTag, SetExperimentTagResponse, UpdateExperiment,
         UpdateExperimentResponse, ViewType,
     },
+    permission::ResourceType,
     uri, validation,
 };
 use ferroflow_store::ExperimentSearch;
@@ -27,6 +28,7 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
         }
     };
     let id = cx.app.store.create_experiment(req.name(), location, req.tags.clone()).await?;
+    cx.own(ResourceType::Experiment, &id).await?;
     Ok(CreateExperimentResponse { experiment_id: Some(id) })
 }
 
@@ -77,12 +79,14 @@ pub(crate) async fn delete_tag(cx: Cx, req: DeleteExperimentTag) -> Result<Delet
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchExperiments) -> Result<SearchExperimentsResponse> {
+    let [visible] = cx.visible([ResourceType::Experiment]).await?;
     let search = ExperimentSearch {
         view: req.view_type.unwrap_or(ViewType::ActiveOnly),
         max_results: req.max_results.unwrap_or_default(),
         filter: req.filter().to_owned(),
         page_token: req.page_token,
         order_by: req.order_by,
+        visible,
     };
     let (experiments, next_page_token) = cx.app.store.search_experiments(search).await?;
     Ok(SearchExperimentsResponse { experiments, next_page_token })

@@ -6,13 +6,15 @@ use ferroflow_model::{
         CreateLoggedModel, CreateLoggedModelResponse, DeleteLoggedModel, DeleteLoggedModelResponse,
         DeleteLoggedModelTag, DeleteLoggedModelTagResponse, FinalizeLoggedModel, FinalizeLoggedModelResponse,
         GetLoggedModel, GetLoggedModelResponse, LogLoggedModelParamsRequest, LogLoggedModelParamsRequestResponse,
-        LoggedModelStatus, SearchLoggedModels, SearchLoggedModelsResponse, SetLoggedModelTags,
+        LoggedModel, LoggedModelStatus, SearchLoggedModels, SearchLoggedModelsResponse, SetLoggedModelTags,
         SetLoggedModelTagsResponse,
     },
+    permission::ResourceType,
 };
-use ferroflow_store::{LoggedModelSearch, NewLoggedModel};
+use ferroflow_search::logged_models::{self, Attribute, Condition};
+use ferroflow_store::{LoggedModelSearch, NewLoggedModel, Visible};
 
-use crate::{app::Cx, rpc::done};
+use crate::{access, app::Cx, rpc::done};
 
 pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLoggedModelResponse> {
     let new = NewLoggedModel {
@@ -23,13 +25,20 @@ pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLogge
         params: req.params,
         tags: req.tags,
     };
-    Ok(CreateLoggedModelResponse { model: Some(cx.app.store.create_logged_model(new).await?) })
+    let model = cx.app.store.create_logged_model(new).await?;
+    Ok(CreateLoggedModelResponse { model: Some(withheld(&cx, model)) })
 }
 
 pub(crate) async fn get(cx: Cx, _: GetLoggedModel) -> Result<GetLoggedModelResponse> {
     let allow_deleted = cx.query("allow_deleted").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let model = cx.app.store.get_logged_model(cx.path("model_id"), allow_deleted).await?;
-    Ok(GetLoggedModelResponse { model: Some(model) })
+    Ok(GetLoggedModelResponse { model: Some(withheld(&cx, model)) })
+}
+
+/// A model without what its reader may not know of others.
+fn withheld(cx: &Cx, mut model: LoggedModel) -> LoggedModel {
+    cx.withhold_from_logged_models(std::slice::from_mut(&mut model));
+    model
 }
 
 pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<FinalizeLoggedModelResponse> {
@@ -38,7 +47,7 @@ pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<Finaliz
             Error::invalid("Invalid value for parameter 'status' supplied: it must be a status of a logged model.")
         })?;
     let model = cx.app.store.finalize_logged_model(req.model_id(), status).await?;
-    Ok(FinalizeLoggedModelResponse { model: Some(model) })
+    Ok(FinalizeLoggedModelResponse { model: Some(withheld(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteLoggedModel) -> Result<DeleteLoggedModelResponse> {
@@ -61,6 +70,18 @@ pub(crate) async fn delete_tag(cx: Cx, _: DeleteLoggedModelTag) -> Result<Delete
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {
+    let of_runs =
+        || logged_models::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
+    if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
+        // Which models come back would say which runs made them.
+        return Err(access::refused());
+    }
+    let visible = if cx.is_denied(ResourceType::LoggedModel) {
+        Visible::nothing()
+    } else {
+        let [visible] = cx.visible([ResourceType::Experiment]).await?;
+        visible
+    };
     let search = LoggedModelSearch {
         filter: req.filter().to_owned(),
         max_results: req.max_results.unwrap_or_default().into(),
@@ -68,7 +89,13 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
         datasets: req.datasets,
         order_by: req.order_by,
         page_token: req.page_token,
+        visible,
     };
-    let (models, next_page_token) = cx.app.store.search_logged_models(search).await?;
+    let (mut models, next_page_token) = cx.app.store.search_logged_models(search).await?;
+    cx.withhold_from_logged_models(&mut models);
     Ok(SearchLoggedModelsResponse { models, next_page_token })
+}
+
+fn is_of_run(condition: &Condition) -> bool {
+    matches!(condition, Condition::Text { column: Attribute::SourceRunId, .. })
 }

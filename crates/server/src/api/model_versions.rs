@@ -8,15 +8,17 @@ use ferroflow_model::{
         CreateModelVersion, CreateModelVersionResponse, DeleteModelVersion, DeleteModelVersionResponse,
         DeleteModelVersionTag, DeleteModelVersionTagResponse, GetModelVersion, GetModelVersionByAlias,
         GetModelVersionByAliasResponse, GetModelVersionDownloadUri, GetModelVersionDownloadUriResponse,
-        GetModelVersionResponse, SearchModelVersions, SearchModelVersionsResponse, SetModelVersionTag,
+        GetModelVersionResponse, ModelVersion, SearchModelVersions, SearchModelVersionsResponse, SetModelVersionTag,
         SetModelVersionTagResponse, TransitionModelVersionStage, TransitionModelVersionStageResponse,
         UpdateModelVersion, UpdateModelVersionResponse,
     },
+    permission::ResourceType,
 };
-use ferroflow_store::{ModelVersionSearch, NewModelVersion};
+use ferroflow_search::model_versions::{self, Condition, TextAttribute};
+use ferroflow_store::{ModelVersionSearch, NewModelVersion, Visible};
 
 use super::{artifacts, model_sources};
-use crate::{app::Cx, rpc::done};
+use crate::{access, app::Cx, rpc::done};
 
 pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateModelVersionResponse> {
     let checked = model_sources::check(&cx, &req).await?;
@@ -29,23 +31,30 @@ pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateMode
         description: req.description().to_owned(),
         tags: req.tags,
     };
-    Ok(CreateModelVersionResponse { model_version: Some(cx.app.store.create_model_version(new).await?) })
+    let version = cx.app.store.create_model_version(new).await?;
+    Ok(CreateModelVersionResponse { model_version: Some(withheld(&cx, version)) })
+}
+
+/// A version without what its reader may not know of others.
+fn withheld(cx: &Cx, mut version: ModelVersion) -> ModelVersion {
+    cx.withhold_from_versions(std::slice::from_mut(&mut version));
+    version
 }
 
 pub(crate) async fn get(cx: Cx, req: GetModelVersion) -> Result<GetModelVersionResponse> {
     let version = cx.app.store.get_model_version(req.name(), req.version()).await?;
-    Ok(GetModelVersionResponse { model_version: Some(version) })
+    Ok(GetModelVersionResponse { model_version: Some(withheld(&cx, version)) })
 }
 
 pub(crate) async fn get_by_alias(cx: Cx, req: GetModelVersionByAlias) -> Result<GetModelVersionByAliasResponse> {
     let version = cx.app.store.get_model_version_by_alias(req.name(), req.alias()).await?;
-    Ok(GetModelVersionByAliasResponse { model_version: Some(version) })
+    Ok(GetModelVersionByAliasResponse { model_version: Some(withheld(&cx, version)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateModelVersion) -> Result<UpdateModelVersionResponse> {
     let description = req.description.as_deref();
     let version = cx.app.store.update_model_version(req.name(), req.version(), description).await?;
-    Ok(UpdateModelVersionResponse { model_version: Some(version) })
+    Ok(UpdateModelVersionResponse { model_version: Some(withheld(&cx, version)) })
 }
 
 pub(crate) async fn transition(
@@ -54,7 +63,7 @@ pub(crate) async fn transition(
 ) -> Result<TransitionModelVersionStageResponse> {
     let archive = req.archive_existing_versions.unwrap_or_default();
     let version = cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
-    Ok(TransitionModelVersionStageResponse { model_version: Some(version) })
+    Ok(TransitionModelVersionStageResponse { model_version: Some(withheld(&cx, version)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteModelVersion) -> Result<DeleteModelVersionResponse> {
@@ -70,15 +79,41 @@ pub(crate) async fn download_uri(
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchModelVersionsResponse> {
+    let of_runs =
+        || model_versions::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
+    if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
+        // Which versions come back would say which runs made them.
+        return Err(access::refused());
+    }
+    let [visible, visible_prompts] = visible_versions(&cx).await?;
     let search = ModelVersionSearch {
+        visible,
+        visible_prompts,
         filter: req.filter().to_owned(),
         max_results: req.max_results(),
         order_by: req.order_by,
         page_token: req.page_token,
         run_ids: None,
     };
-    let (model_versions, next_page_token) = cx.app.store.search_model_versions(search).await?;
+    let (mut model_versions, next_page_token) = cx.app.store.search_model_versions(search).await?;
+    cx.withhold_from_versions(&mut model_versions);
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
+}
+
+/// The versions of which models, and of which prompts, the caller may see.
+pub(crate) async fn visible_versions(cx: &Cx) -> Result<[Visible; 2]> {
+    let [mut models, mut prompts] = cx.visible([ResourceType::RegisteredModel, ResourceType::Prompt]).await?;
+    if cx.is_denied(ResourceType::RegisteredModelVersion) {
+        models = Visible::nothing();
+    }
+    if cx.is_denied(ResourceType::PromptVersion) {
+        prompts = Visible::nothing();
+    }
+    Ok([models, prompts])
+}
+
+fn is_of_run(condition: &Condition) -> bool {
+    matches!(condition, Condition::Text { column: TextAttribute::RunId, .. })
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetModelVersionTag) -> Result<SetModelVersionTagResponse> {

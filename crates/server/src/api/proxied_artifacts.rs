@@ -9,6 +9,7 @@ use ferroflow_artifacts::ArtifactPath;
 use ferroflow_model::{
     Result,
     messages::mlflow_artifacts::{DeleteArtifact, DeleteArtifactResponse, ListArtifacts, ListArtifactsResponse},
+    permission::ResourceType,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{StatusCode, header};
@@ -19,8 +20,12 @@ use crate::{app::Cx, download, rpc::done};
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let found = cx.app.locations.destination()?.list(&path).await?;
+    // Below an experiment lie its runs, by id.
+    let no_runs = path.components().len() == 1 && cx.is_denied(ResourceType::Run);
+    let is_run = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let files = found
         .into_iter()
+        .filter(|entry| !(no_runs && is_run(&entry.name)))
         .map(|entry| {
             let info = file_info(&ArtifactPath::root(), entry);
             ferroflow_model::messages::mlflow_artifacts::FileInfo {

@@ -6,52 +6,84 @@ use ferroflow_model::{
         CreateRegisteredModel, CreateRegisteredModelResponse, DeleteRegisteredModel, DeleteRegisteredModelAlias,
         DeleteRegisteredModelAliasResponse, DeleteRegisteredModelResponse, DeleteRegisteredModelTag,
         DeleteRegisteredModelTagResponse, GetLatestVersions, GetLatestVersionsResponse, GetRegisteredModel,
-        GetRegisteredModelResponse, RenameRegisteredModel, RenameRegisteredModelResponse, SearchRegisteredModels,
-        SearchRegisteredModelsResponse, SetRegisteredModelAlias, SetRegisteredModelAliasResponse,
-        SetRegisteredModelTag, SetRegisteredModelTagResponse, UpdateRegisteredModel, UpdateRegisteredModelResponse,
+        GetRegisteredModelResponse, RegisteredModel, RenameRegisteredModel, RenameRegisteredModelResponse,
+        SearchRegisteredModels, SearchRegisteredModelsResponse, SetRegisteredModelAlias,
+        SetRegisteredModelAliasResponse, SetRegisteredModelTag, SetRegisteredModelTagResponse, UpdateRegisteredModel,
+        UpdateRegisteredModelResponse,
     },
+    permission::ResourceType,
+    prompts,
 };
 use ferroflow_store::RegisteredModelSearch;
 
 use crate::{app::Cx, rpc::done};
 
+/// What grants on a registered model may say that it is: a name is that of a model or of a prompt.
+const GRANTED: [&str; 2] = [ResourceType::RegisteredModel.name(), ResourceType::Prompt.name()];
+
 pub(crate) async fn create(cx: Cx, req: CreateRegisteredModel) -> Result<CreateRegisteredModelResponse> {
     let model = cx.app.store.create_registered_model(req.name(), req.description(), &req.tags).await?;
+    let kind = if prompts::is_prompt(&model.tags) { ResourceType::Prompt } else { ResourceType::RegisteredModel };
+    cx.own(kind, req.name()).await?;
     Ok(CreateRegisteredModelResponse { registered_model: Some(model) })
 }
 
 pub(crate) async fn get(cx: Cx, req: GetRegisteredModel) -> Result<GetRegisteredModelResponse> {
     let model = cx.app.store.get_registered_model(req.name()).await?;
-    Ok(GetRegisteredModelResponse { registered_model: Some(model) })
+    Ok(GetRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateRegisteredModel) -> Result<UpdateRegisteredModelResponse> {
     let model = cx.app.store.update_registered_model(req.name(), req.description()).await?;
-    Ok(UpdateRegisteredModelResponse { registered_model: Some(model) })
+    Ok(UpdateRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
+}
+
+/// A model without what its reader may not know of its versions and of others.
+fn withheld(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
+    cx.withhold_from_models(std::slice::from_mut(&mut model));
+    model
 }
 
 pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameRegisteredModelResponse> {
     let model = cx.app.store.rename_registered_model(req.name(), req.new_name()).await?;
-    Ok(RenameRegisteredModelResponse { registered_model: Some(model) })
+    if let Some(access) = &cx.app.access {
+        // What was granted on the model goes with it.
+        let moved = access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await;
+        access.auth.changed();
+        moved?;
+    }
+    Ok(RenameRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteRegisteredModelResponse> {
-    cx.app.store.delete_registered_model(req.name()).await.map(|()| done())
+    cx.app.store.delete_registered_model(req.name()).await?;
+    if let Some(access) = &cx.app.access {
+        // A model of the same name that comes later is another one.
+        let deleted = access.auth.users().delete_grants(&GRANTED, req.name()).await;
+        access.auth.changed();
+        deleted?;
+    }
+    Ok(done())
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchRegisteredModels) -> Result<SearchRegisteredModelsResponse> {
+    let [visible, visible_prompts] = cx.visible([ResourceType::RegisteredModel, ResourceType::Prompt]).await?;
     let search = RegisteredModelSearch {
+        visible,
+        visible_prompts,
         filter: req.filter().to_owned(),
         max_results: req.max_results(),
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (registered_models, next_page_token) = cx.app.store.search_registered_models(search).await?;
+    let (mut registered_models, next_page_token) = cx.app.store.search_registered_models(search).await?;
+    cx.withhold_from_models(&mut registered_models);
     Ok(SearchRegisteredModelsResponse { registered_models, next_page_token })
 }
 
 pub(crate) async fn latest_versions(cx: Cx, req: GetLatestVersions) -> Result<GetLatestVersionsResponse> {
-    let model_versions = cx.app.store.get_latest_versions(req.name(), &req.stages).await?;
+    let mut model_versions = cx.app.store.get_latest_versions(req.name(), &req.stages).await?;
+    cx.withhold_from_versions(&mut model_versions);
     Ok(GetLatestVersionsResponse { model_versions })
 }
 

@@ -8,12 +8,13 @@ use ferroflow_model::{
         LogParamResponse, Metric, RestoreRun, RestoreRunResponse, SearchRuns, SearchRunsResponse, SetTag,
         SetTagResponse, UpdateRun, UpdateRunResponse,
     },
+    permission::ResourceType,
     python,
 };
 use ferroflow_store::{NewRun, RunSearch};
 use serde_json::Value;
 
-use crate::{app::Cx, rpc::done};
+use crate::{access::canonical, app::Cx, rpc::done};
 
 /// The id of a run: older clients call it `run_uuid`.
 pub(crate) fn id<'a>(run_id: &'a str, run_uuid: &'a str) -> &'a str {
@@ -32,7 +33,8 @@ pub(crate) async fn create(cx: Cx, req: CreateRun) -> Result<CreateRunResponse> 
 }
 
 pub(crate) async fn get(cx: Cx, req: GetRun) -> Result<GetRunResponse> {
-    let run = cx.app.store.get_run(id(req.run_id(), req.run_uuid())).await?;
+    let mut run = cx.app.store.get_run(id(req.run_id(), req.run_uuid())).await?;
+    cx.withhold_from_runs(std::slice::from_mut(&mut run));
     Ok(GetRunResponse { run: Some(run) })
 }
 
@@ -50,7 +52,10 @@ pub(crate) async fn restore(cx: Cx, req: RestoreRun) -> Result<RestoreRunRespons
     cx.app.store.restore_run(req.run_id()).await.map(|()| done())
 }
 
-pub(crate) async fn search(cx: Cx, req: SearchRuns) -> Result<SearchRunsResponse> {
+pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResponse> {
+    let [visible] = cx.visible([ResourceType::Experiment]).await?;
+    let denied = cx.is_denied(ResourceType::Run);
+    req.experiment_ids.retain(|id| !denied && visible.has(&canonical(id)));
     let search = RunSearch {
         filter: req.filter().to_owned(),
         view: req.run_view_type(),
@@ -59,7 +64,8 @@ pub(crate) async fn search(cx: Cx, req: SearchRuns) -> Result<SearchRunsResponse
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (runs, next_page_token) = cx.app.store.search_runs(search).await?;
+    let (mut runs, next_page_token) = cx.app.store.search_runs(search).await?;
+    cx.withhold_from_runs(&mut runs);
     Ok(SearchRunsResponse { runs, next_page_token })
 }
 

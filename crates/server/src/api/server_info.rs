@@ -1,7 +1,7 @@
 //! What the server says of itself, and the small calls of every page of the UI.
 
 use axum::{extract::Request, response::Response};
-use ferroflow_model::{Error, ErrorCode, Result};
+use ferroflow_model::Result;
 use serde_json::json;
 
 use crate::{app::Cx, rpc};
@@ -44,9 +44,4 @@ pub(crate) async fn assistant_config(_: Cx, _: Request) -> Result<Response> {
 
 pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "providers": [] }))
-}
-
-/// Without logins there is no current user: a 404 is how the UI knows.
-pub(crate) async fn current_user(_: Cx, _: Request) -> Result<Response> {
-    Err(Error::new(ErrorCode::EndpointNotFound, "This server has no users: authentication is off."))
 }

@@ -1,0 +1,20 @@
+//! Who may do what: basic-auth with the reference's users database, password hashes, roles and rules.
+//!
+//! [`Auth`] knows users and checks passwords, [`Caller`] is one user with what is granted, and a [`Requirement`] is what
+//! an operation asks for. Which operation asks for what is said by the server's router table.
+
+mod bootstrap;
+mod caller;
+mod config;
+mod ini;
+mod login;
+pub mod password;
+mod requirement;
+mod signup;
+
+pub use bootstrap::BootstrapError;
+pub use caller::Caller;
+pub use config::{AuthConfig, ConfigError};
+pub use login::Auth;
+pub use requirement::{Key, Requirement};
+pub use signup::SignupKey;

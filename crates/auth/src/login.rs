@@ -1,0 +1,242 @@
+//! Who sends a request: passwords checked against the users database, at most once in a while.
+//!
+//! Two things are remembered, each bounded. A password that was right, as a hash with a key of this process, together
+//! with the stored hash that it was checked against: it counts only while the database still has that hash, so a
+//! change or the end of a user is known at once. And, for [`SNAPSHOT_TIME`], a user's row with the grants, so that a
+//! busy client does not cost a query for each request. Whoever refuses something looks again first
+//! ([`Auth::look_again`]), so a grant counts at once everywhere and its withdrawal within that time.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ferroflow_model::{Error, Result};
+use ferroflow_store::{Account, UserStore};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{bootstrap, caller::Caller, config::AuthConfig, password};
+
+/// How long a user's row and grants count without another look.
+const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
+
+/// How long a login waits for its turn to be checked.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Users and their passwords.
+pub struct Auth {
+    users: UserStore,
+    config: AuthConfig,
+    /// Passwords are remembered under a hash with this key: what is in memory says nothing about them elsewhere.
+    key: [u8; 32],
+    passwords: Mutex<HashMap<String, Checked>>,
+    snapshots: Mutex<HashMap<String, Snapshot>>,
+    /// Counts changes, so that what was read before one is not kept after it.
+    changes: AtomicU64,
+    /// Checking a password takes a core for a while: so many are checked at once.
+    turns: Semaphore,
+}
+
+/// A password that was right.
+struct Checked {
+    digest: [u8; 32],
+    stored: String,
+    until: Instant,
+}
+
+#[derive(Clone)]
+struct Snapshot {
+    caller: Arc<Caller>,
+    stored: Arc<str>,
+    taken: Instant,
+}
+
+impl Auth {
+    /// Knows the users of a database.
+    #[must_use]
+    pub fn new(users: UserStore, config: AuthConfig) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            users,
+            config,
+            key: rand::random(),
+            passwords: Mutex::default(),
+            snapshots: Mutex::default(),
+            changes: AtomicU64::new(0),
+            turns: Semaphore::new(cores),
+        }
+    }
+
+    /// The users database.
+    #[must_use]
+    pub fn users(&self) -> &UserStore {
+        &self.users
+    }
+
+    /// Who has a name and a password, or nobody. It takes as long for a name that nobody has.
+    ///
+    /// # Errors
+    /// The database failed, or too many logins wait.
+    pub async fn authenticate(&self, username: &str, password: &str) -> Result<Option<Arc<Caller>>> {
+        let digest = self.digest(password);
+        if let Some(found) = self.snapshot(username).await?
+            && self.was_right(username, &digest, &found.stored)
+        {
+            return Ok(Some(found.caller));
+        }
+        let turn = self.turn().await?;
+        // What was read a moment ago may be an old password, and whoever waited may find that somebody else has had the
+        // same one checked.
+        let snapshot = self.load(username).await?;
+        if let Some(found) = &snapshot
+            && self.was_right(username, &digest, &found.stored)
+        {
+            return Ok(Some(Arc::clone(&found.caller)));
+        }
+        let stored: Arc<str> =
+            snapshot.as_ref().map_or_else(|| password::NOBODY.into(), |found| Arc::clone(&found.stored));
+        let right = self.check(&stored, password).await?;
+        drop(turn);
+        let Some(found) = snapshot.filter(|_| right) else { return Ok(None) };
+        if found.caller.is_admin && password == bootstrap::LEGACY_PASSWORD {
+            bootstrap::warn_of_refused_login(username);
+            return Ok(None);
+        }
+        self.remember(username, digest, &stored);
+        Ok(Some(found.caller))
+    }
+
+    /// Whether a password is a user's, checked anew.
+    ///
+    /// # Errors
+    /// The database failed, or too many logins wait.
+    pub async fn is_password(&self, username: &str, password: &str) -> Result<bool> {
+        let user = self.users.find_user(username).await?;
+        let _turn = self.turn().await?;
+        let stored = user.as_ref().map_or(password::NOBODY, |user| user.password_hash.as_str());
+        Ok(self.check(stored, password).await? && user.is_some())
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// It is too short, or too many logins wait.
+    pub async fn hash(&self, password: &str) -> Result<String> {
+        ferroflow_model::validation::password(password)?;
+        let _turn = self.turn().await?;
+        let password = password.to_owned();
+        blocking(move || password::hash(&password)).await
+    }
+
+    /// A user as the database has it now.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn look_again(&self, username: &str) -> Result<Option<Arc<Caller>>> {
+        Ok(self.load(username).await?.map(|found| found.caller))
+    }
+
+    /// Something changed: nothing that was read before counts any more in this process.
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        lock(&self.snapshots).clear();
+    }
+
+    /// Waits until a password may be checked.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        match tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::unavailable("Too many logins are being checked. Try again in a moment.")),
+        }
+    }
+
+    async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
+        let known = lock(&self.snapshots).get(username).filter(|known| known.taken.elapsed() < SNAPSHOT_TIME).cloned();
+        match known {
+            Some(known) => Ok(Some(known)),
+            None => self.load(username).await,
+        }
+    }
+
+    async fn load(&self, username: &str) -> Result<Option<Snapshot>> {
+        let changes = self.changes.load(Ordering::SeqCst);
+        let taken = Instant::now();
+        let Some(account) = self.users.account(username).await? else {
+            lock(&self.snapshots).remove(username);
+            lock(&self.passwords).remove(username);
+            return Ok(None);
+        };
+        let snapshot = self.taken(account, taken);
+        if self.config.cache_time > Duration::ZERO {
+            let mut snapshots = lock(&self.snapshots);
+            if self.changes.load(Ordering::SeqCst) == changes {
+                if snapshots.len() >= self.config.cache_size {
+                    snapshots.clear();
+                }
+                snapshots.insert(username.to_owned(), snapshot.clone());
+            }
+        }
+        Ok(Some(snapshot))
+    }
+
+    fn taken(&self, account: Account, taken: Instant) -> Snapshot {
+        let stored = Arc::from(account.user.password_hash.as_str());
+        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, taken }
+    }
+
+    fn digest(&self, password: &str) -> [u8; 32] {
+        // HMAC takes keys of any length.
+        Hmac::<Sha256>::new_from_slice(&self.key).map_or([0; 32], |mut mac| {
+            mac.update(password.as_bytes());
+            mac.finalize().into_bytes().into()
+        })
+    }
+
+    fn was_right(&self, username: &str, digest: &[u8; 32], stored: &str) -> bool {
+        lock(&self.passwords).get(username).is_some_and(|checked| {
+            bool::from(checked.digest.ct_eq(digest)) && checked.stored == stored && checked.until > Instant::now()
+        })
+    }
+
+    fn remember(&self, username: &str, digest: [u8; 32], stored: &str) {
+        if self.config.cache_time.is_zero() || self.config.cache_size == 0 {
+            return;
+        }
+        let mut passwords = lock(&self.passwords);
+        if passwords.len() >= self.config.cache_size {
+            let now = Instant::now();
+            passwords.retain(|_, checked| checked.until > now);
+            if passwords.len() >= self.config.cache_size {
+                passwords.clear();
+            }
+        }
+        let until = Instant::now() + self.config.cache_time;
+        passwords.insert(username.to_owned(), Checked { digest, stored: stored.to_owned(), until });
+    }
+
+    async fn check(&self, stored: &str, password: &str) -> Result<bool> {
+        let (stored, password) = (stored.to_owned(), password.to_owned());
+        blocking(move || password::verify(&stored, &password)).await
+    }
+
+    pub(crate) fn config(&self) -> &AuthConfig {
+        &self.config
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal(format!("A password was not checked: {error}")))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,150 @@
+//! What an operation asks for, and how grants answer it, with the rules of the reference (`server/auth/requirements.py`).
+//!
+//! Two folds. Within a key a user may have several grants from several roles: a denial wins, else the highest counts.
+//! Across keys the first that has any grant decides, so that a narrow grant outweighs a wide one in both directions;
+//! where none has one, the default permission does.
+
+use ferroflow_model::permission::{ANY, Action, Permission, ResourceType};
+use ferroflow_store::Grant;
+
+/// Resources that grants are looked up for: a kind, and one of it or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    kind: ResourceType,
+    id: String,
+}
+
+impl Key {
+    /// One resource.
+    #[must_use]
+    pub fn new(kind: ResourceType, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
+    }
+
+    /// A kind as a whole.
+    #[must_use]
+    pub fn any(kind: ResourceType) -> Self {
+        Self::new(kind, ANY)
+    }
+}
+
+/// One thing that an operation asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// The keys that may decide, each with the action that it must allow, the narrowest first.
+    rungs: Vec<(Key, Action)>,
+}
+
+impl Requirement {
+    /// An action on something.
+    #[must_use]
+    pub fn new(key: Key, action: Action) -> Self {
+        Self { rungs: vec![(key, action)] }
+    }
+
+    /// The same, decided by another key where nothing is granted on those before.
+    #[must_use]
+    pub fn or(self, key: &Key) -> Self {
+        let action = self.rungs[0].1;
+        self.or_to(key, action)
+    }
+
+    /// The same with another action on that key.
+    #[must_use]
+    pub fn or_to(mut self, key: &Key, action: Action) -> Self {
+        self.rungs.push((key.clone(), action));
+        self
+    }
+
+    /// Whether grants meet it. Somebody who manages the workspace is never asked.
+    pub(crate) fn is_met(&self, grants: &[Grant], default: Permission) -> bool {
+        let mut action = Action::Read;
+        for (key, wanted) in &self.rungs {
+            action = *wanted;
+            if let Some(found) = fold(grants, key) {
+                return floored(found, default).allows(action);
+            }
+        }
+        default.allows(action)
+    }
+}
+
+/// Whether a grant makes its user an admin of the workspace.
+pub(crate) fn manages_workspace(grant: &Grant) -> bool {
+    grant.resource_type == ResourceType::Workspace.name()
+        && grant.resource_pattern == ANY
+        && grant.permission == Permission::Manage.name()
+}
+
+/// What is granted at a key; nothing is silence, not a denial.
+pub(crate) fn fold(grants: &[Grant], key: &Key) -> Option<Permission> {
+    let found = grants
+        .iter()
+        .filter(|grant| grant.resource_type == key.kind.name() && key.kind.matches(&grant.resource_pattern, &key.id));
+    combined(found.map(|grant| Permission::from_name(&grant.permission).unwrap_or(Permission::NoPermissions)))
+}
+
+/// What several grants at one key amount to: a denial wins, else the highest.
+pub(crate) fn combined(permissions: impl Iterator<Item = Permission>) -> Option<Permission> {
+    permissions.reduce(|one, other| match (one, other) {
+        (Permission::Deny, _) | (_, Permission::Deny) => Permission::Deny,
+        _ => one.max(other),
+    })
+}
+
+/// A positive grant never counts for less than the default.
+pub(crate) fn floored(permission: Permission, default: Permission) -> Permission {
+    match permission {
+        Permission::Deny | Permission::NoPermissions => permission,
+        positive => positive.max(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Permission::{NoPermissions, Read};
+    use ResourceType::{Experiment, Run};
+
+    fn grant(kind: &str, pattern: &str, permission: &str) -> Grant {
+        Grant { resource_type: kind.into(), resource_pattern: pattern.into(), permission: permission.into() }
+    }
+
+    fn run(action: Action) -> Requirement {
+        Requirement::new(Key::any(Run), action).or(&Key::new(Experiment, "1"))
+    }
+
+    #[test]
+    fn without_a_grant_the_default_decides() {
+        let read = Requirement::new(Key::new(Experiment, "1"), Action::Read);
+        assert!(read.is_met(&[], Read) && !read.is_met(&[], NoPermissions));
+        let other = [grant("experiment", "2", "MANAGE"), grant("registered_model", "1", "MANAGE")];
+        assert!(!read.is_met(&other, NoPermissions));
+        assert!(!run(Action::Update).is_met(&[], Read) && run(Action::Read).is_met(&[], Read));
+    }
+
+    #[test]
+    fn a_grant_counts_for_at_least_the_default_and_a_denial_for_nothing() {
+        let update = Requirement::new(Key::new(Experiment, "1"), Action::Update);
+        assert!(update.is_met(&[grant("experiment", "1", "READ")], Permission::Edit));
+        assert!(!update.is_met(&[grant("experiment", "1", "DENY")], Permission::Manage));
+        assert!(!update.is_met(&[grant("experiment", "*", "DENY"), grant("experiment", "1", "MANAGE")], Read));
+        assert!(update.is_met(&[grant("experiment", "*", "READ"), grant("experiment", "1", "EDIT")], Read));
+    }
+
+    #[test]
+    fn the_narrow_grant_decides_in_both_directions() {
+        let both = |run: &str| [grant("experiment", "1", "EDIT"), grant("run", "*", run)];
+        assert!(run(Action::Update).is_met(&both("EDIT"), Read) && !run(Action::Update).is_met(&both("READ"), Read));
+        assert!(run(Action::Delete).is_met(&both("MANAGE"), Read) && !run(Action::Read).is_met(&both("DENY"), Read));
+        // A grant on one run does not exist: the kind is granted on as a whole.
+        assert!(!run(Action::Delete).is_met(&[grant("run", "abc", "MANAGE")], Read));
+    }
+
+    #[test]
+    fn a_rung_may_ask_for_less() {
+        let delete = Requirement::new(Key::any(Run), Action::Delete).or_to(&Key::new(Experiment, "1"), Action::Update);
+        assert!(delete.is_met(&[grant("experiment", "1", "EDIT")], Read));
+        assert!(!delete.is_met(&[grant("experiment", "1", "MANAGE"), grant("run", "*", "EDIT")], Read));
+    }
+}

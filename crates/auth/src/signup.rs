@@ -1,0 +1,80 @@
+//! The token that the sign-up form carries, so that no other site can send it.
+//!
+//! It is signed with a key that all servers share and names the user it was given to and when it ends: any server can
+//! check it, and none has to remember it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use crate::password::hex;
+
+/// Seconds that a form may stay open, as in the reference.
+const LIFE: u64 = 3600;
+
+/// The key of the tokens.
+#[derive(Clone)]
+pub struct SignupKey(Vec<u8>);
+
+impl SignupKey {
+    /// The key from a secret that all servers share.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(secret.as_bytes().to_vec())
+    }
+
+    /// A token for a user.
+    #[must_use]
+    pub fn token(&self, username: &str) -> String {
+        let end = now() + LIFE;
+        format!("{end}.{}", self.signature(username, end))
+    }
+
+    /// Whether a token was given to a user and counts still.
+    #[must_use]
+    pub fn is_valid(&self, token: &str, username: &str) -> bool {
+        let Some((end, signature)) = token.split_once('.') else { return false };
+        let Ok(end) = end.parse::<u64>() else { return false };
+        end >= now() && bool::from(self.signature(username, end).as_bytes().ct_eq(signature.as_bytes()))
+    }
+
+    fn signature(&self, username: &str, end: u64) -> String {
+        // HMAC takes keys of any length.
+        Hmac::<Sha256>::new_from_slice(&self.0).map_or_else(
+            |_| String::new(),
+            |mut mac| {
+                mac.update(format!("ferroflow sign-up\n{end}\n{username}").as_bytes());
+                hex(&mac.finalize().into_bytes())
+            },
+        )
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_counts_for_its_user_at_every_server_with_the_key() {
+        let token = SignupKey::new("secret").token("admin");
+        assert!(SignupKey::new("secret").is_valid(&token, "admin"));
+        assert!(!SignupKey::new("secret").is_valid(&token, "mallory"));
+        assert!(!SignupKey::new("other").is_valid(&token, "admin"));
+        for wrong in ["", ".", "x.y", &token[1..], &format!("9{token}")] {
+            assert!(!SignupKey::new("secret").is_valid(wrong, "admin"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_ends() {
+        let key = SignupKey::new("secret");
+        let end = now() - 1;
+        assert!(!key.is_valid(&format!("{end}.{}", key.signature("admin", end)), "admin"));
+    }
+}

@@ -1,0 +1,57 @@
+//! `--app-name basic-auth`: users, from the reference's settings.
+
+use anyhow::{Context as _, Result, bail};
+use ferroflow_auth::{Auth, AuthConfig, SignupKey};
+use ferroflow_server::Access;
+use ferroflow_store::{
+    Store, UserStore,
+    db::{BackendUri, DbOptions},
+};
+
+/// The one app that there is.
+const BASIC_AUTH: &str = "basic-auth";
+
+/// The variable with the key of the sign-up form.
+const SECRET: &str = "MLFLOW_FLASK_SERVER_SECRET_KEY";
+
+/// The settings of `--app-name`, if it is given, before anything is opened.
+///
+/// # Errors
+/// The app is another one, or a setting can not be used: the server would run open.
+pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<(AuthConfig, SignupKey)>> {
+    match app_name {
+        None => return Ok(None),
+        Some(BASIC_AUTH) => {}
+        Some(other) => bail!("--app-name {other} is not supported: only {BASIC_AUTH} is"),
+    }
+    let secret = std::env::var(SECRET).unwrap_or_default();
+    if secret.is_empty() {
+        bail!(
+            "A static secret key needs to be set for CSRF protection. Please set the `{SECRET}` environment variable \
+             before starting the server, to the same value for all servers of one database"
+        );
+    }
+    Ok(Some((AuthConfig::from_environment()?, SignupKey::new(&secret))))
+}
+
+/// Opens the users database and makes the first admin.
+///
+/// # Errors
+/// The database can not be opened, or there is no admin and none can be made.
+pub(crate) async fn open(
+    (config, signup): (AuthConfig, SignupKey),
+    backend: &BackendUri,
+    store: &Store,
+    options: DbOptions,
+    migrate: bool,
+) -> Result<Access> {
+    let uri = BackendUri::parse(&config.database_uri).context("database_uri of the authentication configuration")?;
+    // Experiments and users in one place share its connections.
+    let shared = (uri == *backend).then(|| store.db().clone());
+    let users = UserStore::open(&uri, shared, options, migrate)
+        .await
+        .with_context(|| format!("the users database {uri} can not be opened"))?;
+    let auth = Auth::new(users, config);
+    auth.bootstrap().await?;
+    Ok(Access::new(auth, signup))
+}

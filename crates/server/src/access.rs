@@ -1,0 +1,155 @@
+//! What the caller of an endpoint must be allowed to do, and whether the caller is.
+//!
+//! The router's table names a [`Needs`] for each row, and the adapters in `rpc` ask [`check`] between reading a request
+//! and calling its handler: whatever is not allowed there is refused. Lists are cut by their handlers, in the query,
+//! to what [`Cx::visible`] says.
+
+mod named;
+mod parents;
+mod rules;
+mod sharing;
+mod withheld;
+
+use std::sync::Arc;
+
+use ferroflow_auth::{Auth, Caller, SignupKey};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    permission::{Permission, ResourceType},
+};
+use ferroflow_store::Visible;
+
+use self::parents::Parents;
+pub(crate) use self::{
+    named::Named,
+    rules::canonical,
+    sharing::{Sharing, grant_key, managed, old_pattern},
+};
+use crate::app::Cx;
+
+/// What is said to a caller who may not do what was asked for, as the reference says it.
+pub(crate) const REFUSED: &str = "Permission denied";
+
+/// Users and what they may do: there when the server runs with `--app-name basic-auth`.
+pub struct Access {
+    /// The users.
+    pub auth: Auth,
+    /// What the sign-up form is signed with.
+    pub signup: SignupKey,
+    parents: Parents,
+}
+
+impl Access {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(auth: Auth, signup: SignupKey) -> Self {
+        Self { auth, signup, parents: Parents::default() }
+    }
+}
+
+/// What a call touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Experiment,
+    Run,
+    LoggedModel,
+    RegisteredModel,
+    ModelVersion,
+    Alias,
+    Trace,
+    Artifact,
+}
+
+/// What the caller of an endpoint must be allowed to do. A row without a rule does not compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Open to everyone, also before a login.
+    Nothing,
+    /// Any user.
+    Login,
+    /// To create one, where the request says.
+    Create(Resource),
+    /// To read those that the request names.
+    Read(Resource),
+    /// Any user: the answer is cut to what may be read.
+    List(Resource),
+    /// To write to those that the request names.
+    Edit(Resource),
+    /// To delete or restore them.
+    Delete(Resource),
+    /// To run the server.
+    Admin,
+    /// To do something with users, roles and permissions.
+    Share(Sharing),
+    /// Any user, who is told that what is served here is not built yet.
+    NotBuilt,
+}
+
+/// Whether the caller of a request may do what it asks for. `named` is only asked where that depends on it.
+///
+/// # Errors
+/// The request does not name what it is about, or the database failed.
+pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) -> Result<bool> {
+    let Some(access) = &cx.app.access else { return Ok(true) };
+    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
+    match needs {
+        Needs::Nothing | Needs::Login | Needs::List(_) | Needs::NotBuilt => return Ok(true),
+        // Who manages users obeys further rules, which bind admins too.
+        Needs::Share(sharing) => return sharing::check(cx, access, caller, sharing, &named()).await,
+        _ if caller.is_admin => return Ok(true),
+        Needs::Admin => return Ok(false),
+        Needs::Create(_) | Needs::Read(_) | Needs::Edit(_) | Needs::Delete(_) => {}
+    }
+    let Some(asked) = rules::requirements(cx, access, needs, &named()).await? else { return Ok(false) };
+    if caller.meets(&asked) {
+        return Ok(true);
+    }
+    // What was granted a moment ago, perhaps by another server, counts.
+    let caller = access.auth.look_again(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.meets(&asked)))
+}
+
+/// The error of a call that its caller may not make.
+pub(crate) fn refused() -> Error {
+    Error::new(ErrorCode::PermissionDenied, REFUSED)
+}
+
+impl Cx {
+    /// The caller, in what is for users only.
+    ///
+    /// # Errors
+    /// The server has no users.
+    pub(crate) fn user(&self) -> Result<(&Access, &Arc<Caller>)> {
+        match (&self.app.access, &self.caller) {
+            (Some(access), Some(caller)) => Ok((access, caller)),
+            _ => Err(Error::new(ErrorCode::EndpointNotFound, "This server has no users: authentication is off.")),
+        }
+    }
+
+    /// Which resources of some kinds a list may show, as it is now.
+    pub(crate) async fn visible<const N: usize>(&self, kinds: [ResourceType; N]) -> Result<[Visible; N]> {
+        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else {
+            return Ok(kinds.map(|_| Visible::All));
+        };
+        if caller.is_above_rules() {
+            return Ok(kinds.map(|_| Visible::All));
+        }
+        match access.auth.look_again(&caller.username).await? {
+            Some(caller) => Ok(kinds.map(|kind| caller.visible(kind))),
+            None => Ok(kinds.map(|_| Visible::nothing())),
+        }
+    }
+
+    /// Whether a kind of resource is denied to the caller as a whole.
+    pub(crate) fn is_denied(&self, kind: ResourceType) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.is_denied(kind))
+    }
+
+    /// Makes what was just created the caller's: who creates something manages it.
+    pub(crate) async fn own(&self, kind: ResourceType, id: &str) -> Result<()> {
+        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
+        let granted = access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await;
+        access.auth.changed();
+        granted
+    }
+}

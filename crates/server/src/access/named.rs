@@ -1,0 +1,107 @@
+//! What a request names: the ids and names in its message, its path and its query.
+
+use std::any::Any;
+
+use ferroflow_model::{Error, Result, messages::service::LogBatch, wire::Rpc};
+use serde_json::{Map, Value};
+
+use crate::app::Cx;
+
+/// What a request names, wherever it does. A handler takes an id from one place; the rules ask about all of them, so
+/// that one in another place opens nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Named {
+    message: Map<String, Value>,
+    others: Vec<(String, String)>,
+    is_message: bool,
+}
+
+impl Named {
+    /// What a message and the path name.
+    pub(crate) fn of_message<T: Rpc>(cx: &Cx, message: &T) -> Self {
+        let others = cx.path.clone();
+        if let Some(batch) = (message as &dyn Any).downcast_ref::<LogBatch>() {
+            return Self { message: of_batch(batch), others, is_message: true };
+        }
+        match serde_json::to_value(message) {
+            Ok(Value::Object(message)) => Self { message, others, is_message: true },
+            _ => Self { message: Map::new(), others, is_message: true },
+        }
+    }
+
+    /// What the path and the query name.
+    pub(crate) fn of_query(cx: &Cx) -> Self {
+        let query = cx.query.as_deref().unwrap_or_default();
+        let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
+        let others = cx.path.iter().cloned().chain(parameters).collect();
+        Self { message: Map::new(), others, is_message: false }
+    }
+
+    /// What parameters that were read already name.
+    pub(crate) fn of_parameters(message: Map<String, Value>) -> Self {
+        Self { message, others: Vec::new(), is_message: true }
+    }
+
+    /// Whether a message was read, and not a query alone.
+    pub(crate) fn is_message(&self) -> bool {
+        self.is_message
+    }
+
+    /// A field of the message.
+    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+        self.message.get(name)
+    }
+
+    /// The one text that is not empty under a name.
+    ///
+    /// # Errors
+    /// There are several: which one the handler takes must not matter.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
+        let mut found = self.all(&[name]);
+        if found.len() > 1 {
+            return Err(Error::invalid(format!("Parameter '{name}' must be given once.")));
+        }
+        Ok(found.pop())
+    }
+
+    /// Every text that is not empty under some names, in lists too, each once.
+    pub(crate) fn all(&self, names: &[&str]) -> Vec<String> {
+        let mut found = Vec::new();
+        for name in names {
+            match self.message.get(*name) {
+                Some(Value::String(text)) => found.push(text.clone()),
+                Some(Value::Array(items)) => {
+                    found.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
+                }
+                _ => {}
+            }
+            found.extend(self.others.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone()));
+        }
+        found.retain(|text| !text.is_empty());
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The logged models that metrics, inputs or outputs are about.
+    pub(crate) fn models(&self) -> Vec<String> {
+        let lists = ["metrics", "models"].iter().filter_map(|name| self.message.get(*name)?.as_array()).flatten();
+        let mut found: Vec<String> =
+            lists.filter_map(|item| item.get("model_id")?.as_str()).map(str::to_owned).collect();
+        found.extend(self.all(&["model_id"]));
+        found.retain(|id| !id.is_empty());
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// The few things that a batch names, without a tree of all its metrics.
+fn of_batch(batch: &LogBatch) -> Map<String, Value> {
+    let models = batch.metrics.iter().filter_map(|metric| metric.model_id.as_deref()).filter(|id| !id.is_empty());
+    let models: Vec<Value> = models.map(|id| serde_json::json!({ "model_id": id })).collect();
+    let mut message = Map::new();
+    message.insert("run_id".into(), batch.run_id.clone().unwrap_or_default().into());
+    message.insert("metrics".into(), models.into());
+    message
+}

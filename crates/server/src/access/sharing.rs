@@ -1,0 +1,205 @@
+//! Who may manage users, roles and permissions, with the rules of the reference.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ferroflow_auth::{Caller, Key};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    permission::{self, ANY, DEFAULT_WORKSPACE, Permission, ResourceType},
+};
+use ferroflow_store::Role;
+use serde_json::Value;
+
+use super::{Access, Named};
+use crate::{app::Cx, params};
+
+/// What is to be done with users, roles and permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// To make a user: who manages a workspace may.
+    CreateUser,
+    /// To ask about the user that the request names, or to change its password: the user itself may.
+    Own,
+    /// To see the roles and grants of a user: who manages a workspace that the user is in may too.
+    ViewUser,
+    /// To change roles: who manages their workspace may.
+    ManageRoles,
+    /// To see a role: who has one in its workspace may.
+    ViewRoles,
+    /// To list the roles of workspaces: who has one in each of them may.
+    ListRoles,
+    /// To grant or take back: who manages the resource may.
+    Grant,
+    /// To see what a user may do with a resource: the user itself and who manages the workspace may.
+    ViewGrant,
+    /// The same two by the paths of before there were roles, which say the kind of resource.
+    Manage(ResourceType),
+}
+
+/// Whether a caller may do that.
+pub(super) async fn check(
+    cx: &Cx,
+    access: &Access,
+    caller: &Arc<Caller>,
+    sharing: Sharing,
+    named: &Named,
+) -> Result<bool> {
+    if matches!(sharing, Sharing::Grant | Sharing::ViewGrant) {
+        // Admins are told the same.
+        reject_workspace(&text(named, "resource_type")?)?;
+    }
+    if caller.is_admin {
+        return Ok(true);
+    }
+    let users = access.auth.users();
+    match sharing {
+        Sharing::CreateUser => Ok(!managed(&users.list_user_roles(caller.user_id).await?).is_empty()),
+        Sharing::Own => Ok(text(named, "username")? == caller.username),
+        Sharing::ViewUser => {
+            let username = text(named, "username")?;
+            if username == caller.username {
+                return Ok(true);
+            }
+            let Some(user) = users.find_user(&username).await? else { return Ok(false) };
+            let managed = managed(&users.list_user_roles(caller.user_id).await?);
+            let theirs = users.list_user_roles(user.id).await?;
+            Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
+        }
+        Sharing::ManageRoles => {
+            let Some(workspace) = workspace_of(access, named).await? else { return Ok(false) };
+            Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(&workspace))
+        }
+        Sharing::ViewRoles => {
+            let Some(workspace) = workspace_of(access, named).await? else { return Ok(false) };
+            Ok(users.list_user_roles(caller.user_id).await?.iter().any(|role| role.workspace == workspace))
+        }
+        Sharing::ListRoles => {
+            let asked: BTreeSet<String> = cx
+                .query_all("workspace")
+                .iter()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect();
+            if asked.is_empty() {
+                return Ok(false);
+            }
+            let mine = users.list_user_roles(caller.user_id).await?;
+            Ok(asked.iter().all(|workspace| mine.iter().any(|role| role.workspace == *workspace)))
+        }
+        Sharing::Grant => {
+            let (kind, id) = (text(named, "resource_type")?, text(named, "resource_id")?);
+            let kind = ResourceType::parse(&kind)?;
+            if id == ANY {
+                // There is no resource that somebody could manage: it is as with a role.
+                return Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE));
+            }
+            manages(access, caller, grant_key(kind, &id)?).await
+        }
+        Sharing::ViewGrant => {
+            let username = text(named, "username")?;
+            if username == caller.username {
+                return Ok(true);
+            }
+            if users.find_user(&username).await?.is_none() {
+                return Ok(false);
+            }
+            Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE))
+        }
+        Sharing::Manage(kind) => manages(access, caller, old_key(kind, named)?).await,
+    }
+}
+
+/// Whether a caller manages a resource, as it is now.
+async fn manages(access: &Access, caller: &Arc<Caller>, key: Key) -> Result<bool> {
+    let caller = access.auth.look_again(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.permission(&key) == Permission::Manage))
+}
+
+/// The workspaces that roles let their owner manage.
+pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
+    let manages = |role: &&Role| {
+        role.permissions.iter().any(|allowed| {
+            allowed.resource_type == ResourceType::Workspace.name()
+                && allowed.resource_pattern == ANY
+                && allowed.permission == Permission::Manage.name()
+        })
+    };
+    roles.iter().filter(manages).map(|role| role.workspace.clone()).collect()
+}
+
+/// The workspace of the role that a request is about; `None` if there is no such role.
+async fn workspace_of(access: &Access, named: &Named) -> Result<Option<String>> {
+    let users = access.auth.users();
+    let found = async {
+        if let Some(id) = named.field("role_id") {
+            return users.get_role(params::int("role_id", id)?).await.map(|role| role.workspace);
+        }
+        if let Some(id) = named.field("role_permission_id") {
+            let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
+            return users.get_role(allowed.role_id).await.map(|role| role.workspace);
+        }
+        match named.field("workspace") {
+            Some(Value::String(workspace)) if !workspace.trim().is_empty() => Ok(workspace.clone()),
+            Some(_) => Err(Error::invalid("Parameter 'workspace' must be a non-empty string.")),
+            None => Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace.")),
+        }
+    };
+    match found.await {
+        Ok(workspace) => Ok(Some(workspace)),
+        Err(error) if error.code == ErrorCode::ResourceDoesNotExist => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a grant to a user is looked up under.
+///
+/// # Errors
+/// The kind is granted on as a whole only, or the id is none of a scorer.
+pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
+    if kind == ResourceType::Scorer && !id.contains('/') && id != ANY {
+        return Err(Error::invalid("Invalid scorer resource_id. Expected '<experiment_id>/<scorer_name>'."));
+    }
+    if id != ANY && !kind.has_ids() {
+        return Err(Error::invalid(format!(
+            "resource_type '{}' is not supported by the per-user permission convenience APIs.",
+            kind.name()
+        )));
+    }
+    Ok(Key::new(kind, id))
+}
+
+/// What a request by one of the old paths is about.
+pub(crate) fn old_pattern(kind: ResourceType, named: &Named) -> Result<String> {
+    Ok(match kind {
+        ResourceType::RegisteredModel => text(named, "name")?,
+        ResourceType::Scorer => {
+            permission::scorer_pattern(&text(named, "experiment_id")?, &text(named, "scorer_name")?)
+        }
+        ResourceType::GatewaySecret => text(named, "secret_id")?,
+        ResourceType::GatewayEndpoint => text(named, "endpoint_id")?,
+        ResourceType::GatewayModelDefinition => text(named, "model_definition_id")?,
+        _ => super::canonical(&text(named, "experiment_id")?),
+    })
+}
+
+fn old_key(kind: ResourceType, named: &Named) -> Result<Key> {
+    Ok(Key::new(kind, old_pattern(kind, named)?))
+}
+
+/// A parameter that must be there.
+fn text(named: &Named, name: &str) -> Result<String> {
+    match named.field(name) {
+        Some(value) => params::text(name, value),
+        None => Err(params::missing(name)),
+    }
+}
+
+fn reject_workspace(kind: &str) -> Result<()> {
+    if kind == ResourceType::Workspace.name() {
+        return Err(Error::invalid(
+            "resource_type 'workspace' is not supported by the per-user permission convenience APIs. Use \
+             set_workspace_permission / delete_workspace_permission for workspace-wide grants.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What an answer says of other resources that are denied to its reader as a whole: it is left out.
+
+use ferroflow_model::{
+    messages::{
+        model_registry::{ModelVersion, RegisteredModel},
+        service::{LoggedModel, Run},
+    },
+    permission::ResourceType,
+    prompts,
+};
+
+use super::rules::version_of;
+use crate::app::Cx;
+
+impl Cx {
+    /// Takes logged models out of runs.
+    pub(crate) fn withhold_from_runs(&self, runs: &mut [Run]) {
+        if !self.is_denied(ResourceType::LoggedModel) {
+            return;
+        }
+        for run in runs {
+            if let Some(inputs) = &mut run.inputs {
+                inputs.model_inputs.clear();
+            }
+            if let Some(outputs) = &mut run.outputs {
+                outputs.model_outputs.clear();
+            }
+            for metric in run.data.iter_mut().flat_map(|data| &mut data.metrics) {
+                metric.model_id = None;
+            }
+        }
+    }
+
+    /// Takes runs out of logged models.
+    pub(crate) fn withhold_from_logged_models(&self, models: &mut [LoggedModel]) {
+        if !self.is_denied(ResourceType::Run) {
+            return;
+        }
+        for model in models {
+            if let Some(info) = &mut model.info {
+                info.source_run_id = None;
+            }
+            for metric in model.data.iter_mut().flat_map(|data| &mut data.metrics) {
+                metric.run_id = None;
+            }
+        }
+    }
+
+    /// Takes runs and logged models out of model versions.
+    pub(crate) fn withhold_from_versions(&self, versions: &mut [ModelVersion]) {
+        let (runs, models) = (self.is_denied(ResourceType::Run), self.is_denied(ResourceType::LoggedModel));
+        for version in versions {
+            if runs {
+                version.run_id = None;
+                version.run_link = None;
+            }
+            if models {
+                version.model_id = None;
+                version.model_params.clear();
+                version.model_metrics.clear();
+            }
+        }
+    }
+
+    /// Takes versions out of registered models, and out of those that stay what they say of others.
+    pub(crate) fn withhold_from_models(&self, models: &mut [RegisteredModel]) {
+        for model in models {
+            if self.is_denied(version_of(prompts::is_prompt(&model.tags))) {
+                model.latest_versions.clear();
+            }
+            self.withhold_from_versions(&mut model.latest_versions);
+        }
+    }
+}

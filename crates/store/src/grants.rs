@@ -1,0 +1,196 @@
+//! What is granted to one user: the permissions of a hidden role of the user's own, one in each workspace.
+
+use ferroflow_model::{
+    Error, Result,
+    permission::{self, DEFAULT_WORKSPACE},
+    python,
+};
+
+use crate::{
+    db::{Op, Statement, Tx, Value},
+    roles::check_length,
+    transaction::{Failure, transaction},
+    users::{UserStore, id_of},
+};
+
+const MAKE_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
+                         ON CONFLICT (workspace, name) DO NOTHING";
+const ROLE: &str = "SELECT id FROM roles WHERE workspace = $2 AND name = $1";
+const OTHERS: &str = "SELECT user_id FROM user_role_assignments WHERE role_id = $1 AND user_id <> $2";
+const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($2, $1) \
+                      ON CONFLICT (user_id, role_id) DO NOTHING";
+const SET: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+                   VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (role_id, resource_type, resource_pattern) DO UPDATE SET permission = excluded.permission";
+const ADD: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+                   VALUES ($1, $2, $3, $4) ON CONFLICT (role_id, resource_type, resource_pattern) DO NOTHING";
+const CHANGE: &str = "UPDATE role_permissions SET permission = $4 \
+                      WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
+const REMOVE: &str = "DELETE FROM role_permissions \
+                      WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
+
+/// The roles of users, each of which holds what is granted to one: their names, without those that only look alike,
+/// are checked where they are made.
+const DELETE_ALL: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $2 \
+                          AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
+const RENAME_ALL: &str = "UPDATE role_permissions SET resource_pattern = $4 \
+                          WHERE resource_type = $1 AND resource_pattern = $2 \
+                          AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
+/// Grants of the new name are left-overs of something that is gone.
+const CLEAR_NEW: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $4 \
+                         AND role_id IN (SELECT p.role_id FROM role_permissions p JOIN roles r ON r.id = p.role_id \
+                         WHERE r.workspace = $3 AND substr(r.name, 1, 7) = '__user_' \
+                         AND p.resource_type = $1 AND p.resource_pattern = $2)";
+
+/// A grant to one user.
+#[derive(Debug, Clone, Copy)]
+struct Given<'a> {
+    username: &'a str,
+    resource_type: &'a str,
+    pattern: &'a str,
+    permission: &'a str,
+}
+
+impl Given<'_> {
+    fn values(self, role: i64) -> Vec<Value> {
+        vec![role.into(), self.resource_type.into(), self.pattern.into(), self.permission.into()]
+    }
+}
+
+impl UserStore {
+    /// Grants a user a permission, or replaces the one there is on the same resources.
+    ///
+    /// # Errors
+    /// There is no such user, or there can be no such grant.
+    pub async fn set_grant(&self, username: &str, resource_type: &str, pattern: &str, permission: &str) -> Result<()> {
+        permission::check_pattern(pattern, resource_type)?;
+        permission::check_grant(permission, resource_type)?;
+        check_length("resource_pattern", pattern, 255)?;
+        let given = Given { username, resource_type, pattern, permission };
+        transaction(&self.db, |tx| async move {
+            let role = role_of(&tx, given.username).await?;
+            tx.execute(Statement::new(SET, given.values(role))).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Grants a user a permission on resources that nothing was granted on.
+    ///
+    /// # Errors
+    /// There is no such user, there can be no such grant, or there is one already: that error is `taken`.
+    pub async fn add_grant(
+        &self,
+        username: &str,
+        resource_type: &str,
+        pattern: &str,
+        permission: &str,
+        taken: &str,
+    ) -> Result<()> {
+        permission::check_pattern(pattern, resource_type)?;
+        permission::check_grant(permission, resource_type)?;
+        check_length("resource_pattern", pattern, 255)?;
+        let given = Given { username, resource_type, pattern, permission };
+        transaction(&self.db, |tx| async move {
+            let role = role_of(&tx, given.username).await?;
+            if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
+                return Err(Failure::Refused(Error::already_exists(taken)));
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Changes what is granted to a user.
+    ///
+    /// # Errors
+    /// There is no such user, there can be no such grant, or there is none to change: that error is `missing`.
+    pub async fn change_grant(
+        &self,
+        username: &str,
+        resource_type: &str,
+        pattern: &str,
+        permission: &str,
+        missing: &str,
+    ) -> Result<()> {
+        permission::check_grant(permission, resource_type)?;
+        let given = Given { username, resource_type, pattern, permission };
+        transaction(&self.db, |tx| async move {
+            let role = find_role(&tx, given.username).await?.unwrap_or(-1);
+            if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
+                return Err(Failure::Refused(Error::not_found(missing)));
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Takes back what is granted to a user.
+    ///
+    /// # Errors
+    /// There is no such user, or there is no such grant: that error is `missing`.
+    pub async fn remove_grant(&self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
+        transaction(&self.db, |tx| async move {
+            let role = find_role(&tx, username).await?.unwrap_or(-1);
+            let values = vec![role.into(), resource_type.into(), pattern.into()];
+            if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
+                return Err(Failure::Refused(Error::not_found(missing)));
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Takes back what was granted to users on something that is gone. What roles allow stays.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn delete_grants(&self, resource_types: &[&str], pattern: &str) -> Result<()> {
+        let statement = |kind: &&str| {
+            Op::Execute(Statement::new(DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
+        };
+        self.db.unit(resource_types.iter().map(statement).collect()).await?;
+        Ok(())
+    }
+
+    /// Moves what was granted to users on something to its new name. What roles allow stays.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn rename_grants(&self, resource_types: &[&str], pattern: &str, new_pattern: &str) -> Result<()> {
+        check_length("resource_pattern", new_pattern, 255)?;
+        let statements = |kind: &&str| {
+            let values = || vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into(), new_pattern.into()];
+            [Statement::new(CLEAR_NEW, values()), Statement::new(RENAME_ALL, values())].map(Op::Execute)
+        };
+        self.db.unit(resource_types.iter().flat_map(statements).collect()).await?;
+        Ok(())
+    }
+}
+
+/// The role that holds what is granted to a user, made if it is not there.
+async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
+    let user = id_of(tx, username).await?;
+    let name = permission::user_role(user);
+    let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
+    tx.execute(Statement::new(MAKE_ROLE, values())).await?;
+    let found = tx.query_opt(Statement::new(ROLE, values()), |row| row.get::<i64>(0)).await?;
+    let role = found.ok_or_else(|| Error::internal("The role of a user is gone."))?;
+    let other = Statement::new(OTHERS, vec![role.into(), user.into()]);
+    if let Some(other) = tx.query_opt(other, |row| row.get::<i64>(0)).await? {
+        return Err(Failure::Refused(Error::invalid(format!(
+            "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
+             assigned to user_id={other}. Rename or delete the conflicting role before granting per-user permissions.",
+            python::repr(&name),
+            python::repr(DEFAULT_WORKSPACE)
+        ))));
+    }
+    tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
+    Ok(role)
+}
+
+async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>, Failure> {
+    let name = permission::user_role(id_of(tx, username).await?);
+    let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
+    Ok(tx.query_opt(Statement::new(ROLE, values), |row| row.get::<i64>(0)).await?)
+}

@@ -1,0 +1,425 @@
+//! Roles of the users database: what they allow, and who has them.
+
+use std::collections::HashMap;
+
+use ferroflow_model::{
+    Error, Result,
+    permission::{self, USER_ROLE_PREFIX},
+    python,
+};
+
+use crate::{
+    db::{Conn, DbError, Op, Row, Statement, Tx},
+    transaction::{Failure, transaction},
+    users::UserStore,
+};
+
+const BY_ID: &str = "SELECT id, name, workspace, description FROM roles WHERE id = $1";
+const ALL: &str = "SELECT id, name, workspace, description FROM roles ORDER BY id";
+const IN_WORKSPACES: (&str, &str) = (
+    "SELECT id, name, workspace, description FROM roles WHERE workspace = ANY($1) ORDER BY id",
+    "SELECT id, name, workspace, description FROM roles WHERE workspace IN (SELECT value FROM json_each($1)) \
+     ORDER BY id",
+);
+const INSERT: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, $3) RETURNING id";
+const UPDATE: &str =
+    "UPDATE roles SET name = COALESCE($2, name), description = COALESCE($3, description) WHERE id = $1";
+const DELETE: &[&str] = &[
+    "DELETE FROM role_permissions WHERE role_id = $1",
+    "DELETE FROM user_role_assignments WHERE role_id = $1",
+    "DELETE FROM roles WHERE id = $1",
+];
+
+const PERMISSIONS: (&str, &str) = (
+    "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
+     WHERE role_id = ANY($1) ORDER BY id",
+    "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
+     WHERE role_id IN (SELECT value FROM json_each($1)) ORDER BY id",
+);
+const PERMISSION: &str = "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
+                          WHERE id = $1";
+const ADD_PERMISSION: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+                              VALUES ($1, $2, $3, $4) RETURNING id";
+const SET_PERMISSION: &str = "UPDATE role_permissions SET permission = $2 WHERE id = $1";
+const REMOVE_PERMISSION: &str = "DELETE FROM role_permissions WHERE id = $1";
+
+const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($1, $2) RETURNING id";
+const UNASSIGN: &str = "DELETE FROM user_role_assignments WHERE user_id = $1 AND role_id = $2";
+const USERS: &str = "SELECT id, user_id, role_id FROM user_role_assignments WHERE role_id = $1 ORDER BY id";
+const OF_ALL: &str = "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
+                      JOIN user_role_assignments a ON a.role_id = r.id ORDER BY a.id";
+const OF_ONE: &str = "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
+                      JOIN user_role_assignments a ON a.role_id = r.id WHERE a.user_id = $1 ORDER BY a.id";
+
+/// A role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The key.
+    pub id: i64,
+    /// The name, which is unique in the workspace.
+    pub name: String,
+    /// The workspace that it is about.
+    pub workspace: String,
+    /// In words.
+    pub description: Option<String>,
+    /// What it allows.
+    pub permissions: Vec<RolePermission>,
+}
+
+/// What a role allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolePermission {
+    /// The key.
+    pub id: i64,
+    /// The role.
+    pub role_id: i64,
+    /// The kind of resource.
+    pub resource_type: String,
+    /// Which of them: an id, or `*`.
+    pub resource_pattern: String,
+    /// The name of the permission.
+    pub permission: String,
+}
+
+/// That a user has a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The key.
+    pub id: i64,
+    /// The user.
+    pub user_id: i64,
+    /// The role.
+    pub role_id: i64,
+}
+
+impl UserStore {
+    /// Creates a role that allows nothing yet.
+    ///
+    /// # Errors
+    /// The name is reserved or taken.
+    pub async fn create_role(&self, name: &str, workspace: &str, description: Option<&str>) -> Result<Role> {
+        check_name(name)?;
+        check_length("Role name", name, 255)?;
+        check_length("Workspace", workspace, 63)?;
+        check_length("Role description", description.unwrap_or_default(), 1024)?;
+        let tx = self.db.begin().await?;
+        let values = vec![name.into(), workspace.into(), description.into()];
+        let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
+            Ok(id) => id.ok_or_else(|| Error::internal("The new role has no id."))?,
+            Err(DbError::Unique(_)) => {
+                let text = format!("Role (name={name}, workspace={workspace}) already exists.");
+                return Err(Error::already_exists(text));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tx.commit().await?;
+        Ok(Role {
+            id,
+            name: name.to_owned(),
+            workspace: workspace.to_owned(),
+            description: description.map(str::to_owned),
+            permissions: Vec::new(),
+        })
+    }
+
+    /// One role.
+    ///
+    /// # Errors
+    /// No role has the id.
+    pub async fn get_role(&self, id: i64) -> Result<Role> {
+        let conn = self.db.reader().await?;
+        let found = conn.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+        let mut roles = vec![found.ok_or_else(|| no_role(id))?];
+        attach(&conn, &mut roles).await?;
+        roles.pop().ok_or_else(|| no_role(id))
+    }
+
+    /// The roles of some workspaces, or all.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn list_roles(&self, workspaces: Option<Vec<String>>) -> Result<Vec<Role>> {
+        let conn = self.db.reader().await?;
+        let statement = match workspaces {
+            None => Statement::new(ALL, Vec::new()),
+            Some(names) => Statement::new(self.db.dialect().pick(IN_WORKSPACES.0, IN_WORKSPACES.1), vec![names.into()]),
+        };
+        let mut roles = conn.query(statement, role_from_row).await?;
+        attach(&conn, &mut roles).await?;
+        Ok(roles)
+    }
+
+    /// Renames or describes a role.
+    ///
+    /// # Errors
+    /// No role has the id, or the name is reserved or taken.
+    pub async fn update_role(&self, id: i64, name: Option<&str>, description: Option<&str>) -> Result<Role> {
+        if let Some(name) = name {
+            check_name(name)?;
+            check_length("Role name", name, 255)?;
+        }
+        check_length("Role description", description.unwrap_or_default(), 1024)?;
+        let tx = self.db.begin().await?;
+        let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+        let role = found.ok_or_else(|| no_role(id))?;
+        let values = vec![role.id.into(), name.into(), description.into()];
+        match tx.execute(Statement::new(UPDATE, values)).await {
+            Ok(_) => tx.commit().await?,
+            Err(DbError::Unique(_)) => {
+                return Err(Error::already_exists(format!(
+                    "Role with name={} already exists in workspace={}",
+                    name.unwrap_or_default(),
+                    role.workspace
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.get_role(id).await
+    }
+
+    /// Deletes a role; nobody has it any more.
+    ///
+    /// # Errors
+    /// No role has the id.
+    pub async fn delete_role(&self, id: i64) -> Result<()> {
+        transaction(&self.db, |tx| async move {
+            role_in(&tx, id).await?;
+            tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::new(sql, vec![id.into()]))).collect()).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Lets a role allow something.
+    ///
+    /// # Errors
+    /// No role has the id, there can be no such grant, or the role has one on the same resources.
+    pub async fn add_role_permission(
+        &self,
+        role_id: i64,
+        resource_type: &str,
+        resource_pattern: &str,
+        permission: &str,
+    ) -> Result<RolePermission> {
+        permission::check_grant(permission, resource_type)?;
+        permission::check_pattern(resource_pattern, resource_type)?;
+        check_length("resource_pattern", resource_pattern, 255)?;
+        let id = transaction(&self.db, |tx| async move {
+            role_in(&tx, role_id).await?;
+            let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
+            let id = match tx.query_opt(Statement::new(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
+                Err(DbError::Unique(_)) => {
+                    return Err(Failure::Refused(Error::already_exists(format!(
+                        "Role permission (role_id={role_id}, resource_type={resource_type}, \
+                         resource_pattern={resource_pattern}) already exists."
+                    ))));
+                }
+                other => other?.ok_or_else(|| Error::internal("The new permission has no id."))?,
+            };
+            tx.commit().await?;
+            Ok(id)
+        })
+        .await?;
+        Ok(RolePermission {
+            id,
+            role_id,
+            resource_type: resource_type.to_owned(),
+            resource_pattern: resource_pattern.to_owned(),
+            permission: permission.to_owned(),
+        })
+    }
+
+    /// One thing that a role allows.
+    ///
+    /// # Errors
+    /// Nothing has the id.
+    pub async fn get_role_permission(&self, id: i64) -> Result<RolePermission> {
+        let statement = Statement::new(PERMISSION, vec![key(id).into()]);
+        let found = self.db.query(statement, permission_from_row).await?;
+        found.into_iter().next().ok_or_else(|| no_permission(id))
+    }
+
+    /// Takes back what a role allows.
+    ///
+    /// # Errors
+    /// Nothing has the id.
+    pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
+        let tx = self.db.begin().await?;
+        if tx.execute(Statement::new(REMOVE_PERMISSION, vec![key(id).into()])).await? == 0 {
+            return Err(no_permission(id));
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Changes what a role allows.
+    ///
+    /// # Errors
+    /// Nothing has the id, or there can be no such grant.
+    pub async fn update_role_permission(&self, id: i64, permission: &str) -> Result<RolePermission> {
+        let mut found = self.get_role_permission(id).await?;
+        permission::check_grant(permission, &found.resource_type)?;
+        let tx = self.db.begin().await?;
+        if tx.execute(Statement::new(SET_PERMISSION, vec![id.into(), permission.into()])).await? == 0 {
+            return Err(no_permission(id));
+        }
+        tx.commit().await?;
+        permission.clone_into(&mut found.permission);
+        Ok(found)
+    }
+
+    /// Gives a user a role.
+    ///
+    /// # Errors
+    /// No role has the id, or the user has it already.
+    pub async fn assign_role(&self, user_id: i64, role_id: i64) -> Result<Assignment> {
+        transaction(&self.db, |tx| async move {
+            role_in(&tx, role_id).await?;
+            let statement = Statement::new(ASSIGN, vec![user_id.into(), role_id.into()]);
+            let id = match tx.query_opt(statement, |row| row.get::<i64>(0)).await {
+                Err(DbError::Unique(_)) => {
+                    return Err(Failure::Refused(Error::already_exists(format!(
+                        "User role assignment (user_id={user_id}, role_id={role_id}) already exists"
+                    ))));
+                }
+                other => other?.ok_or_else(|| Error::internal("The new assignment has no id."))?,
+            };
+            tx.commit().await?;
+            Ok(Assignment { id, user_id, role_id })
+        })
+        .await
+    }
+
+    /// Takes a role from a user.
+    ///
+    /// # Errors
+    /// The user does not have it.
+    pub async fn unassign_role(&self, user_id: i64, role_id: i64) -> Result<()> {
+        let tx = self.db.begin().await?;
+        if tx.execute(Statement::new(UNASSIGN, vec![user_id.into(), key(role_id).into()])).await? == 0 {
+            return Err(Error::not_found(format!(
+                "User role assignment (user_id={user_id}, role_id={role_id}) not found"
+            )));
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The roles of a user.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn list_user_roles(&self, user_id: i64) -> Result<Vec<Role>> {
+        let conn = self.db.reader().await?;
+        Ok(roles_of(&conn, Some(user_id)).await?.remove(&user_id).unwrap_or_default())
+    }
+
+    /// Who has a role.
+    ///
+    /// # Errors
+    /// No role has the id.
+    pub async fn list_role_users(&self, id: i64) -> Result<Vec<Assignment>> {
+        let conn = self.db.reader().await?;
+        let statements = vec![Statement::new(BY_ID, vec![key(id).into()]), Statement::new(USERS, vec![key(id).into()])];
+        let (exists, users) = conn
+            .fold_all(statements, (false, Vec::new()), |(exists, users), which, row| {
+                if which == 0 {
+                    *exists = true;
+                } else {
+                    users.push(Assignment { id: row.get(0)?, user_id: row.get(1)?, role_id: row.get(2)? });
+                }
+                Ok(())
+            })
+            .await?;
+        if exists { Ok(users) } else { Err(no_role(id)) }
+    }
+}
+
+/// The roles of one user, or of everybody, by user.
+pub(crate) async fn roles_of(conn: &Conn, user_id: Option<i64>) -> Result<HashMap<i64, Vec<Role>>, DbError> {
+    let statement = match user_id {
+        Some(id) => Statement::new(OF_ONE, vec![id.into()]),
+        None => Statement::new(OF_ALL, Vec::new()),
+    };
+    let rows = conn.query(statement, |row| Ok((row.get::<i64>(4)?, role_from_row(row)?))).await?;
+    let (owners, mut roles): (Vec<i64>, Vec<Role>) = rows.into_iter().unzip();
+    attach(conn, &mut roles).await?;
+    let mut by_user: HashMap<i64, Vec<Role>> = HashMap::new();
+    for (owner, role) in owners.into_iter().zip(roles) {
+        by_user.entry(owner).or_default().push(role);
+    }
+    Ok(by_user)
+}
+
+/// Puts what roles allow into them, with one query.
+async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = roles.iter().map(|role| role.id).collect();
+    let sql = conn.dialect().pick(PERMISSIONS.0, PERMISSIONS.1);
+    let mut by_role: HashMap<i64, Vec<RolePermission>> = HashMap::new();
+    for found in conn.query(Statement::new(sql, vec![ids.into()]), permission_from_row).await? {
+        by_role.entry(found.role_id).or_default().push(found);
+    }
+    for role in roles {
+        role.permissions = by_role.get(&role.id).cloned().unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn role_in(tx: &Tx, id: i64) -> Result<Role, Failure> {
+    let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+    Ok(found.ok_or_else(|| no_role(id))?)
+}
+
+fn role_from_row(row: &Row<'_>) -> Result<Role, DbError> {
+    Ok(Role {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        workspace: row.get(2)?,
+        description: row.get(3)?,
+        permissions: Vec::new(),
+    })
+}
+
+fn permission_from_row(row: &Row<'_>) -> Result<RolePermission, DbError> {
+    Ok(RolePermission {
+        id: row.get(0)?,
+        role_id: row.get(1)?,
+        resource_type: row.get(2)?,
+        resource_pattern: row.get(3)?,
+        permission: row.get(4)?,
+    })
+}
+
+/// A number that no row can have names nothing.
+fn key(id: i64) -> i64 {
+    if i32::try_from(id).is_ok() { id } else { -1 }
+}
+
+/// Names that begin like those of users' own roles are reserved.
+fn check_name(name: &str) -> Result<()> {
+    if name.starts_with(USER_ROLE_PREFIX) {
+        return Err(Error::invalid(format!(
+            "Role name {} uses the reserved '__user_' prefix, which is held for the per-user permission \
+             representation. Choose a different name.",
+            python::repr(name)
+        )));
+    }
+    Ok(())
+}
+
+/// What the database's column holds.
+pub(crate) fn check_length(what: &str, text: &str, limit: usize) -> Result<()> {
+    if text.chars().count() > limit {
+        return Err(Error::invalid(format!("{what} must be at most {limit} characters.")));
+    }
+    Ok(())
+}
+
+fn no_role(id: i64) -> Error {
+    Error::not_found(format!("Role with id={id} not found"))
+}
+
+fn no_permission(id: i64) -> Error {
+    Error::not_found(format!("Role permission with id={id} not found"))
+}

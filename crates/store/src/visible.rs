@@ -1,0 +1,109 @@
+//! Which rows of a search its caller may see.
+
+use crate::{dialect::Dialect, select::Select};
+
+/// A set of ids or names, as one bound list at the most: a search has full pages and stays one query, whatever its
+/// caller may see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Visible {
+    /// Everything.
+    #[default]
+    All,
+    /// Only these.
+    Only(Vec<String>),
+    /// Everything but these.
+    Except(Vec<String>),
+}
+
+impl Visible {
+    /// Nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::Only(Vec::new())
+    }
+
+    /// Whether one id or name is in the set.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.iter().any(|other| other == id),
+            Self::Except(ids) => ids.iter().all(|other| other != id),
+        }
+    }
+
+    /// The condition that a column of names is in the set, or `None` where that says nothing.
+    pub(crate) fn names(&self, select: &mut Select, dialect: Dialect, column: &str) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Only(names) => {
+                let place = select.bind(names.as_slice());
+                Some(dialect.any(column, &place))
+            }
+            Self::Except(names) if names.is_empty() => None,
+            Self::Except(names) => {
+                let place = select.bind(names.as_slice());
+                Some(format!("NOT ({})", dialect.any(column, &place)))
+            }
+        }
+    }
+
+    /// The same for a column of numbers. What is no number names no row.
+    pub(crate) fn ids(&self, select: &mut Select, dialect: Dialect, column: &str) -> Option<String> {
+        let numbers = |ids: &[String]| ids.iter().filter_map(|id| id.parse::<i64>().ok()).collect::<Vec<_>>();
+        match self {
+            Self::All => None,
+            Self::Only(ids) => {
+                let place = select.bind(numbers(ids));
+                Some(dialect.any(column, &place))
+            }
+            Self::Except(ids) => {
+                let ids = numbers(ids);
+                if ids.is_empty() {
+                    return None;
+                }
+                let place = select.bind(ids);
+                Some(format!("NOT ({})", dialect.any(column, &place)))
+            }
+        }
+    }
+}
+
+/// The condition on rows that are models or prompts, which a tag's `value` tells apart.
+pub(crate) fn either(
+    select: &mut Select,
+    dialect: Dialect,
+    column: &str,
+    value: &str,
+    models: &Visible,
+    prompts: &Visible,
+) -> Option<String> {
+    // Where little may be seen the search begins with it instead of looking at every row.
+    let way_in = match (models, prompts) {
+        (Visible::Only(models), Visible::Only(prompts)) => {
+            let names: Vec<String> = models.iter().chain(prompts).cloned().collect();
+            Visible::Only(names).names(select, dialect, column)
+        }
+        _ => None,
+    };
+    let of_models = models.names(select, dialect, column);
+    let of_prompts = prompts.names(select, dialect, column);
+    if of_models.is_none() && of_prompts.is_none() {
+        return None;
+    }
+    let [of_models, of_prompts] = [of_models, of_prompts].map(|test| test.unwrap_or_else(|| "TRUE".to_owned()));
+    let test = format!("CASE WHEN lower(COALESCE({value}, '')) = 'true' THEN {of_prompts} ELSE {of_models} END");
+    Some(way_in.map_or_else(|| test.clone(), |way_in| format!("{way_in} AND {test}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_knows_what_is_in_it() {
+        let ids = || vec!["1".to_owned(), "2".to_owned()];
+        assert!(Visible::All.has("1") && Visible::Only(ids()).has("2") && Visible::Except(ids()).has("3"));
+        assert!(!Visible::nothing().has("1") && !Visible::Only(ids()).has("3") && !Visible::Except(ids()).has("1"));
+    }
+}
