@@ -77,8 +77,8 @@ def columns(uri: str, table: str) -> set[str]:
         return {column["name"] for column in inspect(used).get_columns(table)}
 
 
-def measure(command: list[str]) -> dict:
-    """Runs a command; its seconds and its peak of resident memory in MiB."""
+def measure(command: list[str], limit: float) -> dict:
+    """Runs a command; its seconds and its peak of resident memory in MiB. At the limit it is stopped."""
     begun = time.monotonic()
     peak = 0
     with tempfile.TemporaryFile() as output:
@@ -87,6 +87,10 @@ def measure(command: list[str]) -> dict:
         while process.poll() is None:
             peak = max(peak, high_water(process.pid))
             time.sleep(0.01)
+            if time.monotonic() - begun > limit:
+                process.kill()
+                process.wait()
+                return {"seconds": limit, "peak_mib": round(peak / 1024, 1), "stopped": True}
         seconds = time.monotonic() - begun
         if process.returncode:
             output.seek(0)
@@ -110,7 +114,7 @@ def commands(uri: str) -> dict[str, list[str]]:
     }
 
 
-def compare(dialect: str, start: str, metrics: int, folder: Path) -> dict:
+def compare(dialect: str, start: str, metrics: int, folder: Path, limit: float) -> dict:
     """One database, two upgrades; the results must be equal."""
     with postgres.database(dialect, folder, "bench") as uri:
         with engine(uri) as used:
@@ -121,8 +125,10 @@ def compare(dialect: str, start: str, metrics: int, folder: Path) -> dict:
         with postgres.copy_of(uri, folder) as other:
             targets = {"reference": other, "ferroflow": uri}
             for who in ("ferroflow", "reference"):
-                found[who] = measure(commands(targets[who])[who])
+                found[who] = measure(commands(targets[who])[who], limit)
                 print(f"  {who:<10} {found[who]['seconds']:>8.2f} s {found[who]['peak_mib']:>8.1f} MiB", flush=True)
+            if "stopped" in found["reference"]:
+                return found
             differences = introspect.differences(introspect.catalogue(other), introspect.catalogue(uri))
             if differences or counts(other) != counts(uri):
                 raise RuntimeError(f"the results differ: {differences or (counts(other), counts(uri))}")
@@ -158,9 +164,11 @@ def table(results: dict) -> str:
     for row in results["runs"]:
         reference, ferroflow = row["reference"], row["ferroflow"]
         ratio = reference["seconds"] / ferroflow["seconds"]
+        # It was not done when it was stopped.
+        stopped = "> " if "stopped" in reference else ""
         lines.append(
-            f"| {row['database']} | {row['from']} (`{row['revision']}`) | {reference['seconds']:.1f} s "
-            f"| {ferroflow['seconds']:.1f} s | {ratio:.1f} | {reference['peak_mib']:.0f} | {ferroflow['peak_mib']:.0f} |"
+            f"| {row['database']} | {row['from']} (`{row['revision']}`) | {stopped}{reference['seconds']:.1f} s "
+            f"| {ferroflow['seconds']:.1f} s | {stopped}{ratio:.1f} | {reference['peak_mib']:.0f} | {ferroflow['peak_mib']:.0f} |"
         )
     if results["small"]:
         lines += ["", f"ferroflow's memory with {results['small']['metrics']:,} metrics, for comparison:", ""]
@@ -174,31 +182,46 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} processors, {platform.system()}"
 
 
+def merged(kept: list[dict], measured: list[dict]) -> list[dict]:
+    rows = {(row["database"], row["from"]): row for row in [*kept, *measured]}
+    return [rows[key] for key in sorted(rows, reverse=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--metrics", type=int, default=5_000_000)
     parser.add_argument("--dialect", choices=postgres.DIALECTS, action="append")
+    parser.add_argument("--start", choices=STARTS, action="append", help="what the database was made by; all of them unless given")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which an upgrade is stopped")
     parser.add_argument("--results", type=Path, default=ROOT / "bench/results")
     options = parser.parse_args()
+    file = options.results / "migrations.json"
+    before = json.loads(file.read_text()) if file.exists() else {"metrics": 0}
+    # What is not measured now stays, if it is of the same size.
+    kept = before["runs"] if before["metrics"] == options.metrics else []
+    kept_small = before["small"]["runs"] if kept else []
     results = {"metrics": options.metrics, "machine": machine(), "date": time.strftime("%Y-%m-%d"), "runs": [], "small": {}}
     few = options.metrics // 50
     small = {"metrics": few, "runs": []}
     folder = Path(tempfile.mkdtemp(prefix="ferroflow-bench-"))
     try:
         for dialect in options.dialect or postgres.DIALECTS:
-            for name, start in STARTS.items():
+            for name in options.start or STARTS:
+                start = STARTS[name]
                 row = {"database": dialect, "from": name, "revision": start}
                 for metrics in (few, options.metrics):
                     print(f"{dialect}, {name} ({start}), {metrics:,} metrics", flush=True)
-                    found = compare(dialect, start, metrics, folder)
+                    found = compare(dialect, start, metrics, folder, options.limit)
                     if metrics == few:
                         small["runs"].append(row | {"peak_mib": found["ferroflow"]["peak_mib"]})
                 results["runs"].append(row | found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    results["runs"] = merged(kept, results["runs"])
+    small["runs"] = merged(kept_small, small["runs"])
     results["small"] = small
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "migrations.json").write_text(json.dumps(results, indent=2) + "\n")
+    file.write_text(json.dumps(results, indent=2) + "\n")
     (options.results / "migrations.md").write_text(table(results))
     print(table(results))
 

@@ -121,8 +121,8 @@ impl Store {
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
         }
         let value = tag_value("'mlflow.prompt.is_prompt'", name);
-        let (models, prompts) = (&search.visible, &search.visible_prompts);
-        if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
+        let (of_models, of_prompts) = (&search.visible, &search.visible_prompts);
+        if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
             select.filter(condition);
         }
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
