@@ -2,6 +2,7 @@
 
 mod apt;
 mod artifacts;
+mod backup;
 mod bench;
 mod browser;
 mod chart;
@@ -48,6 +49,8 @@ enum Chore {
     Durability(suite::Options),
     /// Keep artifacts in buckets of real servers, and make them fail
     Artifacts(suite::Options),
+    /// Back up a server on SQLite, kill it, and restore it
+    Backup(suite::Options),
     /// Use the official web UI in a real browser
     Browser(suite::Options),
     /// Render the Helm chart and check what it makes
@@ -78,6 +81,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Conformance(options) => conformance::run(&mut environment, options),
         Chore::Durability(options) => durability::run(&mut environment, options),
         Chore::Artifacts(options) => artifacts::run(&mut environment, options),
+        Chore::Backup(options) => backup::run(&mut environment, options),
         Chore::Browser(options) => browser::run(&mut environment, options),
         Chore::Chart(options) => chart::run(&mut environment, options),
         Chore::Bench(options) => bench::run(&mut environment, options),

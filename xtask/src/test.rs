@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    artifacts, browser, chart, conformance, diff, durability,
+    artifacts, backup, browser, chart, conformance, diff, durability,
     environment::{Durability, Environment, Profile},
     process, schema, suite,
     tally::Tally,
@@ -31,6 +31,7 @@ enum Part {
     Conformance,
     Durability,
     Artifacts,
+    Backup,
     Browser,
     Chart,
 }
@@ -75,6 +76,7 @@ impl Part {
             Self::Conformance => conformance::run(environment, &all),
             Self::Durability => durability::run(environment, &all),
             Self::Artifacts => artifacts::run(environment, &all),
+            Self::Backup => backup::run(environment, &all),
             Self::Browser => browser::run(environment, &all),
             Self::Chart => chart::run(environment, &all),
         }

@@ -1,5 +1,6 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
+mod backup;
 mod db;
 mod gc;
 mod logging;
@@ -41,6 +42,10 @@ enum Command {
     /// artifacts.
     #[command(disable_help_flag = true)]
     Gc(Box<gc::GcArgs>),
+    /// Back up a SQLite database and its artifacts while the server serves; list and check backups
+    Backup(Box<backup::BackupArgs>),
+    /// Restore a backup
+    Restore(Box<backup::RestoreArgs>),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +58,8 @@ fn main() -> ExitCode {
         Some(Command::Server(args)) => server::run(*args),
         Some(Command::Db(command)) => return db::run(command),
         Some(Command::Gc(args)) => gc::run(*args),
+        Some(Command::Backup(args)) => backup::run(*args),
+        Some(Command::Restore(args)) => backup::restore(*args),
         None => server::run(cli.server),
     };
     match outcome {

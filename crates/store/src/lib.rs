@@ -33,6 +33,7 @@ mod run_search;
 mod runs;
 pub mod schema;
 mod select;
+pub mod snapshot;
 mod transaction;
 mod users;
 mod visible;

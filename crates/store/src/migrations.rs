@@ -24,6 +24,7 @@ pub use check::{Report, check};
 pub use events::Event;
 pub use plan::{Plan, PlannedStep, TableSize, plan};
 pub use revision::Revision;
+pub(crate) use state::tables;
 pub use state::{State, state};
 pub use upgrade::{Done, Options, upgrade};
 

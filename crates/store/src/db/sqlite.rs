@@ -340,6 +340,13 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
     use rusqlite::backup::{Backup, StepResult};
 
     let mut copy = Connection::open(to)?;
+    // Begun in a transaction, the copy is of that moment. Without one it would begin again with every commit of
+    // others, and never end under load. A file without a write-ahead log could not be written meanwhile, so it is
+    // copied between the commits.
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode == "wal" {
+        connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_master LIMIT 1")?;
+    }
     let backup = Backup::new(connection, &mut copy)?;
     loop {
         match backup.step(BACKUP_PAGES)? {
@@ -353,6 +360,9 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
         progress(count(at.pagecount - at.remaining), count(at.pagecount));
     }
     drop(backup);
+    if mode == "wal" {
+        connection.execute_batch("COMMIT")?;
+    }
     // Of a file with a write-ahead log the copy would have one too, and is to be a single file.
     Ok(copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?)
 }

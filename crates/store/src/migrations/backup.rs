@@ -1,20 +1,16 @@
 //! The copy of a SQLite file that is taken before its first change.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     Chain, MigrationError,
     events::{Event, Progress},
     plan,
 };
-use crate::db::{Access, BackendUri, DbError, Direct};
+use crate::{
+    db::Direct,
+    snapshot::{self, SnapshotError},
+};
 
 /// What SQLite writes beside what is computed: journals of small changes.
 const MARGIN: u64 = 16 << 20;
@@ -36,50 +32,18 @@ pub(super) async fn make(
     // What is not a backup, because the process was killed, must not look like one.
     let part = PathBuf::from(format!("{}.part", path.display()));
     let refused = |reason: String| MigrationError::Backup(format!("{}: {reason}", path.display()));
-    let made = match copy(file, &part, progress).await {
-        Ok(()) => verify(&part).await,
-        Err(error) => Err(refused(error.to_string())),
-    };
+    let made = snapshot::copy(file, &part, &mut |done, total| progress.tell(Event::Backup { done, total })).await;
+    let made = made.map_err(|error| match error {
+        SnapshotError::Damaged(_) => {
+            MigrationError::Backup(format!("{error}. Nothing was changed; repair it, or restore a backup"))
+        }
+        error => refused(error.to_string()),
+    });
     let made = made.and_then(|()| std::fs::rename(&part, &path).map_err(|error| refused(error.to_string())));
     if made.is_err() {
         let _ = std::fs::remove_file(&part);
     }
     made.map(|()| path.clone())
-}
-
-async fn copy(file: &Path, path: &Path, progress: &mut Progress<'_>) -> Result<(), DbError> {
-    // Made first, to have the permissions of the original before it has its contents.
-    let unreadable = |error: std::io::Error| DbError::Unavailable(error.to_string());
-    std::fs::File::create_new(path).map_err(unreadable)?;
-    std::fs::metadata(file).and_then(|meta| std::fs::set_permissions(path, meta.permissions())).map_err(unreadable)?;
-    let at = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
-    let seen = Arc::clone(&at);
-    let copying = Direct::back_up(file, path, move |done, total| {
-        seen.0.store(done, Ordering::Relaxed);
-        seen.1.store(total, Ordering::Relaxed);
-    });
-    tokio::pin!(copying);
-    loop {
-        tokio::select! {
-            done = &mut copying => return done,
-            () = tokio::time::sleep(Duration::from_millis(250)) => {
-                let (done, total) = (at.0.load(Ordering::Relaxed), at.1.load(Ordering::Relaxed));
-                progress.tell(Event::Backup { done, total });
-            }
-        }
-    }
-}
-
-async fn verify(path: &Path) -> Result<(), MigrationError> {
-    let copy = Direct::open(&BackendUri::Sqlite(path.to_owned()), Access::Look).await?;
-    let problems = copy.texts("PRAGMA integrity_check(3)").await?;
-    if problems == ["ok"] {
-        return Ok(());
-    }
-    Err(MigrationError::Backup(format!(
-        "the database is damaged, SQLite says: {}. Nothing was changed; repair it, or restore a backup",
-        problems.join("; ")
-    )))
 }
 
 /// Refuses to begin where the disk would be full before the end.

@@ -81,7 +81,7 @@ pub(super) fn made(steps: &'static [Step]) -> impl Iterator<Item = &'static str>
 }
 
 /// The names of the tables, without those of the database itself.
-pub(super) async fn tables(direct: &Direct) -> Result<Vec<String>, DbError> {
+pub(crate) async fn tables(direct: &Direct) -> Result<Vec<String>, DbError> {
     let sql = match direct.dialect() {
         Dialect::Postgres => {
             "SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \

@@ -1,0 +1,158 @@
+//! `ferroflow backup` and `ferroflow restore`: a server on SQLite and a directory of artifacts.
+
+mod args;
+mod progress;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ferroflow_artifacts::{ArtifactRepository, Buckets};
+use ferroflow_model::uri;
+use ferroflow_ops::backup::{self, Manifest, Role, Sources, Targets, Vault, Wanted};
+use ferroflow_store::db::BackendUri;
+use indicatif::HumanBytes;
+
+pub(crate) use self::args::{BackupArgs, RestoreArgs};
+use self::progress::Reporter;
+use crate::{
+    logging::{self, LogFormat},
+    server::destination,
+};
+
+/// Takes, lists or checks backups.
+pub(crate) fn run(args: BackupArgs) -> Result<()> {
+    start(async {
+        let (repository, directory) = place(&args.place)?;
+        if args.list {
+            return list(&Vault::open_to_read(repository, directory).await?).await;
+        }
+        let reporter = Reporter::new();
+        if args.check {
+            let vault = Vault::open_to_read(repository, directory).await?;
+            let checked = backup::check(&vault, &reporter.tell()).await;
+            reporter.end();
+            let checked = checked?;
+            println!("{} backups in {} are whole: {} blocks were read", checked.backups, vault.name(), checked.blocks);
+            return Ok(());
+        }
+        let sources = Sources {
+            tracking: file(&args.backend_store_uri)?,
+            users: args.users_store_uri.as_deref().map(file).transpose()?,
+            artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination)).transpose()?,
+            read_all: args.read_all,
+        };
+        let vault = Vault::open_to_write(repository, directory, &sources).await?;
+        let created = backup::create(&vault, &sources, &reporter.tell()).await;
+        reporter.end();
+        let created = created?;
+        let manifest = &created.manifest;
+        println!("backup {} in {}", manifest.id, vault.name());
+        contents(manifest);
+        println!("  {} of {} artifacts were in an older backup", created.unchanged, manifest.files());
+        println!("  {} added", HumanBytes(manifest.added));
+        if let Some(keep) = args.keep {
+            let removed = backup::keep_newest(&vault, keep.get()).await?;
+            if !removed.backups.is_empty() {
+                println!("removed {}: {} freed", removed.backups.join(", "), HumanBytes(removed.bytes));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Restores a backup.
+pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
+    start(async {
+        let (repository, directory) = place(&args.place)?;
+        let vault = Vault::open_to_read(repository, directory).await?;
+        let manifest = vault.find(&Wanted::parse(&args.at)?).await?;
+        let has_users = manifest.databases.iter().any(|database| database.role == Role::Users);
+        if has_users && args.users_store_uri.is_none() && !args.no_users {
+            bail!("the backup {} has users: say where they go with --users-store-uri, or --no-users", manifest.id);
+        }
+        let with_artifacts = manifest.artifacts.is_some() && !args.no_artifacts;
+        let targets = Targets {
+            tracking: file(&args.backend_store_uri)?,
+            users: args.users_store_uri.as_deref().map(file).transpose()?,
+            artifacts: with_artifacts.then(|| artifacts(&args.artifacts_destination)).transpose()?,
+            force: args.force,
+        };
+        let reporter = Reporter::new();
+        let restored = backup::restore(&vault, &manifest, &targets, &reporter.tell()).await;
+        reporter.end();
+        restored?;
+        println!("restored {} of {}", manifest.id, manifest.time);
+        contents(&manifest);
+        println!("  every row and every checksum is as in the backup");
+        Ok(())
+    })
+}
+
+fn start(work: impl Future<Output = Result<()>>) -> Result<()> {
+    logging::init(LogFormat::Text);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(work)
+}
+
+async fn list(vault: &Vault) -> Result<()> {
+    let mut broken = Vec::new();
+    let manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;
+    println!("{:<20} {:<20} {:>12} {:>12} {:>10} {:>10}", "BACKUP", "TIME", "SIZE", "ADDED", "RUNS", "ARTIFACTS");
+    for manifest in &manifests {
+        let (size, added) = (HumanBytes(manifest.size()).to_string(), HumanBytes(manifest.added).to_string());
+        let (runs, files) = (rows(manifest, Role::Tracking, "runs"), manifest.files());
+        let time = manifest.time.strftime("%Y-%m-%dT%H:%M:%SZ");
+        println!("{:<20} {time:<20} {size:>12} {added:>12} {runs:>10} {files:>10}", manifest.id);
+    }
+    ensure!(broken.is_empty(), "{}", broken.join("; "));
+    Ok(())
+}
+
+/// What is in a backup, in the words of the UI.
+fn contents(manifest: &Manifest) {
+    let count = |table| rows(manifest, Role::Tracking, table);
+    println!(
+        "  {} experiments, {} runs, {} registered models, {} traces",
+        count("experiments"),
+        count("runs"),
+        count("registered_models"),
+        count("trace_info")
+    );
+    if manifest.databases.iter().any(|database| database.role == Role::Users) {
+        println!("  {} users", rows(manifest, Role::Users, "users"));
+    }
+    println!("  {} artifacts, {} in all", manifest.files(), HumanBytes(manifest.size()));
+}
+
+fn rows(manifest: &Manifest, role: Role, table: &str) -> i64 {
+    let database = manifest.databases.iter().find(|database| database.role == role);
+    database.and_then(|database| database.rows.get(table)).copied().unwrap_or_default()
+}
+
+/// Where backups are kept: a repository, and its directory if it is one.
+fn place(text: &str) -> Result<(ArtifactRepository, Option<PathBuf>)> {
+    let repository = destination(text, &Buckets::default())?;
+    let directory = matches!(repository, ArtifactRepository::Local(_)).then(|| repository.name().into());
+    Ok((repository, directory))
+}
+
+fn file(text: &str) -> Result<PathBuf> {
+    match BackendUri::parse(text)? {
+        BackendUri::Sqlite(path) => Ok(path),
+        uri @ BackendUri::Postgres(_) => bail!(
+            "{uri} is not a SQLite file. PostgreSQL brings its own backups, with a log of every change: docs/backup.md"
+        ),
+    }
+}
+
+fn artifacts(text: &str) -> Result<PathBuf> {
+    match uri::scheme(text).as_deref() {
+        None | Some("file") => {
+            let (_, directory) = place(text)?;
+            directory.with_context(|| format!("{text} is not a directory"))
+        }
+        Some(_) => bail!(
+            "{text} is not a directory. Keep versions of the objects in the bucket instead, and pass --no-artifacts"
+        ),
+    }
+}

@@ -1,0 +1,249 @@
+//! Taking a backup.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use ferroflow_store::{
+    db::BackendUri,
+    migrations::{self, AUTH, State, TRACKING},
+    snapshot,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::{
+    Event, Role, Tell,
+    blocks::{self, Blocks},
+    manifest::{Database, FileEntry, LinkEntry, Manifest},
+    vault::Vault,
+    walk::{self, Entry, Seen},
+};
+
+/// Files that are copied at the same time.
+const AT_ONCE: usize = 4;
+
+/// A file that was written this shortly before the last backup is read again: it may have been written once more
+/// within the resolution of the file system's times.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: usize = 3;
+
+/// What is backed up.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The tracking database.
+    pub tracking: PathBuf,
+    /// The users database, if it is a file of its own.
+    pub users: Option<PathBuf>,
+    /// The directory of the artifacts.
+    pub artifacts: Option<PathBuf>,
+    /// Read every artifact, and believe no size and time.
+    pub read_all: bool,
+}
+
+impl Sources {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let others = self.users.iter().chain(&self.artifacts);
+        std::iter::once(&self.tracking).chain(others).map(PathBuf::as_path)
+    }
+}
+
+/// A backup that was taken.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// It.
+    pub manifest: Manifest,
+    /// Artifacts that had not changed since an older backup.
+    pub unchanged: usize,
+}
+
+/// Takes a backup. It is there when this returns, and not before.
+///
+/// # Errors
+/// A database is damaged, or something can not be read or written.
+pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Created> {
+    let older = vault.manifests(&mut |reason| tell(Event::Note(format!("left out: {reason}")))).await?;
+    let known: HashSet<_> = older.iter().flat_map(Manifest::blocks).collect();
+    let blocks = Blocks::new(vault, known);
+    let staging = Staging::new(vault)?;
+
+    let time = Timestamp::now();
+    let mut databases = Vec::new();
+    if let Some(users) = &sources.users {
+        databases.push(database(Role::Users, users, &staging, &blocks, tell).await?);
+    }
+    databases.push(database(Role::Tracking, &sources.tracking, &staging, &blocks, tell).await?);
+    drop(staging);
+
+    let mut manifest = Manifest {
+        id: free_id(vault, time).await?,
+        time,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        databases,
+        artifacts: sources.artifacts.as_ref().map(|path| path.display().to_string()),
+        added: 0,
+        files: Vec::new(),
+        links: Vec::new(),
+    };
+    let mut unchanged = 0;
+    if let Some(root) = &sources.artifacts {
+        let trusted = if sources.read_all { HashMap::new() } else { trusted(older, root) };
+        let (files, links, same) = artifacts(root, &trusted, &blocks, tell).await?;
+        (manifest.files, manifest.links, unchanged) = (files, links, same);
+    }
+    manifest.added = blocks.added();
+    vault.put_manifest(&manifest).await?;
+    Ok(Created { manifest, unchanged })
+}
+
+/// Where databases are copied to: in the place of the backups, or a directory that goes with this process.
+struct Staging {
+    path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Staging {
+    fn new(vault: &Vault) -> Result<Self> {
+        let Some(path) = vault.staging() else {
+            let temporary = tempfile::Builder::new().prefix("ferroflow-backup-").tempdir();
+            let temporary = temporary.context("there is no temporary directory for a copy of the database")?;
+            return Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) });
+        };
+        std::fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
+        Ok(Self { path, _temporary: None })
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // What stays is removed by the next backup.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+async fn database(role: Role, file: &Path, staging: &Staging, blocks: &Blocks<'_>, tell: &Tell) -> Result<Database> {
+    let copy = staging.path.join(format!("{role}.db"));
+    let mut pages = |done, total| tell(Event::Pages { role, done, total });
+    let copied = snapshot::copy(file, &copy, &mut pages).await;
+    copied.with_context(|| format!("the {role} database {} can not be copied", file.display()))?;
+    let uri = BackendUri::Sqlite(copy.clone());
+    let chain = match role {
+        Role::Tracking => &TRACKING,
+        Role::Users => &AUTH,
+    };
+    let revision = match migrations::state(&uri, chain).await {
+        Ok(State::At(revision)) => revision.map(str::to_owned),
+        Ok(State::Empty) => bail!("the {role} database {} has no tables of MLflow", file.display()),
+        // A newer one is kept as well as any other.
+        Err(migrations::MigrationError::Unknown { found, .. }) => Some(found),
+        Err(error) => return Err(error.into()),
+    };
+    if role == Role::Tracking {
+        for location in snapshot::foreign_locations(&uri).await? {
+            tell(Event::Note(format!("experiments keep artifacts in {location}, which is not in the backup")));
+        }
+    }
+    let rows = snapshot::rows(&uri).await?;
+    let (hashes, size) = blocks.add(&copy, blocks::OF_DATABASE).await?;
+    std::fs::remove_file(&copy)?;
+    Ok(Database { role, revision, rows, size, blocks: hashes })
+}
+
+async fn free_id(vault: &Vault, time: Timestamp) -> Result<String> {
+    let taken = vault.ids().await?;
+    let name = time.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let names = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
+    names.into_iter().find(|name| !taken.contains(name)).context("no name is left")
+}
+
+/// The files of the newest backup of this directory whose size and time can be believed.
+fn trusted(mut older: Vec<Manifest>, root: &Path) -> HashMap<String, FileEntry> {
+    let root = root.display().to_string();
+    let Some(place) = older.iter().rposition(|manifest| manifest.artifacts.as_deref() == Some(&root)) else {
+        return HashMap::new();
+    };
+    let last = older.swap_remove(place);
+    let limit = i64::try_from(last.time.as_nanosecond()).unwrap_or(i64::MAX);
+    let limit = limit.saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or_default());
+    let settled = last.files.into_iter().filter(|file| file.modified < limit);
+    settled.map(|file| (file.path.clone(), file)).collect()
+}
+
+type Artifacts = (Vec<FileEntry>, Vec<LinkEntry>, usize);
+
+async fn artifacts(
+    root: &Path,
+    trusted: &HashMap<String, FileEntry>,
+    blocks: &Blocks<'_>,
+    tell: &Tell,
+) -> Result<Artifacts> {
+    let (walked, told) = (root.to_owned(), Arc::clone(tell));
+    let entries = spawn_blocking(move || walk::walk(&walked, &|found| told(Event::Found(found)))).await??;
+    let (mut seen, mut links) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::File(file) => seen.push(file),
+            Entry::Link(path, target) => links.push(LinkEntry { path, target }),
+        }
+    }
+    let (total, done) = (seen.len() as u64, AtomicU64::new(0));
+    let copied = stream::iter(seen).map(|file| {
+        let done = &done;
+        async move {
+            let same = trusted.get(&file.path).filter(|old| old.size == file.size && old.modified == file.modified);
+            let entry = match same {
+                Some(old) => Some((old.clone(), true)),
+                None => one(root, file, blocks, tell).await?.map(|entry| (entry, false)),
+            };
+            tell(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
+            anyhow::Ok(entry)
+        }
+    });
+    let copied: Vec<_> = copied.buffer_unordered(AT_ONCE).try_collect().await?;
+    let unchanged = copied.iter().flatten().filter(|(_, same)| *same).count();
+    let mut files: Vec<_> = copied.into_iter().flatten().map(|(file, _)| file).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    links.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((files, links, unchanged))
+}
+
+/// Copies one file, unless it was deleted meanwhile.
+async fn one(root: &Path, mut file: Seen, blocks: &Blocks<'_>, tell: &Tell) -> Result<Option<FileEntry>> {
+    let below = walk::below(&file.path)?;
+    let path = root.join(&below);
+    for attempt in 1.. {
+        let gone = |error: &anyhow::Error| {
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let (hashes, size) = match blocks.add(&path, blocks::OF_ARTIFACT).await {
+            Ok(added) => added,
+            Err(error) if gone(&error) => return Ok(None),
+            Err(error) => return Err(error.context(path.display().to_string())),
+        };
+        let now = match std::fs::metadata(&path) {
+            Ok(meta) => walk::seen(&below, &meta),
+            // What was read is a file that was there.
+            Err(_) => file.clone(),
+        };
+        if now == file && size == file.size || attempt == ATTEMPTS {
+            if now != file || size != file.size {
+                // Our server replaces files at once; whoever writes into them is caught in the middle.
+                tell(Event::Note(format!("{} changes all the time; it is kept as it was read last", path.display())));
+            }
+            return Ok(Some(FileEntry { path: file.path, size, modified: file.modified, blocks: hashes }));
+        }
+        file = now;
+    }
+    Ok(None)
+}

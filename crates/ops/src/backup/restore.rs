@@ -1,0 +1,230 @@
+//! The way back. Everything is put together beside its place and checked there; then it is moved into place, the
+//! tracking database last. Whatever ends it before leaves no database that a server could serve.
+
+use std::{
+    ffi::OsString,
+    fs::{File, FileTimes},
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ferroflow_store::{
+    db::BackendUri,
+    snapshot::{self, SnapshotError},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+
+use super::{
+    Event, Role, Tell,
+    manifest::{Database, FileEntry, Hash, LinkEntry, Manifest},
+    vault::{Vault, sync_all},
+    walk,
+};
+
+/// What is put together, before it is in place.
+const UNFINISHED: &str = ".restoring";
+
+/// What a file of SQLite may have beside it.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Where a backup goes.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    /// The tracking database.
+    pub tracking: PathBuf,
+    /// The users database; `None` leaves it out.
+    pub users: Option<PathBuf>,
+    /// The directory of the artifacts; `None` leaves them out.
+    pub artifacts: Option<PathBuf>,
+    /// Move aside what is there.
+    pub force: bool,
+}
+
+/// Restores a backup.
+///
+/// # Errors
+/// There is something in its place and `force` is not set, a server has it open, or a block is missing or damaged.
+pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell: &Tell) -> Result<()> {
+    let mut places = vec![(Role::Tracking, &targets.tracking)];
+    places.extend(targets.users.as_ref().map(|path| (Role::Users, path)));
+    let mut databases = Vec::new();
+    for (role, path) in places {
+        let found = manifest.databases.iter().find(|database| database.role == role);
+        let database = found.with_context(|| format!("the backup {} has no {role} database", manifest.id))?;
+        databases.push((database, path));
+    }
+    let artifacts = targets.artifacts.as_ref();
+    ensure!(artifacts.is_none() || manifest.artifacts.is_some(), "the backup {} has no artifacts", manifest.id);
+    if let Some(first) = occupied(&databases, artifacts)?.first()
+        && !targets.force
+    {
+        bail!("{} is there already: restore to another place, or move it aside with --force", first.display());
+    }
+    for (_, path) in &databases {
+        settle(path, tell).await?;
+    }
+
+    let mut locks = Vec::new();
+    for (database, path) in &databases {
+        locks.push(put_database(vault, database, &beside(path, UNFINISHED), tell).await?);
+    }
+    if let Some(root) = artifacts {
+        put_artifacts(vault, manifest, &beside(root, UNFINISHED), tell).await?;
+    }
+    for path in databases.iter().map(|(_, path)| *path).chain(artifacts) {
+        sync_all(folder(path))?;
+    }
+
+    // Nobody may meet the old database with the new artifacts: it leaves first, and the new one comes last.
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
+    for path in occupied(&databases, artifacts)? {
+        let aside = free(&path, &time)?;
+        tell(Event::Note(format!("moving {} to {}", path.display(), aside.display())));
+        std::fs::rename(&path, &aside).with_context(|| format!("{} can not be moved aside", path.display()))?;
+    }
+    let ready = artifacts.into_iter().chain(databases.iter().rev().map(|(_, path)| *path));
+    for path in ready {
+        let from = beside(path, UNFINISHED);
+        std::fs::rename(&from, path).with_context(|| format!("{} can not be put in place", path.display()))?;
+        sync_all(folder(path))?;
+    }
+    Ok(())
+}
+
+/// What is in the way, the tracking database first.
+fn occupied(databases: &[(&Database, &PathBuf)], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
+    let mut occupied = Vec::new();
+    for (_, path) in databases {
+        let all = std::iter::once((*path).clone()).chain(BESIDE.iter().map(|suffix| beside(path, suffix)));
+        occupied.extend(all.filter(|path| path.symlink_metadata().is_ok()));
+    }
+    if let Some(root) = artifacts
+        && root.symlink_metadata().is_ok()
+    {
+        let is_empty = root.is_dir() && std::fs::read_dir(root)?.next().is_none();
+        if !is_empty {
+            occupied.push(root.clone());
+        }
+    }
+    Ok(occupied)
+}
+
+/// Brings a database that is to be moved aside into one file, and sees to it that nobody uses it.
+async fn settle(path: &Path, tell: &Tell) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    match snapshot::settle(path).await {
+        Ok(()) => Ok(()),
+        Err(error @ SnapshotError::InUse(_)) => Err(error.into()),
+        Err(error) => {
+            tell(Event::Note(format!("{} is moved aside as it is: {error}", path.display())));
+            Ok(())
+        }
+    }
+}
+
+async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell) -> Result<File> {
+    let role = database.role;
+    std::fs::create_dir_all(folder(to)).with_context(|| format!("{} can not be made", folder(to).display()))?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(to).with_context(|| format!("{} can not be written", to.display()))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
+        bail!("another restore is writing {}", to.display());
+    }
+    // A killed restore may have left something.
+    file.set_len(0)?;
+    for suffix in BESIDE {
+        let _ = std::fs::remove_file(beside(to, suffix));
+    }
+    write_blocks(vault, &file, &database.blocks, &|done, total| tell(Event::Pages { role, done, total })).await?;
+    ensure!(file.metadata()?.len() == database.size, "{} has another size than the backup says", to.display());
+    file.sync_all()?;
+    let rows = async {
+        snapshot::verify(to).await?;
+        snapshot::rows(&BackendUri::Sqlite(to.to_owned())).await
+    };
+    let rows = rows.await.with_context(|| format!("the restored {role} database"))?;
+    ensure!(rows == database.rows, "the restored {role} database has other rows than the backup says");
+    Ok(file)
+}
+
+async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, tell: &Tell) -> Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to).with_context(|| format!("{} can not be removed", to.display()))?;
+    }
+    std::fs::create_dir_all(to).with_context(|| format!("{} can not be made", to.display()))?;
+    let (total, done) = (manifest.files() as u64, AtomicU64::new(0));
+    let written = stream::iter(&manifest.files).map(|file| {
+        let done = &done;
+        async move {
+            put_file(vault, file, to).await?;
+            tell(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
+            anyhow::Ok(())
+        }
+    });
+    written.buffer_unordered(4).try_collect::<()>().await?;
+    // Last, so that no file is written through one.
+    manifest.links.iter().try_for_each(|link| put_link(link, to))
+}
+
+async fn put_file(vault: &Vault, entry: &FileEntry, root: &Path) -> Result<()> {
+    let path = root.join(walk::below(&entry.path)?);
+    let refused = || format!("{} can not be written", path.display());
+    std::fs::create_dir_all(folder(&path)).with_context(refused)?;
+    let file = File::create_new(&path).with_context(refused)?;
+    write_blocks(vault, &file, &entry.blocks, &|_, _| ()).await?;
+    ensure!(file.metadata()?.len() == entry.size, "{} has another size than the backup says", path.display());
+    // The next backup knows it again.
+    file.set_times(FileTimes::new().set_modified(time(entry.modified))).with_context(refused)
+}
+
+fn put_link(link: &LinkEntry, root: &Path) -> Result<()> {
+    let path = root.join(walk::below(&link.path)?);
+    let refused = || format!("{} can not be made", path.display());
+    std::fs::create_dir_all(folder(&path)).with_context(refused)?;
+    std::os::unix::fs::symlink(walk::unescape(&link.target), &path).with_context(refused)
+}
+
+async fn write_blocks(vault: &Vault, mut file: &File, blocks: &[Hash], tell: &(dyn Fn(u64, u64) + Sync)) -> Result<()> {
+    for (number, hash) in (1..).zip(blocks) {
+        file.write_all(&vault.block(*hash).await?)?;
+        tell(number, blocks.len() as u64);
+    }
+    Ok(())
+}
+
+fn time(nanoseconds: i64) -> SystemTime {
+    let away = Duration::from_nanos(nanoseconds.unsigned_abs());
+    if nanoseconds < 0 { UNIX_EPOCH - away } else { UNIX_EPOCH + away }
+}
+
+/// `mlflow.db` and `-wal` → `mlflow.db-wal`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where something is moved to. What SQLite has beside a file stays beside it.
+fn free(path: &Path, time: &str) -> Result<PathBuf> {
+    let name = path.to_string_lossy();
+    let (whole, suffix) = BESIDE
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix).map(|whole| (PathBuf::from(whole), *suffix)))
+        .unwrap_or_else(|| (path.to_owned(), ""));
+    let aside = beside(&whole, &format!(".before-restore-{time}{suffix}"));
+    ensure!(aside.symlink_metadata().is_err(), "{} is there already: try again in a second", aside.display());
+    Ok(aside)
+}

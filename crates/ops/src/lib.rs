@@ -1,0 +1,3 @@
+//! What keeps an installation alive besides the server: backups and their way back.
+
+pub mod backup;

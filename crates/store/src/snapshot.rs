@@ -1,0 +1,120 @@
+//! A SQLite file as it is at one moment, copied while servers write to it, and what such a copy holds.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::db::{Access, BackendUri, DbError, Direct, Statement, Value};
+
+/// Why a file can not be copied, or its copy not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// SQLite finds the file damaged.
+    #[error("the database is damaged, SQLite says: {0}")]
+    Damaged(String),
+    /// A server, or somebody else, has the file open.
+    #[error("{0} is in use: stop the server that has it open")]
+    InUse(String),
+    /// The file can not be read, or the copy not be written.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Copies a file as it was last committed, as one file without a log beside it, and has SQLite check the copy. `tell`
+/// gets the pages that are copied and all pages, now and then.
+///
+/// # Errors
+/// The file can not be read or is damaged, or there is something at `to`.
+pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), SnapshotError> {
+    // Made first, to have the permissions of the original before it has its contents.
+    let unreadable = |error: std::io::Error| DbError::Unavailable(error.to_string());
+    std::fs::metadata(from).map_err(unreadable)?;
+    std::fs::File::create_new(to).map_err(unreadable)?;
+    std::fs::metadata(from).and_then(|meta| std::fs::set_permissions(to, meta.permissions())).map_err(unreadable)?;
+    let at = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+    let seen = Arc::clone(&at);
+    let copying = Direct::back_up(from, to, move |done, total| {
+        seen.0.store(done, Ordering::Relaxed);
+        seen.1.store(total, Ordering::Relaxed);
+    });
+    tokio::pin!(copying);
+    loop {
+        tokio::select! {
+            done = &mut copying => {
+                done?;
+                break;
+            }
+            () = tokio::time::sleep(Duration::from_millis(250)) => {
+                tell(at.0.load(Ordering::Relaxed), at.1.load(Ordering::Relaxed));
+            }
+        }
+    }
+    verify(to).await
+}
+
+/// Has SQLite look at every page and every index of a file.
+///
+/// # Errors
+/// It finds something, or the file can not be read.
+pub async fn verify(file: &Path) -> Result<(), SnapshotError> {
+    let copy = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Look).await?;
+    let problems = copy.texts("PRAGMA integrity_check(3)").await?;
+    let said = || problems.iter().flat_map(|problem| problem.lines()).collect::<Vec<_>>().join("; ");
+    if problems == ["ok"] { Ok(()) } else { Err(SnapshotError::Damaged(said())) }
+}
+
+/// How many rows each table of a database has.
+///
+/// # Errors
+/// The database can not be read.
+pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Look).await?;
+    let tables = crate::migrations::tables(&direct).await?;
+    if tables.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // One statement, so that all numbers are of one moment.
+    let counts = tables.iter().enumerate().map(|(number, table)| {
+        format!("SELECT CAST(${} AS TEXT), COUNT(*) FROM \"{}\"", number + 1, table.replace('"', "\"\""))
+    });
+    let sql = counts.collect::<Vec<_>>().join(" UNION ALL ");
+    let names = tables.iter().map(Value::from).collect();
+    let rows = direct.query(Statement::dynamic(sql, names), |row| Ok((row.get(0)?, row.get(1)?))).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Where experiments of a database keep their artifacts, apart from those that the server serves itself.
+///
+/// # Errors
+/// The database can not be read.
+pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Look).await?;
+    let sql = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location NOT LIKE 'mlflow-artifacts:%' \
+               ORDER BY 1";
+    Ok(direct.texts(sql).await?)
+}
+
+/// Brings everything that was committed into the file itself, and fails if anybody else has it open.
+///
+/// # Errors
+/// Somebody has it open, or it is no database any more.
+pub async fn settle(file: &Path) -> Result<(), SnapshotError> {
+    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
+    // SQLite leaves the write-ahead log only on the last connection there is; a lock tells of a writer without a log.
+    let mode = direct.texts("PRAGMA journal_mode = DELETE").await;
+    let alone = match mode {
+        Ok(mode) if mode == ["delete"] => direct.batch("BEGIN EXCLUSIVE; COMMIT").await,
+        Ok(_) => return Err(SnapshotError::InUse(file.display().to_string())),
+        Err(error) => Err(error),
+    };
+    match alone {
+        Err(DbError::Locked(_) | DbError::Unavailable(_)) => Err(SnapshotError::InUse(file.display().to_string())),
+        other => Ok(other?),
+    }
+}
