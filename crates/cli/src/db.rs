@@ -2,6 +2,7 @@
 
 mod own;
 mod progress;
+mod rows;
 mod show;
 
 use std::{process::ExitCode, time::Duration};
@@ -24,6 +25,8 @@ pub(crate) enum DbCommand {
     Status(DatabaseArgs),
     /// Compare the tables with those of their revision and name every difference
     Check(DatabaseArgs),
+    /// Print the revision and the rows of every table as JSON, to compare two databases
+    Rows(DatabaseArgs),
     /// Drop the tables and indexes that ferroflow adds to MLflow's, with the events that wait for webhooks. A
     /// server makes them again when it starts
     DropOwn {
@@ -96,6 +99,7 @@ pub(crate) fn run(command: DbCommand) -> ExitCode {
         DbCommand::Upgrade(args) => with_uri(&args.database.uri, async |uri| upgrade(&uri, &args).await),
         DbCommand::Status(args) => with_uri(&args.uri, async |uri| status(&uri, args.chain()).await),
         DbCommand::Check(args) => with_uri(&args.uri, async |uri| check(&uri, args.chain()).await),
+        DbCommand::Rows(args) => with_uri(&args.uri, async |uri| rows::rows(&uri, args.chain()).await),
         DbCommand::DropOwn { uri } => with_uri(&uri, async |uri| own::drop_own(&uri).await),
         DbCommand::Downgrade { rest: _ } => {
             eprintln!(

@@ -118,3 +118,15 @@ pub async fn settle(file: &Path) -> Result<(), SnapshotError> {
         other => Ok(other?),
     }
 }
+
+/// When the newest thing in a tracking database happened, in milliseconds since 1970.
+///
+/// # Errors
+/// The database can not be read.
+pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Look).await?;
+    let sql = "SELECT MAX(at) FROM (SELECT MAX(start_time) AS at FROM runs UNION ALL SELECT MAX(end_time) FROM runs \
+               UNION ALL SELECT MAX(last_update_time) FROM experiments) times";
+    let found = direct.query(Statement::dynamic(sql.to_owned(), Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
+    Ok(found.into_iter().flatten().next())
+}

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct BackupArgs {
-    /// Where backups are kept: a directory, or a bucket such as s3://bucket/prefix
+    /// Where backups are kept: a directory, or a bucket, as --artifacts-destination of the server takes it
     #[arg(value_name = "PLACE")]
     pub(super) place: String,
 

@@ -205,8 +205,8 @@ impl Manifest {
         let last = body.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
         let Ok(Line::End(end)) = serde_json::from_slice(&body[last..]) else { bail!("it has no end") };
         ensure!(Hash::of(&bytes[..last]) == end.sha256, "its checksum is wrong");
-        let mut lines = bytes[..last].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let first: serde_json::Value = serde_json::from_slice(lines.next().context("it is empty")?)?;
+        let mut rest = bytes[..last].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let first: serde_json::Value = serde_json::from_slice(rest.next().context("it is empty")?)?;
         let format = first["backup"]["format"].as_u64().context("it does not say its format")?;
         ensure!(
             format == u64::from(FORMAT),
@@ -214,7 +214,7 @@ impl Manifest {
         );
         let Line::Backup(head) = serde_json::from_value(first)? else { bail!("it does not begin as one") };
         let (mut files, mut links, mut count) = (Vec::new(), Vec::new(), 1);
-        for line in lines {
+        for line in rest {
             match serde_json::from_slice(line)? {
                 Line::File(file) => files.push(file),
                 Line::Link(link) => links.push(link),

@@ -68,7 +68,7 @@ pub struct Vault {
     directory: Option<PathBuf>,
     name: String,
     /// Released with the process, however it ends.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Vault {
@@ -117,9 +117,9 @@ impl Vault {
         let there = vault.repository.list(&ArtifactPath::root()).await.map_err(plain)?;
         ensure!(there.iter().any(|entry| entry.name == MARKER), "there are no backups in {}", vault.name);
         // A running backup adds only; one that takes away is kept off. A place that can not be written needs no lock.
-        let lock =
+        let locked =
             vault.lock(FlockOperation::NonBlockingLockShared, "a backup is running there, which may remove old ones");
-        match lock {
+        match locked {
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {}
             other => other?,
         }
@@ -128,14 +128,14 @@ impl Vault {
 
     fn new(repository: ArtifactRepository, directory: Option<PathBuf>) -> Self {
         let name = repository.name();
-        Self { repository, directory, name, _lock: None }
+        Self { repository, directory, name, lock: None }
     }
 
     fn lock(&mut self, operation: FlockOperation, held: &'static str) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let file = File::open(directory.join(MARKER))?;
         match rustix::fs::flock(&file, operation) {
-            Ok(()) => self._lock = Some(file),
+            Ok(()) => self.lock = Some(file),
             Err(rustix::io::Errno::WOULDBLOCK) => bail!("{}: {held}", self.name),
             // Some network file systems have no locks.
             Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOLCK) => {}
