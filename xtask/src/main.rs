@@ -2,6 +2,7 @@
 
 mod apt;
 mod artifacts;
+mod auth;
 mod backup;
 mod bench;
 mod browser;
@@ -43,6 +44,8 @@ enum Chore {
     Schema(suite::Options),
     /// Replay recorded requests to the reference and to ferroflow, and compare the answers
     Diff(suite::Options),
+    /// Everybody tries everything with basic-auth, on the reference and on ferroflow
+    Auth(suite::Options),
     /// Run the official SDKs against ferroflow
     Conformance(suite::Options),
     /// Kill the server under load and look for what it had acknowledged
@@ -78,6 +81,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Test(options) => Ok(test::run(&mut environment, options)),
         Chore::Schema(options) => schema::run(&mut environment, options),
         Chore::Diff(options) => diff::run(&mut environment, options),
+        Chore::Auth(options) => auth::run(&mut environment, options),
         Chore::Conformance(options) => conformance::run(&mut environment, options),
         Chore::Durability(options) => durability::run(&mut environment, options),
         Chore::Artifacts(options) => artifacts::run(&mut environment, options),

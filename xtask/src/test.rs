@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    artifacts, backup, browser, chart, conformance, diff, durability,
+    artifacts, auth, backup, browser, chart, conformance, diff, durability,
     environment::{Durability, Environment, Profile},
     process, schema, suite,
     tally::Tally,
@@ -28,6 +28,7 @@ enum Part {
     Rust,
     Schema,
     Diff,
+    Auth,
     Conformance,
     Durability,
     Artifacts,
@@ -73,6 +74,8 @@ impl Part {
             // Of the hundreds of upgrades a sample; `cargo xtask schema` takes every one.
             Self::Schema => schema::run(environment, &suite::Options::of(&["--every", "9"])),
             Self::Diff => diff::run(environment, &all),
+            // What the reference lets in was recorded; `cargo xtask auth` asks it.
+            Self::Auth => auth::run(environment, &suite::Options::of(&["--recorded"])),
             Self::Conformance => conformance::run(environment, &all),
             Self::Durability => durability::run(environment, &all),
             Self::Artifacts => artifacts::run(environment, &all),

@@ -40,6 +40,12 @@ impl Auth {
     /// # Errors
     /// The settings have no name or no good password for a new admin, or the database failed.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
+        if let Err(error) = self.users().prepare_login_failures().await {
+            tracing::warn!(
+                message = error.message,
+                "failed logins are not counted: the server's user of the users database may not create the table"
+            );
+        }
         let config = self.config();
         let Some(username) = config.admin_username.as_deref() else {
             return Err(BootstrapError::Refused(format!(

@@ -7,6 +7,7 @@ mod bootstrap;
 mod caller;
 mod config;
 mod ini;
+mod limit;
 mod login;
 pub mod password;
 mod requirement;

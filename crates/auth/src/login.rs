@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +23,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{bootstrap, caller::Caller, config::AuthConfig, password};
+use crate::{bootstrap, caller::Caller, config::AuthConfig, limit::Keys, password};
 
 /// How long a user's row and grants count without another look.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
@@ -80,17 +81,25 @@ impl Auth {
         &self.users
     }
 
-    /// Who has a name and a password, or nobody. It takes as long for a name that nobody has.
+    /// Who has a name and a password, or nobody. It takes as long for a name that nobody has. `from` is the address of
+    /// who asks, from which only so many logins may fail.
     ///
     /// # Errors
-    /// The database failed, or too many logins wait.
-    pub async fn authenticate(&self, username: &str, password: &str) -> Result<Option<Arc<Caller>>> {
+    /// The database failed, too many logins wait, or too many have failed.
+    pub async fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Option<Arc<Caller>>> {
         let digest = self.digest(password);
         if let Some(found) = self.snapshot(username).await?
             && self.was_right(username, &digest, &found.stored)
         {
             return Ok(Some(found.caller));
         }
+        let keys = Keys::new(username, from);
+        keys.check(&self.users).await?;
         let turn = self.turn().await?;
         // What was read a moment ago may be an old password, and whoever waited may find that somebody else has had the
         // same one checked.
@@ -104,12 +113,16 @@ impl Auth {
             snapshot.as_ref().map_or_else(|| password::NOBODY.into(), |found| Arc::clone(&found.stored));
         let right = self.check(&stored, password).await?;
         drop(turn);
-        let Some(found) = snapshot.filter(|_| right) else { return Ok(None) };
+        let Some(found) = snapshot.filter(|_| right) else {
+            keys.failed(&self.users).await;
+            return Ok(None);
+        };
         if found.caller.is_admin && password == bootstrap::LEGACY_PASSWORD {
             bootstrap::warn_of_refused_login(username);
             return Ok(None);
         }
         self.remember(username, digest, &stored);
+        keys.succeeded(&self.users).await;
         Ok(Some(found.caller))
     }
 

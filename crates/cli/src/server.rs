@@ -82,7 +82,10 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         .with_context(|| format!("the backend store {backend} can not be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
-        Some(auth) => Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate).await?),
+        Some(auth) => {
+            let audit = args.audit_log.as_deref();
+            Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate, audit).await?)
+        }
         None => None,
     };
     let prefix = args.static_prefix.clone().unwrap_or_default();

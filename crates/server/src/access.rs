@@ -4,6 +4,7 @@
 //! and calling its handler: whatever is not allowed there is refused. Lists are cut by their handlers, in the query,
 //! to what [`Cx::visible`] says.
 
+mod audit;
 mod named;
 mod parents;
 mod rules;
@@ -18,9 +19,12 @@ use ferroflow_model::{
     permission::{Permission, ResourceType},
 };
 use ferroflow_store::Visible;
+use http::Method;
 
+pub use self::audit::Audit;
 use self::parents::Parents;
 pub(crate) use self::{
+    audit::{Entry, Subject, now},
     named::Named,
     rules::canonical,
     sharing::{Sharing, grant_key, managed, old_pattern},
@@ -36,14 +40,15 @@ pub struct Access {
     pub auth: Auth,
     /// What the sign-up form is signed with.
     pub signup: SignupKey,
+    pub(crate) audit: Option<Audit>,
     parents: Parents,
 }
 
 impl Access {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(auth: Auth, signup: SignupKey) -> Self {
-        Self { auth, signup, parents: Parents::default() }
+    pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
+        Self { auth, signup, audit, parents: Parents::default() }
     }
 }
 
@@ -107,6 +112,17 @@ pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) 
     // What was granted a moment ago, perhaps by another server, counts.
     let caller = access.auth.look_again(&caller.username).await?;
     Ok(caller.is_some_and(|caller| caller.meets(&asked)))
+}
+
+/// What a request is about, if there is an audit log that it may get into.
+pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, named: impl FnOnce() -> Named) -> Option<Subject> {
+    cx.app.access.as_ref()?.audit.as_ref()?;
+    let is_change = match needs {
+        Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => true,
+        Needs::Admin | Needs::Share(_) => *method != Method::GET,
+        Needs::Nothing | Needs::Login | Needs::Read(_) | Needs::List(_) | Needs::NotBuilt => false,
+    };
+    Some(Subject::of(&named(), is_change))
 }
 
 /// The error of a call that its caller may not make.

@@ -55,6 +55,8 @@ pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let mut errors = Vec::new();
     for root in operation.root_fields(&mut data) {
         let value = match resolve(&cx, &operation, &root).await {
+            // What its caller may not have is nothing, not an empty answer.
+            Ok(Value::Null) => Value::Null,
             Ok(value) => operation.project(&root, &value),
             Err(error) => {
                 errors.push(error.message);

@@ -17,7 +17,7 @@ mod webhooks;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-pub use access::Access;
+pub use access::{Access, Audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
 pub use telemetry::Telemetry;
 pub use webhooks::{WebhookOptions, Webhooks};
@@ -41,6 +41,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that run may take when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
+
 /// Serves until `shutdown` completes: then no connection is accepted, what runs is finished, and the
 /// database is left in order.
 ///
@@ -55,9 +59,9 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
     let draining = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, mostly: existing clients go on.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -73,7 +77,9 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
         }
         let router = router.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            router.clone().call(request.map(moving))
+            let mut request = request.map(moving);
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().call(request)
         });
         let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(128);

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::{
-    access::{self, Named, Needs},
+    access::{self, Named, Needs, Subject},
     app::{App, Cx},
     error::ApiError,
     params::Params,
@@ -33,6 +33,7 @@ where
     F: FnOnce(Cx, T) -> Fut,
     Fut: Future<Output = Result<Response>>,
 {
+    let mut subject = None;
     let outcome = async {
         let (mut parts, body) = request.into_parts();
         let cx = context(app, &mut parts).await?;
@@ -40,12 +41,13 @@ where
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let message = request::parse::<T>(parts.method.as_str(), cx.query.as_deref(), content_type, &bytes)?;
         drop(bytes);
+        subject = access::subject(&cx, needs, &parts.method, || Named::of_message(&cx, &message));
         if !access::check(&cx, needs, || Named::of_message(&cx, &message)).await? {
             return Err(access::refused());
         }
         handler(cx, message).await
     };
-    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+    answered(outcome.await, subject)
 }
 
 /// Answers a call that has no message, only a path, a query and perhaps a body.
@@ -55,14 +57,16 @@ where
     Fut: Future<Output = Result<Response>>,
 {
     let (mut parts, body) = request.into_parts();
+    let mut subject = None;
     let outcome = async {
         let cx = context(app, &mut parts).await?;
+        subject = access::subject(&cx, needs, &parts.method, || Named::of_query(&cx));
         if !access::check(&cx, needs, || Named::of_query(&cx)).await? {
             return Err(access::refused());
         }
         handler(cx, Request::from_parts(parts, body)).await
     };
-    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+    answered(outcome.await, subject)
 }
 
 /// Answers a call that has no message, only parameters.
@@ -72,17 +76,29 @@ where
     Fut: Future<Output = Result<Response>>,
 {
     let (mut parts, body) = request.into_parts();
+    let mut subject = None;
     let outcome = async {
         let cx = context(app, &mut parts).await?;
         // Without users there is nothing to read.
         cx.user()?;
+        let method = parts.method.clone();
         let params = Params::read(Request::from_parts(parts, body)).await?;
-        if !access::check(&cx, needs, || Named::of_parameters(params.map().clone())).await? {
+        let named = || Named::of_parameters(params.map().clone());
+        subject = access::subject(&cx, needs, &method, named);
+        if !access::check(&cx, needs, named).await? {
             return Err(access::refused());
         }
         handler(cx, params).await
     };
-    outcome.await.unwrap_or_else(|error| ApiError(error).into_response())
+    answered(outcome.await, subject)
+}
+
+fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
+    let mut response = outcome.unwrap_or_else(|error| ApiError(error).into_response());
+    if let Some(subject) = subject {
+        response.extensions_mut().insert(subject);
+    }
+    response
 }
 
 async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> {

@@ -115,6 +115,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "basic-auth")]
     pub(crate) app_name: Option<String>,
 
+    /// With users: a file that gets a line of JSON for every change by a user and for all that is refused; - is the
+    /// standard output
+    #[arg(long, env = "FERROFLOW_AUDIT_LOG", value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
+
     /// Not supported yet
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,

@@ -1,8 +1,10 @@
 //! `--app-name basic-auth`: users, from the reference's settings.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use ferroflow_auth::{Auth, AuthConfig, SignupKey};
-use ferroflow_server::Access;
+use ferroflow_server::{Access, Audit};
 use ferroflow_store::{
     Store, UserStore,
     db::{BackendUri, DbOptions},
@@ -44,7 +46,15 @@ pub(crate) async fn open(
     store: &Store,
     options: DbOptions,
     migrate: bool,
+    audit_log: Option<&Path>,
 ) -> Result<Access> {
+    let audit = match audit_log {
+        Some(path) => {
+            let audit = Audit::open(path);
+            Some(audit.with_context(|| format!("the audit log {} can not be opened", path.display()))?)
+        }
+        None => None,
+    };
     let uri = BackendUri::parse(&config.database_uri).context("database_uri of the authentication configuration")?;
     // Experiments and users in one place share its connections.
     let shared = (uri == *backend).then(|| store.db().clone());
@@ -53,5 +63,5 @@ pub(crate) async fn open(
         .with_context(|| format!("the users database {uri} can not be opened"))?;
     let auth = Auth::new(users, config);
     auth.bootstrap().await?;
-    Ok(Access::new(auth, signup))
+    Ok(Access::new(auth, signup, audit))
 }

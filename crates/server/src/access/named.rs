@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::app::Cx;
 
+/// Characters of a text, and items of a list, in a line of a log.
+const LONGEST_SHOWN: usize = 256;
+const MOST_SHOWN: usize = 20;
+
 /// What a request names, wherever it does. A handler takes an id from one place; the rules ask about all of them, so
 /// that one in another place opens nothing.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +85,19 @@ impl Named {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// What stands under a name, short enough for a line of a log.
+    pub(crate) fn shown(&self, name: &str) -> Option<Value> {
+        let short = |text: &str| Value::String(text.chars().take(LONGEST_SHOWN).collect());
+        match self.message.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Some(short(text)),
+            Some(Value::Array(items)) if !items.is_empty() => {
+                Some(items.iter().filter_map(Value::as_str).take(MOST_SHOWN).map(short).collect())
+            }
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => Some(value.clone()),
+            _ => self.others.iter().find(|(other, _)| other == name).map(|(_, value)| short(value)),
+        }
     }
 
     /// The logged models that metrics, inputs or outputs are about.

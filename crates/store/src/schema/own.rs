@@ -13,6 +13,17 @@ const PREFIX: &str = "ff_";
 /// Events on their way to webhooks: `crate::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
+/// Failed logins: `crate::login_failures`, in the users database.
+pub(crate) const LOGINS: &str = "ff_login_failures";
+
+const LOGINS_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
+        key VARCHAR(80) NOT NULL,
+        since BIGINT NOT NULL,
+        failures INTEGER NOT NULL,
+        CONSTRAINT ff_login_failures_pk PRIMARY KEY (key)
+    );
+    CREATE INDEX IF NOT EXISTS ff_login_failures_since ON ff_login_failures (since);";
+
 const TABLES: (&str, &str) = (
     "CREATE TABLE IF NOT EXISTS ff_webhook_deliveries (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -62,6 +73,21 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
         // Servers that start together take turns, as they do for the reference's tables.
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{tables}{INDEXES}", super::LOCK_KEY),
         Dialect::Sqlite => format!("{tables}{INDEXES}"),
+    })
+    .await
+}
+
+/// Makes what is missing in the users database.
+///
+/// # Errors
+/// The database failed, or does not let its user make tables.
+pub(crate) async fn prepare_logins(db: &Db) -> Result<(), DbError> {
+    if names(db).await?.iter().any(|(_, name)| name == LOGINS) {
+        return Ok(());
+    }
+    db.batch(match db.dialect() {
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{LOGINS_TABLE}", super::LOCK_KEY),
+        Dialect::Sqlite => LOGINS_TABLE.to_owned(),
     })
     .await
 }

@@ -1,0 +1,218 @@
+"""The calls of the matrix: at least one for every route that is built."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
+AJAX, AJAX3 = "/ajax-api/2.0/mlflow", "/ajax-api/3.0/mlflow"
+STORE = "/api/2.0/mlflow-artifacts/artifacts"
+
+IS_PROMPT = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+
+
+@dataclass
+class Call:
+    """A request; ``{name}`` is what a :class:`scene.Scene` makes under that name."""
+
+    method: str
+    path: str
+    query: Any = None
+    body: Any = None
+    raw: bytes | None = None
+    #: What is counted in a good answer: a path of keys to a list.
+    count: str | None = None
+    #: Why ferroflow answers otherwise on purpose, and what.
+    differs: str | None = None
+    expect: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        given = next((given for given in (self.query, self.body) if given is not None), None)
+        return f"{self.method} {self.path}" + (f" {given}" if given is not None else "")
+
+
+def get(path, query=None, **rest):
+    return Call("GET", path, query=query, **rest)
+
+
+def post(path, body=None, **rest):
+    return Call("POST", path, body=body if body is not None else {}, **rest)
+
+
+def patch(path, body=None, **rest):
+    return Call("PATCH", path, body=body if body is not None else {}, **rest)
+
+
+def delete(path, body=None, **rest):
+    return Call("DELETE", path, body=body if body is not None else {}, **rest)
+
+
+def graphql(query: str, variables: dict, **rest):
+    return post("/graphql", {"query": query, "variables": variables}, **rest)
+
+
+LISTED = "the reference has no rule for this path and refuses everybody; ferroflow's is that of the other one"
+SIGN_UP = "the reference has no rule for the form and refuses whoever may see it; ferroflow asks for the same as the page"
+
+CALLS = [
+    # Experiments
+    post(f"{API}/experiments/create", {"name": "new {unique}"}),
+    get(f"{API}/experiments/get", {"experiment_id": "{exp}"}),
+    get(f"{AJAX}/experiments/get", {"experiment_id": "{exp}"}),
+    get(f"{API}/experiments/get", {"experiment_id": "99999"}),
+    get(f"{API}/experiments/get-by-name", {"experiment_name": "{exp_name}", "x": "{exp}"}),
+    get(f"{API}/experiments/get-by-name", {"experiment_name": "nothing"}),
+    get(f"{API}/experiments/search", {"max_results": 1000, "filter": "name = '{exp_name}'", "x": "{exp}"}, count="experiments"),
+    post(f"{API}/experiments/search", {"max_results": 1000, "filter": "name = '{exp_name}' AND name != '{exp}'"}, count="experiments"),
+    post(f"{API}/experiments/update", {"experiment_id": "{exp}", "new_name": "renamed {unique}"}),
+    post(f"{API}/experiments/delete", {"experiment_id": "{exp}"}),
+    post(f"{API}/experiments/restore", {"experiment_id": "{gone_exp}"}),
+    post(f"{API}/experiments/set-experiment-tag", {"experiment_id": "{exp}", "key": "k", "value": "v"}),
+    post(f"{API}/experiments/delete-experiment-tag", {"experiment_id": "{exp}", "key": "tag"}),
+    post(f"{AJAX}/experiments/search-datasets", {"experiment_ids": ["{exp}"]}),
+    # Runs
+    post(f"{API}/runs/create", {"experiment_id": "{exp}"}),
+    get(f"{API}/runs/get", {"run_id": "{run}"}),
+    get(f"{API}/runs/get", {"run_uuid": "{run}"}),
+    get(f"{API}/runs/get", {"run_id": "0" * 32}),
+    post(f"{API}/runs/search", {"experiment_ids": ["{exp}"], "filter": "run_id = '{run}'"}, count="runs"),
+    post(f"{API}/runs/update", {"run_id": "{run}", "status": "FINISHED"}),
+    post(f"{API}/runs/delete", {"run_id": "{run}"}),
+    post(f"{API}/runs/restore", {"run_id": "{gone_run}"}),
+    post(f"{API}/runs/log-metric", {"run_id": "{run}", "key": "a", "value": 1, "timestamp": 1}),
+    post(f"{API}/runs/log-parameter", {"run_id": "{run}", "key": "a", "value": "1"}),
+    post(f"{API}/runs/set-tag", {"run_id": "{run}", "key": "a", "value": "1"}),
+    post(f"{API}/runs/delete-tag", {"run_id": "{run}", "key": "tag"}),
+    post(f"{API}/runs/log-batch", {"run_id": "{run}", "params": [{"key": "b", "value": "1"}]}),
+    post(f"{API}/runs/log-batch", {"run_id": "{run}", "metrics": [{"key": "b", "value": 1, "timestamp": 1, "step": 0, "model_id": "{logged}"}]}),
+    post(f"{API}/runs/log-batch", {"run_id": "{run}", "metrics": [{"key": "b", "value": 1, "timestamp": 1, "step": 0, "model_id": "m-nothing"}]}),
+    post(f"{API}/runs/log-model", {"run_id": "{run}", "model_json": "nothing"}),
+    post(f"{API}/runs/log-inputs", {"run_id": "{run}", "models": [{"model_id": "{logged}"}]}),
+    post(f"{API}/runs/outputs", {"run_id": "{run}", "models": [{"model_id": "{logged}", "step": 0}]}),
+    get(f"{API}/metrics/get-history", {"run_id": "{run}", "metric_key": "m"}),
+    get(f"{AJAX}/metrics/get-history-bulk", {"run_id": "{run}", "metric_key": "m"}),
+    get(f"{API}/metrics/get-history-bulk-interval", {"run_ids": "{run}", "metric_key": "m"}),
+    # Logged models
+    post(f"{API}/logged-models", {"experiment_id": "{exp}", "name": "new"}),
+    post(f"{API}/logged-models", {"experiment_id": "{exp}", "name": "new", "source_run_id": "{run}"}),
+    get(f"{API}/logged-models/{{logged}}"),
+    get(f"{API}/logged-models/m-nothing"),
+    patch(f"{API}/logged-models/{{logged}}", {"model_id": "{logged}", "status": "LOGGED_MODEL_READY"}),
+    delete(f"{API}/logged-models/{{logged}}"),
+    post(f"{API}/logged-models/{{logged}}/params", {"model_id": "{logged}", "params": [{"key": "p", "value": "1"}]}),
+    patch(f"{API}/logged-models/{{logged}}/tags", {"tags": [{"key": "t", "value": "1"}]}),
+    delete(f"{API}/logged-models/{{logged}}/tags/tag"),
+    post(f"{API}/logged-models/search", {"experiment_ids": ["{exp}"], "filter": "model_id = '{logged}'"}, count="models"),
+    get(f"{API}/logged-models/{{logged}}/artifacts/directories"),
+    get(f"{AJAX}/logged-models/{{logged}}/artifacts/files", {"artifact_file_path": "file.txt"}),
+    # Registered models
+    post(f"{API}/registered-models/create", {"name": "new {unique}"}),
+    post(f"{API}/registered-models/create", {"name": "new prompt {unique}", "tags": [IS_PROMPT]}),
+    get(f"{API}/registered-models/get", {"name": "{registered}"}),
+    get(f"{API}/registered-models/get", {"name": "nothing"}),
+    get(f"{API}/registered-models/search", {"filter": "name = '{registered}'"}, count="registered_models"),
+    patch(f"{API}/registered-models/update", {"name": "{registered}", "description": "x"}),
+    post(f"{API}/registered-models/rename", {"name": "{registered}", "new_name": "renamed {unique}"}),
+    delete(f"{API}/registered-models/delete", {"name": "{registered}"}),
+    delete(f"{API}/registered-models/delete", {"name": "nothing"}),
+    get(f"{API}/registered-models/get-latest-versions", {"name": "{registered}"}),
+    post(f"{API}/registered-models/get-latest-versions", {"name": "{registered}"}),
+    post(f"{API}/registered-models/set-tag", {"name": "{registered}", "key": "k", "value": "v"}),
+    delete(f"{API}/registered-models/delete-tag", {"name": "{registered}", "key": "tag"}),
+    post(f"{API}/registered-models/alias", {"name": "{registered}", "alias": "new", "version": "{version}"}),
+    delete(f"{API}/registered-models/alias", {"name": "{registered}", "alias": "best", "version": "{version}"}),
+    get(f"{API}/registered-models/alias", {"name": "{registered}", "alias": "best", "x": "{version}"}),
+    # Model versions
+    post(f"{API}/model-versions/create", {"name": "{registered}", "source": "mlflow-artifacts:/{exp}/{run}/artifacts", "run_id": "{run}"}),
+    post(f"{API}/model-versions/create", {"name": "{registered}", "source": "models:/{logged}", "model_id": "{logged}"}),
+    get(f"{API}/model-versions/get", {"name": "{registered}", "version": "{version}"}),
+    get(f"{API}/model-versions/get", {"name": "nothing", "version": "1"}),
+    get(f"{API}/model-versions/get-download-uri", {"name": "{registered}", "version": "{version}"}),
+    get(f"{API}/model-versions/search", {"filter": "name = '{registered}' AND name != '{version}'"}, count="model_versions"),
+    patch(f"{API}/model-versions/update", {"name": "{registered}", "version": "{version}", "description": "x"}),
+    post(f"{API}/model-versions/transition-stage", {"name": "{registered}", "version": "{version}", "stage": "Staging", "archive_existing_versions": False}),
+    post(f"{API}/model-versions/set-tag", {"name": "{registered}", "version": "{version}", "key": "k", "value": "v"}),
+    delete(f"{API}/model-versions/delete-tag", {"name": "{registered}", "version": "{version}", "key": "tag"}),
+    delete(f"{API}/model-versions/delete", {"name": "{registered}", "version": "{version}"}),
+    get("/model-versions/get-artifact", {"name": "{registered}", "version": "{version}", "path": "file.txt"}),
+    get("/model-versions/get-artifact", {"version": "1", "path": "file.txt"}),
+    # Prompts are granted on as prompts
+    get(f"{API}/registered-models/get", {"name": "{prompt}"}),
+    get(f"{API}/registered-models/search", {"filter": "name = '{prompt}' AND tags.`mlflow.prompt.is_prompt` = 'true'"}, count="registered_models"),
+    get(f"{API}/model-versions/get", {"name": "{prompt}", "version": "{prompt_version}"}),
+    get(f"{API}/model-versions/search", {"filter": "name = '{prompt}' AND name != '{prompt_version}' AND tags.`mlflow.prompt.is_prompt` = 'true'"}, count="model_versions"),
+    patch(f"{API}/registered-models/update", {"name": "{prompt}", "description": "x"}),
+    delete(f"{API}/registered-models/delete", {"name": "{prompt}"}),
+    # Artifacts
+    get(f"{API}/artifacts/list", {"run_id": "{run}"}, count="files"),
+    get("/get-artifact", {"run_id": "{run}", "path": "file.txt"}),
+    get("/get-artifact", {"run_uuid": "{run}", "path": "file.txt"}),
+    get("/get-artifact", {"path": "file.txt"}),
+    Call("POST", f"{AJAX}/upload-artifact", query={"run_uuid": "{run}", "path": "new.txt"}, raw=b"text"),
+    get(STORE),
+    get(STORE, {"path": "{exp}"}),
+    get(STORE, {"path": "{exp}/{run}/artifacts"}, count="files"),
+    get(f"{STORE}/{{exp}}/{{run}}/artifacts/file.txt"),
+    get(f"{STORE}/{{exp}}/models/{{logged}}/artifacts/file.txt"),
+    Call("PUT", f"{STORE}/{{exp}}/{{run}}/artifacts/new.txt", raw=b"text"),
+    Call("PUT", f"{STORE}/{{exp}}/new.txt", raw=b"text"),
+    Call("PUT", f"{STORE}/elsewhere/new.txt", raw=b"text"),
+    Call("DELETE", f"{STORE}/{{exp}}/{{run}}/artifacts/file.txt"),
+    Call("DELETE", f"{STORE}/{{exp}}/{{run}}"),
+    # GraphQL
+    graphql("query q($d: MlflowGetExperimentInput!) { mlflowGetExperiment(input: $d) { experiment { name } } }", {"d": {"experimentId": "{exp}"}}, count="data.mlflowGetExperiment.experiment"),
+    graphql("query q($d: MlflowGetRunInput!) { mlflowGetRun(input: $d) { run { info { status } } } }", {"d": {"runId": "{run}"}}, count="data.mlflowGetRun.run"),
+    graphql("query q($d: MlflowSearchRunsInput!) { mlflowSearchRuns(input: $d) { runs { info { status } } } }", {"d": {"experimentIds": ["{exp}"], "filter": "run_id = '{run}'"}}, count="data.mlflowSearchRuns.runs"),
+    graphql("query q($d: MlflowSearchModelVersionsInput!) { mlflowSearchModelVersions(input: $d) { modelVersions { name } } }", {"d": {"filter": "name = '{registered}' AND name != '{version}'"}}, count="data.mlflowSearchModelVersions.modelVersions"),
+    graphql("query q($d: MlflowListArtifactsInput!) { mlflowListArtifacts(input: $d) { files { path } } }", {"d": {"runId": "{run}"}}, count="data.mlflowListArtifacts.files"),
+    graphql("query q($d: MlflowGetMetricHistoryBulkIntervalInput!) { mlflowGetMetricHistoryBulkInterval(input: $d) { metrics { key } } }", {"d": {"runIds": ["{run}"], "metricKey": "m"}}, count="data.mlflowGetMetricHistoryBulkInterval.metrics"),
+    # Webhooks
+    post(f"{API}/webhooks", {"name": "new", "url": "https://93.184.216.34/x", "events": [{"entity": "REGISTERED_MODEL", "action": "CREATED"}]}),
+    get(f"{API}/webhooks"),
+    get(f"{API}/webhooks/{{hook}}"),
+    patch(f"{API}/webhooks/{{hook}}", {"name": "renamed"}),
+    delete(f"{API}/webhooks/{{hook}}"),
+    # Users
+    post(f"{API}/users/create", {"username": "new-{unique}", "password": "a long enough password"}),
+    get(f"{API}/users/get", {"username": "{other}"}),
+    get(f"{API}/users/get", {"username": "admin"}),
+    get(f"{API}/users/list"),
+    get(f"{AJAX}/users/current"),
+    patch(f"{API}/users/update-password", {"username": "{other}", "password": "another long password"}),
+    patch(f"{API}/users/update-admin", {"username": "{other}", "is_admin": True}),
+    delete(f"{API}/users/delete", {"username": "{other}"}),
+    get("/signup"),
+    get(f"{API3}/users/current/permissions"),
+    get(f"{API3}/users/permissions/list", {"username": "{other}"}),
+    get(f"{API3}/users/permissions/get", {"username": "{other}", "resource_type": "experiment", "resource_id": "{exp}"}),
+    post(f"{API3}/users/permissions/grant", {"username": "{other}", "resource_type": "experiment", "resource_id": "{exp}", "permission": "READ"}),
+    post(f"{API3}/users/permissions/grant", {"username": "{other}", "resource_type": "experiment", "resource_id": "*", "permission": "READ"}),
+    post(f"{API3}/users/permissions/grant", {"username": "{other}", "resource_type": "registered_model", "resource_id": "{registered}", "permission": "READ"}),
+    post(f"{API3}/users/permissions/grant", {"username": "{other}", "resource_type": "workspace", "resource_id": "*", "permission": "USE"}),
+    post(f"{API3}/users/permissions/revoke", {"username": "{other}", "resource_type": "experiment", "resource_id": "{exp}"}),
+    # Roles
+    post(f"{API3}/roles/create", {"name": "new {unique}", "workspace": "default"}),
+    get(f"{API3}/roles/get", {"role_id": "{role}"}),
+    get(f"{API3}/roles/list"),
+    get(f"{API3}/roles/list", {"workspace": "default"}),
+    patch(f"{API3}/roles/update", {"role_id": "{role}", "description": "x"}),
+    delete(f"{API3}/roles/delete", {"role_id": "{role}"}),
+    post(f"{API3}/roles/assign", {"role_id": "{role}", "username": "{other}"}),
+    delete(f"{API3}/roles/unassign", {"role_id": "{assigned}", "username": "{other}"}),
+    get(f"{API3}/roles/users/list", {"role_id": "{role}"}),
+    get(f"{API3}/users/roles/list", {"username": "{other}"}),
+    post(f"{API3}/roles/permissions/add", {"role_id": "{role}", "resource_type": "experiment", "resource_pattern": "{exp}", "permission": "EDIT"}),
+    delete(f"{API3}/roles/permissions/remove", {"role_permission_id": "{role_permission}"}),
+    get(f"{API3}/roles/permissions/list", {"role_id": "{role}"}),
+    patch(f"{API3}/roles/permissions/update", {"role_permission_id": "{role_permission}", "permission": "EDIT"}),
+    # Pages, and what every page asks for
+    get("/"),
+    get("/version"),
+    get("/health"),
+    get("/metrics", differs="the reference has no metrics"),
+    get(f"{API3}/server-info"),
+    get(f"{AJAX3}/ui-telemetry"),
+    post(f"{AJAX3}/ui-telemetry"),
+    get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
+    post(f"{API}/traces/link-prompts", {"trace_id": "tr-nothing", "prompt_versions": []}),
+    get(f"{API}/nothing/at/all"),
+]

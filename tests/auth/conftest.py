@@ -1,0 +1,56 @@
+"""The reference and ferroflow with ``--app-name basic-auth``, side by side.
+
+``cargo xtask auth`` compares both, ``cargo xtask auth --recorded`` compares ferroflow with what the reference answered
+when it was recorded, and ``--record`` records it again. On SQLite the users have a database of their own, on PostgreSQL
+they are in the tracking database.
+"""
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+from people import ADMIN, settings
+from support import postgres, servers
+
+MODES = {
+    "recorded": "compare with the recorded answers; the reference is not started",
+    "record": "record the answers of the reference again",
+}
+
+
+def pytest_addoption(parser):
+    for mode, help_ in MODES.items():
+        parser.addoption(f"--{mode}", dest="mode", action="store_const", const=mode, default="compare", help=help_)
+
+
+@pytest.fixture(scope="session")
+def mode(request):
+    return request.config.getoption("mode")
+
+
+@contextlib.contextmanager
+def running(maker, dialect, folder, name, **ini):
+    """A server with users."""
+    folder = folder / name
+    folder.mkdir()
+    with postgres.database(dialect, folder, name) as backend:
+        users = f"sqlite:///{folder}/users.db" if dialect == "sqlite" else backend
+        env = settings(folder, users, **ini)
+        with maker(backend, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+            yield SimpleNamespace(url=server.url, users=users, server=server, env=env, backend=backend)
+
+
+@pytest.fixture(scope="module", params=postgres.DIALECTS)
+def pair(request, mode, tmp_path_factory):
+    """URLs of the two servers; there is no reference where its recording is compared with."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        start = lambda maker, name: stack.enter_context(running(maker, request.param, folder, name)).url  # noqa: E731
+        ours = start(servers.ferroflow, "ours")
+        theirs = None if mode == "recorded" else start(servers.reference, "theirs")
+        yield SimpleNamespace(dialect=request.param, ferroflow=ours, reference=theirs)
+
+
+@pytest.fixture
+def admin():
+    return ADMIN

@@ -1,0 +1,134 @@
+"""What a call is about: made anew for every call and user, so that no call sees what another has done."""
+
+import re
+import uuid
+
+from people import ADMIN, People
+
+API = "/api/2.0/mlflow"
+
+
+class Scene:
+    """Makes what is named when it is asked for, and grants on it what the user of the call is granted."""
+
+    def __init__(self, people: People, username: str, permission: str | None):
+        self.people, self.username, self.permission = people, username, permission
+        self.made: dict[str, str] = {"unique": uuid.uuid4().hex[:12]}
+
+    def fill(self, value):
+        if isinstance(value, str):
+            return re.sub(r"\{([a-z_]+)\}", lambda found: self.get(found[1]), value)
+        if isinstance(value, list):
+            return [self.fill(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.fill(item) for key, item in value.items()}
+        return value
+
+    def get(self, name: str) -> str:
+        if name not in self.made:
+            self.made[name] = getattr(self, name)()
+        return self.made[name]
+
+    def must(self, method, path, body=None, query=None):
+        return self.people.must(ADMIN, method, path, body=body, query=query)
+
+    def allow(self, kind: str, id_: str) -> None:
+        if self.permission:
+            self.people.grant(self.username, kind, id_, self.permission)
+
+    def exp_name(self) -> str:
+        return f"experiment {self.get('unique')}"
+
+    def exp(self) -> str:
+        id_ = self.must("POST", f"{API}/experiments/create", {"name": self.get("exp_name")})["experiment_id"]
+        tag = {"experiment_id": id_, "key": "tag", "value": "x"}
+        self.must("POST", f"{API}/experiments/set-experiment-tag", tag)
+        self.allow("experiment", id_)
+        return id_
+
+    def gone_exp(self) -> str:
+        self.must("POST", f"{API}/experiments/delete", {"experiment_id": self.get("exp")})
+        return self.get("exp")
+
+    def run(self) -> str:
+        body = {"experiment_id": self.get("exp"), "start_time": 1, "tags": [{"key": "tag", "value": "x"}]}
+        id_ = self.must("POST", f"{API}/runs/create", body)["run"]["info"]["run_id"]
+        metric = {"run_id": id_, "key": "m", "value": 1, "timestamp": 1, "step": 0}
+        self.must("POST", f"{API}/runs/log-metric", metric)
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{self.get('exp')}/{id_}/artifacts/file.txt"
+        assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
+        return id_
+
+    def gone_run(self) -> str:
+        self.must("POST", f"{API}/runs/delete", {"run_id": self.get("run")})
+        return self.get("run")
+
+    def logged(self) -> str:
+        body = {"experiment_id": self.get("exp"), "name": "model", "tags": [{"key": "tag", "value": "x"}]}
+        id_ = self.must("POST", f"{API}/logged-models", body)["model"]["info"]["model_id"]
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{self.get('exp')}/models/{id_}/artifacts/file.txt"
+        assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
+        return id_
+
+    def registered(self) -> str:
+        return self._register("registered_model", [{"key": "tag", "value": "x"}])
+
+    def prompt(self) -> str:
+        return self._register("prompt", [{"key": "mlflow.prompt.is_prompt", "value": "true"}])
+
+    def _register(self, kind: str, tags: list) -> str:
+        name = f"{kind} {self.get('unique')}"
+        self.must("POST", f"{API}/registered-models/create", {"name": name, "tags": tags})
+        self.allow(kind, name)
+        return name
+
+    def version(self) -> str:
+        """A version of the registered model; its files are those of another experiment's run."""
+        name = self.get("registered")
+        source = Scene(self.people, self.username, None)
+        run = source.get("run")
+        uri = f"mlflow-artifacts:/{source.get('exp')}/{run}/artifacts"
+        body = {"name": name, "source": uri, "run_id": run, "tags": [{"key": "tag", "value": "x"}]}
+        number = self.must("POST", f"{API}/model-versions/create", body)["model_version"]["version"]
+        self.must("POST", f"{API}/registered-models/alias", {"name": name, "alias": "best", "version": number})
+        return number
+
+    def prompt_version(self) -> str:
+        body = {
+            "name": self.get("prompt"),
+            "source": "dummy-source",
+            "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}, {"key": "mlflow.prompt.text", "value": "hi"}],
+        }
+        return self.must("POST", f"{API}/model-versions/create", body)["model_version"]["version"]
+
+    def hook(self) -> str:
+        body = {
+            "name": "hook",
+            "url": "https://93.184.216.34/hook",
+            "events": [{"entity": "REGISTERED_MODEL", "action": "CREATED"}],
+        }
+        return self.must("POST", f"{API}/webhooks", body)["webhook"]["webhook_id"]
+
+    def other(self) -> str:
+        """A user who is nobody else of the matrix."""
+        name = f"other-{self.get('unique')}"
+        self.people.join(name)
+        return name
+
+    def role(self) -> str:
+        body = {"name": f"role {self.get('unique')}", "workspace": "default"}
+        return str(self.must("POST", "/api/3.0/mlflow/roles/create", body)["role"]["id"])
+
+    def role_permission(self) -> str:
+        body = {
+            "role_id": int(self.get("role")),
+            "resource_type": "experiment",
+            "resource_pattern": self.get("exp"),
+            "permission": "READ",
+        }
+        return str(self.must("POST", "/api/3.0/mlflow/roles/permissions/add", body)["role_permission"]["id"])
+
+    def assigned(self) -> str:
+        body = {"username": self.get("other"), "role_id": int(self.get("role"))}
+        self.must("POST", "/api/3.0/mlflow/roles/assign", body)
+        return self.get("role")
