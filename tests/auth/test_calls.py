@@ -13,7 +13,15 @@ RECORDED = Path(__file__).parent / "recorded" / "calls.json"
 
 
 #: Times, ids and made-up names of runs.
-VOLATILE = {r"\b1[0-9]{12}\b": "0", "[0-9a-f]{32}": "id", '"[a-z]+-[a-z]+-[0-9]+"': '"name"'}
+VOLATILE = {
+    r"\b1[0-9]{12}\b": "0",
+    "[0-9a-f]{32}": "id",
+    '"[a-z]+-[a-z]+-[0-9]+"': '"name"',
+    # Sequences of PostgreSQL have gaps.
+    r'"(id|role_id|user_id)": [0-9]+': r'"\1": 0',
+    r"\b(role_id|user_id|id)=[0-9]+": r"\1=0",
+    "__user_[0-9]+__": "__user_0__",
+}
 
 
 @dataclass

@@ -21,6 +21,11 @@ def hashed(secret: str, method: str) -> str:
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def of(method: str) -> str:
+    """The user whose password is hashed so. A name has no colon: the password begins behind it."""
+    return f"by {method}".replace(":", " ")
+
+
 def insert(users: str, rows: list[tuple[str, str]]) -> None:
     """Puts users into the database, as other tools do."""
     if users.startswith("sqlite:"):
@@ -55,8 +60,8 @@ def test_users_log_in_at_either_server(dialect, first, second, tmp_path, mode):
             role = role["role"]["id"]
             allowed = {"role_id": role, "resource_type": "run", "resource_pattern": "*", "permission": "DENY"}
             people.must(ADMIN, "POST", f"{API3}/roles/permissions/add", body=allowed)
-        insert(users, [(f"by {method}", hashed(password(f"by {method}"), method)) for method in METHODS])
-        everybody += [f"by {method}" for method in METHODS]
+        insert(users, [(of(method), hashed(password(of(method)), method)) for method in METHODS])
+        everybody += map(of, METHODS)
         with started(second, backend, users, tmp_path) as people:
             for username in everybody:
                 assert people.must(username, "GET", ME)["user"]["username"] == username

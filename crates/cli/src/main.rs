@@ -5,6 +5,7 @@ mod db;
 mod gc;
 mod logging;
 mod server;
+mod user;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ enum Command {
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
     Restore(Box<backup::RestoreArgs>),
+    /// Users, and what they may do, in the users database of --app-name basic-auth
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Gc(args)) => gc::run(*args),
         Some(Command::Backup(args)) => backup::run(*args),
         Some(Command::Restore(args)) => backup::restore(*args),
+        Some(Command::User(command)) => return user::run(command),
         None => server::run(cli.server),
     };
     match outcome {

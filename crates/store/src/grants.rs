@@ -16,7 +16,7 @@ use crate::{
 const MAKE_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
                          ON CONFLICT (workspace, name) DO NOTHING";
 const ROLE: &str = "SELECT id FROM roles WHERE workspace = $2 AND name = $1";
-const OTHERS: &str = "SELECT user_id FROM user_role_assignments WHERE role_id = $1 AND user_id <> $2";
+const ASSIGNED: &str = "SELECT user_id FROM user_role_assignments WHERE role_id = $1";
 const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($2, $1) \
                       ON CONFLICT (user_id, role_id) DO NOTHING";
 const SET: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
@@ -168,16 +168,22 @@ impl UserStore {
     }
 }
 
-/// The role that holds what is granted to a user, made if it is not there.
+/// The role that holds what is granted to a user, made if it is not there. Nothing is inserted in vain: that would use
+/// up ids.
 async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
-    tx.execute(Statement::new(MAKE_ROLE, values())).await?;
-    let found = tx.query_opt(Statement::new(ROLE, values()), |row| row.get::<i64>(0)).await?;
-    let role = found.ok_or_else(|| Error::internal("The role of a user is gone."))?;
-    let other = Statement::new(OTHERS, vec![role.into(), user.into()]);
-    if let Some(other) = tx.query_opt(other, |row| row.get::<i64>(0)).await? {
+    let find = || tx.query_opt(Statement::new(ROLE, values()), |row| row.get::<i64>(0));
+    let role = match find().await? {
+        Some(role) => role,
+        None => {
+            tx.execute(Statement::new(MAKE_ROLE, values())).await?;
+            find().await?.ok_or_else(|| Error::internal("The role of a user is gone."))?
+        }
+    };
+    let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
+    if let Some(other) = assigned.iter().find(|other| **other != user) {
         return Err(Failure::Refused(Error::invalid(format!(
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
              assigned to user_id={other}. Rename or delete the conflicting role before granting per-user permissions.",
@@ -185,7 +191,9 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
             python::repr(DEFAULT_WORKSPACE)
         ))));
     }
-    tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
+    if assigned.is_empty() {
+        tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
+    }
     Ok(role)
 }
 

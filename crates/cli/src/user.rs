@@ -1,0 +1,304 @@
+//! `ferroflow user`: users, grants and roles of the users database, from the command line.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use ferroflow_auth::{AuthConfig, password};
+use ferroflow_model::{
+    permission::{ANY, DEFAULT_WORKSPACE},
+    validation,
+};
+use ferroflow_store::{
+    UserStore,
+    db::{BackendUri, DbOptions},
+};
+
+/// Subcommands of `ferroflow user`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make a user. The password is asked for, or read from the first line of the standard input
+    Add {
+        /// The name
+        username: String,
+        /// Everything is allowed
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Give a user another password, which is asked for or read from the first line of the standard input
+    Passwd {
+        /// The name
+        username: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Say who there is, and which roles they have
+    List {
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Delete a user, with all that was granted to it
+    Delete {
+        /// The name
+        username: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Make a user an admin, or no admin any more
+    Admin {
+        /// The name
+        username: String,
+        /// Whether everything is allowed
+        #[arg(action = clap::ArgAction::Set)]
+        is_admin: bool,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Allow a user something, instead of what was granted on the same
+    Grant {
+        /// The name
+        username: String,
+        /// Such as experiment, registered_model, prompt, scorer or run
+        resource_type: String,
+        /// An id or a name, or * for all
+        resource: String,
+        /// READ, USE, EDIT, MANAGE or DENY
+        permission: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Take back what was granted to a user
+    Revoke {
+        /// The name
+        username: String,
+        /// The kind of resource
+        resource_type: String,
+        /// An id or a name, or *
+        resource: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Roles: what several users are allowed together
+    #[command(subcommand)]
+    Role(RoleCommand),
+}
+
+/// Subcommands of `ferroflow user role`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Make a role
+    Add {
+        /// The name
+        role: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Say which roles there are, and what they allow
+    List {
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Delete a role
+    Delete {
+        /// The name
+        role: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Let a role allow something
+    Grant {
+        /// The name
+        role: String,
+        /// The kind of resource, or workspace
+        resource_type: String,
+        /// An id or a name, or *
+        resource: String,
+        /// READ, USE, EDIT, MANAGE or DENY
+        permission: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Give a user a role
+    Assign {
+        /// The name of the role
+        role: String,
+        /// The user
+        username: String,
+        #[command(flatten)]
+        database: Database,
+    },
+    /// Take a role from a user
+    Unassign {
+        /// The name of the role
+        role: String,
+        /// The user
+        username: String,
+        #[command(flatten)]
+        database: Database,
+    },
+}
+
+/// Which database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Database {
+    /// The users database. Default: `database_uri` of the file that `MLFLOW_AUTH_CONFIG_PATH` names, or
+    /// `sqlite:///basic_auth.db`
+    #[arg(long, value_name = "URI")]
+    database: Option<String>,
+}
+
+impl Database {
+    async fn open(&self) -> Result<UserStore> {
+        let uri = match &self.database {
+            Some(uri) => uri.clone(),
+            None => AuthConfig::from_environment()?.database_uri,
+        };
+        let uri = BackendUri::parse(&uri)?;
+        UserStore::open(&uri, None, DbOptions { pool_size: 1, ..DbOptions::default() }, false)
+            .await
+            .with_context(|| format!("the users database {uri} can not be opened"))
+    }
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: UserCommand) -> ExitCode {
+    let work = || -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(perform(command))
+    };
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(command: UserCommand) -> Result<()> {
+    match command {
+        UserCommand::Add { username, admin, database } => {
+            checked(validation::username(&username))?;
+            let users = database.open().await?;
+            if checked(users.find_user(&username).await)?.is_some() {
+                bail!("there is a user '{username}' already: `ferroflow user passwd` changes its password");
+            }
+            let hash = password::hash(&new_password(&username)?);
+            checked(users.create_user(&username, &hash, admin).await)?;
+            println!("made the {} '{username}'", if admin { "admin" } else { "user" });
+        }
+        UserCommand::Passwd { username, database } => {
+            let users = database.open().await?;
+            checked(users.get_user(&username).await)?;
+            let hash = password::hash(&new_password(&username)?);
+            checked(users.set_password(&username, &hash).await)?;
+            println!("changed the password of '{username}'");
+        }
+        UserCommand::List { database } => {
+            for (user, roles) in checked(database.open().await?.list_users().await)? {
+                let roles: Vec<String> = roles
+                    .into_iter()
+                    .filter(|role| !ferroflow_model::permission::is_user_role(&role.name))
+                    .map(|role| role.name)
+                    .collect();
+                let admin = if user.is_admin { "admin" } else { "user" };
+                println!("{}\t{admin}\t{}", user.username, roles.join(", "));
+            }
+        }
+        UserCommand::Delete { username, database } => {
+            checked(database.open().await?.delete_user(&username).await)?;
+            println!("deleted the user '{username}'");
+        }
+        UserCommand::Admin { username, is_admin, database } => {
+            checked(database.open().await?.set_admin(&username, is_admin).await)?;
+            println!("'{username}' is {} admin", if is_admin { "an" } else { "no" });
+        }
+        UserCommand::Grant { username, resource_type, resource, permission, database } => {
+            let users = database.open().await?;
+            checked(users.set_grant(&username, &resource_type, &resource, &permission).await)?;
+            println!("'{username}' has {permission} on {}", shown(&resource_type, &resource));
+        }
+        UserCommand::Revoke { username, resource_type, resource, database } => {
+            let missing = format!("nothing is granted to '{username}' on {}", shown(&resource_type, &resource));
+            let users = database.open().await?;
+            checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
+            println!("'{username}' has no grant on {} any more", shown(&resource_type, &resource));
+        }
+        UserCommand::Role(command) => role(command).await?,
+    }
+    Ok(())
+}
+
+async fn role(command: RoleCommand) -> Result<()> {
+    match command {
+        RoleCommand::Add { role, database } => {
+            checked(database.open().await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
+            println!("made the role '{role}'");
+        }
+        RoleCommand::List { database } => {
+            let roles = checked(database.open().await?.list_roles(None).await)?;
+            for role in roles.iter().filter(|role| !ferroflow_model::permission::is_user_role(&role.name)) {
+                println!("{}", role.name);
+                for allowed in &role.permissions {
+                    println!("\t{}\t{}", allowed.permission, shown(&allowed.resource_type, &allowed.resource_pattern));
+                }
+            }
+        }
+        RoleCommand::Delete { role, database } => {
+            let users = database.open().await?;
+            checked(users.delete_role(id_of(&users, &role).await?).await)?;
+            println!("deleted the role '{role}'");
+        }
+        RoleCommand::Grant { role, resource_type, resource, permission, database } => {
+            let users = database.open().await?;
+            let id = id_of(&users, &role).await?;
+            checked(users.add_role_permission(id, &resource_type, &resource, &permission).await)?;
+            println!("the role '{role}' allows {permission} on {}", shown(&resource_type, &resource));
+        }
+        RoleCommand::Assign { role, username, database } => {
+            let users = database.open().await?;
+            let user = checked(users.get_user(&username).await)?;
+            checked(users.assign_role(user.id, id_of(&users, &role).await?).await)?;
+            println!("'{username}' has the role '{role}'");
+        }
+        RoleCommand::Unassign { role, username, database } => {
+            let users = database.open().await?;
+            let user = checked(users.get_user(&username).await)?;
+            checked(users.unassign_role(user.id, id_of(&users, &role).await?).await)?;
+            println!("'{username}' does not have the role '{role}' any more");
+        }
+    }
+    Ok(())
+}
+
+async fn id_of(users: &UserStore, name: &str) -> Result<i64> {
+    let roles = checked(users.list_roles(Some(vec![DEFAULT_WORKSPACE.to_owned()])).await)?;
+    let found = roles.iter().find(|role| role.name == name);
+    found.map(|role| role.id).with_context(|| format!("there is no role '{name}'"))
+}
+
+fn shown(resource_type: &str, resource: &str) -> String {
+    if resource == ANY { format!("every {resource_type}") } else { format!("{resource_type} {resource}") }
+}
+
+fn checked<T>(outcome: ferroflow_model::Result<T>) -> Result<T> {
+    outcome.map_err(|error| anyhow::anyhow!(error.message))
+}
+
+/// A password from the standard input: never from the command line, which everybody on the machine can see.
+fn new_password(username: &str) -> Result<String> {
+    if io::stdin().is_terminal() {
+        eprint!("New password of '{username}' (it is shown while you type; pipe it in to keep it off the screen): ");
+        io::stderr().flush()?;
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("the standard input can not be read")?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    checked(validation::password(&password))?;
+    Ok(password)
+}
