@@ -1,6 +1,7 @@
 """Finds the stories and has an SDK's Python run them against a server of its own."""
 
 import ast
+import contextlib
 import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -82,11 +83,23 @@ def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, agains
     with (
         postgres.database(dialect, folder) as database,
         start(database, folder / "artifacts", env=settings) as server,
+        contextlib.ExitStack() as more,
     ):
         command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += ["--config-file", str(_TESTS / "pytest.ini"), "--rootdir", str(_STORIES)]
         command += ["--confcutdir", str(_STORIES), "--basetemp", str(folder / "stories")]
         command += ["--junit-xml", str(report), "-o", "junit_logging=all", "--tracking-uri", server.url]
+        if any(story.module == "test_users" for story in wanted):
+            # Their server has users, in the database of everything else or, on SQLite, in one of their own.
+            place = more.enter_context(postgres.database(dialect, folder, "users"))
+            users = f"sqlite:///{folder}/basic_auth.db" if dialect == "sqlite" else place
+            ini = folder / "auth.ini"
+            ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = admin\n")
+            env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": "the admin's password"}
+            env["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "secret"
+            args = ["--app-name", "basic-auth"]
+            guarded = more.enter_context(start(place, folder / "guarded", args=args, env=settings | env))
+            command += ["--users-uri", guarded.url]
         command += ["--sdk", sdk.version, *(story.node for story in wanted)]
         foreign = ("MLFLOW_", "_MLFLOW_", "PYTEST_")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}

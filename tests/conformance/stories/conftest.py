@@ -23,6 +23,7 @@ from mlflow import MlflowClient  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--tracking-uri", required=True, help="the server under test")
     parser.addoption("--sdk", help="the version that mlflow must have")
+    parser.addoption("--users-uri", help="a server with basic-auth, for the stories of users")
 
 
 def pytest_configure(config):
