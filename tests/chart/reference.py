@@ -6,11 +6,10 @@ shows of its type. Run by ``cargo xtask chart -- --write`` to write them, and by
 
 import json
 import re
-from pathlib import Path
 
 import yaml
+from support.chart import CHART
 
-CHART = Path(__file__).parents[2] / "chart"
 BEGIN, END = "<!-- values -->\n", "<!-- /values -->\n"
 
 #: What people write instead, and what they mean. The message of both Helms shows the text.

@@ -10,12 +10,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import helm
 import pytest
+import reference
 import validate
 import yaml
-from helm import CHART, GENERATIONS, Case, Objects, containers, flags
+from support import chart as helm
 from support import required
+from support.chart import CHART, GENERATIONS, Objects, flags
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("openshift", "kubernetes", "operations")
@@ -374,8 +375,6 @@ def test_every_alert_has_a_runbook():
 
 def test_values_that_the_guide_names_exist():
     """Every `group.value` in the text is one of values.yaml."""
-    import reference
-
     known = {".".join(value.path) for value in reference.values()}
     groups = {value.path[0] for value in reference.values() if value.is_group}
     for page in PAGES:

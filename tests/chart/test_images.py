@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-import helm
 import yaml
+from support import chart as helm
 
 ROOT = Path(__file__).parents[2]
 

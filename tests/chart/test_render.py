@@ -2,14 +2,14 @@
 
 import difflib
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 import validate
 import yaml
-from helm import CASES, GENERATIONS, Case, containers, env, flags, helm, objects, text
-from reference import CHART
+from support.chart import CASES, CHART, GENERATIONS, Case, containers, env, flags, helm, objects, text
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -207,8 +207,6 @@ def test_what_is_mounted_is_there(case):
 @each_generation
 def test_the_package_has_the_chart_and_no_secret(generation, tmp_path):
     """Everything in the folder but what .helmignore names would get into the package and into the release's Secret."""
-    import shutil
-
     folder = tmp_path / "chart"
     shutil.copytree(CHART, folder)
     (folder / "env/s3-credentials").write_text("AWS_SECRET_ACCESS_KEY=hush")

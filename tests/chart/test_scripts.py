@@ -2,10 +2,11 @@
 
 import configparser
 import os
+import socket
 import subprocess
 
 import pytest
-from helm import containers, env, objects
+from support.chart import containers, env, objects, runnable
 
 INI = """\
 [mlflow]
@@ -33,9 +34,8 @@ def run(tmp_path):
         calls = tmp_path / "calls"
         calls.unlink(missing_ok=True)
         plain = {name: value for name, value in env(container).items() if isinstance(value, str)}
-        args = [argument.replace("/tmp/", f"{tmp_path}/").replace("/etc/mlflow/auth", str(mounted)) for argument in container["args"]]
         done = subprocess.run(
-            [*container["command"], *args],
+            runnable(container, tmp_path),
             env={"PATH": f"{programs}{os.pathsep}/usr/bin:/bin", "CALLS": str(calls), **plain, **variables},
             capture_output=True,
             text=True,
@@ -112,8 +112,6 @@ def test_scripts_are_well_formed(case, tmp_path):
 
 
 def test_waiting_ends_when_the_database_listens():
-    import socket
-
     [wait] = [c for c in objects("openshift").one("Deployment")["spec"]["template"]["spec"]["initContainers"]]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

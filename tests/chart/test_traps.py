@@ -7,7 +7,9 @@ import json
 import re
 
 import pytest
-from helm import CASES, GENERATIONS, Case, containers, env, objects, refusal
+import validate
+import yaml
+from support.chart import CASES, CHART, GENERATIONS, NAMESPACE, Case, containers, env, flags, helm, objects, refusal
 
 RECOVERED = "openshift-recovery"
 
@@ -142,8 +144,6 @@ def test_t9_a_hand_written_users_database_is_left_alone_on_request():
 
 
 def test_t11_no_password_is_shipped():
-    from reference import CHART
-
     example = (CHART / "env/basic-auth.ini.example").read_text()
     assert re.search(r"^admin_password =$", example, re.MULTILINE)
     assert "password1234" not in "".join(path.read_text() for path in CHART.rglob("*") if path.is_file())
@@ -331,8 +331,6 @@ def test_t27_a_drill_ends_cleans_up_and_is_missed():
 
 
 def test_t27_a_drill_cannot_write_into_the_bucket():
-    import yaml
-
     for case in ("openshift-everything", "kubernetes-in-tree-drill"):
         rendered = objects(case)
         scratch = yaml.safe_load(rendered.one("ConfigMap", "mlflow-drill")["data"]["cluster.yaml"])
@@ -341,8 +339,6 @@ def test_t27_a_drill_cannot_write_into_the_bucket():
         assert not {"plugins", "backup"} & scratch["spec"].keys()
         assert scratch["spec"]["instances"] == 1
         assert scratch["spec"]["bootstrap"]["recovery"]["source"] == scratch["spec"]["externalClusters"][0]["name"] == "pg-cluster-v1"
-        import validate
-
         assert not validate.errors(scratch)
 
 
@@ -406,8 +402,6 @@ def test_every_object_is_named_after_the_release(generation, release):
 
 
 def test_openshift_is_seen_where_it_can_be():
-    from helm import CHART, NAMESPACE, flags, helm
-
     files = flags(Case("openshift").files, ["openshift=auto"])
     done = helm("4", "template", "mlflow", CHART, "--namespace", NAMESPACE, *files, "--api-versions", "route.openshift.io/v1")
     assert "kind: Route" in done.stdout and "kind: BuildConfig" in done.stdout

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import reference
-from helm import GENERATIONS, refusal
+from support.chart import GENERATIONS, refusal
 
 each_generation = pytest.mark.parametrize("generation", GENERATIONS)
 

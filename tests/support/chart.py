@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from reference import CHART
 from support import required
 
-VALUES = Path(__file__).parent / "values"
+CHART = Path(__file__).parents[2] / "chart"
+VALUES = Path(__file__).parents[1] / "chart/values"
 GENERATIONS = ("4", "3")
 
 #: What an installation is called in the tests.
@@ -138,3 +138,9 @@ def pod_specs(document: dict) -> list[dict]:
 
 def containers(spec: dict) -> list[dict]:
     return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def runnable(container: dict, folder: Path) -> list[str]:
+    """The command of a container that keeps its configuration and what it writes in a folder: ``auth`` and the folder itself."""
+    moved = [argument.replace("/tmp/", f"{folder}/").replace("/etc/mlflow/auth", f"{folder}/auth") for argument in container["args"]]
+    return [*container["command"], *moved]
