@@ -85,14 +85,11 @@ class Cluster:
                 cursor.execute(statement)
                 return cursor.fetchall() if cursor.description else []
 
-    def backup(self) -> str:
-        """Takes a base backup, as a ScheduledBackup does. Returns its id."""
-        before = {backup["backup_id"] for backup in self.bucket.backups(self.name)}
+    def backup(self) -> None:
+        """Takes a base backup, as a ScheduledBackup does."""
         options = ("--gzip", "--immediate-checkpoint", "--host", "127.0.0.1", "--port", str(self.port), "--user", "postgres")
         done = self.bucket.run("backup", self.name, options=options)
         assert done.returncode == 0, done.stderr
-        [made] = [backup["backup_id"] for backup in self.bucket.backups(self.name) if backup["backup_id"] not in before]
-        return made
 
     def archive(self) -> None:
         """Has everything archived that was committed."""
@@ -101,7 +98,15 @@ class Cluster:
 
     def wait_until(self, question: str, complaint: str) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while self.sql(question) != [(True,)]:
+        while True:
+            try:
+                if self.sql(question) == [(True,)]:
+                    return
+            except psycopg2.OperationalError:
+                # It answers while it recovers, and ends when it cannot go on.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(5)
+                    raise RecoveryFailed(self.log) from None
             assert time.monotonic() < deadline, f"{complaint}:\n{self.log}"
             time.sleep(0.1)
 

@@ -1,5 +1,6 @@
 """A bucket for the drills."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -12,6 +13,36 @@ import pytest
 from cluster import Bucket
 from support import required
 from support.servers import free_port
+
+
+#: The SDK's lines about where a run can be looked at.
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Each file is one story: its tests run in one worker of pytest-xdist."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.fixture
+def figures(record_property):
+    """A list; what a test appends to it is printed at the end."""
+    found = []
+    yield found
+    for figure in found:
+        record_property("figure", figure)
+
+
+def pytest_terminal_summary(terminalreporter):
+    figures = [
+        value for reports in terminalreporter.stats.values() for report in reports for name, value in getattr(report, "user_properties", []) if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in dict.fromkeys(figures):
+            terminalreporter.line(figure)
 
 
 @pytest.fixture(scope="session")

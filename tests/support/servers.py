@@ -88,7 +88,7 @@ def ferroflow(
     unless the test ended it with :meth:`Server.kill`.
     """
     command = [required("FERROFLOW_BIN"), "server"]
-    with _running(command, backend_uri, artifacts, args, env, port, cwd) as server:
+    with running(command, backend_uri, artifacts, args, env, port, cwd) as server:
         yield server
         killed = server.process.poll() == -signal.SIGKILL
         code = server.stop()
@@ -116,7 +116,7 @@ def reference(
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
     }
     command = [str(python), "-m", "mlflow", "server", "--workers", "1"]
-    with _running(command, uri, artifacts, args, lean | dict(env or {}), port, cwd) as server:
+    with running(command, uri, artifacts, args, lean | dict(env or {}), port, cwd) as server:
         yield server
         server.stop()
 
@@ -126,7 +126,8 @@ MAKERS = {"reference": reference, "ferroflow": ferroflow}
 
 
 @contextlib.contextmanager
-def _running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[Server]:
+def running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[Server]:
+    """A server of any kind that takes the reference's ``--host``, ``--port``, ``--backend-store-uri`` and so on."""
     with tempfile.TemporaryDirectory(prefix="ferroflow-") as folder:
         port = port or free_port()
         log = Path(folder) / "server.log"

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     apt, chromium,
     helm::{HELM_3, HELM_4},
-    postgres::Cluster,
+    postgres::{self, Cluster},
     process, python,
 };
 
@@ -47,6 +47,10 @@ pub(crate) const HELM_4_BIN: &str = "FERROFLOW_HELM_4";
 pub(crate) const HELM_3_BIN: &str = "FERROFLOW_HELM_3";
 /// kubectl.
 pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
+/// The folder with the programs of PostgreSQL.
+pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
+/// The folder with the programs of barman, and an S3 server for them.
+pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 
@@ -82,8 +86,22 @@ impl Environment {
     pub(crate) fn new() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
         let variables = [
-            BIN, POSTGRES, REFERENCE, SDK_3_5, SDK_2_22, RELEASES, CHROMIUM, S3S, AZURITE, CHART, HELM_4_BIN,
-            HELM_3_BIN, KUBECTL, UI,
+            BIN,
+            POSTGRES,
+            REFERENCE,
+            SDK_3_5,
+            SDK_2_22,
+            RELEASES,
+            CHROMIUM,
+            S3S,
+            AZURITE,
+            CHART,
+            HELM_4_BIN,
+            HELM_3_BIN,
+            KUBECTL,
+            POSTGRES_BIN,
+            BARMAN,
+            UI,
         ]
         .into_iter()
         .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
@@ -201,6 +219,20 @@ impl Environment {
         }
         ensure!(self.variables.contains_key(KUBECTL), "kubectl is needed: its path in {KUBECTL}");
         Ok(python)
+    }
+
+    /// Prepares what takes backups of PostgreSQL into a bucket.
+    pub(crate) fn barman(&mut self) -> Result<()> {
+        if !self.variables.contains_key(POSTGRES_BIN) {
+            let folder = postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned();
+            self.variables.insert(POSTGRES_BIN, folder);
+        }
+        if !self.variables.contains_key(BARMAN) {
+            let list = self.root.join("tests/requirements/barman.txt");
+            let python = python::environment(&self.venvs().join("barman"), &[list], None)?;
+            self.variables.insert(BARMAN, python.trim_end_matches("/python").to_owned());
+        }
+        Ok(())
     }
 
     /// Finds the browser.

@@ -10,6 +10,7 @@ mod chart;
 mod chromium;
 mod conformance;
 mod diff;
+mod drill;
 mod durability;
 mod environment;
 mod helm;
@@ -58,6 +59,8 @@ enum Chore {
     Browser(suite::Options),
     /// Render the Helm chart and check what it makes
     Chart(suite::Options),
+    /// Restore backups and upgrade databases as a cluster would, without a cluster
+    Drill(suite::Options),
     /// Measure ferroflow beside the reference
     Bench(bench::Options),
     /// Generate the messages of the API from the reference's descriptors
@@ -88,6 +91,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Backup(options) => backup::run(&mut environment, options),
         Chore::Browser(options) => browser::run(&mut environment, options),
         Chore::Chart(options) => chart::run(&mut environment, options),
+        Chore::Drill(options) => drill::run(&mut environment, options),
         Chore::Bench(options) => bench::run(&mut environment, options),
         Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
     }

@@ -119,7 +119,7 @@ fn accepts_connections(programs: &Path, port: u16) -> Result<bool> {
 }
 
 /// The folder of PostgreSQL's programs, installed first where we can.
-fn programs() -> Result<PathBuf> {
+pub(crate) fn programs() -> Result<PathBuf> {
     if let Some(folder) = installed() {
         return Ok(folder);
     }
