@@ -63,7 +63,7 @@ pub(crate) enum UserCommand {
     Grant {
         /// The name
         username: String,
-        /// Such as experiment, registered_model, prompt, scorer or run
+        /// Such as `experiment`, `registered_model`, `prompt`, `scorer` or `run`
         resource_type: String,
         /// An id or a name, or * for all
         resource: String,

@@ -175,12 +175,11 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
     let find = || tx.query_opt(Statement::new(ROLE, values()), |row| row.get::<i64>(0));
-    let role = match find().await? {
-        Some(role) => role,
-        None => {
-            tx.execute(Statement::new(MAKE_ROLE, values())).await?;
-            find().await?.ok_or_else(|| Error::internal("The role of a user is gone."))?
-        }
+    let role = if let Some(role) = find().await? {
+        role
+    } else {
+        tx.execute(Statement::new(MAKE_ROLE, values())).await?;
+        find().await?.ok_or_else(|| Error::internal("The role of a user is gone."))?
     };
     let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {

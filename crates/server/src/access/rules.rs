@@ -79,6 +79,11 @@ impl Rules<'_> {
             Resource::Run => {
                 let ids = self.named.all(&["run_id", "run_uuid", "run_ids"]);
                 if ids.is_empty() {
+                    // An upload may be to a logged model instead.
+                    let models = self.named.all(&["model_id"]);
+                    if !models.is_empty() {
+                        return self.models(models, action).await;
+                    }
                     return Err(Error::invalid("Request must specify run_id or run_uuid parameter"));
                 }
                 let Some(mut asked) = self.runs(ids, action).await? else { return Ok(None) };
@@ -103,7 +108,9 @@ impl Rules<'_> {
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,
             Resource::Artifact => {
-                let mut paths = self.named.all(&["artifact_path", "path"]);
+                // The path of the URL, where the route has one: what else is called so names a file below it.
+                let of_url = self.cx.path.iter().find(|(name, _)| name == "artifact_path");
+                let mut paths = of_url.map_or_else(|| self.named.all(&["path"]), |(_, path)| vec![path.clone()]);
                 if paths.is_empty() {
                     paths.push(String::new());
                 }
