@@ -113,7 +113,7 @@ def share(client, username, kind, id_, permission):
 def test_a_role_allows_several_users_the_same(guarded, users):
     client, alice, bob = users
     experiment = guarded(*ADMIN).create_experiment(f"for {alice} and {bob}")
-    role = client.create_role(f"role of {alice}", "default", "They write.")
+    role = client.create_role(name=f"role of {alice}", workspace="default", description="They write.")
     allowed = client.add_role_permission(role.id, "experiment", experiment, "READ")
     client.update_role_permission(allowed.id, "EDIT")
     for name in (alice, bob):
