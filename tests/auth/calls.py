@@ -156,6 +156,14 @@ CALLS = [
     Call("PUT", f"{STORE}/{{exp}}/{{run}}/artifacts/new.txt", raw=b"text"),
     Call("PUT", f"{STORE}/{{exp}}/new.txt", raw=b"text"),
     Call("PUT", f"{STORE}/elsewhere/new.txt", raw=b"text"),
+    # Transfers past the server: the store of the matrix has none, which is said to whoever could have one.
+    post("/api/2.0/mlflow-artifacts/mpu/create/{exp}/{run}/artifacts", {"path": "new.txt", "num_parts": 1}),
+    post("/api/2.0/mlflow-artifacts/mpu/complete/{exp}/{run}/artifacts", {"path": "new.txt", "upload_id": "x", "parts": []}),
+    post("/api/2.0/mlflow-artifacts/mpu/abort/{exp}/{run}/artifacts", {"path": "new.txt", "upload_id": "x"}),
+    get("/api/2.0/mlflow-artifacts/presigned/{exp}/{run}/artifacts/file.txt"),
+    post(f"{API}/artifacts/presigned-download-url", {"run_id": "{run}", "path": "file.txt"}),
+    post(f"{API}/artifacts/presigned-upload-url", {"run_id": "{run}", "path": "new.txt"}),
+    post(f"{API}/artifacts/presigned-upload-url", {"model_id": "{logged}", "path": "new.txt"}),
     Call("DELETE", f"{STORE}/{{exp}}/{{run}}/artifacts/file.txt"),
     Call("DELETE", f"{STORE}/{{exp}}/{{run}}"),
     # GraphQL
