@@ -13,8 +13,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use crate::app::{App, Security};
 
-const INVALID_HOST: &str = "Invalid Host header - possible DNS rebinding attack detected";
-const CROSS_ORIGIN: &str = "Cross-origin request blocked";
+const INVALID_HOST: &str = "Invalid Host header - possible DNS rebinding attack detected. If this is a name of the \
+                            server, add it to --allowed-hosts (MLFLOW_SERVER_ALLOWED_HOSTS).";
+const CROSS_ORIGIN: &str = "Cross-origin request blocked. If this origin is to change something, add it to \
+                            --cors-allowed-origins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS).";
 
 /// Assets that notebooks show in a frame.
 const NOTEBOOK_RENDERER: &str = "/static-files/lib/notebook-trace-renderer/";
