@@ -19,13 +19,6 @@ from support.servers import free_port
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Each file is one story: its tests run in one worker of pytest-xdist."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 @pytest.fixture
 def figures(record_property):
     """A list; what a test appends to it is printed at the end."""

@@ -16,5 +16,5 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     environment.chart()?;
     environment.barman()?;
     let python = environment.reference()?;
-    suite::spread(environment, &["drill"], &python, options)
+    suite::run(environment, "drill", &python, options)
 }
