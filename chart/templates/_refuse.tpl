@@ -110,6 +110,10 @@ is wrong and what to set.
 {{- end -}}
 {{- end -}}
 
+{{- if and .Values.monitoring.serviceMonitor .Values.auth.enabled (not .Values.monitoring.basicAuth.existingSecret) -}}
+{{- fail "monitoring.serviceMonitor: with auth.enabled /metrics asks for a login. Make a user for it, put its name and password into a Secret, and set monitoring.basicAuth.existingSecret." -}}
+{{- end -}}
+
 {{- if .Values.drill.enabled -}}
 {{- if not (and $cluster .Values.backup.enabled) -}}
 {{- fail "drill.enabled: only backups of postgresql.mode cluster with backup.enabled can be tried." -}}

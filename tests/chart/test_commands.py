@@ -267,7 +267,7 @@ def create_secret(words: list[str], folder: Path) -> dict:
     assert done.returncode == 0, done.stderr
     secret = yaml.safe_load(done.stdout)
     name = secret["metadata"]["name"]
-    read = {key for case in ("openshift", "openshift-in-tree", "kubernetes", "openshift-mlflow") for of, key in referenced_keys(helm.objects(case)) if of == name}
+    read = {key for case in ("openshift", "openshift-in-tree", "openshift-everything", "kubernetes", "openshift-mlflow") for of, key in referenced_keys(helm.objects(case)) if of == name}
     assert read, f"nothing reads the Secret {name}"
     assert read - {None} <= secret["data"].keys(), f"{name} lacks {read - secret['data'].keys()}"
     return secret

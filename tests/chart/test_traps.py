@@ -377,6 +377,14 @@ def test_migrations_go_around_pgbouncer():
     assert env(job["spec"]["template"]["spec"]["containers"][0])["PGHOST"] == "pg-cluster-v1-rw"
 
 
+def test_what_watches_a_server_with_a_login_gets_in():
+    """With a login, /metrics and /version ask for one, and the probes' paths do not."""
+    [endpoint] = objects("openshift-everything").one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["basicAuth"] == {part: {"name": "metrics-user", "key": part} for part in ("username", "password")}
+    [test] = objects("openshift").one("Pod", "mlflow-test")["spec"]["containers"]
+    assert re.findall(r"^ask (\S+)$", test["args"][0], re.MULTILINE) == ["/health", "/readyz"]
+
+
 def test_postgresql_is_checked_by_its_certificate():
     variables = objects("openshift").server_env()
     assert (variables["PGSSLMODE"], variables["PGSSLROOTCERT"]) == ("verify-full", "/etc/mlflow/database-ca/ca.crt")

@@ -80,6 +80,7 @@ RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cl
         ("openshift", ["mlflow.autoMigrate=true", "engine=mlflow"], "does not upgrade its database when it starts"),
         ("openshift", ["engine=mlflow", "mlflow.image.tag=v3.5.0", "postgresql.usersDatabase=mlflow"], "needs a database of its own for users"),
         ("openshift", ["drill.enabled=true", "backup.enabled=false", "drill.image.repository=a", "drill.image.tag=b"], "only backups of"),
+        ("kubernetes", ["monitoring.serviceMonitor=true"], "with auth.enabled /metrics asks for a login"),
         ("kubernetes", ["drill.enabled=true"], "an image with kubectl and a shell"),
         ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow"], "has no ferroflow. Build the Containerfile"),
         ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow", "engine=mlflow"], "has no driver for PostgreSQL and none for S3"),

@@ -19,7 +19,7 @@ import requests
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from support import required
-from support.servers import ferroflow, reference
+from support.servers import MAKERS, ferroflow
 
 V1, V2, V2_EARLIER, V3 = "pg-cluster-v1", "pg-cluster-v2", "pg-cluster-v2-earlier", "pg-cluster-v3"
 
@@ -188,12 +188,13 @@ def test_the_latest_state_has_everything_that_was_archived(story, latest, figure
     assert seconds <= ARCHIVE_TIMEOUT + 5, "more is lost than archive_timeout allows"
 
 
-def test_users_come_back_with_their_passwords_and_the_reference_serves_them(story, latest, tmp_path):
+@pytest.mark.parametrize("kind", ["ferroflow", "reference"])
+def test_users_come_back_with_their_passwords_in_either_server(kind, story, latest, tmp_path):
     ini = tmp_path / "basic-auth.ini"
     users = latest.url("mlflow_auth", "mlflow").replace("postgresql://", "postgresql+psycopg2://")
     ini.write_text(f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {users}\nadmin_username = admin\nadmin_password = the administrator's own\n")
     env = s3_env(story.s3) | {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_FLASK_SERVER_SECRET_KEY": "drill"}
-    with reference(latest.url("mlflow", "mlflow"), "s3://artifacts/mlflow", args=["--app-name", "basic-auth"], env=env) as server:
+    with MAKERS[kind](latest.url("mlflow", "mlflow"), "s3://artifacts/mlflow", args=["--app-name", "basic-auth"], env=env) as server:
         run = next(iter(story.after))
         ask = lambda name, password: requests.get(f"{server.url}/api/2.0/mlflow/runs/get", params={"run_id": run}, auth=(name, password), timeout=60)
         for name in ("ada", "grace"):
