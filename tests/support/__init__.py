@@ -15,6 +15,8 @@
 ``FERROFLOW_UI_DIR``             the files of the web UI
 ``FERROFLOW_HELM_4``, ``_3``     Helm of both generations, for ``tests/chart``
 ``FERROFLOW_KUBECTL``            kubectl, for ``tests/chart``
+``FERROFLOW_POSTGRES_BIN``       the folder with PostgreSQL's programs, for ``tests/drill``
+``FERROFLOW_BARMAN``             the folder with barman's programs and ``moto_server``, for ``tests/drill``
 ===============================  ====================================================================
 
 A suite is run by the reference's Python unless it starts another one itself. A variable that a test
