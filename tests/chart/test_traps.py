@@ -377,6 +377,12 @@ def test_migrations_go_around_pgbouncer():
     assert env(job["spec"]["template"]["spec"]["containers"][0])["PGHOST"] == "pg-cluster-v1-rw"
 
 
+def test_every_server_has_the_key_of_webhooks():
+    given = objects("openshift-everything").server_env()["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
+    assert given == ("webhook-key", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
+    assert "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY" not in objects("openshift").server_env()
+
+
 def test_what_watches_a_server_with_a_login_gets_in():
     """With a login, /metrics and /version ask for one, and the probes' paths do not."""
     [endpoint] = objects("openshift-everything").one("ServiceMonitor")["spec"]["endpoints"]
