@@ -15,6 +15,7 @@ mod durability;
 mod environment;
 mod helm;
 mod messages;
+mod ops;
 mod postgres;
 mod process;
 mod python;
@@ -61,6 +62,8 @@ enum Chore {
     Chart(suite::Options),
     /// Restore backups and upgrade databases as a cluster would, without a cluster
     Drill(suite::Options),
+    /// Run the runbooks of `ferroflow ops` on what stands in for a cluster
+    Ops(suite::Options),
     /// Measure ferroflow beside the reference
     Bench(bench::Options),
     /// Generate the messages of the API from the reference's descriptors
@@ -92,6 +95,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Browser(options) => browser::run(&mut environment, options),
         Chore::Chart(options) => chart::run(&mut environment, options),
         Chore::Drill(options) => drill::run(&mut environment, options),
+        Chore::Ops(options) => ops::run(&mut environment, options),
         Chore::Bench(options) => bench::run(&mut environment, options),
         Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
     }

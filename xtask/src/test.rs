@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     artifacts, auth, backup, browser, chart, conformance, diff, durability,
     environment::{Durability, Environment, Profile},
-    process, schema, suite,
+    ops, process, schema, suite,
     tally::Tally,
 };
 
@@ -35,6 +35,7 @@ enum Part {
     Backup,
     Browser,
     Chart,
+    Ops,
 }
 
 /// Runs the parts in their order, all of them even when one fails, and sums up.
@@ -82,6 +83,7 @@ impl Part {
             Self::Backup => backup::run(environment, &all),
             Self::Browser => browser::run(environment, &all),
             Self::Chart => chart::run(environment, &all),
+            Self::Ops => ops::run(environment, &all),
         }
     }
 }

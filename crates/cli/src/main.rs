@@ -4,6 +4,8 @@ mod backup;
 mod db;
 mod gc;
 mod logging;
+#[cfg(feature = "kubernetes")]
+mod ops;
 mod server;
 mod user;
 
@@ -44,12 +46,18 @@ enum Command {
     #[command(disable_help_flag = true)]
     Gc(Box<gc::GcArgs>),
     /// Back up a SQLite database and its artifacts while the server serves; list and check backups
+    #[command(disable_help_flag = true)]
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
+    #[command(disable_help_flag = true)]
     Restore(Box<backup::RestoreArgs>),
     /// Users, and what they may do, in the users database of --app-name basic-auth
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Upgrade, back up, recover and examine an installation on Kubernetes
+    #[cfg(feature = "kubernetes")]
+    #[command(disable_help_flag = true)]
+    Ops(Box<ops::OpsArgs>),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +73,8 @@ fn main() -> ExitCode {
         Some(Command::Backup(args)) => backup::run(*args),
         Some(Command::Restore(args)) => backup::restore(*args),
         Some(Command::User(command)) => return user::run(command),
+        #[cfg(feature = "kubernetes")]
+        Some(Command::Ops(args)) => ops::run(*args),
         None => server::run(cli.server),
     };
     match outcome {

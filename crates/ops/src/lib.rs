@@ -1,3 +1,5 @@
-//! What keeps an installation alive besides the server: backups and their way back.
+//! What keeps an installation alive besides the server: backups and their way back, and runbooks on Kubernetes.
 
 pub mod backup;
+#[cfg(feature = "kubernetes")]
+pub mod runbook;

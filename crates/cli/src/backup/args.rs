@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 /// Flags of `ferroflow backup`.
 #[derive(Debug, Clone, Args)]
@@ -49,6 +49,10 @@ pub(crate) struct BackupArgs {
     /// Read all backups again and compare every checksum, and take none
     #[arg(long, conflicts_with = "keep")]
     pub(super) check: bool,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// Flags of `ferroflow restore`.
@@ -93,4 +97,8 @@ pub(crate) struct RestoreArgs {
     /// Move aside what is there, instead of refusing to restore over it
     #[arg(long)]
     pub(super) force: bool,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }

@@ -19,10 +19,14 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     };
     let is_filled_tracking = chain.name == TRACKING.name && revision.is_some();
     let newest = if is_filled_tracking { snapshot::newest(uri).await? } else { None };
+    let place = revision.as_ref().and_then(|found| chain.revisions().position(|known| known.id == found));
+    // Nothing where the revision is of a newer version, or of none.
+    let pending = place.map(|place| chain.revisions().count() - place - 1);
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
         "head": chain.head(),
+        "pending": pending,
         "newest": newest,
         "rows": snapshot::rows(uri).await?,
     });

@@ -1,0 +1,109 @@
+//! `ferroflow ops`: runbooks on Kubernetes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{ArgAction, Args, Subcommand};
+use ferroflow_ops::runbook::{self, Api, BackupOptions, DrillOptions, RecoverOptions, Target, UpgradeOptions};
+use jiff::Timestamp;
+
+use crate::logging::{self, LogFormat};
+
+/// Flags of `ferroflow ops`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OpsArgs {
+    #[command(subcommand)]
+    runbook: Runbook,
+
+    /// The name of the release, which is that of its Deployment
+    #[arg(long, global = true, value_name = "NAME", default_value = "mlflow")]
+    release: String,
+
+    /// Default: the namespace of the context
+    #[arg(short, long, global = true, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// A context of the kubeconfig. Default: the current one
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Print every change, and make none
+    #[arg(long, global = true)]
+    dry_run: bool,
+
+    /// Print help
+    #[arg(short, global = true, long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Runbook {
+    /// Upgrade the server to another image: checks, a backup, rolling where no table changes, stopped where one does
+    Upgrade {
+        /// The image, with its tag
+        #[arg(long, value_name = "IMAGE")]
+        image: String,
+        /// Take no backup before
+        #[arg(long)]
+        no_backup: bool,
+    },
+    /// Go back to the image before the last upgrade, if that changed no table
+    Rollback,
+    /// Take a base backup of the database now, and wait for it
+    Backup {
+        /// Its name. One that is there already is waited for
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Recover the database into a new cluster, and have the server use it. The old one is kept
+    Recover {
+        /// The moment, with its zone, such as 2026-01-02T03:04:05Z. Default: the latest
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        to: Option<Timestamp>,
+        /// The name of the new cluster. Default: the old one's with the next number
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Restore the newest backup into a scratch cluster, compare it with the live one, and take it away again
+    Drill {
+        /// How long the restore may take
+        #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
+        deadline: u64,
+        /// How many seconds the newest change may be behind
+        #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+        max_lag: u64,
+    },
+    /// Look for everything that is known to go wrong, and name the value to change. Changes nothing
+    Doctor {
+        /// Have a Job look into the databases, too
+        #[arg(long)]
+        look_inside: bool,
+    },
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a time with its zone (2026-01-02T03:04:05Z)"))
+}
+
+/// Runs a runbook.
+pub(crate) fn run(args: OpsArgs) -> Result<()> {
+    logging::init(LogFormat::Text);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let target = Target { context: args.context, namespace: args.namespace, dry_run: args.dry_run };
+        let (api, release) = (Api::connect(&target).await?, args.release);
+        match args.runbook {
+            Runbook::Upgrade { image, no_backup } => {
+                runbook::upgrade(&api, &release, &UpgradeOptions { image, no_backup }).await
+            }
+            Runbook::Rollback => runbook::rollback(&api, &release).await,
+            Runbook::Backup { name } => runbook::backup(&api, &release, &BackupOptions { name }).await,
+            Runbook::Recover { to, name } => runbook::recover(&api, &release, &RecoverOptions { to, name }).await,
+            Runbook::Drill { deadline, max_lag } => {
+                let deadline = Duration::from_secs(deadline);
+                runbook::drill(&api, &release, &DrillOptions { deadline, max_lag }).await
+            }
+            Runbook::Doctor { look_inside } => runbook::doctor(&api, &release, look_inside).await,
+        }
+    })
+}

@@ -1,0 +1,105 @@
+//! A base backup now.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, BACKUPS, CLUSTERS, items, tell, text},
+    release::Release,
+};
+
+/// How long a base backup may take.
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
+
+/// The plugin that the chart uses.
+pub(super) const PLUGIN: &str = "barman-cloud.cloudnative-pg.io";
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct BackupOptions {
+    /// Its name; one of that name that is there already is waited for.
+    pub name: Option<String>,
+}
+
+/// Takes a base backup of the cluster that the server uses, and waits for it.
+///
+/// # Errors
+/// It failed, or the cluster has no backups.
+pub async fn backup(api: &Api, release: &str, options: &BackupOptions) -> Result<()> {
+    let release = Release::find(api, release).await?;
+    take(api, &release.cluster, options.name.clone()).await.map(drop)
+}
+
+/// Takes a backup; its name.
+pub(super) async fn take(api: &Api, cluster: &str, name: Option<String>) -> Result<String> {
+    let live = api.need(CLUSTERS, cluster).await?;
+    let name = name.unwrap_or_else(|| format!("{cluster}-{}", Timestamp::now().strftime("%Y%m%d%H%M%S")));
+    if api.get(BACKUPS, &name).await?.is_none() {
+        let mut spec = method(&live)?;
+        spec["cluster"] = json!({"name": cluster});
+        let object = json!({
+            "apiVersion": "postgresql.cnpg.io/v1",
+            "kind": "Backup",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "mlflow"}},
+            "spec": spec,
+        });
+        api.create(BACKUPS, &format!("a base backup of {cluster}"), object).await?;
+    }
+    let look = async || {
+        let backup = api.need(BACKUPS, &name).await?;
+        match text(&backup, "/status/phase") {
+            "completed" => Ok(Some(backup)),
+            "failed" => bail!("the backup {name} failed: {}", text(&backup, "/status/error")),
+            _ => Ok(None),
+        }
+    };
+    if let Some(backup) = api.wait(&format!("Backup {name} is complete"), LONGEST, look).await? {
+        let (began, ended) = (text(&backup, "/status/startedAt"), text(&backup, "/status/stoppedAt"));
+        tell(&format!("backup {name}: {} from {began} to {ended}", text(&backup, "/status/backupId")));
+    }
+    Ok(name)
+}
+
+/// How backups of a cluster are taken.
+fn method(cluster: &Value) -> Result<Value> {
+    if plugin(cluster).is_some() {
+        return Ok(json!({"method": "plugin", "pluginConfiguration": {"name": PLUGIN}}));
+    }
+    if cluster["spec"]["backup"]["barmanObjectStore"].is_object() {
+        return Ok(json!({"method": "barmanObjectStore"}));
+    }
+    bail!("the cluster {} has no backups: set backup.enabled=true", text(cluster, "/metadata/name"))
+}
+
+/// The plugin's entry in a cluster.
+pub(super) fn plugin(cluster: &Value) -> Option<&Value> {
+    items(cluster, "/spec/plugins").iter().find(|plugin| plugin["name"] == PLUGIN)
+}
+
+/// Under which name the backups of a cluster are kept.
+pub(super) fn server_name(cluster: &Value) -> String {
+    let own = match plugin(cluster) {
+        Some(plugin) => &plugin["parameters"]["serverName"],
+        None => &cluster["spec"]["backup"]["barmanObjectStore"]["serverName"],
+    };
+    own.as_str().unwrap_or_else(|| text(cluster, "/metadata/name")).to_owned()
+}
+
+/// The earliest moment that can be recovered.
+pub(super) fn earliest(cluster: &Value) -> Option<Timestamp> {
+    let by_method = cluster["status"]["firstRecoverabilityPointByMethod"].as_object();
+    let times = by_method.into_iter().flat_map(|times| times.values()).filter_map(Value::as_str);
+    let times = times.chain(cluster["status"]["firstRecoverabilityPoint"].as_str());
+    times.filter_map(|time| time.parse().ok()).min()
+}
+
+/// The end of the newest backup.
+pub(super) fn newest(cluster: &Value) -> Option<Timestamp> {
+    let by_method = cluster["status"]["lastSuccessfulBackupByMethod"].as_object();
+    let times = by_method.into_iter().flat_map(|times| times.values()).filter_map(Value::as_str);
+    let times = times.chain(cluster["status"]["lastSuccessfulBackup"].as_str());
+    times.filter_map(|time| time.parse().ok()).max()
+}

@@ -1,0 +1,116 @@
+//! A rehearsal: the newest backup is restored into a scratch cluster, compared with the live one, and taken away.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    OURS,
+    api::{Api, CLUSTERS, tell, text},
+    backup::earliest,
+    probe,
+    recover::successor,
+    release::{Release, cluster_ready, remember, remembered},
+};
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct DrillOptions {
+    /// How long the restore may take.
+    pub deadline: Duration,
+    /// How many seconds the newest change may be behind.
+    pub max_lag: u64,
+}
+
+/// Rehearses a recovery.
+///
+/// # Errors
+/// The backup can not be restored, or does not have what the live cluster has.
+pub async fn drill(api: &Api, name: &str, options: &DrillOptions) -> Result<()> {
+    let release = Release::find(api, name).await?;
+    let live = api.need(CLUSTERS, &release.cluster).await?;
+    clean_up(api, &release.cluster).await?;
+    ensure!(earliest(&live).is_some(), "{} has no backup: `ferroflow ops backup` takes one", release.cluster);
+
+    let start = Instant::now();
+    let scratch = api.create(CLUSTERS, "restores the newest backup", scratch(&live, options)).await?;
+    let outcome = rehearse(api, &release, text(&scratch, "/metadata/name"), options, start).await;
+    // Whatever came of it.
+    let removed = api.delete(CLUSTERS, &scratch, "it was for the drill").await;
+    let wrong = outcome?;
+    removed?;
+    if !wrong.is_empty() {
+        bail!("the drill failed: {}", wrong.join("; "));
+    }
+    if !api.dry_run {
+        tell("\nthe backup can be restored");
+    }
+    Ok(())
+}
+
+async fn rehearse(
+    api: &Api,
+    release: &Release,
+    scratch: &str,
+    options: &DrillOptions,
+    start: Instant,
+) -> Result<Vec<String>> {
+    cluster_ready(api, scratch, options.deadline).await?;
+    let recovery = start.elapsed().as_secs();
+    let live = probe::contents(api, release, &release.cluster, None).await?;
+    let restored = probe::contents(api, release, scratch, None).await?;
+    let (Some(live), Some(restored)) = (live, restored) else { return Ok(Vec::new()) };
+    let mut wrong = probe::compare(&live, &restored, true);
+    let lag = probe::lag(&live, &restored);
+    tell(&format!(
+        "\nrecovery time: {recovery} s\ndata loss: {}",
+        lag.map_or_else(
+            || "unknown, there are no runs".to_owned(),
+            |lag| format!("the newest change is {lag} s behind")
+        )
+    ));
+    if let Some(lag) = lag.filter(|lag| *lag > i64::try_from(options.max_lag).unwrap_or(i64::MAX)) {
+        wrong.push(format!("the newest change is {lag} s behind, more than {} s", options.max_lag));
+    }
+    Ok(wrong)
+}
+
+/// Deletes what drills have left whose time is over. One that runs is left alone.
+async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
+    for left in api.list(CLUSTERS, &format!("{OURS}/drill-of={cluster}")).await? {
+        let until = remembered(&left, "until").and_then(|until| until.parse::<Timestamp>().ok());
+        ensure!(
+            until.is_some_and(|until| until < Timestamp::now()),
+            "another drill is running in {} (until {}): wait, or delete that Cluster",
+            text(&left, "/metadata/name"),
+            until.map_or_else(|| "an unknown time".to_owned(), |until| until.to_string())
+        );
+        api.delete(CLUSTERS, &left, "an earlier drill has left it").await?;
+    }
+    Ok(())
+}
+
+/// A cluster like the live one, small, that archives nothing: it can write nothing into the bucket.
+fn scratch(live: &Value, options: &DrillOptions) -> Value {
+    let cluster = text(live, "/metadata/name");
+    let time = Timestamp::now();
+    let stem: String = cluster.chars().take(30).collect();
+    let name = format!("{stem}-drill-{}", time.strftime("%m%d%H%M%S"));
+    let mut scratch = successor(live, &name, None);
+    let spec = &mut scratch["spec"];
+    for field in ["plugins", "backup", "managed", "replica", "walStorage"] {
+        if let Some(spec) = spec.as_object_mut() {
+            spec.remove(field);
+        }
+    }
+    spec["instances"] = json!(1);
+    // Of its own making: Helm and people must not take it for theirs.
+    scratch["metadata"] = json!({"name": name, "labels": {format!("{OURS}/drill-of"): cluster}});
+    scratch["metadata"]["annotations"] = json!({});
+    // The Jobs that look into it come after the restore.
+    let until = time + options.deadline + Duration::from_secs(3600);
+    remember(&mut scratch, "until", until.to_string());
+    scratch
+}

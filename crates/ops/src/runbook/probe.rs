@@ -1,0 +1,268 @@
+//! Looking into a database from where the server looks: a Job with the server's image, variables and secrets runs
+//! `ferroflow db …`, and its log is the answer. So nothing but the API server has to be reachable from here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    OURS,
+    api::{Api, JOBS, PODS, items, tell, text},
+    release::{Release, retarget, server},
+};
+
+/// How long a Job may take that only looks.
+const LOOK: Duration = Duration::from_secs(900);
+
+/// How long one may take that changes tables.
+const CHANGE: Duration = Duration::from_secs(4 * 3600);
+
+/// What a pod waits for in vain, most often.
+const HOPELESS: [&str; 5] =
+    ["CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RunContainerError"];
+
+/// A line of `ferroflow db rows`.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub(super) struct Contents {
+    pub(super) chain: String,
+    pub(super) revision: Option<String>,
+    pub(super) head: String,
+    /// Revisions between both, if the one is known.
+    pub(super) pending: Option<usize>,
+    /// Milliseconds since 1970.
+    pub(super) newest: Option<i64>,
+    pub(super) rows: BTreeMap<String, i64>,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// Print what both databases have.
+    Rows,
+    /// Upgrade both databases.
+    Upgrade,
+}
+
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Upgrade => "upgrade",
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Rows => "ferroflow db rows",
+            Self::Upgrade => "ferroflow db upgrade",
+        }
+    }
+}
+
+/// Runs something beside a database, and gives what it printed. `image` in place of the server's.
+pub(super) async fn run(
+    api: &Api,
+    release: &Release,
+    work: Work,
+    cluster: &str,
+    image: Option<&str>,
+) -> Result<Option<String>> {
+    let job = job(release, work, cluster, image)?;
+    let why = format!("`{}` on {cluster}", work.command());
+    let created = api.create(JOBS, &why, job).await?;
+    let name = text(&created, "/metadata/name").to_owned();
+    let longest = if matches!(work, Work::Upgrade) { CHANGE } else { LOOK };
+    let look = async || {
+        let job = api.need(JOBS, &name).await?;
+        let count = |field: &str| job["status"][field].as_u64().unwrap_or_default();
+        if count("succeeded") + count("failed") > 0 {
+            return Ok(Some(count("succeeded") > 0));
+        }
+        // It would not start before its time is over.
+        for pod in api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await? {
+            let waiting = items(&pod, "/status/containerStatuses").first().map(|status| &status["state"]["waiting"]);
+            let reason = waiting.map(|waiting| text(waiting, "/reason")).unwrap_or_default();
+            let message = waiting.map(|waiting| text(waiting, "/message")).unwrap_or_default();
+            ensure!(!HOPELESS.contains(&reason), "the Job {name} does not start: {reason}: {message}");
+        }
+        Ok(None)
+    };
+    let Some(succeeded) = api.wait(&format!("Job {name} has ended"), longest, look).await? else { return Ok(None) };
+    let pods = api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await?;
+    let pod = pods.first().map(|pod| text(pod, "/metadata/name")).unwrap_or_default();
+    let said = api.logs(pod, "ops").await?;
+    if !succeeded {
+        bail!("the Job {name} failed, it is kept to look at. It said: {}", last_lines(&said));
+    }
+    api.delete(JOBS, &created, "it has done its work").await?;
+    Ok(Some(said))
+}
+
+/// What the databases of a cluster have.
+pub(super) async fn contents(
+    api: &Api,
+    release: &Release,
+    cluster: &str,
+    image: Option<&str>,
+) -> Result<Option<Vec<Contents>>> {
+    let Some(said) = run(api, release, Work::Rows, cluster, image).await? else { return Ok(None) };
+    let lines = said.lines().filter(|line| line.starts_with('{'));
+    let contents: Vec<Contents> = lines
+        .map(|line| serde_json::from_str(line).with_context(|| format!("it said: {line}")))
+        .collect::<Result<_>>()?;
+    ensure!(
+        contents.iter().any(|contents| contents.chain == "tracking"),
+        "it said nothing of the tracking database: {said}"
+    );
+    Ok(Some(contents))
+}
+
+/// Compares a restored cluster with the live one, tells it table by table, and says what is wrong. `is_latest`: it should
+/// have everything.
+pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for old in live {
+        let chain = &old.chain;
+        let Some(new) = restored.iter().find(|new| new.chain == *chain) else {
+            wrong.push(format!("the {chain} database is not there"));
+            continue;
+        };
+        if is_latest && old.revision != new.revision {
+            let (old, new) = (shown(old.revision.as_ref()), shown(new.revision.as_ref()));
+            wrong.push(format!("the {chain} database is at revision {new}, the live one at {old}"));
+        }
+        if new.revision.is_none() {
+            wrong.push(format!("the {chain} database has no tables"));
+        }
+        for (table, rows) in &old.rows {
+            let there = new.rows.get(table).copied();
+            if *rows > 0 || there.unwrap_or_default() > 0 {
+                tell(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
+            }
+            if is_latest && *rows > 0 && there.unwrap_or_default() == 0 {
+                wrong.push(format!("{chain}.{table} came back empty"));
+            }
+        }
+        if let (Some(old), Some(new)) = (old.newest, new.newest) {
+            tell(&format!("  {chain}: the newest change is {} s behind the live one", (old - new).max(0) / 1000));
+        }
+    }
+    wrong
+}
+
+/// Seconds between the newest changes of both.
+pub(super) fn lag(live: &[Contents], restored: &[Contents]) -> Option<i64> {
+    let newest = |all: &[Contents]| all.iter().find(|one| one.chain == "tracking").and_then(|one| one.newest);
+    Some((newest(live)? - newest(restored)?).max(0) / 1000)
+}
+
+fn shown(revision: Option<&String>) -> &str {
+    revision.map_or("none", String::as_str)
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(5)..].join("; ")
+}
+
+fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Result<Value> {
+    let main = server(&release.deployment)?;
+    let template = &release.deployment["spec"]["template"]["spec"];
+    let mut container = json!({"name": "ops", "command": ["bash", "-c"], "args": [script(main, work)]});
+    for field in ["image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts"] {
+        if !main[field].is_null() {
+            container[field] = main[field].clone();
+        }
+    }
+    let mut pod = json!({"restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false});
+    for field in ["serviceAccountName", "securityContext", "imagePullSecrets", "nodeSelector", "tolerations", "volumes"]
+    {
+        if !template[field].is_null() {
+            pod[field] = template[field].clone();
+        }
+    }
+    if let Some(image) = image {
+        container["image"] = json!(image);
+    }
+    pod["containers"] = json!([container]);
+    retarget(&mut pod, &release.cluster, cluster);
+    let labels = json!({
+        "app.kubernetes.io/name": "mlflow-ops",
+        "app.kubernetes.io/component": "ops",
+        "app.kubernetes.io/part-of": "mlflow",
+        format!("{OURS}/release"): release.name,
+    });
+    let time = Timestamp::now().strftime("%Y%m%d%H%M%S%3f").to_string();
+    Ok(json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": format!("{}-{}-{time}", release.name, work.name()), "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": if matches!(work, Work::Upgrade) { CHANGE.as_secs() } else { LOOK.as_secs() },
+            "ttlSecondsAfterFinished": 86400,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }))
+}
+
+/// What the server's own script does before it becomes the server, and then our commands.
+fn script(main: &Value, work: Work) -> String {
+    let is_script = main["command"] == json!(["bash", "-c"]);
+    let prologue = items(main, "/args").first().and_then(Value::as_str).filter(|_| is_script).unwrap_or("set -eu");
+    let prologue: Vec<_> = prologue.lines().take_while(|line| !line.trim_start().starts_with("exec ")).collect();
+    let command = work.command();
+    format!(
+        r#"{}
+{command} "$MLFLOW_BACKEND_STORE_URI"
+if test -n "${{MLFLOW_AUTH_CONFIG_PATH:-}}"; then
+  users=$(sed -n 's/^[[:space:]]*database_uri[[:space:]]*[=:][[:space:]]*//p' "$MLFLOW_AUTH_CONFIG_PATH" | tail -n 1)
+  {command} --auth "$users"
+fi
+"#,
+        prologue.join("\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(rows: &[(&str, i64)], newest: i64) -> Contents {
+        let rows = rows.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect();
+        Contents {
+            chain: "tracking".into(),
+            revision: Some("b".into()),
+            head: "b".into(),
+            pending: Some(0),
+            newest: Some(newest),
+            rows,
+        }
+    }
+
+    #[test]
+    fn what_came_back_empty_or_at_another_revision_is_wrong() {
+        let live = [contents(&[("runs", 5), ("tags", 0)], 9_000)];
+        let mut restored = [contents(&[("runs", 4), ("tags", 0)], 2_000)];
+        assert!(compare(&live, &restored, true).is_empty());
+        assert_eq!(lag(&live, &restored), Some(7));
+        restored[0].revision = Some("a".into());
+        restored[0].rows.insert("runs".into(), 0);
+        assert_eq!(compare(&live, &restored, true).len(), 2);
+        // Of an older time, both may be so.
+        assert!(compare(&live, &restored, false).is_empty());
+        assert_eq!(compare(&live, &[], false).len(), 1);
+    }
+
+    #[test]
+    fn the_servers_own_preparation_is_kept_and_the_server_is_not_started() {
+        let main =
+            json!({"command": ["bash", "-c"], "args": ["set -eu\nexport A=1\nexec ferroflow server \"$@\"", "x"]});
+        let script = script(&main, Work::Rows);
+        assert!(script.starts_with("set -eu\nexport A=1\nferroflow db rows \"$MLFLOW_BACKEND_STORE_URI\""), "{script}");
+        assert!(!script.contains("server \"$@\""));
+    }
+}

@@ -1,0 +1,346 @@
+//! A recovery into a new cluster. The old one stays as it is.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, items, tell, text},
+    backup::{PLUGIN, earliest, newest, plugin, server_name},
+    probe,
+    release::{RECOVERY, Release, cluster_ready, forget, is_ready, remember, remembered, retarget, scale},
+};
+
+/// Names of clusters are no longer than this: the operator adds to them.
+const LONGEST_NAME: usize = 50;
+
+/// In the place of a moment.
+const LATEST: &str = "the latest state";
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct RecoverOptions {
+    /// The moment; `None` for the latest.
+    pub to: Option<Timestamp>,
+    /// The name of the new cluster; `None` for the old one's with the next number.
+    pub name: Option<String>,
+}
+
+/// Recovers.
+///
+/// # Errors
+/// It can not be done, or did not come to its end: then it is run again, and goes on.
+pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<()> {
+    let start = Instant::now();
+    let release = Release::find(api, name).await?;
+    // A recovery that was interrupted after the server was pointed at the new cluster has only its end left.
+    let begun = remembered(&release.deployment, "recovering");
+    let (old, new) = match begun.and_then(|begun| begun.split_once(" to ")) {
+        Some((old, new)) => (old.to_owned(), new.to_owned()),
+        None => {
+            let new = options.name.clone().unwrap_or_else(|| next(&release.cluster));
+            (release.cluster.clone(), new)
+        }
+    };
+    if let Some(moment) = remembered(&release.deployment, "moment") {
+        let wanted = options.to.map_or_else(|| LATEST.to_owned(), |to| to.to_string());
+        ensure!(
+            moment == wanted,
+            "a recovery from {old} to {new} at {moment} was begun: finish it first, with that moment"
+        );
+    }
+    if let Some(wanted) = options.name.as_ref().filter(|wanted| **wanted != new) {
+        bail!("a recovery from {old} to {new} was begun: finish it first, without --name {wanted}");
+    }
+    let release = Release { cluster: old.clone(), ..release };
+    let live = api.need(CLUSTERS, &old).await?;
+    let target = check(api, &live, &new, options).await?;
+    let is_alive = is_ready(&live);
+
+    tell(&format!("1. remember that {old} is recovered to {new}"));
+    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas = replicas.unwrap_or_else(|| release.replicas()).max(1);
+    api.change(DEPLOYMENTS, name, "so that the recovery can be gone on with", |deployment| {
+        remember(deployment, "recovering", format!("{old} to {new}"));
+        remember(deployment, "moment", target.as_deref().unwrap_or(LATEST));
+        remember(deployment, "replicas", replicas.to_string());
+        Ok(())
+    })
+    .await?;
+
+    tell("2. stop the server");
+    if release.cluster == Release::find(api, name).await?.cluster {
+        scale(api, name, 0).await?;
+    }
+    let before = if is_alive { probe::contents(api, &release, &old, None).await? } else { None };
+
+    tell(&format!("3. make {new} from the backups of {old}, which stays"));
+    if api.get(CLUSTERS, &new).await?.is_none() {
+        api.create(CLUSTERS, &format!("recovers {}", server_name(&live)), successor(&live, &new, target.as_deref()))
+            .await?;
+    }
+
+    tell("4. wait for the database");
+    cluster_ready(api, &new, RECOVERY).await?;
+
+    tell("5. back up the new cluster from now on, and no longer the old one");
+    follow(api, SCHEDULED_BACKUPS, &old, &new, true).await?;
+    follow(api, POOLERS, &old, &new, false).await?;
+
+    tell("6. compare the databases");
+    let after = probe::contents(api, &release, &new, None).await?;
+    if let (Some(before), Some(after)) = (&before, &after) {
+        let wrong = probe::compare(before, after, target.is_none());
+        ensure!(wrong.is_empty(), "{}. The server is still stopped; {old} is untouched", wrong.join("; "));
+    } else if before.is_none() && !api.dry_run {
+        tell(&format!("  {old} does not answer, so there is nothing to compare with"));
+        let runs = after.iter().flatten().find_map(|contents| contents.rows.get("runs"));
+        ensure!(runs.is_some_and(|runs| *runs > 0), "there are no runs in {new}. The server is still stopped");
+    }
+
+    tell(&format!("7. have the server and its Jobs use {new}"));
+    users(api, &release, &old, &new).await?;
+    for (kind, object) in [(DEPLOYMENTS, name.to_owned()), (CRON_JOBS, format!("{name}-migrate"))] {
+        if api.get(kind, &object).await?.is_none() {
+            continue;
+        }
+        api.change(kind, &object, &format!("its database is {new}"), |object| {
+            retarget(&mut object["spec"], &old, &new);
+            Ok(())
+        })
+        .await?;
+    }
+
+    tell(&format!("8. start the server, {replicas} of it"));
+    scale(api, name, replicas).await?;
+    api.change(DEPLOYMENTS, name, "the recovery is complete", |deployment| {
+        forget(deployment, "recovering");
+        forget(deployment, "moment");
+        forget(deployment, "replicas");
+        Ok(())
+    })
+    .await?;
+
+    report(&live, &new, target.as_deref(), start);
+    Ok(())
+}
+
+/// What can be known before anything is touched. The target, as the operator wants it.
+async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> Result<Option<String>> {
+    let old = text(live, "/metadata/name");
+    let is_name = new.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
+    ensure!(
+        is_name && new.len() <= LONGEST_NAME && new.starts_with(|char: char| char.is_ascii_lowercase()),
+        "'{new}' can not be the name of a cluster: lower case, digits and '-', {LONGEST_NAME} characters at the most"
+    );
+    let server = server_name(live);
+    ensure!(new != old && new != server, "{new} has the backups: a recovery needs another name");
+    let target = options.to.map(|to| to.to_string());
+    if let Some(there) = api.get(CLUSTERS, new).await? {
+        let made_of = text(&there, "/spec/bootstrap/recovery/source");
+        ensure!(
+            made_of == server,
+            "there is a Cluster {new} already, and it is no recovery of {server}: give another --name"
+        );
+        let made_to = text(&there, "/spec/bootstrap/recovery/recoveryTarget/targetTime");
+        ensure!(
+            made_to == target.as_deref().unwrap_or_default(),
+            "the Cluster {new} is being recovered to {}: run it with that time, or give another --name",
+            if made_to.is_empty() { LATEST } else { made_to }
+        );
+        return Ok(target);
+    }
+    let earliest =
+        earliest(live).with_context(|| format!("{old} has no backup yet: `ferroflow ops backup` takes one"))?;
+    if let Some(to) = options.to {
+        ensure!(to >= earliest, "the backups begin at {earliest}: {to} can not be recovered");
+        ensure!(to <= Timestamp::now(), "{to} is in the future: leave --to out for the latest state");
+    }
+    tell(&format!(
+        "{old}: the backups begin at {earliest}, the newest ended at {}",
+        newest(live).map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
+    ));
+    Ok(target)
+}
+
+/// `pg-cluster-v1` → `pg-cluster-v2`.
+fn next(name: &str) -> String {
+    let stem = name.trim_end_matches(|char: char| char.is_ascii_digit());
+    match name[stem.len()..].parse::<u64>() {
+        Ok(number) => format!("{stem}{}", number + 1),
+        Err(_) => format!("{name}-v2"),
+    }
+}
+
+/// The new cluster: the old one's, made from its backups, archiving under its own name. As the chart would make it.
+pub(super) fn successor(old: &Value, new: &str, target: Option<&str>) -> Value {
+    let server = server_name(old);
+    let mut spec = old["spec"].clone();
+    let bootstrap = &old["spec"]["bootstrap"];
+    let was = if bootstrap["recovery"].is_object() { &bootstrap["recovery"] } else { &bootstrap["initdb"] };
+    let mut recovery = json!({"source": server});
+    for field in ["database", "owner", "secret"] {
+        if !was[field].is_null() {
+            recovery[field] = was[field].clone();
+        }
+    }
+    if let Some(time) = target {
+        recovery["recoveryTarget"] = json!({"targetTime": time});
+    }
+    let mut source = json!({"name": server});
+    if let Some(plugin) = plugin(old) {
+        let store = plugin["parameters"]["barmanObjectName"].clone();
+        source["plugin"] = json!({"name": PLUGIN, "parameters": {"barmanObjectName": store, "serverName": server}});
+        for entry in spec["plugins"].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == PLUGIN) {
+            entry["parameters"]["serverName"] = json!(new);
+        }
+    } else {
+        source["barmanObjectStore"] = old["spec"]["backup"]["barmanObjectStore"].clone();
+        source["barmanObjectStore"]["serverName"] = json!(server);
+        spec["backup"]["barmanObjectStore"]["serverName"] = json!(new);
+    }
+    spec["bootstrap"] = json!({"recovery": recovery});
+    spec["externalClusters"] = json!([source]);
+    json!({
+        "apiVersion": old["apiVersion"],
+        "kind": "Cluster",
+        "metadata": metadata(old, new),
+        "spec": spec,
+    })
+}
+
+/// Labels and annotations of the old object, so that Helm takes the new one for its own.
+fn metadata(old: &Value, name: &str) -> Value {
+    let kept = |place: &str| -> BTreeMap<String, Value> {
+        let found = old.pointer(place).and_then(Value::as_object).cloned().unwrap_or_default();
+        found
+            .into_iter()
+            .filter(|(key, _)| !key.starts_with("kubectl.kubernetes.io/") && !key.starts_with("cnpg.io/"))
+            .collect()
+    };
+    json!({"name": name, "labels": kept("/metadata/labels"), "annotations": kept("/metadata/annotations")})
+}
+
+/// Makes for the new cluster what the old one has of a kind. Whose such an object is can not be changed.
+async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> Result<()> {
+    for object in api.list(kind, "app.kubernetes.io/part-of=mlflow").await? {
+        let name = text(&object, "/metadata/name");
+        if text(&object, "/spec/cluster/name") != old {
+            continue;
+        }
+        let successor = match name.strip_prefix(old) {
+            Some(rest) => format!("{new}{rest}"),
+            None => format!("{new}-{name}"),
+        };
+        if api.get(kind, &successor).await?.is_none() {
+            let mut spec = object["spec"].clone();
+            spec["cluster"]["name"] = json!(new);
+            let made = json!({
+                "apiVersion": object["apiVersion"],
+                "kind": kind.name,
+                "metadata": metadata(&object, &successor),
+                "spec": spec,
+            });
+            api.create(kind, &format!("for {new}"), made).await?;
+        }
+        if suspend {
+            api.change(kind, name, "the server does not use that cluster any more", |object| {
+                object["spec"]["suspend"] = json!(true);
+                Ok(())
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A configuration file of the login that names the old cluster's host gets the new one's, with its password, which is
+/// another one.
+async fn users(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
+    let volumes = items(&release.deployment, "/spec/template/spec/volumes");
+    let Some(volume) = volumes.iter().find(|volume| volume["name"] == "auth") else { return Ok(()) };
+    let (secret, key) = (text(volume, "/secret/secretName"), text(volume, "/secret/items/0/key"));
+    let stored = api.need(SECRETS, secret).await?;
+    let ini = decoded(&stored, key).with_context(|| format!("the Secret {secret} has no {key}"))?;
+    if !ini.contains(&format!("@{old}-rw")) {
+        return Ok(());
+    }
+    let (user, password) = if api.dry_run {
+        (String::new(), String::new())
+    } else {
+        let app = api.need(SECRETS, &format!("{new}-app")).await?;
+        let field = |name| decoded(&app, name).with_context(|| format!("the Secret {new}-app has no {name}"));
+        (field("username")?, field("password")?)
+    };
+    let changed = rewritten(&ini, old, new, &user, &password);
+    api.change(SECRETS, secret, &format!("the users' database is in {new}, with its own password"), |secret| {
+        secret["data"][key] = json!(BASE64_STANDARD.encode(&changed));
+        Ok(())
+    })
+    .await
+    .map(drop)
+}
+
+fn rewritten(ini: &str, old: &str, new: &str, user: &str, password: &str) -> String {
+    let lines = ini.lines().map(|line| {
+        let found = line.split_once("://").and_then(|(head, rest)| Some((head, rest.rsplit_once('@')?.1)));
+        match found {
+            Some((head, host))
+                if head.trim_start().starts_with("database_uri") && host.starts_with(&format!("{old}-rw")) =>
+            {
+                let escape = |text: &str| {
+                    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+                };
+                format!("{head}://{}:{}@{new}{}", escape(user), escape(password), &host[old.len()..])
+            }
+            _ => line.to_owned(),
+        }
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+fn decoded(secret: &Value, key: &str) -> Option<String> {
+    String::from_utf8(BASE64_STANDARD.decode(secret["data"][key].as_str()?).ok()?).ok()
+}
+
+fn report(live: &Value, new: &str, target: Option<&str>, start: Instant) {
+    let old = text(live, "/metadata/name");
+    let time = target.map(|time| format!(",\"{time}\"")).unwrap_or_default();
+    tell(&format!(
+        "\nThe server uses {new}, recovered in {} s. Put this into values.yaml, then `helm upgrade`:\n",
+        start.elapsed().as_secs()
+    ));
+    tell(&format!("postgresql:\n  clusterName: {new}\nrecovery:\n  serverName: {}", server_name(live)));
+    if target.is_some() {
+        tell(&format!("  targetTime: {}", &time[1..]));
+    }
+    tell(&format!(
+        "\n{old} and its volumes are still there. When nothing of it is wanted any more: kubectl delete \
+         clusters.postgresql.cnpg.io/{old}"
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_name_has_the_next_number() {
+        assert_eq!(next("pg-cluster-v1"), "pg-cluster-v2");
+        assert_eq!(next("pg-cluster-v9"), "pg-cluster-v10");
+        assert_eq!(next("pg"), "pg-v2");
+    }
+
+    #[test]
+    fn only_the_old_clusters_uri_is_rewritten() {
+        let ini =
+            "[mlflow]\ndatabase_uri = postgresql://m:p@ss@pg-v1-rw:5432/auth?sslmode=require\nadmin_username = a\n";
+        let changed = "[mlflow]\ndatabase_uri = postgresql://mlflow:n%40w@pg-v2-rw:5432/auth?sslmode=require\nadmin_username = a\n";
+        assert_eq!(rewritten(ini, "pg-v1", "pg-v2", "mlflow", "n@w"), changed);
+        let other = "[mlflow]\ndatabase_uri = postgresql://m:p@elsewhere:5432/auth\n";
+        assert_eq!(rewritten(other, "pg-v1", "pg-v2", "mlflow", "x"), other);
+    }
+}

@@ -1,0 +1,168 @@
+//! What is installed: the server's Deployment, and the database cluster that it uses today.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::api::{Api, CLUSTERS, DEPLOYMENTS, items, tell, text};
+
+/// Names that the operator, or the chart, gives to what belongs to a cluster.
+const BELONGS: [&str; 7] = ["-rw", "-ro", "-r", "-pooler-rw", "-app", "-ca", "-superuser"];
+
+/// How long a server may take to come up or to end.
+const ROLLOUT: Duration = Duration::from_secs(900);
+
+/// How long a database cluster may take.
+pub(super) const RECOVERY: Duration = Duration::from_secs(4 * 3600);
+
+/// An installed release.
+pub(super) struct Release {
+    pub(super) name: String,
+    pub(super) deployment: Value,
+    /// The name of the database cluster.
+    pub(super) cluster: String,
+}
+
+impl Release {
+    /// Looks what there is.
+    pub(super) async fn find(api: &Api, name: &str) -> Result<Self> {
+        let deployment = api.need(DEPLOYMENTS, name).await?;
+        let host = variable(&deployment, "PGHOST").unwrap_or_default();
+        let cluster = host.strip_suffix("-pooler-rw").or_else(|| host.strip_suffix("-rw"));
+        let cluster = cluster.with_context(|| {
+            format!(
+                "the server {name} has no database of CloudNativePG (PGHOST is '{host}'): `ferroflow ops` is for those"
+            )
+        })?;
+        Ok(Self { name: name.to_owned(), cluster: cluster.to_owned(), deployment })
+    }
+
+    /// The container of the server.
+    pub(super) fn container(&self) -> Result<&Value> {
+        server(&self.deployment)
+    }
+
+    pub(super) fn replicas(&self) -> u64 {
+        self.deployment["spec"]["replicas"].as_u64().unwrap_or(1)
+    }
+}
+
+/// The container of the server in a Deployment.
+pub(super) fn server(deployment: &Value) -> Result<&Value> {
+    let containers = items(deployment, "/spec/template/spec/containers");
+    let named = containers.iter().find(|container| container["name"] == "mlflow");
+    named.or(containers.first()).context("the Deployment has no container")
+}
+
+/// A variable of the server, where it is plain text.
+pub(super) fn variable<'a>(deployment: &'a Value, name: &str) -> Option<&'a str> {
+    let env = items(server(deployment).ok()?, "/env");
+    env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+}
+
+/// Has a pod use another cluster: its services, its secrets, its certificates.
+pub(super) fn retarget(spec: &mut Value, old: &str, new: &str) {
+    match spec {
+        Value::String(text) => {
+            let belongs = text.strip_prefix(old).is_some_and(|rest| BELONGS.contains(&rest));
+            if belongs {
+                *text = format!("{new}{}", &text[old.len()..]);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| retarget(item, old, new)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| retarget(field, old, new)),
+        _ => {}
+    }
+}
+
+/// Scales the server, and waits until its pods are there, or gone.
+pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
+    let why = format!("{replicas} replicas");
+    api.change(DEPLOYMENTS, name, &why, |deployment| {
+        deployment["spec"]["replicas"] = json!(replicas);
+        Ok(())
+    })
+    .await?;
+    rolled_out(api, name).await
+}
+
+/// Waits until what the Deployment says is what runs.
+async fn rolled_out(api: &Api, name: &str) -> Result<()> {
+    let look = async || {
+        let deployment = api.need(DEPLOYMENTS, name).await?;
+        let number = |place: &str| deployment.pointer(place).and_then(Value::as_u64).unwrap_or_default();
+        let wanted = number("/spec/replicas");
+        let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
+        let runs = ["replicas", "updatedReplicas", "readyReplicas"];
+        let runs = runs.iter().all(|field| number(&format!("/status/{field}")) == wanted);
+        Ok((is_seen && runs).then_some(()))
+    };
+    api.wait(&format!("Deployment {name} runs as it should"), ROLLOUT, look).await.map(drop)
+}
+
+/// Waits until a database cluster answers.
+pub(super) async fn cluster_ready(api: &Api, name: &str, longest: Duration) -> Result<()> {
+    let mut phase = String::new();
+    let look = async || {
+        let cluster = api.need(CLUSTERS, name).await?;
+        let now = text(&cluster, "/status/phase");
+        if now != phase {
+            tell(&format!("  {name}: {now} {}", text(&cluster, "/status/phaseReason")));
+            now.clone_into(&mut phase);
+        }
+        let failed = now.to_lowercase().contains("unrecoverable");
+        ensure!(!failed, "the cluster {name} can not be made: {now} {}", text(&cluster, "/status/phaseReason"));
+        Ok(is_ready(&cluster).then_some(()))
+    };
+    api.wait(&format!("Cluster {name} is ready"), longest, look).await.map(drop)
+}
+
+pub(super) fn is_ready(cluster: &Value) -> bool {
+    condition(cluster, "Ready").is_some_and(|ready| ready["status"] == "True")
+}
+
+/// A condition of an object.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    items(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
+}
+
+/// An annotation of ours.
+pub(super) fn remembered<'a>(object: &'a Value, what: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][format!("{}/{what}", super::OURS)].as_str()
+}
+
+/// Writes an annotation of ours.
+pub(super) fn remember(object: &mut Value, what: &str, value: impl Into<Value>) {
+    object["metadata"]["annotations"][format!("{}/{what}", super::OURS)] = value.into();
+}
+
+/// Takes an annotation of ours away.
+pub(super) fn forget(object: &mut Value, what: &str) {
+    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(&format!("{}/{what}", super::OURS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_the_cluster_follows_it() {
+        let mut spec = json!({"env": [
+            {"name": "PGHOST", "value": "pg-v1-pooler-rw"},
+            {"valueFrom": {"secretKeyRef": {"name": "pg-v1-app", "key": "username"}}},
+            {"value": "pg-v1-rw.example"}, {"value": "pg-v1"}, {"value": "pg-v10-rw"}, {"value": "my-pg-v1-rw"},
+        ]});
+        retarget(&mut spec, "pg-v1", "pg-v2");
+        assert_eq!(
+            spec,
+            json!({"env": [
+                {"name": "PGHOST", "value": "pg-v2-pooler-rw"},
+                {"valueFrom": {"secretKeyRef": {"name": "pg-v2-app", "key": "username"}}},
+                {"value": "pg-v1-rw.example"}, {"value": "pg-v1"}, {"value": "pg-v10-rw"}, {"value": "my-pg-v1-rw"},
+            ]})
+        );
+    }
+}

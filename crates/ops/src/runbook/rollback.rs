@@ -1,0 +1,43 @@
+//! The way back from an upgrade.
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    api::{Api, DEPLOYMENTS, tell, text},
+    release::{Release, forget, remembered, scale},
+    upgrade::use_image,
+};
+
+/// Has the server run what it ran before the last upgrade.
+///
+/// # Errors
+/// Nothing is known of an upgrade, or it changed tables: there is no downgrade, and the message names the recovery.
+pub async fn rollback(api: &Api, name: &str) -> Result<()> {
+    let release = Release::find(api, name).await?;
+    let current = text(release.container()?, "/image").to_owned();
+    let deployment = &release.deployment;
+    let previous = remembered(deployment, "previous-image");
+    let previous = previous.with_context(|| format!("{name} was not upgraded by `ferroflow ops upgrade`"))?;
+    if remembered(deployment, "migrated") == Some("yes") {
+        bail!(
+            "the upgrade from {previous} to {current} changed tables, and there is no downgrade. Recover to the moment \
+             before it, which loses what was logged since: ferroflow ops recover --to {} (backup {}); then upgrade to \
+             {previous}",
+            remembered(deployment, "before").unwrap_or("TIME"),
+            remembered(deployment, "backup").unwrap_or("unknown")
+        );
+    }
+    let replicas = remembered(deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas: u64 = replicas.unwrap_or_else(|| release.replicas()).max(1);
+    use_image(api, name, &current, previous).await?;
+    scale(api, name, replicas).await?;
+    api.change(DEPLOYMENTS, name, "the way back is gone", |deployment| {
+        for what in ["upgrading", "previous-image", "migrated", "before", "backup", "replicas"] {
+            forget(deployment, what);
+        }
+        Ok(())
+    })
+    .await?;
+    tell(&format!("\n{name} runs {previous} again. Put its tag back into values.yaml, too"));
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! An upgrade to another image: with a backup before it, rolling where no table changes, stopped where one does.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, tell, text},
+    backup,
+    probe::{self, Contents, Work},
+    release::{Release, forget, is_ready, remember, remembered, scale},
+};
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct UpgradeOptions {
+    /// The image, with its tag.
+    pub image: String,
+    /// Trust the scheduled backups.
+    pub no_backup: bool,
+}
+
+/// Upgrades.
+///
+/// # Errors
+/// It can not be done, or did not come to its end: then it is run again, and goes on.
+pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<()> {
+    let image = options.image.as_str();
+    let (repository, tag) = split(image)?;
+    let release = Release::find(api, name).await?;
+    let current = text(release.container()?, "/image").to_owned();
+    let begun = remembered(&release.deployment, "upgrading").map(str::to_owned);
+    if let Some(other) = begun.as_ref().filter(|begun| *begun != image) {
+        bail!("an upgrade to {other} was begun: finish it first");
+    }
+    if current == image && begun.is_none() {
+        tell(&format!("{name} runs {image} already"));
+        return Ok(());
+    }
+
+    tell("1. look whether it can be done");
+    let cluster = api.need(CLUSTERS, &release.cluster).await?;
+    ensure!(is_ready(&cluster), "Cluster {} is not ready: {}", release.cluster, text(&cluster, "/status/phase"));
+    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas: u64 = replicas.unwrap_or_else(|| release.replicas()).max(1);
+    let before = probe::contents(api, &release, &release.cluster, Some(image)).await?;
+    let pending = before.as_deref().map(|before| pending(before, image)).transpose()?;
+
+    let saved = match remembered(&release.deployment, "backup") {
+        Some(saved) if begun.is_some() => Some(saved.to_owned()),
+        _ if options.no_backup => None,
+        _ => {
+            tell("2. back up");
+            Some(backup::take(api, &release.cluster, None).await?)
+        }
+    };
+    let moment = Timestamp::now();
+    let previous = remembered(&release.deployment, "previous-image").filter(|_| begun.is_some()).unwrap_or(&current);
+    let migrates = pending != Some(0);
+    api.change(DEPLOYMENTS, name, "so that there is a way back", |deployment| {
+        remember(deployment, "upgrading", image);
+        remember(deployment, "previous-image", previous);
+        remember(deployment, "replicas", replicas.to_string());
+        if begun.is_none() {
+            remember(deployment, "migrated", "no");
+            remember(deployment, "before", moment.to_string());
+        }
+        match &saved {
+            Some(saved) => remember(deployment, "backup", saved.as_str()),
+            None => forget(deployment, "backup"),
+        }
+        Ok(())
+    })
+    .await?;
+
+    match pending {
+        Some(0) => tell("3. no table changes: one server after the other, none is missed"),
+        Some(count) => tell(&format!("3. {count} revisions change tables: the server stops meanwhile")),
+        None => tell("3. if tables change, the server stops meanwhile; else one server is replaced after the other"),
+    }
+    if migrates {
+        scale(api, name, 0).await?;
+        if !api.dry_run {
+            api.change(DEPLOYMENTS, name, "the way back is a recovery from here on", |deployment| {
+                remember(deployment, "migrated", "yes");
+                Ok(())
+            })
+            .await?;
+        }
+        probe::run(api, &release, Work::Upgrade, &release.cluster, Some(image)).await?;
+    }
+    use_image(api, name, &current, image).await?;
+    tell(&format!("4. wait for {replicas} servers"));
+    scale(api, name, replicas).await?;
+
+    tell("5. look at the databases again");
+    let after = probe::contents(api, &release, &release.cluster, Some(image)).await?;
+    if let (Some(before), Some(after)) = (&before, &after) {
+        verify(before, after)?;
+    }
+    api.change(DEPLOYMENTS, name, "the upgrade is complete", |deployment| {
+        forget(deployment, "upgrading");
+        forget(deployment, "replicas");
+        Ok(())
+    })
+    .await?;
+    tell(&format!(
+        "\n{name} runs {image}. Put this into values.yaml:\n\nmlflow:\n  image:\n    repository: {repository}\n    tag: {tag}\n\n\
+         The way back to {previous}: ferroflow ops rollback"
+    ));
+    Ok(())
+}
+
+fn split(image: &str) -> Result<(&str, &str)> {
+    let found = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/') && !tag.is_empty() && *tag != "latest");
+    found.with_context(|| format!("'{image}' has no tag that says which version it is"))
+}
+
+/// How many revisions are pending.
+fn pending(before: &[Contents], image: &str) -> Result<usize> {
+    let mut all = 0;
+    for contents in before {
+        let revision = contents.revision.as_deref();
+        let chain = &contents.chain;
+        let pending = match (revision, contents.pending) {
+            (_, Some(pending)) => pending,
+            (None, None) => bail!("the {chain} database has no revision"),
+            (Some(revision), None) => bail!(
+                "the {chain} database is at {revision}, which {image} does not know: it is older than what runs now. \
+                 The way back is `ferroflow ops rollback`, or a recovery"
+            ),
+        };
+        tell(&format!("  {chain}: {} to {}, {pending} revisions", revision.unwrap_or("none"), contents.head));
+        all += pending;
+    }
+    Ok(all)
+}
+
+fn verify(before: &[Contents], after: &[Contents]) -> Result<()> {
+    for new in after {
+        let chain = &new.chain;
+        ensure!(new.pending == Some(0), "the {chain} database is at {:?} and not at {}", new.revision, new.head);
+        let old = before.iter().find(|old| old.chain == *chain);
+        // Tables that an upgrade takes away, or splits, are not there to be compared.
+        for (table, rows) in old.into_iter().flat_map(|old| &old.rows) {
+            let Some(there) = new.rows.get(table) else { continue };
+            let is_core = matches!(table.as_str(), "runs" | "experiments" | "registered_models" | "users");
+            if is_core {
+                tell(&format!("  {chain}.{table}: {rows} rows before, {there} after"));
+            }
+            ensure!(*rows == 0 || *there > 0, "{chain}.{table} had {rows} rows and has none");
+        }
+    }
+    Ok(())
+}
+
+/// Has the server and its Jobs use an image.
+pub(super) async fn use_image(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
+    let why = format!("its image is {new}");
+    let replace = |spec: &mut Value| {
+        for containers in ["containers", "initContainers"] {
+            for container in spec[containers].as_array_mut().into_iter().flatten() {
+                if container["image"] == old {
+                    container["image"] = json!(new);
+                }
+            }
+        }
+    };
+    api.change(DEPLOYMENTS, name, &why, |deployment| {
+        replace(&mut deployment["spec"]["template"]["spec"]);
+        Ok(())
+    })
+    .await?;
+    let job = format!("{name}-migrate");
+    if api.get(CRON_JOBS, &job).await?.is_some() {
+        api.change(CRON_JOBS, &job, &why, |job| {
+            replace(&mut job["spec"]["jobTemplate"]["spec"]["template"]["spec"]);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_a_tag_that_says_something() {
+        assert_eq!(split("ghcr.io/x/ferroflow:0.2").unwrap(), ("ghcr.io/x/ferroflow", "0.2"));
+        assert_eq!(split("host:5000/x:1").unwrap(), ("host:5000/x", "1"));
+        for image in ["x", "host:5000/x", "x:latest", "x:"] {
+            assert!(split(image).is_err(), "{image}");
+        }
+    }
+}

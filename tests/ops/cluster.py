@@ -1,0 +1,465 @@
+"""Stands in for a Kubernetes cluster with CloudNativePG: an API server that keeps objects, and what acts on them.
+
+It is strict where a real one is: closed schemas (those of the chart's tests), resource versions, fields that cannot be
+changed, UID preconditions. Beside it are a controller for Deployments, a kubelet that really runs the scripts of Jobs,
+and an operator that makes, backs up and recovers clusters, whose databases are directories with SQLite files: a shim
+named ``ferroflow`` gives the program those instead of PostgreSQL. So ``ferroflow db …`` is the real one, on real tables.
+"""
+
+import base64
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import validate
+from support import required
+
+NAMESPACE = "research"
+
+KINDS = {
+    "deployments": "Deployment",
+    "jobs": "Job",
+    "cronjobs": "CronJob",
+    "pods": "Pod",
+    "secrets": "Secret",
+    "ingresses": "Ingress",
+    "routes": "Route",
+    "clusters": "Cluster",
+    "backups": "Backup",
+    "poolers": "Pooler",
+    "scheduledbackups": "ScheduledBackup",
+    "objectstores": "ObjectStore",
+}
+#: Where a change is refused, as the real ones do.
+IMMUTABLE = {
+    "ScheduledBackup": ("spec.cluster",),
+    "Pooler": ("spec.cluster",),
+    "Deployment": ("spec.selector",),
+    "Job": ("spec.template", "spec.selector"),
+    "Backup": ("spec",),
+}
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def at(object_: dict, path: str):
+    for part in path.split("."):
+        object_ = (object_ or {}).get(part)
+    return object_
+
+
+def merge(target, patch):
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    target = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        else:
+            target[key] = merge(target.get(key), value)
+    return target
+
+
+class Refused(Exception):
+    def __init__(self, code: int, reason: str, message: str):
+        super().__init__(message)
+        self.body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
+        self.body |= {"reason": reason, "message": message}
+
+
+class Cluster:
+    """The cluster. ``changes`` are all that were accepted, ``refuse`` decides what is refused once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.objects: dict[tuple[str, str], dict] = {}
+        self.changes: list[tuple[str, str, str]] = []
+        self.lock = threading.RLock()
+        self.version = 0
+        self.conflicts = 0
+        self.missing_apis: set[str] = set()
+        self.on_change = lambda number: None
+        self.broken: set[str] = set()
+        self.logs: dict[str, str] = {}
+        (folder / "databases").mkdir()
+        (folder / "bucket").mkdir()
+        (folder / "bin").mkdir()
+        shim = folder / "bin" / "ferroflow"
+        shim.write_text(SHIM.format(binary=required("FERROFLOW_BIN"), folder=folder))
+        shim.chmod(0o755)
+        handler = type("Handler", (Handler,), {"cluster": self})
+        self.api = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.api.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.api.shutdown()
+        self.api.server_close()
+
+    def kubeconfig(self) -> Path:
+        path = self.folder / "kubeconfig"
+        server = f"http://127.0.0.1:{self.api.server_address[1]}"
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "c", "cluster": {"server": server}}],
+                    "users": [{"name": "u", "user": {"token": "t"}}],
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
+                    "current-context": "x",
+                }
+            )
+        )
+        return path
+
+    # What people and controllers do.
+
+    def databases(self, cluster: str) -> Path:
+        return self.folder / "databases" / cluster
+
+    def get(self, kind: str, name: str) -> dict | None:
+        with self.lock:
+            return copy.deepcopy(self.objects.get((kind, name)))
+
+    def all(self, kind: str) -> list[dict]:
+        with self.lock:
+            return [copy.deepcopy(found) for (its, _), found in self.objects.items() if its == kind]
+
+    def names(self, kind: str) -> set[str]:
+        return {found["metadata"]["name"] for found in self.all(kind)}
+
+    def create(self, object_: dict) -> dict:
+        kind, name = object_["kind"], object_["metadata"]["name"]
+        with self.lock:
+            self._check(object_)
+            if (kind, name) in self.objects:
+                raise Refused(409, "AlreadyExists", f'{kind} "{name}" already exists')
+            object_ = copy.deepcopy(object_)
+            object_["metadata"] |= {"namespace": NAMESPACE, "uid": str(uuid.uuid4()), "creationTimestamp": now()[:19] + "Z"}
+            object_["metadata"]["generation"] = 1
+            self._store(object_)
+        if kind == "Deployment":
+            self._settle(name)
+        elif kind == "Cluster":
+            threading.Thread(target=self._make_cluster, args=[name], daemon=True).start()
+        elif kind == "Backup":
+            threading.Thread(target=self._back_up, args=[name], daemon=True).start()
+        elif kind == "Job":
+            threading.Thread(target=self._run_job, args=[name], daemon=True).start()
+        return self.get(kind, name)
+
+    def patch(self, kind: str, name: str, patch: dict) -> dict:
+        with self.lock:
+            before = self.objects.get((kind, name))
+            if before is None:
+                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
+            if self.conflicts:
+                # Somebody else was faster.
+                self.conflicts -= 1
+                self._store(before)
+            wanted = at(patch, "metadata.resourceVersion")
+            if wanted and wanted != before["metadata"]["resourceVersion"]:
+                raise Refused(409, "Conflict", "the object has been modified; please apply your changes to the latest version")
+            after = merge(copy.deepcopy(before), patch)
+            for path in IMMUTABLE.get(kind, ()):
+                if at(before, path) != at(after, path):
+                    raise Refused(422, "Invalid", f"{path}: field is immutable")
+            self._check(after)
+            if before.get("spec") != after.get("spec"):
+                after["metadata"]["generation"] += 1
+            self._store(after)
+        if kind == "Deployment":
+            threading.Timer(0.05, self._settle, [name]).start()
+        return self.get(kind, name)
+
+    def delete(self, kind: str, name: str, uid: str | None) -> None:
+        with self.lock:
+            found = self.objects.get((kind, name))
+            if found is None:
+                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
+            if uid and uid != found["metadata"]["uid"]:
+                raise Refused(409, "Conflict", "the UID in the precondition does not match")
+            del self.objects[kind, name]
+            owned = [key for key, it in self.objects.items() if it["metadata"].get("ownedBy") == found["metadata"]["uid"]]
+            for key in owned:
+                del self.objects[key]
+        if kind == "Cluster":
+            shutil.rmtree(self.databases(name), ignore_errors=True)
+
+    def _check(self, object_: dict) -> None:
+        document = {key: value for key, value in object_.items() if key != "status"}
+        document["metadata"] = {key: value for key, value in object_["metadata"].items() if key != "ownedBy"}
+        if wrong := validate.errors(document):
+            raise Refused(422, "Invalid", "; ".join(wrong))
+
+    def _store(self, object_: dict) -> None:
+        self.version += 1
+        object_ = copy.deepcopy(object_)
+        object_["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[object_["kind"], object_["metadata"]["name"]] = object_
+
+    def status(self, kind: str, name: str, **status) -> None:
+        with self.lock:
+            if found := self.objects.get((kind, name)):
+                found["status"] = found.get("status", {}) | status
+                self._store(found)
+
+    # Controllers.
+
+    def _settle(self, name: str) -> None:
+        with self.lock:
+            deployment = self.objects.get(("Deployment", name))
+            if deployment is None:
+                return
+            count = deployment["spec"].get("replicas", 1)
+            deployment["spec"]["replicas"] = count
+            numbers = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), count) if count else {}
+            deployment["status"] = numbers | {"observedGeneration": deployment["metadata"]["generation"]}
+            self._store(deployment)
+
+    def secret(self, name: str, values: dict[str, str], owner: str | None = None) -> None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        self.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data, "type": "Opaque"})
+        if owner:
+            self.objects["Secret", name]["metadata"]["ownedBy"] = owner
+
+    def _make_cluster(self, name: str) -> None:
+        cluster = self.get("Cluster", name)
+        self.status("Cluster", name, phase="Setting up primary")
+        recovery = at(cluster, "spec.bootstrap.recovery")
+        if name in self.broken:
+            self.status("Cluster", name, phase="Cluster is unrecoverable and needs manual intervention", phaseReason="no WAL")
+            return
+        own = server_name(cluster)
+        archives = "plugins" in cluster["spec"] or "backup" in cluster["spec"]
+        archive = self.folder / "bucket" / own
+        if archives and archive.exists():
+            # Barman's check of an archive that is to be empty: it waits there for ever.
+            self.status("Cluster", name, phaseReason=f"WAL archive check failed for server {own}: Expected empty archive")
+            return
+        target = self.databases(name)
+        if recovery:
+            snapshot = self._snapshot(recovery["source"], at(recovery, "recoveryTarget.targetTime"))
+            shutil.copytree(snapshot, target)
+        else:
+            target.mkdir(exist_ok=True)
+        if archives:
+            archive.mkdir()
+            self._first(name)
+        owner = cluster["metadata"]["uid"]
+        self.secret(f"{name}-app", {"username": "mlflow", "password": uuid.uuid4().hex, "host": f"{name}-rw"}, owner)
+        self.secret(f"{name}-ca", {"ca.crt": "certificate"}, owner)
+        ready = [{"type": "Ready", "status": "True"}, {"type": "ContinuousArchiving", "status": "True", "message": ""}]
+        self.status("Cluster", name, phase="Cluster in healthy state", phaseReason="", conditions=ready)
+
+    def _first(self, name: str) -> None:
+        """The chart's schedule takes a backup at once."""
+        self._keep(name)
+
+    def _keep(self, name: str) -> str:
+        """Keeps the databases as they are now, under this time."""
+        cluster = self.get("Cluster", name)
+        time_ = now()
+        shutil.copytree(self.databases(name), self.folder / "bucket" / server_name(cluster) / time_.replace(":", "_"))
+        first = at(cluster, "status.firstRecoverabilityPoint") or time_
+        self.status("Cluster", name, firstRecoverabilityPoint=first, lastSuccessfulBackup=time_)
+        return time_
+
+    def _snapshot(self, server: str, target: str | None) -> Path:
+        kept = sorted((self.folder / "bucket" / server).iterdir())
+        before = [one for one in kept if target is None or one.name.replace("_", ":") <= target]
+        assert before, f"nothing of {server} is kept from before {target}"
+        return before[-1]
+
+    def _back_up(self, name: str) -> None:
+        backup = self.get("Backup", name)
+        cluster = backup["spec"]["cluster"]["name"]
+        self.status("Backup", name, phase="running", startedAt=now())
+        if cluster in self.broken:
+            self.status("Backup", name, phase="failed", error="the bucket answers AccessDenied")
+            return
+        kept = self._keep(cluster)
+        self.status("Backup", name, phase="completed", stoppedAt=now(), backupId=re.sub("[^0-9T]", "", kept)[:15])
+
+    def _run_job(self, name: str) -> None:
+        job = self.get("Job", name)
+        spec = job["spec"]["template"]["spec"]
+        [container] = spec["containers"]
+        folder = self.folder / "jobs" / name
+        folder.mkdir(parents=True)
+        variables, missing = {}, []
+        for variable in container.get("env", []):
+            reference = at(variable, "valueFrom.secretKeyRef")
+            if reference:
+                secret = self.get("Secret", reference["name"])
+                value = at(secret, "data") and secret["data"].get(reference["key"])
+                if value is None:
+                    missing.append(f"{reference['name']}/{reference['key']}")
+                    continue
+                variables[variable["name"]] = base64.b64decode(value).decode()
+            else:
+                variables[variable["name"]] = variable.get("value", "")
+        script = container["args"][0].replace("/tmp/", f"{folder}/")
+        for volume in spec.get("volumes", []):
+            if secret_name := at(volume, "secret.secretName"):
+                secret = self.get("Secret", secret_name)
+                if secret is None:
+                    missing.append(secret_name)
+                    continue
+                [mount] = [m["mountPath"] for m in container["volumeMounts"] if m["name"] == volume["name"]]
+                (folder / volume["name"]).mkdir()
+                for item in volume["secret"]["items"]:
+                    if item["key"] not in secret["data"]:
+                        missing.append(f"{secret_name}/{item['key']}")
+                        continue
+                    (folder / volume["name"] / item["path"]).write_bytes(base64.b64decode(secret["data"][item["key"]]))
+                script = script.replace(mount + "/", f"{folder / volume['name']}/")
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"{name}-x", "labels": {"batch.kubernetes.io/job-name": name}},
+            "spec": {"containers": [{"name": "ops", "image": container["image"]}]},
+        }
+        self.create(pod)
+        with self.lock:
+            self.objects["Pod", f"{name}-x"]["metadata"]["ownedBy"] = job["metadata"]["uid"]
+        if missing:
+            waiting = {"reason": "CreateContainerConfigError", "message": f"not found: {missing}"}
+            self.status("Pod", f"{name}-x", containerStatuses=[{"name": "ops", "state": {"waiting": waiting}}])
+            return
+        environment = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "IMAGE": container["image"]} | variables
+        done = subprocess.run(
+            [*container["command"], script], env=environment, cwd=folder, capture_output=True, text=True, timeout=300
+        )
+        self.logs[name] = done.stdout + done.stderr
+        self.status("Job", name, **({"failed": 1} if done.returncode else {"succeeded": 1}))
+
+
+def server_name(cluster: dict) -> str:
+    for plugin in cluster["spec"].get("plugins", []):
+        return plugin["parameters"].get("serverName", cluster["metadata"]["name"])
+    return at(cluster, "spec.backup.barmanObjectStore.serverName") or cluster["metadata"]["name"]
+
+
+#: Gives the program a SQLite file in the place of a database of the cluster at PGHOST.
+SHIM = """#!/bin/bash
+arguments=()
+for argument in "$@"; do
+  case $argument in
+    postgresql*://*) argument="sqlite:///{folder}/databases/${{PGHOST%-rw}}/${{argument##*/}}.db" ;;
+  esac
+  arguments+=("$argument")
+done
+exec {binary} "${{arguments[@]}}"
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    cluster: Cluster
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def _route(self):
+        """The kind, the name, the subresource and the query of a path."""
+        parts = urlsplit(self.path)
+        found = re.fullmatch(r"/(?:api|apis/[^/]+)/v1/namespaces/([^/]+)/([a-z]+)(?:/([^/]+))?(?:/([a-z]+))?", parts.path)
+        if not found or found[1] != NAMESPACE or found[2] not in KINDS:
+            raise Refused(404, "NotFound", f"the server could not find the requested resource {self.path}")
+        return KINDS[found[2]], unquote(found[3] or ""), found[4], parse_qs(parts.query)
+
+    def _body(self) -> dict:
+        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
+
+    def _answer(self, code: int, body, media: str = "application/json") -> None:
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", media)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _try(self, work) -> None:
+        try:
+            work()
+        except Refused as refused:
+            self._answer(refused.body["code"], refused.body)
+
+    def do_GET(self) -> None:
+        self._try(self._get)
+
+    def do_POST(self) -> None:
+        self._try(self._post)
+
+    def do_PATCH(self) -> None:
+        self._try(self._patch)
+
+    def do_DELETE(self) -> None:
+        self._try(self._delete)
+
+    def _get(self) -> None:
+        if self.path == "/version":
+            return self._answer(200, {"gitVersion": "v1.31.0", "major": "1", "minor": "31"})
+        if self.path in ("/apis/postgresql.cnpg.io/v1", "/apis/barmancloud.cnpg.io/v1"):
+            if self.path in self.cluster.missing_apis:
+                raise Refused(404, "NotFound", "the server could not find the requested resource")
+            return self._answer(200, {"kind": "APIResourceList", "groupVersion": self.path[6:], "resources": []})
+        kind, name, sub, query = self._route()
+        if sub == "log":
+            return self._answer(200, self.cluster.logs.get(name.removesuffix("-x"), ""), "text/plain")
+        if name:
+            found = self.cluster.get(kind, name)
+            if found is None:
+                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
+            return self._answer(200, found)
+        wanted = [pair.split("=") for pair in (query.get("labelSelector") or [""])[0].split(",") if pair]
+        items = [one for one in self.cluster.all(kind) if all(one["metadata"].get("labels", {}).get(k) == v for k, v in wanted)]
+        return self._answer(200, {"kind": f"{kind}List", "items": items})
+
+    def _change(self, verb: str, kind: str, name: str, work):
+        result = work()
+        with self.cluster.lock:
+            self.cluster.changes.append((verb, kind, name))
+            number = len(self.cluster.changes)
+        self.cluster.on_change(number)
+        return result
+
+    def _post(self) -> None:
+        kind, _, _, _ = self._route()
+        body = self._body()
+        assert body["kind"] == kind
+        self._answer(201, self._change("create", kind, body["metadata"]["name"], lambda: self.cluster.create(body)))
+
+    def _patch(self) -> None:
+        kind, name, sub, _ = self._route()
+        body = self._body()
+        if self.headers["Content-Type"] != "application/merge-patch+json" or sub:
+            raise Refused(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
+        self._answer(200, self._change("change", kind, name, lambda: self.cluster.patch(kind, name, body)))
+
+    def _delete(self) -> None:
+        kind, name, _, _ = self._route()
+        uid = at(self._body(), "preconditions.uid")
+        self._change("delete", kind, name, lambda: self.cluster.delete(kind, name, uid))
+        self._answer(200, {"kind": "Status", "status": "Success"})
+
+
+def wait(until, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.01)

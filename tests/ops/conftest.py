@@ -1,0 +1,121 @@
+"""An installation by the chart in what stands in for a Kubernetes cluster."""
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import command
+
+# What the chart makes, and how objects are checked, is the same here.
+sys.path.insert(0, str(Path(__file__).parents[1] / "chart"))
+
+import helm  # noqa: E402
+from cluster import KINDS, Cluster, wait  # noqa: E402
+
+OLD, NEW = "pg-cluster-v1", "pg-cluster-v2"
+INI = "[mlflow]\ndatabase_uri = postgresql://mlflow:pw@pg-cluster-v1-rw:5432/mlflow_auth\nadmin_username = admin\nadmin_password = x8Jq\n"
+HELM = {"meta.helm.sh/release-name": "mlflow", "meta.helm.sh/release-namespace": "research"}
+
+
+class Installation(Cluster):
+    """The chart's objects, with runs and users in the database."""
+
+    def install(self, case: str, *sets: str, revision: str | None = None) -> None:
+        self.case = case
+        self.fill(self.databases(OLD), revision)
+        self.secret("s3-credentials", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+        self.secret("mlflow-auth-config", {"basic-auth.ini": INI})
+        for object_ in helm.objects(case, *sets):
+            if object_["kind"] in KINDS.values():
+                object_["metadata"]["annotations"] = object_["metadata"].get("annotations", {}) | HELM
+                self.create(object_)
+        wait(lambda: self.is_ready(OLD))
+        self.changes.clear()
+
+    def fill(self, folder: Path, revision: str | None) -> None:
+        folder.mkdir()
+        for name, flags in (("mlflow", ["--to", revision] if revision else []), ("mlflow_auth", ["--auth"])):
+            command.run("db", "upgrade", *flags, f"sqlite:///{folder}/{name}.db")
+        self.execute(OLD, "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'x', 'active')")
+        self.log_run(OLD, "first")
+        self.execute(OLD, "INSERT INTO users (username, password_hash, is_admin) VALUES ('ann', 'h', 1)", "mlflow_auth")
+
+    def execute(self, cluster: str, sql: str, database: str = "mlflow") -> list:
+        connection = sqlite3.connect(self.databases(cluster) / f"{database}.db")
+        with connection:
+            rows = connection.execute(sql).fetchall()
+        connection.close()
+        return rows
+
+    def log_run(self, cluster: str, run: str) -> None:
+        time_ = int(time.time() * 1000)
+        columns = "run_uuid, experiment_id, status, lifecycle_stage, start_time"
+        self.execute(cluster, f"INSERT INTO runs ({columns}) VALUES ('{run}', 1, 'RUNNING', 'active', {time_})")
+
+    def runs(self, cluster: str) -> list[str]:
+        return [row[0] for row in self.execute(cluster, "SELECT run_uuid FROM runs ORDER BY start_time")]
+
+    def is_ready(self, cluster: str) -> bool:
+        conditions = (self.get("Cluster", cluster) or {}).get("status", {}).get("conditions", [])
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    @property
+    def server(self) -> dict:
+        return self.get("Deployment", "mlflow")
+
+    @property
+    def environment(self) -> dict:
+        """Variables of the server."""
+        return helm.env(self.server["spec"]["template"]["spec"]["containers"][0])
+
+    def take_backup(self) -> str:
+        return self._keep(OLD)
+
+    def state(self) -> dict:
+        """All objects, without what the API server and controllers write."""
+        kept = {}
+        for kind in ("Deployment", "CronJob", "Cluster", "ScheduledBackup", "Pooler", "Job"):
+            for found in self.all(kind):
+                kept[kind, found["metadata"]["name"]] = (found["spec"], found["metadata"].get("annotations"))
+        return kept
+
+    # The runbooks.
+
+    def ops(self, *args: object) -> str:
+        return command.run("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
+
+    def refused(self, *args: object) -> str:
+        return command.refused("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
+
+    def killed(self, *args: object, after: int) -> bool:
+        """Runs a runbook and kills it when its n-th change was made; whether it came to that."""
+        begun = len(self.changes)
+        process = command.start("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
+        self.on_change = lambda number: os.kill(process.pid, signal.SIGKILL) if number - begun == after else None
+        process.communicate(timeout=command.SECONDS)
+        self.on_change = lambda number: None
+        return process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    installation = Installation(tmp_path)
+    yield installation
+    installation.close()
+
+
+@pytest.fixture(params=["kubernetes", "openshift-in-tree"])
+def installed(request, cluster) -> Installation:
+    """By the plugin's interface on Kubernetes, and by the operator's own on OpenShift."""
+    cluster.install(request.param)
+    return cluster
+
+
+@pytest.fixture
+def plain(cluster) -> Installation:
+    cluster.install("kubernetes")
+    return cluster

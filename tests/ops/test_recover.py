@@ -1,0 +1,162 @@
+"""A recovery into a new cluster, to its end, and after every interruption."""
+
+import base64
+import time
+from datetime import datetime, timezone
+
+import helm
+import pytest
+import yaml
+from cluster import at, now
+from conftest import INI, NEW, OLD
+
+CHANGES = 9
+
+
+def secret(cluster, name, key):
+    return base64.b64decode(cluster.get("Secret", name)["data"][key]).decode()
+
+
+def values(said):
+    """What is to be put into values.yaml."""
+    return yaml.safe_load(said.split("then `helm upgrade`:\n\n")[1].split("\n\n")[0])
+
+
+def check(cluster, runs):
+    """The server is on the new cluster, and the old one is as it was."""
+    assert cluster.runs(NEW) == runs
+    assert cluster.environment["PGHOST"] == f"{NEW}-rw"
+    assert cluster.environment["PGPASSWORD"] == (f"{NEW}-app", "password")
+    assert cluster.server["status"]["readyReplicas"] == 1
+    assert not [key for key in cluster.server["metadata"].get("annotations", {}) if key.startswith("ferroflow-ops/")]
+    assert cluster.is_ready(OLD) and cluster.databases(OLD).exists()
+    assert cluster.get("ScheduledBackup", f"{NEW}-daily")["spec"]["cluster"] == {"name": NEW}
+    assert cluster.get("ScheduledBackup", f"{OLD}-daily")["spec"]["suspend"] is True
+    # Also for the login, whose password is another one now.
+    ini = secret(cluster, "mlflow-auth-config", "basic-auth.ini")
+    password = secret(cluster, f"{NEW}-app", "password")
+    assert ini == INI.replace(f"mlflow:pw@{OLD}-rw", f"mlflow:{password}@{NEW}-rw")
+    assert not cluster.names("Job"), "what looked into the databases is gone"
+
+
+def test_the_latest_state_is_recovered(installed):
+    installed.log_run(OLD, "second")
+    installed.take_backup()
+    said = installed.ops("recover")
+    check(installed, ["first", "second"])
+    assert "tracking.runs: 2 rows live, 2 restored" in said
+    assert "auth.users: 1 rows live, 1 restored" in said
+    assert values(said) == {"postgresql": {"clusterName": NEW}, "recovery": {"serverName": OLD}}
+
+
+def test_helm_makes_the_same_of_the_values_that_are_told(installed):
+    said = values(installed.ops("recover"))
+    sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
+    rendered = helm.objects(installed.case, *sets)
+    assert installed.get("Cluster", NEW)["spec"] == rendered.one("Cluster")["spec"]
+    assert installed.get("ScheduledBackup", f"{NEW}-daily")["spec"] == rendered.one("ScheduledBackup")["spec"]
+    wanted = rendered.one("Deployment")["spec"]["template"]
+    assert installed.server["spec"]["template"] == wanted
+    # Helm takes what has its annotations for its own.
+    assert installed.get("Cluster", NEW)["metadata"]["annotations"]["meta.helm.sh/release-name"] == "mlflow"
+    assert installed.get("Cluster", NEW)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_a_moment_is_recovered(installed):
+    moment = datetime.now(timezone.utc)
+    time.sleep(0.01)
+    installed.log_run(OLD, "later")
+    installed.take_backup()
+    said = installed.ops("recover", "--to", moment.isoformat())
+    check(installed, ["first"])
+    assert at(installed.get("Cluster", NEW), "spec.bootstrap.recovery.recoveryTarget.targetTime") == values(said)["recovery"]["targetTime"]
+
+
+def test_it_can_be_recovered_again(plain):
+    plain.ops("recover")
+    plain.log_run(NEW, "after")
+    plain._keep(NEW)
+    said = plain.ops("recover")
+    assert plain.runs("pg-cluster-v3") == ["first", "after"]
+    assert plain.environment["PGHOST"] == "pg-cluster-v3-rw"
+    assert values(said) == {"postgresql": {"clusterName": "pg-cluster-v3"}, "recovery": {"serverName": NEW}}
+
+
+@pytest.mark.parametrize("after", range(1, CHANGES + 4))
+def test_killed_after_any_change_it_goes_on(plain, after):
+    plain.log_run(OLD, "second")
+    plain.take_backup()
+    was_killed = plain.killed("recover", after=after)
+    assert was_killed or after > CHANGES, "there are fewer changes than before"
+    plain.ops("recover") if was_killed else None
+    # Jobs of the killed one that look, end and go by themselves.
+    for job in plain.names("Job"):
+        assert plain.get("Job", job)["spec"]["ttlSecondsAfterFinished"] > 0
+        plain.delete("Job", job, None)
+    check(plain, ["first", "second"])
+    assert plain.names("Cluster") == {OLD, NEW}
+
+
+def test_a_dry_run_tells_everything_and_changes_nothing(installed):
+    before = installed.state()
+    said = installed.ops("recover", "--dry-run")
+    assert installed.state() == before and not installed.changes
+    for step in range(1, 9):
+        assert f"\n{step}. " in f"\n{said}"
+    assert f"create Cluster {NEW}" in said and '"source": "pg-cluster-v1"' in said
+    assert f"create ScheduledBackup {NEW}-daily" in said
+    assert f'"value": "{NEW}-rw"' in said
+    assert "pw@" not in said and base64.b64encode(INI.encode()).decode() not in said
+
+
+def test_somebody_else_changes_the_same_objects(plain):
+    plain.conflicts = 3
+    plain.ops("recover")
+    check(plain, ["first"])
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_touched(plain):
+    first = at(plain.get("Cluster", OLD), "status.firstRecoverabilityPoint")
+    assert first[:19] in plain.refused("recover", "--to", "2020-01-01T00:00:00Z")
+    assert "in the future" in plain.refused("recover", "--to", "2100-01-01T00:00:00Z")
+    assert "another name" in plain.refused("recover", "--name", OLD)
+    assert "can not be the name" in plain.refused("recover", "--name", "PG.v2")
+    assert "no Deployment other" in plain.refused("recover", "--release", "other")
+    plain.status("Cluster", OLD, firstRecoverabilityPoint=None)
+    assert "ferroflow ops backup" in plain.refused("recover")
+    assert not plain.changes
+
+
+def test_a_recovery_that_fails_leaves_the_old_cluster_and_says_why(plain):
+    plain.broken.add(NEW)
+    assert "no WAL" in plain.refused("recover")
+    assert plain.is_ready(OLD) and plain.environment["PGHOST"] == f"{OLD}-rw"
+    assert f"{OLD} to {NEW} was begun" in plain.refused("recover", "--name", "pg-cluster-v9")
+    # With the cause gone, and that cluster.
+    plain.broken.clear()
+    plain.delete("Cluster", NEW, None)
+    plain.ops("recover")
+    check(plain, ["first"])
+
+
+def test_another_target_does_not_go_on_with_what_was_begun(plain):
+    moment = now()
+    time.sleep(0.01)
+    assert plain.killed("recover", "--to", moment, after=4)
+    assert moment[:19] in plain.refused("recover")
+    plain.ops("recover", "--to", moment)
+    assert plain.runs(NEW) == ["first"]
+
+
+def test_an_empty_database_is_not_served(plain):
+    for kept in (plain.folder / "bucket" / OLD).iterdir():
+        (kept / "mlflow.db").unlink()
+        plain.execute(OLD, f"VACUUM INTO '{kept}/mlflow.db'")
+        import sqlite3
+
+        with sqlite3.connect(kept / "mlflow.db") as connection:
+            connection.execute("DELETE FROM runs")
+        connection.close()
+    said = plain.refused("recover")
+    assert "tracking.runs came back empty" in said and "still stopped" in said
+    assert plain.server["spec"]["replicas"] == 0

@@ -1,0 +1,105 @@
+"""Upgrades, rolling and stopped, and the way back."""
+
+import pytest
+from conftest import OLD
+
+IMAGE = "registry.example/ferroflow:0.2.0"
+#: A revision of MLflow 3.5, and so a database that has to be migrated.
+OLDER = "1bd49d398cd23"
+
+
+def image(cluster):
+    return cluster.server["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def revision(cluster):
+    return cluster.execute(OLD, "SELECT version_num FROM alembic_version")[0][0]
+
+
+@pytest.fixture
+def watched(cluster):
+    """Notes how many servers there are to be."""
+    cluster.asked = []
+    patch = cluster.patch
+
+    def noted(kind, name, change):
+        answer = patch(kind, name, change)
+        if kind == "Deployment" and "replicas" in change.get("spec", {}):
+            cluster.asked.append(change["spec"]["replicas"])
+        return answer
+
+    cluster.patch = noted
+    return cluster
+
+
+def test_without_a_migration_no_server_is_missed(watched):
+    watched.install("kubernetes")
+    before = image(watched)
+    said = watched.ops("upgrade", "--image", IMAGE)
+    assert image(watched) == IMAGE
+    assert {one["image"] for one in watched.server["spec"]["template"]["spec"]["initContainers"]} == {IMAGE}
+    [job] = watched.all("CronJob")
+    assert job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+    assert watched.asked == [], "it was scaled"
+    assert len(watched.names("Backup")) == 1
+    assert "tag: 0.2.0" in said and before in said
+    # And back.
+    watched.ops("rollback")
+    assert image(watched) == before and watched.asked == []
+    assert "not upgraded" in watched.refused("rollback")
+
+
+def test_a_migration_stops_the_server_and_is_verified(watched):
+    watched.install("kubernetes", revision=OLDER)
+    assert revision(watched) == OLDER
+    said = watched.ops("upgrade", "--image", IMAGE)
+    assert revision(watched) == "dc11669786a5"
+    assert watched.asked == [0, 1]
+    assert image(watched) == IMAGE and watched.server["status"]["readyReplicas"] == 1
+    assert "tracking.runs: 1 rows before, 1 after" in said
+    assert watched.runs(OLD) == ["first"]
+    # There is no downgrade, and it is said what there is.
+    back = watched.refused("rollback")
+    assert "ferroflow ops recover --to 20" in back
+    [backup] = watched.names("Backup")
+    assert backup in back
+
+
+@pytest.mark.parametrize("after", range(1, 13))
+def test_killed_after_any_change_it_goes_on(watched, after):
+    watched.install("kubernetes", revision=OLDER)
+    if watched.killed("upgrade", "--image", IMAGE, after=after):
+        if after > 3:
+            # What was looked at and saved before does not bind yet.
+            assert "finish it first" in watched.refused("upgrade", "--image", "registry.example/ferroflow:0.3.0")
+        watched.ops("upgrade", "--image", IMAGE)
+    assert image(watched) == IMAGE and revision(watched) == "dc11669786a5"
+    assert watched.server["status"]["readyReplicas"] == 1
+    annotations = watched.server["metadata"]["annotations"]
+    assert annotations["ferroflow-ops/previous-image"] == "registry.example/ferroflow:0.1.0"
+    assert annotations["ferroflow-ops/migrated"] == "yes"
+    assert "ferroflow-ops/upgrading" not in annotations
+
+
+def test_a_dry_run_changes_nothing(plain):
+    before = plain.state()
+    said = plain.ops("upgrade", "--image", IMAGE, "--dry-run")
+    assert plain.state() == before and not plain.changes
+    assert "create Backup" in said and f'"image": "{IMAGE}"' in said
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_touched(plain):
+    assert "no tag" in plain.refused("upgrade", "--image", "registry.example/ferroflow:latest")
+    plain.execute(OLD, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    assert "ffffffffffff" in plain.refused("upgrade", "--image", IMAGE)
+    assert image(plain) != IMAGE and not plain.names("Backup")
+    plain.status("Cluster", OLD, conditions=[{"type": "Ready", "status": "False"}])
+    assert "not ready" in plain.refused("upgrade", "--image", IMAGE)
+
+
+def test_without_its_backup_nothing_is_upgraded(plain):
+    plain.broken.add(OLD)
+    assert "AccessDenied" in plain.refused("upgrade", "--image", IMAGE)
+    assert image(plain) != IMAGE
+    plain.ops("upgrade", "--image", IMAGE, "--no-backup")
+    assert image(plain) == IMAGE
