@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from support import command
+from support import chart, command
 
-# What the chart makes, and how objects are checked, is the same here.
+# How objects are checked is the same here.
 sys.path.insert(0, str(Path(__file__).parents[1] / "chart"))
 
-import helm  # noqa: E402
 from cluster import KINDS, Cluster, wait  # noqa: E402
 
 OLD, NEW = "pg-cluster-v1", "pg-cluster-v2"
@@ -29,7 +28,7 @@ class Installation(Cluster):
         self.fill(self.databases(OLD), revision)
         self.secret("s3-credentials", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
         self.secret("mlflow-auth-config", {"basic-auth.ini": INI})
-        for object_ in helm.objects(case, *sets):
+        for object_ in chart.objects(case, *sets):
             if object_["kind"] in KINDS.values():
                 object_["metadata"]["annotations"] = object_["metadata"].get("annotations", {}) | HELM
                 self.create(object_)
@@ -70,7 +69,7 @@ class Installation(Cluster):
     @property
     def environment(self) -> dict:
         """Variables of the server."""
-        return helm.env(self.server["spec"]["template"]["spec"]["containers"][0])
+        return chart.env(self.server["spec"]["template"]["spec"]["containers"][0])
 
     def take_backup(self) -> str:
         return self._keep(OLD)

@@ -4,11 +4,11 @@ import base64
 import time
 from datetime import datetime, timezone
 
-import helm
 import pytest
 import yaml
 from cluster import at, now
 from conftest import INI, NEW, OLD
+from support import chart
 
 CHANGES = 9
 
@@ -52,7 +52,7 @@ def test_the_latest_state_is_recovered(installed):
 def test_helm_makes_the_same_of_the_values_that_are_told(installed):
     said = values(installed.ops("recover"))
     sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
-    rendered = helm.objects(installed.case, *sets)
+    rendered = chart.objects(installed.case, *sets)
     assert installed.get("Cluster", NEW)["spec"] == rendered.one("Cluster")["spec"]
     assert installed.get("ScheduledBackup", f"{NEW}-daily")["spec"] == rendered.one("ScheduledBackup")["spec"]
     wanted = rendered.one("Deployment")["spec"]["template"]

@@ -158,17 +158,17 @@ impl Api {
             let before = self.need(kind, name).await?;
             let mut after = before.clone();
             change(&mut after)?;
-            let Some(mut patch) = merge_patch(&before, &after) else { return Ok(before) };
+            let Some(mut edit) = merge_patch(&before, &after) else { return Ok(before) };
             if attempt == 1 {
                 tell(&format!("change {} {name}: {why}", kind.name));
             }
             if self.dry_run {
-                show(&if kind.plural == SECRETS.plural { json!({"data": "(not shown)"}) } else { patch });
+                show(&if kind.plural == SECRETS.plural { json!({"data": "(not shown)"}) } else { edit });
                 return Ok(after);
             }
-            patch["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+            edit["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
             let path = format!("{}?fieldManager=ferroflow-ops", self.path(kind, name));
-            match self.call(Method::PATCH, &path, Some(("application/merge-patch+json", &patch))).await {
+            match self.call(Method::PATCH, &path, Some(("application/merge-patch+json", &edit))).await {
                 Ok(object) => return Ok(object),
                 Err(error) if code(&error) == Some(409) && attempt < ATTEMPTS => {}
                 Err(error) => return Err(explain(error, &format!("{} {name} can not be changed", kind.name))),

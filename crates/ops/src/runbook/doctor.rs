@@ -14,7 +14,7 @@ use super::{
     },
     backup::{newest, plugin},
     probe,
-    release::{Release, condition, is_ready, remembered, server, variable},
+    release::{Release, condition, configuration, is_ready, remembered, server, variable},
 };
 
 /// A backup is taken every day: later than this one is missing.
@@ -29,18 +29,18 @@ struct Findings {
     wrong: usize,
 }
 
-impl Findings {
-    fn ok(&self, what: &str) {
-        tell(&format!("ok    {what}"));
-    }
+fn ok(what: &str) {
+    tell(&format!("ok    {what}"));
+}
 
+impl Findings {
     fn wrong(&mut self, what: &str, remedy: &str) {
         self.wrong += 1;
         tell(&format!("WRONG {what}\n      {remedy}"));
     }
 
     fn check(&mut self, is_right: bool, what: &str, wrong: &str, remedy: &str) {
-        if is_right { self.ok(what) } else { self.wrong(wrong, remedy) }
+        if is_right { ok(what) } else { self.wrong(wrong, remedy) }
     }
 }
 
@@ -78,7 +78,7 @@ pub async fn doctor(api: &Api, name: &str, look_inside: bool) -> Result<()> {
 async fn clock(api: &Api, found: &mut Findings) -> Result<()> {
     let (version, clock) = api.ask("/version").await?;
     let version = version.map(|version| text(&version, "/gitVersion").to_owned()).unwrap_or_default();
-    found.ok(&format!("the API server answers, Kubernetes {version}"));
+    ok(&format!("the API server answers, Kubernetes {version}"));
     if let Some(clock) = clock {
         let apart = Timestamp::now().duration_since(clock).abs();
         let what = format!("the clock of this machine and the cluster's are {} s apart", apart.as_secs());
@@ -161,9 +161,12 @@ async fn secrets(api: &Api, deployment: &Value, found: &mut Findings) -> Result<
     {
         let name = text(volume, "/secret/secretName");
         need(name, "");
-        items(volume, "/secret/items").iter().for_each(|item| need(name, text(item, "/key")));
+        for item in items(volume, "/secret/items") {
+            need(name, text(item, "/key"));
+        }
     }
     let in_bucket = variable(deployment, "MLFLOW_ARTIFACTS_DESTINATION").is_some_and(|place| place.starts_with("s3:"));
+    let auth = configuration(deployment);
     let given: Vec<_> = items(container, "/env").iter().map(|variable| text(variable, "/name")).collect();
     for (name, keys) in &needed {
         let Some(secret) = api.get(SECRETS, name).await? else {
@@ -188,9 +191,11 @@ async fn secrets(api: &Api, deployment: &Value, found: &mut Findings) -> Result<
                 found.wrong(&format!("the Secret {name} has no {key}"), &format!("set {value} to the key that it has"));
             }
         }
-        for key in keys.iter().filter(|key| key.ends_with(".ini")) {
+        for key in keys.iter().filter(|key| auth.as_ref() == Some(&(name.as_str(), key.as_str()))) {
             let ini = secret["data"][key].as_str().and_then(|value| BASE64_STANDARD.decode(value).ok());
-            login(name, &String::from_utf8(ini.unwrap_or_default()).unwrap_or_default(), found);
+            if let Some(ini) = ini.and_then(|ini| String::from_utf8(ini).ok()) {
+                login(name, &ini, found);
+            }
         }
     }
     Ok(())

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, items, tell, text},
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, tell, text},
     backup::{PLUGIN, earliest, newest, plugin, server_name},
     probe,
-    release::{RECOVERY, Release, cluster_ready, forget, is_ready, remember, remembered, retarget, scale},
+    release::{
+        RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, retarget, scale,
+    },
 };
 
 /// Names of clusters are no longer than this: the operator adds to them.
@@ -38,12 +40,11 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let release = Release::find(api, name).await?;
     // A recovery that was interrupted after the server was pointed at the new cluster has only its end left.
     let begun = remembered(&release.deployment, "recovering");
-    let (old, new) = match begun.and_then(|begun| begun.split_once(" to ")) {
-        Some((old, new)) => (old.to_owned(), new.to_owned()),
-        None => {
-            let new = options.name.clone().unwrap_or_else(|| next(&release.cluster));
-            (release.cluster.clone(), new)
-        }
+    let (old, new) = if let Some((old, new)) = begun.and_then(|begun| begun.split_once(" to ")) {
+        (old.to_owned(), new.to_owned())
+    } else {
+        let new = options.name.clone().unwrap_or_else(|| next(&release.cluster));
+        (release.cluster.clone(), new)
     };
     if let Some(moment) = remembered(&release.deployment, "moment") {
         let wanted = options.to.map_or_else(|| LATEST.to_owned(), |to| to.to_string());
@@ -260,9 +261,7 @@ async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> R
 /// A configuration file of the login that names the old cluster's host gets the new one's, with its password, which is
 /// another one.
 async fn users(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
-    let volumes = items(&release.deployment, "/spec/template/spec/volumes");
-    let Some(volume) = volumes.iter().find(|volume| volume["name"] == "auth") else { return Ok(()) };
-    let (secret, key) = (text(volume, "/secret/secretName"), text(volume, "/secret/items/0/key"));
+    let Some((secret, key)) = configuration(&release.deployment) else { return Ok(()) };
     let stored = api.need(SECRETS, secret).await?;
     let ini = decoded(&stored, key).with_context(|| format!("the Secret {secret} has no {key}"))?;
     if !ini.contains(&format!("@{old}-rw")) {

@@ -61,6 +61,13 @@ pub(super) fn variable<'a>(deployment: &'a Value, name: &str) -> Option<&'a str>
     env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
 }
 
+/// The Secret and the key of the login's configuration.
+pub(super) fn configuration(deployment: &Value) -> Option<(&str, &str)> {
+    let volumes = items(deployment, "/spec/template/spec/volumes");
+    let volume = volumes.iter().find(|volume| volume["name"] == "auth")?;
+    Some((text(volume, "/secret/secretName"), text(volume, "/secret/items/0/key")))
+}
+
 /// Has a pod use another cluster: its services, its secrets, its certificates.
 pub(super) fn retarget(spec: &mut Value, old: &str, new: &str) {
     match spec {
