@@ -86,7 +86,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
             Error::invalid(format!("The settings of Azure are not usable: {}", crate::bucket::reason(&error)))
         })?;
     let store = Arc::new(store);
-    Ok(Bucket::new(format!("wasbs://{authority}"), Arc::clone(&store), Arc::clone(&store), store))
+    Ok(Bucket::new(format!("wasbs://{authority}"), Arc::clone(&store), Arc::clone(&store), store).with_blocks())
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! A bucket of an object store. There are no directories in it: what looks like one is the common
 //! beginning of names, so nothing has to be made before a file is written, or deleted after one.
 
+mod blocks;
 mod explain;
+mod session;
 mod sweep;
 mod transfer;
 mod upload;
@@ -14,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferroflow_model::{Error, ErrorCode, Result};
+use ferroflow_model::{Error, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::HeaderMap;
 use object_store::{
@@ -25,13 +27,14 @@ use object_store::{
     path::Path,
     signer::Signer,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use self::explain::explain;
 pub(crate) use self::explain::reason;
 pub use self::transfer::{PresignedUrl, StartedUpload};
+pub(crate) use self::upload::memory;
 use crate::{
-    ArtifactPath,
+    ArtifactPath, gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
 };
 
@@ -46,6 +49,18 @@ pub(crate) trait Provider: ObjectStore + MultipartStore + PaginatedListStore + S
 
 impl<T: ObjectStore + MultipartStore + PaginatedListStore + Signer> Provider for T {}
 
+/// What an upload is made of that clients do with the store themselves.
+#[derive(Clone)]
+enum Transfers {
+    /// Parts of an upload that was begun, each with the tag that the store gave it. What the store has
+    /// of them is asked with this, as `object_store` does not know the questions.
+    Parts(HttpClient),
+    /// Blocks that have a name of ours. The store forgets by itself those that nobody puts together.
+    Blocks,
+    /// Nothing can be signed.
+    None,
+}
+
 /// A bucket and how it is talked to.
 pub(crate) struct Bucket {
     /// Its URI, such as `s3://bucket`.
@@ -55,12 +70,14 @@ pub(crate) struct Bucket {
     writes: Arc<dyn Provider>,
     /// The same bucket, at the address that clients know.
     signs: Arc<dyn Provider>,
-    /// For questions that `object_store` does not know; of stores that clients can be sent to.
-    asks: Option<HttpClient>,
+    transfers: Transfers,
     attributes: Attributes,
     tags: TagSet,
     signed_headers: HeaderMap,
-    read_only: bool,
+    /// How it is written to, where not by parts.
+    sessions: Option<Arc<gcs::Writer>>,
+    /// What uploads may take of the memory, in MiB.
+    memory: Arc<Semaphore>,
     /// When it last answered.
     checked: Mutex<Option<Instant>>,
 }
@@ -78,23 +95,34 @@ impl Bucket {
             reads,
             writes,
             signs,
-            asks: None,
+            transfers: Transfers::None,
             attributes: Attributes::new(),
             tags: TagSet::default(),
             signed_headers: HeaderMap::new(),
-            read_only: false,
+            sessions: None,
+            memory: upload::memory(),
             checked: Mutex::default(),
         }
     }
 
-    /// Clients can be sent to it; what it is asked of their uploads is sent with this.
-    pub(crate) fn with_transfers(self, asks: HttpClient) -> Self {
-        Self { asks: Some(asks), ..self }
+    /// Clients send it parts of uploads; what it is asked of them is sent with this.
+    pub(crate) fn with_parts(self, asks: HttpClient) -> Self {
+        Self { transfers: Transfers::Parts(asks), ..self }
     }
 
-    /// Nothing is written to it, which is all that is proven of this kind of store.
-    pub(crate) fn read_only(self) -> Self {
-        Self { read_only: true, ..self }
+    /// Clients send it blocks.
+    pub(crate) fn with_blocks(self) -> Self {
+        Self { transfers: Transfers::Blocks, ..self }
+    }
+
+    /// It is written to in a protocol of its own.
+    pub(crate) fn with_sessions(self, sessions: gcs::Writer) -> Self {
+        Self { sessions: Some(Arc::new(sessions)), ..self }
+    }
+
+    /// What the uploads of all buckets may take of the memory.
+    pub(crate) fn with_memory(self, memory: Arc<Semaphore>) -> Self {
+        Self { memory, ..self }
     }
 
     /// What every object is written with.
@@ -120,11 +148,6 @@ impl BucketRepository {
         Path::parse(prefix)
             .map_err(|_| Error::invalid(format!("'{prefix}' can not be the prefix of an artifact location.")))?;
         Ok(Self { bucket, prefix: prefix.to_owned() })
-    }
-
-    /// Whether clients can be sent to the store.
-    pub(crate) fn has_transfers(&self) -> bool {
-        self.bucket.asks.is_some()
     }
 
     /// The name of the object of a path.
@@ -206,10 +229,6 @@ impl BucketRepository {
     }
 
     pub(crate) async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {
-        if self.bucket.read_only {
-            let text = format!("This server does not write to artifact locations such as '{}' yet.", self.name());
-            return Err(Error::new(ErrorCode::NotImplemented, text));
-        }
         upload::write(&self.bucket, &self.key(path)?, path, body, length).await
     }
 

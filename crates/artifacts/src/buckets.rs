@@ -6,10 +6,11 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, uri};
+use tokio::sync::Semaphore;
 
 use crate::{
     azure,
-    bucket::{Bucket, BucketRepository},
+    bucket::{Bucket, BucketRepository, memory},
     gcs, s3,
 };
 
@@ -18,10 +19,18 @@ const MAX_OPEN: usize = 64;
 
 /// The way to every bucket, as the environment of this process says. It is read when the first bucket
 /// is asked for: a server that uses none does not care what is set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Buckets {
     s3: Arc<OnceLock<Result<s3::Settings>>>,
     open: Arc<Mutex<HashMap<String, Arc<Bucket>>>>,
+    /// What all uploads together may take of the memory.
+    memory: Arc<Semaphore>,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self { s3: Arc::default(), open: Arc::default(), memory: memory() }
+    }
 }
 
 impl Buckets {
@@ -65,7 +74,7 @@ impl Buckets {
         if let Some(bucket) = open.get(&uri) {
             return Ok(Arc::clone(bucket));
         }
-        let bucket = Arc::new(match scheme {
+        let bucket = match scheme {
             "gs" => gcs::bucket(name)?,
             "wasbs" => azure::bucket(name)?,
             _ => self
@@ -77,7 +86,8 @@ impl Buckets {
                     )
                 })?
                 .bucket(name)?,
-        });
+        };
+        let bucket = Arc::new(bucket.with_memory(Arc::clone(&self.memory)));
         if open.len() >= MAX_OPEN {
             // Those that are in use are opened again.
             open.clear();

@@ -1,9 +1,17 @@
-//! Google Cloud Storage, to read, list and delete: credentials of a service account or of a user in a file, or of the instance.
+//! Google Cloud Storage: credentials of a service account or of a user in a file, or of the instance.
+
+mod session;
 
 use std::sync::Arc;
 
 use ferroflow_model::{Error, Result};
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{
+    StaticCredentialProvider,
+    client::{HttpConnector as _, ReqwestConnector},
+    gcp::{GcpCredential, GoogleCloudStorageBuilder},
+};
+
+pub(crate) use self::session::{Session, Writer};
 
 use crate::{
     bucket::Bucket,
@@ -24,23 +32,36 @@ pub(crate) fn bucket(name: &str) -> Result<Bucket> {
         address("STORAGE_EMULATOR_HOST", &url)
     });
     let emulator = emulator.transpose()?;
+    let client = options(emulator.as_deref());
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(name)
         .with_retry(retries())
-        .with_client_options(options(emulator.as_deref()));
-    if let Some(url) = emulator {
-        // An emulator knows nobody.
-        let account = serde_json::json!({
-            "gcs_base_url": url, "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": "",
-        });
-        builder = builder.with_service_account_key(account.to_string());
-    } else if let Some(file) = get("GOOGLE_APPLICATION_CREDENTIALS") {
+        .with_client_options(client.clone());
+    let file = get("GOOGLE_APPLICATION_CREDENTIALS");
+    // A machine has somebody whom it may ask for signatures; an emulator has not.
+    let signs = emulator.is_none() || file.is_some();
+    if let Some(url) = &emulator {
+        // An emulator asks nobody who he is.
+        let nobody = GcpCredential { bearer: "nobody".to_owned() };
+        builder = builder.with_base_url(url).with_credentials(Arc::new(StaticCredentialProvider::new(nobody)));
+        if let Some(file) = file {
+            builder = builder.with_service_account_path(file);
+        }
+    } else if let Some(file) = file {
         builder = builder.with_application_credentials(file);
     }
-    let store = builder.build().map_err(|error| {
-        let why = crate::bucket::reason(&error);
-        Error::invalid(format!("The settings of Google Cloud Storage are not usable: {why}"))
-    })?;
+    let store = builder.build().map_err(|error| unusable(&crate::bucket::reason(&error)))?;
+    let client = ReqwestConnector::default().connect(&client).map_err(|error| unusable(&error.to_string()))?;
+    let asks = client.clone();
+    let credentials = emulator.is_none().then(|| Arc::clone(store.credentials()));
+    let base = emulator.unwrap_or_else(|| "https://storage.googleapis.com".to_owned());
+    let writer = Writer { client, credentials, base, bucket: name.to_owned() };
     let store = Arc::new(store);
-    Ok(Bucket::new(format!("gs://{name}"), Arc::clone(&store), Arc::clone(&store), store).read_only())
+    let bucket =
+        Bucket::new(format!("gs://{name}"), Arc::clone(&store), Arc::clone(&store), store).with_sessions(writer);
+    Ok(if signs { bucket.with_parts(asks) } else { bucket })
+}
+
+fn unusable(why: &str) -> Error {
+    Error::invalid(format!("The settings of Google Cloud Storage are not usable: {why}"))
 }

@@ -131,12 +131,12 @@ impl ArtifactRepository {
         }
     }
 
-    /// The bucket, where it is one that clients can be sent to.
+    /// The bucket, where it is one: clients can be sent to it.
     #[must_use]
     pub fn bucket(&self) -> Option<&BucketRepository> {
         match self {
             Self::Local(_) => None,
-            Self::Bucket(bucket) => bucket.has_transfers().then_some(bucket),
+            Self::Bucket(bucket) => Some(bucket),
         }
     }
 

@@ -287,7 +287,7 @@ impl Settings {
         };
         let asks = ReqwestConnector::default().connect(&self.client());
         let asks = asks.map_err(|error| Error::invalid(format!("The settings of S3 are not usable: {error}")))?;
-        Ok(Bucket::new(format!("s3://{name}"), reads, writes, signs).with_transfers(asks).with_options(
+        Ok(Bucket::new(format!("s3://{name}"), reads, writes, signs).with_parts(asks).with_options(
             self.attributes.clone(),
             self.tags.clone(),
             self.signed_headers.clone(),

@@ -189,7 +189,7 @@ pub(crate) fn destination(text: &str, buckets: &Buckets) -> Result<ArtifactRepos
             let path = resolved.strip_prefix("file:").map_or(resolved.as_str(), |rest| rest.trim_start_matches("//"));
             Ok(ArtifactRepository::Local(LocalRepository::new(path)))
         }
-        Some(scheme) if Buckets::have(scheme) && scheme != "gs" => {
+        Some(scheme) if Buckets::have(scheme) => {
             let found = buckets.check_settings(text).and_then(|()| buckets.repository(text));
             found.map(ArtifactRepository::Bucket).map_err(|error| anyhow::anyhow!(error.message))
         }

@@ -8,7 +8,7 @@ use http::Method;
 use object_store::{path::Path, signer::SignedUrlOptions};
 use serde::Deserialize;
 
-use super::{BucketRepository, explain::reason};
+use super::{BucketRepository, Transfers, explain::reason};
 use crate::ArtifactPath;
 
 /// How long our own question to the store is good.
@@ -58,6 +58,9 @@ impl BucketRepository {
     /// # Errors
     /// The store does not tell.
     pub async fn sweep(&self, idle: Duration) -> Result<usize> {
+        if !self.has_tags() {
+            return Ok(0);
+        }
         let before = SystemTime::now() - idle;
         let prefix = self.below(&ArtifactPath::root())?;
         let (mut key_marker, mut id_marker) = (String::new(), String::new());
@@ -129,7 +132,9 @@ impl BucketRepository {
         let url = url.map_err(|error| failed(reason(&error)))?;
         let request = http::Request::get(url.as_str()).body(object_store::client::HttpRequestBody::empty());
         let request = request.map_err(|error| failed(error.to_string()))?;
-        let asks = self.bucket.asks.as_ref().ok_or_else(|| failed("it has no such question".to_owned()))?;
+        let Transfers::Parts(asks) = &self.bucket.transfers else {
+            return Err(failed("it has no such question".to_owned()));
+        };
         let answer = asks.execute(request).await.map_err(|error| failed(error.to_string()))?;
         let status = answer.status();
         let body = answer.into_body().bytes().await.map_err(|error| failed(error.to_string()))?;

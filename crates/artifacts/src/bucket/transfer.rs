@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, ErrorCode, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderName, HeaderValue, Method, header};
 use object_store::{PutMultipartOptions, multipart::PartId, path::Path, signer::SignedUrlOptions};
 
 use super::{
-    BucketRepository,
+    BucketRepository, Transfers, blocks,
     explain::Explained as _,
     upload::{self, MAX_PARTS},
 };
@@ -15,6 +16,9 @@ use crate::{ArtifactPath, mime};
 
 /// How long the addresses of parts are good, in seconds: what boto signs for.
 const PART_EXPIRATION: Duration = Duration::from_secs(3600);
+
+/// Addresses that are signed at the same time, where somebody else has to be asked for it.
+const SIGNATURES: usize = 8;
 
 /// An upload in parts that a client has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl BucketRepository {
     /// Begins an upload that the client sends to the store in `parts` parts.
     ///
     /// # Errors
-    /// The number of parts is none or too large, or the store failed.
+    /// The number of parts is none or too large, the store failed, or nothing can be signed.
     pub async fn start_upload(&self, path: &ArtifactPath, parts: i64) -> Result<StartedUpload> {
         let parts = u64::try_from(parts).ok().filter(|parts| (1..=MAX_PARTS).contains(parts)).ok_or_else(|| {
             Error::invalid(format!(
@@ -46,19 +50,48 @@ impl BucketRepository {
             ))
         })?;
         let key = self.key(path)?;
+        if matches!(self.bucket.transfers, Transfers::Blocks) {
+            let id = blocks::new_id();
+            let url = self.sign(Method::PUT, &key, PART_EXPIRATION, &SignedUrlOptions::default()).await?;
+            let urls = (1..=parts).map(|number| blocks::url(&url, &id, number)).collect();
+            return Ok(StartedUpload { id, urls });
+        }
+        if !self.signs_everything() {
+            // Known before anything is begun.
+            self.sign(Method::PUT, &key, PART_EXPIRATION, &SignedUrlOptions::default()).await?;
+        }
         let options = PutMultipartOptions {
             attributes: upload::attributes(&self.bucket, path),
             tags: self.bucket.tags.clone(),
             ..PutMultipartOptions::default()
         };
         let id = self.bucket.writes.create_multipart_opts(&key, options).await.explained(path, &self.bucket.uri)?;
-        let mut urls = Vec::new();
-        for number in 1..=parts {
+        let urls = stream::iter(1..=parts).map(|number| {
             let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
             let options = SignedUrlOptions::default().with_query(query);
-            urls.push(self.sign(Method::PUT, &key, PART_EXPIRATION, &options, path).await?);
+            let key = &key;
+            async move { self.sign(Method::PUT, key, PART_EXPIRATION, &options).await }
+        });
+        match urls.buffered(SIGNATURES).try_collect().await {
+            Ok(urls) => Ok(StartedUpload { id, urls }),
+            Err(error) => {
+                self.abort_upload(path, &id).await?;
+                Err(error)
+            }
         }
-        Ok(StartedUpload { id, urls })
+    }
+
+    /// Whether the store gives every part a tag that is needed to complete the upload.
+    #[must_use]
+    pub fn has_tags(&self) -> bool {
+        matches!(self.bucket.transfers, Transfers::Parts(_))
+    }
+
+    /// Whether an address for a download can be had of every file. A client that was told so does not come back
+    /// to the server for one that can not; elsewhere that depends on the credentials or the name.
+    #[must_use]
+    pub fn signs_everything(&self) -> bool {
+        self.has_tags() && self.bucket.sessions.is_none()
     }
 
     /// Completes an upload from the tags that the store gave its parts, in order.
@@ -66,8 +99,9 @@ impl BucketRepository {
     /// # Errors
     /// The store does not know the upload or one of its parts, or failed.
     pub async fn complete_upload(&self, path: &ArtifactPath, id: &str, tags: Vec<String>) -> Result<()> {
-        let parts = tags.into_iter().map(|content_id| PartId { content_id }).collect();
         let (key, id) = (self.key(path)?, upload_id(id)?);
+        let parts = if self.has_tags() { tags } else { blocks::names(&id, tags.len())? };
+        let parts = parts.into_iter().map(|content_id| PartId { content_id }).collect();
         let done = self.bucket.writes.complete_multipart(&key, &id, parts).await;
         done.map(drop).map_err(|error| no_upload(&error).unwrap_or_else(|| self.explain(&error, path)))
     }
@@ -87,18 +121,18 @@ impl BucketRepository {
     /// An address to download a file from, which a browser saves under its name and never shows.
     ///
     /// # Errors
-    /// The server has no credentials to sign with.
+    /// Nothing can be signed.
     pub async fn presign_download(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
         let query = [("response-content-disposition", mime::attachment(path.name()))];
         let options = SignedUrlOptions::default().with_query(query);
-        let url = self.sign(Method::GET, &self.key(path)?, expires, &options, path).await?;
+        let url = self.sign(Method::GET, &self.key(path)?, expires, &options).await?;
         Ok(PresignedUrl { url, headers: BTreeMap::new() })
     }
 
     /// An address to upload a file to.
     ///
     /// # Errors
-    /// The server has no credentials to sign with.
+    /// Nothing can be signed.
     pub async fn presign_upload(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
         let invalid = |_| Error::internal("a media type is no header");
         let mut signed = self.bucket.signed_headers.clone();
@@ -106,31 +140,41 @@ impl BucketRepository {
             let known = mime::known(path.name()).unwrap_or("application/octet-stream");
             signed.insert(header::CONTENT_TYPE, HeaderValue::from_str(known).map_err(invalid)?);
         }
+        if matches!(self.bucket.transfers, Transfers::Blocks) {
+            signed.insert(HeaderName::from_static("x-ms-blob-type"), HeaderValue::from_static("BlockBlob"));
+        }
         let mut options = SignedUrlOptions::default();
         let mut headers = BTreeMap::new();
         for (name, value) in &signed {
             headers.insert(spelled(name), value.to_str().unwrap_or_default().to_owned());
             options = options.with_signed_header(name.clone(), value.clone());
         }
-        let url = self.sign(Method::PUT, &self.key(path)?, expires, &options, path).await?;
+        let url = self.sign(Method::PUT, &self.key(path)?, expires, &options).await?;
         Ok(PresignedUrl { url, headers })
     }
 
-    async fn sign(
-        &self,
-        method: Method,
-        key: &Path,
-        expires: Duration,
-        options: &SignedUrlOptions,
-        path: &ArtifactPath,
-    ) -> Result<String> {
-        let url = self.bucket.signs.signed_url_opts(method, key, expires, options).await;
-        Ok(url.explained(path, &self.bucket.uri)?.to_string())
+    /// Signs an address. Where it can not be done, clients go through the server.
+    async fn sign(&self, method: Method, key: &Path, expires: Duration, options: &SignedUrlOptions) -> Result<String> {
+        let signed = match self.bucket.transfers {
+            Transfers::Parts(_) => self.bucket.signs.signed_url_opts(method, key, expires, options).await,
+            // These signatures say nothing of queries and headers, and object_store makes a wrong one for
+            // what an address spells in another way than the store.
+            Transfers::Blocks if blocks::is_plain(key) => self.bucket.signs.signed_url(method, key, expires).await,
+            Transfers::Blocks | Transfers::None => return Err(not_signed()),
+        };
+        signed.map(Into::into).map_err(|error| {
+            tracing::warn!(store = self.bucket.uri, reason = super::reason(&error), "an address could not be signed");
+            not_signed()
+        })
     }
 
     fn explain(&self, error: &object_store::Error, path: &ArtifactPath) -> Error {
         super::explain(error, path, &self.bucket.uri)
     }
+}
+
+fn not_signed() -> Error {
+    Error::new(ErrorCode::NotImplemented, "This server can not sign addresses of its artifact storage.")
 }
 
 /// The id of an upload goes into a query: the characters that stores use, and no more of them than they do.
@@ -148,7 +192,7 @@ fn no_upload(error: &object_store::Error) -> Option<Error> {
     let code = reason.split(':').next().unwrap_or_default();
     match code {
         "NoSuchUpload" => Some(Error::not_found("The upload does not exist: it was completed or taken back.")),
-        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "MalformedXML" => {
+        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "MalformedXML" | "InvalidBlockList" => {
             Some(Error::invalid(format!("The upload can not be completed: {code}.")))
         }
         _ => None,
@@ -157,7 +201,7 @@ fn no_upload(error: &object_store::Error) -> Option<Error> {
 
 /// A header as the reference spells it.
 fn spelled(name: &HeaderName) -> String {
-    if name.as_str().starts_with("x-amz-") {
+    if name.as_str().starts_with("x-") {
         return name.to_string();
     }
     let upper = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];

@@ -1,7 +1,8 @@
 //! Uploads: a small body in one request, a large one in parts. Nothing is kept on disk, and no more in
-//! memory than the parts that are on their way; the client is read as fast as the store takes it.
+//! memory than the parts that are on their way; the client is read as fast as the store takes it. What all
+//! uploads take together is bounded: whoever comes when it is taken is not read until there is room.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferroflow_model::{Error, Result};
@@ -9,13 +10,16 @@ use futures_util::StreamExt as _;
 use object_store::{
     Attribute, Attributes, MultipartUpload, PutMultipartOptions, PutOptions, PutPayload, PutPayloadMut, path::Path,
 };
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
-use super::{Bucket, explain::Explained as _};
+use super::{Bucket, explain::Explained as _, session};
 use crate::{ArtifactPath, mime, repository::ByteStream};
 
 /// Bytes of a part. Stores want 5 MiB at the least.
-const PART: u64 = 8 * 1024 * 1024;
+pub(super) const PART: u64 = 8 * 1024 * 1024;
 
 /// Bytes of a part of a file whose size is known to be large, at the most.
 const MAX_PART: u64 = 64 * 1024 * 1024;
@@ -58,6 +62,17 @@ impl PartSize {
     }
 }
 
+/// MiB that the parts of all uploads together may take.
+const MEMORY: usize = 128;
+
+/// How long an upload waits for room; then its client is told to come again.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Room for the parts of uploads.
+pub(crate) fn memory() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MEMORY))
+}
+
 /// Writes a body that may have any length.
 pub(super) async fn write(
     bucket: &Arc<Bucket>,
@@ -71,14 +86,20 @@ pub(super) async fn write(
     }
     let size = PartSize::of(length);
     let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
+    let room =
+        room_for(bucket, length.map_or(size.at(0), |length| size.at(0).min(usize::try_from(length).unwrap_or(0))))
+            .await?;
     let first = body.part(size.at(0)).await?;
+    if let Some(sessions) = &bucket.sessions {
+        return session::write(bucket, sessions, key, path, (first, room), body).await;
+    }
     if body.ended {
         let options =
             PutOptions { attributes: attributes(bucket, path), tags: bucket.tags.clone(), ..PutOptions::default() };
         return bucket.writes.put_opts(key, first, options).await.map(drop).explained(path, &bucket.uri);
     }
     let mut upload = Upload::begin(bucket, key, path).await?;
-    match send(&mut upload, first, &mut body, size, path).await {
+    match send(&mut upload, (first, room), &mut body, size, path).await {
         Ok(()) => Ok(()),
         Err(error) => {
             upload.abort().await;
@@ -87,32 +108,60 @@ pub(super) async fn write(
     }
 }
 
+/// MiB that a part of some bytes takes.
+fn mib(size: usize) -> u32 {
+    // What is larger than the memory of all has it to itself.
+    u32::try_from(size.div_ceil(1024 * 1024).clamp(1, MEMORY)).unwrap_or(u32::MAX)
+}
+
+/// Waits until there is room for a part. An upload waits only while it has no other: who has some waits
+/// for his own parts instead, so that nobody waits for one who waits.
+async fn room_for(bucket: &Bucket, size: usize) -> Result<OwnedSemaphorePermit> {
+    let room = Arc::clone(&bucket.memory).acquire_many_owned(mib(size));
+    match tokio::time::timeout(MAX_WAIT, room).await {
+        Ok(Ok(room)) => Ok(room),
+        _ => Err(Error::unavailable("The server is busy with other uploads. Try again later.")),
+    }
+}
+
+/// Room for a part, if there is some now.
+pub(super) fn try_room_for(bucket: &Bucket, size: usize) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&bucket.memory).try_acquire_many_owned(mib(size)).ok()
+}
+
 async fn send(
     upload: &mut Upload,
-    first: PutPayload,
+    (first, room): (PutPayload, OwnedSemaphorePermit),
     body: &mut Body,
     size: PartSize,
     path: &ArtifactPath,
 ) -> Result<()> {
-    let uri = upload.bucket.uri.clone();
-    upload.part(first);
+    let bucket = Arc::clone(&upload.bucket);
+    upload.part(first, room);
     while !body.ended {
-        let part = body.part(size.at(upload.begun)).await?;
-        if part.content_length() == 0 {
-            break;
-        }
         if upload.begun == MAX_PARTS {
             return Err(Error::invalid("The artifact is larger than a bucket takes."));
         }
+        let next = size.at(upload.begun);
+        let room = loop {
+            if upload.running.is_empty() {
+                break room_for(&bucket, next).await?;
+            }
+            match try_room_for(&bucket, next) {
+                Some(room) => break room,
+                None => upload.finished_part().await.explained(path, &bucket.uri)?,
+            }
+        };
+        let part = body.part(next).await?;
         while upload.running.len() >= CONCURRENT {
-            upload.finished_part().await.explained(path, &uri)?;
+            upload.finished_part().await.explained(path, &bucket.uri)?;
         }
-        upload.part(part);
+        upload.part(part, room);
     }
     while !upload.running.is_empty() {
-        upload.finished_part().await.explained(path, &uri)?;
+        upload.finished_part().await.explained(path, &bucket.uri)?;
     }
-    upload.complete().await.explained(path, &uri)
+    upload.complete().await.explained(path, &bucket.uri)
 }
 
 /// The type that a file is stored with. Its encoding is left out: a client that undoes it on the way
@@ -128,16 +177,16 @@ pub(super) fn attributes(bucket: &Bucket, path: &ArtifactPath) -> Attributes {
 }
 
 /// A body that is cut into parts.
-struct Body {
+pub(super) struct Body {
     stream: ByteStream,
     /// What was read and belongs to the next part.
     rest: Bytes,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 impl Body {
     /// The next `size` bytes, or what is left. After the last byte `ended` is set.
-    async fn part(&mut self, size: usize) -> Result<PutPayload> {
+    pub(super) async fn part(&mut self, size: usize) -> Result<PutPayload> {
         let mut part = PutPayloadMut::new().with_block_size(BLOCK);
         loop {
             let room = size - part.content_length();
@@ -182,10 +231,15 @@ impl Upload {
         Ok(Self { bucket: Arc::clone(bucket), key: key.clone(), parts: Some(parts), running: JoinSet::new(), begun: 0 })
     }
 
-    fn part(&mut self, payload: PutPayload) {
+    fn part(&mut self, payload: PutPayload, room: OwnedSemaphorePermit) {
         if let Some(parts) = &mut self.parts {
             self.begun += 1;
-            self.running.spawn(parts.put_part(payload));
+            let part = parts.put_part(payload);
+            self.running.spawn(async move {
+                let outcome = part.await;
+                drop(room);
+                outcome
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the server says of itself, and the small calls of every page of the UI.
 
 use axum::{extract::Request, response::Response};
+use ferroflow_artifacts::BucketRepository;
 use ferroflow_model::Result;
 use serde_json::json;
 
@@ -9,14 +10,13 @@ use crate::{app::Cx, rpc};
 /// Read by clients before they log in: nothing secret may be here.
 pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
     let destination = cx.app.locations.destination.as_ref();
-    let past_the_server =
-        cx.app.config.transfers.enabled && destination.is_some_and(|destination| destination.bucket().is_some());
+    let bucket = destination.and_then(|store| store.bucket()).filter(|_| cx.app.config.transfers.enabled);
     rpc::json(&json!({
         "store_type": "SqlStore",
         "workspaces_enabled": false,
         "trace_archival_enabled": false,
-        "multipart_uploads_enabled": past_the_server,
-        "multipart_downloads_enabled": past_the_server,
+        "multipart_uploads_enabled": bucket.is_some(),
+        "multipart_downloads_enabled": bucket.is_some_and(BucketRepository::signs_everything),
         "presigned_upload_run_id_supported": true,
         "presigned_upload_model_id_supported": true,
         "features_enabled": { "gateway": true },

@@ -33,6 +33,11 @@ fn unsupported(what: &str) -> Error {
     Error::new(ErrorCode::NotImplemented, format!("{what} is not supported for the current artifact repository"))
 }
 
+/// The outcome of signing, in the words by which SDKs know.
+fn signed<T>(outcome: Result<T>, what: &str) -> Result<T> {
+    outcome.map_err(|error| if error.code == ErrorCode::NotImplemented { unsupported(what) } else { error })
+}
+
 /// The bucket that clients may be sent to.
 fn bucket<'a>(cx: &Cx, repository: &'a ArtifactRepository, what: &str) -> Result<&'a BucketRepository> {
     repository.bucket().filter(|_| cx.app.config.transfers.enabled).ok_or_else(|| unsupported(what))
@@ -53,7 +58,8 @@ pub(crate) async fn create_multipart(cx: Cx, req: CreateMultipartUpload) -> Resu
     let path = target(&cx, req.path())?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
-    let upload = bucket.start_upload(&path, req.num_parts.unwrap_or_default()).await?;
+    let upload = bucket.start_upload(&path, req.num_parts.unwrap_or_default()).await;
+    let upload = signed(upload, "Multipart upload")?;
     let credentials = (1..)
         .zip(upload.urls)
         .map(|(number, url)| MultipartUploadCredential {
@@ -72,13 +78,13 @@ pub(crate) async fn complete_multipart(
     let path = target(&cx, req.path())?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
-    let tags = tags(&req.parts)?;
+    let tags = tags(&req.parts, bucket.has_tags())?;
     bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| done())
 }
 
-/// The tags of the parts, which must be all of them in order.
-fn tags(parts: &[MultipartUploadPart]) -> Result<Vec<String>> {
-    let plain = |tag: &str| !tag.is_empty() && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
+/// The tags of the parts, which must be all of them in order; not every store gives them one.
+fn tags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
+    let plain = |tag: &str| (!needed || !tag.is_empty()) && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
     let mut tags = Vec::with_capacity(parts.len());
     for (number, part) in (1..).zip(parts) {
         if part.part_number != Some(number) || !plain(part.etag()) {
@@ -102,7 +108,8 @@ pub(crate) async fn presigned_of_proxy(cx: Cx, _: GetPresignedDownloadUrl) -> Re
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart download")?;
     let stat = repository.stat(&path).await?;
-    let signed = bucket.presign_download(&path, seconds(cx.app.config.transfers.download_expiration)?).await?;
+    let url = bucket.presign_download(&path, seconds(cx.app.config.transfers.download_expiration)?).await;
+    let signed = signed(url, "Multipart download")?;
     Ok(GetPresignedDownloadUrlResponse {
         url: Some(signed.url),
         headers: signed.headers,
@@ -130,7 +137,8 @@ pub(crate) async fn presigned_upload(
     };
     refuse_proxied(&uri, "upload", "proxied artifact storage", "direct cloud storage artifact URI")?;
     let Location { repository, base } = cx.app.locations.resolve(&uri)?;
-    let signed = bucket(&cx, &repository, "Presigned upload")?.presign_upload(&path.below(&base), expires).await?;
+    let url = bucket(&cx, &repository, "Presigned upload")?.presign_upload(&path.below(&base), expires).await;
+    let signed = signed(url, "Presigned upload")?;
     Ok(CreatePresignedUploadUrlResponse { presigned_url: Some(signed.url), headers: signed.headers })
 }
 
@@ -151,7 +159,7 @@ pub(crate) async fn presigned_download(
     let bucket = bucket(&cx, &repository, "Presigned download")?;
     let path = path.below(&base);
     let stat = repository.stat(&path).await?;
-    let signed = bucket.presign_download(&path, expires).await?;
+    let signed = signed(bucket.presign_download(&path, expires).await, "Presigned download")?;
     Ok(CreatePresignedDownloadUrlResponse {
         presigned_url: Some(signed.url),
         headers: signed.headers,

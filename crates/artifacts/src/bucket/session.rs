@@ -1,0 +1,64 @@
+//! Uploads to a store that takes an object piece after piece: while one piece is sent, the next is read.
+
+use std::sync::Arc;
+
+use ferroflow_model::Result;
+use object_store::{Attribute, PutPayload, path::Path};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    Bucket,
+    explain::Explained as _,
+    upload::{self, Body, PART},
+};
+use crate::{
+    ArtifactPath,
+    gcs::{Session, Writer},
+};
+
+/// Writes a body of which the first piece has been read. A piece is kept with its room.
+pub(super) async fn write(
+    bucket: &Arc<Bucket>,
+    writer: &Arc<Writer>,
+    key: &Path,
+    path: &ArtifactPath,
+    mut piece: (PutPayload, OwnedSemaphorePermit),
+    mut body: Body,
+) -> Result<()> {
+    let attributes = upload::attributes(bucket, path);
+    let content_type = attributes.get(&Attribute::ContentType).map(AsRef::as_ref);
+    if body.ended {
+        return writer.put(key, content_type, piece.0).await.explained(path, &bucket.uri);
+    }
+    let session = writer.begin(key, content_type).await.explained(path, &bucket.uri)?;
+    let mut upload = Upload(Some(session));
+    loop {
+        let Some(session) = &mut upload.0 else { return Ok(()) };
+        if body.ended {
+            session.send(piece.0.clone(), true).await.explained(path, &bucket.uri)?;
+            upload.0 = None;
+            return Ok(());
+        }
+        let size = usize::try_from(PART).unwrap_or(usize::MAX);
+        if let Some(more) = upload::try_room_for(bucket, size) {
+            let (sent, next) = tokio::join!(session.send(piece.0.clone(), false), body.part(size));
+            sent.explained(path, &bucket.uri)?;
+            piece = (next?, more);
+        } else {
+            // No room beside the piece that is on its way: one after the other.
+            session.send(piece.0.clone(), false).await.explained(path, &bucket.uri)?;
+            piece.0 = body.part(size).await?;
+        }
+    }
+}
+
+/// A session that is given up unless it was finished.
+struct Upload(Option<Session>);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let (Some(session), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(session.cancel());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Uploads to Google Cloud Storage: a small body in one request, a large one in a session, piece after
+//! piece (<https://cloud.google.com/storage/docs/performing-resumable-uploads>). A session that nobody
+//! finishes keeps nothing that is paid for and ends by itself, so there is nothing to sweep.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Buf as _, Bytes};
+use http::{Method, Request, StatusCode, header};
+use object_store::{
+    PutPayload,
+    client::{HttpClient, HttpRequestBody, HttpResponse},
+    gcp::GcpCredentialProvider,
+    path::Path,
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// How often a request is tried.
+const ATTEMPTS: u32 = 4;
+
+/// The pause before the second attempt; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What a store that keeps what it has and waits for more says: 308, for which `http` has another name.
+const MORE: StatusCode = StatusCode::PERMANENT_REDIRECT;
+
+type Result<T> = object_store::Result<T>;
+
+/// The way to write to a bucket.
+pub(crate) struct Writer {
+    pub(super) client: HttpClient,
+    /// None where the store asks nobody who he is.
+    pub(super) credentials: Option<GcpCredentialProvider>,
+    pub(super) base: String,
+    pub(super) bucket: String,
+}
+
+impl Writer {
+    fn url(&self, key: &Path, kind: &str) -> String {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let (base, bucket, name) = (&self.base, encode(&self.bucket), encode(key.as_ref()));
+        format!("{base}/upload/storage/v1/b/{bucket}/o?uploadType={kind}&name={name}")
+    }
+
+    /// Sends a request until it is answered, by a store that is not busy.
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(header::HeaderName, String)],
+        body: HttpRequestBody,
+    ) -> Result<HttpResponse> {
+        for attempt in 1.. {
+            let outcome = self.once(method.clone(), url, headers, body.clone()).await?;
+            let pause = PAUSE * 2_u32.saturating_pow(attempt - 1);
+            match outcome {
+                Ok(answer) if attempt == ATTEMPTS || !is_busy(answer.status()) => return Ok(answer),
+                Err(error) if attempt == ATTEMPTS => return Err(failed(error)),
+                _ => tokio::time::sleep(pause).await,
+            }
+        }
+        Err(failed("no attempt was made"))
+    }
+
+    /// One attempt; the outer error is one that no further attempt mends.
+    async fn once(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(header::HeaderName, String)],
+        body: HttpRequestBody,
+    ) -> Result<std::result::Result<HttpResponse, object_store::client::HttpError>> {
+        let mut request =
+            Request::builder().method(method).uri(url).header(header::CONTENT_LENGTH, body.content_length());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some(credentials) = &self.credentials {
+            let bearer = &credentials.get_credential().await?.bearer;
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        Ok(self.client.execute(request.body(body).map_err(failed)?).await)
+    }
+
+    /// Writes a whole object.
+    pub(crate) async fn put(&self, key: &Path, content_type: Option<&str>, body: PutPayload) -> Result<()> {
+        let headers = [(header::CONTENT_TYPE, content_type.unwrap_or("application/octet-stream").to_owned())];
+        let answer = self.send(Method::POST, &self.url(key, "media"), &headers, body.into()).await?;
+        if answer.status().is_success() { Ok(()) } else { Err(refused(answer).await) }
+    }
+
+    /// Begins an object that comes in pieces.
+    pub(crate) async fn begin(self: &Arc<Self>, key: &Path, content_type: Option<&str>) -> Result<Session> {
+        let about =
+            content_type.map_or_else(|| serde_json::json!({}), |kind| serde_json::json!({ "contentType": kind }));
+        let headers = [(header::CONTENT_TYPE, "application/json".to_owned())];
+        let url = self.url(key, "resumable");
+        let answer = self.send(Method::POST, &url, &headers, about.to_string().into()).await?;
+        let place = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok()).map(str::to_owned);
+        match place.filter(|_| answer.status().is_success()) {
+            Some(place) => Ok(Session { writer: Arc::clone(self), place, kept: 0 }),
+            None => Err(refused(answer).await),
+        }
+    }
+}
+
+/// An object that is written piece by piece.
+pub(crate) struct Session {
+    writer: Arc<Writer>,
+    /// Where the pieces are sent; whoever knows it may send them.
+    place: String,
+    /// Bytes that the store has for certain.
+    kept: u64,
+}
+
+impl Session {
+    /// Sends the next piece: a multiple of 256 KiB, unless it is the last one, which makes the object appear.
+    /// What the store has of it already it passes over, so a piece is sent again when its answer is lost.
+    pub(crate) async fn send(&mut self, piece: PutPayload, last: bool) -> Result<()> {
+        let start = self.kept;
+        let end = start + piece.content_length() as u64;
+        let total = if last { end.to_string() } else { "*".to_owned() };
+        for attempt in 1.. {
+            // What of the piece the store does not have yet.
+            let rest = skip(&piece, self.kept - start);
+            let range = if self.kept == end {
+                format!("bytes */{total}")
+            } else {
+                format!("bytes {}-{}/{total}", self.kept, end - 1)
+            };
+            let headers = [(header::CONTENT_RANGE, range)];
+            let outcome = self.writer.once(Method::PUT, &self.place, &headers, rest.into()).await?;
+            let why = match outcome {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) if answer.status() == MORE => {
+                    let kept = kept(&answer);
+                    if !(start..=end).contains(&kept) {
+                        return Err(failed(format!("the store has {kept} bytes, and {start} to {end} were sent")));
+                    }
+                    let moved = kept > self.kept;
+                    self.kept = kept;
+                    if kept == end && !last {
+                        return Ok(());
+                    }
+                    if moved {
+                        continue;
+                    }
+                    failed("the store takes no more")
+                }
+                Ok(answer) if is_busy(answer.status()) => refused(answer).await,
+                Ok(answer) => return Err(refused(answer).await),
+                Err(error) => failed(error),
+            };
+            if attempt >= ATTEMPTS {
+                return Err(why);
+            }
+            tokio::time::sleep(PAUSE * 2_u32.saturating_pow(attempt - 1)).await;
+        }
+        Ok(())
+    }
+
+    /// Gives it up. The store forgets it in any case, a little later.
+    pub(crate) async fn cancel(self) {
+        let _ = self.writer.once(Method::DELETE, &self.place, &[], HttpRequestBody::empty()).await;
+    }
+}
+
+/// How many bytes the store has: it names the last one.
+fn kept(answer: &HttpResponse) -> u64 {
+    let range = answer.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
+    range.and_then(|range| range.rsplit_once('-')?.1.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1))
+}
+
+/// A payload without its first bytes.
+fn skip(payload: &PutPayload, mut count: u64) -> PutPayload {
+    let pieces = payload.iter().filter_map(|piece| {
+        let mut piece = Bytes::clone(piece);
+        let skipped = count.min(piece.len() as u64);
+        count -= skipped;
+        piece.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
+        Some(piece).filter(|piece| !piece.is_empty())
+    });
+    pieces.collect()
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "GCS", source: source.into() }
+}
+
+/// What the store said when it did not do what it was asked.
+async fn refused(answer: HttpResponse) -> object_store::Error {
+    let status = answer.status();
+    let body = answer.into_body().bytes().await.unwrap_or_default();
+    let said = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|body| body["error"]["message"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned());
+    failed(format!("{status}: {said}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_has_is_not_sent_again() {
+        let payload: PutPayload =
+            ["abc", "de", "fgh"].map(|text| Bytes::from_static(text.as_bytes())).into_iter().collect();
+        for (count, rest) in [(0, "abcdefgh"), (2, "cdefgh"), (3, "defgh"), (5, "fgh"), (8, "")] {
+            assert_eq!(Bytes::from(skip(&payload, count)), rest, "{count}");
+        }
+    }
+}
