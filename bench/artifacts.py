@@ -22,9 +22,8 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "artifacts"), str(ROOT / "bench")]
 
-import stores  # noqa: E402
 from side_by_side import cpu_seconds, machine, median, pss_mib, settled_pss, verdict  # noqa: E402
-from support import servers  # noqa: E402
+from support import servers, stores  # noqa: E402
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 PIECE = bytes(range(256)) * 4096

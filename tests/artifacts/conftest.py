@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-import stores
+from support import stores
 from support.servers import ferroflow
 
 

@@ -10,11 +10,10 @@ import faults
 import mlflow
 import pytest
 import requests
-import stores
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
-from support import required
+from support import required, stores
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024

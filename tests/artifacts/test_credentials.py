@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import stores
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support import stores
 from support.servers import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"

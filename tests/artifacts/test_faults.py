@@ -23,23 +23,13 @@ def proxied(store, start):
         yield start(f"s3://{store.bucket}/p", store.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url}), proxy
 
 
-def half_an_upload(server, path: str, sent: int, announced: int) -> socket.socket:
-    """An upload of which no more comes for now."""
-    parts = urlsplit(server.url)
-    client = socket.create_connection((parts.hostname, parts.port))
-    head = f"PUT {API}/{path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {announced}\r\n\r\n"
-    client.sendall(head.encode())
-    client.sendall(bytes(sent))
-    return client
-
-
 def test_a_client_that_dies_leaves_nothing(moto, start):
     server = start(f"s3://{moto.bucket}", moto.env)
-    client = half_an_upload(server, "0/large.bin", 20 * MIB, 100 * MIB)
+    client = faults.half_an_upload(server.url, f"{API}/0/large.bin", 20 * MIB, 100 * MIB)
     faults.wait_until(lambda: moto.uploads() == ["0/large.bin"], "the upload to begin")
     client.close()
     faults.wait_until(lambda: moto.uploads() == [], "the upload to be taken back")
-    small = half_an_upload(server, "0/small.bin", 1000, 2000)
+    small = faults.half_an_upload(server.url, f"{API}/0/small.bin", 1000, 2000)
     small.close()
     assert requests.put(f"{server.url}{API}/0/after.bin", data=b"x").status_code == 200
     assert moto.keys() == ["0/after.bin"]
@@ -47,7 +37,7 @@ def test_a_client_that_dies_leaves_nothing(moto, start):
 
 def test_a_server_that_is_killed_leaves_no_object_and_its_upload_is_swept(moto, start):
     server = start(f"s3://{moto.bucket}/p", moto.env)
-    client = half_an_upload(server, "0/large.bin", 20 * MIB, 100 * MIB)
+    client = faults.half_an_upload(server.url, f"{API}/0/large.bin", 20 * MIB, 100 * MIB)
     faults.wait_until(lambda: moto.uploads() == ["p/0/large.bin"], "the upload to begin")
     server.kill()
     client.close()

@@ -5,10 +5,9 @@ import threading
 
 import pytest
 import requests
-import stores
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from support import postgres, required
+from support import postgres, required, stores
 from support.servers import ferroflow
 
 

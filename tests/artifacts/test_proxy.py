@@ -1,19 +1,14 @@
 """Artifacts that go through the server into a bucket and back."""
 
-import hashlib
 import http.client
 import os
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import psutil
 import pytest
 import requests
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024
-#: More than any one request of the server's own holds in memory.
-LARGE = 300 * MIB
 
 
 def url(server, path: str) -> str:
@@ -29,12 +24,6 @@ def listing(server, path: str) -> list[tuple]:
     answer = requests.get(server.url + API, params={"path": path})
     assert answer.status_code == 200, answer.text
     return [(file["path"], file["is_dir"], file.get("file_size")) for file in answer.json().get("files", [])]
-
-
-def pieces(size: int, piece: bytes = os.urandom(MIB)):
-    """A body of a size that is never in memory as a whole."""
-    for _ in range(size // MIB):
-        yield piece
 
 
 @pytest.mark.parametrize("size", [0, 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 17])
@@ -152,29 +141,3 @@ def test_no_path_leads_out_of_the_prefix(server, store):
         assert requests.get(server.url + API, params={"path": path}).status_code == 400
     assert store.get("secret") == b"s"
     assert store.keys() == ["pre fix/a", "secret"]
-
-
-def test_a_large_file_needs_no_memory_and_no_disk(servers, start, tmp_path):
-    store = servers("s3s").with_bucket(f"large-{os.urandom(4).hex()}")
-    server = start(f"s3://{store.bucket}", store.env | {"TMPDIR": "/nonexistent"})
-    put(server, "warm.bin", bytes(9 * MIB))
-    process = psutil.Process(server.pid)
-    idle = peak = process.memory_info().rss
-
-    def watched(chunks):
-        nonlocal peak
-        for chunk in chunks:
-            peak = max(peak, process.memory_info().rss)
-            yield chunk
-
-    put(server, "large.bin", watched(pieces(LARGE)))
-    digest, expected = hashlib.sha256(), hashlib.sha256()
-    for piece in pieces(LARGE):
-        expected.update(piece)
-    with requests.get(url(server, "large.bin"), stream=True) as answer:
-        for chunk in watched(answer.iter_content(MIB)):
-            digest.update(chunk)
-    assert digest.hexdigest() == expected.hexdigest()
-    assert (peak - idle) / MIB < 64
-    open_files = [file.path for file in process.open_files() if Path(file.path).suffix not in (".db", ".db-wal", ".db-shm")]
-    assert not [path for path in open_files if "large" in path or "/tmp/tmp" in path]

@@ -4,8 +4,7 @@ import subprocess
 
 import pytest
 import requests
-import stores
-from support import required
+from support import required, stores
 from support.servers import free_port
 
 

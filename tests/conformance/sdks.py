@@ -1,16 +1,20 @@
-"""Finds the stories and has an SDK's Python run them against a server of its own."""
+"""Finds the stories and has an SDK's Python run them against a server of its own.
+
+Beside SQLite the server keeps artifacts in a directory, beside PostgreSQL in a bucket: what every SDK does with
+artifacts it does with both.
+"""
 
 import ast
 import contextlib
 import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from support import postgres, receiver, required, servers
+from support import postgres, receiver, required, servers, stores
 
 _FOLDER = Path(__file__).parent
 _STORIES = _FOLDER / "stories"
@@ -82,7 +86,8 @@ def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, agains
     settings = receiver.SETTINGS | {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
     with (
         postgres.database(dialect, folder) as database,
-        start(database, folder / "artifacts", env=settings) as server,
+        artifacts(dialect, folder) as (destination, env),
+        start(database, destination, env=settings | env) as server,
         contextlib.ExitStack() as more,
     ):
         command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -118,6 +123,17 @@ def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, agains
         # 1 is "some tests failed", which each of them tells itself.
         assert inner.returncode in (0, 1), f"pytest left with {inner.returncode}:\n{inner.stdout}\n{server.logs}"
     return _outcomes(report)
+
+
+@contextlib.contextmanager
+def artifacts(dialect: str, folder: Path) -> Iterator[tuple[Path | str, dict[str, str]]]:
+    """Where a server keeps artifacts, and what it needs to get there."""
+    if dialect == "sqlite":
+        yield folder / "artifacts", {}
+        return
+    with stores.running("moto", folder) as store:
+        store = store.with_bucket("artifacts")
+        yield f"s3://{store.bucket}/mlflow", store.env
 
 
 def _outcomes(report: Path) -> dict[str, str | None]:

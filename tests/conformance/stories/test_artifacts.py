@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 import yaml
 from helpers import UNICODE, refused
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -48,6 +49,38 @@ def test_artifacts_of_a_run_go_through_the_server(experiment):
         uri = mlflow.get_artifact_uri("model/weights.bin")
     assert run.info.artifact_uri == f"mlflow-artifacts:/{experiment}/{run.info.run_id}/artifacts"
     assert uri == run.info.artifact_uri + "/model/weights.bin"
+
+
+def test_a_large_file_goes_in_parts_where_the_server_can_and_through_it_where_not(client, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "6000000")
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
+    # Only newer SDKs know these.
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true")
+    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", "4000000")
+    source = tmp_path / "größe 1.bin"
+    source.write_bytes(os.urandom(13_000_000))
+    client.log_artifact(run, str(source), "model/v1")
+    assert listing(client, run, "model/v1") == [("model/v1/größe 1.bin", 13_000_000)]
+    target = client.download_artifacts(run, "model/v1/größe 1.bin", str(new(tmp_path / "target")))
+    assert Path(target).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.since(3, 17)
+def test_what_the_server_says_it_can_do_is_what_the_sdk_does(client, run, tmp_path, monkeypatch, url):
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "6000000")
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 << 20))
+    info = requests.get(f"{url}/api/3.0/mlflow/server-info").json()
+    used = []
+    real = requests.put
+    monkeypatch.setattr(requests, "put", lambda place, **rest: used.append(place) or real(place, **rest))
+    source = tmp_path / "large.bin"
+    source.write_bytes(os.urandom(13_000_000))
+    client.log_artifact(run, str(source))
+    # Three parts to another address than the server's, or none.
+    assert [place.startswith(url) for place in used] == [False] * 3 * info["multipart_uploads_enabled"]
+    target = client.download_artifacts(run, "large.bin", str(new(tmp_path / "target")))
+    assert Path(target).read_bytes() == source.read_bytes()
 
 
 def test_a_file_comes_back_byte_for_byte(client, run, tmp_path):

@@ -22,7 +22,7 @@ pub(super) async fn write(
     writer: &Arc<Writer>,
     key: &Path,
     path: &ArtifactPath,
-    mut piece: (PutPayload, OwnedSemaphorePermit),
+    mut piece: (PutPayload, Option<OwnedSemaphorePermit>),
     mut body: Body,
 ) -> Result<()> {
     let attributes = upload::attributes(bucket, path);
@@ -43,7 +43,7 @@ pub(super) async fn write(
         if let Some(more) = upload::try_room_for(bucket, size) {
             let (sent, next) = tokio::join!(session.send(piece.0.clone(), false), body.part(size));
             sent.explained(path, &bucket.uri)?;
-            piece = (next?, more);
+            piece = (next?, Some(more));
         } else {
             // No room beside the piece that is on its way: one after the other.
             session.send(piece.0.clone(), false).await.explained(path, &bucket.uri)?;

@@ -65,6 +65,9 @@ impl PartSize {
 /// MiB that the parts of all uploads together may take.
 const MEMORY: usize = 128;
 
+/// Bytes of a body from which on it takes room.
+const SMALL: u64 = 1024 * 1024;
+
 /// How long an upload waits for room; then its client is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -86,9 +89,12 @@ pub(super) async fn write(
     }
     let size = PartSize::of(length);
     let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
-    let room =
-        room_for(bucket, length.map_or(size.at(0), |length| size.at(0).min(usize::try_from(length).unwrap_or(0))))
-            .await?;
+    let room = match length {
+        // Too small to be counted: nobody waits with it for others.
+        Some(length) if length < SMALL => None,
+        Some(length) => Some(room_for(bucket, size.at(0).min(usize::try_from(length).unwrap_or(usize::MAX))).await?),
+        None => Some(room_for(bucket, size.at(0)).await?),
+    };
     let first = body.part(size.at(0)).await?;
     if let Some(sessions) = &bucket.sessions {
         return session::write(bucket, sessions, key, path, (first, room), body).await;
@@ -131,7 +137,7 @@ pub(super) fn try_room_for(bucket: &Bucket, size: usize) -> Option<OwnedSemaphor
 
 async fn send(
     upload: &mut Upload,
-    (first, room): (PutPayload, OwnedSemaphorePermit),
+    (first, room): (PutPayload, Option<OwnedSemaphorePermit>),
     body: &mut Body,
     size: PartSize,
     path: &ArtifactPath,
@@ -156,7 +162,7 @@ async fn send(
         while upload.running.len() >= CONCURRENT {
             upload.finished_part().await.explained(path, &bucket.uri)?;
         }
-        upload.part(part, room);
+        upload.part(part, Some(room));
     }
     while !upload.running.is_empty() {
         upload.finished_part().await.explained(path, &bucket.uri)?;
@@ -231,7 +237,7 @@ impl Upload {
         Ok(Self { bucket: Arc::clone(bucket), key: key.clone(), parts: Some(parts), running: JoinSet::new(), begun: 0 })
     }
 
-    fn part(&mut self, payload: PutPayload, room: OwnedSemaphorePermit) {
+    fn part(&mut self, payload: PutPayload, room: Option<OwnedSemaphorePermit>) {
         if let Some(parts) = &mut self.parts {
             self.begun += 1;
             let part = parts.put_part(payload);
