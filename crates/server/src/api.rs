@@ -15,6 +15,7 @@ pub(crate) mod roles;
 pub(crate) mod runs;
 pub(crate) mod server_info;
 pub(crate) mod signup;
+pub(crate) mod trace_payloads;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod webhooks;

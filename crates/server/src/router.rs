@@ -26,7 +26,7 @@ use crate::{
     access::{Needs, Resource, Sharing},
     api::{
         artifacts, experiments, grants, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
-        registered_models, roles, runs, server_info, signup, transfers, users, webhooks,
+        registered_models, roles, runs, server_info, signup, trace_payloads, transfers, users, webhooks,
     },
     app::{App, Cx},
     error::{self, ApiError},
@@ -129,6 +129,8 @@ fn table(app: &Arc<App>) -> Table {
             artifacts::get_of_model,
             Read(LoggedModel),
         )
+        .api(Method::GET, 2, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
+        .api(Method::GET, 3, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
         .api(Method::POST, 2, "/mlflow/upload-artifact", artifacts::upload, Edit(Run))
         .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
         .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
@@ -477,14 +479,12 @@ mod tests {
     /// which are not built; those are on the roadmap.
     const ELSEWHERE: &[&str] = &[
         "/api/2.0mlflow/",
-        "/api/2.0/mlflow/get-trace-artifact",
         "/api/2.0/mlflow/runs/create-promptlab-run",
         "/api/3.0/jobs/",
         "/api/3.0/mlflow/assistant/",
         "/api/3.0/mlflow/demo/",
         "/api/3.0/mlflow/gateway/",
         "/api/3.0/mlflow/genai/",
-        "/api/3.0/mlflow/get-trace-artifact",
         "/api/3.0/mlflow/issues/invoke",
         "/api/3.0/mlflow/jobs/",
         "/api/3.0/mlflow/mcp-servers",

@@ -35,6 +35,7 @@ mod runs;
 pub mod schema;
 mod select;
 pub mod snapshot;
+mod trace_payloads;
 mod transaction;
 mod users;
 mod visible;
@@ -56,6 +57,7 @@ pub use run_search::RunSearch;
 pub use runs::NewRun;
 pub use users::{Account, Grant, User, UserStore, UsersError};
 pub use visible::Visible;
+pub use trace_payloads::TracePlaces;
 pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::ServerArgs;
 
@@ -38,6 +38,15 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     if !ignored.is_empty() {
         tracing::warn!("{} ignored: there is no Python process to manage", ignored.join(", "));
     }
+    if let Some(file) = &args.trace_archival_config {
+        // Nothing is lost by what is not archived: it stays in the database.
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("the trace archival config {} can not be read", file.display()))?;
+        if !text.contains("trace_archival") {
+            bail!("the trace archival config {} does not have a 'trace_archival' mapping", file.display());
+        }
+        tracing::warn!("traces are not archived by this version: they stay in the database");
+    }
     if args.allowed_hosts.as_deref() == Some("*") {
         tracing::warn!("accepting all hosts: the server is open to DNS rebinding attacks");
     }
@@ -60,9 +69,6 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
 fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
     if args.enable_workspaces {
         bail!("--enable-workspaces is not supported by this version");
-    }
-    if args.trace_archival_config.is_some() {
-        bail!("--trace-archival-config is not supported by this version");
     }
     if args.read_replica_backend_store_uri.is_some() {
         bail!("--read-replica-backend-store-uri is not supported by this version");

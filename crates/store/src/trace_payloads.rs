@@ -1,0 +1,46 @@
+//! Where the spans of a trace are: in the database, or in the artifacts of the trace.
+
+use ferroflow_model::{Error, Result};
+
+use crate::{
+    Store,
+    db::{Row, Statement},
+};
+
+/// Where a trace keeps what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracePlaces {
+    /// `TRACKING_STORE`, `ARCHIVE_REPO`, or `ARTIFACT_REPO`, which is what a trace without it means.
+    pub spans: Option<String>,
+    /// Where its artifacts are: attachments, and its spans as clients of older releases wrote them.
+    pub artifacts: Option<String>,
+}
+
+const PLACES: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                      AND g.key = 'mlflow.trace.spansLocation'), \
+                      (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                      AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
+
+// Root first. A span whose content was archived has none.
+const SPANS: &str = "SELECT content FROM spans WHERE trace_id = $1 AND content <> '' \
+                     ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_time_unix_nano, span_id";
+
+impl Store {
+    /// Where a trace keeps what belongs to it.
+    ///
+    /// # Errors
+    /// There is no such trace.
+    pub async fn trace_places(&self, trace_id: &str) -> Result<TracePlaces> {
+        let read = |row: &Row<'_>| Ok(TracePlaces { spans: row.get(0)?, artifacts: row.get(1)? });
+        let found = self.db.query(Statement::new(PLACES, vec![trace_id.into()]), read).await?;
+        found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
+    }
+
+    /// The spans of a trace that are in the database, each as the JSON that it is kept as.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
+        Ok(self.db.query(Statement::new(SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
+    }
+}
