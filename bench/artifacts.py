@@ -54,7 +54,7 @@ def get(server, path: str) -> int:
 
 
 def download(server) -> None:
-    assert get(server, "bench/large.bin") == LARGE * len(PIECE)
+    expect(get(server, "bench/large.bin"), LARGE * len(PIECE))
 
 
 def downloads(server) -> None:
@@ -102,32 +102,53 @@ def measured(server, work, gigabytes) -> dict:
 
 
 @contextlib.contextmanager
-def place(kind: str, folder: Path):
+def place(kind: str, folder: Path, files: int = FILES):
     """Where a server keeps its artifacts, and how it gets there; with the many files that are listed."""
     folder.mkdir()
     if kind == "local":
         many = folder / "artifacts" / "many"
         many.mkdir(parents=True)
-        for number in range(FILES):
+        for number in range(files):
             (many / f"file-{number:05}").write_bytes(b"x")
         yield folder / "artifacts", {}
         return
     with stores.running("s3s", folder) as store:
         store = store.with_bucket("bench")
-        store.put_many([f"many/file-{number:05}" for number in range(FILES)])
+        store.put_many([f"many/file-{number:05}" for number in range(files)])
         yield f"s3://{store.bucket}", store.env
 
 
 def row(result: dict) -> str:
-    ours, theirs = result["ferroflow"], result["reference"]
     name = f"{result['name']} ({result['store']})"
+    say = lambda f: f"{f['mb_per_second']:.0f} MB/s, {f['cpu_s_per_gb']:.2f} s CPU per GB, +{f['above_idle_mib']:.0f} MiB"  # noqa: E731
+    ours, theirs = result["ferroflow"], result.get("reference")
+    if theirs is None:
+        return f"| {name} | {say(ours)} | | | < 64 MiB | {verdict(ours['above_idle_mib'] < 64)} |"
     cpu = theirs["cpu_s"] / max(ours["cpu_s"], 0.01)
     faster = theirs["seconds"] / ours["seconds"]
     if "mb_per_second" not in ours:
         return f"| {name} | {ours['seconds']:.2f} s, {ours['cpu_s']:.2f} s CPU | {theirs['seconds']:.2f} s, {theirs['cpu_s']:.2f} s CPU | {faster:.1f}×, CPU 1/{cpu:.0f} | | |"
-    say = lambda f: f"{f['mb_per_second']:.0f} MB/s, {f['cpu_s_per_gb']:.2f} s CPU per GB, +{f['above_idle_mib']:.0f} MiB"  # noqa: E731
     reached = verdict(faster >= 2 and cpu >= 10 and ours["above_idle_mib"] < 64)
     return f"| {name} | {say(ours)} | {say(theirs)} | {faster:.1f}×, CPU 1/{cpu:.0f} | ≥ 2×, CPU ≤ 1/10, < 64 MiB | {reached} |"
+
+
+def huge(kind: str, folder: Path, gib: int) -> list[dict]:
+    """One file that is larger than memory should be, up and down through a server that has done nothing else."""
+    size = gib * 1024
+    works = {
+        "upload": lambda server: put(server, "bench/huge.bin", size),
+        "download": lambda server: expect(get(server, "bench/huge.bin"), size * len(PIECE)),
+    }
+    found = []
+    with place(kind, folder, files=0) as (artifacts, env):
+        for name, work in works.items():
+            with servers.ferroflow(f"sqlite:///{folder}/{name}.db", artifacts, env=env) as server:
+                found.append({"store": kind, "name": f"{name}_{gib}_gib", "ferroflow": measured(server, work, gib)})
+    return found
+
+
+def expect(found: int, wanted: int) -> None:
+    assert found == wanted, f"{found} bytes, not {wanted}"
 
 
 def report(results: list[dict], options) -> None:
@@ -144,6 +165,7 @@ def main():
     parser.add_argument("--only", default="", help="measurements whose names begin so")
     parser.add_argument("--store", choices=("local", "s3"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--huge", type=int, default=3, metavar="GIB", help="a file of this size as well; 0 for none")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     results = []
@@ -170,6 +192,11 @@ def main():
                     results.append({"store": kind, "name": measurement} | figures)
                     print(row(results[-1]), flush=True)
                     report(results, options)
+            if options.huge and not options.only:
+                with tempfile.TemporaryDirectory(prefix="ferroflow-bench-") as apart:
+                    results += huge(kind, Path(apart) / kind, options.huge)
+                print(*map(row, results[-2:]), sep="\n", flush=True)
+                report(results, options)
 
 
 if __name__ == "__main__":

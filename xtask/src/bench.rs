@@ -27,18 +27,21 @@ pub(crate) struct Options {
 /// Builds everything for release and runs `bench/side_by_side.py` or the script that is asked for.
 pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Release)?;
-    let load = environment.build("ferroflow-bench", Profile::Release)?;
     let python = environment.reference()?;
-    environment.postgres(Durability::Full)?;
-    let script = match options {
-        Options { migrations: true, .. } => "bench/migrations.py",
-        Options { artifacts: true, .. } => {
-            environment.s3s(Profile::Release)?;
-            "bench/artifacts.py"
-        }
-        _ => "bench/side_by_side.py",
+    let mut command = if options.artifacts {
+        environment.s3s(Profile::Release)?;
+        let mut command = environment.command(python);
+        command.arg("bench/artifacts.py");
+        command
+    } else {
+        let load = environment.build("ferroflow-bench", Profile::Release)?;
+        environment.postgres(Durability::Full)?;
+        let mut command = environment.command(python);
+        command.env("FERROFLOW_BENCH", load);
+        command.arg(if options.migrations { "bench/migrations.py" } else { "bench/side_by_side.py" });
+        command
     };
-    let status = environment.command(python).env("FERROFLOW_BENCH", load).arg(script).args(&options.bench).status()?;
+    let status = command.args(&options.bench).status()?;
     ensure!(status.success(), "the benchmark failed");
     Ok(Tally::default())
 }

@@ -1,36 +1,24 @@
 //! S3 and what speaks its protocol: settings from the environment, by the names that the reference,
 //! its SDK and the AWS tools read.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod extra;
+mod profile;
+
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use ferroflow_model::{Error, Result};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::{
-    Attribute, Attributes, Certificate, ClientOptions, TagSet,
+    Attributes, Certificate, ClientOptions, TagSet,
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum},
     client::{HttpConnector as _, ReqwestConnector},
 };
 
+use self::profile::Profile;
 use crate::{
     bucket::Bucket,
     client::{self, address, certificates, is_name, retries},
 };
-
-/// Arguments of an upload that are headers of the request, by boto's name.
-const HEADERS: &[(&str, &str)] = &[
-    ("ACL", "x-amz-acl"),
-    ("GrantFullControl", "x-amz-grant-full-control"),
-    ("GrantRead", "x-amz-grant-read"),
-    ("GrantReadACP", "x-amz-grant-read-acp"),
-    ("GrantWriteACP", "x-amz-grant-write-acp"),
-    ("RequestPayer", "x-amz-request-payer"),
-    ("WebsiteRedirectLocation", "x-amz-website-redirect-location"),
-];
 
 /// How buckets are reached. Made once; what is wrong with it is told at start.
 #[derive(Clone)]
@@ -171,98 +159,6 @@ impl Settings {
         Ok(settings)
     }
 
-    /// `MLFLOW_S3_UPLOAD_EXTRA_ARGS`: arguments of boto's `upload_file` as JSON.
-    fn extra_arguments(&mut self, text: &str) -> Result<()> {
-        const NAME: &str = "MLFLOW_S3_UPLOAD_EXTRA_ARGS";
-        let arguments: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("{NAME} is not a JSON object: {error}")))?;
-        for (name, value) in arguments {
-            let text = match &value {
-                serde_json::Value::String(text) => text.clone(),
-                serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
-                serde_json::Value::Object(map) if name == "Metadata" => {
-                    for (key, value) in map {
-                        let value = value.as_str().unwrap_or_default().to_owned();
-                        self.sign(&format!("x-amz-meta-{key}"), &value)?;
-                        self.attributes.insert(Attribute::Metadata(key.clone().into()), value.into());
-                    }
-                    continue;
-                }
-                _ => return Err(Error::invalid(format!("{NAME}: '{name}' is not a text"))),
-            };
-            let mut attribute = |attribute: Attribute| {
-                self.attributes.insert(attribute, text.clone().into());
-            };
-            let signed = match name.as_str() {
-                "ServerSideEncryption" => {
-                    self.encrypt("aws_server_side_encryption", &text)?;
-                    "x-amz-server-side-encryption"
-                }
-                "SSEKMSKeyId" => {
-                    self.encrypt("aws_sse_kms_key_id", &text)?;
-                    "x-amz-server-side-encryption-aws-kms-key-id"
-                }
-                "BucketKeyEnabled" => {
-                    self.encrypt("aws_sse_bucket_key_enabled", &text)?;
-                    "x-amz-server-side-encryption-bucket-key-enabled"
-                }
-                "StorageClass" => {
-                    attribute(Attribute::StorageClass);
-                    "x-amz-storage-class"
-                }
-                "CacheControl" => {
-                    attribute(Attribute::CacheControl);
-                    "cache-control"
-                }
-                "ContentDisposition" => {
-                    attribute(Attribute::ContentDisposition);
-                    "content-disposition"
-                }
-                "ContentEncoding" => {
-                    attribute(Attribute::ContentEncoding);
-                    "content-encoding"
-                }
-                "ContentLanguage" => {
-                    attribute(Attribute::ContentLanguage);
-                    "content-language"
-                }
-                "ContentType" => {
-                    attribute(Attribute::ContentType);
-                    "content-type"
-                }
-                "Tagging" => {
-                    for (key, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
-                        self.tags.push(key, value);
-                    }
-                    "x-amz-tagging"
-                }
-                name => {
-                    let Some((_, known)) = HEADERS.iter().find(|(known, _)| *known == name) else {
-                        return Err(Error::invalid(format!("{NAME}: '{name}' is not supported")));
-                    };
-                    self.write_headers.insert(HeaderName::from_static(known), header(NAME, &text)?);
-                    known
-                }
-            };
-            self.sign(signed, &text)?;
-        }
-        Ok(())
-    }
-
-    fn encrypt(&mut self, key: &str, value: &str) -> Result<()> {
-        let key: AmazonS3ConfigKey = key.parse().map_err(|error| Error::internal(format!("{key}: {error}")))?;
-        self.builder = self.builder.clone().with_config(key, value);
-        Ok(())
-    }
-
-    fn sign(&mut self, name: &str, value: &str) -> Result<()> {
-        let invalid = || Error::invalid(format!("MLFLOW_S3_UPLOAD_EXTRA_ARGS: '{name}' is not the name of a header"));
-        let name = HeaderName::try_from(name).map_err(|_| invalid())?;
-        let value = header("MLFLOW_S3_UPLOAD_EXTRA_ARGS", value)?;
-        self.signed_headers.insert(name, value);
-        Ok(())
-    }
-
     /// A bucket, which is not talked to yet.
     ///
     /// # Errors
@@ -334,55 +230,6 @@ impl Settings {
     }
 }
 
-/// Keys from a file of profiles, as the AWS tools write it.
-#[derive(Debug, PartialEq, Eq)]
-struct Profile {
-    id: String,
-    secret: String,
-    token: Option<String>,
-    region: Option<String>,
-}
-
-impl Profile {
-    fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
-        let file = get("AWS_SHARED_CREDENTIALS_FILE")
-            .map(PathBuf::from)
-            .or_else(|| get("HOME").map(|home| Path::new(home).join(".aws/credentials")));
-        let chosen = get("AWS_PROFILE");
-        let text = match file.as_deref().map(std::fs::read_to_string) {
-            Some(Ok(text)) => text,
-            Some(Err(error)) if chosen.is_some() || get("AWS_SHARED_CREDENTIALS_FILE").is_some() => {
-                return Err(Error::invalid(format!("The file of AWS credentials can not be read: {error}")));
-            }
-            _ => return Ok(None),
-        };
-        match Self::parse(&text, chosen.unwrap_or("default")) {
-            None if chosen.is_some() => Err(Error::invalid("AWS_PROFILE names a profile without keys")),
-            found => Ok(found),
-        }
-    }
-
-    fn parse(text: &str, wanted: &str) -> Option<Self> {
-        let mut section = "";
-        let mut values = BTreeMap::new();
-        for line in text.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                section = name.trim();
-            } else if let Some((key, value)) =
-                line.split_once('=').filter(|_| section == wanted && !line.starts_with('#'))
-            {
-                values.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
-            }
-        }
-        Some(Self {
-            id: values.remove("aws_access_key_id")?,
-            secret: values.remove("aws_secret_access_key")?,
-            token: values.remove("aws_session_token"),
-            region: values.remove("region"),
-        })
-    }
-}
-
 fn header(name: &str, value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value).map_err(|_| Error::invalid(format!("{name} holds what no header can")))
 }
@@ -421,23 +268,5 @@ mod tests {
         for name in ["", "ab", "a..b", "a/b", "evil@host", "a:80", "bücket", "-ab", "a?b", "a#bc", "a b"] {
             assert!(settings.bucket(name).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn a_profile_is_read_as_the_tools_write_it() {
-        let text = "[default]\naws_access_key_id=D\naws_secret_access_key = d\n# aws_session_token = no\n[work]\naws_access_key_id = W\naws_secret_access_key = w=/+\naws_session_token = t\nregion = eu-west-1\n[half]\naws_access_key_id = H\n";
-        assert_eq!(
-            Profile::parse(text, "default").map(|p| (p.id, p.secret, p.token)),
-            Some(("D".into(), "d".into(), None))
-        );
-        let work = Profile {
-            id: "W".into(),
-            secret: "w=/+".into(),
-            token: Some("t".into()),
-            region: Some("eu-west-1".into()),
-        };
-        assert_eq!(Profile::parse(text, "work"), Some(work));
-        assert_eq!(Profile::parse(text, "half"), None);
-        assert_eq!(Profile::parse(text, "none"), None);
     }
 }

@@ -4,13 +4,17 @@
 //! and finds nothing to restore; one that came before is seen, and nothing is touched. A purge that is
 //! cut off leaves the row, so that the next one finishes it.
 
-use ferroflow_model::{Error, ErrorCode, Result};
+mod check;
+mod jobs;
+mod unknown;
 
+use ferroflow_model::Result;
+
+pub use self::unknown::Owner;
 use crate::{
     Store,
     assessments::forget_run,
     db::{DbError, Row, Statement, Tx, Value},
-    experiments::id_of,
 };
 
 /// Something that is marked as deleted, with the location of its artifacts.
@@ -246,123 +250,6 @@ impl Store {
         tx.commit().await?;
         Ok(Purged::Yes)
     }
-
-    /// Refuses runs that can not be purged: an id of nothing, of a run that is not deleted, or not before
-    /// a time. `age` is the time as it was asked for.
-    ///
-    /// # Errors
-    /// One of them is such a run.
-    pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let sql = self.db.dialect().pick(
-            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid = ANY($1)",
-            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs \
-             WHERE run_uuid IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
-        check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
-    }
-
-    /// Refuses logged models that can not be purged, as [`Store::check_purgeable_runs`].
-    ///
-    /// # Errors
-    /// One of them is such a model.
-    pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let sql = self.db.dialect().pick(
-            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id = ANY($1)",
-            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models \
-             WHERE model_id IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
-        check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
-    }
-
-    /// Refuses experiments that can not be purged, and gives the keys of the others.
-    ///
-    /// # Errors
-    /// One of them is no experiment, not deleted, or not before the time.
-    pub async fn check_purgeable_experiments(
-        &self,
-        ids: &[String],
-        before: i64,
-        age: Option<&str>,
-    ) -> Result<Vec<i64>> {
-        let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
-        let sql = self.db.dialect().pick(
-            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
-             WHERE experiment_id = ANY($1)",
-            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
-             WHERE experiment_id IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::new(sql, vec![keys.clone().into()]), state_from_row).await?;
-        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let not_found = |id: &str| format!("No Experiment with id={id} exists");
-        check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)
-    }
-
-    /// Deletes jobs that are finished, created before a time and, where any are given, with one of the
-    /// ids; gives their ids.
-    ///
-    /// # Errors
-    /// Only those of the database.
-    pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
-        let sql = self.db.dialect().pick(
-            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3)) RETURNING id",
-            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
-             AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
-        );
-        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        let tx = self.db.begin().await?;
-        let gone = tx.query(Statement::new(sql, values), |row| row.get(0)).await?;
-        tx.commit().await?;
-        Ok(gone)
-    }
-
-    /// Jobs that [`Store::purge_jobs`] would delete.
-    ///
-    /// # Errors
-    /// Only those of the database.
-    pub async fn doomed_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
-        let sql = self.db.dialect().pick(
-            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",
-            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
-             AND ($2 OR id IN (SELECT value FROM json_each($3)))",
-        );
-        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        Ok(self.db.query(Statement::new(sql, values), |row| row.get(0)).await?)
-    }
-
-    /// Those of the ids that no run, logged model, trace or experiment has.
-    ///
-    /// # Errors
-    /// Only those of the database.
-    pub async fn unknown(&self, kind: Owner, ids: Vec<String>) -> Result<Vec<String>> {
-        let sql = match (kind, self.db.dialect().pick(0, 1)) {
-            (Owner::Run, 0) => "SELECT run_uuid FROM runs WHERE run_uuid = ANY($1)",
-            (Owner::Run, _) => "SELECT run_uuid FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
-            (Owner::LoggedModel, 0) => "SELECT model_id FROM logged_models WHERE model_id = ANY($1)",
-            (Owner::LoggedModel, _) => {
-                "SELECT model_id FROM logged_models WHERE model_id IN (SELECT value FROM json_each($1))"
-            }
-            (Owner::Trace, 0) => "SELECT request_id FROM trace_info WHERE request_id = ANY($1)",
-            (Owner::Trace, _) => {
-                "SELECT request_id FROM trace_info WHERE request_id IN (SELECT value FROM json_each($1))"
-            }
-        };
-        let known: std::collections::HashSet<String> =
-            self.db.query(Statement::new(sql, vec![ids.clone().into()]), |row| row.get(0)).await?.into_iter().collect();
-        Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
-    }
-}
-
-/// What a folder of artifacts belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// A run.
-    Run,
-    /// A logged model.
-    LoggedModel,
-    /// A trace.
-    Trace,
 }
 
 async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<(), DbError> {
@@ -374,45 +261,4 @@ async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<
 
 fn deleted_from_row(row: &Row<'_>) -> Result<Deleted, DbError> {
     Ok(Deleted { id: row.get(0)?, location: row.get(1)? })
-}
-
-/// An id, the stage, and since when.
-type State = (String, Option<String>, Option<i64>);
-
-fn state_from_row(row: &Row<'_>) -> Result<State, DbError> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-fn check(
-    ids: &[String],
-    found: &[State],
-    before: i64,
-    age: Option<&str>,
-    kind: &str,
-    not_found: impl Fn(&str) -> String,
-) -> Result<()> {
-    for id in ids {
-        let Some((_, stage, time)) = found.iter().find(|(found, ..)| found == id) else {
-            return Err(Error::not_found(not_found(id)));
-        };
-        if stage.as_deref() != Some("deleted") {
-            return Err(Error::new(
-                ErrorCode::InvalidState,
-                format!(
-                    "{kind} {id} is not in `deleted` lifecycle stage. Only {}s in `deleted` lifecycle stage can be \
-                     deleted.",
-                    kind.to_lowercase()
-                ),
-            ));
-        }
-        if let Some(age) = age
-            && time.is_none_or(|time| time > before)
-        {
-            return Err(Error::invalid(format!(
-                "{kind} {id} is not older than the required age. Only {}s older than {age} can be deleted.",
-                kind.to_lowercase()
-            )));
-        }
-    }
-    Ok(())
 }

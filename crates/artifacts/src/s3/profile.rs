@@ -1,0 +1,84 @@
+//! Keys in a file, as the AWS tools write it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use ferroflow_model::{Error, Result};
+
+/// Keys from a file of profiles, as the AWS tools write it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Profile {
+    pub(super) id: String,
+    pub(super) secret: String,
+    pub(super) token: Option<String>,
+    pub(super) region: Option<String>,
+}
+
+impl Profile {
+    /// Keys of the profile that is asked for, or of the default one where there is a file.
+    ///
+    /// # Errors
+    /// What was asked for can not be read or is not there.
+    pub(super) fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
+        let file = get("AWS_SHARED_CREDENTIALS_FILE")
+            .map(PathBuf::from)
+            .or_else(|| get("HOME").map(|home| Path::new(home).join(".aws/credentials")));
+        let chosen = get("AWS_PROFILE");
+        let text = match file.as_deref().map(std::fs::read_to_string) {
+            Some(Ok(text)) => text,
+            Some(Err(error)) if chosen.is_some() || get("AWS_SHARED_CREDENTIALS_FILE").is_some() => {
+                return Err(Error::invalid(format!("The file of AWS credentials can not be read: {error}")));
+            }
+            _ => return Ok(None),
+        };
+        match Self::parse(&text, chosen.unwrap_or("default")) {
+            None if chosen.is_some() => Err(Error::invalid("AWS_PROFILE names a profile without keys")),
+            found => Ok(found),
+        }
+    }
+
+    fn parse(text: &str, wanted: &str) -> Option<Self> {
+        let mut section = "";
+        let mut values = BTreeMap::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name.trim();
+            } else if let Some((key, value)) =
+                line.split_once('=').filter(|_| section == wanted && !line.starts_with('#'))
+            {
+                values.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
+            }
+        }
+        Some(Self {
+            id: values.remove("aws_access_key_id")?,
+            secret: values.remove("aws_secret_access_key")?,
+            token: values.remove("aws_session_token"),
+            region: values.remove("region"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_read_as_the_tools_write_it() {
+        let text = "[default]\naws_access_key_id=D\naws_secret_access_key = d\n# aws_session_token = no\n[work]\naws_access_key_id = W\naws_secret_access_key = w=/+\naws_session_token = t\nregion = eu-west-1\n[half]\naws_access_key_id = H\n";
+        assert_eq!(
+            Profile::parse(text, "default").map(|p| (p.id, p.secret, p.token)),
+            Some(("D".into(), "d".into(), None))
+        );
+        let work = Profile {
+            id: "W".into(),
+            secret: "w=/+".into(),
+            token: Some("t".into()),
+            region: Some("eu-west-1".into()),
+        };
+        assert_eq!(Profile::parse(text, "work"), Some(work));
+        assert_eq!(Profile::parse(text, "half"), None);
+        assert_eq!(Profile::parse(text, "none"), None);
+    }
+}

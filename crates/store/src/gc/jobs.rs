@@ -1,0 +1,39 @@
+//! Jobs that are finished.
+
+use ferroflow_model::Result;
+
+use crate::{Store, db::Statement};
+
+impl Store {
+    /// Deletes jobs that are finished, created before a time and, where any are given, with one of the
+    /// ids; gives their ids.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
+        let sql = self.db.dialect().pick(
+            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3)) RETURNING id",
+            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
+             AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
+        );
+        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
+        let tx = self.db.begin().await?;
+        let gone = tx.query(Statement::new(sql, values), |row| row.get(0)).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// Jobs that [`Store::purge_jobs`] would delete.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn doomed_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
+        let sql = self.db.dialect().pick(
+            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",
+            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
+             AND ($2 OR id IN (SELECT value FROM json_each($3)))",
+        );
+        let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
+        Ok(self.db.query(Statement::new(sql, values), |row| row.get(0)).await?)
+    }
+}
