@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "artifacts"), str(ROOT / "bench")]
 
-from side_by_side import cpu_seconds, machine, median, pss_mib, settled_pss, verdict  # noqa: E402
+from measurement import cpu_seconds, pss_mib, settled_pss  # noqa: E402
+from side_by_side import machine, median  # noqa: E402
 from support import servers, stores  # noqa: E402
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
@@ -116,6 +117,10 @@ def place(kind: str, folder: Path, files: int = FILES):
         store = store.with_bucket("bench")
         store.put_many([f"many/file-{number:05}" for number in range(files)])
         yield f"s3://{store.bucket}", store.env
+
+
+def verdict(reached: bool) -> str:
+    return "reached" if reached else "**not reached**"
 
 
 def row(result: dict) -> str:
