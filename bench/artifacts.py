@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -157,7 +158,9 @@ def expect(found: int, wanted: int) -> None:
 
 
 def report(results: list[dict], options) -> None:
-    about = machine() | {"rounds": options.rounds, "store": "s3s-fs on this machine"}
+    store = Path(os.environ["FERROFLOW_S3S_FS"]).parents[1].name
+    about = machine() | {"command": "cargo xtask bench --artifacts", "rounds": options.rounds, "store": f"{store} on this machine"}
+    about["load"] = f"{os.getloadavg()[2]:.1f} processes at a time in the last minutes, these included"
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "artifacts.json").write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
     head = ["# Artifacts, ferroflow beside the reference", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
