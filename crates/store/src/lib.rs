@@ -55,9 +55,9 @@ pub use registered_model_search::RegisteredModelSearch;
 pub use roles::{Assignment, Role, RolePermission};
 pub use run_search::RunSearch;
 pub use runs::NewRun;
+pub use trace_payloads::TracePlaces;
 pub use users::{Account, Grant, User, UserStore, UsersError};
 pub use visible::Visible;
-pub use trace_payloads::TracePlaces;
 pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
