@@ -5,7 +5,7 @@ mod purge;
 mod unreferenced;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{ArgAction, Args};
+use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 
@@ -78,10 +78,6 @@ pub(crate) struct GcArgs {
     /// and delete nothing
     #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids"])]
     unreferenced: bool,
-
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
 
 /// Deletes, or tells what would be deleted.

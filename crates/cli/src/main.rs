@@ -12,7 +12,7 @@ mod user;
 use std::process::ExitCode;
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
 
@@ -36,32 +36,28 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
-    #[command(disable_help_flag = true)]
     Server(Box<server::ServerArgs>),
     /// Upgrade, inspect and tidy the database
     #[command(subcommand)]
     Db(db::DbCommand),
     /// Delete for good the runs, logged models and experiments that are marked as deleted, with their
     /// artifacts.
-    #[command(disable_help_flag = true)]
     Gc(Box<gc::GcArgs>),
     /// Back up a SQLite database and its artifacts while the server serves; list and check backups
-    #[command(disable_help_flag = true)]
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
-    #[command(disable_help_flag = true)]
     Restore(Box<backup::RestoreArgs>),
     /// Users, and what they may do, in the users database of --app-name basic-auth
     #[command(subcommand)]
     User(user::UserCommand),
     /// Upgrade, back up, recover and examine an installation on Kubernetes
     #[cfg(feature = "kubernetes")]
-    #[command(disable_help_flag = true)]
     Ops(Box<ops::OpsArgs>),
 }
 
 fn main() -> ExitCode {
-    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let command = without_empty_variables(Cli::command()).mut_subcommands(with_help);
+    let matches = command.try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -108,6 +104,17 @@ fn refuse(error: &clap::Error) -> ExitCode {
     };
     eprintln!("Error: {line} ({hint})");
     ExitCode::from(2)
+}
+
+/// Gives `-h` and `--help` to a command and to what is below it. The server's `-h` is `--host`, as in the reference, and
+/// that switches the flag off everywhere.
+fn with_help(command: clap::Command) -> clap::Command {
+    let has_own = command.is_hide_set() || command.get_arguments().any(|arg| arg.get_long() == Some("help"));
+    let command = command.mut_subcommands(with_help);
+    if has_own {
+        return command;
+    }
+    command.arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print help"))
 }
 
 /// An environment variable that is set to nothing says nothing, as with the reference.

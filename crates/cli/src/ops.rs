@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 use ferroflow_ops::runbook::{self, Api, BackupOptions, DrillOptions, RecoverOptions, Target, UpgradeOptions};
 use jiff::Timestamp;
 
@@ -30,10 +30,6 @@ pub(crate) struct OpsArgs {
     /// Print every change, and make none
     #[arg(long, global = true)]
     dry_run: bool,
-
-    /// Print help
-    #[arg(short, global = true, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -125,3 +125,29 @@ fn a_server_refuses_an_older_database_and_names_the_command() {
     assert!(line.contains(&format!("found version {OLD}, but expected {HEAD}")), "{line}");
     assert!(line.contains("ferroflow db upgrade") && line.contains("--auto-migrate"), "{line}");
 }
+
+#[test]
+fn every_command_says_how_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut waiting = vec![Vec::<String>::new()];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let ask = |flag| {
+            let args: Vec<&str> = path.iter().map(String::as_str).chain([flag]).collect();
+            let help = stdout(folder.path(), &args);
+            assert!(help.contains("Usage: ferroflow"), "{args:?}: {help}");
+            help
+        };
+        let help = ask("--help");
+        // The server's `-h` is `--host`.
+        if !path.is_empty() && path != ["server"] {
+            ask("-h");
+        }
+        let below = help.split("Commands:\n").nth(1).unwrap_or_default();
+        let names = below.lines().take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+        let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        waiting.extend(names.map(|name| path.iter().cloned().chain([name.to_owned()]).collect()));
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen} commands");
+}

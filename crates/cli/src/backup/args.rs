@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 /// Flags of `ferroflow backup`.
 #[derive(Debug, Clone, Args)]
@@ -49,10 +49,6 @@ pub(crate) struct BackupArgs {
     /// Read all backups again and compare every checksum, and take none
     #[arg(long, conflicts_with = "keep")]
     pub(super) check: bool,
-
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
 
 /// Flags of `ferroflow restore`.
@@ -97,8 +93,4 @@ pub(crate) struct RestoreArgs {
     /// Move aside what is there, instead of refusing to restore over it
     #[arg(long)]
     pub(super) force: bool,
-
-    /// Print help
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
