@@ -9,6 +9,8 @@ import re
 REFUSED = {
     # How the UI learns that there is no login.
     ("GET", "/ajax-api/2.0/mlflow/users/current", 404),
+    # Who creates or changes a user is asked for a workspace, where there are any.
+    ("GET", "/ajax-api/3.0/mlflow/workspaces", 503),
 }
 
 #: Errors in the console that are the UI's own, the same against the reference.

@@ -200,7 +200,7 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--app-name", "basic-auth"], "MLFLOW_FLASK_SERVER_SECRET_KEY"),
         (&["--app-name", "other"], "only basic-auth"),
         (&["--static-prefix", "x"], "must begin with"),
-        (&["--artifacts-destination", "gs://bucket"], "not supported"),
+        (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
         (&["--host", "no.such.host.invalid"], "is not known"),
     ];
     for (args, expected) in cases {

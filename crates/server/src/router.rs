@@ -407,11 +407,21 @@ impl Table {
                     continue;
                 }
                 let name = call.name;
-                self =
-                    self.mount(name, &method(route), route.version, &path, Needs::NotBuilt, move |_, _| async move {
+                let off = path.starts_with("/mlflow/workspaces");
+                self = self.mount(
+                    name,
+                    &method(route),
+                    route.version,
+                    &path,
+                    Needs::NotBuilt,
+                    move |_, request| async move {
+                        if off {
+                            return server_info::no_workspaces(&request);
+                        }
                         let text = format!("This server does not have '{name}' yet.");
                         ApiError(Error::new(ErrorCode::NotImplemented, text)).into_response()
-                    });
+                    },
+                );
             }
         }
         self

@@ -10,6 +10,10 @@ def steps():
         yield get(f"{prefix}/3.0/mlflow/server-info")
     yield get("/ajax-api/2.0/mlflow/users/current")
     yield get("/ajax-api/2.0/mlflow/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"})
+    yield get("/ajax-api/3.0/mlflow/workspaces")
+    yield post("/api/3.0/mlflow/workspaces", {"name": "w"})
+    for method in ("GET", "PATCH", "DELETE"):
+        yield Step(method, "/api/3.0/mlflow/workspaces/w")
     yield get("/nope")
     yield get("/experiments")
     yield get("/favicon.ico")

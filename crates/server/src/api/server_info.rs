@@ -1,8 +1,12 @@
 //! What the server says of itself, and the small calls of every page of the UI.
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::{MatchedPath, Request},
+    response::{Html, IntoResponse as _, Response},
+};
 use ferroflow_artifacts::BucketRepository;
 use ferroflow_model::Result;
+use http::StatusCode;
 use serde_json::json;
 
 use crate::{app::Cx, rpc};
@@ -44,4 +48,15 @@ pub(crate) async fn assistant_config(_: Cx, _: Request) -> Result<Response> {
 
 pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "providers": [] }))
+}
+
+/// Calls of workspaces on a server that has them off, as every one of ours. The UI asks when it creates a user.
+pub(crate) fn no_workspaces(request: &Request) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let route = route.replace('{', "<").replace('}', ">");
+    let text = format!(
+        "Endpoint: {route} disabled because the server is running without workspaces support. To enable workspace, run \
+         `mlflow server` with `--enable-workspaces`"
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, Html(text)).into_response()
 }
