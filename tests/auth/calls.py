@@ -221,6 +221,9 @@ CALLS = [
     get(f"{AJAX3}/ui-telemetry"),
     post(f"{AJAX3}/ui-telemetry"),
     get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
+    get(f"{AJAX}/get-trace-artifact", {"request_id": "tr-nothing"}),
+    get(f"{AJAX3}/get-trace-artifact", {"request_id": "tr-nothing"}),
+    get(f"{AJAX}/get-trace-artifact"),
     post(f"{API}/traces/link-prompts", {"trace_id": "tr-nothing", "prompt_versions": []}),
     get(f"{API}/nothing/at/all"),
 ]

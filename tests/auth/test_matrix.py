@@ -94,6 +94,7 @@ def test_every_route_is_in_the_matrix_or_not_built(pair):
             problems.append(f"{method} {path} answers {anonymous} before a login")
         if not covered(method, path):
             admin = people.send(ADMIN, method, real, body={}).status_code
-            if admin not in (404, 405, 501):
+            off = 503 if path.startswith("/api/3.0/mlflow/workspaces") else None
+            if admin not in (404, 405, 501, off):
                 problems.append(f"{method} {path} is built ({admin}) and not in calls.py")
     assert not problems, "\n".join(problems)
