@@ -2,17 +2,27 @@
 
 import signal
 import subprocess
+import time
 
 import pytest
+from conftest import Home
 from support import command
 from work import check, log_run
 
 RUNS = 40
+KILLS = 16
 
 
 @pytest.fixture
 def filled(server):
     return [log_run(server.url, size=150_000) for _ in range(RUNS)]
+
+
+def seconds(*args) -> float:
+    """How long a command takes that is left alone."""
+    start = time.monotonic()
+    command.run(*args)
+    return time.monotonic() - start
 
 
 def kill_after(process: subprocess.Popen, seconds: float) -> bool:
@@ -32,16 +42,17 @@ def names(place):
 
 def test_a_killed_backup_is_none_and_the_next_one_is_whole(server, home, other, place, filled):
     kept = home.back_up(place)
+    whole = seconds("backup", place, *home.flags, "--read-all")
     killed = 0
-    for step in range(25):
+    for step in range(KILLS):
         before = names(place)
         filled.append(log_run(server.url, size=150_000))
-        if kill_after(command.start("backup", place, *home.flags, "--read-all", "--keep", 3), step * 0.02):
+        if kill_after(command.start("backup", place, *home.flags, "--read-all", "--keep", 3), whole * step / KILLS):
             killed += 1
             # Whatever is there is whole: with the new one when it was killed after that one was complete.
             command.run("backup", place, "--check")
             assert set(names(place)) - set(before) <= set(names(place)[-1:])
-    assert killed >= 5, "the backups were too fast to be killed"
+    assert killed >= KILLS / 4, "the backups were too fast to be killed"
     last = home.back_up(place, "--keep", 1)
     assert names(place) == [last] and last != kept
     # What killed ones had left is gone.
@@ -52,23 +63,25 @@ def test_a_killed_backup_is_none_and_the_next_one_is_whole(server, home, other, 
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["new", "over"])
-def test_a_killed_restore_leaves_no_half_server(server, home, other, place, filled, force):
+def test_a_killed_restore_leaves_no_half_server(server, home, other, place, filled, force, tmp_path):
     home.back_up(place)
+    (tmp_path / "unharmed").mkdir()
+    whole = seconds("restore", place, *Home(tmp_path / "unharmed").flags)
     if force:
         with other.server() as previous:
             log_run(previous.url)
     killed = 0
-    for step in range(30):
+    for step in range(KILLS):
         args = ["--force"] if force or other.artifacts.exists() else []
         was = other.database.exists()
-        if not kill_after(command.start("restore", place, *other.flags, *args), step * 0.02):
+        if not kill_after(command.start("restore", place, *other.flags, *args), whole * step / KILLS):
             break
         killed += 1
         # Only a restore that came to its end puts a new database there: with everything it needs.
         if other.database.exists() and not was:
             with other.server() as restored:
                 assert check(restored.url, filled) == len(filled)
-    assert killed >= 3, "the restore was too fast to be killed"
+    assert killed >= KILLS / 4, "the restore was too fast to be killed"
     if not other.database.exists() or force:
         other.restore(place, "--force")
     with other.server() as restored:

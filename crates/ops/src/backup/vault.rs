@@ -9,6 +9,7 @@
 use std::{
     collections::HashSet,
     fs::File,
+    io::Write as _,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -97,9 +98,11 @@ impl Vault {
             if let Some(other) = there.first() {
                 bail!("{} holds something else ({}): give a place of its own", vault.name, other.name);
             }
-            vault.put(MARKER, Bytes::from_static(MARKED)).await?;
+            if vault.directory.is_none() {
+                vault.put(MARKER, Bytes::from_static(MARKED)).await?;
+            }
         }
-        vault.lock(FlockOperation::NonBlockingLockExclusive, "another backup is running there")?;
+        vault.mark_and_lock()?;
         if let Some(staging) = vault.staging()
             && staging.exists()
         {
@@ -116,12 +119,10 @@ impl Vault {
         let mut vault = Self::new(repository, directory);
         let there = vault.repository.list(&ArtifactPath::root()).await.map_err(plain)?;
         ensure!(there.iter().any(|entry| entry.name == MARKER), "there are no backups in {}", vault.name);
-        // A running backup adds only; one that takes away is kept off. A place that can not be written needs no lock.
-        let locked =
-            vault.lock(FlockOperation::NonBlockingLockShared, "a backup is running there, which may remove old ones");
-        match locked {
-            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {}
-            other => other?,
+        // A running backup adds only; one that takes away is kept off. A place that can not be read needs no lock.
+        if let Some(file) = vault.directory.as_ref().and_then(|directory| File::open(directory.join(MARKER)).ok()) {
+            let held = "a backup is running there, which may remove old ones";
+            vault.lock(file, FlockOperation::NonBlockingLockShared, held)?;
         }
         Ok(vault)
     }
@@ -131,9 +132,23 @@ impl Vault {
         Self { repository, directory, name, lock: None }
     }
 
-    fn lock(&mut self, operation: FlockOperation, held: &'static str) -> Result<()> {
+    /// Keeps others off a directory. The one who has the lock marks it, so that of several who find it empty at the same
+    /// time one goes on, and none takes what another one puts there for somebody else's.
+    fn mark_and_lock(&mut self) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let file = File::open(directory.join(MARKER))?;
+        let path = directory.join(MARKER);
+        // Open for writing: network file systems give an exclusive lock on nothing else.
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = file.with_context(|| format!("{} can not be written", path.display()))?;
+        self.lock(file.try_clone()?, FlockOperation::NonBlockingLockExclusive, "another backup is running there")?;
+        if file.metadata()?.len() < MARKED.len() as u64 {
+            file.write_all(MARKED)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn lock(&mut self, file: File, operation: FlockOperation, held: &'static str) -> Result<()> {
         match rustix::fs::flock(&file, operation) {
             Ok(()) => self.lock = Some(file),
             Err(rustix::io::Errno::WOULDBLOCK) => bail!("{}: {held}", self.name),
