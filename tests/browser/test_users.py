@@ -111,8 +111,9 @@ def test_a_user_changes_the_own_password(log_in, guarded, user):
     dialog.get_by_placeholder("Enter current password").fill(PASSWORD)
     dialog.get_by_placeholder("Enter new password").fill(PASSWORD + " 2")
     dialog.get_by_placeholder("Confirm new password").fill(PASSWORD + " 2")
-    # The browser goes on with the old one and is asked again.
+    # The browser goes on with the old one and is asked again: by a call, or by the page that the UI then loads anew.
     ui.will_refuse("GET", "/ajax-api/2.0/mlflow/users/current", 401)
+    ui.will_refuse("GET", "/", 401)
     with ui.page.expect_response(lambda answer: answer.url.endswith("users/update-password")) as answered:
         dialog.get_by_role("button", name="Update password").click()
     assert answered.value.status == 200
