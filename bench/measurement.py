@@ -98,9 +98,12 @@ def tool(*arguments) -> dict:
     return json.loads(output.stdout)
 
 
-def load(server, folder: Path, path: str, bodies=None, method="POST", connections=1, requests=10**9, seconds=3.0) -> dict:
+def load(server, folder: Path, path: str, bodies=None, method="POST", connections=1, requests=10**9, seconds=3.0,
+         headers=()) -> dict:
     arguments = ["http", "--address", server.url.removeprefix("http://"), "--path", path, "--method", method,
                  "--connections", connections, "--requests", requests, "--seconds", seconds]
+    for header in headers:
+        arguments += ["--header", header]
     if bodies:
         file = folder / "bodies"
         file.write_text("\n".join(json.dumps(body).replace('"{n}"', "{n}") for body in bodies))

@@ -28,6 +28,9 @@ pub(crate) struct Http {
     method: String,
     #[arg(long)]
     path: String,
+    /// A header of every request, such as `Authorization: Basic …`
+    #[arg(long)]
+    header: Vec<String>,
     /// One body per line; each connection takes its own and then goes round. `{n}` is a number that
     /// no other request has
     #[arg(long)]
@@ -87,12 +90,16 @@ async fn client(
         }
         let body = bodies[turn % bodies.len()].replace("{n}", &n.to_string());
         turn += load.connections;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(load.method.as_str())
             .uri(&load.path)
             .header("host", "localhost")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))?;
+            .header("content-type", "application/json");
+        for header in &load.header {
+            let (name, value) = header.split_once(':').context("a header is NAME: VALUE")?;
+            request = request.header(name, value.trim());
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
         sender.ready().await?;
         let start = Instant::now();
         let answer = sender.send_request(request).await?;

@@ -191,6 +191,14 @@ def test_parts_of_an_upload_in_google_s_xml(servers, start, key_file):
     faults.wait_until(lambda: store.uploads() == [], "the upload to be swept")
 
 
+def test_the_sdk_sends_parts_to_google(servers, start, sdk, key_file, tmp_path):
+    store = servers("moto").with_bucket(stores.random_name("sdk").replace("-", ""))
+    server = start(f"gs://{store.bucket}/pre", {"STORAGE_EMULATOR_HOST": store.endpoint, "GOOGLE_APPLICATION_CREDENTIALS": key_file})
+    body = round_trip(sdk(server), tmp_path, "größe 1.bin")
+    assert (calls(server, "mpu/create"), calls(server, "mpu/complete")) == (1, 1)
+    assert [store.get(key) for key in store.keys()] == [body]
+
+
 def test_an_upload_to_google_goes_on_where_its_connection_broke(start, tmp_path):
     with clouds.running("gcs", tmp_path) as store, faults.before(store.url) as proxy:
         server = start(store.location(), {"STORAGE_EMULATOR_HOST": proxy.url})

@@ -1,5 +1,6 @@
 """Clients that die, servers that are killed, and a way to the store that breaks."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -11,6 +12,7 @@ import faults
 import psutil
 import pytest
 import requests
+import urllib3
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024
@@ -82,14 +84,29 @@ def test_a_sweep_spares_what_is_running_and_in_a_shared_bucket_what_is_not_ours(
         thread.join()
 
 
-def test_a_download_goes_on_where_its_connection_broke(proxied, store):
+@pytest.mark.parametrize("size", [12 * MIB, 40 * MIB], ids=["in-one", "in-pieces"])
+def test_a_download_goes_on_where_its_connection_broke(proxied, store, size):
     server, proxy = proxied
-    body = os.urandom(12 * MIB)
+    body = os.urandom(size)
     store.put("p/0/large.bin", body)
     proxy.cut_answer_after, proxy.times = 3 * MIB, 2
     answer = requests.get(f"{server.url}{API}/0/large.bin")
     assert answer.content == body
     assert proxy.struck == 2
+
+
+def test_a_download_of_what_is_replaced_meanwhile_is_never_a_mixture(proxied, store):
+    server, _ = proxied
+    store.put("p/0/large.bin", b"1" * (100 * MIB))
+    with requests.get(f"{server.url}{API}/0/large.bin", stream=True) as answer:
+        assert answer.raw.read(MIB) == b"1" * MIB
+        store.put("p/0/large.bin", b"2" * (100 * MIB))
+        rest = bytearray()
+        with contextlib.suppress(urllib3.exceptions.ProtocolError):
+            while chunk := answer.raw.read(MIB):
+                rest += chunk
+    assert set(rest) <= {ord("1")}
+    assert len(rest) < 99 * MIB, "it was downloaded before it could be replaced"
 
 
 def test_an_upload_goes_on_when_a_connection_breaks(proxied, store):

@@ -19,6 +19,10 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "migrations")]
     artifacts: bool,
 
+    /// Measure what users cost instead: `bench/auth.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts"])]
+    auth: bool,
+
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
@@ -38,7 +42,11 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
         environment.postgres(Durability::Full)?;
         let mut command = environment.command(python);
         command.env("FERROFLOW_BENCH", load);
-        command.arg(if options.migrations { "bench/migrations.py" } else { "bench/side_by_side.py" });
+        command.arg(match options {
+            Options { migrations: true, .. } => "bench/migrations.py",
+            Options { auth: true, .. } => "bench/auth.py",
+            _ => "bench/side_by_side.py",
+        });
         command
     };
     let status = command.args(&options.bench).status()?;

@@ -2,6 +2,7 @@
 //! beginning of names, so nothing has to be made before a file is written, or deleted after one.
 
 mod blocks;
+mod download;
 mod explain;
 mod session;
 mod sweep;
@@ -15,24 +16,22 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
 use ferroflow_model::{Error, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::HeaderMap;
 use object_store::{
-    Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, TagSet,
+    Attributes, ObjectMeta, ObjectStore, ObjectStoreExt as _, TagSet,
     client::HttpClient,
     list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
     multipart::MultipartStore,
     path::Path,
     signer::Signer,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use self::explain::explain;
 pub(crate) use self::explain::reason;
 pub use self::transfer::{PresignedUrl, StartedUpload};
-pub(crate) use self::upload::memory;
 use crate::{
     ArtifactPath, gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
@@ -40,9 +39,6 @@ use crate::{
 
 /// How long an answer of the store is good for probes: each asks the store for money.
 const CHECKED_FOR: Duration = Duration::from_secs(15);
-
-/// Chunks of a download on their way to the client.
-const IN_FLIGHT: usize = 4;
 
 /// What a store has to do. Every store of `object_store` does.
 pub(crate) trait Provider: ObjectStore + MultipartStore + PaginatedListStore + Signer {}
@@ -61,6 +57,19 @@ enum Transfers {
     None,
 }
 
+/// What transfers may take of the memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { uploads: upload::room(), downloads: download::room() }
+    }
+}
+
 /// A bucket and how it is talked to.
 pub(crate) struct Bucket {
     /// Its URI, such as `s3://bucket`.
@@ -76,8 +85,7 @@ pub(crate) struct Bucket {
     signed_headers: HeaderMap,
     /// How it is written to, where not by parts.
     sessions: Option<Arc<gcs::Writer>>,
-    /// What uploads may take of the memory, in MiB.
-    memory: Arc<Semaphore>,
+    room: Room,
     /// When it last answered.
     checked: Mutex<Option<Instant>>,
 }
@@ -100,7 +108,7 @@ impl Bucket {
             tags: TagSet::default(),
             signed_headers: HeaderMap::new(),
             sessions: None,
-            memory: upload::memory(),
+            room: Room::default(),
             checked: Mutex::default(),
         }
     }
@@ -120,9 +128,9 @@ impl Bucket {
         Self { sessions: Some(Arc::new(sessions)), ..self }
     }
 
-    /// What the uploads of all buckets may take of the memory.
-    pub(crate) fn with_memory(self, memory: Arc<Semaphore>) -> Self {
-        Self { memory, ..self }
+    /// What the transfers of all buckets may take of the memory.
+    pub(crate) fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// What every object is written with.
@@ -201,31 +209,7 @@ impl BucketRepository {
         if let Some(empty) = range.clone().filter(Range::is_empty) {
             return Ok(OpenedArtifact { body: stream::empty().boxed(), size: empty.start, modified: None });
         }
-        let options = GetOptions {
-            range: range.map(GetRange::Bounded),
-            if_match: etag.map(str::to_owned),
-            ..GetOptions::default()
-        };
-        let found = self.bucket.reads.get_opts(&self.key(path)?, options).await;
-        let found = found.map_err(|error| explain(&error, path, &self.bucket.uri))?;
-        let (size, modified) = (found.meta.size, Some(SystemTime::from(found.meta.last_modified)));
-        // The store is read by a task of its own: a client that takes its time is not taken for a store
-        // that stands still. A connection that breaks is resumed where it broke.
-        let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(IN_FLIGHT);
-        let (mut bytes, uri) = (found.into_stream(), self.bucket.uri.clone());
-        tokio::spawn(async move {
-            while let Some(chunk) = bytes.next().await {
-                let chunk = chunk.map_err(|error| {
-                    tracing::error!(store = uri, reason = reason(&error), "a download from the artifact storage broke");
-                    std::io::Error::other(error)
-                });
-                if sender.send(chunk).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let body = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
-        Ok(OpenedArtifact { body: body.boxed(), size, modified })
+        download::open(&self.bucket, self.key(path)?, path, range, etag).await
     }
 
     pub(crate) async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {

@@ -6,11 +6,10 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, uri};
-use tokio::sync::Semaphore;
 
 use crate::{
     azure,
-    bucket::{Bucket, BucketRepository, memory},
+    bucket::{Bucket, BucketRepository, Room},
     gcs, s3,
 };
 
@@ -19,18 +18,12 @@ const MAX_OPEN: usize = 64;
 
 /// The way to every bucket, as the environment of this process says. It is read when the first bucket
 /// is asked for: a server that uses none does not care what is set.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Buckets {
     s3: Arc<OnceLock<Result<s3::Settings>>>,
     open: Arc<Mutex<HashMap<String, Arc<Bucket>>>>,
-    /// What all uploads together may take of the memory.
-    memory: Arc<Semaphore>,
-}
-
-impl Default for Buckets {
-    fn default() -> Self {
-        Self { s3: Arc::default(), open: Arc::default(), memory: memory() }
-    }
+    /// What all transfers together may take of the memory.
+    room: Room,
 }
 
 impl Buckets {
@@ -87,7 +80,7 @@ impl Buckets {
                 })?
                 .bucket(name)?,
         };
-        let bucket = Arc::new(bucket.with_memory(Arc::clone(&self.memory)));
+        let bucket = Arc::new(bucket.with_room(self.room.clone()));
         if open.len() >= MAX_OPEN {
             // Those that are in use are opened again.
             open.clear();

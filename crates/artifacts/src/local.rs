@@ -1,18 +1,20 @@
 //! A directory of this machine. Every file is opened beneath a handle of the root, component by
 //! component, so that neither a path nor a symbolic link leads out of it.
 
+mod reader;
+
 use std::{
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Write as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cap_std::{ambient_authority, fs::Dir};
 use ferroflow_model::{Error, Result};
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::{
@@ -20,10 +22,7 @@ use crate::{
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
 };
 
-/// Bytes read from a file at once.
-const CHUNK: usize = 256 * 1024;
-
-/// Chunks on their way between the network and the disk, in each direction.
+/// Chunks on their way from the network to the disk.
 const IN_FLIGHT: usize = 4;
 
 /// The start of the name of a file that is being written. The reference hides such names too.
@@ -111,37 +110,8 @@ impl LocalRepository {
     }
 
     pub(crate) async fn open(&self, path: &ArtifactPath, range: Option<Range<u64>>) -> Result<OpenedArtifact> {
-        let (mut file, size, modified) = self.file(path).await?;
-        let range = range.unwrap_or(0..size);
-        let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(IN_FLIGHT);
-        spawn_blocking(move || {
-            let mut left = range.end.saturating_sub(range.start);
-            let mut failed = file.seek(SeekFrom::Start(range.start)).err();
-            while left > 0 && failed.is_none() {
-                let mut chunk = BytesMut::zeroed(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)));
-                match file.read(&mut chunk) {
-                    // The file became shorter while it was read: the client must not take it for whole.
-                    Ok(0) => failed = Some(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(read) => {
-                        chunk.truncate(read);
-                        left -= read as u64;
-                        if sender.blocking_send(Ok(chunk.freeze())).is_err() {
-                            return;
-                        }
-                    }
-                    Err(error) => failed = Some(error),
-                }
-            }
-            if let Some(error) = failed {
-                // Nobody may be listening any more.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        let body =
-            stream::unfold(
-                receiver,
-                |mut receiver| async move { receiver.recv().await.map(|chunk| (chunk, receiver)) },
-            );
+        let (file, size, modified) = self.file(path).await?;
+        let body = reader::read(file, range.unwrap_or(0..size));
         Ok(OpenedArtifact { body: Box::pin(body), size, modified })
     }
 

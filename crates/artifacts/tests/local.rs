@@ -60,6 +60,27 @@ async fn what_is_written_is_read_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_file_of_many_reads_comes_whole_and_in_order() {
+    let (folder, repository) = repository();
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::create_dir(folder.path().join("root")).unwrap();
+    let file = folder.path().join("root/f.bin");
+    std::fs::write(&file, &bytes).unwrap();
+    assert!(read(&repository, "f.bin", None).await == bytes);
+    assert!(read(&repository, "f.bin", Some(300_001..900_001)).await == bytes[300_001..900_001]);
+
+    // What was read before is with its reader while more is read.
+    let chunks: Vec<_> = repository.open(&path("f.bin"), None, None).await.unwrap().body.try_collect().await.unwrap();
+    assert!(chunks.len() > 1 && chunks.concat() == bytes);
+
+    let mut shorter = repository.open(&path("f.bin"), None, None).await.unwrap().body;
+    shorter.next().await.unwrap().unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(500_000).unwrap();
+    let error = shorter.try_for_each(|_| std::future::ready(Ok(()))).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
 async fn a_broken_upload_leaves_nothing_and_keeps_what_was_there() {
     let (folder, repository) = repository();
     repository.write(&path("d/a.txt"), body(&[b"good"]), None).await.unwrap();

@@ -71,8 +71,8 @@ const SMALL: u64 = 1024 * 1024;
 /// How long an upload waits for room; then its client is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Room for the parts of uploads.
-pub(crate) fn memory() -> Arc<Semaphore> {
+/// Room for the parts of uploads, in MiB.
+pub(super) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(MEMORY))
 }
 
@@ -123,7 +123,7 @@ fn mib(size: usize) -> u32 {
 /// Waits until there is room for a part. An upload waits only while it has no other: who has some waits
 /// for his own parts instead, so that nobody waits for one who waits.
 async fn room_for(bucket: &Bucket, size: usize) -> Result<OwnedSemaphorePermit> {
-    let room = Arc::clone(&bucket.memory).acquire_many_owned(mib(size));
+    let room = Arc::clone(&bucket.room.uploads).acquire_many_owned(mib(size));
     match tokio::time::timeout(MAX_WAIT, room).await {
         Ok(Ok(room)) => Ok(room),
         _ => Err(Error::unavailable("The server is busy with other uploads. Try again later.")),
@@ -132,7 +132,7 @@ async fn room_for(bucket: &Bucket, size: usize) -> Result<OwnedSemaphorePermit> 
 
 /// Room for a part, if there is some now.
 pub(super) fn try_room_for(bucket: &Bucket, size: usize) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(&bucket.memory).try_acquire_many_owned(mib(size)).ok()
+    Arc::clone(&bucket.room.uploads).try_acquire_many_owned(mib(size)).ok()
 }
 
 async fn send(

@@ -1,0 +1,113 @@
+//! Reading a file for somebody at the other end of the network. What the kernel has in memory is taken
+//! at once, without a change of threads; only what must come from the disk is filling for elsewhere.
+
+use std::{
+    fs::File,
+    io::{self, IoSliceMut},
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use rustix::io::{Errno, ReadWriteFlags};
+use tokio::task::spawn_blocking;
+
+/// Bytes read at once.
+const CHUNK: usize = 128 * 1024;
+
+/// The bytes of a range of a file. A file that became shorter meanwhile is an error: its reader must not take it for
+/// whole.
+pub(super) fn read(file: File, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let reader = Reader { file: Arc::new(file), rest: range, buffers: Buffers::default(), cached: true };
+    stream::try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
+}
+
+struct Reader {
+    file: Arc<File>,
+    rest: Range<u64>,
+    buffers: Buffers,
+    /// Whether the file system tells apart what it has in memory.
+    cached: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let left = self.rest.end.saturating_sub(self.rest.start);
+        let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let mut buffer = self.buffers.take();
+        let read = if let Some(read) = self.read_cached(&mut buffer[..wanted])? {
+            read
+        } else {
+            let (file, position) = (Arc::clone(&self.file), self.rest.start);
+            let filling = spawn_blocking(move || {
+                let read = file.read_at(&mut buffer[..wanted], position)?;
+                io::Result::Ok((buffer, read))
+            });
+            let (filled, read) = filling.await.map_err(io::Error::other)??;
+            buffer = filled;
+            read
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.rest.start += read as u64;
+        Ok(Some(self.buffers.lend(buffer, read)))
+    }
+
+    /// What is in memory of the file, or `None` where one has to wait.
+    fn read_cached(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.cached {
+            return Ok(None);
+        }
+        let found =
+            rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(buffer)], self.rest.start, ReadWriteFlags::NOWAIT);
+        match found {
+            Ok(read) => Ok(Some(read)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                self.cached = false;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Memory that comes back when what was read into it has been sent.
+#[derive(Default, Clone)]
+struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
+
+impl Buffers {
+    fn take(&self) -> Box<[u8]> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice())
+    }
+
+    fn lend(&self, buffer: Box<[u8]>, length: usize) -> Bytes {
+        Bytes::from_owner(Lent { buffer, length, home: self.clone() })
+    }
+}
+
+struct Lent {
+    buffer: Box<[u8]>,
+    length: usize,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
