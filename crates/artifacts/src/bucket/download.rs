@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use ferroflow_model::Result;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, path::Path};
+use object_store::{GetOptions, GetRange, ObjectMeta, path::Path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -134,13 +134,8 @@ async fn in_pieces(
     let (this, etag) = (Arc::clone(bucket), etag.to_owned());
     let starts = (range.start..range.end).step_by(usize::try_from(PIECE).unwrap_or(usize::MAX));
     let pieces = starts.map(move |start| {
-        let options = options(Some(start..(start + PIECE).min(range.end)), Some(&etag));
-        let (bucket, key) = (Arc::clone(&this), key.clone());
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            let found = bucket.reads.get_opts(&key, options).await?;
-            let meta = found.meta.clone();
-            object_store::Result::Ok((meta, parts(found).await?))
-        }))
+        let piece = start..(start + PIECE).min(range.end);
+        AbortOnDropHandle::new(tokio::spawn(self::piece(Arc::clone(&this), key.clone(), piece, etag.clone())))
     });
     let mut pieces = stream::iter(pieces)
         .buffered(CONCURRENT)
@@ -159,7 +154,18 @@ async fn in_pieces(
     Ok(opened(&meta, body.try_flatten()))
 }
 
-/// All of an answer, without moving it together.
-async fn parts(found: GetResult) -> object_store::Result<Vec<Bytes>> {
-    found.into_stream().try_collect().await
+/// One of several answers, without moving it together.
+async fn piece(
+    bucket: Arc<Bucket>,
+    key: Path,
+    range: Range<u64>,
+    etag: String,
+) -> object_store::Result<(ObjectMeta, Vec<Bytes>)> {
+    let found = bucket.reads.get_opts(&key, options(Some(range), Some(&etag))).await?;
+    let meta = found.meta.clone();
+    // Not every store minds the condition.
+    if meta.e_tag.as_deref() != Some(etag.as_str()) {
+        return Err(object_store::Error::Precondition { path: key.to_string(), source: "it was replaced".into() });
+    }
+    Ok((meta, found.into_stream().try_collect().await?))
 }
