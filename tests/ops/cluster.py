@@ -34,6 +34,7 @@ KINDS = {
     "secrets": "Secret",
     "ingresses": "Ingress",
     "routes": "Route",
+    "httproutes": "HTTPRoute",
     "clusters": "Cluster",
     "backups": "Backup",
     "poolers": "Pooler",
@@ -83,8 +84,13 @@ class Refused(Exception):
 class Cluster:
     """The cluster. ``changes`` are all that were accepted, ``refuse`` decides what is refused once."""
 
+    #: The version of the operator.
+    operator = "1.29.1"
+
     def __init__(self, folder: Path):
         self.folder = folder
+        #: The clock of the API server, in seconds ahead of ours.
+        self.ahead = 0.0
         self.objects: dict[tuple[str, str], dict] = {}
         self.changes: list[tuple[str, str, str]] = []
         self.lock = threading.RLock()
@@ -262,8 +268,23 @@ class Cluster:
         owner = cluster["metadata"]["uid"]
         self.secret(f"{name}-app", {"username": "mlflow", "password": uuid.uuid4().hex, "host": f"{name}-rw"}, owner)
         self.secret(f"{name}-ca", {"ca.crt": "certificate"}, owner)
+        self.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"{name}-1",
+                    "labels": {"cnpg.io/cluster": name},
+                    "annotations": {"cnpg.io/operatorVersion": self.operator},
+                },
+                "spec": {"containers": [{"name": "postgres", "image": "registry.example/postgresql:18"}]},
+            }
+        )
+        with self.lock:
+            self.objects["Pod", f"{name}-1"]["metadata"]["ownedBy"] = owner
+        plugins = [{"name": plugin["name"], "version": "0.12.0"} for plugin in cluster["spec"].get("plugins", [])]
         ready = [{"type": "Ready", "status": "True"}, {"type": "ContinuousArchiving", "status": "True", "message": ""}]
-        self.status("Cluster", name, phase="Cluster in healthy state", phaseReason="", conditions=ready)
+        self.status("Cluster", name, phase="Cluster in healthy state", phaseReason="", conditions=ready, pluginStatus=plugins)
 
     def _first(self, name: str) -> None:
         """The chart's schedule takes a backup at once."""
@@ -301,6 +322,12 @@ class Cluster:
         folder = self.folder / "jobs" / name
         folder.mkdir(parents=True)
         variables, missing = {}, []
+        for source in container.get("envFrom", []):
+            secret = self.get("Secret", source["secretRef"]["name"])
+            if secret is None:
+                missing.append(source["secretRef"]["name"])
+                continue
+            variables |= {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
         for variable in container.get("env", []):
             reference = at(variable, "valueFrom.secretKeyRef")
             if reference:
@@ -373,6 +400,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_) -> None:
         pass
+
+    def date_time_string(self, timestamp=None) -> str:
+        return super().date_time_string(time.time() + self.cluster.ahead)
 
     def _route(self):
         """The kind, the name, the subresource and the query of a path."""

@@ -1,14 +1,17 @@
 """An installation by the chart in what stands in for a Kubernetes cluster."""
 
+import functools
 import os
+import shutil
 import signal
 import sqlite3
 import sys
 import time
 from pathlib import Path
 
+import certificates
 import pytest
-from support import chart, command
+from support import chart, command, stores
 
 # How objects are checked is the same here.
 sys.path.insert(0, str(Path(__file__).parents[1] / "chart"))
@@ -17,6 +20,7 @@ from cluster import KINDS, Cluster, wait  # noqa: E402
 
 OLD, NEW = "pg-cluster-v1", "pg-cluster-v2"
 INI = "[mlflow]\ndatabase_uri = postgresql://mlflow:pw@pg-cluster-v1-rw:5432/mlflow_auth\nadmin_username = admin\nadmin_password = x8Jq\n"
+BUCKET = "team-mlflow"
 HELM = {"meta.helm.sh/release-name": "mlflow", "meta.helm.sh/release-namespace": "research"}
 
 
@@ -25,10 +29,12 @@ class Installation(Cluster):
 
     def install(self, case: str, *sets: str, revision: str | None = None) -> None:
         self.case = case
+        self.sets = (f"s3.endpointUrl={self.store.endpoint}", *sets)
         self.fill(self.databases(OLD), revision)
-        self.secret("s3-credentials", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+        self.secret("s3-credentials", {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET})
+        self.secret("mlflow-tls", {"tls.crt": self.certificate, "tls.key": "key"})
         self.secret("mlflow-auth-config", {"basic-auth.ini": INI})
-        for object_ in chart.objects(case, *sets):
+        for object_ in chart.objects(case, *self.sets):
             if object_["kind"] in KINDS.values():
                 object_["metadata"]["annotations"] = object_["metadata"].get("annotations", {}) | HELM
                 self.create(object_)
@@ -52,8 +58,16 @@ class Installation(Cluster):
 
     def log_run(self, cluster: str, run: str) -> None:
         time_ = int(time.time() * 1000)
-        columns = "run_uuid, experiment_id, status, lifecycle_stage, start_time"
-        self.execute(cluster, f"INSERT INTO runs ({columns}) VALUES ('{run}', 1, 'RUNNING', 'active', {time_})")
+        columns = "run_uuid, experiment_id, status, lifecycle_stage, start_time, artifact_uri"
+        values = f"'{run}', 1, 'RUNNING', 'active', {time_}, 'mlflow-artifacts:/1/{run}/artifacts'"
+        self.execute(cluster, f"INSERT INTO runs ({columns}) VALUES ({values})")
+        self.log_artifact(run, "notes/a.txt", f"what {run} has found")
+
+    def log_artifact(self, run: str, path: str, text: str) -> None:
+        """As the server keeps it: s3s-fs keeps objects in files."""
+        file = self.artifacts / "1" / run / "artifacts" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     def runs(self, cluster: str) -> list[str]:
         return [row[0] for row in self.execute(cluster, "SELECT run_uuid FROM runs ORDER BY start_time")]
@@ -100,9 +114,30 @@ class Installation(Cluster):
         return process.returncode == -signal.SIGKILL
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """An S3 server, and the folder in which it keeps buckets."""
+    folder = tmp_path_factory.mktemp("s3")
+    with stores.running("s3s", folder) as running:
+        yield running, folder / "s3s"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Certificates by their host and the days that they are good for."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return functools.cache(lambda host, days: certificates.make(folder / f"{host.strip('*.')}{days}", host, days))
+
+
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(tmp_path, store, certificate):
     installation = Installation(tmp_path)
+    installation.store, buckets = store
+    installation.bucket = buckets / BUCKET
+    installation.artifacts = installation.bucket / "artifacts"
+    shutil.rmtree(installation.bucket, ignore_errors=True)
+    installation.bucket.mkdir()
+    installation.certificate = certificate("mlflow.example", 90)
     yield installation
     installation.close()
 

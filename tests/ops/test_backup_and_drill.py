@@ -37,6 +37,18 @@ def test_a_drill_restores_compares_and_leaves_nothing(installed):
     assert [path.name for path in (installed.folder / "bucket").iterdir()] == [OLD]
 
 
+def test_a_drill_reads_artifacts_that_the_backup_names(installed):
+    said = installed.ops("drill")
+    assert "artifacts: 1 files of the newest 1 runs and logged models were read, 20 bytes in all" in said
+    (installed.artifacts / "1/first/artifacts/notes/a.txt").unlink()
+    named = '[{"path": "table.json", "type": "table"}]'
+    installed.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
+    installed.take_backup()
+    assert "no artifact can be read" in installed.refused("drill")
+    assert scratch(installed) == set()
+    installed.ops("drill", "--no-artifacts")
+
+
 def test_a_drill_that_finds_less_fails_and_cleans_up(plain):
     # Far ahead of the last backup.
     time_ = at(plain.get("Cluster", OLD), "status.lastSuccessfulBackup")

@@ -2,6 +2,7 @@
 
 import pytest
 from conftest import OLD
+from support import chart, command
 
 
 def test_a_healthy_installation_is_found_healthy(installed):
@@ -39,6 +40,14 @@ def other_host(cluster):
     cluster.patch("Ingress", "mlflow", {"spec": {"rules": rules}})
 
 
+def without_plugin(cluster):
+    cluster.status("Cluster", OLD, pluginStatus=[])
+
+
+def operator(version):
+    return lambda cluster: cluster.patch("Pod", f"{OLD}-1", {"metadata": {"annotations": {"cnpg.io/operatorVersion": version}}})
+
+
 TROUBLES = {
     "scaled to zero": (patch("Deployment", "mlflow", spec={"replicas": 0}), "--replicas=1"),
     "no secret of the login": (lambda c: c.delete("Secret", "mlflow-auth-config", None), "create secret generic mlflow-auth-config"),
@@ -52,6 +61,17 @@ TROUBLES = {
     "a host that is not allowed": (other_host, "mlflow.allowedHosts: [elsewhere.example]"),
     "no operator": (lambda c: c.missing_apis.add("/apis/postgresql.cnpg.io/v1"), "postgresql.mode=external"),
     "no plugin": (lambda c: c.missing_apis.add("/apis/barmancloud.cnpg.io/v1"), "backup.method=inTree"),
+    "a plugin that is not loaded": (without_plugin, "has not loaded the Barman Cloud plugin"),
+    "an operator without plugins": (operator("1.25.4"), "upgrade it to 1.26 or newer, or set backup.method=inTree"),
+    "no certificate": (lambda c: c.delete("Secret", "mlflow-tls", None), "kubectl create secret tls mlflow-tls"),
+    "no certificate in its secret": (
+        lambda c: (c.delete("Secret", "mlflow-tls", None), c.secret("mlflow-tls", {"cert.pem": "x"})),
+        "the Secret mlflow-tls has no tls.crt",
+    ),
+    "something else in its place": (
+        lambda c: (c.delete("Secret", "mlflow-tls", None), c.secret("mlflow-tls", {"tls.crt": "x"})),
+        "put the server's own certificate first",
+    ),
     "no schedule": (schedule, "backup.enabled=true"),
     "a schedule of five fields": (
         patch("ScheduledBackup", f"{OLD}-daily", spec={"schedule": "0 0 * * *"}),
@@ -85,17 +105,55 @@ TROUBLES = {
 def test_trouble_is_found(plain, trouble):
     make, remedy = TROUBLES[trouble]
     make(plain)
-    from support import command
-
     process = command.start("ops", "doctor", "--look-inside", env={"KUBECONFIG": str(plain.kubeconfig())})
     out, error = process.communicate(timeout=command.SECONDS)
     assert process.returncode == 1, out + error
     assert "WRONG" in out and remedy in out, out + error
 
 
-def test_without_a_cluster_it_is_said_what_is_missing(tmp_path):
-    from support import command
+CERTIFICATES = {
+    "expired": ("mlflow.example", -1, "has expired at"),
+    "about to expire": ("mlflow.example", 7, "expires soon, at"),
+    "for another host": ("other.example", 90, "is for other.example, not for mlflow.example"),
+}
 
+
+@pytest.mark.parametrize("trouble", CERTIFICATES)
+def test_a_certificate_that_is_not_good_is_found(plain, certificate, trouble):
+    host, days, words = CERTIFICATES[trouble]
+    plain.delete("Secret", "mlflow-tls", None)
+    plain.secret("mlflow-tls", {"tls.crt": certificate(host, days), "tls.key": "key"})
+    assert "1 things are wrong" in plain.refused("doctor")
+    plain.delete("Secret", "mlflow-tls", None)
+    plain.secret("mlflow-tls", {"tls.crt": certificate("*.example", 90), "tls.key": "key"})
+    assert "the certificate in the Secret mlflow-tls is for mlflow.example" in plain.ops("doctor")
+    assert words in said_of(plain, certificate(host, days))
+
+
+def said_of(cluster, certificate):
+    """What is said when a Route has it."""
+    route = chart.objects("openshift").one("Route")
+    route["spec"] |= {"host": "mlflow.example", "tls": {"termination": "edge", "certificate": certificate}}
+    cluster.create(route)
+    process = command.start("ops", "doctor", env={"KUBECONFIG": str(cluster.kubeconfig())})
+    return process.communicate(timeout=command.SECONDS)[0]
+
+
+def test_hosts_of_the_gateway_are_looked_at(cluster):
+    cluster.install("kubernetes-gateway")
+    assert "the server answers to mlflow.example" in cluster.ops("doctor")
+    cluster.patch("HTTPRoute", "mlflow", {"spec": {"hostnames": ["elsewhere.example"]}})
+    assert "1 things are wrong" in cluster.refused("doctor")
+
+
+def test_an_operator_without_backups_of_its_own_is_found(cluster):
+    cluster.install("openshift-in-tree")
+    assert "the operator is CloudNativePG 1.29.1" in cluster.ops("doctor")
+    operator("1.31.0")(cluster)
+    assert "1 things are wrong" in cluster.refused("doctor")
+
+
+def test_without_a_cluster_it_is_said_what_is_missing(tmp_path):
     (tmp_path / "kubeconfig").write_text("{}")
     assert command.refused("ops", "doctor", env={"KUBECONFIG": str(tmp_path / "kubeconfig"), "HOME": str(tmp_path)})
     said = command.refused("ops", "doctor", env={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})

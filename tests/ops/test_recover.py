@@ -1,8 +1,9 @@
 """A recovery into a new cluster, to its end, and after every interruption."""
 
 import base64
+import shutil
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import yaml
@@ -49,10 +50,63 @@ def test_the_latest_state_is_recovered(installed):
     assert values(said) == {"postgresql": {"clusterName": NEW}, "recovery": {"serverName": OLD}}
 
 
+def test_artifacts_that_the_restored_database_names_are_read(installed):
+    named = '[{"path": "table.json", "type": "table"}, {"path": "gone.json", "type": "table"}]'
+    installed.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
+    installed.log_artifact("first", "table.json", "{}")
+    installed.log_run(OLD, "second")
+    columns = "model_id, experiment_id, name, artifact_location, creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage"
+    for model in ("m-1", "m-2"):
+        place = f"mlflow-artifacts:/1/models/{model}/artifacts"
+        installed.execute(OLD, f"INSERT INTO logged_models ({columns}) VALUES ('{model}', 1, 'x', '{place}', 1, 1, 2, 'active')")
+    installed.artifacts.joinpath("1/models/m-1/artifacts").mkdir(parents=True)
+    installed.artifacts.joinpath("1/models/m-1/artifacts/MLmodel").write_text("flavors: {}")
+    installed.take_backup()
+    said = installed.ops("recover")
+    check(installed, ["first", "second"])
+    sizes = len("{}") + len("what second has found") + len("flavors: {}")
+    assert f"artifacts: 3 files of the newest 4 runs and logged models were read, {sizes} bytes in all" in said
+    assert "MISSING run first: gone.json" in said
+    assert "MISSING logged model m-2: all of mlflow-artifacts:/1/models/m-2/artifacts" in said
+    assert "2 of the sampled artifacts are MISSING" in said.split("then `helm upgrade`")[1]
+
+
+def test_where_no_artifact_can_be_read_nothing_is_served(plain):
+    shutil.rmtree(plain.bucket)
+    named = '[{"path": "table.json", "type": "table"}]'
+    plain.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
+    plain.take_backup()
+    said = plain.refused("recover")
+    assert "no artifact can be read" in said and "run first: table.json" in said and "still stopped" in said
+    assert plain.server["spec"]["replicas"] == 0 and plain.is_ready(OLD)
+    # Whoever knows why goes on.
+    plain.ops("recover", "--no-artifacts")
+    check(plain, ["first"])
+
+
+def test_it_is_told_what_becomes_of_the_old_archives(installed):
+    said = installed.ops("recover")
+    month = (datetime.now(timezone.utc) + timedelta(days=30)).strftime("%Y-%m-%d")
+    old = "s3://team-mlflow/backups/pg-cluster-v1/"
+    assert f"{old} has the backups from before {NEW}" in said
+    assert f"Keep it until {month}: then everything in it is older than the 30d of backup.retention" in said
+    assert f"aws s3 rm --recursive {old}" in said
+    # And of those before.
+    installed._keep(NEW)
+    again = installed.ops("recover")
+    assert f"{old} has the" in again and "s3://team-mlflow/backups/pg-cluster-v2/ has the backups from before pg-cluster-v3" in again
+    assert "may go" not in installed.ops("doctor")
+    with installed.lock:
+        installed.objects["Cluster", NEW]["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    later = installed.ops("doctor")
+    assert f"{old} has the" in later and "Everything in it is older than the 30d" in later
+    assert "pg-cluster-v2/ has the" not in later
+
+
 def test_helm_makes_the_same_of_the_values_that_are_told(installed):
     said = values(installed.ops("recover"))
     sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
-    rendered = chart.objects(installed.case, *sets)
+    rendered = chart.objects(installed.case, *installed.sets, *sets)
     assert installed.get("Cluster", NEW)["spec"] == rendered.one("Cluster")["spec"]
     assert installed.get("ScheduledBackup", f"{NEW}-daily")["spec"] == rendered.one("ScheduledBackup")["spec"]
     wanted = rendered.one("Deployment")["spec"]["template"]

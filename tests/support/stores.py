@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
 from support import required
 from support.servers import free_port
 
@@ -46,6 +44,10 @@ class Store:
     @property
     def client(self):
         """boto3, which is another reader of the same bucket."""
+        # Not every suite that has a store looks into it this way.
+        import boto3
+        from botocore.config import Config
+
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,

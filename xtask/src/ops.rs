@@ -11,6 +11,7 @@ use crate::{
 /// Runs `tests/ops`.
 pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Dev)?;
+    environment.s3s(Profile::Dev)?;
     let python = environment.chart()?;
     suite::spread(environment, &["ops"], &python, options)
 }

@@ -7,6 +7,7 @@ mod explain;
 mod session;
 mod sweep;
 mod transfer;
+mod trial;
 mod upload;
 
 use std::{

@@ -4,7 +4,10 @@ use std::{path::Path, time::Duration};
 
 use ferroflow_model::{Error, Result};
 use http::HeaderValue;
-use object_store::{Certificate, ClientOptions, RetryConfig};
+use object_store::{
+    Certificate, ClientOptions, RetryConfig,
+    client::{HttpConnector as _, HttpRequestBody, ReqwestConnector},
+};
 
 /// How long a store may send nothing.
 const MAX_STALL: Duration = Duration::from_secs(60);
@@ -32,6 +35,29 @@ pub(crate) fn options(endpoint: Option<&str>) -> ClientOptions {
 /// How often a request is tried.
 pub(crate) fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+}
+
+/// Whether anything answers HTTP at an address, whatever it answers.
+///
+/// # Errors
+/// Nothing does; why.
+pub async fn answers(origin: &str, patience: Duration) -> std::result::Result<(), String> {
+    let client = ReqwestConnector::default().connect(&options(Some(origin))).map_err(|error| error.to_string())?;
+    let request = http::Request::head(origin).body(HttpRequestBody::empty()).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(patience, client.execute(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(last_cause(&error)),
+        Err(_) => Err(format!("no answer in {} s", patience.as_secs())),
+    }
+}
+
+/// The last cause is the one that tells.
+pub(crate) fn last_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The certificates of a PEM file that a variable names.

@@ -12,10 +12,13 @@ pub mod mime;
 pub mod path;
 pub mod repository;
 pub mod s3;
+mod trial;
 
 pub use bucket::{BucketRepository, PresignedUrl, StartedUpload};
 pub use buckets::Buckets;
+pub use client::answers;
 pub use local::LocalRepository;
 pub use location::{Location, Locations};
 pub use path::ArtifactPath;
 pub use repository::{ArtifactRepository, ByteStream, FileInfo, OpenedArtifact, Stat};
+pub use trial::{Failure, Presigned, Trial};

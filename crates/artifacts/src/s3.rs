@@ -216,7 +216,10 @@ impl Settings {
     }
 
     fn client(&self) -> ClientOptions {
-        let mut options = client::options(self.endpoint.as_deref()).with_allow_invalid_certificates(self.tls.ignore);
+        // What clients are sent to is asked, too, when the store is tried.
+        let plain = [&self.endpoint, &self.public_endpoint].into_iter().flatten().find(|url| url.starts_with("http:"));
+        let endpoint = plain.or(self.endpoint.as_ref()).map(String::as_str);
+        let mut options = client::options(endpoint).with_allow_invalid_certificates(self.tls.ignore);
         if !self.headers.is_empty() {
             options = options.with_default_headers(self.headers.clone());
         }

@@ -1,5 +1,6 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
+mod artifacts;
 mod backup;
 mod db;
 mod gc;
@@ -43,6 +44,9 @@ enum Command {
     /// Delete for good the runs, logged models and experiments that are marked as deleted, with their
     /// artifacts.
     Gc(Box<gc::GcArgs>),
+    /// Try the storage of artifacts; see whether artifacts are where a database says
+    #[command(subcommand)]
+    Artifacts(artifacts::ArtifactsCommand),
     /// Back up a SQLite database and its artifacts while the server serves; list and check backups
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Server(args)) => server::run(*args),
         Some(Command::Db(command)) => return db::run(command),
         Some(Command::Gc(args)) => gc::run(*args),
+        Some(Command::Artifacts(command)) => return artifacts::run(command),
         Some(Command::Backup(args)) => backup::run(*args),
         Some(Command::Restore(args)) => backup::restore(*args),
         Some(Command::User(command)) => return user::run(command),

@@ -59,6 +59,9 @@ enum Runbook {
         /// The name of the new cluster. Default: the old one's with the next number
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Do not look whether artifacts that the recovered database names are in the bucket
+        #[arg(long)]
+        no_artifacts: bool,
     },
     /// Restore the newest backup into a scratch cluster, compare it with the live one, and take it away again
     Drill {
@@ -68,10 +71,13 @@ enum Runbook {
         /// How many seconds the newest change may be behind
         #[arg(long, value_name = "SECONDS", default_value_t = 900)]
         max_lag: u64,
+        /// Do not look whether artifacts that the restored database names are in the bucket
+        #[arg(long)]
+        no_artifacts: bool,
     },
     /// Look for everything that is known to go wrong, and name the value to change. Changes nothing
     Doctor {
-        /// Have a Job look into the databases, too
+        /// Have a Job look into the databases, too, and write, read and delete a small file in the bucket
         #[arg(long)]
         look_inside: bool,
     },
@@ -94,10 +100,12 @@ pub(crate) fn run(args: OpsArgs) -> Result<()> {
             }
             Runbook::Rollback => runbook::rollback(&api, &release).await,
             Runbook::Backup { name } => runbook::backup(&api, &release, &BackupOptions { name }).await,
-            Runbook::Recover { to, name } => runbook::recover(&api, &release, &RecoverOptions { to, name }).await,
-            Runbook::Drill { deadline, max_lag } => {
+            Runbook::Recover { to, name, no_artifacts } => {
+                runbook::recover(&api, &release, &RecoverOptions { to, name, no_artifacts }).await
+            }
+            Runbook::Drill { deadline, max_lag, no_artifacts } => {
                 let deadline = Duration::from_secs(deadline);
-                runbook::drill(&api, &release, &DrillOptions { deadline, max_lag }).await
+                runbook::drill(&api, &release, &DrillOptions { deadline, max_lag, no_artifacts }).await
             }
             Runbook::Doctor { look_inside } => runbook::doctor(&api, &release, look_inside).await,
         }

@@ -289,12 +289,16 @@ fn graphql_limits() -> Result<ferroflow_server::GraphqlLimits> {
 }
 
 fn transfers() -> Result<ferroflow_server::Transfers> {
-    let enabled = !env_is("FERROFLOW_PRESIGNED_TRANSFERS", "false");
-    let mut transfers = ferroflow_server::Transfers { enabled, ..ferroflow_server::Transfers::default() };
+    let mut transfers = ferroflow_server::Transfers { enabled: presigns(), ..ferroflow_server::Transfers::default() };
     if let Some(seconds) = env_number("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS")? {
         transfers.download_expiration = seconds;
     }
     Ok(transfers)
+}
+
+/// Whether clients are sent to the bucket with signed addresses.
+pub(crate) fn presigns() -> bool {
+    !env_is("FERROFLOW_PRESIGNED_TRANSFERS", "false")
 }
 
 fn env_is(name: &str, value: &str) -> bool {

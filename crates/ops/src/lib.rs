@@ -3,3 +3,4 @@
 pub mod backup;
 #[cfg(feature = "kubernetes")]
 pub mod runbook;
+pub mod sample;

@@ -5,6 +5,7 @@
 //! dry run asks the same questions, prints what it would change, and changes nothing.
 
 mod api;
+mod archives;
 mod backup;
 mod doctor;
 mod drill;

@@ -20,6 +20,7 @@ mod metrics;
 pub mod migrations;
 mod model_version_search;
 mod model_versions;
+pub mod named;
 mod new_model_version;
 mod outbox;
 mod parents;

@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result};
 
-use crate::ArtifactPath;
+use crate::{ArtifactPath, client::last_cause};
 
 /// An error of the store for the client. What the operator has to know is in the log.
 pub(super) fn explain(error: &object_store::Error, path: &ArtifactPath, store: &str) -> Error {
@@ -42,14 +42,7 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             "access denied".to_owned()
         }
-        _ => {
-            // The last cause is the one that tells.
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(next) = cause.source() {
-                cause = next;
-            }
-            cause.to_string().lines().next().unwrap_or_default().to_owned()
-        }
+        _ => last_cause(error),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Method, Request};
 use kube::{
     Client, Config,
@@ -34,6 +35,8 @@ pub(super) const PODS: Kind = Kind { api: "api/v1", plural: "pods", name: "Pod" 
 pub(super) const SECRETS: Kind = Kind { api: "api/v1", plural: "secrets", name: "Secret" };
 pub(super) const INGRESSES: Kind = Kind { api: "apis/networking.k8s.io/v1", plural: "ingresses", name: "Ingress" };
 pub(super) const ROUTES: Kind = Kind { api: "apis/route.openshift.io/v1", plural: "routes", name: "Route" };
+pub(super) const HTTP_ROUTES: Kind =
+    Kind { api: "apis/gateway.networking.k8s.io/v1", plural: "httproutes", name: "HTTPRoute" };
 pub(super) const CLUSTERS: Kind = Kind { api: "apis/postgresql.cnpg.io/v1", plural: "clusters", name: "Cluster" };
 pub(super) const BACKUPS: Kind = Kind { api: "apis/postgresql.cnpg.io/v1", plural: "backups", name: "Backup" };
 pub(super) const POOLERS: Kind = Kind { api: "apis/postgresql.cnpg.io/v1", plural: "poolers", name: "Pooler" };
@@ -256,6 +259,11 @@ pub(super) fn text<'a>(object: &'a Value, place: &str) -> &'a str {
 /// The items at a place of an object, or none.
 pub(super) fn items<'a>(object: &'a Value, place: &str) -> &'a [Value] {
     object.pointer(place).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The text under a key of a Secret.
+pub(super) fn decoded(secret: &Value, key: &str) -> Option<String> {
+    String::from_utf8(BASE64_STANDARD.decode(secret["data"][key].as_str()?).ok()?).ok()
 }
 
 fn code(error: &kube::Error) -> Option<u16> {

@@ -10,7 +10,7 @@ use super::{
     OURS,
     api::{Api, CLUSTERS, tell, text},
     backup::earliest,
-    probe,
+    probe::{self, Work},
     recover::successor,
     release::{Release, cluster_ready, remember, remembered},
 };
@@ -22,6 +22,8 @@ pub struct DrillOptions {
     pub deadline: Duration,
     /// How many seconds the newest change may be behind.
     pub max_lag: u64,
+    /// Do not look at artifacts.
+    pub no_artifacts: bool,
 }
 
 /// Rehearses a recovery.
@@ -60,10 +62,12 @@ async fn rehearse(
     cluster_ready(api, scratch, options.deadline).await?;
     let recovery = start.elapsed().as_secs();
     let live = probe::contents(api, release, &release.cluster, None).await?;
-    let restored = probe::contents(api, release, scratch, None).await?;
+    let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
+    let restored = probe::look(api, release, work, scratch, None).await?;
     let (Some(live), Some(restored)) = (live, restored) else { return Ok(Vec::new()) };
-    let mut wrong = probe::compare(&live, &restored, true);
-    let lag = probe::lag(&live, &restored);
+    let mut wrong = probe::compare(&live, &restored.contents, true);
+    wrong.extend(probe::sampled(restored.sample.as_ref()));
+    let lag = probe::lag(&live, &restored.contents);
     tell(&format!(
         "\nrecovery time: {recovery} s\ndata loss: {}",
         lag.map_or_else(

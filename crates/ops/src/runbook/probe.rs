@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ferroflow_artifacts::Trial;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use super::{
     api::{Api, JOBS, PODS, items, tell, text},
     release::{Release, retarget, server},
 };
+use crate::sample::Sample;
 
 /// How long a Job may take that only looks.
 const LOOK: Duration = Duration::from_secs(900);
@@ -37,11 +39,37 @@ pub(super) struct Contents {
     pub(super) rows: BTreeMap<String, i64>,
 }
 
+/// The line of `ferroflow artifacts check`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Storage {
+    /// What an operator calls it.
+    pub(super) storage: String,
+    pub(super) trial: Trial,
+}
+
+/// The line of `ferroflow artifacts sample`.
+#[derive(Debug, Clone, Deserialize)]
+struct Sampled {
+    sample: Sample,
+}
+
+/// What a Job saw.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) contents: Vec<Contents>,
+    pub(super) sample: Option<Sample>,
+    pub(super) storage: Option<Storage>,
+}
+
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
     /// Print what both databases have.
     Rows,
+    /// That, and read some of the artifacts that they name.
+    Sample,
+    /// What both databases have, and whether the bucket can be used.
+    Check,
     /// Upgrade both databases.
     Upgrade,
 }
@@ -50,14 +78,25 @@ impl Work {
     fn name(self) -> &'static str {
         match self {
             Self::Rows => "rows",
+            Self::Sample => "sample",
+            Self::Check => "check",
             Self::Upgrade => "upgrade",
         }
     }
 
     fn command(self) -> &'static str {
         match self {
-            Self::Rows => "ferroflow db rows",
+            Self::Rows | Self::Sample | Self::Check => "ferroflow db rows",
             Self::Upgrade => "ferroflow db upgrade",
+        }
+    }
+
+    /// What is run after that. What it finds, it prints: the Job has done its work whatever that is.
+    fn and_then(self) -> &'static str {
+        match self {
+            Self::Rows | Self::Upgrade => "",
+            Self::Sample => "ferroflow artifacts sample \"$MLFLOW_BACKEND_STORE_URI\" || true\n",
+            Self::Check => "ferroflow artifacts check || true\n",
         }
     }
 }
@@ -108,16 +147,35 @@ pub(super) async fn contents(
     cluster: &str,
     image: Option<&str>,
 ) -> Result<Option<Vec<Contents>>> {
-    let Some(said) = run(api, release, Work::Rows, cluster, image).await? else { return Ok(None) };
-    let lines = said.lines().filter(|line| line.starts_with('{'));
-    let contents: Vec<Contents> = lines
-        .map(|line| serde_json::from_str(line).with_context(|| format!("it said: {line}")))
-        .collect::<Result<_>>()?;
+    Ok(look(api, release, Work::Rows, cluster, image).await?.map(|seen| seen.contents))
+}
+
+/// Has a Job look.
+pub(super) async fn look(
+    api: &Api,
+    release: &Release,
+    work: Work,
+    cluster: &str,
+    image: Option<&str>,
+) -> Result<Option<Seen>> {
+    let Some(said) = run(api, release, work, cluster, image).await? else { return Ok(None) };
+    let mut seen = Seen::default();
+    for line in said.lines().filter(|line| line.starts_with('{')) {
+        let value: Value = serde_json::from_str(line).with_context(|| format!("it said: {line}"))?;
+        let told = || format!("it said: {line}");
+        if value["chain"].is_string() {
+            seen.contents.push(serde_json::from_value(value).with_context(told)?);
+        } else if value["sample"].is_object() {
+            seen.sample = Some(serde_json::from_value::<Sampled>(value).with_context(told)?.sample);
+        } else if value["storage"].is_string() {
+            seen.storage = Some(serde_json::from_value(value).with_context(told)?);
+        }
+    }
     ensure!(
-        contents.iter().any(|contents| contents.chain == "tracking"),
+        seen.contents.iter().any(|contents| contents.chain == "tracking"),
         "it said nothing of the tracking database: {said}"
     );
-    Ok(Some(contents))
+    Ok(Some(seen))
 }
 
 /// Compares a restored cluster with the live one, tells it table by table, and says what is wrong. `is_latest`: it should
@@ -151,6 +209,13 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
         }
     }
     wrong
+}
+
+/// Tells which artifacts were read, and says what is wrong.
+pub(super) fn sampled(sample: Option<&Sample>) -> Option<String> {
+    let sample = sample?;
+    sample.lines().iter().for_each(|line| tell(&format!("  {line}")));
+    sample.failure()
 }
 
 /// Seconds between the newest changes of both.
@@ -222,8 +287,9 @@ if test -n "${{MLFLOW_AUTH_CONFIG_PATH:-}}"; then
   users=$(sed -n 's/^[[:space:]]*database_uri[[:space:]]*[=:][[:space:]]*//p' "$MLFLOW_AUTH_CONFIG_PATH" | tail -n 1)
   {command} --auth "$users"
 fi
-"#,
-        prologue.join("\n")
+{}"#,
+        prologue.join("\n"),
+        work.and_then()
     )
 }
 

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, tell, text},
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, decoded, tell, text},
+    archives,
     backup::{PLUGIN, earliest, newest, plugin, server_name},
-    probe,
+    probe::{self, Contents, Seen, Work},
     release::{
         RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, retarget, scale,
     },
@@ -29,6 +30,8 @@ pub struct RecoverOptions {
     pub to: Option<Timestamp>,
     /// The name of the new cluster; `None` for the old one's with the next number.
     pub name: Option<String>,
+    /// Do not look at artifacts.
+    pub no_artifacts: bool,
 }
 
 /// Recovers.
@@ -91,15 +94,12 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     follow(api, SCHEDULED_BACKUPS, &old, &new, true).await?;
     follow(api, POOLERS, &old, &new, false).await?;
 
-    tell("6. compare the databases");
-    let after = probe::contents(api, &release, &new, None).await?;
-    if let (Some(before), Some(after)) = (&before, &after) {
-        let wrong = probe::compare(before, after, target.is_none());
-        ensure!(wrong.is_empty(), "{}. The server is still stopped; {old} is untouched", wrong.join("; "));
-    } else if before.is_none() && !api.dry_run {
-        tell(&format!("  {old} does not answer, so there is nothing to compare with"));
-        let runs = after.iter().flatten().find_map(|contents| contents.rows.get("runs"));
-        ensure!(runs.is_some_and(|runs| *runs > 0), "there are no runs in {new}. The server is still stopped");
+    tell("6. compare the databases, and read some of the artifacts that they name");
+    let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
+    let after = probe::look(api, &release, work, &new, None).await?;
+    if let Some(after) = &after {
+        verify(before.as_deref(), after, &old, target.is_none())
+            .with_context(|| format!("{new} is not what it should be. The server is still stopped; {old} is untouched"))?;
     }
 
     tell(&format!("7. have the server and its Jobs use {new}"));
@@ -126,6 +126,36 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     .await?;
 
     report(&live, &new, target.as_deref(), start);
+    if let Some(made) = api.get(CLUSTERS, &new).await? {
+        for archive in archives::retired(api, &made).await? {
+            tell(&format!("\n{}", archive.told()));
+        }
+    }
+    let missing = after.and_then(|after| after.sample).map_or(0, |sample| sample.missing.len());
+    if missing > 0 {
+        tell(&format!(
+            "\n{missing} of the sampled artifacts are MISSING, see above: deleted since, by people or by gc. The database \
+             went back in time, the bucket did not."
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a recovered cluster has what it should, which is told table by table. `before`: what the old one has, where it
+/// still answers.
+fn verify(before: Option<&[Contents]>, after: &Seen, old: &str, is_latest: bool) -> Result<()> {
+    let mut wrong = Vec::new();
+    if let Some(before) = before {
+        wrong = probe::compare(before, &after.contents, is_latest);
+    } else {
+        tell(&format!("  {old} does not answer, so there is nothing to compare with"));
+        let runs = after.contents.iter().find_map(|contents| contents.rows.get("runs"));
+        if runs.is_none_or(|runs| *runs == 0) {
+            wrong.push("there are no runs in it".to_owned());
+        }
+    }
+    wrong.extend(probe::sampled(after.sample.as_ref()));
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     Ok(())
 }
 
@@ -299,10 +329,6 @@ fn rewritten(ini: &str, old: &str, new: &str, user: &str, password: &str) -> Str
         }
     });
     lines.map(|line| line + "\n").collect()
-}
-
-fn decoded(secret: &Value, key: &str) -> Option<String> {
-    String::from_utf8(BASE64_STANDARD.decode(secret["data"][key].as_str()?).ok()?).ok()
 }
 
 fn report(live: &Value, new: &str, target: Option<&str>, start: Instant) {

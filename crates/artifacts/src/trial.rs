@@ -1,0 +1,123 @@
+//! Whether a store can be used: a small file is written, read back, fetched by a signed address and deleted, as a server
+//! and its clients do it, and what goes wrong is told in the store's own words.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactPath, ArtifactRepository};
+
+/// What the file holds.
+pub(crate) const CONTENT: &[u8] = b"ferroflow tries whether it can write here, and deletes this at once\n";
+
+/// What came of a try.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What could not be done.
+    pub failed: Option<Failure>,
+    /// Seconds that the clock of the store is ahead of this machine's.
+    pub skew: Option<i64>,
+    /// What a signed address answered, where addresses are signed.
+    pub presigned: Option<Presigned>,
+}
+
+/// Something that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `write`, `read` or `delete`.
+    pub step: String,
+    /// Why, as the store says it.
+    pub reason: String,
+}
+
+/// What a signed address answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presigned {
+    /// Scheme, host and port of it; nothing that could be used.
+    pub origin: String,
+    /// Why it did not give the file.
+    pub failed: Option<String>,
+    /// Whether anything answered at all.
+    pub answered: bool,
+}
+
+impl Trial {
+    pub(crate) fn fail(&mut self, step: &str, reason: String) {
+        self.failed.get_or_insert(Failure { step: step.to_owned(), reason });
+    }
+}
+
+impl ArtifactRepository {
+    /// Tries it. `presign`: clients are sent to the store with signed addresses.
+    pub async fn try_out(&self, presign: bool) -> Trial {
+        match self {
+            Self::Local(_) => self.try_directory().await,
+            Self::Bucket(bucket) => bucket.try_out(presign).await,
+        }
+    }
+
+    async fn try_directory(&self) -> Trial {
+        let mut trial = Trial::default();
+        let path = match file() {
+            Ok(path) => path,
+            Err(error) => {
+                trial.fail("write", error.message);
+                return trial;
+            }
+        };
+        let body = Box::pin(futures_util::stream::iter([Ok(bytes::Bytes::from_static(CONTENT))]));
+        if let Err(error) = self.write(&path, body, None).await {
+            trial.fail("write", error.message);
+            return trial;
+        }
+        if let Err(error) = self.stat(&path).await {
+            trial.fail("read", error.message);
+        }
+        if let Err(error) = self.delete(&path).await {
+            trial.fail("delete", error.message);
+        }
+        trial
+    }
+}
+
+/// A name that nothing else has.
+pub(crate) fn file() -> ferroflow_model::Result<ArtifactPath> {
+    ArtifactPath::parse(&format!(".ferroflow-try-{:032x}", rand::random::<u128>()))
+}
+
+/// Seconds that a clock is ahead of ours, which wrote something at `told`, between our `before` and `after`. Stores tell
+/// whole seconds.
+pub(crate) fn skew(before: SystemTime, told: SystemTime, after: SystemTime) -> i64 {
+    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    if let Ok(ahead) = told.duration_since(after) {
+        return seconds(ahead);
+    }
+    before.duration_since(told + Duration::from_secs(1)).map_or(0, |behind| -seconds(behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalRepository;
+
+    #[test]
+    fn a_clock_is_judged_by_what_it_wrote_between_two_looks_at_ours() {
+        let at = |seconds: f64| SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds);
+        assert_eq!(skew(at(100.8), at(100.0), at(101.1)), 0);
+        assert_eq!(skew(at(100.8), at(101.0), at(101.1)), 0);
+        assert_eq!(skew(at(100.8), at(400.0), at(101.1)), 298);
+        assert_eq!(skew(at(100.8), at(40.0), at(101.1)), -59);
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_tried_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = folder.path().join("artifacts");
+        let repository = ArtifactRepository::Local(LocalRepository::new(&artifacts));
+        assert_eq!(repository.try_out(true).await, Trial::default());
+        assert_eq!(std::fs::read_dir(&artifacts).unwrap().count(), 0);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let repository = ArtifactRepository::Local(LocalRepository::new(folder.path().join("file")));
+        assert_eq!(repository.try_out(false).await.failed.unwrap().step, "write");
+    }
+}

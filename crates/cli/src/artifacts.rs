@@ -1,0 +1,84 @@
+//! `ferroflow artifacts`: looks at the storage of artifacts with the server's own settings, and tells it as JSON.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_ops::sample;
+use ferroflow_store::db::BackendUri;
+use serde_json::json;
+
+use crate::{
+    logging::{self, LogFormat},
+    server::{destination, presigns},
+};
+
+/// Subcommands of `ferroflow artifacts`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ArtifactsCommand {
+    /// Write a small file, read it back, fetch it by a signed address and delete it
+    Check(Destination),
+    /// Read some of the artifacts that a database names: of its newest runs and logged models
+    Sample {
+        /// The database, as --backend-store-uri takes it
+        #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
+        uri: String,
+
+        #[command(flatten)]
+        destination: Destination,
+
+        /// How many runs, and how many logged models
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
+    },
+}
+
+/// Where artifacts are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Destination {
+    /// Where the server keeps the artifacts that it serves
+    #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI", default_value = "./mlartifacts")]
+    artifacts_destination: String,
+}
+
+/// Runs a subcommand. 0: everything is as it should be; 1: not.
+pub(crate) fn run(command: ArtifactsCommand) -> ExitCode {
+    logging::init(LogFormat::Text);
+    match start(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: ArtifactsCommand) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            ArtifactsCommand::Check(place) => check(&place).await,
+            ArtifactsCommand::Sample { uri, destination, count } => {
+                let locations = locations(&destination)?;
+                let taken = sample::take(&BackendUri::parse(&uri)?, &locations, count).await?;
+                println!("{}", json!({"sample": taken}));
+                Ok(if taken.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+        }
+    })
+}
+
+async fn check(place: &Destination) -> Result<ExitCode> {
+    let repository = destination(&place.artifacts_destination, &Buckets::default())?;
+    let trial = repository.try_out(presigns()).await;
+    println!("{}", json!({"storage": repository.name(), "trial": trial}));
+    let presigned = trial.presigned.is_none_or(|presigned| presigned.failed.is_none());
+    Ok(if trial.failed.is_none() && presigned { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn locations(place: &Destination) -> Result<Locations> {
+    let buckets = Buckets::default();
+    let destination = Some(destination(&place.artifacts_destination, &buckets)?);
+    Ok(Locations { destination, buckets, ..Locations::default() })
+}

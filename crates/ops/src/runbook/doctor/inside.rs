@@ -1,0 +1,106 @@
+//! What can only be seen from where the server is: the databases, the bucket, and the bucket as its clients see it.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        api::Api,
+        probe::{self, Seen, Storage, Work},
+        release::Release,
+    },
+    CLOCKS, Findings, note, ok,
+};
+
+/// How long the bucket may take to answer this machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The value under which a variable of the server is set.
+const VARIABLE: &str = "in mlflow.extraEnv";
+
+/// Has a Job look.
+pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
+    let seen = match probe::look(api, release, Work::Check, &release.cluster, None).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return,
+        Err(error) => {
+            found.wrong(&format!("the databases can not be looked into: {error:#}"), "kubectl get jobs");
+            return;
+        }
+    };
+    revisions(&seen, found);
+    match &seen.storage {
+        Some(storage) => bucket(storage, found).await,
+        None => note("the server's image can not try the bucket: its program is older than this one"),
+    }
+}
+
+fn revisions(seen: &Seen, found: &mut Findings) {
+    for contents in &seen.contents {
+        let revision = contents.revision.as_deref().unwrap_or("none");
+        let what = format!("the {} database is at {revision}", contents.chain);
+        let wrong = format!("{what}, and the server wants {}", contents.head);
+        found.check(contents.pending == Some(0), &what, &wrong, "ferroflow ops upgrade, or run the migration");
+    }
+}
+
+async fn bucket(storage: &Storage, found: &mut Findings) {
+    let (name, trial) = (&storage.storage, &storage.trial);
+    match &trial.failed {
+        None => ok(&format!("{name} can be written, read and deleted from")),
+        Some(failure) => {
+            let what = format!("the server can not {} in {name}: {}", failure.step, failure.reason);
+            found.wrong(&what, remedy(&failure.step, &failure.reason));
+        }
+    }
+    if let Some(skew) = trial.skew {
+        let what = format!("the clocks of the node and of the bucket are {} s apart", skew.abs());
+        let limit = CLOCKS.as_secs();
+        found.check(skew.abs() <= limit, &what, &what, "set the clock of the node (chrony), or of the store");
+    }
+    let Some(presigned) = &trial.presigned else { return };
+    let origin = &presigned.origin;
+    let Some(reason) = &presigned.failed else {
+        ok(&format!("a signed address at {origin} answers the server"));
+        if let Err(reason) = ferroflow_artifacts::answers(origin, PATIENCE).await {
+            note(&format!(
+                "{origin} does not answer this machine ({reason}): where clients are as far away, set \
+                 FERROFLOW_S3_PUBLIC_ENDPOINT_URL to an address that they reach, or FERROFLOW_PRESIGNED_TRANSFERS=false, \
+                 {VARIABLE}"
+            ));
+        }
+        return;
+    };
+    // Not reached from inside is not wrong where clients are outside, and reach it.
+    if !presigned.answered && ferroflow_artifacts::answers(origin, PATIENCE).await.is_ok() {
+        note(&format!("{origin}, where clients are sent, answers this machine, and not the server ({reason})"));
+        return;
+    }
+    let remedy = if trial.failed.is_some() {
+        "what is wrong with the bucket comes first".to_owned()
+    } else {
+        format!(
+            "set FERROFLOW_S3_PUBLIC_ENDPOINT_URL to the address by which clients reach the bucket, or \
+             FERROFLOW_PRESIGNED_TRANSFERS=false, {VARIABLE}"
+        )
+    };
+    found.wrong(&format!("a signed address at {origin}, where clients are sent, does not answer: {reason}"), &remedy);
+}
+
+/// The value to change, by what the store says.
+fn remedy(step: &str, reason: &str) -> &'static str {
+    let code = reason.split(':').next().unwrap_or_default();
+    match code {
+        "NoSuchBucket" | "the bucket does not exist" => "set s3.bucket to one that is there, or make it",
+        "InvalidAccessKeyId" | "NotSignedUp" => "set AWS_ACCESS_KEY_ID in the Secret of s3.existingSecret to a key that the store knows",
+        "SignatureDoesNotMatch" => "set AWS_SECRET_ACCESS_KEY in the Secret of s3.existingSecret to that of the key",
+        "RequestTimeTooSkewed" => "set the clock of the node (chrony), or of the store",
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" => "set s3.region to the bucket's",
+        "AccessDenied" | "access denied" => match step {
+            "read" => "give the key in the Secret of s3.existingSecret the right s3:GetObject",
+            "delete" => "give the key in the Secret of s3.existingSecret the right s3:DeleteObject: gc needs it",
+            _ => "give the key in the Secret of s3.existingSecret the rights s3:PutObject, s3:GetObject, s3:DeleteObject \
+                  and s3:ListBucket",
+        },
+        _ => "look at s3.endpointUrl, s3.bucket, s3.ca and the network (networkPolicy.egressPorts)",
+    }
+}

@@ -1,0 +1,104 @@
+//! Certificates: until when they are good, and for whom.
+
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::{SignedDuration, Timestamp};
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, oid::AssociatedOid as _},
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
+
+use super::{Findings, ok};
+
+/// Whoever renews certificates by itself has done it long before.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// What browsers look at.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    from: Timestamp,
+    until: Timestamp,
+    names: Vec<String>,
+}
+
+/// Checks the first certificate of a PEM text, which is the server's own.
+pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings) {
+    let seen = match read(pem) {
+        Ok(seen) => seen,
+        Err(error) => {
+            found.wrong(&format!("{what} can not be read: {error:#}"), "put the server's own certificate first, as PEM");
+            return;
+        }
+    };
+    let (now, until) = (Timestamp::now(), seen.until);
+    if until <= now {
+        found.wrong(&format!("{what} has expired at {until}"), "renew it");
+    } else if until.duration_since(now) < SOON {
+        found.wrong(&format!("{what} expires soon, at {until}"), "renew it");
+    } else if seen.from > now {
+        found.wrong(&format!("{what} is not good before {}", seen.from), "wait, or look at the clock of who made it");
+    } else {
+        ok(&format!("{what} is good until {until}"));
+    }
+    for host in hosts.iter().filter(|host| !host.is_empty()) {
+        let names = seen.names.join(", ");
+        found.check(
+            seen.names.iter().any(|name| covers(name, host)),
+            &format!("{what} is for {host}"),
+            &format!("{what} is for {names}, not for {host}"),
+            &format!("get one for {host}, or call the server by a name that it is for"),
+        );
+    }
+}
+
+fn read(pem: &str) -> Result<Seen> {
+    let body = pem.split_once("-----BEGIN CERTIFICATE-----").context("there is no certificate in it")?.1;
+    let body = body.split_once("-----END CERTIFICATE-----").context("it is cut off")?.0;
+    let body: String = body.split_whitespace().collect();
+    let der = BASE64_STANDARD.decode(body).context("it is no base64")?;
+    let certificate = Certificate::from_der(&der).context("it is no certificate")?.tbs_certificate;
+    let time = |time: &x509_cert::time::Time| {
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).context("its time is out of range")?;
+        Timestamp::from_second(seconds).context("its time is out of range")
+    };
+    let mut names = Vec::new();
+    for extension in certificate.extensions.iter().flatten().filter(|one| one.extn_id == SubjectAltName::OID) {
+        let alternatives = SubjectAltName::from_der(extension.extn_value.as_bytes()).context("its names are unclear")?;
+        names.extend(alternatives.0.iter().filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(name.to_string().to_ascii_lowercase()),
+            _ => None,
+        }));
+    }
+    Ok(Seen { from: time(&certificate.validity.not_before)?, until: time(&certificate.validity.not_after)?, names })
+}
+
+/// Whether a name of a certificate, in which `*` is one whole label, is that of a host.
+fn covers(name: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    match name.strip_prefix("*.") {
+        Some(domain) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
+        None => name == host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_one_label() {
+        assert!(covers("*.example.org", "mlflow.Example.org"));
+        assert!(covers("mlflow.example.org", "mlflow.example.org"));
+        assert!(!covers("*.example.org", "a.b.example.org"));
+        assert!(!covers("*.example.org", "example.org"));
+        assert!(!covers("example.org", "mlflow.example.org"));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_told() {
+        for text in ["", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

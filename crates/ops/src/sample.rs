@@ -1,0 +1,176 @@
+//! Some of the artifacts that a database names are read: after a recovery, which brings back the one and not the other.
+
+use anyhow::Result;
+use ferroflow_artifacts::{ArtifactPath, Location, Locations};
+use ferroflow_model::ErrorCode;
+use ferroflow_store::{
+    db::BackendUri,
+    named::{self, Named},
+};
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+
+/// Bytes that are read of a file, at the most. Of a longer one it is known that it is there, and how long it is.
+const READ: u64 = 1024 * 1024;
+
+/// Directories that are gone into to find a file.
+const DEPTH: usize = 5;
+
+/// Things that can not be read until the others are not tried any more.
+const ENOUGH: usize = 5;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Runs and logged models that were looked at.
+    pub owners: usize,
+    /// Those whose artifacts are where this program does not get.
+    pub elsewhere: usize,
+    /// Files that were read.
+    pub read: usize,
+    /// Their sizes together.
+    pub bytes: u64,
+    /// What the database names, and is not there.
+    pub missing: Vec<String>,
+    /// What can not be read, with the reason.
+    pub unreadable: Vec<String>,
+}
+
+impl Sample {
+    /// Whether all that was looked for was read.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.missing.is_empty() && self.unreadable.is_empty()
+    }
+}
+
+impl Sample {
+    /// What there is to tell of it, line by line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let read = format!(
+            "artifacts: {} files of the newest {} runs and logged models were read, {} bytes in all",
+            self.read, self.owners, self.bytes
+        );
+        let elsewhere = (self.elsewhere > 0)
+            .then(|| format!("artifacts of {} of them are elsewhere, and were not looked at", self.elsewhere));
+        let missing = self.missing.iter().map(|what| format!("MISSING {what}"));
+        let unreadable = self.unreadable.iter().map(|what| format!("UNREADABLE {what}"));
+        [read].into_iter().chain(elsewhere).chain(missing).chain(unreadable).collect()
+    }
+
+    /// Why nothing of it can be relied on. Some files may be missing without that: somebody has deleted them.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let first = self.unreadable.first().or(self.missing.first()).filter(|_| self.read == 0)?;
+        Some(format!("no artifact can be read, look at the bucket: {first}"))
+    }
+}
+
+/// Reads a file of each of the newest `count` runs and as many logged models, and every file that the database names of
+/// them.
+///
+/// # Errors
+/// The database can not be read.
+pub async fn take(uri: &BackendUri, locations: &Locations, count: u32) -> Result<Sample> {
+    let mut taken = Sample::default();
+    let all = named::artifacts(uri, count).await?;
+    // Nobody waits for each of them where nothing answers.
+    if let Err(error) = locations.destination().map_err(told)?.check().await {
+        taken.unreadable.push(error.message);
+        return Ok(taken);
+    }
+    for named in all {
+        if taken.unreadable.len() >= ENOUGH {
+            break;
+        }
+        taken.owners += 1;
+        let Ok(location) = locations.resolve(&named.location) else {
+            taken.elsewhere += 1;
+            continue;
+        };
+        if let Err(error) = look(&named, &location, &mut taken).await {
+            taken.unreadable.push(format!("{}: {}", named.owner, error.message));
+        }
+    }
+    Ok(taken)
+}
+
+async fn look(named: &Named, location: &Location, taken: &mut Sample) -> ferroflow_model::Result<()> {
+    for file in &named.files {
+        let path = ArtifactPath::parse(file)?.below(&location.base);
+        match read(location, &path).await {
+            Ok(size) => taken.add(size),
+            Err(error) if is_missing(&error) => taken.missing.push(format!("{}: {file}", named.owner)),
+            Err(error) => return Err(error),
+        }
+    }
+    if !named.files.is_empty() {
+        return Ok(());
+    }
+    match some_file(location).await? {
+        Some(path) => taken.add(read(location, &path).await?),
+        None if named.has_some => taken.missing.push(format!("{}: all of {}", named.owner, named.location)),
+        None => {}
+    }
+    Ok(())
+}
+
+impl Sample {
+    fn add(&mut self, size: u64) {
+        self.read += 1;
+        self.bytes += size;
+    }
+}
+
+/// The first file there is, if any.
+async fn some_file(location: &Location) -> ferroflow_model::Result<Option<ArtifactPath>> {
+    let mut place = location.base.clone();
+    for _ in 0..DEPTH {
+        let entries = location.repository.list(&place).await?;
+        let Some(entry) = entries.iter().find(|entry| !entry.is_dir).or(entries.first()) else { return Ok(None) };
+        place = ArtifactPath::parse(&entry.name)?.below(&place);
+        if !entry.is_dir {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a file, or the beginning of a long one: its size.
+async fn read(location: &Location, path: &ArtifactPath) -> ferroflow_model::Result<u64> {
+    let stat = location.repository.stat(path).await?;
+    let wanted = stat.size.min(READ);
+    let opened = location.repository.open(path, Some(0..wanted), None).await?;
+    let broken = |error: std::io::Error| ferroflow_model::Error::unavailable(format!("{path}: {error}"));
+    let read = opened.body.try_fold(0, async |read, chunk| Ok(read + chunk.len() as u64)).await.map_err(broken)?;
+    if read == wanted {
+        return Ok(stat.size);
+    }
+    Err(ferroflow_model::Error::unavailable(format!("{path}: {read} bytes instead of {wanted} were read")))
+}
+
+fn told(error: ferroflow_model::Error) -> anyhow::Error {
+    anyhow::anyhow!(error.message)
+}
+
+fn is_missing(error: &ferroflow_model::Error) -> bool {
+    error.code == ErrorCode::ResourceDoesNotExist
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_told_and_a_missing_bucket_is_a_failure() {
+        let missing = vec!["run a: t.json".to_owned()];
+        let some = Sample { owners: 2, read: 1, bytes: 5, missing: missing.clone(), ..Sample::default() };
+        assert_eq!(some.failure(), None);
+        assert!(!some.is_right());
+        assert!(some.lines().contains(&"MISSING run a: t.json".to_owned()));
+        assert!(Sample { owners: 2, missing, ..Sample::default() }.failure().is_some());
+        // Runs need not have artifacts.
+        assert_eq!(Sample { owners: 2, ..Sample::default() }.failure(), None);
+    }
+}

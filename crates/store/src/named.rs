@@ -1,0 +1,60 @@
+//! Artifacts that a database names, to see whether they are where it says: after a recovery, say.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    db::{Access, BackendUri, DbError, Direct, Row, Statement},
+    snapshot::SnapshotError,
+};
+
+/// Something that has artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// What it is: `run abc`.
+    pub owner: String,
+    /// Where its artifacts are.
+    pub location: String,
+    /// Files that have to be there.
+    pub files: Vec<String>,
+    /// Whether there has to be something, whatever its name.
+    pub has_some: bool,
+}
+
+/// The newest `count` runs that are not deleted, with the files that their tags name, and as many logged models that are
+/// complete.
+///
+/// # Errors
+/// The database can not be read.
+pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Look).await?;
+    let tables = crate::migrations::tables(&direct).await?;
+    let count = i64::from(count);
+    let sql = "SELECT r.run_uuid, r.artifact_uri, t.value FROM \
+               (SELECT run_uuid, artifact_uri, COALESCE(end_time, start_time, 0) AS at FROM runs \
+               WHERE lifecycle_stage = 'active' AND artifact_uri <> '' ORDER BY 3 DESC, 1 LIMIT $1) r \
+               LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.loggedArtifacts' ORDER BY r.at DESC, 1";
+    let mut found = direct.query(Statement::new(sql, vec![count.into()]), run_from_row).await?;
+    // Since MLflow 3. A model that is somewhere else has none here.
+    if tables.iter().any(|table| table == "logged_models") {
+        let sql = "SELECT m.model_id, m.artifact_location FROM logged_models m \
+                   WHERE m.lifecycle_stage = 'active' AND m.status = 2 AND NOT EXISTS (SELECT 1 FROM logged_model_tags t \
+                   WHERE t.model_id = m.model_id AND t.tag_key = 'mlflow.model.isExternal' \
+                   AND LOWER(t.tag_value) = 'true') ORDER BY m.creation_timestamp_ms DESC, 1 LIMIT $1";
+        found.extend(direct.query(Statement::new(sql, vec![count.into()]), model_from_row).await?);
+    }
+    Ok(found)
+}
+
+fn run_from_row(row: &Row<'_>) -> Result<Named, DbError> {
+    let (id, location, tag): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    // `[{"path": "table.json", "type": "table"}]`; what is no such list names nothing.
+    let listed: Vec<BTreeMap<String, serde_json::Value>> =
+        tag.and_then(|tag| serde_json::from_str(&tag).ok()).unwrap_or_default();
+    let files = listed.iter().filter_map(|file| file.get("path")?.as_str().map(str::to_owned)).collect();
+    Ok(Named { owner: format!("run {id}"), location, files, has_some: false })
+}
+
+fn model_from_row(row: &Row<'_>) -> Result<Named, DbError> {
+    let id: String = row.get(0)?;
+    Ok(Named { owner: format!("logged model {id}"), location: row.get(1)?, files: Vec::new(), has_some: true })
+}
