@@ -387,7 +387,7 @@ def test_what_watches_a_server_with_a_login_gets_in():
     """With a login, /metrics and /version ask for one, and the probes' paths do not."""
     [endpoint] = objects("openshift-everything").one("ServiceMonitor")["spec"]["endpoints"]
     assert endpoint["basicAuth"] == {part: {"name": "metrics-user", "key": part} for part in ("username", "password")}
-    [test] = objects("openshift").one("Pod", "mlflow-test")["spec"]["containers"]
+    [test, _] = objects("openshift").one("Pod", "mlflow-test")["spec"]["containers"]
     assert re.findall(r"^ask (\S+)$", test["args"][0], re.MULTILINE) == ["/health", "/readyz"]
 
 

@@ -72,13 +72,15 @@ def test_artifacts_that_the_restored_database_names_are_read(installed):
 
 
 def test_where_no_artifact_can_be_read_nothing_is_served(plain):
-    shutil.rmtree(plain.bucket)
+    shutil.rmtree(plain.artifacts)
     named = '[{"path": "table.json", "type": "table"}]'
     plain.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
     plain.take_backup()
     said = plain.refused("recover")
     assert "no artifact can be read" in said and "run first: table.json" in said and "still stopped" in said
     assert plain.server["spec"]["replicas"] == 0 and plain.is_ready(OLD)
+    shutil.rmtree(plain.bucket)
+    assert "NoSuchBucket" in plain.refused("recover")
     # Whoever knows why goes on.
     plain.ops("recover", "--no-artifacts")
     check(plain, ["first"])

@@ -33,7 +33,9 @@ impl Archive {
             }
             Some(until) => {
                 let until = until.strftime("%Y-%m-%d");
-                format!("Keep it until {until}: then everything in it is older than the {retention} of backup.retention")
+                format!(
+                    "Keep it until {until}: then everything in it is older than the {retention} of backup.retention"
+                )
             }
             None => "No retention says how long to keep it".to_owned(),
         };
@@ -55,7 +57,8 @@ pub(super) async fn retired(api: &Api, current: &Value) -> Result<Vec<Archive>> 
         }
         archives.extend(archive(api, successor, source).await?);
         // Whoever made that archive may itself have been made from another one.
-        let Some(before) = clusters.iter().find(|cluster| server_name(cluster) == source && *cluster != successor) else {
+        let Some(before) = clusters.iter().find(|cluster| server_name(cluster) == source && *cluster != successor)
+        else {
             return Ok(archives);
         };
         successor = before;

@@ -98,8 +98,9 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
     let after = probe::look(api, &release, work, &new, None).await?;
     if let Some(after) = &after {
-        verify(before.as_deref(), after, &old, target.is_none())
-            .with_context(|| format!("{new} is not what it should be. The server is still stopped; {old} is untouched"))?;
+        verify(before.as_deref(), after, &old, target.is_none()).with_context(|| {
+            format!("{new} is not what it should be. The server is still stopped; {old} is untouched")
+        })?;
     }
 
     tell(&format!("7. have the server and its Jobs use {new}"));

@@ -58,9 +58,9 @@ async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Calle
 async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Called>> {
     let mut called = Vec::new();
     for ingress in api.list(INGRESSES, "").await? {
-        let rules = items(&ingress, "/spec/rules").iter().filter(|rule| {
-            items(rule, "/http/paths").iter().any(|path| text(path, "/backend/service/name") == name)
-        });
+        let rules = items(&ingress, "/spec/rules")
+            .iter()
+            .filter(|rule| items(rule, "/http/paths").iter().any(|path| text(path, "/backend/service/name") == name));
         let hosts: Vec<_> = rules.map(|rule| text(rule, "/host")).collect();
         for tls in items(&ingress, "/spec/tls") {
             let listed = items(tls, "/hosts").iter().filter_map(Value::as_str);

@@ -91,15 +91,19 @@ fn remedy(step: &str, reason: &str) -> &'static str {
     let code = reason.split(':').next().unwrap_or_default();
     match code {
         "NoSuchBucket" | "the bucket does not exist" => "set s3.bucket to one that is there, or make it",
-        "InvalidAccessKeyId" | "NotSignedUp" => "set AWS_ACCESS_KEY_ID in the Secret of s3.existingSecret to a key that the store knows",
+        "InvalidAccessKeyId" | "NotSignedUp" => {
+            "set AWS_ACCESS_KEY_ID in the Secret of s3.existingSecret to a key that the store knows"
+        }
         "SignatureDoesNotMatch" => "set AWS_SECRET_ACCESS_KEY in the Secret of s3.existingSecret to that of the key",
         "RequestTimeTooSkewed" => "set the clock of the node (chrony), or of the store",
         "AuthorizationHeaderMalformed" | "PermanentRedirect" => "set s3.region to the bucket's",
         "AccessDenied" | "access denied" => match step {
             "read" => "give the key in the Secret of s3.existingSecret the right s3:GetObject",
             "delete" => "give the key in the Secret of s3.existingSecret the right s3:DeleteObject: gc needs it",
-            _ => "give the key in the Secret of s3.existingSecret the rights s3:PutObject, s3:GetObject, s3:DeleteObject \
-                  and s3:ListBucket",
+            _ => {
+                "give the key in the Secret of s3.existingSecret the rights s3:PutObject, s3:GetObject, s3:DeleteObject \
+                  and s3:ListBucket"
+            }
         },
         _ => "look at s3.endpointUrl, s3.bucket, s3.ca and the network (networkPolicy.egressPorts)",
     }

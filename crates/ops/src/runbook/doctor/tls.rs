@@ -27,7 +27,8 @@ pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings)
     let seen = match read(pem) {
         Ok(seen) => seen,
         Err(error) => {
-            found.wrong(&format!("{what} can not be read: {error:#}"), "put the server's own certificate first, as PEM");
+            found
+                .wrong(&format!("{what} can not be read: {error:#}"), "put the server's own certificate first, as PEM");
             return;
         }
     };
@@ -64,7 +65,8 @@ fn read(pem: &str) -> Result<Seen> {
     };
     let mut names = Vec::new();
     for extension in certificate.extensions.iter().flatten().filter(|one| one.extn_id == SubjectAltName::OID) {
-        let alternatives = SubjectAltName::from_der(extension.extn_value.as_bytes()).context("its names are unclear")?;
+        let alternatives =
+            SubjectAltName::from_der(extension.extn_value.as_bytes()).context("its names are unclear")?;
         names.extend(alternatives.0.iter().filter_map(|name| match name {
             GeneralName::DnsName(name) => Some(name.to_string().to_ascii_lowercase()),
             _ => None,

@@ -1,0 +1,60 @@
+"""``helm test``: what its pod runs, against a server and a bucket that are there, and that are not."""
+
+import os
+import subprocess
+
+import pytest
+from support import chart, command, required, stores
+from support.servers import ferroflow, free_port
+
+HOST = "host=mlflow.research.svc\nport=5000"
+
+
+def pod(endpoint: str) -> dict[str, dict]:
+    made = chart.objects("kubernetes", f"s3.endpointUrl={endpoint}").one("Pod", "mlflow-test")
+    return {container["name"]: container for container in made["spec"]["containers"]}
+
+
+@pytest.fixture
+def bucket(store):
+    running, folder = store
+    (folder / "team-mlflow").mkdir(exist_ok=True)
+    return running
+
+
+def ask(container: dict, port: int) -> subprocess.CompletedProcess:
+    """Runs the script of the container, with the Service at a port of this machine."""
+    [script] = container["args"]
+    assert HOST in script
+    script = script.replace(HOST, f"host=127.0.0.1\nport={port}")
+    return subprocess.run([*container["command"], script], capture_output=True, text=True, timeout=60)
+
+
+def test_a_server_that_is_there_passes(bucket, tmp_path):
+    with ferroflow(f"sqlite:///{tmp_path}/mlflow.db", "s3://team-mlflow/artifacts", env=bucket.env) as server:
+        done = ask(pod(bucket.endpoint)["test"], int(server.url.rsplit(":", 1)[1]))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout == "GET /health: 200\nGET /readyz: 200\n"
+
+
+def test_a_server_without_its_bucket_fails(tmp_path, bucket):
+    nowhere = bucket.env | {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    with ferroflow(f"sqlite:///{tmp_path}/mlflow.db", "s3://team-mlflow/artifacts", env=nowhere) as server:
+        done = ask(pod(bucket.endpoint)["test"], int(server.url.rsplit(":", 1)[1]))
+        assert done.returncode == 1 and "GET /readyz: 503" in done.stdout
+
+
+def test_no_server_fails(bucket):
+    assert ask(pod(bucket.endpoint)["test"], free_port()).returncode != 0
+
+
+def test_the_bucket_is_written_to(bucket):
+    container = pod(bucket.endpoint)["bucket"]
+    [program, *arguments] = container["command"]
+    assert program == "ferroflow" and container["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
+    plain = {name: value for name, value in chart.env(container).items() if isinstance(value, str)}
+    keys = {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
+    assert '"failed":null' in command.run(*arguments, env=plain | keys)
+    wrong = plain | keys | {"AWS_SECRET_ACCESS_KEY": "another"}
+    done = subprocess.run([required("FERROFLOW_BIN"), *arguments], env=os.environ | wrong, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "SignatureDoesNotMatch" in done.stdout
