@@ -1,6 +1,5 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
-mod artifacts;
 mod backup;
 mod db;
 mod gc;
@@ -8,6 +7,7 @@ mod logging;
 #[cfg(feature = "kubernetes")]
 mod ops;
 mod server;
+mod storage;
 mod user;
 
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ enum Command {
     Gc(Box<gc::GcArgs>),
     /// Try the storage of artifacts; see whether artifacts are where a database says
     #[command(subcommand)]
-    Artifacts(artifacts::ArtifactsCommand),
+    Storage(storage::StorageCommand),
     /// Back up a SQLite database and its artifacts while the server serves; list and check backups
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Server(args)) => server::run(*args),
         Some(Command::Db(command)) => return db::run(command),
         Some(Command::Gc(args)) => gc::run(*args),
-        Some(Command::Artifacts(command)) => return artifacts::run(command),
+        Some(Command::Storage(command)) => return storage::run(command),
         Some(Command::Backup(args)) => backup::run(*args),
         Some(Command::Restore(args)) => backup::restore(*args),
         Some(Command::User(command)) => return user::run(command),

@@ -39,7 +39,7 @@ pub(super) struct Contents {
     pub(super) rows: BTreeMap<String, i64>,
 }
 
-/// The line of `ferroflow artifacts check`.
+/// The line of `ferroflow storage check`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Storage {
     /// What an operator calls it.
@@ -47,7 +47,7 @@ pub(super) struct Storage {
     pub(super) trial: Trial,
 }
 
-/// The line of `ferroflow artifacts sample`.
+/// The line of `ferroflow storage sample`.
 #[derive(Debug, Clone, Deserialize)]
 struct Sampled {
     sample: Sample,
@@ -95,8 +95,8 @@ impl Work {
     fn and_then(self) -> &'static str {
         match self {
             Self::Rows | Self::Upgrade => "",
-            Self::Sample => "ferroflow artifacts sample \"$MLFLOW_BACKEND_STORE_URI\" || true\n",
-            Self::Check => "ferroflow artifacts check || true\n",
+            Self::Sample => "ferroflow storage sample \"$MLFLOW_BACKEND_STORE_URI\" || true\n",
+            Self::Check => "ferroflow storage check || true\n",
         }
     }
 }

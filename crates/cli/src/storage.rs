@@ -1,4 +1,4 @@
-//! `ferroflow artifacts`: looks at the storage of artifacts with the server's own settings, and tells it as JSON.
+//! `ferroflow storage`: looks at the storage of artifacts with the server's own settings, and tells it as JSON.
 
 use std::process::ExitCode;
 
@@ -14,9 +14,9 @@ use crate::{
     server::{destination, presigns},
 };
 
-/// Subcommands of `ferroflow artifacts`.
+/// Subcommands of `ferroflow storage`.
 #[derive(Debug, Clone, Subcommand)]
-pub(crate) enum ArtifactsCommand {
+pub(crate) enum StorageCommand {
     /// Write a small file, read it back, fetch it by a signed address and delete it
     Check(Destination),
     /// Read some of the artifacts that a database names: of its newest runs and logged models
@@ -43,7 +43,7 @@ pub(crate) struct Destination {
 }
 
 /// Runs a subcommand. 0: everything is as it should be; 1: not.
-pub(crate) fn run(command: ArtifactsCommand) -> ExitCode {
+pub(crate) fn run(command: StorageCommand) -> ExitCode {
     logging::init(LogFormat::Text);
     match start(command) {
         Ok(code) => code,
@@ -54,12 +54,12 @@ pub(crate) fn run(command: ArtifactsCommand) -> ExitCode {
     }
 }
 
-fn start(command: ArtifactsCommand) -> Result<ExitCode> {
+fn start(command: StorageCommand) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            ArtifactsCommand::Check(place) => check(&place).await,
-            ArtifactsCommand::Sample { uri, destination, count } => {
+            StorageCommand::Check(place) => check(&place).await,
+            StorageCommand::Sample { uri, destination, count } => {
                 let locations = locations(&destination)?;
                 let taken = sample::take(&BackendUri::parse(&uri)?, &locations, count).await?;
                 println!("{}", json!({"sample": taken}));
