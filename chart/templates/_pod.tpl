@@ -185,11 +185,8 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 {{- if include "databaseCa" . }}
 - {name: database-ca, mountPath: /etc/mlflow/database-ca, readOnly: true}
 {{- end }}
-{{- if .Values.s3.ca.existingSecret }}
-- {name: s3-ca, mountPath: /etc/mlflow/s3-ca, readOnly: true}
-{{- end }}
-{{- if include "customCa" . }}
-- {name: custom-ca, mountPath: /etc/mlflow/ca, readOnly: true}
+{{- with include "storeCaMounts" . }}
+{{ . }}
 {{- end }}
 {{- if .Values.auth.enabled }}
 - {name: auth, mountPath: /etc/mlflow/auth, readOnly: true}
@@ -207,6 +204,26 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 - name: database-ca
   secret: {secretName: {{ . }}, items: [{key: {{ include "databaseCaKey" $ }}, path: ca.crt}]}
 {{- end }}
+{{- with include "storeCaVolumes" . }}
+{{ . }}
+{{- end }}
+{{- if .Values.auth.enabled }}
+- name: auth
+  secret: {secretName: {{ .Values.auth.existingSecret }}, items: [{key: {{ .Values.auth.key }}, path: basic-auth.ini}]}
+{{- end }}
+{{- end }}
+
+{{/* Whom what talks to the bucket trusts. */}}
+{{- define "storeCaMounts" -}}
+{{- if .Values.s3.ca.existingSecret }}
+- {name: s3-ca, mountPath: /etc/mlflow/s3-ca, readOnly: true}
+{{- end }}
+{{- if include "customCa" . }}
+- {name: custom-ca, mountPath: /etc/mlflow/ca, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "storeCaVolumes" -}}
 {{- with .Values.s3.ca }}
 {{- if .existingSecret }}
 - name: s3-ca
@@ -216,10 +233,6 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 {{- with include "customCa" . }}
 - name: custom-ca
   configMap: {name: {{ . }}, items: [{key: {{ $.Values.customCA.key }}, path: ca-bundle.crt}]}
-{{- end }}
-{{- if .Values.auth.enabled }}
-- name: auth
-  secret: {secretName: {{ .Values.auth.existingSecret }}, items: [{key: {{ .Values.auth.key }}, path: basic-auth.ini}]}
 {{- end }}
 {{- end }}
 
