@@ -66,7 +66,7 @@ def test_it_starts_knows_its_hosts_asks_for_a_login_and_stops(server):
 
 
 def test_helm_test_tells_a_server_that_works_from_one_that_does_not(server):
-    [container] = objects("openshift").one("Pod", "mlflow-test")["spec"]["containers"]
+    [container, _] = objects("openshift").one("Pod", "mlflow-test")["spec"]["containers"]
     port = server.url.rsplit(":", 1)[1]
     script = re.sub(r"^port=.*$", f"port={port}", re.sub(r"^host=.*$", "host=127.0.0.1", container["args"][0], flags=re.MULTILINE), flags=re.MULTILINE)
     run = lambda: subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
