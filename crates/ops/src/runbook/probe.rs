@@ -200,7 +200,7 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
             if *rows > 0 || there.unwrap_or_default() > 0 {
                 tell(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
             }
-            if is_latest && *rows > 0 && there.unwrap_or_default() == 0 {
+            if is_latest && *rows > 0 && there.unwrap_or_default() == 0 && !comes_and_goes(table) {
                 wrong.push(format!("{chain}.{table} came back empty"));
             }
         }
@@ -209,6 +209,11 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
         }
     }
     wrong
+}
+
+/// Whether a table is one of those that a server makes for itself: what waits to be sent, whose logins failed.
+fn comes_and_goes(table: &str) -> bool {
+    table.starts_with("ff_")
 }
 
 /// Tells which artifacts were read, and says what is wrong.
@@ -311,7 +316,8 @@ mod tests {
 
     #[test]
     fn what_came_back_empty_or_at_another_revision_is_wrong() {
-        let live = [contents(&[("runs", 5), ("tags", 0)], 9_000)];
+        // What waited to be sent was sent since.
+        let live = [contents(&[("runs", 5), ("tags", 0), ("ff_webhook_deliveries", 3)], 9_000)];
         let mut restored = [contents(&[("runs", 4), ("tags", 0)], 2_000)];
         assert!(compare(&live, &restored, true).is_empty());
         assert_eq!(lag(&live, &restored), Some(7));
