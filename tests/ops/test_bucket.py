@@ -80,6 +80,11 @@ def test_a_secret_that_is_not_that_of_the_key(plain):
     assert "SignatureDoesNotMatch" in said and "set AWS_SECRET_ACCESS_KEY in the Secret" in said
 
 
+def test_settings_that_make_no_sense(plain):
+    variable(plain, "AWS_CA_BUNDLE", "/nowhere/ca.crt")
+    assert "WRONG the bucket can not be tried: AWS_CA_BUNDLE: /nowhere/ca.crt" in found(plain)
+
+
 def test_an_endpoint_where_nothing_is(plain):
     variable(plain, "MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     said = found(plain)

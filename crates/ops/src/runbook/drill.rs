@@ -66,7 +66,7 @@ async fn rehearse(
     let restored = probe::look(api, release, work, scratch, None).await?;
     let (Some(live), Some(restored)) = (live, restored) else { return Ok(Vec::new()) };
     let mut wrong = probe::compare(&live, &restored.contents, true);
-    wrong.extend(probe::sampled(restored.sample.as_ref()));
+    wrong.extend(probe::sampled(&restored, work));
     let lag = probe::lag(&live, &restored.contents);
     tell(&format!(
         "\nrecovery time: {recovery} s\ndata loss: {}",

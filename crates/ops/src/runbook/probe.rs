@@ -59,6 +59,8 @@ pub(super) struct Seen {
     pub(super) contents: Vec<Contents>,
     pub(super) sample: Option<Sample>,
     pub(super) storage: Option<Storage>,
+    /// Why there is neither, where there should be one.
+    pub(super) error: String,
 }
 
 /// What to run.
@@ -171,6 +173,8 @@ pub(super) async fn look(
             seen.storage = Some(serde_json::from_value(value).with_context(told)?);
         }
     }
+    let error = said.lines().rev().find_map(|line| line.strip_prefix("Error: "));
+    error.unwrap_or("the program of the server's image does not know `ferroflow storage`").clone_into(&mut seen.error);
     ensure!(
         seen.contents.iter().any(|contents| contents.chain == "tracking"),
         "it said nothing of the tracking database: {said}"
@@ -217,8 +221,14 @@ fn comes_and_goes(table: &str) -> bool {
 }
 
 /// Tells which artifacts were read, and says what is wrong.
-pub(super) fn sampled(sample: Option<&Sample>) -> Option<String> {
-    let sample = sample?;
+pub(super) fn sampled(seen: &Seen, work: Work) -> Option<String> {
+    if !matches!(work, Work::Sample) {
+        return None;
+    }
+    let Some(sample) = &seen.sample else {
+        tell(&format!("  artifacts were not looked at: {}", seen.error));
+        return None;
+    };
     sample.lines().iter().for_each(|line| tell(&format!("  {line}")));
     sample.failure()
 }

@@ -98,7 +98,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
     let after = probe::look(api, &release, work, &new, None).await?;
     if let Some(after) = &after {
-        verify(before.as_deref(), after, &old, target.is_none()).with_context(|| {
+        verify(before.as_deref(), after, work, &old, target.is_none()).with_context(|| {
             format!("{new} is not what it should be. The server is still stopped; {old} is untouched")
         })?;
     }
@@ -144,7 +144,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
 
 /// Whether a recovered cluster has what it should, which is told table by table. `before`: what the old one has, where it
 /// still answers.
-fn verify(before: Option<&[Contents]>, after: &Seen, old: &str, is_latest: bool) -> Result<()> {
+fn verify(before: Option<&[Contents]>, after: &Seen, work: Work, old: &str, is_latest: bool) -> Result<()> {
     let mut wrong = Vec::new();
     if let Some(before) = before {
         wrong = probe::compare(before, &after.contents, is_latest);
@@ -155,7 +155,7 @@ fn verify(before: Option<&[Contents]>, after: &Seen, old: &str, is_latest: bool)
             wrong.push("there are no runs in it".to_owned());
         }
     }
-    wrong.extend(probe::sampled(after.sample.as_ref()));
+    wrong.extend(probe::sampled(after, work));
     ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     Ok(())
 }

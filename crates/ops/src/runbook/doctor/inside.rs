@@ -30,7 +30,10 @@ pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
     revisions(&seen, found);
     match &seen.storage {
         Some(storage) => bucket(storage, found).await,
-        None => note("the server's image can not try the bucket: its program is older than this one"),
+        None => found.wrong(
+            &format!("the bucket can not be tried: {}", seen.error),
+            "look at the values of s3 and at the Secret of s3.existingSecret",
+        ),
     }
 }
 
