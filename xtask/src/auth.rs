@@ -13,5 +13,6 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     environment.binary(Profile::Dev)?;
     environment.postgres(Durability::Relaxed)?;
     let python = environment.reference()?;
+    environment.oidc_provider()?;
     suite::run(environment, "auth", &python, options)
 }

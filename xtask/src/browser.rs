@@ -14,5 +14,6 @@ pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Ta
     environment.postgres(Durability::Relaxed)?;
     let python = environment.reference()?;
     environment.chromium()?;
+    environment.oidc_provider()?;
     suite::run(environment, "browser", &python, options)
 }

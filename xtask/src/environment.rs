@@ -39,6 +39,8 @@ pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
 pub(crate) const S3S: &str = "FERROFLOW_S3S_FS";
 /// The program of an emulator of Azure Blob Storage.
 pub(crate) const AZURITE: &str = "FERROFLOW_AZURITE";
+/// The folder of a server of `OpenID` Connect.
+pub(crate) const OIDC: &str = "FERROFLOW_OIDC_PROVIDER";
 /// A Python with what the chart's tests need.
 pub(crate) const CHART: &str = "FERROFLOW_CHART_PYTHON";
 /// Helm 4.
@@ -95,6 +97,7 @@ impl Environment {
             CHROMIUM,
             S3S,
             AZURITE,
+            OIDC,
             CHART,
             HELM_4_BIN,
             HELM_3_BIN,
@@ -270,23 +273,32 @@ impl Environment {
 
     /// Installs the emulator of Azure Blob Storage.
     pub(crate) fn azurite(&mut self) -> Result<()> {
-        const VERSION: &str = "3.37.0";
-        if self.variables.contains_key(AZURITE) {
+        self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob")
+    }
+
+    /// Installs a server of `OpenID` Connect.
+    pub(crate) fn oidc_provider(&mut self) -> Result<()> {
+        self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules")
+    }
+
+    /// Installs a package for Node.js and sets a variable to the path of something in its folder.
+    fn npm(&mut self, variable: &'static str, package: &str, version: &str, path: &str) -> Result<()> {
+        if self.variables.contains_key(variable) {
             return Ok(());
         }
-        let folder = self.folder().join("tools").join(format!("azurite-{VERSION}"));
-        let program = folder.join("node_modules/.bin/azurite-blob");
-        if !program.exists() {
+        let folder = self.folder().join("tools").join(format!("{package}-{version}"));
+        let path = folder.join(path);
+        if !path.exists() {
             if process::find("npm").is_none() && !apt::install("npm")? {
-                bail!("npm is needed for Azurite, an emulator of Azure Blob Storage");
+                bail!("npm is needed for {package}");
             }
-            println!("installing azurite {VERSION}");
+            println!("installing {package} {version}");
             fs::create_dir_all(&folder)?;
             let mut npm = Command::new("npm");
-            npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("azurite@{VERSION}")]);
-            ensure!(npm.current_dir(&folder).stdin(Stdio::null()).status()?.success(), "azurite does not install");
+            npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
+            ensure!(npm.current_dir(&folder).stdin(Stdio::null()).status()?.success(), "{package} does not install");
         }
-        self.variables.insert(AZURITE, program.to_str().context("the path is not UTF-8")?.to_owned());
+        self.variables.insert(variable, path.to_str().context("the path is not UTF-8")?.to_owned());
         Ok(())
     }
 

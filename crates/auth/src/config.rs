@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use ferroflow_model::permission::Permission;
 
-use crate::ini::Section;
+use crate::{
+    ini::Section,
+    tokens::{KubernetesConfig, OidcConfig},
+};
 
 /// The variable that names the file.
 const PATH: &str = "MLFLOW_AUTH_CONFIG_PATH";
@@ -34,6 +37,10 @@ pub struct AuthConfig {
     pub cache_time: Duration,
     /// Passwords that are remembered at the most.
     pub cache_size: usize,
+    /// Whose tokens count, beside passwords.
+    pub oidc: Option<OidcConfig>,
+    /// How tokens of service accounts are checked.
+    pub kubernetes: Option<KubernetesConfig>,
 }
 
 impl fmt::Debug for AuthConfig {
@@ -62,6 +69,9 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// What it says of tokens can not be done.
+    #[error("the configuration of basic-auth: {0}")]
+    Tokens(String),
 }
 
 impl AuthConfig {
@@ -133,6 +143,10 @@ impl AuthConfig {
             admin_password: overridden("admin_password", "MLFLOW_AUTH_ADMIN_PASSWORD")?,
             cache_time: number("auth_cache_ttl_seconds")?.map_or(CACHE_TIME, Duration::from_secs),
             cache_size: size.map_or(CACHE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX)),
+            oidc: Section::parse(text, "oidc")?.map(|own| OidcConfig::parse(&own, &variable)).transpose()?,
+            kubernetes: Section::parse(text, "kubernetes")?
+                .map(|own| KubernetesConfig::parse(&own, &variable))
+                .transpose()?,
         })
     }
 }

@@ -1,14 +1,18 @@
 //! INI files as Python's `configparser` reads them, as far as `basic_auth.ini` can differ: sections, `key = value` or
 //! `key: value`, lower-case keys, full-line comments, values that go on in indented lines, `%(name)s` and `%%`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep values may refer to each other, as in Python.
 const MAX_DEPTH: usize = 10;
 
 /// The keys of one section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Section(BTreeMap<String, String>);
+pub(crate) struct Section {
+    /// The keys, with those of `[DEFAULT]`.
+    keys: BTreeMap<String, String>,
+    own: BTreeSet<String>,
+}
 
 impl Section {
     /// Reads one section of a file, with the keys of `[DEFAULT]`.
@@ -54,8 +58,20 @@ impl Section {
         }
         let Some(own) = sections.remove(name) else { return Ok(None) };
         let mut keys = sections.remove("DEFAULT").unwrap_or_default();
+        let names = own.keys().cloned().collect();
         keys.extend(own);
-        Ok(Some(Self(keys)))
+        Ok(Some(Self { keys, own: names }))
+    }
+
+    /// Whether the section has no keys but these.
+    ///
+    /// # Errors
+    /// The first other one.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), &str> {
+        match self.own.iter().find(|key| !known.contains(&key.as_str())) {
+            Some(other) => Err(other),
+            None => Ok(()),
+        }
     }
 
     /// The value of a key with everything it refers to.
@@ -63,7 +79,7 @@ impl Section {
     /// # Errors
     /// It refers to nothing, or has a `%` that says nothing.
     pub(crate) fn get(&self, key: &str) -> Result<Option<String>, String> {
-        self.0.get(key).map(|value| self.expand(key, value, 0)).transpose()
+        self.keys.get(key).map(|value| self.expand(key, value, 0)).transpose()
     }
 
     fn expand(&self, key: &str, value: &str, depth: usize) -> Result<String, String> {
@@ -78,7 +94,7 @@ impl Section {
                 out.push('%');
                 rest = after;
             } else if let Some((name, after)) = after.strip_prefix('(').and_then(|inner| inner.split_once(")s")) {
-                let referred = self.0.get(&name.to_lowercase());
+                let referred = self.keys.get(&name.to_lowercase());
                 let referred = referred.ok_or_else(|| format!("'{key}' refers to '{name}', which is not there"))?;
                 out.push_str(&self.expand(key, referred, depth + 1)?);
                 rest = after;

@@ -1,6 +1,6 @@
 //! Who may do what: basic-auth with the reference's users database, password hashes, roles and rules.
 //!
-//! [`Auth`] knows users and checks passwords, [`Caller`] is one user with what is granted, and a [`Requirement`] is what
+//! [`Auth`] knows users and checks passwords and tokens, [`Caller`] is one user with what is granted, and a [`Requirement`] is what
 //! an operation asks for. Which operation asks for what is said by the server's router table.
 
 mod bootstrap;
@@ -12,6 +12,7 @@ mod login;
 pub mod password;
 mod requirement;
 mod signup;
+mod tokens;
 
 pub use bootstrap::BootstrapError;
 pub use caller::Caller;
@@ -19,3 +20,4 @@ pub use config::{AuthConfig, ConfigError};
 pub use login::Auth;
 pub use requirement::{Key, Requirement};
 pub use signup::SignupKey;
+pub use tokens::{Callback, KubernetesConfig, LoginStart, OidcConfig, Tokens};

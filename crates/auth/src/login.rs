@@ -23,7 +23,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{bootstrap, caller::Caller, config::AuthConfig, limit::Keys, password};
+use crate::{bootstrap, caller::Caller, config::AuthConfig, limit::Keys, password, tokens::Tokens};
 
 /// How long a user's row and grants count without another look.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Auth {
     users: UserStore,
     config: AuthConfig,
+    tokens: Tokens,
     /// Passwords are remembered under a hash with this key: what is in memory says nothing about them elsewhere.
     key: [u8; 32],
     passwords: Mutex<HashMap<String, Checked>>,
@@ -53,20 +54,21 @@ struct Checked {
 }
 
 #[derive(Clone)]
-struct Snapshot {
-    caller: Arc<Caller>,
-    stored: Arc<str>,
+pub(crate) struct Snapshot {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) stored: Arc<str>,
     taken: Instant,
 }
 
 impl Auth {
     /// Knows the users of a database.
     #[must_use]
-    pub fn new(users: UserStore, config: AuthConfig) -> Self {
+    pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             users,
             config,
+            tokens,
             key: rand::random(),
             passwords: Mutex::default(),
             snapshots: Mutex::default(),
@@ -170,7 +172,7 @@ impl Auth {
         }
     }
 
-    async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
+    pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
         let known = lock(&self.snapshots).get(username).filter(|known| known.taken.elapsed() < SNAPSHOT_TIME).cloned();
         match known {
             Some(known) => Ok(Some(known)),
@@ -178,7 +180,7 @@ impl Auth {
         }
     }
 
-    async fn load(&self, username: &str) -> Result<Option<Snapshot>> {
+    pub(crate) async fn load(&self, username: &str) -> Result<Option<Snapshot>> {
         let changes = self.changes.load(Ordering::SeqCst);
         let taken = Instant::now();
         let Some(account) = self.users.account(username).await? else {
@@ -204,7 +206,8 @@ impl Auth {
         Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, taken }
     }
 
-    fn digest(&self, password: &str) -> [u8; 32] {
+    /// A hash of a password or a token with the key of this process.
+    pub(crate) fn digest(&self, password: &str) -> [u8; 32] {
         // HMAC takes keys of any length.
         Hmac::<Sha256>::new_from_slice(&self.key).map_or([0; 32], |mut mac| {
             mac.update(password.as_bytes());
@@ -239,6 +242,10 @@ impl Auth {
         blocking(move || password::verify(&stored, &password)).await
     }
 
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     pub(crate) fn config(&self) -> &AuthConfig {
         &self.config
     }
@@ -250,6 +257,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .map_err(|error| Error::internal(format!("A password was not checked: {error}")))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,7 +29,7 @@ pub(crate) use self::{
     rules::canonical,
     sharing::{Sharing, grant_key, managed, old_pattern},
 };
-use crate::app::Cx;
+use crate::{app::Cx, session::Cookies};
 
 /// What is said to a caller who may not do what was asked for, as the reference says it.
 pub(crate) const REFUSED: &str = "Permission denied";
@@ -49,6 +49,11 @@ impl Access {
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
         Self { auth, signup, audit, parents: Parents::default() }
+    }
+
+    /// The cookies of browsers, if there is a provider that they log in at.
+    pub(crate) fn cookies(&self) -> Option<Cookies> {
+        self.auth.cookies().map(|(is_secure, _)| Cookies::new(is_secure))
     }
 }
 

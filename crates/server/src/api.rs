@@ -8,6 +8,7 @@ pub(crate) mod logged_models;
 pub(crate) mod metrics;
 pub(crate) mod model_sources;
 pub(crate) mod model_versions;
+pub(crate) mod oidc;
 pub(crate) mod prompts;
 pub(crate) mod proxied_artifacts;
 pub(crate) mod registered_models;

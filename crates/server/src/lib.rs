@@ -11,6 +11,7 @@ mod middleware;
 mod params;
 mod router;
 mod rpc;
+mod session;
 mod telemetry;
 pub mod ui;
 mod webhooks;

@@ -1,5 +1,6 @@
 //! What happens to every request before and after its handler.
 
 pub(crate) mod authenticate;
+mod identify;
 pub(crate) mod observe;
 pub(crate) mod security;

@@ -25,8 +25,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     access::{Needs, Resource, Sharing},
     api::{
-        artifacts, experiments, grants, inputs, logged_models, metrics, model_versions, prompts, proxied_artifacts,
-        registered_models, roles, runs, server_info, signup, trace_payloads, transfers, users, webhooks,
+        artifacts, experiments, grants, inputs, logged_models, metrics, model_versions, oidc, prompts,
+        proxied_artifacts, registered_models, roles, runs, server_info, signup, trace_payloads, transfers, users,
+        webhooks,
     },
     app::{App, Cx},
     error::{self, ApiError},
@@ -150,6 +151,9 @@ fn table(app: &Arc<App>) -> Table {
         .with_params(Method::PATCH, 2, "/mlflow/users/update-password", users::update_password, Share(Sharing::Own))
         .with_params(Method::PATCH, 2, "/mlflow/users/update-admin", users::update_admin, Admin)
         .with_params(Method::DELETE, 2, "/mlflow/users/delete", users::delete, Admin)
+        .page(Method::GET, "/oidc/login", oidc::login, Nothing)
+        .page(Method::GET, "/oidc/callback", oidc::callback, Nothing)
+        .page(Method::GET, "/oidc/logout", oidc::logout, Nothing)
         .page(Method::GET, "/signup", signup::page, Share(Sharing::CreateUser))
         .page(Method::POST, "/api/2.0/mlflow/users/create-ui", signup::create, Share(Sharing::CreateUser))
         .with_params(Method::GET, 3, "/mlflow/users/current/permissions", grants::list_own, Login)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use ferroflow_auth::{Auth, AuthConfig, SignupKey};
+use ferroflow_auth::{Auth, AuthConfig, SignupKey, Tokens};
 use ferroflow_server::{Access, Audit};
 use ferroflow_store::{
     Store, UserStore,
@@ -13,14 +13,17 @@ use ferroflow_store::{
 /// The one app that there is.
 const BASIC_AUTH: &str = "basic-auth";
 
-/// The variable with the key of the sign-up form.
+/// The settings, and what is made of them and of the key before anything is opened.
+pub(crate) type Settings = (AuthConfig, SignupKey, Tokens);
+
+/// The variable with the key of the sign-up form and of sessions.
 const SECRET: &str = "MLFLOW_FLASK_SERVER_SECRET_KEY";
 
 /// The settings of `--app-name`, if it is given, before anything is opened.
 ///
 /// # Errors
 /// The app is another one, or a setting can not be used: the server would run open.
-pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<(AuthConfig, SignupKey)>> {
+pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
     match app_name {
         None => return Ok(None),
         Some(BASIC_AUTH) => {}
@@ -33,7 +36,9 @@ pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<(AuthConfig, Sig
              before starting the server, to the same value for all servers of one database"
         );
     }
-    Ok(Some((AuthConfig::from_environment()?, SignupKey::new(&secret))))
+    let config = AuthConfig::from_environment()?;
+    let tokens = Tokens::open(&config, &secret)?;
+    Ok(Some((config, SignupKey::new(&secret), tokens)))
 }
 
 /// Opens the users database and makes the first admin.
@@ -41,7 +46,7 @@ pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<(AuthConfig, Sig
 /// # Errors
 /// The database can not be opened, or there is no admin and none can be made.
 pub(crate) async fn open(
-    (config, signup): (AuthConfig, SignupKey),
+    (config, signup, tokens): Settings,
     backend: &BackendUri,
     store: &Store,
     options: DbOptions,
@@ -61,7 +66,7 @@ pub(crate) async fn open(
     let users = UserStore::open(&uri, shared, options, migrate)
         .await
         .with_context(|| format!("the users database {uri} can not be opened"))?;
-    let auth = Auth::new(users, config);
+    let auth = Auth::new(users, config, tokens);
     auth.bootstrap().await?;
     Ok(Access::new(auth, signup, audit))
 }

@@ -1,27 +1,26 @@
-//! Who sends a request. Without a login only what the table opens to everyone is reached.
+//! The gate: without a login only what the table opens to everyone is reached, and what is changed or refused gets into
+//! the audit log.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ferroflow_auth::Caller;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderValue, Method, StatusCode};
 
-use super::observe::RequestId;
+use super::{
+    identify::{credentials, identify},
+    observe::RequestId,
+};
 use crate::{
     Peer,
     access::{Access, Entry, Subject, now},
     app::App,
-    error::{ApiError, forbidden},
+    error::forbidden,
 };
-
-const UNKNOWN: &str = "You are not authenticated. Please see \
-                       https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how to \
-                       authenticate.";
 
 /// The server, and the routes that are open to everyone.
 #[derive(Clone)]
@@ -37,9 +36,9 @@ pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, nex
     if route.is_some_and(|route| gate.open.contains(route)) {
         return next.run(request).await;
     }
-    let Some(audit) = &access.audit else { return answer(access, request, next).await.0 };
+    let Some(audit) = &access.audit else { return answer(&gate.app, access, request, next).await.0 };
     let about = About::of(&request);
-    let (response, caller) = answer(access, request, next).await;
+    let (response, caller) = answer(&gate.app, access, request, next).await;
     let subject = response.extensions().get::<Subject>();
     let result = match response.status() {
         StatusCode::UNAUTHORIZED => "unauthenticated",
@@ -79,7 +78,7 @@ impl About {
         let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.chars().take(256).collect());
         Self {
             claimed: credentials(request.headers()).map(|(username, _)| username.chars().take(256).collect()),
-            from: peer(request),
+            from: peer(request.extensions()),
             forwarded_for: request.headers().get("x-forwarded-for").and_then(text),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -88,69 +87,22 @@ impl About {
     }
 }
 
-fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<Peer>().map(|peer| peer.0.ip())
+pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.0.ip())
 }
 
 /// The answer to a request, and who sent it.
-async fn answer(access: &Access, mut request: Request, next: Next) -> (Response, Option<Arc<Caller>>) {
-    let is_routed = request.extensions().get::<MatchedPath>().is_some();
-    let Some((username, password)) = credentials(request.headers()) else { return (unauthenticated(), None) };
-    match access.auth.authenticate(&username, &password, peer(&request)).await {
-        Ok(Some(caller)) if !is_routed && !caller.is_admin => {
-            // What nothing is served at has no rule, so it is refused like the reference does.
-            (forbidden(), Some(caller))
-        }
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(Arc::clone(&caller));
-            (next.run(request).await, Some(caller))
-        }
-        Ok(None) => (unauthenticated(), None),
-        Err(error) => (ApiError(error).into_response(), None),
+async fn answer(app: &App, access: &Access, request: Request, next: Next) -> (Response, Option<Arc<Caller>>) {
+    let (mut head, body) = request.into_parts();
+    let is_routed = head.extensions.get::<MatchedPath>().is_some();
+    let caller = match identify(app, access, &head).await {
+        Ok(caller) => caller,
+        Err(refusal) => return *refusal,
+    };
+    if !is_routed && !caller.is_admin {
+        // What nothing is served at has no rule, so it is refused like the reference does.
+        return (forbidden(), Some(caller));
     }
-}
-
-/// A name and a password as basic authentication sends them.
-fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    text.split_once(':').map(|(username, password)| (username.to_owned(), password.to_owned()))
-}
-
-/// The answer that makes clients and browsers ask for a password.
-pub(crate) fn unauthenticated() -> Response {
-    let mut response = (StatusCode::UNAUTHORIZED, UNKNOWN).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mlflow\""));
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent(value: &str) -> Option<(String, String)> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-        credentials(&headers)
-    }
-
-    #[test]
-    fn a_password_may_hold_anything() {
-        let encoded = BASE64_STANDARD.encode("böb:pass:word é");
-        let expected = Some(("böb".to_owned(), "pass:word é".to_owned()));
-        assert_eq!(sent(&format!("Basic {encoded}")), expected);
-        assert_eq!(sent(&format!("basic  {encoded}")), expected);
-    }
-
-    #[test]
-    fn what_is_no_basic_authentication_is_nobody() {
-        for value in ["Bearer abc", "Basic", "Basic ###", "Basic YQ==", "Basic gA=="] {
-            assert_eq!(sent(value), None, "{value}");
-        }
-    }
+    head.extensions.insert(Arc::clone(&caller));
+    (next.run(Request::from_parts(head, body)).await, Some(caller))
 }

@@ -1,0 +1,271 @@
+//! Logins of browsers at the provider: the authorization code flow with PKCE (RFC 6749, RFC 7636, `OpenID` Connect Core
+//! 1.0, section 3.1). Nothing of it is kept here: what has to be known when the browser comes back is in a cookie, or
+//! made again from the state.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use ferroflow_model::{Error, ErrorCode, Result};
+use ferroflow_store::TokenUser;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{RequestBuilder, Url};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    http,
+    identity::{number, text},
+    keys::Metadata,
+    now,
+    oidc::{Oidc, is_loopback},
+    seal::Seal,
+};
+use crate::ini::Section;
+
+/// The variable with the secret of the client, which outweighs the file.
+const SECRET: &str = "FERROFLOW_OIDC_CLIENT_SECRET";
+
+/// Where the provider sends browsers back to, below the prefix of the server.
+const CALLBACK: &str = "/oidc/callback";
+
+/// How long somebody may take to log in.
+pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(600);
+
+/// The settings.
+#[derive(Clone)]
+pub(crate) struct BrowserConfig {
+    client_id: String,
+    client_secret: Option<String>,
+    redirect_uri: Url,
+    logout_redirect_uri: Option<Url>,
+    scopes: String,
+    session: Duration,
+}
+
+impl std::fmt::Debug for BrowserConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrowserConfig").field("redirect_uri", &self.redirect_uri).finish_non_exhaustive()
+    }
+}
+
+impl BrowserConfig {
+    pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
+        let uri = |key: &str| -> Result<Option<Url>, String> {
+            let Some(text) = text(section, key)? else { return Ok(None) };
+            let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https" || is_loopback(url));
+            url.map(Some).ok_or_else(|| format!("{key} = {text} is not a URL that begins with https"))
+        };
+        let (client_id, redirect_uri) = match (text(section, "client_id")?, uri("redirect_uri")?) {
+            (None, None) => return Ok(None),
+            (Some(id), Some(uri)) => (id, uri),
+            _ => return Err("client_id and redirect_uri of [oidc] go together".into()),
+        };
+        if !redirect_uri.path().ends_with(CALLBACK) || redirect_uri.query().is_some() {
+            return Err(format!("redirect_uri = {redirect_uri} does not end with {CALLBACK}"));
+        }
+        let scopes = text(section, "scopes")?.unwrap_or_else(|| "openid profile email".into());
+        if !scopes.split_whitespace().any(|scope| scope == "openid") {
+            return Err(format!("scopes = {scopes} does not have openid"));
+        }
+        Ok(Some(Self {
+            client_id,
+            client_secret: match variable(SECRET) {
+                Some(secret) => Some(secret).filter(|secret| !secret.is_empty()),
+                None => text(section, "client_secret")?,
+            },
+            redirect_uri,
+            logout_redirect_uri: uri("logout_redirect_uri")?,
+            scopes,
+            session: Duration::from_secs(3600 * number(section, "session_hours", 8, 24 * 30)?.max(1)),
+        }))
+    }
+}
+
+/// Logins of browsers.
+pub(crate) struct Browser {
+    config: BrowserConfig,
+    seal: Seal,
+}
+
+/// A login that has begun.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    state: String,
+    /// Where the browser wanted to go.
+    next: String,
+    until: u64,
+}
+
+/// Who is logged in.
+#[derive(Serialize, Deserialize)]
+struct Session {
+    username: String,
+    /// Of the mark or hash that the user had: with another one it is another user.
+    stored: String,
+    until: u64,
+}
+
+/// What the provider sends a browser back with.
+#[derive(Debug, Clone, Default)]
+pub struct Callback {
+    /// The code for a token.
+    pub code: Option<String>,
+    /// What was sent along.
+    pub state: Option<String>,
+    /// The provider, if it says so (RFC 9207).
+    pub issuer: Option<String>,
+    /// What went wrong there.
+    pub error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    id_token: Option<String>,
+    error: Option<String>,
+}
+
+impl Browser {
+    /// Whether cookies are for https alone.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.config.redirect_uri.scheme() == "https"
+    }
+
+    pub(crate) fn session_time(&self) -> Duration {
+        self.config.session
+    }
+
+    /// A cookie of a session.
+    pub(crate) fn session(&self, username: &str, stored: &str) -> String {
+        let until = now() + self.config.session.as_secs();
+        let session = Session { username: username.to_owned(), stored: digest(stored), until };
+        self.seal.seal("session", &session)
+    }
+
+    /// The user of a cookie, and a test for what the user has in the place of a password.
+    pub(crate) fn read_session(&self, cookie: &str) -> Option<(String, impl Fn(&str) -> bool + use<>)> {
+        let session: Session = self.seal.open("session", cookie)?;
+        let stored = session.stored;
+        (session.until > now()).then_some((session.username, move |found: &str| digest(found) == stored))
+    }
+
+    pub(crate) fn new(config: BrowserConfig, secret: &str) -> Self {
+        Self { config, seal: Seal::new(secret) }
+    }
+
+    fn nonce(&self, state: &str) -> String {
+        self.seal.derived("nonce", state)
+    }
+
+    fn verifier(&self, state: &str) -> String {
+        self.seal.derived("verifier", state)
+    }
+
+    /// The address at the provider, and the cookie for the way back.
+    pub(crate) fn begin(&self, metadata: &Metadata, next: &str) -> Result<(Url, String)> {
+        let endpoint = metadata.authorization_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
+        let mut url = endpoint.ok_or_else(|| Error::unavailable("The provider has no page to log in at."))?;
+        let state = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state).as_bytes()));
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.config.client_id)
+            .append_pair("redirect_uri", self.config.redirect_uri.as_str())
+            .append_pair("scope", &self.config.scopes)
+            .append_pair("state", &state)
+            .append_pair("nonce", &self.nonce(&state))
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256");
+        let begun = Begun { state, next: next.to_owned(), until: now() + LOGIN_TIME.as_secs() };
+        Ok((url, self.seal.seal("login", &begun)))
+    }
+
+    /// The question for a token, with what shows that it comes from the client that the code was given to.
+    fn ask(&self, mut request: RequestBuilder, metadata: &Metadata, code: &str, state: &str) -> RequestBuilder {
+        let config = &self.config;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code")
+            .append_pair("code", code)
+            .append_pair("redirect_uri", config.redirect_uri.as_str())
+            .append_pair("code_verifier", &self.verifier(state));
+        let methods = &metadata.token_endpoint_auth_methods_supported;
+        let by_post = methods.iter().any(|method| method == "client_secret_post")
+            && !methods.iter().any(|method| method == "client_secret_basic");
+        match &config.client_secret {
+            Some(secret) if !by_post => {
+                let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                request = request.basic_auth(encoded(&config.client_id), Some(encoded(secret)));
+            }
+            secret => {
+                form.append_pair("client_id", &config.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret);
+                }
+            }
+        }
+        request.header("content-type", "application/x-www-form-urlencoded").body(form.finish())
+    }
+
+    /// The address at the provider that ends a session there.
+    pub(crate) fn end(&self, metadata: &Metadata) -> Option<Url> {
+        let mut url = Url::parse(metadata.end_session_endpoint.as_deref()?).ok()?;
+        url.query_pairs_mut().append_pair("client_id", &self.config.client_id);
+        if let Some(back) = &self.config.logout_redirect_uri {
+            url.query_pairs_mut().append_pair("post_logout_redirect_uri", back.as_str());
+        }
+        Some(url)
+    }
+}
+
+impl Oidc {
+    /// Who comes back from the provider, and where the browser wanted to go.
+    pub(crate) async fn finish(&self, browser: &Browser, cookie: &str, back: &Callback) -> Result<(TokenUser, String)> {
+        let begun: Option<Begun> = browser.seal.open("login", cookie);
+        let begun = begun.filter(|begun| begun.until > now() && back.state.as_deref() == Some(begun.state.as_str()));
+        let begun = begun.ok_or_else(|| Error::bad_request("This login was not begun here, or took too long."))?;
+        let refused = |reason: &str| {
+            tracing::info!(reason, "a login at the provider was refused");
+            Error::new(ErrorCode::PermissionDenied, "The provider did not log you in.")
+        };
+        if let Some(error) = &back.error {
+            return Err(refused(error));
+        }
+        if back.issuer.as_ref().is_some_and(|issuer| *issuer != self.provider.issuer) {
+            return Err(refused("the answer is of another provider"));
+        }
+        let code = back.code.as_deref().ok_or_else(|| refused("there is no code"))?;
+        let metadata = self.provider.metadata().await?;
+        let token = self.exchange(browser, &metadata, code, &begun.state).await.map_err(|reason| refused(&reason))?;
+        let client = std::slice::from_ref(&browser.config.client_id);
+        let claims = self.claims(&token, client).await?.map_err(|reason| refused(&reason))?;
+        if claims.text("nonce") != Some(browser.nonce(&begun.state).as_str()) {
+            return Err(refused("the token was made for another login"));
+        }
+        if claims.text("azp").is_some_and(|party| party != browser.config.client_id) {
+            return Err(refused("the token was made for another client"));
+        }
+        let (user, _) = self.user(&claims).map_err(|reason| refused(&reason))?;
+        Ok((user, begun.next))
+    }
+
+    /// The token for a code.
+    async fn exchange(
+        &self,
+        browser: &Browser,
+        metadata: &Metadata,
+        code: &str,
+        state: &str,
+    ) -> Result<String, String> {
+        let endpoint = metadata.token_endpoint.as_deref().ok_or("the provider gives no tokens")?;
+        let request = browser.ask(self.provider.client.post(endpoint), metadata, code, state);
+        let (status, value) = http::json(request).await?;
+        let answer = Answer::deserialize(value).map_err(|error| format!("the answer is not understood: {error}"))?;
+        answer.id_token.filter(|_| status.is_success()).ok_or_else(|| {
+            format!("the code was answered with {status} {} and no token", answer.error.unwrap_or_default())
+        })
+    }
+}
+
+/// What a session remembers of a user's mark or hash.
+fn digest(stored: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(stored.as_bytes())[..16])
+}

@@ -1,0 +1,71 @@
+//! The client for providers of tokens: it trusts one file of authorities or the system's, follows no redirect, and
+//! reads no more than it was told to.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use reqwest::{Client, RequestBuilder, StatusCode, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use serde_json::Value;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take as a whole.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer at the most.
+const MAX_ANSWER: usize = 512 * 1024;
+
+/// A client. `ca_file` holds the authorities in PEM, instead of the system's.
+pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Client, String> {
+    let loaded = match ca_file {
+        Some(path) => rustls_native_certs::load_certs_from_paths(Some(path), None),
+        None => rustls_native_certs::load_native_certs(),
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(loaded.certs);
+    if let Some(path) = ca_file.filter(|_| roots.is_empty()) {
+        return Err(format!("{} has no certificate of an authority: {:?}", path.display(), loaded.errors));
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("ferroflow/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT);
+    let builder = if through_proxies { builder } else { builder.no_proxy() };
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// Sends a request and reads the JSON of its answer.
+///
+/// # Errors
+/// What went wrong, in words for a log.
+pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
+    let mut response = request.send().await.map_err(|error| reason(&error))?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(format!("the answer is larger than {MAX_ANSWER} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let value = serde_json::from_slice(&body).map_err(|_| format!("the answer ({status}) is not JSON"))?;
+    Ok((status, value))
+}
+
+/// An error with its causes in one line.
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

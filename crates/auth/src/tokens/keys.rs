@@ -1,0 +1,181 @@
+//! What a provider says of itself, and the keys that it signs with: fetched when they are first needed, kept for an
+//! hour, and fetched again for a key that is not known, though not more often than every few seconds. Whoever makes up
+//! tokens does not make us ask the provider for each.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use ferroflow_model::{Error, Result};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{Jwk, PublicKeyUse},
+};
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::http;
+
+/// How long keys count without another look.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// How long they count while the provider does not answer.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// Keys of a provider at the most.
+const MAX_KEYS: usize = 100;
+
+/// What the provider says of itself (`OpenID` Connect Discovery 1.0, section 3).
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) issuer: String,
+    pub(crate) jwks_uri: String,
+    pub(crate) authorization_endpoint: Option<String>,
+    pub(crate) token_endpoint: Option<String>,
+    pub(crate) end_session_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) token_endpoint_auth_methods_supported: Vec<String>,
+}
+
+/// A provider.
+pub(crate) struct Provider {
+    pub(crate) client: Client,
+    pub(crate) issuer: String,
+    /// Where the keys are, if nobody is to be asked.
+    jwks_uri: Option<String>,
+    /// Time between two looks for a key that is not known.
+    refresh: Duration,
+    state: RwLock<State>,
+    /// One looks at a time.
+    looking: Mutex<()>,
+}
+
+#[derive(Default, Clone)]
+struct State {
+    metadata: Option<Arc<Metadata>>,
+    keys: Arc<Vec<Jwk>>,
+    fetched: Option<Instant>,
+    attempted: Option<Instant>,
+}
+
+impl Provider {
+    pub(crate) fn new(client: Client, issuer: String, jwks_uri: Option<String>, refresh: Duration) -> Self {
+        Self { client, issuer, jwks_uri, refresh, state: RwLock::default(), looking: Mutex::default() }
+    }
+
+    /// The key that a token was signed with, or `None` if the provider has no such key.
+    ///
+    /// # Errors
+    /// The provider was never heard of.
+    pub(crate) async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Option<DecodingKey>> {
+        let state = self.state();
+        let found = find(&state.keys, kid, algorithm);
+        if found.is_some() && younger(state.fetched, FRESH) {
+            return Ok(found);
+        }
+        let _turn = self.looking.lock().await;
+        let state = self.state();
+        let found = find(&state.keys, kid, algorithm);
+        if found.is_some() && younger(state.fetched, FRESH) {
+            return Ok(found);
+        }
+        if !younger(state.attempted, self.refresh) {
+            self.update(|state| state.attempted = Some(Instant::now()));
+            match self.fetch_keys().await {
+                Ok(keys) => self.update(|state| {
+                    state.keys = Arc::new(keys);
+                    state.fetched = Some(Instant::now());
+                }),
+                Err(reason) => tracing::warn!(issuer = self.issuer, reason, "the keys of the provider were not read"),
+            }
+        }
+        let state = self.state();
+        if younger(state.fetched, STALE) {
+            return Ok(find(&state.keys, kid, algorithm));
+        }
+        Err(Error::unavailable("The provider of the token can not be asked for its keys. Try again in a moment."))
+    }
+
+    /// What the provider says of itself.
+    ///
+    /// # Errors
+    /// It does not answer, or is another one.
+    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>> {
+        if let Some(metadata) = self.state().metadata {
+            return Ok(metadata);
+        }
+        self.fetch_metadata().await.map_err(|reason| {
+            tracing::warn!(issuer = self.issuer, reason, "the provider does not say what it is");
+            Error::unavailable("The provider of logins does not answer. Try again in a moment.")
+        })
+    }
+
+    async fn fetch_metadata(&self) -> Result<Arc<Metadata>, String> {
+        let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let found: Metadata = self.get(&url).await?;
+        if found.issuer != self.issuer {
+            return Err(format!("{url} is of the issuer '{}'", found.issuer));
+        }
+        let endpoints = [&found.authorization_endpoint, &found.token_endpoint, &found.end_session_endpoint];
+        for address in endpoints.into_iter().flatten().chain([&found.jwks_uri]) {
+            // Whoever can read along could send other keys.
+            if self.issuer.starts_with("https:") && !address.starts_with("https:") {
+                return Err(format!("{url} leads to {address}, which is not https"));
+            }
+        }
+        let found = Arc::new(found);
+        self.update(|state| state.metadata = Some(Arc::clone(&found)));
+        Ok(found)
+    }
+
+    async fn fetch_keys(&self) -> Result<Vec<Jwk>, String> {
+        let uri = match (&self.jwks_uri, self.state().metadata) {
+            (Some(uri), _) => uri.clone(),
+            (None, Some(metadata)) => metadata.jwks_uri.clone(),
+            (None, None) => self.fetch_metadata().await?.jwks_uri.clone(),
+        };
+        let value: Value = self.get(&uri).await?;
+        let keys = value.get("keys").and_then(Value::as_array).ok_or("there are no keys in the answer")?;
+        // A key of a kind that is not known is none of ours, and does not hide the others.
+        Ok(keys.iter().take(MAX_KEYS).filter_map(|key| Jwk::deserialize(key).ok()).collect())
+    }
+
+    async fn get<T: for<'a> Deserialize<'a>>(&self, url: &str) -> Result<T, String> {
+        match http::json(self.client.get(url)).await? {
+            (status, value) if status.is_success() => {
+                T::deserialize(value).map_err(|error| format!("{url} is not understood: {error}"))
+            }
+            (status, _) => Err(format!("{url} answered {status}")),
+        }
+    }
+
+    fn state(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn younger(time: Option<Instant>, than: Duration) -> bool {
+    time.is_some_and(|time| time.elapsed() < than)
+}
+
+/// The key of a name for an algorithm. Without a name there must be only one that fits.
+fn find(keys: &[Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
+    let signs = |key: &&Jwk| matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let is_named = |key: &&Jwk| kid.is_none() || key.common.key_id.as_deref() == kid;
+    let of_algorithm = |key: &&Jwk| {
+        // Both are named as in the registry of algorithms.
+        key.common.key_algorithm.is_none_or(|of| of.to_string() == format!("{algorithm:?}"))
+    };
+    let fitting = keys.iter().filter(signs).filter(is_named).filter(of_algorithm);
+    let mut fitting =
+        fitting.filter_map(|key| DecodingKey::from_jwk(key).ok()).filter(|key| key.family() == algorithm.family());
+    let found = fitting.next()?;
+    (kid.is_some() || fitting.next().is_none()).then_some(found)
+}

@@ -1,0 +1,194 @@
+//! Tokens of Kubernetes service accounts: section `[kubernetes]` of the settings. The API server is asked whose a token
+//! is (<https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>), with the token
+//! of the server's own account.
+
+use std::{path::PathBuf, time::Duration};
+
+use ferroflow_model::{Error, Result};
+use ferroflow_store::TokenUser;
+use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::{
+    Verdict, http,
+    identity::{Groups, number, text, words},
+};
+use crate::ini::Section;
+
+const KEYS: &[&str] =
+    &["api_server", "token_file", "ca_file", "audiences", "namespaces", "group_roles", "admin_group", "cache_seconds"];
+
+/// Where a pod finds what it needs to talk to the API server.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// What begins the names of service accounts.
+const PREFIX: &str = "system:serviceaccount:";
+
+/// Characters of a name that the users database holds.
+const MAX_USERNAME: usize = 255;
+
+/// How long a token that was refused is not asked for again.
+const REFUSED_TIME: Duration = Duration::from_secs(10);
+
+/// Questions at the same time, and how long one waits for its turn.
+const TURNS: usize = 8;
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The settings.
+#[derive(Debug, Clone)]
+pub struct KubernetesConfig {
+    api_server: Url,
+    token_file: PathBuf,
+    ca_file: Option<PathBuf>,
+    audiences: Vec<String>,
+    namespaces: Vec<String>,
+    groups: Groups,
+    cache: Duration,
+}
+
+impl KubernetesConfig {
+    pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        section.only(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
+        let in_cluster = || {
+            let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+            let (host, port) = (set("KUBERNETES_SERVICE_HOST")?, set("KUBERNETES_SERVICE_PORT")?);
+            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            Some(format!("https://{host}:{port}"))
+        };
+        let api_server = text(section, "api_server")?.or_else(in_cluster);
+        let api_server =
+            api_server.ok_or("it has no api_server in [kubernetes], and the server does not run in a cluster")?;
+        let url = Url::parse(&api_server).map_err(|_| format!("api_server = {api_server} is not a URL"))?;
+        if url.scheme() != "https" && !super::oidc::is_loopback(&url) {
+            return Err(format!("api_server = {api_server} is not https: tokens are sent there"));
+        }
+        let namespaces = words(section, "namespaces")?;
+        if namespaces.is_empty() {
+            return Err(
+                "it has no namespaces in [kubernetes]: name those whose accounts may log in, or * for all".into()
+            );
+        }
+        let ca_file = match text(section, "ca_file")? {
+            Some(path) => Some(PathBuf::from(path)),
+            None => Some(PathBuf::from(format!("{ACCOUNT}/ca.crt"))).filter(|_| url.scheme() == "https"),
+        };
+        Ok(Self {
+            api_server: url,
+            token_file: text(section, "token_file")?.map_or_else(|| format!("{ACCOUNT}/token").into(), PathBuf::from),
+            ca_file,
+            audiences: words(section, "audiences")?,
+            namespaces,
+            groups: Groups::parse(section)?,
+            cache: Duration::from_secs(number(section, "cache_seconds", 60, 600)?),
+        })
+    }
+}
+
+/// The API server, and what its tokens mean.
+pub(crate) struct Kubernetes {
+    config: KubernetesConfig,
+    client: Client,
+    turns: Semaphore,
+}
+
+#[derive(Deserialize)]
+struct Review {
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    authenticated: bool,
+    #[serde(default)]
+    audiences: Vec<String>,
+    user: Option<Account>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    groups: Vec<String>,
+}
+
+impl Kubernetes {
+    pub(crate) fn open(config: KubernetesConfig) -> Result<Self, String> {
+        let client = http::client(config.ca_file.as_deref(), false)?;
+        Ok(Self { config, client, turns: Semaphore::new(TURNS) })
+    }
+
+    /// Whose a token is.
+    pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
+        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
+            return Err(Error::unavailable("Too many tokens are being checked. Try again in a moment."));
+        };
+        let status = self.review(token).await.map_err(|reason| {
+            tracing::error!(reason, "the Kubernetes API server does not say whose a token is");
+            Error::unavailable("The Kubernetes API server can not be asked whose the token is. Try again in a moment.")
+        })?;
+        Ok(match self.user(status) {
+            Ok(user) => Verdict::Is(user, self.config.cache),
+            Err(reason) => Verdict::Refused { reason, keep: REFUSED_TIME },
+        })
+    }
+
+    async fn review(&self, token: &str) -> Result<Status, String> {
+        let file = &self.config.token_file;
+        // The kubelet renews it now and then.
+        let own = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut spec = json!({"token": token});
+        if !self.config.audiences.is_empty() {
+            spec["audiences"] = json!(self.config.audiences);
+        }
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec});
+        let base = self.config.api_server.as_str().trim_end_matches('/');
+        let request = self
+            .client
+            .post(format!("{base}/apis/authentication.k8s.io/v1/tokenreviews"))
+            .bearer_auth(own.trim())
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        match http::json(request).await? {
+            (StatusCode::OK | StatusCode::CREATED, value) => {
+                let review = Review::deserialize(value).map_err(|error| format!("it is not understood: {error}"))?;
+                review.status.ok_or_else(|| "the answer has no status".into())
+            }
+            (status, value) => {
+                let said = value.get("message").and_then(|message| message.as_str()).unwrap_or_default();
+                Err(format!("it answered {status}: {said} (the server's account needs system:auth-delegator)"))
+            }
+        }
+    }
+
+    fn user(&self, status: Status) -> Result<TokenUser, String> {
+        let user = match status.user {
+            Some(user) if status.authenticated => user,
+            _ => return Err(status.error.unwrap_or_else(|| "it is nobody's".into())),
+        };
+        // An API server that knows nothing of audiences gives none.
+        let asked = &self.config.audiences;
+        if !asked.is_empty() && !status.audiences.iter().any(|audience| asked.contains(audience)) {
+            return Err("it is for another audience".into());
+        }
+        let account = user.username.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));
+        let Some((namespace, _)) = account else {
+            return Err(format!("'{}' is not a service account", user.username));
+        };
+        if !self.config.namespaces.iter().any(|allowed| allowed == "*" || allowed == namespace) {
+            return Err(format!("the namespace of '{}' is not one of namespaces", user.username));
+        }
+        if user.username.len() > MAX_USERNAME {
+            return Err(format!("the name '{}' has more than {MAX_USERNAME} characters", user.username));
+        }
+        let mut groups = user.groups;
+        groups.push(user.username.clone());
+        // An account that is made anew under its name is the same one, as for Kubernetes' own roles.
+        let owner = format!("kubernetes\n{}", user.username);
+        Ok(self.config.groups.user(user.username, &owner, &groups, false))
+    }
+}

@@ -1,0 +1,101 @@
+//! Logging in at an `OpenID` Connect provider, and out again.
+
+use axum::{
+    extract::Request,
+    response::{Html, IntoResponse as _, Response},
+};
+use ferroflow_auth::Callback;
+use ferroflow_model::{Error, ErrorCode, Result};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    access::Access,
+    app::Cx,
+    session::{Cookies, Kind, is_local, is_own},
+};
+
+/// `GET /oidc/login`: to the provider, and afterwards to the page of this server that `next` names.
+pub(crate) async fn login(cx: Cx, _: Request) -> Result<Response> {
+    let (access, cookies) = provider(&cx)?;
+    let home = format!("{}/", cx.app.config.static_prefix);
+    let next = cx.query("next").filter(|next| is_local(next)).unwrap_or(home);
+    let start = access.auth.begin_login(&next).await?.ok_or_else(none)?;
+    Ok(sent(start.location.as_str(), [cookies.set(Kind::Login, &start.cookie, start.time)]))
+}
+
+/// `GET /oidc/callback`: from the provider.
+pub(crate) async fn callback(cx: Cx, request: Request) -> Result<Response> {
+    let (access, cookies) = provider(&cx)?;
+    let begun = cookies.get(request.headers(), Kind::Login).unwrap_or_default();
+    let back = Callback {
+        code: cx.query("code"),
+        state: cx.query("state"),
+        issuer: cx.query("iss"),
+        error: cx.query("error"),
+    };
+    let prefix = &cx.app.config.static_prefix;
+    match access.auth.finish_login(begun, &back).await {
+        Ok((session, username, next)) => {
+            let time = access.auth.cookies().map(|(_, time)| time).unwrap_or_default();
+            let set = cookies.set(Kind::Session, &session, time);
+            Ok(sent(&next, [set, cookies.companion(&username, time), cookies.forget(Kind::Login)]))
+        }
+        Err(error) => {
+            let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::FORBIDDEN);
+            let page = page(&error.message, &format!("{prefix}/oidc/login"));
+            Ok(with_cookies((status, page).into_response(), [cookies.forget(Kind::Login)]))
+        }
+    }
+}
+
+/// `GET /oidc/logout`: forgets the session, here and at the provider.
+pub(crate) async fn logout(cx: Cx, request: Request) -> Result<Response> {
+    let (access, cookies) = provider(&cx)?;
+    if !is_own(request.method(), request.headers()) {
+        return Err(Error::new(ErrorCode::PermissionDenied, "Another site can not log you out."));
+    }
+    let forget = [cookies.forget(Kind::Session), cookies.forget(Kind::Login)];
+    if let Some(location) = access.auth.logout_page().await {
+        return Ok(sent(location.as_str(), forget));
+    }
+    let page = page("You are logged out.", &format!("{}/oidc/login", cx.app.config.static_prefix));
+    Ok(with_cookies(page.into_response(), forget))
+}
+
+fn provider(cx: &Cx) -> Result<(&Access, Cookies)> {
+    let access = cx.app.access.as_ref().ok_or_else(none)?;
+    Ok((access, access.cookies().ok_or_else(none)?))
+}
+
+fn none() -> Error {
+    Error::new(ErrorCode::EndpointNotFound, "This server has no provider to log in at.")
+}
+
+/// Sends a browser somewhere else.
+pub(crate) fn sent<const N: usize>(location: &str, cookies: [Option<HeaderValue>; N]) -> Response {
+    let mut response = StatusCode::FOUND.into_response();
+    // Addresses are of `Url`, or were checked.
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    with_cookies(response, cookies)
+}
+
+fn with_cookies<const N: usize>(mut response: Response, cookies: [Option<HeaderValue>; N]) -> Response {
+    let headers = response.headers_mut();
+    for cookie in cookies.into_iter().flatten() {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// A page that says something and leads to the login. What it says is never of a client.
+fn page(text: &str, login: &str) -> Html<String> {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    Html(format!(
+        "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Log in</title>\n<p>{escaped}</p>\n\
+         <p><a href=\"{login}\">Log in</a></p>\n"
+    ))
+}

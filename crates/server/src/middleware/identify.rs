@@ -1,0 +1,140 @@
+//! Who sends a request: somebody with a name and a password, with a token, or a browser with the cookie of a session.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use ferroflow_auth::Caller;
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+
+use super::authenticate::peer;
+use crate::{
+    access::Access,
+    api::oidc::sent,
+    app::App,
+    error::ApiError,
+    session::{Kind, is_logged_out, is_navigation, is_own},
+};
+
+const UNKNOWN: &str = "You are not authenticated. Please see \
+                       https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how to \
+                       authenticate.";
+
+/// Challenges of RFC 6750.
+const BAD_TOKEN: &str = "Bearer realm=\"mlflow\", error=\"invalid_token\"";
+const NO_SESSION: &str = "Bearer realm=\"mlflow\"";
+
+const CROSS_SITE: &str = "Another site asks for this with your cookie: it is refused.";
+
+/// An answer to somebody who is not let in, and who it was, if that is known.
+pub(super) type Refusal = Box<(Response, Option<Arc<Caller>>)>;
+
+/// Who sends a request: whom its `Authorization` names, else, for browsers, its cookie.
+pub(super) async fn identify(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
+    let nobody = |response: Response| Box::new((response, None));
+    let failed = |error| nobody(ApiError(error).into_response());
+    let headers = &request.headers;
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else { return of_cookie(app, access, request).await };
+    let found = if let Some((username, password)) = credentials(headers) {
+        access.auth.authenticate(&username, &password, peer(&request.extensions)).await
+    } else if let Some(token) = bearer(authorization).filter(|_| access.auth.takes_tokens()) {
+        let found = access.auth.authenticate_token(token).await;
+        return found.map_err(failed)?.ok_or_else(|| nobody(challenged(BAD_TOKEN)));
+    } else {
+        Ok(None)
+    };
+    found.map_err(failed)?.ok_or_else(|| nobody(unauthenticated()))
+}
+
+/// Whom the cookie of a browser names. A browser that goes to a page as nobody is sent to log in.
+async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
+    let nobody = |response: Response| Box::new((response, None));
+    let (method, headers) = (&request.method, &request.headers);
+    let Some(cookies) = access.cookies() else { return Err(nobody(unauthenticated())) };
+    let prefix = &app.config.static_prefix;
+    let Some(cookie) = cookies.get(headers, Kind::Session) else {
+        if is_navigation(method, headers) {
+            return Err(nobody(to_login(prefix, request)));
+        }
+        return Err(nobody(unauthenticated()));
+    };
+    if is_logged_out(headers) {
+        if is_navigation(method, headers) {
+            return Err(nobody(sent(&format!("{prefix}/oidc/logout"), [cookies.forget(Kind::Session)])));
+        }
+        return Err(nobody(challenged(NO_SESSION)));
+    }
+    match access.auth.authenticate_session(cookie).await {
+        Ok(Some(caller)) if is_own(method, headers) => Ok(caller),
+        Ok(Some(caller)) => Err(Box::new(((StatusCode::FORBIDDEN, CROSS_SITE).into_response(), Some(caller)))),
+        Ok(None) if is_navigation(method, headers) => Err(nobody(to_login(prefix, request))),
+        // A page that is still open must not make the browser ask for a password.
+        Ok(None) => Err(nobody(challenged(NO_SESSION))),
+        Err(error) => Err(nobody(ApiError(error).into_response())),
+    }
+}
+
+/// To the provider, and back to what was asked for.
+fn to_login(prefix: &str, request: &Parts) -> Response {
+    let wanted = request.uri.path_and_query().map_or("/", |wanted| wanted.as_str());
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
+    sent(&format!("{prefix}/oidc/login?{query}"), [])
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A name and a password as basic authentication sends them.
+pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    text.split_once(':').map(|(username, password)| (username.to_owned(), password.to_owned()))
+}
+
+/// The answer to a token, or to a session, that does not count: browsers do not ask for a password then.
+fn challenged(challenge: &'static str) -> Response {
+    let mut response = unauthenticated();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+/// The answer that makes clients and browsers ask for a password.
+fn unauthenticated() -> Response {
+    let mut response = (StatusCode::UNAUTHORIZED, UNKNOWN).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mlflow\""));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(value: &str) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        credentials(&headers)
+    }
+
+    #[test]
+    fn a_password_may_hold_anything() {
+        let encoded = BASE64_STANDARD.encode("böb:pass:word é");
+        let expected = Some(("böb".to_owned(), "pass:word é".to_owned()));
+        assert_eq!(sent(&format!("Basic {encoded}")), expected);
+        assert_eq!(sent(&format!("basic  {encoded}")), expected);
+    }
+
+    #[test]
+    fn what_is_no_basic_authentication_is_nobody() {
+        for value in ["Bearer abc", "Basic", "Basic ###", "Basic YQ==", "Basic gA=="] {
+            assert_eq!(sent(value), None, "{value}");
+        }
+    }
+}

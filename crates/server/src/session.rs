@@ -1,0 +1,169 @@
+//! Browsers that are logged in with a cookie: its name and attributes, and when it counts.
+//!
+//! A browser adds cookies to what other sites have it send. So they count only where the browser says that the page of
+//! this server asks, or that somebody goes to a page of it, whatever `--disable-security-middleware` says.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+
+/// A cookie that the UI deletes when somebody logs out there: without it a session does not count.
+const COMPANION: &str = "mlflow_user";
+
+/// The cookies of a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cookies {
+    is_secure: bool,
+}
+
+/// What a cookie is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Who is logged in.
+    Session,
+    /// A login that has begun.
+    Login,
+}
+
+impl Cookies {
+    pub(crate) fn new(is_secure: bool) -> Self {
+        Self { is_secure }
+    }
+
+    /// A name that no other host can set a cookie under, where the browser knows https.
+    fn name(self, kind: Kind) -> &'static str {
+        match (kind, self.is_secure) {
+            (Kind::Session, true) => "__Host-ferroflow-session",
+            (Kind::Session, false) => "ferroflow-session",
+            (Kind::Login, true) => "__Host-ferroflow-login",
+            (Kind::Login, false) => "ferroflow-login",
+        }
+    }
+
+    /// The value of a cookie.
+    pub(crate) fn get(self, headers: &HeaderMap, kind: Kind) -> Option<&str> {
+        cookie(headers, self.name(kind))
+    }
+
+    /// A header that sets a cookie.
+    pub(crate) fn set(self, kind: Kind, value: &str, time: Duration) -> Option<HeaderValue> {
+        self.header(self.name(kind), value, time, "; HttpOnly")
+    }
+
+    /// A header that forgets a cookie.
+    pub(crate) fn forget(self, kind: Kind) -> Option<HeaderValue> {
+        self.set(kind, "", Duration::ZERO)
+    }
+
+    /// A header that sets the cookie that the UI deletes.
+    pub(crate) fn companion(self, username: &str, time: Duration) -> Option<HeaderValue> {
+        let name = percent_encoding::utf8_percent_encode(username, percent_encoding::NON_ALPHANUMERIC).to_string();
+        self.header(COMPANION, &name, time, "")
+    }
+
+    fn header(self, name: &str, value: &str, time: Duration, more: &str) -> Option<HeaderValue> {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let text = format!("{name}={value}; Path=/; Max-Age={}; SameSite=Lax{more}{secure}", time.as_secs());
+        HeaderValue::from_str(&text).ok()
+    }
+}
+
+/// Whether the UI has logged out whoever sends this.
+pub(crate) fn is_logged_out(headers: &HeaderMap) -> bool {
+    cookie(headers, COMPANION).is_none()
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.into_iter().find(|(found, value)| *found == name && !value.is_empty()).map(|(_, value)| value)
+}
+
+/// Whether a request may count as one of whom its cookie names: it comes from a page of this server, or it is somebody
+/// who goes to a page of it.
+pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let reads = method == Method::GET || method == Method::HEAD;
+    match text("sec-fetch-site") {
+        Some("same-origin") => true,
+        Some("none") => reads,
+        Some(_) => reads && text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document"),
+        // Browsers say nothing more where there is no https, but name the origin of whatever changes something.
+        None => match text("origin") {
+            Some(origin) => {
+                let authority = origin.split_once("://").map(|(_, authority)| authority);
+                authority.is_some() && authority == text("host")
+            }
+            None => reads,
+        },
+    }
+}
+
+/// Whether a browser goes to a page, as somebody does who can log in.
+pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let asks_for_page = text("accept").is_some_and(|accept| accept.contains("text/html"));
+    method == Method::GET && asks_for_page && text("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+}
+
+/// Whether an address leads to this server and nowhere else, whatever a browser makes of it.
+pub(crate) fn is_local(next: &str) -> bool {
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    is_plain && next.len() <= 2048 && next.starts_with('/') && !next.starts_with("//")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_cookie_counts_for_our_own_pages_alone() {
+        let own = |method: Method, pairs: &[(&'static str, &'static str)]| is_own(&method, &headers(pairs));
+        let navigation =
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert!(own(Method::POST, &[("sec-fetch-site", "same-origin")]));
+        assert!(own(Method::POST, &[("host", "ml.example"), ("origin", "https://ml.example")]));
+        assert!(own(Method::GET, &[]) && own(Method::GET, &navigation));
+        assert!(!own(Method::POST, &[]) && !own(Method::DELETE, &[]) && !own(Method::POST, &navigation));
+        for site in ["cross-site", "same-site", "none", "nonsense"] {
+            let mut sent = headers(&[("host", "a"), ("origin", "http://a")]);
+            sent.insert("sec-fetch-site", HeaderValue::from_static(site));
+            assert!(!is_own(&Method::POST, &sent), "{site}");
+        }
+        assert!(!own(Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")]));
+        // A frame of another site is not somebody who goes to a page.
+        let frame = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert!(!own(Method::GET, &frame));
+        for origin in ["null", "https://ml.example.evil.example", "https://evil.example", "https://ml.example:444"] {
+            let mut sent = headers(&[("host", "ml.example")]);
+            sent.insert("origin", HeaderValue::from_static(origin));
+            assert!(!is_own(&Method::POST, &sent) && !is_own(&Method::GET, &sent), "{origin}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_led_elsewhere() {
+        for next in ["/", "/ml/", "/get-artifact?path=a%2Fb&run_uuid=1", "/#/experiments"] {
+            assert!(is_local(next), "{next}");
+        }
+        for next in ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/a b", "\t/a"]
+        {
+            assert!(!is_local(next), "{next:?}");
+        }
+        assert!(!is_local(&format!("/{}", "x".repeat(2048))));
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let cookies = Cookies::new(true);
+        let sent = headers(&[("cookie", "a=b; __Host-ferroflow-session=x.y; ferroflow-session=z")]);
+        assert_eq!(cookies.get(&sent, Kind::Session), Some("x.y"));
+        assert_eq!(cookies.get(&sent, Kind::Login), None);
+        let made = cookies.set(Kind::Session, "x.y", Duration::from_secs(9)).unwrap();
+        assert_eq!(made, "__Host-ferroflow-session=x.y; Path=/; Max-Age=9; SameSite=Lax; HttpOnly; Secure");
+    }
+}
