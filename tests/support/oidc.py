@@ -96,7 +96,7 @@ class Provider:
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
         while (line := self._process.stdout.readline()) != "ready\n":
-            assert line, "the provider has ended"
+            assert line, "the provider has ended: start it by hand to see why"
 
     def token(self, client: str) -> str:
         """A token of access for a client, which is an account of its own."""
@@ -123,7 +123,10 @@ def provider():
     port = servers.free_port()
     command = ["node", str(Path(__file__).with_name("oidc_provider.mjs")), str(port)]
     required("FERROFLOW_OIDC_PROVIDER")
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        # It tells at length that it is for tests.
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         yield Provider(process, f"http://127.0.0.1:{port}")
     finally:

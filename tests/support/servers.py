@@ -29,9 +29,10 @@ _FOREIGN = ("MLFLOW_", "_MLFLOW_", "AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATO
 class Server:
     """A running server."""
 
-    def __init__(self, process: subprocess.Popen, url: str, log: Path):
+    def __init__(self, process: subprocess.Popen, url: str, log: Path, prefix: str = ""):
         self.process = process
         self.url = url
+        self._health = f"{url}{prefix}/health"
         self._log = log
 
     @property
@@ -49,10 +50,10 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server exited with {self.process.returncode}:\n{self.logs}")
             with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                with urllib.request.urlopen(self._health, timeout=5):
                     return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no answer from {self.url}/health:\n{self.logs}")
+                raise TimeoutError(f"no answer from {self._health}:\n{self.logs}")
             time.sleep(0.02)
 
     def stop(self) -> int:
@@ -145,7 +146,8 @@ def running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[S
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(process, f"http://127.0.0.1:{port}", log)
+        prefix = line[line.index("--static-prefix") + 1] if "--static-prefix" in line else ""
+        server = Server(process, f"http://127.0.0.1:{port}", log, prefix)
         try:
             server.wait_healthy()
             yield server
