@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import pty
 import subprocess
 import time
 
@@ -172,6 +174,34 @@ def test_users_from_the_command_line(dialect, tmp_path):
             assert logs_in(people, "gina", "another long password") == 200
             assert run("delete", "gina").returncode == 0
             gone(lambda: logs_in(people, "gina", "another long password"), 401)
+
+
+def typed(users: str, *lines: str) -> tuple[int, str]:
+    """What comes of passwords that somebody types at a terminal, and what is seen there."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(required("FERROFLOW_BIN"), ["ferroflow", "user", "passwd", "gina", "--database", users])
+    seen = b""
+    with contextlib.suppress(OSError):  # The end of the terminal.
+        for line in lines:
+            before = len(seen)
+            # A colon ends each question; the terminal shows nothing of what is typed behind it.
+            while not seen[before:].rstrip().endswith(b":"):
+                seen += os.read(terminal, 1024)
+            os.write(terminal, line.encode() + b"\n")
+        while True:
+            seen += os.read(terminal, 1024)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode()
+
+
+def test_a_password_is_typed_unseen(tmp_path):
+    users = f"sqlite:///{tmp_path}/users.db"
+    assert user("add", "gina", database=users, secret=password("gina")).returncode == 0
+    code, seen = typed(users, "a new long password", "a new long passwort")
+    assert code == 1 and "not the same" in seen
+    code, seen = typed(users, "a new long password", "a new long password")
+    assert code == 0 and "changed the password" in seen and "new long" not in seen
+    assert typed(users, "short")[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 //! `ferroflow user`: users, grants and roles of the users database, from the command line.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _},
     process::ExitCode,
 };
 
@@ -290,11 +290,17 @@ fn checked<T>(outcome: ferroflow_model::Result<T>) -> Result<T> {
     outcome.map_err(|error| anyhow::anyhow!(error.message))
 }
 
-/// A password from the standard input: never from the command line, which everybody on the machine can see.
+/// A password that is typed unseen, twice, or the first line of the standard input: never from the command line, which
+/// everybody on the machine can see.
 fn new_password(username: &str) -> Result<String> {
     if io::stdin().is_terminal() {
-        eprint!("New password of '{username}' (it is shown while you type; pipe it in to keep it off the screen): ");
-        io::stderr().flush()?;
+        let ask = |prompt: String| rpassword::prompt_password(prompt).context("the terminal can not be read");
+        let password = ask(format!("New password of '{username}': "))?;
+        checked(validation::password(&password))?;
+        if ask("The same once more: ".into())? != password {
+            bail!("the two are not the same: nothing was changed");
+        }
+        return Ok(password);
     }
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("the standard input can not be read")?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ferroflow_store::{
-    HistoryPoint, Store, StoreOptions,
+    HistoryPoint, Store, StoreOptions, UserStore,
     db::{BackendUri, Db, DbOptions, Statement},
 };
 
@@ -11,6 +11,7 @@ use ferroflow_store::{
 const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
 /// Runs a test on an empty store of each kind.
+#[allow(dead_code, reason = "not every test file has a store")]
 pub(crate) async fn on_each(test: impl AsyncFn(&Store)) {
     on_each_uri(async |uri| test(&open(uri).await).await).await;
 }
@@ -26,7 +27,18 @@ pub(crate) async fn on_each_uri(test: impl AsyncFn(&BackendUri)) {
     database.drop().await;
 }
 
+/// Runs a test on an empty users database of each kind.
+#[allow(dead_code, reason = "not every test file has users")]
+pub(crate) async fn on_each_users(test: impl AsyncFn(&UserStore)) {
+    on_each_uri(async |uri| {
+        let options = DbOptions { pool_size: 8, acquire_timeout: Duration::from_secs(30), ..DbOptions::default() };
+        test(&UserStore::open(uri, None, options, false).await.expect("the users database opens")).await;
+    })
+    .await;
+}
+
 /// Opens a store as the server does.
+#[allow(dead_code, reason = "not every test file has a store")]
 pub(crate) async fn open(uri: &BackendUri) -> Store {
     let db = DbOptions { pool_size: 8, acquire_timeout: Duration::from_secs(30), ..DbOptions::default() };
     Store::open(uri, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db }).await.expect("the store opens")
