@@ -1,13 +1,16 @@
 """Bearer tokens of a real OpenID Connect provider: whose they are, which count, and what groups give."""
 
 import os
+import re
 import subprocess
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import requests
+from api_server import account, api_server
 from people import ADMIN, People, settings
 from support import oidc, postgres, required, servers
 
@@ -272,3 +275,19 @@ def soon(status, expected):
     deadline = time.monotonic() + 5
     while (found := status()) != expected:
         assert time.monotonic() < deadline, found
+
+
+def test_the_examples_of_the_guide_work(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    sections = re.findall("```ini\n(.*?)```", text, re.DOTALL)
+    assert [section.split("]")[0] for section in sections] == ["[oidc", "[kubernetes"]
+    with ExitStack() as stack:
+        # Outside of a cluster the files of a pod are not there.
+        cluster = stack.enter_context(api_server(tmp_path))
+        more = f"api_server = {cluster.url}\nca_file = {cluster.ca_file}\ntoken_file = {cluster.token_file}\n"
+        cluster.tokens["of a pod"] = account("training", "default", "mlflow")
+        people, _ = start(stack, "sqlite", tmp_path, "\n".join(sections) + more)
+        guarded = SimpleNamespace(people=people, url=people.url)
+        assert get(guarded, "of a pod").status_code == 200
+        assert roles_of(guarded, "system:serviceaccount:training:default") == ["makers"]
+        assert get(guarded, "of nobody").status_code == 401

@@ -1,27 +1,21 @@
 //! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    future::Future,
-    sync::Arc,
-};
+mod table;
+
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Router,
     extract::{Request, State},
     middleware::from_fn_with_state,
-    response::{IntoResponse, Redirect, Response},
-    routing::{MethodFilter, get, on},
+    response::Redirect,
+    routing::get,
 };
-use ferroflow_model::{
-    Error, ErrorCode, Result,
-    messages::RPCS,
-    permission::ResourceType,
-    wire::{Route, Rpc},
-};
+use ferroflow_model::permission::ResourceType;
 use http::Method;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::table::Table;
 use crate::{
     access::{Needs, Resource, Sharing},
     api::{
@@ -29,16 +23,13 @@ use crate::{
         proxied_artifacts, registered_models, roles, runs, server_info, signup, trace_payloads, transfers, users,
         webhooks,
     },
-    app::{App, Cx},
-    error::{self, ApiError},
-    graphql, health,
+    app::App,
+    error, graphql, health,
     middleware::{
         authenticate::{Gate, authenticate},
         observe::observe,
         security,
     },
-    params::Params,
-    rpc,
 };
 
 use Needs::{Admin, Create, Delete, Edit, List, Login, Nothing, Read, Share};
@@ -198,8 +189,12 @@ fn table(app: &Arc<App>) -> Table {
             roles::update_permission,
             Share(Sharing::ManageRoles),
         )
-        .old_grants("/mlflow/experiments/permissions", ResourceType::Experiment)
-        .old_grants("/mlflow/registered-models/permissions", ResourceType::RegisteredModel)
+        .old_grants(2, "/mlflow/experiments/permissions", ResourceType::Experiment)
+        .old_grants(2, "/mlflow/registered-models/permissions", ResourceType::RegisteredModel)
+        .old_grants(3, "/mlflow/scorers/permissions", ResourceType::Scorer)
+        .old_grants(3, "/mlflow/gateway/secrets/permissions", ResourceType::GatewaySecret)
+        .old_grants(3, "/mlflow/gateway/endpoints/permissions", ResourceType::GatewayEndpoint)
+        .old_grants(3, "/mlflow/gateway/model-definitions/permissions", ResourceType::GatewayModelDefinition)
         .the_rest_is_not_built()
 }
 
@@ -260,219 +255,6 @@ fn probes(prefix: &str) -> Router<Arc<App>> {
         .route(&format!("{prefix}/metrics"), get(health::metrics))
 }
 
-/// A line of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// The name of the call, or its path where it has none.
-    pub(crate) name: String,
-    /// The HTTP method.
-    pub(crate) method: Method,
-    /// The path with its prefix and version.
-    pub(crate) path: String,
-    /// The rule.
-    pub(crate) needs: Needs,
-}
-
-/// The table under construction.
-struct Table {
-    router: Router<Arc<App>>,
-    rows: Vec<Row>,
-    prefixes: Vec<String>,
-    artifacts_only: bool,
-}
-
-impl Table {
-    fn new(app: &Arc<App>) -> Self {
-        // Clients may be set up with the prefix or without it.
-        let mut prefixes = vec![String::new()];
-        if !app.config.static_prefix.is_empty() {
-            prefixes.push(app.config.static_prefix.clone());
-        }
-        Self { router: Router::new(), rows: Vec::new(), prefixes, artifacts_only: app.config.artifacts_only }
-    }
-
-    /// A call with a message, at all its routes.
-    fn rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
-    where
-        T: Rpc,
-        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<T::Response>> + Send + 'static,
-    {
-        self.written_rpc(
-            move |cx, message: T| {
-                let answer = handler(cx, message);
-                async move { rpc::json(&answer.await?) }
-            },
-            needs,
-        )
-    }
-
-    /// A call with a message, whose handler writes the answer itself because it may be long.
-    fn written_rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
-    where
-        T: Rpc,
-        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response>> + Send + 'static,
-    {
-        for route in T::ROUTES {
-            let handler = handler.clone();
-            self = self.mount(
-                T::NAME,
-                &method(route),
-                route.version,
-                &axum_path(route.path),
-                needs,
-                move |app, request| {
-                    let handler = handler.clone();
-                    async move { rpc::call(app, needs, request, handler).await }
-                },
-            );
-        }
-        self
-    }
-
-    /// A call without a message, below `/api` and `/ajax-api`.
-    fn api<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
-    where
-        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response>> + Send + 'static,
-    {
-        self.mount(path, &method, version, path, needs, move |app, request| {
-            let handler = handler.clone();
-            async move { rpc::raw(app, needs, request, handler).await }
-        })
-    }
-
-    /// A call with parameters instead of a message.
-    fn with_params<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
-    where
-        F: Fn(Cx, Params) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response>> + Send + 'static,
-    {
-        self.mount(path, &method, version, path, needs, move |app, request| {
-            let handler = handler.clone();
-            async move { rpc::with_params(app, needs, request, handler).await }
-        })
-    }
-
-    /// The calls by which older clients than the reference grant on one kind of resource.
-    fn old_grants(self, path: &str, kind: ResourceType) -> Self {
-        let needs = Share(Sharing::Manage(kind));
-        self.with_params(
-            Method::POST,
-            2,
-            &format!("{path}/create"),
-            move |cx, params| grants::old_create(cx, kind, params),
-            needs,
-        )
-        .with_params(Method::GET, 2, &format!("{path}/get"), move |cx, params| grants::old_get(cx, kind, params), needs)
-        .with_params(
-            Method::PATCH,
-            2,
-            &format!("{path}/update"),
-            move |cx, params| grants::old_update(cx, kind, params),
-            needs,
-        )
-        .with_params(
-            Method::DELETE,
-            2,
-            &format!("{path}/delete"),
-            move |cx, params| grants::old_delete(cx, kind, params),
-            needs,
-        )
-    }
-
-    /// Something at a path of its own.
-    fn page<F, Fut>(mut self, method: Method, path: &str, handler: F, needs: Needs) -> Self
-    where
-        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response>> + Send + 'static,
-    {
-        for prefix in self.prefixes.clone() {
-            let handler = handler.clone();
-            let path = format!("{prefix}{path}");
-            self = self.add(path.clone(), method.clone(), path, needs, move |app, request| {
-                let handler = handler.clone();
-                async move { rpc::raw(app, needs, request, handler).await }
-            });
-        }
-        self
-    }
-
-    /// Calls of families that are not built yet: the reference's error instead of a silent 404.
-    fn the_rest_is_not_built(mut self) -> Self {
-        let built: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
-        for call in RPCS.iter().filter(|call| !built.contains(call.name)) {
-            for route in call.routes {
-                let path = axum_path(route.path);
-                let full = format!("/api/{}.0{path}", route.version);
-                let served = self.rows.iter().any(|row| row.method == method(route) && row.path == full);
-                if served {
-                    continue;
-                }
-                let name = call.name;
-                let off = path.starts_with("/mlflow/workspaces");
-                self = self.mount(
-                    name,
-                    &method(route),
-                    route.version,
-                    &path,
-                    Needs::NotBuilt,
-                    move |_, request| async move {
-                        if off {
-                            return server_info::no_workspaces(&request);
-                        }
-                        let text = format!("This server does not have '{name}' yet.");
-                        ApiError(Error::new(ErrorCode::NotImplemented, text)).into_response()
-                    },
-                );
-            }
-        }
-        self
-    }
-
-    fn mount<F, Fut>(mut self, name: &str, method: &Method, version: u8, path: &str, needs: Needs, handler: F) -> Self
-    where
-        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Response> + Send + 'static,
-    {
-        for prefix in self.prefixes.clone() {
-            for api in ["api", "ajax-api"] {
-                let path = format!("{prefix}/{api}/{version}.0{path}");
-                self = self.add(name.to_owned(), method.clone(), path, needs, handler.clone());
-            }
-        }
-        self
-    }
-
-    fn add<F, Fut>(mut self, name: String, method: Method, path: String, needs: Needs, handler: F) -> Self
-    where
-        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Response> + Send + 'static,
-    {
-        // With `--artifacts-only` nothing else is served.
-        if self.artifacts_only && !path.contains("/mlflow-artifacts/") && needs != Nothing {
-            return self;
-        }
-        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        let endpoint = on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request));
-        self.router = self.router.route(&path, endpoint);
-        self.rows.push(Row { name, method, path, needs });
-        self
-    }
-}
-
-fn method(route: &Route) -> Method {
-    Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET)
-}
-
-/// `<path:artifact_path>` → `{*artifact_path}`, `<run_id>` → `{run_id}`.
-fn axum_path(path: &str) -> String {
-    let path = path.replace("<path:", "{*").replace('<', "{").replace('>', "}");
-    // One call is written without its first slash in the reference's proto file.
-    if path.starts_with('/') { path } else { format!("/{path}") }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -483,7 +265,9 @@ mod tests {
         db::{BackendUri, DbOptions},
     };
 
-    use super::*;
+    use ferroflow_model::messages::RPCS;
+
+    use super::{table::axum_path, *};
     use crate::{Config, Telemetry, WebhookOptions, Webhooks, ui};
 
     /// What the reference serves: method and path, from its own tables.

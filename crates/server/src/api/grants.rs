@@ -129,45 +129,40 @@ impl Old {
     }
 
     fn missing(&self) -> String {
-        let name = |name: &str| self.names.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let username = &self.username;
-        match self.kind {
-            ResourceType::RegisteredModel => format!(
-                "Registered model permission with workspace={DEFAULT_WORKSPACE}, name={} and username={username} not \
-                 found",
-                name("name")
-            ),
-            ResourceType::Scorer => format!(
-                "Scorer permission with experiment_id={}, scorer_name={}, and username={username} not found",
-                name("experiment_id"),
-                name("scorer_name")
-            ),
-            _ => format!(
-                "Experiment permission with experiment_id={} and username={username} not found",
-                name("experiment_id")
-            ),
-        }
+        let (what, username) = (self.what(), &self.username);
+        let named = self.named().join(", ");
+        // Of two or more names the last has a comma before its "and".
+        let comma = if self.named().len() > 1 && self.kind == ResourceType::Scorer { "," } else { "" };
+        format!("{what} permission with {named}{comma} and username={username} not found")
     }
 
     fn taken(&self) -> String {
-        let name = |name: &str| self.names.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let username = &self.username;
+        let (what, username) = (self.what(), &self.username);
+        let named = self.named().join(", ");
         match self.kind {
-            ResourceType::RegisteredModel => format!(
-                "Registered model permission with workspace={DEFAULT_WORKSPACE}, name={} and username={username} \
-                 already exists.",
-                name("name")
-            ),
-            ResourceType::Scorer => format!(
-                "Scorer permission (experiment_id={}, scorer_name={}, username={username}) already exists.",
-                name("experiment_id"),
-                name("scorer_name")
-            ),
-            _ => format!(
-                "Experiment permission (experiment_id={}, username={username}) already exists.",
-                name("experiment_id")
-            ),
+            ResourceType::RegisteredModel => {
+                format!("{what} permission with {named} and username={username} already exists.")
+            }
+            _ => format!("{what} permission ({named}, username={username}) already exists."),
         }
+    }
+
+    fn what(&self) -> &'static str {
+        match self.kind {
+            ResourceType::RegisteredModel => "Registered model",
+            ResourceType::Scorer => "Scorer",
+            ResourceType::GatewaySecret => "Gateway secret",
+            ResourceType::GatewayEndpoint => "Gateway endpoint",
+            ResourceType::GatewayModelDefinition => "Gateway model definition",
+            _ => "Experiment",
+        }
+    }
+
+    /// The resource, as it is named in errors.
+    fn named(&self) -> Vec<String> {
+        let workspace = (self.kind == ResourceType::RegisteredModel).then(|| format!("workspace={DEFAULT_WORKSPACE}"));
+        let name = |name: &&str| self.names.get(*name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        workspace.into_iter().chain(names_of(self.kind).iter().map(|key| format!("{key}={}", name(key)))).collect()
     }
 
     fn json(mut self, user_id: i64, permission: &str) -> Value {
@@ -184,6 +179,9 @@ fn names_of(kind: ResourceType) -> &'static [&'static str] {
     match kind {
         ResourceType::RegisteredModel => &["name"],
         ResourceType::Scorer => &["experiment_id", "scorer_name"],
+        ResourceType::GatewaySecret => &["secret_id"],
+        ResourceType::GatewayEndpoint => &["endpoint_id"],
+        ResourceType::GatewayModelDefinition => &["model_definition_id"],
         _ => &["experiment_id"],
     }
 }

@@ -1,0 +1,226 @@
+//! How the lines of the router's table become routes: under each prefix, with the rule asked before the handler.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    messages::RPCS,
+    permission::ResourceType,
+    wire::{Route, Rpc},
+};
+use http::Method;
+
+use crate::{
+    access::{Needs, Sharing},
+    api::{grants, server_info},
+    app::{App, Cx},
+    error::ApiError,
+    params::Params,
+    rpc,
+};
+
+/// A line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The name of the call, or its path where it has none.
+    pub(super) name: String,
+    /// The HTTP method.
+    pub(super) method: Method,
+    /// The path with its prefix and version.
+    pub(super) path: String,
+    /// The rule.
+    pub(super) needs: Needs,
+}
+
+/// The table under construction.
+pub(super) struct Table {
+    pub(super) router: Router<Arc<App>>,
+    pub(super) rows: Vec<Row>,
+    prefixes: Vec<String>,
+    artifacts_only: bool,
+}
+
+impl Table {
+    pub(super) fn new(app: &Arc<App>) -> Self {
+        // Clients may be set up with the prefix or without it.
+        let mut prefixes = vec![String::new()];
+        if !app.config.static_prefix.is_empty() {
+            prefixes.push(app.config.static_prefix.clone());
+        }
+        Self { router: Router::new(), rows: Vec::new(), prefixes, artifacts_only: app.config.artifacts_only }
+    }
+
+    /// A call with a message, at all its routes.
+    pub(super) fn rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
+    where
+        T: Rpc,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.written_rpc(
+            move |cx, message: T| {
+                let answer = handler(cx, message);
+                async move { rpc::json(&answer.await?) }
+            },
+            needs,
+        )
+    }
+
+    /// A call with a message, whose handler writes the answer itself because it may be long.
+    pub(super) fn written_rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
+    where
+        T: Rpc,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        for route in T::ROUTES {
+            let handler = handler.clone();
+            self = self.mount(
+                T::NAME,
+                &method(route),
+                route.version,
+                &axum_path(route.path),
+                needs,
+                move |app, request| {
+                    let handler = handler.clone();
+                    async move { rpc::call(app, needs, request, handler).await }
+                },
+            );
+        }
+        self
+    }
+
+    /// A call without a message, below `/api` and `/ajax-api`.
+    pub(super) fn api<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        self.mount(path, &method, version, path, needs, move |app, request| {
+            let handler = handler.clone();
+            async move { rpc::raw(app, needs, request, handler).await }
+        })
+    }
+
+    /// A call with parameters instead of a message.
+    pub(super) fn with_params<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Params) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        self.mount(path, &method, version, path, needs, move |app, request| {
+            let handler = handler.clone();
+            async move { rpc::with_params(app, needs, request, handler).await }
+        })
+    }
+
+    /// The calls by which older clients than the reference grant on one kind of resource.
+    pub(super) fn old_grants(self, version: u8, path: &str, kind: ResourceType) -> Self {
+        let needs = Needs::Share(Sharing::Manage(kind));
+        let at = |action: &str| format!("{path}/{action}");
+        let create = move |cx, params| grants::old_create(cx, kind, params);
+        let get = move |cx, params| grants::old_get(cx, kind, params);
+        let update = move |cx, params| grants::old_update(cx, kind, params);
+        let delete = move |cx, params| grants::old_delete(cx, kind, params);
+        self.with_params(Method::POST, version, &at("create"), create, needs)
+            .with_params(Method::GET, version, &at("get"), get, needs)
+            .with_params(Method::PATCH, version, &at("update"), update, needs)
+            .with_params(Method::DELETE, version, &at("delete"), delete, needs)
+    }
+
+    /// Something at a path of its own.
+    pub(super) fn page<F, Fut>(mut self, method: Method, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        for prefix in self.prefixes.clone() {
+            let handler = handler.clone();
+            let path = format!("{prefix}{path}");
+            self = self.add(path.clone(), method.clone(), path, needs, move |app, request| {
+                let handler = handler.clone();
+                async move { rpc::raw(app, needs, request, handler).await }
+            });
+        }
+        self
+    }
+
+    /// Calls of families that are not built yet: the reference's error instead of a silent 404.
+    pub(super) fn the_rest_is_not_built(mut self) -> Self {
+        let built: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
+        for call in RPCS.iter().filter(|call| !built.contains(call.name)) {
+            for route in call.routes {
+                let path = axum_path(route.path);
+                let full = format!("/api/{}.0{path}", route.version);
+                let served = self.rows.iter().any(|row| row.method == method(route) && row.path == full);
+                if served {
+                    continue;
+                }
+                let name = call.name;
+                let off = path.starts_with("/mlflow/workspaces");
+                self = self.mount(
+                    name,
+                    &method(route),
+                    route.version,
+                    &path,
+                    Needs::NotBuilt,
+                    move |_, request| async move {
+                        if off {
+                            return server_info::no_workspaces(&request);
+                        }
+                        let text = format!("This server does not have '{name}' yet.");
+                        ApiError(Error::new(ErrorCode::NotImplemented, text)).into_response()
+                    },
+                );
+            }
+        }
+        self
+    }
+
+    fn mount<F, Fut>(mut self, name: &str, method: &Method, version: u8, path: &str, needs: Needs, handler: F) -> Self
+    where
+        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        for prefix in self.prefixes.clone() {
+            for api in ["api", "ajax-api"] {
+                let path = format!("{prefix}/{api}/{version}.0{path}");
+                self = self.add(name.to_owned(), method.clone(), path, needs, handler.clone());
+            }
+        }
+        self
+    }
+
+    fn add<F, Fut>(mut self, name: String, method: Method, path: String, needs: Needs, handler: F) -> Self
+    where
+        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        // With `--artifacts-only` nothing else is served.
+        if self.artifacts_only && !path.contains("/mlflow-artifacts/") && needs != Needs::Nothing {
+            return self;
+        }
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+        let endpoint = on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request));
+        self.router = self.router.route(&path, endpoint);
+        self.rows.push(Row { name, method, path, needs });
+        self
+    }
+}
+
+fn method(route: &Route) -> Method {
+    Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET)
+}
+
+/// `<path:artifact_path>` → `{*artifact_path}`, `<run_id>` → `{run_id}`.
+pub(super) fn axum_path(path: &str) -> String {
+    let path = path.replace("<path:", "{*").replace('<', "{").replace('>', "}");
+    // One call is written without its first slash in the reference's proto file.
+    if path.starts_with('/') { path } else { format!("/{path}") }
+}
