@@ -1,15 +1,12 @@
-//! Roles of the users database: what they allow, and who has them.
+//! Roles of the users database, and who has them.
 
 use std::collections::HashMap;
 
-use ferroflow_model::{
-    Error, Result,
-    permission::{self, USER_ROLE_PREFIX},
-    python,
-};
+use ferroflow_model::{Error, Result, permission::USER_ROLE_PREFIX, python};
 
 use crate::{
     db::{Conn, DbError, Op, Row, Statement, Tx},
+    role_permissions::{RolePermission, permission_from_row},
     transaction::{Failure, transaction},
     users::UserStore,
 };
@@ -36,13 +33,6 @@ const PERMISSIONS: (&str, &str) = (
     "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
      WHERE role_id IN (SELECT value FROM json_each($1)) ORDER BY id",
 );
-const PERMISSION: &str = "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
-                          WHERE id = $1";
-const ADD_PERMISSION: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
-                              VALUES ($1, $2, $3, $4) RETURNING id";
-const SET_PERMISSION: &str = "UPDATE role_permissions SET permission = $2 WHERE id = $1";
-const REMOVE_PERMISSION: &str = "DELETE FROM role_permissions WHERE id = $1";
-
 const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($1, $2) RETURNING id";
 const UNASSIGN: &str = "DELETE FROM user_role_assignments WHERE user_id = $1 AND role_id = $2";
 const USERS: &str = "SELECT id, user_id, role_id FROM user_role_assignments WHERE role_id = $1 ORDER BY id";
@@ -64,21 +54,6 @@ pub struct Role {
     pub description: Option<String>,
     /// What it allows.
     pub permissions: Vec<RolePermission>,
-}
-
-/// What a role allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RolePermission {
-    /// The key.
-    pub id: i64,
-    /// The role.
-    pub role_id: i64,
-    /// The kind of resource.
-    pub resource_type: String,
-    /// Which of them: an id, or `*`.
-    pub resource_pattern: String,
-    /// The name of the permission.
-    pub permission: String,
 }
 
 /// That a user has a role.
@@ -190,83 +165,6 @@ impl UserStore {
         .await
     }
 
-    /// Lets a role allow something.
-    ///
-    /// # Errors
-    /// No role has the id, there can be no such grant, or the role has one on the same resources.
-    pub async fn add_role_permission(
-        &self,
-        role_id: i64,
-        resource_type: &str,
-        resource_pattern: &str,
-        permission: &str,
-    ) -> Result<RolePermission> {
-        permission::check_grant(permission, resource_type)?;
-        permission::check_pattern(resource_pattern, resource_type)?;
-        check_length("resource_pattern", resource_pattern, 255)?;
-        let id = transaction(&self.db, |tx| async move {
-            role_in(&tx, role_id).await?;
-            let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
-            let id = match tx.query_opt(Statement::new(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
-                Err(DbError::Unique(_)) => {
-                    return Err(Failure::Refused(Error::already_exists(format!(
-                        "Role permission (role_id={role_id}, resource_type={resource_type}, \
-                         resource_pattern={resource_pattern}) already exists."
-                    ))));
-                }
-                other => other?.ok_or_else(|| Error::internal("The new permission has no id."))?,
-            };
-            tx.commit().await?;
-            Ok(id)
-        })
-        .await?;
-        Ok(RolePermission {
-            id,
-            role_id,
-            resource_type: resource_type.to_owned(),
-            resource_pattern: resource_pattern.to_owned(),
-            permission: permission.to_owned(),
-        })
-    }
-
-    /// One thing that a role allows.
-    ///
-    /// # Errors
-    /// Nothing has the id.
-    pub async fn get_role_permission(&self, id: i64) -> Result<RolePermission> {
-        let statement = Statement::new(PERMISSION, vec![key(id).into()]);
-        let found = self.db.query(statement, permission_from_row).await?;
-        found.into_iter().next().ok_or_else(|| no_permission(id))
-    }
-
-    /// Takes back what a role allows.
-    ///
-    /// # Errors
-    /// Nothing has the id.
-    pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(REMOVE_PERMISSION, vec![key(id).into()])).await? == 0 {
-            return Err(no_permission(id));
-        }
-        Ok(tx.commit().await?)
-    }
-
-    /// Changes what a role allows.
-    ///
-    /// # Errors
-    /// Nothing has the id, or there can be no such grant.
-    pub async fn update_role_permission(&self, id: i64, permission: &str) -> Result<RolePermission> {
-        let mut found = self.get_role_permission(id).await?;
-        permission::check_grant(permission, &found.resource_type)?;
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(SET_PERMISSION, vec![id.into(), permission.into()])).await? == 0 {
-            return Err(no_permission(id));
-        }
-        tx.commit().await?;
-        permission.clone_into(&mut found.permission);
-        Ok(found)
-    }
-
     /// Gives a user a role.
     ///
     /// # Errors
@@ -366,7 +264,7 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn role_in(tx: &Tx, id: i64) -> Result<Role, Failure> {
+pub(crate) async fn role_in(tx: &Tx, id: i64) -> Result<Role, Failure> {
     let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
     Ok(found.ok_or_else(|| no_role(id))?)
 }
@@ -381,18 +279,8 @@ fn role_from_row(row: &Row<'_>) -> Result<Role, DbError> {
     })
 }
 
-fn permission_from_row(row: &Row<'_>) -> Result<RolePermission, DbError> {
-    Ok(RolePermission {
-        id: row.get(0)?,
-        role_id: row.get(1)?,
-        resource_type: row.get(2)?,
-        resource_pattern: row.get(3)?,
-        permission: row.get(4)?,
-    })
-}
-
 /// A number that no row can have names nothing.
-fn key(id: i64) -> i64 {
+pub(crate) fn key(id: i64) -> i64 {
     if i32::try_from(id).is_ok() { id } else { -1 }
 }
 
@@ -418,8 +306,4 @@ pub(crate) fn check_length(what: &str, text: &str, limit: usize) -> Result<()> {
 
 fn no_role(id: i64) -> Error {
     Error::not_found(format!("Role with id={id} not found"))
-}
-
-fn no_permission(id: i64) -> Error {
-    Error::not_found(format!("Role permission with id={id} not found"))
 }

@@ -59,6 +59,8 @@ struct State {
     keys: Arc<Vec<Jwk>>,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
+    /// When somebody who wants to log in had the provider asked what it is.
+    asked: Option<Instant>,
 }
 
 impl Provider {
@@ -107,9 +109,19 @@ impl Provider {
         if let Some(metadata) = self.state().metadata {
             return Ok(metadata);
         }
+        let _turn = self.looking.lock().await;
+        let state = self.state();
+        if let Some(metadata) = state.metadata {
+            return Ok(metadata);
+        }
+        let unavailable = || Error::unavailable("The provider of logins does not answer. Try again in a moment.");
+        if younger(state.asked, self.refresh) {
+            return Err(unavailable());
+        }
+        self.update(|state| state.asked = Some(Instant::now()));
         self.fetch_metadata().await.map_err(|reason| {
             tracing::warn!(issuer = self.issuer, reason, "the provider does not say what it is");
-            Error::unavailable("The provider of logins does not answer. Try again in a moment.")
+            unavailable()
         })
     }
 
@@ -132,10 +144,10 @@ impl Provider {
     }
 
     async fn fetch_keys(&self) -> Result<Vec<Jwk>, String> {
-        let uri = match (&self.jwks_uri, self.state().metadata) {
-            (Some(uri), _) => uri.clone(),
-            (None, Some(metadata)) => metadata.jwks_uri.clone(),
-            (None, None) => self.fetch_metadata().await?.jwks_uri.clone(),
+        let uri = match &self.jwks_uri {
+            Some(uri) => uri.clone(),
+            // It may say something else than an hour ago.
+            None => self.fetch_metadata().await?.jwks_uri.clone(),
         };
         let value: Value = self.get(&uri).await?;
         let keys = value.get("keys").and_then(Value::as_array).ok_or("there are no keys in the answer")?;
