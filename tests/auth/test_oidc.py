@@ -1,7 +1,9 @@
 """Bearer tokens of a real OpenID Connect provider: whose they are, which count, and what groups give."""
 
+import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import time
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ import requests
 from api_server import account, api_server
 from people import ADMIN, People, settings
 from support import oidc, postgres, required, servers
+from werkzeug.security import check_password_hash
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
 ME = f"{API}/users/current"
@@ -291,3 +294,19 @@ def test_the_examples_of_the_guide_work(tmp_path):
         assert get(guarded, "of a pod").status_code == 200
         assert roles_of(guarded, "system:serviceaccount:training:default") == ["makers"]
         assert get(guarded, "of nobody").status_code == 401
+
+
+def test_the_reference_lets_nobody_in_by_a_tokens_user(tmp_path):
+    with ExitStack() as stack:
+        provider = stack.enter_context(oidc.provider())
+        provider.update()
+        people, _ = start(stack, "sqlite", tmp_path, SECTION.format(issuer=provider.issuer))
+        token = provider.key.sign(provider.claims("gina"))
+        assert get(SimpleNamespace(url=people.url), token).status_code == 200
+        with contextlib.closing(sqlite3.connect(tmp_path / "users.db")) as users:
+            [(stored,)] = users.execute("SELECT password_hash FROM users WHERE username = 'gina'").fetchall()
+        # It is a hash as the reference's library reads them, and of no password.
+        assert stored.startswith("scrypt:") and len(stored) <= 255
+        for secret in ("", stored, "0" * 64, "gina"):
+            assert not check_password_hash(stored, secret)
+            assert requests.get(people.url + ME, auth=("gina", secret), timeout=60).status_code == 401
