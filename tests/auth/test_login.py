@@ -125,6 +125,20 @@ def test_any_other_token_does_not(claims, guarded):
     assert "evil" not in answer.text
 
 
+def test_a_login_that_was_refused_is_in_the_audit_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERROFLOW_AUDIT_LOG", str(tmp_path / "audit"))
+    with ExitStack() as stack:
+        provider = stack.enter_context(crooked_provider())
+        people, _ = start(stack, "sqlite", tmp_path, SECTION.format(issuer=provider.issuer))
+        guarded = SimpleNamespace(people=people, url=people.url, provider=provider)
+        assert log_in(guarded).status_code == 302
+        assert log_in(guarded, nonce="of another login").status_code == 403
+        [line] = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+        assert (line["path"], line["result"], line["status"]) == ("/oidc/callback", "refused", 403)
+        # Neither the code nor the token is in it.
+        assert "a code" not in str(line) and provider.token not in str(line)
+
+
 def test_a_provider_that_says_it_is_another_is_not_gone_to(tmp_path):
     with ExitStack() as stack:
         provider = stack.enter_context(crooked_provider())

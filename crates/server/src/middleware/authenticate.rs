@@ -33,12 +33,15 @@ pub(crate) struct Gate {
 pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Some(access) = &gate.app.access else { return next.run(request).await };
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if route.is_some_and(|route| gate.open.contains(route)) {
+    let is_open = route.is_some_and(|route| gate.open.contains(route));
+    // What a provider does not let in is a refusal, though the route is open.
+    if is_open && !route.is_some_and(|route| route.ends_with("/oidc/callback")) {
         return next.run(request).await;
     }
-    let Some(audit) = &access.audit else { return answer(&gate.app, access, request, next).await.0 };
-    let about = About::of(&request);
-    let (response, caller) = answer(&gate.app, access, request, next).await;
+    let about = access.audit.as_ref().map(|_| About::of(&request));
+    let (response, caller) =
+        if is_open { (next.run(request).await, None) } else { answer(&gate.app, access, request, next).await };
+    let (Some(audit), Some(about)) = (&access.audit, about) else { return response };
     let subject = response.extensions().get::<Subject>();
     let result = match response.status() {
         StatusCode::UNAUTHORIZED => "unauthenticated",
