@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import subprocess
+import termios
 import time
 
 import pytest
@@ -185,9 +186,10 @@ def typed(users: str, *lines: str) -> tuple[int, str]:
     with contextlib.suppress(OSError):  # The end of the terminal.
         for line in lines:
             before = len(seen)
-            # A colon ends each question; the terminal shows nothing of what is typed behind it.
+            # A colon ends each question; then the terminal is told to show nothing.
             while not seen[before:].rstrip().endswith(b":"):
                 seen += os.read(terminal, 1024)
+            gone(lambda: termios.tcgetattr(terminal)[3] & termios.ECHO, 0)
             os.write(terminal, line.encode() + b"\n")
         while True:
             seen += os.read(terminal, 1024)
