@@ -387,9 +387,15 @@ async fn what_is_being_sent_when_the_server_stops_is_finished_and_the_rest_is_se
     server.register("running").await;
     assert_eq!(receiver.next().await.name(), "running");
     server.register("waiting").await;
-    let gate = Arc::clone(&receiver.gate);
-    let (stopping, ()) = tokio::join!(server.stop(), async move { gate.add_permits(1) });
-    let () = stopping;
+    let (gate, address) = (Arc::clone(&receiver.gate), server.url.trim_start_matches("http://").to_owned());
+    let open_gate = async move {
+        // It knows that it is to stop when nobody can connect any more.
+        while tokio::net::TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1);
+    };
+    tokio::join!(server.stop(), open_gate);
 
     let store = store(folder.path(), Some(KEY)).await;
     assert_eq!(store.waiting_deliveries().await.unwrap(), 1, "the one that was running is done");
