@@ -86,7 +86,8 @@ async fn turn(
     let waiting = app.store.waiting_deliveries().await?;
     app.telemetry.webhooks_wait(waiting);
     let free = workers.saturating_sub(running.len());
-    if waiting == 0 || free == 0 {
+    // Told to stop meanwhile: what waits is for others, or for the next start.
+    if waiting == 0 || free == 0 || *stop.borrow() {
         return Ok(POLL);
     }
     let lease = app.webhooks.options.timeout + MARGIN;
