@@ -1,7 +1,9 @@
 """Throw-away databases on the server that ``FERROFLOW_TEST_POSTGRES_URL`` names."""
 
 import contextlib
+import fcntl
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +73,24 @@ def connect(url: str):
     return connection
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """While this lasts, no other test makes or drops a database: the server then writes down all that it has in
+    memory, also for a disk that a test has filled, and fails."""
+    with _lock(fcntl.LOCK_EX):
+        yield
+
+
 def _administer(statement: str) -> None:
     url = urlunsplit(urlsplit(required("FERROFLOW_TEST_POSTGRES_URL"))._replace(path="/postgres"))
-    with contextlib.closing(connect(url)) as connection, connection.cursor() as cursor:
+    with _lock(fcntl.LOCK_SH), contextlib.closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+@contextlib.contextmanager
+def _lock(kind: int) -> Iterator[None]:
+    """A lock between all tests that use the server."""
+    port = urlsplit(required("FERROFLOW_TEST_POSTGRES_URL")).port
+    with open(Path(tempfile.gettempdir(), f"ferroflow-postgres-{port}.lock"), "a") as file:
+        fcntl.flock(file, kind)
+        yield
