@@ -42,7 +42,7 @@ def post(server, call: str, body: dict) -> None:
 
 @contextlib.contextmanager
 def guarded(start, uri: str, folder: Path):
-    """A server with users, one of whom may read experiment 0."""
+    """A server with users, one of whom may read the experiments."""
     users = postgres.create("users") if uri.startswith("postgresql") else f"sqlite:///{folder}/users.db"
     ini = folder / "auth.ini"
     ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n"
@@ -50,8 +50,9 @@ def guarded(start, uri: str, folder: Path):
     env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the benchmark"}
     with start(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
         post(server, "2.0/mlflow/users/create", {"username": READER, "password": PASSWORD})
-        post(server, "3.0/mlflow/users/permissions/grant",
-             {"username": READER, "resource_type": "experiment", "resource_id": "0", "permission": "READ"})
+        for experiment in ("0", "77"):
+            grant = {"username": READER, "resource_type": "experiment", "resource_id": experiment, "permission": "READ"}
+            post(server, "3.0/mlflow/users/permissions/grant", grant)
         yield server
 
 

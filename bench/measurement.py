@@ -94,7 +94,7 @@ def settled_pss(pid: int) -> float:
 def tool(*arguments) -> dict:
     output = subprocess.run([os.environ["FERROFLOW_BENCH"], *map(str, arguments)], capture_output=True, text=True)
     if output.returncode:
-        raise RuntimeError(output.stderr.strip()[-400:])
+        raise RuntimeError(output.stderr.strip()[:400])
     return json.loads(output.stdout)
 
 
