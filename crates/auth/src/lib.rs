@@ -11,6 +11,7 @@ mod limit;
 mod login;
 pub mod password;
 mod requirement;
+mod seal;
 mod signup;
 mod tokens;
 

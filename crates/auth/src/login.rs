@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -226,13 +227,7 @@ impl Auth {
             return;
         }
         let mut passwords = lock(&self.passwords);
-        if passwords.len() >= self.config.cache_size {
-            let now = Instant::now();
-            passwords.retain(|_, checked| checked.until > now);
-            if passwords.len() >= self.config.cache_size {
-                passwords.clear();
-            }
-        }
+        make_room(&mut passwords, self.config.cache_size, |checked| checked.until);
         let until = Instant::now() + self.config.cache_time;
         passwords.insert(username.to_owned(), Checked { digest, stored: stored.to_owned(), until });
     }
@@ -255,6 +250,17 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::internal(format!("A password was not checked: {error}")))
+}
+
+/// Forgets what counts no more, and everything where that is not enough.
+pub(crate) fn make_room<K: Eq + Hash, V>(known: &mut HashMap<K, V>, most: usize, until: impl Fn(&V) -> Instant) {
+    if known.len() >= most {
+        let now = Instant::now();
+        known.retain(|_, one| until(one) > now);
+        if known.len() >= most {
+            known.clear();
+        }
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

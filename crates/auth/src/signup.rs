@@ -1,28 +1,23 @@
 //! The token that the sign-up form carries, so that no other site can send it.
 //!
-//! It is signed with a key that all servers share and names the user it was given to and when it ends: any server can
-//! check it, and none has to remember it.
+//! It names the user it was given to and when it ends.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::password::hex;
+use crate::seal::{Seal, now};
 
 /// Seconds that a form may stay open, as in the reference.
 const LIFE: u64 = 3600;
 
 /// The key of the tokens.
 #[derive(Clone)]
-pub struct SignupKey(Vec<u8>);
+pub struct SignupKey(Seal);
 
 impl SignupKey {
     /// The key from a secret that all servers share.
     #[must_use]
     pub fn new(secret: &str) -> Self {
-        Self(secret.as_bytes().to_vec())
+        Self(Seal::new(secret))
     }
 
     /// A token for a user.
@@ -41,19 +36,8 @@ impl SignupKey {
     }
 
     fn signature(&self, username: &str, end: u64) -> String {
-        // HMAC takes keys of any length.
-        Hmac::<Sha256>::new_from_slice(&self.0).map_or_else(
-            |_| String::new(),
-            |mut mac| {
-                mac.update(format!("ferroflow sign-up\n{end}\n{username}").as_bytes());
-                hex(&mac.finalize().into_bytes())
-            },
-        )
+        self.0.derived("sign-up", &format!("{end}\n{username}"))
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

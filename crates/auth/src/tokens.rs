@@ -11,12 +11,11 @@ mod jwt;
 mod keys;
 mod kubernetes;
 mod oidc;
-mod seal;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use ferroflow_model::{Error, ErrorCode, Result};
@@ -32,7 +31,7 @@ use self::{
 use crate::{
     caller::Caller,
     config::{AuthConfig, ConfigError},
-    login::{Auth, Snapshot, lock},
+    login::{Auth, Snapshot, lock, make_room},
 };
 
 /// Bytes of a token at the most.
@@ -128,16 +127,6 @@ impl Tokens {
             let mut refused = lock(&self.refused);
             make_room(&mut refused, MAX_REFUSED, |until| *until);
             refused.insert(digest, Instant::now() + keep);
-        }
-    }
-}
-
-fn make_room<T>(known: &mut HashMap<Digest, T>, most: usize, until: impl Fn(&T) -> Instant) {
-    if known.len() >= most {
-        let now = Instant::now();
-        known.retain(|_, one| until(one) > now);
-        if known.len() >= most {
-            known.clear();
         }
     }
 }
@@ -249,9 +238,4 @@ impl Auth {
         // Whoever wants to go may go, even if the provider does not answer.
         browser.end(&*oidc.provider.metadata().await.ok()?)
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

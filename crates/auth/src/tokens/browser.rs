@@ -13,14 +13,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    http,
+    http::{self, address},
     identity::{number, text},
     keys::Metadata,
-    now,
-    oidc::{Oidc, is_loopback},
-    seal::Seal,
+    oidc::Oidc,
 };
-use crate::ini::Section;
+use crate::{
+    ini::Section,
+    seal::{Seal, now},
+};
 
 /// The variable with the secret of the client, which outweighs the file.
 const SECRET: &str = "FERROFLOW_OIDC_CLIENT_SECRET";
@@ -50,11 +51,7 @@ impl std::fmt::Debug for BrowserConfig {
 
 impl BrowserConfig {
     pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
-        let uri = |key: &str| -> Result<Option<Url>, String> {
-            let Some(text) = text(section, key)? else { return Ok(None) };
-            let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https" || is_loopback(url));
-            url.map(Some).ok_or_else(|| format!("{key} = {text} is not a URL that begins with https"))
-        };
+        let uri = |key: &str| text(section, key)?.map(|text| address(key, &text)).transpose();
         let (client_id, redirect_uri) = match (text(section, "client_id")?, uri("redirect_uri")?) {
             (None, None) => return Ok(None),
             (Some(id), Some(uri)) => (id, uri),

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use reqwest::{Client, RequestBuilder, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::Value;
 
@@ -39,6 +39,20 @@ pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Cl
         .timeout(TIMEOUT);
     let builder = if through_proxies { builder } else { builder.no_proxy() };
     builder.build().map_err(|error| error.to_string())
+}
+
+/// An address that nobody can read along with or send answers for: https, or of this machine.
+///
+/// # Errors
+/// It is another one; `key` is where it was set.
+pub(crate) fn address(key: &str, text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| format!("{key} = {text} is not a URL"))?;
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+    if is_safe { Ok(url) } else { Err(format!("{key} = {text} is not https")) }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 /// Sends a request and reads the JSON of its answer.

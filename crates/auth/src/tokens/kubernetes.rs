@@ -12,7 +12,8 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
-    Verdict, http,
+    Verdict,
+    http::{self, address},
     identity::{Groups, number, text, words},
 };
 use crate::ini::Section;
@@ -60,10 +61,7 @@ impl KubernetesConfig {
         let api_server = text(section, "api_server")?.or_else(in_cluster);
         let api_server =
             api_server.ok_or("it has no api_server in [kubernetes], and the server does not run in a cluster")?;
-        let url = Url::parse(&api_server).map_err(|_| format!("api_server = {api_server} is not a URL"))?;
-        if url.scheme() != "https" && !super::oidc::is_loopback(&url) {
-            return Err(format!("api_server = {api_server} is not https: tokens are sent there"));
-        }
+        let url = address("api_server", &api_server)?;
         let namespaces = words(section, "namespaces")?;
         if namespaces.is_empty() {
             return Err(

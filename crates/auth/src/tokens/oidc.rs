@@ -10,13 +10,12 @@ use reqwest::Url;
 use super::{
     Verdict,
     browser::{Browser, BrowserConfig},
-    http,
+    http::{self, address, is_loopback},
     identity::{Groups, flag, lines, number, required, text, words},
     jwt::{self, Claims, Expected},
     keys::Provider,
-    now,
 };
-use crate::ini::Section;
+use crate::{ini::Section, seal::now};
 
 const KEYS: &[&str] = &[
     "issuer",
@@ -61,7 +60,9 @@ pub struct OidcConfig {
 impl OidcConfig {
     pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         section.only(KEYS).map_err(|key| format!("[oidc] has an unknown key '{key}'"))?;
-        let issuer = address("issuer", required(section, "oidc", "issuer")?)?;
+        // Tokens name it to the letter.
+        let issuer = required(section, "oidc", "issuer")?;
+        address("issuer", &issuer)?;
         let audiences = words(section, "audience")?;
         if audiences.is_empty() {
             // A token for another service of the provider would open this one.
@@ -80,7 +81,7 @@ impl OidcConfig {
         Ok(Self {
             issuer,
             audiences,
-            jwks_uri: text(section, "jwks_uri")?.map(|uri| address("jwks_uri", uri)).transpose()?,
+            jwks_uri: text(section, "jwks_uri")?.map(|uri| address("jwks_uri", &uri).map(|_| uri)).transpose()?,
             algorithms,
             leeway: number(section, "leeway_seconds", 60, 600)?,
             key_refresh: Duration::from_secs(number(section, "key_refresh_seconds", 10, 3600)?.max(1)),
@@ -93,17 +94,6 @@ impl OidcConfig {
             browser: BrowserConfig::parse(section, variable)?,
         })
     }
-}
-
-/// An address that nobody can read along with or send answers for: https, or of this machine.
-fn address(key: &str, text: String) -> Result<String, String> {
-    let url = Url::parse(&text).map_err(|_| format!("{key} = {text} is not a URL"))?;
-    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-    if is_safe { Ok(text) } else { Err(format!("{key} = {text} is not https")) }
-}
-
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 /// The provider, and what its tokens mean.

@@ -1,4 +1,7 @@
-//! Values that a browser keeps for us and can not change: signed for one purpose with a key that all servers share.
+//! Values that a browser keeps for us and can not change: signed for one purpose with a key that all servers share. Any
+//! of them can check one, and none has to remember it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -40,6 +43,11 @@ impl Seal {
             },
         )
     }
+}
+
+/// Seconds since 1970: what is sealed says when it ends.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
