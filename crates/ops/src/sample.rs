@@ -42,9 +42,7 @@ impl Sample {
     pub fn is_right(&self) -> bool {
         self.missing.is_empty() && self.unreadable.is_empty()
     }
-}
 
-impl Sample {
     /// What there is to tell of it, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -64,6 +62,11 @@ impl Sample {
     pub fn failure(&self) -> Option<String> {
         let first = self.unreadable.first().or(self.missing.first()).filter(|_| self.read == 0)?;
         Some(format!("no artifact can be read, look at the bucket: {first}"))
+    }
+
+    fn add(&mut self, size: u64) {
+        self.read += 1;
+        self.bytes += size;
     }
 }
 
@@ -114,13 +117,6 @@ async fn look(named: &Named, location: &Location, taken: &mut Sample) -> ferrofl
         None => {}
     }
     Ok(())
-}
-
-impl Sample {
-    fn add(&mut self, size: u64) {
-        self.read += 1;
-        self.bytes += size;
-    }
 }
 
 /// The first file there is, if any.

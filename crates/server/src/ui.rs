@@ -17,6 +17,7 @@ mod sources;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::response::Response;
+use ferroflow_model::error::with_causes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 
@@ -196,7 +197,7 @@ async fn keep_fetching(config: &UiConfig, state: &watch::Sender<State>) {
                 return;
             }
             Err(error) => {
-                let reason = fetch::reason(&error);
+                let reason = with_causes(&error);
                 tracing::warn!(reason, retry_seconds = pause.as_secs(), "the web UI could not be fetched");
                 state.send_replace(failed(&reason));
             }

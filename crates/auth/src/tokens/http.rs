@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use ferroflow_model::error::with_causes;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::Value;
@@ -60,10 +61,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 /// # Errors
 /// What went wrong, in words for a log.
 pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
-    let mut response = request.send().await.map_err(|error| reason(&error))?;
+    let mut response = request.send().await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
         if body.len() + chunk.len() > MAX_ANSWER {
             return Err(format!("the answer is larger than {MAX_ANSWER} bytes"));
         }
@@ -71,15 +72,4 @@ pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value),
     }
     let value = serde_json::from_slice(&body).map_err(|_| format!("the answer ({status}) is not JSON"))?;
     Ok((status, value))
-}
-
-/// An error with its causes in one line.
-fn reason(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::Trial;
+use ferroflow_store::schema::own::is_own;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -204,7 +205,8 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
             if *rows > 0 || there.unwrap_or_default() > 0 {
                 tell(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
             }
-            if is_latest && *rows > 0 && there.unwrap_or_default() == 0 && !comes_and_goes(table) {
+            // What a server makes for itself comes and goes: what waits to be sent, whose logins failed.
+            if is_latest && *rows > 0 && there.unwrap_or_default() == 0 && !is_own(table) {
                 wrong.push(format!("{chain}.{table} came back empty"));
             }
         }
@@ -213,11 +215,6 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
         }
     }
     wrong
-}
-
-/// Whether a table is one of those that a server makes for itself: what waits to be sent, whose logins failed.
-fn comes_and_goes(table: &str) -> bool {
-    table.starts_with("ff_")
 }
 
 /// Tells which artifacts were read, and says what is wrong.

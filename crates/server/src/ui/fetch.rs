@@ -1,7 +1,6 @@
 //! Fetching the wheel of the reference and taking the built UI out of it.
 
 use std::{
-    error::Error as _,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -59,20 +58,6 @@ impl From<reqwest::Error> for FetchError {
 }
 
 pub(super) type Result<T, E = FetchError> = std::result::Result<T, E>;
-
-/// An error with all its causes in one line.
-pub(super) fn reason(error: &FetchError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
 
 /// Fetches the wheel, checks it, and unpacks the UI into the cache; where the cache cannot be
 /// written, into a directory for this process alone.

@@ -6,6 +6,7 @@ use super::definition::{Definition, normal};
 use crate::{
     db::{DbError, Direct, Statement},
     dialect::Dialect,
+    schema::own::is_own,
 };
 
 /// Objects by name, such as `column runs.status`, each with its properties, such as `type`.
@@ -19,7 +20,7 @@ pub(super) async fn objects(direct: &Direct) -> Result<Objects, DbError> {
     };
     found.retain(|name, _| {
         let name = name.split_once(' ').map_or(name.as_str(), |(_, name)| name);
-        !name.split('.').any(|part| part.starts_with("ff_"))
+        !name.split('.').any(is_own)
     });
     Ok(found)
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     db::{Access, BackendUri, DbError, Direct},
     dialect::Dialect,
+    schema::own::is_own,
 };
 
 /// The pending revisions of a database.
@@ -198,7 +199,7 @@ fn touched(steps: &'static [Step]) -> Vec<&'static str> {
             Step::Postgres(_) | Step::Sqlite(_) | Step::Refuse(_) => Vec::new(),
         };
         for table in found {
-            if !tables.contains(&table) && !table.starts_with("ff_") {
+            if !tables.contains(&table) && !is_own(table) {
                 tables.push(table);
             }
         }

@@ -60,6 +60,12 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_failed
         ON ff_webhook_deliveries (failed_at) WHERE failed_at IS NOT NULL;";
 
+/// Whether the name of a table or an index says that it is ours.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Makes what is missing.
 ///
 /// # Errors
