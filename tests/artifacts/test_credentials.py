@@ -2,7 +2,6 @@
 
 import datetime
 import http.server
-import ipaddress
 import ssl
 import subprocess
 import sys
@@ -12,51 +11,23 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from support import stores
+from support import certificates, stores
 from support.servers import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
-
-
-def issue(name: str, issuer=None):
-    """A certificate and its key, of an authority or signed by one."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-    )
-    return certificate.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
     """A store that is reached by TLS, with a certificate of an authority that nobody knows."""
     folder = tmp_path_factory.mktemp("tls")
-    authority = issue("an authority of its own")
-    certificate, key = issue("localhost", authority)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(authority[0].public_bytes(pem))
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(private)
+    authority = certificates.issue("an authority of its own")
+    certificate = certificates.issue("localhost", ["localhost", "127.0.0.1"], authority)
+    (folder / "ca.pem").write_text(authority.pem)
+    cert_file, key_file = certificate.write(folder / "cert.pem", folder / "key.pem")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), "--ssl"]
-    command += ["--ssl-cert", str(folder / "cert.pem"), "--ssl-key", str(folder / "key.pem")]
+    command += ["--ssl-cert", str(cert_file), "--ssl-key", str(key_file)]
     log = folder / "moto.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)

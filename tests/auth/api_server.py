@@ -2,18 +2,13 @@
 real one."""
 
 import contextlib
-import datetime
-import ipaddress
 import json
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from support import certificates
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 
@@ -97,7 +92,10 @@ def api_server(folder: Path):
             pass
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*_certificates(folder, server.ca_file))
+    authority = certificates.issue("authority")
+    server.ca_file.write_text(authority.pem)
+    certificate = certificates.issue("api server", ["127.0.0.1"], authority)
+    context.load_cert_chain(*certificate.write(folder / "server.crt", folder / "server.key"))
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         http.socket = context.wrap_socket(http.socket, server_side=True)
         server.url = f"https://127.0.0.1:{http.server_port}"
@@ -108,26 +106,3 @@ def api_server(folder: Path):
         finally:
             http.shutdown()
             thread.join()
-
-
-def _certificates(folder: Path, ca_file: Path) -> tuple[Path, Path]:
-    """Writes an authority, and a certificate of it for the loopback address with its key."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def certificate(name, key, issuer, issuer_key, extension):
-        named = lambda name: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])  # noqa: E731
-        builder = x509.CertificateBuilder().subject_name(named(name)).issuer_name(named(issuer))
-        builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
-        return builder.add_extension(extension, critical=False).sign(issuer_key, hashes.SHA256())
-
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca = certificate("authority", ca_key, "authority", ca_key, x509.BasicConstraints(ca=True, path_length=None))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = certificate("api server", key, "authority", ca_key, address)
-    ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    paths = folder / "server.crt", folder / "server.key"
-    paths[0].write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
-    return paths
