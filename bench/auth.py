@@ -41,14 +41,13 @@ def post(server, call: str, body: dict) -> None:
 
 
 @contextlib.contextmanager
-def guarded(start, uri: str, folder: Path):
+def guarded(uri: str, folder: Path):
     """A server with users, one of whom may read the experiments."""
     users = postgres.create("users") if uri.startswith("postgresql") else f"sqlite:///{folder}/users.db"
     ini = folder / "auth.ini"
-    ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n"
-                   "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n")
+    ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n")
     env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the benchmark"}
-    with start(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+    with servers.ferroflow(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
         post(server, "2.0/mlflow/users/create", {"username": READER, "password": PASSWORD})
         for experiment in ("0", "77"):
             grant = {"username": READER, "resource_type": "experiment", "resource_id": experiment, "permission": "READ"}
@@ -63,7 +62,7 @@ def measure(kind, folder: Path, rounds: int, count: int):
     with contextlib.ExitStack() as stack:
         plain, with_users = (stack.enter_context(backend.copy())[0] for _ in range(2))
         off = stack.enter_context(servers.ferroflow(plain, folder / "artifacts"))
-        on = stack.enter_context(guarded(servers.ferroflow, with_users, folder))
+        on = stack.enter_context(guarded(with_users, folder))
         for name, address in run.items():
             seen = {"off": [], "on": []}
             for _ in range(rounds):
