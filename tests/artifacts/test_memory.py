@@ -95,6 +95,21 @@ def test_small_uploads_pass_while_large_ones_wait_for_their_clients(servers, sta
         assert put(server.url, "0/small.bin", b"x").status_code == 200
 
 
+def test_nobody_keeps_the_memory_that_others_wait_for_by_sending_nothing(servers, start):
+    store = servers("s3s").with_bucket(stores.random_name("silent"))
+    server = start(f"s3://{store.bucket}", store.env)
+    body = os.urandom(20 * MIB)
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(faults.half_an_upload(server.url, f"{API}/0/{number}.bin", 1000, MIB))
+            for number in range(ALL)
+        ]
+        faults.wait_until(lambda: put(server.url, "0/large.bin", body).status_code == 200, "an upload to be taken")
+        # They had all of it.
+        assert any(b"503" in client.recv(100) for client in silent)
+    assert store.get("0/large.bin") == body
+
+
 @contextlib.contextmanager
 def without_a_disk(uri: str, destination: str, env: dict):
     """A server that is killed as soon as it makes a file grow, as on a root file system that is read-only."""

@@ -1,7 +1,8 @@
-"""Object stores to talk to: two servers of the S3 protocol that have nothing in common but it.
+"""Object stores to talk to: three servers of the S3 protocol that have nothing in common but it.
 
 ``moto`` answers as AWS does, with its error codes, and knows every call. ``s3s-fs`` keeps objects in files,
-checks signatures and digests, and is fast.
+checks signatures and digests. ``rclone`` keeps them in files too and speaks TLS, as buckets do; it answers a range
+as if it were all there is, so nothing that asks for one is tried on it.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support import required
@@ -20,6 +21,7 @@ from support.servers import free_port
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 START_SECONDS = 60
+#: Those that do all that is asked of a store.
 KINDS = ("moto", "s3s")
 
 
@@ -30,16 +32,22 @@ class Store:
     kind: str
     endpoint: str
     bucket: str
+    #: Who signed its certificate.
+    authority: Path | None = None
 
     @property
     def env(self) -> dict[str, str]:
         """What a server needs to reach it."""
-        return {
+        env = {
             "MLFLOW_S3_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
         }
+        if self.authority:
+            # Of boto3: over TLS it sends bodies in a form that not every store knows.
+            env |= {"AWS_CA_BUNDLE": str(self.authority), "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
+        return env
 
     @property
     def client(self):
@@ -54,7 +62,12 @@ class Store:
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+            verify=str(self.authority) if self.authority else None,
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"max_attempts": 1},
+                request_checksum_calculation="when_required",
+            ),
         )
 
     def put(self, key: str, body: bytes) -> None:
@@ -79,29 +92,48 @@ class Store:
 
     def with_bucket(self, name: str) -> "Store":
         self.client.create_bucket(Bucket=name)
-        return Store(self.kind, self.endpoint, name)
+        return replace(self, bucket=name)
 
 
 @contextlib.contextmanager
 def running(kind: str, folder: Path) -> Iterator[Store]:
     """A store of a kind, without any bucket."""
     port = free_port()
+    store = Store(kind, f"http://127.0.0.1:{port}", "")
     if kind == "moto":
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    else:
+    elif kind == "s3s":
         root = folder / "s3s"
         root.mkdir()
         command = [required("FERROFLOW_S3S_FS"), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--access-key", KEY, "--secret-key", SECRET, str(root)]
+    else:
+        store = Store(kind, f"https://127.0.0.1:{port}", "", folder / "authority.crt")
+        command = [*rclone(folder, store.authority), "--addr", f"127.0.0.1:{port}", str(folder / "rclone")]
     log = folder / f"{kind}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_for_port(port, process, log)
-        yield Store(kind, f"http://127.0.0.1:{port}", "")
+        yield store
     finally:
         process.kill()
         process.wait()
+
+
+def rclone(folder: Path, authority: Path) -> list[str]:
+    """Its command, with a certificate that it is known by."""
+    # Not every suite that has a store has it over TLS.
+    from support import certificates
+
+    (folder / "rclone").mkdir()
+    signer = certificates.issue("The bucket's authority")
+    authority.write_text(signer.pem)
+    issued = certificates.issue("bucket", ["127.0.0.1"], signer)
+    certificate, key = issued.write(folder / "bucket.crt", folder / "bucket.key")
+    program = Path(sys.executable).with_name("rclone")
+    settings = ["--config", "", "--auth-key", f"{KEY},{SECRET}", "--cert", str(certificate), "--key", str(key)]
+    return [str(program), "serve", "s3", *settings]
 
 
 def wait_for_port(port: int, process: subprocess.Popen, log: Path) -> None:

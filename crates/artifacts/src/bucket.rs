@@ -4,6 +4,7 @@
 mod blocks;
 mod download;
 mod explain;
+mod room;
 mod session;
 mod sweep;
 mod transfer;
@@ -14,14 +15,14 @@ use std::{
     fmt,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use ferroflow_model::{Error, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::HeaderMap;
 use object_store::{
-    Attributes, ObjectMeta, ObjectStore, ObjectStoreExt as _, TagSet,
+    Attributes, ObjectStore, ObjectStoreExt as _, TagSet,
     client::HttpClient,
     list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
     multipart::MultipartStore,
@@ -30,9 +31,9 @@ use object_store::{
 };
 use tokio::sync::Semaphore;
 
-use self::explain::explain;
 pub(crate) use self::explain::reason;
 pub use self::transfer::{PresignedUrl, StartedUpload};
+use self::{explain::explain, room::UploadRoom};
 use crate::{
     ArtifactPath, gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
@@ -61,13 +62,13 @@ enum Transfers {
 /// What transfers may take of the memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
-    uploads: Arc<Semaphore>,
+    uploads: UploadRoom,
     downloads: Arc<Semaphore>,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { uploads: upload::room(), downloads: download::room() }
+        Self { uploads: UploadRoom::default(), downloads: download::room() }
     }
 }
 
@@ -182,14 +183,16 @@ impl BucketRepository {
     pub(crate) async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
         let key = self.key(path)?;
         let found = if path.is_root() { Err(missing(&key)) } else { self.bucket.reads.head(&key).await };
+        self.found(path, found.map(download::stat)).await
+    }
+
+    /// What was found under a path, or the client's error: a directory is no file.
+    async fn found<T>(&self, path: &ArtifactPath, found: object_store::Result<T>) -> Result<T> {
         match found {
-            Ok(ObjectMeta { size, last_modified, e_tag, .. }) => {
-                Ok(Stat { size, modified: Some(SystemTime::from(last_modified)), etag: e_tag })
-            }
             Err(object_store::Error::NotFound { .. }) if self.is_directory(path).await? => {
                 Err(Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'")))
             }
-            Err(error) => Err(explain(&error, path, &self.bucket.uri)),
+            found => found.map_err(|error| explain(&error, path, &self.bucket.uri)),
         }
     }
 
@@ -208,9 +211,13 @@ impl BucketRepository {
     ) -> Result<OpenedArtifact> {
         // No store has a way to ask for no bytes.
         if let Some(empty) = range.clone().filter(Range::is_empty) {
-            return Ok(OpenedArtifact { body: stream::empty().boxed(), size: empty.start, modified: None });
+            let stat = Stat { size: empty.start, modified: None, etag: etag.map(str::to_owned) };
+            return Ok(OpenedArtifact { body: stream::empty().boxed(), stat });
         }
-        download::open(&self.bucket, self.key(path)?, path, range, etag).await
+        let key = self.key(path)?;
+        let opened =
+            if path.is_root() { Err(missing(&key)) } else { download::open(&self.bucket, key, range, etag).await };
+        self.found(path, opened).await
     }
 
     pub(crate) async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {

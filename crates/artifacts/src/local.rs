@@ -112,7 +112,7 @@ impl LocalRepository {
     pub(crate) async fn open(&self, path: &ArtifactPath, range: Option<Range<u64>>) -> Result<OpenedArtifact> {
         let (file, size, modified) = self.file(path).await?;
         let body = reader::read(file, range.unwrap_or(0..size));
-        Ok(OpenedArtifact { body: Box::pin(body), size, modified })
+        Ok(OpenedArtifact { body: Box::pin(body), stat: Stat { size, modified, etag: None } })
     }
 
     pub(crate) async fn write(&self, path: &ArtifactPath, mut body: ByteStream) -> Result<()> {

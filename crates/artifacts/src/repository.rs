@@ -38,10 +38,8 @@ pub struct Stat {
 pub struct OpenedArtifact {
     /// All of its bytes, or the range that was asked for.
     pub body: ByteStream,
-    /// Bytes in all.
-    pub size: u64,
-    /// When it was last written.
-    pub modified: Option<SystemTime>,
+    /// What is known of the file that was opened, in all.
+    pub stat: Stat,
 }
 
 /// A repository of any kind. A further kind is a further variant, and the compiler names every place

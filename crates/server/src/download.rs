@@ -14,51 +14,82 @@ pub(crate) async fn send(
     path: &ArtifactPath,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    let Stat { size, modified, etag: version } = repository.stat(path).await?;
-    let version = version.as_deref();
-    let etag = version.map_or_else(
-        || {
-            let age = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-            format!("\"{:x}-{size:x}\"", age.as_nanos())
-        },
-        str::to_owned,
-    );
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-
     let mut response = Response::new(Body::empty());
-    if text(header::IF_NONE_MATCH)
-        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag || tag.trim() == "*"))
-    {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        let unchanged = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
-        match text(header::RANGE).filter(|_| unchanged).and_then(|range| parse_range(range, size)) {
-            Some(Err(())) => {
-                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"))?;
-            }
-            Some(Ok(range)) => {
-                *response.body_mut() =
-                    Body::from_stream(repository.open(path, Some(range.clone()), version).await?.body);
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(&mut response, header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", range.start, range.end - 1))?;
-                set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string())?;
-            }
-            None => {
-                *response.body_mut() = Body::from_stream(repository.open(path, Some(0..size), version).await?.body);
-                set(&mut response, header::CONTENT_LENGTH, &size.to_string())?;
-            }
+    // Most clients ask for all of it: then nothing has to be known of a file before it is opened.
+    let asks = [header::IF_NONE_MATCH, header::RANGE].iter().any(|name| headers.contains_key(name));
+    let known = if asks { Some(repository.stat(path).await?) } else { None };
+    let wanted = known.as_ref().map_or(Wanted::Whole, |stat| Wanted::of(headers, stat));
+    let stat = match (wanted, known) {
+        (Wanted::Part(range), Some(stat)) => {
+            let opened = repository.open(path, Some(range.clone()), stat.etag.as_deref()).await?;
+            *response.body_mut() = Body::from_stream(opened.body);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let (first, last, size) = (range.start, range.end - 1, stat.size);
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{size}"))?;
+            set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string())?;
+            stat
         }
-    }
+        (Wanted::Nothing, Some(stat)) => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", stat.size))?;
+            stat
+        }
+        (Wanted::Unchanged, Some(stat)) => {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            stat
+        }
+        _ => {
+            // What is told of the file is told of the one that is sent: a newer one may have replaced what was known.
+            let opened = repository.open(path, None, None).await?;
+            *response.body_mut() = Body::from_stream(opened.body);
+            set(&mut response, header::CONTENT_LENGTH, &opened.stat.size.to_string())?;
+            opened.stat
+        }
+    };
     set(&mut response, header::CONTENT_TYPE, mime::guess(path.name()))?;
     set(&mut response, header::CONTENT_DISPOSITION, &mime::attachment(path.name()))?;
-    set(&mut response, header::ETAG, &etag)?;
+    set(&mut response, header::ETAG, &tag(&stat))?;
     set(&mut response, header::ACCEPT_RANGES, "bytes")?;
     set(&mut response, header::CACHE_CONTROL, "no-cache")?;
-    if let Some(modified) = modified {
+    if let Some(modified) = stat.modified {
         set(&mut response, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified))?;
     }
     Ok(response)
+}
+
+/// What of a file a client gets.
+enum Wanted {
+    Whole,
+    Part(Range<u64>),
+    /// The range lies outside of the file.
+    Nothing,
+    /// The client has these bytes.
+    Unchanged,
+}
+
+impl Wanted {
+    fn of(headers: &HeaderMap, stat: &Stat) -> Self {
+        let etag = tag(stat);
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let is_it = |tag: &str| tag.trim() == etag || tag.trim() == "*";
+        if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(is_it)) {
+            return Self::Unchanged;
+        }
+        let unchanged = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
+        match text(header::RANGE).filter(|_| unchanged).and_then(|range| parse_range(range, stat.size)) {
+            Some(Ok(range)) => Self::Part(range),
+            Some(Err(())) => Self::Nothing,
+            None => Self::Whole,
+        }
+    }
+}
+
+/// What the bytes of a file are called: as its store does, or after its age and size.
+fn tag(stat: &Stat) -> String {
+    stat.etag.clone().unwrap_or_else(|| {
+        let age = stat.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        format!("\"{:x}-{:x}\"", age.as_nanos(), stat.size)
+    })
 }
 
 fn set(response: &mut Response, name: header::HeaderName, value: &str) -> Result<()> {

@@ -10,17 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferroflow_model::Result;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use object_store::{GetOptions, GetRange, ObjectMeta, path::Path};
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, path::Path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    Bucket,
-    explain::{explain, reason},
+use super::{Bucket, explain::reason};
+use crate::{
+    client::last_cause,
+    repository::{OpenedArtifact, Stat},
 };
-use crate::{ArtifactPath, repository::OpenedArtifact};
 
 /// Bytes of a piece.
 const PIECE: u64 = 4 * 1024 * 1024;
@@ -52,26 +51,74 @@ pub(super) fn room() -> Arc<Semaphore> {
 pub(super) async fn open(
     bucket: &Arc<Bucket>,
     key: Path,
-    path: &ArtifactPath,
     range: Option<Range<u64>>,
     etag: Option<&str>,
-) -> Result<OpenedArtifact> {
-    // Without its tag, pieces of an object that is replaced meanwhile would be put together with those of the new one.
-    let large = range.as_ref().zip(etag).filter(|(range, _)| range.end.saturating_sub(range.start) >= LARGE);
-    let room = large.and_then(|large| Some((large, Arc::clone(&bucket.room.downloads).try_acquire_owned().ok()?)));
-    let opened = match room {
-        Some(((range, etag), room)) => in_pieces(bucket, key, range.clone(), etag, room).await,
-        None => whole(bucket, &key, options(range, etag)).await,
+) -> object_store::Result<OpenedArtifact> {
+    match range {
+        Some(range) => known(bucket, key, range, etag).await,
+        None => unknown(bucket, key).await,
+    }
+}
+
+/// An object of which nothing is known yet. The first piece tells how much there is, and of a small one it is all:
+/// who looks at a plot waits for one answer of the store.
+async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<OpenedArtifact> {
+    let first = match bucket.reads.get_opts(&key, options(Some(0..PIECE), None)).await {
+        Ok(first) => first,
+        Err(error) if gives_no_part(&error) => {
+            return Ok(opened(bucket, bucket.reads.get_opts(&key, GetOptions::default()).await?));
+        }
+        Err(error) => return Err(error),
     };
-    opened.map_err(|error| explain(&error, path, &bucket.uri))
+    let (size, etag) = (first.meta.size, first.meta.e_tag.clone());
+    let rest = first.range.end..size;
+    let first = opened(bucket, first);
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let rest = known(bucket, key, rest, etag.as_deref()).await?;
+    Ok(OpenedArtifact { body: first.body.chain(rest.body).boxed(), stat: first.stat })
+}
+
+/// Whether what is wrong is the wish for a part: an empty object has none, and some stores give all or nothing.
+fn gives_no_part(error: &object_store::Error) -> bool {
+    let text = last_cause(error);
+    text.contains("416") || text.contains("non-partial")
+}
+
+/// A range that lies inside of an object.
+async fn known(
+    bucket: &Arc<Bucket>,
+    key: Path,
+    range: Range<u64>,
+    etag: Option<&str>,
+) -> object_store::Result<OpenedArtifact> {
+    // Without its tag, pieces of an object that is replaced meanwhile would be put together with those of the new one.
+    let large = etag.filter(|_| range.end.saturating_sub(range.start) >= LARGE);
+    let room = large.and_then(|etag| Some((etag, Arc::clone(&bucket.room.downloads).try_acquire_owned().ok()?)));
+    if let Some((etag, room)) = room {
+        return in_pieces(bucket, key, range, etag, room).await;
+    }
+    let found = bucket.reads.get_opts(&key, options(Some(range), etag)).await?;
+    same(&key, etag, &found.meta)?;
+    Ok(opened(bucket, found))
 }
 
 fn options(range: Option<Range<u64>>, etag: Option<&str>) -> GetOptions {
     GetOptions { range: range.map(GetRange::Bounded), if_match: etag.map(str::to_owned), ..GetOptions::default() }
 }
 
-fn opened(meta: &ObjectMeta, body: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> OpenedArtifact {
-    OpenedArtifact { body: body.boxed(), size: meta.size, modified: Some(SystemTime::from(meta.last_modified)) }
+/// Not every store minds the condition.
+fn same(key: &Path, etag: Option<&str>, found: &ObjectMeta) -> object_store::Result<()> {
+    if etag.is_some() && found.e_tag.as_deref() != etag {
+        return Err(object_store::Error::Precondition { path: key.to_string(), source: "it was replaced".into() });
+    }
+    Ok(())
+}
+
+/// What an answer tells of its object.
+pub(super) fn stat(meta: ObjectMeta) -> Stat {
+    Stat { size: meta.size, modified: Some(SystemTime::from(meta.last_modified)), etag: meta.e_tag }
 }
 
 /// A connection that breaks in the middle of an answer is resumed where it broke; this is when that did not help.
@@ -82,8 +129,7 @@ fn broken(error: object_store::Error, uri: &str) -> io::Error {
 
 /// One answer. The store is read by a task of its own: a client that takes its time is not taken for a store that
 /// stands still.
-async fn whole(bucket: &Bucket, key: &Path, options: GetOptions) -> object_store::Result<OpenedArtifact> {
-    let found = bucket.reads.get_opts(key, options).await?;
+fn opened(bucket: &Bucket, found: GetResult) -> OpenedArtifact {
     let (meta, uri) = (found.meta.clone(), bucket.uri.clone());
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     tokio::spawn(async move {
@@ -97,7 +143,7 @@ async fn whole(bucket: &Bucket, key: &Path, options: GetOptions) -> object_store
         }
     });
     let body = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
-    Ok(opened(&meta, body.flat_map(stream::iter)))
+    OpenedArtifact { body: body.flat_map(stream::iter).boxed(), stat: stat(meta) }
 }
 
 type Part = object_store::Result<Bytes>;
@@ -151,7 +197,7 @@ async fn in_pieces(
         let _ = &room;
         stream::iter(parts.into_iter().map(Ok))
     });
-    Ok(opened(&meta, body.try_flatten()))
+    Ok(OpenedArtifact { body: body.try_flatten().boxed(), stat: stat(meta) })
 }
 
 /// One of several answers, without moving it together.
@@ -163,9 +209,6 @@ async fn piece(
 ) -> object_store::Result<(ObjectMeta, Vec<Bytes>)> {
     let found = bucket.reads.get_opts(&key, options(Some(range), Some(&etag))).await?;
     let meta = found.meta.clone();
-    // Not every store minds the condition.
-    if meta.e_tag.as_deref() != Some(etag.as_str()) {
-        return Err(object_store::Error::Precondition { path: key.to_string(), source: "it was replaced".into() });
-    }
+    same(&key, Some(&etag), &meta)?;
     Ok((meta, found.into_stream().try_collect().await?))
 }

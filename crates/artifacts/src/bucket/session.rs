@@ -40,14 +40,15 @@ pub(super) async fn write(
             return Ok(());
         }
         let size = usize::try_from(PART).unwrap_or(usize::MAX);
-        if let Some(more) = upload::try_room_for(bucket, size) {
-            let (sent, next) = tokio::join!(session.send(piece.0.clone(), false), body.part(size));
+        if let Some(more) = bucket.room.uploads.try_take(size) {
+            let next = bucket.room.uploads.fill(size, body.part(size));
+            let (sent, next) = tokio::join!(session.send(piece.0.clone(), false), next);
             sent.explained(path, &bucket.uri)?;
             piece = (next?, Some(more));
         } else {
             // No room beside the piece that is on its way: one after the other.
             session.send(piece.0.clone(), false).await.explained(path, &bucket.uri)?;
-            piece.0 = body.part(size).await?;
+            piece.0 = bucket.room.uploads.fill(size, body.part(size)).await?;
         }
     }
 }

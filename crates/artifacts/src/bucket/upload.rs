@@ -1,6 +1,5 @@
 //! Uploads: a small body in one request, a large one in parts. Nothing is kept on disk, and no more in
-//! memory than the parts that are on their way; the client is read as fast as the store takes it. What all
-//! uploads take together is bounded: whoever comes when it is taken is not read until there is room.
+//! memory than the parts that are on their way; the client is read as fast as the store takes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +9,7 @@ use futures_util::StreamExt as _;
 use object_store::{
     Attribute, Attributes, MultipartUpload, PutMultipartOptions, PutOptions, PutPayload, PutPayloadMut, path::Path,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 
 use super::{Bucket, explain::Explained as _, session};
 use crate::{ArtifactPath, mime, repository::ByteStream};
@@ -27,14 +23,17 @@ const MAX_PART: u64 = 64 * 1024 * 1024;
 /// Parts that an upload may have.
 pub(super) const MAX_PARTS: u64 = 10_000;
 
-/// Parts after which they double where the size is not known, so that any file fits.
-const DOUBLE_AFTER: u64 = 1_000;
+/// Parts after which they grow where the size is not known, so that any file fits: 16 GB are no reason to.
+const CONSTANT_PARTS: u64 = 2_000;
+
+/// Parts after which they double then.
+const DOUBLE_AFTER: u64 = 800;
 
 /// Bytes of an object that a store takes, at the most.
 const MAX_OBJECT: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 
-/// Parts that are sent at the same time.
-const CONCURRENT: usize = 2;
+/// Bytes of parts that are sent at the same time, if it is more than one.
+const CONCURRENT: usize = 16 * 1024 * 1024;
 
 /// Memory is taken in blocks of this size.
 const BLOCK: usize = 256 * 1024;
@@ -57,24 +56,17 @@ impl PartSize {
     }
 
     fn at(self, index: u64) -> usize {
-        let doublings = if self.constant { 0 } else { index / DOUBLE_AFTER };
+        let grown = index.checked_sub(CONSTANT_PARTS).filter(|_| !self.constant);
+        let doublings = grown.map_or(0, |grown| grown / DOUBLE_AFTER + 1);
         usize::try_from(self.first << doublings.min(10)).unwrap_or(usize::MAX)
     }
 }
 
-/// MiB that the parts of all uploads together may take.
-const MEMORY: usize = 128;
-
 /// Bytes of a body from which on it takes room.
 const SMALL: u64 = 1024 * 1024;
 
-/// How long an upload waits for room; then its client is told to come again.
+/// How long an upload waits for room before it begins; then its client is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// Room for the parts of uploads, in MiB.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MEMORY))
-}
 
 /// Writes a body that may have any length.
 pub(super) async fn write(
@@ -89,13 +81,18 @@ pub(super) async fn write(
     }
     let size = PartSize::of(length);
     let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
-    let room = match length {
-        // Too small to be counted: nobody waits with it for others.
-        Some(length) if length < SMALL => None,
-        Some(length) => Some(room_for(bucket, size.at(0).min(usize::try_from(length).unwrap_or(usize::MAX))).await?),
-        None => Some(room_for(bucket, size.at(0)).await?),
+    let part = size.at(0).min(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX));
+    // What is too small is not counted: nobody waits with it for others.
+    let counted = length.is_none_or(|length| length >= SMALL);
+    let (first, room) = if counted {
+        let Ok(room) = tokio::time::timeout(MAX_WAIT, bucket.room.uploads.take(part)).await else {
+            return Err(Error::unavailable("The server is busy with other uploads. Try again later."));
+        };
+        let room = room?;
+        (bucket.room.uploads.fill(part, body.part(size.at(0))).await?, Some(room))
+    } else {
+        (body.part(size.at(0)).await?, None)
     };
-    let first = body.part(size.at(0)).await?;
     if let Some(sessions) = &bucket.sessions {
         return session::write(bucket, sessions, key, path, (first, room), body).await;
     }
@@ -114,27 +111,6 @@ pub(super) async fn write(
     }
 }
 
-/// MiB that a part of some bytes takes.
-fn mib(size: usize) -> u32 {
-    // What is larger than the memory of all has it to itself.
-    u32::try_from(size.div_ceil(1024 * 1024).clamp(1, MEMORY)).unwrap_or(u32::MAX)
-}
-
-/// Waits until there is room for a part. An upload waits only while it has no other: who has some waits
-/// for his own parts instead, so that nobody waits for one who waits.
-async fn room_for(bucket: &Bucket, size: usize) -> Result<OwnedSemaphorePermit> {
-    let room = Arc::clone(&bucket.room.uploads).acquire_many_owned(mib(size));
-    match tokio::time::timeout(MAX_WAIT, room).await {
-        Ok(Ok(room)) => Ok(room),
-        _ => Err(Error::unavailable("The server is busy with other uploads. Try again later.")),
-    }
-}
-
-/// Room for a part, if there is some now.
-pub(super) fn try_room_for(bucket: &Bucket, size: usize) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(&bucket.room.uploads).try_acquire_many_owned(mib(size)).ok()
-}
-
 async fn send(
     upload: &mut Upload,
     (first, room): (PutPayload, Option<OwnedSemaphorePermit>),
@@ -151,15 +127,16 @@ async fn send(
         let next = size.at(upload.begun);
         let room = loop {
             if upload.running.is_empty() {
-                break room_for(&bucket, next).await?;
+                // However long it takes: what was sent so far is not thrown away.
+                break bucket.room.uploads.take(next).await?;
             }
-            match try_room_for(&bucket, next) {
+            match bucket.room.uploads.try_take(next) {
                 Some(room) => break room,
                 None => upload.finished_part().await.explained(path, &bucket.uri)?,
             }
         };
-        let part = body.part(next).await?;
-        while upload.running.len() >= CONCURRENT {
+        let part = bucket.room.uploads.fill(next, body.part(next)).await?;
+        while !upload.running.is_empty() && (upload.running.len() + 1) * next > CONCURRENT {
             upload.finished_part().await.explained(path, &bucket.uri)?;
         }
         upload.part(part, Some(room));
@@ -306,7 +283,9 @@ mod tests {
             assert!(capacity(PartSize::of(Some(length))) >= length, "{length}");
         }
         assert!(capacity(PartSize::of(None)) >= MAX_OBJECT);
-        assert_eq!(PartSize::of(Some(10 << 30)).at(9_999) as u64, PART, "10 GB need no more memory than less");
+        for (length, parts) in [(Some(10 << 30), 9_999), (None, (15 << 30) / PART)] {
+            assert_eq!(PartSize::of(length).at(parts) as u64, PART, "10 GB need no more memory than less");
+        }
         assert!(PartSize::of(Some(MAX_OBJECT)).at(0) as u64 <= MAX_PART, "an announcement takes no memory");
     }
 

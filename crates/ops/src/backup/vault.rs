@@ -302,7 +302,7 @@ impl Vault {
 
     async fn get(&self, name: &str) -> Result<Bytes> {
         let opened = self.repository.open(&path(name)?, None, None).await.map_err(plain)?;
-        let mut bytes = BytesMut::with_capacity(usize::try_from(opened.size)?);
+        let mut bytes = BytesMut::with_capacity(usize::try_from(opened.stat.size)?);
         let mut body = opened.body;
         while let Some(chunk) = body.next().await {
             bytes.extend_from_slice(&chunk.with_context(|| format!("{name} of {} can not be read", self.name))?);
