@@ -286,17 +286,21 @@ impl Environment {
         if self.variables.contains_key(variable) {
             return Ok(());
         }
-        let folder = self.folder().join("tools").join(format!("{package}-{version}"));
+        let tools = self.folder().join("tools");
+        let folder = tools.join(format!("{package}-{version}"));
         let path = folder.join(path);
         if !path.exists() {
             if process::find("npm").is_none() && !apt::install("npm")? {
                 bail!("npm is needed for {package}");
             }
             println!("installing {package} {version}");
-            fs::create_dir_all(&folder)?;
+            // Under its name only when it is complete: one that was cut off is not taken for it.
+            let begun = tools.join(format!("{package}-{version}.begun"));
+            fs::create_dir_all(&begun)?;
             let mut npm = Command::new("npm");
             npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
-            ensure!(npm.current_dir(&folder).stdin(Stdio::null()).status()?.success(), "{package} does not install");
+            ensure!(npm.current_dir(&begun).stdin(Stdio::null()).status()?.success(), "{package} does not install");
+            fs::rename(begun, &folder)?;
         }
         self.variables.insert(variable, path.to_str().context("the path is not UTF-8")?.to_owned());
         Ok(())
