@@ -1,6 +1,6 @@
-//! Downloads: a small one is one answer of the store, a large one comes in pieces, several of which are on their way at
-//! the same time, as a store gives one connection only so much. What such downloads take of the memory is bounded:
-//! whoever comes when it is taken gets one answer.
+//! Downloads: most are one answer of the store. What is beyond that of a large one comes in pieces, several of which are
+//! on their way at the same time, as a store gives one connection only so much. What such downloads take of the memory is
+//! bounded: whoever comes when it is taken gets one more answer.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, path::Path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Bucket, explain::reason};
 use crate::{
     client::last_cause,
-    repository::{OpenedArtifact, Stat},
+    repository::{ByteStream, OpenedArtifact, Stat},
 };
 
 /// Bytes of a piece.
@@ -27,7 +27,7 @@ const PIECE: u64 = 4 * 1024 * 1024;
 /// Pieces of a download that are on their way.
 const CONCURRENT: usize = 4;
 
-/// Bytes from which on a download comes in pieces.
+/// Bytes of the first answer, and from which on the rest of a download comes in pieces.
 const LARGE: u64 = 4 * PIECE;
 
 /// Downloads in pieces at the same time: with more of them there are connections enough.
@@ -60,24 +60,38 @@ pub(super) async fn open(
     }
 }
 
-/// An object of which nothing is known yet. The first piece tells how much there is, and of a small one it is all:
-/// who looks at a plot waits for one answer of the store.
+/// An object of which nothing is known yet. The first answer tells how much there is, and of most objects it is all: who
+/// looks at a plot waits for one answer of the store.
 async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<OpenedArtifact> {
-    let first = match bucket.reads.get_opts(&key, options(Some(0..PIECE), None)).await {
+    let whole = async || Ok(opened(bucket, bucket.reads.get_opts(&key, GetOptions::default()).await?));
+    let first = match bucket.reads.get_opts(&key, options(Some(0..LARGE), None)).await {
         Ok(first) => first,
-        Err(error) if gives_no_part(&error) => {
-            return Ok(opened(bucket, bucket.reads.get_opts(&key, GetOptions::default()).await?));
-        }
+        Err(error) if gives_no_part(&error) => return whole().await,
         Err(error) => return Err(error),
     };
-    let (size, etag) = (first.meta.size, first.meta.e_tag.clone());
-    let rest = first.range.end..size;
-    let first = opened(bucket, first);
+    let rest = first.range.end..first.meta.size;
     if rest.is_empty() {
-        return Ok(first);
+        return Ok(opened(bucket, first));
     }
-    let rest = known(bucket, key, rest, etag.as_deref()).await?;
-    Ok(OpenedArtifact { body: first.body.chain(rest.body).boxed(), stat: first.stat })
+    // Two answers without a tag may be of two objects.
+    let Some(etag) = first.meta.e_tag.clone() else { return whole().await };
+    let OpenedArtifact { body, stat } = opened(bucket, first);
+    Ok(OpenedArtifact { body: body.chain(self::rest(bucket, key, rest, etag)).boxed(), stat })
+}
+
+/// What follows the first answer: pieces are asked for at once, one further answer when it is its turn.
+fn rest(bucket: &Arc<Bucket>, key: Path, range: Range<u64>, etag: String) -> ByteStream {
+    let (this, uri) = (Arc::clone(bucket), bucket.uri.clone());
+    let opening = if let Some(room) = room_for(bucket, &range) {
+        let pieces = tokio::spawn(async move { in_pieces(&this, key, range, &etag, room).await });
+        let pieces = AbortOnDropHandle::new(pieces);
+        async move { pieces.await.unwrap_or_else(|error| Err(object_store::Error::JoinError { source: error })) }
+            .boxed()
+    } else {
+        async move { one(&this, key, range, Some(&etag)).await }.boxed()
+    };
+    let body = opening.map(move |rest| rest.map(|rest| rest.body).map_err(|error| broken(error, &uri)));
+    body.try_flatten_stream().boxed()
 }
 
 /// Whether what is wrong is the wish for a part: an empty object has none, and some stores give all or nothing.
@@ -94,11 +108,25 @@ async fn known(
     etag: Option<&str>,
 ) -> object_store::Result<OpenedArtifact> {
     // Without its tag, pieces of an object that is replaced meanwhile would be put together with those of the new one.
-    let large = etag.filter(|_| range.end.saturating_sub(range.start) >= LARGE);
-    let room = large.and_then(|etag| Some((etag, Arc::clone(&bucket.room.downloads).try_acquire_owned().ok()?)));
-    if let Some((etag, room)) = room {
-        return in_pieces(bucket, key, range, etag, room).await;
+    match etag.and_then(|etag| Some((etag, room_for(bucket, &range)?))) {
+        Some((etag, room)) => in_pieces(bucket, key, range, etag, room).await,
+        None => one(bucket, key, range, etag).await,
     }
+}
+
+/// Room for a range that is large enough for pieces, if there is some now.
+fn room_for(bucket: &Bucket, range: &Range<u64>) -> Option<OwnedSemaphorePermit> {
+    let is_large = range.end.saturating_sub(range.start) >= LARGE;
+    if is_large { Arc::clone(&bucket.room.downloads).try_acquire_owned().ok() } else { None }
+}
+
+/// A range as one answer.
+async fn one(
+    bucket: &Bucket,
+    key: Path,
+    range: Range<u64>,
+    etag: Option<&str>,
+) -> object_store::Result<OpenedArtifact> {
     let found = bucket.reads.get_opts(&key, options(Some(range), etag)).await?;
     same(&key, etag, &found.meta)?;
     Ok(opened(bucket, found))
