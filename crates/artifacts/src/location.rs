@@ -64,17 +64,16 @@ impl Locations {
                 self.proxied(path)
             }
             Some("http" | "https") => {
-                if let Some((_, path)) = location.split_once(ANCHOR) {
+                // In the path alone: what a query or a fragment says is not where the files are.
+                if let Some((_, path)) = SplitUri::parse(location)?.path.split_once(ANCHOR) {
                     return self.proxied(path);
                 }
                 Err(Error::invalid(format!("'{location}' is not the URL of an artifact server.")))
             }
-            None => self.local(Path::new(&decode(location)?), location),
-            Some("file") => {
-                let path = location["file:".len()..].trim_start_matches("//");
-                let path = path.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(path);
-                self.local(Path::new(&decode(path)?), location)
-            }
+            None | Some("file") => match local_path(location)? {
+                Some(path) => self.local(&path, location),
+                None => Err(Error::invalid(format!("'{location}' is not a path."))),
+            },
             Some(scheme) if Buckets::have(scheme) => {
                 let repository = ArtifactRepository::Bucket(self.buckets.repository(location)?);
                 Ok(Location { repository, base: ArtifactPath::root() })
@@ -227,6 +226,25 @@ mod tests {
         }
         let code = locations(None).resolve("dbfs:/x").map(drop).unwrap_err().code;
         assert_eq!(code, ErrorCode::NotImplemented);
+    }
+
+    /// Who checks a location and who opens it must mean the same place.
+    #[test]
+    fn what_follows_the_path_of_a_uri_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        std::fs::create_dir_all(root.join("a?")).unwrap();
+        let root = root.to_string_lossy().into_owned();
+        let opened = |location: &str| locations(None).resolve(location).map(|found| found.repository.name());
+        for mark in ["?", "#"] {
+            let location = format!("file://{root}/a{mark}/../../other");
+            assert_eq!(is_within(&location, &root), Ok(true), "{location}");
+            assert_eq!(opened(&location), Ok(format!("{root}/a")), "{location}");
+        }
+        assert_eq!(opened("file://localhost/srv/x"), Ok("/srv/x".into()));
+        for elsewhere in ["?y=/api/2.0/mlflow-artifacts/artifacts/1/x", "#/api/2.0/mlflow-artifacts/artifacts/1/x"] {
+            assert!(opened(&format!("http://host/x{elsewhere}")).is_err(), "{elsewhere}");
+        }
     }
 
     #[test]

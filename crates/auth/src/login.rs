@@ -104,6 +104,8 @@ impl Auth {
         let keys = Keys::new(username, from);
         keys.check(&self.users).await?;
         let turn = self.turn().await?;
+        // Those who were checked while this one waited may have been too many.
+        keys.check(&self.users).await?;
         // What was read a moment ago may be an old password, and whoever waited may find that somebody else has had the
         // same one checked.
         let snapshot = self.load(username).await?;

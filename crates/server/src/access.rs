@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ferroflow_auth::{Auth, Caller, SignupKey};
 use ferroflow_model::{
     Error, ErrorCode, Result,
-    permission::{Permission, ResourceType},
+    permission::{ANY, Permission, ResourceType},
 };
 use ferroflow_store::Visible;
 use http::Method;
@@ -164,6 +164,24 @@ impl Cx {
     /// Whether a kind of resource is denied to the caller as a whole.
     pub(crate) fn is_denied(&self, kind: ResourceType) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.is_denied(kind))
+    }
+
+    /// Whether rules bind the caller: there are users, and it is no admin.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.app.access.is_some() && self.caller.as_ref().is_none_or(|caller| !caller.is_above_rules())
+    }
+
+    /// Refuses a name that stands for every resource where something is granted on it.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE`.
+    pub(crate) fn check_grantable(&self, name: &str) -> Result<()> {
+        if self.app.access.is_some() && name == ANY {
+            return Err(Error::invalid(format!(
+                "Invalid model name '{ANY}'. On a server with users it stands for every model."
+            )));
+        }
+        Ok(())
     }
 
     /// Makes what was just created the caller's: who creates something manages it.

@@ -146,6 +146,10 @@ impl UserStore {
     /// # Errors
     /// Only those of the database.
     pub async fn delete_grants(&self, resource_types: &[&str], pattern: &str) -> Result<()> {
+        // What is granted on all of a kind stays, also where one of them is called so.
+        if pattern == permission::ANY {
+            return Ok(());
+        }
         let statement = |kind: &&str| {
             Op::Execute(Statement::new(DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
         };
@@ -159,6 +163,9 @@ impl UserStore {
     /// Only those of the database.
     pub async fn rename_grants(&self, resource_types: &[&str], pattern: &str, new_pattern: &str) -> Result<()> {
         check_length("resource_pattern", new_pattern, 255)?;
+        if [pattern, new_pattern].contains(&permission::ANY) {
+            return Ok(());
+        }
         let statements = |kind: &&str| {
             let values = || vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into(), new_pattern.into()];
             [Statement::new(CLEAR_NEW, values()), Statement::new(RENAME_ALL, values())].map(Op::Execute)

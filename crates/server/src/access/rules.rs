@@ -114,10 +114,34 @@ impl Rules<'_> {
                 if paths.is_empty() {
                     paths.push(String::new());
                 }
-                let asked: Option<Vec<_>> = paths.iter().map(|path| artifact(path, action)).collect();
-                Ok(asked.map(|asked| asked.concat()))
+                let mut asked = Vec::new();
+                for path in paths {
+                    let Ok(path) = ArtifactPath::parse(&path) else { return Ok(None) };
+                    let owner = self.owner(&path, action).await?;
+                    if owner.is_empty() || experiment_of(&path).is_some() {
+                        asked.extend(artifact(&path, action));
+                    }
+                    asked.extend(owner);
+                }
+                Ok(Some(asked))
             }
         }
+    }
+
+    /// What the run, model or trace that a path of the artifact store names asks for: an experiment may keep its files
+    /// where its number is not in the path, or where another's is.
+    async fn owner(&self, path: &ArtifactPath, action: Action) -> Result<Vec<Requirement>> {
+        let action = if action == Action::Delete { Action::Manage } else { action };
+        let is_id = |part: &&String| is_run_id(part.strip_prefix("m-").or(part.strip_prefix("tr-")).unwrap_or(part));
+        // What is called so below it is a file's own name.
+        let Some(id) = path.components().iter().find(is_id) else { return Ok(Vec::new()) };
+        let (store, id) = (&self.cx.app.store, vec![id.clone()]);
+        let (kind, found) = match id[0].as_bytes() {
+            [b'm', ..] => (ResourceType::LoggedModel, store.experiments_of(Child::LoggedModel, id).await?),
+            [b't', ..] => (ResourceType::Trace, store.experiments_of(Child::Trace, id).await?),
+            _ => (ResourceType::Run, self.access.parents.of_runs(store, id).await?),
+        };
+        Ok(found.into_values().flat_map(|id| in_experiment(id, kind, action)).collect())
     }
 
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
@@ -271,36 +295,43 @@ impl Rules<'_> {
     }
 }
 
-/// A path of the artifact store belongs to what it leads to: the experiment is its first part, and below it come
-/// runs, models and traces.
-fn artifact(text: &str, action: Action) -> Option<Vec<Requirement>> {
-    // Deleting takes away whatever is below: it needs what the owner of it all has.
-    let recursive = action == Action::Delete;
-    let action = if recursive { Action::Manage } else { action };
-    let path = ArtifactPath::parse(text).ok()?;
+/// The experiment that the first part of a path of the artifact store names, and what follows it.
+fn experiment_of(path: &ArtifactPath) -> Option<(&String, &[String])> {
     let mut parts = path.components();
     if let [first, _, rest @ ..] = parts
         && first == "workspaces"
     {
         parts = rest;
     }
-    let is_experiment = |id: &String| id.bytes().all(|byte| byte.is_ascii_digit());
-    let Some((id, below)) = parts.split_first().filter(|(id, _)| is_experiment(id)) else {
+    parts.split_first().filter(|(id, _)| id.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A path of the artifact store belongs to what it leads to: the experiment is its first part, and below it come
+/// runs, models and traces.
+fn artifact(path: &ArtifactPath, action: Action) -> Vec<Requirement> {
+    // Deleting takes away whatever is below: it needs what the owner of it all has.
+    let recursive = action == Action::Delete;
+    let action = if recursive { Action::Manage } else { action };
+    let Some((id, below)) = experiment_of(path) else {
         // No experiment: what is allowed on something that nothing was granted on.
-        return Some(vec![Requirement::new(Key::new(ResourceType::Experiment, ""), action)]);
+        return vec![Requirement::new(Key::new(ResourceType::Experiment, ""), action)];
     };
     let experiment = Key::new(ResourceType::Experiment, canonical(id));
-    let is_run = |id: &String| id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let kinds: &[ResourceType] = match below {
         [] if recursive => &[ResourceType::Run, ResourceType::Trace, ResourceType::LoggedModel],
         [first, ..] if first == "models" => &[ResourceType::LoggedModel],
         [first, ..] if first == "traces" => &[ResourceType::Trace],
         [_, second, ..] if second == "artifacts" => &[ResourceType::Run],
-        [first, ..] if is_run(first) || recursive => &[ResourceType::Run],
-        _ => return Some(vec![Requirement::new(experiment, action)]),
+        [first, ..] if is_run_id(first) || recursive => &[ResourceType::Run],
+        _ => return vec![Requirement::new(experiment, action)],
     };
     let of_kinds = kinds.iter().map(|kind| Requirement::new(Key::any(*kind), action).or(&experiment));
-    Some(std::iter::once(Requirement::new(experiment.clone(), Action::Read)).chain(of_kinds).collect())
+    std::iter::once(Requirement::new(experiment.clone(), Action::Read)).chain(of_kinds).collect()
+}
+
+/// Whether a name has the form of a run's id.
+fn is_run_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// An action on what lies in an experiment, which must be readable itself.

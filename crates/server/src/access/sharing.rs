@@ -66,12 +66,14 @@ pub(super) async fn check(
             Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
         }
         Sharing::ManageRoles => {
-            let Some(workspace) = workspace_of(access, named).await? else { return Ok(false) };
-            Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(&workspace))
+            let Some(workspaces) = workspaces_of(access, named).await? else { return Ok(false) };
+            let managed = managed(&users.list_user_roles(caller.user_id).await?);
+            Ok(workspaces.is_subset(&managed))
         }
         Sharing::ViewRoles => {
-            let Some(workspace) = workspace_of(access, named).await? else { return Ok(false) };
-            Ok(users.list_user_roles(caller.user_id).await?.iter().any(|role| role.workspace == workspace))
+            let Some(workspaces) = workspaces_of(access, named).await? else { return Ok(false) };
+            let mine = users.list_user_roles(caller.user_id).await?;
+            Ok(workspaces.iter().all(|workspace| mine.iter().any(|role| role.workspace == *workspace)))
         }
         Sharing::ListRoles => {
             let asked: BTreeSet<String> = cx
@@ -127,25 +129,35 @@ pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
     roles.iter().filter(manages).map(|role| role.workspace.clone()).collect()
 }
 
-/// The workspace of the role that a request is about; `None` if there is no such role.
-async fn workspace_of(access: &Access, named: &Named) -> Result<Option<String>> {
+/// The workspaces of all that a request names: whichever of it counts, the caller must be in its right there. `None` if
+/// a role does not exist.
+async fn workspaces_of(access: &Access, named: &Named) -> Result<Option<BTreeSet<String>>> {
     let users = access.auth.users();
     let found = async {
+        let mut workspaces = BTreeSet::new();
         if let Some(id) = named.field("role_id") {
-            return users.get_role(params::int("role_id", id)?).await.map(|role| role.workspace);
+            workspaces.insert(users.get_role(params::int("role_id", id)?).await?.workspace);
         }
         if let Some(id) = named.field("role_permission_id") {
             let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
-            return users.get_role(allowed.role_id).await.map(|role| role.workspace);
+            workspaces.insert(users.get_role(allowed.role_id).await?.workspace);
         }
         match named.field("workspace") {
-            Some(Value::String(workspace)) if !workspace.trim().is_empty() => Ok(workspace.clone()),
-            Some(_) => Err(Error::invalid("Parameter 'workspace' must be a non-empty string.")),
-            None => Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace.")),
+            Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
+                workspaces.insert(workspace.clone());
+            }
+            Some(_) if workspaces.is_empty() => {
+                return Err(Error::invalid("Parameter 'workspace' must be a non-empty string."));
+            }
+            None if workspaces.is_empty() => {
+                return Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace."));
+            }
+            _ => {}
         }
+        Ok(workspaces)
     };
     match found.await {
-        Ok(workspace) => Ok(Some(workspace)),
+        Ok(workspaces) => Ok(Some(workspaces)),
         Err(error) if error.code == ErrorCode::ResourceDoesNotExist => Ok(None),
         Err(error) => Err(error),
     }
@@ -165,6 +177,8 @@ pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
             kind.name()
         )));
     }
+    // One resource has one name, however it is written.
+    let id = if kind == ResourceType::Experiment { super::canonical(id) } else { id.to_owned() };
     Ok(Key::new(kind, id))
 }
 

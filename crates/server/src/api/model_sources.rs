@@ -3,7 +3,7 @@
 //! Whoever may read a version may read its files through this server. A source must therefore not lead to what its
 //! caller could not name otherwise: the files of the machine, another run's artifacts, another host.
 
-use ferroflow_artifacts::location;
+use ferroflow_artifacts::{Buckets, location};
 use ferroflow_model::{
     Error, ErrorCode, Result,
     messages::model_registry::CreateModelVersion,
@@ -179,6 +179,13 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
             Some(root) if model_source::is_within(source, &root)? => Ok(()),
             _ => not_identified(owner.parameter()),
         },
+        // The server opens a bucket for whoever asks: where there are rules, only what its caller may read is named.
+        (Kind::Elsewhere, owner) if cx.is_bound() && Buckets::have(&uri.scheme) => {
+            match owner.artifacts(cx, source).await? {
+                Some(root) if model_source::is_within(source, &root)? => Ok(()),
+                _ => not_identified(owner.parameter()),
+            }
+        }
         (Kind::Local | Kind::Elsewhere, _) => Ok(()),
     }
 }

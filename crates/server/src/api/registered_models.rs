@@ -22,6 +22,7 @@ use crate::{app::Cx, rpc::done};
 const GRANTED: [&str; 2] = [ResourceType::RegisteredModel.name(), ResourceType::Prompt.name()];
 
 pub(crate) async fn create(cx: Cx, req: CreateRegisteredModel) -> Result<CreateRegisteredModelResponse> {
+    cx.check_grantable(req.name())?;
     let model = cx.app.store.create_registered_model(req.name(), req.description(), &req.tags).await?;
     let kind = if prompts::is_prompt(&model.tags) { ResourceType::Prompt } else { ResourceType::RegisteredModel };
     cx.own(kind, req.name()).await?;
@@ -45,6 +46,7 @@ fn withheld(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
 }
 
 pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameRegisteredModelResponse> {
+    cx.check_grantable(req.new_name())?;
     let model = cx.app.store.rename_registered_model(req.name(), req.new_name()).await?;
     if let Some(access) = &cx.app.access {
         // What was granted on the model goes with it.

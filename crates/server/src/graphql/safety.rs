@@ -7,6 +7,12 @@ use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Se
 const MAX_DEPTH: usize = 10;
 const MAX_SELECTIONS: usize = 1000;
 
+/// Levels of any kind, also of fragments in fragments, which are no levels of the answer.
+const MAX_NESTING: usize = 100;
+
+/// Selections that are met when a query is run: those of a fragment as often as it is spread.
+const MAX_STEPS: usize = 10 * MAX_SELECTIONS;
+
 /// Limits of the settings, for the whole query.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -37,13 +43,19 @@ pub(super) fn check(document: &Document<'static, String>, limits: Limits) -> Res
             Definition::Operation(_) => None,
         })
         .collect();
+    let mut walk = Walk { fragments: &fragments, path: Vec::new(), steps: 0 };
+    for definition in &document.definitions {
+        if let Definition::Operation(operation) = definition {
+            walk.visit(root(operation), 1)?;
+        }
+    }
     let (mut root_fields, mut aliases, mut selections) = (0, 0, 0);
     for definition in &document.definitions {
         let Definition::Operation(operation) = definition else { continue };
         let mut stack = vec![(root(operation), 1)];
         while let Some((set, depth)) = stack.pop() {
             if depth > MAX_DEPTH {
-                return Err(format!("Query exceeds maximum depth of {MAX_DEPTH}"));
+                return Err(too_deep());
             }
             let fields = fields_of(set, &fragments);
             aliases = aliases.max(fields.iter().filter(|field| field.alias.is_some()).count());
@@ -51,7 +63,7 @@ pub(super) fn check(document: &Document<'static, String>, limits: Limits) -> Res
                 root_fields += usize::from(depth == 1);
                 selections += 1;
                 if selections > MAX_SELECTIONS {
-                    return Err(format!("Query exceeds maximum total selections of {MAX_SELECTIONS}"));
+                    return Err(too_large());
                 }
                 if !field.selection_set.items.is_empty() {
                     stack.push((&field.selection_set, depth + 1));
@@ -70,6 +82,49 @@ pub(super) fn check(document: &Document<'static, String>, limits: Limits) -> Res
     } else if aliases > limits.aliases {
         refuse(limits.aliases, aliases, "aliases", "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES")
     } else {
+        Ok(())
+    }
+}
+
+fn too_deep() -> String {
+    format!("Query exceeds maximum depth of {MAX_DEPTH}")
+}
+
+fn too_large() -> String {
+    format!("Query exceeds maximum total selections of {MAX_SELECTIONS}")
+}
+
+/// Goes through a query as whoever runs it does, which may neither take long nor go deep.
+struct Walk<'a, 'd> {
+    fragments: &'a HashMap<&'d str, &'d Set>,
+    /// The fragments that it is in. One that is in itself is refused later, with its name.
+    path: Vec<&'d str>,
+    steps: usize,
+}
+
+impl<'d> Walk<'_, 'd> {
+    fn visit(&mut self, set: &'d Set, nesting: usize) -> Result<(), String> {
+        if nesting > MAX_NESTING {
+            return Err(too_deep());
+        }
+        for selection in &set.items {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return Err(too_large());
+            }
+            match selection {
+                Selection::Field(field) => self.visit(&field.selection_set, nesting + 1)?,
+                Selection::InlineFragment(inline) => self.visit(&inline.selection_set, nesting + 1)?,
+                Selection::FragmentSpread(spread) => {
+                    let name = spread.fragment_name.as_str();
+                    if let Some(set) = self.fragments.get(name).filter(|_| !self.path.contains(&name)) {
+                        self.path.push(name);
+                        self.visit(set, nesting + 1)?;
+                        self.path.pop();
+                    }
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -1,0 +1,142 @@
+"""Ways round the rules that were thought of: by a name that means everything, by where files are, by a second id."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from people import ADMIN, People, settings
+from support import postgres, servers
+
+API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+@pytest.fixture(scope="module", params=postgres.DIALECTS)
+def people(request, tmp_path_factory):
+    """A server with two users, who may read what nobody denies them."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with postgres.database(request.param, folder, "ways") as backend:
+        users = f"sqlite:///{folder}/users.db" if request.param == "sqlite" else backend
+        env = settings(folder, users, default="READ")
+        with servers.ferroflow(backend, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+            people = People(server.url)
+            for name in ("mallory", "victim"):
+                people.join(name)
+            yield people
+
+
+def experiment(people: People, name: str, **more) -> str:
+    """An experiment of the victim, which is denied to Mallory."""
+    made = people.must("victim", "POST", f"{API}/experiments/create", body={"name": name} | more)["experiment_id"]
+    people.grant("mallory", "experiment", made, "DENY")
+    return made
+
+
+def run(people: People, who: str, experiment_id: str) -> dict:
+    return people.must(who, "POST", f"{API}/runs/create", body={"experiment_id": experiment_id})["run"]["info"]
+
+
+def test_no_model_has_the_name_of_all_models(people):
+    create = lambda who, name: people.send(who, "POST", f"{API}/registered-models/create", body={"name": name})  # noqa: E731
+    assert create("victim", "kept").status_code == 200
+    people.grant("mallory", "registered_model", "kept", "DENY")
+    for who in ("mallory", ADMIN):
+        refused = create(who, "*")
+        assert refused.status_code == 400 and "every model" in refused.text
+    assert create("mallory", "mine").status_code == 200
+    body = {"name": "mine", "new_name": "*"}
+    assert people.send("mallory", "POST", f"{API}/registered-models/rename", body=body).status_code == 400
+    assert people.send("mallory", "GET", f"{API}/registered-models/get", query={"name": "kept"}).status_code == 403
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "wasbs"])
+def test_a_version_leads_to_no_bucket_of_others(people, scheme):
+    body = {"name": f"leads-{scheme}"}
+    people.must("mallory", "POST", f"{API}/registered-models/create", body=body)
+    place = f"{scheme}://bucket@account.blob.core.windows.net/1" if scheme == "wasbs" else f"{scheme}://bucket/1"
+    made = people.must(
+        "mallory", "POST", f"{API}/experiments/create", body={"name": f"own-{scheme}", "artifact_location": place}
+    )
+    own = run(people, "mallory", made["experiment_id"])
+    create = f"{API}/model-versions/create"
+    for more in ({}, {"run_id": own["run_id"]}):
+        source = {"source": f"{place}/victims/artifacts"} | more
+        refused = people.send("mallory", "POST", create, body=body | source)
+        assert refused.status_code == 400 and "identify the resource" in refused.text, refused.text
+    people.must("mallory", "POST", create, body=body | {"source": own["artifact_uri"] + "/model", "run_id": own["run_id"]})
+    # Nobody binds an admin.
+    people.must(ADMIN, "POST", create, body=body | {"source": f"{place}/anywhere"})
+
+
+def test_files_are_their_experiments_wherever_they_are(people):
+    number = experiment(people, "at another place", artifact_location="mlflow-artifacts:/team-a")
+    theirs = run(people, "victim", number)["run_id"]
+    file = f"{FILES}/team-a/{theirs}/artifacts/secret.txt"
+    people.must("victim", "PUT", file, raw=b"secret")
+    assert people.send("victim", "GET", file).content == b"secret"
+    assert people.send("mallory", "GET", file).status_code == 403
+    listed = people.send("mallory", "GET", FILES, query={"path": f"team-a/{theirs}/artifacts"})
+    assert listed.status_code == 403
+    # Also where the path begins as that of an experiment that may be read.
+    other = people.must("victim", "POST", f"{API}/experiments/create", body={"name": "open"})["experiment_id"]
+    number = experiment(people, "below another", artifact_location=f"mlflow-artifacts:/{other}")
+    theirs = run(people, "victim", number)["run_id"]
+    file = f"{FILES}/{other}/{theirs}/artifacts/secret.txt"
+    people.must("victim", "PUT", file, raw=b"secret")
+    assert people.send("mallory", "GET", file).status_code == 403
+
+
+def test_a_denial_is_not_taken_back_under_another_spelling(people):
+    people.join("trickster")
+    number = people.must("victim", "POST", f"{API}/experiments/create", body={"name": "spelled"})["experiment_id"]
+    people.grant("trickster", "experiment", "*", "MANAGE")
+    people.grant("trickster", "experiment", number, "DENY")
+    for spelled in (number, f"0{number}"):
+        body = {"username": "trickster", "resource_type": "experiment", "resource_id": spelled}
+        revoke = people.send("trickster", "POST", f"{API3}/users/permissions/revoke", body=body)
+        assert revoke.status_code == 403, revoke.text
+
+
+def test_whoever_manages_one_workspace_changes_no_role_of_another(people):
+    people.join("manager")
+    roles = {}
+    for workspace in ("theirs", "default"):
+        body = {"name": "role", "workspace": workspace}
+        made = people.must(ADMIN, "POST", f"{API3}/roles/create", body=body)
+        roles[workspace] = made["role"]["id"]
+    add = lambda role, permission: people.must(  # noqa: E731
+        ADMIN,
+        "POST",
+        f"{API3}/roles/permissions/add",
+        body={"role_id": role, "resource_type": "workspace", "resource_pattern": "*", "permission": permission},
+    )["role_permission"]["id"]
+    own = add(roles["theirs"], "MANAGE")
+    other = add(roles["default"], "USE")
+    people.must(ADMIN, "POST", f"{API3}/roles/assign", body={"username": "manager", "role_id": roles["theirs"]})
+    change = lambda body: people.send("manager", "PATCH", f"{API3}/roles/permissions/update", body=body)  # noqa: E731
+    both = {"role_id": roles["theirs"], "role_permission_id": other, "permission": "MANAGE"}
+    assert change(both).status_code == 403
+    assert change({"role_permission_id": other, "permission": "MANAGE"}).status_code == 403
+    assert change({"role_permission_id": own, "permission": "MANAGE"}).status_code == 200
+
+
+def test_guesses_that_come_together_are_counted_together(people):
+    guess = lambda number: requests.get(  # noqa: E731
+        f"{people.url}{API}/users/current", auth=("victim", f"guess {number}"), timeout=120
+    ).status_code
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(guess, range(60)))
+    assert answers.count(401) <= 20, answers
+    assert answers.count(429) + answers.count(401) + answers.count(503) == 60
+
+
+CHAIN = "{...f0} " + " ".join(f"fragment f{n} on Query {{...f{n + 1}}}" for n in range(50_000))
+DOUBLED = "{...f0} " + " ".join(f"fragment f{n} on Query {{...f{n + 1} ...f{n + 1}}}" for n in range(40))
+
+
+@pytest.mark.parametrize("query", [CHAIN, DOUBLED], ids=["deep", "wide"])
+def test_fragments_in_fragments_take_neither_stack_nor_time(people, query):
+    end = f" fragment f{query.count('fragment')} on Query {{__typename}}"
+    answer = people.send(ADMIN, "POST", "/graphql", body={"query": query + end})
+    assert "exceeds maximum" in answer.text
+    assert people.send(None, "GET", "/health").status_code == 200
