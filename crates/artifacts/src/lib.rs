@@ -12,6 +12,7 @@ pub mod mime;
 pub mod path;
 pub mod repository;
 pub mod s3;
+mod sweep;
 mod trial;
 
 pub use bucket::{BucketRepository, PresignedUrl, StartedUpload};
@@ -21,4 +22,5 @@ pub use local::LocalRepository;
 pub use location::{Location, Locations};
 pub use path::ArtifactPath;
 pub use repository::{ArtifactRepository, ByteStream, FileInfo, OpenedArtifact, Stat};
+pub use sweep::Sweeper;
 pub use trial::{Failure, Presigned, Trial};

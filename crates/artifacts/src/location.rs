@@ -95,15 +95,19 @@ impl Locations {
 
     fn local(&self, path: &Path, location: &str) -> Result<Location> {
         let path = absolute(path)?;
-        let allowed = match &self.local_roots {
-            None => true,
-            // Compared as they really are: neither `..` nor a link leads out.
-            Some(roots) => {
-                let real = real(&path);
-                roots.iter().any(|root| real.starts_with(self::real(root)))
-            }
+        let Some(roots) = &self.local_roots else {
+            let repository = ArtifactRepository::Local(LocalRepository::new(path));
+            return Ok(Location { repository, base: ArtifactPath::root() });
         };
-        if !allowed {
+        // Compared as they really are: neither `..` nor a link leads out. And opened beneath the root, so that a link that
+        // is put there meanwhile does not either.
+        let path = real(&path);
+        let within = |root: &PathBuf| {
+            let root = real(root);
+            path.strip_prefix(&root).ok().map(|base| (base.to_owned(), root.clone()))
+        };
+        let nearest = roots.iter().filter_map(within).min_by_key(|(base, _)| base.components().count());
+        let Some((base, root)) = nearest else {
             return Err(Error::new(
                 ErrorCode::PermissionDenied,
                 format!(
@@ -111,8 +115,9 @@ impl Locations {
                      Add the directory to --allowed-local-artifact-roots to allow it."
                 ),
             ));
-        }
-        Ok(Location { repository: ArtifactRepository::Local(LocalRepository::new(path)), base: ArtifactPath::root() })
+        };
+        let repository = ArtifactRepository::Local(LocalRepository::new(root));
+        Ok(Location { repository, base: ArtifactPath::from_real(&base)? })
     }
 }
 
@@ -296,6 +301,28 @@ mod tests {
             assert_eq!(is_within(&outside, &root), Ok(false), "{outside}");
         }
         assert_eq!(is_within("/a", "mlflow-artifacts:/1"), Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_comes_after_the_check_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, place) = (folder.path().join("root"), folder.path().join("root/run/artifacts"));
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("a.txt"), "in").unwrap();
+        std::fs::create_dir(folder.path().join("outside")).unwrap();
+        std::fs::write(folder.path().join("outside/a.txt"), "out").unwrap();
+        let Location { repository, base } =
+            locations(Some(vec![root.clone()])).resolve(&place.to_string_lossy()).unwrap();
+        let file = ArtifactPath::parse("a.txt").unwrap().below(&base);
+        assert_eq!(repository.stat(&file).await.map(|stat| stat.size), Ok(2));
+        std::fs::remove_dir_all(&place).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("outside"), &place).unwrap();
+        assert!(repository.stat(&file).await.is_err());
+        assert!(repository.list(&base).await.is_err());
+        let body = Box::pin(futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"x"))]));
+        assert!(repository.write(&file, body, None).await.is_err());
+        repository.delete(&base).await.unwrap();
+        assert_eq!(std::fs::read(folder.path().join("outside/a.txt")).unwrap(), b"out");
     }
 
     #[test]

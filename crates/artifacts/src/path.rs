@@ -48,6 +48,18 @@ impl ArtifactPath {
         Ok(Self(components))
     }
 
+    /// A path of this machine that has been followed to where it leads, below another one.
+    ///
+    /// # Errors
+    /// A component is none that a path here can have.
+    pub(crate) fn from_real(path: &std::path::Path) -> Result<Self> {
+        let component = |component| match component {
+            std::path::Component::Normal(name) => name.to_str().map(str::to_owned).ok_or_else(invalid),
+            _ => Err(invalid()),
+        };
+        path.components().map(component).collect::<Result<_>>().map(Self)
+    }
+
     /// Whether it is the root.
     #[must_use]
     pub fn is_root(&self) -> bool {

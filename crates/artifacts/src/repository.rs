@@ -1,7 +1,11 @@
 //! What every kind of repository can do. Bodies are streams in both directions: no file is held in
 //! memory, and nothing assumes that it is a file.
 
-use std::{ops::Range, pin::Pin, time::SystemTime};
+use std::{
+    ops::Range,
+    pin::Pin,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use ferroflow_model::{Error, Result};
@@ -32,6 +36,17 @@ pub struct Stat {
     pub modified: Option<SystemTime>,
     /// What the store calls these very bytes, quoted as in a header, where it does.
     pub etag: Option<String>,
+}
+
+impl Stat {
+    /// What the bytes are called: as the store does, or after their age and number.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        self.etag.clone().unwrap_or_else(|| {
+            let age = self.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            format!("\"{:x}-{:x}\"", age.as_nanos(), self.size)
+        })
+    }
 }
 
 /// An artifact opened for reading.
@@ -65,7 +80,7 @@ impl ArtifactRepository {
     }
 
     /// Opens a file, or a range of its bytes, which must lie inside it. With the tag that [`stat`](Self::stat)
-    /// gave it, a bucket gives those bytes and no newer ones.
+    /// gave it, those bytes are given and no newer ones.
     ///
     /// # Errors
     /// Nothing is there, or a directory is, or it was replaced meanwhile.
@@ -76,7 +91,7 @@ impl ArtifactRepository {
         etag: Option<&str>,
     ) -> Result<OpenedArtifact> {
         match self {
-            Self::Local(local) => local.open(path, range).await,
+            Self::Local(local) => local.open(path, range, etag).await,
             Self::Bucket(bucket) => bucket.open(path, range, etag).await,
         }
     }
@@ -118,13 +133,35 @@ impl ArtifactRepository {
         }
     }
 
-    /// Whether the storage answers.
+    /// Removes a directory in which nothing is; any other stays. Buckets have none.
     ///
     /// # Errors
-    /// It does not.
+    /// The storage failed.
+    pub async fn delete_empty(&self, path: &ArtifactPath) -> Result<()> {
+        match self {
+            Self::Local(local) => local.delete_empty(path).await,
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
+    /// Whether it can be used: it can be read, and a directory can be written to. A bucket is not asked for that.
+    ///
+    /// # Errors
+    /// It can not; why.
     pub async fn check(&self) -> Result<()> {
         match self {
-            Self::Local(local) => local.check().await,
+            Self::Local(local) => local.check(true).await,
+            Self::Bucket(bucket) => bucket.check().await,
+        }
+    }
+
+    /// Whether it can be read.
+    ///
+    /// # Errors
+    /// It can not; why.
+    pub async fn check_reading(&self) -> Result<()> {
+        match self {
+            Self::Local(local) => local.check(false).await,
             Self::Bucket(bucket) => bucket.check().await,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactPath, ArtifactRepository};
@@ -70,13 +71,19 @@ impl ArtifactRepository {
             trial.fail("write", error.message);
             return trial;
         }
-        if let Err(error) = self.stat(&path).await {
-            trial.fail("read", error.message);
+        if let Err(reason) = self.read_back(&path).await {
+            trial.fail("read", reason);
         }
         if let Err(error) = self.delete(&path).await {
             trial.fail("delete", error.message);
         }
         trial
+    }
+
+    async fn read_back(&self, path: &ArtifactPath) -> Result<(), String> {
+        let body = self.open(path, None, None).await.map_err(|error| error.message)?.body;
+        let bytes: Vec<_> = body.try_collect().await.map_err(|error| error.to_string())?;
+        if bytes.concat() == CONTENT { Ok(()) } else { Err("it gives other bytes than were written".to_owned()) }
     }
 }
 
@@ -119,5 +126,16 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         let repository = ArtifactRepository::Local(LocalRepository::new(folder.path().join("file")));
         assert_eq!(repository.try_out(false).await.failed.unwrap().step, "write");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_back_is_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = ArtifactRepository::Local(LocalRepository::new(folder.path()));
+        let path = ArtifactPath::parse("x").unwrap();
+        for (stored, right) in [(CONTENT, true), (&CONTENT[1..], false), (b"", false)] {
+            std::fs::write(folder.path().join("x"), stored).unwrap();
+            assert_eq!(repository.read_back(&path).await.is_ok(), right);
+        }
     }
 }

@@ -79,7 +79,7 @@ pub async fn take(uri: &BackendUri, locations: &Locations, count: u32) -> Result
     let mut taken = Sample::default();
     let all = named::artifacts(uri, count).await?;
     // Nobody waits for each of them where nothing answers.
-    if let Err(error) = locations.destination().map_err(told)?.check().await {
+    if let Err(error) = locations.destination().map_err(told)?.check_reading().await {
         taken.unreadable.push(error.message);
         return Ok(taken);
     }

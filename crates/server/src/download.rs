@@ -1,7 +1,7 @@
 //! Sending an artifact: always as an attachment, so that a stored page never runs as ours; in ranges
 //! and conditionally, as players and browsers ask.
 
-use std::{ops::Range, time::UNIX_EPOCH};
+use std::ops::Range;
 
 use axum::{body::Body, response::Response};
 use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, Stat, mime};
@@ -48,7 +48,7 @@ pub(crate) async fn send(
     };
     set(&mut response, header::CONTENT_TYPE, mime::guess(path.name()))?;
     set(&mut response, header::CONTENT_DISPOSITION, &mime::attachment(path.name()))?;
-    set(&mut response, header::ETAG, &tag(&stat))?;
+    set(&mut response, header::ETAG, &stat.tag())?;
     set(&mut response, header::ACCEPT_RANGES, "bytes")?;
     set(&mut response, header::CACHE_CONTROL, "no-cache")?;
     if let Some(modified) = stat.modified {
@@ -69,7 +69,7 @@ enum Wanted {
 
 impl Wanted {
     fn of(headers: &HeaderMap, stat: &Stat) -> Self {
-        let etag = tag(stat);
+        let etag = stat.tag();
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let is_it = |tag: &str| tag.trim() == etag || tag.trim() == "*";
         if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(is_it)) {
@@ -82,14 +82,6 @@ impl Wanted {
             None => Self::Whole,
         }
     }
-}
-
-/// What the bytes of a file are called: as its store does, or after its age and size.
-fn tag(stat: &Stat) -> String {
-    stat.etag.clone().unwrap_or_else(|| {
-        let age = stat.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        format!("\"{:x}-{:x}\"", age.as_nanos(), stat.size)
-    })
 }
 
 fn set(response: &mut Response, name: header::HeaderName, value: &str) -> Result<()> {

@@ -1,0 +1,116 @@
+//! What is wrong with a directory: told to its operator with the reason, to clients without it.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use ferroflow_model::{Error, Result};
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
+
+use crate::ArtifactPath;
+
+/// An error of the file system, and where.
+pub(super) enum Fault {
+    /// The directory of all artifacts can not be used.
+    Root(io::Error),
+    /// Something at the path.
+    Path(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl Fault {
+    /// As the client is told it: no path of this machine in it. What the operator has to know is in the log.
+    pub(super) fn explain(&self, root: &Path, path: &ArtifactPath) -> Error {
+        let error = match self {
+            Self::Root(error) => {
+                let reason = check(root, true).err().unwrap_or_else(|| error.to_string());
+                return failed(root, &reason, path);
+            }
+            Self::Path(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Error::not_found(format!("No such artifact: '{path}'"))
+            }
+            io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
+                Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'"))
+            }
+            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => Error::invalid("Invalid path"),
+            // What cap-std says, and no system call, of a link or path that leads out of the root.
+            io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
+                Error::invalid("Invalid path: resolved path is outside the artifact directory")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
+                tracing::error!(store = %root.display(), reason = %error, %path, "the artifact storage does not take the file");
+                Error::unavailable("The artifact storage can not take the file now. The server's log has the details.")
+            }
+            _ => failed(root, &error.to_string(), path),
+        }
+    }
+}
+
+fn failed(root: &Path, reason: &str, path: &ArtifactPath) -> Error {
+    tracing::error!(store = %root.display(), reason, %path, "the artifact storage failed");
+    Error::unavailable("The artifact storage does not answer as it should. The server's log has the details.")
+}
+
+/// Whether the directory can be read and, where that is asked, written to; else what is wrong with it. One that is not
+/// there is made when something is written, so the one that it will be made in is looked at.
+pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
+    let mut place = root;
+    let metadata = loop {
+        match fs::metadata(place) {
+            Ok(metadata) => break metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(place).is_ok() {
+                    return Err(format!("{} is a link to nothing", place.display()));
+                }
+                match place.parent() {
+                    Some(parent) if parent != Path::new("") => place = parent,
+                    _ => return Ok(()),
+                }
+            }
+            Err(error) => return Err(format!("{} can not be looked at: {error}", place.display())),
+        }
+    };
+    let is = |what: &str, error: Option<Errno>| {
+        let reason = error.map(|error| {
+            let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+            format!(": {} (it is of user {owner} and group {group}, mode {mode:04o})", io::Error::from(error))
+        });
+        let reason = reason.unwrap_or_default();
+        if place == root {
+            format!("is {what}{reason}")
+        } else {
+            format!("can not be made: {} is {what}{reason}", place.display())
+        }
+    };
+    if !metadata.is_dir() {
+        return Err(is("not a directory", None));
+    }
+    if place == root {
+        access(place, Access::READ_OK | Access::EXEC_OK).map_err(|error| is("not readable", Some(error)))?;
+    }
+    if writes {
+        access(place, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
+            Errno::ROFS => is("on a read-only file system", None),
+            error => is("not writable", Some(error)),
+        })?;
+    }
+    Ok(())
+}
+
+/// The components of a path, for the file system.
+pub(super) fn relative(path: &ArtifactPath) -> PathBuf {
+    path.components().iter().collect()
+}
