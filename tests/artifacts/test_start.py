@@ -1,7 +1,12 @@
 """What an operator is told when the store can not be used."""
 
+import http.server
 import subprocess
+import threading
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
+import faults
 import pytest
 import requests
 from support import required, stores
@@ -60,3 +65,93 @@ def test_what_can_never_work_is_refused_in_one_line(destination, env, expected, 
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1
     assert expected in outcome.stderr
+
+
+def told(server) -> dict:
+    """What a probe is told of the default root, when its store has answered."""
+    faults.wait_until(lambda: ready(server)[1]["default_artifact_root"]["reading"] != "no answer yet", "the store")
+    status, body = ready(server)
+    assert (status, body["ready"]) == (200, True), "clients may be the only ones who reach it"
+    return body["default_artifact_root"]
+
+
+@pytest.mark.parametrize("args", [[], ["--no-serve-artifacts"]])
+def test_a_default_root_that_clients_reach_themselves_is_told(moto, servers, start, tmp_path, args):
+    strict = servers("s3s").with_bucket(stores.random_name("strict"))
+    locked = tmp_path / "locked"
+    locked.write_text("")
+    for root, env, expected in [
+        (f"s3://{moto.bucket}/x", moto.env, "ok"),
+        (str(tmp_path / "not there yet"), {}, "ok"),
+        ("s3://no-such-bucket-here/x", moto.env, "NoSuchBucket"),
+        (f"s3://{strict.bucket}", strict.env | {"AWS_SECRET_ACCESS_KEY": "hunter2"}, "SignatureDoesNotMatch"),
+        (str(locked), {}, f"{locked} is not a directory"),
+    ]:
+        server = start(tmp_path / "served", env, args=["--default-artifact-root", root, *args])
+        answer = told(server)
+        assert answer["store"] == root and expected in answer["reading"]
+        warnings = [line for line in lines(server, "can not be read by this server") if "WARN" in line]
+        assert len(warnings) == (0 if expected == "ok" else 1) and all(expected in line for line in warnings)
+        assert "hunter2" not in server.logs and not lines(server, "ERROR")
+
+
+def test_a_default_root_that_no_server_reads_is_told_and_one_that_is_served_is_told_once(start, moto, tmp_path):
+    server = start(tmp_path / "served", {}, args=["--default-artifact-root", "hdfs://host/path"])
+    (line,) = lines(server, "can not be read by this server")
+    assert "WARN" in line and "hdfs://host/path" in line
+    assert ready(server)[0] == 200
+    server = start(f"s3://{moto.bucket}/x", moto.env, args=["--default-artifact-root", f"s3://{moto.bucket}/x"])
+    assert "default_artifact_root" not in ready(server)[1] and ready(server)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("root", "env", "expected"),
+    [
+        ("gs://bucket/x", {"GOOGLE_APPLICATION_CREDENTIALS": "/nonexistent.json"}, "Google Cloud Storage are not usable"),
+        ("wasbs://box@account.blob.core.windows.net/x", {"AZURE_STORAGE_ACCESS_KEY": "no base 64!"}, "Azure are not usable"),
+        ("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "x"}, "both or neither"),
+    ],
+)
+def test_settings_of_a_default_root_that_can_never_work_are_refused(root, env, expected, tmp_path):
+    command = [required("FERROFLOW_BIN"), "server", "--port", "0", "--default-artifact-root", root]
+    outcome = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1
+    assert expected in outcome.stderr
+
+
+class Denying(http.server.BaseHTTPRequestHandler):
+    """A store that lists objects, and tells nobody of uploads."""
+
+    code: ClassVar[str] = "AccessDenied"
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        uploads = "uploads" in parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if uploads:
+            self.asked.append(self.code)
+        body = f"<Error><Code>{self.code}</Code><Message>no</Message></Error>" if uploads else "<ListBucketResult/>"
+        self.send_response(403 if uploads else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_right_that_a_sweep_lacks_is_told_once_for_each_reason(start):
+    store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denying)
+    threading.Thread(target=store.serve_forever, daemon=True).start()
+    try:
+        env = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store.server_port}", "FERROFLOW_UPLOAD_SWEEP_AGE": "1s"}
+        env |= {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
+        server = start("s3://bucket", env)
+        warnings = lambda: [line for line in lines(server, "are not swept") if "WARN" in line]  # noqa: E731
+        for number, code in enumerate(["AccessDenied", "SlowDown", "AccessDenied"], start=1):
+            Denying.code = code
+            Denying.asked.clear()
+            faults.wait_until(lambda code=code: Denying.asked.count(code) >= 4, "some sweeps")
+            assert len(warnings()) == number and code in warnings()[-1] and "s3://bucket" in warnings()[-1]
+    finally:
+        store.shutdown()

@@ -40,6 +40,8 @@ impl Buckets {
     pub fn check_settings(&self, location: &str) -> Result<()> {
         match uri::scheme(location).as_deref() {
             Some("s3") => self.s3().map(drop).map_err(Clone::clone),
+            // These are read for each bucket.
+            Some("gs" | "wasbs") => self.repository(location).map(drop),
             _ => Ok(()),
         }
     }

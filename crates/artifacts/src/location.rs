@@ -8,7 +8,7 @@ use ferroflow_model::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{ArtifactPath, ArtifactRepository, Buckets, LocalRepository};
+use crate::{ArtifactPath, ArtifactRepository, Buckets, DirectRoot, LocalRepository};
 
 /// In a URL of an artifact server, what stands between its address and the path of the artifact.
 const ANCHOR: &str = "/api/2.0/mlflow-artifacts/artifacts/";
@@ -35,6 +35,8 @@ pub struct Locations {
     /// Directories of this machine that a stored location may lie in; `None` allows any, which is
     /// right for a server that only its own user can reach.
     pub local_roots: Option<Vec<PathBuf>>,
+    /// The default artifact root, where clients reach it themselves and the server reads it too.
+    pub direct: Option<DirectRoot>,
 }
 
 impl Locations {

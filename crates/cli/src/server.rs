@@ -3,6 +3,7 @@
 mod args;
 mod auth;
 mod check;
+mod storage;
 mod webhooks;
 
 use std::{
@@ -22,13 +23,7 @@ use ferroflow_store::{
 use tokio::net::TcpListener;
 
 pub(crate) use self::args::ServerArgs;
-use crate::{db, gc::Age, logging};
-
-/// How long nothing comes for an upload until nobody is thought to finish it.
-const DEFAULT_SWEEP_AGE: Duration = Duration::from_secs(24 * 3600);
-
-/// Time between two looks for such uploads, at the most; half as much again in between.
-const MAX_SWEEP_PAUSE: Duration = Duration::from_secs(3600);
+use crate::{db, logging};
 
 /// Where artifacts of new experiments go when the server serves them.
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
@@ -64,10 +59,11 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
     let root = artifact_root(&args)?;
     buckets.check_settings(&root).map_err(|error| anyhow::anyhow!(error.message))?;
-    let locations =
-        Locations { local_roots: local_roots(&args, &root, destination.as_ref(), address.ip()), destination, buckets };
-    watch_storage(&locations);
-    sweep_uploads(&locations)?;
+    let local_roots = local_roots(&args, &root, destination.as_ref(), address.ip());
+    let mut locations = Locations { local_roots, destination, buckets, direct: None };
+    locations.direct = storage::direct(&root, &locations);
+    storage::watch(&locations);
+    storage::sweep(&locations)?;
     let auth = auth::settings(args.app_name.as_deref())?;
     let hosts = host_policy(&args, &root);
     let backend = BackendUri::parse(&args.backend_store_uri())?;
@@ -139,46 +135,6 @@ async fn listen(args: &ServerArgs) -> Result<TcpListener> {
         Some((address, error)) => Err(error).with_context(|| format!("can not listen on {address}")),
         None => bail!("the host '{host}' has no address"),
     }
-}
-
-/// Says at start, in one line, when the artifact storage can not be used. The server runs all the same,
-/// but is not ready: what is missing may still come, and the rest of the API does not need it.
-fn watch_storage(locations: &Locations) {
-    if let Some(store @ ArtifactRepository::Bucket(_)) = locations.destination.clone() {
-        tokio::spawn(async move {
-            match store.check().await {
-                Ok(()) => tracing::info!(store = store.name(), "the artifact storage answers"),
-                Err(error) => tracing::error!("the artifact storage can not be used: {}", error.message),
-            }
-        });
-    }
-}
-
-/// Takes back, now and then, what uploads that nobody finishes have left in the bucket. Replicas do it at
-/// different times, and none minds another.
-fn sweep_uploads(locations: &Locations) -> Result<()> {
-    let idle = match std::env::var("FERROFLOW_UPLOAD_SWEEP_AGE").unwrap_or_default().as_str() {
-        "off" | "0" => return Ok(()),
-        "" => DEFAULT_SWEEP_AGE,
-        text => match Age::parse(text).map(|age| u64::try_from(age.ms)) {
-            Ok(Ok(ms)) if ms > 0 => Duration::from_millis(ms),
-            _ => bail!("FERROFLOW_UPLOAD_SWEEP_AGE={text} is neither a time such as 24h nor off"),
-        },
-    };
-    let Some(bucket) = locations.destination.as_ref().and_then(|store| store.bucket().cloned()) else { return Ok(()) };
-    let pause = (idle / 4).min(MAX_SWEEP_PAUSE);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            match bucket.sweep(idle).await {
-                Ok(0) => {}
-                Ok(uploads) => tracing::info!(uploads, "took back uploads that nobody finished"),
-                // A store that can not tell has rules of its own for them.
-                Err(error) => tracing::debug!("uploads are not swept: {}", error.message),
-            }
-        }
-    });
-    Ok(())
 }
 
 /// The store behind `--artifacts-destination`.

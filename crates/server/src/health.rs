@@ -40,9 +40,14 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
         Err(reason) => json!(reason),
     };
     let store = app.locations.destination.as_ref().map(ArtifactRepository::name);
-    let body = json!({
+    let mut body = json!({
         "ready": ready, "database": say(&database), "artifacts": say(&artifacts), "artifact_store": store,
     });
+    // Told, and no more: clients may be the only ones who reach it.
+    if let Some(direct) = &app.locations.direct {
+        let last = direct.last().unwrap_or_else(|| Err("no answer yet".to_owned()));
+        body["default_artifact_root"] = json!({"store": direct.repository().name(), "reading": say(&last)});
+    }
     let mut response = rpc::json(&body).unwrap_or_else(|error| crate::error::ApiError(error).into_response());
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
