@@ -1,30 +1,89 @@
 """``ferroflow gc``: what is deleted for good, what is kept, and what is told."""
 
+import contextlib
+import pathlib
 import subprocess
 import threading
+import uuid
 
+import psycopg2
 import pytest
 import requests
+import sqlite3
+from folders import names
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support import postgres, required, stores
 from support.servers import ferroflow
 
 
-class Place:
-    """A database, a bucket and a server on both."""
+class Folder:
+    """A directory for artifacts, looked at as a bucket is."""
 
-    def __init__(self, uri, store, server):
-        self.uri, self.store, self.server = uri, store, server
+    def __init__(self, root):
+        self._root, self.env = root, {}
+
+    def put(self, key: str, body: bytes) -> None:
+        file = self._root / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return [name for name in names(self._root) if name.startswith(prefix)]
+
+    def folders(self) -> list[str]:
+        """The folders below the destination."""
+        return sorted(str(file.relative_to(self._root / "pre")) for file in self._root.glob("pre/**/*") if file.is_dir())
+
+
+class Place:
+    """A database, a bucket or a directory, and a server on both."""
+
+    def __init__(self, uri, store, destination, server):
+        self.uri, self.store, self.destination, self.server = uri, store, destination, server
         self.client = MlflowClient(server.url)
 
-    def gc(self, *args, destination=True, code=0) -> list[str]:
+    def command(self, *args, destination=True) -> list[str]:
         command = [required("FERROFLOW_BIN"), "gc", "--backend-store-uri", self.uri, *args]
-        if destination:
-            command += ["--artifacts-destination", f"s3://{self.store.bucket}/pre"]
+        return [*command, "--artifacts-destination", self.destination] if destination else command
+
+    def gc(self, *args, destination=True, code=0) -> list[str]:
+        command = self.command(*args, destination=destination)
         outcome = subprocess.run(command, env=self.store.env, capture_output=True, text=True, timeout=120)
         assert outcome.returncode == code, outcome.stdout + outcome.stderr
         return (outcome.stdout + outcome.stderr).splitlines()
+
+    @contextlib.contextmanager
+    def database(self):
+        """A cursor of the database, and the mark that stands for a value in its statements."""
+        sqlite = self.uri.startswith("sqlite")
+        connect = (lambda: sqlite3.connect(self.uri.removeprefix("sqlite:///"))) if sqlite else lambda: psycopg2.connect(self.uri)
+        with contextlib.closing(connect()) as connection, contextlib.closing(connection.cursor()) as cursor:
+            yield cursor, "?" if sqlite else "%s"
+            connection.commit()
+
+    def insert(self, table: str, rows: list[dict]) -> None:
+        with self.database() as (cursor, mark):
+            marks = ", ".join([mark] * len(rows[0]))
+            statement = f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({marks})"
+            cursor.executemany(statement, [tuple(row.values()) for row in rows])
+
+    def trace(self, experiment="0") -> str:
+        id = f"tr-{uuid.uuid4().hex}"
+        self.insert("trace_info", [{"request_id": id, "experiment_id": int(experiment), "timestamp_ms": 1, "status": "OK"}])
+        location = f"mlflow-artifacts:/{experiment}/traces/{id}/artifacts"
+        self.insert("trace_tags", [{"request_id": id, "key": "mlflow.artifactLocation", "value": location}])
+        self.store.put(f"pre/{experiment}/traces/{id}/artifacts/traces.json", b"{}")
+        return id
+
+    def deleted_runs(self, number: int) -> list[str]:
+        """Runs that were deleted long ago, written past the server, which would take its time."""
+        runs = [uuid.uuid4().hex for _ in range(number)]
+        row = {"status": "FINISHED", "lifecycle_stage": "deleted", "experiment_id": 0, "start_time": 1, "deleted_time": 2}
+        self.insert(
+            "runs", [row | {"run_uuid": run, "artifact_uri": f"mlflow-artifacts:/0/{run}/artifacts"} for run in runs]
+        )
+        return runs
 
     def run(self, experiment="0") -> str:
         run = self.client.create_run(experiment).info.run_id
@@ -41,12 +100,29 @@ class Place:
         return model.model_id
 
 
-@pytest.fixture(params=postgres.DIALECTS)
+@contextlib.contextmanager
+def placed(dialect, store, destination, folder):
+    with postgres.database(dialect, folder, "gc") as uri:
+        with ferroflow(uri, destination, env=store.env) as server:
+            yield Place(uri, store, destination, server)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "directory"])
 def place(request, servers, tmp_path):
+    """A bucket with either database, and a directory."""
+    if request.param == "directory":
+        with placed("sqlite", Folder(tmp_path / "artifacts"), str(tmp_path / "artifacts/pre"), tmp_path) as place:
+            yield place
+        return
     store = servers("s3s").with_bucket(stores.random_name("gc"))
-    with postgres.database(request.param, tmp_path, "gc") as uri:
-        with ferroflow(uri, f"s3://{store.bucket}/pre", env=store.env) as server:
-            yield Place(uri, store, server)
+    with placed(request.param, store, f"s3://{store.bucket}/pre", tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def directory(tmp_path):
+    with placed("sqlite", Folder(tmp_path / "artifacts"), str(tmp_path / "artifacts/pre"), tmp_path) as place:
+        yield place
 
 
 def missing(call) -> bool:
@@ -85,14 +161,26 @@ def test_a_deleted_experiment_goes_with_all_that_is_in_it(place):
     experiment = place.client.create_experiment("old", tags={"a": "b"})
     runs = [place.run(experiment) for _ in range(3)]
     models = [place.model(experiment) for _ in range(2)]
+    traces = [place.trace(experiment) for _ in range(2)]
+    kept_trace = place.trace()
     place.client.delete_experiment(experiment)
+    # Its runs are deleted with it, and are told once.
+    for args in ([], ["--experiment-ids", experiment], ["--run-ids", runs[0], "--logged-model-ids", ",".join(models)]):
+        if "--logged-model-ids" in args:
+            for model in models:
+                place.client.delete_logged_model(model)
+        told = place.gc("--dry-run", *args)
+        assert told[-1] == "8 would be deleted, 0 kept.", told
+        assert len(set(told)) == 9
     told = place.gc("--experiment-ids", experiment)
-    assert told[-1] == "6 deleted, 0 kept."
+    assert told[-1] == "8 deleted, 0 kept."
+    assert all(f"Trace with ID {trace} has been permanently deleted." in told for trace in traces)
     assert f"Experiment with ID {experiment} has been permanently deleted." in told
     assert all(missing(lambda run=run: place.client.get_run(run)) for run in runs)
     assert all(missing(lambda model=model: place.client.get_logged_model(model)) for model in models)
     assert missing(lambda: place.client.get_experiment(experiment))
-    assert {key.split("/")[2] for key in place.store.keys()} == {other}
+    assert {key.split("/")[2] for key in place.store.keys()} == {other, "traces"}
+    assert [key.split("/")[3] for key in place.store.keys("pre/0/traces")] == [kept_trace]
     # Its name is free again.
     assert place.client.create_experiment("old")
 
@@ -129,10 +217,16 @@ def test_a_store_that_fails_keeps_the_run_and_the_next_time_finishes(place):
     run = place.run()
     place.client.delete_run(run)
     broken = place.store.env | {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"}
-    command = [required("FERROFLOW_BIN"), "gc", "--backend-store-uri", place.uri]
-    command += ["--artifacts-destination", f"s3://{place.store.bucket}/pre"]
-    outcome = subprocess.run(command, env=broken, capture_output=True, text=True, timeout=120)
+    destination = pathlib.Path(place.destination)
+    if destination.is_dir():
+        # A volume that is not there.
+        destination.rename(destination.with_name("away"))
+        destination.write_text("")
+    outcome = subprocess.run(place.command(), env=broken, capture_output=True, text=True, timeout=120)
     assert outcome.returncode == 1 and f"Run with ID {run} is kept" in outcome.stderr
+    if destination.is_file():
+        destination.unlink()
+        destination.with_name("away").rename(destination)
     assert place.client.get_run(run).info.lifecycle_stage == "deleted"
     assert place.gc()[-1] == "1 deleted, 0 kept."
     assert place.store.keys() == []
@@ -178,3 +272,104 @@ def test_folders_that_belong_to_nothing_are_told(place):
     ]
     assert told[-1].startswith("4 folders")
     assert place.client.get_run(run) and place.client.get_logged_model(model)
+
+
+def test_a_directory_is_left_without_the_folders_of_what_is_gone(directory):
+    kept, gone = directory.run(), directory.run()
+    model = directory.model()
+    experiment = directory.client.create_experiment("old")
+    directory.run(experiment), directory.model(experiment), directory.trace(experiment)
+    directory.client.delete_run(gone)
+    directory.client.delete_logged_model(model)
+    directory.client.delete_experiment(experiment)
+    assert f"0/{gone}" in directory.store.folders()
+    # What somebody has put there is not ours.
+    directory.store.put(f"pre/0/{gone}/note.txt", b"x")
+    assert directory.gc()[-1] == "6 deleted, 0 kept."
+    expected = ["0", f"0/{gone}", f"0/{kept}", f"0/{kept}/artifacts", f"0/{kept}/artifacts/a", "0/models"]
+    assert directory.store.folders() == sorted(expected)
+    assert directory.gc("--unreferenced")[:-1] == [f"0/{gone}"]
+
+
+def test_artifacts_in_directories_of_their_own_go_too(directory, tmp_path):
+    # As of a server with --default-artifact-root, or of an experiment with a location.
+    elsewhere = tmp_path / "else where"
+    experiment = directory.client.create_experiment("own", artifact_location=str(elsewhere / "mine"))
+    gone, kept = (directory.client.create_run(experiment).info for _ in range(2))
+    for run in (gone, kept):
+        assert run.artifact_uri == f"{elsewhere}/mine/{run.run_id}/artifacts"
+        directory.client.log_text(run.run_id, "x", "a/b.txt")
+    directory.client.delete_run(gone.run_id)
+    assert directory.gc()[-1] == "1 deleted, 0 kept."
+    assert names(elsewhere) == [f"mine/{kept.run_id}/artifacts/a/b.txt"]
+    assert [file.name for file in (elsewhere / "mine").iterdir()] == [kept.run_id]
+    directory.client.delete_experiment(experiment)
+    assert directory.gc()[-1] == "2 deleted, 0 kept."
+    # The folder was named by its owner, who may have others in it.
+    assert list(elsewhere.iterdir()) == [elsewhere / "mine"] and not list((elsewhere / "mine").iterdir())
+
+
+def test_more_than_a_page_goes_and_what_is_kept_is_passed_over(place):
+    runs = sorted(place.deleted_runs(1203))
+    place.store.put(f"pre/0/{runs[-1]}/artifacts/last.txt", b"x")
+    # One whose artifacts are not its own, on the first page.
+    with place.database() as (cursor, mark):
+        cursor.execute(f"UPDATE runs SET artifact_uri = 'mlflow-artifacts:/0/x' WHERE run_uuid = {mark}", (runs[3],))
+    told = place.gc("--dry-run")
+    assert told[-1] == "1203 would be deleted, 0 kept."
+    told = place.gc(code=1)
+    assert "1202 deleted, 1 kept." in told
+    assert any(line.startswith(f"Run with ID {runs[3]} is kept: ") for line in told)
+    assert place.store.keys() == []
+    with place.database() as (cursor, _):
+        cursor.execute("SELECT run_uuid FROM runs")
+        assert cursor.fetchall() == [(runs[3],)]
+
+
+def test_killed_on_the_way_it_goes_on_when_it_is_run_again(place):
+    runs = place.deleted_runs(700)
+    for run in runs[:50]:
+        place.store.put(f"pre/0/{run}/artifacts/x.txt", b"x")
+    with subprocess.Popen(place.command(), env=place.store.env, stdout=subprocess.PIPE, text=True) as process:
+        done = [process.stdout.readline() for _ in range(20)]
+        process.kill()
+    assert all("has been permanently deleted" in line for line in done)
+    with place.database() as (cursor, _):
+        cursor.execute("SELECT run_uuid FROM runs")
+        left = {run for (run,) in cursor.fetchall()}
+    assert 0 < len(left) < 681
+    # Whoever is gone is gone with its artifacts.
+    assert {key.split("/")[2] for key in place.store.keys()} <= left
+    assert place.gc()[-1] == f"{len(left)} deleted, 0 kept."
+    assert place.store.keys() == []
+
+
+def test_finished_jobs_go_when_that_is_asked(place):
+    def jobs(created: int) -> list[str]:
+        # Pending, running, succeeded, failed, timed out, canceled, in need of recovery.
+        rows = [
+            {"id": f"{created}-{status}", "creation_time": created, "job_name": "j", "params": "{}", "status": status,
+             "retry_count": 0, "last_update_time": created}
+            for status in range(7)
+        ]
+        place.insert("jobs", rows)
+        return [row["id"] for row in rows]
+
+    def left() -> set[str]:
+        with place.database() as (cursor, _):
+            cursor.execute("SELECT id FROM jobs")
+            return {id for (id,) in cursor.fetchall()}
+
+    old, new = jobs(1), jobs(4_000_000_000_000)
+    everything = {*old, *new}
+    assert place.gc()[-1] == "0 deleted, 0 kept." and left() == everything
+    told = place.gc("--jobs", "--dry-run")
+    assert told[-1] == "8 would be deleted, 0 kept." and left() == everything
+    told = place.gc("--job-ids", f"{old[2]},{old[0]},nothing")
+    assert told == [f"Job with ID {old[2]} has been permanently deleted.", "1 deleted, 0 kept."]
+    assert left() == everything - {old[2]}
+    assert place.gc("--job-ids", f"{old[3]},{new[3]}", "--older-than", "1d")[-1] == "1 deleted, 0 kept."
+    assert place.gc("--jobs", "--older-than", "1d")[-1] == "2 deleted, 0 kept."
+    assert left() == {*old[:2], old[6], *new}
+    assert place.gc("--jobs")[-1] == "4 deleted, 0 kept."
+    assert left() == {*old[:2], old[6], *new[:2], new[6]}

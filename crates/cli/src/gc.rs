@@ -4,6 +4,8 @@ mod age;
 mod purge;
 mod unreferenced;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
@@ -94,7 +96,9 @@ pub(crate) fn run(args: GcArgs) -> Result<()> {
 async fn collect(args: GcArgs) -> Result<()> {
     let buckets = Buckets::default();
     let destination = args.artifacts_destination.as_deref().map(|text| destination(text, &buckets)).transpose()?;
-    let locations = Locations { destination, buckets, ..Locations::default() };
+    // Wherever a row says that its artifacts are, from the top: so the folder that they leave can be removed too.
+    let local_roots = Some(vec![PathBuf::from("/")]);
+    let locations = Locations { destination, buckets, local_roots, ..Locations::default() };
     let backend = BackendUri::parse(&args.backend_store_uri)?;
     let store = Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options()? })
         .await

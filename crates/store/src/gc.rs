@@ -220,11 +220,20 @@ impl Store {
         Ok(Purged::Yes)
     }
 
-    /// Purges an experiment that was deleted before a time and in which nothing is left.
+    /// Purges an experiment that was deleted before a time and in which nothing is left; `forget` deletes what is left
+    /// of its folder.
     ///
     /// # Errors
-    /// Something refers to it that no purge deletes.
-    pub async fn purge_experiment(&self, experiment_id: i64, before: i64) -> Result<Purged> {
+    /// What is left of its folder could not be deleted, and the experiment is as it was.
+    pub async fn purge_experiment<F>(
+        &self,
+        experiment_id: i64,
+        before: i64,
+        forget: impl FnOnce(Deleted) -> F,
+    ) -> Result<Purged>
+    where
+        F: Future<Output = Result<()>>,
+    {
         let lock = self.db.dialect().pick(
             "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
              AND lifecycle_stage = 'deleted' AND last_update_time <= $2 FOR UPDATE",
@@ -233,9 +242,8 @@ impl Store {
         );
         let tx = self.db.begin().await?;
         let values = vec![experiment_id.into(), before.into()];
-        if tx.query_opt(Statement::new(lock, values), deleted_from_row).await?.is_none() {
-            return Ok(Purged::NotThere);
-        }
+        let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
+        let Some(found) = found else { return Ok(Purged::NotThere) };
         let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
                     OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
                     OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
@@ -247,6 +255,7 @@ impl Store {
             Err(DbError::ForeignKey(_)) => return Ok(Purged::NotEmpty),
             Err(error) => return Err(error.into()),
         }
+        forget(found).await?;
         tx.commit().await?;
         Ok(Purged::Yes)
     }

@@ -1,9 +1,12 @@
 //! Purging, in the order of what belongs to what: runs, logged models, traces, then experiments.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Result, bail};
-use ferroflow_artifacts::Locations;
+use ferroflow_artifacts::{ArtifactPath, Locations};
 use ferroflow_model::{Error, uri};
 use ferroflow_store::{
     Store,
@@ -19,6 +22,8 @@ pub(super) struct Purge<'a> {
     args: &'a GcArgs,
     /// Milliseconds; what was deleted later stays.
     before: i64,
+    /// What a dry run has told of: nothing is gone meanwhile, and an experiment has it too.
+    told: HashSet<String>,
     gone: usize,
     kept: usize,
 }
@@ -45,7 +50,7 @@ impl<'a> Purge<'a> {
     pub(super) fn new(store: &'a Store, locations: &'a Locations, args: &'a GcArgs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let before = i64::try_from(now).unwrap_or(i64::MAX) - args.older_than.as_ref().map_or(0, |age| age.ms);
-        Self { store, locations, args, before, gone: 0, kept: 0 }
+        Self { store, locations, args, before, told: HashSet::new(), gone: 0, kept: 0 }
     }
 
     pub(super) async fn run(mut self) -> Result<()> {
@@ -114,7 +119,8 @@ impl<'a> Purge<'a> {
         if self.kept > kept {
             return self.tell(&format!("Experiment with ID {id}"), Purged::NotEmpty);
         }
-        let purged = self.store.purge_experiment(id, self.before).await.map_err(told)?;
+        let forget = |found: Deleted| forget_folder(self.locations, found);
+        let purged = self.store.purge_experiment(id, self.before, forget).await.map_err(told)?;
         self.tell(&format!("Experiment with ID {id}"), purged)
     }
 
@@ -133,6 +139,9 @@ impl<'a> Purge<'a> {
         for Deleted { id, location } in found {
             let label = format!("{} with ID {id}", kind.name());
             if self.args.dry_run {
+                if !self.told.insert(label.clone()) {
+                    continue;
+                }
                 let place = location.map(|location| format!(" ({location})")).unwrap_or_default();
                 self.tell(&format!("{label}{place}"), Purged::Yes)?;
                 continue;
@@ -191,6 +200,20 @@ impl<'a> Purge<'a> {
     }
 }
 
+/// Deletes the folder of an experiment, where it is a directory and nothing is left in it.
+async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
+    let location = found.location.unwrap_or_default();
+    // One that can not be reached has nothing of ours, or was said to be kept.
+    let Ok(place) = locations.resolve(&location) else { return Ok(()) };
+    if place.base.name() != found.id {
+        return Ok(());
+    }
+    for folder in ["models", "traces"] {
+        place.repository.delete_empty(&ArtifactPath::parse(folder)?.below(&place.base)).await?;
+    }
+    place.repository.delete_empty(&place.base).await
+}
+
 /// Deletes the artifacts of something, which are at a location that names it.
 async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
     let Some(location) = found.location.filter(|location| !location.is_empty()) else { return Ok(()) };
@@ -205,7 +228,14 @@ async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Resul
         return Err(Error::invalid(format!("the location of its artifacts, {location}, is not its own")));
     }
     let place = locations.resolve(&location)?;
-    place.repository.delete(&place.base).await
+    place.repository.delete(&place.base).await?;
+    // In a directory, its own folder is still there.
+    let mut path = place.base.parent();
+    while path.components().contains(&found.id) {
+        place.repository.delete_empty(&path).await?;
+        path = path.parent();
+    }
+    Ok(())
 }
 
 fn given(ids: &[String]) -> Vec<Deleted> {
