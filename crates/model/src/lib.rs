@@ -1,6 +1,7 @@
 //! What the protocol says: messages, entities, limits, validation and error codes. Pure: no I/O.
 
 pub mod address;
+pub mod archived_trace;
 pub mod error;
 pub mod host_policy;
 pub mod limits;
@@ -14,6 +15,7 @@ pub mod prompts;
 pub mod python;
 pub mod request;
 pub mod rules;
+pub mod trace_archival;
 pub mod uri;
 pub mod validation;
 pub mod webhook;

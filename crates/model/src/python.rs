@@ -63,7 +63,7 @@ pub fn repr_list<T: AsRef<str>>(items: &[T]) -> String {
 #[must_use]
 pub fn json_dumps(value: &serde_json::Value) -> String {
     let mut out = String::new();
-    dump(value, ", ", ": ", &mut out);
+    dump(value, Style { comma: ", ", colon: ": ", ascii: true }, &mut out);
     out
 }
 
@@ -71,19 +71,30 @@ pub fn json_dumps(value: &serde_json::Value) -> String {
 #[must_use]
 pub fn json_dumps_compact(value: &serde_json::Value) -> String {
     let mut out = String::new();
-    dump(value, ",", ":", &mut out);
+    dump(value, Style { comma: ",", colon: ":", ascii: true }, &mut out);
     out
 }
 
-fn dump(value: &serde_json::Value, comma: &str, colon: &str, out: &mut String) {
+/// How `json.dumps` is asked to write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    /// Between items.
+    pub(crate) comma: &'static str,
+    /// Behind names.
+    pub(crate) colon: &'static str,
+    /// `ensure_ascii`: other characters are escaped.
+    pub(crate) ascii: bool,
+}
+
+fn dump(value: &serde_json::Value, style: Style, out: &mut String) {
     match value {
         serde_json::Value::Array(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
-                    out.push_str(comma);
+                    out.push_str(style.comma);
                 }
-                dump(item, comma, colon, out);
+                dump(item, style, out);
             }
             out.push(']');
         }
@@ -91,15 +102,15 @@ fn dump(value: &serde_json::Value, comma: &str, colon: &str, out: &mut String) {
             out.push('{');
             for (index, (name, field)) in fields.iter().enumerate() {
                 if index > 0 {
-                    out.push_str(comma);
+                    out.push_str(style.comma);
                 }
-                dump_text(name, out);
-                out.push_str(colon);
-                dump(field, comma, colon, out);
+                style.text(name, out);
+                out.push_str(style.colon);
+                dump(field, style, out);
             }
             out.push('}');
         }
-        serde_json::Value::String(text) => dump_text(text, out),
+        serde_json::Value::String(text) => style.text(text, out),
         serde_json::Value::Number(number) => match number.as_f64() {
             Some(float) if number.is_f64() => out.push_str(&number::float_repr(float)),
             _ => out.push_str(&number.to_string()),
@@ -108,26 +119,30 @@ fn dump(value: &serde_json::Value, comma: &str, colon: &str, out: &mut String) {
     }
 }
 
-fn dump_text(text: &str, out: &mut String) {
-    out.push('"');
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(char),
-            _ => {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
+impl Style {
+    /// A string in quotes.
+    pub(crate) fn text(self, text: &str, out: &mut String) {
+        out.push('"');
+        for char in text.chars() {
+            match char {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                ' '..='~' => out.push(char),
+                _ if !self.ascii && char >= ' ' => out.push(char),
+                _ => {
+                    for unit in char.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
                 }
             }
         }
+        out.push('"');
     }
-    out.push('"');
 }
 
 #[cfg(test)]

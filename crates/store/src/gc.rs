@@ -12,9 +12,10 @@ use ferroflow_model::Result;
 
 pub use self::unknown::Owner;
 use crate::{
-    Store,
+    Store, TracePlaces,
     assessments::forget_run,
     db::{DbError, Row, Statement, Tx, Value},
+    trace_payloads::{places, places_from_row},
 };
 
 /// Something that is marked as deleted, with the location of its artifacts.
@@ -192,29 +193,33 @@ impl Store {
         Ok(Purged::Yes)
     }
 
-    /// Purges a trace whose experiment was deleted before a time.
+    /// Purges a trace whose experiment was deleted before a time. `forget` is told where everything of it is, as the
+    /// database says while the row is held: it may have been archived since it was found.
     ///
     /// # Errors
     /// The artifacts could not be deleted, and the trace is as it was.
-    pub async fn purge_trace<F>(&self, trace: Deleted, before: i64, forget: impl FnOnce(Deleted) -> F) -> Result<Purged>
+    pub async fn purge_trace<F>(
+        &self,
+        trace_id: &str,
+        before: i64,
+        forget: impl FnOnce(TracePlaces) -> F,
+    ) -> Result<Purged>
     where
         F: Future<Output = Result<()>>,
     {
         let lock = self.db.dialect().pick(
-            "SELECT t.request_id, CAST(NULL AS VARCHAR(1)) FROM trace_info t \
-             JOIN experiments e ON e.experiment_id = t.experiment_id WHERE t.request_id = $1 \
-             AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 FOR UPDATE",
-            "SELECT t.request_id, CAST(NULL AS VARCHAR(1)) FROM trace_info t \
-             JOIN experiments e ON e.experiment_id = t.experiment_id WHERE t.request_id = $1 \
-             AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
+            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 FOR UPDATE",
+            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
         );
         let tx = self.db.begin().await?;
-        let id = Value::from(trace.id.as_str());
-        let found = tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), deleted_from_row).await?;
-        if found.is_none() {
+        let id = Value::from(trace_id);
+        if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
             return Ok(Purged::NotThere);
         }
-        forget(trace).await?;
+        let Some(found) = tx.query_opt(places(trace_id), places_from_row).await? else { return Ok(Purged::NotThere) };
+        forget(found).await?;
         delete_rows(&tx, TRACE_ROWS, id).await?;
         tx.commit().await?;
         Ok(Purged::Yes)

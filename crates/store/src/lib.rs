@@ -60,7 +60,7 @@ pub use roles::{Assignment, Role};
 pub use run_search::RunSearch;
 pub use runs::NewRun;
 pub use token_users::{TokenUser, is_mark, token_mark};
-pub use trace_payloads::TracePlaces;
+pub use trace_payloads::{SpansLocation, TracePlaces};
 pub use users::{Account, Grant, User, UserStore, UsersError};
 pub use visible::Visible;
 pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};

@@ -4,20 +4,54 @@ use ferroflow_model::{Error, Result};
 
 use crate::{
     Store,
-    db::{Row, Statement},
+    db::{DbError, Row, Statement},
 };
+
+/// Where the spans of a trace may be, other than among its artifacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpansLocation {
+    /// In the database.
+    TrackingStore,
+    /// In an archive.
+    Archive,
+}
+
+impl SpansLocation {
+    fn from_tag(value: &str) -> Option<Self> {
+        match value {
+            "TRACKING_STORE" => Some(Self::TrackingStore),
+            "ARCHIVE_REPO" => Some(Self::Archive),
+            _ => None,
+        }
+    }
+}
 
 /// Where a trace keeps what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracePlaces {
-    /// `TRACKING_STORE`, `ARCHIVE_REPO`, or `ARTIFACT_REPO`, which is what a trace without it means.
-    pub spans: Option<String>,
+    /// Where its spans are, unless they are among its artifacts.
+    pub spans: Option<SpansLocation>,
+    /// Where its spans are when they were archived.
+    pub archive: Option<String>,
     /// Where its artifacts are: attachments, and its spans as clients of older releases wrote them.
     pub artifacts: Option<String>,
 }
 
+/// Reads the places of a trace, with [`places_from_row`].
+pub(crate) fn places(trace_id: &str) -> Statement {
+    Statement::new(PLACES, vec![trace_id.into()])
+}
+
+pub(crate) fn places_from_row(row: &Row<'_>) -> Result<TracePlaces, DbError> {
+    let spans: Option<String> = row.get(0)?;
+    let spans = spans.as_deref().and_then(SpansLocation::from_tag);
+    Ok(TracePlaces { spans, archive: row.get(1)?, artifacts: row.get(2)? })
+}
+
 const PLACES: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                       AND g.key = 'mlflow.trace.spansLocation'), \
+                      (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                      AND g.key = 'mlflow.trace.archiveLocation'), \
                       (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                       AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
 
@@ -31,8 +65,7 @@ impl Store {
     /// # Errors
     /// There is no such trace.
     pub async fn trace_places(&self, trace_id: &str) -> Result<TracePlaces> {
-        let read = |row: &Row<'_>| Ok(TracePlaces { spans: row.get(0)?, artifacts: row.get(1)? });
-        let found = self.db.query(Statement::new(PLACES, vec![trace_id.into()]), read).await?;
+        let found = self.db.query(places(trace_id), places_from_row).await?;
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 

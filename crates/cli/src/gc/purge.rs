@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ferroflow_artifacts::{ArtifactPath, Locations};
-use ferroflow_model::{Error, uri};
+use ferroflow_artifacts::{ArtifactPath, Location, Locations};
+use ferroflow_model::{Error, archived_trace, uri};
 use ferroflow_store::{
-    Store,
+    SpansLocation, Store, TracePlaces,
     gc::{Deleted, Doomed, Purged},
 };
 
@@ -150,7 +150,10 @@ impl<'a> Purge<'a> {
             let purged = match kind {
                 Kind::Run => self.store.purge_run(&id, self.before, forget).await,
                 Kind::LoggedModel => self.store.purge_logged_model(&id, self.before, forget).await,
-                Kind::Trace => self.store.purge_trace(Deleted { id, location }, self.before, forget).await,
+                Kind::Trace => {
+                    let forget = |places| forget_trace(self.locations, &id, places);
+                    self.store.purge_trace(&id, self.before, forget).await
+                }
             };
             match purged {
                 Ok(purged) => self.tell(&label, purged)?,
@@ -216,7 +219,40 @@ async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model
 
 /// Deletes the artifacts of something, which are at a location that names it.
 async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
-    let Some(location) = found.location.filter(|location| !location.is_empty()) else { return Ok(()) };
+    match place(locations, found.location, &found.id)? {
+        Some(place) => delete(place, &found.id).await,
+        None => Ok(()),
+    }
+}
+
+/// Deletes what is at a place; in a directory, the folders on the way there that are nobody else's go too.
+async fn delete(place: Location, id: &str) -> ferroflow_model::Result<()> {
+    place.repository.delete(&place.base).await?;
+    let mut path = place.base.parent();
+    while path.components().iter().any(|component| component == id) {
+        place.repository.delete_empty(&path).await?;
+        path = path.parent();
+    }
+    Ok(())
+}
+
+/// Deletes the artifacts of a trace, and of an archived one the file with its spans: what else may lie beside it in the
+/// archive is not told.
+async fn forget_trace(locations: &Locations, id: &str, places: TracePlaces) -> ferroflow_model::Result<()> {
+    let archive = places.archive.filter(|_| places.spans == Some(SpansLocation::Archive));
+    let (archive, artifacts) = (place(locations, archive, id)?, place(locations, places.artifacts, id)?);
+    if let Some(place) = archive {
+        place.repository.delete(&ArtifactPath::parse(archived_trace::FILE)?.below(&place.base)).await?;
+    }
+    match artifacts {
+        Some(place) => delete(place, id).await,
+        None => Ok(()),
+    }
+}
+
+/// Where something that has an id keeps its files.
+fn place(locations: &Locations, location: Option<String>, id: &str) -> ferroflow_model::Result<Option<Location>> {
+    let Some(location) = location.filter(|location| !location.is_empty()) else { return Ok(None) };
     let proxied = matches!(uri::scheme(&location).as_deref(), Some("mlflow-artifacts" | "http" | "https"));
     if proxied && locations.destination.is_none() {
         return Err(Error::invalid(format!(
@@ -224,18 +260,10 @@ async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Resul
         )));
     }
     // A folder that others may share is nobody's to delete.
-    if !location.split('/').any(|component| component == found.id) {
+    if !location.split('/').any(|component| component == id) {
         return Err(Error::invalid(format!("the location of its artifacts, {location}, is not its own")));
     }
-    let place = locations.resolve(&location)?;
-    place.repository.delete(&place.base).await?;
-    // In a directory, its own folder is still there.
-    let mut path = place.base.parent();
-    while path.components().contains(&found.id) {
-        place.repository.delete_empty(&path).await?;
-        path = path.parent();
-    }
-    Ok(())
+    locations.resolve(&location).map(Some)
 }
 
 fn given(ids: &[String]) -> Vec<Deleted> {

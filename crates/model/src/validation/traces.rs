@@ -27,13 +27,13 @@ pub(super) fn experiment_tag(key: &str, value: &str) -> Result<()> {
     }
     match config.get(field) {
         None | Some(Value::Null) if !is_retention => Ok(()),
-        Some(Value::String(duration)) => retention(duration.trim()),
+        Some(Value::String(duration)) => archival_retention(duration.trim()),
         _ => Err(bad_retention()),
     }
 }
 
-/// `[1-9][0-9]*[mhd]`
-fn retention(duration: &str) -> Result<()> {
+/// Checks how long traces are kept before they are archived: `[1-9][0-9]*[mhd]`.
+pub fn archival_retention(duration: &str) -> Result<()> {
     if duration.chars().count() > limits::TRACE_ARCHIVAL_RETENTION {
         return Err(Error::invalid("Trace archival duration must be at most 32 characters."));
     }

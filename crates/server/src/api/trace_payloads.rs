@@ -1,9 +1,12 @@
 //! The payload of a trace as a file, for the UI: its spans, or an attachment of one of them.
 
+mod archive;
+
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use ferroflow_artifacts::{ArtifactPath, mime};
 use ferroflow_model::{Error, ErrorClass, ErrorCode, Result};
+use ferroflow_store::{SpansLocation, TracePlaces};
 use futures_util::stream;
 use http::{HeaderValue, header};
 
@@ -27,18 +30,14 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
         return Err(Error::invalid(text).with_class(ErrorClass::AttributeNotFound));
     }
     let places = cx.app.store.trace_places(&id).await?;
-    let path = match (&attachment, places.spans.as_deref()) {
-        (Some(name), _) => ArtifactPath::parse(&format!("attachments/{name}"))?,
-        (None, Some("TRACKING_STORE")) => return spans(cx.app.store.span_texts(&id).await?),
-        (None, Some("ARCHIVE_REPO")) => {
-            let text = "This server can not read the spans of archived traces yet.";
-            return Err(Error::new(ErrorCode::NotImplemented, text));
-        }
-        (None, _) => ArtifactPath::parse(FILE)?,
+    let path = if let Some(name) = &attachment {
+        ArtifactPath::parse(&format!("attachments/{name}"))?
+    } else if let Some(response) = elsewhere(&cx, &id, &places).await? {
+        return Ok(response);
+    } else {
+        ArtifactPath::parse(FILE)?
     };
-    let location = places
-        .artifacts
-        .ok_or_else(|| Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for request_id={id}")))?;
+    let location = places.artifacts.ok_or_else(|| damaged(&format!("request_id={id}")))?;
     let sent = send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await;
     sent.map_err(|error| match error.code {
         ErrorCode::ResourceDoesNotExist if attachment.is_none() => {
@@ -53,15 +52,55 @@ fn is_uuid(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok_and(|parsed| parsed.to_string() == text)
 }
 
-/// Spans from the database as the file that clients write: they are JSON already.
-fn spans(texts: Vec<String>) -> Result<Response> {
-    let count = texts.len();
-    let between = (0..count).map(|index| if index + 1 < count { "," } else { "]}" });
-    let pieces =
-        texts.into_iter().zip(between).flat_map(|(text, end)| [Bytes::from(text), Bytes::from_static(end.as_bytes())]);
-    let start = if count == 0 { r#"{"spans":[]}"# } else { r#"{"spans":["# };
-    let pieces = std::iter::once(Bytes::from_static(start.as_bytes())).chain(pieces).map(Ok::<_, std::io::Error>);
-    let mut response = Response::new(Body::from_stream(stream::iter(pieces.collect::<Vec<_>>())));
+/// The spans of a trace that are not among its artifacts.
+async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Response>> {
+    let moved;
+    let mut places = places;
+    if places.spans == Some(SpansLocation::TrackingStore) {
+        let texts = cx.app.store.span_texts(id).await?;
+        if !texts.is_empty() {
+            return spans(texts.into_iter().map(Ok)).map(Some);
+        }
+        // They may have been archived since the look at where they are.
+        moved = cx.app.store.trace_places(id).await?;
+        places = &moved;
+    }
+    match places.spans {
+        Some(SpansLocation::TrackingStore) => spans(std::iter::empty()).map(Some),
+        Some(SpansLocation::Archive) => archived(cx, id, places.archive.as_deref()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Spans that were archived. What is no longer in the archive has none, so that the rest of the trace can be shown.
+async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<Response> {
+    let location = location.filter(|location| !location.is_empty());
+    let location = location.ok_or_else(|| damaged(&format!("request_id={id}")))?;
+    let Some((trace, room)) = archive::read(&cx.app.locations.resolve(location)?).await? else {
+        tracing::warn!(trace = id, location, "the spans of an archived trace are gone");
+        return spans(std::iter::empty());
+    };
+    spans(trace.into_json().map(move |span| {
+        // Kept until the last span is sent: others wait for it.
+        let _ = &room;
+        span.map_err(std::io::Error::other)
+    }))
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for {what}"))
+}
+
+/// Spans, which are JSON already, as the file that clients write.
+fn spans(texts: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Result<Response> {
+    let mut before = "";
+    let texts = texts.flat_map(move |text| {
+        let comma = Bytes::from_static(std::mem::replace(&mut before, ",").as_bytes());
+        [Ok(comma), text.map(Bytes::from)]
+    });
+    let start = std::iter::once(Ok(Bytes::from_static(br#"{"spans":["#)));
+    let end = std::iter::once(Ok(Bytes::from_static(b"]}")));
+    let mut response = Response::new(Body::from_stream(stream::iter(start.chain(texts).chain(end))));
     let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Error::internal(error.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, value(mime::guess(FILE))?);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, value(&mime::attachment(FILE))?);

@@ -1,0 +1,207 @@
+//! The settings of trace archival: which traces are archived, where to, and how often. They are the `trace_archival`
+//! mapping of the file that `--trace-archival-config` names.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    uri,
+    validation::{self, experiment_id},
+};
+
+/// The name of the mapping.
+const MAPPING: &str = "trace_archival";
+
+/// Seconds between two passes, when nothing is said.
+const DEFAULT_INTERVAL: u64 = 300;
+
+/// Seconds between two passes at the most.
+const MAX_INTERVAL: u64 = 24 * 3600;
+
+/// How traces are archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceArchival {
+    /// Whether they are.
+    pub enabled: bool,
+    /// The URI below which the archive lies.
+    pub location: String,
+    /// The age from which on a trace is archived, such as `30d`.
+    pub retention: String,
+    /// Experiments that may keep their traces for longer than that.
+    pub long_retention_allowlist: Vec<String>,
+    /// Seconds between two passes.
+    pub interval_seconds: u64,
+    /// Traces of a pass at the most.
+    pub max_traces_per_pass: Option<u64>,
+}
+
+impl TraceArchival {
+    /// Reads the settings from what the file holds.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence about the file.
+    pub fn from_file(file: &Value) -> Result<Self, String> {
+        let mapping = match file {
+            Value::Object(file) => file.get(MAPPING),
+            _ => return Err(format!("it is no mapping with the key '{MAPPING}'")),
+        };
+        let Some(Value::Object(settings)) = mapping else {
+            return Err(format!("the mapping '{MAPPING}' is missing"));
+        };
+        let Value::Bool(enabled) = required(settings, "enabled")? else {
+            return Err(format!("'{MAPPING}.enabled' must be true or false"));
+        };
+        Ok(Self {
+            enabled: *enabled,
+            location: location(required(settings, "location")?)?,
+            retention: retention(required(settings, "retention")?)?,
+            long_retention_allowlist: allowlist(settings.get("long_retention_allowlist"))?,
+            interval_seconds: positive(settings, "interval_seconds", Some(MAX_INTERVAL))?.unwrap_or(DEFAULT_INTERVAL),
+            max_traces_per_pass: positive(settings, "max_traces_per_pass", None)?,
+        })
+    }
+}
+
+fn required<'a>(settings: &'a Map<String, Value>, key: &str) -> Result<&'a Value, String> {
+    settings.get(key).ok_or_else(|| format!("'{MAPPING}.{key}' is missing"))
+}
+
+/// A URI with a scheme: the archive is read by any server, from anywhere.
+fn location(value: &Value) -> Result<String, String> {
+    let location = value.as_str().map(str::trim).unwrap_or_default();
+    match uri::scheme(location).as_deref() {
+        None => Err(format!("'{MAPPING}.location' must be a URI, such as s3://bucket/archive or file:///srv/archive")),
+        Some("mlflow-artifacts") => {
+            Err(format!("'{MAPPING}.location' can not be an mlflow-artifacts: location, which only a server serves"))
+        }
+        Some(_) => Ok(location.to_owned()),
+    }
+}
+
+fn retention(value: &Value) -> Result<String, String> {
+    let text = value.as_str().map(str::trim).unwrap_or_default();
+    match validation::archival_retention(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(_) => {
+            Err(format!("'{MAPPING}.retention' must be a duration such as 30d, 12h or 45m, of 32 characters at most"))
+        }
+    }
+}
+
+fn positive(settings: &Map<String, Value>, key: &str, most: Option<u64>) -> Result<Option<u64>, String> {
+    let Some(value) = settings.get(key) else { return Ok(None) };
+    match (value.as_u64().filter(|number| *number > 0), most) {
+        (None, _) => Err(format!("'{MAPPING}.{key}' must be a whole number above 0")),
+        (Some(number), Some(most)) if number > most => Err(format!("'{MAPPING}.{key}' must be {most} at most")),
+        (number, _) => Ok(number),
+    }
+}
+
+/// Ids of experiments; several may stand in one text, between commas.
+fn allowlist(value: Option<&Value>) -> Result<Vec<String>, String> {
+    let items = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(format!("'{MAPPING}.long_retention_allowlist' must be a list")),
+    };
+    let mut found = Vec::new();
+    for item in items {
+        let text = match item {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            // As the reference takes what is no text.
+            Value::Bool(true) => "True".to_owned(),
+            Value::Bool(false) => "False".to_owned(),
+            Value::Null => "None".to_owned(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(format!("'{MAPPING}.long_retention_allowlist' must hold ids of experiments, not {item}"));
+            }
+        };
+        for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+            experiment_id(id).map_err(|_| {
+                format!("'{MAPPING}.long_retention_allowlist' has '{id}', which is no id of an experiment")
+            })?;
+            if found.iter().all(|other| other != id) {
+                found.push(id.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(key: &str, value: Value) -> Result<TraceArchival, String> {
+        let mut file = json!({"trace_archival": {"enabled": true, "location": "s3://b/a", "retention": "30d"}});
+        file["trace_archival"][key] = value;
+        TraceArchival::from_file(&file)
+    }
+
+    #[test]
+    fn settings_are_read_and_the_rest_is_filled_in() {
+        let least = with("enabled", json!(false)).unwrap();
+        assert_eq!(
+            least,
+            TraceArchival {
+                enabled: false,
+                location: "s3://b/a".into(),
+                retention: "30d".into(),
+                long_retention_allowlist: Vec::new(),
+                interval_seconds: 300,
+                max_traces_per_pass: None,
+            }
+        );
+        assert_eq!(with("location", json!(" file:///x ")).unwrap().location, "file:///x");
+        assert_eq!(with("retention", json!(" 12h ")).unwrap().retention, "12h");
+        assert_eq!(with("interval_seconds", json!(86400)).unwrap().interval_seconds, 86400);
+        assert_eq!(with("max_traces_per_pass", json!(7)).unwrap().max_traces_per_pass, Some(7));
+        assert_eq!(with("long_retention_allowlist", Value::Null).unwrap().long_retention_allowlist, [""; 0]);
+        assert_eq!(
+            with("long_retention_allowlist", json!([1, "2, 3", "1"])).unwrap().long_retention_allowlist,
+            ["1", "2", "3"]
+        );
+        assert!(with("unknown", json!(1)).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (file, words) in [
+            (json!([]), "no mapping"),
+            (json!(null), "no mapping"),
+            (json!({}), "'trace_archival' is missing"),
+            (json!({"trace_archival": true}), "'trace_archival' is missing"),
+            (json!({"trace_archival": {"location": "s3://b", "retention": "1d"}}), "enabled' is missing"),
+            (json!({"trace_archival": {"enabled": true, "retention": "1d"}}), "location' is missing"),
+            (json!({"trace_archival": {"enabled": true, "location": "s3://b"}}), "retention' is missing"),
+        ] {
+            let told = TraceArchival::from_file(&file).unwrap_err();
+            assert!(told.contains(words), "{file}: {told}");
+        }
+        for (key, value, words) in [
+            ("enabled", json!("true"), "enabled' must be true or false"),
+            ("enabled", json!(1), "enabled' must be true or false"),
+            ("location", json!(null), "location' must be a URI"),
+            ("location", json!("/srv/archive"), "location' must be a URI"),
+            ("location", json!("mlflow-artifacts:/archive"), "can not be an mlflow-artifacts:"),
+            ("retention", json!(30), "retention' must be a duration"),
+            ("retention", json!("30"), "retention' must be a duration"),
+            ("retention", json!("030d"), "retention' must be a duration"),
+            ("interval_seconds", json!(0), "interval_seconds' must be a whole number above 0"),
+            ("interval_seconds", json!(true), "interval_seconds' must be a whole number above 0"),
+            ("interval_seconds", json!(1.5), "interval_seconds' must be a whole number above 0"),
+            ("interval_seconds", json!(86401), "interval_seconds' must be 86400 at most"),
+            ("max_traces_per_pass", json!(-1), "max_traces_per_pass' must be a whole number above 0"),
+            ("max_traces_per_pass", json!(null), "max_traces_per_pass' must be a whole number above 0"),
+            ("long_retention_allowlist", json!("1"), "long_retention_allowlist' must be a list"),
+            ("long_retention_allowlist", json!([[1]]), "must hold ids of experiments"),
+            ("long_retention_allowlist", json!(["a b"]), "has 'a b', which is no id"),
+            ("long_retention_allowlist", json!([1.5]), "has '1.5', which is no id"),
+        ] {
+            let told = with(key, value.clone()).unwrap_err();
+            assert!(told.contains(words), "{key} {value}: {told}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Reading what was archived. A payload has to be seen whole before its first span can be sent, so that the memory that
+//! all of them take together is bounded.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ferroflow_artifacts::{ArtifactPath, Location, Stat};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    archived_trace::{self, ArchivedTrace},
+};
+use futures_util::TryStreamExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// MiB of the largest payload that is read, and of all that are read at a time.
+const MEMORY: u32 = 128;
+
+/// Bytes of a payload from which on it takes room.
+const SMALL: u64 = 1024 * 1024;
+
+/// How long a payload waits for room; then its client is told to come again.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+static ROOM: Semaphore = Semaphore::const_new(MEMORY as usize);
+
+/// What holds the memory of a payload; the smallest need none.
+pub(super) type Room = Option<SemaphorePermit<'static>>;
+
+/// The archived trace at a location, if there still is one.
+///
+/// # Errors
+/// Its payload is damaged or too large, or the storage failed.
+pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, Room)>> {
+    let path = ArtifactPath::parse(archived_trace::FILE)?.below(&location.base);
+    let found = match location.repository.stat(&path).await {
+        Ok(found) => found,
+        Err(error) if error.code == ErrorCode::ResourceDoesNotExist => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let room = room_for(found.size).await?;
+    let payload = match payload(location, &path, &found).await {
+        Ok(payload) => payload,
+        Err(error) if error.code == ErrorCode::ResourceDoesNotExist => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let parsed = tokio::task::spawn_blocking(|| ArchivedTrace::parse(payload)).await;
+    match parsed.map_err(|error| Error::internal(error.to_string()))? {
+        Ok(trace) => Ok(Some((trace, room))),
+        Err(_) => Err(super::damaged(&format!("path={}", archived_trace::FILE))),
+    }
+}
+
+async fn payload(location: &Location, path: &ArtifactPath, found: &Stat) -> Result<Bytes> {
+    // What grows meanwhile is another payload: no more is read than there is room for.
+    let opened = location.repository.open(path, Some(0..found.size), found.etag.as_deref()).await?;
+    let all = BytesMut::with_capacity(usize::try_from(found.size).unwrap_or_default());
+    let read = opened.body.try_fold(all, |mut all, chunk| async move {
+        all.extend_from_slice(&chunk);
+        Ok(all)
+    });
+    let all = read.await.map_err(|error| {
+        tracing::warn!(%error, "the payload of an archived trace can not be read");
+        Error::unavailable("The archived spans of the trace can not be read now. Try again later.")
+    })?;
+    Ok(all.freeze())
+}
+
+async fn room_for(size: u64) -> Result<Room> {
+    if size < SMALL {
+        return Ok(None);
+    }
+    let needed = u32::try_from(size.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
+    if needed > MEMORY {
+        return Err(Error::invalid(format!(
+            "The archived spans of the trace take {needed} MiB. This server reads up to {MEMORY} MiB."
+        )));
+    }
+    let room = tokio::time::timeout(MAX_WAIT, ROOM.acquire_many(needed)).await;
+    match room {
+        Ok(Ok(room)) => Ok(Some(room)),
+        _ => Err(Error::unavailable("Too many archived traces are being read. Try again later.")),
+    }
+}
