@@ -99,5 +99,3 @@ def test_what_is_no_trace_or_has_no_place_is_told(place):
     assert place.get(request_id="nothing", path=str(uuid.uuid4())).status_code == 404
     nowhere = place.get(request_id=place.trace())
     assert (nowhere.status_code, nowhere.json()["error_code"]) == (500, "INVALID_STATE")
-    archived = place.trace(trace__spansLocation="ARCHIVE_REPO", trace__archiveLocation="mlflow-artifacts:/0/z")
-    assert place.get(request_id=archived).status_code == 501

@@ -1,5 +1,6 @@
 //! `ferroflow server`: the flags of `mlflow server`, and the wiring of a server from them.
 
+mod archival;
 mod args;
 mod auth;
 mod check;
@@ -59,7 +60,9 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
     let root = artifact_root(&args)?;
     buckets.check_settings(&root).map_err(|error| anyhow::anyhow!(error.message))?;
-    let local_roots = local_roots(&args, &root, destination.as_ref(), address.ip());
+    let archival = args.trace_archival_config.as_deref().map(|file| archival::settings(file, &buckets)).transpose()?;
+    let archive = archival.as_ref().map(|settings| settings.location.as_str());
+    let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), address.ip());
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
     storage::watch(&locations);
@@ -100,6 +103,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             hosts,
             source_pattern: source_pattern()?,
             transfers: transfers()?,
+            trace_archival: archival.filter(|settings| settings.enabled),
         },
     };
     tracing::info!(
@@ -166,11 +170,11 @@ fn artifact_root(args: &ServerArgs) -> Result<String> {
     }
 }
 
-/// The directories that stored locations may lie in. A server that only this machine reaches is its
+/// The directories that stored locations may lie in, of which `own` are settings of this server. A server that only this machine reaches is its
 /// user's own and reads what that user may read, as the reference does.
 fn local_roots(
     args: &ServerArgs,
-    root: &str,
+    own: &[Option<&str>],
     destination: Option<&ArtifactRepository>,
     ip: IpAddr,
 ) -> Option<Vec<PathBuf>> {
@@ -181,10 +185,12 @@ fn local_roots(
     if let Some(ArtifactRepository::Local(local)) = destination {
         roots.push(local.root().to_owned());
     }
-    match uri::scheme(root).as_deref() {
-        None => roots.push(PathBuf::from(root)),
-        Some("file") => roots.push(PathBuf::from(root["file:".len()..].trim_start_matches("//"))),
-        Some(_) => {}
+    for location in own.iter().flatten() {
+        match uri::scheme(location).as_deref() {
+            None => roots.push(PathBuf::from(location)),
+            Some("file") => roots.push(PathBuf::from(location["file:".len()..].trim_start_matches("//"))),
+            Some(_) => {}
+        }
     }
     Some(roots)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
-use ferroflow_model::host_policy::HostPolicy;
+use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::Store;
 use regex::Regex;
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub source_pattern: Option<Regex>,
     /// Transfers between clients and the bucket.
     pub transfers: Transfers,
+    /// How traces are archived, if they are.
+    pub trace_archival: Option<TraceArchival>,
 }
 
 /// Transfers that clients do with the bucket themselves.

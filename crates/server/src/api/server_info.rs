@@ -18,7 +18,7 @@ pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({
         "store_type": "SqlStore",
         "workspaces_enabled": false,
-        "trace_archival_enabled": false,
+        "trace_archival_enabled": cx.app.config.trace_archival.is_some(),
         "multipart_uploads_enabled": bucket.is_some(),
         "multipart_downloads_enabled": bucket.is_some_and(BucketRepository::signs_everything),
         "presigned_upload_run_id_supported": true,

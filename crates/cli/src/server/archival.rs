@@ -1,0 +1,43 @@
+//! The file that `--trace-archival-config` names, checked before anything is served.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use ferroflow_artifacts::{Buckets, location::resolve_if_local};
+use ferroflow_model::{trace_archival::TraceArchival, uri};
+
+/// Reads the settings of trace archival.
+pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> {
+    let name = file.display();
+    let text =
+        fs::read_to_string(file).with_context(|| format!("the trace archival config {name} can not be read"))?;
+    let options = serde_saphyr::options! {
+        // As the reference reads YAML.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    };
+    let found: serde_json::Value = match serde_saphyr::from_str_with_options(&text, options) {
+        Ok(found) => found,
+        Err(error) => {
+            let told = error.to_string();
+            bail!("the trace archival config {name} is not YAML: {}", told.lines().next().unwrap_or_default());
+        }
+    };
+    let settings = TraceArchival::from_file(&found)
+        .map_err(|reason| anyhow::anyhow!("the trace archival config {name} can not be used: {reason}"))?;
+    check_location(&settings.location, buckets)
+        .with_context(|| format!("the trace archival config {name} can not be used: 'trace_archival.location'"))?;
+    Ok(settings)
+}
+
+/// A location of which archived spans could not be read, or deleted, is refused.
+fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
+    let told = |error: ferroflow_model::Error| anyhow::anyhow!(error.message);
+    match uri::scheme(location).as_deref() {
+        Some("file") => resolve_if_local(location).map(drop).map_err(told),
+        Some(scheme) if Buckets::have(scheme) => {
+            buckets.check_settings(location).and_then(|()| buckets.repository(location)).map(drop).map_err(told)
+        }
+        Some(scheme) => bail!("{scheme}: is not supported by this version: use file:, s3:, gs: or wasbs:"),
+        None => bail!("it is no URI"),
+    }
+}
