@@ -4,11 +4,14 @@
 
 mod json;
 mod otlp;
+mod span_type;
+mod write;
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use self::otlp::{ResourceSpans, ScopeSpans, Span, TracesData};
+pub use self::write::{Malformed, payload};
 
 /// The name of the file.
 pub const FILE: &str = "traces.pb";

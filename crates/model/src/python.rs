@@ -1,5 +1,7 @@
 //! How Python writes values, where the reference's messages show them.
 
+pub(crate) mod json;
+
 use std::fmt::Write as _;
 
 use unicode_general_category::{GeneralCategory, get_general_category};

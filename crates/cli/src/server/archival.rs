@@ -9,8 +9,7 @@ use ferroflow_model::{trace_archival::TraceArchival, uri};
 /// Reads the settings of trace archival.
 pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> {
     let name = file.display();
-    let text =
-        fs::read_to_string(file).with_context(|| format!("the trace archival config {name} can not be read"))?;
+    let text = fs::read_to_string(file).with_context(|| format!("the trace archival config {name} can not be read"))?;
     let options = serde_saphyr::options! {
         // As the reference reads YAML.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,

@@ -1,0 +1,226 @@
+//! The type of a span that its instrumentation says in words of its own. Spans are stored with what it means since the
+//! reference knows of it; those that are older get it when they are read, and here when they are archived.
+
+use crate::python::json::Json;
+
+/// The attribute for the type.
+const SPAN_TYPE: &str = "mlflow.spanType";
+
+/// Of one instrumentation: the attribute that says the type, and what its values mean.
+type Convention = (&'static str, &'static [(&'static str, &'static str)]);
+
+const OPEN_INFERENCE: Convention = (
+    "openinference.span.kind",
+    &[
+        ("TOOL", "TOOL"),
+        ("CHAIN", "CHAIN"),
+        ("LLM", "LLM"),
+        ("RETRIEVER", "RETRIEVER"),
+        ("EMBEDDING", "EMBEDDING"),
+        ("AGENT", "AGENT"),
+        ("RERANKER", "RERANKER"),
+        ("UNKNOWN", "UNKNOWN"),
+        ("GUARDRAIL", "GUARDRAIL"),
+        ("EVALUATOR", "EVALUATOR"),
+    ],
+);
+
+const GEMINI_CLI: Convention =
+    ("gen_ai.operation.name", &[("llm_call", "LLM"), ("tool_call", "TOOL"), ("agent_call", "AGENT")]);
+
+const CLAUDE_CODE: Convention = (
+    "span.type",
+    &[
+        ("claude_code.interaction", "AGENT"),
+        ("claude_code.llm_request", "LLM"),
+        ("claude_code.tool", "TOOL"),
+        ("interaction", "AGENT"),
+        ("llm_request", "LLM"),
+        ("tool", "TOOL"),
+    ],
+);
+
+const GEN_AI: Convention = (
+    "gen_ai.operation.name",
+    &[
+        ("chat", "CHAT_MODEL"),
+        ("create_agent", "AGENT"),
+        ("embeddings", "EMBEDDING"),
+        ("execute_tool", "TOOL"),
+        ("generate_content", "LLM"),
+        ("invoke_agent", "AGENT"),
+        ("text_completion", "LLM"),
+        ("response", "LLM"),
+    ],
+);
+
+const TRACELOOP: Convention = (
+    "traceloop.span.kind",
+    &[("workflow", "WORKFLOW"), ("task", "TASK"), ("agent", "AGENT"), ("tool", "TOOL"), ("unknown", "UNKNOWN")],
+);
+
+const VERCEL: Convention = (
+    "ai.operationId",
+    &[
+        ("ai.generateText", "LLM"),
+        ("ai.generateText.doGenerate", "LLM"),
+        ("ai.toolCall", "TOOL"),
+        ("ai.streamText", "LLM"),
+        ("ai.streamText.doStream", "LLM"),
+        ("ai.generateObject", "LLM"),
+        ("ai.generateObject.doGenerate", "LLM"),
+        ("ai.streamObject", "LLM"),
+        ("ai.streamObject.doStream", "LLM"),
+        ("ai.embed", "EMBEDDING"),
+        ("ai.embed.doEmbed", "EMBEDDING"),
+        ("ai.embedMany", "EMBEDDING"),
+    ],
+);
+
+const VOLT_AGENT: [Convention; 2] = {
+    const TYPES: &[(&str, &str)] = &[("agent", "AGENT"), ("llm", "LLM"), ("tool", "TOOL"), ("memory", "MEMORY")];
+    // The second is that of the agent above, where there is a first.
+    [("span.type", TYPES), ("entity.type", TYPES)]
+};
+
+const LAMINAR: Convention = (
+    "lmnr.span.type",
+    &[
+        ("LLM", "LLM"),
+        ("TOOL", "TOOL"),
+        ("DEFAULT", "CHAIN"),
+        ("PIPELINE", "CHAIN"),
+        ("EXECUTOR", "AGENT"),
+        ("EVALUATOR", "EVALUATOR"),
+        ("HUMAN_EVALUATOR", "EVALUATOR"),
+        ("EVALUATION", "EVALUATOR"),
+        ("CACHED", "LLM"),
+    ],
+);
+
+const LANGFUSE: Convention = (
+    "langfuse.observation.type",
+    &[
+        ("generation", "LLM"),
+        ("embedding", "EMBEDDING"),
+        ("tool", "TOOL"),
+        ("retriever", "RETRIEVER"),
+        ("agent", "AGENT"),
+        ("chain", "CHAIN"),
+        ("evaluator", "EVALUATOR"),
+        ("guardrail", "GUARDRAIL"),
+        ("span", "UNKNOWN"),
+    ],
+);
+
+/// Adds the type to the attributes of a span that does not say it in our words.
+pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
+    match text_of(attributes, SPAN_TYPE) {
+        Some(found) if found != "UNKNOWN" => return,
+        Some(_) => {}
+        // A type that is no text is somebody's own.
+        None if value_of(attributes, SPAN_TYPE).is_some_and(is_other_than_null) => return,
+        None => {}
+    }
+    let Some(found) = translated(attributes) else { return };
+    let value = Json::Text(format!("\"{found}\""));
+    match attributes.iter_mut().rfind(|(name, _)| name == SPAN_TYPE) {
+        Some((_, old)) => *old = value,
+        None => attributes.push((SPAN_TYPE.to_owned(), value)),
+    }
+}
+
+/// In the order in which the reference asks.
+fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
+    let of = |convention: &Convention| {
+        let kind = text_of(attributes, convention.0)?;
+        convention.1.iter().find(|(name, _)| *name == kind).map(|(_, found)| *found)
+    };
+    let gemini = text_of(attributes, "gen_ai.agent.name").is_some_and(|agent| agent == "gemini-cli");
+    of(&OPEN_INFERENCE)
+        .or_else(|| of(&GEMINI_CLI).filter(|_| gemini))
+        .or_else(|| of(&CLAUDE_CODE))
+        .or_else(|| of(&GEN_AI))
+        .or_else(|| of(&TRACELOOP))
+        .or_else(|| of(&VERCEL))
+        .or_else(|| VOLT_AGENT.iter().find_map(of))
+        .or_else(|| live_kit(attributes))
+        .or_else(|| of(&LAMINAR))
+        .or_else(|| of(&LANGFUSE))
+}
+
+/// `LiveKit` says it by the attributes that are there.
+fn live_kit(attributes: &[(String, Json)]) -> Option<&'static str> {
+    if value_of(attributes, "gen_ai.request.model").is_some() {
+        return Some("LLM");
+    }
+    let operation = text_of(attributes, GEN_AI.0).unwrap_or_default().to_lowercase();
+    if let Some((_, found)) = GEN_AI.1.iter().find(|(name, _)| *name == operation) {
+        return Some(found);
+    }
+    attributes.iter().find_map(|(name, _)| match name.as_str() {
+        "lk.retry_count" => Some("LLM"),
+        name if name.starts_with("lk.function_tool") => Some("TOOL"),
+        "lk.agent_name" | "lk.instructions" | "lk.generation_id" => Some("AGENT"),
+        "lk.input_text" | "lk.user_transcript" | "lk.transcript_confidence" | "lk.transcription_delay" => {
+            Some("UNKNOWN")
+        }
+        name if name.starts_with("lk.tts") => Some("UNKNOWN"),
+        _ => None,
+    })
+}
+
+fn value_of<'a>(attributes: &'a [(String, Json)], name: &str) -> Option<&'a Json> {
+    attributes.iter().rfind(|(found, _)| found == name).map(|(_, value)| value)
+}
+
+fn is_other_than_null(value: &Json) -> bool {
+    value.is_truthy() && value.text() != Some("null")
+}
+
+/// The text of an attribute, which is JSON or the text itself.
+fn text_of(attributes: &[(String, Json)], name: &str) -> Option<String> {
+    let text = value_of(attributes, name)?.text().filter(|text| !text.is_empty())?;
+    match Json::parse(text) {
+        Ok(Json::Text(found)) => Some(found),
+        Ok(_) => None,
+        Err(_) => Some(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(pairs: &[(&str, &str)]) -> Option<String> {
+        let mut attributes: Vec<_> =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), Json::Text((*value).to_owned()))).collect();
+        translate(&mut attributes);
+        value_of(&attributes, SPAN_TYPE).and_then(Json::text).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_type_is_taken_from_the_words_of_others() {
+        for (pairs, found) in [
+            (&[("openinference.span.kind", "\"LLM\"")][..], Some("\"LLM\"")),
+            (&[("openinference.span.kind", "RERANKER")], Some("\"RERANKER\"")),
+            (&[("gen_ai.operation.name", "\"chat\"")], Some("\"CHAT_MODEL\"")),
+            (&[("gen_ai.operation.name", "\"llm_call\"")], None),
+            (&[("gen_ai.operation.name", "\"llm_call\""), ("gen_ai.agent.name", "\"gemini-cli\"")], Some("\"LLM\"")),
+            (&[("gen_ai.operation.name", "\"CHAT\"")], Some("\"CHAT_MODEL\"")),
+            (&[("span.type", "\"llm_request\"")], Some("\"LLM\"")),
+            (&[("span.type", "\"memory\"")], Some("\"MEMORY\"")),
+            (&[("span.type", "\"x\""), ("entity.type", "agent")], Some("\"AGENT\"")),
+            (&[("lk.tts_node", "1")], Some("\"UNKNOWN\"")),
+            (&[("lk.input_text", "1"), ("lk.retry_count", "1")], Some("\"UNKNOWN\"")),
+            (&[("langfuse.observation.type", "\"generation\"")], Some("\"LLM\"")),
+            (&[("mlflow.spanType", "\"TOOL\""), ("openinference.span.kind", "\"LLM\"")], Some("\"TOOL\"")),
+            (&[("mlflow.spanType", "\"UNKNOWN\""), ("openinference.span.kind", "\"LLM\"")], Some("\"LLM\"")),
+            (&[("mlflow.spanType", "null"), ("openinference.span.kind", "\"LLM\"")], Some("\"LLM\"")),
+            (&[("mlflow.spanType", "{}"), ("openinference.span.kind", "\"LLM\"")], Some("{}")),
+            (&[("other", "\"LLM\"")], None),
+        ] {
+            assert_eq!(typed(pairs).as_deref(), found, "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Making a payload of the spans that the database has.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::{
+    ArchivedTrace,
+    otlp::{
+        AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Resource, ResourceSpans, ScopeSpans, Span, Status,
+        TracesData, Value,
+    },
+    span_type,
+};
+use crate::python::json::{Fault, Json};
+
+/// Spans that can not be archived and read again: they stay where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the spans of the trace can not be archived")]
+pub struct Malformed;
+
+/// Messages inside each other, at the most. Readers give up at a hundred.
+const MAX_DEPTH: usize = 90;
+
+/// Messages around the value of an attribute of an event, and no fewer around any other.
+const OUTER_DEPTH: usize = 6;
+
+/// The payload of a trace, of its spans as the database has them.
+///
+/// # Errors
+/// A span is none, they are of several traces, or nobody could read the payload.
+pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
+    let spans = contents.iter().map(|content| Ok(span(content.as_ref())?.encode_to_vec().into()));
+    let spans = spans.collect::<Result<Vec<Bytes>, Malformed>>()?;
+    let group = ScopeSpans { spans }.encode_to_vec().into();
+    let group = ResourceSpans { resource: Some(Resource::default()), scope_spans: vec![group] }.encode_to_vec().into();
+    let payload = Bytes::from(TracesData { resource_spans: vec![group] }.encode_to_vec());
+    // What can not be read must not replace what can.
+    ArchivedTrace::parse(payload.clone()).map_err(|_| Malformed)?;
+    Ok(payload)
+}
+
+fn span(content: &str) -> Result<Span, Malformed> {
+    let mut data = Json::parse(content).map_err(|_| Malformed)?;
+    if let Json::Object(pairs) = &mut data
+        && let Some((_, Json::Object(attributes))) = pairs.iter_mut().rfind(|(name, _)| name == "attributes")
+    {
+        span_type::translate(attributes);
+    }
+    let attributes = match data.get("attributes") {
+        Some(attributes) if attributes.get("mlflow.traceRequestId").is_some_and(Json::is_truthy) => attributes,
+        _ => return Err(Malformed),
+    };
+    let (trace_id, span_id, parent_span_id) = ids(&data)?;
+    Ok(Span {
+        trace_id,
+        span_id,
+        parent_span_id,
+        name: text(&data, "name")?.to_owned(),
+        start_time_unix_nano: time(data.get("start_time_unix_nano").ok_or(Malformed)?)?,
+        end_time_unix_nano: match data.get("end_time_unix_nano").filter(|end| end.is_truthy()) {
+            Some(end) => time(end)?,
+            None => 0,
+        },
+        attributes: pairs(attributes)?.iter().map(|(name, value)| dumped(name, value)).collect::<Result<_, _>>()?,
+        events: list(&data, "events")?.iter().map(event).collect::<Result<_, _>>()?,
+        links: list(&data, "links")?.iter().filter_map(|found| link(found).transpose()).collect::<Result<_, _>>()?,
+        status: Some(status(data.get("status").ok_or(Malformed)?)?),
+    })
+}
+
+/// Trace, span and parent. Release 3.5.0 wrote them as they are shown, all others in base64.
+fn ids(data: &Json) -> Result<(Bytes, Bytes, Bytes), Malformed> {
+    let trace = text(data, "trace_id")?;
+    let parent = data.get("parent_span_id").ok_or(Malformed)?;
+    let parent = if parent.is_truthy() { parent.text().ok_or(Malformed)? } else { "" };
+    let read: fn(&str) -> Result<Bytes, Malformed> = if STANDARD.decode(trace).is_ok() {
+        |text| STANDARD.decode(text).map(Bytes::from).map_err(|_| Malformed)
+    } else {
+        |text| Ok(Bytes::copy_from_slice(&hex(text)?.ok_or(Malformed)?.to_be_bytes()))
+    };
+    let parent = match parent {
+        "" => Bytes::new(),
+        parent => sized::<8>(&read(parent)?)?,
+    };
+    Ok((sized::<16>(&read(trace)?)?, sized::<8>(&read(text(data, "span_id")?)?)?, parent))
+}
+
+fn sized<const N: usize>(id: &[u8]) -> Result<Bytes, Malformed> {
+    super::padded::<N>(id).map(|id| Bytes::copy_from_slice(&id)).map_err(|_| Malformed)
+}
+
+/// A number as an id shows it: hexadecimal digits, those of a trace behind `tr-` or its place. None is larger than any id.
+fn hex(id: &str) -> Result<Option<u128>, Malformed> {
+    let id = match id.strip_prefix("trace:/") {
+        Some(placed) => placed.split_once('/').ok_or(Malformed)?.1,
+        None => id,
+    };
+    let digits = id.strip_prefix("tr-").unwrap_or(id);
+    let digits = digits.strip_prefix("0x").unwrap_or(digits);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Malformed);
+    }
+    Ok(u128::from_str_radix(digits, 16).ok())
+}
+
+fn status(data: &Json) -> Result<Status, Malformed> {
+    let code = match text(data, "code")?.trim_start_matches("STATUS_CODE_") {
+        "UNSET" => 0,
+        "OK" => 1,
+        "ERROR" => 2,
+        _ => return Err(Malformed),
+    };
+    let message = data.get("message").and_then(Json::text).filter(|_| code == 2).unwrap_or_default();
+    Ok(Status { message: message.to_owned(), code })
+}
+
+fn event(data: &Json) -> Result<Event, Malformed> {
+    let attributes = data.get("attributes").map_or(Ok(&[][..]), pairs)?;
+    Ok(Event {
+        time_unix_nano: time(data.get("time_unix_nano").ok_or(Malformed)?)?,
+        name: text(data, "name")?.to_owned(),
+        attributes: key_values(attributes, OUTER_DEPTH)?,
+    })
+}
+
+/// None for a link to what no id of OTLP can name.
+fn link(data: &Json) -> Result<Option<Link>, Malformed> {
+    let (Some(trace), Some(span)) = (hex(text(data, "trace_id")?)?, hex(text(data, "span_id")?)?) else {
+        return Ok(None);
+    };
+    let Ok(span) = u64::try_from(span) else { return Ok(None) };
+    let attributes = match data.get("attributes").filter(|attributes| attributes.is_truthy()) {
+        Some(attributes) => key_values(pairs(attributes)?, OUTER_DEPTH)?,
+        None => Vec::new(),
+    };
+    let (trace_id, span_id) =
+        (Bytes::copy_from_slice(&trace.to_be_bytes()), Bytes::copy_from_slice(&span.to_be_bytes()));
+    Ok(Some(Link { trace_id, span_id, attributes }))
+}
+
+/// An attribute of a span: text that is JSON, or what it is.
+fn dumped(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
+    let value = match value {
+        value if !value.is_truthy() => any(&Json::Null, OUTER_DEPTH)?,
+        Json::Text(text) => match Json::parse(text) {
+            Ok(value) => any(&value, OUTER_DEPTH)?,
+            Err(Fault::NotJson) => any(value, OUTER_DEPTH)?,
+            Err(Fault::TooDeep) => return Err(Malformed),
+        },
+        value => any(value, OUTER_DEPTH)?,
+    };
+    Ok(KeyValue { key: name.to_owned(), value: Some(value) })
+}
+
+fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
+    if depth > MAX_DEPTH {
+        return Err(Malformed);
+    }
+    let value = match value {
+        Json::Null => None,
+        Json::Bool(value) => Some(Value::Bool(*value)),
+        Json::Int(number) => Some(Value::Int(*number)),
+        // Another number would come back.
+        Json::Huge => return Err(Malformed),
+        Json::Float(number) => Some(Value::Double(*number)),
+        Json::Text(text) => Some(Value::Text(text.clone())),
+        Json::Array(items) => {
+            let values = items.iter().map(|item| any(item, depth + 2)).collect::<Result<_, _>>()?;
+            Some(Value::Array(ArrayValue { values }))
+        }
+        Json::Object(pairs) => Some(Value::KeyValues(KeyValueList { values: key_values(pairs, depth + 3)? })),
+    };
+    Ok(AnyValue { value })
+}
+
+fn key_values(pairs: &[(String, Json)], depth: usize) -> Result<Vec<KeyValue>, Malformed> {
+    let pair = |(name, value): &(String, Json)| Ok(KeyValue { key: name.clone(), value: Some(any(value, depth)?) });
+    pairs.iter().map(pair).collect()
+}
+
+fn pairs(value: &Json) -> Result<&[(String, Json)], Malformed> {
+    if let Json::Object(pairs) = value { Ok(pairs) } else { Err(Malformed) }
+}
+
+/// A list that may be missing.
+fn list<'a>(data: &'a Json, name: &str) -> Result<&'a [Json], Malformed> {
+    match data.get(name) {
+        None => Ok(&[]),
+        Some(Json::Array(items)) => Ok(items),
+        Some(Json::Null) if name == "links" => Ok(&[]),
+        Some(_) => Err(Malformed),
+    }
+}
+
+fn text<'a>(data: &'a Json, name: &str) -> Result<&'a str, Malformed> {
+    data.get(name).and_then(Json::text).ok_or(Malformed)
+}
+
+/// Nanoseconds, as a number or its digits.
+fn time(value: &Json) -> Result<u64, Malformed> {
+    match value {
+        Json::Int(number) => u64::try_from(*number).map_err(|_| Malformed),
+        Json::Text(text) => text.trim().parse().map_err(|_| Malformed),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Tree, json};
+
+    use super::*;
+
+    fn stored() -> Tree {
+        json!({
+            "trace_id": "AQEBAQEBAQEBAQEBAQEBAQ==",
+            "span_id": "AAAAAAAAAAE=",
+            "parent_span_id": null,
+            "name": "größe",
+            "start_time_unix_nano": 5,
+            "end_time_unix_nano": 9,
+            "events": [{"name": "e", "time_unix_nano": 6, "attributes": {"a": [1, 2.5, null], "b": {"c": "d"}}}],
+            "status": {"code": "STATUS_CODE_ERROR", "message": "no"},
+            "attributes": {
+                "mlflow.traceRequestId": "\"tr-x\"",
+                "mlflow.spanInputs": "{\"b\": 1, \"a\": [NaN, 1e+16, -2, true, null, \"模\"]}",
+                "mlflow.spanOutputs": "\"\"",
+            },
+            "links": [{"trace_id": "tr-02020202020202020202020202020202", "span_id": "0303030303030303", "attributes": null}],
+        })
+    }
+
+    fn read(span: &Tree) -> Result<Tree, Malformed> {
+        let payload = payload(&[span.to_string()])?;
+        let json: Vec<_> = ArchivedTrace::parse(payload).unwrap().into_json().map(Result::unwrap).collect();
+        assert_eq!(json.len(), 1);
+        Ok(serde_json::from_str(&json[0]).unwrap())
+    }
+
+    #[test]
+    fn what_is_archived_is_read_again_as_it_was() {
+        assert_eq!(read(&stored()).unwrap(), stored());
+    }
+
+    #[test]
+    fn what_other_releases_wrote_is_archived_as_it_is_meant() {
+        let mut span = stored();
+        span["trace_id"] = json!("tr-01010101010101010101010101010101");
+        span["span_id"] = json!("0000000000000001");
+        span["status"]["code"] = json!("ERROR");
+        span["start_time_unix_nano"] = json!("5");
+        assert_eq!(read(&span).unwrap(), stored());
+        span["attributes"]["openinference.span.kind"] = json!("\"LLM\"");
+        assert_eq!(read(&span).unwrap()["attributes"]["mlflow.spanType"], "\"LLM\"");
+        span["attributes"]["plain"] = json!("not json");
+        assert_eq!(read(&span).unwrap()["attributes"]["plain"], "\"not json\"");
+        span["attributes"]["empty"] = json!("");
+        assert_eq!(read(&span).unwrap()["attributes"]["empty"], "null");
+        span["status"] = json!({"code": "STATUS_CODE_OK", "message": "kept by nobody"});
+        assert_eq!(read(&span).unwrap()["status"]["message"], "");
+        span["links"][0]["span_id"] = json!("11111111111111111");
+        assert_eq!(read(&span).unwrap()["links"], json!([]));
+    }
+
+    #[test]
+    fn what_would_come_back_as_something_else_stays() {
+        let nested = |open: &str, close: &str, depth: usize| json!(open.repeat(depth) + "1" + &close.repeat(depth));
+        for (path, value) in [
+            ("/attributes/mlflow.traceRequestId", json!("")),
+            ("/trace_id", json!("AQEBAQEBAQEBAQEBAQEBAQEB")),
+            ("/trace_id", json!("tr-xyz")),
+            ("/span_id", json!(1)),
+            ("/name", json!(null)),
+            ("/start_time_unix_nano", json!(-1)),
+            ("/status", json!({"code": "FINE"})),
+            ("/events", json!([{"name": "e"}])),
+            ("/attributes/mlflow.spanInputs", json!("[92233720368547758080]")),
+            ("/attributes/mlflow.spanInputs", nested("[", "]", 50)),
+            ("/attributes/mlflow.spanInputs", nested("{\"a\": ", "}", 32)),
+            ("/attributes/mlflow.spanInputs", nested("[", "]", 200)),
+        ] {
+            let mut span = stored();
+            *span.pointer_mut(path).unwrap() = value.clone();
+            assert_eq!(read(&span), Err(Malformed), "{path} {value}");
+        }
+        let mut deep = stored();
+        deep["attributes"]["mlflow.spanInputs"] = nested("{\"a\": ", "}", 28);
+        assert_eq!(read(&deep), Ok(deep));
+        let mut other = stored();
+        other["trace_id"] = json!("AgEBAQEBAQEBAQEBAQEBAQ==");
+        for spans in [vec![], vec![stored().to_string(), other.to_string()], vec![String::new()], vec!["[]".into()]] {
+            assert_eq!(payload(&spans), Err(Malformed), "{spans:?}");
+        }
+    }
+}
