@@ -1,16 +1,21 @@
 """Traces whose spans the reference has archived: read as by its own server, and deleted with their experiment."""
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 import requests
-from mlflow.entities import Span, TraceInfo, TraceLocation, TraceState
+from mlflow.entities import ExperimentTag, Span, TraceInfo, TraceLocation, TraceState
+from mlflow.store.tracking.dbmodels.models import SqlSpan
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracing.otel.otel_archival import spans_to_traces_data_pb
+from mlflow.tracing.otel.translation import translate_loaded_span
 from support import postgres, required, stores
 from support.servers import ferroflow, reference
 
@@ -26,29 +31,46 @@ class Writer:
         self._store = SqlAlchemyStore(uri.replace("postgresql://", "postgresql+psycopg2://"), "mlflow-artifacts:/")
         self._archive = archive
 
-    def trace(self, *spans: dict, experiment: str = "0") -> str:
-        """A finished trace with its spans in the database."""
+    def trace(self, *spans: dict, experiment: str = "0", began: float = 0.001, state: TraceState = TraceState.OK) -> str:
+        """A trace with its spans in the database, long finished unless said otherwise; ``began`` is in seconds."""
         number = uuid.uuid4().int
         id = f"tr-{number:032x}"
         place = TraceLocation.from_experiment_id(experiment)
-        self._store.start_trace(TraceInfo(trace_id=id, trace_location=place, request_time=1, state=TraceState.OK))
         filled = []
         for index, span in enumerate(spans):
             full = {
                 "trace_id": ids(number, 16), "span_id": ids(index + 1, 8), "parent_span_id": ids(1, 8) if index else None,
-                "name": f"span {index}", "start_time_unix_nano": 100 + index, "end_time_unix_nano": 200,
+                "name": f"span {index}", "start_time_unix_nano": int(began * 1e9) + index, "end_time_unix_nano": int(began * 1e9) + 100,
                 "status": {"code": "STATUS_CODE_OK", "message": ""}, "events": [], "links": [],
             } | span  # fmt: skip
             full["attributes"] = {"mlflow.traceRequestId": json.dumps(id)} | full.get("attributes", {})
             filled.append(Span.from_dict(full))
-        self._store.log_spans(experiment, filled)
+        if filled:
+            self._store.log_spans(experiment, filled)
+        self._store.start_trace(TraceInfo(trace_id=id, trace_location=place, request_time=int(began * 1000), state=state))
         return id
 
     def archive(self) -> int:
         return self._store.archive_traces(resolved_trace_archival_location=self._archive, broader_retention="1m")
 
-    def experiment(self, name: str) -> str:
-        return self._store.create_experiment(name)
+    def experiment(self, name: str, **tags) -> str:
+        tags = [ExperimentTag(f"mlflow.trace.{key}", json.dumps(value)) for key, value in tags.items()]
+        return self._store.create_experiment(name, tags=tags)
+
+    def experiment_tags(self, id: str) -> set[str]:
+        return set(self._store.get_experiment(id).tags)
+
+    def contents(self, id: str) -> list[str]:
+        with self._store.ManagedSessionMaker() as session:
+            return [row[0] for row in session.query(SqlSpan.content).filter(SqlSpan.trace_id == id).order_by(SqlSpan.span_id)]
+
+    def set_content(self, id: str, content: str) -> None:
+        with self._store.ManagedSessionMaker() as session:
+            session.query(SqlSpan).filter(SqlSpan.trace_id == id).update({SqlSpan.content: content})
+
+    def spans(self, id: str) -> list[dict]:
+        """As the reference reads them, wherever they are."""
+        return [span.to_dict() for span in self._store.get_trace(id).data.spans]
 
     def tags(self, id: str) -> dict:
         return self._store.get_trace_info(id).tags
@@ -72,8 +94,8 @@ SPANS = [
             {"name": "", "time_unix_nano": 0, "attributes": {}},
         ],
     },
-    {"name": "later", "start_time_unix_nano": 190, "end_time_unix_nano": None},
-    {"name": "", "start_time_unix_nano": 50, "status": {"code": "STATUS_CODE_UNSET", "message": "not told"}},
+    {"name": "later", "start_time_unix_nano": 2_000_000, "end_time_unix_nano": None},
+    {"name": "", "start_time_unix_nano": 500_000, "status": {"code": "STATUS_CODE_UNSET", "message": "not told"}},
     {
         "links": [
             {"trace_id": "tr-" + "0" * 31 + "a", "span_id": "000000000000000b", "attributes": {"why": "retry", "n": 2}},
@@ -233,6 +255,149 @@ def test_gc_deletes_what_was_archived_and_nothing_beside_it(place, tmp_path):
     assert f"Experiment with ID {experiment} has been permanently deleted." in gc(0)
     assert not list(folder.rglob("traces.pb"))
     assert len(place.get(kept).json()["spans"]) == 1
+
+
+@contextlib.contextmanager
+def archiving(place, folder: Path, location: str | None = None, env=(), **settings):
+    """A server that archives every second what is older than a day."""
+    config = folder / f"{stores.random_name('archive')}.yaml"
+    settings = {"location": location or f"s3://{place.store.bucket}/archive", "retention": "1d", "interval_seconds": 1} | settings
+    config.write_text(json.dumps({"trace_archival": {"enabled": True} | settings}))
+    args = ["--trace-archival-config", str(config)]
+    with ferroflow(place.uri, f"s3://{place.store.bucket}/pre", args=args, env=place.store.env | dict(env)) as server:
+        yield server
+
+
+def wait_until(condition, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def is_archived(place, id: str) -> bool:
+    return place.writer.tags(id).get("mlflow.trace.spansLocation") == "ARCHIVE_REPO"
+
+
+def test_the_server_archives_what_is_old_as_the_reference_does(place, tmp_path):
+    now = time.time()
+    old = place.writer.trace(*SPANS)
+    of_others = place.writer.trace({"attributes": {"openinference.span.kind": '"RETRIEVER"', "mlflow.spanType": '"UNKNOWN"'}})
+    young = place.writer.trace({}, began=now)
+    running = place.writer.trace({}, state=TraceState.IN_PROGRESS)
+    malformed = place.writer.trace({})
+    place.writer.set_content(malformed, "{}")
+    kept_longer = place.writer.experiment("longer", archivalRetention={"type": "duration", "value": "3650000d"})
+    not_allowed = place.writer.experiment("not allowed", archivalRetention={"type": "duration", "value": "3650000d"})
+    shorter = place.writer.experiment("shorter", archivalRetention={"type": "duration", "value": "1m"})
+    stays, goes = place.writer.trace({}, experiment=kept_longer), place.writer.trace({}, experiment=not_allowed)
+    hour_old = place.writer.trace({}, experiment=shorter, began=now - 3600)
+    before = {id: place.writer.spans(id) for id in (old, of_others, goes, hour_old)}
+    payloads = {
+        id: spans_to_traces_data_pb([Span.from_dict(translate_loaded_span(json.loads(text))) for text in place.writer.contents(id)])
+        for id in before
+    }
+    with archiving(place, tmp_path, long_retention_allowlist=[int(kept_longer)]) as server:
+        wait_until(lambda: all(is_archived(place, id) for id in before), "what is old is archived")
+        wait_until(lambda: "mlflow.trace.archivalFailure" in place.writer.tags(malformed), "what can not be is marked")
+        for id, spans in before.items():
+            experiment = place.writer._store.get_trace_info(id).experiment_id
+            location = f"s3://{place.store.bucket}/archive/{experiment}/traces/{id}/artifacts"
+            assert place.writer.tags(id)["mlflow.trace.archiveLocation"] == location
+            assert place.store.get(f"archive/{experiment}/traces/{id}/artifacts/traces.pb") == payloads[id]
+            assert set(place.writer.contents(id)) == {""}
+            assert place.writer.spans(id) == place.get(id, server).json()["spans"]
+        assert [span["span_id"] for span in place.writer.spans(old)] == [span["span_id"] for span in before[old]]
+        for id in (young, running, malformed, stays):
+            assert not is_archived(place, id) and "" not in place.writer.contents(id)
+        assert place.writer.tags(malformed)["mlflow.trace.archivalFailure"] == "MALFORMED_TRACE"
+        metrics = requests.get(f"{server.url}/metrics").text
+        assert 'ferroflow_traces_archived_total{outcome="archived"} 4' in metrics
+    assert len(place.store.keys("archive/")) == 4
+
+
+def test_what_is_to_be_archived_at_once_is_and_then_the_request_ends(place, tmp_path):
+    now = time.time()
+    at_once = place.writer.experiment("at once", archiveNow={})
+    older = place.writer.experiment("older", archiveNow={"older_than": "1h"})
+    young = place.writer.trace({}, experiment=at_once, began=now)
+    malformed = place.writer.trace({}, experiment=at_once, began=now)
+    place.writer.set_content(malformed, "no json")
+    two_hours, new = (place.writer.trace({}, experiment=older, began=now - age) for age in (7200, 10))
+    waits = place.writer.experiment("waits", archiveNow={})
+    running = place.writer.trace({}, experiment=waits, began=now, state=TraceState.IN_PROGRESS)
+    with archiving(place, tmp_path):
+        for experiment in (at_once, older):
+            wait_until(lambda: "mlflow.trace.archiveNow" not in place.writer.experiment_tags(experiment), "the request ends")
+        assert is_archived(place, young) and is_archived(place, two_hours)
+        assert not is_archived(place, new) and not is_archived(place, running) and not is_archived(place, malformed)
+        assert "mlflow.trace.archiveNow" in place.writer.experiment_tags(waits)
+
+
+def test_servers_that_are_killed_lose_nothing(place, tmp_path):
+    traces = [place.writer.trace(*SPANS) for _ in range(40)]
+    before = {id: place.writer.spans(id)[0]["attributes"]["mlflow.spanInputs"] for id in traces}
+    count = lambda: len(place.store.keys("archive/"))  # noqa: E731
+    for _ in range(2):
+        with archiving(place, tmp_path) as other, archiving(place, tmp_path) as server:
+            seen = count()
+            wait_until(lambda: count() > seen + 2, "something is archived")
+            server.kill()
+            other.kill()
+        for id in traces:
+            assert is_archived(place, id) == (place.writer.contents(id)[0] == "")
+            assert json.loads(place.get(id).json()["spans"][0]["attributes"]["mlflow.spanInputs"]) == json.loads(before[id])
+    with archiving(place, tmp_path), archiving(place, tmp_path):
+        wait_until(lambda: all(is_archived(place, id) for id in traces), "all are archived")
+    assert count() == len(traces)
+    for id in traces:
+        assert len(place.get(id).json()["spans"]) == len(SPANS)
+
+
+def test_an_archive_that_does_not_answer_leaves_everything_as_it_was(place, tmp_path):
+    id = place.writer.trace(*SPANS)
+    before = place.writer.contents(id)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    with archiving(place, tmp_path, location=blocked.as_uri()) as server:
+        wait_until(lambda: "a trace is not archived now" in server.logs, "it is told")
+        assert requests.get(f"{server.url}/health").ok
+    assert place.writer.contents(id) == before and not is_archived(place, id)
+    assert "mlflow.trace.archivalFailure" not in place.writer.tags(id)
+
+
+def test_a_server_without_jobs_archives_nothing_and_says_so(place, tmp_path):
+    id = place.writer.trace({})
+    with archiving(place, tmp_path, env={"MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false"}) as server:
+        assert "this server archives no traces" in server.logs
+        with archiving(place, tmp_path):
+            wait_until(lambda: is_archived(place, id), "another one does")
+
+
+def test_what_is_told_of_archival_is_what_the_reference_tells(place, tmp_path):
+    allowed = place.writer.experiment("allowed", archivalRetention={"type": "duration", "value": "60d"})
+    place.writer.experiment("not allowed", archivalRetention={"type": "duration", "value": "60d"})
+    place.writer.experiment("less", archivalRetention={"type": "duration", "value": "12h"})
+    config = tmp_path / "archive.yaml"
+    config.write_text(GOOD + f"  long_retention_allowlist: ['{allowed}']\n  interval_seconds: 86400\n")
+    args = ["--trace-archival-config", str(config)]
+
+    def told(server) -> list:
+        experiments = requests.post(f"{server.url}/api/2.0/mlflow/experiments/search", json={"max_results": 9}).json()["experiments"]
+        by_name = requests.get(f"{server.url}/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": "less"}).json()
+        one = requests.get(f"{server.url}/api/2.0/mlflow/experiments/get", params={"experiment_id": allowed}).json()
+        keys = lambda found: (found["name"], found["effective_trace_archival_retention"])  # noqa: E731
+        info = requests.get(f"{server.url}/api/3.0/mlflow/server-info").json()
+        found = sorted(map(keys, experiments)) + [keys(by_name["experiment"]), keys(one["experiment"])]
+        return [*found, info["trace_archival_enabled"]]
+
+    with ferroflow(place.uri, f"s3://{place.store.bucket}/pre", args=args, env=place.store.env) as server:
+        ours = told(server)
+    assert ours[:4] == [("Default", "30d"), ("allowed", "60d"), ("less", "12h"), ("not allowed", "30d")] and ours[-1] is True
+    with reference(place.uri, f"s3://{place.store.bucket}/pre", args=args, env=place.store.env) as server:
+        assert told(server) == ours
+    without = requests.get(f"{place.server.url}/api/2.0/mlflow/experiments/get", params={"experiment_id": allowed}).json()
+    assert "effective_trace_archival_retention" not in without["experiment"]
 
 
 GOOD = "trace_archival:\n  enabled: true\n  location: s3://bucket/archive\n  retention: 30d\n"

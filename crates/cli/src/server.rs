@@ -62,6 +62,8 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     buckets.check_settings(&root).map_err(|error| anyhow::anyhow!(error.message))?;
     let archival = args.trace_archival_config.as_deref().map(|file| archival::settings(file, &buckets)).transpose()?;
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
+    let runs_jobs = archival::runs_jobs();
+    archival::tell(archival.as_ref(), runs_jobs);
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), address.ip());
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
@@ -104,6 +106,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             source_pattern: source_pattern()?,
             transfers: transfers()?,
             trace_archival: archival.filter(|settings| settings.enabled),
+            runs_jobs,
         },
     };
     tracing::info!(

@@ -16,6 +16,9 @@ pub use self::write::{Malformed, payload};
 /// The name of the file.
 pub const FILE: &str = "traces.pb";
 
+/// Bytes of the largest payload that is read, and that is written.
+pub const MAX_PAYLOAD: usize = 128 * 1024 * 1024;
+
 /// The spans of an archived trace, still as they are in its payload.
 #[derive(Debug, Clone)]
 pub struct ArchivedTrace {

@@ -61,6 +61,48 @@ impl TraceArchival {
     }
 }
 
+impl TraceArchival {
+    /// How long the traces of an experiment are kept, of which this is the retention tag: not longer than all are,
+    /// unless the experiment may. A tag that can not be read says nothing.
+    #[must_use]
+    pub fn retention_of(&self, experiment_id: &str, tag: Option<&str>) -> String {
+        let own = tag.and_then(|tag| validation::archival_duration(validation::RETENTION_TAG, tag).ok().flatten());
+        let may = |own: &String| {
+            duration_ms(own) <= duration_ms(&self.retention)
+                || self.long_retention_allowlist.iter().any(|id| id == experiment_id)
+        };
+        own.filter(may).unwrap_or_else(|| self.retention.clone())
+    }
+}
+
+/// A request to archive at once, as the tag of an experiment makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchiveNow {
+    /// Milliseconds: what is younger is not meant.
+    pub older_than_ms: Option<i64>,
+}
+
+impl ArchiveNow {
+    /// None where the tag can not be read.
+    #[must_use]
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        let age = validation::archival_duration(validation::ARCHIVE_NOW_TAG, tag).ok()?;
+        Some(Self { older_than_ms: age.map(|age| duration_ms(&age)) })
+    }
+}
+
+/// The milliseconds of a duration such as `30d`; the longest are as good as for ever.
+#[must_use]
+pub fn duration_ms(duration: &str) -> i64 {
+    let (count, unit) = duration.split_at(duration.len().saturating_sub(1));
+    let unit = match unit {
+        "d" => 24 * 3_600_000,
+        "h" => 3_600_000,
+        _ => 60_000,
+    };
+    count.parse::<i64>().unwrap_or(i64::MAX).saturating_mul(unit)
+}
+
 fn required<'a>(settings: &'a Map<String, Value>, key: &str) -> Result<&'a Value, String> {
     settings.get(key).ok_or_else(|| format!("'{MAPPING}.{key}' is missing"))
 }
@@ -164,6 +206,28 @@ mod tests {
             ["1", "2", "3"]
         );
         assert!(with("unknown", json!(1)).is_ok());
+    }
+
+    #[test]
+    fn an_experiment_may_keep_its_traces_for_less_and_some_for_longer() {
+        let settings = with("long_retention_allowlist", json!(["7"])).unwrap();
+        let tag = |duration: &str| json!({"type": "duration", "value": duration}).to_string();
+        for (experiment, tag, kept) in [
+            ("1", None, "30d"),
+            ("1", Some(tag("12h")), "12h"),
+            ("1", Some(tag("720h")), "720h"),
+            ("1", Some(tag("721h")), "30d"),
+            ("7", Some(tag("721h")), "721h"),
+            ("7", Some(tag("9999999999999999999999d")), "9999999999999999999999d"),
+            ("1", Some(tag("soon")), "30d"),
+            ("1", Some("{}".into()), "30d"),
+        ] {
+            assert_eq!(settings.retention_of(experiment, tag.as_deref()), kept, "{experiment} {tag:?}");
+        }
+        assert_eq!(ArchiveNow::from_tag("{}"), Some(ArchiveNow { older_than_ms: None }));
+        assert_eq!(ArchiveNow::from_tag(r#"{"older_than": "2m"}"#), Some(ArchiveNow { older_than_ms: Some(120_000) }));
+        assert_eq!(ArchiveNow::from_tag("now"), None);
+        assert_eq!(duration_ms("3d"), 3 * 24 * 3600 * 1000);
     }
 
     #[test]

@@ -28,6 +28,6 @@ pub use registry::{
 pub use runs::{batch_limits, param, run_id, tag, unique_param_keys};
 pub use search::max_results;
 pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
-pub use traces::{archival_retention, trace_tag};
+pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention, trace_tag};
 pub use users::{password, username};
 pub use webhooks::{webhook_name, webhook_page_size};

@@ -47,6 +47,8 @@ pub struct Config {
     pub transfers: Transfers,
     /// How traces are archived, if they are.
     pub trace_archival: Option<TraceArchival>,
+    /// Whether this server does now and then what is to be done in the background, such as archiving traces.
+    pub runs_jobs: bool,
 }
 
 /// Transfers that clients do with the bucket themselves.

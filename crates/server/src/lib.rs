@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod app;
+mod archival;
 mod download;
 mod error;
 mod graphql;
@@ -55,6 +56,10 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
     let app = Arc::new(app);
     let router = router::build(&app);
     let (stopping, stopped) = watch::channel(false);
+    let archiving = app.config.trace_archival.clone().filter(|_| app.config.runs_jobs).map(|settings| {
+        let stopped = stopped.clone();
+        tokio::spawn(archival::run(Arc::clone(&app), settings, stopped))
+    });
     let delivering =
         (!app.config.artifacts_only).then(|| tokio::spawn(webhooks::deliver::run(Arc::clone(&app), stopped)));
     let draining = hyper_util::server::graceful::GracefulShutdown::new();
@@ -94,15 +99,17 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
     }
     drop(listener);
     tracing::info!("stopping: finishing the requests that run");
-    // Whoever delivers is told by its end of the channel when there is one.
+    // Whoever delivers or archives is told by its end of the channel when there is one.
     let _ = stopping.send(true);
     if tokio::time::timeout(DRAIN_TIMEOUT, draining.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
-    if let Some(delivering) = delivering {
+    for (what, task) in [("the delivery to webhooks", delivering), ("the archival of traces", archiving)] {
         // It ends by itself soon after it was told to.
-        if let Err(error) = delivering.await {
-            tracing::error!(%error, "the delivery to webhooks failed");
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "{what} failed");
         }
     }
     if let Err(error) = app.store.close().await {

@@ -27,6 +27,7 @@ pub struct Telemetry {
     transactions: Gauge,
     resident: Gauge,
     deliveries: Family<DeliveryLabels, Counter>,
+    archived: Family<ArchivalLabels, Counter>,
     deliveries_waiting: Gauge,
 }
 
@@ -40,6 +41,11 @@ struct RequestLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ArchivalLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -58,6 +64,8 @@ impl Default for Telemetry {
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let deliveries = Family::<DeliveryLabels, Counter>::default();
         registry.register("webhook_deliveries", "Attempts to tell webhooks of events", deliveries.clone());
+        let archived = Family::<ArchivalLabels, Counter>::default();
+        registry.register("traces_archived", "Traces whose time to be archived had come", archived.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -77,6 +85,7 @@ impl Default for Telemetry {
             requests,
             duration,
             deliveries,
+            archived,
             registry,
         }
     }
@@ -111,6 +120,11 @@ impl Telemetry {
     /// Counts an attempt to tell a webhook of an event, by what came of it.
     pub(crate) fn told_webhook(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+    }
+
+    /// Counts a trace whose time to be archived had come, by what became of it.
+    pub(crate) fn trace_archived(&self, outcome: &'static str) {
+        self.archived.get_or_create(&ArchivalLabels { outcome }).inc();
     }
 
     /// Notes how many events wait for their webhooks.

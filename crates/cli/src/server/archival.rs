@@ -40,3 +40,20 @@ fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
         None => bail!("it is no URI"),
     }
 }
+
+/// Whether this server is one of those that do what is to be done now and then.
+pub(super) fn runs_jobs() -> bool {
+    ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS"].iter().all(|name| {
+        std::env::var(name).map_or(true, |value| matches!(value.to_lowercase().as_str(), "" | "true" | "1"))
+    })
+}
+
+/// Says what becomes of traces: their spans leave the database.
+pub(super) fn tell(settings: Option<&TraceArchival>, runs_jobs: bool) {
+    let Some(TraceArchival { location, retention, .. }) = settings.filter(|settings| settings.enabled) else { return };
+    if runs_jobs {
+        tracing::info!(archive = location, retention, "the spans of old traces are moved to the archive");
+    } else {
+        tracing::warn!(archive = location, "this server archives no traces: its jobs are off");
+    }
+}

@@ -120,7 +120,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FERROFLOW_AUDIT_LOG", value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
 
-    /// Read and checked; traces stay in the database, as this version does not archive them
+    /// A YAML file that says which traces leave the database for an archive, and where that is
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,
 

@@ -115,12 +115,13 @@ const LANGFUSE: Convention = (
 
 /// Adds the type to the attributes of a span that does not say it in our words.
 pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
-    match text_of(attributes, SPAN_TYPE) {
-        Some(found) if found != "UNKNOWN" => return,
-        Some(_) => {}
+    let said = match text_of(attributes, SPAN_TYPE) {
+        Some(found) => found != "UNKNOWN",
         // A type that is no text is somebody's own.
-        None if value_of(attributes, SPAN_TYPE).is_some_and(is_other_than_null) => return,
-        None => {}
+        None => value_of(attributes, SPAN_TYPE).is_some_and(is_other_than_null),
+    };
+    if said {
+        return;
     }
     let Some(found) = translated(attributes) else { return };
     let value = Json::Text(format!("\"{found}\""));

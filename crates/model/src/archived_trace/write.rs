@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    ArchivedTrace,
+    ArchivedTrace, MAX_PAYLOAD,
     otlp::{
         AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Resource, ResourceSpans, ScopeSpans, Span, Status,
         TracesData, Value,
@@ -36,6 +36,9 @@ pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
     let group = ResourceSpans { resource: Some(Resource::default()), scope_spans: vec![group] }.encode_to_vec().into();
     let payload = Bytes::from(TracesData { resource_spans: vec![group] }.encode_to_vec());
     // What can not be read must not replace what can.
+    if payload.len() > MAX_PAYLOAD {
+        return Err(Malformed);
+    }
     ArchivedTrace::parse(payload.clone()).map_err(|_| Malformed)?;
     Ok(payload)
 }
@@ -105,7 +108,7 @@ fn hex(id: &str) -> Result<Option<u128>, Malformed> {
 }
 
 fn status(data: &Json) -> Result<Status, Malformed> {
-    let code = match text(data, "code")?.trim_start_matches("STATUS_CODE_") {
+    let code = match text(data, "code").map(|code| code.strip_prefix("STATUS_CODE_").unwrap_or(code))? {
         "UNSET" => 0,
         "OK" => 1,
         "ERROR" => 2,
@@ -150,7 +153,7 @@ fn dumped(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
         },
         value => any(value, OUTER_DEPTH)?,
     };
-    Ok(KeyValue { key: name.to_owned(), value: Some(value) })
+    Ok(key_value(name, value))
 }
 
 fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
@@ -175,8 +178,12 @@ fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
 }
 
 fn key_values(pairs: &[(String, Json)], depth: usize) -> Result<Vec<KeyValue>, Malformed> {
-    let pair = |(name, value): &(String, Json)| Ok(KeyValue { key: name.clone(), value: Some(any(value, depth)?) });
-    pairs.iter().map(pair).collect()
+    pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth)?))).collect()
+}
+
+/// A pair; null is a value that is not there.
+fn key_value(name: &str, value: AnyValue) -> KeyValue {
+    KeyValue { key: name.to_owned(), value: Some(value).filter(|value| value.value.is_some()) }
 }
 
 fn pairs(value: &Json) -> Result<&[(String, Json)], Malformed> {

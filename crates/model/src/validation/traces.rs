@@ -5,6 +5,12 @@ use serde_json::Value;
 use super::text;
 use crate::{Error, Result, limits};
 
+/// The tag of an experiment that says how long its traces are kept.
+pub const RETENTION_TAG: &str = "mlflow.trace.archivalRetention";
+
+/// The tag of an experiment whose traces are to be archived at once.
+pub const ARCHIVE_NOW_TAG: &str = "mlflow.trace.archiveNow";
+
 /// Checks a trace tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
 pub fn trace_tag(key: &str, value: &str) -> Result<String> {
     text::entity_name("key", key)?;
@@ -14,10 +20,15 @@ pub fn trace_tag(key: &str, value: &str) -> Result<String> {
 
 /// Checks the value of the two experiment tags that hold a duration.
 pub(super) fn experiment_tag(key: &str, value: &str) -> Result<()> {
+    archival_duration(key, value).map(drop)
+}
+
+/// The duration in the value of an experiment tag that is to hold one; a request to archive at once may have none.
+pub fn archival_duration(key: &str, value: &str) -> Result<Option<String>> {
     let (field, is_retention) = match key {
-        "mlflow.trace.archivalRetention" => ("value", true),
-        "mlflow.trace.archiveNow" => ("older_than", false),
-        _ => return Ok(()),
+        RETENTION_TAG => ("value", true),
+        ARCHIVE_NOW_TAG => ("older_than", false),
+        _ => return Ok(None),
     };
     let Ok(Value::Object(config)) = serde_json::from_str(value) else {
         return Err(Error::invalid("Trace archival config must be encoded as a JSON object."));
@@ -26,8 +37,8 @@ pub(super) fn experiment_tag(key: &str, value: &str) -> Result<()> {
         return Err(Error::invalid("Trace archival config must use type 'duration'."));
     }
     match config.get(field) {
-        None | Some(Value::Null) if !is_retention => Ok(()),
-        Some(Value::String(duration)) => archival_retention(duration.trim()),
+        None | Some(Value::Null) if !is_retention => Ok(None),
+        Some(Value::String(duration)) => archival_retention(duration.trim()).map(|()| Some(duration.trim().to_owned())),
         _ => Err(bad_retention()),
     }
 }
@@ -52,12 +63,10 @@ fn bad_retention() -> Error {
 mod tests {
     use super::*;
 
-    const RETENTION: &str = "mlflow.trace.archivalRetention";
-
     #[test]
     fn a_retention_is_a_duration() {
-        assert_eq!(experiment_tag(RETENTION, r#"{"type":"duration","value":" 30d "}"#), Ok(()));
-        assert_eq!(experiment_tag("mlflow.trace.archiveNow", "{}"), Ok(()));
+        assert_eq!(experiment_tag(RETENTION_TAG, r#"{"type":"duration","value":" 30d "}"#), Ok(()));
+        assert_eq!(experiment_tag(ARCHIVE_NOW_TAG, "{}"), Ok(()));
         assert_eq!(experiment_tag("other", "not json"), Ok(()));
         for (value, message) in [
             ("x", "must be encoded as a JSON object"),
@@ -69,7 +78,7 @@ mod tests {
             (r#"{"type":"duration","value":"30w"}"#, "must be in the form"),
             (r#"{"type":"duration","value":"111111111111111111111111111111111d"}"#, "at most 32 characters"),
         ] {
-            let error = experiment_tag(RETENTION, value).unwrap_err();
+            let error = experiment_tag(RETENTION_TAG, value).unwrap_err();
             assert!(error.message.contains(message), "{value}: {}", error.message);
         }
     }

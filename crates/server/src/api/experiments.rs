@@ -5,9 +5,9 @@ use ferroflow_model::{
     Error, Result,
     messages::service::{
         CreateExperiment, CreateExperimentResponse, DeleteExperiment, DeleteExperimentResponse, DeleteExperimentTag,
-        DeleteExperimentTagResponse, ExperimentTag, GetExperiment, GetExperimentByName, GetExperimentByNameResponse,
-        GetExperimentResponse, RestoreExperiment, RestoreExperimentResponse, SearchExperiments,
-        SearchExperimentsResponse, SetExperimentTag, SetExperimentTagResponse, UpdateExperiment,
+        DeleteExperimentTagResponse, Experiment, ExperimentTag, GetExperiment, GetExperimentByName,
+        GetExperimentByNameResponse, GetExperimentResponse, RestoreExperiment, RestoreExperimentResponse,
+        SearchExperiments, SearchExperimentsResponse, SetExperimentTag, SetExperimentTagResponse, UpdateExperiment,
         UpdateExperimentResponse, ViewType,
     },
     permission::ResourceType,
@@ -47,7 +47,8 @@ fn check_location(cx: &Cx, location: &str) -> Result<()> {
 
 pub(crate) async fn get(cx: Cx, req: GetExperiment) -> Result<GetExperimentResponse> {
     let id = if req.experiment_id().is_empty() { "0" } else { req.experiment_id() };
-    Ok(GetExperimentResponse { experiment: Some(cx.app.store.get_experiment(id).await?) })
+    let experiment = cx.app.store.get_experiment(id).await?;
+    Ok(GetExperimentResponse { experiment: Some(with_retention(&cx, experiment)) })
 }
 
 pub(crate) async fn get_by_name(cx: Cx, req: GetExperimentByName) -> Result<GetExperimentByNameResponse> {
@@ -55,7 +56,16 @@ pub(crate) async fn get_by_name(cx: Cx, req: GetExperimentByName) -> Result<GetE
     let experiment = cx.app.store.get_experiment_by_name(name).await?;
     let experiment =
         experiment.ok_or_else(|| Error::not_found(format!("Could not find experiment with name '{name}'")))?;
-    Ok(GetExperimentByNameResponse { experiment: Some(experiment) })
+    Ok(GetExperimentByNameResponse { experiment: Some(with_retention(&cx, experiment)) })
+}
+
+/// Says how long the traces of an experiment stay in the database, where they are archived.
+fn with_retention(cx: &Cx, mut experiment: Experiment) -> Experiment {
+    if let Some(settings) = &cx.app.config.trace_archival {
+        let tag = experiment.tags.iter().find(|tag| tag.key() == validation::RETENTION_TAG).map(ExperimentTag::value);
+        experiment.effective_trace_archival_retention = Some(settings.retention_of(experiment.experiment_id(), tag));
+    }
+    experiment
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteExperiment) -> Result<DeleteExperimentResponse> {
@@ -89,5 +99,6 @@ pub(crate) async fn search(cx: Cx, req: SearchExperiments) -> Result<SearchExper
         visible,
     };
     let (experiments, next_page_token) = cx.app.store.search_experiments(search).await?;
+    let experiments = experiments.into_iter().map(|experiment| with_retention(&cx, experiment)).collect();
     Ok(SearchExperimentsResponse { experiments, next_page_token })
 }

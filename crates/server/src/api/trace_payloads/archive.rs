@@ -12,8 +12,10 @@ use ferroflow_model::{
 use futures_util::TryStreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// MiB of the largest payload that is read, and of all that are read at a time.
-const MEMORY: u32 = 128;
+/// MiB of all payloads that are read at a time: one of the largest.
+const MEMORY: usize = archived_trace::MAX_PAYLOAD / MIB;
+
+const MIB: usize = 1024 * 1024;
 
 /// Bytes of a payload from which on it takes room.
 const SMALL: u64 = 1024 * 1024;
@@ -21,7 +23,7 @@ const SMALL: u64 = 1024 * 1024;
 /// How long a payload waits for room; then its client is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-static ROOM: Semaphore = Semaphore::const_new(MEMORY as usize);
+static ROOM: Semaphore = Semaphore::const_new(MEMORY);
 
 /// What holds the memory of a payload; the smallest need none.
 pub(super) type Room = Option<SemaphorePermit<'static>>;
@@ -69,8 +71,8 @@ async fn room_for(size: u64) -> Result<Room> {
     if size < SMALL {
         return Ok(None);
     }
-    let needed = u32::try_from(size.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
-    if needed > MEMORY {
+    let needed = u32::try_from(size.div_ceil(MIB as u64)).unwrap_or(u32::MAX);
+    if needed as usize > MEMORY {
         return Err(Error::invalid(format!(
             "The archived spans of the trace take {needed} MiB. This server reads up to {MEMORY} MiB."
         )));

@@ -1,0 +1,165 @@
+//! Traces that are old enough leave the database for the archive. Every server with such settings does it; what one has
+//! taken, the others leave to it.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use ferroflow_artifacts::ArtifactPath;
+use ferroflow_model::{
+    Error, Result, archived_trace,
+    trace_archival::{ArchiveNow, TraceArchival, duration_ms},
+    uri,
+};
+use ferroflow_store::{ArchivableSpans, ArchiveRequest, Archived, Candidate, Due};
+use futures_util::{StreamExt as _, stream};
+use tokio::{sync::watch, time::Instant};
+
+use crate::app::App;
+
+/// The longest time from the start to the first pass. Replicas begin at different times.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Traces that are looked for at a time.
+const PAGE: usize = 1000;
+
+/// Traces in a row that fail before a pass is given up: the next one tries again.
+const MAX_FAILURES: usize = 5;
+
+/// Archives until told to stop; a trace that is on its way is finished.
+pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch::Receiver<bool>) {
+    let interval = Duration::from_secs(settings.interval_seconds);
+    let mut pause = FIRST.min(interval).mul_f64(rand::random_range(0.0..1.0));
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = interval;
+        let start = Instant::now();
+        let mut pass = Pass::new(&app, &settings, &stop);
+        let outcome = pass.run().await;
+        let (archived, malformed, failed) = (pass.archived, pass.malformed, pass.failed);
+        if archived + malformed + failed > 0 {
+            let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(archived, malformed, failed, ms, "traces were archived");
+        }
+        if let Err(error) = outcome {
+            tracing::warn!("traces are not archived: {}", error.message);
+        }
+    }
+}
+
+/// One walk through all that is due, and what has become of it.
+struct Pass<'a> {
+    app: &'a App,
+    settings: &'a TraceArchival,
+    stop: &'a watch::Receiver<bool>,
+    /// All that were looked at: the most of a pass is about them.
+    tried: usize,
+    archived: usize,
+    malformed: usize,
+    failed: usize,
+    /// Failures since the last trace that could be archived.
+    in_a_row: usize,
+    /// The experiments of traces that failed: their requests stay.
+    unfinished: HashSet<i64>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(app: &'a App, settings: &'a TraceArchival, stop: &'a watch::Receiver<bool>) -> Self {
+        let unfinished = HashSet::new();
+        Self { app, settings, stop, tried: 0, archived: 0, malformed: 0, failed: 0, in_a_row: 0, unfinished }
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let (mut requests, mut regular) = (Vec::new(), Vec::new());
+        for tags in self.app.store.archival_tags().await? {
+            let id = tags.experiment_id;
+            let asked = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
+            if let Some((request, value)) = asked {
+                let until = request.older_than_ms.map_or(i64::MAX, |age| now.saturating_sub(age));
+                requests.push(ArchiveRequest { due: Due { experiment_id: id, until }, value });
+            }
+            let retention = self.settings.retention_of(&id.to_string(), tags.retention.as_deref());
+            regular.push(Due { experiment_id: id, until: now.saturating_sub(duration_ms(&retention)) });
+        }
+        let urgent: Vec<Due> = requests.iter().map(|request| request.due).collect();
+        self.all(&urgent).await?;
+        self.all(&regular).await?;
+        requests.retain(|request| !self.unfinished.contains(&request.due.experiment_id));
+        if requests.is_empty() { Ok(()) } else { self.app.store.end_archive_requests(&requests).await }
+    }
+
+    /// The oldest first, page by page: what could not be archived is not met again.
+    async fn all(&mut self, due: &[Due]) -> Result<()> {
+        let mut after: Option<Candidate> = None;
+        while !due.is_empty() {
+            let most = self.settings.max_traces_per_pass.unwrap_or(u64::MAX);
+            let left = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.tried);
+            let page = self.app.store.archivable_traces(due, after.as_ref(), left.min(PAGE)).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            for candidate in page {
+                if *self.stop.borrow() {
+                    self.unfinished.extend(due.iter().map(|due| due.experiment_id));
+                    return Ok(());
+                }
+                self.one(&candidate).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn one(&mut self, candidate: &Candidate) -> Result<()> {
+        let id = candidate.trace_id.as_str();
+        self.tried += 1;
+        let outcome = self.app.store.archive_trace(id, |spans| keep(self.app, self.settings, id, spans)).await;
+        self.app.telemetry.trace_archived(match &outcome {
+            Ok(Archived::Yes) => "archived",
+            Ok(Archived::Malformed) => "malformed",
+            Ok(Archived::No) => "skipped",
+            Err(_) => "failed",
+        });
+        match outcome {
+            Ok(Archived::Yes) => self.archived += 1,
+            Ok(Archived::No) => {}
+            Ok(Archived::Malformed) => {
+                tracing::warn!(trace = id, "the spans of a trace can not be archived: it is marked as malformed");
+                self.malformed += 1;
+            }
+            Err(error) => {
+                tracing::warn!(trace = id, error = error.message, "a trace is not archived now");
+                self.failed += 1;
+                self.in_a_row += 1;
+                self.unfinished.insert(candidate.experiment_id);
+                return if self.in_a_row < MAX_FAILURES { Ok(()) } else { Err(error) };
+            }
+        }
+        self.in_a_row = 0;
+        Ok(())
+    }
+}
+
+/// Puts the spans of a trace into the archive, where the reference would. None when they can not be.
+async fn keep(app: &App, settings: &TraceArchival, id: &str, spans: ArchivableSpans) -> Result<Option<String>> {
+    let ArchivableSpans { experiment_id, contents } = spans;
+    // A name in a URI, and one that can be told from others in it.
+    let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let payload = tokio::task::spawn_blocking(move || archived_trace::payload(&contents)).await;
+    let payload: Bytes = match payload.map_err(|error| Error::internal(error.to_string()))? {
+        Ok(payload) if is_name => payload,
+        _ => return Ok(None),
+    };
+    let location = uri::append_path(&settings.location, &format!("{experiment_id}/traces/{id}/artifacts"))?;
+    let place = app.locations.resolve(&location)?;
+    let path = ArtifactPath::parse(archived_trace::FILE)?.below(&place.base);
+    let length = payload.len() as u64;
+    place.repository.write(&path, stream::iter([Ok(payload)]).boxed(), Some(length)).await?;
+    Ok(Some(location))
+}

@@ -1,0 +1,277 @@
+//! Archiving traces: which of them are due, and the moment at which the spans of one leave the database.
+//!
+//! A payload is in the archive before anything of its trace is changed. Whoever archives a trace in PostgreSQL holds its
+//! row meanwhile, so that no replica does the same and nobody adds spans; in SQLite, where a held row would keep all other
+//! writers waiting, the generation of the spans tells whether somebody did. A payload without a trace that names it
+//! is written over the next time.
+
+use ferroflow_model::Result;
+
+use crate::{
+    Store,
+    db::{Row, Statement, Tx, Value},
+    dialect::Dialect,
+};
+
+/// How an experiment's traces are kept, as its tags say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivalTags {
+    /// Its number.
+    pub experiment_id: i64,
+    /// `mlflow.trace.archivalRetention`
+    pub retention: Option<String>,
+    /// `mlflow.trace.archiveNow`
+    pub archive_now: Option<String>,
+}
+
+/// Traces of an experiment that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Its number.
+    pub experiment_id: i64,
+    /// Milliseconds: those that began later are not.
+    pub until: i64,
+}
+
+/// A trace that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id.
+    pub trace_id: String,
+    /// The number of its experiment.
+    pub experiment_id: i64,
+    /// When it began, in milliseconds.
+    pub timestamp_ms: i64,
+}
+
+/// A request to archive at once, which ends when nothing is left to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveRequest {
+    /// What is asked for.
+    pub due: Due,
+    /// The value of the tag: another one is another request.
+    pub value: String,
+}
+
+/// The spans of a trace that is being archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivableSpans {
+    /// The number of its experiment.
+    pub experiment_id: i64,
+    /// Each as the JSON that it is kept as.
+    pub contents: Vec<String>,
+}
+
+/// What became of a trace that was to be archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archived {
+    /// Its spans are in the archive, and no longer in the database.
+    Yes,
+    /// It is gone, is archived or held by another, or has changed.
+    No,
+    /// Its spans can not be archived. It is marked, so that nobody tries again until the mark is deleted.
+    Malformed,
+}
+
+const TAGS: &str = "SELECT e.experiment_id, r.value, n.value FROM experiments e \
+                    LEFT JOIN experiment_tags r ON r.experiment_id = e.experiment_id \
+                    AND r.key = 'mlflow.trace.archivalRetention' \
+                    LEFT JOIN experiment_tags n ON n.experiment_id = e.experiment_id \
+                    AND n.key = 'mlflow.trace.archiveNow' \
+                    WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
+
+/// Of a trace `t`: its spans were in the database, and nobody has given it up.
+macro_rules! in_database {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = t.request_id \
+         AND ((g.key = 'mlflow.trace.spansLocation' AND g.value <> 'TRACKING_STORE') \
+         OR g.key = 'mlflow.trace.archivalFailure'))"
+    };
+}
+
+/// Of a trace `t`: something is left of its spans.
+macro_rules! has_content {
+    () => {
+        "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.content <> '')"
+    };
+}
+
+macro_rules! candidates {
+    ($pairs:literal) => {
+        concat!(
+            "SELECT t.request_id, t.experiment_id, t.timestamp_ms FROM ",
+            $pairs,
+            " CROSS JOIN trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until \
+             AND t.status <> 'IN_PROGRESS' AND (t.timestamp_ms > $3 OR (t.timestamp_ms = $3 AND t.request_id > $4)) AND ",
+            in_database!(),
+            " AND ",
+            has_content!(),
+            " ORDER BY t.timestamp_ms, t.request_id LIMIT $5"
+        )
+    };
+}
+
+const CANDIDATES: (&str, &str) = (
+    candidates!("unnest($1::bigint[], $2::bigint[]) AS p(id, until)"),
+    candidates!(
+        "(SELECT i.value AS id, u.value AS until FROM json_each($1) i JOIN json_each($2) u ON u.key = i.key) p"
+    ),
+);
+
+/// A trace that is finished. Tags and spans are looked at when it is held.
+const HOLD: &str = "SELECT experiment_id, db_payload_generation FROM trace_info t WHERE request_id = $1 \
+                    AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') FOR UPDATE SKIP LOCKED";
+
+const LOOK: &str = "SELECT experiment_id, db_payload_generation FROM trace_info t WHERE request_id = $1 \
+                    AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
+
+const CONTENTS: &str = concat!(
+    "SELECT s.content FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.request_id = $1 AND ",
+    in_database!(),
+    " ORDER BY s.span_id"
+);
+
+const UNCHANGED: &str = concat!(
+    "SELECT 1 FROM trace_info t WHERE t.request_id = $1 AND t.db_payload_generation = $2 \
+     AND t.status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') AND ",
+    in_database!(),
+    " AND ",
+    has_content!()
+);
+
+const SET_TAG: &str = "INSERT INTO trace_tags (key, value, request_id) VALUES ($1, $2, $3) \
+                       ON CONFLICT (key, request_id) DO UPDATE SET value = excluded.value";
+
+macro_rules! end_requests {
+    ($requests:literal) => {
+        concat!(
+            "DELETE FROM experiment_tags WHERE key = 'mlflow.trace.archiveNow' AND EXISTS (SELECT 1 FROM ",
+            $requests,
+            " WHERE p.id = experiment_tags.experiment_id AND p.value = experiment_tags.value AND NOT EXISTS \
+             (SELECT 1 FROM trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until AND ",
+            in_database!(),
+            " AND (t.status = 'IN_PROGRESS' OR ",
+            has_content!(),
+            ")))"
+        )
+    };
+}
+
+const END_REQUESTS: (&str, &str) = (
+    end_requests!("unnest($1::bigint[], $2::bigint[], $3::text[]) AS p(id, until, value)"),
+    end_requests!(
+        "(SELECT i.value AS id, u.value AS until, v.value AS value FROM json_each($1) i \
+         JOIN json_each($2) u ON u.key = i.key JOIN json_each($3) v ON v.key = i.key) p"
+    ),
+);
+
+impl Store {
+    /// The experiments that are not deleted, and what their tags say of archiving.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn archival_tags(&self) -> Result<Vec<ArchivalTags>> {
+        let read = |row: &Row<'_>| {
+            Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
+        };
+        Ok(self.db.query(Statement::new(TAGS, Vec::new()), read).await?)
+    }
+
+    /// The oldest traces that are due and can be archived, behind `after`.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn archivable_traces(
+        &self,
+        due: &[Due],
+        after: Option<&Candidate>,
+        limit: usize,
+    ) -> Result<Vec<Candidate>> {
+        let (time, id) = after.map_or((i64::MIN, ""), |last| (last.timestamp_ms, last.trace_id.as_str()));
+        let values = vec![
+            Value::Ints(due.iter().map(|due| due.experiment_id).collect()),
+            Value::Ints(due.iter().map(|due| due.until).collect()),
+            time.into(),
+            id.into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let read = |row: &Row<'_>| {
+            Ok(Candidate { trace_id: row.get(0)?, experiment_id: row.get(1)?, timestamp_ms: row.get(2)? })
+        };
+        let sql = self.db.dialect().pick(CANDIDATES.0, CANDIDATES.1);
+        Ok(self.db.query(Statement::new(sql, values), read).await?)
+    }
+
+    /// Archives a trace. `keep` puts its spans into the archive and says where they are then, or `None` when they
+    /// can not be archived.
+    ///
+    /// # Errors
+    /// The archive or the database failed, and the trace is as it was.
+    pub async fn archive_trace<F>(&self, trace_id: &str, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Archived>
+    where
+        F: Future<Output = Result<Option<String>>>,
+    {
+        let id = || Value::from(trace_id);
+        let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
+        let held = match self.db.dialect() {
+            Dialect::Postgres => Some(self.db.begin().await?),
+            Dialect::Sqlite => None,
+        };
+        let (found, contents) = match &held {
+            Some(tx) => (
+                tx.query_opt(Statement::new(HOLD, vec![id()]), read_head).await?,
+                tx.query(Statement::new(CONTENTS, vec![id()]), |row| row.get::<String>(0)).await?,
+            ),
+            None => (
+                self.db.query(Statement::new(LOOK, vec![id()]), read_head).await?.into_iter().next(),
+                self.db.query(Statement::new(CONTENTS, vec![id()]), |row| row.get::<String>(0)).await?,
+            ),
+        };
+        let Some((experiment_id, generation)) = found else { return Ok(Archived::No) };
+        if contents.iter().all(String::is_empty) {
+            return Ok(Archived::No);
+        }
+        let location = keep(ArchivableSpans { experiment_id, contents }).await?;
+        let tx = match held {
+            Some(tx) => tx,
+            None => self.db.begin().await?,
+        };
+        let unchanged = Statement::new(UNCHANGED, vec![id(), generation.into()]);
+        if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {
+            return Ok(Archived::No);
+        }
+        let outcome = if let Some(location) = location {
+            tx.execute(Statement::new("UPDATE spans SET content = '' WHERE trace_id = $1", vec![id()])).await?;
+            set_tag(&tx, "mlflow.trace.spansLocation", "ARCHIVE_REPO", trace_id).await?;
+            set_tag(&tx, "mlflow.trace.archiveLocation", &location, trace_id).await?;
+            Archived::Yes
+        } else {
+            set_tag(&tx, "mlflow.trace.archivalFailure", "MALFORMED_TRACE", trace_id).await?;
+            Archived::Malformed
+        };
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Deletes the requests to archive at once for which nothing is left to do: no trace can be archived, and none
+    /// still runs. One that was changed meanwhile stays.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn end_archive_requests(&self, requests: &[ArchiveRequest]) -> Result<()> {
+        let values = vec![
+            Value::Ints(requests.iter().map(|request| request.due.experiment_id).collect()),
+            Value::Ints(requests.iter().map(|request| request.due.until).collect()),
+            Value::Texts(requests.iter().map(|request| request.value.clone()).collect()),
+        ];
+        let tx = self.db.begin().await?;
+        tx.execute(Statement::new(self.db.dialect().pick(END_REQUESTS.0, END_REQUESTS.1), values)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn set_tag(tx: &Tx, key: &'static str, value: &str, trace_id: &str) -> Result<()> {
+    tx.execute(Statement::new(SET_TAG, vec![key.into(), value.into(), trace_id.into()])).await?;
+    Ok(())
+}
