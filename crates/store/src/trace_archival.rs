@@ -5,7 +5,7 @@
 //! writers waiting, the generation of the spans tells whether somebody did. A payload without a trace that names it
 //! is written over the next time.
 
-use ferroflow_model::Result;
+use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
 use crate::{
     Store,
@@ -119,11 +119,14 @@ const CANDIDATES: (&str, &str) = (
 );
 
 /// A trace that is finished. Tags and spans are looked at when it is held.
-const HOLD: &str = "SELECT experiment_id, db_payload_generation FROM trace_info t WHERE request_id = $1 \
-                    AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') FOR UPDATE SKIP LOCKED";
+const LOOK: &str = "SELECT experiment_id, db_payload_generation, \
+                    (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
+                    FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
 
-const LOOK: &str = "SELECT experiment_id, db_payload_generation FROM trace_info t WHERE request_id = $1 \
-                    AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
+const HOLD: &str = "SELECT experiment_id, db_payload_generation, \
+                    (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
+                    FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') \
+                    FOR UPDATE SKIP LOCKED";
 
 const CONTENTS: &str = concat!(
     "SELECT s.content FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.request_id = $1 AND ",
@@ -212,26 +215,30 @@ impl Store {
         F: Future<Output = Result<Option<String>>>,
     {
         let id = || Value::from(trace_id);
-        let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
+        let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
         let held = match self.db.dialect() {
             Dialect::Postgres => Some(self.db.begin().await?),
             Dialect::Sqlite => None,
         };
-        let (found, contents) = match &held {
-            Some(tx) => (
-                tx.query_opt(Statement::new(HOLD, vec![id()]), read_head).await?,
-                tx.query(Statement::new(CONTENTS, vec![id()]), |row| row.get::<String>(0)).await?,
-            ),
-            None => (
-                self.db.query(Statement::new(LOOK, vec![id()]), read_head).await?.into_iter().next(),
-                self.db.query(Statement::new(CONTENTS, vec![id()]), |row| row.get::<String>(0)).await?,
-            ),
+        let found = match &held {
+            Some(tx) => tx.query_opt(Statement::new(HOLD, vec![id()]), read_head).await?,
+            None => self.db.query(Statement::new(LOOK, vec![id()]), read_head).await?.into_iter().next(),
         };
-        let Some((experiment_id, generation)) = found else { return Ok(Archived::No) };
-        if contents.iter().all(String::is_empty) {
-            return Ok(Archived::No);
-        }
-        let location = keep(ArchivableSpans { experiment_id, contents }).await?;
+        let Some((experiment_id, generation, size)) = found else { return Ok(Archived::No) };
+        let location = if usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
+            let statement = Statement::new(CONTENTS, vec![id()]);
+            let contents: Vec<String> = match &held {
+                Some(tx) => tx.query(statement, |row| row.get(0)).await?,
+                None => self.db.query(statement, |row| row.get(0)).await?,
+            };
+            if contents.iter().all(String::is_empty) {
+                return Ok(Archived::No);
+            }
+            keep(ArchivableSpans { experiment_id, contents }).await?
+        } else {
+            // Nobody would read it again.
+            None
+        };
         let tx = match held {
             Some(tx) => tx,
             None => self.db.begin().await?,
