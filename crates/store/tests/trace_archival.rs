@@ -1,5 +1,7 @@
 //! Traces leave the database for the archive once, whole, and only as they are at that moment.
 
+#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 mod support;
 
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};

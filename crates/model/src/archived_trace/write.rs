@@ -19,11 +19,14 @@ use crate::python::json::{Fault, Json};
 #[error("the spans of the trace can not be archived")]
 pub struct Malformed;
 
-/// Messages inside each other, at the most. Readers give up at a hundred.
-const MAX_DEPTH: usize = 90;
+/// Messages inside each other, at the most: readers of protobuf give up behind that.
+const MAX_DEPTH: usize = 101;
 
-/// Messages around the value of an attribute of an event, and no fewer around any other.
-const OUTER_DEPTH: usize = 6;
+/// Messages around the value of an attribute, itself included.
+const SPAN_DEPTH: usize = 6;
+
+/// The same of an event or a link.
+const EVENT_DEPTH: usize = SPAN_DEPTH + 1;
 
 /// The payload of a trace, of its spans as the database has them.
 ///
@@ -123,7 +126,7 @@ fn event(data: &Json) -> Result<Event, Malformed> {
     Ok(Event {
         time_unix_nano: time(data.get("time_unix_nano").ok_or(Malformed)?)?,
         name: text(data, "name")?.to_owned(),
-        attributes: key_values(attributes, OUTER_DEPTH)?,
+        attributes: key_values(attributes, EVENT_DEPTH)?,
     })
 }
 
@@ -134,7 +137,7 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
     };
     let Ok(span) = u64::try_from(span) else { return Ok(None) };
     let attributes = match data.get("attributes").filter(|attributes| attributes.is_truthy()) {
-        Some(attributes) => key_values(pairs(attributes)?, OUTER_DEPTH)?,
+        Some(attributes) => key_values(pairs(attributes)?, EVENT_DEPTH)?,
         None => Vec::new(),
     };
     let (trace_id, span_id) =
@@ -145,13 +148,13 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
 /// An attribute of a span: text that is JSON, or what it is.
 fn dumped(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
     let value = match value {
-        value if !value.is_truthy() => any(&Json::Null, OUTER_DEPTH)?,
+        value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH)?,
         Json::Text(text) => match Json::parse(text) {
-            Ok(value) => any(&value, OUTER_DEPTH)?,
-            Err(Fault::NotJson) => any(value, OUTER_DEPTH)?,
+            Ok(value) => any(&value, SPAN_DEPTH)?,
+            Err(Fault::NotJson) => any(value, SPAN_DEPTH)?,
             Err(Fault::TooDeep) => return Err(Malformed),
         },
-        value => any(value, OUTER_DEPTH)?,
+        value => any(value, SPAN_DEPTH)?,
     };
     Ok(key_value(name, value))
 }
@@ -283,7 +286,7 @@ mod tests {
             ("/status", json!({"code": "FINE"})),
             ("/events", json!([{"name": "e"}])),
             ("/attributes/mlflow.spanInputs", json!("[92233720368547758080]")),
-            ("/attributes/mlflow.spanInputs", nested("[", "]", 50)),
+            ("/attributes/mlflow.spanInputs", nested("[", "]", 48)),
             ("/attributes/mlflow.spanInputs", nested("{\"a\": ", "}", 32)),
             ("/attributes/mlflow.spanInputs", nested("[", "]", 200)),
         ] {
@@ -291,9 +294,11 @@ mod tests {
             *span.pointer_mut(path).unwrap() = value.clone();
             assert_eq!(read(&span), Err(Malformed), "{path} {value}");
         }
-        let mut deep = stored();
-        deep["attributes"]["mlflow.spanInputs"] = nested("{\"a\": ", "}", 28);
-        assert_eq!(read(&deep), Ok(deep));
+        for nested in [nested("{\"a\": ", "}", 31), nested("[", "]", 47)] {
+            let mut deep = stored();
+            deep["attributes"]["mlflow.spanInputs"] = nested;
+            assert_eq!(read(&deep), Ok(deep));
+        }
         let mut other = stored();
         other["trace_id"] = json!("AgEBAQEBAQEBAQEBAQEBAQ==");
         for spans in [vec![], vec![stored().to_string(), other.to_string()], vec![String::new()], vec!["[]".into()]] {
