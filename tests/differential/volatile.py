@@ -20,7 +20,7 @@ FIELDS = {
     "nextPageToken": "the same in GraphQL",
 }
 
-#: Lists that the reference gives in no particular order.
+#: Lists that the reference gives in no particular order, some of them on PostgreSQL alone.
 UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries",
              "aliases", "latest_versions", "events"}  # fmt: skip
 

@@ -15,7 +15,11 @@ use crate::{
     runs::check_run_active,
 };
 
-const RUN: &str = "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1";
+// In PostgreSQL the writers of one run's inputs take turns, so that rows can be written in the order of the request.
+const RUN: (&str, &str) = (
+    "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE",
+    "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1",
+);
 const STORED_DATASETS: (&str, &str) = (
     "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 AND name = ANY($2) AND digest = ANY($3)",
     "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 \
@@ -58,6 +62,9 @@ const INPUT_COLUMNS: &[Column] = &[
 ];
 const INPUT_TAG_COLUMNS: &[Column] = &[text("input_uuid"), text("name"), text("value")];
 
+/// What a dataset is known by in its experiment: name and digest.
+type Key = (String, String);
+
 impl Store {
     /// Records datasets and models that went into a run. A dataset is stored once per experiment,
     /// name and digest; recording the same input again changes nothing.
@@ -67,12 +74,15 @@ impl Store {
     pub async fn log_inputs(&self, run_id: &str, datasets: Vec<DatasetInput>, models: Vec<ModelInput>) -> Result<()> {
         validation::run_id(run_id)?;
         validation::dataset_inputs(&datasets)?;
-        let mut unique: BTreeMap<(String, String), DatasetInput> = BTreeMap::new();
-        for mut input in datasets {
-            input.dataset.get_or_insert_default();
-            let key = input.dataset.as_ref().map(|dataset| (dataset.name().to_owned(), dataset.digest().to_owned()));
-            unique.entry(key.unwrap_or_default()).or_insert(input);
-        }
+        let mut seen = HashSet::new();
+        let unique: Vec<(Key, DatasetInput)> = datasets
+            .into_iter()
+            .map(|mut input| {
+                let dataset = input.dataset.get_or_insert_default();
+                ((dataset.name().to_owned(), dataset.digest().to_owned()), input)
+            })
+            .filter(|(key, _)| seen.insert(key.clone()))
+            .collect();
         // Two clients that record the same dataset at once: the second looks again.
         self.db.retrying(|| self.log_inputs_once(run_id, &unique, &models)).await?
     }
@@ -80,13 +90,12 @@ impl Store {
     async fn log_inputs_once(
         &self,
         run_id: &str,
-        datasets: &BTreeMap<(String, String), DatasetInput>,
+        datasets: &[(Key, DatasetInput)],
         models: &[ModelInput],
     ) -> Result<Result<()>, DbError> {
         let tx = self.db.begin().await?;
-        let found = tx
-            .query_opt(Statement::new(RUN, vec![run_id.into()]), |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?)))
-            .await?;
+        let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
+        let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
         if let Err(error) = check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str())) {
             return Ok(Err(error));
         }
@@ -109,7 +118,8 @@ impl Store {
     /// The run is missing or deleted, or a model is recorded already.
     pub async fn log_outputs(&self, run_id: &str, models: Vec<ModelOutput>) -> Result<()> {
         let tx = self.db.begin().await?;
-        let stage = tx.query_opt(Statement::new(RUN, vec![run_id.into()]), |row| row.get::<String>(0)).await?;
+        let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
+        let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
         check_run_active(run_id, stage.as_deref())?;
         let rows = models
             .iter()
@@ -145,17 +155,18 @@ async fn link_datasets(
     dialect: Dialect,
     run_id: &str,
     experiment: i64,
-    datasets: &BTreeMap<(String, String), DatasetInput>,
+    datasets: &[(Key, DatasetInput)],
 ) -> Result<(), DbError> {
     let mut uuids = stored_datasets(tx, dialect, experiment, datasets).await?;
-    let mut new_datasets = Vec::new();
+    // Runs of an experiment share datasets: those are written in key order, so that no two writers wait crosswise.
+    let mut new_datasets = BTreeMap::new();
     for (key, input) in datasets {
         if uuids.contains_key(key) {
             continue;
         }
         let Some(dataset) = &input.dataset else { continue };
         let uuid = new_uuid();
-        new_datasets.push(vec![
+        let row = vec![
             uuid.as_str().into(),
             experiment.into(),
             dataset.name().into(),
@@ -164,10 +175,11 @@ async fn link_datasets(
             dataset.source().into(),
             dataset.schema.clone().into(),
             dataset.profile.clone().into(),
-        ]);
+        ];
+        new_datasets.insert(key, row);
         uuids.insert(key.clone(), uuid);
     }
-    insert_all(tx, "datasets", DATASET_COLUMNS, new_datasets).await?;
+    insert_all(tx, "datasets", DATASET_COLUMNS, new_datasets.into_values().collect()).await?;
 
     let sources: Vec<String> = uuids.values().cloned().collect();
     let stored: HashSet<String> = tx
@@ -211,15 +223,15 @@ async fn stored_datasets(
     tx: &Tx,
     dialect: Dialect,
     experiment: i64,
-    datasets: &BTreeMap<(String, String), DatasetInput>,
-) -> Result<HashMap<(String, String), String>, DbError> {
-    let (names, digests): (Vec<String>, Vec<String>) = datasets.keys().cloned().unzip();
+    datasets: &[(Key, DatasetInput)],
+) -> Result<HashMap<Key, String>, DbError> {
+    let (names, digests): (Vec<String>, Vec<String>) = datasets.iter().map(|(key, _)| key.clone()).unzip();
     let statement = Statement::new(
         dialect.pick(STORED_DATASETS.0, STORED_DATASETS.1),
         vec![experiment.into(), names.into(), digests.into()],
     );
     let rows = tx.query(statement, |row| Ok(((row.get(1)?, row.get(2)?), row.get(0)?))).await?;
-    Ok(rows.into_iter().filter(|(key, _)| datasets.contains_key(key)).collect())
+    Ok(rows.into_iter().collect())
 }
 
 fn new_uuid() -> String {

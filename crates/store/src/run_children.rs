@@ -36,20 +36,22 @@ const TAGS: (&str, &str) = (
     "SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)",
     "SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value",
 );
+// Inputs of a run come in the order in which they were logged. Nothing in their columns tells it, but where the rows
+// lie does: inputs are never updated.
 const DATASETS: (&str, &str) = (
     "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
      d.dataset_schema, d.dataset_profile, t.name, t.value \
      FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id \
      LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
      WHERE i.destination_type = 'RUN' AND i.source_type = 'DATASET' AND i.destination_id = ANY($1) \
-     ORDER BY i.destination_id, i.input_uuid, t.name",
+     ORDER BY i.destination_id, i.ctid, t.name",
     "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
      d.dataset_schema, d.dataset_profile, t.name, t.value \
      FROM json_each($1) AS w CROSS JOIN inputs i ON i.destination_type = 'RUN' AND i.source_type = 'DATASET' \
      AND i.destination_id = w.value \
      CROSS JOIN datasets d ON d.dataset_uuid = i.source_id \
      LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
-     ORDER BY i.destination_id, i.input_uuid, t.name",
+     ORDER BY i.destination_id, i.rowid, t.name",
 );
 const MODELS: (&str, &str) = (
     "SELECT source_id, source_type, destination_id, step FROM inputs WHERE source_id = ANY($1) AND \

@@ -53,6 +53,25 @@ async fn a_dataset_is_stored_once_and_linked_to_each_run() {
 }
 
 #[tokio::test]
+async fn datasets_of_a_run_come_back_in_the_order_in_which_they_were_logged() {
+    support::on_each(async |store| {
+        let (run, other) = (support::run(store, "0").await, support::run(store, "0").await);
+        let log = async |run: &str, names: &[&str]| {
+            let inputs = names.iter().map(|name| dataset(name, "1", "train")).collect();
+            store.log_inputs(run, inputs, Vec::new()).await.unwrap();
+        };
+        // Some are known already, in another order.
+        log(&other, &["c", "train", "eval"]).await;
+        log(&run, &["train", "eval", "d", "b"]).await;
+        log(&run, &["b", "f", "a", "e", "c"]).await;
+        let inputs = store.get_run(&run).await.unwrap().inputs.unwrap().dataset_inputs;
+        let names: Vec<&str> = inputs.iter().map(|input| input.dataset.as_ref().unwrap().name()).collect();
+        assert_eq!(names, ["train", "eval", "d", "b", "f", "a", "e", "c"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn models_go_into_runs_and_come_out_of_them() {
     support::on_each(async |store| {
         let run = support::run(store, "0").await;
