@@ -37,10 +37,11 @@ pub enum SchemaError {
     Db(#[from] DbError),
 }
 
-/// Makes the tables in an empty database, and refuses one whose revision is not [`HEAD`].
+/// Makes the tables in an empty database, and refuses one whose revision is not [`HEAD`], or of which a part is in
+/// other workspaces.
 ///
 /// # Errors
-/// The database has another revision, or tables and no revision, or failed.
+/// The database has another revision, tables and no revision, or more than one workspace, or failed.
 pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     match revision(db).await? {
         Some(found) if found == HEAD => {}
@@ -61,6 +62,7 @@ pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
         }
         None => create(db).await?,
     }
+    one_workspace(db).await?;
     default_experiment(db, artifact_root).await?;
     Ok(())
 }
@@ -117,6 +119,26 @@ async fn create(db: &Db) -> Result<(), SchemaError> {
             _ => Err(error.into()),
         },
     }
+}
+
+const OTHER_WORKSPACES: &str = "SELECT kind, name, workspace FROM (SELECT 'experiment' AS kind, name, workspace \
+                                FROM experiments WHERE workspace <> 'default' LIMIT 1) AS e \
+                                UNION ALL SELECT kind, name, workspace FROM (SELECT 'registered model' AS kind, name, \
+                                workspace FROM registered_models WHERE workspace <> 'default' LIMIT 1) AS m \
+                                UNION ALL SELECT kind, name, workspace FROM (SELECT 'webhook' AS kind, \
+                                webhook_id AS name, workspace FROM webhooks WHERE workspace <> 'default' LIMIT 1) AS w";
+
+/// What is in another workspace than the default one would be served by halves: found by id, missing in lists.
+async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
+    let found: Vec<(String, String, String)> = db
+        .query(Statement::new(OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .await?;
+    let Some((kind, name, workspace)) = found.into_iter().next() else { return Ok(()) };
+    Err(SchemaError::Refused(format!(
+        "the database has {kind}s outside the default workspace (for example, {kind} '{name}' in workspace \
+         '{workspace}'), and this server has no workspaces. Move them to the default workspace or remove them, or start \
+         the reference with MLFLOW_ENABLE_WORKSPACES=true"
+    )))
 }
 
 const INSERT_DEFAULT: &str = "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, \
