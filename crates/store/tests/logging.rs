@@ -10,7 +10,7 @@ use ferroflow_model::{
     ErrorCode,
     messages::service::{Metric, Param, RunTag},
 };
-use ferroflow_store::{Store, db::Statement};
+use ferroflow_store::{Store, db::Statement, dialect::Dialect};
 
 fn metric(key: &str, value: f64, timestamp: i64, step: i64) -> Metric {
     Metric {
@@ -193,6 +193,46 @@ async fn one_bad_request_does_not_take_its_neighbours_along() {
         let data = store.get_run(&run).await.unwrap().data.unwrap();
         assert_eq!(data.metrics.len(), 1);
         assert_eq!(data.params.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_sqlite_what_is_logged_comes_back_in_the_order_in_which_it_was_logged() {
+    support::on_each(async |store| {
+        let (one, other) = (support::run(store, "0").await, support::run(store, "0").await);
+        let log = async |run: &str, keys: &[&str]| {
+            let metrics = keys.iter().map(|key| metric(key, 1.0, 1, 1)).collect();
+            let params = keys.iter().map(|key| param(key, "1")).collect();
+            let tags = keys.iter().map(|key| tag(key, "1")).collect();
+            store.log_batch(run, metrics, params, tags).await.unwrap();
+        };
+        // The two are written in one transaction.
+        tokio::join!(log(&one, &["z", "a", "m"]), log(&other, &["b", "a", "c"]));
+        for key in ["a", "y", "b"] {
+            store.set_tag(&one, key, "2").await.unwrap();
+        }
+        log(&one, &["n", "z", "d"]).await;
+
+        for (run, [mut metrics, mut params, mut tags]) in [
+            (
+                &one,
+                [vec!["z", "a", "m", "n", "d"], vec!["z", "a", "m", "n", "d"], vec!["z", "a", "m", "y", "b", "n", "d"]],
+            ),
+            (&other, [vec!["b", "a", "c"], vec!["b", "a", "c"], vec!["b", "a", "c"]]),
+        ] {
+            let data = store.get_run(run).await.unwrap().data.unwrap();
+            let mut found = [
+                data.metrics.iter().map(Metric::key).collect::<Vec<_>>(),
+                data.params.iter().map(Param::key).collect(),
+                data.tags.iter().map(RunTag::key).filter(|key| !key.starts_with("mlflow.")).collect(),
+            ];
+            if store.db().dialect() == Dialect::Postgres {
+                // As the rows lie there; between writers they are written by key.
+                found.iter_mut().chain([&mut metrics, &mut params, &mut tags]).for_each(|keys| keys.sort_unstable());
+            }
+            assert_eq!(found, [metrics, params, tags]);
+        }
     })
     .await;
 }

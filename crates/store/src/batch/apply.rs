@@ -85,7 +85,7 @@ fn run_states(dialect: Dialect, run_ids: &[String]) -> Statement {
 async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
     let ids = run_ids(writes);
     let mut ops = vec![Op::Query(run_states(db.dialect(), &ids))];
-    ops.extend(write_ops(writes, &ids));
+    ops.extend(write_ops(writes, &ids, db.dialect()));
     let answers = db.unit(ops).await?;
     let states = answers
         .into_iter()
@@ -103,15 +103,15 @@ async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, D
 }
 
 /// The statements for metrics and tags.
-fn write_ops(writes: &[&RunWrite], ids: &[String]) -> Vec<Op> {
+fn write_ops(writes: &[&RunWrite], ids: &[String], dialect: Dialect) -> Vec<Op> {
     let mut ops = Vec::new();
     if writes.iter().any(|write| !write.metrics.is_empty()) {
         ops.push(Op::Insert(rows::metrics(writes, ids)));
-        ops.push(Op::Insert(rows::latest_metrics(writes, ids)));
+        ops.push(Op::Insert(rows::latest_metrics(writes, ids, dialect)));
     }
     if writes.iter().any(|write| !write.tags.is_empty()) {
         ops.extend(renames(writes));
-        ops.push(Op::Insert(rows::tags(writes, ids)));
+        ops.push(Op::Insert(rows::tags(writes, ids, dialect)));
     }
     ops
 }
@@ -148,7 +148,7 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
 
     let mut outcomes = Vec::with_capacity(writes.len());
     let mut accepted: Vec<(&RunWrite, i64)> = Vec::new();
-    let mut new_params: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut new_params: rows::Keyed<'_, &str> = BTreeMap::new();
     for write in writes {
         let outcome = RunState::check(&write.run_id, &states)
             .and_then(|experiment| check_params(write, &stored, &new_params).map(|()| experiment));
@@ -157,7 +157,8 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
                 accepted.push((write, experiment));
                 for param in &write.params {
                     if !stored.contains_key(&(write.run_id.clone(), param.key.clone())) {
-                        new_params.insert((&write.run_id, &param.key), &param.value);
+                        let came = new_params.len();
+                        new_params.entry((&write.run_id, &param.key)).or_insert((came, &param.value));
                     }
                 }
                 Ok(())
@@ -167,8 +168,8 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
     }
 
     if !new_params.is_empty() {
-        let inserted = tx.insert(rows::params(&new_params)).await?;
-        if inserted < new_params.len() as u64 {
+        let expected = new_params.len() as u64;
+        if tx.insert(rows::params(new_params, db.dialect())).await? < expected {
             return Err(DbError::Conflict("a param was written by another client at the same time".into()));
         }
     }
@@ -176,7 +177,7 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
         tx.insert(rows::model_metrics(accepted.iter().copied())).await?;
     }
     let group: Vec<&RunWrite> = accepted.iter().map(|(write, _)| *write).collect();
-    for op in write_ops(&group, &run_ids(&group)) {
+    for op in write_ops(&group, &run_ids(&group), db.dialect()) {
         match op {
             Op::Insert(insert) => tx.insert(insert).await?,
             Op::Execute(statement) | Op::Query(statement) => tx.execute(statement).await?,
@@ -190,14 +191,14 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
 fn check_params(
     write: &RunWrite,
     stored: &HashMap<(String, String), String>,
-    pending: &BTreeMap<(&str, &str), &str>,
+    pending: &rows::Keyed<'_, &str>,
 ) -> Result<()> {
     let mut changed = Vec::new();
     for param in &write.params {
         let old = stored
             .get(&(write.run_id.clone(), param.key.clone()))
             .map(String::as_str)
-            .or_else(|| pending.get(&(write.run_id.as_str(), param.key.as_str())).copied());
+            .or_else(|| pending.get(&(write.run_id.as_str(), param.key.as_str())).map(|(_, value)| *value));
         if let Some(old) = old
             && old != param.value
         {

@@ -1,10 +1,26 @@
-//! Which rows a set of writes comes to: sorted by key, without duplicates, so that two
-//! transactions lock rows in the same order.
+//! Which rows a set of writes comes to: without duplicates, and sorted so that two transactions
+//! lock rows in the same order.
 
 use std::collections::BTreeMap;
 
 use super::{MetricPoint, ModelMetricPoint, RunWrite, apply::RUN_NAME_TAG};
-use crate::db::{Column, Guard, Insert, Value, bool, int, real, text};
+use crate::{
+    db::{Column, Guard, Insert, Value, bool, int, real, text},
+    dialect::Dialect,
+};
+
+/// A value for each run and key, with a number that tells which key came first.
+pub(super) type Keyed<'a, T> = BTreeMap<(&'a str, &'a str), (usize, T)>;
+
+/// In which order new keys are written: by key, or on SQLite, which has one writer and reads the rows of a run in the
+/// order in which they were written, as they came.
+fn in_order<T>(keyed: Keyed<'_, T>, dialect: Dialect) -> impl Iterator<Item = (&str, &str, T)> {
+    let mut rows: Vec<_> = keyed.into_iter().collect();
+    if dialect == Dialect::Sqlite {
+        rows.sort_unstable_by_key(|((run_id, _), (came, _))| (*run_id, *came));
+    }
+    rows.into_iter().map(|((run_id, key), (_, value))| (run_id, key, value))
+}
 
 /// Rows whose run may be written to.
 fn active_runs(run_ids: &[String]) -> Guard {
@@ -66,18 +82,19 @@ pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
 
 /// The newest point of every metric by (step, timestamp, value), which wins over the stored one by
 /// the same rule.
-pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
-    let mut latest: BTreeMap<(&str, &str), &MetricPoint> = BTreeMap::new();
+pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
+    let mut latest: Keyed<'_, &MetricPoint> = BTreeMap::new();
     for write in writes {
         for point in &write.metrics {
+            let came = latest.len();
             latest
                 .entry((&write.run_id, &point.key))
-                .and_modify(|newest| {
+                .and_modify(|(_, newest)| {
                     if is_newer(point, newest) {
                         *newest = point;
                     }
                 })
-                .or_insert(point);
+                .or_insert((came, point));
         }
     }
     Insert {
@@ -88,7 +105,7 @@ pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert
                       step = excluded.step, is_nan = excluded.is_nan \
                       WHERE (excluded.step, excluded.timestamp, excluded.value) > \
                       (latest_metrics.step, COALESCE(latest_metrics.timestamp, 0), latest_metrics.value)",
-        rows: latest.into_iter().map(|((run_id, _), point)| metric_row(run_id, point)).collect(),
+        rows: in_order(latest, dialect).map(|(run_id, _, point)| metric_row(run_id, point)).collect(),
     }
 }
 
@@ -137,25 +154,23 @@ pub(super) fn model_metrics<'a>(writes: impl Iterator<Item = (&'a RunWrite, i64)
 }
 
 /// Params that are new. A param that appeared in the meantime leaves the count short.
-pub(super) fn params(params: &BTreeMap<(&str, &str), &str>) -> Insert {
+pub(super) fn params(params: Keyed<'_, &str>, dialect: Dialect) -> Insert {
     Insert {
         table: "params",
         columns: PAIR_COLUMNS,
         only_if: None,
         on_conflict: "ON CONFLICT DO NOTHING",
-        rows: params
-            .iter()
-            .map(|((run_id, key), value)| vec![(*key).into(), (*value).into(), (*run_id).into()])
-            .collect(),
+        rows: pair_rows(params, dialect),
     }
 }
 
 /// Tags; of the same key the last one counts.
-pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
-    let mut last: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
+    let mut last: Keyed<'_, &str> = BTreeMap::new();
     for write in writes {
         for tag in write.tags.iter().filter(|tag| tag.key != RUN_NAME_TAG || !tag.value.is_empty()) {
-            last.insert((&write.run_id, &tag.key), &tag.value);
+            let came = last.len();
+            last.entry((&write.run_id, &tag.key)).or_insert((came, "")).1 = &tag.value;
         }
     }
     Insert {
@@ -163,6 +178,10 @@ pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
         columns: PAIR_COLUMNS,
         only_if: Some(active_runs(run_ids)),
         on_conflict: "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value",
-        rows: last.into_iter().map(|((run_id, key), value)| vec![key.into(), value.into(), run_id.into()]).collect(),
+        rows: pair_rows(last, dialect),
     }
+}
+
+fn pair_rows(pairs: Keyed<'_, &str>, dialect: Dialect) -> Vec<Vec<Value>> {
+    in_order(pairs, dialect).map(|(run_id, key, value)| vec![key.into(), value.into(), run_id.into()]).collect()
 }
