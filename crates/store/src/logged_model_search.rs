@@ -25,7 +25,7 @@ const PARAMS: Pairs = Pairs { table: "logged_model_params", owner: "model_id", k
 /// The number of columns in [`COLUMNS`].
 const COLUMN_COUNT: usize = 10;
 
-/// Models on a page when nothing is said.
+/// Models on a page for 0. A client that says nothing gets what the message declares.
 const DEFAULT_PAGE: i64 = 100;
 
 /// A search for logged models.
@@ -37,7 +37,7 @@ pub struct LoggedModelSearch {
     pub filter: String,
     /// Datasets on which conditions on metrics must hold; without such a condition, on which there must be some metric.
     pub datasets: Vec<SearchLoggedModelsDataset>,
-    /// Models on a page at the most; 0 means the default.
+    /// Models on a page at the most; 0 means 100.
     pub max_results: i64,
     /// In which order; then the newest first.
     pub order_by: Vec<SearchLoggedModelsOrderBy>,

@@ -74,3 +74,10 @@ def steps():
     yield get("logged-models/{beta}")
     yield get("logged-models/{beta}", {"allow_deleted": "true"})
     yield Step("DELETE", api("logged-models/m-nope"))
+
+    yield post("experiments/create", {"name": "many models"}, save={"many": "experiment_id"})
+    for number in range(51):
+        yield post("logged-models", {"experiment_id": "{many}", "name": f"m{number}"})
+    search = {"experiment_ids": ["{many}"], "order_by": [{"field_name": "name"}]}
+    yield post("logged-models/search", search)
+    yield post("logged-models/search", {**search, "max_results": 0})

@@ -84,7 +84,7 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
     };
     let search = LoggedModelSearch {
         filter: req.filter().to_owned(),
-        max_results: req.max_results.unwrap_or_default().into(),
+        max_results: req.max_results().into(),
         experiment_ids: req.experiment_ids,
         datasets: req.datasets,
         order_by: req.order_by,
