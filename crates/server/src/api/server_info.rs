@@ -23,7 +23,8 @@ pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
         "multipart_downloads_enabled": bucket.is_some_and(BucketRepository::signs_everything),
         "presigned_upload_run_id_supported": true,
         "presigned_upload_model_id_supported": true,
-        "features_enabled": { "gateway": true },
+        // The UI offers what is enabled here, and there is no gateway yet.
+        "features_enabled": { "gateway": false },
     }))
 }
 
