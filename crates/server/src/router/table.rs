@@ -25,6 +25,35 @@ use crate::{
     rpc,
 };
 
+/// Calls without messages that are not built yet: methods, the version below `/api` and `/ajax-api` (none: a path of its
+/// own), and the path. Where a whole family is missing, one line stands for what is below its path.
+const NOT_BUILT: &[(&[Method], Option<u8>, &str)] = &[
+    (&[Method::POST], Some(2), "/mlflow/runs/create-promptlab-run"),
+    (&[Method::POST], Some(3), "/jobs/"),
+    (&[Method::POST], Some(3), "/jobs/search"),
+    (&[Method::GET, Method::PATCH], Some(3), "/jobs/{*below}"),
+    (&[Method::GET, Method::PATCH], Some(3), "/mlflow/jobs/{*below}"),
+    (&[Method::PUT], Some(3), "/mlflow/assistant/config"),
+    (&[Method::POST], Some(3), "/mlflow/assistant/message"),
+    (&[Method::GET], Some(3), "/mlflow/assistant/providers/{*below}"),
+    (&[Method::GET, Method::POST, Method::PATCH], Some(3), "/mlflow/assistant/sessions/{*below}"),
+    (&[Method::POST], Some(3), "/mlflow/assistant/skills/install"),
+    (&[Method::POST], Some(3), "/mlflow/demo/{*below}"),
+    (&[Method::GET], Some(3), "/mlflow/gateway/provider-config"),
+    (&[Method::GET], Some(3), "/mlflow/gateway/secrets/config"),
+    (&[Method::GET], Some(3), "/mlflow/gateway/supported-models"),
+    (&[Method::GET], Some(3), "/mlflow/gateway/supported-providers"),
+    (&[Method::POST], Some(3), "/mlflow/genai/evaluate/invoke"),
+    (&[Method::POST], Some(3), "/mlflow/issues/invoke"),
+    (&[Method::GET, Method::POST], Some(3), "/mlflow/mcp-servers"),
+    (&[Method::GET, Method::POST, Method::PATCH, Method::DELETE], Some(3), "/mlflow/mcp-servers/{*below}"),
+    (&[Method::POST], Some(3), "/mlflow/scorer/invoke"),
+    (&[Method::PUT], Some(3), "/mlflow/scorers/online-config"),
+    (&[Method::GET], Some(3), "/mlflow/scorers/online-configs"),
+    (&[Method::GET, Method::POST], None, "/gateway/{*below}"),
+    (&[Method::POST], None, "/v1/traces"),
+];
+
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -174,10 +203,19 @@ impl Table {
                         if off {
                             return server_info::no_workspaces(&request);
                         }
-                        let text = format!("This server does not have '{name}' yet.");
-                        ApiError(Error::new(ErrorCode::NotImplemented, text)).into_response()
+                        ApiError(not_built(name)).into_response()
                     },
                 );
+            }
+        }
+        for (methods, version, path) in NOT_BUILT {
+            for method in *methods {
+                let name = path.trim_end_matches("/{*below}");
+                let answer = move |_, _| async move { Err(not_built(name)) };
+                self = match version {
+                    Some(version) => self.api(method.clone(), *version, path, answer, Needs::NotBuilt),
+                    None => self.page(method.clone(), path, answer, Needs::NotBuilt),
+                };
             }
         }
         self
@@ -212,6 +250,10 @@ impl Table {
         self.rows.push(Row { name, method, path, needs });
         self
     }
+}
+
+fn not_built(name: &str) -> Error {
+    Error::new(ErrorCode::NotImplemented, format!("This server does not have '{name}' yet."))
 }
 
 fn method(route: &Route) -> Method {
