@@ -1,6 +1,7 @@
-"""A connection to a store that is cut, held up or damaged on its way."""
+"""A connection to a store that is cut, held up, damaged or written down on its way."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -25,10 +26,16 @@ class FaultProxy:
         self.cut_request_after: int | None = None
         self.damage_request_at: int | None = None
         self.struck = 0
+        self._seen: dict[socket.socket, bytearray] = {}
         self._go = threading.Event()
         self._go.set()
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def heads(self) -> list[str]:
+        """The first line and the headers of every request that has passed; bodies must not look like one."""
+        head = re.compile(rb"^[A-Z]+ \S+ HTTP/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n", re.MULTILINE)
+        return [found.decode() for seen in list(self._seen.values()) for found in head.findall(bytes(seen))]
 
     def hold(self) -> None:
         self._go.clear()
@@ -67,6 +74,8 @@ class FaultProxy:
                 if damage is not None and passed <= damage < passed + len(data) and self._strike():
                     data = bytearray(data)
                     data[damage - passed] ^= 0xFF
+                if direction == "request":
+                    self._seen.setdefault(source, bytearray()).extend(data)
                 if cut is not None and passed + len(data) > cut and self._strike():
                     break
                 target.sendall(data)

@@ -141,3 +141,37 @@ def test_no_path_leads_out_of_the_prefix(server, store):
         assert requests.get(server.url + API, params={"path": path}).status_code == 400
     assert store.get("secret") == b"s"
     assert store.keys() == ["pre fix/a", "secret"]
+
+
+def test_markers_of_directories_and_odd_names_are_deleted_with_their_directory(moto, start):
+    # As consoles of S3 make directories, and tools that put two slashes together.
+    server = start(f"s3://{moto.bucket}/pre", moto.env)
+    odd = ["pre/d/", "pre/d/sub/", "pre/d/sub/file", "pre/d//x", "pre/d//", "pre/d/a//b/", "pre/d/ spaced ", "pre/d/&<>'\"\\"]
+    beside = ["pre/", "pre/dx/", "pre/d.txt", "d/", "pre//d/x"]
+    for key in odd + beside:
+        moto.put(key, b"")
+    assert moto.keys() == sorted(odd + beside)
+    # What no path of an artifact can name is not shown.
+    assert [name for name, _, _ in listing(server, "d")] == [" spaced ", "&<>'\"\\", "a", "sub"]
+    assert listing(server, "d/sub") == [("file", False, None)]
+    assert listing(server, "d/a") == []
+    assert requests.delete(url(server, "d")).status_code == 200
+    assert moto.keys() == sorted(beside)
+    # Where many can not be deleted at once.
+    for key in odd:
+        moto.put(key, b"")
+    single = start(f"s3://{moto.bucket}/pre", moto.env | {"AWS_DISABLE_BULK_DELETE": "true"})
+    assert requests.delete(url(single, "d")).status_code == 200
+    assert moto.keys() == sorted(beside)
+
+
+def test_a_name_with_dots_leads_no_deletion_out_of_its_directory(moto, start):
+    keys = ["pre/d/../../outside", "pre/d/./x", "outside", "pre/x"]
+    for key in ("outside", "pre/x"):
+        moto.put(key, b"")
+    server = start(f"s3://{moto.bucket}/pre", moto.env)
+    # Sent as it is: an HTTP library would tidy the path up.
+    deleted = moto.client.delete_objects(Bucket=moto.bucket, Delete={"Objects": [{"Key": keys[0]}]})
+    assert "Errors" not in deleted
+    assert requests.delete(url(server, "d")).status_code == 200
+    assert moto.keys() == ["outside", "pre/x"]

@@ -24,7 +24,7 @@ use http::HeaderMap;
 use object_store::{
     Attributes, ObjectStore, ObjectStoreExt as _, TagSet,
     client::HttpClient,
-    list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
+    list::{PaginatedListOptions, PaginatedListStore},
     multipart::MultipartStore,
     path::Path,
     signer::Signer,
@@ -37,6 +37,7 @@ use self::{explain::explain, room::UploadRoom};
 use crate::{
     ArtifactPath, gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
+    s3::{Calls, Listed},
 };
 
 /// How long an answer of the store is good for probes: each asks the store for money.
@@ -87,6 +88,8 @@ pub(crate) struct Bucket {
     signed_headers: HeaderMap,
     /// How it is written to, where not by parts.
     sessions: Option<Arc<gcs::Writer>>,
+    /// How its names are listed and deleted, where not by `object_store`.
+    calls: Option<Calls>,
     room: Room,
     /// When it last answered.
     checked: Mutex<Option<Instant>>,
@@ -110,6 +113,7 @@ impl Bucket {
             tags: TagSet::default(),
             signed_headers: HeaderMap::new(),
             sessions: None,
+            calls: None,
             room: Room::default(),
             checked: Mutex::default(),
         }
@@ -128,6 +132,11 @@ impl Bucket {
     /// It is written to in a protocol of its own.
     pub(crate) fn with_sessions(self, sessions: gcs::Writer) -> Self {
         Self { sessions: Some(Arc::new(sessions)), ..self }
+    }
+
+    /// Its names are listed and deleted exactly as they are.
+    pub(crate) fn with_calls(self, calls: Calls) -> Self {
+        Self { calls: Some(calls), ..self }
     }
 
     /// What the transfers of all buckets may take of the memory.
@@ -176,8 +185,29 @@ impl BucketRepository {
         Ok(if key.as_ref().is_empty() { String::new() } else { format!("{key}/") })
     }
 
-    async fn page(&self, prefix: &str, options: PaginatedListOptions) -> object_store::Result<PaginatedListResult> {
-        self.bucket.reads.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await
+    /// A page of the names that begin with a prefix; those that go on after a slash together, where `one_level`.
+    async fn page(
+        &self,
+        prefix: &str,
+        one_level: bool,
+        page_token: Option<String>,
+        max_keys: Option<usize>,
+    ) -> object_store::Result<Listed> {
+        if let Some(calls) = &self.bucket.calls {
+            return calls.list(prefix, one_level, page_token.as_deref(), max_keys).await;
+        }
+        let delimiter = one_level.then_some("/".into());
+        let options = PaginatedListOptions { delimiter, page_token, max_keys, ..PaginatedListOptions::default() };
+        let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
+        let page = self.bucket.reads.list_paginated(prefix, options).await?;
+        let objects = page.result.objects.into_iter().map(|found| (found.location.into(), found.size));
+        let directories = page.result.common_prefixes.into_iter().map(|found| format!("{found}/"));
+        Ok(Listed { objects: objects.collect(), directories: directories.collect(), next: page.page_token })
+    }
+
+    /// Whether nothing, or something, has a name that begins with a prefix.
+    async fn is_empty(&self, prefix: &str) -> object_store::Result<bool> {
+        Ok(self.page(prefix, false, None, Some(1)).await?.objects.is_empty())
     }
 
     pub(crate) async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
@@ -197,10 +227,8 @@ impl BucketRepository {
     }
 
     async fn is_directory(&self, path: &ArtifactPath) -> Result<bool> {
-        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
-        let page = self.page(&self.below(path)?, options).await;
-        let page = page.map_err(|error| explain(&error, path, &self.bucket.uri))?;
-        Ok(!page.result.objects.is_empty())
+        let empty = self.is_empty(&self.below(path)?).await;
+        empty.map(|empty| !empty).map_err(|error| explain(&error, path, &self.bucket.uri))
     }
 
     pub(crate) async fn open(
@@ -226,25 +254,24 @@ impl BucketRepository {
 
     pub(crate) async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
         let prefix = self.below(path)?;
-        let name = |location: &Path| location.as_ref().strip_prefix(&prefix).map(str::to_owned);
+        // The object that stands for the directory itself, where a tool made one, has no name below it, and some
+        // names no path of an artifact can have.
+        let name = |key: &str| {
+            let name = key.strip_prefix(&prefix)?.trim_end_matches('/');
+            Some(name.to_owned()).filter(|name| !matches!(name.as_str(), "" | "." | ".."))
+        };
         let mut files = Vec::new();
         let mut page_token = None;
         loop {
-            let options =
-                PaginatedListOptions { delimiter: Some("/".into()), page_token, ..PaginatedListOptions::default() };
-            let page = self.page(&prefix, options).await;
+            let page = self.page(&prefix, true, page_token, None).await;
             let page = page.map_err(|error| explain(&error, path, &self.bucket.uri))?;
-            // The object that stands for the directory itself, where a tool made one, has no name below it.
-            files.extend(page.result.objects.iter().filter_map(|object| {
-                Some(FileInfo { name: name(&object.location)?, is_dir: false, size: Some(object.size) })
-            }));
+            let objects = page.objects.iter().filter(|(key, _)| !key.ends_with('/'));
             files.extend(
-                page.result
-                    .common_prefixes
-                    .iter()
-                    .filter_map(|directory| Some(FileInfo { name: name(directory)?, is_dir: true, size: None })),
+                objects.filter_map(|(key, size)| Some(FileInfo { name: name(key)?, is_dir: false, size: Some(*size) })),
             );
-            page_token = page.page_token;
+            let directories = page.directories.iter();
+            files.extend(directories.filter_map(|key| Some(FileInfo { name: name(key)?, is_dir: true, size: None })));
+            page_token = page.next;
             if page_token.is_none() {
                 break;
             }
@@ -257,30 +284,44 @@ impl BucketRepository {
     pub(crate) async fn delete(&self, path: &ArtifactPath) -> Result<()> {
         let prefix = self.below(path)?;
         let explain = |error: object_store::Error| explain(&error, path, &self.bucket.uri);
-        let mut keys = Vec::new();
         let mut page_token = None;
         let mut first = !path.is_root();
         loop {
-            let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
-            let page = self.page(&prefix, options).await.map_err(explain)?;
-            keys.extend(page.result.objects.into_iter().map(|object| object.location));
+            let page = self.page(&prefix, false, page_token, None).await.map_err(explain)?;
+            let mut keys: Vec<String> = page.objects.into_iter().map(|(key, _)| key).collect();
             if std::mem::take(&mut first) {
                 // A file, which is seldom there beside a directory of its name; some stores can not have both.
                 let key = self.key(path)?;
                 if keys.is_empty() || self.bucket.reads.head(&key).await.is_ok() {
-                    keys.push(key);
+                    keys.push(key.into());
                 }
             }
-            let doomed = stream::iter(std::mem::take(&mut keys).into_iter().map(Ok)).boxed();
-            let deleted = self.bucket.reads.delete_stream(doomed).filter(|outcome| {
-                // Gone meanwhile, or never there.
-                std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
-            });
-            deleted.try_for_each(|_| std::future::ready(Ok(()))).await.map_err(explain)?;
-            page_token = page.page_token;
+            self.delete_all(keys).await.map_err(explain)?;
+            page_token = page.next;
             if page_token.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Deletes objects of exactly these names.
+    async fn delete_all(&self, keys: Vec<String>) -> object_store::Result<()> {
+        let mut odd = Vec::new();
+        let mut plain = Vec::new();
+        for key in keys {
+            match Path::parse(&key) {
+                Ok(path) if path.as_ref() == key => plain.push(Ok(path)),
+                _ => odd.push(key),
+            }
+        }
+        let deleted = self.bucket.reads.delete_stream(stream::iter(plain).boxed()).filter(|outcome| {
+            // Gone meanwhile, or never there.
+            std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
+        });
+        deleted.try_for_each(|_| std::future::ready(Ok(()))).await?;
+        match &self.bucket.calls {
+            Some(calls) if !odd.is_empty() => calls.delete(&odd).await,
+            _ => Ok(()),
         }
     }
 
@@ -289,8 +330,7 @@ impl BucketRepository {
         if last.is_some_and(|last| last.elapsed() < CHECKED_FOR) {
             return Ok(());
         }
-        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
-        if let Err(error) = self.page(&self.below(&ArtifactPath::root())?, options).await {
+        if let Err(error) = self.is_empty(&self.below(&ArtifactPath::root())?).await {
             return Err(Error::unavailable(format!("{}: {}", self.name(), reason(&error))));
         }
         *self.bucket.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -3,10 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use ferroflow_model::{Error, Result};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use object_store::{
     Certificate, ClientOptions, RetryConfig,
-    client::{HttpConnector as _, HttpRequestBody, ReqwestConnector},
+    client::{HttpConnector as _, HttpError, HttpRequestBody, HttpResponse, ReqwestConnector},
 };
 
 /// How long a store may send nothing.
@@ -35,6 +35,39 @@ pub(crate) fn options(endpoint: Option<&str>) -> ClientOptions {
 /// How often a request is tried.
 pub(crate) fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+}
+
+/// How often a request of our own is tried.
+pub(crate) const ATTEMPTS: u32 = 4;
+
+/// The pause before an attempt; each further one is twice as long.
+pub(crate) fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(250) * 2_u32.saturating_pow(attempt - 1)
+}
+
+/// Sends a request until it is answered, by a store that is not busy. The outer error of an attempt is one that no
+/// further attempt mends.
+pub(crate) async fn persistently<F>(attempt: impl Fn() -> F) -> object_store::Result<HttpResponse>
+where
+    F: Future<Output = object_store::Result<std::result::Result<HttpResponse, HttpError>>>,
+{
+    for number in 1.. {
+        match attempt().await? {
+            Ok(answer) if number == ATTEMPTS || !is_busy(answer.status()) => return Ok(answer),
+            Err(error) if number == ATTEMPTS => return Err(unanswered(error)),
+            _ => tokio::time::sleep(pause(number)).await,
+        }
+    }
+    Err(unanswered("no attempt was made"))
+}
+
+fn unanswered(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "store", source: source.into() }
+}
+
+/// Whether a store asks for patience.
+pub(crate) fn is_busy(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// Whether anything answers HTTP at an address, whatever it answers.

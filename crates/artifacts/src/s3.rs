@@ -1,6 +1,7 @@
 //! S3 and what speaks its protocol: settings from the environment, by the names that the reference,
 //! its SDK and the AWS tools read.
 
+mod calls;
 mod extra;
 mod profile;
 
@@ -14,6 +15,7 @@ use object_store::{
     client::{HttpConnector as _, ReqwestConnector},
 };
 
+pub(crate) use self::calls::{Calls, Listed};
 use self::profile::Profile;
 use crate::{
     bucket::Bucket,
@@ -27,6 +29,7 @@ pub struct Settings {
     endpoint: Option<String>,
     public_endpoint: Option<String>,
     virtual_hosted: bool,
+    unsigned: bool,
     tls: Tls,
     /// Headers of every request.
     headers: HeaderMap,
@@ -98,7 +101,9 @@ impl Settings {
         } else if get("AWS_ACCESS_KEY_ID").is_some() != get("AWS_SECRET_ACCESS_KEY").is_some() {
             return Err(Error::invalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set both or neither"));
         }
-        if get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION").is_some_and(|text| text.eq_ignore_ascii_case("unsigned")) {
+        let unsigned =
+            get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION").is_some_and(|text| text.eq_ignore_ascii_case("unsigned"));
+        if unsigned {
             builder = builder.with_skip_signature(true);
         }
         match get("AWS_REQUEST_CHECKSUM_CALCULATION").map(str::to_ascii_lowercase).as_deref() {
@@ -124,8 +129,9 @@ impl Settings {
                 )));
             }
         };
-        let roots = match get("AWS_CA_BUNDLE").or_else(|| get("REQUESTS_CA_BUNDLE")) {
-            Some(file) => certificates("AWS_CA_BUNDLE", Path::new(file))?,
+        let bundle = ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"].into_iter().find_map(|name| Some((name, get(name)?)));
+        let roots = match bundle {
+            Some((name, file)) => certificates(name, Path::new(file))?,
             None => Vec::new(),
         };
         let ignore =
@@ -144,10 +150,11 @@ impl Settings {
                 .map(|url| address("FERROFLOW_S3_PUBLIC_ENDPOINT_URL", url))
                 .transpose()?,
             virtual_hosted,
+            unsigned,
             tls: Tls { roots, ignore },
             write_headers: headers.clone(),
+            signed_headers: headers.clone(),
             headers,
-            signed_headers: HeaderMap::new(),
             attributes: Attributes::new(),
             tags: TagSet::default(),
         };
@@ -181,19 +188,51 @@ impl Settings {
             let settings = Self { headers: self.write_headers.clone(), ..self.clone() };
             Arc::new(settings.connect(name, Some(&reads))?)
         };
-        let asks = ReqwestConnector::default().connect(&self.client());
-        let asks = asks.map_err(|error| Error::invalid(format!("The settings of S3 are not usable: {error}")))?;
-        Ok(Bucket::new(format!("s3://{name}"), reads, writes, signs).with_parts(asks).with_options(
+        let calls = self.calls(name, &reads)?;
+        let asks = calls.client.clone();
+        let bucket = Bucket::new(format!("s3://{name}"), reads, writes, signs).with_parts(asks).with_options(
             self.attributes.clone(),
             self.tags.clone(),
             self.signed_headers.clone(),
-        ))
+        );
+        // Directory buckets have sessions, which only object_store takes.
+        Ok(if self.is_set(AmazonS3ConfigKey::S3Express) { bucket } else { bucket.with_calls(calls) })
+    }
+
+    /// The calls that are made without `object_store`, with the credentials of its client.
+    fn calls(&self, bucket: &str, store: &AmazonS3) -> Result<Calls> {
+        // Headers are of the requests, not of the client, as they are to be signed.
+        let client = Self { headers: HeaderMap::new(), ..self.clone() }.client();
+        let client = ReqwestConnector::default().connect(&client).map_err(|error| unusable(&error))?;
+        let region = self.builder.get_config_value(&AmazonS3ConfigKey::Region);
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+        let aws = format!("https://s3.{region}.amazonaws.com");
+        let endpoint = self.endpoint.as_ref().unwrap_or(&aws);
+        Ok(Calls {
+            client,
+            credentials: (!self.unsigned).then(|| Arc::clone(store.credentials())),
+            url: if self.in_host(bucket) { in_host(endpoint, bucket) } else { format!("{endpoint}/{bucket}") },
+            region,
+            payer: self.is_set(AmazonS3ConfigKey::RequestPayer),
+            headers: self.headers.clone(),
+            bulk: !self.is_set(AmazonS3ConfigKey::DisableBulkDelete),
+        })
+    }
+
+    /// Whether a setting of `object_store` is true, in the words that it takes for it.
+    fn is_set(&self, key: AmazonS3ConfigKey) -> bool {
+        let value = self.builder.get_config_value(&key).unwrap_or_default();
+        matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "on" | "yes" | "y" | "t")
+    }
+
+    /// Whether a bucket is a part of the host. A dot in its name would not fit the certificate of the store.
+    fn in_host(&self, bucket: &str) -> bool {
+        self.virtual_hosted && !bucket.contains('.')
     }
 
     /// A client of a bucket; with the credentials of another one where there is one.
     fn connect(&self, bucket: &str, credentials: Option<&AmazonS3>) -> Result<AmazonS3> {
-        // A dot in the name would not fit the certificate of the store.
-        let virtual_hosted = self.virtual_hosted && !bucket.contains('.');
+        let virtual_hosted = self.in_host(bucket);
         let mut builder = self
             .builder
             .clone()
@@ -204,15 +243,12 @@ impl Settings {
             // TLS protects the body on its way, and a digest of it costs more than sending it.
             .with_unsigned_payload(self.endpoint.as_deref().is_none_or(|url| url.starts_with("https:")));
         if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(match endpoint.split_once("://") {
-                Some((scheme, host)) if virtual_hosted => format!("{scheme}://{bucket}.{host}"),
-                _ => endpoint.clone(),
-            });
+            builder = builder.with_endpoint(if virtual_hosted { in_host(endpoint, bucket) } else { endpoint.clone() });
         }
         if let Some(other) = credentials {
             builder = builder.with_credentials(Arc::clone(other.credentials()));
         }
-        builder.build().map_err(|error| Error::invalid(format!("The settings of S3 are not usable: {error}")))
+        builder.build().map_err(|error| unusable(&error))
     }
 
     fn client(&self) -> ClientOptions {
@@ -233,6 +269,18 @@ impl Settings {
     }
 }
 
+/// The address of a bucket that is a part of the host.
+fn in_host(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+        None => endpoint.to_owned(),
+    }
+}
+
+fn unusable(error: &object_store::Error) -> Error {
+    Error::invalid(format!("The settings of S3 are not usable: {error}"))
+}
+
 fn header(name: &str, value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value).map_err(|_| Error::invalid(format!("{name} holds what no header can")))
 }
@@ -251,6 +299,7 @@ mod tests {
             (&[("AWS_ACCESS_KEY_ID", "a")][..], "both or neither"),
             (&[("MLFLOW_S3_ENDPOINT_URL", "minio:9000")], "the S3 endpoint must be"),
             (&[("AWS_CA_BUNDLE", "/nonexistent/ca.pem")], "AWS_CA_BUNDLE: /nonexistent/ca.pem"),
+            (&[("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")], "REQUESTS_CA_BUNDLE: /nonexistent/ca.pem"),
             (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "{")], "not a JSON object"),
             (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", r#"{"Nonsense": "x"}"#)], "'Nonsense' is not supported"),
             (&[("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "sideways")], "not one of auto, path, virtual"),

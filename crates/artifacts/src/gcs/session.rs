@@ -2,7 +2,7 @@
 //! piece (<https://cloud.google.com/storage/docs/performing-resumable-uploads>). A session that nobody
 //! finishes keeps nothing that is paid for and ends by itself, so there is nothing to sweep.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use http::{Method, Request, StatusCode, header};
@@ -14,11 +14,7 @@ use object_store::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// How often a request is tried.
-const ATTEMPTS: u32 = 4;
-
-/// The pause before the second attempt; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(250);
+use crate::client::{ATTEMPTS, is_busy, pause, persistently};
 
 /// What a store that keeps what it has and waits for more says: 308, for which `http` has another name.
 const MORE: StatusCode = StatusCode::PERMANENT_REDIRECT;
@@ -49,16 +45,7 @@ impl Writer {
         headers: &[(header::HeaderName, String)],
         body: HttpRequestBody,
     ) -> Result<HttpResponse> {
-        for attempt in 1.. {
-            let outcome = self.once(method.clone(), url, headers, body.clone()).await?;
-            let pause = PAUSE * 2_u32.saturating_pow(attempt - 1);
-            match outcome {
-                Ok(answer) if attempt == ATTEMPTS || !is_busy(answer.status()) => return Ok(answer),
-                Err(error) if attempt == ATTEMPTS => return Err(failed(error)),
-                _ => tokio::time::sleep(pause).await,
-            }
-        }
-        Err(failed("no attempt was made"))
+        persistently(|| self.once(method.clone(), url, headers, body.clone())).await
     }
 
     /// One attempt; the outer error is one that no further attempt mends.
@@ -153,7 +140,7 @@ impl Session {
             if attempt >= ATTEMPTS {
                 return Err(why);
             }
-            tokio::time::sleep(PAUSE * 2_u32.saturating_pow(attempt - 1)).await;
+            tokio::time::sleep(pause(attempt)).await;
         }
         Ok(())
     }
@@ -180,10 +167,6 @@ fn skip(payload: &PutPayload, mut count: u64) -> PutPayload {
         Some(piece).filter(|piece| !piece.is_empty())
     });
     pieces.collect()
-}
-
-fn is_busy(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {

@@ -78,8 +78,9 @@ impl Settings {
                     "content-type"
                 }
                 "Tagging" => {
-                    for (key, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
-                        self.tags.push(key, value);
+                    // Written as a query, as boto and the header of S3 have it; encoded again where it is sent.
+                    for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+                        self.tags.push(&key, &value);
                     }
                     "x-amz-tagging"
                 }

@@ -1,0 +1,235 @@
+//! Calls of S3 that are made here: a listing that tells every name as it is (`object_store` reads `a/` as `a` and
+//! fails at `a//b`), deleting by such names, and what it has no call for. All of them are signed with all headers
+//! that they carry: AWS refuses a header of its own that the signature leaves out.
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use md5::{Digest as _, Md5};
+use object_store::{
+    Result,
+    aws::{AwsAuthorizer, AwsCredentialProvider},
+    client::{HttpClient, HttpRequestBody},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use quick_xml::escape::escape;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::client::persistently;
+
+/// What a signature leaves as it is (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The same in the name of an object, of which slashes stay.
+const ENCODED_KEY: &AsciiSet = &ENCODED.remove(b'/');
+
+/// Objects that are deleted by one request, at the most.
+const MAX_DELETED: usize = 1_000;
+
+/// The way to a bucket.
+pub(crate) struct Calls {
+    pub(super) client: HttpClient,
+    /// None where nothing is signed.
+    pub(super) credentials: Option<AwsCredentialProvider>,
+    pub(super) region: String,
+    /// Whoever asks pays.
+    pub(super) payer: bool,
+    /// The address of the bucket.
+    pub(super) url: String,
+    /// What every request carries.
+    pub(super) headers: HeaderMap,
+    /// Whether many objects may be deleted by one request.
+    pub(super) bulk: bool,
+}
+
+/// A page of names as the store has them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Names and sizes.
+    pub(crate) objects: Vec<(String, u64)>,
+    /// What names that go on after a slash begin with, with the slash.
+    pub(crate) directories: Vec<String>,
+    /// Where the next page begins.
+    pub(crate) next: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Listing {
+    contents: Vec<Content>,
+    common_prefixes: Vec<Prefix>,
+    next_continuation_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Content {
+    key: String,
+    size: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Prefix {
+    prefix: String,
+}
+
+impl From<Listing> for Listed {
+    fn from(listing: Listing) -> Self {
+        Self {
+            objects: listing.contents.into_iter().map(|found| (found.key, found.size)).collect(),
+            directories: listing.common_prefixes.into_iter().map(|found| found.prefix).collect(),
+            next: listing.next_continuation_token.filter(|token| !token.is_empty()),
+        }
+    }
+}
+
+/// What was not deleted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Deleted {
+    #[serde(rename = "Error")]
+    errors: Vec<NotDeleted>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct NotDeleted {
+    code: String,
+    message: String,
+}
+
+impl Calls {
+    /// A page of the names that begin with a prefix; those that go on after a slash together, where `one_level`.
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        one_level: bool,
+        page: Option<&str>,
+        at_most: Option<usize>,
+    ) -> Result<Listed> {
+        let at_most = at_most.map(|count| count.to_string());
+        let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+        query.extend(one_level.then_some(("delimiter", "/")));
+        query.extend(page.map(|token| ("continuation-token", token)));
+        query.extend(at_most.as_deref().map(|count| ("max-keys", count)));
+        Ok(self.ask::<Listing>("", &query).await?.unwrap_or_default().into())
+    }
+
+    /// Deletes objects of exactly these names. One that is not there is deleted already.
+    pub(crate) async fn delete(&self, keys: &[String]) -> Result<()> {
+        if !self.bulk {
+            for key in keys {
+                // An address can not say them: whoever reads it takes them for a way up.
+                if key.split('/').any(|part| matches!(part, "." | "..")) {
+                    return Err(failed(format!("'{key}' can be deleted together with others only")));
+                }
+                self.send(Method::DELETE, key, &[], HeaderMap::new(), String::new()).await?;
+            }
+            return Ok(());
+        }
+        for keys in keys.chunks(MAX_DELETED) {
+            let mut body =
+                String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
+            for key in keys {
+                // Writing to a text can not fail.
+                let _ = write!(body, "<Object><Key>{}</Key></Object>", escape(key.as_str()));
+            }
+            body += "</Delete>";
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
+            // Stores insist on a digest of this call, and this is the one that all of them know.
+            let digest = BASE64_STANDARD.encode(Md5::digest(body.as_bytes()));
+            headers.insert("content-md5", digest.try_into().map_err(failed)?);
+            let said = self.send(Method::POST, "", &[("delete", "")], headers, body).await?.unwrap_or_default();
+            let deleted: Deleted = quick_xml::de::from_str(&said).map_err(failed)?;
+            if let Some(error) = deleted.errors.into_iter().find(|error| error.code != "NoSuchKey") {
+                return Err(failed(format!("<Code>{}</Code><Message>{}</Message>", error.code, error.message)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A question; nothing is the answer where what it is about is not there. A bucket that is not is an error.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, key: &str, query: &[(&str, &str)]) -> Result<Option<T>> {
+        let said = self.send(Method::GET, key, query, HeaderMap::new(), String::new()).await?;
+        said.map(|said| quick_xml::de::from_str(&said).map_err(failed)).transpose()
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        key: &str,
+        query: &[(&str, &str)],
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Option<String>> {
+        let answer = persistently(|| async {
+            let request = self.request(method.clone(), key, query, headers.clone(), body.clone()).await?;
+            Ok(self.client.execute(request).await)
+        });
+        let answer = answer.await?;
+        let status = answer.status();
+        let said = answer.into_body().bytes().await.map_err(failed)?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        match status {
+            _ if status.is_success() => Ok(Some(said)),
+            StatusCode::NOT_FOUND if !said.contains("NoSuchBucket") && !key.is_empty() => Ok(None),
+            _ if said.contains("<Code>") => Err(failed(said)),
+            _ => Err(failed(format!("{status}: {}", said.lines().next().unwrap_or_default()))),
+        }
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        key: &str,
+        query: &[(&str, &str)],
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Request<HttpRequestBody>> {
+        let mut url = self.url.clone();
+        if !key.is_empty() {
+            let _ = write!(url, "/{}", utf8_percent_encode(key, ENCODED_KEY));
+        }
+        for (index, (name, value)) in query.iter().enumerate() {
+            let (start, value) = (if index == 0 { '?' } else { '&' }, utf8_percent_encode(value, ENCODED));
+            let _ = write!(url, "{start}{name}={value}");
+        }
+        let mut request = Request::new(HttpRequestBody::from(body));
+        (*request.method_mut(), *request.uri_mut()) = (method, url.parse().map_err(failed)?);
+        request.headers_mut().extend(headers);
+        request.headers_mut().extend(self.headers.clone());
+        if let Some(credentials) = &self.credentials {
+            let credential = credentials.get_credential().await?;
+            let signer = AwsAuthorizer::new(&credential, "s3", &self.region).with_request_payer(self.payer);
+            signer.try_authorize(&mut request, None)?;
+        }
+        Ok(request)
+    }
+}
+
+fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "S3", source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are() {
+        let page = "<ListBucketResult><Name>b</Name><Contents><Key> d/a+b%20&amp;c&#x1; </Key><Size>5</Size></Contents>\
+                    <CommonPrefixes><Prefix>d//</Prefix></CommonPrefixes>\
+                    <NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
+        let expected = Listed {
+            objects: vec![(" d/a+b%20&c\u{1} ".to_owned(), 5)],
+            directories: vec!["d//".to_owned()],
+            next: Some("t".to_owned()),
+        };
+        assert_eq!(Listed::from(quick_xml::de::from_str::<Listing>(page).unwrap()), expected);
+        let last = "<ListBucketResult><NextContinuationToken></NextContinuationToken></ListBucketResult>";
+        assert_eq!(Listed::from(quick_xml::de::from_str::<Listing>(last).unwrap()), Listed::default());
+    }
+}
