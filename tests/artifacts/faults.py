@@ -110,11 +110,11 @@ def wait_until(condition, what: str, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def half_an_upload(url: str, path: str, sent: int, announced: int) -> socket.socket:
+def half_an_upload(url: str, path: str, sent: int, announced: int, method: str = "PUT") -> socket.socket:
     """An upload of which no more comes for now."""
     parts = urlsplit(url)
     client = socket.create_connection((parts.hostname, parts.port))
-    head = f"PUT {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {announced}\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {announced}\r\n\r\n"
     client.sendall(head.encode())
     client.sendall(bytes(sent))
     return client

@@ -12,6 +12,7 @@ import faults
 import psutil
 import pytest
 import requests
+from mlflow import MlflowClient
 from support import postgres, required, stores
 from support.servers import free_port
 
@@ -25,6 +26,11 @@ ONE, ALL = 64, 128
 
 def put(url: str, path: str, body) -> requests.Response:
     return requests.put(f"{url}{API}/{path}", data=body)
+
+
+def upload_by_ui(url: str, run: str, path: str, body) -> requests.Response:
+    place = f"{url}/ajax-api/2.0/mlflow/upload-artifact"
+    return requests.post(place, params={"run_uuid": run, "path": path}, data=body)
 
 
 def pieces(size: int, piece: bytes = os.urandom(MIB)):
@@ -62,17 +68,24 @@ def test_a_large_file_needs_no_memory_and_no_other_disk(servers, start, tmp_path
     assert not [name for name in names if "large" in name or "mlflow-tmp" in name]
 
 
-def test_uploads_that_come_together_share_the_memory(servers, start):
+@pytest.mark.parametrize("way", ["sdk", "ui"])
+def test_uploads_that_come_together_share_the_memory(servers, start, way):
     store = servers("s3s").with_bucket(stores.random_name("many"))
     with faults.before(store.endpoint) as proxy:
         server = start(f"s3://{store.bucket}", store.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url})
         process = psutil.Process(server.pid)
         idle = process.memory_info().rss
         body = os.urandom(10 * MIB)
+        run = MlflowClient(server.url).create_run("0").info.run_id
+
+        def upload(number: int) -> requests.Response:
+            path = f"{number}.bin"
+            return put(server.url, f"0/{run}/artifacts/{path}", body) if way == "sdk" else upload_by_ui(server.url, run, path, body)
+
         with ThreadPoolExecutor(40) as pool:
             # The store takes nothing for now: each of them keeps what it may.
             proxy.hold()
-            uploads = [pool.submit(put, server.url, f"0/{number}.bin", body) for number in range(40)]
+            uploads = [pool.submit(upload, number) for number in range(40)]
             faults.wait_until(lambda: process.memory_info().rss - idle > 64 * MIB, "the uploads to be read")
             faults.wait_until(lambda: process.cpu_percent(0.5) < 5, "the server to have nothing more to do", 20)
             held = (process.memory_info().rss - idle) / MIB
@@ -82,7 +95,34 @@ def test_uploads_that_come_together_share_the_memory(servers, start):
         assert held < ALL + ONE
         # What goes on afterwards stays within it, too.
         assert (process.memory_info().rss - idle) / MIB < ALL + ONE
-        assert {len(store.get(f"0/{number}.bin")) for number in range(40)} == {len(body)}
+        assert {len(store.get(f"0/{run}/artifacts/{number}.bin")) for number in range(40)} == {len(body)}
+
+
+def test_the_ui_uploads_no_more_than_it_may_and_leaves_nothing_of_more(servers, start):
+    store = servers("s3s").with_bucket(stores.random_name("ui"))
+    server = start(f"s3://{store.bucket}", store.env)
+    run = MlflowClient(server.url).create_run("0").info.run_id
+    most = bytes(10 * MIB)
+    too_large = "Artifact size is too large. Max size is 10MB."
+    for body, status, message in [
+        (most, 200, None),
+        (iter([most]), 200, None),
+        (most + b"x", 400, too_large),
+        (iter([most, b"x"]), 400, too_large),
+        (b"", 400, "Request must specify data."),
+        (iter([b""]), 400, "Request must specify data."),
+    ]:
+        answer = upload_by_ui(server.url, run, "file.bin", body)
+        assert answer.status_code == status, answer.text
+        assert message is None or answer.json()["message"] == message
+        keys = [f"0/{run}/artifacts/file.bin"] if status == 200 else []
+        assert store.keys() == keys
+        store.client.delete_object(Bucket=store.bucket, Key=f"0/{run}/artifacts/file.bin")
+    half = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=half.bin"
+    with faults.half_an_upload(server.url, half, 1000, 2000, "POST"):
+        pass
+    assert upload_by_ui(server.url, run, "after.bin", b"x").status_code == 200
+    assert store.keys() == [f"0/{run}/artifacts/after.bin"]
 
 
 def test_small_uploads_pass_while_large_ones_wait_for_their_clients(servers, start):

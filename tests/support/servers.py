@@ -133,7 +133,9 @@ def running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[S
         port = port or free_port()
         log = Path(folder) / "server.log"
         destination = artifacts if artifacts is not None else Path(folder) / "artifacts"
-        line = [*command, "--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", backend_uri]
+        line = [*command, "--host", "127.0.0.1", "--port", str(port)]
+        # A server of artifacts alone takes no database.
+        line += ["--backend-store-uri", backend_uri] if backend_uri else []
         line += ["--artifacts-destination", str(destination), *args]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
         with log.open("wb") as output:

@@ -51,6 +51,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     if let Some(limit) = env_number("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH")? {
         validation::set_artifact_location_limit(limit);
     }
+    let transfers = transfers()?;
     // Before anybody can see that the server is there, and tell it to stop.
     let stop = stop_signal()?;
     let listener = listen(&args).await?;
@@ -104,7 +105,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             graphql: graphql_limits()?,
             hosts,
             source_pattern: source_pattern()?,
-            transfers: transfers()?,
+            transfers,
             trace_archival: archival.filter(|settings| settings.enabled),
             runs_jobs,
         },
@@ -254,16 +255,32 @@ fn graphql_limits() -> Result<ferroflow_server::GraphqlLimits> {
 }
 
 fn transfers() -> Result<ferroflow_server::Transfers> {
-    let mut transfers = ferroflow_server::Transfers { enabled: presigns(), ..ferroflow_server::Transfers::default() };
-    if let Some(seconds) = env_number("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS")? {
+    const TTL: &str = "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS";
+    let mut transfers = ferroflow_server::Transfers { enabled: presigns()?, ..ferroflow_server::Transfers::default() };
+    if let Some(seconds) = env_number(TTL)? {
+        let most = ferroflow_server::Transfers::MAX_EXPIRATION;
+        anyhow::ensure!((1..=most).contains(&seconds), "{TTL}={seconds} is not between 1 and {most}");
         transfers.download_expiration = seconds;
     }
     Ok(transfers)
 }
 
 /// Whether clients are sent to the bucket with signed addresses.
-pub(crate) fn presigns() -> bool {
-    !env_is("FERROFLOW_PRESIGNED_TRANSFERS", "false")
+///
+/// # Errors
+/// The variable says neither.
+pub(crate) fn presigns() -> Result<bool> {
+    Ok(env_flag("FERROFLOW_PRESIGNED_TRANSFERS")?.unwrap_or(true))
+}
+
+/// What a variable says that is a yes or a no; one that is set to nothing is not set.
+fn env_flag(name: &str) -> Result<Option<bool>> {
+    match std::env::var(name).map(|text| text.to_ascii_lowercase()).as_deref() {
+        Err(_) | Ok("") => Ok(None),
+        Ok("false" | "0") => Ok(Some(false)),
+        Ok("true" | "1") => Ok(Some(true)),
+        Ok(other) => anyhow::bail!("{name}={other} is not one of true, false, 1, 0"),
+    }
 }
 
 fn env_is(name: &str, value: &str) -> bool {

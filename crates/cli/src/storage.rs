@@ -71,7 +71,7 @@ fn start(command: StorageCommand) -> Result<ExitCode> {
 
 async fn check(place: &Destination) -> Result<ExitCode> {
     let repository = destination(&place.artifacts_destination, &Buckets::default())?;
-    let trial = repository.try_out(presigns()).await;
+    let trial = repository.try_out(presigns()?).await;
     println!("{}", json!({"storage": repository.name(), "trial": trial}));
     let presigned = trial.presigned.is_none_or(|presigned| presigned.failed.is_none());
     Ok(if trial.failed.is_none() && presigned { ExitCode::SUCCESS } else { ExitCode::FAILURE })

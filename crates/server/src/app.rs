@@ -60,6 +60,11 @@ pub struct Transfers {
     pub download_expiration: i64,
 }
 
+impl Transfers {
+    /// Seconds that any store signs for, at the most.
+    pub const MAX_EXPIRATION: i64 = 604_800;
+}
+
 impl Default for Transfers {
     fn default() -> Self {
         Self { enabled: true, download_expiration: 300 }

@@ -47,9 +47,5 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn flag(name: &str) -> Result<bool> {
-    match variable(name).as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("false" | "0") => Ok(false),
-        Some("true" | "1") => Ok(true),
-        Some(other) => bail!("{name}={other} is not one of true, false, 1, 0"),
-    }
+    super::env_flag(name).map(Option::unwrap_or_default)
 }

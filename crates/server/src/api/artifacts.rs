@@ -1,26 +1,33 @@
 //! Artifacts of runs and logged models, wherever their location points.
 
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
 use axum::{
     body::Body,
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo as Entry, Location};
+use ferroflow_artifacts::{ArtifactPath, FileInfo as Entry, Location};
 use ferroflow_model::{
     Error, Result,
     messages::service::{
         FileInfo, ListArtifacts, ListArtifactsResponse, ListLoggedModelArtifacts, ListLoggedModelArtifactsResponse,
     },
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 
 use super::runs::id;
 use crate::{app::Cx, download};
 
 /// The largest file that the UI may upload, in bytes.
-const MAX_UPLOAD: usize = 10 * 1024 * 1024;
+const MAX_UPLOAD: u64 = 10 * 1024 * 1024;
 
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
@@ -89,20 +96,32 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
     let path = ArtifactPath::parse(&path)?;
     let too_large = || Error::invalid("Artifact size is too large. Max size is 10MB.");
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > MAX_UPLOAD) {
+    if announced.is_some_and(|length: u64| length > MAX_UPLOAD) {
         return Err(too_large());
     }
-    let bytes = axum::body::to_bytes(request.into_body(), MAX_UPLOAD).await.map_err(|_| too_large())?;
-    if bytes.is_empty() {
-        return Err(missing("data"));
-    }
+    let mut body = request.into_body().into_data_stream().map_err(io::Error::other).boxed();
+    let first = loop {
+        match body.next().await {
+            None => return Err(missing("data")),
+            Some(Ok(piece)) if piece.is_empty() => {}
+            Some(piece) => break piece,
+        }
+    };
     let run = cx.app.store.get_run_info(&run_id).await?;
     let location = cx.app.locations.resolve(run.artifact_uri())?;
-    write(&location.repository, &path.below(&location.base), bytes).await?;
+    // It goes to the store as it comes, and ends there with an error where it is too long.
+    let (mut size, excess) = (0, Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&excess);
+    let body = stream::once(std::future::ready(first)).chain(body).map(move |piece| {
+        let piece = piece?;
+        size += piece.len() as u64;
+        if size > MAX_UPLOAD {
+            seen.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("it is too large"));
+        }
+        Ok(piece)
+    });
+    let written = location.repository.write(&path.below(&location.base), body.boxed(), announced).await;
+    written.map_err(|error| if excess.load(Ordering::Relaxed) { too_large() } else { error })?;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], Body::empty()).into_response())
-}
-
-async fn write(repository: &ArtifactRepository, path: &ArtifactPath, bytes: Bytes) -> Result<()> {
-    let length = bytes.len() as u64;
-    repository.write(path, stream::iter([Ok(bytes)]).boxed(), Some(length)).await
 }

@@ -6,7 +6,7 @@ use axum::{
 };
 use ferroflow_artifacts::BucketRepository;
 use ferroflow_model::Result;
-use http::StatusCode;
+use http::{Method, StatusCode, header};
 use serde_json::json;
 
 use crate::{app::Cx, rpc};
@@ -53,11 +53,39 @@ pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
 
 /// Calls of workspaces on a server that has them off, as every one of ours. The UI asks when it creates a user.
 pub(crate) fn no_workspaces(request: &Request) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let route = route.replace('{', "<").replace('}', ">");
-    let text = format!(
-        "Endpoint: {route} disabled because the server is running without workspaces support. To enable workspace, run \
-         `mlflow server` with `--enable-workspaces`"
-    );
-    (StatusCode::SERVICE_UNAVAILABLE, Html(text)).into_response()
+    off(
+        request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str),
+        "because the server is running without workspaces support. To enable workspace, run `mlflow server` with \
+         `--enable-workspaces`",
+    )
+}
+
+/// Calls of tracking on a server of artifacts alone.
+pub(crate) fn no_tracking(path: &str) -> Response {
+    off(
+        path,
+        "due to the mlflow server running in `--artifacts-only` mode. To enable tracking server functionality, run \
+         `mlflow server` without `--artifacts-only`",
+    )
+}
+
+/// Calls of artifacts on a server that does not serve them. Those that take and give files the reference has in another
+/// framework, with other words.
+pub(crate) fn no_artifacts(path: &str, method: &Method) -> Response {
+    if path.ends_with("/mlflow-artifacts/artifacts/{*artifact_path}") && *method != Method::DELETE {
+        let detail = "Artifact serving is disabled. Run `mlflow server` with `--serve-artifacts` to enable.";
+        let body = json!({ "detail": detail }).to_string();
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    off(
+        path,
+        "due to the mlflow server running with `--no-serve-artifacts`. To enable artifacts server functionality, run \
+         `mlflow server` with `--serve-artifacts`",
+    )
+}
+
+/// A call that is switched off.
+fn off(path: &str, why: &str) -> Response {
+    let rule = path.replace("{*", "<path:").replace('{', "<").replace('}', ">");
+    (StatusCode::SERVICE_UNAVAILABLE, Html(format!("Endpoint: {rule} disabled {why}"))).into_response()
 }

@@ -19,13 +19,13 @@ use ferroflow_model::{
     uri,
 };
 
-use crate::{app::Cx, rpc::done};
+use crate::{
+    app::{Cx, Transfers},
+    rpc::done,
+};
 
 /// Seconds that an address for an upload is good, unless the client says.
 const UPLOAD_EXPIRATION: i64 = 900;
-
-/// Seconds that any store signs for, at the most.
-const MAX_EXPIRATION: i64 = 604_800;
 
 /// What a client asked for that the repository can not do. The words are how SDKs know that they have
 /// to go through the server.
@@ -168,13 +168,12 @@ pub(crate) async fn presigned_download(
 }
 
 fn seconds(expiration: i64) -> Result<Duration> {
+    const MAX: i64 = Transfers::MAX_EXPIRATION;
     u64::try_from(expiration)
         .ok()
-        .filter(|_| (1..=MAX_EXPIRATION).contains(&expiration))
+        .filter(|_| (1..=MAX).contains(&expiration))
         .map(Duration::from_secs)
-        .ok_or_else(|| {
-            Error::invalid(format!("expiration must be between 1 and {MAX_EXPIRATION} seconds (got {expiration})."))
-        })
+        .ok_or_else(|| Error::invalid(format!("expiration must be between 1 and {MAX} seconds (got {expiration}).")))
 }
 
 /// A location that clients reach through the server has no address in a bucket.

@@ -73,6 +73,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     prefixes: Vec<String>,
     artifacts_only: bool,
+    serves_artifacts: bool,
 }
 
 impl Table {
@@ -82,7 +83,13 @@ impl Table {
         if !app.config.static_prefix.is_empty() {
             prefixes.push(app.config.static_prefix.clone());
         }
-        Self { router: Router::new(), rows: Vec::new(), prefixes, artifacts_only: app.config.artifacts_only }
+        Self {
+            router: Router::new(),
+            rows: Vec::new(),
+            prefixes,
+            artifacts_only: app.config.artifacts_only,
+            serves_artifacts: app.locations.destination.is_some(),
+        }
     }
 
     /// A call with a message, at all its routes.
@@ -240,12 +247,17 @@ impl Table {
         F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send + 'static,
     {
-        // With `--artifacts-only` nothing else is served.
-        if self.artifacts_only && !path.contains("/mlflow-artifacts/") && needs != Needs::Nothing {
-            return self;
-        }
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        let endpoint = on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request));
+        let of_artifacts = path.contains("/mlflow-artifacts/");
+        let endpoint = if self.artifacts_only && !of_artifacts && needs != Needs::Nothing {
+            let path = path.clone();
+            on(filter, move || std::future::ready(server_info::no_tracking(&path)))
+        } else if !self.serves_artifacts && of_artifacts {
+            let (path, method) = (path.clone(), method.clone());
+            on(filter, move || std::future::ready(server_info::no_artifacts(&path, &method)))
+        } else {
+            on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request))
+        };
         self.router = self.router.route(&path, endpoint);
         self.rows.push(Row { name, method, path, needs });
         self
