@@ -2,6 +2,7 @@
 
 import datetime
 import http.server
+import json
 import ssl
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import threading
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+import faults
 import pytest
 import requests
-from support import certificates, stores
+import services
+from mlflow import MlflowClient
+from support import certificates, required, stores
 from support.servers import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
@@ -131,14 +135,148 @@ def test_keys_may_be_temporary_or_in_a_profile(moto, start, tmp_path):
     assert works(start(location, endpoint | {"AWS_PROFILE": "team", "AWS_SHARED_CREDENTIALS_FILE": str(file)}))
 
 
+def test_a_machine_has_a_profile_of_its_own(moto, start, tmp_path):
+    def answer(request):
+        place = "/latest/meta-data/iam/security-credentials/"
+        if (request.method, request.path) == ("PUT", "/latest/api/token"):
+            return services.Answer(body=b"a token")
+        if request.headers.get("x-aws-ec2-metadata-token") != "a token":
+            return services.Answer(401)
+        known = {place: services.Answer(body=b"the-role"), place + "the-role": services.keys("of-the-machine")}
+        return known.get(request.path, services.Answer(404))
+
+    with services.running(answer) as machine, faults.before(moto.endpoint) as proxy:
+        env = {"MLFLOW_S3_ENDPOINT_URL": proxy.url, "AWS_EC2_METADATA_SERVICE_ENDPOINT": machine.url + "/"}
+        assert works(start(f"s3://{moto.bucket}", env | {"HOME": str(tmp_path)}))
+        assert all("x-amz-security-token: of-the-machine" in head for head in proxy.heads())
+
+
+def test_a_pod_has_an_identity(moto, start, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("a token of the cluster")
+
+    def answer(request):
+        allowed = request.headers.get("authorization") == "a token of the cluster"
+        return services.keys("of-the-pod") if allowed and request.path == "/v1/credentials" else services.Answer(401)
+
+    with services.running(answer) as agent, faults.before(moto.endpoint) as proxy:
+        env = {
+            "MLFLOW_S3_ENDPOINT_URL": proxy.url,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.url + "/v1/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+            "HOME": str(tmp_path),
+        }
+        assert works(start(f"s3://{moto.bucket}", env))
+        assert all("x-amz-security-token: of-the-pod" in head for head in proxy.heads())
+
+
+def test_without_any_credentials_one_line_says_so_in_time(moto, start, tmp_path):
+    refused = f"http://127.0.0.1:{free_port()}"
+    with services.nowhere() as silent:
+        none, late = "none are set, and the machine has none of its own", "none came in 3 s"
+        for address, why in ((refused, none), (silent, late)):
+            env = {"MLFLOW_S3_ENDPOINT_URL": moto.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": address, "HOME": str(tmp_path)}
+            server = start(f"s3://{moto.bucket}", env)
+            expected = f"s3://{moto.bucket}: no credentials: {why}"
+            answer = requests.get(f"{server.url}/readyz")
+            assert (answer.status_code, answer.json()["artifacts"]) == (503, expected), address
+            faults.wait_until(lambda: expected in server.logs, "the line at start")
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_region_is_what_is_signed_for(moto, start, name):
+    with faults.before(moto.endpoint) as proxy:
+        env = moto.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url, "AWS_REGION": "", name: "eu-central-1"}
+        server = start(f"s3://{moto.bucket}", env)
+        assert works(server)
+        url = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/presigned/0/größe.txt").json()["url"]
+        assert requests.get(url).ok
+        assert requests.delete(f"{server.url}{API}/0").ok
+        assert len(proxy.heads()) >= 6
+        for head in proxy.heads():
+            assert "/eu-central-1/s3/aws4_request" in head.replace("%2F", "/"), head
+
+
+def test_the_most_special_address_of_a_store_counts(moto, start):
+    elsewhere = f"http://127.0.0.1:{free_port()}"
+    names = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"]
+    for special in range(len(names)):
+        env = {name: elsewhere for name in names[:special]} | {names[special]: moto.endpoint}
+        assert works(start(f"s3://{moto.bucket}", KEYS | env)), env
+
+
+def test_a_bucket_may_be_a_part_of_the_host(start, tmp_path):
+    port, root = free_port(), tmp_path / "s3s"
+    (root / "in-the-host").mkdir(parents=True)
+    command = [required("FERROFLOW_S3S_FS"), "--host", "127.0.0.1", "--port", str(port), "--domain", "s3.example"]
+    command += ["--access-key", stores.KEY, "--secret-key", stores.SECRET, str(root)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        stores.wait_for_port(port, process, tmp_path / "log")
+        # The store stands in for a proxy, so that no name needs to be known; it reads the bucket from the host.
+        env = {
+            "MLFLOW_S3_ENDPOINT_URL": "http://s3.example",
+            "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual",
+            "HTTP_PROXY": f"http://127.0.0.1:{port}",
+            "http_proxy": f"http://127.0.0.1:{port}",
+        }
+        server = start("s3://in-the-host/pre fix", KEYS | env)
+        assert works(server), requests.get(f"{server.url}/readyz").text
+        assert (root / "in-the-host/pre fix/0/größe.txt").exists()
+        listed = requests.get(server.url + API, params={"path": "0"}).json()
+        assert [file["path"] for file in listed["files"]] == ["größe.txt"]
+        url = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/presigned/0/größe.txt").json()["url"]
+        assert url.startswith("http://in-the-host.s3.example/pre%20fix/0/")
+        assert requests.get(url, proxies={"http": f"http://127.0.0.1:{port}"}).content == b"x" * 10_000
+        assert requests.delete(f"{server.url}{API}/0").ok
+        assert not (root / "in-the-host/pre fix/0/größe.txt").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+KMS = "arn:aws:kms:eu-central-1:123456789012:key/1"
+EXTRA = {
+    "StorageClass": "STANDARD_IA",
+    "Metadata": {"team": "a"},
+    "Tagging": "k=v%201&plus=a%2Bb&empty=",
+    "ServerSideEncryption": "aws:kms",
+    "SSEKMSKeyId": KMS,
+    "ACL": "public-read",
+    "CacheControl": "max-age=60",
+}
+
+
 def test_extra_arguments_are_sent_with_every_upload(moto, start):
-    arguments = '{"StorageClass": "STANDARD_IA", "Metadata": {"team": "a"}, "Tagging": "k=v", "ServerSideEncryption": "AES256", "ACL": "bucket-owner-full-control"}'
-    server = start(f"s3://{moto.bucket}", moto.env | {"MLFLOW_S3_UPLOAD_EXTRA_ARGS": arguments})
+    server = start(
+        f"s3://{moto.bucket}",
+        moto.env | {"MLFLOW_S3_UPLOAD_EXTRA_ARGS": json.dumps(EXTRA)},
+        args=["--default-artifact-root", f"s3://{moto.bucket}/direct"],
+    )
     for name, size in (("small", 10), ("large", 9 * 1024 * 1024)):
         assert requests.put(f"{server.url}{API}/{name}", data=bytes(size)).status_code == 200
-        head = moto.client.head_object(Bucket=moto.bucket, Key=name)
-        assert head["StorageClass"] == "STANDARD_IA"
-        assert head["Metadata"] == {"team": "a"}
-        assert head["ServerSideEncryption"] == "AES256"
-        tags = moto.client.get_object_tagging(Bucket=moto.bucket, Key=name)["TagSet"]
-        assert tags == [{"Key": "k", "Value": "v"}]
+    # In parts, by a client.
+    base = f"{server.url}/api/2.0/mlflow-artifacts/mpu"
+    upload = requests.post(f"{base}/create/a", json={"path": "parts", "num_parts": 1}).json()
+    tag = requests.put(upload["credentials"][0]["url"], data=b"part").headers["ETag"]
+    body = {"path": "parts", "upload_id": upload["upload_id"], "parts": [{"part_number": 1, "etag": tag}]}
+    assert requests.post(f"{base}/complete/a", json=body).status_code == 200
+    # At once, by a client, which is told what it has to send.
+    client = MlflowClient(server.url)
+    run = client.create_run(client.create_experiment("e")).info.run_id
+    ask = {"run_id": run, "path": "signed.json"}
+    upload = requests.post(f"{server.url}/api/2.0/mlflow/artifacts/presigned-upload-url", json=ask).json()
+    assert requests.put(upload["presigned_url"], data=b"{}", headers=upload["headers"]).status_code == 200
+    found = moto.keys()
+    assert len(found) == 4
+    for key in found:
+        head = moto.client.head_object(Bucket=moto.bucket, Key=key)
+        assert head["StorageClass"] == "STANDARD_IA", key
+        assert head["Metadata"] == {"team": "a"}, key
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", KMS), key
+        assert head["CacheControl"] == "max-age=60", key
+        tags = moto.client.get_object_tagging(Bucket=moto.bucket, Key=key)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"k": "v 1", "plus": "a+b", "empty": ""}, key
+        grants = moto.client.get_object_acl(Bucket=moto.bucket, Key=key)["Grants"]
+        assert any(grant["Grantee"].get("URI", "").endswith("/AllUsers") for grant in grants), key

@@ -330,7 +330,14 @@ impl BucketRepository {
         if last.is_some_and(|last| last.elapsed() < CHECKED_FOR) {
             return Ok(());
         }
-        if let Err(error) = self.is_empty(&self.below(&ArtifactPath::root())?).await {
+        let prefix = self.below(&ArtifactPath::root())?;
+        let answered = async {
+            if let Some(calls) = &self.bucket.calls {
+                calls.check_credentials().await?;
+            }
+            self.is_empty(&prefix).await
+        };
+        if let Err(error) = answered.await {
             return Err(Error::unavailable(format!("{}: {}", self.name(), reason(&error))));
         }
         *self.bucket.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

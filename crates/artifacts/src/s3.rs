@@ -106,6 +106,9 @@ impl Settings {
         if unsigned {
             builder = builder.with_skip_signature(true);
         }
+        if let Some(url) = get("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+            builder = builder.with_metadata_endpoint(address("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)?);
+        }
         match get("AWS_REQUEST_CHECKSUM_CALCULATION").map(str::to_ascii_lowercase).as_deref() {
             // What every S3-compatible store understands: a signed digest of the body, no checksum header.
             None | Some("when_required") => {}

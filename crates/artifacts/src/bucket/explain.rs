@@ -34,7 +34,11 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             None => code.to_owned(),
         };
     }
-    if text.contains("169.254.169.254") || text.contains("metadata.google.internal") {
+    // Where a machine keeps its own, as Azure, Google and AWS have it.
+    if ["169.254.169.254", "metadata.google.internal", "/latest/api/token", "/latest/meta-data/"]
+        .iter()
+        .any(|place| text.contains(place))
+    {
         return "no credentials: none are set, and the machine has none of its own".to_owned();
     }
     match error {

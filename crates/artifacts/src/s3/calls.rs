@@ -2,7 +2,7 @@
 //! fails at `a//b`), deleting by such names, and what it has no call for. All of them are signed with all headers
 //! that they carry: AWS refuses a header of its own that the signature leaves out.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -26,6 +26,9 @@ const ENCODED_KEY: &AsciiSet = &ENCODED.remove(b'/');
 
 /// Objects that are deleted by one request, at the most.
 const MAX_DELETED: usize = 1_000;
+
+/// How long whoever has the credentials may take while the store is tried: probes want to be told of it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The way to a bucket.
 pub(crate) struct Calls {
@@ -101,6 +104,18 @@ struct NotDeleted {
 }
 
 impl Calls {
+    /// Whether there are credentials.
+    ///
+    /// # Errors
+    /// There are none, or they do not come.
+    pub(crate) async fn check_credentials(&self) -> Result<()> {
+        let Some(credentials) = &self.credentials else { return Ok(()) };
+        match tokio::time::timeout(PATIENCE, credentials.get_credential()).await {
+            Ok(outcome) => outcome.map(drop),
+            Err(_) => Err(failed(format!("no credentials: none came in {} s", PATIENCE.as_secs()))),
+        }
+    }
+
     /// A page of the names that begin with a prefix; those that go on after a slash together, where `one_level`.
     pub(crate) async fn list(
         &self,
