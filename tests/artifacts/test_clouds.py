@@ -1,15 +1,21 @@
 """Artifacts in Azure Blob Storage and in Google Cloud Storage."""
 
+import base64
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import clouds
 import faults
 import mlflow
 import pytest
 import requests
+import services
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
@@ -76,6 +82,127 @@ def test_directories_are_listed_and_deleted(server, cloud):
     assert requests.delete(f"{server.url}{API}/d").status_code == 200
     assert cloud.keys() == ["other/d", "pre/dx"]
     assert requests.get(f"{server.url}{API}/d/a").status_code == 404
+
+
+def test_a_directory_of_many_pages_is_listed_and_deleted(cloud, start):
+    # Google lists 1,000 names at a time, Azure 5,000; they are deleted by the thousand.
+    count = 1_203
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: cloud.put(f"pre/d/e{number % 7}/file-{number:04}", b"x"), range(count)))
+    cloud.put("pre/dx", b"x")
+    server = start(cloud.location("pre"), cloud.env)
+    assert [name for name, _, _ in listing(server, "d")] == [f"e{number}" for number in range(7)]
+    assert sum(len(listing(server, f"d/e{number}")) for number in range(7)) == count
+    assert requests.delete(f"{server.url}{API}/d").status_code == 200, server.logs
+    assert cloud.keys() == ["pre/dx"]
+
+
+def test_a_directory_of_several_pages_of_azure_is_listed(azure, start):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: azure.put(f"pre/d/file-{number:04}", b"x"), range(5_003)))
+    server = start(azure.location("pre"), azure.env)
+    assert [name for name, _, _ in listing(server, "d")] == [f"file-{number:04}" for number in range(5_003)]
+
+
+def works(server) -> bool:
+    place = f"{server.url}{API}/0/größe.txt"
+    return requests.put(place, data=b"x" * 10_000).ok and requests.get(place).content == b"x" * 10_000
+
+
+def test_azure_takes_a_key_or_a_signature(azure, start):
+    endpoint = f"{azure.url}/{clouds.ACCOUNT}"
+    token = generate_account_sas(
+        account_name=clouds.ACCOUNT,
+        account_key=clouds.ACCOUNT_KEY,
+        resource_types=ResourceTypes(container=True, object=True),
+        permission=AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
+        expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+    )
+    place = f"BlobEndpoint={endpoint}"
+    for env in [
+        {"AZURE_STORAGE_ACCESS_KEY": clouds.ACCOUNT_KEY, "AZURE_STORAGE_CONNECTION_STRING": place},
+        {"AZURE_STORAGE_SAS_TOKEN": token, "AZURE_STORAGE_CONNECTION_STRING": place},
+        {"AZURE_STORAGE_SAS_TOKEN": f"?{token}", "AZURE_STORAGE_CONNECTION_STRING": place},
+        {"AZURE_STORAGE_CONNECTION_STRING": f"{place};SharedAccessSignature={token}"},
+    ]:
+        server = start(azure.location("pre"), env)
+        assert works(server), (env, server.logs)
+        # A signature signs no others: clients go through the server.
+        upload = requests.post(f"{server.url}/api/2.0/mlflow-artifacts/mpu/create/a", json={"path": "x", "num_parts": 1})
+        assert upload.status_code == (200 if "AZURE_STORAGE_ACCESS_KEY" in env else 501), (env, upload.text)
+
+
+EMPTY = b'<?xml version="1.0"?><EnumerationResults><Blobs/><NextMarker/></EnumerationResults>'
+
+
+@pytest.mark.parametrize("kind", ["secret", "workload"])
+def test_azure_takes_an_application(start, tmp_path, kind):
+    (tmp_path / "token").write_text("a token of the cluster")
+
+    def answer(request):
+        if request.path == "/tenant/oauth2/v2.0/token":
+            form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+            proof = {"secret": form.get("client_secret") == "of-the-application"}
+            proof["workload"] = form.get("client_assertion") == "a token of the cluster"
+            assert form["client_id"] == "application" and form["scope"] == "https://storage.azure.com/.default"
+            body = json.dumps({"token_type": "Bearer", "expires_in": 3600, "access_token": "granted"}).encode()
+            return services.Answer(200 if proof[kind] else 401, body, {"Content-Type": "application/json"})
+        allowed = request.headers.get("authorization") == "Bearer granted"
+        return services.Answer(200, EMPTY) if allowed else services.Answer(403)
+
+    with services.running(answer) as azure:
+        env = {
+            "AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={azure.url}/account",
+            "AZURE_AUTHORITY_HOST": azure.url,
+            "AZURE_CLIENT_ID": "application",
+            "AZURE_TENANT_ID": "tenant",
+        }
+        env |= {"secret": {"AZURE_CLIENT_SECRET": "of-the-application"}, "workload": {"AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "token")}}[kind]
+        server = start("wasbs://container@account.blob.core.windows.net/pre", env)
+        assert requests.get(f"{server.url}/readyz").status_code == 200, server.logs
+        wrong = {"secret": {"AZURE_CLIENT_SECRET": "hunter2"}, "workload": {"AZURE_FEDERATED_TOKEN_FILE": "/nonexistent"}}[kind]
+        server = start("wasbs://container@account.blob.core.windows.net/pre", env | wrong)
+        is_told(server, "wasbs://container@account.blob.core.windows.net/pre: ")
+
+
+def is_told(server, expected: str) -> None:
+    """One line of what is wrong, at start and for probes, that tells nothing secret."""
+    answer = requests.get(f"{server.url}/readyz")
+    assert answer.status_code == 503
+    said = answer.json()["artifacts"]
+    assert said.startswith(expected) and "\n" not in said and len(said) < 400, said
+    faults.wait_until(lambda: "the artifact storage can not be used" in server.logs, "the line at start")
+    assert sum("the artifact storage can not be used" in line for line in server.logs.splitlines()) == 1
+    assert "hunter2" not in server.logs + said
+
+
+def test_a_wrong_key_of_azure_is_one_line(azure, start):
+    wrong = base64.b64encode(b"hunter2").decode()
+    server = start(azure.location("pre"), {"AZURE_STORAGE_CONNECTION_STRING": azure.connection.replace(clouds.ACCOUNT_KEY, wrong)})
+    is_told(server, f"{azure.location('pre')}: AuthorizationFailure: Server failed to authenticate the request. ")
+    assert wrong not in server.logs
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_wrong_credentials_of_google_are_one_line(start, key_file, status):
+    error = {"code": status, "message": "signer@project.example does not have storage.objects.list access."}
+    body = json.dumps({"error": error | {"errors": [error]}}).encode()
+    with services.running(lambda request: services.Answer(status, body, {"Content-Type": "application/json"})) as google:
+        env = {"STORAGE_EMULATOR_HOST": google.url, "GOOGLE_APPLICATION_CREDENTIALS": key_file}
+        is_told(start("gs://bucket/pre", env), f"gs://bucket/pre: {status}: signer@project.example does not have")
+
+
+@pytest.mark.parametrize("content", [None, "not JSON hunter2", "{}"])
+def test_credentials_of_google_that_can_not_be_read_stop_the_start(content, tmp_path):
+    file = tmp_path / "account.json"
+    if content is not None:
+        file.write_text(content)
+    command = [required("FERROFLOW_BIN"), "server", "--port", "0", "--artifacts-destination", "gs://bucket/pre"]
+    env = {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}
+    outcome = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1, outcome.stderr
+    assert "hunter2" not in outcome.stderr
 
 
 @pytest.fixture

@@ -43,6 +43,9 @@ use crate::{
 /// How long an answer of the store is good for probes: each asks the store for money.
 const CHECKED_FOR: Duration = Duration::from_secs(15);
 
+/// Objects that are deleted together. A page of Azure's has more: the last of them would wait for too long.
+const MAX_DELETED: usize = 1_000;
+
 /// What a store has to do. Every store of `object_store` does.
 pub(crate) trait Provider: ObjectStore + MultipartStore + PaginatedListStore + Signer {}
 
@@ -287,7 +290,7 @@ impl BucketRepository {
         let mut page_token = None;
         let mut first = !path.is_root();
         loop {
-            let page = self.page(&prefix, false, page_token, None).await.map_err(explain)?;
+            let page = self.page(&prefix, false, page_token, Some(MAX_DELETED)).await.map_err(explain)?;
             let mut keys: Vec<String> = page.objects.into_iter().map(|(key, _)| key).collect();
             if std::mem::take(&mut first) {
                 // A file, which is seldom there beside a directory of its name; some stores can not have both.

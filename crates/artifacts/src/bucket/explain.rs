@@ -29,10 +29,14 @@ fn is_about_bucket(error: &object_store::Error) -> bool {
 pub(crate) fn reason(error: &object_store::Error) -> String {
     let text = error.to_string();
     if let Some(code) = element(&text, "Code") {
-        return match element(&text, "Message").filter(|message| !message.is_empty()) {
-            Some(message) => format!("{code}: {message}"),
-            None => code.to_owned(),
+        // Azure writes the number of the request below its sentence.
+        return match element(&text, "Message").and_then(|message| message.lines().next()) {
+            Some(message) if !message.is_empty() => format!("{code}: {message}"),
+            _ => code.to_owned(),
         };
+    }
+    if let Some(said) = said_in_json(&text) {
+        return said;
     }
     // Where a machine keeps its own, as Azure, Google and AWS have it.
     if ["169.254.169.254", "metadata.google.internal", "/latest/api/token", "/latest/meta-data/"]
@@ -48,6 +52,14 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
         }
         _ => last_cause(error),
     }
+}
+
+/// What Google's JSON says of an error: its code and sentence.
+fn said_in_json(text: &str) -> Option<String> {
+    let body = &text[text.find('{')?..];
+    let body = serde_json::Deserializer::from_str(body).into_iter::<serde_json::Value>().next()?.ok()?;
+    let (code, message) = (body["error"]["code"].as_u64()?, body["error"]["message"].as_str()?);
+    Some(format!("{code}: {}", message.lines().next().unwrap_or_default()))
 }
 
 /// The text of an XML element.

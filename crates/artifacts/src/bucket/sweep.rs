@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use ferroflow_model::{Error, Result};
 use http::Method;
 use object_store::{path::Path, signer::SignedUrlOptions};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{BucketRepository, Transfers, explain::reason};
 use crate::ArtifactPath;
@@ -68,7 +68,7 @@ impl BucketRepository {
         loop {
             let query =
                 [("uploads", ""), ("prefix", &prefix), ("key-marker", &key_marker), ("upload-id-marker", &id_marker)];
-            let page: Uploads = self.ask(&Path::default(), &query).await?;
+            let page: Uploads = self.ask(&Path::default(), &query, "ListMultipartUploadsResult").await?;
             for upload in &page.uploads {
                 if self.is_ours(&upload.key, &prefix)
                     && is_before(&upload.initiated, before)
@@ -97,7 +97,7 @@ impl BucketRepository {
     async fn is_idle(&self, key: &Path, id: &str, before: SystemTime) -> Result<bool> {
         let mut marker = String::new();
         loop {
-            let page: Parts = self.ask(key, &[("uploadId", id), ("part-number-marker", &marker)]).await?;
+            let page: Parts = self.ask(key, &[("uploadId", id), ("part-number-marker", &marker)], "ListParts").await?;
             if !page.parts.iter().all(|part| is_before(&part.last_modified, before)) {
                 return Ok(false);
             }
@@ -124,11 +124,16 @@ impl BucketRepository {
     }
 
     /// A question that only this protocol has. Google takes it with the signature of an address.
-    async fn ask<T: Default + for<'de> Deserialize<'de>>(&self, key: &Path, query: &[(&str, &str)]) -> Result<T> {
+    async fn ask<T: Default + DeserializeOwned>(
+        &self,
+        key: &Path,
+        query: &[(&str, &str)],
+        element: &str,
+    ) -> Result<T> {
         let failed = |why: String| Error::unavailable(format!("{} does not tell of uploads: {why}", self.bucket.uri));
         let query = query.iter().filter(|(name, value)| *name == "uploads" || !value.is_empty()).copied();
         if let Some(calls) = &self.bucket.calls {
-            let told = calls.ask(key.as_ref(), &query.collect::<Vec<_>>()).await;
+            let told = calls.ask(key.as_ref(), &query.collect::<Vec<_>>(), element).await;
             // An upload that is not there was finished meanwhile.
             return told.map(Option::unwrap_or_default).map_err(|error| failed(reason(&error)));
         }

@@ -129,7 +129,7 @@ impl Calls {
         query.extend(one_level.then_some(("delimiter", "/")));
         query.extend(page.map(|token| ("continuation-token", token)));
         query.extend(at_most.as_deref().map(|count| ("max-keys", count)));
-        Ok(self.ask::<Listing>("", &query).await?.unwrap_or_default().into())
+        Ok(self.ask::<Listing>("", &query, "ListBucketResult").await?.unwrap_or_default().into())
     }
 
     /// Deletes objects of exactly these names. One that is not there is deleted already.
@@ -158,7 +158,7 @@ impl Calls {
             let digest = BASE64_STANDARD.encode(Md5::digest(body.as_bytes()));
             headers.insert("content-md5", digest.try_into().map_err(failed)?);
             let said = self.send(Method::POST, "", &[("delete", "")], headers, body).await?.unwrap_or_default();
-            let deleted: Deleted = quick_xml::de::from_str(&said).map_err(failed)?;
+            let deleted: Deleted = read(&said, "DeleteResult")?;
             if let Some(error) = deleted.errors.into_iter().find(|error| error.code != "NoSuchKey") {
                 return Err(failed(format!("<Code>{}</Code><Message>{}</Message>", error.code, error.message)));
             }
@@ -167,9 +167,14 @@ impl Calls {
     }
 
     /// A question; nothing is the answer where what it is about is not there. A bucket that is not is an error.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, key: &str, query: &[(&str, &str)]) -> Result<Option<T>> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        query: &[(&str, &str)],
+        element: &str,
+    ) -> Result<Option<T>> {
         let said = self.send(Method::GET, key, query, HeaderMap::new(), String::new()).await?;
-        said.map(|said| quick_xml::de::from_str(&said).map_err(failed)).transpose()
+        said.map(|said| read(&said, element)).transpose()
     }
 
     async fn send(
@@ -222,6 +227,15 @@ impl Calls {
             signer.try_authorize(&mut request, None)?;
         }
         Ok(request)
+    }
+}
+
+/// An answer, of which all elements may be missing: whatever else answers in the store's place is not one.
+fn read<T: DeserializeOwned>(said: &str, element: &str) -> Result<T> {
+    let start = said.find(&format!("<{element}")).filter(|start| said[..*start].matches('<').count() <= 1);
+    match start {
+        Some(start) => quick_xml::de::from_str(&said[start..]).map_err(failed),
+        None => Err(failed("it is not the store that answers there")),
     }
 }
 
