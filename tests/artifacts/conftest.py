@@ -1,10 +1,15 @@
 """Stores, buckets in them, and a server that keeps its artifacts there."""
 
 import contextlib
+import json
+import subprocess
+import sys
 
 import pytest
-from support import stores
-from support.servers import ferroflow
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from support import certificates, stores
+from support.servers import ferroflow, free_port
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +54,46 @@ def start(tmp_path):
 def server(store, start):
     """A server whose artifacts are in the bucket, below a prefix."""
     return start(f"s3://{store.bucket}/pre fix", store.env)
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory):
+    """A store that is reached by TLS, with a certificate of an authority that nobody knows."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = certificates.issue("an authority of its own")
+    certificate = certificates.issue("localhost", ["localhost", "127.0.0.1"], authority)
+    (folder / "ca.pem").write_text(authority.pem)
+    cert_file, key_file = certificate.write(folder / "cert.pem", folder / "key.pem")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), "--ssl"]
+    command += ["--ssl-cert", str(cert_file), "--ssl-key", str(key_file)]
+    log = folder / "moto.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        stores.wait_for_port(port, process, log)
+        yield f"https://localhost:{port}", folder / "ca.pem"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def secure_bucket(secure, monkeypatch) -> str:
+    """An empty bucket in it."""
+    endpoint, authority = secure
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
+    name = stores.random_name("tls")
+    stores.Store("moto", endpoint, "").client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    """A service account of Google's with a key to sign with."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    account = {"type": "service_account", "client_email": "signer@project.example", "private_key_id": "1"}
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(account | {"private_key": key.private_bytes(*form).decode()}))
+    return str(path)

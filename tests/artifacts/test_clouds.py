@@ -16,8 +16,6 @@ import pytest
 import requests
 import services
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
 from support import required, stores
 
@@ -35,17 +33,6 @@ def cloud(request, tmp_path):
 def azure(tmp_path):
     with clouds.running("azure", tmp_path) as store:
         yield store
-
-
-@pytest.fixture
-def key_file(tmp_path):
-    """A service account of Google's with a key to sign with."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    account = {"type": "service_account", "client_email": "signer@project.example", "private_key_id": "1"}
-    path = tmp_path / "account.json"
-    path.write_text(json.dumps(account | {"private_key": key.private_bytes(*form).decode()}))
-    return str(path)
 
 
 @pytest.fixture

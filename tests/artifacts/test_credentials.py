@@ -5,7 +5,6 @@ import http.server
 import json
 import ssl
 import subprocess
-import sys
 import threading
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -15,41 +14,10 @@ import pytest
 import requests
 import services
 from mlflow import MlflowClient
-from support import certificates, required, stores
+from support import required, stores
 from support.servers import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
-
-
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory):
-    """A store that is reached by TLS, with a certificate of an authority that nobody knows."""
-    folder = tmp_path_factory.mktemp("tls")
-    authority = certificates.issue("an authority of its own")
-    certificate = certificates.issue("localhost", ["localhost", "127.0.0.1"], authority)
-    (folder / "ca.pem").write_text(authority.pem)
-    cert_file, key_file = certificate.write(folder / "cert.pem", folder / "key.pem")
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), "--ssl"]
-    command += ["--ssl-cert", str(cert_file), "--ssl-key", str(key_file)]
-    log = folder / "moto.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        stores.wait_for_port(port, process, log)
-        yield f"https://localhost:{port}", folder / "ca.pem"
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def bucket(secure, monkeypatch) -> str:
-    endpoint, authority = secure
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
-    name = stores.random_name("tls")
-    stores.Store("moto", endpoint, "").client.create_bucket(Bucket=name)
-    return name
 
 
 def works(server) -> bool:
@@ -60,15 +28,15 @@ def works(server) -> bool:
 KEYS = {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
 
 
-def test_an_authority_of_ones_own_is_trusted_when_it_is_named(secure, bucket, start):
+def test_an_authority_of_ones_own_is_trusted_when_it_is_named(secure, secure_bucket, start):
     endpoint, authority = secure
     env = KEYS | {"MLFLOW_S3_ENDPOINT_URL": endpoint}
-    distrusting = start(f"s3://{bucket}", env)
+    distrusting = start(f"s3://{secure_bucket}", env)
     answer = requests.get(distrusting.url + "/readyz")
     assert answer.status_code == 503
     assert "certificate" in answer.json()["artifacts"].lower(), answer.text
-    assert works(start(f"s3://{bucket}", env | {"AWS_CA_BUNDLE": str(authority)}))
-    assert works(start(f"s3://{bucket}", env | {"MLFLOW_S3_IGNORE_TLS": "true"}))
+    assert works(start(f"s3://{secure_bucket}", env | {"AWS_CA_BUNDLE": str(authority)}))
+    assert works(start(f"s3://{secure_bucket}", env | {"MLFLOW_S3_IGNORE_TLS": "true"}))
 
 
 class TokenService(http.server.BaseHTTPRequestHandler):
@@ -96,7 +64,7 @@ class TokenService(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_service_account_takes_its_role(secure, bucket, start, tmp_path):
+def test_a_service_account_takes_its_role(secure, secure_bucket, start, tmp_path):
     endpoint, authority = secure
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.with_name("cert.pem"), authority.with_name("key.pem"))
@@ -107,7 +75,7 @@ def test_a_service_account_takes_its_role(secure, bucket, start, tmp_path):
     token.write_text("a token of the cluster")
     role = "arn:aws:iam::123456789012:role/artifacts"
     server = start(
-        f"s3://{bucket}",
+        f"s3://{secure_bucket}",
         {
             "MLFLOW_S3_ENDPOINT_URL": endpoint,
             "AWS_CA_BUNDLE": str(authority),

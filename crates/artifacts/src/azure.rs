@@ -60,7 +60,9 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
             .filter_map(|part| part.trim().split_once('='))
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .collect();
-        if parts.get("accountname").is_some_and(|name| *name != account) {
+        // A string with a signature names its account by the address alone.
+        let named = parts.get("accountname").copied().or_else(|| account_of(parts.get("blobendpoint")?));
+        if named.is_some_and(|name| name != account) {
             return Err(Error::invalid(format!(
                 "AZURE_STORAGE_CONNECTION_STRING is for another account than '{account}'."
             )));
@@ -89,6 +91,12 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
     Ok(Bucket::new(format!("wasbs://{authority}"), Arc::clone(&store), Arc::clone(&store), store).with_blocks())
 }
 
+/// The account whose address this is, where it is one of Azure's.
+fn account_of(url: &str) -> Option<&str> {
+    let host = url.split_once("://")?.1.split(['/', ':']).next()?;
+    host.split_once('.').filter(|(_, domain)| DOMAINS.contains(domain)).map(|(account, _)| account)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,9 +116,23 @@ mod tests {
         ] {
             assert!(container(bad, &none).is_err(), "{bad}");
         }
-        let other = "AccountName=other;AccountKey=a2V5".to_owned();
-        let other = BTreeMap::from([("AZURE_STORAGE_CONNECTION_STRING".to_owned(), other)]);
-        let error = container("c-1@account.blob.core.windows.net", &other).unwrap_err();
-        assert!(error.message.contains("another account"), "{}", error.message);
+        let with = |string: &str| {
+            let variables = BTreeMap::from([("AZURE_STORAGE_CONNECTION_STRING".to_owned(), string.to_owned())]);
+            container("c-1@account.blob.core.windows.net", &variables).map(drop).map_err(|error| error.message)
+        };
+        for other in [
+            "AccountName=other;AccountKey=a2V5",
+            "BlobEndpoint=https://other.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=a",
+            "BlobEndpoint=https://other.blob.core.windows.net:443;SharedAccessSignature=sv=1&sig=a",
+        ] {
+            assert!(with(other).is_err_and(|message| message.contains("another account")), "{other}");
+        }
+        for own in [
+            "AccountName=account;AccountKey=a2V5;BlobEndpoint=https://storage.example",
+            "BlobEndpoint=https://account.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=a",
+            "BlobEndpoint=http://127.0.0.1:10000/account;SharedAccessSignature=sv=1&sig=a",
+        ] {
+            assert_eq!(with(own), Ok(()), "{own}");
+        }
     }
 }

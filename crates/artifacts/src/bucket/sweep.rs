@@ -124,12 +124,7 @@ impl BucketRepository {
     }
 
     /// A question that only this protocol has. Google takes it with the signature of an address.
-    async fn ask<T: Default + DeserializeOwned>(
-        &self,
-        key: &Path,
-        query: &[(&str, &str)],
-        element: &str,
-    ) -> Result<T> {
+    async fn ask<T: Default + DeserializeOwned>(&self, key: &Path, query: &[(&str, &str)], element: &str) -> Result<T> {
         let failed = |why: String| Error::unavailable(format!("{} does not tell of uploads: {why}", self.bucket.uri));
         let query = query.iter().filter(|(name, value)| *name == "uploads" || !value.is_empty()).copied();
         if let Some(calls) = &self.bucket.calls {

@@ -118,7 +118,8 @@ impl BucketRepository {
         }
     }
 
-    /// An address to download a file from, which a browser saves under its name and never shows.
+    /// An address to download a file from. In S3 and Google's stores a browser saves it under its name and never shows
+    /// it; a signature of Azure would have to cover that wish, and `object_store` signs none.
     ///
     /// # Errors
     /// Nothing can be signed.
