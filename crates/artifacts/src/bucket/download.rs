@@ -63,7 +63,15 @@ pub(super) async fn open(
 /// An object of which nothing is known yet. The first answer tells how much there is, and of most objects it is all: who
 /// looks at a plot waits for one answer of the store.
 async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<OpenedArtifact> {
-    let whole = async || Ok(opened(bucket, bucket.reads.get_opts(&key, GetOptions::default()).await?));
+    let whole = async || {
+        let found = bucket.reads.get_opts(&key, GetOptions::default()).await?;
+        // Every store tells one of them: whatever else stands in its place is not taken for the file.
+        if found.meta.e_tag.is_none() && found.meta.last_modified.timestamp() == 0 {
+            let source = "it is not the store that answers there".into();
+            return Err(object_store::Error::Generic { store: "store", source });
+        }
+        Ok(opened(bucket, found))
+    };
     let first = match bucket.reads.get_opts(&key, options(Some(0..LARGE), None)).await {
         Ok(first) => first,
         Err(error) if gives_no_part(&error) => return whole().await,
