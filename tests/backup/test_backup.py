@@ -91,6 +91,43 @@ def test_what_did_not_change_is_not_copied_again(server, home, place):
     assert len(blocks(place) - before - new) == 1
 
 
+def test_what_the_place_has_lost_is_written_again(server, home, other, place):
+    """Whoever relies on what older backups say that is there has no backup at all."""
+    runs = [log_run(server.url, size=size) for size in (200_000, 300_000)]
+    settle(home.artifacts)
+    home.back_up(place)
+    by_size = {path.stat().st_size: path for path in (place / "blocks").rglob("*") if path.is_file()}
+    by_size[200_000].unlink()
+    by_size[300_000].write_bytes(b"short")
+    for database in [path for size, path in by_size.items() if size not in (200_000, 300_000)]:
+        database.unlink()
+    process = command.start("backup", place, *home.flags, "--keep", 1)
+    out, error = process.communicate(timeout=command.SECONDS)
+    assert process.returncode == 0, error
+    assert "of older backups are gone or cut short" in error, error
+    assert "0 of 2 artifacts were in an older backup" in out
+    command.run("backup", place, "--check")
+    other.restore(place)
+    with other.server() as restored:
+        check(restored.url, runs)
+
+
+def test_read_all_writes_what_has_rotted_again(server, home, other, place):
+    run = log_run(server.url, size=200_000)
+    settle(home.artifacts)
+    home.back_up(place)
+    [rotten] = [path for path in (place / "blocks").rglob("*") if path.is_file() and path.stat().st_size == 200_000]
+    rotten.write_bytes(b"\0" * 200_000)
+    # Size and name do not tell.
+    home.back_up(place)
+    assert "is damaged" in command.refused("backup", place, "--check")
+    home.back_up(place, "--read-all")
+    command.run("backup", place, "--check")
+    other.restore(place)
+    with other.server() as restored:
+        check(restored.url, [run])
+
+
 def settle(folder):
     """Makes files old enough for their times to be believed."""
     for path in folder.rglob("*"):

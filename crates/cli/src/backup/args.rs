@@ -38,7 +38,8 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(super) keep: Option<NonZeroUsize>,
 
-    /// Read every artifact again, also where size and time are those of the last backup
+    /// Read every artifact again, also where size and time are those of the last backup, and write everything again,
+    /// also what older backups have
     #[arg(long)]
     pub(super) read_all: bool,
 

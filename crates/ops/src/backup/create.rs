@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 use super::{
     Event, Role, Tell,
     blocks::{self, Blocks},
-    manifest::{Database, FileEntry, LinkEntry, Manifest},
+    manifest::{Database, FileEntry, Hash, LinkEntry, Manifest},
     vault::Vault,
     walk::{self, Entry, Seen},
 };
@@ -74,7 +74,9 @@ pub struct Created {
 /// A database is damaged, or something can not be read or written.
 pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Created> {
     let older = vault.manifests(&mut |reason| tell(Event::Note(format!("left out: {reason}")))).await?;
-    let known: HashSet<_> = older.iter().flat_map(Manifest::blocks).collect();
+    let there = there(vault, &older, tell).await?;
+    // Of what was damaged without getting shorter nothing is known but by reading it, so all is written again.
+    let known = if sources.read_all { HashSet::new() } else { there.clone() };
     let blocks = Blocks::new(vault, known);
     let staging = Staging::new(vault)?;
 
@@ -98,7 +100,7 @@ pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Cre
     };
     let mut unchanged = 0;
     if let Some(root) = &sources.artifacts {
-        let trusted = if sources.read_all { HashMap::new() } else { trusted(older, root) };
+        let trusted = if sources.read_all { HashMap::new() } else { trusted(older, root, &there) };
         let (files, links, same) = artifacts(root, &trusted, &blocks, tell).await?;
         (manifest.files, manifest.links, unchanged) = (files, links, same);
     }
@@ -167,8 +169,27 @@ async fn free_id(vault: &Vault, time: Timestamp) -> Result<String> {
     names.into_iter().find(|name| !taken.contains(name)).context("no name is left")
 }
 
-/// The files of the newest backup of this directory whose size and time can be believed.
-fn trusted(mut older: Vec<Manifest>, root: &Path) -> HashMap<String, FileEntry> {
+/// The blocks of older backups that are there, as long as they should be. A rule of the bucket, or somebody, may have
+/// deleted some, and a backup that relies on them is none.
+async fn there(vault: &Vault, older: &[Manifest], tell: &Tell) -> Result<HashSet<Hash>> {
+    let listed = vault.blocks().await?;
+    let wanted: HashMap<_, _> = older.iter().flat_map(Manifest::lengths).collect();
+    let is_there =
+        |hash: &Hash, length: u64| listed.get(hash).is_some_and(|listed| listed.is_none_or(|listed| listed == length));
+    let there: HashSet<_> =
+        wanted.iter().filter(|(hash, length)| is_there(hash, **length)).map(|(hash, _)| *hash).collect();
+    let lost = wanted.len() - there.len();
+    if lost > 0 {
+        tell(Event::Note(format!(
+            "{lost} blocks of older backups are gone or cut short: those that this backup needs are written again; \
+             --check says which backups lack the others"
+        )));
+    }
+    Ok(there)
+}
+
+/// The files of the newest backup of this directory whose size and time can be believed, and whose blocks are there.
+fn trusted(mut older: Vec<Manifest>, root: &Path, there: &HashSet<Hash>) -> HashMap<String, FileEntry> {
     let root = root.display().to_string();
     let Some(place) = older.iter().rposition(|manifest| manifest.artifacts.as_deref() == Some(&root)) else {
         return HashMap::new();
@@ -177,6 +198,7 @@ fn trusted(mut older: Vec<Manifest>, root: &Path) -> HashMap<String, FileEntry> 
     let limit = i64::try_from(last.time.as_nanosecond()).unwrap_or(i64::MAX);
     let limit = limit.saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or_default());
     let settled = last.files.into_iter().filter(|file| file.modified < limit);
+    let settled = settled.filter(|file| file.blocks.iter().all(|hash| there.contains(hash)));
     settled.map(|file| (file.path.clone(), file)).collect()
 }
 

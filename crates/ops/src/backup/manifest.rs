@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::blocks::{OF_ARTIFACT, OF_DATABASE};
+
 /// The form that this version writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
@@ -170,6 +172,16 @@ impl Manifest {
         databases.chain(self.files.iter().flat_map(|file| &file.blocks)).copied()
     }
 
+    /// Its blocks with their lengths.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = (Hash, u64)> {
+        let databases = self.databases.iter().map(|database| (&database.blocks, database.size, OF_DATABASE));
+        let files = self.files.iter().map(|file| (&file.blocks, file.size, OF_ARTIFACT));
+        databases.chain(files).flat_map(|(blocks, size, whole)| {
+            let starts = (0..).step_by(whole);
+            blocks.iter().zip(starts).map(move |(hash, start)| (*hash, size.saturating_sub(start).min(whole as u64)))
+        })
+    }
+
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut lines = 0;
@@ -253,6 +265,16 @@ mod tests {
         let read = Manifest::parse(&bytes).unwrap();
         assert_eq!(read.to_bytes().unwrap(), bytes);
         assert_eq!((read.files(), read.size(), read.added), (1, 10, 5));
+    }
+
+    #[test]
+    fn every_block_is_full_but_the_last() {
+        let mut manifest = manifest();
+        let whole = OF_ARTIFACT as u64;
+        manifest.files[0].blocks = [b"a", b"b", b"c"].map(|bytes| Hash::of(bytes)).to_vec();
+        manifest.files[0].size = 2 * whole + 1;
+        let lengths: Vec<_> = manifest.lengths().map(|(_, length)| length).collect();
+        assert_eq!(lengths, [5, whole, whole, 1]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::Write as _,
     os::unix::fs::DirBuilderExt as _,
@@ -259,24 +259,27 @@ impl Vault {
         Ok(bytes)
     }
 
+    /// The blocks that are there, and their lengths where listings have them.
+    pub(super) async fn blocks(&self) -> Result<HashMap<Hash, Option<u64>>> {
+        let folders = self.repository.list(&path(BLOCKS)?).await.map_err(plain)?;
+        let listed = stream::iter(folders).map(|folder| async move {
+            let folder = path(&format!("{BLOCKS}/{}", folder.name))?;
+            self.repository.list(&folder).await.map_err(plain)
+        });
+        let listed: Vec<_> = listed.buffer_unordered(8).try_collect().await?;
+        Ok(listed.into_iter().flatten().filter_map(|block| Some((block.name.parse().ok()?, block.size))).collect())
+    }
+
     /// Deletes every block but these; how many, and their bytes.
     pub(super) async fn sweep(&self, keep: &HashSet<Hash>) -> Result<(u64, u64)> {
-        let mut removed = (0, 0);
-        for folder in self.repository.list(&path(BLOCKS)?).await.map_err(plain)? {
-            let folder = path(&format!("{BLOCKS}/{}", folder.name))?;
-            let blocks = self.repository.list(&folder).await.map_err(plain)?;
-            let mut unused = Vec::new();
-            for block in blocks.iter().filter(|block| block.name.parse().is_ok_and(|hash| !keep.contains(&hash))) {
-                unused.push((path(&block.name)?.below(&folder), block.size.unwrap_or_default()));
-            }
-            let deleted = stream::iter(unused)
-                .map(|(path, size)| async move { self.repository.delete(&path).await.map(|()| size) });
-            let sizes: Vec<u64> = deleted.buffer_unordered(8).try_collect().await.map_err(plain)?;
-            removed.0 += sizes.len() as u64;
-            removed.1 += sizes.iter().sum::<u64>();
-        }
+        let unused = self.blocks().await?.into_iter().filter(|(hash, _)| !keep.contains(hash));
+        let deleted = stream::iter(unused).map(|(hash, size)| async move {
+            self.repository.delete(&path(&block_path(hash))?).await.map_err(plain)?;
+            anyhow::Ok(size.unwrap_or_default())
+        });
+        let sizes: Vec<u64> = deleted.buffer_unordered(8).try_collect().await?;
         self.sweep_unfinished()?;
-        Ok(removed)
+        Ok((sizes.len() as u64, sizes.iter().sum::<u64>()))
     }
 
     /// What a killed backup was writing: hidden from listings, so looked for in the directory itself.
