@@ -1,5 +1,7 @@
 """A backup while the server serves, and what a restored server has."""
 
+import hashlib
+import json
 import os
 import sqlite3
 import stat
@@ -126,6 +128,34 @@ def test_read_all_writes_what_has_rotted_again(server, home, other, place):
     other.restore(place)
     with other.server() as restored:
         check(restored.url, [run])
+
+
+def test_a_clock_that_was_ahead_costs_no_backup(server, home, other, place):
+    log_run(server.url)
+    future = redate(place, home.back_up(place), "2100-01-01T00:00:00Z")
+    kept = log_run(server.url)
+    process = command.start("backup", place, *home.flags, "--keep", 1)
+    out, error = process.communicate(timeout=command.SECONDS)
+    assert process.returncode == 0, error
+    mine = out.split()[1]
+    assert mine in [line[0] for line in listed(place)], "the one that was just taken"
+    assert future in error and "clock" in error
+    other.restore(place, "--at", mine)
+    with other.server() as restored:
+        check(restored.url, [kept])
+
+
+def redate(place, backup, time_):
+    """A backup as it would be, had the clock been wrong."""
+    path = place / "backups" / f"{backup}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    id_ = time_.replace("-", "").replace(":", "")
+    lines[0]["backup"] |= {"id": id_, "time": time_}
+    body = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines[:-1]).encode()
+    lines[-1]["end"]["sha256"] = hashlib.sha256(body).hexdigest()
+    path.with_name(f"{id_}.jsonl").write_bytes(body + json.dumps(lines[-1]).encode() + b"\n")
+    path.unlink()
+    return id_
 
 
 def settle(folder):

@@ -51,7 +51,7 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
         println!("  {} of {} artifacts were in an older backup", created.unchanged, manifest.files());
         println!("  {} added", HumanBytes(manifest.added));
         if let Some(keep) = args.keep {
-            let removed = backup::keep_newest(&vault, keep.get()).await?;
+            let removed = backup::keep_newest(&vault, keep.get(), &manifest.id).await?;
             if !removed.backups.is_empty() {
                 println!("removed {}: {} freed", removed.backups.join(", "), HumanBytes(removed.bytes));
             }

@@ -81,6 +81,13 @@ pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Cre
     let staging = Staging::new(vault)?;
 
     let time = Timestamp::now();
+    for ahead in older.iter().filter(|manifest| manifest.time > time) {
+        tell(Event::Note(format!(
+            "the backup {} is of the future: a clock was wrong, or is. `latest` means it as long as it is there; \
+             restore by name (--at), or delete its list",
+            ahead.id
+        )));
+    }
     let mut databases = Vec::new();
     if let Some(users) = &sources.users {
         databases.push(database(Role::Users, users, &staging, &blocks, tell).await?);
