@@ -37,6 +37,12 @@ def test_a_drill_restores_compares_and_leaves_nothing(installed):
     assert [path.name for path in (installed.folder / "bucket").iterdir()] == [OLD]
 
 
+def test_a_drill_needs_no_pgbouncer(cluster):
+    """Its scratch cluster has none."""
+    cluster.install("kubernetes", "postgresql.pooler.enabled=true")
+    assert "the backup can be restored" in cluster.ops("drill")
+
+
 def test_a_drill_reads_artifacts_that_the_backup_names(installed):
     said = installed.ops("drill")
     assert "artifacts: 1 files of the newest 1 runs and logged models were read, 20 bytes in all" in said

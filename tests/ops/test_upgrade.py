@@ -81,6 +81,15 @@ def test_killed_after_any_change_it_goes_on(watched, after):
     assert "ferroflow-ops/upgrading" not in annotations
 
 
+def test_a_migration_goes_around_pgbouncer(watched):
+    """It holds a lock of its session."""
+    watched.install("kubernetes", "postgresql.pooler.enabled=true", revision=OLDER)
+    assert watched.environment["PGHOST"] == f"{OLD}-pooler-rw"
+    watched.ops("upgrade", "--image", IMAGE)
+    assert revision(watched) == "dc11669786a5"
+    assert watched.environment["PGHOST"] == f"{OLD}-pooler-rw"
+
+
 def test_a_dry_run_changes_nothing(plain):
     before = plain.state()
     said = plain.ops("upgrade", "--image", IMAGE, "--dry-run")

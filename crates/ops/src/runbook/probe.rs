@@ -265,6 +265,8 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
         container["image"] = json!(image);
     }
     pod["containers"] = json!([container]);
+    // Past PgBouncer: it keeps no lock of a session, and a scratch cluster has none.
+    retarget(&mut pod, &format!("{}-pooler", release.cluster), &release.cluster);
     retarget(&mut pod, &release.cluster, cluster);
     let labels = json!({
         "app.kubernetes.io/name": "mlflow-ops",
