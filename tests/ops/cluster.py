@@ -40,6 +40,8 @@ KINDS = {
     "poolers": "Pooler",
     "scheduledbackups": "ScheduledBackup",
     "objectstores": "ObjectStore",
+    "networkpolicies": "NetworkPolicy",
+    "templates": "Template",
 }
 #: Where a change is refused, as the real ones do.
 IMMUTABLE = {

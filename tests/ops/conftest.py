@@ -40,6 +40,12 @@ class Installation(Cluster):
         wait(lambda: self.is_ready(OLD))
         self.changes.clear()
 
+    def install_gc(self) -> None:
+        """As gc.enabled does."""
+        gc = chart.objects(self.case, *self.sets, "gc.enabled=true").one("CronJob", "mlflow-gc")
+        gc["metadata"]["annotations"] = HELM
+        self.create(gc)
+
     def fill(self, folder: Path, revision: str | None) -> None:
         folder.mkdir()
         for name, flags in (("mlflow", ["--to", revision] if revision else []), ("mlflow_auth", ["--auth"])):

@@ -216,3 +216,37 @@ def test_an_empty_database_is_not_served(plain):
     said = plain.refused("recover")
     assert "tracking.runs came back empty" in said and "still stopped" in said
     assert plain.server["spec"]["replicas"] == 0
+
+
+def test_gc_does_not_go_by_the_old_database(plain):
+    """It deletes artifacts of runs that the old database takes for deleted and the new one does not."""
+    plain.install_gc()
+    seen = []
+    make = plain._make_cluster
+
+    def noted(name):
+        seen.append(plain.get("CronJob", "mlflow-gc")["spec"].get("suspend"))
+        make(name)
+
+    plain._make_cluster = noted
+    said = values(plain.ops("recover"))
+    assert seen == [True], "it can start while the new database is made"
+    sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
+    rendered = chart.objects(plain.case, *plain.sets, "gc.enabled=true", *sets)
+    assert plain.get("CronJob", "mlflow-gc")["spec"] == rendered.one("CronJob", "mlflow-gc")["spec"]
+
+
+def test_the_network_policy_lets_the_new_database_through(cluster):
+    cluster.install("kubernetes", "networkPolicy.enabled=true")
+    said = values(cluster.ops("recover"))
+    sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
+    rendered = chart.objects(cluster.case, *cluster.sets, *sets)
+    assert cluster.get("NetworkPolicy", "mlflow")["spec"] == rendered.one("NetworkPolicy")["spec"]
+
+
+def test_openshifts_migration_goes_to_the_new_database(cluster):
+    cluster.install("openshift")
+    said = values(cluster.ops("recover"))
+    sets = [f"{top}.{key}={value}" for top, inner in said.items() for key, value in inner.items()]
+    rendered = chart.objects(cluster.case, *cluster.sets, *sets)
+    assert cluster.get("Template", "mlflow-migrate")["objects"] == rendered.one("Template", "mlflow-migrate")["objects"]

@@ -31,6 +31,9 @@ pub(super) struct Kind {
 pub(super) const DEPLOYMENTS: Kind = Kind { api: "apis/apps/v1", plural: "deployments", name: "Deployment" };
 pub(super) const JOBS: Kind = Kind { api: "apis/batch/v1", plural: "jobs", name: "Job" };
 pub(super) const CRON_JOBS: Kind = Kind { api: "apis/batch/v1", plural: "cronjobs", name: "CronJob" };
+pub(super) const NETWORK_POLICIES: Kind =
+    Kind { api: "apis/networking.k8s.io/v1", plural: "networkpolicies", name: "NetworkPolicy" };
+pub(super) const TEMPLATES: Kind = Kind { api: "apis/template.openshift.io/v1", plural: "templates", name: "Template" };
 pub(super) const PODS: Kind = Kind { api: "api/v1", plural: "pods", name: "Pod" };
 pub(super) const SECRETS: Kind = Kind { api: "api/v1", plural: "secrets", name: "Secret" };
 pub(super) const INGRESSES: Kind = Kind { api: "apis/networking.k8s.io/v1", plural: "ingresses", name: "Ingress" };

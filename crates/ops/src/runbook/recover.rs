@@ -1,5 +1,7 @@
 //! A recovery into a new cluster. The old one stays as it is.
 
+mod jobs;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,9 +14,7 @@ use super::{
     archives,
     backup::{PLUGIN, earliest, newest, plugin, server_name},
     probe::{self, Contents, Seen, Work},
-    release::{
-        RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, retarget, scale,
-    },
+    release::{RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, scale},
 };
 
 /// Names of clusters are no longer than this: the operator adds to them.
@@ -77,6 +77,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
 
     tell("2. stop the server");
     if release.cluster == Release::find(api, name).await?.cluster {
+        jobs::hold(api, name).await?;
         scale(api, name, 0).await?;
     }
     let before = if is_alive { probe::contents(api, &release, &old, None).await? } else { None };
@@ -105,16 +106,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
 
     tell(&format!("7. have the server and its Jobs use {new}"));
     users(api, &release, &old, &new).await?;
-    for (kind, object) in [(DEPLOYMENTS, name.to_owned()), (CRON_JOBS, format!("{name}-migrate"))] {
-        if api.get(kind, &object).await?.is_none() {
-            continue;
-        }
-        api.change(kind, &object, &format!("its database is {new}"), |object| {
-            retarget(&mut object["spec"], &old, &new);
-            Ok(())
-        })
-        .await?;
-    }
+    jobs::follow(api, name, &old, &new).await?;
 
     tell(&format!("8. start the server, {replicas} of it"));
     scale(api, name, replicas).await?;
@@ -127,6 +119,9 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     .await?;
 
     report(&live, &new, target.as_deref(), start);
+    if api.get(CRON_JOBS, &format!("{name}-drill")).await?.is_some() {
+        tell(&format!("Until then, {name}-drill tries the backups of {old}"));
+    }
     if let Some(made) = api.get(CLUSTERS, &new).await? {
         for archive in archives::retired(api, &made).await? {
             tell(&format!("\n{}", archive.told()));
@@ -280,7 +275,7 @@ async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> R
         }
         if suspend {
             api.change(kind, name, "the server does not use that cluster any more", |object| {
-                object["spec"]["suspend"] = json!(true);
+                jobs::suspend(object);
                 Ok(())
             })
             .await?;
