@@ -1,7 +1,9 @@
 """Upgrades, rolling and stopped, and the way back."""
 
+import re
+
 import pytest
-from conftest import OLD
+from conftest import NEW, OLD
 
 IMAGE = "registry.example/ferroflow:0.2.0"
 #: A revision of MLflow 3.5, and so a database that has to be migrated.
@@ -12,8 +14,8 @@ def image(cluster):
     return cluster.server["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-def revision(cluster):
-    return cluster.execute(OLD, "SELECT version_num FROM alembic_version")[0][0]
+def revision(cluster, name=OLD):
+    return cluster.execute(name, "SELECT version_num FROM alembic_version")[0][0]
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_without_a_migration_no_server_is_missed(watched):
 
 def test_a_migration_stops_the_server_and_is_verified(watched):
     watched.install("kubernetes", revision=OLDER)
+    know(watched, image(watched), OLDER)
     assert revision(watched) == OLDER
     said = watched.ops("upgrade", "--image", IMAGE)
     assert revision(watched) == "dc11669786a5"
@@ -79,6 +82,59 @@ def test_killed_after_any_change_it_goes_on(watched, after):
     assert annotations["ferroflow-ops/previous-image"] == "registry.example/ferroflow:0.1.0"
     assert annotations["ferroflow-ops/migrated"] == "yes"
     assert "ferroflow-ops/upgrading" not in annotations
+
+
+def know(cluster, image_, revision_):
+    """The program of an image knows the tracking database at this revision and no later one."""
+    shim = cluster.folder / "bin" / "ferroflow"
+    real = shim.rename(shim.with_name("current"))
+    shim.write_text(
+        f"""#!/bin/bash
+set -o pipefail
+if [[ $IMAGE != {image_} || "$1 $2" != "db rows" ]]; then exec {real} "$@"; fi
+{real} "$@" | sed -E '/"chain":"tracking"/{{ /"revision":"{revision_}"/!s/"pending":[0-9]+/"pending":null/; s/"pending":[0-9]+/"pending":0/ }}'
+"""
+    )
+    shim.chmod(0o755)
+
+
+def test_a_migration_that_changed_nothing_is_gone_back_from(watched):
+    watched.install("kubernetes", revision=OLDER)
+    watched.patch("Deployment", "mlflow", {"spec": {"replicas": 2}})
+    before = image(watched)
+    know(watched, before, OLDER)
+    # Nobody gets at the tables meanwhile.
+    shim = watched.folder / "bin" / "current"
+    works = shim.read_text()
+    shim.write_text(works.replace("arguments=()", '[[ "$1 $2" != "db upgrade" ]] || { echo "Error: locked" >&2; exit 1; }\narguments=()'))
+    assert "locked" in watched.refused("upgrade", "--image", IMAGE)
+    assert revision(watched) == OLDER and watched.server["spec"]["replicas"] == 0
+    said = watched.refused("upgrade", "--image", "registry.example/ferroflow:0.3.0")
+    assert "ferroflow ops rollback" in said
+    watched.ops("rollback")
+    assert image(watched) == before and watched.server["status"]["readyReplicas"] == 2
+    assert not [key for key in watched.server["metadata"]["annotations"] if key.startswith("ferroflow-ops/")]
+    shim.write_text(works)
+    watched.ops("upgrade", "--image", IMAGE)
+    assert revision(watched) == "dc11669786a5" and watched.server["status"]["readyReplicas"] == 2
+
+
+def test_the_way_back_from_a_migration_leads_to_the_end(watched):
+    watched.install("kubernetes", revision=OLDER)
+    watched.patch("Deployment", "mlflow", {"spec": {"replicas": 2}})
+    before = image(watched)
+    know(watched, before, OLDER)
+    watched.ops("upgrade", "--image", IMAGE)
+    back = watched.refused("rollback")
+    moment = re.search("recover --to ([0-9TZ:.-]+)", back)[1]
+    said = watched.ops("recover", "--to", moment)
+    # The new program would refuse these tables, and the runbook would wait for it in vain.
+    assert watched.environment["PGHOST"] == f"{NEW}-rw" and watched.server["spec"]["replicas"] == 0
+    command = f"ferroflow ops upgrade --image {before}"
+    assert command in said.splitlines()[-1]
+    watched.ops(*command.split()[2:])
+    assert image(watched) == before and watched.server["status"]["readyReplicas"] == 2
+    assert watched.runs(NEW) == ["first"] and revision(watched, NEW) == OLDER
 
 
 def test_a_migration_goes_around_pgbouncer(watched):

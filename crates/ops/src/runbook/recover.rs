@@ -108,12 +108,19 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     users(api, &release, &old, &new).await?;
     jobs::follow(api, name, &old, &new).await?;
 
-    tell(&format!("8. start the server, {replicas} of it"));
-    scale(api, name, replicas).await?;
+    // Tables of before an upgrade: the program of after it refuses them.
+    let unfit = after.iter().flat_map(|after| &after.contents).find(|contents| contents.pending != Some(0));
+    if let Some(Contents { chain, revision, .. }) = unfit {
+        let revision = revision.as_deref().unwrap_or("no revision");
+        tell(&format!("8. leave the server stopped: the {chain} database is at {revision}, which its image refuses"));
+    } else {
+        tell(&format!("8. start the server, {replicas} of it"));
+        scale(api, name, replicas).await?;
+    }
+    // Whoever starts it then takes their number from there.
+    let over: &[_] = if unfit.is_some() { &["upgrading"] } else { &["replicas"] };
     api.change(DEPLOYMENTS, name, "the recovery is complete", |deployment| {
-        forget(deployment, "recovering");
-        forget(deployment, "moment");
-        forget(deployment, "replicas");
+        ["recovering", "moment"].iter().chain(over).for_each(|what| forget(deployment, what));
         Ok(())
     })
     .await?;
@@ -127,11 +134,17 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
             tell(&format!("\n{}", archive.told()));
         }
     }
-    let missing = after.and_then(|after| after.sample).map_or(0, |sample| sample.missing.len());
+    let missing = after.as_ref().and_then(|after| after.sample.as_ref()).map_or(0, |sample| sample.missing.len());
     if missing > 0 {
         tell(&format!(
             "\n{missing} of the sampled artifacts are MISSING, see above: deleted since, by people or by gc. The database \
              went back in time, the bucket did not."
+        ));
+    }
+    if unfit.is_some() {
+        let image = remembered(&release.deployment, "previous-image").unwrap_or("IMAGE");
+        tell(&format!(
+            "\nThe server is stopped. Start it with the image that these tables are of: ferroflow ops upgrade --image {image}"
         ));
     }
     Ok(())

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     api::{Api, DEPLOYMENTS, tell, text},
+    probe,
     release::{Release, forget, remembered, scale},
     upgrade::use_image,
 };
@@ -18,7 +19,8 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     let deployment = &release.deployment;
     let previous = remembered(deployment, "previous-image");
     let previous = previous.with_context(|| format!("{name} was not upgraded by `ferroflow ops upgrade`"))?;
-    if remembered(deployment, "migrated") == Some("yes") {
+    // It is remembered before the first table is changed, and the migration may have ended before that, too.
+    if remembered(deployment, "migrated") == Some("yes") && !fits(api, &release, previous).await? {
         bail!(
             "the upgrade from {previous} to {current} changed tables, and there is no downgrade. Recover to the moment \
              before it, which loses what was logged since: ferroflow ops recover --to {} (backup {}); then upgrade to \
@@ -40,4 +42,10 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     .await?;
     tell(&format!("\n{name} runs {previous} again. Put its tag back into values.yaml, too"));
     Ok(())
+}
+
+/// Whether the tables are those of an image.
+async fn fits(api: &Api, release: &Release, image: &str) -> Result<bool> {
+    let contents = probe::contents(api, release, &release.cluster, Some(image)).await?;
+    Ok(contents.is_some_and(|contents| contents.iter().all(|contents| contents.pending == Some(0))))
 }

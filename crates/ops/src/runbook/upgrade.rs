@@ -31,7 +31,7 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
     let current = text(release.container()?, "/image").to_owned();
     let begun = remembered(&release.deployment, "upgrading").map(str::to_owned);
     if let Some(other) = begun.as_ref().filter(|begun| *begun != image) {
-        bail!("an upgrade to {other} was begun: finish it first");
+        bail!("an upgrade to {other} was begun: finish it first, or go back by `ferroflow ops rollback`");
     }
     if current == image && begun.is_none() {
         tell(&format!("{name} runs {image} already"));
