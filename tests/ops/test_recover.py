@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import sqlite3
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -11,7 +12,7 @@ from cluster import at, now
 from conftest import INI, NEW, OLD
 from support import chart
 
-CHANGES = 9
+CHANGES = 10
 
 
 def secret(cluster, name, key):
@@ -48,6 +49,33 @@ def test_the_latest_state_is_recovered(installed):
     assert "tracking.runs: 2 rows live, 2 restored" in said
     assert "auth.users: 1 rows live, 1 restored" in said
     assert values(said) == {"postgresql": {"clusterName": NEW}, "recovery": {"serverName": OLD}}
+
+
+def test_what_was_acknowledged_after_the_last_backup_is_recovered(installed):
+    """The old cluster archives all of it first, when the server writes nothing more."""
+    installed.log_run(OLD, "second")
+    said = installed.ops("recover")
+    check(installed, ["first", "second"])
+    [backup] = installed.names("Backup")
+    # A standby can not have the primary end its piece of the log.
+    assert installed.get("Backup", backup)["spec"]["target"] == "primary"
+    assert said.index("0 replicas") < said.index(f"create Backup {backup}") < said.index(f"create Cluster {NEW}")
+
+
+def test_less_than_was_acknowledged_is_not_served(plain):
+    plain.execute(OLD, "UPDATE runs SET end_time = start_time + 5000000")
+    # The end of the log does not get into the bucket.
+    plain._keep = lambda cluster: now()
+    said = plain.refused("recover")
+    assert "5000 s behind" in said and "still stopped" in said
+    assert plain.server["spec"]["replicas"] == 0 and plain.environment["PGHOST"] == f"{OLD}-rw"
+
+
+def test_without_its_last_backup_nothing_is_recovered(plain):
+    plain.broken.add(OLD)
+    said = plain.refused("recover")
+    assert "AccessDenied" in said
+    assert plain.names("Cluster") == {OLD}
 
 
 def test_artifacts_that_the_restored_database_names_are_read(installed):
@@ -153,6 +181,16 @@ def test_killed_after_any_change_it_goes_on(plain, after):
     assert plain.names("Cluster") == {OLD, NEW}
 
 
+def test_what_people_delete_after_it_is_no_loss(plain):
+    """They may do so as soon as the server is there, and the runbook may still have its end before it."""
+    plain.log_run(OLD, "second")
+    assert plain.killed("recover", after=13)
+    assert plain.environment["PGHOST"] == f"{NEW}-rw"
+    plain.execute(NEW, "DELETE FROM runs WHERE run_uuid = 'second'")
+    plain.ops("recover")
+    check(plain, ["first"])
+
+
 def test_a_dry_run_tells_everything_and_changes_nothing(installed):
     before = installed.state()
     said = installed.ops("recover", "--dry-run")
@@ -205,14 +243,17 @@ def test_another_target_does_not_go_on_with_what_was_begun(plain):
 
 
 def test_an_empty_database_is_not_served(plain):
-    for kept in (plain.folder / "bucket" / OLD).iterdir():
-        (kept / "mlflow.db").unlink()
-        plain.execute(OLD, f"VACUUM INTO '{kept}/mlflow.db'")
-        import sqlite3
+    keep = plain._keep
 
-        with sqlite3.connect(kept / "mlflow.db") as connection:
+    def emptied(cluster):
+        time_ = keep(cluster)
+        database = plain.folder / "bucket" / cluster / time_.replace(":", "_") / "mlflow.db"
+        with sqlite3.connect(database) as connection:
             connection.execute("DELETE FROM runs")
         connection.close()
+        return time_
+
+    plain._keep = emptied
     said = plain.refused("recover")
     assert "tracking.runs came back empty" in said and "still stopped" in said
     assert plain.server["spec"]["replicas"] == 0

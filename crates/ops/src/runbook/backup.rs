@@ -35,11 +35,24 @@ pub async fn backup(api: &Api, release: &str, options: &BackupOptions) -> Result
 
 /// Takes a backup; its name.
 pub(super) async fn take(api: &Api, cluster: &str, name: Option<String>) -> Result<String> {
+    take_of(api, cluster, name, None).await
+}
+
+/// Takes a backup of the primary, which ends its piece of the log at the end of it: a standby can not have it do so. All
+/// that was acknowledged before goes into the bucket.
+pub(super) async fn take_of_primary(api: &Api, cluster: &str) -> Result<String> {
+    take_of(api, cluster, None, Some("primary")).await
+}
+
+async fn take_of(api: &Api, cluster: &str, name: Option<String>, target: Option<&str>) -> Result<String> {
     let live = api.need(CLUSTERS, cluster).await?;
     let name = name.unwrap_or_else(|| format!("{cluster}-{}", Timestamp::now().strftime("%Y%m%d%H%M%S")));
     if api.get(BACKUPS, &name).await?.is_none() {
         let mut spec = method(&live)?;
         spec["cluster"] = json!({"name": cluster});
+        if let Some(target) = target {
+            spec["target"] = json!(target);
+        }
         let object = json!({
             "apiVersion": "postgresql.cnpg.io/v1",
             "kind": "Backup",

@@ -217,6 +217,25 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
     wrong
 }
 
+/// What a restored cluster lacks of one that nobody has written to since it was looked at.
+pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for old in live {
+        let chain = &old.chain;
+        let Some(new) = restored.iter().find(|new| new.chain == *chain) else { continue };
+        if let Some(lag) = old.newest.zip(new.newest).map(|(old, new)| old - new).filter(|lag| *lag > 0) {
+            wrong.push(format!("{chain}: the newest change is {} s behind", (lag + 999) / 1000));
+        }
+        for (table, rows) in old.rows.iter().filter(|(table, _)| !is_own(table)) {
+            // One that came back empty is wrong in any case.
+            if let Some(there) = new.rows.get(table).filter(|there| **there > 0 && *there < rows) {
+                wrong.push(format!("{chain}.{table} lacks {} rows", rows - there));
+            }
+        }
+    }
+    wrong
+}
+
 /// Tells which artifacts were read, and says what is wrong.
 pub(super) fn sampled(seen: &Seen, work: Work) -> Option<String> {
     if !matches!(work, Work::Sample) {
@@ -330,6 +349,9 @@ mod tests {
         let mut restored = [contents(&[("runs", 4), ("tags", 0)], 2_000)];
         assert!(compare(&live, &restored, true).is_empty());
         assert_eq!(lag(&live, &restored), Some(7));
+        let lacks = ["tracking: the newest change is 7 s behind", "tracking.runs lacks 1 rows"];
+        assert_eq!(lacking(&live, &restored), lacks);
+        assert!(lacking(&live, &live).is_empty());
         restored[0].revision = Some("a".into());
         restored[0].rows.insert("runs".into(), 0);
         assert_eq!(compare(&live, &restored, true).len(), 2);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, decoded, tell, text},
     archives,
-    backup::{PLUGIN, earliest, newest, plugin, server_name},
+    backup::{self, PLUGIN, earliest, newest, plugin, server_name},
     probe::{self, Contents, Seen, Work},
     release::{RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, scale},
 };
@@ -83,10 +83,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let before = if is_alive { probe::contents(api, &release, &old, None).await? } else { None };
 
     tell(&format!("3. make {new} from the backups of {old}, which stays"));
-    if api.get(CLUSTERS, &new).await?.is_none() {
-        api.create(CLUSTERS, &format!("recovers {}", server_name(&live)), successor(&live, &new, target.as_deref()))
-            .await?;
-    }
+    make(api, &live, &new, target.as_deref()).await?;
 
     tell("4. wait for the database");
     cluster_ready(api, &new, RECOVERY).await?;
@@ -150,12 +147,31 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     Ok(())
 }
 
+/// Makes the new cluster. An old one that lives archives everything first: the end of its log may be minutes old, and
+/// is not in the bucket.
+async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
+    if api.get(CLUSTERS, new).await?.is_some() {
+        return Ok(());
+    }
+    let old = text(live, "/metadata/name");
+    if is_ready(live) && target.is_none() {
+        let taken = backup::take_of_primary(api, old).await;
+        taken.with_context(|| {
+            format!("{old} lives, and what it has not archived would be lost. The server is still stopped")
+        })?;
+    }
+    api.create(CLUSTERS, &format!("recovers {}", server_name(live)), successor(live, new, target)).await.map(drop)
+}
+
 /// Whether a recovered cluster has what it should, which is told table by table. `before`: what the old one has, where it
 /// still answers.
 fn verify(before: Option<&[Contents]>, after: &Seen, work: Work, old: &str, is_latest: bool) -> Result<()> {
     let mut wrong = Vec::new();
     if let Some(before) = before {
         wrong = probe::compare(before, &after.contents, is_latest);
+        if is_latest {
+            wrong.extend(probe::lacking(before, &after.contents));
+        }
     } else {
         tell(&format!("  {old} does not answer, so there is nothing to compare with"));
         let runs = after.contents.iter().find_map(|contents| contents.rows.get("runs"));
