@@ -1,6 +1,7 @@
 """A recovery into a new cluster, to its end, and after every interruption."""
 
 import base64
+import json
 import shutil
 import sqlite3
 import time
@@ -74,7 +75,7 @@ def test_less_than_was_acknowledged_is_not_served(plain):
 def test_without_its_last_backup_nothing_is_recovered(plain):
     plain.broken.add(OLD)
     said = plain.refused("recover")
-    assert "AccessDenied" in said
+    assert "AccessDenied" in said and "recover --abandon" in said
     assert plain.names("Cluster") == {OLD}
 
 
@@ -257,6 +258,52 @@ def test_an_empty_database_is_not_served(plain):
     said = plain.refused("recover")
     assert "tracking.runs came back empty" in said and "still stopped" in said
     assert plain.server["spec"]["replicas"] == 0
+
+
+def test_a_recovery_that_leads_nowhere_is_abandoned(plain):
+    plain.patch("Deployment", "mlflow", {"spec": {"replicas": 3}})
+    moment = now()
+    time.sleep(0.01)
+    # It waits for what was never archived.
+    assert plain.killed("recover", "--to", moment, after=5)
+    assert NEW in plain.names("Cluster")
+    for said in (plain.refused("recover"), plain.refused("recover", "--to", moment, "--name", "other")):
+        assert "ferroflow ops recover --abandon" in said
+    before = plain.state()
+    plain.ops("recover", "--abandon", "--dry-run")
+    assert plain.state() == before
+    said = plain.ops("recover", "--abandon")
+    assert plain.environment["PGHOST"] == f"{OLD}-rw" and plain.server["spec"]["replicas"] == 3
+    assert not [key for key in plain.server["metadata"].get("annotations", {}) if key.startswith("ferroflow-ops/")]
+    assert f"kubectl delete clusters.postgresql.cnpg.io/{NEW}" in said and "--name pg-cluster-v3" in said
+    # The next one is free to go elsewhere.
+    plain.ops("recover", "--name", "pg-cluster-v3")
+    assert plain.runs("pg-cluster-v3") == ["first"]
+    assert "no recovery" in plain.refused("recover", "--abandon")
+
+
+def test_an_abandoned_recovery_gives_back_what_it_took(plain):
+    plain.install_gc()
+    shutil.rmtree(plain.artifacts)
+    named = '[{"path": "table.json", "type": "table"}]'
+    plain.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
+    before = plain.state()
+    assert "no artifact can be read" in plain.refused("recover")
+    assert plain.get("ScheduledBackup", f"{OLD}-daily")["spec"]["suspend"] is True
+    plain.ops("recover", "--abandon")
+    after = plain.state()
+    mine = {key for key in after if NEW in key[1]}
+    assert before.items() == {key: value for key, value in after.items() if key not in mine}.items()
+
+
+def test_a_recovery_that_was_served_is_not_abandoned(plain):
+    plain.patch("Deployment", "mlflow", {"metadata": {"annotations": {"ferroflow-ops/recovering": f"{OLD} to {NEW}"}}})
+    plain.patch("Deployment", "mlflow", {"spec": {"template": {"spec": retargeted(plain)}}})
+    assert "uses pg-cluster-v2 already" in plain.refused("recover", "--abandon")
+
+
+def retargeted(cluster):
+    return json.loads(json.dumps(cluster.server["spec"]["template"]["spec"]).replace(OLD, NEW))
 
 
 def test_gc_does_not_go_by_the_old_database(plain):

@@ -62,6 +62,9 @@ enum Runbook {
         /// Do not look whether artifacts that the recovered database names are in the bucket
         #[arg(long)]
         no_artifacts: bool,
+        /// Give up a recovery that was begun: the server uses the old cluster again
+        #[arg(long, conflicts_with_all = ["to", "name", "no_artifacts"])]
+        abandon: bool,
     },
     /// Restore the newest backup into a scratch cluster, compare it with the live one, and take it away again
     Drill {
@@ -100,7 +103,8 @@ pub(crate) fn run(args: OpsArgs) -> Result<()> {
             }
             Runbook::Rollback => runbook::rollback(&api, &release).await,
             Runbook::Backup { name } => runbook::backup(&api, &release, &BackupOptions { name }).await,
-            Runbook::Recover { to, name, no_artifacts } => {
+            Runbook::Recover { abandon: true, .. } => runbook::abandon(&api, &release).await,
+            Runbook::Recover { to, name, no_artifacts, .. } => {
                 runbook::recover(&api, &release, &RecoverOptions { to, name, no_artifacts }).await
             }
             Runbook::Drill { deadline, max_lag, no_artifacts } => {

@@ -19,7 +19,7 @@ pub use api::{Api, Target};
 pub use backup::{BackupOptions, backup};
 pub use doctor::doctor;
 pub use drill::{DrillOptions, drill};
-pub use recover::{RecoverOptions, recover};
+pub use recover::{RecoverOptions, abandon, recover};
 pub use rollback::rollback;
 pub use upgrade::{UpgradeOptions, upgrade};
 

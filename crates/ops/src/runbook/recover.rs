@@ -1,24 +1,29 @@
 //! A recovery into a new cluster. The old one stays as it is.
 
+mod abandon;
 mod jobs;
+mod login;
 
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub use self::abandon::abandon;
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, SECRETS, decoded, tell, text},
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, tell, text},
     archives,
     backup::{self, PLUGIN, earliest, newest, plugin, server_name},
     probe::{self, Contents, Seen, Work},
-    release::{RECOVERY, Release, cluster_ready, configuration, forget, is_ready, remember, remembered, scale},
+    release::{RECOVERY, Release, cluster_ready, forget, is_ready, remember, remembered, scale},
 };
 
 /// Names of clusters are no longer than this: the operator adds to them.
 const LONGEST_NAME: usize = 50;
+
+/// The way out.
+const ABANDON: &str = "ferroflow ops recover --abandon";
 
 /// In the place of a moment.
 const LATEST: &str = "the latest state";
@@ -42,31 +47,27 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let start = Instant::now();
     let release = Release::find(api, name).await?;
     // A recovery that was interrupted after the server was pointed at the new cluster has only its end left.
-    let begun = remembered(&release.deployment, "recovering");
-    let (old, new) = if let Some((old, new)) = begun.and_then(|begun| begun.split_once(" to ")) {
-        (old.to_owned(), new.to_owned())
-    } else {
-        let new = options.name.clone().unwrap_or_else(|| next(&release.cluster));
-        (release.cluster.clone(), new)
-    };
+    let (old, new) = begun(&release.deployment)
+        .unwrap_or_else(|| (release.cluster.clone(), options.name.clone().unwrap_or_else(|| next(&release.cluster))));
     if let Some(moment) = remembered(&release.deployment, "moment") {
         let wanted = options.to.map_or_else(|| LATEST.to_owned(), |to| to.to_string());
         ensure!(
             moment == wanted,
-            "a recovery from {old} to {new} at {moment} was begun: finish it first, with that moment"
+            "a recovery from {old} to {new} at {moment} was begun: finish it first, with that moment, or give it up: \
+             {ABANDON}"
         );
     }
     if let Some(wanted) = options.name.as_ref().filter(|wanted| **wanted != new) {
-        bail!("a recovery from {old} to {new} was begun: finish it first, without --name {wanted}");
+        bail!(
+            "a recovery from {old} to {new} was begun: finish it first, without --name {wanted}, or give it up: {ABANDON}"
+        );
     }
     let release = Release { cluster: old.clone(), ..release };
     let live = api.need(CLUSTERS, &old).await?;
     let target = check(api, &live, &new, options).await?;
-    let is_alive = is_ready(&live);
 
     tell(&format!("1. remember that {old} is recovered to {new}"));
-    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
-    let replicas = replicas.unwrap_or_else(|| release.replicas()).max(1);
+    let replicas = servers(&release);
     api.change(DEPLOYMENTS, name, "so that the recovery can be gone on with", |deployment| {
         remember(deployment, "recovering", format!("{old} to {new}"));
         remember(deployment, "moment", target.as_deref().unwrap_or(LATEST));
@@ -80,13 +81,14 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
         jobs::hold(api, name).await?;
         scale(api, name, 0).await?;
     }
-    let before = if is_alive { probe::contents(api, &release, &old, None).await? } else { None };
+    let before = if is_ready(&live) { probe::contents(api, &release, &old, None).await? } else { None };
 
     tell(&format!("3. make {new} from the backups of {old}, which stays"));
     make(api, &live, &new, target.as_deref()).await?;
 
     tell("4. wait for the database");
-    cluster_ready(api, &new, RECOVERY).await?;
+    let ready = cluster_ready(api, &new, RECOVERY).await;
+    ready.with_context(|| format!("{new} does not come up. To give the recovery up: {ABANDON}"))?;
 
     tell("5. back up the new cluster from now on, and no longer the old one");
     follow(api, SCHEDULED_BACKUPS, &old, &new, true).await?;
@@ -97,12 +99,15 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let after = probe::look(api, &release, work, &new, None).await?;
     if let Some(after) = &after {
         verify(before.as_deref(), after, work, &old, target.is_none()).with_context(|| {
-            format!("{new} is not what it should be. The server is still stopped; {old} is untouched")
+            format!(
+                "{new} is not what it should be. The server is still stopped; {old} is untouched, and the way back to it \
+                 is {ABANDON}"
+            )
         })?;
     }
 
     tell(&format!("7. have the server and its Jobs use {new}"));
-    users(api, &release, &old, &new).await?;
+    login::follow(api, &release, &old, &new).await?;
     jobs::follow(api, name, &old, &new).await?;
 
     // Tables of before an upgrade: the program of after it refuses them.
@@ -147,6 +152,18 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     Ok(())
 }
 
+/// The clusters of a recovery that was begun.
+fn begun(deployment: &Value) -> Option<(String, String)> {
+    let (old, new) = remembered(deployment, "recovering")?.split_once(" to ")?;
+    Some((old.to_owned(), new.to_owned()))
+}
+
+/// How many servers there were before a runbook stopped them.
+fn servers(release: &Release) -> u64 {
+    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
+    replicas.unwrap_or_else(|| release.replicas()).max(1)
+}
+
 /// Makes the new cluster. An old one that lives archives everything first: the end of its log may be minutes old, and
 /// is not in the bucket.
 async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
@@ -157,7 +174,10 @@ async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Resul
     if is_ready(live) && target.is_none() {
         let taken = backup::take_of_primary(api, old).await;
         taken.with_context(|| {
-            format!("{old} lives, and what it has not archived would be lost. The server is still stopped")
+            format!(
+                "{old} lives, and what it has not archived would be lost. The server is still stopped; the way back is \
+                 {ABANDON}"
+            )
         })?;
     }
     api.create(CLUSTERS, &format!("recovers {}", server_name(live)), successor(live, new, target)).await.map(drop)
@@ -313,49 +333,6 @@ async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> R
     Ok(())
 }
 
-/// A configuration file of the login that names the old cluster's host gets the new one's, with its password, which is
-/// another one.
-async fn users(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
-    let Some((secret, key)) = configuration(&release.deployment) else { return Ok(()) };
-    let stored = api.need(SECRETS, secret).await?;
-    let ini = decoded(&stored, key).with_context(|| format!("the Secret {secret} has no {key}"))?;
-    if !ini.contains(&format!("@{old}-rw")) {
-        return Ok(());
-    }
-    let (user, password) = if api.dry_run {
-        (String::new(), String::new())
-    } else {
-        let app = api.need(SECRETS, &format!("{new}-app")).await?;
-        let field = |name| decoded(&app, name).with_context(|| format!("the Secret {new}-app has no {name}"));
-        (field("username")?, field("password")?)
-    };
-    let changed = rewritten(&ini, old, new, &user, &password);
-    api.change(SECRETS, secret, &format!("the users' database is in {new}, with its own password"), |secret| {
-        secret["data"][key] = json!(BASE64_STANDARD.encode(&changed));
-        Ok(())
-    })
-    .await
-    .map(drop)
-}
-
-fn rewritten(ini: &str, old: &str, new: &str, user: &str, password: &str) -> String {
-    let lines = ini.lines().map(|line| {
-        let found = line.split_once("://").and_then(|(head, rest)| Some((head, rest.rsplit_once('@')?.1)));
-        match found {
-            Some((head, host))
-                if head.trim_start().starts_with("database_uri") && host.starts_with(&format!("{old}-rw")) =>
-            {
-                let escape = |text: &str| {
-                    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-                };
-                format!("{head}://{}:{}@{new}{}", escape(user), escape(password), &host[old.len()..])
-            }
-            _ => line.to_owned(),
-        }
-    });
-    lines.map(|line| line + "\n").collect()
-}
-
 fn report(live: &Value, new: &str, target: Option<&str>, start: Instant) {
     let old = text(live, "/metadata/name");
     let time = target.map(|time| format!(",\"{time}\"")).unwrap_or_default();
@@ -382,15 +359,5 @@ mod tests {
         assert_eq!(next("pg-cluster-v1"), "pg-cluster-v2");
         assert_eq!(next("pg-cluster-v9"), "pg-cluster-v10");
         assert_eq!(next("pg"), "pg-v2");
-    }
-
-    #[test]
-    fn only_the_old_clusters_uri_is_rewritten() {
-        let ini =
-            "[mlflow]\ndatabase_uri = postgresql://m:p@ss@pg-v1-rw:5432/auth?sslmode=require\nadmin_username = a\n";
-        let changed = "[mlflow]\ndatabase_uri = postgresql://mlflow:n%40w@pg-v2-rw:5432/auth?sslmode=require\nadmin_username = a\n";
-        assert_eq!(rewritten(ini, "pg-v1", "pg-v2", "mlflow", "n@w"), changed);
-        let other = "[mlflow]\ndatabase_uri = postgresql://m:p@elsewhere:5432/auth\n";
-        assert_eq!(rewritten(other, "pg-v1", "pg-v2", "mlflow", "x"), other);
     }
 }

@@ -95,7 +95,7 @@ pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
 }
 
 /// Waits until what the Deployment says is what runs.
-async fn rolled_out(api: &Api, name: &str) -> Result<()> {
+pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
     let look = async || {
         let deployment = api.need(DEPLOYMENTS, name).await?;
         let number = |place: &str| deployment.pointer(place).and_then(Value::as_u64).unwrap_or_default();

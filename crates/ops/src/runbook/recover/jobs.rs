@@ -21,6 +21,19 @@ pub(super) async fn hold(api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Has `gc` go on as before.
+pub(super) async fn resume_gc(api: &Api, name: &str) -> Result<()> {
+    let gc = format!("{name}-gc");
+    if api.get(CRON_JOBS, &gc).await?.is_some() {
+        api.change(CRON_JOBS, &gc, "it may go on", |gc| {
+            resume(gc);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Has the server and its Jobs use another cluster. `gc` goes on.
 pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
     if api.get(NETWORK_POLICIES, name).await?.is_some() {
