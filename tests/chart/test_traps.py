@@ -377,6 +377,21 @@ def test_migrations_go_around_pgbouncer():
     assert env(job["spec"]["template"]["spec"]["containers"][0])["PGHOST"] == "pg-cluster-v1-rw"
 
 
+def test_the_network_policy_is_for_everything_but_the_drill():
+    """A drill calls the API server, and a cluster of another name."""
+    rendered = objects("openshift-everything")
+    selector = rendered.one("NetworkPolicy")["spec"]["podSelector"]
+
+    def is_selected(labels):
+        [other] = selector["matchExpressions"]
+        assert other["operator"] == "NotIn"
+        return selector["matchLabels"].items() <= labels.items() and labels.get(other["key"]) not in other["values"]
+
+    templates = {o["metadata"]["name"]: o["spec"].get("jobTemplate", o)["spec"]["template"] for o in rendered if o["kind"] in ("CronJob", "Deployment")}
+    selected = {name: is_selected(template["metadata"]["labels"]) for name, template in templates.items()}
+    assert selected == {"mlflow": True, "mlflow-gc": True, "mlflow-drill": False}
+
+
 def test_every_server_has_the_key_of_webhooks():
     given = objects("openshift-everything").server_env()["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
     assert given == ("webhook-key", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
