@@ -118,7 +118,8 @@ is wrong and what to set.
 {{- if not (and $cluster .Values.backup.enabled) -}}
 {{- fail "drill.enabled: only backups of postgresql.mode cluster with backup.enabled can be tried." -}}
 {{- end -}}
-{{- if and (not (include "openshift" .)) (not (and .Values.drill.image.repository .Values.drill.image.tag)) -}}
+{{- $image := .Values.drill.image -}}
+{{- if not (or (and $image.repository $image.tag) (and (include "openshift" .) (not $image.repository))) -}}
 {{- fail "drill.image: set repository and tag of an image with kubectl and a shell." -}}
 {{- end -}}
 {{- end -}}

@@ -392,6 +392,13 @@ def test_the_network_policy_is_for_everything_but_the_drill():
     assert selected == {"mlflow": True, "mlflow-gc": True, "mlflow-drill": False}
 
 
+def test_openshift_brings_the_image_of_the_drill():
+    images = [c["image"] for owner, spec in objects("openshift", "drill.enabled=true").pods() if "drill" in owner for c in containers(spec)]
+    assert images.count("image-registry.openshift-image-registry.svc:5000/openshift/cli:latest") == 2
+    for case, sets in (("kubernetes", ()), ("openshift", ("drill.image.repository=registry.example/kubectl",))):
+        assert "drill.image: set repository and tag" in refusal(case, "drill.enabled=true", *sets)
+
+
 def test_every_server_has_the_key_of_webhooks():
     given = objects("openshift-everything").server_env()["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
     assert given == ("webhook-key", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
