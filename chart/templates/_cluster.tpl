@@ -97,6 +97,10 @@ recoveryTarget:
 
 {{- define "clusterSpec" -}}
 instances: {{ .Values.postgresql.instances }}
+{{- if eq (int .Values.postgresql.instances) 1 }}
+# With it, the node of the only instance could never be drained: no other one takes over.
+enablePDB: false
+{{- end }}
 {{- with .Values.postgresql.imageName }}
 imageName: {{ . }}
 {{- end }}

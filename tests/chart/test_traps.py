@@ -377,6 +377,13 @@ def test_migrations_go_around_pgbouncer():
     assert env(job["spec"]["template"]["spec"]["containers"][0])["PGHOST"] == "pg-cluster-v1-rw"
 
 
+def test_a_drain_of_a_node_is_not_blocked_for_ever():
+    """The operator's budget for a primary that nobody can take over from lets it never go."""
+    assert cluster("kubernetes")["spec"]["enablePDB"] is False
+    assert "enablePDB" not in cluster("kubernetes-highly-available")["spec"]
+    assert cluster("kubernetes", "postgresql.spec.enablePDB=true")["spec"]["enablePDB"] is True
+
+
 def test_the_network_policy_is_for_everything_but_the_drill():
     """A drill calls the API server, and a cluster of another name."""
     rendered = objects("openshift-everything")
