@@ -43,6 +43,8 @@ def test_what_is_wrong_is_one_line_and_the_server_is_not_ready(moto, servers, st
         assert (status, body["ready"], body["database"]) == (503, False, "ok")
         assert expected in body["artifacts"], body
         assert len(lines(server, "the artifact storage can not be used")) <= 1
+        answer = requests.get(server.url + "/readyz?needs=database")
+        assert answer.status_code == 200 and expected in answer.json()["artifacts"]
         # The rest of the API does not need the store.
         assert requests.get(server.url + "/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 200
         assert "hunter2" not in server.logs

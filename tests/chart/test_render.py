@@ -153,7 +153,7 @@ def test_servers_have_probes_and_drain(case):
     server = spec["containers"][0]
     paths = [server[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
     official = "mlflow" in (server["command"][0], server["args"][1])
-    assert paths == (["/health"] * 3 if official else ["/livez", "/livez", "/readyz"])
+    assert paths == (["/health"] * 3 if official else ["/readyz", "/livez", "/readyz?needs=database"])
     assert server["lifecycle"]["preStop"], "routers need a moment"
 
 

@@ -406,6 +406,18 @@ def test_openshift_brings_the_image_of_the_drill():
         assert "drill.image: set repository and tag" in refusal(case, "drill.enabled=true", *sets)
 
 
+def test_it_is_told_when_nothing_is_ready_and_probes_do_not_hide_errors():
+    rules = {rule["alert"]: rule["expr"] for rule in objects("openshift-everything").one("PrometheusRule")["spec"]["groups"][0]["rules"]}
+    assert 'max(kube_deployment_status_replicas_available{namespace="research",deployment="mlflow"}) == 0' in rules["MLflowDown"]
+    errors = rules["MLflowErrors"]
+    [excluded] = set(re.findall(r'route!~"([^"]*)"', errors))
+    assert errors.count("route!~") == errors.count("ferroflow_http_requests_total{") == 2
+    for probe in ("/readyz", "/livez", "/ml/readyz", "/metrics", "/health"):
+        assert re.fullmatch(excluded, probe), probe
+    for route in ("/api/2.0/mlflow/runs/create", "/api/2.0/mlflow-artifacts/artifacts/{*path}", "/healthy"):
+        assert not re.fullmatch(excluded, route), route
+
+
 def test_every_server_has_the_key_of_webhooks():
     given = objects("openshift-everything").server_env()["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
     assert given == ("webhook-key", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
