@@ -64,8 +64,8 @@ ALL = [(page, command) for page in PAGES for command in dict.fromkeys(commands(p
 
 #: What the operator, OpenShift or Kubernetes makes of the chart's objects.
 MADE_BY_OTHERS = {
-    ("pod", "pg-cluster-v1-1"),
-    ("pod", "pg-cluster-v2-1"),
+    ("service", "pg-cluster-v1-rw"),
+    ("service", "pg-cluster-v2-rw"),
     ("pod", "describe"),
     ("backup", "before-upgrade"),
     ("job", "mlflow-migrate-1"),
@@ -177,6 +177,8 @@ def check(words: list[str], page: str, made, folder: Path) -> None:
             assert sorted(plain) == [".", "mlflow", "values.yaml"] or sorted(plain) == [".", "engine=mlflow", "mlflow", "values.yaml"]
         case ("helm", "test" | "rollback"):
             assert plain == ["mlflow"]
+        case ("helm", "history" | "get"):
+            assert plain[-1] == "mlflow"
         case ("helm", "template"):
             pass
         case ("oc" | "kubectl", "create") if rest[0] == "secret":
@@ -197,7 +199,9 @@ def check(words: list[str], page: str, made, folder: Path) -> None:
             assert plain[0] in ("status", "restart")
             assert_exists(plain[1], made)
         case ("oc" | "kubectl", "exec"):
-            assert ("pod", plain[0]) in made
+            # The number of an instance says nothing of who is the primary after a failover.
+            kind, name = plain[0].split("/")
+            assert (kind, name) in made and name.endswith("-rw")
             statement = rest[rest.index("psql") :]
             database = statement[statement.index("-d") + 1] if "-d" in statement else "postgres"
             assert database in ("postgres", "mlflow", "mlflow_auth")
