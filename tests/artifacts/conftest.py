@@ -2,14 +2,19 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 
+import mlflow
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from mlflow import MlflowClient
 from support import certificates, stores
 from support.servers import ferroflow, free_port
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +102,27 @@ def key_file(tmp_path):
     path = tmp_path / "account.json"
     path.write_text(json.dumps(account | {"private_key": key.private_bytes(*form).decode()}))
     return str(path)
+
+
+@pytest.fixture
+def sends_parts(monkeypatch):
+    """SDKs send everything of 6 MiB and more in parts, and have no way to the bucket of their own."""
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(6 * MIB))
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 * MIB))
+    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", str(3 * MIB))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def sdk(sends_parts):
+    """Such an SDK at a server, and a run."""
+
+    def connect(server):
+        mlflow.set_tracking_uri(server.url)
+        client = MlflowClient(server.url)
+        return client, client.create_run("0").info.run_id
+
+    return connect

@@ -91,19 +91,7 @@ def test_a_client_that_uploads_is_told_to_name_the_owner(moto, start, tmp_path):
     assert requests.put(upload["presigned_url"], data=b"{}", headers=upload["headers"]).status_code == 200
 
 
-@pytest.fixture
-def sdk(monkeypatch):
-    """An SDK that sends everything of 6 MiB and more in parts, and has no way to the bucket of its own."""
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(6 * MIB))
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 * MIB))
-    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", str(3 * MIB))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-
-
-def test_clients_reach_the_store_by_an_address_of_their_own(servers, start, sdk, tmp_path):
+def test_clients_reach_the_store_by_an_address_of_their_own(servers, start, sends_parts, tmp_path):
     # This store checks the host that a signature is for.
     store = servers("s3s").with_bucket(stores.random_name("public"))
     with faults.before(store.endpoint) as public, faults.before(store.endpoint) as private:

@@ -22,6 +22,15 @@ def ready(server) -> tuple[int, dict]:
     return answer.status_code, answer.json()
 
 
+def refusal(flag: str, value: str, env: dict, cwd) -> str:
+    """The one line of a server that does not start with a flag."""
+    command = [required("FERROFLOW_BIN"), "server", "--port", "0", flag, value]
+    outcome = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1
+    return outcome.stderr
+
+
 def test_a_store_that_answers_is_named(store, start):
     server = start(f"s3://{store.bucket}/a/b/", store.env)
     assert ready(server) == (
@@ -66,11 +75,7 @@ def test_what_is_wrong_is_one_line_and_the_server_is_not_ready(moto, servers, st
     ],
 )
 def test_what_can_never_work_is_refused_in_one_line(destination, env, expected, tmp_path):
-    command = [required("FERROFLOW_BIN"), "server", "--port", "0", "--artifacts-destination", destination]
-    outcome = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
-    assert outcome.returncode == 1
-    assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1
-    assert expected in outcome.stderr
+    assert expected in refusal("--artifacts-destination", destination, env, tmp_path)
 
 
 def told(server) -> dict:
@@ -119,11 +124,7 @@ def test_a_default_root_that_no_server_reads_is_told_and_one_that_is_served_is_t
     ],
 )
 def test_settings_of_a_default_root_that_can_never_work_are_refused(root, env, expected, tmp_path):
-    command = [required("FERROFLOW_BIN"), "server", "--port", "0", "--default-artifact-root", root]
-    outcome = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
-    assert outcome.returncode == 1
-    assert outcome.stderr.startswith("Error: ") and outcome.stderr.count("\n") == 1
-    assert expected in outcome.stderr
+    assert expected in refusal("--default-artifact-root", root, env, tmp_path)
 
 
 class Denying(http.server.BaseHTTPRequestHandler):

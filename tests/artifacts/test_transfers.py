@@ -4,32 +4,12 @@ import os
 from pathlib import Path
 
 import mlflow
-import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 MIB = 1024 * 1024
 ARTIFACTS = "/api/2.0/mlflow-artifacts"
-
-
-@pytest.fixture
-def sdk(monkeypatch):
-    """An SDK that sends everything of 6 MiB and more in parts, and has no way to the bucket of its own."""
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(6 * MIB))
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 * MIB))
-    monkeypatch.setenv("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", str(3 * MIB))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-
-    def connect(server):
-        mlflow.set_tracking_uri(server.url)
-        client = MlflowClient(server.url)
-        return client, client.create_run("0").info.run_id
-
-    return connect
 
 
 def routes(server) -> dict[str, int]:
