@@ -1,6 +1,6 @@
 //! The one adapter between HTTP and handlers: reads the request, calls, writes the answer.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -26,13 +26,11 @@ use crate::{
 /// The largest body of a call, in bytes. A dataset's profile alone may have 16 MiB.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
+/// A handler of one kind of input, without the type of its future.
+pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Pin<Box<dyn Future<Output = Result<Response>> + Send>> + Send + Sync>;
+
 /// Answers a call with what its handler makes of the message, if its caller may make it.
-pub(crate) async fn call<T, F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
-where
-    T: Rpc,
-    F: FnOnce(Cx, T) -> Fut,
-    Fut: Future<Output = Result<Response>>,
-{
+pub(crate) async fn call<T: Rpc>(app: Arc<App>, needs: Needs, request: Request, handler: Handler<T>) -> Response {
     let mut subject = None;
     let outcome = async {
         let (mut parts, body) = request.into_parts();
@@ -51,11 +49,7 @@ where
 }
 
 /// Answers a call that has no message, only a path, a query and perhaps a body.
-pub(crate) async fn raw<F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
-where
-    F: FnOnce(Cx, Request) -> Fut,
-    Fut: Future<Output = Result<Response>>,
-{
+pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
     let outcome = async {
@@ -70,11 +64,7 @@ where
 }
 
 /// Answers a call that has no message, only parameters.
-pub(crate) async fn with_params<F, Fut>(app: Arc<App>, needs: Needs, request: Request, handler: F) -> Response
-where
-    F: FnOnce(Cx, Params) -> Fut,
-    Fut: Future<Output = Result<Response>>,
-{
+pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
     let outcome = async {

@@ -1,6 +1,6 @@
 //! How the lines of the router's table become routes: under each prefix, with the rule asked before the handler.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
@@ -54,6 +54,10 @@ const NOT_BUILT: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::POST], None, "/v1/traces"),
 ];
 
+/// What answers at a route. Erased, so that the router and the adapter are compiled once and not once for each call:
+/// with the types of all handlers in theirs, they took two thirds of the time that the crate is compiled for.
+type Endpoint = Arc<dyn Fn(Arc<App>, Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -96,38 +100,36 @@ impl Table {
     pub(super) fn rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
     where
         T: Rpc,
-        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Cx, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T::Response>> + Send + 'static,
     {
-        self.written_rpc(
-            move |cx, message: T| {
+        self.message(
+            Arc::new(move |cx, message: T| {
                 let answer = handler(cx, message);
-                async move { rpc::json(&answer.await?) }
-            },
+                Box::pin(async move { rpc::json(&answer.await?) })
+            }),
             needs,
         )
     }
 
     /// A call with a message, whose handler writes the answer itself because it may be long.
-    pub(super) fn written_rpc<T, F, Fut>(mut self, handler: F, needs: Needs) -> Self
+    pub(super) fn written_rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
     where
         T: Rpc,
-        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Cx, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response>> + Send + 'static,
     {
+        self.message(Arc::new(move |cx, message: T| Box::pin(handler(cx, message))), needs)
+    }
+
+    fn message<T: Rpc>(mut self, handler: rpc::Handler<T>, needs: Needs) -> Self {
+        let endpoint: Endpoint = Arc::new(move |app, request| {
+            let handler = Arc::clone(&handler);
+            Box::pin(rpc::call(app, needs, request, handler))
+        });
         for route in T::ROUTES {
-            let handler = handler.clone();
-            self = self.mount(
-                T::NAME,
-                &method(route),
-                route.version,
-                &axum_path(route.path),
-                needs,
-                move |app, request| {
-                    let handler = handler.clone();
-                    async move { rpc::call(app, needs, request, handler).await }
-                },
-            );
+            let path = axum_path(route.path);
+            self = self.mount(T::NAME, &method(route), route.version, &path, needs, Arc::clone(&endpoint));
         }
         self
     }
@@ -135,25 +137,22 @@ impl Table {
     /// A call without a message, below `/api` and `/ajax-api`.
     pub(super) fn api<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
     where
-        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response>> + Send + 'static,
     {
-        self.mount(path, &method, version, path, needs, move |app, request| {
-            let handler = handler.clone();
-            async move { rpc::raw(app, needs, request, handler).await }
-        })
+        self.mount(path, &method, version, path, needs, raw(handler, needs))
     }
 
     /// A call with parameters instead of a message.
     pub(super) fn with_params<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
     where
-        F: Fn(Cx, Params) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Cx, Params) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response>> + Send + 'static,
     {
-        self.mount(path, &method, version, path, needs, move |app, request| {
-            let handler = handler.clone();
-            async move { rpc::with_params(app, needs, request, handler).await }
-        })
+        let handler: rpc::Handler<Params> = Arc::new(move |cx, params| Box::pin(handler(cx, params)));
+        let endpoint: Endpoint =
+            Arc::new(move |app, request| Box::pin(rpc::with_params(app, needs, request, Arc::clone(&handler))));
+        self.mount(path, &method, version, path, needs, endpoint)
     }
 
     /// The calls by which older clients than the reference grant on one kind of resource.
@@ -173,16 +172,13 @@ impl Table {
     /// Something at a path of its own.
     pub(super) fn page<F, Fut>(mut self, method: Method, path: &str, handler: F, needs: Needs) -> Self
     where
-        F: Fn(Cx, Request) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response>> + Send + 'static,
     {
+        let endpoint = raw(handler, needs);
         for prefix in self.prefixes.clone() {
-            let handler = handler.clone();
             let path = format!("{prefix}{path}");
-            self = self.add(path.clone(), method.clone(), path, needs, move |app, request| {
-                let handler = handler.clone();
-                async move { rpc::raw(app, needs, request, handler).await }
-            });
+            self = self.add(path.clone(), method.clone(), path, needs, Arc::clone(&endpoint));
         }
         self
     }
@@ -200,19 +196,14 @@ impl Table {
                 }
                 let name = call.name;
                 let off = path.starts_with("/mlflow/workspaces");
-                self = self.mount(
-                    name,
-                    &method(route),
-                    route.version,
-                    &path,
-                    Needs::NotBuilt,
-                    move |_, request| async move {
-                        if off {
-                            return server_info::no_workspaces(&request);
-                        }
+                let endpoint: Endpoint = Arc::new(move |_, request| {
+                    Box::pin(std::future::ready(if off {
+                        server_info::no_workspaces(&request)
+                    } else {
                         ApiError(not_built(name)).into_response()
-                    },
-                );
+                    }))
+                });
+                self = self.mount(name, &method(route), route.version, &path, Needs::NotBuilt, endpoint);
             }
         }
         for (methods, version, path) in NOT_BUILT {
@@ -228,40 +219,41 @@ impl Table {
         self
     }
 
-    fn mount<F, Fut>(mut self, name: &str, method: &Method, version: u8, path: &str, needs: Needs, handler: F) -> Self
-    where
-        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Response> + Send + 'static,
-    {
+    fn mount(mut self, name: &str, method: &Method, version: u8, path: &str, needs: Needs, endpoint: Endpoint) -> Self {
         for prefix in self.prefixes.clone() {
             for api in ["api", "ajax-api"] {
                 let path = format!("{prefix}/{api}/{version}.0{path}");
-                self = self.add(name.to_owned(), method.clone(), path, needs, handler.clone());
+                self = self.add(name.to_owned(), method.clone(), path, needs, Arc::clone(&endpoint));
             }
         }
         self
     }
 
-    fn add<F, Fut>(mut self, name: String, method: Method, path: String, needs: Needs, handler: F) -> Self
-    where
-        F: Fn(Arc<App>, Request) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Response> + Send + 'static,
-    {
+    fn add(mut self, name: String, method: Method, path: String, needs: Needs, endpoint: Endpoint) -> Self {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
         let of_artifacts = path.contains("/mlflow-artifacts/");
-        let endpoint = if self.artifacts_only && !of_artifacts && needs != Needs::Nothing {
+        let route = if self.artifacts_only && !of_artifacts && needs != Needs::Nothing {
             let path = path.clone();
             on(filter, move || std::future::ready(server_info::no_tracking(&path)))
         } else if !self.serves_artifacts && of_artifacts {
             let (path, method) = (path.clone(), method.clone());
             on(filter, move || std::future::ready(server_info::no_artifacts(&path, &method)))
         } else {
-            on(filter, move |State(app): State<Arc<App>>, request: Request| handler(app, request))
+            on(filter, move |State(app): State<Arc<App>>, request: Request| endpoint(app, request))
         };
-        self.router = self.router.route(&path, endpoint);
+        self.router = self.router.route(&path, route);
         self.rows.push(Row { name, method, path, needs });
         self
     }
+}
+
+fn raw<F, Fut>(handler: F, needs: Needs) -> Endpoint
+where
+    F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    let handler: rpc::Handler<Request> = Arc::new(move |cx, request| Box::pin(handler(cx, request)));
+    Arc::new(move |app, request| Box::pin(rpc::raw(app, needs, request, Arc::clone(&handler))))
 }
 
 fn not_built(name: &str) -> Error {
