@@ -1,13 +1,21 @@
 //! Packages of Debian and its children, where we may install them.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Result, ensure};
 
 use crate::process;
 
+/// `apt-get` waits for no other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Installs a package. `false` when this is no Debian or we are not root.
 pub(crate) fn install(package: &str) -> Result<bool> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if !Path::new("/etc/debian_version").exists() || !process::is_root() {
         return Ok(false);
     }
@@ -16,7 +24,9 @@ pub(crate) fn install(package: &str) -> Result<bool> {
         let mut apt = Command::new("apt-get");
         // At run level 1 no service is started behind our back.
         apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
-        ensure!(apt.status()?.success(), "apt-get {} failed", arguments.join(" "));
+        let output = apt.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "apt-get {} failed: {said}", arguments.join(" "));
     }
     Ok(true)
 }

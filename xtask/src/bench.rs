@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::{
-    environment::{Durability, Environment, Profile},
+    environment::{Durability, Environment, Need, Profile},
     tally::Tally,
 };
 
@@ -29,11 +29,12 @@ pub(crate) struct Options {
 }
 
 /// Builds everything for release and runs `bench/side_by_side.py` or the script that is asked for.
-pub(crate) fn run(environment: &mut Environment, options: &Options) -> Result<Tally> {
+pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Release)?;
+    environment.prepare(&[Need::Reference])?;
     let python = environment.reference()?;
     let mut command = if options.artifacts {
-        environment.s3s(Profile::Release)?;
+        environment.prepare(&[Need::S3s(Profile::Release)])?;
         let mut command = environment.command(python);
         command.arg("bench/artifacts.py");
         command

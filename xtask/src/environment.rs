@@ -1,4 +1,4 @@
-//! What the tests need from the machine, each prepared when it is first asked for.
+//! What the tests need from the machine, each prepared once, several at a time.
 //!
 //! A variable that is already set is taken as it is: `FERROFLOW_BIN=… cargo xtask schema` builds nothing.
 
@@ -9,6 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -60,14 +61,14 @@ pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 const RELEASES_PYTHON: &str = "3.11";
 
 /// How the workspace is built.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
     Release,
 }
 
 /// How PostgreSQL treats a commit.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// Flushed to the disk, as in production.
     Full,
@@ -75,18 +76,46 @@ pub(crate) enum Durability {
     Relaxed,
 }
 
+/// Something that tests need besides the program under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A running PostgreSQL.
+    Postgres(Durability),
+    /// The reference server with the newest SDK, and the files of the web UI.
+    Reference,
+    /// The two older SDKs.
+    Sdks,
+    /// Old releases that make databases: those of the sample, or all of them.
+    Releases,
+    /// The Python of the chart's tests.
+    Chart,
+    /// Helm of both generations, and kubectl.
+    Helm,
+    /// What takes backups of PostgreSQL into a bucket.
+    Barman,
+    /// The browser.
+    Chromium,
+    /// An S3 server that keeps objects in files.
+    S3s(Profile),
+    /// An emulator of Azure Blob Storage.
+    Azurite,
+    /// A server of `OpenID` Connect.
+    OidcProvider,
+}
+
 /// The workspace and what was prepared so far.
 pub(crate) struct Environment {
     /// The root of the repository.
     pub(crate) root: PathBuf,
-    variables: BTreeMap<&'static str, String>,
+    variables: Mutex<BTreeMap<&'static str, String>>,
     /// Runs until the environment is dropped.
-    cluster: Option<Cluster>,
+    cluster: Mutex<Option<Cluster>>,
+    /// The old releases that are needed: all of them unless a sample was drawn.
+    releases: Mutex<Option<Vec<String>>>,
 }
 
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?;
         let variables = [
             BIN,
             POSTGRES,
@@ -109,28 +138,89 @@ impl Environment {
         .into_iter()
         .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
         .collect();
-        Ok(Self { root: root.to_owned(), variables, cluster: None })
+        Ok(Self {
+            root: root()?,
+            variables: Mutex::new(variables),
+            cluster: Mutex::default(),
+            releases: Mutex::default(),
+        })
     }
 
     /// A command in the root of the repository that sees what was prepared.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.root).envs(&self.variables).stdin(Stdio::null());
+        command.current_dir(&self.root).envs(locked(&self.variables).iter()).stdin(Stdio::null());
         command
     }
 
     /// Where xtask keeps what it makes.
     pub(crate) fn folder(&self) -> PathBuf {
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from).join("xtask")
+        folder(&self.root)
+    }
+
+    /// Of the old releases only these are needed.
+    pub(crate) fn sample_releases(&self, releases: Vec<String>) {
+        *locked(&self.releases) = Some(releases);
+    }
+
+    /// Prepares everything that is named, each in a thread of its own. All are tried; the first error is returned.
+    pub(crate) fn prepare(&self, needs: &[Need]) -> Result<()> {
+        let mut once: Vec<Need> = Vec::new();
+        for need in needs {
+            if !once.contains(need) {
+                once.push(*need);
+            }
+        }
+        let outcomes: Vec<Result<()>> = thread::scope(|scope| {
+            let threads: Vec<_> = once.iter().map(|need| scope.spawn(|| self.prepare_one(*need))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
+        });
+        outcomes.into_iter().collect()
+    }
+
+    fn prepare_one(&self, need: Need) -> Result<()> {
+        match need {
+            Need::Postgres(durability) => self.postgres(durability),
+            Need::Reference => self.reference().map(drop),
+            Need::Sdks => self.sdks(),
+            Need::Releases => self.releases(),
+            Need::Chart => self.chart().map(drop),
+            Need::Helm => self.helm(),
+            Need::Barman => self.barman(),
+            Need::Chromium => self.once(CHROMIUM, chromium::find).map(drop),
+            Need::S3s(profile) => self.s3s(profile),
+            Need::Azurite => self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob"),
+            Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules"),
+        }
+        .with_context(|| format!("{need:?} can not be prepared"))
+    }
+
+    /// Whether a variable is set already.
+    pub(crate) fn is_set(&self, variable: &str) -> bool {
+        locked(&self.variables).contains_key(variable)
+    }
+
+    fn get(&self, variable: &str) -> Option<String> {
+        locked(&self.variables).get(variable).cloned()
+    }
+
+    pub(crate) fn set(&self, variable: &'static str, value: String) {
+        locked(&self.variables).insert(variable, value);
+    }
+
+    /// The value of a variable, found by `find` unless it is set.
+    fn once(&self, variable: &'static str, find: impl FnOnce() -> Result<String>) -> Result<String> {
+        if let Some(value) = self.get(variable) {
+            return Ok(value);
+        }
+        let value = find()?;
+        self.set(variable, value.clone());
+        Ok(value)
     }
 
     /// Builds the server.
-    pub(crate) fn binary(&mut self, profile: Profile) -> Result<()> {
-        if !self.variables.contains_key(BIN) {
-            let path = self.build("ferroflow", profile)?;
-            self.variables.insert(BIN, path);
-        }
-        Ok(())
+    pub(crate) fn binary(&self, profile: Profile) -> Result<()> {
+        self.once(BIN, || self.build("ferroflow", profile)).map(drop)
     }
 
     /// Builds a package and returns the path of its program.
@@ -143,183 +233,178 @@ impl Environment {
         }
         let output = cargo.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "{package} does not build");
-        String::from_utf8(output.stdout)?
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|message| message["executable"].as_str().map(str::to_owned))
-            .with_context(|| format!("{package} has no program"))
+        program(&output.stdout, package).with_context(|| format!("{package} has no program"))
     }
 
     /// Starts PostgreSQL.
-    pub(crate) fn postgres(&mut self, durability: Durability) -> Result<()> {
-        if !self.variables.contains_key(POSTGRES) {
-            let cluster = Cluster::start(durability)?;
-            self.variables.insert(POSTGRES, cluster.url());
-            self.cluster = Some(cluster);
-        }
-        Ok(())
+    pub(crate) fn postgres(&self, durability: Durability) -> Result<()> {
+        let mut cluster = locked(&self.cluster);
+        self.once(POSTGRES, || {
+            let started = Cluster::start(durability)?;
+            let url = started.url();
+            *cluster = Some(started);
+            Ok(url)
+        })
+        .map(drop)
     }
 
     /// Prepares the reference, and what the suites need beside it. Returns its Python.
-    pub(crate) fn reference(&mut self) -> Result<String> {
+    pub(crate) fn reference(&self) -> Result<String> {
         let mut suites = self.root.join("tests").read_dir()?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
         suites.sort();
         let lists = suites.iter().map(|suite| suite.join("requirements.txt")).collect();
         let python = self.python(REFERENCE, "reference", lists)?;
-        if !self.variables.contains_key(UI) {
+        self.once(UI, || {
             let files = python::run(&python, "import importlib.util as u; print(u.find_spec('mlflow').origin)")?;
-            self.variables.insert(UI, files.replace("__init__.py", "server/js/build"));
-        }
+            Ok(files.replace("__init__.py", "server/js/build"))
+        })?;
         Ok(python)
     }
 
     /// Prepares the older SDKs, and what the conformance suite needs beside them.
-    pub(crate) fn sdks(&mut self) -> Result<()> {
+    fn sdks(&self) -> Result<()> {
         let list = self.root.join("tests/conformance/requirements.txt");
         self.python(SDK_3_5, "sdk-3.5.0", vec![list.clone()])?;
         self.python(SDK_2_22, "sdk-2.22.5", vec![list])?;
         Ok(())
     }
 
-    /// Prepares the old releases of `tests/requirements/releases`, a few at once.
-    pub(crate) fn releases(&mut self) -> Result<()> {
-        if self.variables.contains_key(RELEASES) {
-            return Ok(());
+    /// Prepares old releases of `tests/requirements/releases`, one after the other: each takes both processors.
+    fn releases(&self) -> Result<()> {
+        self.once(RELEASES, || {
+            let wanted = locked(&self.releases).clone();
+            let lists = self.root.join("tests/requirements/releases").read_dir()?;
+            let mut lists = lists.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+            lists.sort();
+            let folder = self.venvs().join("releases");
+            for list in lists {
+                let name = list.file_stem().unwrap_or_default();
+                if wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|release| name == release.as_str())) {
+                    python::environment(&folder.join(name), std::slice::from_ref(&list), Some(RELEASES_PYTHON))?;
+                }
+            }
+            Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
+    }
+
+    /// Prepares the Python of the chart's tests and returns it.
+    pub(crate) fn chart(&self) -> Result<String> {
+        self.python(CHART, "chart", Vec::new())
+    }
+
+    /// Prepares Helm of both generations and kubectl.
+    fn helm(&self) -> Result<()> {
+        for (variable, helm) in [(HELM_4_BIN, HELM_4), (HELM_3_BIN, HELM_3)] {
+            self.once(variable, || {
+                let [program, kubectl] = helm.programs(&self.venvs().join("helm"))?;
+                self.once(KUBECTL, || Ok(kubectl))?;
+                Ok(program)
+            })?;
         }
-        let lists = self.root.join("tests/requirements/releases").read_dir()?;
-        let mut lists = lists.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-        lists.sort();
-        let folder = self.venvs().join("releases");
-        for some in lists.chunks(4) {
-            let made: Vec<Result<String>> = thread::scope(|scope| {
-                let makers: Vec<_> = some
-                    .iter()
-                    .map(|list| {
-                        let folder = folder.join(list.file_stem().unwrap_or_default());
-                        scope.spawn(move || {
-                            python::environment(&folder, std::slice::from_ref(list), Some(RELEASES_PYTHON))
-                        })
-                    })
-                    .collect();
-                makers.into_iter().map(|maker| maker.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
-            });
-            made.into_iter().collect::<Result<Vec<_>>>()?;
-        }
-        let folder = folder.to_str().context("the path is not UTF-8")?.to_owned();
-        self.variables.insert(RELEASES, folder);
+        ensure!(self.get(KUBECTL).is_some(), "kubectl is needed: its path in {KUBECTL}");
         Ok(())
     }
 
-    /// Prepares Helm, kubectl and the Python of the chart's tests. Returns that Python.
-    pub(crate) fn chart(&mut self) -> Result<String> {
-        let python = self.python(CHART, "chart", Vec::new())?;
-        for (variable, helm) in [(HELM_4_BIN, HELM_4), (HELM_3_BIN, HELM_3)] {
-            if !self.variables.contains_key(variable) {
-                let [program, kubectl] = helm.programs(&self.venvs().join("helm"), &python)?;
-                self.variables.insert(variable, program);
-                self.variables.entry(KUBECTL).or_insert(kubectl);
-            }
-        }
-        ensure!(self.variables.contains_key(KUBECTL), "kubectl is needed: its path in {KUBECTL}");
-        Ok(python)
-    }
-
-    /// Prepares what takes backups of PostgreSQL into a bucket.
-    pub(crate) fn barman(&mut self) -> Result<()> {
-        if !self.variables.contains_key(POSTGRES_BIN) {
-            let folder = postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned();
-            self.variables.insert(POSTGRES_BIN, folder);
-        }
-        if !self.variables.contains_key(BARMAN) {
+    fn barman(&self) -> Result<()> {
+        self.once(POSTGRES_BIN, || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned()))?;
+        self.once(BARMAN, || {
             let list = self.root.join("tests/requirements/barman.txt");
             let python = python::environment(&self.venvs().join("barman"), &[list], None)?;
-            self.variables.insert(BARMAN, python.trim_end_matches("/python").to_owned());
-        }
-        Ok(())
+            Ok(python.trim_end_matches("/python").to_owned())
+        })
+        .map(drop)
     }
 
-    /// Finds the browser.
-    pub(crate) fn chromium(&mut self) -> Result<()> {
-        if !self.variables.contains_key(CHROMIUM) {
-            self.variables.insert(CHROMIUM, chromium::find()?);
-        }
-        Ok(())
-    }
-
-    /// Builds the S3 server that is a crate, outside of the workspace: nothing of ours depends on it. It is
+    /// Builds the S3 server that is a crate, outside of the workspace: nothing of ferroflow depends on it. It is
     /// measured with when it is built for release; for tests a build that takes a fifth of the time does.
-    pub(crate) fn s3s(&mut self, profile: Profile) -> Result<()> {
+    fn s3s(&self, profile: Profile) -> Result<()> {
         const VERSION: &str = "0.14.1";
-        if self.variables.contains_key(S3S) {
-            return Ok(());
-        }
-        let name = if profile == Profile::Release { "s3s-fs" } else { "s3s-fs-dev" };
-        let root = self.folder().join("tools").join(format!("{name}-{VERSION}"));
-        let program = root.join("bin/s3s-fs");
-        if !program.exists() {
-            println!("building s3s-fs {VERSION}");
-            let mut cargo = self.command("cargo");
-            cargo.args(["install", "s3s-fs", "--version", VERSION, "--locked", "--features", "binary", "--quiet"]);
-            if profile == Profile::Dev {
-                // Digests of what is sent take too long where nothing is optimized.
-                cargo.arg("--debug").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "false");
+        self.once(S3S, || {
+            let name = if profile == Profile::Release { "s3s-fs" } else { "s3s-fs-dev" };
+            let root = self.folder().join("tools").join(format!("{name}-{VERSION}"));
+            let program = root.join("bin/s3s-fs");
+            if !program.exists() {
+                println!("building s3s-fs {VERSION}");
+                let mut cargo = self.command("cargo");
+                cargo.args(["install", "s3s-fs", "--version", VERSION, "--locked", "--features", "binary", "--quiet"]);
+                if profile == Profile::Dev {
+                    // Digests of what is sent take too long where nothing is optimized.
+                    cargo
+                        .arg("--debug")
+                        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+                        .env("CARGO_PROFILE_DEV_DEBUG", "false");
+                }
+                cargo.arg("--root").arg(&root).arg("--target-dir").arg(self.folder().join("build"));
+                ensure!(cargo.status()?.success(), "s3s-fs does not build");
             }
-            cargo.arg("--root").arg(&root).arg("--target-dir").arg(self.folder().join("build"));
-            ensure!(cargo.status()?.success(), "s3s-fs does not build");
-        }
-        self.variables.insert(S3S, program.to_str().context("the path is not UTF-8")?.to_owned());
-        Ok(())
-    }
-
-    /// Installs the emulator of Azure Blob Storage.
-    pub(crate) fn azurite(&mut self) -> Result<()> {
-        self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob")
-    }
-
-    /// Installs a server of `OpenID` Connect.
-    pub(crate) fn oidc_provider(&mut self) -> Result<()> {
-        self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules")
+            Ok(program.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
     }
 
     /// Installs a package for Node.js and sets a variable to the path of something in its folder.
-    fn npm(&mut self, variable: &'static str, package: &str, version: &str, path: &str) -> Result<()> {
-        if self.variables.contains_key(variable) {
-            return Ok(());
-        }
-        let tools = self.folder().join("tools");
-        let folder = tools.join(format!("{package}-{version}"));
-        let path = folder.join(path);
-        if !path.exists() {
-            if process::find("npm").is_none() && !apt::install("npm")? {
-                bail!("npm is needed for {package}");
+    fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str) -> Result<()> {
+        self.once(variable, || {
+            let tools = self.folder().join("tools");
+            let folder = tools.join(format!("{package}-{version}"));
+            let path = folder.join(path);
+            if !path.exists() {
+                if process::find("npm").is_none() && !apt::install("npm")? {
+                    bail!("npm is needed for {package}");
+                }
+                println!("installing {package} {version}");
+                // Under its name only when it is complete: one that was cut off is not taken for it.
+                let begun = tools.join(format!("{package}-{version}.begun"));
+                if begun.exists() {
+                    fs::remove_dir_all(&begun)?;
+                }
+                fs::create_dir_all(&begun)?;
+                let mut npm = Command::new("npm");
+                npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
+                ensure!(npm.current_dir(&begun).stdin(Stdio::null()).status()?.success(), "{package} does not install");
+                fs::rename(begun, &folder)?;
             }
-            println!("installing {package} {version}");
-            // Under its name only when it is complete: one that was cut off is not taken for it.
-            let begun = tools.join(format!("{package}-{version}.begun"));
-            fs::create_dir_all(&begun)?;
-            let mut npm = Command::new("npm");
-            npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
-            ensure!(npm.current_dir(&begun).stdin(Stdio::null()).status()?.success(), "{package} does not install");
-            fs::rename(begun, &folder)?;
-        }
-        self.variables.insert(variable, path.to_str().context("the path is not UTF-8")?.to_owned());
-        Ok(())
+            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
     }
 
     /// The Python of a variable, else of the environment that `tests/requirements/<name>.txt` and `lists` describe.
-    fn python(&mut self, variable: &'static str, name: &str, mut lists: Vec<PathBuf>) -> Result<String> {
-        if let Some(python) = self.variables.get(variable) {
-            return Ok(python.clone());
-        }
-        lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
-        lists.retain(|list| list.exists());
-        let python = python::environment(&self.venvs().join(name), &lists, None)?;
-        self.variables.insert(variable, python.clone());
-        Ok(python)
+    fn python(&self, variable: &'static str, name: &str, mut lists: Vec<PathBuf>) -> Result<String> {
+        self.once(variable, || {
+            lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
+            lists.retain(|list| list.exists());
+            python::environment(&self.venvs().join(name), &lists, None)
+        })
     }
 
     /// Where the Python environments are.
     fn venvs(&self) -> PathBuf {
         env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from)
     }
+}
+
+/// Where xtask keeps what it makes for the repository at `root`.
+pub(crate) fn folder(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("xtask")
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?.to_owned())
+}
+
+/// The path of a package's program in the messages that cargo printed as JSON.
+pub(crate) fn program(messages: &[u8], package: &str) -> Option<String> {
+    String::from_utf8_lossy(messages)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == package && message["profile"]["test"] == false)
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+}
+
+/// The value in a mutex. A thread that panicked while it held it has failed the run already.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

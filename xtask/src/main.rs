@@ -1,25 +1,14 @@
 //! `cargo xtask …`: the chores of a contributor. CI and a laptop run the same ones.
 
 mod apt;
-mod artifacts;
-mod auth;
-mod backup;
 mod bench;
-mod browser;
-mod chart;
 mod chromium;
-mod conformance;
-mod diff;
-mod drill;
-mod durability;
 mod environment;
 mod helm;
 mod messages;
-mod ops;
 mod postgres;
 mod process;
 mod python;
-mod schema;
 mod suite;
 mod tally;
 mod test;
@@ -82,21 +71,21 @@ fn main() -> ExitCode {
 }
 
 fn run(chore: &Chore) -> Result<Tally> {
-    let mut environment = Environment::new()?;
+    let environment = &Environment::new()?;
     match chore {
-        Chore::Test(options) => Ok(test::run(&mut environment, options)),
-        Chore::Schema(options) => schema::run(&mut environment, options),
-        Chore::Diff(options) => diff::run(&mut environment, options),
-        Chore::Auth(options) => auth::run(&mut environment, options),
-        Chore::Conformance(options) => conformance::run(&mut environment, options),
-        Chore::Durability(options) => durability::run(&mut environment, options),
-        Chore::Artifacts(options) => artifacts::run(&mut environment, options),
-        Chore::Backup(options) => backup::run(&mut environment, options),
-        Chore::Browser(options) => browser::run(&mut environment, options),
-        Chore::Chart(options) => chart::run(&mut environment, options),
-        Chore::Drill(options) => drill::run(&mut environment, options),
-        Chore::Ops(options) => ops::run(&mut environment, options),
-        Chore::Bench(options) => bench::run(&mut environment, options),
+        Chore::Test(options) => test::run(environment, options),
+        Chore::Schema(options) => suite::SCHEMA.run(environment, options),
+        Chore::Diff(options) => suite::DIFF.run(environment, options),
+        Chore::Auth(options) => suite::AUTH.run(environment, options),
+        Chore::Conformance(options) => suite::CONFORMANCE.run(environment, options),
+        Chore::Durability(options) => suite::DURABILITY.run(environment, options),
+        Chore::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
+        Chore::Backup(options) => suite::BACKUP.run(environment, options),
+        Chore::Browser(options) => suite::BROWSER.run(environment, options),
+        Chore::Chart(options) => suite::CHART.run(environment, options),
+        Chore::Drill(options) => suite::DRILL.run(environment, options),
+        Chore::Ops(options) => suite::OPS.run(environment, options),
+        Chore::Bench(options) => bench::run(environment, options),
         Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
     }
 }

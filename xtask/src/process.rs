@@ -2,10 +2,12 @@
 
 use std::{
     env,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
-    path::PathBuf,
-    process::{Command, Stdio},
-    thread,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -34,21 +36,70 @@ pub(crate) fn id(what: &str, user: &str) -> Option<u32> {
 ///
 /// A command that fails without saying that a test did counts as one failure.
 pub(crate) fn tests(command: &mut Command) -> Result<Tally> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let mut child = piped(command)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut tally = thread::scope(|scope| {
+    let tally = thread::scope(|scope| {
         let output = scope.spawn(|| stdout.map(|pipe| copy(pipe, std::io::stdout())));
         let errors = scope.spawn(|| stderr.map(|pipe| copy(pipe, std::io::stderr())));
         [output, errors].into_iter().filter_map(|reader| reader.join().ok().flatten()).sum::<Tally>()
     });
-    if !child.wait()?.success() && tally.failed == 0 {
-        tally.failed = 1;
+    Ok(tally.of(child.wait()?.success()))
+}
+
+/// How a command ended whose output went into a file.
+pub(crate) struct Ended {
+    /// The tests that it says it ran.
+    pub(crate) tally: Tally,
+    /// Seconds of processor time that it and the processes it waited for took, where the system tells.
+    pub(crate) cpu: f64,
+}
+
+/// Runs a command with its output in the file `log`, counts the tests, and kills it when it takes longer than `limit`.
+pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended> {
+    let file = File::create(log).with_context(|| log.display().to_string())?;
+    let deadline = Instant::now() + limit;
+    let mut child = piped(command)?;
+    let readers = [
+        child.stdout.take().map(|pipe| reader(pipe, &file)).transpose()?,
+        child.stderr.take().map(|pipe| reader(pipe, &file)).transpose()?,
+    ];
+    let mut late = false;
+    let mut cpu = None;
+    let success = loop {
+        // Of a process that has ended the system tells the time until it is waited for.
+        if let Some(seconds) = cpu_of_ended(child.id()) {
+            cpu = Some(seconds);
+            break child.wait()?.success();
+        }
+        if let Some(status) = child.try_wait()? {
+            break status.success();
+        }
+        if Instant::now() > deadline && !late {
+            late = true;
+            child.kill()?;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    if late {
+        writeln!(&file, "\nerror: killed, because it did not end within {} s", limit.as_secs())?;
+        // Its children may hold the pipes for as long as they live.
+        return Ok(Ended { tally: Tally { passed: 0, failed: 1 }, cpu: cpu.unwrap_or_default() });
     }
-    Ok(tally)
+    let tally: Tally = readers.into_iter().flatten().filter_map(|reader| reader.join().ok()).sum();
+    Ok(Ended { tally: tally.of(success), cpu: cpu.unwrap_or_default() })
+}
+
+fn piped(command: &mut Command) -> Result<Child> {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("can not run {}", command.get_program().display()))
+}
+
+fn reader(pipe: impl Read + Send + 'static, file: &File) -> Result<JoinHandle<Tally>> {
+    let file = file.try_clone()?;
+    Ok(thread::spawn(move || copy(pipe, file)))
 }
 
 /// Copies line by line, and counts.
@@ -57,8 +108,20 @@ fn copy(from: impl Read, mut to: impl Write) -> Tally {
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         tally = tally + Tally::of_line(&line);
-        // Nobody reads any more: the tests still count.
+        // Nothing reads any more: the tests still count.
         let _ = writeln!(to, "{line}");
     }
     tally
+}
+
+/// Seconds of processor time of a process that has ended and was not waited for yet; of itself and of the processes that
+/// it waited for. From `/proc/<pid>/stat` (proc(5)): the state, and fields 14 to 17 in ticks of 1/100 s.
+fn cpu_of_ended(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if *fields.first()? != "Z" {
+        return None;
+    }
+    let ticks: u32 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u32>().ok()).sum();
+    Some(f64::from(ticks) / 100.0)
 }

@@ -1,11 +1,87 @@
-//! A suite of pytest under `tests/`.
+//! The suites of pytest under `tests/`: what each is made of and needs, and how one is run.
+
+use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::{environment::Environment, process, tally::Tally};
+use crate::{
+    environment::{Durability, Environment, Need, Profile},
+    process,
+    tally::Tally,
+};
 
-/// What is left to pytest.
+/// A suite: one or more folders under `tests/` that are run together.
+pub(crate) struct Suite {
+    /// The folders.
+    pub(crate) folders: &'static [&'static str],
+    /// Which Python runs it.
+    pub(crate) python: Python,
+    /// What has to be prepared besides that Python and the program under test.
+    pub(crate) needs: &'static [Need],
+    /// How many processes of pytest-xdist share its tests when it is run by itself; 1 is pytest alone.
+    pub(crate) workers: usize,
+}
+
+/// The environment that runs a suite.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Python {
+    /// The one with the reference.
+    Reference,
+    /// The one with the schemas of Kubernetes.
+    Chart,
+}
+
+const POSTGRES: Need = Need::Postgres(Durability::Relaxed);
+
+/// Tables are those of the reference: fresh, and upgraded from every release and revision.
+pub(crate) const SCHEMA: Suite = Suite {
+    folders: &["schema", "migrations"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::Releases],
+    workers: 2,
+};
+/// Answers are those of the reference.
+pub(crate) const DIFF: Suite =
+    Suite { folders: &["differential"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
+/// Permissions are those of the reference.
+pub(crate) const AUTH: Suite =
+    Suite { folders: &["auth"], python: Python::Reference, needs: &[POSTGRES, Need::OidcProvider], workers: 1 };
+/// Three generations of the official SDK.
+pub(crate) const CONFORMANCE: Suite =
+    Suite { folders: &["conformance"], python: Python::Reference, needs: &[POSTGRES, Need::Sdks], workers: 1 };
+/// Acknowledged writes survive a kill.
+pub(crate) const DURABILITY: Suite =
+    Suite { folders: &["durability"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
+/// Artifacts in buckets of real servers.
+pub(crate) const ARTIFACTS: Suite = Suite {
+    folders: &["artifacts"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::S3s(Profile::Dev), Need::Azurite],
+    workers: 1,
+};
+/// Backup and restore of a server on SQLite.
+pub(crate) const BACKUP: Suite = Suite { folders: &["backup"], python: Python::Reference, needs: &[], workers: 1 };
+/// The official web UI in a real browser.
+pub(crate) const BROWSER: Suite = Suite {
+    folders: &["browser"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::Chromium, Need::OidcProvider],
+    workers: 1,
+};
+/// The Helm chart renders to what a cluster accepts.
+pub(crate) const CHART: Suite = Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
+/// The runbooks of `ferroflow ops` on a fake cluster.
+pub(crate) const OPS: Suite = Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
+/// Backups are restored and databases upgraded as a cluster would do it.
+pub(crate) const DRILL: Suite = Suite {
+    folders: &["drill"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::Releases, Need::Chart, Need::Helm, Need::Barman],
+    workers: 1,
+};
+
+/// Arguments that are passed on to pytest.
 #[derive(Args, Default)]
 pub(crate) struct Options {
     /// Arguments of pytest, such as `-k name` or a file
@@ -13,37 +89,49 @@ pub(crate) struct Options {
     pytest: Vec<String>,
 }
 
-impl Options {
-    /// Arguments that a person would give behind `--`.
-    pub(crate) fn of(arguments: &[&str]) -> Self {
-        Self { pytest: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+impl Suite {
+    /// Everything that has to be prepared before it runs.
+    pub(crate) fn all_needs(&self) -> Vec<Need> {
+        let python = match self.python {
+            Python::Reference => Need::Reference,
+            Python::Chart => Need::Chart,
+        };
+        [python].into_iter().chain(self.needs.iter().copied()).collect()
     }
-}
 
-/// Runs `tests/<suite>` with a Python. What it needs was prepared before.
-pub(crate) fn run(environment: &Environment, suite: &str, python: &str, options: &Options) -> Result<Tally> {
-    pytest(environment, &[suite], python, options, &[])
-}
-
-/// Runs several suites as one, on some of the processors at once: pytest-xdist spreads their tests.
-pub(crate) fn spread(environment: &Environment, suites: &[&str], python: &str, options: &Options) -> Result<Tally> {
-    pytest(environment, suites, python, options, &["-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup"])
-}
-
-fn pytest(
-    environment: &Environment,
-    suites: &[&str],
-    python: &str,
-    options: &Options,
-    spread: &[&str],
-) -> Result<Tally> {
-    let mut pytest = environment.command(python);
-    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "tests", "--config-file", "tests/pytest.ini"]);
-    pytest.args(spread);
-    if !options.pytest.iter().any(|argument| argument.contains(".py")) {
-        pytest.args(suites.iter().map(|suite| format!("tests/{suite}")));
+    /// Prepares what it needs and runs it, with its output on the terminal.
+    pub(crate) fn run(&self, environment: &Environment, options: &Options) -> Result<Tally> {
+        environment.prepare(&self.all_needs())?;
+        environment.binary(Profile::Dev)?;
+        let mut pytest = self.command(environment, &[], &options.pytest, self.workers)?;
+        process::tests(&mut pytest)
     }
-    pytest.args(&options.pytest);
-    pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
-    process::tests(&mut pytest)
+
+    /// The command that runs it: `files` of it (none: all), with further `arguments` of pytest, over `workers` processes.
+    pub(crate) fn command(
+        &self,
+        environment: &Environment,
+        files: &[&str],
+        arguments: &[String],
+        workers: usize,
+    ) -> Result<Command> {
+        let python = match self.python {
+            Python::Reference => environment.reference()?,
+            Python::Chart => environment.chart()?,
+        };
+        let mut pytest = environment.command(python);
+        pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "tests"]);
+        pytest.args(["--config-file", "tests/pytest.ini"]);
+        if workers > 1 {
+            pytest.args(["-n", &workers.to_string(), "--dist", "loadgroup"]);
+        }
+        if !files.is_empty() {
+            pytest.args(files.iter().map(|file| format!("tests/{file}")));
+        } else if !arguments.iter().any(|argument| argument.contains(".py")) {
+            pytest.args(self.folders.iter().map(|folder| format!("tests/{folder}")));
+        }
+        pytest.args(arguments);
+        pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+        Ok(pytest)
+    }
 }

@@ -1,4 +1,4 @@
-//! How many tests passed and failed, read from the closing lines of the test runners.
+//! How many tests passed and failed, read from the closing lines of the test runners and of this program's own checks.
 
 use std::{iter::Sum, ops::Add};
 
@@ -10,7 +10,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// What a line of output adds: nothing, unless it is the closing line of cargo test, nextest or pytest.
+    /// What a line of output adds: nothing, unless it is the closing line of cargo test, nextest, pytest or a chore with checks.
     pub(crate) fn of_line(line: &str) -> Self {
         let line = line.trim();
         let Some(counts) = closing(line) else { return Self::default() };
@@ -26,11 +26,23 @@ impl Tally {
         }
         tally
     }
+
+    /// The tally of a command that ended this way: one that failed without a failed test counts as one failure.
+    pub(crate) fn of(mut self, success: bool) -> Self {
+        if !success && self.failed == 0 {
+            self.failed = 1;
+        }
+        self
+    }
 }
 
 /// The part of a closing line that holds the counts.
 fn closing(line: &str) -> Option<&str> {
     if let Some(rest) = line.strip_prefix("test result: ") {
+        return Some(rest);
+    }
+    // checks: 3 passed, 0 failed
+    if let Some(rest) = line.strip_prefix("checks: ") {
         return Some(rest);
     }
     // Summary [   0.012s] 3 tests run: 2 passed, 1 failed, 0 skipped
@@ -78,6 +90,11 @@ mod tests {
     fn nextest_closes_the_run() {
         assert_eq!(counted("     Summary [   1.204s] 5 tests run: 4 passed (1 slow), 1 failed, 2 skipped"), (4, 1));
         assert_eq!(counted("     Summary [  60.1s] 3/9 tests run: 1 passed, 1 failed, 1 timed out, 0 skipped"), (1, 2));
+    }
+
+    #[test]
+    fn a_chore_closes_its_checks() {
+        assert_eq!(counted("checks: 22 passed, 1 failed"), (22, 1));
     }
 
     #[test]

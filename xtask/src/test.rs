@@ -1,16 +1,35 @@
 //! `cargo xtask test`: every check and every test, and what the README promises of it.
+//!
+//! The workspace is built once, beside the environments; then all parts share the processors as jobs of one pool. What a
+//! job prints goes into a file of its own, what failed is printed again at the end.
 
-use std::{process::Command, time::Instant};
+mod plan;
+mod pool;
+mod report;
 
-use anyhow::Result;
-use clap::{Args, ValueEnum};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
+use anyhow::{Result, bail};
+use clap::Args;
+
+use self::{
+    plan::{Level, Part},
+    report::Report,
+};
 use crate::{
-    artifacts, auth, backup, browser, chart, conformance, diff, durability,
-    environment::{Durability, Environment, Profile},
-    ops, process, schema, suite,
+    environment::{self, BIN, Environment},
+    process,
     tally::Tally,
 };
+
+/// How long the workspace may take to build. A cold build takes minutes on two processors.
+const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// What to run.
 #[derive(Args)]
@@ -18,97 +37,74 @@ pub(crate) struct Options {
     /// Run this part alone; may be given several times
     #[arg(long)]
     only: Vec<Part>,
+
+    /// Leave nothing out: the live reference, every SDK on every database, every upgrade, the drills, a second S3 server
+    #[arg(long)]
+    all: bool,
+
+    /// The number that says which sample is taken, instead of one made of the commit's hash
+    #[arg(long, conflicts_with = "all")]
+    sample: Option<u32>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
-    Format,
-    Lint,
-    /// Unit, store and HTTP tests
-    Rust,
-    Schema,
-    Diff,
-    Auth,
-    Conformance,
-    Durability,
-    Artifacts,
-    Backup,
-    Browser,
-    Chart,
-    Ops,
-}
+/// Runs the parts, all of them even when one fails, and sums up.
+pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
+    let level = if options.all {
+        Level::All
+    } else {
+        Level::Sample(options.sample.unwrap_or_else(|| sample_of_commit(&environment.root)))
+    };
+    let wanted = |part: Part| (options.only.is_empty() || options.only.contains(&part)) && part.is_in(level);
+    let parts: Vec<Part> = Part::all().filter(|part| wanted(*part)).collect();
+    let logs = environment.folder().join("test");
+    fs::create_dir_all(&logs)?;
+    let mut report = Report::new(&logs);
+    match level {
+        Level::All => println!("every test; logs are in {}", logs.display()),
+        Level::Sample(number) => println!("sample {number} (--sample {number}); logs are in {}", logs.display()),
+    }
 
-/// Runs the parts in their order, all of them even when one fails, and sums up.
-pub(crate) fn run(environment: &mut Environment, options: &Options) -> Tally {
-    let mut total = Tally::default();
-    let mut lines = Vec::new();
-    for part in Part::value_variants() {
-        if !options.only.is_empty() && !options.only.contains(part) {
-            continue;
-        }
-        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        println!("\n── {name}");
+    if let Level::Sample(number) = level {
+        environment.sample_releases(plan::releases(environment, number)?);
+    }
+    let (built, prepared) = thread::scope(|scope| {
+        let building = scope.spawn(|| build(environment, &parts, &logs));
         let start = Instant::now();
-        let tally = part.run(environment).unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
-            Tally { passed: 0, failed: 1 }
-        });
-        let outcome = if tally.failed == 0 { "ok" } else { "FAILED" };
-        let seconds = start.elapsed().as_secs_f64();
-        lines.push(format!(
-            "{name:<12} {outcome:<6} {:>5} passed {:>4} failed {seconds:>8.1} s",
-            tally.passed, tally.failed
-        ));
-        total = total + tally;
+        let prepared = environment.prepare(&plan::needs(&parts, level)).map(|()| start.elapsed());
+        (building.join().unwrap_or_else(|_| bail!("a thread panicked")), prepared)
+    });
+    if let Some(built) = built? {
+        report.ended(&built);
     }
-    println!("\n{}\n\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
-    total
+    report.prepared(prepared?);
+    if report.total().failed == 0 {
+        pool::run(plan::jobs(environment, &parts, level)?, &logs, &mut report)?;
+    }
+    Ok(report.close(level))
 }
 
-impl Part {
-    fn run(self, environment: &mut Environment) -> Result<Tally> {
-        let all = suite::Options::default();
-        match self {
-            Self::Format => check(environment, &["fmt", "--all", "--check"]),
-            Self::Lint => lint(environment),
-            Self::Rust => rust(environment),
-            // Of the hundreds of upgrades a sample; `cargo xtask schema` takes every one.
-            Self::Schema => schema::run(environment, &suite::Options::of(&["--every", "9"])),
-            Self::Diff => diff::run(environment, &all),
-            // What the reference lets in was recorded; `cargo xtask auth` asks it.
-            Self::Auth => auth::run(environment, &suite::Options::of(&["--recorded"])),
-            Self::Conformance => conformance::run(environment, &all),
-            Self::Durability => durability::run(environment, &all),
-            Self::Artifacts => artifacts::run(environment, &all),
-            Self::Backup => backup::run(environment, &all),
-            Self::Browser => browser::run(environment, &all),
-            Self::Chart => chart::run(environment, &all),
-            Self::Ops => ops::run(environment, &all),
+/// Builds everything that is tested, in one go: the program and all Rust tests, with the same features.
+fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Option<report::Line>> {
+    if parts.iter().all(|part| !part.is_built()) || environment.is_set(BIN) && !parts.contains(&Part::Rust) {
+        return Ok(None);
+    }
+    let start = Instant::now();
+    let mut cargo = environment.command("cargo");
+    cargo.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let log = logs.join("build.log");
+    let ended = process::logged(&mut cargo, &log, BUILD_LIMIT)?;
+    if ended.tally.failed == 0 && !environment.is_set(BIN) {
+        match environment::program(&fs::read(&log)?, "ferroflow") {
+            Some(path) => environment.set(BIN, path),
+            None => bail!("the build made no program"),
         }
     }
+    Ok(Some(report::Line::new("build", "build", &ended, start.elapsed(), log)))
 }
 
-fn lint(environment: &Environment) -> Result<Tally> {
-    let mut tally = check(environment, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
-    if process::find("cargo-deny").is_some() {
-        tally = tally + check(environment, &["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])?;
-    }
-    Ok(tally)
-}
-
-fn rust(environment: &mut Environment) -> Result<Tally> {
-    environment.binary(Profile::Dev)?;
-    environment.postgres(Durability::Relaxed)?;
-    let nextest = Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
-    if !nextest {
-        return check(environment, &["test", "--workspace"]);
-    }
-    let tests = check(environment, &["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"])?;
-    // nextest leaves the examples in the documentation to cargo.
-    Ok(tests + check(environment, &["test", "--workspace", "--doc", "--quiet"])?)
-}
-
-/// Runs cargo; its exit code counts as one failure, its tests one by one.
-fn check(environment: &Environment, arguments: &[&str]) -> Result<Tally> {
-    process::tests(environment.command("cargo").args(arguments))
+/// A number made of the commit's hash, so that what a sample leaves out comes round with the next commits.
+fn sample_of_commit(root: &Path) -> u32 {
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root).output();
+    let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    hash.get(..7).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }

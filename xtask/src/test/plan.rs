@@ -1,0 +1,203 @@
+//! Which jobs a run is made of.
+
+use std::{env, process::Command};
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+
+use super::pool::Job;
+use crate::{
+    environment::{Durability, Environment, Need, Profile},
+    suite::{self, Suite},
+};
+
+/// How much of the tests is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Every test.
+    All,
+    /// What fits into the budget. The number says which share of the large families it takes.
+    Sample(u32),
+}
+
+/// What can be asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    Format,
+    /// Generated files are what their generators make
+    Generate,
+    /// Licenses, sources, duplicates and advisories of the dependencies
+    Deny,
+    Lint,
+    /// Unit, store and HTTP tests
+    Rust,
+    Schema,
+    Diff,
+    Auth,
+    Conformance,
+    Durability,
+    Artifacts,
+    Backup,
+    Browser,
+    Chart,
+    Ops,
+    /// Only with `--all`
+    Drill,
+}
+
+impl Part {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
+    pub(super) fn is_in(self, level: Level) -> bool {
+        self != Self::Drill || level == Level::All
+    }
+
+    /// Whether it needs the program under test, or tests in Rust.
+    pub(super) fn is_built(self) -> bool {
+        !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Lint | Self::Chart)
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    fn suite(self) -> Option<&'static Suite> {
+        Some(match self {
+            Self::Format | Self::Generate | Self::Deny | Self::Lint | Self::Rust => return None,
+            Self::Schema => &suite::SCHEMA,
+            Self::Diff => &suite::DIFF,
+            Self::Auth => &suite::AUTH,
+            Self::Conformance => &suite::CONFORMANCE,
+            Self::Durability => &suite::DURABILITY,
+            Self::Artifacts => &suite::ARTIFACTS,
+            Self::Backup => &suite::BACKUP,
+            Self::Browser => &suite::BROWSER,
+            Self::Chart => &suite::CHART,
+            Self::Ops => &suite::OPS,
+            Self::Drill => &suite::DRILL,
+        })
+    }
+}
+
+/// What has to be prepared for these parts.
+pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for part in parts {
+        match part {
+            Part::Generate => needs.extend([Need::Reference, Need::Chart]),
+            Part::Rust => needs.push(Need::Postgres(Durability::Relaxed)),
+            _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
+        }
+    }
+    // It is a crate with two hundred dependencies of its own to build.
+    needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
+    needs
+}
+
+/// The jobs of these parts.
+pub(super) fn jobs(environment: &Environment, parts: &[Part], level: Level) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for part in parts {
+        jobs.extend(jobs_of(environment, *part, level)?);
+    }
+    Ok(jobs)
+}
+
+fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Job>> {
+    let mut shares = Shares { environment, part, level, jobs: Vec::new() };
+    match part {
+        Part::Format => shares.cargo(2, false, &["fmt", "--all", "--check"]),
+        Part::Lint => {
+            shares.cargo(150, true, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+        }
+        Part::Rust => {
+            let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
+            if nextest.is_ok_and(|output| output.status.success()) {
+                let run = ["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"];
+                shares.cargo(400, true, &run);
+            } else {
+                shares.cargo(400, true, &["test", "--workspace"]);
+            }
+        }
+        Part::Generate => shares.chore(10, &["generate", "--check"])?,
+        Part::Deny => shares.chore(10, &["deny"])?,
+        Part::Schema => {
+            shares.suite("fresh", 40, 1, &["schema"], &[])?;
+            shares.suite("migrations", 300, 2, &["migrations"], &[])?;
+        }
+        Part::Diff => shares.suite("", 60, 1, &[], &["--recorded"])?,
+        Part::Auth => shares.suite("", 110, 1, &[], &["--recorded"])?,
+        Part::Conformance => {
+            for pair in pairs(environment, level)? {
+                shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
+            }
+        }
+        _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
+    }
+    Ok(shares.jobs)
+}
+
+/// The jobs of a part.
+struct Shares<'a> {
+    environment: &'a Environment,
+    part: Part,
+    level: Level,
+    jobs: Vec<Job>,
+}
+
+impl Shares<'_> {
+    fn add(&mut self, share: &str, seconds: u32, places: usize, cargo: bool, command: Command) {
+        let part = self.part.name();
+        let name = if share.is_empty() { part.clone() } else { format!("{part} {share}") };
+        self.jobs.push(Job { part, name, seconds, places, cargo, command });
+    }
+
+    /// A command of cargo, which `locks` the build directory or does not.
+    fn cargo(&mut self, seconds: u32, locks: bool, arguments: &[&str]) {
+        let mut command = self.environment.command("cargo");
+        command.args(arguments);
+        self.add("", seconds, if locks { 2 } else { 1 }, locks, command);
+    }
+
+    /// Another chore of this program.
+    fn chore(&mut self, seconds: u32, arguments: &[&str]) -> Result<()> {
+        let mut command = self.environment.command(env::current_exe()?);
+        command.args(arguments);
+        self.add("", seconds, 1, false, command);
+        Ok(())
+    }
+
+    /// Files of the part's suite (none: all of it), over a number of processes.
+    fn suite(&mut self, share: &str, seconds: u32, workers: usize, files: &[&str], arguments: &[&str]) -> Result<()> {
+        let Some(suite) = self.part.suite() else { return Ok(()) };
+        let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        if let Level::Sample(number) = self.level {
+            arguments.extend(["--sample".to_owned(), number.to_string()]);
+        }
+        let command = suite.command(self.environment, files, &arguments, workers)?;
+        self.add(share, seconds, workers, false, command);
+        Ok(())
+    }
+}
+
+/// The old releases that a sample of the upgrades begins with.
+pub(super) fn releases(environment: &Environment, sample: u32) -> Result<Vec<String>> {
+    lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])
+}
+
+/// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`.
+fn pairs(environment: &Environment, level: Level) -> Result<Vec<String>> {
+    match level {
+        Level::All => lines(environment, "tests/conformance/pairs.py", &[]),
+        Level::Sample(number) => lines(environment, "tests/conformance/pairs.py", &[&number.to_string()]),
+    }
+}
+
+/// What a script of the tests prints, line by line. It needs no environment.
+fn lines(environment: &Environment, script: &str, arguments: &[&str]) -> Result<Vec<String>> {
+    let output = environment.command("python3").arg(script).args(arguments).output()?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+}

@@ -1,0 +1,71 @@
+//! Jobs that share the processors: the longest first, as many at once as there are places.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::report::{Line, Report};
+use crate::process;
+
+/// How long a job may take. The longest takes five minutes on two processors.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+
+/// A command that is a part of the tests, or a share of a part.
+pub(super) struct Job {
+    /// The part that it belongs to.
+    pub(super) part: String,
+    /// Its name, which its log has too.
+    pub(super) name: String,
+    /// About how many seconds it takes alone on two processors: the longest begin first.
+    pub(super) seconds: u32,
+    /// How many places it takes: the number of its processes that compute at the same time.
+    pub(super) places: usize,
+    /// Whether it takes cargo's lock on the build directory: of those one runs at a time.
+    pub(super) cargo: bool,
+    pub(super) command: Command,
+}
+
+/// Runs all jobs. One place more than there are processors keeps these busy while a job waits.
+pub(super) fn run(mut jobs: Vec<Job>, logs: &Path, report: &mut Report) -> Result<()> {
+    let places = thread::available_parallelism().map_or(2, usize::from) + 1;
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.seconds));
+    let (sender, receiver) = mpsc::channel();
+    let (mut taken, mut cargo, mut running) = (0, false, 0);
+    thread::scope(|scope| {
+        while !jobs.is_empty() || running > 0 {
+            let fits = |job: &Job| (taken == 0 || taken + job.places <= places) && !(cargo && job.cargo);
+            if let Some(next) = jobs.iter().position(fits) {
+                let job = jobs.remove(next);
+                taken += job.places;
+                cargo |= job.cargo;
+                running += 1;
+                let (sender, log) = (sender.clone(), log_of(logs, &job.name));
+                scope.spawn(move || {
+                    let Job { part, name, places, cargo, mut command, .. } = job;
+                    let start = Instant::now();
+                    let ended = process::logged(&mut command, &log, LIMIT);
+                    let line = ended.map(|ended| Line::new(&part, &name, &ended, start.elapsed(), log));
+                    // The receiver lives as long as this scope.
+                    let _ = sender.send((places, cargo, line));
+                });
+                continue;
+            }
+            let Ok((places, was_cargo, line)) = receiver.recv() else { break };
+            taken -= places;
+            cargo &= !was_cargo;
+            running -= 1;
+            report.ended(&line?);
+        }
+        Ok(())
+    })
+}
+
+fn log_of(logs: &Path, name: &str) -> PathBuf {
+    logs.join(format!("{}.log", name.replace(['/', ' '], "-")))
+}

@@ -1,0 +1,158 @@
+//! What a run prints: a line as each job ends, then what failed, and how much of the budget each part took.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::plan::Level;
+use crate::{process::Ended, tally::Tally};
+
+/// What a run may take on two processors, from a clean clone with nothing built: minutes. A run that takes longer says so.
+const BUDGET: f64 = 20.0;
+
+/// How many lines of a failed job's log are printed again.
+const LINES_OF_A_FAILURE: usize = 120;
+
+/// How a job ended.
+pub(super) struct Line {
+    part: String,
+    name: String,
+    tally: Tally,
+    seconds: f64,
+    cpu: f64,
+    log: PathBuf,
+}
+
+impl Line {
+    pub(super) fn new(part: &str, name: &str, ended: &Ended, took: Duration, log: PathBuf) -> Self {
+        Self {
+            part: part.to_owned(),
+            name: name.to_owned(),
+            tally: ended.tally,
+            seconds: took.as_secs_f64(),
+            cpu: ended.cpu,
+            log,
+        }
+    }
+}
+
+/// What a part has come to so far.
+struct Sum {
+    part: String,
+    tally: Tally,
+    cpu: f64,
+}
+
+/// A run so far.
+pub(super) struct Report {
+    start: Instant,
+    parts: Vec<Sum>,
+    failures: Vec<(String, PathBuf)>,
+    notices: Vec<String>,
+    seconds_file: PathBuf,
+}
+
+impl Report {
+    pub(super) fn new(logs: &Path) -> Self {
+        Self {
+            start: Instant::now(),
+            parts: Vec::new(),
+            failures: Vec::new(),
+            notices: Vec::new(),
+            seconds_file: logs.join("seconds.txt"),
+        }
+    }
+
+    /// Prints the line of a job, and keeps what is printed at the end.
+    pub(super) fn ended(&mut self, line: &Line) {
+        let outcome = if line.tally.failed == 0 { "ok" } else { "FAILED" };
+        println!(
+            "{:>6.0} s  {:<28} {outcome:<6} {:>5} passed {:>4} failed {:>7.1} s {:>7.1} s of CPU",
+            self.start.elapsed().as_secs_f64(),
+            line.name,
+            line.tally.passed,
+            line.tally.failed,
+            line.seconds,
+            line.cpu
+        );
+        if line.tally.failed > 0 {
+            self.failures.push((line.name.clone(), line.log.clone()));
+        }
+        let text = fs::read_to_string(&line.log).unwrap_or_default();
+        self.notices.extend(text.lines().filter_map(|line| line.strip_prefix("notice: ")).map(str::to_owned));
+        if let Some(sum) = self.parts.iter_mut().find(|sum| sum.part == line.part) {
+            sum.tally = sum.tally + line.tally;
+            sum.cpu += line.cpu;
+        } else {
+            self.parts.push(Sum { part: line.part.clone(), tally: line.tally, cpu: line.cpu });
+        }
+    }
+
+    /// Prints how long the environments took, which were made beside the build.
+    pub(super) fn prepared(&self, took: Duration) {
+        let elapsed = self.start.elapsed().as_secs_f64();
+        println!("{elapsed:>6.0} s  {:<28} ok {:>35.1} s", "environments", took.as_secs_f64());
+    }
+
+    /// All tests so far.
+    pub(super) fn total(&self) -> Tally {
+        self.parts.iter().map(|sum| sum.tally).sum()
+    }
+
+    /// Prints what failed, the parts with their share of the budget, and the sum.
+    pub(super) fn close(self, level: Level) -> Tally {
+        for (name, log) in &self.failures {
+            println!(
+                "\n── {name} failed: {}\n{}",
+                log.display(),
+                failure(&fs::read_to_string(log).unwrap_or_default())
+            );
+        }
+        let minutes = self.start.elapsed().as_secs_f64() / 60.0;
+        let processors = thread::available_parallelism().map_or(2, usize::from);
+        #[expect(clippy::cast_precision_loss, reason = "a machine has few processors")]
+        let budget = BUDGET * 60.0 * processors.min(2) as f64;
+        let mut lines = Vec::new();
+        for Sum { part, tally, cpu } in &self.parts {
+            let outcome = if tally.failed == 0 { "ok" } else { "FAILED" };
+            lines.push(format!(
+                "{part:<12} {outcome:<6} {:>5} passed {:>4} failed {cpu:>7.1} s of CPU {:>3.0} % of the budget",
+                tally.passed,
+                tally.failed,
+                100.0 * cpu / budget
+            ));
+        }
+        let table = lines.join("\n");
+        println!("\n{table}");
+        let sum = format!("{minutes:.1} minutes on {processors} processors; the budget is {BUDGET} on 2");
+        // For whoever compares runs; a run is not worth failing for it.
+        let _ = fs::write(&self.seconds_file, format!("{table}\n{sum}\n"));
+        println!("{sum}");
+        for notice in &self.notices {
+            println!("notice: {notice}");
+        }
+        if matches!(level, Level::Sample(_)) {
+            println!("notice: this was a sample; `cargo xtask test --all` leaves nothing out");
+            if minutes > BUDGET {
+                println!("notice: this run took {:.1} minutes more than the budget", minutes - BUDGET);
+            }
+        }
+        let total = self.total();
+        println!("\n{} passed, {} failed", total.passed, total.failed);
+        total
+    }
+}
+
+/// What of a log says why it failed: what pytest and nextest print at their end, else its last lines.
+fn failure(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let from = lines
+        .iter()
+        .rposition(|line| line.contains("= FAILURES =") || line.contains("= ERRORS =") || line.starts_with("error: "))
+        .unwrap_or(0)
+        .max(lines.len().saturating_sub(LINES_OF_A_FAILURE));
+    lines[from..].join("\n")
+}
