@@ -1,0 +1,151 @@
+//! `ferroflow db` and a server on an older database, as an operator meets them.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The revision of MLflow 1.30, and the head.
+const OLD: &str = "cc1f77228345";
+const HEAD: &str = "dc11669786a5";
+
+fn ferroflow(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ferroflow")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What a command printed; it must have ended well.
+fn stdout(folder: &Path, args: &[&str]) -> String {
+    let output = ferroflow(folder, args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The one line on standard error of a command that ends with `code`.
+fn refused(folder: &Path, code: i32, args: &[&str]) -> String {
+    let output = ferroflow(folder, args);
+    let line = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    line
+}
+
+fn old_database() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db", "--to", OLD]);
+    folder
+}
+
+#[test]
+fn an_upgrade_tells_each_revision_and_a_second_one_has_nothing_to_do() {
+    let folder = old_database();
+    let told = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], format!("upgrading {OLD} -> 97727af70f4d: creation and update time of experiments"));
+    assert!(lines[1].starts_with(&format!("backup: mlflow.db.before-{OLD}-")), "{told}");
+    assert!(lines[2].starts_with("upgraded to 97727af70f4d in ") && lines[2].ends_with(" s"), "{told}");
+    assert_eq!(
+        lines[lines.len() - 1],
+        format!("upgraded the tracking database sqlite:///mlflow.db from {OLD} to {HEAD}: 49 revisions")
+    );
+
+    let again = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
+    assert_eq!(again, format!("nothing to do: the tracking database sqlite:///mlflow.db is at {HEAD}\n"));
+    assert_eq!(stdout(folder.path(), &["db", "check", "sqlite:///mlflow.db"]), "no differences\n");
+}
+
+#[test]
+fn an_empty_database_is_created_at_the_head_of_either_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = stdout(folder.path(), &["db", "upgrade", "sqlite:///new.db"]);
+    assert_eq!(told, format!("created the tracking tables of sqlite:///new.db at {HEAD}\n"));
+    let told = stdout(folder.path(), &["db", "upgrade", "--auth", "sqlite:///users.db"]);
+    assert!(told.ends_with("created the auth tables of sqlite:///users.db at f1a2b3c4d5e6\n"), "{told}");
+    assert_eq!(stdout(folder.path(), &["db", "check", "--auth", "sqlite:///users.db"]), "no differences\n");
+}
+
+#[test]
+fn a_plan_and_a_status_name_what_is_pending() {
+    let folder = old_database();
+    let plan = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db", "--plan"]);
+    assert!(plan.lines().next().unwrap().starts_with("revision"), "{plan}");
+    let first = plan.lines().nth(1).unwrap();
+    assert!(first.starts_with("97727af70f4d ") && first.ends_with(" experiments (0)"), "{plan}");
+    assert!(plan.contains(&format!("49 revisions from {OLD} to {HEAD}, 3 of them not compatible")), "{plan}");
+
+    let json = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db", "--plan", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&plan["chain"], &plan["current"], &plan["target"]), (&"tracking".into(), &OLD.into(), &HEAD.into()));
+    assert_eq!(
+        plan["steps"][0],
+        serde_json::json!({
+            "revision": "97727af70f4d", "title": "creation and update time of experiments",
+            "tables": [{"name": "experiments", "rows": 0}], "rewrites": false, "locks": false, "rolling": true,
+        })
+    );
+
+    let status = stdout(folder.path(), &["db", "status", "sqlite:///mlflow.db"]);
+    assert!(status.contains(&format!("revision  {OLD}\n")) && status.contains("pending   49\n"), "{status}");
+    let found = ferroflow(folder.path(), &["db", "check", "sqlite:///mlflow.db"]);
+    assert_eq!(found.status.code(), Some(1));
+    assert!(text(&found.stdout).starts_with(&format!("different: revision: {OLD}, expected {HEAD}")));
+}
+
+#[test]
+fn what_is_refused_says_why_in_one_line_without_the_password() {
+    let folder = old_database();
+    let later = refused(folder.path(), 1, &["db", "upgrade", "sqlite:///mlflow.db", "--to", "451aebb31d03"]);
+    assert!(later.contains(OLD) && later.contains("451aebb31d03"), "{later}");
+    refused(folder.path(), 1, &["db", "status", "sqlite:///missing.db"]);
+    assert!(!folder.path().join("missing.db").exists());
+
+    let downgrade = refused(folder.path(), 2, &["db", "downgrade", "sqlite:///mlflow.db", "-1"]);
+    assert!(downgrade.contains("restore the backup"), "{downgrade}");
+    refused(folder.path(), 2, &["db", "upgrade", "sqlite:///mlflow.db", "--to", "nothing"]);
+    refused(folder.path(), 2, &["db", "upgrade", "sqlite:///mlflow.db", "--nothing"]);
+    for uri in ["postgresql://u:hunter2@127.0.0.1:1/d", "postgresql://u:hunter2@h/d?nope=1", "mysql://u:hunter2@h/d"] {
+        let code = if uri.contains(":1/") { 1 } else { 2 };
+        let line = refused(folder.path(), code, &["db", "upgrade", uri]);
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
+#[test]
+fn a_server_refuses_an_older_database_and_names_the_command() {
+    let folder = old_database();
+    let output = ferroflow(folder.path(), &["server", "--port", "0", "--backend-store-uri", "sqlite:///mlflow.db"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = text(&output.stderr);
+    let line = line.lines().last().unwrap();
+    assert!(line.contains(&format!("found version {OLD}, but expected {HEAD}")), "{line}");
+    assert!(line.contains("ferroflow db upgrade") && line.contains("--auto-migrate"), "{line}");
+}
+
+#[test]
+fn every_command_says_how_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut waiting = vec![Vec::<String>::new()];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let ask = |flag| {
+            let args: Vec<&str> = path.iter().map(String::as_str).chain([flag]).collect();
+            let help = stdout(folder.path(), &args);
+            assert!(help.contains("Usage: ferroflow"), "{args:?}: {help}");
+            help
+        };
+        let help = ask("--help");
+        // The server's `-h` is `--host`.
+        if !path.is_empty() && path != ["server"] {
+            ask("-h");
+        }
+        let below = help.split("Commands:\n").nth(1).unwrap_or_default();
+        let names = below.lines().take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+        let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        waiting.extend(names.map(|name| path.iter().cloned().chain([name.to_owned()]).collect()));
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen} commands");
+}

@@ -1,0 +1,300 @@
+//! The binary as an operator meets it: bad flags, bad clients, and how it stops.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+struct Server {
+    child: Child,
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), args)
+    }
+
+    fn start_in(folder: tempfile::TempDir, args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
+            .args(["server", "--port", "0", "--log-format", "json"])
+            .args(args)
+            .current_dir(folder.path())
+            .env("FERROFLOW_UI_DIR", folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = log.next().expect("the server tells where it listens").unwrap();
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.split(['"', '/']).next().unwrap().to_owned();
+            }
+        };
+        // The pipe must not fill up.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address, folder }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    /// Sends raw bytes on a connection of its own and gives the whole answer.
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn post(&self, path: &str, content_type: &str, body: &[u8]) -> String {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
+    fn terminate(&self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("no answer")
+}
+
+#[test]
+fn a_bad_client_gets_a_clear_answer_and_the_server_lives_on() {
+    let server = Server::start(&[]);
+    let create = "/api/2.0/mlflow/experiments/create";
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for body in [
+        &b"{"[..],
+        b"\xff\xfe\x00",
+        b"[[[[",
+        deep.as_bytes(),
+        br#"{"name": 123456789012345678901234567890}"#,
+        br#"{"name": "\ud800"}"#,
+        br#"{"tags": [[[]]]}"#,
+    ] {
+        let answer = server.post(create, "application/json", body);
+        assert_eq!(status(&answer), "400", "{answer}");
+        assert!(answer.contains("\"error_code\""), "{answer}");
+    }
+    let long = format!(r#"{{"experiment_id": "0", "key": "{}", "value": "x"}}"#, "k".repeat(10_000_000));
+    let answer = server.post("/api/2.0/mlflow/experiments/set-experiment-tag", "application/json", long.as_bytes());
+    assert_eq!(status(&answer), "400");
+    let huge = vec![b' '; 65 * 1024 * 1024];
+    assert_eq!(status(&server.post(create, "application/json", &huge)), "400");
+    assert_eq!(status(&server.post(create, "text/plain", b"{}")), "400");
+    assert_eq!(status(&server.get("/get-artifact?path=%ff&run_id=%ff")), "404");
+    assert_eq!(status(&server.get("/api/2.0/mlflow-artifacts/artifacts/%ff")), "400");
+    assert_eq!(status(&server.raw(b"nonsense\r\n\r\n")), "400");
+    assert_eq!(status(&server.get(&format!("/{}", "x".repeat(200_000)))), "414");
+    let headers = "X-A: b\r\n".repeat(500);
+    assert_eq!(status(&server.raw(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes())), "431");
+    assert_eq!(status(&server.get("/health")), "200");
+}
+
+#[test]
+fn an_interrupted_upload_leaves_nothing() {
+    let server = Server::start(&[]);
+    let path = "/api/2.0/mlflow-artifacts/artifacts/d/file.bin";
+    let mut stream = server.connect();
+    let head = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&vec![7; 300_000]).unwrap();
+    drop(stream);
+    // A listing shows a file as soon as it is there; the half one never is.
+    let listing = server.get("/api/2.0/mlflow-artifacts/artifacts?path=d");
+    assert_eq!(status(&listing), "200");
+    assert!(!listing.contains("file.bin"), "{listing}");
+    assert_eq!(status(&server.get(path)), "404");
+}
+
+#[test]
+fn told_to_stop_it_finishes_what_runs() {
+    let mut server = Server::start(&[]);
+    let path = "/api/2.0/mlflow-artifacts/artifacts/slow.bin";
+    let mut stream = server.connect();
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: the request is running.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert!(interim.starts_with(b"HTTP/1.1 100 Continue"));
+    server.terminate();
+    // It does not accept connections any more, but the upload goes on.
+    while TcpStream::connect(&server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    stream.write_all(b"0123456789").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert!(server.child.wait().unwrap().success());
+    let written = std::fs::read(server.folder.path().join("mlartifacts/slow.bin")).unwrap();
+    assert_eq!(written, b"0123456789");
+    // The log beside the file may stay, but nothing is in it.
+    let log = std::fs::metadata(server.folder.path().join("mlflow.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "everything is in the database's file");
+}
+
+#[test]
+fn variables_of_webhooks_that_can_not_be_right_are_told() {
+    for (name, value) in [
+        ("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", "hunter2"),
+        ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "perhaps"),
+        ("MLFLOW_WEBHOOK_REQUEST_TIMEOUT", "0"),
+        ("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES", "-1"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+        let output =
+            command.args(["server", "--port", "0"]).current_dir(folder.path()).env(name, value).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(&format!("Error: {name}")), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn what_can_not_be_served_is_one_line_without_the_password() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let cases: [(&[&str], &str); 15] = [
+        (&["--port", &port], "is in use"),
+        (&["--port", "0", "--backend-store-uri", "postgresql://u:hunter2@127.0.0.1:1/d"], "can not be opened"),
+        (&["--backend-store-uri", "mysql://u:hunter2@h/d"], "not supported"),
+        (&["--backend-store-uri", "sqlite://"], "in-memory"),
+        (&["--port", "0", "--backend-store-uri", "sqlite:////nonexistent/x.db"], "can not be opened"),
+        (&["postgresql://u:hunter2@h/d"], "unexpected argument 'postgresql://…' found"),
+        (&["--port", "postgresql://u:hunter2@h/d"], "invalid value 'postgresql://…"),
+        (&["--backend-store-url=postgresql://u:hunter2@h/d"], "did you mean '--backend-store-uri'?"),
+        (&["--workers", "many"], "invalid value 'many'"),
+        (&["--artifacts-only", "--backend-store-uri", "postgresql://u:hunter2@h/d"], "nothing else"),
+        (&["--app-name", "basic-auth"], "MLFLOW_FLASK_SERVER_SECRET_KEY"),
+        (&["--app-name", "other"], "only basic-auth"),
+        (&["--static-prefix", "x"], "must begin with"),
+        (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
+        (&["--host", "no.such.host.invalid"], "is not known"),
+    ];
+    for (args, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
+            .arg("server")
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{args:?}");
+        let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("Error: ")).collect();
+        assert_eq!(errors.len(), 1, "{text}");
+        assert!(text.ends_with(&format!("{}\n", errors[0])), "nothing follows the error: {text}");
+        assert!(errors[0].contains(expected), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn flags_for_python_processes_are_accepted_and_the_prefix_serves_everything() {
+    let server =
+        Server::start(&["--gunicorn-opts", "--timeout 60", "--dev", "--workers", "1", "--static-prefix", "/ml"]);
+    for path in [
+        "/ml/health",
+        "/ml/version",
+        "/ml/api/2.0/mlflow/experiments/get?experiment_id=0",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    ] {
+        assert_eq!(status(&server.get(path)), "200", "{path}");
+    }
+    assert_eq!(status(&server.get("/ml")), "308");
+    assert_eq!(status(&server.get("/health")), "404");
+    for prefix in ["", "/ml"] {
+        let path = format!("{prefix}/ajax-api/2.0/mlflow/upload-artifact?run_uuid=x&path=y");
+        let foreign = server.raw(
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"
+            )
+            .as_bytes(),
+        );
+        assert_eq!(status(&foreign), "403", "{path}: {foreign}");
+    }
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("route=\"/ml/api/2.0/mlflow/experiments/get\""), "{metrics}");
+}
+
+#[test]
+fn paths_of_clients_are_no_labels() {
+    let server = Server::start(&[]);
+    for number in 0..50 {
+        server.get(&format!("/nope-{number}"));
+    }
+    let metrics = server.get("/metrics");
+    assert!(!metrics.contains("nope"), "{metrics}");
+    assert!(metrics.contains("route=\"none\""), "{metrics}");
+}
+
+#[test]
+fn what_is_ours_in_a_database_goes_with_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let drop_own = |uri: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
+        let output = command.args(["db", "drop-own", uri]).current_dir(folder.path()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (done, text) = drop_own("sqlite:///none.db");
+    assert!(!done && text.starts_with("Error: the database sqlite:///none.db"), "{text}");
+    assert!(!folder.path().join("none.db").exists(), "asking makes nothing");
+
+    let mut server = Server::start(&[]);
+    server.terminate();
+    server.child.wait().unwrap();
+    let uri = format!("sqlite:///{}/mlflow.db", server.folder.path().display());
+    let (done, text) = drop_own(&uri);
+    assert!(done && text.contains("dropped ff_webhook_deliveries, "), "{text}");
+    assert!(drop_own(&uri).1.contains("nothing of ferroflow's own"));
+}
+
+#[test]
+fn an_older_database_is_upgraded_at_start_when_the_server_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
+        .args(["db", "upgrade", "sqlite:///mlflow.db", "--to", "cc1f77228345"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = Server::start_in(folder, &["--auto-migrate"]);
+    let answer = server.get("/api/2.0/mlflow/experiments/get?experiment_id=0");
+    assert!(answer.contains("\"name\":\"Default\"") || answer.contains("\"name\": \"Default\""), "{answer}");
+    let copies = server.folder.path().read_dir().unwrap();
+    let copies =
+        copies.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".before-")).count();
+    assert_eq!(copies, 1);
+}

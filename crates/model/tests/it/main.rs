@@ -1,0 +1,7 @@
+//! The integration tests of `ferroflow-model`: one module for each subject, all in one binary, so that the crate is
+//! linked once.
+
+mod messages;
+mod requests;
+mod rules;
+mod validation;

@@ -1,0 +1,7 @@
+//! The integration tests of `ferroflow-server`: one module for each subject, all in one binary, so that the crate is
+//! linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod ui;
+mod webhooks;

@@ -1,0 +1,22 @@
+//! The integration tests of `ferroflow-store`: one module for each subject, all in one binary, so that the crate is
+//! linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod cancellation;
+mod experiments;
+mod inputs;
+mod logging;
+mod metrics;
+mod migrations;
+mod named;
+mod registered_models;
+mod registry_search;
+mod schema;
+mod search;
+mod snapshot;
+mod support;
+mod token_users;
+mod trace_archival;
+mod users;
+mod webhooks;
