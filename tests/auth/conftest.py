@@ -12,22 +12,6 @@ import pytest
 from people import ADMIN, settings
 from support import postgres, servers
 
-MODES = {
-    "recorded": "compare with the recorded answers; the reference is not started",
-    "record": "record the answers of the reference again",
-}
-
-
-def pytest_addoption(parser):
-    for mode, help_ in MODES.items():
-        parser.addoption(f"--{mode}", dest="mode", action="store_const", const=mode, default="compare", help=help_)
-
-
-@pytest.fixture(scope="session")
-def mode(request):
-    return request.config.getoption("mode")
-
-
 @contextlib.contextmanager
 def running(maker, dialect, folder, name, **ini):
     """A server with users."""

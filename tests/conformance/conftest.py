@@ -1,12 +1,13 @@
-"""Turns every story of ``stories/`` into one test for each SDK and each database.
+"""Turns every story of ``stories/`` into one test for each SDK and each database, or for those of a sample.
 
 The stories run in the SDK's own Python: once for each SDK and database, all together, because importing
-``mlflow`` is the slow part. Their outcomes are then told here, one test each.
+``mlflow`` is the slow part. Their outcomes are then told here, one test each. With ``--pair`` each pair of an SDK and a database may be run by a process
+of its own: ``python3 tests/conformance/pairs.py N`` lists those of ``--sample N``.
 """
 
+import pairs
 import pytest
 import sdks
-from support.postgres import DIALECTS
 
 #: They belong to the inner run, which has an ``mlflow`` of its own.
 collect_ignore = ["stories", "training.py"]
@@ -19,16 +20,18 @@ def pytest_addoption(parser):
         choices=["ferroflow", "reference"],
         help="the server under test; the reference proves that a story itself is right",
     )
+    parser.addoption("--pair", choices=list(map(str, pairs.ALL)), action="append", help="run this pair, of the sample or of all")
 
 
 def pytest_generate_tests(metafunc):
     if "story" in metafunc.fixturenames:
+        sample, asked = metafunc.config.getoption("sample"), metafunc.config.getoption("pair")
         cases = [
-            pytest.param((sdk, dialect), story, id=f"{sdk.version}-{dialect}-{story.name}")
-            for sdk in sdks.SDKS
-            for dialect in DIALECTS
+            pytest.param(pair, story, id=f"{pair}-{story.name}")
+            for pair in pairs.of(sample)
+            if not asked or str(pair) in asked
             for story in sdks.stories()
-            if story.since <= sdk.release
+            if pairs.is_told(pair, story.since, story.heavy, sample)
         ]
         metafunc.parametrize(("outcomes", "story"), cases, indirect=["outcomes"])
 
@@ -43,14 +46,13 @@ def told() -> dict:
 def outcomes(request, told, tmp_path_factory):
     """What became of each story of one SDK on one database. Only those asked for are run, all at once."""
     if request.param not in told:
-        sdk, dialect = request.param
         wanted = [
             item.callspec.params["story"]
             for item in request.session.items
             if getattr(item, "callspec", None) and item.callspec.params.get("outcomes") == request.param
         ]
-        folder = tmp_path_factory.mktemp(f"{sdk.version}-{dialect}")
+        folder = tmp_path_factory.mktemp(str(request.param))
         # Kept before it runs: what fails to start fails once for each story, and is not tried again.
         told[request.param] = {}
-        told[request.param] = sdks.run(sdk, dialect, wanted, folder, against=request.config.getoption("--against"))
+        told[request.param] = sdks.run(request.param, wanted, folder, against=request.config.getoption("--against"))
     return told[request.param]

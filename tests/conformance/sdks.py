@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pairs import Pair
 from support import postgres, receiver, required, servers, stores
 
 _FOLDER = Path(__file__).parent
@@ -25,31 +26,14 @@ _RUN_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Sdk:
-    """A generation of the official SDK and the variable that names its Python."""
-
-    version: str
-    variable: str
-
-    @property
-    def release(self) -> tuple[int, ...]:
-        return tuple(map(int, self.version.split(".")))
-
-
-SDKS = (
-    Sdk("3.17.2", "FERROFLOW_REFERENCE_PYTHON"),
-    Sdk("3.5.0", "FERROFLOW_SDK_PYTHON_3_5"),
-    Sdk("2.22.5", "FERROFLOW_SDK_PYTHON_2_22"),
-)
-
-
-@dataclass(frozen=True)
 class Story:
     """A test function of ``stories/``; SDKs older than ``since``, as in ``(3, 17)``, lack what it needs."""
 
     module: str
     name: str
     since: tuple[int, ...]
+    #: Takes long, and what it is about is the SDK: nothing of it depends on the database.
+    heavy: bool
 
     @property
     def node(self) -> str:
@@ -63,10 +47,12 @@ def stories() -> tuple[Story, ...]:
     found = []
     for path in sorted(_STORIES.glob("test_*.py")):
         module = ast.parse(path.read_text()).body
-        oldest = _since(node.value for node in module if ast.unparse(node).startswith("pytestmark ="))
+        all_have = [node.value for node in module if ast.unparse(node).startswith("pytestmark =")]
         for node in module:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.append(Story(path.stem, node.name, max(oldest, _since(node.decorator_list))))
+                marks = [*all_have, *node.decorator_list]
+                heavy = any(ast.unparse(mark) == "pytest.mark.heavy" for mark in marks)
+                found.append(Story(path.stem, node.name, _since(marks), heavy))
     names = [story.name for story in found]
     assert len(names) == len(set(names)), "two stories have the same name"
     return tuple(found)
@@ -78,8 +64,9 @@ def _since(marks: Iterable[ast.expr]) -> tuple[int, ...]:
     return max((tuple(map(ast.literal_eval, mark.args)) for mark in found), default=())
 
 
-def run(sdk: Sdk, dialect: str, wanted: Iterable[Story], folder: Path, *, against: str) -> dict[str, str | None]:
+def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> dict[str, str | None]:
     """Runs stories with an SDK. For each that was run: nothing when it passed, else what went wrong."""
+    sdk, dialect = pair.sdk, pair.dialect
     start = {"ferroflow": servers.ferroflow, "reference": servers.reference}[against]
     report = folder / "report.xml"
     # Stories about webhooks have receivers on this machine, one about a secret needs a key.

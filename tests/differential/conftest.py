@@ -12,21 +12,10 @@ import pytest
 import table
 from support import postgres, receiver, servers
 
-MODES = {
-    "recorded": "compare with the recorded answers; the reference is not started",
-    "record": "record the answers of the reference again",
-    "twice": "compare the reference with a second reference",
-}
-
 
 def pytest_addoption(parser):
-    for mode, help_ in MODES.items():
-        parser.addoption(f"--{mode}", dest="mode", action="store_const", const=mode, default="compare", help=help_)
-
-
-@pytest.fixture(scope="session")
-def mode(request):
-    return request.config.getoption("mode")
+    help_ = "compare the reference with a second reference"
+    parser.addoption("--twice", dest="mode", action="store_const", const="twice", default="compare", help=help_)
 
 
 @pytest.fixture(scope="session", params=postgres.DIALECTS)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from chains import AUTH, TRACKING, Ladder
+from sample import EVERY, place, takes
 from support import introspect
 from support.postgres import DIALECTS
 
@@ -20,16 +21,26 @@ NOTHING = SimpleNamespace(params={})
 
 
 def pytest_addoption(parser):
-    parser.addoption("--every", type=int, default=1, metavar="N", help="of the tests that begin somewhere else each, take every Nth")
+    help_ = f"of the upgrades from somewhere else each take every Nth; with --sample every {EVERY}th, and each in its turn"
+    parser.addoption("--every", type=int, metavar="N", help=help_)
 
 
 def pytest_collection_modifyitems(config, items):
     """Takes a sample where one is asked for. Tests that share what takes long to make run in one worker of pytest-xdist."""
+    sample = config.getoption("sample")
+    every = config.getoption("every") or (1 if sample is None else EVERY)
     ours = [item for item in items if item.path.parent == Path(__file__).parent]
-    starts = [item for item in ours if {"revision", "release"} & set(getattr(item, "callspec", NOTHING).params)]
-    dropped = [item for place, item in enumerate(starts) if place % config.getoption("every")]
-    config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in set(dropped)]
+    given = {item: getattr(item, "callspec", NOTHING).params for item in ours}
+    revisions = [item for item in ours if "revision" in given[item]]
+    dropped = {item for at, item in enumerate(revisions) if not takes(at, sample, every)}
+    # Which releases need an environment is known before anything is collected.
+    dropped |= {
+        item
+        for item in ours
+        if "release" in given[item] and not takes(place(given[item]["release"], given[item]["dialect"]), sample, every)
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+    items[:] = [item for item in items if item not in dropped]
     for item in items:
         if "catalogues" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group(f"catalogues {item.callspec.params['dialect']}"))

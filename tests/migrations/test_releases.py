@@ -12,11 +12,10 @@ import pytest
 import requests
 from chains import AUTH, TRACKING, engine
 from reference_app import reference_app
+from sample import NEWEST, RELEASES, number
 from support import introspect, required
 from support.postgres import DIALECTS, copy_of, database
 from support.servers import ferroflow, reference
-
-LISTS = Path(__file__).parent.parent / "requirements/releases"
 
 #: The release that can do something first, of those that are tried.
 SINCE = {
@@ -41,13 +40,6 @@ SINCE = {
 
 #: Since this one both chains may share a PostgreSQL database.
 OWN_VERSION_TABLE = "3.6.0"
-
-
-def number(release: str) -> tuple[int, ...]:
-    return tuple(map(int, release.split(".")))
-
-
-RELEASES = sorted([*(path.stem for path in LISTS.glob("*.txt")), "3.17.2"], key=number)
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,7 @@ def test_the_reference_server_starts_on_what_ferroflow_upgraded(old, release):
 
 
 def python(release: str) -> str:
-    if release == "3.17.2":
+    if release == NEWEST:
         return required("FERROFLOW_REFERENCE_PYTHON")
     return str(Path(required("FERROFLOW_RELEASES")) / release / "bin/python")
 

@@ -28,6 +28,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "since(major, minor…): the first version of the SDK that can do it")
+    config.addinivalue_line("markers", "heavy: takes long, and nothing of it depends on the database")
     expected = config.getoption("--sdk")
     if expected and mlflow.__version__ != expected:
         raise pytest.UsageError(f"this Python has mlflow {mlflow.__version__}, not {expected}")

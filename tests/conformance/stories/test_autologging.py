@@ -21,6 +21,7 @@ def autologging():
     mlflow.sklearn.autolog(disable=True)
 
 
+@pytest.mark.heavy
 def test_a_fit_logs_its_params_scores_and_model(client, autologging):
     autologging()
     with mlflow.start_run() as run:

@@ -47,6 +47,7 @@ def test_an_asynchronous_error_reaches_who_waits(client, run):
     assert client.get_run(run).data.params == {"p": "1"}
 
 
+@pytest.mark.heavy
 def test_eight_processes_log_runs_of_their_own(client, experiment):
     """Each also writes to one run that they share."""
     shared = client.create_run(experiment, run_name="shared").info.run_id

@@ -145,11 +145,13 @@ def command(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.heavy
 def test_the_command_line_downloads_a_version(registered, tmp_path):
     command("artifacts", "download", "--artifact-uri", f"models:/{registered}/1", "--dst-path", str(tmp_path))
     assert "sklearn" in next(tmp_path.rglob("MLmodel")).read_text()
 
 
+@pytest.mark.heavy
 def test_the_command_line_asks_a_registered_model(client, registered, tmp_path):
     client.set_registered_model_alias(registered, "champion", "1")
     table, result = tmp_path / "table.csv", tmp_path / "result.json"

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import training  # noqa: E402
 
 
+@pytest.mark.heavy
 def test_a_training_script_leaves_everything_it_logged(client, url, experiment):
     run_id = training.train(url, client.get_experiment(experiment).name)
     run = client.get_run(run_id)

@@ -7,6 +7,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+# The SDK's client for users imports all of its server.
+pytestmark = pytest.mark.heavy
+
 ADMIN = ("admin", "the admin's password")
 
 

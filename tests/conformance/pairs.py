@@ -1,0 +1,66 @@
+"""The pairs of an SDK and a database, and those of a sample. Needs nothing but Python:
+
+    python3 tests/conformance/pairs.py 5      the pairs of sample 5, one a line
+    python3 tests/conformance/pairs.py        all of them
+"""
+
+import sys
+from dataclasses import dataclass
+
+DIALECTS = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """A generation of the official SDK and the variable that names its Python."""
+
+    version: str
+    variable: str
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        return tuple(map(int, self.version.split(".")))
+
+
+SDKS = (
+    Sdk("3.17.2", "FERROFLOW_REFERENCE_PYTHON"),
+    Sdk("3.5.0", "FERROFLOW_SDK_PYTHON_3_5"),
+    Sdk("2.22.5", "FERROFLOW_SDK_PYTHON_2_22"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An SDK that runs its stories against a server on a database."""
+
+    sdk: Sdk
+    dialect: str
+
+    def __str__(self) -> str:
+        return f"{self.sdk.version}-{self.dialect}"
+
+
+ALL = tuple(Pair(sdk, dialect) for sdk in SDKS for dialect in DIALECTS)
+
+
+def of(sample: int | None) -> tuple[Pair, ...]:
+    """Every SDK once and both databases: there are six ways, and each pair is in three of them. Without a sample all."""
+    if sample is None:
+        return ALL
+    # As bits, a number from 1 to 6 says a database for each SDK, and never the same for all three.
+    way = sample % 6 + 1
+    return tuple(Pair(sdk, DIALECTS[way >> place & 1]) for place, sdk in enumerate(SDKS))
+
+
+def is_told(pair: Pair, since: tuple[int, ...], heavy: bool, sample: int | None) -> bool:
+    """Whether a pair runs a story. In a sample a heavy one is run by one of the SDKs that can do it, by each in its turn."""
+    if since > pair.sdk.release:
+        return False
+    if sample is None or not heavy:
+        return True
+    able = [sdk for sdk in SDKS if since <= sdk.release]
+    return pair.sdk == able[sample // 6 % len(able)]
+
+
+if __name__ == "__main__":
+    print(*of(int(sys.argv[1]) if len(sys.argv) > 1 else None), sep="\n")

@@ -1,0 +1,81 @@
+"""Options of every suite: a sample of its tests, as a push takes it, and a share of them for one of several processes.
+
+``--sample N`` takes a number that is made of the commit, so that what one push leaves out comes round with later ones.
+Without it a suite runs everything it has. What a suite leaves out is said where it is left out:
+
+==============  =================================================================================================
+conformance     three of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
+migrations      a ninth of the upgrades (``sample.py``)
+the others      nothing
+==============  =================================================================================================
+
+``--recorded`` compares with what the reference answered when it was recorded, and does not start it; ``--record`` records
+it again. Suites that do not compare with answers of the reference do the same with either.
+
+``--shard I/N`` runs the I-th of N shares of the files of a suite. The shares of a suite take about the same time, by
+``seconds.json``; a file that is not in it is in a share, too. ``--write-seconds`` writes it anew.
+"""
+
+import collections
+import json
+from pathlib import Path
+
+import pytest
+from support import shards
+
+FOLDER = Path(__file__).parent
+SECONDS = FOLDER / "seconds.json"
+
+MODES = {
+    "recorded": "compare with the recorded answers; the reference is not started",
+    "record": "record the answers of the reference again",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--sample", type=int, metavar="N", help="a sample of the tests; another N takes another one")
+    parser.addoption("--shard", type=shards.parse, metavar="I/N", help="the I-th of N shares of the files")
+    for mode, help_ in MODES.items():
+        parser.addoption(f"--{mode}", dest="mode", action="store_const", const=mode, default="compare", help=help_)
+    parser.addoption("--write-seconds", action="store_true", help="note in tests/seconds.json how long each file takes")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
+    if config.getoption("write_seconds"):
+        config.pluginmanager.register(Clock(), "seconds of files")
+
+
+@pytest.fixture(scope="session")
+def mode(request):
+    """``compare``, or one of ``MODES``."""
+    return request.config.getoption("mode")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Leaves the files of other shares to other processes."""
+    if shard := config.getoption("shard"):
+        found = {item.path.relative_to(FOLDER).as_posix() for item in items}
+        mine = shards.share(found, json.loads(SECONDS.read_text()), *shard)
+        others = [item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+class Clock:
+    """Sums up how long the tests of each file take, with what is set up for them."""
+
+    def __init__(self):
+        self.seconds = collections.Counter()
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        # Workers of pytest-xdist report to the one that started them.
+        if not hasattr(session.config, "workerinput"):
+            known = json.loads(SECONDS.read_text()) | {name: round(taken, 1) for name, taken in self.seconds.items()}
+            there = {name: known[name] for name in sorted(known) if (FOLDER / name).exists()}
+            SECONDS.write_text(json.dumps(there, indent=0) + "\n")
