@@ -53,3 +53,7 @@ def code(value: str, longest: int = 160) -> str:
     line = line if len(line) <= longest else f"{line[:longest]}…"
     fence = "``" if "`" in line else "`"
     return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+if __name__ == "__main__":
+    print(text(), end="")

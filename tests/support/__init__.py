@@ -2,22 +2,29 @@
 
 ``cargo xtask`` prepares the environment and runs each suite; by hand the same variables do:
 
-===============================  ====================================================================
-``FERROFLOW_BIN``                the built ``ferroflow`` binary
-``FERROFLOW_TEST_POSTGRES_URL``  ``postgresql://user@host:port/postgres`` of a superuser
-``FERROFLOW_REFERENCE_PYTHON``   a Python with ``mlflow==3.17.2`` and ``psycopg2``
-``FERROFLOW_SDK_PYTHON_3_5``     a Python with ``mlflow==3.5.0``
-``FERROFLOW_SDK_PYTHON_2_22``    a Python with ``mlflow==2.22.5``
-``FERROFLOW_RELEASES``           a folder with ``<version>/bin/python`` of each old release
-``FERROFLOW_CHROMIUM``           the program of Chromium or Chrome
-``FERROFLOW_S3S_FS``             the program of s3s-fs, an S3 server
-``FERROFLOW_AZURITE``            the program of Azurite's blob server
-``FERROFLOW_UI_DIR``             the files of the web UI
-``FERROFLOW_HELM_4``, ``_3``     Helm of both generations, for ``tests/chart``
-``FERROFLOW_KUBECTL``            kubectl, for ``tests/chart``
-``FERROFLOW_POSTGRES_BIN``       the folder with PostgreSQL's programs, for ``tests/drill``
-``FERROFLOW_BARMAN``             the folder with barman's programs and ``moto_server``, for ``tests/drill``
-===============================  ====================================================================
+.. variables
+
+===============================  ============================================================================
+``FERROFLOW_BIN``                The ``ferroflow`` binary under test.
+``FERROFLOW_TEST_POSTGRES_URL``  A superuser's URL of the PostgreSQL server.
+``FERROFLOW_REFERENCE_PYTHON``   A Python with the reference server and the newest SDK.
+``FERROFLOW_SDK_PYTHON_3_5``     A Python with SDK 3.5.0.
+``FERROFLOW_SDK_PYTHON_2_22``    A Python with SDK 2.22.5.
+``FERROFLOW_RELEASES``           A folder with a Python environment of each old release that makes databases.
+``FERROFLOW_CHROMIUM``           The browser's program.
+``FERROFLOW_S3S_FS``             An S3 server that keeps objects in files.
+``FERROFLOW_AZURITE``            The program of an emulator of Azure Blob Storage.
+``FERROFLOW_OIDC_PROVIDER``      The folder of a server of ``OpenID`` Connect.
+``FERROFLOW_CHART_PYTHON``       A Python with what the chart's tests need.
+``FERROFLOW_HELM_4``             Helm 4.
+``FERROFLOW_HELM_3``             Helm 3.
+``FERROFLOW_KUBECTL``            kubectl.
+``FERROFLOW_POSTGRES_BIN``       The folder with the programs of PostgreSQL.
+``FERROFLOW_BARMAN``             The folder with the programs of barman, and an S3 server for them.
+``FERROFLOW_UI_DIR``             The files of the web UI, so that no test fetches them.
+===============================  ============================================================================
+
+.. /variables
 
 A suite is run by the reference's Python unless it starts another one itself. A variable that a test
 needs and does not find is a failure, never a skip: a suite that did not run proves nothing.

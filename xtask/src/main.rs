@@ -4,8 +4,8 @@ mod apt;
 mod bench;
 mod chromium;
 mod environment;
+mod generate;
 mod helm;
-mod messages;
 mod postgres;
 mod process;
 mod python;
@@ -55,8 +55,8 @@ enum Chore {
     Ops(suite::Options),
     /// Measure ferroflow beside the reference
     Bench(bench::Options),
-    /// Generate the messages of the API from the reference's descriptors
-    Messages,
+    /// Write everything in the repository that is made from something else, or compare it
+    Generate(generate::Options),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +86,6 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Drill(options) => suite::DRILL.run(environment, options),
         Chore::Ops(options) => suite::OPS.run(environment, options),
         Chore::Bench(options) => bench::run(environment, options),
-        Chore::Messages => messages::run(&environment.reference()?).map(|()| Tally::default()),
+        Chore::Generate(options) => generate::run(environment, options),
     }
 }

@@ -1,16 +1,14 @@
-"""The schema of the chart's values and their table in its README, both made from ``chart/values.yaml``.
+"""Print the schema of the chart's values and their table in its README, both made from ``values.yaml`` on standard input.
 
 A value is described by the comments above it: lines of ``# --`` say what it is, ``# @schema`` adds to what its default
-shows of its type. Run by ``cargo xtask chart -- --write`` to write them, and by every other run to compare.
+shows of its type.
 """
 
 import json
 import re
+import sys
 
 import yaml
-from support.chart import CHART
-
-BEGIN, END = "<!-- values -->\n", "<!-- /values -->\n"
 
 #: What people write instead, and what they mean. The message of both Helms shows the text.
 MEANT = {
@@ -58,9 +56,8 @@ class Value:
         return isinstance(self.default, dict) and "additionalProperties" not in self.schema
 
 
-def values() -> list[Value]:
+def values(text: str) -> list[Value]:
     """Every value and group in the order of the file."""
-    text = (CHART / "values.yaml").read_text()
     defaults = yaml.safe_load(text)
     found, path, comment, schema = [], [], [], {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -75,18 +72,19 @@ def values() -> list[Value]:
             for name in path:
                 default = default[name]
             value = Value(tuple(path), default, " ".join(comment), schema)
-            assert value.is_group or comment, f"{line_of}: {'.'.join(path)} has no description"
+            if not value.is_group and not comment:
+                sys.exit(f"chart/{line_of}: {'.'.join(path)} has no description")
             found.append(value)
             comment, schema = [], {}
-        else:
-            assert not line.strip() or line.lstrip().startswith("#"), f"{line_of} is not understood: {line}"
+        elif line.strip() and not line.lstrip().startswith("#"):
+            sys.exit(f"chart/{line_of} is not understood: {line}")
     return found
 
 
-def schema() -> str:
+def schema(values: list[Value]) -> str:
     """``values.schema.json``."""
     root = _group("")
-    for value in values():
+    for value in values:
         below = root
         for name in value.path[:-1]:
             below = below["properties"][name]
@@ -108,10 +106,10 @@ def _schema(value: Value) -> dict:
     return known
 
 
-def table() -> str:
+def table(values: list[Value]) -> str:
     """The table of the values in ``chart/README.md``."""
     lines = ["| value | default | |", "| --- | --- | --- |"]
-    for value in values():
+    for value in values:
         if value.is_group:
             continue
         default = json.dumps(value.default, ensure_ascii=False) if value.default != "" else ""
@@ -122,14 +120,5 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme() -> str:
-    """``chart/README.md`` with the table of today."""
-    text = (CHART / "README.md").read_text()
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + table() + END + rest.split(END)[1]
-
-
-def write() -> None:
-    """Writes both."""
-    (CHART / "values.schema.json").write_text(schema())
-    (CHART / "README.md").write_text(readme())
+known = values(sys.stdin.read())
+print(json.dumps({"schema": schema(known), "table": table(known)}))

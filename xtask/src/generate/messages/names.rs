@@ -1,0 +1,48 @@
+//! What things of a proto file are called in Rust.
+
+/// The module of a proto file: `opentelemetry/proto/trace/v1/trace.proto` is `trace`.
+pub(super) fn module(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".proto")
+}
+
+/// The Rust name of a message or enum: `mlflow.CreateRun.Response` is `CreateRunResponse`.
+pub(super) fn type_name(full_name: &str) -> String {
+    full_name.split('.').filter(|part| part.starts_with(|c: char| c.is_ascii_uppercase())).collect()
+}
+
+/// `LOGGED_MODEL_READY` is `LoggedModelReady`.
+pub(super) fn variant(name: &str) -> String {
+    let capitalise = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map_or_else(String::new, |first| {
+            first.to_ascii_uppercase().to_string() + &chars.as_str().to_ascii_lowercase()
+        })
+    };
+    name.split('_').map(capitalise).collect()
+}
+
+pub(super) fn ident(name: &str) -> String {
+    if matches!(name, "type" | "ref" | "match" | "in" | "use" | "as" | "fn" | "impl" | "loop" | "move") {
+        format!("r#{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Whether `body` uses `name` as a word of code.
+pub(super) fn uses(body: &str, name: &str) -> bool {
+    body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
+}
+
+/// 200000 is `200_000`.
+pub(super) fn separated(number: i64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    out
+}
