@@ -2,34 +2,31 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
-use ferroflow_store::Store;
+use ferroflow_store::{Store, db::BackendUri};
 
-use crate::support;
+use crate::support::{self, on_each};
 
 async fn stage(store: &Store, run: &str) -> String {
     store.get_run(run).await.unwrap().info.unwrap().lifecycle_stage.unwrap()
 }
 
-#[tokio::test]
-async fn a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open() {
-    support::on_each_uri(async |uri| {
-        let (store, other) = (support::open(uri).await, support::open(uri).await);
-        let run = support::run(&store, "0").await;
-        // However far the beginning got when the caller went away.
-        for polls in 1..=5 {
-            store.delete_run(&run).await.unwrap();
-            {
-                let mut begin = pin!(store.db().begin());
-                for _ in 0..polls {
-                    if poll_fn(|cx| Poll::Ready(begin.as_mut().poll(cx).is_ready())).await {
-                        break;
-                    }
-                    tokio::task::yield_now().await;
+on_each!(a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open);
+async fn a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open(uri: &BackendUri) {
+    let (store, other) = (support::open(uri).await, support::open(uri).await);
+    let run = support::run(&store, "0").await;
+    // However far the beginning got when the caller went away.
+    for polls in 1..=5 {
+        store.delete_run(&run).await.unwrap();
+        {
+            let mut begin = pin!(store.db().begin());
+            for _ in 0..polls {
+                if poll_fn(|cx| Poll::Ready(begin.as_mut().poll(cx).is_ready())).await {
+                    break;
                 }
+                tokio::task::yield_now().await;
             }
-            store.restore_run(&run).await.unwrap();
-            assert_eq!(stage(&other, &run).await, "active", "an acknowledged write is there for everybody");
         }
-    })
-    .await;
+        store.restore_run(&run).await.unwrap();
+        assert_eq!(stage(&other, &run).await, "active", "an acknowledged write is there for everybody");
+    }
 }

@@ -3,7 +3,7 @@
 use ferroflow_model::messages::service::Metric;
 use ferroflow_store::Store;
 
-use crate::support;
+use crate::support::{self, on_each};
 
 #[allow(clippy::cast_precision_loss)] // small numbers
 async fn log_steps(store: &Store, run: &str, key: &str, count: i64) {
@@ -40,89 +40,77 @@ fn sampled(total: i64, n: i64) -> Vec<i64> {
     starts
 }
 
-#[tokio::test]
-async fn a_chart_gets_the_points_that_the_reference_would_give_it() {
-    support::on_each(async |store| {
-        for total in [1, 2, 3, 7, 10, 97, 100, 101, 199] {
-            let run = support::run(store, "0").await;
-            log_steps(store, &run, "m", total).await;
-            for n in [1, 2, 3, 10, 99, 100, 2500] {
-                let points = store.sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
-                let steps: Vec<i64> = points.iter().map(|point| point.step.unwrap()).collect();
-                assert_eq!(steps, sampled(total, n), "{n} of {total}");
-            }
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_chart_of_some_steps_of_several_runs() {
-    support::on_each(async |store| {
-        let (a, b) = (support::run(store, "0").await, support::run(store, "0").await);
-        log_steps(store, &a, "m", 50).await;
-        log_steps(store, &b, "m", 3).await;
-        let asked = [b.clone(), "unknown".into(), a.clone(), b.clone()];
-        let points = store.sample_metric_history(&asked, "m", 3, Some((1, 20))).await.unwrap();
-        let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
-        let (a, b) = (a.as_str(), b.as_str());
-        assert_eq!(found, [(b, 1), (b, 2), (a, 1), (a, 8), (a, 20), (b, 1), (b, 2)]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn pages_of_a_history_put_together_are_the_history() {
-    support::on_each(async |store| {
+on_each!(a_chart_gets_the_points_that_the_reference_would_give_it);
+async fn a_chart_gets_the_points_that_the_reference_would_give_it(store: &Store) {
+    for total in [1, 2, 3, 7, 10, 97, 100, 101, 199] {
         let run = support::run(store, "0").await;
-        log_steps(store, &run, "m", 25).await;
-        for value in [f64::NAN, 0.0] {
-            let metric = Metric {
-                key: Some("m".into()),
-                value: Some(value),
-                timestamp: Some(990),
-                step: Some(10),
-                ..Metric::default()
-            };
-            store.log_metric(&run, metric).await.unwrap();
+        log_steps(store, &run, "m", total).await;
+        for n in [1, 2, 3, 10, 99, 100, 2500] {
+            let points = store.sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
+            let steps: Vec<i64> = points.iter().map(|point| point.step.unwrap()).collect();
+            assert_eq!(steps, sampled(total, n), "{n} of {total}");
         }
-        let (all, none) = support::history(store, &run, "m", None, None).await;
-        assert_eq!((all.len(), none), (27, None));
-        assert!(all.is_sorted_by_key(|point| point.timestamp), "by timestamp, not by step");
-        for size in [1, 4, 26, 27, 28] {
-            let mut pages = Vec::new();
-            let mut token = None;
-            loop {
-                let (page, next) = support::history(store, &run, "m", Some(size), token.as_deref()).await;
-                assert!(i64::try_from(page.len()).unwrap() <= size);
-                pages.extend(page);
-                token = next;
-                if token.is_none() {
-                    break;
-                }
-            }
-            assert_eq!(format!("{pages:?}"), format!("{all:?}"), "pages of {size}");
-        }
-        // A token of the reference holds an offset.
-        let (page, _) = support::history(store, &run, "m", Some(2), Some("eyJvZmZzZXQiOiAyMH0=")).await;
-        assert_eq!(format!("{page:?}"), format!("{:?}", &all[20..22]));
-    })
-    .await;
+    }
 }
 
-#[tokio::test]
-async fn the_bulk_history_goes_by_run_and_is_cut() {
-    support::on_each(async |store| {
-        let mut runs = [support::run(store, "0").await, support::run(store, "0").await];
-        for run in &runs {
-            log_steps(store, run, "m", 4).await;
+on_each!(a_chart_of_some_steps_of_several_runs);
+async fn a_chart_of_some_steps_of_several_runs(store: &Store) {
+    let (a, b) = (support::run(store, "0").await, support::run(store, "0").await);
+    log_steps(store, &a, "m", 50).await;
+    log_steps(store, &b, "m", 3).await;
+    let asked = [b.clone(), "unknown".into(), a.clone(), b.clone()];
+    let points = store.sample_metric_history(&asked, "m", 3, Some((1, 20))).await.unwrap();
+    let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
+    let (a, b) = (a.as_str(), b.as_str());
+    assert_eq!(found, [(b, 1), (b, 2), (a, 1), (a, 8), (a, 20), (b, 1), (b, 2)]);
+}
+
+on_each!(pages_of_a_history_put_together_are_the_history);
+async fn pages_of_a_history_put_together_are_the_history(store: &Store) {
+    let run = support::run(store, "0").await;
+    log_steps(store, &run, "m", 25).await;
+    for value in [f64::NAN, 0.0] {
+        let metric = Metric {
+            key: Some("m".into()),
+            value: Some(value),
+            timestamp: Some(990),
+            step: Some(10),
+            ..Metric::default()
+        };
+        store.log_metric(&run, metric).await.unwrap();
+    }
+    let (all, none) = support::history(store, &run, "m", None, None).await;
+    assert_eq!((all.len(), none), (27, None));
+    assert!(all.is_sorted_by_key(|point| point.timestamp), "by timestamp, not by step");
+    for size in [1, 4, 26, 27, 28] {
+        let mut pages = Vec::new();
+        let mut token = None;
+        loop {
+            let (page, next) = support::history(store, &run, "m", Some(size), token.as_deref()).await;
+            assert!(i64::try_from(page.len()).unwrap() <= size);
+            pages.extend(page);
+            token = next;
+            if token.is_none() {
+                break;
+            }
         }
-        let points = store.get_metric_history_bulk(runs.to_vec(), "m", 6).await.unwrap();
-        runs.sort();
-        let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
-        let expected: Vec<(&str, i64)> =
-            [(0, 3), (0, 2), (0, 1), (0, 0), (1, 3), (1, 2)].map(|(run, step)| (runs[run].as_str(), step)).to_vec();
-        assert_eq!(found, expected);
-    })
-    .await;
+        assert_eq!(format!("{pages:?}"), format!("{all:?}"), "pages of {size}");
+    }
+    // A token of the reference holds an offset.
+    let (page, _) = support::history(store, &run, "m", Some(2), Some("eyJvZmZzZXQiOiAyMH0=")).await;
+    assert_eq!(format!("{page:?}"), format!("{:?}", &all[20..22]));
+}
+
+on_each!(the_bulk_history_goes_by_run_and_is_cut);
+async fn the_bulk_history_goes_by_run_and_is_cut(store: &Store) {
+    let mut runs = [support::run(store, "0").await, support::run(store, "0").await];
+    for run in &runs {
+        log_steps(store, run, "m", 4).await;
+    }
+    let points = store.get_metric_history_bulk(runs.to_vec(), "m", 6).await.unwrap();
+    runs.sort();
+    let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
+    let expected: Vec<(&str, i64)> =
+        [(0, 3), (0, 2), (0, 1), (0, 0), (1, 3), (1, 2)].map(|(run, step)| (runs[run].as_str(), step)).to_vec();
+    assert_eq!(found, expected);
 }

@@ -7,7 +7,7 @@ use ferroflow_store::{
     dialect::Dialect,
 };
 
-use crate::support;
+use crate::support::on_each;
 
 const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
 
@@ -56,99 +56,86 @@ async fn keys(store: &Store, search: ModelVersionSearch) -> Vec<String> {
     found.into_iter().map(|version| format!("{}/{}", version.name(), version.version())).collect()
 }
 
-#[tokio::test]
-async fn a_search_gives_models_or_prompts() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let all = ["m0", "m1", "m2", "m3", "m4", "m5", "m6"];
-        assert_eq!(names(store, models("", &[])).await, all);
-        assert_eq!(names(store, models("tags.`mlflow.prompt.is_prompt` = 'false'", &[])).await, all);
-        assert_eq!(names(store, models(PROMPTS, &["name DESC"])).await, ["p3", "p2", "p1", "p0"]);
-        assert_eq!(names(store, models(&format!("{PROMPTS} AND tags.parity = 'odd'"), &[])).await, ["p0", "p2"]);
-        assert_eq!(names(store, models("tags.parity = 'odd' AND name != 'm3'", &[])).await, ["m1", "m5"]);
-        assert_eq!(names(store, models("tags.nope != 'x'", &[])).await, Vec::<String>::new());
-        assert_eq!(
-            keys(store, versions("", &["name", "version_number"])).await,
-            ["m1/1", "m2/1", "m2/2", "m4/1", "m5/1", "m5/2"]
-        );
-        assert_eq!(keys(store, versions(PROMPTS, &["name"])).await, ["p0/1", "p1/2", "p1/1", "p3/1"]);
-        assert_eq!(keys(store, versions("tags.n = '1'", &["name"])).await, ["m2/2", "m5/2"]);
-    })
-    .await;
+on_each!(a_search_gives_models_or_prompts);
+async fn a_search_gives_models_or_prompts(store: &Store) {
+    fill(store).await;
+    let all = ["m0", "m1", "m2", "m3", "m4", "m5", "m6"];
+    assert_eq!(names(store, models("", &[])).await, all);
+    assert_eq!(names(store, models("tags.`mlflow.prompt.is_prompt` = 'false'", &[])).await, all);
+    assert_eq!(names(store, models(PROMPTS, &["name DESC"])).await, ["p3", "p2", "p1", "p0"]);
+    assert_eq!(names(store, models(&format!("{PROMPTS} AND tags.parity = 'odd'"), &[])).await, ["p0", "p2"]);
+    assert_eq!(names(store, models("tags.parity = 'odd' AND name != 'm3'", &[])).await, ["m1", "m5"]);
+    assert_eq!(names(store, models("tags.nope != 'x'", &[])).await, Vec::<String>::new());
+    assert_eq!(
+        keys(store, versions("", &["name", "version_number"])).await,
+        ["m1/1", "m2/1", "m2/2", "m4/1", "m5/1", "m5/2"]
+    );
+    assert_eq!(keys(store, versions(PROMPTS, &["name"])).await, ["p0/1", "p1/2", "p1/1", "p3/1"]);
+    assert_eq!(keys(store, versions("tags.n = '1'", &["name"])).await, ["m2/2", "m5/2"]);
 }
 
-#[tokio::test]
-async fn one_prompt_among_versions_makes_all_of_them_prompts() {
-    support::on_each(async |store| {
-        fill(store).await;
-        store.set_model_version_tag("m2", "2", "mlflow.prompt.is_prompt", "true").await.unwrap();
-        assert_eq!(keys(store, versions("name = 'm2'", &[])).await, Vec::<String>::new());
-        assert_eq!(keys(store, versions(&format!("name = 'm2' AND {PROMPTS}"), &[])).await, ["m2/2"]);
-    })
-    .await;
+on_each!(one_prompt_among_versions_makes_all_of_them_prompts);
+async fn one_prompt_among_versions_makes_all_of_them_prompts(store: &Store) {
+    fill(store).await;
+    store.set_model_version_tag("m2", "2", "mlflow.prompt.is_prompt", "true").await.unwrap();
+    assert_eq!(keys(store, versions("name = 'm2'", &[])).await, Vec::<String>::new());
+    assert_eq!(keys(store, versions(&format!("name = 'm2' AND {PROMPTS}"), &[])).await, ["m2/2"]);
 }
 
-#[tokio::test]
-async fn a_page_comes_with_all_that_hangs_on_its_models() {
-    support::on_each(async |store| {
-        fill(store).await;
-        store.transition_model_version_stage("m5", "1", "Staging", false).await.unwrap();
-        store.set_registered_model_alias("m5", "best", "2").await.unwrap();
-        let (page, _) = store.search_registered_models(models("name IN ('m4', 'm5', 'm6')", &[])).await.unwrap();
-        let [m4, m5, m6] = page.as_slice() else { panic!("{page:?}") };
-        assert_eq!(m6.latest_versions.len() + m6.aliases.len(), 0);
-        assert_eq!(m4.latest_versions[0].tags.len(), 1);
-        let stages: Vec<_> = m5.latest_versions.iter().map(|v| (v.version(), v.current_stage())).collect();
-        assert_eq!(stages, [("1", "Staging"), ("2", "None")]);
-        assert_eq!((m5.aliases[0].alias(), m5.aliases[0].version()), ("best", "2"));
-        assert_eq!(*m5, store.get_registered_model("m5").await.unwrap());
-    })
-    .await;
+on_each!(a_page_comes_with_all_that_hangs_on_its_models);
+async fn a_page_comes_with_all_that_hangs_on_its_models(store: &Store) {
+    fill(store).await;
+    store.transition_model_version_stage("m5", "1", "Staging", false).await.unwrap();
+    store.set_registered_model_alias("m5", "best", "2").await.unwrap();
+    let (page, _) = store.search_registered_models(models("name IN ('m4', 'm5', 'm6')", &[])).await.unwrap();
+    let [m4, m5, m6] = page.as_slice() else { panic!("{page:?}") };
+    assert_eq!(m6.latest_versions.len() + m6.aliases.len(), 0);
+    assert_eq!(m4.latest_versions[0].tags.len(), 1);
+    let stages: Vec<_> = m5.latest_versions.iter().map(|v| (v.version(), v.current_stage())).collect();
+    assert_eq!(stages, [("1", "Staging"), ("2", "None")]);
+    assert_eq!((m5.aliases[0].alias(), m5.aliases[0].version()), ("best", "2"));
+    assert_eq!(*m5, store.get_registered_model("m5").await.unwrap());
 }
 
-#[tokio::test]
-async fn pages_put_together_are_the_whole_in_every_order() {
-    support::on_each(async |store| {
-        fill(store).await;
-        for filter in ["", PROMPTS, "tags.parity LIKE '%'"] {
-            for order in [&[] as &[&str], &["name DESC"], &["timestamp"], &["last_updated_timestamp DESC", "name DESC"]]
-            {
-                let all = names(store, models(filter, order)).await;
-                for size in [1, 2, 3, 7] {
-                    let mut pages = Vec::new();
-                    let mut search = RegisteredModelSearch { max_results: size, ..models(filter, order) };
-                    loop {
-                        let (found, next) = store.search_registered_models(search.clone()).await.unwrap();
-                        pages.extend(found.into_iter().map(|model| model.name.unwrap()));
-                        search.page_token = next;
-                        if search.page_token.is_none() {
-                            break;
-                        }
+on_each!(pages_put_together_are_the_whole_in_every_order);
+async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
+    fill(store).await;
+    for filter in ["", PROMPTS, "tags.parity LIKE '%'"] {
+        for order in [&[] as &[&str], &["name DESC"], &["timestamp"], &["last_updated_timestamp DESC", "name DESC"]] {
+            let all = names(store, models(filter, order)).await;
+            for size in [1, 2, 3, 7] {
+                let mut pages = Vec::new();
+                let mut search = RegisteredModelSearch { max_results: size, ..models(filter, order) };
+                loop {
+                    let (found, next) = store.search_registered_models(search.clone()).await.unwrap();
+                    pages.extend(found.into_iter().map(|model| model.name.unwrap()));
+                    search.page_token = next;
+                    if search.page_token.is_none() {
+                        break;
                     }
-                    assert_eq!(pages, all, "{filter:?} {order:?} in pages of {size}");
                 }
-            }
-            let orders: [&[&str]; 4] =
-                [&[], &["version_number ASC"], &["creation_timestamp DESC", "name ASC"], &["name DESC"]];
-            for order in orders {
-                let all = keys(store, versions(filter, order)).await;
-                for size in [1, 2, 5] {
-                    let mut pages = Vec::new();
-                    let mut search = ModelVersionSearch { max_results: size, ..versions(filter, order) };
-                    loop {
-                        let (found, next) = store.search_model_versions(search.clone()).await.unwrap();
-                        pages.extend(found.into_iter().map(|v| format!("{}/{}", v.name(), v.version())));
-                        search.page_token = next;
-                        if search.page_token.is_none() {
-                            break;
-                        }
-                    }
-                    assert_eq!(pages, all, "{filter:?} {order:?} in pages of {size}");
-                }
+                assert_eq!(pages, all, "{filter:?} {order:?} in pages of {size}");
             }
         }
-    })
-    .await;
+        let orders: [&[&str]; 4] =
+            [&[], &["version_number ASC"], &["creation_timestamp DESC", "name ASC"], &["name DESC"]];
+        for order in orders {
+            let all = keys(store, versions(filter, order)).await;
+            for size in [1, 2, 5] {
+                let mut pages = Vec::new();
+                let mut search = ModelVersionSearch { max_results: size, ..versions(filter, order) };
+                loop {
+                    let (found, next) = store.search_model_versions(search.clone()).await.unwrap();
+                    pages.extend(found.into_iter().map(|v| format!("{}/{}", v.name(), v.version())));
+                    search.page_token = next;
+                    if search.page_token.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(pages, all, "{filter:?} {order:?} in pages of {size}");
+            }
+        }
+    }
 }
 
 /// 50,000 registered models, every second one a prompt, with a version each.
@@ -242,54 +229,51 @@ fn assert_not_scanned(plan: &[String], what: &str) {
     }
 }
 
-#[tokio::test]
-async fn models_and_prompts_are_told_apart_by_an_index() {
-    support::on_each(async |store| {
-        fill_with_many(store).await;
-        for (filter, order) in [
-            (PROMPTS, &[] as &[&str]),
-            (PROMPTS, &["name DESC"]),
-            ("name LIKE 'name-1%'", &[]),
-            ("tags.team = '7'", &[]),
-            (&format!("{PROMPTS} AND tags.team LIKE '%7%'"), &[]),
-            ("name = 'name-00001'", &[]),
-        ] {
-            let search = models(filter, order);
-            assert_indexed(&store.explain_registered_model_search(&search).await.unwrap(), filter);
-            let (first, token) = store.search_registered_models(search.clone()).await.unwrap();
-            assert!(!first.is_empty(), "{filter}");
-            if token.is_some() {
-                let next = RegisteredModelSearch { page_token: token, ..search };
-                assert_indexed(&store.explain_registered_model_search(&next).await.unwrap(), filter);
-            }
+on_each!(models_and_prompts_are_told_apart_by_an_index);
+async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
+    fill_with_many(store).await;
+    for (filter, order) in [
+        (PROMPTS, &[] as &[&str]),
+        (PROMPTS, &["name DESC"]),
+        ("name LIKE 'name-1%'", &[]),
+        ("tags.team = '7'", &[]),
+        (&format!("{PROMPTS} AND tags.team LIKE '%7%'"), &[]),
+        ("name = 'name-00001'", &[]),
+    ] {
+        let search = models(filter, order);
+        assert_indexed(&store.explain_registered_model_search(&search).await.unwrap(), filter);
+        let (first, token) = store.search_registered_models(search.clone()).await.unwrap();
+        assert!(!first.is_empty(), "{filter}");
+        if token.is_some() {
+            let next = RegisteredModelSearch { page_token: token, ..search };
+            assert_indexed(&store.explain_registered_model_search(&next).await.unwrap(), filter);
         }
-        // All models: one walk through the names of models and of prompts side by side, not a lookup for each.
-        for order in [&[] as &[&str], &["name DESC"]] {
-            let mut search = models("", order);
-            let mut odd: Vec<String> = (0..25_000).map(|number| format!("name-{:05}", number * 2 + 1)).collect();
-            if !order.is_empty() {
-                odd.reverse();
-            }
-            for expected in odd.chunks(100).take(2) {
-                let plan = store.explain_registered_model_search(&search).await.unwrap().join("\n");
-                assert!(plan.contains("MERGE (EXCEPT)") || plan.contains("Merge Anti Join"), "{plan}");
-                for word in ["SCAN registered", "Seq Scan", "Hash", "Bitmap", "Sort", "Materialize"] {
-                    assert!(!plan.contains(word), "{word}\n{plan}");
-                }
-                let (page, token) = store.search_registered_models(search.clone()).await.unwrap();
-                assert_eq!(page.iter().map(RegisteredModel::name).collect::<Vec<_>>(), expected);
-                search.page_token = token;
-            }
+    }
+    // All models: one walk through the names of models and of prompts side by side, not a lookup for each.
+    for order in [&[] as &[&str], &["name DESC"]] {
+        let mut search = models("", order);
+        let mut odd: Vec<String> = (0..25_000).map(|number| format!("name-{:05}", number * 2 + 1)).collect();
+        if !order.is_empty() {
+            odd.reverse();
         }
-        // The few that have one of the names may be sorted.
-        let search = models(&format!("{PROMPTS} AND name IN ('name-00001', 'name-00002')"), &[]);
-        assert_not_scanned(&store.explain_registered_model_search(&search).await.unwrap(), "names in a list");
-        for filter in ["name = 'name-00001'", &format!("name = 'name-00000' AND {PROMPTS}"), PROMPTS] {
-            let search = versions(filter, &["name", "version_number"]);
-            let plan = store.explain_model_version_search(&search).await.unwrap();
-            assert_indexed(&plan, filter);
+        for expected in odd.chunks(100).take(2) {
+            let plan = store.explain_registered_model_search(&search).await.unwrap().join("\n");
+            assert!(plan.contains("MERGE (EXCEPT)") || plan.contains("Merge Anti Join"), "{plan}");
+            for word in ["SCAN registered", "Seq Scan", "Hash", "Bitmap", "Sort", "Materialize"] {
+                assert!(!plan.contains(word), "{word}\n{plan}");
+            }
+            let (page, token) = store.search_registered_models(search.clone()).await.unwrap();
+            assert_eq!(page.iter().map(RegisteredModel::name).collect::<Vec<_>>(), expected);
+            search.page_token = token;
         }
-        assert_eq!(store.search_registered_models(models("", &[])).await.unwrap().0.len(), 100);
-    })
-    .await;
+    }
+    // The few that have one of the names may be sorted.
+    let search = models(&format!("{PROMPTS} AND name IN ('name-00001', 'name-00002')"), &[]);
+    assert_not_scanned(&store.explain_registered_model_search(&search).await.unwrap(), "names in a list");
+    for filter in ["name = 'name-00001'", &format!("name = 'name-00000' AND {PROMPTS}"), PROMPTS] {
+        let search = versions(filter, &["name", "version_number"]);
+        let plan = store.explain_model_version_search(&search).await.unwrap();
+        assert_indexed(&plan, filter);
+    }
+    assert_eq!(store.search_registered_models(models("", &[])).await.unwrap().0.len(), 100);
 }

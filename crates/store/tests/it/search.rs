@@ -6,7 +6,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{NewRun, RunSearch, Store};
 
-use crate::support;
+use crate::support::on_each;
 
 fn search(filter: &str, order: &[&str]) -> RunSearch {
     RunSearch {
@@ -38,118 +38,103 @@ async fn names(store: &Store, search: RunSearch) -> Vec<String> {
     runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect()
 }
 
-#[tokio::test]
-async fn runs_without_a_value_come_last_and_nan_before_them() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let up = names(store, search("", &["metrics.m ASC"])).await;
-        let down = names(store, search("", &["metrics.m DESC"])).await;
-        assert_eq!(up[..1], ["r5"]);
-        assert_eq!(up[3..], ["r4", "r2", "r6", "r1"], "infinity, NaN, then those without by newest start");
-        assert_eq!(down[..1], ["r4"]);
-        assert_eq!(down[3..], ["r5", "r2", "r6", "r1"]);
-    })
-    .await;
+on_each!(runs_without_a_value_come_last_and_nan_before_them);
+async fn runs_without_a_value_come_last_and_nan_before_them(store: &Store) {
+    fill(store).await;
+    let up = names(store, search("", &["metrics.m ASC"])).await;
+    let down = names(store, search("", &["metrics.m DESC"])).await;
+    assert_eq!(up[..1], ["r5"]);
+    assert_eq!(up[3..], ["r4", "r2", "r6", "r1"], "infinity, NaN, then those without by newest start");
+    assert_eq!(down[..1], ["r4"]);
+    assert_eq!(down[3..], ["r5", "r2", "r6", "r1"]);
 }
 
-#[tokio::test]
-async fn pages_put_together_are_the_whole_in_every_order() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let orders: [&[&str]; 7] = [
-            &[],
-            &["metrics.m DESC"],
-            &["metrics.m ASC", "params.p DESC"],
-            &["params.p ASC"],
-            &["tags.parity DESC", "metrics.m ASC"],
-            &["attributes.end_time ASC"],
-            &["attributes.run_name DESC"],
-        ];
-        for order in orders {
-            let all = names(store, search("", order)).await;
-            assert_eq!(all.len(), 7);
-            for size in [1, 2, 3, 6, 7] {
-                let mut pages = Vec::new();
-                let mut token = None;
-                loop {
-                    let request = RunSearch { max_results: size, page_token: token, ..search("", order) };
-                    let (runs, next) = store.search_runs(request).await.unwrap();
-                    assert!(runs.len() <= usize::try_from(size).unwrap());
-                    pages.extend(runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()));
-                    token = next;
-                    if token.is_none() {
-                        break;
-                    }
+on_each!(pages_put_together_are_the_whole_in_every_order);
+async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
+    fill(store).await;
+    let orders: [&[&str]; 7] = [
+        &[],
+        &["metrics.m DESC"],
+        &["metrics.m ASC", "params.p DESC"],
+        &["params.p ASC"],
+        &["tags.parity DESC", "metrics.m ASC"],
+        &["attributes.end_time ASC"],
+        &["attributes.run_name DESC"],
+    ];
+    for order in orders {
+        let all = names(store, search("", order)).await;
+        assert_eq!(all.len(), 7);
+        for size in [1, 2, 3, 6, 7] {
+            let mut pages = Vec::new();
+            let mut token = None;
+            loop {
+                let request = RunSearch { max_results: size, page_token: token, ..search("", order) };
+                let (runs, next) = store.search_runs(request).await.unwrap();
+                assert!(runs.len() <= usize::try_from(size).unwrap());
+                pages.extend(runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()));
+                token = next;
+                if token.is_none() {
+                    break;
                 }
-                assert_eq!(pages, all, "{order:?} in pages of {size}");
             }
+            assert_eq!(pages, all, "{order:?} in pages of {size}");
         }
-    })
-    .await;
+    }
 }
 
-#[tokio::test]
-async fn a_page_does_not_move_when_rows_appear_before_it() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let first = RunSearch { max_results: 3, ..search("", &[]) };
-        let (_, token) = store.search_runs(first).await.unwrap();
-        let rest = names(store, search("", &[])).await.split_off(3);
-        store.create_run(NewRun { start_time: 99, ..NewRun::default() }).await.unwrap();
-        let next = RunSearch { page_token: token, ..search("", &[]) };
-        assert_eq!(names(store, next).await, rest);
-    })
-    .await;
+on_each!(a_page_does_not_move_when_rows_appear_before_it);
+async fn a_page_does_not_move_when_rows_appear_before_it(store: &Store) {
+    fill(store).await;
+    let first = RunSearch { max_results: 3, ..search("", &[]) };
+    let (_, token) = store.search_runs(first).await.unwrap();
+    let rest = names(store, search("", &[])).await.split_off(3);
+    store.create_run(NewRun { start_time: 99, ..NewRun::default() }).await.unwrap();
+    let next = RunSearch { page_token: token, ..search("", &[]) };
+    assert_eq!(names(store, next).await, rest);
 }
 
-#[tokio::test]
-async fn filters_find_what_they_say() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let cases: [(&str, &[&str]); 14] = [
-            ("metrics.m > 0", &["r0", "r3", "r4"]),
-            ("metrics.m != 0.5", &["r2", "r4", "r5"]),
-            ("metrics.m = 0", &[]),
-            ("params.p = 'v1'", &["r1", "r5"]),
-            ("params.p IS NULL", &["r0", "r3", "r6"]),
-            ("params.p IS NOT NULL", &["r1", "r2", "r4", "r5"]),
-            ("tags.parity ILIKE 'EV%' AND metrics.m > 0", &["r0", "r4"]),
-            ("tags.parity LIKE 'EV%'", &[]),
-            ("run_name IN ('r1')", &["r1"]),
-            ("attributes.run_name != 'r1' and start_time = 0", &["r0"]),
-            ("start_time >= 3", &["r6"]),
-            ("status = 'FINISHED'", &[]),
-            ("tags.`x' OR 1=1 --` = 'y'", &[]),
-            ("params.p = '\\'; DROP TABLE runs; --'", &[]),
-        ];
-        for (filter, expected) in cases {
-            let found = store.search_runs(search(filter, &["attributes.run_name"])).await;
-            match found {
-                Ok((runs, _)) => {
-                    let found: Vec<String> = runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect();
-                    assert_eq!(found, expected, "{filter}");
-                }
-                Err(error) => assert_eq!(error.code, ErrorCode::InvalidParameterValue, "{filter}"),
+on_each!(filters_find_what_they_say);
+async fn filters_find_what_they_say(store: &Store) {
+    fill(store).await;
+    let cases: [(&str, &[&str]); 14] = [
+        ("metrics.m > 0", &["r0", "r3", "r4"]),
+        ("metrics.m != 0.5", &["r2", "r4", "r5"]),
+        ("metrics.m = 0", &[]),
+        ("params.p = 'v1'", &["r1", "r5"]),
+        ("params.p IS NULL", &["r0", "r3", "r6"]),
+        ("params.p IS NOT NULL", &["r1", "r2", "r4", "r5"]),
+        ("tags.parity ILIKE 'EV%' AND metrics.m > 0", &["r0", "r4"]),
+        ("tags.parity LIKE 'EV%'", &[]),
+        ("run_name IN ('r1')", &["r1"]),
+        ("attributes.run_name != 'r1' and start_time = 0", &["r0"]),
+        ("start_time >= 3", &["r6"]),
+        ("status = 'FINISHED'", &[]),
+        ("tags.`x' OR 1=1 --` = 'y'", &[]),
+        ("params.p = '\\'; DROP TABLE runs; --'", &[]),
+    ];
+    for (filter, expected) in cases {
+        let found = store.search_runs(search(filter, &["attributes.run_name"])).await;
+        match found {
+            Ok((runs, _)) => {
+                let found: Vec<String> = runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect();
+                assert_eq!(found, expected, "{filter}");
             }
+            Err(error) => assert_eq!(error.code, ErrorCode::InvalidParameterValue, "{filter}"),
         }
-        assert_eq!(names(store, search("", &[])).await.len(), 7);
-    })
-    .await;
+    }
+    assert_eq!(names(store, search("", &[])).await.len(), 7);
 }
 
-#[tokio::test]
-async fn a_token_of_another_order_is_refused() {
-    support::on_each(async |store| {
-        fill(store).await;
-        let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
-        let request = RunSearch { page_token: token, ..search("", &["metrics.m DESC"]) };
-        let error = store.search_runs(request).await.map(drop).unwrap_err();
-        assert_eq!(error.code, ErrorCode::InvalidParameterValue);
-        // As many keys, of another kind.
-        let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &["params.p"]) }).await.unwrap();
-        let request = RunSearch { page_token: token, ..search("", &["metrics.m"]) };
-        let error = store.search_runs(request).await.map(drop).unwrap_err();
-        assert_eq!(error.code, ErrorCode::InvalidParameterValue);
-    })
-    .await;
+on_each!(a_token_of_another_order_is_refused);
+async fn a_token_of_another_order_is_refused(store: &Store) {
+    fill(store).await;
+    let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
+    let request = RunSearch { page_token: token, ..search("", &["metrics.m DESC"]) };
+    let error = store.search_runs(request).await.map(drop).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidParameterValue);
+    // As many keys, of another kind.
+    let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &["params.p"]) }).await.unwrap();
+    let request = RunSearch { page_token: token, ..search("", &["metrics.m"]) };
+    let error = store.search_runs(request).await.map(drop).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidParameterValue);
 }

@@ -1,78 +1,96 @@
-//! Every test of the store runs on SQLite and on a real PostgreSQL.
+//! What the tests of the store share: an empty store of either kind, and a few ways to fill it.
 
-use std::time::Duration;
+mod postgres;
+
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use ferroflow_store::{
     HistoryPoint, Store, StoreOptions, UserStore,
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, DbOptions},
 };
+use futures_util::FutureExt as _;
 
-/// Names the server that `cargo xtask test` starts; a URL of a superuser without a database.
-const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
+/// Makes two tests of an async function, `name::sqlite` and `name::postgres`: each calls it with an empty database of
+/// that kind, as what the function takes. What follows the name goes to `tokio::test`.
+///
+/// The function stays a function, so that rustfmt and editors see it; one that is not named here is dead code, which
+/// the compiler reports.
+macro_rules! on_each {
+    ($test:ident $(, $($option:tt)+)?) => {
+        mod $test {
+            use crate::support;
 
-/// Runs a test on an empty store of each kind.
-pub(crate) async fn on_each(test: impl AsyncFn(&Store)) {
-    on_each_uri(async |uri| test(&open(uri).await).await).await;
+            #[tokio::test $(($($option)+))?]
+            async fn sqlite() {
+                support::on_sqlite(super::$test).await;
+            }
+
+            #[tokio::test $(($($option)+))?]
+            async fn postgres() {
+                support::on_postgres(super::$test).await;
+            }
+        }
+    };
 }
 
-/// Runs a test with the URI of an empty database of each kind.
-pub(crate) async fn on_each_uri(test: impl AsyncFn(&BackendUri)) {
-    // What the store logs is shown with a test that fails.
-    let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("ferroflow_store=debug").try_init();
+pub(crate) use on_each;
+
+/// What a test of both databases can take.
+pub(crate) trait Fixture: Sized {
+    /// Opens it in an empty database.
+    async fn open(uri: &BackendUri) -> Self;
+}
+
+/// A database without tables.
+impl Fixture for BackendUri {
+    async fn open(uri: &BackendUri) -> Self {
+        uri.clone()
+    }
+}
+
+impl Fixture for Store {
+    async fn open(uri: &BackendUri) -> Self {
+        open(uri).await
+    }
+}
+
+impl Fixture for UserStore {
+    async fn open(uri: &BackendUri) -> Self {
+        Self::open(uri, None, options(), false).await.expect("the users database opens")
+    }
+}
+
+/// Runs a test on SQLite.
+pub(crate) async fn on_sqlite<F: Fixture>(test: impl AsyncFnOnce(&F)) {
+    show_logs();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    test(&BackendUri::Sqlite(folder.path().join("test.db"))).await;
-    let database = Database::create().await;
-    test(&database.uri).await;
-    database.drop().await;
+    test(&F::open(&BackendUri::Sqlite(folder.path().join("test.db"))).await).await;
 }
 
-/// Runs a test on an empty users database of each kind.
-pub(crate) async fn on_each_users(test: impl AsyncFn(&UserStore)) {
-    on_each_uri(async |uri| {
-        let options = DbOptions { pool_size: 8, acquire_timeout: Duration::from_secs(30), ..DbOptions::default() };
-        test(&UserStore::open(uri, None, options, false).await.expect("the users database opens")).await;
-    })
-    .await;
+/// Runs a test on PostgreSQL. Its database is dropped however the test ends.
+pub(crate) async fn on_postgres<F: Fixture>(test: impl AsyncFnOnce(&F)) {
+    show_logs();
+    let database = postgres::Database::create().await;
+    let outcome = AssertUnwindSafe(async { test(&F::open(&database.uri).await).await }).catch_unwind().await;
+    database.drop().await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// What the store logs is shown with a test that fails.
+fn show_logs() {
+    let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("ferroflow_store=debug").try_init();
+}
+
+fn options() -> DbOptions {
+    DbOptions { pool_size: 8, acquire_timeout: Duration::from_secs(30), ..DbOptions::default() }
 }
 
 /// Opens a store as the server does.
 pub(crate) async fn open(uri: &BackendUri) -> Store {
-    let db = DbOptions { pool_size: 8, acquire_timeout: Duration::from_secs(30), ..DbOptions::default() };
-    Store::open(uri, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db }).await.expect("the store opens")
-}
-
-struct Database {
-    uri: BackendUri,
-    name: String,
-}
-
-impl Database {
-    async fn create() -> Self {
-        let name = format!("store_{}", uuid::Uuid::new_v4().simple());
-        admin(format!("CREATE DATABASE {name}")).await;
-        let uri = BackendUri::parse(&with_database(&name)).expect("a URI");
-        Self { uri, name }
-    }
-
-    async fn drop(self) {
-        admin(format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
-    }
-}
-
-fn with_database(name: &str) -> String {
-    let server = std::env::var(POSTGRES)
-        .unwrap_or_else(|_| panic!("set {POSTGRES} to a PostgreSQL server, or run `cargo xtask test`"));
-    let (base, query) = server.split_once('?').map_or((server.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
-    let (scheme, rest) = base.split_once("://").expect("a URL");
-    let authority = rest.split('/').next().unwrap_or_default();
-    format!("{scheme}://{authority}/{name}{query}")
-}
-
-async fn admin(sql: String) {
-    let uri = BackendUri::parse(&with_database("postgres")).expect("a URI");
-    let db = Db::open(&uri, DbOptions { pool_size: 1, ..DbOptions::default() }).expect("the server's database");
-    let done = db.query(Statement::dynamic(sql, Vec::new()), |_| Ok(())).await;
-    done.expect("the server runs the statement");
+    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: options() };
+    Store::open(uri, options).await.expect("the store opens")
 }
 
 /// A fresh run in an experiment; gives its id.

@@ -3,7 +3,7 @@
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
 use ferroflow_store::{Archived, SpansLocation, Store, db::Statement, dialect::Dialect};
 
-use crate::support;
+use crate::support::on_each;
 
 /// A finished trace of two spans.
 async fn trace(store: &Store, id: &str) {
@@ -25,106 +25,94 @@ async fn change(store: &Store, sql: &str) {
     store.db().batch(sql.to_owned()).await.expect("a change");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_archive_a_trace_one_does() {
-    support::on_each(async |store: &Store| {
-        trace(store, "tr-1").await;
-        let mut inner = None;
-        let outer = store.archive_trace("tr-1", |spans| {
-            let inner = &mut inner;
-            async move {
-                assert_eq!((spans.experiment_id, spans.contents), (0, vec!["first".into(), "second".into()]));
-                let other = store.archive_trace("tr-1", |_| async { Ok(Some("file:///inner".into())) }).await?;
-                *inner = Some(other);
-                Ok(Some("file:///outer".into()))
-            }
+on_each!(of_two_that_archive_a_trace_one_does, flavor = "multi_thread");
+async fn of_two_that_archive_a_trace_one_does(store: &Store) {
+    trace(store, "tr-1").await;
+    let mut inner = None;
+    let outer = store.archive_trace("tr-1", |spans| {
+        let inner = &mut inner;
+        async move {
+            assert_eq!((spans.experiment_id, spans.contents), (0, vec!["first".into(), "second".into()]));
+            let other = store.archive_trace("tr-1", |_| async { Ok(Some("file:///inner".into())) }).await?;
+            *inner = Some(other);
+            Ok(Some("file:///outer".into()))
+        }
+    });
+    let outer = outer.await.expect("no error");
+    let places = store.trace_places("tr-1").await.expect("a trace");
+    let (won, place) = match outer {
+        Archived::Yes => (inner == Some(Archived::No), "file:///outer"),
+        _ => (inner == Some(Archived::Yes), "file:///inner"),
+    };
+    assert!(won, "{outer:?} {inner:?}");
+    assert_eq!((places.spans, places.archive.as_deref()), (Some(SpansLocation::Archive), Some(place)));
+    assert_eq!(contents(store, "tr-1").await, ["", ""]);
+}
+
+on_each!(spans_that_change_meanwhile_stay, flavor = "multi_thread");
+async fn spans_that_change_meanwhile_stay(store: &Store) {
+    if store.db().dialect() == Dialect::Postgres {
+        // Whoever changes them waits for the row.
+        return;
+    }
+    for (id, sql) in [
+        ("tr-1", "UPDATE trace_info SET db_payload_generation = 1 WHERE request_id = 'tr-1'"),
+        ("tr-2", "UPDATE trace_info SET status = 'IN_PROGRESS' WHERE request_id = 'tr-2'"),
+        ("tr-3", "DELETE FROM trace_info WHERE request_id = 'tr-3'"),
+    ] {
+        trace(store, id).await;
+        let outcome = store.archive_trace(id, |_| async {
+            change(store, sql).await;
+            Ok(Some("file:///x".into()))
         });
-        let outer = outer.await.expect("no error");
-        let places = store.trace_places("tr-1").await.expect("a trace");
-        let (won, place) = match outer {
-            Archived::Yes => (inner == Some(Archived::No), "file:///outer"),
-            _ => (inner == Some(Archived::Yes), "file:///inner"),
-        };
-        assert!(won, "{outer:?} {inner:?}");
-        assert_eq!((places.spans, places.archive.as_deref()), (Some(SpansLocation::Archive), Some(place)));
-        assert_eq!(contents(store, "tr-1").await, ["", ""]);
-    })
-    .await;
+        assert_eq!(outcome.await, Ok(Archived::No), "{sql}");
+    }
+    assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
+    assert_eq!(contents(store, "tr-2").await, ["first", "second"]);
+    assert_eq!(store.trace_places("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn spans_that_change_meanwhile_stay() {
-    support::on_each(async |store: &Store| {
-        if store.db().dialect() == Dialect::Postgres {
-            // Whoever changes them waits for the row.
-            return;
-        }
-        for (id, sql) in [
-            ("tr-1", "UPDATE trace_info SET db_payload_generation = 1 WHERE request_id = 'tr-1'"),
-            ("tr-2", "UPDATE trace_info SET status = 'IN_PROGRESS' WHERE request_id = 'tr-2'"),
-            ("tr-3", "DELETE FROM trace_info WHERE request_id = 'tr-3'"),
-        ] {
-            trace(store, id).await;
-            let outcome = store.archive_trace(id, |_| async {
-                change(store, sql).await;
-                Ok(Some("file:///x".into()))
-            });
-            assert_eq!(outcome.await, Ok(Archived::No), "{sql}");
-        }
-        assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
-        assert_eq!(contents(store, "tr-2").await, ["first", "second"]);
-        assert_eq!(store.trace_places("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
-    })
-    .await;
+on_each!(what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can, flavor = "multi_thread");
+async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(store: &Store) {
+    trace(store, "tr-1").await;
+    let failed = store.archive_trace("tr-1", |_| async { Err(Error::unavailable("the archive is away")) }).await;
+    assert_eq!(failed.expect_err("it failed").message, "the archive is away");
+    let due = [ferroflow_store::Due { experiment_id: 0, until: 1 }];
+    assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
+    // The transaction that failed may hold the row for a moment yet.
+    let mut outcome = Archived::No;
+    while outcome == Archived::No {
+        outcome = store.archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");
+    }
+    assert_eq!(outcome, Archived::Malformed);
+    assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
+    assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates"), []);
+    assert_eq!(store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await, Ok(Archived::No));
+    trace(store, "tr-2").await;
+    let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
+    let tx = store.db().begin().await.expect("a transaction");
+    tx.execute(Statement::new(longer, vec!["x".repeat(MAX_PAYLOAD).into()])).await.expect("a long span");
+    tx.commit().await.expect("a commit");
+    let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
+    assert_eq!(unasked, Ok(Archived::Malformed));
+    assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(Archived::No));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can() {
-    support::on_each(async |store: &Store| {
-        trace(store, "tr-1").await;
-        let failed = store.archive_trace("tr-1", |_| async { Err(Error::unavailable("the archive is away")) }).await;
-        assert_eq!(failed.expect_err("it failed").message, "the archive is away");
-        let due = [ferroflow_store::Due { experiment_id: 0, until: 1 }];
-        assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
-        // The transaction that failed may hold the row for a moment yet.
-        let mut outcome = Archived::No;
-        while outcome == Archived::No {
-            outcome = store.archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");
-        }
-        assert_eq!(outcome, Archived::Malformed);
-        assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
-        assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates"), []);
-        assert_eq!(store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await, Ok(Archived::No));
-        trace(store, "tr-2").await;
-        let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
-        let tx = store.db().begin().await.expect("a transaction");
-        tx.execute(Statement::new(longer, vec!["x".repeat(MAX_PAYLOAD).into()])).await.expect("a long span");
-        tx.commit().await.expect("a commit");
-        let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
-        assert_eq!(unasked, Ok(Archived::Malformed));
-        assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(Archived::No));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_come_first_and_every_one_once() {
-    support::on_each(async |store: &Store| {
-        for (id, time) in [("tr-3", 5), ("tr-1", 5), ("tr-2", 4), ("tr-4", 6)] {
-            trace(store, id).await;
-            change(store, &format!("UPDATE trace_info SET timestamp_ms = {time} WHERE request_id = '{id}'")).await;
-        }
-        let due =
-            [ferroflow_store::Due { experiment_id: 0, until: 5 }, ferroflow_store::Due { experiment_id: 7, until: 9 }];
-        let mut found = Vec::new();
-        let mut after = None;
-        loop {
-            let page = store.archivable_traces(&due, after.as_ref(), 1).await.expect("a page");
-            let Some(last) = page.last() else { break };
-            after = Some(last.clone());
-            found.extend(page.into_iter().map(|candidate| candidate.trace_id));
-        }
-        assert_eq!(found, ["tr-2", "tr-1", "tr-3"]);
-    })
-    .await;
+on_each!(the_oldest_come_first_and_every_one_once, flavor = "multi_thread");
+async fn the_oldest_come_first_and_every_one_once(store: &Store) {
+    for (id, time) in [("tr-3", 5), ("tr-1", 5), ("tr-2", 4), ("tr-4", 6)] {
+        trace(store, id).await;
+        change(store, &format!("UPDATE trace_info SET timestamp_ms = {time} WHERE request_id = '{id}'")).await;
+    }
+    let due =
+        [ferroflow_store::Due { experiment_id: 0, until: 5 }, ferroflow_store::Due { experiment_id: 7, until: 9 }];
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.archivable_traces(&due, after.as_ref(), 1).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        found.extend(page.into_iter().map(|candidate| candidate.trace_id));
+    }
+    assert_eq!(found, ["tr-2", "tr-1", "tr-3"]);
 }

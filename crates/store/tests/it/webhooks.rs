@@ -11,12 +11,12 @@ use ferroflow_model::{
 };
 use ferroflow_store::{
     Delivery, NewModelVersion, NewWebhook, Store, WebhookChange,
-    db::{Statement, Value},
+    db::{BackendUri, Statement, Value},
     fernet::FernetKey,
     schema::own,
 };
 
-use crate::support;
+use crate::support::{self, on_each};
 
 const LEASE: Duration = Duration::from_secs(60);
 const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
@@ -68,130 +68,118 @@ async fn rows(store: &Store, sql: &'static str) -> Vec<Value> {
     store.db().query(Statement::new(sql, Vec::new()), |row| row.get(0)).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_webhook_is_created_changed_and_deleted() {
-    support::on_each(async |store| {
-        let events = vec![version_created(), event(WebhookEntity::Prompt, WebhookAction::Created), version_created()];
-        let created = store.create_webhook(NewWebhook { events, ..new("first") }).await.unwrap();
-        assert_eq!(created.status, Some(WebhookStatus::Active));
-        assert_eq!(created.events.len(), 2, "an event that is given twice counts once");
-        assert_eq!(created.creation_timestamp, created.last_updated_timestamp);
-        assert_eq!(store.get_webhook(created.webhook_id()).await.unwrap(), created);
+on_each!(a_webhook_is_created_changed_and_deleted);
+async fn a_webhook_is_created_changed_and_deleted(store: &Store) {
+    let events = vec![version_created(), event(WebhookEntity::Prompt, WebhookAction::Created), version_created()];
+    let created = store.create_webhook(NewWebhook { events, ..new("first") }).await.unwrap();
+    assert_eq!(created.status, Some(WebhookStatus::Active));
+    assert_eq!(created.events.len(), 2, "an event that is given twice counts once");
+    assert_eq!(created.creation_timestamp, created.last_updated_timestamp);
+    assert_eq!(store.get_webhook(created.webhook_id()).await.unwrap(), created);
 
-        let change = WebhookChange {
-            name: Some("renamed".into()),
-            url: Some("https://example.org/other".into()),
-            description: Some("why".into()),
-            events: Some(vec![event(WebhookEntity::PromptAlias, WebhookAction::Deleted)]),
-            status: Some(WebhookStatus::Disabled),
-            secret: None,
-        };
-        let changed = store.update_webhook(created.webhook_id(), change).await.unwrap();
-        assert_eq!((changed.name(), changed.description()), ("renamed", "why"));
-        assert_eq!((changed.url(), changed.status), ("https://example.org/other", Some(WebhookStatus::Disabled)));
-        assert_eq!(changed.events, [event(WebhookEntity::PromptAlias, WebhookAction::Deleted).to_message()]);
-        let same = store.update_webhook(created.webhook_id(), WebhookChange::default()).await.unwrap();
-        assert_eq!((same.name(), &same.events), ("renamed", &changed.events));
+    let change = WebhookChange {
+        name: Some("renamed".into()),
+        url: Some("https://example.org/other".into()),
+        description: Some("why".into()),
+        events: Some(vec![event(WebhookEntity::PromptAlias, WebhookAction::Deleted)]),
+        status: Some(WebhookStatus::Disabled),
+        secret: None,
+    };
+    let changed = store.update_webhook(created.webhook_id(), change).await.unwrap();
+    assert_eq!((changed.name(), changed.description()), ("renamed", "why"));
+    assert_eq!((changed.url(), changed.status), ("https://example.org/other", Some(WebhookStatus::Disabled)));
+    assert_eq!(changed.events, [event(WebhookEntity::PromptAlias, WebhookAction::Deleted).to_message()]);
+    let same = store.update_webhook(created.webhook_id(), WebhookChange::default()).await.unwrap();
+    assert_eq!((same.name(), &same.events), ("renamed", &changed.events));
 
-        store.delete_webhook(created.webhook_id()).await.unwrap();
-        for outcome in [
-            store.get_webhook(created.webhook_id()).await.map(drop),
-            store.update_webhook(created.webhook_id(), WebhookChange::default()).await.map(drop),
-            store.delete_webhook(created.webhook_id()).await,
-        ] {
-            let error = outcome.unwrap_err();
-            assert_eq!(error.code, ErrorCode::ResourceDoesNotExist);
-            assert_eq!(error.message, format!("Webhook with ID {} not found.", created.webhook_id()));
-        }
-        assert_eq!(rows(store, "SELECT count(*) FROM webhooks").await, [Value::Int(1)], "the row stays, marked");
-    })
-    .await;
+    store.delete_webhook(created.webhook_id()).await.unwrap();
+    for outcome in [
+        store.get_webhook(created.webhook_id()).await.map(drop),
+        store.update_webhook(created.webhook_id(), WebhookChange::default()).await.map(drop),
+        store.delete_webhook(created.webhook_id()).await,
+    ] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code, ErrorCode::ResourceDoesNotExist);
+        assert_eq!(error.message, format!("Webhook with ID {} not found.", created.webhook_id()));
+    }
+    assert_eq!(rows(store, "SELECT count(*) FROM webhooks").await, [Value::Int(1)], "the row stays, marked");
 }
 
-#[tokio::test]
-async fn webhooks_are_paged_the_newest_first() {
-    support::on_each(async |store| {
-        let mut made = Vec::new();
-        for number in 0..5 {
-            made.push(create(store, &format!("w{number}")).await);
-        }
-        let (mut seen, mut token, mut pages) = (Vec::new(), None::<String>, 0);
-        while pages == 0 || token.is_some() {
-            let (page, next) = store.list_webhooks(2, token.as_deref()).await.unwrap();
-            assert!(page.iter().all(|webhook| webhook.events == [version_created().to_message()]));
-            seen.extend(page.into_iter().map(|webhook| (webhook.creation_timestamp, webhook.webhook_id.unwrap())));
-            (token, pages) = (next, pages + 1);
-        }
-        assert_eq!(pages, 3);
-        assert!(seen.is_sorted_by(|a, b| a.0 >= b.0));
-        let mut ids: Vec<String> = seen.into_iter().map(|(_, id)| id).collect();
-        ids.sort();
-        made.sort();
-        assert_eq!(ids, made);
-        for (size, token) in [(-1, None), (1001, None), (1, Some("nonsense"))] {
-            assert_eq!(store.list_webhooks(size, token).await.unwrap_err().code, ErrorCode::InvalidParameterValue);
-        }
-    })
-    .await;
+on_each!(webhooks_are_paged_the_newest_first);
+async fn webhooks_are_paged_the_newest_first(store: &Store) {
+    let mut made = Vec::new();
+    for number in 0..5 {
+        made.push(create(store, &format!("w{number}")).await);
+    }
+    let (mut seen, mut token, mut pages) = (Vec::new(), None::<String>, 0);
+    while pages == 0 || token.is_some() {
+        let (page, next) = store.list_webhooks(2, token.as_deref()).await.unwrap();
+        assert!(page.iter().all(|webhook| webhook.events == [version_created().to_message()]));
+        seen.extend(page.into_iter().map(|webhook| (webhook.creation_timestamp, webhook.webhook_id.unwrap())));
+        (token, pages) = (next, pages + 1);
+    }
+    assert_eq!(pages, 3);
+    assert!(seen.is_sorted_by(|a, b| a.0 >= b.0));
+    let mut ids: Vec<String> = seen.into_iter().map(|(_, id)| id).collect();
+    ids.sort();
+    made.sort();
+    assert_eq!(ids, made);
+    for (size, token) in [(-1, None), (1001, None), (1, Some("nonsense"))] {
+        assert_eq!(store.list_webhooks(size, token).await.unwrap_err().code, ErrorCode::InvalidParameterValue);
+    }
 }
 
-#[tokio::test]
-async fn a_secret_is_encrypted_and_never_breaks_a_list() {
-    support::on_each_uri(async |uri| {
-        let secretive = NewWebhook { secret: Some("hush 雪".into()), ..new("secretive") };
-        let store = support::open(uri).await;
-        let error = store.create_webhook(secretive.clone()).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::InvalidParameterValue);
-        assert!(error.message.contains(ferroflow_store::KEY_VARIABLE), "{}", error.message);
-        assert!(store.list_webhooks(0, None).await.unwrap().0.is_empty(), "nothing half-made is left");
+on_each!(a_secret_is_encrypted_and_never_breaks_a_list);
+async fn a_secret_is_encrypted_and_never_breaks_a_list(uri: &BackendUri) {
+    let secretive = NewWebhook { secret: Some("hush 雪".into()), ..new("secretive") };
+    let store = support::open(uri).await;
+    let error = store.create_webhook(secretive.clone()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidParameterValue);
+    assert!(error.message.contains(ferroflow_store::KEY_VARIABLE), "{}", error.message);
+    assert!(store.list_webhooks(0, None).await.unwrap().0.is_empty(), "nothing half-made is left");
 
-        let store = store.with_webhook_key(FernetKey::parse(KEY));
-        let id = store.create_webhook(secretive).await.unwrap().webhook_id.unwrap();
-        assert_eq!(store.webhook_secret(&id).await.unwrap().as_deref(), Some("hush 雪"));
-        let [Value::Text(stored)] = &rows(&store, "SELECT secret FROM webhooks").await[..] else { panic!("a token") };
-        assert!(!stored.contains("hush"));
-        store.create_registered_model("m", "", &[]).await.unwrap();
-        happen(&store).await;
+    let store = store.with_webhook_key(FernetKey::parse(KEY));
+    let id = store.create_webhook(secretive).await.unwrap().webhook_id.unwrap();
+    assert_eq!(store.webhook_secret(&id).await.unwrap().as_deref(), Some("hush 雪"));
+    let [Value::Text(stored)] = &rows(&store, "SELECT secret FROM webhooks").await[..] else { panic!("a token") };
+    assert!(!stored.contains("hush"));
+    store.create_registered_model("m", "", &[]).await.unwrap();
+    happen(&store).await;
 
-        let other = FernetKey::parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-        for key in [None, other] {
-            let store = support::open(uri).await.with_webhook_key(key);
-            assert_eq!(store.list_webhooks(0, None).await.unwrap().0.len(), 1);
-            assert_eq!(store.get_webhook(&id).await.unwrap().name(), "secretive");
-            assert!(store.webhook_secret(&id).await.is_err());
-            let delivery = store.claim_deliveries(1, Duration::ZERO).await.unwrap().remove(0);
-            assert!(store.secret_of(&delivery).is_err(), "it is never sent unsigned");
-        }
-        let change = WebhookChange { secret: Some(String::new()), ..WebhookChange::default() };
-        support::open(uri).await.update_webhook(&id, change).await.unwrap();
-        assert_eq!(store.webhook_secret(&id).await.unwrap(), None, "the empty secret takes it away");
-    })
-    .await;
+    let other = FernetKey::parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    for key in [None, other] {
+        let store = support::open(uri).await.with_webhook_key(key);
+        assert_eq!(store.list_webhooks(0, None).await.unwrap().0.len(), 1);
+        assert_eq!(store.get_webhook(&id).await.unwrap().name(), "secretive");
+        assert!(store.webhook_secret(&id).await.is_err());
+        let delivery = store.claim_deliveries(1, Duration::ZERO).await.unwrap().remove(0);
+        assert!(store.secret_of(&delivery).is_err(), "it is never sent unsigned");
+    }
+    let change = WebhookChange { secret: Some(String::new()), ..WebhookChange::default() };
+    support::open(uri).await.update_webhook(&id, change).await.unwrap();
+    assert_eq!(store.webhook_secret(&id).await.unwrap(), None, "the empty secret takes it away");
 }
 
-#[tokio::test]
-async fn only_active_webhooks_that_asked_are_told() {
-    support::on_each(async |store| {
-        let told = create(store, "told").await;
-        let disabled = NewWebhook { status: Some(WebhookStatus::Disabled), ..new("disabled") };
-        store.create_webhook(disabled).await.unwrap();
-        let elsewhere = vec![event(WebhookEntity::Prompt, WebhookAction::Created)];
-        store.create_webhook(NewWebhook { events: elsewhere, ..new("elsewhere") }).await.unwrap();
-        let deleted = create(store, "deleted").await;
-        store.delete_webhook(&deleted).await.unwrap();
+on_each!(only_active_webhooks_that_asked_are_told);
+async fn only_active_webhooks_that_asked_are_told(store: &Store) {
+    let told = create(store, "told").await;
+    let disabled = NewWebhook { status: Some(WebhookStatus::Disabled), ..new("disabled") };
+    store.create_webhook(disabled).await.unwrap();
+    let elsewhere = vec![event(WebhookEntity::Prompt, WebhookAction::Created)];
+    store.create_webhook(NewWebhook { events: elsewhere, ..new("elsewhere") }).await.unwrap();
+    let deleted = create(store, "deleted").await;
+    store.delete_webhook(&deleted).await.unwrap();
 
-        happen(store).await;
-        store.set_registered_model_alias("m", "a", "1").await.unwrap();
-        let claimed = claim(store).await;
-        let to: Vec<&str> = claimed.iter().map(|delivery| delivery.webhook_id.as_str()).collect();
-        assert_eq!(to, [told.as_str()]);
-        assert_eq!(claimed[0].url.as_deref(), Some("https://example.org/told"));
-        assert_eq!(claimed[0].delivery_id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
-        assert_eq!(store.waiting_deliveries().await.unwrap(), 1);
-        store.delivered(&claimed[0]).await.unwrap();
-        assert_eq!(store.waiting_deliveries().await.unwrap(), 0);
-    })
-    .await;
+    happen(store).await;
+    store.set_registered_model_alias("m", "a", "1").await.unwrap();
+    let claimed = claim(store).await;
+    let to: Vec<&str> = claimed.iter().map(|delivery| delivery.webhook_id.as_str()).collect();
+    assert_eq!(to, [told.as_str()]);
+    assert_eq!(claimed[0].url.as_deref(), Some("https://example.org/told"));
+    assert_eq!(claimed[0].delivery_id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
+    assert_eq!(store.waiting_deliveries().await.unwrap(), 1);
+    store.delivered(&claimed[0]).await.unwrap();
+    assert_eq!(store.waiting_deliveries().await.unwrap(), 0);
 }
 
 /// Every event there is.
@@ -203,257 +191,233 @@ fn all_events() -> Vec<EventType> {
     WebhookEntity::ALL.iter().flat_map(of).collect()
 }
 
-#[tokio::test]
-async fn every_change_of_the_registry_is_told() {
-    support::on_each(async |store| {
-        let events = all_events();
-        assert_eq!(events.len(), 15);
-        store.create_webhook(NewWebhook { events, ..new("all") }).await.unwrap();
-        let tag = |key: &str, value: &str| RegisteredModelTag { key: Some(key.into()), value: Some(value.into()) };
-        let version_tag = |key: &str, value: &str| ModelVersionTag { key: Some(key.into()), value: Some(value.into()) };
+on_each!(every_change_of_the_registry_is_told);
+async fn every_change_of_the_registry_is_told(store: &Store) {
+    let events = all_events();
+    assert_eq!(events.len(), 15);
+    store.create_webhook(NewWebhook { events, ..new("all") }).await.unwrap();
+    let tag = |key: &str, value: &str| RegisteredModelTag { key: Some(key.into()), value: Some(value.into()) };
+    let version_tag = |key: &str, value: &str| ModelVersionTag { key: Some(key.into()), value: Some(value.into()) };
 
-        store.create_registered_model("m", "words", &[tag("a", "1")]).await.unwrap();
-        store.set_registered_model_tag("m", "b", "2").await.unwrap();
-        store.delete_registered_model_tag("m", "b").await.unwrap();
-        let version = NewModelVersion {
-            name: "m".into(),
-            source: "s3://b/m".into(),
-            run_id: Some("r".into()),
-            tags: vec![version_tag("a", "ü")],
-            ..NewModelVersion::default()
-        };
-        store.create_model_version(version).await.unwrap();
-        store.set_model_version_tag("m", "1", "k", "v").await.unwrap();
-        store.delete_model_version_tag("m", "1", "k").await.unwrap();
-        store.set_registered_model_alias("m", "best", "1").await.unwrap();
-        store.delete_registered_model_alias("m", "best").await.unwrap();
-        store.transition_model_version_stage("m", "1", "Staging", false).await.unwrap();
+    store.create_registered_model("m", "words", &[tag("a", "1")]).await.unwrap();
+    store.set_registered_model_tag("m", "b", "2").await.unwrap();
+    store.delete_registered_model_tag("m", "b").await.unwrap();
+    let version = NewModelVersion {
+        name: "m".into(),
+        source: "s3://b/m".into(),
+        run_id: Some("r".into()),
+        tags: vec![version_tag("a", "ü")],
+        ..NewModelVersion::default()
+    };
+    store.create_model_version(version).await.unwrap();
+    store.set_model_version_tag("m", "1", "k", "v").await.unwrap();
+    store.delete_model_version_tag("m", "1", "k").await.unwrap();
+    store.set_registered_model_alias("m", "best", "1").await.unwrap();
+    store.delete_registered_model_alias("m", "best").await.unwrap();
+    store.transition_model_version_stage("m", "1", "Staging", false).await.unwrap();
 
-        let is_prompt = tag("mlflow.prompt.is_prompt", "true");
-        store.create_registered_model("p", "", &[is_prompt, tag("a", "1")]).await.unwrap();
-        store.set_registered_model_tag("p", "b", "2").await.unwrap();
-        store.delete_registered_model_tag("p", "b").await.unwrap();
-        let version = NewModelVersion {
-            name: "p".into(),
-            source: "dummy-source".into(),
-            tags: vec![
-                version_tag("mlflow.prompt.is_prompt", "true"),
-                version_tag("mlflow.prompt.text", "Hi {{name}}"),
-                version_tag("c", "3"),
-            ],
-            description: "first".into(),
-            ..NewModelVersion::default()
-        };
-        store.create_model_version(version).await.unwrap();
-        store.set_model_version_tag("p", "1", "k", "v").await.unwrap();
-        store.delete_model_version_tag("p", "1", "k").await.unwrap();
-        store.set_registered_model_alias("p", "best", "1").await.unwrap();
-        store.delete_registered_model_alias("p", "best").await.unwrap();
+    let is_prompt = tag("mlflow.prompt.is_prompt", "true");
+    store.create_registered_model("p", "", &[is_prompt, tag("a", "1")]).await.unwrap();
+    store.set_registered_model_tag("p", "b", "2").await.unwrap();
+    store.delete_registered_model_tag("p", "b").await.unwrap();
+    let version = NewModelVersion {
+        name: "p".into(),
+        source: "dummy-source".into(),
+        tags: vec![
+            version_tag("mlflow.prompt.is_prompt", "true"),
+            version_tag("mlflow.prompt.text", "Hi {{name}}"),
+            version_tag("c", "3"),
+        ],
+        description: "first".into(),
+        ..NewModelVersion::default()
+    };
+    store.create_model_version(version).await.unwrap();
+    store.set_model_version_tag("p", "1", "k", "v").await.unwrap();
+    store.delete_model_version_tag("p", "1", "k").await.unwrap();
+    store.set_registered_model_alias("p", "best", "1").await.unwrap();
+    store.delete_registered_model_alias("p", "best").await.unwrap();
 
-        let mut told = Vec::new();
-        while let Some(delivery) = claim(store).await.pop() {
-            let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
-            let text = |key: &str| body[key].as_str().unwrap().to_owned();
-            told.push((format!("{}.{}", text("entity"), text("action")), body["data"].to_string()));
+    let mut told = Vec::new();
+    while let Some(delivery) = claim(store).await.pop() {
+        let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
+        let text = |key: &str| body[key].as_str().unwrap().to_owned();
+        told.push((format!("{}.{}", text("entity"), text("action")), body["data"].to_string()));
+        store.delivered(&delivery).await.unwrap();
+    }
+    let expected = [
+        ("registered_model.created", r#"{"description":"words","name":"m","tags":{"a":"1"}}"#),
+        (
+            "model_version.created",
+            r#"{"description":null,"name":"m","run_id":"r","source":"s3://b/m","tags":{"a":"ü"},"version":"1"}"#,
+        ),
+        ("model_version_tag.set", r#"{"key":"k","name":"m","value":"v","version":"1"}"#),
+        ("model_version_tag.deleted", r#"{"key":"k","name":"m","version":"1"}"#),
+        ("model_version_alias.created", r#"{"alias":"best","name":"m","version":"1"}"#),
+        ("model_version_alias.deleted", r#"{"alias":"best","name":"m"}"#),
+        ("prompt.created", r#"{"description":"","name":"p","tags":{"a":"1"}}"#),
+        ("prompt_tag.set", r#"{"key":"b","name":"p","value":"2"}"#),
+        ("prompt_tag.deleted", r#"{"key":"b","name":"p"}"#),
+        (
+            "prompt_version.created",
+            r#"{"description":"first","name":"p","tags":{"c":"3"},"template":"Hi {{name}}","version":"1"}"#,
+        ),
+        ("prompt_version_tag.set", r#"{"key":"k","name":"p","value":"v","version":"1"}"#),
+        ("prompt_version_tag.deleted", r#"{"key":"k","name":"p","version":"1"}"#),
+        ("prompt_alias.created", r#"{"alias":"best","name":"p","version":"1"}"#),
+        ("prompt_alias.deleted", r#"{"alias":"best","name":"p"}"#),
+    ];
+    assert_eq!(told, expected.map(|(event, data)| (event.to_owned(), data.to_owned())));
+}
+
+on_each!(a_change_that_is_refused_is_not_told);
+async fn a_change_that_is_refused_is_not_told(store: &Store) {
+    store.create_webhook(NewWebhook { events: all_events(), ..new("all") }).await.unwrap();
+    assert!(store.set_registered_model_alias("m", "best", "1").await.is_err());
+    store.create_registered_model("m", "", &[]).await.unwrap();
+    assert!(store.create_registered_model("m", "", &[]).await.is_err());
+    assert!(store.set_model_version_tag("m", "7", "k", "v").await.is_err());
+    let told = claim(store).await;
+    assert_eq!(told.len(), 1);
+    store.delivered(&told[0]).await.unwrap();
+    assert!(claim(store).await.is_empty());
+}
+
+on_each!(each_webhook_is_told_in_order_one_event_at_a_time);
+async fn each_webhook_is_told_in_order_one_event_at_a_time(store: &Store) {
+    let (a, b) = (create(store, "a").await, create(store, "b").await);
+    for _ in 0..3 {
+        happen(store).await;
+    }
+    let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for _ in 0..3 {
+        let claimed = claim(store).await;
+        assert_eq!(claimed.len(), 2, "the oldest of each");
+        assert!(claim(store).await.is_empty(), "nothing behind it while it is on its way");
+        for delivery in claimed {
+            heard.entry(delivery.webhook_id.clone()).or_default().push(version(&delivery));
             store.delivered(&delivery).await.unwrap();
         }
-        let expected = [
-            ("registered_model.created", r#"{"description":"words","name":"m","tags":{"a":"1"}}"#),
-            (
-                "model_version.created",
-                r#"{"description":null,"name":"m","run_id":"r","source":"s3://b/m","tags":{"a":"ü"},"version":"1"}"#,
-            ),
-            ("model_version_tag.set", r#"{"key":"k","name":"m","value":"v","version":"1"}"#),
-            ("model_version_tag.deleted", r#"{"key":"k","name":"m","version":"1"}"#),
-            ("model_version_alias.created", r#"{"alias":"best","name":"m","version":"1"}"#),
-            ("model_version_alias.deleted", r#"{"alias":"best","name":"m"}"#),
-            ("prompt.created", r#"{"description":"","name":"p","tags":{"a":"1"}}"#),
-            ("prompt_tag.set", r#"{"key":"b","name":"p","value":"2"}"#),
-            ("prompt_tag.deleted", r#"{"key":"b","name":"p"}"#),
-            (
-                "prompt_version.created",
-                r#"{"description":"first","name":"p","tags":{"c":"3"},"template":"Hi {{name}}","version":"1"}"#,
-            ),
-            ("prompt_version_tag.set", r#"{"key":"k","name":"p","value":"v","version":"1"}"#),
-            ("prompt_version_tag.deleted", r#"{"key":"k","name":"p","version":"1"}"#),
-            ("prompt_alias.created", r#"{"alias":"best","name":"p","version":"1"}"#),
-            ("prompt_alias.deleted", r#"{"alias":"best","name":"p"}"#),
-        ];
-        assert_eq!(told, expected.map(|(event, data)| (event.to_owned(), data.to_owned())));
-    })
-    .await;
+    }
+    let in_order: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
+    assert_eq!(heard, BTreeMap::from([(a, in_order.clone()), (b, in_order)]));
+    assert!(claim(store).await.is_empty());
 }
 
-#[tokio::test]
-async fn a_change_that_is_refused_is_not_told() {
-    support::on_each(async |store| {
-        store.create_webhook(NewWebhook { events: all_events(), ..new("all") }).await.unwrap();
-        assert!(store.set_registered_model_alias("m", "best", "1").await.is_err());
-        store.create_registered_model("m", "", &[]).await.unwrap();
-        assert!(store.create_registered_model("m", "", &[]).await.is_err());
-        assert!(store.set_model_version_tag("m", "7", "k", "v").await.is_err());
-        let told = claim(store).await;
-        assert_eq!(told.len(), 1);
-        store.delivered(&told[0]).await.unwrap();
-        assert!(claim(store).await.is_empty());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn each_webhook_is_told_in_order_one_event_at_a_time() {
-    support::on_each(async |store| {
-        let (a, b) = (create(store, "a").await, create(store, "b").await);
-        for _ in 0..3 {
-            happen(store).await;
-        }
-        let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for _ in 0..3 {
-            let claimed = claim(store).await;
-            assert_eq!(claimed.len(), 2, "the oldest of each");
-            assert!(claim(store).await.is_empty(), "nothing behind it while it is on its way");
-            for delivery in claimed {
-                heard.entry(delivery.webhook_id.clone()).or_default().push(version(&delivery));
+on_each!(two_servers_never_send_one_event_at_once_and_keep_the_order);
+async fn two_servers_never_send_one_event_at_once_and_keep_the_order(uri: &BackendUri) {
+    const EVENTS: usize = 20;
+    let (one, other) = (support::open(uri).await, support::open(uri).await);
+    for name in ["a", "b", "c"] {
+        create(&one, name).await;
+    }
+    for _ in 0..EVENTS {
+        happen(&one).await;
+    }
+    let heard = std::sync::Mutex::new(BTreeMap::<String, Vec<String>>::new());
+    let sending = std::sync::Mutex::new(BTreeMap::<String, String>::new());
+    let server = async |store: &Store| {
+        while store.waiting_deliveries().await.unwrap() > 0 {
+            for delivery in store.claim_deliveries(2, LEASE).await.unwrap() {
+                let taken = sending.lock().unwrap().insert(delivery.webhook_id.clone(), version(&delivery));
+                assert_eq!(taken, None, "another server is telling this webhook something");
+                heard.lock().unwrap().entry(delivery.webhook_id.clone()).or_default().push(version(&delivery));
+                tokio::task::yield_now().await;
+                sending.lock().unwrap().remove(&delivery.webhook_id);
                 store.delivered(&delivery).await.unwrap();
             }
         }
-        let in_order: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
-        assert_eq!(heard, BTreeMap::from([(a, in_order.clone()), (b, in_order)]));
-        assert!(claim(store).await.is_empty());
-    })
-    .await;
+    };
+    tokio::join!(server(&one), server(&other), server(&one), server(&other));
+    let in_order: Vec<String> = (1..=EVENTS).map(|number| number.to_string()).collect();
+    let heard = heard.into_inner().unwrap();
+    assert_eq!(heard.len(), 3);
+    assert!(heard.values().all(|versions| *versions == in_order), "{heard:?}");
 }
 
-#[tokio::test]
-async fn two_servers_never_send_one_event_at_once_and_keep_the_order() {
-    support::on_each_uri(async |uri| {
-        const EVENTS: usize = 20;
-        let (one, other) = (support::open(uri).await, support::open(uri).await);
-        for name in ["a", "b", "c"] {
-            create(&one, name).await;
-        }
-        for _ in 0..EVENTS {
-            happen(&one).await;
-        }
-        let heard = std::sync::Mutex::new(BTreeMap::<String, Vec<String>>::new());
-        let sending = std::sync::Mutex::new(BTreeMap::<String, String>::new());
-        let server = async |store: &Store| {
-            while store.waiting_deliveries().await.unwrap() > 0 {
-                for delivery in store.claim_deliveries(2, LEASE).await.unwrap() {
-                    let taken = sending.lock().unwrap().insert(delivery.webhook_id.clone(), version(&delivery));
-                    assert_eq!(taken, None, "another server is telling this webhook something");
-                    heard.lock().unwrap().entry(delivery.webhook_id.clone()).or_default().push(version(&delivery));
-                    tokio::task::yield_now().await;
-                    sending.lock().unwrap().remove(&delivery.webhook_id);
-                    store.delivered(&delivery).await.unwrap();
-                }
-            }
-        };
-        tokio::join!(server(&one), server(&other), server(&one), server(&other));
-        let in_order: Vec<String> = (1..=EVENTS).map(|number| number.to_string()).collect();
-        let heard = heard.into_inner().unwrap();
-        assert_eq!(heard.len(), 3);
-        assert!(heard.values().all(|versions| *versions == in_order), "{heard:?}");
-    })
-    .await;
+on_each!(a_claim_ends_by_itself_and_the_late_server_changes_nothing);
+async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing(uri: &BackendUri) {
+    let (dead, alive) = (support::open(uri).await, support::open(uri).await);
+    create(&dead, "w").await;
+    happen(&dead).await;
+    let first = dead.claim_deliveries(1, Duration::ZERO).await.unwrap().remove(0);
+    let second = claim(&alive).await.remove(0);
+    assert_eq!((second.delivery_id.as_str(), second.attempt), (first.delivery_id.as_str(), 2));
+    dead.give_up_delivery(&first, "late").await.unwrap();
+    dead.retry_delivery(&first, Duration::ZERO, "late").await.unwrap();
+    dead.postpone_delivery(&first, Duration::ZERO, None).await.unwrap();
+    assert!(claim(&dead).await.is_empty(), "it is still on its way");
+    alive.delivered(&second).await.unwrap();
+    assert_eq!(rows(&alive, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
+
+    // A new event may get the number of the old one; whoever is late must not take it away.
+    happen(&alive).await;
+    dead.delivered(&first).await.unwrap();
+    assert_eq!(version(&claim(&alive).await[0]), "2");
 }
 
-#[tokio::test]
-async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing() {
-    support::on_each_uri(async |uri| {
-        let (dead, alive) = (support::open(uri).await, support::open(uri).await);
-        create(&dead, "w").await;
-        happen(&dead).await;
-        let first = dead.claim_deliveries(1, Duration::ZERO).await.unwrap().remove(0);
-        let second = claim(&alive).await.remove(0);
-        assert_eq!((second.delivery_id.as_str(), second.attempt), (first.delivery_id.as_str(), 2));
-        dead.give_up_delivery(&first, "late").await.unwrap();
-        dead.retry_delivery(&first, Duration::ZERO, "late").await.unwrap();
-        dead.postpone_delivery(&first, Duration::ZERO, None).await.unwrap();
-        assert!(claim(&dead).await.is_empty(), "it is still on its way");
-        alive.delivered(&second).await.unwrap();
-        assert_eq!(rows(&alive, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
+on_each!(a_failed_attempt_is_made_again_before_what_follows);
+async fn a_failed_attempt_is_made_again_before_what_follows(store: &Store) {
+    create(store, "w").await;
+    happen(store).await;
+    happen(store).await;
+    let delivery = claim(store).await.remove(0);
+    store.retry_delivery(&delivery, LEASE, "refused").await.unwrap();
+    assert!(claim(store).await.is_empty(), "neither the first, which waits, nor the second, which is behind it");
+    let wait = store.next_delivery().await.unwrap().unwrap();
+    assert!(wait > LEASE / 2 && wait <= LEASE, "{wait:?}");
 
-        // A new event may get the number of the old one; whoever is late must not take it away.
-        happen(&alive).await;
-        dead.delivered(&first).await.unwrap();
-        assert_eq!(version(&claim(&alive).await[0]), "2");
-    })
-    .await;
+    assert_eq!(
+        rows(store, "SELECT last_error FROM ff_webhook_deliveries WHERE attempts > 0").await,
+        [Value::Text("refused".into())]
+    );
+    store.postpone_delivery(&delivery, Duration::ZERO, None).await.unwrap();
+    let again = claim(store).await.remove(0);
+    assert_eq!((version(&again).as_str(), again.attempt), ("1", 1), "what is put off does not count");
+    store.give_up_delivery(&again, "gone").await.unwrap();
+    assert_eq!(version(&claim(store).await[0]), "2");
+    assert_eq!(
+        rows(store, "SELECT last_error FROM ff_webhook_deliveries WHERE failed_at IS NOT NULL").await,
+        [Value::Text("gone".into())]
+    );
 }
 
-#[tokio::test]
-async fn a_failed_attempt_is_made_again_before_what_follows() {
-    support::on_each(async |store| {
-        create(store, "w").await;
-        happen(store).await;
-        happen(store).await;
-        let delivery = claim(store).await.remove(0);
-        store.retry_delivery(&delivery, LEASE, "refused").await.unwrap();
-        assert!(claim(store).await.is_empty(), "neither the first, which waits, nor the second, which is behind it");
-        let wait = store.next_delivery().await.unwrap().unwrap();
-        assert!(wait > LEASE / 2 && wait <= LEASE, "{wait:?}");
-
-        assert_eq!(
-            rows(store, "SELECT last_error FROM ff_webhook_deliveries WHERE attempts > 0").await,
-            [Value::Text("refused".into())]
-        );
-        store.postpone_delivery(&delivery, Duration::ZERO, None).await.unwrap();
-        let again = claim(store).await.remove(0);
-        assert_eq!((version(&again).as_str(), again.attempt), ("1", 1), "what is put off does not count");
-        store.give_up_delivery(&again, "gone").await.unwrap();
-        assert_eq!(version(&claim(store).await[0]), "2");
-        assert_eq!(
-            rows(store, "SELECT last_error FROM ff_webhook_deliveries WHERE failed_at IS NOT NULL").await,
-            [Value::Text("gone".into())]
-        );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_waits_too_long_or_for_nobody_is_tidied_up() {
+on_each!(what_waits_too_long_or_for_nobody_is_tidied_up);
+async fn what_waits_too_long_or_for_nobody_is_tidied_up(store: &Store) {
     const AGES: Duration = Duration::from_secs(3600);
-    support::on_each(async |store| {
-        let id = create(store, "w").await;
-        happen(store).await;
-        assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
-        // The clock of the database has to go on for that which is older than now.
-        while store.tidy_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
-        assert!(claim(store).await.is_empty());
-        while store.tidy_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}
-        assert_eq!(rows(store, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
+    let id = create(store, "w").await;
+    happen(store).await;
+    assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
+    // The clock of the database has to go on for that which is older than now.
+    while store.tidy_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
+    assert!(claim(store).await.is_empty());
+    while store.tidy_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}
+    assert_eq!(rows(store, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
 
-        happen(store).await;
-        let disabled = WebhookChange { status: Some(WebhookStatus::Disabled), ..WebhookChange::default() };
-        store.update_webhook(&id, disabled).await.unwrap();
-        assert_eq!(store.waiting_deliveries().await.unwrap(), 0, "a webhook that is disabled is told nothing more");
+    happen(store).await;
+    let disabled = WebhookChange { status: Some(WebhookStatus::Disabled), ..WebhookChange::default() };
+    store.update_webhook(&id, disabled).await.unwrap();
+    assert_eq!(store.waiting_deliveries().await.unwrap(), 0, "a webhook that is disabled is told nothing more");
 
-        let active = WebhookChange { status: Some(WebhookStatus::Active), ..WebhookChange::default() };
-        store.update_webhook(&id, active).await.unwrap();
-        happen(store).await;
-        let by_another_server = Statement::new("UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
-        store.db().unit(vec![ferroflow_store::db::Op::Execute(by_another_server)]).await.unwrap();
-        assert!(claim(store).await.is_empty());
-        assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 1]);
-    })
-    .await;
+    let active = WebhookChange { status: Some(WebhookStatus::Active), ..WebhookChange::default() };
+    store.update_webhook(&id, active).await.unwrap();
+    happen(store).await;
+    let by_another_server = Statement::new("UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
+    store.db().unit(vec![ferroflow_store::db::Op::Execute(by_another_server)]).await.unwrap();
+    assert!(claim(store).await.is_empty());
+    assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 1]);
 }
 
-#[tokio::test]
-async fn our_own_tables_go_with_one_call_and_come_back() {
-    support::on_each(async |store| {
-        create(store, "w").await;
-        happen(store).await;
-        assert_eq!(
-            own::drop_all(store.db()).await.unwrap(),
-            ["ff_webhook_deliveries", "ff_webhook_deliveries_failed", "ff_webhook_deliveries_waiting"]
-        );
-        assert_eq!(own::drop_all(store.db()).await.unwrap(), Vec::<String>::new());
-        assert_eq!(store.list_webhooks(0, None).await.unwrap().0.len(), 1, "the reference's tables stay");
-        assert!(store.waiting_deliveries().await.is_err());
-        happen(store).await;
-        assert_eq!(version(&claim(store).await[0]), "2");
-    })
-    .await;
+on_each!(our_own_tables_go_with_one_call_and_come_back);
+async fn our_own_tables_go_with_one_call_and_come_back(store: &Store) {
+    create(store, "w").await;
+    happen(store).await;
+    assert_eq!(
+        own::drop_all(store.db()).await.unwrap(),
+        ["ff_webhook_deliveries", "ff_webhook_deliveries_failed", "ff_webhook_deliveries_waiting"]
+    );
+    assert_eq!(own::drop_all(store.db()).await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.list_webhooks(0, None).await.unwrap().0.len(), 1, "the reference's tables stay");
+    assert!(store.waiting_deliveries().await.is_err());
+    happen(store).await;
+    assert_eq!(version(&claim(store).await[0]), "2");
 }
