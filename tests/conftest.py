@@ -21,7 +21,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import shards
+from support import recordings, shards
 
 FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
@@ -61,6 +61,13 @@ def pytest_collection_modifyitems(config, items):
         others = [item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
+
+
+def pytest_sessionfinish(session, exitstatus):
+    # What only some of the tests recorded is as old as the rest.
+    if session.config.getoption("mode") == "record" and exitstatus == pytest.ExitCode.OK and not session.config.getoption("keyword"):
+        for suite in {item.path.relative_to(FOLDER).parts[0] for item in session.items}:
+            recordings.keep(suite)
 
 
 class Clock:

@@ -95,12 +95,11 @@ fn finish(command: &mut Command, patience: Duration) -> Result<End> {
     let group = format!("-{}", child.id());
     let (ended, end) = mpsc::channel();
     thread::spawn(move || ended.send(child.wait()));
-    let (status, late) = match end.recv_timeout(patience) {
-        Ok(status) => (status?, false),
-        Err(_) => {
-            Command::new("kill").args(["-KILL", "--", &group]).status()?;
-            (end.recv()??, true)
-        }
+    let (status, late) = if let Ok(status) = end.recv_timeout(patience) {
+        (status?, false)
+    } else {
+        Command::new("kill").args(["-KILL", "--", &group]).status()?;
+        (end.recv()??, true)
     };
     let mut text = Vec::new();
     printed.rewind()?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{app::App, rpc};
 
 /// The version of the reference that this server stands in for.
-pub(crate) const VERSION: &str = "3.17.2";
+pub(crate) const VERSION: &str = ferroflow_model::messages::REFERENCE;
 
 /// How long a dependency may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

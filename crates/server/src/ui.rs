@@ -78,7 +78,7 @@ impl Wheel {
 impl Default for Wheel {
     fn default() -> Self {
         Self {
-            version: "3.17.2".into(),
+            version: ferroflow_model::messages::REFERENCE.into(),
             sha256: "4e44c03791beb518d8b0a40b0982d958c2634d902f46d67d7907c82107f21fac".into(),
         }
     }

@@ -72,7 +72,10 @@ impl Files {
         let mut patterns: Vec<String> =
             loose.cloned().chain(self.folders.iter().map(|folder| format!("{folder}/**"))).collect();
         patterns.sort();
-        let lines: String = patterns.iter().map(|pattern| format!("{pattern} linguist-generated\n")).collect();
+        let mut lines = String::new();
+        for pattern in patterns {
+            lines += &format!("{pattern} linguist-generated\n");
+        }
         let text = between(&self.text(PATH)?, "# generated\n", "# /generated\n", &lines).context(PATH)?;
         self.partly(PATH, text);
         Ok(())

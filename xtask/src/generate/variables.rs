@@ -42,8 +42,11 @@ fn table(variables: &[(String, String)]) -> String {
     let names = variables.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let texts = variables.iter().map(|(_, text)| text.len()).max().unwrap_or_default();
     let rule = format!("{}  {}\n", "=".repeat(names), "=".repeat(texts));
-    let rows: String = variables.iter().map(|(name, text)| format!("{name:names$}  {text}\n")).collect();
-    format!("{rule}{rows}{rule}")
+    let mut table = rule.clone();
+    for (name, text) in variables {
+        table += &format!("{name:names$}  {text}\n");
+    }
+    table + &rule
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const REPEATED: [(&str, &str); 12] = [
     ("docs/migrating.md", "`mlflow=="),
     ("docs/migrating.md", "`mlflow server` "),
     ("docs/webhooks.md", "MLflow "),
-    ("tests/conformance/sdks.py", "SDKS = (\n    Sdk(\""),
+    ("tests/conformance/pairs.py", "SDKS = (\n    Sdk(\""),
 ];
 
 /// Writes the version into everything that repeats it, and returns it.

@@ -86,7 +86,7 @@ pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
     let mut needs = Vec::new();
     for part in parts {
         match part {
-            Part::Generate => needs.extend([Need::Reference, Need::Chart]),
+            Part::Generate => needs.push(Need::Reference),
             Part::Rust => needs.push(Need::Postgres(Durability::Relaxed)),
             _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
         }
@@ -127,13 +127,15 @@ fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Jo
             shares.suite("fresh", 40, 1, &["schema"], &[])?;
             shares.suite("migrations", 300, 2, &["migrations"], &[])?;
         }
-        Part::Diff => shares.suite("", 60, 1, &[], &["--recorded"])?,
-        Part::Auth => shares.suite("", 110, 1, &[], &["--recorded"])?,
+        Part::Diff => shares.suite("", 60, 1, &[], &recorded(environment, level, "differential")?)?,
+        Part::Auth => shares.suite("", 110, 1, &[], &recorded(environment, level, "auth")?)?,
         Part::Conformance => {
             for pair in pairs(environment, level)? {
                 shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
             }
         }
+        Part::Artifacts => shares.shards(3, 110)?,
+        Part::Browser => shares.shards(2, 110)?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)
@@ -169,6 +171,15 @@ impl Shares<'_> {
         Ok(())
     }
 
+    /// The part's suite in shares of about the same time.
+    fn shards(&mut self, count: usize, seconds: u32) -> Result<()> {
+        for number in 1..=count {
+            let shard = format!("{number}/{count}");
+            self.suite(&shard, seconds, 1, &[], &["--shard", &shard])?;
+        }
+        Ok(())
+    }
+
     /// Files of the part's suite (none: all of it), over a number of processes.
     fn suite(&mut self, share: &str, seconds: u32, workers: usize, files: &[&str], arguments: &[&str]) -> Result<()> {
         let Some(suite) = self.part.suite() else { return Ok(()) };
@@ -193,6 +204,13 @@ fn pairs(environment: &Environment, level: Level) -> Result<Vec<String>> {
         Level::All => lines(environment, "tests/conformance/pairs.py", &[]),
         Level::Sample(number) => lines(environment, "tests/conformance/pairs.py", &[&number.to_string()]),
     }
+}
+
+/// How a suite is run that has recorded the reference's answers: with these, unless everything is asked for, or requests
+/// or recordings were changed since.
+fn recorded(environment: &Environment, level: Level, suite: &str) -> Result<Vec<&'static str>> {
+    let current = lines(environment, "tests/support/recordings.py", &[suite])? == ["recorded"];
+    Ok(if level != Level::All && current { vec!["--recorded"] } else { Vec::new() })
 }
 
 /// What a script of the tests prints, line by line. It needs no environment.

@@ -1,6 +1,7 @@
 //! The few pages that are ours: they tell what there is instead of the UI.
 
 use axum::{body::Body, response::Response};
+use ferroflow_model::messages::REFERENCE;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::Pending;
@@ -36,7 +37,7 @@ pub(super) fn pending(pending: &Pending, method: &Method) -> Response {
             "<p>The files could not be had: <code>{}</code></p>\n\
              <p>Any of these helps:</p>\n<ul>\n\
              <li>start the server with <code>--ui-dir</code> and the directory of a built UI,</li>\n\
-             <li>install the package with <code>pip install mlflow==3.17.2</code> in the environment of the \
+             <li>install the package with <code>pip install mlflow=={REFERENCE}</code> in the environment of the \
              server,</li>\n\
              <li>set <code>PIP_INDEX_URL</code> to a package index that this machine can reach.</li>\n</ul>\n",
             escape(reason)
