@@ -37,24 +37,33 @@ pub(crate) use on_each;
 
 /// What a test of both databases can take.
 pub(crate) trait Fixture: Sized {
-    /// Opens it in an empty database.
+    /// The name of the databases that are copied for it, if it wants tables.
+    const TEMPLATE: Option<&str>;
+
+    /// Opens it in a database that has these tables, or none.
     async fn open(uri: &BackendUri) -> Self;
 }
 
 /// A database without tables.
 impl Fixture for BackendUri {
+    const TEMPLATE: Option<&str> = None;
+
     async fn open(uri: &BackendUri) -> Self {
         uri.clone()
     }
 }
 
 impl Fixture for Store {
+    const TEMPLATE: Option<&str> = Some("tracking");
+
     async fn open(uri: &BackendUri) -> Self {
         open(uri).await
     }
 }
 
 impl Fixture for UserStore {
+    const TEMPLATE: Option<&str> = Some("users");
+
     async fn open(uri: &BackendUri) -> Self {
         Self::open(uri, None, options(), false).await.expect("the users database opens")
     }
@@ -70,7 +79,11 @@ pub(crate) async fn on_sqlite<F: Fixture>(test: impl AsyncFnOnce(&F)) {
 /// Runs a test on PostgreSQL. Its database is dropped however the test ends.
 pub(crate) async fn on_postgres<F: Fixture>(test: impl AsyncFnOnce(&F)) {
     show_logs();
-    let database = postgres::Database::create().await;
+    let template = match F::TEMPLATE {
+        Some(name) => Some(postgres::template(name, async |uri| drop(F::open(uri).await)).await),
+        None => None,
+    };
+    let database = postgres::Database::create(template.as_deref()).await;
     let outcome = AssertUnwindSafe(async { test(&F::open(&database.uri).await).await }).catch_unwind().await;
     database.drop().await;
     if let Err(panic) = outcome {

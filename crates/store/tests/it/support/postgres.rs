@@ -1,9 +1,18 @@
-//! Databases on the PostgreSQL server of the tests.
+//! Databases on the PostgreSQL server of the tests. Making the tables takes far longer than copying them, so they are
+//! made once, in a template, and every test has a copy.
 
-use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::UNIX_EPOCH,
+};
+
+use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement, Value};
 
 /// Names the server that `cargo xtask test` starts; a URL of a superuser without a database.
 const SERVER: &str = "FERROFLOW_TEST_POSTGRES_URL";
+
+/// The advisory lock of the process that makes a template: nextest runs every test in a process of its own.
+const LOCK: i64 = 7_314_299;
 
 /// A database of one test.
 pub(super) struct Database {
@@ -12,16 +21,64 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Makes an empty database.
-    pub(super) async fn create() -> Self {
+    /// Makes a copy of a template, or an empty database.
+    pub(super) async fn create(template: Option<&str>) -> Self {
         let name = format!("store_{}", uuid::Uuid::new_v4().simple());
-        run(format!("CREATE DATABASE {name}")).await;
+        let copied = template.map_or_else(String::new, |template| format!(" TEMPLATE {template}"));
+        run(&admin(), format!("CREATE DATABASE {name}{copied}")).await;
         Self { uri: uri(&name), name }
     }
 
     pub(super) async fn drop(self) {
-        run(format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        run(&admin(), format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
+}
+
+/// The name of a template; `make` makes its tables if this is the first test of this build that asks. A template that
+/// is complete accepts no connections, so that nothing changes it and nothing keeps it from being copied.
+pub(super) async fn template(kind: &str, make: impl AsyncFnOnce(&BackendUri)) -> String {
+    const COMPLETE: &str = "SELECT 1 FROM pg_database WHERE datname = $1 AND NOT datallowconn";
+    let (program, build) = build();
+    let name = format!("template_{program}_{build}_{kind}");
+    let server = admin();
+    let complete = async || {
+        !server.query(Statement::new(COMPLETE, vec![Value::from(name.clone())]), |_| Ok(())).await.unwrap().is_empty()
+    };
+    if complete().await {
+        return name;
+    }
+    let lock = server.begin().await.expect("a transaction");
+    let taken = lock.query(Statement::new("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
+    taken.expect("the lock of templates");
+    if !complete().await {
+        // What earlier builds of this program left, and a template that was not completed.
+        let like = format!("template\\_{program}\\_%\\_{kind}");
+        let old =
+            Statement::new("SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1", vec![like.into()]);
+        let old: Vec<String> = server.query(old, |row| row.get(0)).await.expect("the list of databases");
+        for old in old {
+            run(&server, format!("DROP DATABASE {old} WITH (FORCE)")).await;
+        }
+        run(&server, format!("CREATE DATABASE {name}")).await;
+        make(&uri(&name)).await;
+        run(&server, format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
+    }
+    lock.commit().await.expect("the lock is released");
+    name
+}
+
+/// This program, and this build of it, as hashes. The tables are in the program (those of users as revisions, in Rust),
+/// so another schema is another build.
+fn build() -> (String, String) {
+    let program = std::env::current_exe().expect("the path of this program");
+    let file = program.metadata().expect("the file of this program");
+    let written = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let hash = |of: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        of(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    };
+    (hash(&|hasher| program.hash(hasher)), hash(&|hasher| (file.len(), written).hash(hasher)))
 }
 
 fn uri(database: &str) -> BackendUri {
@@ -33,8 +90,12 @@ fn uri(database: &str) -> BackendUri {
     BackendUri::parse(&format!("{scheme}://{authority}/{database}{query}")).expect("a URI")
 }
 
-async fn run(sql: String) {
-    let server = Db::open(&uri("postgres"), DbOptions { pool_size: 1, ..DbOptions::default() });
-    let done = server.expect("a URI").query(Statement::dynamic(sql.clone(), Vec::new()), |_| Ok(())).await;
+/// The database from which others are made: one connection, and one more for the holder of the lock.
+fn admin() -> Db {
+    Db::open(&uri("postgres"), DbOptions { pool_size: 2, ..DbOptions::default() }).expect("the server's database")
+}
+
+async fn run(server: &Db, sql: String) {
+    let done = server.query(Statement::dynamic(sql.clone(), Vec::new()), |_| Ok(())).await;
     done.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
