@@ -15,3 +15,4 @@ pub(crate) mod nodes;
 pub(crate) mod python;
 pub(crate) mod scanner;
 pub(crate) mod statement;
+pub(crate) mod work;

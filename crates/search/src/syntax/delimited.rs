@@ -35,7 +35,7 @@ impl<'a> Delimited<'a> {
             let hint = usize::from(self.scanner.has(pos, "/*+"));
             let body = pos + 2 + hint;
             self.last_comment_close.filter(|&last| last >= body)?;
-            let close = self.scanner.text[body..].find("*/")?;
+            let close = self.scanner.distance(body, "*/")?;
             return Some((body + close + 2, Kind::MultilineComment));
         }
         if !self.scanner.has(pos, "$") || self.scanner.before(pos).is_some_and(|c| is_word(c) || c == '"' || c == '$') {

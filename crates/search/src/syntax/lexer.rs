@@ -6,6 +6,7 @@ use super::{
     delimited::Delimited,
     keywords,
     scanner::Scanner,
+    work,
 };
 
 /// What a token or a group of tokens is.
@@ -206,6 +207,7 @@ impl Lexer<'_> {
         let mut fallback = None;
         let mut rest = self.scanner.text[pos + width..].char_indices().map(|(at, c)| (pos + width + at, c)).peekable();
         while let Some((at, c)) = rest.next() {
+            work::read(c.len_utf8());
             let next_is_quote = rest.peek().is_some_and(|&(_, next)| next == quote);
             if c == quote {
                 if !next_is_quote {

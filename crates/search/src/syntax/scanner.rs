@@ -1,6 +1,9 @@
 //! Looking ahead in a text: every function takes a byte position and answers the position behind what it found.
 
-use super::chars::{digit, is_name_start, is_same_letter, is_space, is_word};
+use super::{
+    chars::{digit, is_name_start, is_same_letter, is_space, is_word},
+    work,
+};
 
 /// A text and the questions the lexer asks about it.
 #[derive(Clone, Copy)]
@@ -27,7 +30,17 @@ impl Scanner<'_> {
     /// Behind all characters of a class.
     pub(crate) fn skip(self, pos: usize, class: impl Fn(char) -> bool) -> usize {
         let rest = &self.text[pos..];
-        pos + rest.find(|c| !class(c)).unwrap_or(rest.len())
+        let length = rest.find(|c| !class(c)).unwrap_or(rest.len());
+        work::read(length);
+        pos + length
+    }
+
+    /// How far away a text begins.
+    pub(crate) fn distance(self, pos: usize, text: &str) -> Option<usize> {
+        let rest = &self.text[pos..];
+        let found = rest.find(text);
+        work::read(found.unwrap_or(rest.len()));
+        found
     }
 
     /// Behind at least one character of a class.
@@ -59,6 +72,7 @@ impl Scanner<'_> {
         let mut rest = self.text[pos..].chars();
         let mut end = pos;
         for expected in keyword.chars() {
+            work::read(1);
             let c = rest.next().filter(|&c| is_same_letter(c, expected))?;
             end += c.len_utf8();
         }

@@ -1,6 +1,5 @@
-//! No text makes the parser panic, be slow or answer with another error than a refusal.
-
-use std::time::{Duration, Instant};
+//! No text makes the parser panic or answer with another error than a refusal. How much work a text may be is asserted
+//! in `../../src/syntax/work.rs`.
 
 use ferroflow_model::{Error, ErrorCode};
 use ferroflow_search::{PageToken, experiments, logged_models, model_versions, registered_models, runs};
@@ -130,31 +129,20 @@ proptest! {
 }
 
 #[test]
-fn huge_texts_take_linear_time() {
-    let limit = Duration::from_secs(10);
+fn huge_texts_are_accepted_or_refused() {
     let pieces = "(|)|[|((a|'|\"|`|´|''|\\'|a | |\n|a.|$|$a$|$a$$b$ |/*|*/|--|-- \n|# |1|1.|a|NOT |NOT IN |LEFT |LEFT OUTER |END |\
          ASC NULLS |BEGIN |BEGIN; |CASE |a = 1 AND |('a') |%(|é|;|a;|a::|a->|a:=|1+|a AS |WHERE |f(|\u{1f600}|{\"offset\":|\
          AT TIME ZONE |a IN ('|='|//";
     for piece in pieces.split('|') {
-        let text = piece.repeat(100_000 / piece.len());
-        let before = Instant::now();
-        parse_everywhere(&text);
-        let took = before.elapsed();
-        assert!(took < limit, "{piece:?} took {took:?}");
+        parse_everywhere(&piece.repeat(100_000 / piece.len()));
     }
 }
 
 #[test]
-fn many_opening_marks_before_a_long_text_take_linear_time() {
-    // Looking for the closing mark from each opening one would read 36 gigabytes.
-    let limit = Duration::from_secs(5);
+fn a_long_text_behind_many_opening_marks_is_refused() {
     let rest = "x".repeat(4_000_000);
     for mark in ["/* ", "$a$", "'", "\"", "`", "´", "[", "(", "\\'"] {
-        let text = mark.repeat(9_000) + &rest;
-        let before = Instant::now();
-        runs::parse_filter(&text).unwrap_err();
-        let took = before.elapsed();
-        assert!(took < limit, "{mark:?} took {took:?}");
+        runs::parse_filter(&(mark.repeat(9_000) + &rest)).unwrap_err();
     }
 }
 
