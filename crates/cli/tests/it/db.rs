@@ -1,16 +1,15 @@
 //! `ferroflow db` and a server on an older database, as an operator meets them.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use std::{path::Path, process::Output};
+
+use crate::support;
 
 /// The revision of MLflow 1.30, and the head.
 const OLD: &str = "cc1f77228345";
 const HEAD: &str = "dc11669786a5";
 
 fn ferroflow(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ferroflow")).args(args).current_dir(folder).output().unwrap()
+    support::output(support::ferroflow(folder).args(args))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -106,8 +105,8 @@ fn what_is_refused_says_why_in_one_line_without_the_password() {
     assert!(downgrade.contains("restore the backup"), "{downgrade}");
     refused(folder.path(), 2, &["db", "upgrade", "sqlite:///mlflow.db", "--to", "nothing"]);
     refused(folder.path(), 2, &["db", "upgrade", "sqlite:///mlflow.db", "--nothing"]);
-    for uri in ["postgresql://u:hunter2@127.0.0.1:1/d", "postgresql://u:hunter2@h/d?nope=1", "mysql://u:hunter2@h/d"] {
-        let code = if uri.contains(":1/") { 1 } else { 2 };
+    let closing = format!("postgresql://u:hunter2@{}/d", support::closing());
+    for (uri, code) in [(closing.as_str(), 1), ("postgresql://u:hunter2@h/d?nope=1", 2), ("mysql://u:hunter2@h/d", 2)] {
         let line = refused(folder.path(), code, &["db", "upgrade", uri]);
         assert!(!line.contains("hunter2"), "{line}");
     }

@@ -5,3 +5,4 @@
 
 mod db;
 mod server;
+mod support;

@@ -4,8 +4,11 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Command, Stdio},
-    time::Duration,
+    sync::mpsc,
+    time::{Duration, Instant},
 };
+
+use crate::support;
 
 struct Server {
     child: Child,
@@ -19,24 +22,34 @@ impl Server {
     }
 
     fn start_in(folder: tempfile::TempDir, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
+        let child = support::ferroflow(folder.path())
             .args(["server", "--port", "0", "--log-format", "json"])
             .args(args)
-            .current_dir(folder.path())
             .env("FERROFLOW_UI_DIR", folder.path())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = log.next().expect("the server tells where it listens").unwrap();
+        let mut server = Self { child, address: String::new(), folder };
+        let log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+        let (tell, lines) = mpsc::channel();
+        // Reads to the end, because the pipe must not fill up.
+        std::thread::spawn(move || log.for_each(|line| drop(tell.send(line.unwrap()))));
+        let (deadline, mut printed) = (Instant::now() + support::DEADLINE, String::new());
+        while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if let Some((_, rest)) = line.split_once("listening on http://") {
-                break rest.split(['"', '/']).next().unwrap().to_owned();
+                rest.split(['"', '/']).next().unwrap().clone_into(&mut server.address);
+                return server;
             }
-        };
-        // The pipe must not fill up.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, address, folder }
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        panic!("the server with {args:?} does not listen, having printed:\n{printed}");
+    }
+
+    /// Waits until the server, which was told to stop, has ended well.
+    fn ended(&mut self) {
+        let status = support::ended(&mut self.child);
+        assert!(status.is_some_and(|status| status.success()), "the server ended with {status:?}");
     }
 
     fn connect(&self) -> TcpStream {
@@ -154,7 +167,7 @@ fn told_to_stop_it_finishes_what_runs() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(status(&answer), "200", "{answer}");
-    assert!(server.child.wait().unwrap().success());
+    server.ended();
     let written = std::fs::read(server.folder.path().join("mlartifacts/slow.bin")).unwrap();
     assert_eq!(written, b"0123456789");
     // The log beside the file may stay, but nothing is in it.
@@ -171,9 +184,8 @@ fn variables_of_webhooks_that_can_not_be_right_are_told() {
         ("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES", "-1"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
-        let output =
-            command.args(["server", "--port", "0"]).current_dir(folder.path()).env(name, value).output().unwrap();
+        let mut command = support::ferroflow(folder.path());
+        let output = support::output(command.args(["server", "--port", "0"]).env(name, value));
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(&format!("Error: {name}")), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
@@ -184,12 +196,15 @@ fn variables_of_webhooks_that_can_not_be_right_are_told() {
 fn what_can_not_be_served_is_one_line_without_the_password() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
+    let closing = format!("postgresql://u:hunter2@{}/d", support::closing());
+    // No label of a name is longer than 63 characters, so no resolver is asked for it.
+    let unknown = "x".repeat(64);
     let cases: [(&[&str], &str); 15] = [
         (&["--port", &port], "is in use"),
-        (&["--port", "0", "--backend-store-uri", "postgresql://u:hunter2@127.0.0.1:1/d"], "can not be opened"),
+        (&["--port", "0", "--backend-store-uri", &closing], "can not be opened"),
         (&["--backend-store-uri", "mysql://u:hunter2@h/d"], "not supported"),
         (&["--backend-store-uri", "sqlite://"], "in-memory"),
-        (&["--port", "0", "--backend-store-uri", "sqlite:////nonexistent/x.db"], "can not be opened"),
+        (&["--port", "0", "--backend-store-uri", "sqlite:///file/x.db"], "can not be opened"),
         (&["postgresql://u:hunter2@h/d"], "unexpected argument 'postgresql://…' found"),
         (&["--port", "postgresql://u:hunter2@h/d"], "invalid value 'postgresql://…"),
         (&["--backend-store-url=postgresql://u:hunter2@h/d"], "did you mean '--backend-store-uri'?"),
@@ -199,16 +214,12 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--app-name", "other"], "only basic-auth"),
         (&["--static-prefix", "x"], "must begin with"),
         (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
-        (&["--host", "no.such.host.invalid"], "is not known"),
+        (&["--host", &unknown], "is not known"),
     ];
     for (args, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
-            .arg("server")
-            .args(args)
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
+        std::fs::write(folder.path().join("file"), "no folder").unwrap();
+        let output = support::output(support::ferroflow(folder.path()).arg("server").args(args));
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{args:?}");
         let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("Error: ")).collect();
@@ -264,8 +275,7 @@ fn paths_of_clients_are_no_labels() {
 fn what_is_ours_in_a_database_goes_with_one_command() {
     let folder = tempfile::tempdir().unwrap();
     let drop_own = |uri: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
-        let output = command.args(["db", "drop-own", uri]).current_dir(folder.path()).output().unwrap();
+        let output = support::output(support::ferroflow(folder.path()).args(["db", "drop-own", uri]));
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (done, text) = drop_own("sqlite:///none.db");
@@ -274,7 +284,7 @@ fn what_is_ours_in_a_database_goes_with_one_command() {
 
     let mut server = Server::start(&[]);
     server.terminate();
-    server.child.wait().unwrap();
+    server.ended();
     let uri = format!("sqlite:///{}/mlflow.db", server.folder.path().display());
     let (done, text) = drop_own(&uri);
     assert!(done && text.contains("dropped ff_webhook_deliveries, "), "{text}");
@@ -284,11 +294,8 @@ fn what_is_ours_in_a_database_goes_with_one_command() {
 #[test]
 fn an_older_database_is_upgraded_at_start_when_the_server_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
-    let made = Command::new(env!("CARGO_BIN_EXE_ferroflow"))
-        .args(["db", "upgrade", "sqlite:///mlflow.db", "--to", "cc1f77228345"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let mut upgrade = support::ferroflow(folder.path());
+    let made = support::output(upgrade.args(["db", "upgrade", "sqlite:///mlflow.db", "--to", "cc1f77228345"]));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let server = Server::start_in(folder, &["--auto-migrate"]);
     let answer = server.get("/api/2.0/mlflow/experiments/get?experiment_id=0");
