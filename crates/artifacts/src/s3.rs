@@ -298,16 +298,18 @@ mod tests {
 
     #[test]
     fn what_can_not_work_is_told_at_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing").to_string_lossy().into_owned();
         for (variables, expected) in [
             (&[("AWS_ACCESS_KEY_ID", "a")][..], "both or neither"),
             (&[("MLFLOW_S3_ENDPOINT_URL", "minio:9000")], "the S3 endpoint must be"),
-            (&[("AWS_CA_BUNDLE", "/nonexistent/ca.pem")], "AWS_CA_BUNDLE: /nonexistent/ca.pem"),
-            (&[("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")], "REQUESTS_CA_BUNDLE: /nonexistent/ca.pem"),
+            (&[("AWS_CA_BUNDLE", missing.as_str())], &format!("AWS_CA_BUNDLE: {missing}")),
+            (&[("REQUESTS_CA_BUNDLE", missing.as_str())], &format!("REQUESTS_CA_BUNDLE: {missing}")),
             (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "{")], "not a JSON object"),
             (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", r#"{"Nonsense": "x"}"#)], "'Nonsense' is not supported"),
             (&[("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "sideways")], "not one of auto, path, virtual"),
             (&[("AWS_REQUEST_CHECKSUM_CALCULATION", "maybe")], "when_required"),
-            (&[("AWS_PROFILE", "x"), ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/x")], "can not be read"),
+            (&[("AWS_PROFILE", "x"), ("AWS_SHARED_CREDENTIALS_FILE", missing.as_str())], "can not be read"),
         ] {
             let error = read(variables).map(drop).unwrap_err();
             assert!(error.message.contains(expected), "{variables:?}: {}", error.message);

@@ -366,8 +366,10 @@ async fn a_test_sends_once_and_tells_what_came_back() {
         receiver.next().await;
     }
     assert_eq!(receiver.next().await.json()["entity"], "prompt_tag");
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    server.good("PATCH", &format!("webhooks/{id}"), json!({ "url": format!("http://{nobody}/token") })).await;
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = closing.local_addr().unwrap();
+    tokio::spawn(async move { while closing.accept().await.map(drop).is_ok() {} });
+    server.good("PATCH", &format!("webhooks/{id}"), json!({ "url": format!("http://{address}/token") })).await;
     let unreachable = server.test(&id).await;
     let message = unreachable["error_message"].as_str().unwrap();
     assert!(message.starts_with("Failed to test webhook: ") && !message.contains("token"), "{message}");
