@@ -115,8 +115,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Jo
         Part::Rust => {
             let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
             if nextest.is_ok_and(|output| output.status.success()) {
-                let run = ["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"];
-                shares.cargo(400, true, &run);
+                shares.cargo(400, true, &["nextest", "run", "--workspace", "--profile", "ci"]);
             } else {
                 shares.cargo(400, true, &["test", "--workspace"]);
             }
