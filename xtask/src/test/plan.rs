@@ -133,8 +133,8 @@ fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Jo
                 shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
             }
         }
-        Part::Artifacts => shares.shards(3, 110)?,
-        Part::Browser => shares.shards(2, 110)?,
+        Part::Artifacts => shares.shards(3, 110, &recorded(environment, level, "artifacts")?)?,
+        Part::Browser => shares.shards(2, 110, &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)
@@ -171,10 +171,10 @@ impl Shares<'_> {
     }
 
     /// The part's suite in shares of about the same time.
-    fn shards(&mut self, count: usize, seconds: u32) -> Result<()> {
+    fn shards(&mut self, count: usize, seconds: u32, arguments: &[&str]) -> Result<()> {
         for number in 1..=count {
             let shard = format!("{number}/{count}");
-            self.suite(&shard, seconds, 1, &[], &["--shard", &shard])?;
+            self.suite(&shard, seconds, 1, &[], &[&["--shard", &shard], arguments].concat())?;
         }
         Ok(())
     }
