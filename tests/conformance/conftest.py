@@ -20,7 +20,7 @@ def pytest_addoption(parser):
         choices=["ferroflow", "reference"],
         help="the server under test; the reference proves that a story itself is right",
     )
-    parser.addoption("--pair", choices=list(map(str, pairs.ALL)), action="append", help="run this pair, of the sample or of all")
+    parser.addoption("--pair", choices=list(map(str, pairs.ALL)), action="append", help="run this pair, instead of those of the sample")
 
 
 def pytest_generate_tests(metafunc):
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc):
         sample, asked = metafunc.config.getoption("sample"), metafunc.config.getoption("pair")
         cases = [
             pytest.param(pair, story, id=f"{pair}-{story.name}")
-            for pair in pairs.of(sample)
+            for pair in (pairs.ALL if asked else pairs.of(sample))
             if not asked or str(pair) in asked
             for story in sdks.stories()
             if pairs.is_told(pair, story.since, story.heavy, sample)
