@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::pool::Job;
 use crate::{
-    environment::{Durability, Environment, Need, Profile},
+    environment::{Durability, Environment, Need},
     suite::{self, Suite},
 };
 
@@ -82,7 +82,7 @@ impl Part {
 }
 
 /// What has to be prepared for these parts.
-pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
+pub(super) fn needs(parts: &[Part]) -> Vec<Need> {
     let mut needs = Vec::new();
     for part in parts {
         match part {
@@ -91,8 +91,6 @@ pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
             _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
         }
     }
-    // It is a crate with two hundred dependencies of its own to build.
-    needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
     needs
 }
 
@@ -133,8 +131,8 @@ fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Jo
                 shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
             }
         }
-        Part::Artifacts => shares.shards(3, 110, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 110, &[])?,
+        Part::Artifacts => shares.shards(3, 110)?,
+        Part::Browser => shares.shards(2, 110)?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)
@@ -171,10 +169,10 @@ impl Shares<'_> {
     }
 
     /// The part's suite in shares of about the same time.
-    fn shards(&mut self, count: usize, seconds: u32, arguments: &[&str]) -> Result<()> {
+    fn shards(&mut self, count: usize, seconds: u32) -> Result<()> {
         for number in 1..=count {
             let shard = format!("{number}/{count}");
-            self.suite(&shard, seconds, 1, &[], &[&["--shard", &shard], arguments].concat())?;
+            self.suite(&shard, seconds, 1, &[], &["--shard", &shard])?;
         }
         Ok(())
     }

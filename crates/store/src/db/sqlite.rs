@@ -37,21 +37,33 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A thread with a connection. Jobs run in the order they are sent.
 pub(super) struct Session {
     jobs: mpsc::Sender<Job>,
+    /// Ends when the connection is closed.
+    closed: oneshot::Receiver<()>,
 }
 
 impl Session {
     pub(super) fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
         let mut connection = connect(path, role, synchronous)?;
         let (jobs, queue) = mpsc::channel::<Job>();
+        let (closing, closed) = oneshot::channel::<()>();
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 while let Ok(job) = queue.recv() {
                     job(&mut connection);
                 }
+                drop(connection);
+                drop(closing);
             })
             .map_err(|error| DbError::Unavailable(format!("no thread for SQLite: {error}")))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, closed })
+    }
+
+    /// Waits until the connection is closed. Dropped, it closes some time later.
+    pub(super) async fn close(self) {
+        drop(self.jobs);
+        // The sender is dropped when the connection is closed: that is the answer.
+        let _ = self.closed.await;
     }
 
     /// Runs a job on the connection's thread.
