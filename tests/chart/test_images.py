@@ -33,7 +33,8 @@ def test_the_ui_is_the_one_that_the_server_knows():
     server = (ROOT / "crates/server/src/ui.rs").read_text()
     version, digest = (re.search(rf"^ARG {name}=(.*)$", containerfile(), re.MULTILINE)[1] for name in ("MLFLOW", "SHA256"))
     assert f'sha256: "{digest}"' in server
-    assert f'VERSION: &str = "{version}"' in (ROOT / "crates/server/src/health.rs").read_text()
+    assert f'REFERENCE: &str = "{version}"' in (ROOT / "crates/model/src/messages.rs").read_text()
+    assert "messages::REFERENCE" in (ROOT / "crates/server/src/health.rs").read_text()
 
 
 def test_the_small_image_has_what_the_chart_runs_in_it():
