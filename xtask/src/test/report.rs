@@ -128,7 +128,7 @@ impl Report {
         let table = lines.join("\n");
         println!("\n{table}");
         let sum = format!("{minutes:.1} minutes on {processors} processors; the budget is {BUDGET} on 2");
-        // For whoever compares runs; a run is not worth failing for it.
+        // For comparing runs; a run does not fail for it.
         let _ = fs::write(&self.seconds_file, format!("{table}\n{sum}\n"));
         println!("{sum}");
         for notice in &self.notices {
