@@ -4,7 +4,6 @@ import datetime
 import http.server
 import json
 import ssl
-import subprocess
 import threading
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +13,7 @@ import pytest
 import requests
 import services
 from mlflow import MlflowClient
-from support import required, stores
+from support import stores
 from support.servers import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
@@ -174,34 +173,25 @@ def test_the_most_special_address_of_a_store_counts(moto, start):
 
 
 def test_a_bucket_may_be_a_part_of_the_host(start, tmp_path):
-    port, root = free_port(), tmp_path / "s3s"
-    (root / "in-the-host").mkdir(parents=True)
-    command = [required("FERROFLOW_S3S_FS"), "--host", "127.0.0.1", "--port", str(port), "--domain", "s3.example"]
-    command += ["--access-key", stores.KEY, "--secret-key", stores.SECRET, str(root)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        stores.wait_for_port(port, process, tmp_path / "log")
+    with stores.running("seaweed", tmp_path, "-s3.domainName=s3.example") as store:
+        store = store.with_bucket("in-the-host")
         # The store stands in for a proxy, so that no name needs to be known; it reads the bucket from the host.
         env = {
             "MLFLOW_S3_ENDPOINT_URL": "http://s3.example",
             "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual",
-            "HTTP_PROXY": f"http://127.0.0.1:{port}",
-            "http_proxy": f"http://127.0.0.1:{port}",
+            "HTTP_PROXY": store.endpoint,
+            "http_proxy": store.endpoint,
         }
         server = start("s3://in-the-host/pre fix", KEYS | env)
         assert works(server), requests.get(f"{server.url}/readyz").text
-        assert (root / "in-the-host/pre fix/0/größe.txt").exists()
+        assert store.keys() == ["pre fix/0/größe.txt"]
         listed = requests.get(server.url + API, params={"path": "0"}).json()
         assert [file["path"] for file in listed["files"]] == ["größe.txt"]
         url = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/presigned/0/größe.txt").json()["url"]
         assert url.startswith("http://in-the-host.s3.example/pre%20fix/0/")
-        assert requests.get(url, proxies={"http": f"http://127.0.0.1:{port}"}).content == b"x" * 10_000
+        assert requests.get(url, proxies={"http": store.endpoint}).content == b"x" * 10_000
         assert requests.delete(f"{server.url}{API}/0").ok
-        assert not (root / "in-the-host/pre fix/0/größe.txt").exists()
-    finally:
-        process.kill()
-        process.wait()
+        assert store.keys() == []
 
 
 KMS = "arn:aws:kms:eu-central-1:123456789012:key/1"

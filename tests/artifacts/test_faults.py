@@ -120,7 +120,7 @@ def test_an_upload_goes_on_when_a_connection_breaks(proxied, store):
 
 def test_a_damaged_upload_is_not_stored_as_it_is(servers, start):
     # The digest of every request is signed, and this server checks it.
-    store = servers("s3s").with_bucket(f"damaged-{os.urandom(4).hex()}")
+    store = servers("seaweed").with_bucket(f"damaged-{os.urandom(4).hex()}")
     with faults.before(store.endpoint) as proxy:
         server = start(f"s3://{store.bucket}", store.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url})
         body = os.urandom(MIB)
@@ -164,7 +164,7 @@ def test_a_store_that_is_slow_holds_up_nobody_else(proxied, store):
 
 
 def test_a_slow_client_holds_no_more_than_it_has_read(servers, start):
-    store = servers("s3s").with_bucket(f"slow-{os.urandom(4).hex()}")
+    store = servers("seaweed").with_bucket(f"slow-{os.urandom(4).hex()}")
     server = start(f"s3://{store.bucket}", store.env)
     store.put("0/large.bin", bytes(100 * MIB))
     requests.get(f"{server.url}{API}/0/large.bin", headers={"Range": "bytes=0-9"})

@@ -114,7 +114,7 @@ def place(request, servers, tmp_path):
         with placed("sqlite", Folder(tmp_path / "artifacts"), str(tmp_path / "artifacts/pre"), tmp_path) as place:
             yield place
         return
-    store = servers("s3s").with_bucket(stores.random_name("gc"))
+    store = servers("seaweed").with_bucket(stores.random_name("gc"))
     with placed(request.param, store, f"s3://{store.bucket}/pre", tmp_path) as place:
         yield place
 

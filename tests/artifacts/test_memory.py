@@ -42,7 +42,7 @@ def pieces(size: int, piece: bytes = os.urandom(MIB)):
 @pytest.mark.parametrize("place", ["directory", "bucket"])
 def test_a_large_file_needs_no_memory_and_no_other_disk(servers, start, tmp_path, place):
     if place == "bucket":
-        store = servers("s3s").with_bucket(stores.random_name("large"))
+        store = servers("seaweed").with_bucket(stores.random_name("large"))
         server = start(f"s3://{store.bucket}", store.env | {"TMPDIR": "/nonexistent"})
     else:
         server = start(tmp_path / "artifacts", {"TMPDIR": "/nonexistent"})
@@ -70,7 +70,7 @@ def test_a_large_file_needs_no_memory_and_no_other_disk(servers, start, tmp_path
 
 @pytest.mark.parametrize("way", ["sdk", "ui"])
 def test_uploads_that_come_together_share_the_memory(servers, start, way):
-    store = servers("s3s").with_bucket(stores.random_name("many"))
+    store = servers("seaweed").with_bucket(stores.random_name("many"))
     with faults.before(store.endpoint) as proxy:
         server = start(f"s3://{store.bucket}", store.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url})
         process = psutil.Process(server.pid)
@@ -99,7 +99,7 @@ def test_uploads_that_come_together_share_the_memory(servers, start, way):
 
 
 def test_the_ui_uploads_no_more_than_it_may_and_leaves_nothing_of_more(servers, start):
-    store = servers("s3s").with_bucket(stores.random_name("ui"))
+    store = servers("seaweed").with_bucket(stores.random_name("ui"))
     server = start(f"s3://{store.bucket}", store.env)
     run = MlflowClient(server.url).create_run("0").info.run_id
     most = bytes(10 * MIB)
@@ -126,7 +126,7 @@ def test_the_ui_uploads_no_more_than_it_may_and_leaves_nothing_of_more(servers, 
 
 
 def test_small_uploads_pass_while_large_ones_wait_for_their_clients(servers, start):
-    store = servers("s3s").with_bucket(stores.random_name("slow"))
+    store = servers("seaweed").with_bucket(stores.random_name("slow"))
     server = start(f"s3://{store.bucket}", store.env)
     with contextlib.ExitStack() as stack:
         # Clients that have begun a large upload and send nothing more.
@@ -136,7 +136,7 @@ def test_small_uploads_pass_while_large_ones_wait_for_their_clients(servers, sta
 
 
 def test_nobody_keeps_the_memory_that_others_wait_for_by_sending_nothing(servers, start):
-    store = servers("s3s").with_bucket(stores.random_name("silent"))
+    store = servers("seaweed").with_bucket(stores.random_name("silent"))
     server = start(f"s3://{store.bucket}", store.env)
     body = os.urandom(20 * MIB)
     with contextlib.ExitStack() as stack:
@@ -182,7 +182,7 @@ def without_a_disk(uri: str, destination: str, env: dict):
 
 
 def test_nothing_is_written_to_the_disk_on_the_way_to_a_bucket(servers, tmp_path):
-    store = servers("s3s").with_bucket(stores.random_name("disk"))
+    store = servers("seaweed").with_bucket(stores.random_name("disk"))
     with postgres.database("postgresql", tmp_path, "disk") as uri:
         with without_a_disk(uri, f"s3://{store.bucket}/pre", store.env) as url:
             body = os.urandom(30 * MIB)

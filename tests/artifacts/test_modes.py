@@ -1,12 +1,16 @@
 """Servers that have only one half: artifacts alone, or everything but them. Compared with the reference."""
 
+import json
+from pathlib import Path
+
 import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
 from support.servers import MAKERS, ferroflow
 
-ARTIFACTS = "/mlflow-artifacts"
+#: What the reference answers, by mode and call.
+RECORDED = Path(__file__).parent / "recorded" / "modes.json"
 
 #: Method, path and body of calls to artifacts, which one mode leaves, and to the rest, which the other leaves.
 OF_ARTIFACTS = [
@@ -38,30 +42,37 @@ OF_TRACKING = [
 OF_BOTH = [("GET", "/api/3.0/mlflow/server-info", None), ("GET", "/version", None), ("GET", "/health", None)]
 
 
-def answers(kind: str, mode: str, folder) -> dict:
-    """What a server in a mode says to every call."""
+def answers(maker, half: str, folder) -> dict[str, list]:
+    """What a server with one half says to every call: status, type and body."""
     folder.mkdir()
-    uri = "" if mode == "--artifacts-only" else f"sqlite:///{folder}/mlflow.db"
+    uri = "" if half == "--artifacts-only" else f"sqlite:///{folder}/mlflow.db"
     # There is no AI gateway yet, and ferroflow says so.
     env = {"MLFLOW_ENABLE_AI_GATEWAY": "false"}
     said = {}
-    with MAKERS[kind](uri, folder / "artifacts", args=[mode], env=env, cwd=folder) as server:
+    with maker(uri, folder / "artifacts", args=[half], env=env, cwd=folder) as server:
         for method, path, body in OF_ARTIFACTS + OF_TRACKING + OF_BOTH:
             data = {"data": body} if isinstance(body, bytes) else {"json": body} if body else {}
             answer = requests.request(method, server.url + path, **data)
             kind = answer.headers.get("Content-Type", "").split(";")[0]
             is_json = kind == "application/json" and answer.content
-            said[method, path] = (answer.status_code, kind, answer.json() if is_json else answer.text)
+            said[f"{method} {path}"] = [answer.status_code, kind, answer.json() if is_json else answer.text]
     return said
 
 
-@pytest.mark.parametrize("mode", ["--artifacts-only", "--no-serve-artifacts"])
-def test_half_a_server_answers_as_the_reference_does(mode, tmp_path):
-    ours, theirs = (answers(kind, mode, tmp_path / kind) for kind in ("ferroflow", "reference"))
-    off = OF_TRACKING if mode == "--artifacts-only" else OF_ARTIFACTS
-    assert {theirs[method, path][0] for method, path, _ in off} == {503}
+@pytest.mark.parametrize("half", ["--artifacts-only", "--no-serve-artifacts"])
+def test_half_a_server_answers_as_the_reference_does(half, mode, tmp_path):
+    recorded = json.loads(RECORDED.read_text("utf-8"))
+    theirs = recorded[half] if mode == "recorded" else answers(MAKERS["reference"], half, tmp_path / "reference")
+    off = OF_TRACKING if half == "--artifacts-only" else OF_ARTIFACTS
+    assert {theirs[f"{method} {path}"][0] for method, path, _ in off} == {503}
+    ours = answers(MAKERS["ferroflow"], half, tmp_path / "ferroflow")
     for call, expected in theirs.items():
         assert ours[call] == expected, call
+    assert ours.keys() == theirs.keys()
+    if mode == "record":
+        RECORDED.write_text(json.dumps(recorded | {half: theirs}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    else:
+        assert recorded[half] == theirs, "the reference answers otherwise than it was recorded: `cargo xtask artifacts -- --record`"
 
 
 def test_without_artifacts_the_sdk_goes_to_the_location_itself(store, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_a_client_that_uploads_is_told_to_name_the_owner(moto, start, tmp_path):
 
 def test_clients_reach_the_store_by_an_address_of_their_own(servers, start, sends_parts, tmp_path):
     # This store checks the host that a signature is for.
-    store = servers("s3s").with_bucket(stores.random_name("public"))
+    store = servers("seaweed").with_bucket(stores.random_name("public"))
     with faults.before(store.endpoint) as public, faults.before(store.endpoint) as private:
         env = store.env | {"MLFLOW_S3_ENDPOINT_URL": private.url, "FERROFLOW_S3_PUBLIC_ENDPOINT_URL": public.url}
         server = start(f"s3://{store.bucket}/p", env, args=["--default-artifact-root", f"s3://{store.bucket}/direct"])

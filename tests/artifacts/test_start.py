@@ -40,11 +40,11 @@ def test_a_store_that_answers_is_named(store, start):
 
 
 def test_what_is_wrong_is_one_line_and_the_server_is_not_ready(moto, servers, start):
-    strict = servers("s3s").with_bucket(stores.random_name("strict"))
+    strict = servers("seaweed").with_bucket(stores.random_name("strict"))
     for bucket, env, expected in [
         ("no-such-bucket-here", moto.env, "NoSuchBucket"),
         (strict.bucket, strict.env | {"AWS_SECRET_ACCESS_KEY": "hunter2"}, "SignatureDoesNotMatch"),
-        (strict.bucket, strict.env | {"AWS_ACCESS_KEY_ID": "hunter2"}, "NotSignedUp"),
+        (strict.bucket, strict.env | {"AWS_ACCESS_KEY_ID": "hunter2"}, "InvalidAccessKeyId"),
         (moto.bucket, moto.env | {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "refused"),
     ]:
         server = start(f"s3://{bucket}", env)
@@ -88,7 +88,7 @@ def told(server) -> dict:
 
 @pytest.mark.parametrize("args", [[], ["--no-serve-artifacts"]])
 def test_a_default_root_that_clients_reach_themselves_is_told(moto, servers, start, tmp_path, args):
-    strict = servers("s3s").with_bucket(stores.random_name("strict"))
+    strict = servers("seaweed").with_bucket(stores.random_name("strict"))
     locked = tmp_path / "locked"
     locked.write_text("")
     for root, env, expected in [

@@ -49,7 +49,7 @@ class Place:
 
 @pytest.fixture(params=postgres.DIALECTS)
 def place(request, servers, tmp_path):
-    store = servers("s3s").with_bucket(stores.random_name("traces"))
+    store = servers("seaweed").with_bucket(stores.random_name("traces"))
     with postgres.database(request.param, tmp_path, "traces") as uri:
         with ferroflow(uri, f"s3://{store.bucket}/pre", env=store.env) as server:
             yield Place(uri, store, server)

@@ -11,10 +11,10 @@ import mlflow.server.auth.db.utils as auth_utils
 import pytest
 import requests
 from chains import AUTH, TRACKING, engine
-from reference_app import reference_app
 from sample import NEWEST, RELEASES, number
 from support import introspect, required
 from support.postgres import DIALECTS, copy_of, database
+from support.reference_app import reference_app
 from support.servers import ferroflow, reference
 
 #: The release that can do something first, of those that are tried.

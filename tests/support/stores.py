@@ -1,8 +1,9 @@
-"""Object stores to talk to: three servers of the S3 protocol that have nothing in common but it.
+"""Object stores to talk to: four servers of the S3 protocol that have nothing in common but it.
 
-``moto`` answers as AWS does, with its error codes, and knows every call. ``s3s-fs`` keeps objects in files,
-checks signatures and digests. ``rclone`` keeps them in files too and speaks TLS, as buckets do; it answers a range
-as if it were all there is, so nothing that asks for one is tried on it.
+``moto`` answers as AWS does, with its error codes, and knows every call, but takes every key and every digest.
+``seaweed`` is SeaweedFS, which people run: it checks signatures and digests, and keeps nothing in memory. ``s3s`` is
+s3s-fs, which keeps objects in files and is strict, too. ``rclone`` keeps them in files and speaks TLS, as buckets do; it
+answers a range as if it were all there is, so nothing that asks for one is tried on it.
 """
 
 import contextlib
@@ -16,13 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support import required
+from support import required, seaweed
 from support.servers import free_port
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 START_SECONDS = 60
 #: Those that do all that is asked of a store.
-KINDS = ("moto", "s3s")
+KINDS = ("moto", "seaweed", "s3s")
+#: Of those, what a sample does without: it is built for minutes.
+BUILT = {"s3s"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,12 @@ class Store:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return sorted(found["Key"] for page in pages for found in page.get("Contents", []))
 
+    def clear(self, prefix: str = "") -> None:
+        """Deletes what is below a prefix."""
+        client = self.client
+        for key in self.keys(prefix):
+            client.delete_object(Bucket=self.bucket, Key=key)
+
     def uploads(self) -> list[str]:
         """The keys of uploads that were begun and neither completed nor aborted."""
         found = self.client.list_multipart_uploads(Bucket=self.bucket)
@@ -96,12 +105,15 @@ class Store:
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path) -> Iterator[Store]:
-    """A store of a kind, without any bucket."""
+def running(kind: str, folder: Path, *more: str) -> Iterator[Store]:
+    """A store of a kind, without any bucket; its command may have more arguments."""
     port = free_port()
     store = Store(kind, f"http://127.0.0.1:{port}", "")
+    environment = None
     if kind == "moto":
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    elif kind == "seaweed":
+        command, environment = seaweed.command(folder, port, KEY, SECRET), seaweed.environment()
     elif kind == "s3s":
         root = folder / "s3s"
         root.mkdir()
@@ -112,7 +124,9 @@ def running(kind: str, folder: Path) -> Iterator[Store]:
         command = [*rclone(folder, store.authority), "--addr", f"127.0.0.1:{port}", str(folder / "rclone")]
     log = folder / f"{kind}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*command, *more], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         wait_for_port(port, process, log)
         yield store

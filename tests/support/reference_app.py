@@ -18,7 +18,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking  
 
 
 @contextlib.contextmanager
-def reference_app(uri: str, artifacts: Path) -> Iterator[FlaskClient]:
+def reference_app(uri: str, artifacts: Path | str) -> Iterator[FlaskClient]:
     """A client of the application on a database."""
     uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
     stores = (Tracking(uri, str(artifacts)), ModelRegistry(uri))
