@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -69,10 +68,8 @@ class Installation(Cluster):
         self.log_artifact(run, "notes/a.txt", f"what {run} has found")
 
     def log_artifact(self, run: str, path: str, text: str) -> None:
-        """As the server keeps it: s3s-fs keeps objects in files."""
-        file = self.artifacts / "1" / run / "artifacts" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        """Under the key that the server gives it."""
+        self.store.put(f"artifacts/1/{run}/artifacts/{path}", text.encode())
 
     def runs(self, cluster: str) -> list[str]:
         return [row[0] for row in self.execute(cluster, "SELECT run_uuid FROM runs ORDER BY start_time")]
@@ -120,11 +117,20 @@ class Installation(Cluster):
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """An S3 server, and the folder in which it keeps buckets."""
-    folder = tmp_path_factory.mktemp("s3")
-    with stores.running("s3s", folder) as running:
-        yield running, folder / "s3s"
+def bucket(tmp_path_factory):
+    """The bucket that the chart is given, in an S3 server that checks signatures."""
+    with stores.running("seaweed", tmp_path_factory.mktemp("s3")) as running:
+        yield running.with_bucket(BUCKET)
+
+
+@pytest.fixture
+def store(bucket):
+    """The same, empty, and there."""
+    if any(found["Name"] == BUCKET for found in bucket.client.list_buckets()["Buckets"]):
+        bucket.clear()
+    else:
+        bucket.client.create_bucket(Bucket=BUCKET)
+    return bucket
 
 
 @pytest.fixture(scope="session")
@@ -136,11 +142,7 @@ def certificate():
 @pytest.fixture
 def cluster(tmp_path, store, certificate):
     installation = Installation(tmp_path)
-    installation.store, buckets = store
-    installation.bucket = buckets / BUCKET
-    installation.artifacts = installation.bucket / "artifacts"
-    shutil.rmtree(installation.bucket, ignore_errors=True)
-    installation.bucket.mkdir()
+    installation.store = store
     installation.certificate = certificate("mlflow.example", 90)
     yield installation
     installation.close()

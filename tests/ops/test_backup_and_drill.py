@@ -46,7 +46,7 @@ def test_a_drill_needs_no_pgbouncer(cluster):
 def test_a_drill_reads_artifacts_that_the_backup_names(installed):
     said = installed.ops("drill")
     assert "artifacts: 1 files of the newest 1 runs and logged models were read, 20 bytes in all" in said
-    (installed.artifacts / "1/first/artifacts/notes/a.txt").unlink()
+    installed.store.clear("artifacts/1/first/")
     named = '[{"path": "table.json", "type": "table"}]'
     installed.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
     installed.take_backup()

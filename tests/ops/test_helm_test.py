@@ -3,7 +3,6 @@
 import os
 import subprocess
 
-import pytest
 from support import chart, command, required, stores
 from support.servers import ferroflow, free_port
 
@@ -15,13 +14,6 @@ def pod(endpoint: str) -> dict[str, dict]:
     return {container["name"]: container for container in made["spec"]["containers"]}
 
 
-@pytest.fixture
-def bucket(store):
-    running, folder = store
-    (folder / "team-mlflow").mkdir(exist_ok=True)
-    return running
-
-
 def ask(container: dict, port: int) -> subprocess.CompletedProcess:
     """Runs the script of the container, with the Service at a port of this machine."""
     [script] = container["args"]
@@ -30,15 +22,15 @@ def ask(container: dict, port: int) -> subprocess.CompletedProcess:
     return subprocess.run([*container["command"], script], capture_output=True, text=True, timeout=60)
 
 
-def test_a_server_without_its_bucket_fails(tmp_path, bucket):
-    nowhere = bucket.env | {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+def test_a_server_without_its_bucket_fails(tmp_path, store):
+    nowhere = store.env | {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     with ferroflow(f"sqlite:///{tmp_path}/mlflow.db", "s3://team-mlflow/artifacts", env=nowhere) as server:
-        done = ask(pod(bucket.endpoint)["test"], int(server.url.rsplit(":", 1)[1]))
+        done = ask(pod(store.endpoint)["test"], int(server.url.rsplit(":", 1)[1]))
         assert done.returncode == 1 and "GET /readyz: 503" in done.stdout
 
 
-def test_the_bucket_is_written_to(bucket):
-    container = pod(bucket.endpoint)["bucket"]
+def test_the_bucket_is_written_to(store):
+    container = pod(store.endpoint)["bucket"]
     [program, *arguments] = container["command"]
     assert program == "ferroflow" and container["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
     plain = {name: value for name, value in chart.env(container).items() if isinstance(value, str)}

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import sqlite3
 import time
 from datetime import datetime, timedelta, timezone
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import yaml
 from cluster import at, now
-from conftest import INI, NEW, OLD
+from conftest import BUCKET, INI, NEW, OLD
 from support import chart
 
 CHANGES = 10
@@ -88,8 +87,7 @@ def test_artifacts_that_the_restored_database_names_are_read(installed):
     for model in ("m-1", "m-2"):
         place = f"mlflow-artifacts:/1/models/{model}/artifacts"
         installed.execute(OLD, f"INSERT INTO logged_models ({columns}) VALUES ('{model}', 1, 'x', '{place}', 1, 1, 2, 'active')")
-    installed.artifacts.joinpath("1/models/m-1/artifacts").mkdir(parents=True)
-    installed.artifacts.joinpath("1/models/m-1/artifacts/MLmodel").write_text("flavors: {}")
+    installed.store.put("artifacts/1/models/m-1/artifacts/MLmodel", b"flavors: {}")
     installed.take_backup()
     said = installed.ops("recover")
     check(installed, ["first", "second"])
@@ -101,14 +99,15 @@ def test_artifacts_that_the_restored_database_names_are_read(installed):
 
 
 def test_where_no_artifact_can_be_read_nothing_is_served(plain):
-    shutil.rmtree(plain.artifacts)
+    plain.store.clear("artifacts/")
     named = '[{"path": "table.json", "type": "table"}]'
     plain.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
     plain.take_backup()
     said = plain.refused("recover")
     assert "no artifact can be read" in said and "run first: table.json" in said and "still stopped" in said
     assert plain.server["spec"]["replicas"] == 0 and plain.is_ready(OLD)
-    shutil.rmtree(plain.bucket)
+    plain.store.clear()
+    plain.store.client.delete_bucket(Bucket=BUCKET)
     assert "NoSuchBucket" in plain.refused("recover")
     # Whoever knows why goes on.
     plain.ops("recover", "--no-artifacts")
@@ -284,7 +283,7 @@ def test_a_recovery_that_leads_nowhere_is_abandoned(plain):
 
 def test_an_abandoned_recovery_gives_back_what_it_took(plain):
     plain.install_gc()
-    shutil.rmtree(plain.artifacts)
+    plain.store.clear("artifacts/")
     named = '[{"path": "table.json", "type": "table"}]'
     plain.execute(OLD, f"INSERT INTO tags VALUES ('mlflow.loggedArtifacts', '{named}', 'first')")
     before = plain.state()
