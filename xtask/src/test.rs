@@ -83,13 +83,14 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     Ok(report.close(level))
 }
 
-/// Builds everything that is tested, in one go: the program and all Rust tests, with the same features.
+/// Builds everything that is tested, in one go: the program and all Rust tests, with the same features, and with
+/// lints as errors when these are asked for.
 fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Option<report::Line>> {
     if parts.iter().all(|part| !part.is_built()) || environment.is_set(BIN) && !parts.contains(&Part::Rust) {
         return Ok(None);
     }
     let start = Instant::now();
-    let mut cargo = environment.command("cargo");
+    let mut cargo = plan::cargo(environment, parts.contains(&Part::Lint));
     cargo.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
     let log = logs.join("build.log");
     let ended = process::logged(&mut cargo, &log, BUILD_LIMIT)?;

@@ -28,6 +28,7 @@ pub(super) enum Part {
     Generate,
     /// Licenses, sources, duplicates and advisories of the dependencies
     Deny,
+    /// The workspace is built with Clippy's lints as errors
     Lint,
     /// Unit, store and HTTP tests
     Rust,
@@ -56,7 +57,7 @@ impl Part {
 
     /// Whether it needs the program under test, or tests in Rust.
     pub(super) fn is_built(self) -> bool {
-        !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Lint | Self::Chart)
+        !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Chart)
     }
 
     fn name(self) -> String {
@@ -98,25 +99,40 @@ pub(super) fn needs(parts: &[Part]) -> Vec<Need> {
 pub(super) fn jobs(environment: &Environment, parts: &[Part], level: Level) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for part in parts {
-        jobs.extend(jobs_of(environment, *part, level)?);
+        jobs.extend(jobs_of(environment, *part, level, parts.contains(&Part::Lint))?);
     }
     Ok(jobs)
 }
 
-fn jobs_of(environment: &Environment, part: Part, level: Level) -> Result<Vec<Job>> {
+/// A command of cargo that works on what the build made: `with_lints` as that was.
+pub(super) fn cargo(environment: &Environment, with_lints: bool) -> Command {
+    let mut command = environment.command("cargo");
+    if with_lints {
+        // Clippy compiles like rustc and lints on the way. A check of its own would read every dependency again.
+        command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
+    }
+    command
+}
+
+fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool) -> Result<Vec<Job>> {
     let mut shares = Shares { environment, part, level, jobs: Vec::new() };
     match part {
-        Part::Format => shares.cargo(2, false, &["fmt", "--all", "--check"]),
-        Part::Lint => {
-            shares.cargo(150, true, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+        Part::Format => {
+            let mut command = environment.command("cargo");
+            command.args(["fmt", "--all", "--check"]);
+            shares.add("", 2, 1, command);
         }
+        // The build has linted.
+        Part::Lint => {}
         Part::Rust => {
             let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
+            let mut command = cargo(environment, with_lints);
             if nextest.is_ok_and(|output| output.status.success()) {
-                shares.cargo(400, true, &["nextest", "run", "--workspace", "--profile", "ci"]);
+                command.args(["nextest", "run", "--workspace", "--profile", "ci"]);
             } else {
-                shares.cargo(400, true, &["test", "--workspace"]);
+                command.args(["test", "--workspace"]);
             }
+            shares.add("", 400, 2, command);
         }
         Part::Generate => shares.chore(10, &["generate", "--check"])?,
         Part::Deny => shares.chore(10, &["deny"])?,
@@ -147,24 +163,17 @@ struct Shares<'a> {
 }
 
 impl Shares<'_> {
-    fn add(&mut self, share: &str, seconds: u32, places: usize, cargo: bool, command: Command) {
+    fn add(&mut self, share: &str, seconds: u32, places: usize, command: Command) {
         let part = self.part.name();
         let name = if share.is_empty() { part.clone() } else { format!("{part} {share}") };
-        self.jobs.push(Job { part, name, seconds, places, cargo, command });
-    }
-
-    /// A command of cargo, which `locks` the build directory or does not.
-    fn cargo(&mut self, seconds: u32, locks: bool, arguments: &[&str]) {
-        let mut command = self.environment.command("cargo");
-        command.args(arguments);
-        self.add("", seconds, if locks { 2 } else { 1 }, locks, command);
+        self.jobs.push(Job { part, name, seconds, places, command });
     }
 
     /// Another chore of this program.
     fn chore(&mut self, seconds: u32, arguments: &[&str]) -> Result<()> {
         let mut command = self.environment.command(env::current_exe()?);
         command.args(arguments);
-        self.add("", seconds, 1, false, command);
+        self.add("", seconds, 1, command);
         Ok(())
     }
 
@@ -185,7 +194,7 @@ impl Shares<'_> {
             arguments.extend(["--sample".to_owned(), number.to_string()]);
         }
         let command = suite.command(self.environment, files, &arguments, workers)?;
-        self.add(share, seconds, workers, false, command);
+        self.add(share, seconds, workers, command);
         Ok(())
     }
 }

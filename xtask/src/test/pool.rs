@@ -26,8 +26,6 @@ pub(super) struct Job {
     pub(super) seconds: u32,
     /// How many places it takes: the number of its processes that compute at the same time.
     pub(super) places: usize,
-    /// Whether it takes cargo's lock on the build directory: of those one runs at a time.
-    pub(super) cargo: bool,
     pub(super) command: Command,
 }
 
@@ -36,29 +34,27 @@ pub(super) fn run(mut jobs: Vec<Job>, logs: &Path, report: &mut Report) -> Resul
     let places = thread::available_parallelism().map_or(2, usize::from) + 1;
     jobs.sort_by_key(|job| std::cmp::Reverse(job.seconds));
     let (sender, receiver) = mpsc::channel();
-    let (mut taken, mut cargo, mut running) = (0, false, 0);
+    let (mut taken, mut running) = (0, 0);
     thread::scope(|scope| {
         while !jobs.is_empty() || running > 0 {
-            let fits = |job: &Job| (taken == 0 || taken + job.places <= places) && !(cargo && job.cargo);
+            let fits = |job: &Job| taken == 0 || taken + job.places <= places;
             if let Some(next) = jobs.iter().position(fits) {
                 let job = jobs.remove(next);
                 taken += job.places;
-                cargo |= job.cargo;
                 running += 1;
                 let (sender, log) = (sender.clone(), log_of(logs, &job.name));
                 scope.spawn(move || {
-                    let Job { part, name, places, cargo, mut command, .. } = job;
+                    let Job { part, name, places, mut command, .. } = job;
                     let start = Instant::now();
                     let ended = process::logged(&mut command, &log, LIMIT);
                     let line = ended.map(|ended| Line::new(&part, &name, &ended, start.elapsed(), log));
                     // The receiver lives as long as this scope.
-                    let _ = sender.send((places, cargo, line));
+                    let _ = sender.send((places, line));
                 });
                 continue;
             }
-            let Ok((places, was_cargo, line)) = receiver.recv() else { break };
+            let Ok((places, line)) = receiver.recv() else { break };
             taken -= places;
-            cargo &= !was_cargo;
             running -= 1;
             report.ended(&line?);
         }
