@@ -86,6 +86,48 @@ def test_files_are_their_experiments_wherever_they_are(people):
     assert people.send("mallory", "GET", file).status_code == 403
 
 
+def test_what_others_are_granted_is_not_read_through_roles(people):
+    """Who makes something has a role of its own, which is no membership and shows nothing of others'."""
+    for who, name in (("mallory", "open to mallory"), ("victim", "a private name")):
+        people.must(who, "POST", f"{API}/registered-models/create", body={"name": name})
+    roles = people.must(ADMIN, "GET", f"{API3}/roles/list", query={"workspace": "default"})["roles"]
+    holds = lambda name: next(role["id"] for role in roles if name in str(role["permissions"]))  # noqa: E731
+    theirs, own = holds("a private name"), holds("open to mallory")
+    ask = lambda path, **query: people.send("mallory", "GET", f"{API3}/{path}", query=query)  # noqa: E731
+
+    def assert_nothing_of_others():
+        for path in ("roles/get", "roles/permissions/list", "roles/users/list"):
+            # As with a role that is not there.
+            assert ask(path, role_id=theirs).text == ask(path, role_id=999_999).text
+            assert ask(path, role_id=theirs).status_code == 403
+        for path in ("users/permissions/list", "users/roles/list"):
+            assert ask(path, username="victim").text == ask(path, username="nobody at all").text
+        listed = people.send("mallory", "GET", f"{API}/users/list")
+        assert listed.status_code == 200 and "a private name" not in listed.text
+
+    assert_nothing_of_others()
+    assert ask("roles/list", workspace="default").status_code == 403
+    # A member of the workspace sees its roles, and of users' own its own.
+    made = people.must(ADMIN, "POST", f"{API3}/roles/create", body={"name": "members", "workspace": "default"})["role"]
+    body = {"username": "mallory", "role_id": made["id"]}
+    people.must(ADMIN, "POST", f"{API3}/roles/assign", body=body)
+    assert_nothing_of_others()
+    listed = ask("roles/list", workspace="default")
+    assert listed.status_code == 200 and "a private name" not in listed.text
+    seen = [role["id"] for role in listed.json()["roles"]]
+    assert made["id"] in seen and own in seen and theirs not in seen
+    assert ask("roles/get", role_id=own).status_code == 200
+    assert ask("roles/get", role_id=made["id"]).status_code == 200
+    # Who manages the workspace sees all.
+    manage = {"role_id": made["id"], "resource_type": "workspace", "resource_pattern": "*", "permission": "MANAGE"}
+    allowed = people.must(ADMIN, "POST", f"{API3}/roles/permissions/add", body=manage)["role_permission"]["id"]
+    assert "a private name" in ask("roles/list", workspace="default").text
+    assert "a private name" in ask("roles/get", role_id=theirs).text
+    people.must(ADMIN, "DELETE", f"{API3}/roles/permissions/remove", body={"role_permission_id": allowed})
+    people.must(ADMIN, "DELETE", f"{API3}/roles/unassign", body=body)
+    assert_nothing_of_others()
+
+
 def test_a_denial_is_not_taken_back_under_another_spelling(people):
     people.join("trickster")
     number = people.must("victim", "POST", f"{API}/experiments/create", body={"name": "spelled"})["experiment_id"]

@@ -27,7 +27,7 @@ pub(crate) use self::{
     audit::{Entry, Subject, now},
     named::Named,
     rules::canonical,
-    sharing::{Sharing, grant_key, managed, old_pattern},
+    sharing::{Seen, Sharing, grant_key, managed, old_pattern},
 };
 use crate::{app::Cx, session::Cookies};
 
