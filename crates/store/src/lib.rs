@@ -7,6 +7,7 @@ mod clock;
 mod compare;
 pub mod db;
 pub mod dialect;
+mod experiment_locations;
 mod experiment_search;
 mod experiments;
 pub mod fernet;
