@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
-use ferroflow_server::{App, Config, Security, Telemetry, Webhooks, ui};
+use ferroflow_server::{App, Config, Security, Telemetry, TrustedProxies, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, Synchronous},
@@ -52,6 +52,8 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         validation::set_artifact_location_limit(limit);
     }
     let transfers = transfers()?;
+    let trusted_proxies = TrustedProxies::parse(args.trusted_proxies.iter().map(String::as_str));
+    let trusted_proxies = trusted_proxies.map_err(|reason| anyhow::anyhow!("--trusted-proxies: {reason}"))?;
     // Before anybody can see that the server is there, and tell it to stop.
     let stop = stop_signal()?;
     let listener = listen(&args).await?;
@@ -106,6 +108,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             hosts,
             source_pattern: source_pattern()?,
             transfers,
+            trusted_proxies,
             trace_archival: archival.filter(|settings| settings.enabled),
             runs_jobs,
         },

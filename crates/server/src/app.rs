@@ -8,7 +8,7 @@ use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::Store;
 use regex::Regex;
 
-use crate::{access::Access, telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
+use crate::{access::Access, middleware::client::TrustedProxies, telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
 
 /// The parts of a running server.
 pub struct App {
@@ -47,6 +47,8 @@ pub struct Config {
     pub transfers: Transfers,
     /// How traces are archived, if they are.
     pub trace_archival: Option<TraceArchival>,
+    /// The proxies that are believed about whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// Whether this server does now and then what is to be done in the background, such as archiving traces.
     pub runs_jobs: bool,
 }

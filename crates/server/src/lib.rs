@@ -21,6 +21,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 pub use access::{Access, Audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
+pub use middleware::client::TrustedProxies;
 pub use telemetry::Telemetry;
 pub use webhooks::{WebhookOptions, Webhooks};
 

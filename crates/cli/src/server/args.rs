@@ -120,6 +120,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FERROFLOW_AUDIT_LOG", value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
 
+    /// Addresses and networks of proxies before this server, separated by commas, such as 10.0.0.0/8: what they say in
+    /// X-Forwarded-For or Forwarded is believed. Without, the other end of a connection is the client
+    #[arg(long, env = "FERROFLOW_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<String>,
+
     /// A YAML file that says which traces leave the database for an archive, and where that is
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,

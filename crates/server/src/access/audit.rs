@@ -53,9 +53,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) user: Option<&'a str>,
     /// The name that a login was tried with.
     pub(crate) claimed: Option<&'a str>,
-    /// The address of the other end of the connection.
+    /// The address of the client: the other end of the connection, or what a trusted proxy says.
     pub(crate) from: Option<String>,
-    /// What a proxy, or the client itself, says about where the request comes from.
+    /// What proxies, and the client itself, say about where the request comes from.
     pub(crate) forwarded_for: Option<&'a str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,

@@ -12,11 +12,11 @@ use ferroflow_auth::Caller;
 use http::{Extensions, HeaderValue, Method, StatusCode};
 
 use super::{
+    client::Client,
     identify::{credentials, identify},
     observe::RequestId,
 };
 use crate::{
-    Peer,
     access::{Access, Entry, Subject, now},
     app::App,
     error::forbidden,
@@ -81,7 +81,7 @@ impl About {
         let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.chars().take(256).collect());
         Self {
             claimed: credentials(request.headers()).map(|(username, _)| username.chars().take(256).collect()),
-            from: peer(request.extensions()),
+            from: client(request.extensions()),
             forwarded_for: request.headers().get("x-forwarded-for").and_then(text),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -90,8 +90,9 @@ impl About {
     }
 }
 
-pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<Peer>().map(|peer| peer.0.ip())
+/// The address of the client.
+pub(super) fn client(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Client>().map(|client| client.0)
 }
 
 /// The answer to a request, and who sent it.

@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ferroflow_auth::Caller;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
-use super::authenticate::peer;
+use super::authenticate::client;
 use crate::{
     access::Access,
     api::oidc::sent,
@@ -36,7 +36,7 @@ pub(super) async fn identify(app: &App, access: &Access, request: &Parts) -> Res
     let headers = &request.headers;
     let Some(authorization) = headers.get(header::AUTHORIZATION) else { return of_cookie(app, access, request).await };
     let found = if let Some((username, password)) = credentials(headers) {
-        access.auth.authenticate(&username, &password, peer(&request.extensions)).await
+        access.auth.authenticate(&username, &password, client(&request.extensions)).await
     } else if let Some(token) = bearer(authorization).filter(|_| access.auth.takes_tokens()) {
         let found = access.auth.authenticate_token(token).await;
         return found.map_err(failed)?.ok_or_else(|| nobody(challenged(BAD_TOKEN)));

@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
+use super::client::Client;
 use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,9 +28,14 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""))
     });
     request.extensions_mut().insert(RequestId(id.clone()));
+    let client = Client::of(request.extensions(), request.headers(), &app.config.trusted_proxies);
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+    let client = client.map(|client| tracing::field::display(client.0));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %method, route);
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), client, %method, route);
     let running = app.telemetry.begin();
     let mut response = next.run(request).instrument(span.clone()).await;
     drop(running);
