@@ -40,10 +40,10 @@ impl Auth {
     /// # Errors
     /// The settings have no name or no good password for a new admin, or the database failed.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
-        if let Err(error) = self.users().prepare_login_failures().await {
+        if let Err(error) = self.users().prepare_logins().await {
             tracing::warn!(
                 message = error.message,
-                "failed logins are not counted: the server's user of the users database may not create the table"
+                "failed logins are not counted: the server's user of the users database may not create the tables"
             );
         }
         let config = self.config();
@@ -83,7 +83,7 @@ impl Auth {
     }
 
     async fn has_legacy_password(&self, username: &str) -> Result<bool, Error> {
-        // Nobody watches how long this takes.
+        // Nobody watches how long this takes, and nobody guesses.
         Ok(self.users().find_user(username).await?.is_some() && self.is_password(username, LEGACY_PASSWORD).await?)
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn update_password(cx: Cx, params: Params) -> Result<Response> 
         let current = params.opt_text("current_password")?.filter(|current| !current.is_empty());
         let current =
             current.ok_or_else(|| Error::invalid("Current password is required when changing your own password."))?;
-        if !access.auth.is_password(&username, &current).await? {
+        if !access.auth.confirm_password(&username, &current).await? {
             return Err(Error::invalid("Current password does not match."));
         }
         if current == password {
