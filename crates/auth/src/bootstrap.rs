@@ -1,5 +1,7 @@
 //! The first admin, and the password that everybody knows.
 
+use std::sync::atomic::Ordering;
+
 use ferroflow_model::{Error, ErrorCode};
 
 use crate::login::Auth;
@@ -43,8 +45,10 @@ impl Auth {
         if let Err(error) = self.users().prepare_logins().await {
             tracing::warn!(
                 message = error.message,
-                "failed logins are not counted: the server's user of the users database may not create the tables"
+                "failed logins are not counted, and a restore does not end sessions: the server's user of the users \
+                 database may not create the tables"
             );
+            self.has_no_epoch.store(true, Ordering::Relaxed);
         }
         let config = self.config();
         let Some(username) = config.admin_username.as_deref() else {

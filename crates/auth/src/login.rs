@@ -12,7 +12,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -48,6 +48,9 @@ pub struct Auth {
     /// Counts changes, so that what was read before one is not kept after it.
     changes: AtomicU64,
     turns: Turns,
+    epoch: tokio::sync::Mutex<Option<(Instant, Arc<str>)>>,
+    /// The server may not make the table of the epoch.
+    pub(crate) has_no_epoch: AtomicBool,
 }
 
 /// A password that was right.
@@ -77,6 +80,8 @@ impl Auth {
             snapshots: Mutex::default(),
             changes: AtomicU64::new(0),
             turns: Turns::of_machine(),
+            epoch: tokio::sync::Mutex::default(),
+            has_no_epoch: AtomicBool::new(false),
         }
     }
 
@@ -185,6 +190,32 @@ impl Auth {
     pub fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         lock(&self.snapshots).clear();
+    }
+
+    /// What sessions and remembered tokens are bound to, as it was at most [`SNAPSHOT_TIME`] ago. With another one than
+    /// before, nothing that is remembered counts any more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn epoch(&self) -> Result<Arc<str>> {
+        if self.has_no_epoch.load(Ordering::Relaxed) {
+            return Ok("".into());
+        }
+        let mut known = self.epoch.lock().await;
+        if let Some((taken, epoch)) = &*known
+            && taken.elapsed() < SNAPSHOT_TIME
+        {
+            return Ok(Arc::clone(epoch));
+        }
+        let taken = Instant::now();
+        let epoch: Arc<str> = self.users.login_epoch().await?.into();
+        if known.as_ref().is_some_and(|(_, before)| *before != epoch) {
+            tracing::warn!("the users database was restored, or sessions were ended: everybody logs in anew");
+            lock(&self.passwords).clear();
+            self.changed();
+        }
+        *known = Some((taken, Arc::clone(&epoch)));
+        Ok(epoch)
     }
 
     pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {

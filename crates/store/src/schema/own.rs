@@ -13,10 +13,11 @@ const PREFIX: &str = "ff_";
 /// Events on their way to webhooks: `crate::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
-/// Logins, in the users database: those that failed and from where users came (`crate::login_failures`).
-const LOGINS: [&str; 2] = ["ff_login_failures", "ff_known_logins"];
+/// Logins, in the users database: those that failed and from where users came (`crate::login_failures`), and what
+/// sessions are bound to (`crate::login_epoch`).
+const LOGINS: [&str; 3] = ["ff_login_failures", "ff_known_logins", "ff_login_epoch"];
 
-const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
+pub(crate) const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
         key VARCHAR(80) NOT NULL,
         since BIGINT NOT NULL,
         failures INTEGER NOT NULL,
@@ -28,7 +29,12 @@ const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
         until BIGINT NOT NULL,
         CONSTRAINT ff_known_logins_pk PRIMARY KEY (key)
     );
-    CREATE INDEX IF NOT EXISTS ff_known_logins_until ON ff_known_logins (until);";
+    CREATE INDEX IF NOT EXISTS ff_known_logins_until ON ff_known_logins (until);
+    CREATE TABLE IF NOT EXISTS ff_login_epoch (
+        id INTEGER NOT NULL,
+        epoch VARCHAR(64) NOT NULL,
+        CONSTRAINT ff_login_epoch_pk PRIMARY KEY (id)
+    );";
 
 const TABLES: (&str, &str) = (
     "CREATE TABLE IF NOT EXISTS ff_webhook_deliveries (
