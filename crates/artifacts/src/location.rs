@@ -91,7 +91,8 @@ impl Locations {
     }
 
     fn proxied(&self, path: &str) -> Result<Location> {
-        let base = ArtifactPath::parse(path.trim_start_matches('/'))?;
+        // Clients put it into the path of a URL as it is.
+        let base = ArtifactPath::parse(&decode(path.trim_start_matches('/'))?)?;
         Ok(Location { repository: self.destination()?, base })
     }
 
