@@ -10,7 +10,7 @@ use ferroflow_store::{Role, User};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::roles::role_json;
+use super::{grants::as_old, roles::role_json};
 use crate::{access::managed, app::Cx, params::Params, rpc};
 
 /// `POST users/create`
@@ -120,7 +120,7 @@ fn with_grants(user: &User, roles: &[Role]) -> Value {
         allowed
             .filter(|allowed| allowed.resource_type == kind.name())
             .map(
-                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": allowed.permission }),
+                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": as_old(&allowed.permission) }),
             )
             .collect()
     };
