@@ -134,7 +134,10 @@ def test_a_login_that_was_refused_is_in_the_audit_log(tmp_path, monkeypatch):
         guarded = SimpleNamespace(people=people, url=people.url, provider=provider)
         assert log_in(guarded).status_code == 302
         assert log_in(guarded, nonce="of another login").status_code == 403
-        [line] = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+        lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+        [login] = [line for line in lines if line["path"] == "/oidc/callback" and line["result"] == "login"]
+        assert login["user"] and login["status"] == 302
+        [line] = [line for line in lines if line["result"] != "login"]
         assert (line["path"], line["result"], line["status"]) == ("/oidc/callback", "refused", 403)
         # Neither the code nor the token is in it.
         assert "a code" not in str(line) and provider.token not in str(line)

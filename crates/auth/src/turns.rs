@@ -69,7 +69,7 @@ impl Turns {
     /// # Errors
     /// Too many wait.
     pub(crate) async fn take(&self, behind: Option<Sender>) -> Result<Turn<'_>> {
-        let busy = || Error::unavailable("Too many logins are being checked. Try again in a moment.");
+        let busy = || Error::busy("Too many logins are being checked. Try again in a moment.");
         let turn = async {
             let sender = match behind {
                 Some(sender) => Some(self.of_sender(sender).await.ok_or_else(busy)?),

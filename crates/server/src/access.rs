@@ -5,6 +5,8 @@
 //! to what [`Cx::visible`] says.
 
 mod audit;
+mod chain;
+mod logins;
 mod named;
 mod parents;
 mod places;
@@ -23,14 +25,17 @@ use ferroflow_model::{
 use ferroflow_store::Visible;
 use http::Method;
 
-pub use self::audit::Audit;
+pub use self::{
+    audit::Audit,
+    chain::{AuditReport, verify_audit},
+};
 pub(crate) use self::{
     audit::{Entry, Subject, now},
     named::Named,
     rules::canonical,
     sharing::{Seen, Sharing, grant_key, managed, old_pattern},
 };
-use self::{parents::Parents, places::Places};
+use self::{logins::Logins, parents::Parents, places::Places};
 use crate::{app::Cx, session::Cookies};
 
 /// What is said to a caller who may not do what was asked for, as the reference says it.
@@ -43,6 +48,7 @@ pub struct Access {
     /// What the sign-up form is signed with.
     pub signup: SignupKey,
     pub(crate) audit: Option<Audit>,
+    pub(crate) logins: Logins,
     parents: Parents,
     places: Places,
 }
@@ -51,7 +57,14 @@ impl Access {
     /// Puts the parts together.
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
-        Self { auth, signup, audit, parents: Parents::default(), places: Places::default() }
+        Self {
+            auth,
+            signup,
+            audit,
+            logins: Logins::default(),
+            parents: Parents::default(),
+            places: Places::default(),
+        }
     }
 
     /// The cookies of browsers, if there is a provider that they log in at.

@@ -12,6 +12,10 @@ use crate::access::REFUSED;
 /// Seconds after which a client may try again when the server is overloaded.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// On an answer that sends a client away because nothing could be begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Busy;
+
 /// An error of the API as a response.
 pub(crate) struct ApiError(pub(crate) Error);
 
@@ -33,8 +37,12 @@ impl IntoResponse for ApiError {
         let mut response = (status, self.0.to_json()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.0.code == ErrorCode::TemporarilyUnavailable {
+        if matches!(self.0.code, ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if self.0.code == ErrorCode::ResourceExhausted {
+            tracing::warn!(message = %self.0.message, "nothing was done");
+            response.extensions_mut().insert(Busy);
         }
         response
     }

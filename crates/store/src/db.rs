@@ -3,6 +3,7 @@
 mod direct;
 mod error;
 mod postgres;
+mod progress;
 mod sqlite;
 mod statement;
 mod tls;
@@ -20,6 +21,8 @@ use tokio::sync::Notify;
 
 pub(crate) use direct::{Access, Direct};
 pub use error::DbError;
+pub use progress::watch_writes;
+pub(crate) use progress::{honest, wrote};
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
@@ -36,7 +39,7 @@ const CONFLICT_RETRIES: u32 = 8;
 pub struct DbOptions {
     /// Connections (PostgreSQL) or reading connections (SQLite) at the most.
     pub pool_size: usize,
-    /// How long a request waits for a connection before it is answered with 503.
+    /// How long a request waits for a connection before it is answered with 429.
     pub acquire_timeout: Duration,
     /// `PRAGMA synchronous` of SQLite.
     pub synchronous: Synchronous,
@@ -126,10 +129,13 @@ impl Db {
         // that the next one would write into.
         let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
         match &tx.conn()?.0 {
-            Inner::Postgres(client) => client.batch_execute("BEGIN").await?,
+            Inner::Postgres(client) => {
+                client.batch_execute("BEGIN").await.map_err(|error| DbError::from(error).before_begin())?;
+            }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await?;
+                let begun = session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await;
+                begun.map_err(DbError::before_begin)?;
             }
         }
         Ok(tx)
@@ -154,7 +160,11 @@ impl Db {
     /// against a concurrent transaction.
     pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         let ops = Arc::new(ops);
-        self.retrying(|| self.unit_once(Arc::clone(&ops))).await
+        let outcome = self.retrying(|| self.unit_once(Arc::clone(&ops))).await;
+        if !matches!(outcome, Err(DbError::NotBegun(_))) {
+            wrote();
+        }
+        outcome
     }
 
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
@@ -401,6 +411,7 @@ impl Tx {
 
     /// Makes everything since [`Db::begin`] lasting.
     pub async fn commit(mut self) -> Result<(), DbError> {
+        wrote();
         let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let answers = match &self.conn()?.0 {

@@ -91,15 +91,37 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_SERVER_X_FRAME_OPTIONS", value_name = "TEXT", default_value = "SAMEORIGIN")]
     pub(crate) x_frame_options: String,
 
-    /// Accepted and ignored: there is no gunicorn
+    /// Serve TLS with this certificate: a PEM file, followed by those between it and its authority. It is read again
+    /// when it changes
+    #[arg(long, env = "FERROFLOW_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, in PEM and not encrypted. Default: the file of the certificate
+    #[arg(long, env = "FERROFLOW_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Serve only clients with a certificate of an authority in this PEM file
+    #[arg(long, env = "FERROFLOW_TLS_CLIENT_CA", value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// How long a connection without a request is kept
+    #[arg(
+        long,
+        env = "FERROFLOW_KEEP_ALIVE_TIMEOUT",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) keep_alive_timeout: Option<u64>,
+
+    /// Options of gunicorn: TLS, --bind and --keep-alive are taken, what else guards something is refused
     #[arg(long, env = "MLFLOW_GUNICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) gunicorn_opts: Option<String>,
 
-    /// Accepted and ignored: there is no waitress
+    /// Options of waitress: --listen and --url-prefix are taken, what else guards something is refused
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) waitress_opts: Option<String>,
 
-    /// Accepted and ignored: there is no uvicorn
+    /// Options of uvicorn: TLS, --root-path and --timeout-keep-alive are taken, what else guards something is refused
     #[arg(long, env = "MLFLOW_UVICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) uvicorn_opts: Option<String>,
 

@@ -12,7 +12,7 @@ use crate::{app::Cx, rpc};
 /// `GET /signup`
 pub(crate) async fn page(cx: Cx, _: Request) -> Result<Response> {
     let (access, caller) = cx.user()?;
-    let prefix = &cx.app.config.static_prefix;
+    let prefix = cx.app.config.base();
     let token = access.signup.token(&caller.username);
     Ok(Html(format!(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Sign up</title>\n\
@@ -51,7 +51,7 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     }
     validation::username(&username)?;
     let hash = access.auth.hash(&password).await?;
-    let prefix = &cx.app.config.static_prefix;
+    let prefix = cx.app.config.base();
     match access.auth.users().create_user(&username, &hash, false).await {
         Ok(_) => {
             access.auth.changed();

@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
+use super::progress::honest;
+
 /// An error of the database or of the way to it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
@@ -22,6 +24,9 @@ pub enum DbError {
     /// The database is not there, or out of connections. Try again later.
     #[error("database unavailable: {0}")]
     Unavailable(String),
+    /// There was no connection, or no transaction could begin on it: nothing was done.
+    #[error("nothing was begun: {0}")]
+    NotBegun(String),
     /// A value the database can not hold, such as a NUL in text or an integer out of range.
     #[error("value refused by the database: {0}")]
     Value(String),
@@ -35,6 +40,15 @@ impl DbError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
+    }
+
+    /// The same error of a step before which nothing was begun.
+    #[must_use]
+    pub(crate) fn before_begin(self) -> Self {
+        match self {
+            Self::Unavailable(text) | Self::Locked(text) => Self::NotBegun(text),
+            other => other,
+        }
     }
 }
 
@@ -95,7 +109,8 @@ impl From<tokio_postgres::Error> for DbError {
                 // 08 connection, 28 login, 3D no such database, 53 resources, 57 shutdown,
                 // 25006 read-only: a replica or a server in recovery.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
-                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(text),
+                // Every statement of such a transaction that would write is refused.
+                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::NotBegun(text),
                 _ => Self::Other(text),
             }
         }
@@ -109,6 +124,10 @@ impl From<DbError> for ferroflow_model::Error {
             DbError::Unavailable(_) | DbError::Locked(_) | DbError::Conflict(_) => {
                 tracing::warn!(%error, "the database could not answer");
                 Self::unavailable("The database is temporarily unavailable. Try again in a moment.")
+            }
+            DbError::NotBegun(_) => {
+                tracing::warn!(%error, "the database could not be asked");
+                honest(Self::busy("The database is temporarily unavailable; nothing was done. Try again in a moment."))
             }
             DbError::Value(_) => {
                 tracing::debug!(%error, "the database refused a value");

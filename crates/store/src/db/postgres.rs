@@ -67,11 +67,13 @@ fn config(uri: &PostgresUri) -> Config {
 pub(super) async fn connection(pool: &Pool) -> Result<Object, DbError> {
     pool.get().await.map_err(|error| match error {
         deadpool_postgres::PoolError::Backend(error)
-        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
-        deadpool_postgres::PoolError::Timeout(_) => {
-            DbError::Unavailable("no database connection became free in time".into())
+        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => {
+            DbError::from(error).before_begin()
         }
-        other => DbError::Unavailable(other.to_string()),
+        deadpool_postgres::PoolError::Timeout(_) => {
+            DbError::NotBegun("no database connection became free in time".into())
+        }
+        other => DbError::NotBegun(other.to_string()),
     })
 }
 
@@ -161,7 +163,7 @@ pub(super) async fn unit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Valu
         return Ok(vec![run(client, op).await?]);
     }
     // Before the transaction begins, so that nothing in it waits for a round trip of its own.
-    prepare(client, ops).await?;
+    prepare(client, ops).await.map_err(DbError::before_begin)?;
     // Futures are first polled in order, and a message is sent at the first poll: the server gets
     // BEGIN, the statements and COMMIT in one go. After a failed statement it refuses the others
     // and turns COMMIT into ROLLBACK.

@@ -105,6 +105,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if matches!(role, Role::Writer | Role::Migrator) {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        make_private(path);
     }
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -132,6 +133,13 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
         Role::Reader | Role::Inspector => connection.pragma_update(None, "query_only", true)?,
     }
     Ok(connection)
+}
+
+/// Makes a file that is not there, for its owner alone: names, hashes and whatever users log will be in it. What SQLite
+/// puts beside it gets the same permissions. Where the file can not be made, SQLite says why.
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// All connections to one file.
@@ -168,7 +176,7 @@ impl SqlitePool {
     pub(super) async fn writer(&self, wait: Duration) -> Result<Writer, DbError> {
         let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
             .await
-            .map_err(|_| DbError::Unavailable("the SQLite writer is busy".into()))?;
+            .map_err(|_| DbError::NotBegun("the SQLite writer is busy".into()))?;
         Ok(Writer { session: Arc::clone(&self.writer), _guard: guard })
     }
 
@@ -181,7 +189,7 @@ impl SqlitePool {
     pub(super) async fn reader(self: &Arc<Self>, wait: Duration) -> Result<Reader, DbError> {
         let permit = tokio::time::timeout(wait, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| DbError::Unavailable("all SQLite readers are busy".into()))?
+            .map_err(|_| DbError::NotBegun("all SQLite readers are busy".into()))?
             .map_err(|_| stopped())?;
         let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let session = match idle {
@@ -277,7 +285,8 @@ fn insert_rows(prepared: &mut rusqlite::Statement<'_>, rows: &[Vec<Value>]) -> R
 
 /// Runs everything in one transaction.
 pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let transaction = transaction.map_err(|error| DbError::from(error).before_begin())?;
     let answers = pipeline(&transaction, ops)?;
     transaction.commit()?;
     Ok(answers)
