@@ -17,7 +17,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
-use ferroflow_server::{App, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
+use ferroflow_server::{
+    App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui,
+};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, Synchronous},
@@ -101,6 +103,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
         webhooks: Webhooks::new(webhooks),
         access,
+        bodies: Bodies::default(),
         telemetry: Telemetry::default(),
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),

@@ -140,6 +140,30 @@ async fn meets(access: &Access, caller: &Caller, asked: &[Requirement]) -> Resul
     Ok(caller.is_some_and(|caller| caller.meets(asked)))
 }
 
+/// Whether the caller of a request may do something of the kind at all, whatever the request names: a long body is read
+/// only of one who may.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
+    let Some(access) = &cx.app.access else { return Ok(true) };
+    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
+    let action = match needs {
+        Needs::Admin => return Ok(caller.is_admin),
+        Needs::Read(_) => Action::Read,
+        // These ask only for what is not denied.
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel) => return Ok(true),
+        Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
+        Needs::Nothing | Needs::Login | Needs::List(_) | Needs::Share(_) | Needs::NotBuilt => return Ok(true),
+    };
+    if caller.may_somewhere(action) {
+        return Ok(true);
+    }
+    // What was granted a moment ago, perhaps by another server, counts.
+    let caller = access.auth.look_again(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.may_somewhere(action)))
+}
+
 /// What a request is about, if there is an audit log that it may get into.
 pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, named: impl FnOnce() -> Named) -> Option<Subject> {
     cx.app.access.as_ref()?.audit.as_ref()?;

@@ -10,6 +10,7 @@ use regex::Regex;
 
 use crate::{
     access::Access,
+    body::Bodies,
     middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins},
     telemetry::Telemetry,
     ui::Ui,
@@ -28,6 +29,8 @@ pub struct App {
     pub webhooks: Webhooks,
     /// Users and what they may do, with `--app-name basic-auth`.
     pub access: Option<Access>,
+    /// The memory that bodies are read into.
+    pub bodies: Bodies,
     /// Counters.
     pub telemetry: Telemetry,
     /// Settings.

@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use ferroflow_model::{Error, ErrorCode};
+use ferroflow_model::{Error, ErrorCode, limits};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::access::REFUSED;
@@ -34,14 +34,20 @@ impl IntoResponse for ApiError {
         if status.is_server_error() {
             tracing::warn!(code = %self.0.code, message = %self.0.message, "request failed");
         }
-        let mut response = (status, self.0.to_json()).into_response();
+        let mut error = self.0;
+        // What a client sent is repeated in part.
+        if let Some((cut, _)) = error.message.char_indices().find(|(at, _)| *at >= limits::ERROR_MESSAGE) {
+            error.message.truncate(cut);
+            error.message.push('…');
+        }
+        let mut response = (status, error.to_json()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(self.0.code, ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted) {
+        if matches!(error.code, ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        if self.0.code == ErrorCode::ResourceExhausted {
-            tracing::warn!(message = %self.0.message, "nothing was done");
+        if error.code == ErrorCode::ResourceExhausted {
+            tracing::warn!(message = %error.message, "nothing was done");
             response.extensions_mut().insert(Busy);
         }
         response

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod app;
 mod archival;
+mod body;
 mod connection;
 mod download;
 mod error;
@@ -23,6 +24,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 pub use access::{Access, Audit, AuditReport, verify_audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
+pub use body::Bodies;
 pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use telemetry::Telemetry;
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -197,10 +199,14 @@ mod tests {
         Frame::data(Bytes::from_static(text.as_bytes()))
     }
 
+    async fn read(body: Body) -> ferroflow_model::Result<Bytes> {
+        Bodies::default().read(&http::HeaderMap::new(), body, 1024).await.map(|body| body.bytes)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_is_given_up() {
         let body = moving(StreamBody::new(stream::iter([Ok::<_, Infallible>(piece("{"))]).chain(stream::pending())));
-        let outcome = tokio::time::timeout(BODY_TIMEOUT * 2, rpc::read(body)).await;
+        let outcome = tokio::time::timeout(BODY_TIMEOUT * 2, read(body)).await;
         let error = outcome.expect("it does not wait forever").unwrap_err();
         assert_eq!(error.code.http_status(), 400);
         assert!(error.message.contains("ended before it was complete"), "{}", error.message);
@@ -213,6 +219,6 @@ mod tests {
             Ok::<_, Infallible>(piece("x"))
         });
         let body = moving(StreamBody::new(pieces.boxed()));
-        assert_eq!(rpc::read(body).await.unwrap(), "xxxxxxxxxx");
+        assert_eq!(read(body).await.unwrap(), "xxxxxxxxxx");
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
 
+mod sizes;
 mod table;
 
 use std::{collections::HashSet, sync::Arc};
@@ -281,7 +282,7 @@ mod tests {
         table::{Row, axum_path},
         *,
     };
-    use crate::{Config, Telemetry, WebhookOptions, Webhooks, ui};
+    use crate::{Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 
     /// What the reference serves: method and path, from its own tables.
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
@@ -298,6 +299,7 @@ mod tests {
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(WebhookOptions::default()),
             access: None,
+            bodies: Bodies::default(),
             telemetry: Telemetry::default(),
             config: Config { static_prefix: prefix.into(), ..Config::default() },
         })

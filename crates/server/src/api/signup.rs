@@ -4,10 +4,10 @@ use axum::{
     extract::Request,
     response::{Html, IntoResponse as _, Response},
 };
-use ferroflow_model::{Error, ErrorCode, Result, validation};
+use ferroflow_model::{Error, ErrorCode, Result, limits::RequestSize, validation};
 use http::{StatusCode, header};
 
-use crate::{app::Cx, rpc};
+use crate::app::Cx;
 
 /// `GET /signup`
 pub(crate) async fn page(cx: Cx, _: Request) -> Result<Response> {
@@ -38,9 +38,10 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
         let text = "Invalid content type. Must be application/x-www-form-urlencoded";
         return Ok((StatusCode::BAD_REQUEST, text).into_response());
     }
-    let body = rpc::read(request.into_body()).await?;
+    let (parts, body) = request.into_parts();
+    let body = cx.app.bodies.read(&parts.headers, body, RequestSize::SMALL.bytes).await?;
     let field = |name: &str| {
-        form_urlencoded::parse(&body).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+        form_urlencoded::parse(&body.bytes).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     };
     if !access.signup.is_valid(&field("csrf_token").unwrap_or_default(), &caller.username) {
         return Err(Error::bad_request("The CSRF token is missing or has expired: open the sign-up page again."));
