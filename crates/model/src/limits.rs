@@ -121,7 +121,7 @@ pub mod memory {
     /// Messages of short bodies that have been read, until they are answered.
     pub const SHORT_MESSAGES: usize = 48 * MIB;
     /// Those of long bodies: one of the largest takes 44 MiB.
-    pub const LONG_MESSAGES: usize = 64 * MIB;
+    pub const LONG_MESSAGES: usize = 48 * MIB;
     /// What one value of a message takes at the most, its text aside: a small object in a JSON tree.
     pub const VALUE: usize = 384;
     /// How often the text of a body is held when it has been read: in its message and on the way to the database.

@@ -151,10 +151,14 @@ pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
     let action = match needs {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
-        // These ask only for what is not denied.
-        Needs::Create(Resource::Experiment | Resource::RegisteredModel) => return Ok(true),
+        // To create these asks only for what is not denied.
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel)
+        | Needs::Nothing
+        | Needs::Login
+        | Needs::List(_)
+        | Needs::Share(_)
+        | Needs::NotBuilt => return Ok(true),
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
-        Needs::Nothing | Needs::Login | Needs::List(_) | Needs::Share(_) | Needs::NotBuilt => return Ok(true),
     };
     if caller.may_somewhere(action) {
         return Ok(true);

@@ -57,18 +57,18 @@ impl Room {
     /// There was no room in time: nothing has been done.
     pub(super) async fn take(&self, bytes: usize) -> Result<Held> {
         let share = u32::try_from(bytes.div_ceil(KIB).clamp(1, self.0.size)).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.0.memory);
-        let memory = match Arc::clone(&memory).try_acquire_many_owned(share) {
-            Ok(memory) => memory,
-            Err(_) => {
-                let _waiting = Waiting::new(&self.0.waiting);
-                let taken = timeout(memory::REQUEST_WAIT, memory.acquire_many_owned(share)).await;
-                taken.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-                    exhausted("The server has no memory for this request at the moment. Try again later.")
-                })?
-            }
-        };
+        let now = Arc::clone(&self.0.memory).try_acquire_many_owned(share);
+        let memory = if let Ok(memory) = now { memory } else { self.wait(share).await? };
         Ok(Held { room: self.clone(), since: Instant::now(), come: 0, _memory: memory })
+    }
+
+    async fn wait(&self, share: u32) -> Result<OwnedSemaphorePermit> {
+        let _waiting = Waiting::new(&self.0.waiting);
+        let taken = timeout(memory::REQUEST_WAIT, Arc::clone(&self.0.memory).acquire_many_owned(share)).await;
+        taken
+            .ok()
+            .and_then(std::result::Result::ok)
+            .ok_or_else(|| exhausted("The server has no memory for this request at the moment. Try again later."))
     }
 }
 

@@ -37,13 +37,13 @@ type Set = SelectionSet<'static, String>;
 /// # Errors
 /// The sentence for the client.
 pub(super) fn check_text(text: &str, length: usize) -> Result<(), String> {
-    let (mut tokens, mut variables, mut in_word) = (0_usize, 0_usize, false);
+    let (mut tokens, mut variables, mut follows_letter) = (0_usize, 0_usize, false);
     for byte in text.bytes() {
-        let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_in_word = byte.is_ascii_alphanumeric() || byte == b'_';
         // What is in texts and comments counts too.
-        tokens += usize::from(if is_word { !in_word } else { byte.is_ascii_punctuation() && byte != b',' });
+        tokens += usize::from(if is_in_word { !follows_letter } else { byte.is_ascii_punctuation() && byte != b',' });
         variables += usize::from(byte == b'$');
-        in_word = is_word;
+        follows_letter = is_in_word;
     }
     if tokens > limits::GRAPHQL_TOKENS {
         return Err(format!("Query exceeds maximum total tokens of {}", limits::GRAPHQL_TOKENS));
