@@ -17,9 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
-use ferroflow_server::{
-    App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui,
-};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, Synchronous},

@@ -57,14 +57,7 @@ impl Access {
     /// Puts the parts together.
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
-        Self {
-            auth,
-            signup,
-            audit,
-            logins: Logins::default(),
-            parents: Parents::default(),
-            places: Places::default(),
-        }
+        Self { auth, signup, audit, logins: Logins::default(), parents: Parents::default(), places: Places::default() }
     }
 
     /// The cookies of browsers, if there is a provider that they log in at.
