@@ -93,6 +93,7 @@ impl Default for Config {
             source_pattern: None,
             transfers: Transfers::default(),
             trace_archival: None,
+            trusted_proxies: TrustedProxies::default(),
             runs_jobs: false,
         }
     }
