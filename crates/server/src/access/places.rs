@@ -73,7 +73,8 @@ impl Known {
                 Some(path) => path.clone(),
                 None => old.remove(location).unwrap_or_else(|| locations.served(location)),
             };
-            if let Some(path) = &path {
+            // Who keeps files at the root of everything has what is nobody's there as little as others.
+            if let Some(path) = path.as_ref().filter(|path| !owned.has_all_below(path)) {
                 owned.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
             }
             self.resolved.insert(location.clone(), path);
@@ -170,9 +171,11 @@ mod tests {
 
     #[test]
     fn numbers_count_where_experiments_lie() {
-        let owned = owned("base/all", &[(5, "mlflow-artifacts:/2024")]);
+        let rows = [(5, "mlflow-artifacts:/2024"), (6, "mlflow-artifacts:/base"), (7, "mlflow-artifacts:/")];
+        let owned = owned("base/all", &rows);
         assert_eq!(owner(&owned, "base/all/4/x"), Some((3, "4".into())));
         assert_eq!(owner(&owned, "2024/x"), Some((1, "5".into())));
+        assert_eq!(owner(&owned, "base/x"), None);
         assert_eq!(owner(&owned, "2025/x"), Some((1, "2025".into())));
         assert!(owned.has_all_below(&path("base")) && owned.has_all_below(&path("base/all")));
         assert!(!owned.has_all_below(&path("base/all/4")) && !owned.has_all_below(&path("2024")));

@@ -143,6 +143,9 @@ impl Rules<'_> {
             let Ok(location) = resolve_if_local(&location) else { continue };
             let Some(path) = self.cx.app.locations.served(&location) else { continue };
             let owned = self.access.places.owned(self.cx).await?;
+            if !owned.has_all_below(&path) && self.is_archive(&path) {
+                return Ok(None);
+            }
             let ids = named_in(self.cx, self.access, &path).await?;
             let is_below = owned.owner(&path).is_some_and(|(depth, _)| depth < path.components().len());
             if is_below || !ids.is_empty() {
@@ -153,6 +156,16 @@ impl Rules<'_> {
             }
         }
         Ok(Some(asked))
+    }
+
+    /// Whether a path of the served store leads to archived traces, which are of all experiments.
+    fn is_archive(&self, path: &ArtifactPath) -> bool {
+        let archive = self.cx.app.config.trace_archival.as_ref();
+        let archive = archive.and_then(|settings| self.cx.app.locations.served(&settings.location));
+        archive.is_some_and(|archive| {
+            let (path, archive) = (path.components(), archive.components());
+            !archive.is_empty() && (path.starts_with(archive) || archive.starts_with(path))
+        })
     }
 
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
