@@ -2,8 +2,10 @@
 
 mod direct;
 mod error;
+mod lease;
 mod postgres;
 mod progress;
+mod share;
 mod sqlite;
 mod statement;
 mod tls;
@@ -15,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
@@ -23,12 +24,13 @@ pub(crate) use direct::{Access, Direct};
 pub use error::DbError;
 pub use progress::watch_writes;
 pub(crate) use progress::{honest, wrote};
+pub use share::as_caller;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
 
-use self::{postgres::PostgresPool, sqlite::SqlitePool};
+use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
 
 /// How often a transaction that lost against a concurrent one is run again.
@@ -41,13 +43,21 @@ pub struct DbOptions {
     pub pool_size: usize,
     /// How long a request waits for a connection before it is answered with 429.
     pub acquire_timeout: Duration,
+    /// How long a statement may run before it is stopped; `None` for upkeep, whose statements take as long as they
+    /// take. Writes to SQLite, of which there is one at a time, are not stopped.
+    pub statement_timeout: Option<Duration>,
     /// `PRAGMA synchronous` of SQLite.
     pub synchronous: Synchronous,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { pool_size: 16, acquire_timeout: Duration::from_secs(10), synchronous: Synchronous::Full }
+        Self {
+            pool_size: 16,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: None,
+            synchronous: Synchronous::Full,
+        }
     }
 }
 
@@ -56,11 +66,12 @@ impl Default for DbOptions {
 pub struct Db {
     backend: Backend,
     options: DbOptions,
+    shares: Arc<Shares>,
 }
 
 #[derive(Clone)]
 enum Backend {
-    Postgres(PostgresPool),
+    Postgres(Arc<PostgresPool>),
     Sqlite(Arc<SqlitePool>),
 }
 
@@ -98,7 +109,11 @@ impl Db {
                 Backend::Sqlite(Arc::new(SqlitePool::open(path, options.pool_size, options.synchronous)?))
             }
         };
-        Ok(Self { backend, options })
+        let connections = match &backend {
+            Backend::Postgres(_) => options.pool_size,
+            Backend::Sqlite(pool) => pool.readers(),
+        };
+        Ok(Self { backend, options, shares: Shares::of(connections) })
     }
 
     /// Which SQL this database speaks.
@@ -111,17 +126,27 @@ impl Db {
     }
 
     /// A connection to read from. Statements sent together (`join!`) travel together.
+    /// What still runs on it when it is dropped is stopped.
+    ///
+    /// # Errors
+    /// None became free in time, or the caller has its share of them.
     pub async fn reader(&self) -> Result<Conn, DbError> {
+        let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
+        let share = self.shares.take(wait).await?;
         Ok(Conn(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
-            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(self.options.acquire_timeout).await?),
+            Backend::Postgres(pool) => Inner::Postgres(Lease::reader(pool, limit, share).await?),
+            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
         }))
     }
 
     /// Begins a transaction that writes.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         let inner = match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            // Transactions may wait for each other's locks, each on a connection.
+            Backend::Postgres(pool) => {
+                let share = self.shares.take(self.options.acquire_timeout).await?;
+                Inner::Postgres(Lease::writer(pool, share).await?)
+            }
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
         // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
@@ -129,8 +154,10 @@ impl Db {
         // that the next one would write into.
         let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
         match &tx.conn()?.0 {
-            Inner::Postgres(client) => {
-                client.batch_execute("BEGIN").await.map_err(|error| DbError::from(error).before_begin())?;
+            Inner::Postgres(lease) => {
+                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
+                let begun = lease.client()?.batch_execute(&begin).await;
+                begun.map_err(|error| DbError::from(error).before_begin())?;
             }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
@@ -173,7 +200,8 @@ impl Db {
                 let client = postgres::connection(pool).await?;
                 // Run to the end even if the caller goes away: a transaction cut in the middle
                 // would go back to the pool half-done.
-                tokio::spawn(async move { postgres::unit(&client, &ops).await })
+                let limit = self.options.statement_timeout;
+                tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
                     .await
             }
@@ -222,7 +250,7 @@ impl Db {
     /// nothing in the log beside it.
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
-            Backend::Postgres(pool) => pool.close(),
+            Backend::Postgres(pool) => pool.pool.close(),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.session.run(sqlite::checkpoint).await?;
@@ -236,7 +264,7 @@ impl Db {
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let status = pool.status();
+                let status = pool.pool.status();
                 (status.size.saturating_sub(status.available), status.max_size)
             }
             Backend::Sqlite(pool) => (pool.busy(), self.options.pool_size),
@@ -248,7 +276,7 @@ impl Db {
 pub struct Conn(Inner);
 
 enum Inner {
-    Postgres(Object),
+    Postgres(Lease),
     SqliteReader(sqlite::Reader),
     SqliteWriter(sqlite::Writer),
 }
@@ -282,7 +310,7 @@ impl Conn {
         F: FnMut(&mut S, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(client) => postgres::each(client, &statement, |row| add(&mut state, row)).await?,
+            Inner::Postgres(lease) => lease.each(&statement, |row| add(&mut state, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
@@ -303,9 +331,7 @@ impl Conn {
         F: FnMut(&mut S, usize, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(client) => {
-                postgres::each_of(client, &statements, |which, row| add(&mut state, which, row)).await?;
-            }
+            Inner::Postgres(lease) => lease.each_of(&statements, |which, row| add(&mut state, which, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
@@ -332,7 +358,7 @@ impl Conn {
 
     async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
         match &self.0 {
-            Inner::Postgres(client) => postgres::execute(client, &statement).await,
+            Inner::Postgres(lease) => postgres::execute(lease.client()?, &statement).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::execute(connection, &statement)).await
@@ -342,7 +368,7 @@ impl Conn {
 
     async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
         match &self.0 {
-            Inner::Postgres(client) => postgres::insert(client, &rows).await,
+            Inner::Postgres(lease) => postgres::insert(lease.client()?, &rows).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::insert(connection, &rows)).await
@@ -395,7 +421,7 @@ impl Tx {
     /// instead may be run in any order.
     pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         match &self.conn()?.0 {
-            Inner::Postgres(client) => postgres::pipeline(client, &ops).await,
+            Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::pipeline(connection, &ops)).await
@@ -415,7 +441,7 @@ impl Tx {
         let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let answers = match &self.conn()?.0 {
-            Inner::Postgres(client) => postgres::commit(client, &ops).await?,
+            Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::commit(connection, &ops)).await?
@@ -435,7 +461,7 @@ impl Drop for Tx {
     fn drop(&mut self) {
         let Some(Conn(inner)) = self.conn.take() else { return };
         match inner {
-            Inner::Postgres(client) => postgres::abandon(client),
+            Inner::Postgres(lease) => lease.abandon(),
             // The job keeps the writer's guard until the rollback has run.
             Inner::SqliteWriter(writer) => {
                 let session = Arc::clone(&writer.session);

@@ -48,6 +48,8 @@ mod users;
 mod visible;
 mod webhooks;
 
+use std::time::Duration;
+
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
 pub use logged_model_search::LoggedModelSearch;
@@ -72,11 +74,14 @@ pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
     batch::Batcher,
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, Db, DbError, DbOptions, Statement},
     fernet::FernetKey,
     outbox::Outbox,
     schema::SchemaError,
 };
+
+/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
+const PING: Duration = Duration::from_secs(3);
 
 /// The tracking store. One per process, shared by reference.
 pub struct Store {
@@ -109,13 +114,17 @@ impl Store {
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, on a connection that is free for it.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not, or all connections are taken for as long as [`PING`]. One caller can not take them all, and what
+    /// runs on them ends at the limit for statements: this lasts only while many ask for more than there is.
     pub async fn ping(&self) -> Result<()> {
-        self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(())).await?;
-        Ok(())
+        let ping = self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(()));
+        match tokio::time::timeout(PING, ping).await {
+            Ok(answer) => Ok(answer.map(|_| ())?),
+            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into()).into()),
+        }
     }
 
     /// The database, for metrics of the server.

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use ferroflow_model::ErrorCode;
 use tokio_postgres::error::SqlState;
 
 use super::progress::honest;
@@ -27,6 +28,12 @@ pub enum DbError {
     /// There was no connection, or no transaction could begin on it: nothing was done.
     #[error("nothing was begun: {0}")]
     NotBegun(String),
+    /// The caller's other requests have all the connections that one caller may have.
+    #[error("share of connections used up: {0}")]
+    Busy(String),
+    /// The statement ran longer than the limit for statements, and was stopped. Nothing of it stays.
+    #[error("statement stopped: {0}")]
+    Timeout(String),
     /// A value the database can not hold, such as a NUL in text or an integer out of range.
     #[error("value refused by the database: {0}")]
     Value(String),
@@ -68,6 +75,7 @@ impl From<rusqlite::Error> for DbError {
             (Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch, _) => Self::Value(text),
             (_, ffi::SQLITE_BUSY_SNAPSHOT) => Self::Conflict(text),
             (Code::DatabaseBusy | Code::DatabaseLocked, _) => Self::Locked(text),
+            (Code::OperationInterrupted, _) => Self::Timeout(text),
             (Code::DiskFull | Code::CannotOpen | Code::ReadOnly | Code::SystemIoFailure, _) => Self::Unavailable(text),
             _ => Self::Other(text),
         }
@@ -102,6 +110,8 @@ impl From<tokio_postgres::Error> for DbError {
             Self::Conflict(text)
         } else if *code == SqlState::LOCK_NOT_AVAILABLE {
             Self::Locked(text)
+        } else if *code == SqlState::QUERY_CANCELED {
+            Self::Timeout(text)
         } else {
             match code.code().get(..2) {
                 // 22: data exception; 23: the remaining integrity constraints; 54: limits.
@@ -128,6 +138,21 @@ impl From<DbError> for ferroflow_model::Error {
             DbError::NotBegun(_) => {
                 tracing::warn!(%error, "the database could not be asked");
                 honest(Self::busy("The database is temporarily unavailable; nothing was done. Try again in a moment."))
+            }
+            DbError::Busy(_) => {
+                tracing::debug!(%error, "a caller has its share of the connections");
+                Self::new(
+                    ErrorCode::RequestLimitExceeded,
+                    "Too many requests of this caller are running. Try again in a moment.",
+                )
+            }
+            DbError::Timeout(_) => {
+                tracing::warn!(%error, "a statement took too long");
+                Self::new(
+                    ErrorCode::DeadlineExceeded,
+                    "The database did not answer within the server's limit for a statement. Ask for less: fewer \
+                     conditions, fewer experiments or a smaller page.",
+                )
             }
             DbError::Value(_) => {
                 tracing::debug!(%error, "the database refused a value");

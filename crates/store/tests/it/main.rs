@@ -15,6 +15,7 @@ mod registry_search;
 mod schema;
 mod search;
 mod snapshot;
+mod stopped_reads;
 mod support;
 mod token_users;
 mod trace_archival;
