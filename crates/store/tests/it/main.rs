@@ -14,6 +14,7 @@ mod registered_models;
 mod registry_search;
 mod schema;
 mod search;
+mod search_bounds;
 mod snapshot;
 mod stopped_reads;
 mod support;
