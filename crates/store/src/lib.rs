@@ -18,6 +18,7 @@ mod logged_model_search;
 mod logged_models;
 pub mod login_epoch;
 mod login_failures;
+mod metric_samples;
 mod metrics;
 pub mod migrations;
 mod model_version_search;
