@@ -83,14 +83,16 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             .await
             .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
     }
-    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
+    let mut db = db_options()?;
+    db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
+    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db.clone() })
         .await
         .with_context(|| format!("the backend store {backend} can not be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
         Some(auth) => {
             let audit = args.audit_log.as_deref();
-            Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate, audit).await?)
+            Some(auth::open(auth, &backend, &store, db, args.auto_migrate, audit).await?)
         }
         None => None,
     };

@@ -43,7 +43,10 @@ impl IntoResponse for ApiError {
         let mut response = (status, error.to_json()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(error.code, ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted) {
+        if matches!(
+            error.code,
+            ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted | ErrorCode::RequestLimitExceeded
+        ) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if error.code == ErrorCode::ResourceExhausted {

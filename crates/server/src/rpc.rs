@@ -1,6 +1,6 @@
 //! The one adapter between HTTP and handlers: reads the request, calls, writes the answer.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -14,7 +14,8 @@ use ferroflow_model::{
     request,
     wire::{Message, Rpc},
 };
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+use ferroflow_store::db::as_caller;
+use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     app::{App, Cx},
     body::{self, Held, Received},
     error::ApiError,
+    middleware::client::Client,
     params::Params,
 };
 
@@ -37,7 +39,8 @@ pub(crate) async fn call<T: Rpc>(
     handler: Handler<T>,
 ) -> Response {
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(request.extensions());
+    let outcome = as_caller(caller, async {
         let (mut parts, body) = request.into_parts();
         let cx = context(app, &mut parts).await?;
         let body = receive(&cx, needs, &parts, body, size).await?;
@@ -48,7 +51,7 @@ pub(crate) async fn call<T: Rpc>(
             return Err(access::refused());
         }
         handler(cx, message).await
-    };
+    });
     answered(outcome.await, subject)
 }
 
@@ -81,14 +84,15 @@ async fn message<T: Rpc>(cx: &Cx, parts: &Parts, body: Received, size: RequestSi
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(&parts.extensions);
+    let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         subject = access::subject(&cx, needs, &parts.method, || Named::of_query(&cx));
         if !access::check(&cx, needs, || Named::of_query(&cx)).await? {
             return Err(access::refused());
         }
         handler(cx, Request::from_parts(parts, body)).await
-    };
+    });
     answered(outcome.await, subject)
 }
 
@@ -96,7 +100,8 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(&parts.extensions);
+    let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         // Without users there is nothing to read.
         cx.user()?;
@@ -108,7 +113,7 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
             return Err(access::refused());
         }
         handler(cx, params).await
-    };
+    });
     answered(outcome.await, subject)
 }
 
@@ -118,6 +123,19 @@ fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
         response.extensions_mut().insert(subject);
     }
     response
+}
+
+/// Whose share of the database's connections a request takes: its user's, or without users that of its address. A host
+/// with IPv6 has a network of 64 bits to itself.
+fn share_of(extensions: &Extensions) -> Arc<str> {
+    if let Some(caller) = extensions.get::<Arc<Caller>>() {
+        return format!("user {}", caller.username).into();
+    }
+    match extensions.get::<Client>().map(|client| client.0.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.to_string().into(),
+        Some(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64).into(),
+        None => "".into(),
+    }
 }
 
 async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> {

@@ -15,6 +15,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) backend_store_uri: Option<String>,
 
+    /// Seconds that a statement of a request may run in the database before it is stopped and answered with 504; 0 for
+    /// no limit. Migrations and `gc` have none
+    #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub(crate) statement_timeout: u32,
+
     /// Upgrade an older database before serving it, instead of refusing it
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
