@@ -12,7 +12,8 @@ pub(crate) struct Tally {
 impl Tally {
     /// What a line of output adds: nothing, unless it is the closing line of cargo test, nextest, pytest or a chore with checks.
     pub(crate) fn of_line(line: &str) -> Self {
-        let line = line.trim();
+        // What is indented was printed by a test, and is told again by its runner.
+        let line = if line.starts_with("     Summary [") { line.trim() } else { line.trim_end() };
         let Some(counts) = closing(line) else { return Self::default() };
         let mut tally = Self::default();
         let words: Vec<&str> = counts.split([' ', ',', ';', '(', ')']).filter(|word| !word.is_empty()).collect();
@@ -109,6 +110,14 @@ mod tests {
         );
         assert_eq!(counted("============================= 1 error in 40.33s ================================"), (0, 1));
         assert_eq!(counted("============================ no tests ran in 0.01s ============================="), (0, 0));
+    }
+
+    #[test]
+    fn what_a_failed_test_printed_is_not_counted_again() {
+        assert_eq!(
+            counted("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 186 filtered out"),
+            (0, 0)
+        );
     }
 
     #[test]
