@@ -220,7 +220,7 @@ impl Auth {
         };
         let (user, next) = oidc.finish(browser, cookie, back).await?;
         let found = self.admit(&user).await?;
-        let session = browser.session(&found.caller.username, &found.stored, &*self.epoch().await?);
+        let session = browser.session(&found.caller.username, &found.stored, &self.epoch().await?);
         Ok((session, user.username, next))
     }
 

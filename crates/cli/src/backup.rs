@@ -97,7 +97,9 @@ fn tell_users(restored: &Restored, are_kept: bool) {
         restored.dropped.iter().for_each(|what| println!("  nothing is granted any more on {what}: not in the backup"));
     } else if let Some(differences) = &restored.users {
         println!("  {} differences between the users and those that were moved aside", differences.len());
-        differences.iter().for_each(|line| println!("    {line}"));
+        for line in differences {
+            println!("    {line}");
+        }
         if !differences.is_empty() {
             println!("  to keep the newer users: --keep-users");
         }

@@ -211,9 +211,10 @@ fn security(args: &ServerArgs) -> Result<Security> {
         // Of the downward API: what asks a pod by its address has that from Kubernetes.
         let addresses = std::env::var(variable).unwrap_or_default();
         for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            match address.parse() {
-                Ok(address) => hosts = hosts.with_address(address),
-                Err(_) => tracing::warn!("{variable} has '{address}', which is no address: it is passed over"),
+            if let Ok(address) = address.parse() {
+                hosts = hosts.with_address(address);
+            } else {
+                tracing::warn!("{variable} has '{address}', which is no address: it is passed over");
             }
         }
     }

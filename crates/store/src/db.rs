@@ -134,7 +134,7 @@ impl Db {
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let share = self.shares.take(wait).await?;
         Ok(Conn(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(Lease::reader(pool, limit, share).await?),
+            Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
             Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
         }))
     }
@@ -145,7 +145,7 @@ impl Db {
             // Transactions may wait for each other's locks, each on a connection.
             Backend::Postgres(pool) => {
                 let share = self.shares.take(self.options.acquire_timeout).await?;
-                Inner::Postgres(Lease::writer(pool, share).await?)
+                Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
             }
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
@@ -156,8 +156,8 @@ impl Db {
         match &tx.conn()?.0 {
             Inner::Postgres(lease) => {
                 let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
-                let begun = lease.client()?.batch_execute(&begin).await;
-                begun.map_err(|error| DbError::from(error).before_begin())?;
+                let answer = lease.client()?.batch_execute(&begin).await;
+                answer.map_err(|error| DbError::from(error).before_begin())?;
             }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
@@ -276,7 +276,7 @@ impl Db {
 pub struct Conn(Inner);
 
 enum Inner {
-    Postgres(Lease),
+    Postgres(Box<Lease>),
     SqliteReader(sqlite::Reader),
     SqliteWriter(sqlite::Writer),
 }

@@ -59,7 +59,10 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
         let member = members.entry(name).or_default();
         member.admin = admin;
         let mark = Sha256::digest(hash.unwrap_or_default().as_bytes());
-        member.password = mark.iter().take(MARK / 2).map(|byte| format!("{byte:02x}")).collect();
+        member.password.clear();
+        for byte in mark.iter().take(MARK / 2) {
+            member.password += &format!("{byte:02x}");
+        }
         member.grants.extend(described(grant));
     }
     Ok(Some(Roster(members)))

@@ -108,6 +108,13 @@ pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, Snapshot
 /// Somebody has it open, or it is no database any more.
 pub async fn settle(file: &Path) -> Result<(), SnapshotError> {
     let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
+    let outcome = settle_by(&direct, file).await;
+    // A file that is renamed next, or settled again, is not to be in use by this connection.
+    direct.close().await;
+    outcome
+}
+
+async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
     // SQLite leaves the write-ahead log only on the last connection there is; a lock tells of a writer without a log.
     let mode = direct.texts("PRAGMA journal_mode = DELETE").await;
     let alone = match mode {

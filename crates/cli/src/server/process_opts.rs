@@ -150,7 +150,7 @@ impl ProcessOptions {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
         let mut options = Self::default();
-        if uvicorn.is_some() as u8 + gunicorn.is_some() as u8 + waitress.is_some() as u8 > 1 {
+        if [uvicorn.is_some(), gunicorn.is_some(), waitress.is_some()].iter().filter(|given| **given).count() > 1 {
             bail!("--uvicorn-opts, --gunicorn-opts and --waitress-opts exclude each other");
         }
         if let Some(text) = gunicorn {

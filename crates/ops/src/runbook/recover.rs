@@ -121,7 +121,9 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
         let differences = probe::users(before, &after.contents);
         if !differences.is_empty() {
             tell(&format!("  USERS went back in time, too. Otherwise than in {old}:"));
-            differences.iter().for_each(|line| tell(&format!("    {line}")));
+            for line in &differences {
+                tell(&format!("    {line}"));
+            }
             tell("  to shut somebody out again: ferroflow user delete, passwd, admin, revoke");
         }
     }

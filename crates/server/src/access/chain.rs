@@ -40,7 +40,11 @@ pub struct AuditReport {
 
 /// The hash of a line.
 pub(crate) fn hash(line: &[u8]) -> String {
-    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(line) {
+        hex += &format!("{byte:02x}");
+    }
+    hex
 }
 
 /// Follows the chains through files that come one after the other, the oldest first.
@@ -80,7 +84,7 @@ pub fn verify_audit<R: BufRead>(files: impl IntoIterator<Item = (String, R)>) ->
                             report.notes.push(format!("{at}: follows a line that is not in these files"));
                         }
                         (None, 0) => {
-                            report.faults.push(format!("{at}: the line before its chain was changed or is gone"))
+                            report.faults.push(format!("{at}: the line before its chain was changed or is gone"));
                         }
                         (None, _) if is_from_start => {
                             report.faults.push(format!("{at}: the first lines of its chain are gone"));

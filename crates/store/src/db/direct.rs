@@ -60,6 +60,15 @@ impl Direct {
         Ok(Self(Inner::Sqlite { session: Arc::new(session), path: None }))
     }
 
+    /// Closes the connection, and waits until a SQLite file is not open any more.
+    pub(crate) async fn close(self) {
+        if let Inner::Sqlite { session, .. } = self.0
+            && let Some(session) = Arc::into_inner(session)
+        {
+            session.close().await;
+        }
+    }
+
     /// Which SQL this database speaks.
     pub(crate) fn dialect(&self) -> Dialect {
         match self.0 {

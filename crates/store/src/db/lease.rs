@@ -62,7 +62,7 @@ impl Lease {
         statement: &Statement,
         visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
-        self.read(postgres::each(self.client()?, statement, self.limit, visit)).await
+        self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, visit))).await
     }
 
     /// Runs several statements in one round trip and hands over every row with the number of its statement.
@@ -71,10 +71,10 @@ impl Lease {
         statements: &[Statement],
         visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
-        self.read(postgres::each_of(self.client()?, statements, visit)).await
+        self.read(Box::pin(postgres::each_of(self.client()?, statements, visit))).await
     }
 
-    async fn read(&self, read: impl Future<Output = Result<(), DbError>>) -> Result<(), DbError> {
+    async fn read(&self, read: impl Future<Output = Result<(), DbError>> + Unpin) -> Result<(), DbError> {
         self.running.fetch_add(1, Ordering::Relaxed);
         let outcome = match self.limit {
             None => read.await,

@@ -48,6 +48,8 @@ pub(super) struct Session {
     /// Jobs of [`Session::run`] that did not come to their end.
     pending: Arc<AtomicUsize>,
     stops: Stops,
+    /// Ends when the connection is closed.
+    closed: oneshot::Receiver<()>,
 }
 
 /// What stops a job before its end.
@@ -76,15 +78,25 @@ impl Session {
     fn open_with(path: &Path, name: &str, role: Role, synchronous: Synchronous, stops: Stops) -> Result<Self, DbError> {
         let mut connection = connect(path, role, synchronous)?;
         let (jobs, queue) = mpsc::channel::<Job>();
+        let (closing, closed) = oneshot::channel::<()>();
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 while let Ok(job) = queue.recv() {
                     job(&mut connection);
                 }
+                drop(connection);
+                drop(closing);
             })
             .map_err(|error| DbError::Unavailable(format!("no thread for SQLite: {error}")))?;
-        Ok(Self { jobs, pending: Arc::default(), stops })
+        Ok(Self { jobs, pending: Arc::default(), stops, closed })
+    }
+
+    /// Waits until the connection is closed. Dropped, it closes some time later.
+    pub(super) async fn close(self) {
+        drop(self.jobs);
+        // The sender is dropped when the connection is closed: that is the answer.
+        let _ = self.closed.await;
     }
 
     /// Whether a job of [`Session::run`] runs or waits.
@@ -268,13 +280,11 @@ impl SqlitePool {
             .map_err(|_| DbError::NotBegun("all SQLite readers are busy".into()))?
             .map_err(|_| stopped())?;
         let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-        let session = match idle {
-            Some(session) => session,
-            None => {
-                let stops = Stops::WithCaller(limit);
-                let name = "sqlite-reader";
-                Arc::new(Session::open_with(&self.path, name, Role::Reader, self.synchronous, stops)?)
-            }
+        let session = if let Some(session) = idle {
+            session
+        } else {
+            let stops = Stops::WithCaller(limit);
+            Arc::new(Session::open_with(&self.path, "sqlite-reader", Role::Reader, self.synchronous, stops)?)
         };
         let right = Some((permit, share));
         Ok(Reader { session, pool: Arc::clone(self), right })
