@@ -364,7 +364,7 @@ mod tests {
     }
 
     /// A client of a server that answers everything, and the time at which its connection ended.
-    async fn client(keep_alive: Duration) -> (tokio::io::DuplexStream, watch::Sender<bool>) {
+    fn client(keep_alive: Duration) -> (tokio::io::DuplexStream, watch::Sender<bool>) {
         let (near, far) = tokio::io::duplex(4096);
         let (stopping, stopped) = watch::channel(false);
         let connections = Connections {
@@ -399,11 +399,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_kept_as_long_as_it_should() {
-        let keep_alive = Duration::from_secs(75);
-        let (mut stream, _stopping) = client(keep_alive).await;
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
         for _ in 0..3 {
             ask(&mut stream).await;
-            tokio::time::sleep(keep_alive - Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(74)).await;
         }
         ask(&mut stream).await;
         assert_eq!(end(&mut stream).await, 75);
@@ -411,10 +410,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_head_of_a_request_comes_in_time() {
-        let (mut stream, _stopping) = client(Duration::from_secs(75)).await;
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
         assert_eq!(end(&mut stream).await, 30, "nothing came at all");
         for keep_alive in [5, 75] {
-            let (mut stream, _stopping) = client(Duration::from_secs(keep_alive)).await;
+            let (mut stream, _stopping) = client(Duration::from_secs(keep_alive));
             ask(&mut stream).await;
             tokio::time::sleep(Duration::from_secs(4)).await;
             stream.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
@@ -425,14 +424,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_stops_answers_what_still_comes() {
         let keep_alive = Duration::from_secs(75);
-        let (mut busy, stopping) = client(keep_alive).await;
+        let (mut busy, stopping) = client(keep_alive);
         assert!(!ask(&mut busy).await.contains("connection: close"));
         stopping.send(true).unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(ask(&mut busy).await.contains("connection: close"));
         assert_eq!(end(&mut busy).await, 0);
 
-        let (mut idle, stopping) = client(keep_alive).await;
+        let (mut idle, stopping) = client(keep_alive);
         ask(&mut idle).await;
         stopping.send(true).unwrap();
         assert_eq!(end(&mut idle).await, LAST_REQUESTS.as_secs());
@@ -440,7 +439,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_sent_a_body_that_is_not_read_knows_that_the_connection_ends() {
-        let (mut stream, _stopping) = client(Duration::from_secs(75)).await;
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
         stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -146,7 +146,10 @@ fn attacks() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     let largest = 18 * MIB;
     let profile =
         r#"{"run_id":"a","datasets":[{"dataset":{"name":"a","digest":"a","source_type":"a","source":"a","profile":""#;
-    let keys: String = (0..800_000).map(|number| format!("\"k{number}\":1,")).collect();
+    let mut keys = String::new();
+    for number in 0..800_000 {
+        keys += &format!("\"k{number}\":1,");
+    }
     let maps = r#"{"a":{"a":{}}},"#;
     vec![
         (
@@ -348,7 +351,7 @@ fn without_memory_a_client_is_told_to_come_again() {
             let going = &going;
             // Fast enough to be let go on.
             scope.spawn(move || {
-                while going.load(Ordering::Relaxed) && stream.write_all(&[b' '; 60_000]).is_ok() {
+                while going.load(Ordering::Relaxed) && stream.write_all(&vec![b' '; 60_000]).is_ok() {
                     thread::sleep(Duration::from_millis(200));
                 }
             });

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use ferroflow_artifacts::Locations;
-use ferroflow_server::{App, Config, Telemetry, WebhookOptions, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, Db, DbOptions, Statement},
@@ -89,6 +89,7 @@ async fn try_on(uri: &BackendUri) {
         webhooks: Webhooks::new(WebhookOptions::default()),
         access: None,
         telemetry: Telemetry::default(),
+        bodies: Bodies::default(),
         config: Config::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
