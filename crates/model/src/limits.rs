@@ -119,7 +119,7 @@ pub mod memory {
     /// Long bodies that are being read: two of the largest.
     pub const LONG_BODIES: usize = 36 * MIB;
     /// Messages of short bodies that have been read, until they are answered.
-    pub const SHORT_MESSAGES: usize = 48 * MIB;
+    pub const SHORT_MESSAGES: usize = 32 * MIB;
     /// Those of long bodies: one of the largest takes 44 MiB.
     pub const LONG_MESSAGES: usize = 48 * MIB;
     /// What one value of a message takes at the most, its text aside: a small object in a JSON tree.
@@ -129,7 +129,7 @@ pub mod memory {
     /// What a byte of a GraphQL query takes when it is parsed.
     pub const GRAPHQL_BYTE: usize = 64;
     /// Long bodies that are parsed at once, each on a thread.
-    pub const PARSERS: usize = 2;
+    pub const PARSERS: usize = 1;
     /// How long a request waits for memory.
     pub const REQUEST_WAIT: Duration = Duration::from_secs(10);
     /// How often is looked at what has come of a body while others wait for memory.

@@ -45,6 +45,9 @@ pub(crate) struct Connections {
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
+/// The most that a connection holds of what its client has sent and nothing has read yet, in bytes. A head fits into it.
+const READ_BUFFER: usize = 128 * 1024;
+
 impl Connections {
     /// Answers the requests of a connection until it ends.
     pub(crate) async fn serve<S>(self, stream: S, peer: Peer)
@@ -78,6 +81,8 @@ impl Connections {
         // than both together, and there because only with one hyper goes on to read when an answer is sent.
         let both = keep_alive + HEAD_TIMEOUT + Duration::from_secs(1);
         builder.timer(TokioTimer::new()).header_read_timeout(both).max_headers(128);
+        // Every connection may hold that much besides what is budgeted for bodies.
+        builder.max_buf_size(READ_BUFFER);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
