@@ -50,6 +50,7 @@ def graphql(query: str, variables: dict, **rest):
     return post("/graphql", {"query": query, "variables": variables}, **rest)
 
 
+OWN_ROLES = "the reference shows the roles of a workspace, with what is granted to each user alone, to whoever has anything; ferroflow to its members"
 LISTED = "the reference has no rule for this path and refuses everybody; ferroflow's is that of the other one"
 SIGN_UP = "the reference has no rule for the form and refuses whoever may see it; ferroflow asks for the same as the page"
 
@@ -199,9 +200,9 @@ CALLS = [
     post(f"{API3}/users/permissions/revoke", {"username": "{other}", "resource_type": "experiment", "resource_id": "{exp}"}),
     # Roles
     post(f"{API3}/roles/create", {"name": "new {unique}", "workspace": "default"}),
-    get(f"{API3}/roles/get", {"role_id": "{role}"}),
+    get(f"{API3}/roles/get", {"role_id": "{role}"}, differs=OWN_ROLES),
     get(f"{API3}/roles/list"),
-    get(f"{API3}/roles/list", {"workspace": "default"}),
+    get(f"{API3}/roles/list", {"workspace": "default"}, differs=OWN_ROLES),
     patch(f"{API3}/roles/update", {"role_id": "{role}", "description": "x"}),
     delete(f"{API3}/roles/delete", {"role_id": "{role}"}),
     post(f"{API3}/roles/assign", {"role_id": "{role}", "username": "{other}"}),
@@ -210,7 +211,7 @@ CALLS = [
     get(f"{API3}/users/roles/list", {"username": "{other}"}),
     post(f"{API3}/roles/permissions/add", {"role_id": "{role}", "resource_type": "experiment", "resource_pattern": "{exp}", "permission": "EDIT"}),
     delete(f"{API3}/roles/permissions/remove", {"role_permission_id": "{role_permission}"}),
-    get(f"{API3}/roles/permissions/list", {"role_id": "{role}"}),
+    get(f"{API3}/roles/permissions/list", {"role_id": "{role}"}, differs=OWN_ROLES),
     patch(f"{API3}/roles/permissions/update", {"role_permission_id": "{role_permission}", "permission": "EDIT"}),
     # Pages, and what every page asks for
     get("/"),

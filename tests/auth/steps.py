@@ -12,6 +12,7 @@ PROMPTS = "the reference does not let prompts be shared; ferroflow does"
 ALIAS = "the reference looks for a grant on the id as it is written; ferroflow knows which experiment that is"
 CHECKED = "the reference checks one id and changes another; ferroflow checks both"
 ALL = "the reference checks the first of several ids; ferroflow checks all of them"
+OWN_ROLES = "the reference shows what is granted to each user alone to all members of the workspace; ferroflow to those who manage it"
 SIGN_UP = "the reference's form must come with the cookie of its page; ferroflow's token needs none"
 
 
@@ -195,7 +196,7 @@ STEPS = [
     get(ADMIN, f"{API3}/roles/get", {"role_id": "x"}),
     get(ADMIN, f"{API3}/roles/get", {"role_id": "{readers}"}),
     get("carol", f"{API3}/roles/get", {"role_id": "{readers}"}),
-    get("carol", f"{API3}/roles/list", {"workspace": "default"}),
+    get("carol", f"{API3}/roles/list", {"workspace": "default"}, differs=OWN_ROLES),
     get("carol", f"{API3}/roles/list", {"workspace": "other"}),
     get("carol", f"{API3}/roles/list"),
     get(ADMIN, f"{API3}/roles/list", {"workspace": "other"}),

@@ -114,7 +114,8 @@ def test_changes_and_refusals_are_in_the_audit_log(replicas):
     refused = one.send("erin", "POST", f"{API}/experiments/delete", body={"experiment_id": "0"})
     one.send("erin", "GET", f"{API}/experiments/search", query={"max_results": 1})
     one.send(None, "GET", f"{API}/runs/get", query={"run_id": "x"})
-    made, not_deleted, nobody = lines(one)[before:]
+    login, made, not_deleted, nobody = lines(one)[before:]
+    assert (login["user"], login["result"]) == ("erin", "login")
     assert made["user"] == "erin" and made["result"] == "changed" and made["subject"] == {"name": "audited"}
     assert made["from"] == "127.0.0.1" and made["request_id"] == answer.headers["x-request-id"]
     assert not_deleted["result"] == "refused" and not_deleted["status"] == 403

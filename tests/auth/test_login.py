@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from support import oidc
+from support import command, oidc
 from test_oidc import start
 
 CLIENT = "ferroflow"
@@ -133,7 +134,10 @@ def test_a_login_that_was_refused_is_in_the_audit_log(tmp_path, monkeypatch):
         guarded = SimpleNamespace(people=people, url=people.url, provider=provider)
         assert log_in(guarded).status_code == 302
         assert log_in(guarded, nonce="of another login").status_code == 403
-        [line] = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+        lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+        [login] = [line for line in lines if line["path"] == "/oidc/callback" and line["result"] == "login"]
+        assert login["user"] and login["status"] == 302
+        [line] = [line for line in lines if line["result"] != "login"]
         assert (line["path"], line["result"], line["status"]) == ("/oidc/callback", "refused", 403)
         # Neither the code nor the token is in it.
         assert "a code" not in str(line) and provider.token not in str(line)
@@ -148,3 +152,51 @@ def test_a_provider_that_says_it_is_another_is_not_gone_to(tmp_path):
             answer = requests.get(f"{people.url}/oidc/login", allow_redirects=False, timeout=60)
             assert answer.status_code == 503 and "Location" not in answer.headers
         assert "is of the issuer 'https://evil.example'" in server.logs
+
+
+def session_of(guarded):
+    """The cookies of a browser that has logged in."""
+    return log_in(guarded).cookies.get_dict()
+
+
+def who_is(guarded, cookies):
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    return requests.get(f"{guarded.url}/ajax-api/2.0/mlflow/users/current", cookies=cookies, headers=headers, timeout=60)
+
+
+def test_an_operator_ends_all_sessions(tmp_path):
+    with ExitStack() as stack:
+        provider = stack.enter_context(crooked_provider())
+        people, _ = start(stack, "sqlite", tmp_path, SECTION.format(issuer=provider.issuer))
+        guarded = SimpleNamespace(people=people, url=people.url, provider=provider)
+        cookies = session_of(guarded)
+        assert who_is(guarded, cookies).json()["user"]["username"] == "gina"
+        command.run("user", "end-sessions", "--database", f"sqlite:///{tmp_path}/users.db")
+        deadline = time.monotonic() + 5
+        while who_is(guarded, cookies).status_code != 401:
+            assert time.monotonic() < deadline
+        assert who_is(guarded, session_of(guarded)).status_code == 200
+
+
+def test_a_session_does_not_outlive_a_restore(tmp_path):
+    """Whoever was logged in when the backup was taken may have been shut out since."""
+    with crooked_provider() as provider:
+
+        def serve(stack):
+            people, _ = start(stack, "sqlite", tmp_path, SECTION.format(issuer=provider.issuer))
+            return SimpleNamespace(people=people, url=people.url, provider=provider)
+
+        with ExitStack() as stack:
+            guarded = serve(stack)
+            cookies = session_of(guarded)
+            [tracking] = tmp_path.glob("oidc_*.db")
+            flags = ["--backend-store-uri", f"sqlite:///{tracking}", "--no-artifacts"]
+            flags += ["--users-store-uri", f"sqlite:///{tmp_path}/users.db"]
+            command.run("backup", tmp_path / "place", *flags)
+            people = guarded.people
+            people.must("admin", "DELETE", "/api/2.0/mlflow/users/delete", body={"username": "gina"})
+            assert who_is(guarded, cookies).status_code == 401
+        out = command.run("restore", tmp_path / "place", *flags, "--force")
+        assert "'gina' is a user again: deleted since" in out and "all sessions of browsers have ended" in out
+        with ExitStack() as stack:
+            assert who_is(serve(stack), cookies).status_code == 401

@@ -86,6 +86,132 @@ def test_files_are_their_experiments_wherever_they_are(people):
     assert people.send("mallory", "GET", file).status_code == 403
 
 
+def granted(people: People, who: str, kind: str) -> None:
+    """A user of this name who may do this with everything that nobody denies."""
+    people.join(who)
+    people.grant(who, "experiment", "*", kind)
+
+
+#: What the id of a run looks like, and none.
+NO_RUN = "5" * 32
+
+
+def test_a_file_has_one_owner_whatever_its_path_begins_with(people):
+    """The longest location that a path begins with says whose it is, on every way to the file."""
+    granted(people, "writer", "EDIT")
+    place = f"{NO_RUN}/team"
+    number = experiment(people, "behind no run", artifact_location=f"mlflow-artifacts:/{place}")
+    people.grant("writer", "experiment", number, "DENY")
+    theirs = run(people, "victim", number)["run_id"]
+    for file in (f"{place}/{theirs}/artifacts/secret.txt", f"{place}/notes.txt", f"{place}/models/x/secret.txt"):
+        people.must(ADMIN, "PUT", f"{FILES}/{file}", raw=b"secret")
+        folder, name = file.rsplit("/", 1)
+        for who in ("mallory", "writer"):
+            refused = {
+                "read": people.send(who, "GET", f"{FILES}/{file}"),
+                "listed": people.send(who, "GET", FILES, query={"path": folder}),
+                "written": people.send(who, "PUT", f"{FILES}/{file}", raw=b"forged"),
+                "made": people.send(who, "PUT", f"{FILES}/{folder}/new.txt", raw=b"forged"),
+                "deleted": people.send(who, "DELETE", f"{FILES}/{file}"),
+                "signed": people.send(who, "GET", f"/api/2.0/mlflow-artifacts/presigned/{file}"),
+            }
+            body = {"path": f"/home/{who}/{name}", "num_parts": 1}
+            for step, more in (("create", {}), ("complete", {"upload_id": "x"}), ("abort", {"upload_id": "x"})):
+                url = f"/api/2.0/mlflow-artifacts/mpu/{step}/{folder}"
+                refused[step] = people.send(who, "POST", url, body=body | more)
+            assert {name: answer.status_code for name, answer in refused.items()} == dict.fromkeys(refused, 403)
+        assert people.send("victim", "GET", f"{FILES}/{file}").content == b"secret"
+        people.must("victim", "PUT", f"{FILES}/{file}", raw=b"changed")
+    # What nobody keeps files at is as it was.
+    assert people.send("mallory", "GET", FILES, query={"path": f"{NO_RUN}/else"}).status_code == 200
+
+
+def test_every_id_in_a_path_must_allow(people):
+    granted(people, "other writer", "EDIT")
+    number = experiment(people, "of the second id")
+    people.grant("other writer", "experiment", number, "DENY")
+    theirs = run(people, "victim", number)["run_id"]
+    own = people.must("other writer", "POST", f"{API}/experiments/create", body={"name": "of the first id"})
+    mine = run(people, "other writer", own["experiment_id"])["run_id"]
+    path = lambda *ids: f"{FILES}/{own['experiment_id']}/{'/'.join(ids)}/x.txt"  # noqa: E731
+    assert people.send("other writer", "PUT", path(mine, "artifacts"), raw=b"x").status_code == 200
+    for ids in ((mine, "artifacts", theirs), (theirs, "artifacts", mine), (NO_RUN, theirs), ("m-" + NO_RUN, theirs)):
+        assert people.send("other writer", "PUT", path(*ids), raw=b"x").status_code == 403, ids
+
+
+def test_a_folder_goes_with_what_lies_in_it(people):
+    granted(people, "keeper", "MANAGE")
+    number = experiment(people, "within", artifact_location="mlflow-artifacts:/above/within")
+    people.must("victim", "PUT", f"{FILES}/above/within/notes.txt", raw=b"x")
+    people.must("keeper", "PUT", f"{FILES}/above/open.txt", raw=b"x")
+    people.grant("keeper", "experiment", number, "DENY")
+    assert people.send("keeper", "DELETE", f"{FILES}/above").status_code == 403
+    assert people.send("victim", "GET", f"{FILES}/above/within/notes.txt").content == b"x"
+    assert people.send("keeper", "DELETE", f"{FILES}/above/open.txt").status_code == 200
+
+
+def test_no_experiment_is_made_where_others_keep_files(people):
+    number = experiment(people, "settled", artifact_location="mlflow-artifacts:/settled")
+    theirs = run(people, "victim", number)["run_id"]
+    make = lambda who, name, place: people.send(  # noqa: E731
+        who, "POST", f"{API}/experiments/create", body={"name": name, "artifact_location": f"mlflow-artifacts:/{place}"}
+    )
+    for place in ("settled/inner", f"settled/{theirs}/artifacts", f"elsewhere/{theirs}", f"{number}/inner"):
+        assert make("mallory", f"at {place}", place).status_code == 403, place
+    assert make("victim", "inner", "settled/inner").status_code == 200
+    # Experiments may share a place: then each has its own runs, and what is nobody's run is all of theirs.
+    shared = make("mallory", "shared", "settled")
+    assert shared.status_code == 200
+    own = run(people, "mallory", shared.json()["experiment_id"])["run_id"]
+    assert people.send("mallory", "PUT", f"{FILES}/settled/{own}/artifacts/a.txt", raw=b"x").status_code == 200
+    people.must("victim", "PUT", f"{FILES}/settled/{theirs}/artifacts/a.txt", raw=b"x")
+    people.must("victim", "PUT", f"{FILES}/settled/inner/a.txt", raw=b"x")
+    for file in (f"{theirs}/artifacts/a.txt", "inner/a.txt", "notes.txt"):
+        assert people.send("mallory", "GET", f"{FILES}/settled/{file}").status_code == 403, file
+
+
+def test_what_others_are_granted_is_not_read_through_roles(people):
+    """Who makes something has a role of its own, which is no membership and shows nothing of others'."""
+    for who, name in (("mallory", "open to mallory"), ("victim", "a private name")):
+        people.must(who, "POST", f"{API}/registered-models/create", body={"name": name})
+    roles = people.must(ADMIN, "GET", f"{API3}/roles/list", query={"workspace": "default"})["roles"]
+    holds = lambda name: next(role["id"] for role in roles if name in str(role["permissions"]))  # noqa: E731
+    theirs, own = holds("a private name"), holds("open to mallory")
+    ask = lambda path, **query: people.send("mallory", "GET", f"{API3}/{path}", query=query)  # noqa: E731
+
+    def assert_nothing_of_others():
+        for path in ("roles/get", "roles/permissions/list", "roles/users/list"):
+            # As with a role that is not there.
+            assert ask(path, role_id=theirs).text == ask(path, role_id=999_999).text
+            assert ask(path, role_id=theirs).status_code == 403
+        for path in ("users/permissions/list", "users/roles/list"):
+            assert ask(path, username="victim").text == ask(path, username="nobody at all").text
+        listed = people.send("mallory", "GET", f"{API}/users/list")
+        assert listed.status_code == 200 and "a private name" not in listed.text
+
+    assert_nothing_of_others()
+    assert ask("roles/list", workspace="default").status_code == 403
+    # A member of the workspace sees its roles, and of users' own its own.
+    made = people.must(ADMIN, "POST", f"{API3}/roles/create", body={"name": "members", "workspace": "default"})["role"]
+    body = {"username": "mallory", "role_id": made["id"]}
+    people.must(ADMIN, "POST", f"{API3}/roles/assign", body=body)
+    assert_nothing_of_others()
+    listed = ask("roles/list", workspace="default")
+    assert listed.status_code == 200 and "a private name" not in listed.text
+    seen = [role["id"] for role in listed.json()["roles"]]
+    assert made["id"] in seen and own in seen and theirs not in seen
+    assert ask("roles/get", role_id=own).status_code == 200
+    assert ask("roles/get", role_id=made["id"]).status_code == 200
+    # Who manages the workspace sees all.
+    manage = {"role_id": made["id"], "resource_type": "workspace", "resource_pattern": "*", "permission": "MANAGE"}
+    allowed = people.must(ADMIN, "POST", f"{API3}/roles/permissions/add", body=manage)["role_permission"]["id"]
+    assert "a private name" in ask("roles/list", workspace="default").text
+    assert "a private name" in ask("roles/get", role_id=theirs).text
+    people.must(ADMIN, "DELETE", f"{API3}/roles/permissions/remove", body={"role_permission_id": allowed})
+    people.must(ADMIN, "DELETE", f"{API3}/roles/unassign", body=body)
+    assert_nothing_of_others()
+
+
 def test_a_denial_is_not_taken_back_under_another_spelling(people):
     people.join("trickster")
     number = people.must("victim", "POST", f"{API}/experiments/create", body={"name": "spelled"})["experiment_id"]

@@ -5,12 +5,13 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
 import time
 from datetime import datetime, timezone
 
 import mlflow
 from mlflow import MlflowClient
-from support import command
+from support import command, required
 from work import Client, call, check, log_run
 
 
@@ -221,6 +222,92 @@ def test_users_are_restored_with_the_rest(server, home, other, place):
     connection.close()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert stat.S_IMODE(restored.stat().st_mode) == 0o600
+
+
+def user(home, *args, secret="a password for a test"):
+    """`ferroflow user` on the users of a server."""
+    process = subprocess.run(
+        [required("FERROFLOW_BIN"), "user", *args, "--database", f"sqlite:///{home.folder}/basic_auth.db"],
+        input=f"{secret}\n",
+        capture_output=True,
+        text=True,
+        timeout=command.SECONDS,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def grants(home):
+    with sqlite3.connect(home.folder / "basic_auth.db") as connection:
+        rows = connection.execute("SELECT resource_type, resource_pattern, permission FROM role_permissions").fetchall()
+    connection.close()
+    return sorted(rows)
+
+
+def epoch(home):
+    with sqlite3.connect(home.folder / "basic_auth.db") as connection:
+        [[epoch]] = connection.execute("SELECT epoch FROM ff_login_epoch").fetchall()
+    connection.close()
+    return epoch
+
+
+def test_who_was_shut_out_since_is_told_or_stays_shut_out(server, home, place):
+    command.run("db", "upgrade", "--auth", f"sqlite:///{home.folder}/basic_auth.db")
+    users = ["--users-store-uri", f"sqlite:///{home.folder}/basic_auth.db"]
+    for name in ("ann", "bob", "eve"):
+        user(home, "add", name)
+    user(home, "admin", "bob", "true")
+    user(home, "grant", "ann", "experiment", "0", "EDIT")
+    user(home, "end-sessions")
+    first = epoch(home)
+    command.run("backup", place, *home.flags, *users)
+    # Since then one is deleted, one has another password, one is no admin any more, and what is new is granted to one.
+    user(home, "delete", "eve")
+    user(home, "passwd", "ann", secret="another password for a test")
+    user(home, "admin", "bob", "false")
+    user(home, "revoke", "ann", "experiment", "0")
+    user(home, "add", "joe")
+    new = call(server.url, "experiments/create", name="made since")["experiment_id"]
+    call(server.url, "registered-models/create", name="made since")
+    user(home, "grant", "joe", "experiment", new, "MANAGE")
+    user(home, "grant", "joe", "registered_model", "made since", "MANAGE")
+    user(home, "grant", "joe", "experiment", "0", "READ")
+    server.stop()
+
+    out = home.restore(place, *users, "--keep-users", "--force")
+    assert user(home, "list").splitlines() == ["ann\tuser\t", "bob\tuser\t", "joe\tuser\t"]
+    # The next experiment will have that number: it is not joe's.
+    assert f"experiment {new}: not in the backup" in out and "registered_model made since" in out
+    assert grants(home) == [("experiment", "0", "READ")]
+    kept = epoch(home)
+    assert kept != first
+
+    out = home.restore(place, *users, "--force")
+    told = [line.strip() for line in out.splitlines()]
+    for line in (
+        "'eve' is a user again: deleted since",
+        "'joe' is no user any more: made since",
+        "'ann' has an older password again: changed since",
+        "'bob' is an admin again",
+        "'ann' has again: EDIT on experiment 0",
+        "to keep the newer users: --keep-users",
+        "all sessions of browsers have ended",
+    ):
+        assert line in told, out
+    assert "scrypt" not in out
+    assert user(home, "list").splitlines() == ["ann\tuser\t", "bob\tadmin\t", "eve\tuser\t"]
+    # What the backup had is over, too: it may be of a session that was ended since.
+    assert epoch(home) not in (first, kept)
+    with home.server() as restored:
+        assert call(restored.url, "experiments/search", max_results=10)["experiments"][0]["experiment_id"] == "0"
+
+
+def test_users_are_kept_only_where_there_are_some(server, home, other, place):
+    home.back_up(place)
+    server.stop()
+    users = ["--users-store-uri", f"sqlite:///{other.folder}/basic_auth.db"]
+    said = command.refused("restore", place, *other.flags, *users, "--keep-users", "--force")
+    assert "no users to keep" in said and not other.database.exists()
 
 
 def test_odd_names_links_and_empty_files_come_back(server, home, other, place):

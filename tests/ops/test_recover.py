@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cluster import at, now
 from conftest import BUCKET, INI, NEW, OLD
-from support import chart
+from support import chart, command
 
 CHANGES = 10
 
@@ -156,6 +156,24 @@ def test_a_moment_is_recovered(installed):
     assert at(installed.get("Cluster", NEW), "spec.bootstrap.recovery.recoveryTarget.targetTime") == values(said)["recovery"]["targetTime"]
 
 
+def test_who_was_shut_out_since_is_told_and_has_no_session(installed):
+    epoch = lambda cluster: installed.execute(cluster, "SELECT epoch FROM ff_login_epoch", "mlflow_auth")  # noqa: E731
+    command.run("user", "end-sessions", "--database", f"sqlite:///{installed.databases(OLD)}/mlflow_auth.db")
+    installed.take_backup()
+    moment = datetime.now(timezone.utc)
+    time.sleep(0.01)
+    for change in ("DELETE FROM users", "INSERT INTO users (username, password_hash, is_admin) VALUES ('bob', 'h', 0)"):
+        installed.execute(OLD, change, "mlflow_auth")
+    installed.take_backup()
+    said = installed.ops("recover", "--to", moment.isoformat())
+    check(installed, ["first"])
+    assert "'ann' is a user again: deleted since" in said and "'bob' is no user any more: made since" in said
+    assert said.index("'ann' is a user again") < said.index("8. start the server")
+    assert len(epoch(NEW)) == 1 and epoch(NEW) != epoch(OLD)
+    # The newest users come back as they are.
+    assert "is a user again" not in installed.ops("recover")
+
+
 def test_it_can_be_recovered_again(plain):
     plain.ops("recover")
     plain.log_run(NEW, "after")
@@ -166,7 +184,7 @@ def test_it_can_be_recovered_again(plain):
     assert values(said) == {"postgresql": {"clusterName": "pg-cluster-v3"}, "recovery": {"serverName": NEW}}
 
 
-@pytest.mark.parametrize("after", range(1, CHANGES + 4))
+@pytest.mark.parametrize("after", range(1, CHANGES + 6))
 def test_killed_after_any_change_it_goes_on(plain, after):
     plain.log_run(OLD, "second")
     plain.take_backup()

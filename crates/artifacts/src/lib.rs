@@ -13,6 +13,7 @@ pub mod mime;
 pub mod path;
 pub mod repository;
 pub mod s3;
+mod served;
 mod sweep;
 mod trial;
 

@@ -91,7 +91,8 @@ impl Locations {
     }
 
     fn proxied(&self, path: &str) -> Result<Location> {
-        let base = ArtifactPath::parse(path.trim_start_matches('/'))?;
+        // Clients put it into the path of a URL as it is.
+        let base = ArtifactPath::parse(&decode(path.trim_start_matches('/'))?)?;
         Ok(Location { repository: self.destination()?, base })
     }
 
@@ -166,7 +167,7 @@ pub fn is_within(location: &str, root: &str) -> Result<bool> {
 }
 
 /// The path that a plain path or `file:` URI stands for.
-fn local_path(location: &str) -> Result<Option<PathBuf>> {
+pub(crate) fn local_path(location: &str) -> Result<Option<PathBuf>> {
     Ok(match uri::scheme(location).as_deref() {
         None => Some(PathBuf::from(decode(location)?)),
         Some("file") => Some(PathBuf::from(decode(&SplitUri::parse(location)?.path)?)),
@@ -180,7 +181,7 @@ fn decode(path: &str) -> Result<String> {
     Ok(decoded.into_owned())
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     if path.is_absolute() {
         return Ok(path.to_owned());
     }
@@ -191,7 +192,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// A path with its links followed as far as it exists.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real(path: &Path) -> PathBuf {
     let mut rest = Vec::new();
     let mut existing = path;
     loop {

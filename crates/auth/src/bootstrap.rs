@@ -1,5 +1,7 @@
 //! The first admin, and the password that everybody knows.
 
+use std::sync::atomic::Ordering;
+
 use ferroflow_model::{Error, ErrorCode};
 
 use crate::login::Auth;
@@ -40,11 +42,13 @@ impl Auth {
     /// # Errors
     /// The settings have no name or no good password for a new admin, or the database failed.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
-        if let Err(error) = self.users().prepare_login_failures().await {
+        if let Err(error) = self.users().prepare_logins().await {
             tracing::warn!(
                 message = error.message,
-                "failed logins are not counted: the server's user of the users database may not create the table"
+                "failed logins are not counted, and a restore does not end sessions: the server's user of the users \
+                 database may not create the tables"
             );
+            self.has_no_epoch.store(true, Ordering::Relaxed);
         }
         let config = self.config();
         let Some(username) = config.admin_username.as_deref() else {
@@ -83,7 +87,7 @@ impl Auth {
     }
 
     async fn has_legacy_password(&self, username: &str) -> Result<bool, Error> {
-        // Nobody watches how long this takes.
+        // Nobody watches how long this takes, and nobody guesses.
         Ok(self.users().find_user(username).await?.is_some() && self.is_password(username, LEGACY_PASSWORD).await?)
     }
 }

@@ -47,6 +47,15 @@ impl Caller {
         self.meets(&[Requirement::new(key, action)])
     }
 
+    /// Whether an action may be allowed on anything: by a grant on something, or where nothing is granted.
+    #[must_use]
+    pub fn may_somewhere(&self, action: Action) -> bool {
+        let mut granted = self.grants.iter().filter_map(|grant| Permission::from_name(&grant.permission));
+        self.is_above_rules()
+            || self.default.allows(action)
+            || granted.any(|permission| floored(permission, self.default).allows(action))
+    }
+
     /// Whether a kind of resource is denied as a whole: what other resources say of it is left out then.
     #[must_use]
     pub fn is_denied(&self, kind: ResourceType) -> bool {
@@ -151,6 +160,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_may_nothing_anywhere_is_known_without_a_resource() {
+        use Permission::{Edit, NoPermissions, Read};
+        let may = |default, grants: &[_]| caller(default, grants).may_somewhere(Action::Update);
+        assert!(!may(Read, &[]) && !may(NoPermissions, &[("experiment", "1", "READ"), ("run", "*", "DENY")]));
+        assert!(may(Edit, &[("experiment", "*", "DENY")]) && may(Read, &[("run", "*", "EDIT")]));
+        assert!(may(NoPermissions, &[("workspace", "*", "MANAGE")]));
     }
 
     #[test]

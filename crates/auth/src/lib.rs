@@ -14,6 +14,7 @@ mod requirement;
 mod seal;
 mod signup;
 mod tokens;
+mod turns;
 
 pub use bootstrap::BootstrapError;
 pub use caller::Caller;

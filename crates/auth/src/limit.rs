@@ -1,63 +1,184 @@
-//! How often somebody may guess: failed logins are counted by name and address together, and by address alone, in the
-//! users database, for all servers.
+//! How often somebody may guess. Failed logins are counted in the users database, for all servers: of a name from an
+//! address, of a name from anywhere, and of all users from an address. Whoever fails too often waits, each time twice as
+//! long.
+//!
+//! Others must not be able to shut a user out by failing. So a password that was right a moment ago is not counted at
+//! all (`crate::login`), a user who has logged in from an address lately is limited there by its own failures alone, and
+//! names that nobody has count for themselves alone: they can not be guessed.
 
-use std::net::IpAddr;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use ferroflow_model::{Error, ErrorCode, Result};
-use ferroflow_store::UserStore;
+use ferroflow_store::{LoginFailures, UserStore};
 use sha2::{Digest as _, Sha256};
 
 use crate::password::hex;
 
+/// How many failures are let pass, and how long the longest wait is after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    free: i64,
+    longest: Duration,
+}
+
 /// Failures of one name from one address.
-const OF_NAME: i64 = 10;
+const HERE: Limit = Limit { free: 10, longest: Duration::from_secs(300) };
 
-/// Failures of one address, whatever the names: many users may be behind it.
-const OF_ADDRESS: i64 = 100;
+/// Failures of one name, wherever they come from.
+const ANYWHERE: Limit = Limit { free: 30, longest: Duration::from_secs(300) };
 
-/// The keys that a login counts under.
+/// Failures of users from one address: many may be behind it.
+const ADDRESS: Limit = Limit { free: 100, longest: Duration::from_secs(60) };
+
+/// The first wait.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// The part of an address that one sender has: all of an IPv4 address, the first 64 bits of an IPv6 address (RFC 6177:
+/// the rest is the sender's to choose).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Sender(IpAddr);
+
+impl Sender {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+            address @ IpAddr::V4(_) => Self(address),
+        }
+    }
+}
+
+/// What a login counts under.
 pub(crate) struct Keys {
-    name: String,
+    here: String,
+    anywhere: String,
     address: String,
+    /// Written in the place of the address for a name that nobody has, so that both take as long.
+    invented: String,
+    known: String,
+}
+
+/// What is known of who logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The user has logged in from this address lately.
+    pub(crate) is_known: bool,
 }
 
 impl Keys {
-    pub(crate) fn new(username: &str, from: Option<IpAddr>) -> Self {
-        let from = from.map(|from| from.to_string()).unwrap_or_default();
-        let digest = Sha256::digest(format!("{from}\n{username}").as_bytes());
-        Self { name: format!("name:{}", hex(&digest)), address: format!("address:{from}") }
+    pub(crate) fn new(username: &str, from: Option<Sender>) -> Self {
+        let from = from.map(|Sender(address)| address.to_string()).unwrap_or_default();
+        let pair = hash(&format!("{from}\n{username}"));
+        Self {
+            here: format!("name:{pair}"),
+            anywhere: format!("anywhere:{}", hash(username)),
+            address: format!("address:{from}"),
+            invented: format!("invented:{from}"),
+            known: pair,
+        }
     }
 
-    /// Refuses a login after too many that failed.
-    pub(crate) async fn check(&self, users: &UserStore) -> Result<()> {
-        let found = match users.login_failures(vec![self.name.clone(), self.address.clone()]).await {
+    /// Those of a user who is logged in and says the password again.
+    pub(crate) fn of_session(username: &str) -> Self {
+        Self::new(&format!("own password\n{username}"), None)
+    }
+
+    /// Refuses a login that has to wait.
+    pub(crate) async fn check(&self, users: &UserStore) -> Result<Standing> {
+        let keys = vec![self.here.clone(), self.anywhere.clone(), self.address.clone()];
+        let (found, is_known) = match users.login_failures(keys, self.known.clone()).await {
             Ok(found) => found,
             Err(error) => {
                 // Whoever knows a password must be let in all the same.
                 tracing::warn!(message = error.message, "failed logins can not be counted");
-                return Ok(());
+                return Ok(Standing { is_known: false });
             }
         };
-        let over =
-            found.iter().filter(|found| found.failures >= if found.key == self.name { OF_NAME } else { OF_ADDRESS });
-        match over.map(|found| found.seconds_left).max() {
-            None => Ok(()),
-            Some(seconds) => Err(Error::new(
+        match found.iter().filter_map(|failures| self.limit(&failures.key, is_known)?.wait(failures)).max() {
+            None => Ok(Standing { is_known }),
+            Some(wait) => Err(Error::new(
                 ErrorCode::RequestLimitExceeded,
-                format!("Too many logins have failed. Try again in {seconds} seconds."),
+                format!("Too many logins have failed. Try again in {} seconds.", wait.as_secs() + 1),
             )),
         }
     }
 
-    pub(crate) async fn failed(self, users: &UserStore) {
-        if let Err(error) = users.record_login_failure(vec![self.name, self.address]).await {
+    fn limit(&self, key: &str, is_known: bool) -> Option<Limit> {
+        if key == self.here {
+            return Some(HERE);
+        }
+        (!is_known).then_some(if key == self.anywhere { ANYWHERE } else { ADDRESS })
+    }
+
+    /// Counts a failure; `exists` says whether somebody has the name.
+    pub(crate) async fn failed(self, users: &UserStore, exists: bool) {
+        let keys = vec![self.here, self.anywhere, if exists { self.address } else { self.invented }];
+        if let Err(error) = users.record_login_failure(keys).await {
             tracing::warn!(message = error.message, "a failed login was not counted");
         }
     }
 
+    /// Forgets failures from this address, and remembers that the user has logged in from it. What failed elsewhere stays
+    /// counted: it was somebody else.
     pub(crate) async fn succeeded(self, users: &UserStore) {
-        if let Err(error) = users.forget_login_failures(self.name).await {
+        if let Err(error) = users.record_login(self.here, self.known).await {
             tracing::warn!(message = error.message, "the failed logins of a user were not forgotten");
         }
+    }
+}
+
+impl Limit {
+    /// How long to wait still.
+    fn wait(self, found: &LoginFailures) -> Option<Duration> {
+        let over = u32::try_from(found.failures - self.free).ok()?;
+        let wait = FIRST_WAIT.saturating_mul(1 << over.min(16)).min(self.longest);
+        wait.checked_sub(found.age).filter(|left| !left.is_zero())
+    }
+}
+
+fn hash(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures(failures: i64, seconds_ago: u64) -> LoginFailures {
+        LoginFailures { key: String::new(), failures, age: Duration::from_secs(seconds_ago) }
+    }
+
+    #[test]
+    fn each_failure_beyond_those_that_are_free_doubles_the_wait() {
+        let wait = |count, ago| HERE.wait(&failures(count, ago)).map(|wait| wait.as_secs());
+        assert_eq!((wait(9, 0), wait(10, 0), wait(11, 0), wait(12, 0)), (None, Some(5), Some(10), Some(20)));
+        assert_eq!((wait(10, 4), wait(10, 5), wait(10, 60)), (Some(1), None, None));
+        assert_eq!((wait(15, 0), wait(16, 0), wait(17, 0)), (Some(160), Some(300), Some(300)));
+        assert_eq!((wait(1_000_000, 0), wait(1_000_000, 299), wait(1_000_000, 300)), (Some(300), Some(1), None));
+    }
+
+    #[test]
+    fn an_ipv6_sender_is_its_network() {
+        let sender = |text: &str| Sender::of(text.parse().unwrap());
+        assert_eq!(sender("2001:db8:1:2:a:b:c:d"), sender("2001:db8:1:2::1"));
+        assert_ne!(sender("2001:db8:1:2::1"), sender("2001:db8:1:3::1"));
+        assert_eq!(sender("::ffff:192.0.2.1"), sender("192.0.2.1"));
+        assert_ne!(sender("192.0.2.1"), sender("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_user_who_is_known_here_waits_for_own_failures_alone() {
+        let keys = Keys::new("alice", Some(Sender::of("192.0.2.1".parse().unwrap())));
+        let limits = |is_known| [&keys.here, &keys.anywhere, &keys.address].map(|key| keys.limit(key, is_known));
+        assert_eq!(limits(false), [Some(HERE), Some(ANYWHERE), Some(ADDRESS)]);
+        assert_eq!(limits(true), [Some(HERE), None, None]);
+        let elsewhere = Keys::new("alice", Some(Sender::of("192.0.2.2".parse().unwrap())));
+        assert_ne!(keys.here, elsewhere.here);
+        assert_eq!(keys.anywhere, elsewhere.anywhere);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,15 +22,19 @@ use ferroflow_store::{Account, UserStore};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{bootstrap, caller::Caller, config::AuthConfig, limit::Keys, password, tokens::Tokens};
+use crate::{
+    bootstrap,
+    caller::Caller,
+    config::AuthConfig,
+    limit::{Keys, Sender},
+    password,
+    tokens::Tokens,
+    turns::Turns,
+};
 
 /// How long a user's row and grants count without another look.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
-
-/// How long a login waits for its turn to be checked.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Users and their passwords.
 pub struct Auth {
@@ -43,8 +47,10 @@ pub struct Auth {
     snapshots: Mutex<HashMap<String, Snapshot>>,
     /// Counts changes, so that what was read before one is not kept after it.
     changes: AtomicU64,
-    /// Checking a password takes a core for a while: so many are checked at once.
-    turns: Semaphore,
+    turns: Turns,
+    epoch: tokio::sync::Mutex<Option<(Instant, Arc<str>)>>,
+    /// The server may not make the table of the epoch.
+    pub(crate) has_no_epoch: AtomicBool,
 }
 
 /// A password that was right.
@@ -65,7 +71,6 @@ impl Auth {
     /// Knows the users of a database.
     #[must_use]
     pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             users,
             config,
@@ -74,7 +79,9 @@ impl Auth {
             passwords: Mutex::default(),
             snapshots: Mutex::default(),
             changes: AtomicU64::new(0),
-            turns: Semaphore::new(cores),
+            turns: Turns::of_machine(),
+            epoch: tokio::sync::Mutex::default(),
+            has_no_epoch: AtomicBool::new(false),
         }
     }
 
@@ -101,9 +108,10 @@ impl Auth {
         {
             return Ok(Some(found.caller));
         }
+        let from = from.map(Sender::of);
         let keys = Keys::new(username, from);
-        keys.check(&self.users).await?;
-        let turn = self.turn().await?;
+        let standing = keys.check(&self.users).await?;
+        let turn = self.turns.take(from.filter(|_| !standing.is_known)).await?;
         // Those who were checked while this one waited may have been too many.
         keys.check(&self.users).await?;
         // What was read a moment ago may be an old password, and whoever waited may find that somebody else has had the
@@ -119,7 +127,7 @@ impl Auth {
         let right = self.check(&stored, password).await?;
         drop(turn);
         let Some(found) = snapshot.filter(|_| right) else {
-            keys.failed(&self.users).await;
+            keys.failed(&self.users, &*stored != password::NOBODY).await;
             return Ok(None);
         };
         if found.caller.is_admin && password == bootstrap::LEGACY_PASSWORD {
@@ -131,13 +139,30 @@ impl Auth {
         Ok(Some(found.caller))
     }
 
+    /// Whether a password is that of a user who is logged in and says it again. Failures count as those of logins do: a
+    /// browser that was left open is no place to guess at.
+    ///
+    /// # Errors
+    /// The database failed, too many logins wait, or too many have failed.
+    pub async fn confirm_password(&self, username: &str, password: &str) -> Result<bool> {
+        let keys = Keys::of_session(username);
+        keys.check(&self.users).await?;
+        let is_right = self.is_password(username, password).await?;
+        if is_right {
+            keys.succeeded(&self.users).await;
+        } else {
+            keys.failed(&self.users, false).await;
+        }
+        Ok(is_right)
+    }
+
     /// Whether a password is a user's, checked anew.
     ///
     /// # Errors
     /// The database failed, or too many logins wait.
-    pub async fn is_password(&self, username: &str, password: &str) -> Result<bool> {
+    pub(crate) async fn is_password(&self, username: &str, password: &str) -> Result<bool> {
         let user = self.users.find_user(username).await?;
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(None).await?;
         let stored = user.as_ref().map_or(password::NOBODY, |user| user.password_hash.as_str());
         Ok(self.check(stored, password).await? && user.is_some())
     }
@@ -148,7 +173,7 @@ impl Auth {
     /// It is too short, or too many logins wait.
     pub async fn hash(&self, password: &str) -> Result<String> {
         ferroflow_model::validation::password(password)?;
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(None).await?;
         let password = password.to_owned();
         blocking(move || password::hash(&password)).await
     }
@@ -167,12 +192,30 @@ impl Auth {
         lock(&self.snapshots).clear();
     }
 
-    /// Waits until a password may be checked.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        match tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Error::unavailable("Too many logins are being checked. Try again in a moment.")),
+    /// What sessions and remembered tokens are bound to, as it was at most [`SNAPSHOT_TIME`] ago. With another one than
+    /// before, nothing that is remembered counts any more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn epoch(&self) -> Result<Arc<str>> {
+        if self.has_no_epoch.load(Ordering::Relaxed) {
+            return Ok("".into());
         }
+        let mut known = self.epoch.lock().await;
+        if let Some((taken, epoch)) = &*known
+            && taken.elapsed() < SNAPSHOT_TIME
+        {
+            return Ok(Arc::clone(epoch));
+        }
+        let taken = Instant::now();
+        let epoch: Arc<str> = self.users.login_epoch().await?.into();
+        if known.as_ref().is_some_and(|(_, before)| *before != epoch) {
+            tracing::warn!("the users database was restored, or sessions were ended: everybody logs in anew");
+            lock(&self.passwords).clear();
+            self.changed();
+        }
+        *known = Some((taken, Arc::clone(&epoch)));
+        Ok(epoch)
     }
 
     pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {

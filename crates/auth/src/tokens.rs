@@ -59,6 +59,7 @@ pub struct Tokens {
 struct Good {
     username: Arc<str>,
     stored: Arc<str>,
+    epoch: Arc<str>,
     until: Instant,
 }
 
@@ -114,9 +115,10 @@ impl Tokens {
         lock(&self.refused).get(digest).is_some_and(|until| *until > Instant::now())
     }
 
-    fn remember(&self, digest: Digest, found: &Snapshot, life: Duration) {
+    fn remember(&self, digest: Digest, found: &Snapshot, epoch: Arc<str>, life: Duration) {
         let until = Instant::now() + life.min(CACHE_TIME);
-        let good = Good { username: found.caller.username.as_str().into(), stored: Arc::clone(&found.stored), until };
+        let username = found.caller.username.as_str().into();
+        let good = Good { username, stored: Arc::clone(&found.stored), epoch, until };
         let mut known = lock(&self.good);
         make_room(&mut known, MAX_GOOD, |known| known.until);
         known.insert(digest, good);
@@ -148,9 +150,11 @@ impl Auth {
             return Ok(None);
         }
         let digest = self.digest(token);
+        let epoch = self.epoch().await?;
         if let Some(known) = tokens.known(&digest)
             && let Some(found) = self.snapshot(&known.username).await?
             && found.stored == known.stored
+            && epoch == known.epoch
         {
             return Ok(Some(found.caller));
         }
@@ -160,7 +164,7 @@ impl Auth {
         match tokens.identify(token).await? {
             Verdict::Is(user, life) => match self.admit(&user).await {
                 Ok(found) => {
-                    tokens.remember(digest, &found, life);
+                    tokens.remember(digest, &found, epoch, life);
                     Ok(Some(found.caller))
                 }
                 Err(error) if error.code == ErrorCode::PermissionDenied => {
@@ -216,7 +220,8 @@ impl Auth {
         };
         let (user, next) = oidc.finish(browser, cookie, back).await?;
         let found = self.admit(&user).await?;
-        Ok((browser.session(&found.caller.username, &found.stored), user.username, next))
+        let session = browser.session(&found.caller.username, &found.stored, &self.epoch().await?);
+        Ok((session, user.username, next))
     }
 
     /// Who is logged in with the cookie of a session.
@@ -228,8 +233,9 @@ impl Auth {
         else {
             return Ok(None);
         };
+        let epoch = self.epoch().await?;
         let found = self.snapshot(&username).await?;
-        Ok(found.filter(|found| is_same(&found.stored)).map(|found| found.caller))
+        Ok(found.filter(|found| is_same(&found.stored, &epoch)).map(|found| found.caller))
     }
 
     /// Where a browser ends its session at the provider, if there is such a place.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::{ArtifactRepository, Buckets};
 use ferroflow_model::uri;
-use ferroflow_ops::backup::{self, Manifest, Role, Sources, Targets, Vault, Wanted};
+use ferroflow_ops::backup::{self, Manifest, Restored, Role, Sources, Targets, Vault, Wanted};
 use ferroflow_store::db::BackendUri;
 use indicatif::HumanBytes;
 
@@ -76,16 +76,37 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
             users: args.users_store_uri.as_deref().map(file).transpose()?,
             artifacts: with_artifacts.then(|| artifacts(&args.artifacts_destination)).transpose()?,
             force: args.force,
+            keep_users: args.keep_users,
         };
         let reporter = Reporter::new();
         let restored = backup::restore(&vault, &manifest, &targets, &reporter.tell()).await;
         reporter.end();
-        restored?;
+        let restored = restored?;
         println!("restored {} of {}", manifest.id, manifest.time);
         contents(&manifest);
         println!("  every row and every checksum is as in the backup");
+        tell_users(&restored, args.keep_users);
         Ok(())
     })
+}
+
+/// What a restore means for who may log in.
+fn tell_users(restored: &Restored, are_kept: bool) {
+    if are_kept {
+        println!("  the users are those that were there, not those of the backup");
+        restored.dropped.iter().for_each(|what| println!("  nothing is granted any more on {what}: not in the backup"));
+    } else if let Some(differences) = &restored.users {
+        println!("  {} differences between the users and those that were moved aside", differences.len());
+        for line in differences {
+            println!("    {line}");
+        }
+        if !differences.is_empty() {
+            println!("  to keep the newer users: --keep-users");
+        }
+    }
+    if are_kept || restored.users.is_some() {
+        println!("  all sessions of browsers have ended");
+    }
 }
 
 fn start(work: impl Future<Output = Result<()>>) -> Result<()> {

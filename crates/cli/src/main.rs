@@ -1,5 +1,6 @@
 //! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
 
+mod audit;
 mod backup;
 mod db;
 mod gc;
@@ -54,6 +55,9 @@ enum Command {
     /// Users, and what they may do, in the users database of --app-name basic-auth
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Upgrade, back up, recover and examine an installation on Kubernetes
     #[cfg(feature = "kubernetes")]
     Ops(Box<ops::OpsArgs>),
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Some(Command::Backup(args)) => backup::run(*args),
         Some(Command::Restore(args)) => backup::restore(*args),
         Some(Command::User(command)) => return user::run(command),
+        Some(Command::Audit(command)) => return audit::run(command),
         #[cfg(feature = "kubernetes")]
         Some(Command::Ops(args)) => ops::run(*args),
         None => server::run(cli.server),

@@ -4,11 +4,12 @@ mod archival;
 mod args;
 mod auth;
 mod check;
+mod listen;
+mod process_opts;
 mod storage;
 mod webhooks;
 
 use std::{
-    net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -16,12 +17,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_model::{host_policy::HostPolicy, uri, validation};
-use ferroflow_server::{App, Config, Security, Telemetry, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, Synchronous},
 };
-use tokio::net::TcpListener;
 
 pub(crate) use self::args::ServerArgs;
 use crate::{db, logging};
@@ -52,10 +52,14 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         validation::set_artifact_location_limit(limit);
     }
     let transfers = transfers()?;
+    let trusted_proxies = TrustedProxies::parse(args.trusted_proxies.iter().map(String::as_str));
+    let trusted_proxies = trusted_proxies.map_err(|reason| anyhow::anyhow!("--trusted-proxies: {reason}"))?;
     // Before anybody can see that the server is there, and tell it to stop.
     let stop = stop_signal()?;
-    let listener = listen(&args).await?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let port = listen::open(&args).await?;
+    let (scheme, address) = (port.scheme(), port.address);
+    // With users, whoever logs in from this machine is not its owner.
+    let is_own = port.is_local() && args.app_name.is_none();
 
     let buckets = Buckets::default();
     let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
@@ -65,7 +69,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
     let runs_jobs = archival::runs_jobs();
     archival::tell(archival.as_ref(), runs_jobs);
-    let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), address.ip());
+    let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_own);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
     storage::watch(&locations);
@@ -79,14 +83,16 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             .await
             .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
     }
-    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
+    let mut db = db_options()?;
+    db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
+    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db.clone() })
         .await
         .with_context(|| format!("the backend store {backend} can not be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
         Some(auth) => {
             let audit = args.audit_log.as_deref();
-            Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate, audit).await?)
+            Some(auth::open(auth, &backend, &store, db, args.auto_migrate, audit).await?)
         }
         None => None,
     };
@@ -97,15 +103,20 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
         webhooks: Webhooks::new(webhooks),
         access,
+        bodies: Bodies::default(),
         telemetry: Telemetry::default(),
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),
+            url_prefix: port.url_prefix.clone(),
+            keep_alive: port.keep_alive,
+            is_own,
             artifacts_only: args.artifacts_only,
-            security: security(&args),
+            security: security(&args)?,
             graphql: graphql_limits()?,
             hosts,
             source_pattern: source_pattern()?,
             transfers,
+            trusted_proxies,
             trace_archival: archival.filter(|settings| settings.enabled),
             runs_jobs,
         },
@@ -113,36 +124,11 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     tracing::info!(
         backend = %backend,
         started_in_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "listening on http://{address}{prefix}"
+        "listening on {scheme}://{address}{prefix}"
     );
-    ferroflow_server::serve(listener, app, stop).await.context("the server failed")?;
+    ferroflow_server::serve(port.listening, app, stop).await.context("the server failed")?;
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn listen(args: &ServerArgs) -> Result<TcpListener> {
-    let host = args.host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(ip) => vec![(ip, args.port).into()],
-        Err(_) => tokio::net::lookup_host((host, args.port))
-            .await
-            .with_context(|| format!("the host '{host}' is not known"))?
-            .collect(),
-    };
-    let mut last = None;
-    for address in addresses {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = Some((address, error)),
-        }
-    }
-    match last {
-        Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("the port {} of {} is in use: choose another with --port", address.port(), address.ip())
-        }
-        Some((address, error)) => Err(error).with_context(|| format!("can not listen on {address}")),
-        None => bail!("the host '{host}' has no address"),
-    }
 }
 
 /// The store behind `--artifacts-destination`.
@@ -174,15 +160,15 @@ fn artifact_root(args: &ServerArgs) -> Result<String> {
     }
 }
 
-/// The directories that stored locations may lie in, of which `own` are settings of this server. A server that only this machine reaches is its
-/// user's own and reads what that user may read, as the reference does.
+/// The directories that stored locations may lie in, of which `own` are settings of this server. A server without users
+/// that only this machine reaches is its user's own and reads what that user may read, as the reference does.
 fn local_roots(
     args: &ServerArgs,
     own: &[Option<&str>],
     destination: Option<&ArtifactRepository>,
-    ip: IpAddr,
+    is_own: bool,
 ) -> Option<Vec<PathBuf>> {
-    if ip.is_loopback() && args.allowed_local_artifact_roots.is_empty() {
+    if is_own && args.allowed_local_artifact_roots.is_empty() {
         return None;
     }
     let mut roots = args.allowed_local_artifact_roots.clone();
@@ -216,17 +202,28 @@ fn source_pattern() -> Result<Option<regex::Regex>> {
     regex::Regex::new(&pattern).map(Some).with_context(|| format!("{NAME} is not a regular expression"))
 }
 
-fn security(args: &ServerArgs) -> Security {
-    let list = |text: &Option<String>| -> Option<Vec<String>> {
-        text.as_ref().map(|text| text.split(',').map(|item| item.trim().to_owned()).collect())
+fn security(args: &ServerArgs) -> Result<Security> {
+    let mut hosts = match &args.allowed_hosts {
+        Some(list) => Hosts::parse(list).map_err(|reason| anyhow::anyhow!("--allowed-hosts: {reason}"))?,
+        None => Hosts::default(),
     };
-    let default = Security::default();
-    Security {
-        enabled: !args.disable_security_middleware,
-        allowed_hosts: list(&args.allowed_hosts).unwrap_or(default.allowed_hosts),
-        allowed_origins: list(&args.cors_allowed_origins).unwrap_or_default(),
-        frame_options: args.x_frame_options.clone(),
+    for variable in ["POD_IP", "POD_IPS"] {
+        // Of the downward API: what asks a pod by its address has that from Kubernetes.
+        let addresses = std::env::var(variable).unwrap_or_default();
+        for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+            if let Ok(address) = address.parse() {
+                hosts = hosts.with_address(address);
+            } else {
+                tracing::warn!("{variable} has '{address}', which is no address: it is passed over");
+            }
+        }
     }
+    Ok(Security {
+        enabled: !args.disable_security_middleware,
+        allowed_hosts: hosts,
+        allowed_origins: args.cors_allowed_origins.as_deref().map(Origins::parse).unwrap_or_default(),
+        frame_options: args.x_frame_options.clone(),
+    })
 }
 
 pub(crate) fn db_options() -> Result<DbOptions> {

@@ -83,6 +83,12 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         database: Database,
     },
+    /// End all sessions of browsers, at every server: everybody logs in anew. For after a restore of the users database by
+    /// other means than `ferroflow restore` and `ferroflow ops recover`, which do it themselves
+    EndSessions {
+        #[command(flatten)]
+        database: Database,
+    },
     /// Roles: what several users are allowed together
     #[command(subcommand)]
     Role(RoleCommand),
@@ -228,6 +234,10 @@ async fn perform(command: UserCommand) -> Result<()> {
             let users = database.open().await?;
             checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
             println!("'{username}' has no grant on {} any more", shown(&resource_type, &resource));
+        }
+        UserCommand::EndSessions { database } => {
+            checked(database.open().await?.end_sessions().await)?;
+            println!("all sessions have ended");
         }
         UserCommand::Role(command) => role(command).await?,
     }

@@ -243,9 +243,14 @@ impl Error {
         Self::new(ErrorCode::InvalidState, message)
     }
 
-    /// `TEMPORARILY_UNAVAILABLE`, 503.
+    /// `TEMPORARILY_UNAVAILABLE`, 503: what was done is not known.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::TemporarilyUnavailable, message)
+    }
+
+    /// `RESOURCE_EXHAUSTED`, 429: nothing was done, and the same request may be sent again.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ResourceExhausted, message)
     }
 
     /// `INTERNAL_ERROR`, 500.

@@ -74,3 +74,79 @@ pub const RUNS_PER_BULK_HISTORY: usize = 100;
 pub const EXPERIMENTS_PER_DATASET_SEARCH: usize = 20;
 /// Datasets that an answer of a search for datasets holds.
 pub const DATASET_SUMMARIES: usize = 1000;
+
+/// What one request may be, so that reading it takes little of the memory, whatever it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestSize {
+    /// Bytes of the body.
+    pub bytes: usize,
+    /// Values in it: objects, lists, texts, numbers and words, each counted once.
+    pub values: usize,
+}
+
+impl RequestSize {
+    /// Calls that name what they are about, GraphQL, forms, users and roles.
+    pub const SMALL: Self = Self { bytes: 128 * 1024, values: REQUEST_VALUES };
+    /// Most calls.
+    pub const MEDIUM: Self = Self { bytes: 1024 * 1024, values: REQUEST_VALUES };
+    /// Calls with several long texts, or with one that is cut to what may be stored.
+    pub const LARGE: Self = Self { bytes: 8 * 1024 * 1024, values: REQUEST_VALUES };
+    /// Batches and datasets: a profile alone may have 16 MiB. Reading a text takes three times its length.
+    pub const LARGEST: Self = Self { bytes: 18 * 1024 * 1024, values: REQUEST_VALUES };
+    /// The parts of an upload: 10,000 in S3, with three values each.
+    pub const PARTS: Self = Self { bytes: 8 * 1024 * 1024, values: 50_000 };
+}
+
+/// Values of one request. The full batch with every field of each metric has 9,000.
+const REQUEST_VALUES: usize = 20_000;
+
+/// Characters of a value that an error repeats.
+pub const SHOWN_VALUE: usize = 10_000;
+/// Bytes of the message of an error.
+pub const ERROR_MESSAGE: usize = 20_000;
+
+/// What the requests of a server may take of its memory together, in bytes. A request waits for its share, and is told
+/// to come again when it has waited for [`memory::REQUEST_WAIT`].
+pub mod memory {
+    use std::time::Duration;
+
+    const MIB: usize = 1024 * 1024;
+
+    /// A body up to this is short: nothing of it ever waits for a long one, and it is parsed at once.
+    pub const SHORT_BODY: usize = 64 * 1024;
+    /// Short bodies that are being read.
+    pub const SHORT_BODIES: usize = 16 * MIB;
+    /// Long bodies that are being read: two of the largest.
+    pub const LONG_BODIES: usize = 36 * MIB;
+    /// Messages of short bodies that have been read, until they are answered.
+    pub const SHORT_MESSAGES: usize = 32 * MIB;
+    /// Those of long bodies: one of the largest takes 44 MiB.
+    pub const LONG_MESSAGES: usize = 48 * MIB;
+    /// What one value of a message takes at the most, its text aside: a small object in a JSON tree.
+    pub const VALUE: usize = 384;
+    /// How often the text of a body is held when it has been read: in its message and on the way to the database.
+    pub const COPIES: usize = 2;
+    /// What a byte of a GraphQL query takes when it is parsed.
+    pub const GRAPHQL_BYTE: usize = 64;
+    /// Long bodies that are parsed at once, each on a thread.
+    pub const PARSERS: usize = 1;
+    /// How long a request waits for memory.
+    pub const REQUEST_WAIT: Duration = Duration::from_secs(10);
+    /// How often is looked at what has come of a body while others wait for memory.
+    pub const GRACE: Duration = Duration::from_secs(1);
+    /// Bytes that have to come in that time.
+    pub const PACE: usize = 64 * 1024;
+    /// Bytes of a refused body that are read and dropped, so that its client comes to read the answer.
+    pub const DISCARDED: usize = 128 * MIB;
+    /// How long that may take.
+    pub const DISCARD_TIME: Duration = Duration::from_secs(30);
+}
+
+/// Parameters of a query.
+pub const QUERY_PARAMETERS: usize = 1000;
+/// Names, numbers and signs of a GraphQL query.
+pub const GRAPHQL_TOKENS: usize = 10_000;
+/// Bytes that the variables of a GraphQL query may become where they are put in.
+pub const GRAPHQL_EXPANDED: usize = 1024 * 1024;
+/// Faults of a GraphQL query that an answer lists.
+pub const GRAPHQL_ERRORS: usize = 100;

@@ -6,21 +6,30 @@
 
 mod body;
 mod convert;
+pub(crate) mod count;
 mod query;
 
 use serde_json::{Map, Value};
 
 use crate::{
     Error, Result,
+    limits::RequestSize,
     rules::{Check, check},
     wire::{Rpc, read},
 };
+
+pub use count::at_most as values_at_most;
 
 /// Reads a request of any method: GET takes its parameters from the query if there is one, else from the body.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` in the reference's words.
-pub fn parse<T: Rpc>(method: &str, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> Result<T> {
+pub fn parse<T: Rpc>(
+    method: &str,
+    query: Option<&str>,
+    content_type: Option<&str>,
+    body: impl AsRef<[u8]>,
+) -> Result<T> {
     match method {
         "GET" if query.is_some_and(query::has_parameters) => parse_query(query),
         "POST" | "PUT" => parse_body(content_type, body),
@@ -28,11 +37,45 @@ pub fn parse<T: Rpc>(method: &str, query: Option<&str>, content_type: Option<&st
     }
 }
 
+/// Refuses a JSON text that holds more than `most` values, before anything of it is built.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`
+pub fn check_values(json: &[u8], most: usize) -> Result<()> {
+    // A text that is shorter than this can not hold so many.
+    if json.len() < most || count::at_most(json) <= most {
+        return Ok(());
+    }
+    let found = count::exactly(json);
+    if found <= most {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The request has {found} values (objects, lists, texts and numbers), and at most {most} are read."
+    )))
+}
+
+/// Refuses a request that holds more than `most` values, in the reference's words where it has some, and a long one that is
+/// JSON in a JSON string, as clients of old send it: that is held twice.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`
+pub fn check_size<T: Rpc>(json: &[u8], most: usize) -> Result<()> {
+    let most_in_text = RequestSize::MEDIUM.bytes;
+    let first = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json).trim_ascii_start().first();
+    if json.len() > most_in_text && first.is_none_or(|byte| !b"{[".contains(byte)) {
+        return Err(Error::invalid(format!(
+            "A request of more than {most_in_text} bytes must be a JSON object and begin with its brace."
+        )));
+    }
+    check_values(json, most).map_err(|error| T::oversized(json).unwrap_or(error))
+}
+
 /// Reads the body of a POST or PUT request, which must say that it is JSON.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` in the reference's words.
-pub fn parse_body<T: Rpc>(content_type: Option<&str>, body: &[u8]) -> Result<T> {
+pub fn parse_body<T: Rpc>(content_type: Option<&str>, body: impl AsRef<[u8]>) -> Result<T> {
     check_content_type(content_type)?;
     parse_json(body)
 }
@@ -42,7 +85,7 @@ pub fn parse_body<T: Rpc>(content_type: Option<&str>, body: &[u8]) -> Result<T> 
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` in the reference's words.
 pub fn parse_query<T: Rpc>(query: Option<&str>) -> Result<T> {
-    from_tree(&query::parameters(T::FIELDS, query.unwrap_or_default())?)
+    from_tree(query::parameters(T::FIELDS, query.unwrap_or_default())?)
 }
 
 /// Refuses a body that does not say it is JSON.
@@ -57,19 +100,19 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<()> {
     }
 }
 
-/// Reads a JSON body whatever its content type, as for DELETE and PATCH.
+/// Reads a JSON body whatever its content type, as for DELETE and PATCH. The body is dropped as soon as it is read.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` in the reference's words.
-pub fn parse_json<T: Rpc>(body: &[u8]) -> Result<T> {
+pub fn parse_json<T: Rpc>(body: impl AsRef<[u8]>) -> Result<T> {
     if T::RULES.iter().all(|(_, checks)| checks.iter().all(|check| check.is_fast()))
-        && let Ok(read::Present { message, fields }) = read::from_slice::<T>(body)
+        && let Ok(read::Present { message, fields }) = read::from_slice::<T>(body.as_ref())
         && has_required(&message, fields)
         && message.is_complete()
     {
         return Ok(message);
     }
-    from_tree(&body::parameters(body)?)
+    from_tree(body::parameters(body)?)
 }
 
 /// Whether every parameter with [`Check::Required`] is there and no empty text.
@@ -83,14 +126,13 @@ fn has_required<T: Rpc>(message: &T, fields: u64) -> bool {
 }
 
 /// Reads the parameters as the message, or says what is wrong with them.
-fn from_tree<T: Rpc>(request: &Map<String, Value>) -> Result<T> {
-    convert::reject_conflicting_aliases(request, T::FIELDS)?;
-    let plain = convert::message(request, T::FIELDS, "");
-    check(T::RULES, request, plain.is_ok())?;
+fn from_tree<T: Rpc>(request: Map<String, Value>) -> Result<T> {
+    convert::reject_conflicting_aliases(&request, T::FIELDS)?;
+    let plain = convert::message(&request, T::FIELDS, "");
+    check(T::RULES, &request, plain.is_ok())?;
+    drop(request);
     // The reference goes on with the fields it had read before the bad one: a write of something else
     // than what was asked for.
     let plain = plain.map_err(|failure| Error::invalid(failure.to_string()))?;
-    let text = serde_json::to_vec(&plain).map_err(|error| Error::internal(error.to_string()))?;
-    let present = read::from_slice::<T>(&text).map_err(|error| Error::invalid(format!("Invalid request: {error}")))?;
-    Ok(present.message)
+    read::from_tree(plain).map_err(|error| Error::invalid(format!("Invalid request: {error}")))
 }

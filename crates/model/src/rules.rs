@@ -23,6 +23,8 @@ mod traces;
 mod webhooks;
 mod workspaces;
 
+use crate::Error;
+
 pub use check::Check;
 pub(crate) use check::check;
 
@@ -33,6 +35,12 @@ pub type Rule = (&'static str, &'static [Check]);
 pub trait Validated {
     /// The rules, in the order in which they are checked.
     const RULES: &'static [Rule] = &[];
+
+    /// What the reference says of a request with so many elements, which is not read; `None` where it has no limit.
+    #[must_use]
+    fn oversized(_json: &[u8]) -> Option<Error> {
+        None
+    }
 
     /// Whether every element of a list has what [`Check::EachHas`] asks for.
     fn is_complete(&self) -> bool {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use check::{Checked, check};
 pub use create::{Created, Sources, create};
 pub use manifest::{Database, Manifest, Role};
-pub use restore::{Targets, restore};
+pub use restore::{Restored, Targets, restore};
 pub use retention::{Removed, keep_newest};
 pub use vault::{Vault, Wanted};
 

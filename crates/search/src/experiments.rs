@@ -3,6 +3,7 @@
 use ferroflow_model::Error;
 
 use crate::{
+    bounds,
     filter::{self, EntityType, Identifier, Listing, Parsed},
     order_by::{self, OrderBy},
     syntax::{
@@ -87,6 +88,7 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
         let creation_time = Column::Time(TimeAttribute::CreationTime);
         return Ok(vec![OrderBy::descending(creation_time), OrderBy::ascending(Column::Id)]);
     }
+    bounds::order(order_by)?;
     let mut order = Vec::with_capacity(order_by.len() + 1);
     for clause in order_by {
         let (identifier, ascending) = order_by::split(clause.as_ref())?;

@@ -3,6 +3,7 @@
 use ferroflow_model::Error;
 
 use crate::{
+    bounds,
     syntax::{
         clauses::{self, Clause, Operand, Piece, Unparsable},
         lexer::Kind,
@@ -68,6 +69,7 @@ pub(crate) fn parse<'a>(
     if filter.is_empty() {
         return Ok(Vec::new());
     }
+    bounds::check("bytes in its filter", filter.len(), bounds::TEXT)?;
     let pieces = clauses::pieces(filter).map_err(|reason| {
         Error::invalid(match reason {
             Unparsable::TooLarge(_) => format!("Error on parsing filter '{filter}'"),
@@ -89,6 +91,8 @@ pub(crate) fn parse<'a>(
     if !invalid.is_empty() {
         return Err(Error::invalid(format!("Invalid clause(s) in filter string: {}", invalid.join(", "))));
     }
+    let is_clause = |piece: &&Piece<'_>| matches!(piece, Piece::Clause(_));
+    bounds::check("conditions in its filter", pieces.iter().filter(is_clause).count(), bounds::CONDITIONS)?;
     pieces
         .iter()
         .filter_map(|piece| match piece {

@@ -7,6 +7,7 @@
 //! `INVALID_PARAMETER_VALUE` with the reference's sentence; where the reference fails on a text instead of refusing it,
 //! the sentence is ours.
 
+pub mod bounds;
 mod filter;
 mod syntax;
 

@@ -3,6 +3,7 @@
 use ferroflow_model::{Error, error::ErrorClass};
 
 use crate::{
+    bounds,
     order_by::OrderBy,
     syntax::{
         clauses::{self, Clause, Piece, Unparsable},
@@ -198,6 +199,7 @@ pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     if filter.is_empty() {
         return Ok(Vec::new());
     }
+    bounds::check("bytes in its filter", filter.len(), bounds::TEXT)?;
     let invalid = |reason: String| Error::invalid(format!("Invalid filter string: {}. {reason}", python::repr(filter)));
     let pieces = clauses::pieces(filter).map_err(|reason| {
         invalid(match reason {
@@ -205,6 +207,8 @@ pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
             Unparsable::Empty | Unparsable::Several => "Expected a single SQL expression.".to_owned(),
         })
     })?;
+    let is_clause = |piece: &&Piece<'_>| matches!(piece, Piece::Clause(_));
+    bounds::check("conditions in its filter", pieces.iter().filter(is_clause).count(), bounds::CONDITIONS)?;
     let mut clauses = Vec::with_capacity(pieces.len());
     for piece in &pieces {
         match piece {
@@ -224,6 +228,7 @@ pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
 
 /// The order of a search: the clauses as given, then the newest model first, then the id.
 pub fn parse_order_by(order_by: &[OrderClause<'_>]) -> Result<Vec<OrderBy<Column>>, Error> {
+    bounds::check("clauses in `order_by`", order_by.len(), bounds::ORDERS)?;
     let mut order = Vec::with_capacity(order_by.len() + 2);
     for clause in order_by {
         let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);

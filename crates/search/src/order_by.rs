@@ -2,10 +2,13 @@
 
 use ferroflow_model::Error;
 
-use crate::syntax::{
-    clauses::{self, Unparsable, slice},
-    lexer::Kind,
-    python,
+use crate::{
+    bounds,
+    syntax::{
+        clauses::{self, Unparsable, slice},
+        lexer::Kind,
+        python,
+    },
 };
 
 /// One column of an order.
@@ -43,6 +46,7 @@ pub(crate) fn distinct<C: PartialEq, S: AsRef<str>>(
     order_by: &[S],
     clause: impl Fn(&str) -> Result<OrderBy<C>, Error>,
 ) -> Result<Vec<OrderBy<C>>, Error> {
+    bounds::order(order_by)?;
     let mut order: Vec<OrderBy<C>> = Vec::with_capacity(order_by.len());
     for text in order_by {
         let clause = clause(text.as_ref())?;

@@ -15,7 +15,7 @@ use base64::{
 use ferroflow_model::Error;
 use serde_json::{Map, Value, json};
 
-use crate::syntax::python;
+use crate::{bounds, syntax::python};
 
 /// Where to go on.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +67,7 @@ impl PageToken {
         if token.is_empty() {
             return Ok(Self::Offset(0));
         }
+        bounds::check("bytes in its page token", token.len(), bounds::TOKEN)?;
         if let Some(key) = own_key(token) {
             return key;
         }
@@ -95,6 +96,7 @@ impl PageToken {
         if token.is_empty() {
             return Ok(Self::Offset(0));
         }
+        bounds::check("bytes in its page token", token.len(), bounds::TOKEN)?;
         if let Some(key) = own_key(token) {
             return key;
         }

@@ -2,6 +2,8 @@
 
 use ferroflow_model::Error;
 
+use crate::bounds;
+
 /// How a number compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberOp {
@@ -102,8 +104,8 @@ impl TextTest {
         match (sign, value) {
             ("=", Value::Text(text)) => Ok(Self::Equal(text)),
             ("!=", Value::Text(text)) => Ok(Self::NotEqual(text)),
-            ("LIKE", Value::Text(text)) => Ok(Self::Like(text)),
-            ("ILIKE", Value::Text(text)) => Ok(Self::ILike(text)),
+            ("LIKE", Value::Text(text)) => bounds::pattern(&text).map(|()| Self::Like(text)),
+            ("ILIKE", Value::Text(text)) => bounds::pattern(&text).map(|()| Self::ILike(text)),
             ("IN", Value::List(items)) => Ok(Self::In(items)),
             ("NOT IN", Value::List(items)) => Ok(Self::NotIn(items)),
             (_, Value::List(_)) => Err(Value::list_error(sign)),

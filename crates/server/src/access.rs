@@ -5,30 +5,37 @@
 //! to what [`Cx::visible`] says.
 
 mod audit;
+mod chain;
+mod logins;
 mod named;
 mod parents;
+mod places;
 mod rules;
 mod sharing;
 mod withheld;
 
 use std::sync::Arc;
 
-use ferroflow_auth::{Auth, Caller, SignupKey};
+use ferroflow_artifacts::ArtifactPath;
+use ferroflow_auth::{Auth, Caller, Requirement, SignupKey};
 use ferroflow_model::{
     Error, ErrorCode, Result,
-    permission::{ANY, Permission, ResourceType},
+    permission::{ANY, Action, Permission, ResourceType},
 };
 use ferroflow_store::Visible;
 use http::Method;
 
-pub use self::audit::Audit;
-use self::parents::Parents;
+pub use self::{
+    audit::Audit,
+    chain::{AuditReport, verify_audit},
+};
 pub(crate) use self::{
     audit::{Entry, Subject, now},
     named::Named,
     rules::canonical,
-    sharing::{Sharing, grant_key, managed, old_pattern},
+    sharing::{Seen, Sharing, grant_key, managed, old_pattern},
 };
+use self::{logins::Logins, parents::Parents, places::Places};
 use crate::{app::Cx, session::Cookies};
 
 /// What is said to a caller who may not do what was asked for, as the reference says it.
@@ -41,14 +48,16 @@ pub struct Access {
     /// What the sign-up form is signed with.
     pub signup: SignupKey,
     pub(crate) audit: Option<Audit>,
+    pub(crate) logins: Logins,
     parents: Parents,
+    places: Places,
 }
 
 impl Access {
     /// Puts the parts together.
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
-        Self { auth, signup, audit, parents: Parents::default() }
+        Self { auth, signup, audit, logins: Logins::default(), parents: Parents::default(), places: Places::default() }
     }
 
     /// The cookies of browsers, if there is a provider that they log in at.
@@ -111,12 +120,45 @@ pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) 
         Needs::Create(_) | Needs::Read(_) | Needs::Edit(_) | Needs::Delete(_) => {}
     }
     let Some(asked) = rules::requirements(cx, access, needs, &named()).await? else { return Ok(false) };
-    if caller.meets(&asked) {
+    meets(access, caller, &asked).await
+}
+
+/// Whether a caller may do all of something.
+async fn meets(access: &Access, caller: &Caller, asked: &[Requirement]) -> Result<bool> {
+    if caller.meets(asked) {
         return Ok(true);
     }
     // What was granted a moment ago, perhaps by another server, counts.
     let caller = access.auth.look_again(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.meets(&asked)))
+    Ok(caller.is_some_and(|caller| caller.meets(asked)))
+}
+
+/// Whether the caller of a request may do something of the kind at all, whatever the request names: a long body is read
+/// only of one who may.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
+    let Some(access) = &cx.app.access else { return Ok(true) };
+    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
+    let action = match needs {
+        Needs::Admin => return Ok(caller.is_admin),
+        Needs::Read(_) => Action::Read,
+        // To create these asks only for what is not denied.
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel)
+        | Needs::Nothing
+        | Needs::Login
+        | Needs::List(_)
+        | Needs::Share(_)
+        | Needs::NotBuilt => return Ok(true),
+        Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
+    };
+    if caller.may_somewhere(action) {
+        return Ok(true);
+    }
+    // What was granted a moment ago, perhaps by another server, counts.
+    let caller = access.auth.look_again(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.may_somewhere(action)))
 }
 
 /// What a request is about, if there is an audit log that it may get into.
@@ -169,6 +211,30 @@ impl Cx {
     /// Whether rules bind the caller: there are users, and it is no admin.
     pub(crate) fn is_bound(&self) -> bool {
         self.app.access.is_some() && self.caller.as_ref().is_none_or(|caller| !caller.is_above_rules())
+    }
+
+    /// Refuses what may not be done with a file below a stored location, where that lies in the served store: a file
+    /// has one owner there, whichever call leads to it.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub(crate) async fn check_file(&self, location: &str, path: &ArtifactPath, action: Action) -> Result<()> {
+        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
+        if caller.is_above_rules() {
+            return Ok(());
+        }
+        let Some(base) = self.app.locations.served(location) else { return Ok(()) };
+        match rules::of_file(self, access, &path.below(&base), action).await? {
+            Some(asked) if meets(access, caller, &asked).await? => Ok(()),
+            _ => Err(refused()),
+        }
+    }
+
+    /// An experiment was made: what is known of where files are is out of date.
+    pub(crate) async fn forget_places(&self) {
+        if let Some(access) = &self.app.access {
+            access.places.forget().await;
+        }
     }
 
     /// Refuses a name that stands for every resource where something is granted on it.

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
@@ -8,7 +8,14 @@ use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::Store;
 use regex::Regex;
 
-use crate::{access::Access, telemetry::Telemetry, ui::Ui, webhooks::Webhooks};
+use crate::{
+    access::Access,
+    body::Bodies,
+    middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins},
+    telemetry::Telemetry,
+    ui::Ui,
+    webhooks::Webhooks,
+};
 
 /// The parts of a running server.
 pub struct App {
@@ -22,6 +29,8 @@ pub struct App {
     pub webhooks: Webhooks,
     /// Users and what they may do, with `--app-name basic-auth`.
     pub access: Option<Access>,
+    /// The memory that bodies are read into.
+    pub bodies: Bodies,
     /// Counters.
     pub telemetry: Telemetry,
     /// Settings.
@@ -29,10 +38,17 @@ pub struct App {
 }
 
 /// Settings of the HTTP side.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Such as `/mlflow`; empty without a prefix.
     pub static_prefix: String,
+    /// A path below which a proxy serves everything, whether it takes it away from the path of a request or not; empty
+    /// without one.
+    pub url_prefix: String,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
+    /// Only this machine reaches the server, and it has no users: it is its user's own.
+    pub is_own: bool,
     /// Only artifacts are served (`--artifacts-only`).
     pub artifacts_only: bool,
     /// Host and origin checks.
@@ -47,8 +63,40 @@ pub struct Config {
     pub transfers: Transfers,
     /// How traces are archived, if they are.
     pub trace_archival: Option<TraceArchival>,
+    /// The proxies that are believed about whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// Whether this server does now and then what is to be done in the background, such as archiving traces.
     pub runs_jobs: bool,
+}
+
+impl Config {
+    /// Longer than the 60 seconds of the usual load balancer, so that it is the one who ends a connection.
+    pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+    /// What the addresses of this server's own pages begin with.
+    pub(crate) fn base(&self) -> String {
+        format!("{}{}", self.url_prefix, self.static_prefix)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            static_prefix: String::new(),
+            url_prefix: String::new(),
+            keep_alive: Self::KEEP_ALIVE,
+            is_own: false,
+            artifacts_only: false,
+            security: Security::default(),
+            graphql: GraphqlLimits::default(),
+            hosts: HostPolicy::default(),
+            source_pattern: None,
+            transfers: Transfers::default(),
+            trace_archival: None,
+            trusted_proxies: TrustedProxies::default(),
+            runs_jobs: false,
+        }
+    }
 }
 
 /// Transfers that clients do with the bucket themselves.
@@ -76,10 +124,10 @@ impl Default for Transfers {
 pub struct Security {
     /// `--disable-security-middleware` switches everything here off.
     pub enabled: bool,
-    /// Patterns for the `Host` header.
-    pub allowed_hosts: Vec<String>,
+    /// What the `Host` header may say.
+    pub allowed_hosts: Hosts,
     /// Origins besides localhost that may change something.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Origins,
     /// The value of `X-Frame-Options`; `NONE` leaves it out.
     pub frame_options: String,
 }
@@ -88,8 +136,8 @@ impl Default for Security {
     fn default() -> Self {
         Self {
             enabled: true,
-            allowed_hosts: crate::middleware::security::default_hosts(),
-            allowed_origins: Vec::new(),
+            allowed_hosts: Hosts::default(),
+            allowed_origins: Origins::default(),
             frame_options: "SAMEORIGIN".into(),
         }
     }

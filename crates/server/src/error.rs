@@ -4,13 +4,17 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use ferroflow_model::{Error, ErrorCode};
+use ferroflow_model::{Error, ErrorCode, limits};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::access::REFUSED;
 
 /// Seconds after which a client may try again when the server is overloaded.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// On an answer that sends a client away because nothing could be begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Busy;
 
 /// An error of the API as a response.
 pub(crate) struct ApiError(pub(crate) Error);
@@ -30,11 +34,24 @@ impl IntoResponse for ApiError {
         if status.is_server_error() {
             tracing::warn!(code = %self.0.code, message = %self.0.message, "request failed");
         }
-        let mut response = (status, self.0.to_json()).into_response();
+        let mut error = self.0;
+        // What a client sent is repeated in part.
+        if let Some((cut, _)) = error.message.char_indices().find(|(at, _)| *at >= limits::ERROR_MESSAGE) {
+            error.message.truncate(cut);
+            error.message.push('…');
+        }
+        let mut response = (status, error.to_json()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.0.code == ErrorCode::TemporarilyUnavailable {
+        if matches!(
+            error.code,
+            ErrorCode::TemporarilyUnavailable | ErrorCode::ResourceExhausted | ErrorCode::RequestLimitExceeded
+        ) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if error.code == ErrorCode::ResourceExhausted {
+            tracing::warn!(message = %error.message, "nothing was done");
+            response.extensions_mut().insert(Busy);
         }
         response
     }

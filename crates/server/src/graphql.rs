@@ -7,7 +7,13 @@ mod schema;
 use std::collections::HashMap;
 
 use axum::{extract::Request, response::Response};
-use ferroflow_model::{Error, ErrorCode, Result, messages::service::GetMetricHistoryBulkInterval, wire::Rpc};
+use ferroflow_model::{
+    Error, ErrorCode, Result,
+    limits::{RequestSize, memory},
+    messages::service::GetMetricHistoryBulkInterval,
+    request::check_values,
+    wire::Rpc,
+};
 use ferroflow_store::ModelVersionSearch;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -36,10 +42,20 @@ struct Query {
 pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     ferroflow_model::request::check_content_type(content_type)?;
-    let body = rpc::read(request.into_body()).await?;
-    let query: Query = serde_json::from_slice(&body)
+    let (parts, body) = request.into_parts();
+    let RequestSize { bytes, values } = RequestSize::SMALL;
+    let body = cx.app.bodies.read(&parts.headers, body, bytes).await?;
+    check_values(&body.bytes, values)?;
+    // Until it is answered.
+    let _room = cx.app.bodies.take(&body, body.bytes.len() * memory::GRAPHQL_BYTE).await?;
+    let length = body.bytes.len();
+    let query: Query = serde_json::from_slice(&body.bytes)
         .map_err(|_| Error::bad_request("The body of a GraphQL request is a JSON object with a 'query'."))?;
+    drop(body);
     let text = query.query.ok_or_else(|| Error::bad_request("The request has no 'query'."))?;
+    if let Err(error) = safety::check_text(&text, length) {
+        return answer(Value::Null, vec![error]);
+    }
     let document = graphql_parser::parse_query::<String>(&text)
         .map(graphql_parser::query::Document::into_static)
         .map_err(|error| Error::bad_request(format!("Syntax Error: {error}")))?;

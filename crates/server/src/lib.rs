@@ -4,6 +4,8 @@ mod access;
 mod api;
 mod app;
 mod archival;
+mod body;
+mod connection;
 mod download;
 mod error;
 mod graphql;
@@ -14,27 +16,26 @@ mod router;
 mod rpc;
 mod session;
 mod telemetry;
+mod tls;
 pub mod ui;
 mod webhooks;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-pub use access::{Access, Audit};
+pub use access::{Access, Audit, AuditReport, verify_audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
+pub use body::Bodies;
+pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use telemetry::Telemetry;
+pub use tls::{Tls, TlsError, TlsFiles};
 pub use webhooks::{WebhookOptions, Webhooks};
 
-use axum::{body::Body, extract::Request};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use axum::body::Body;
 use tokio::{net::TcpListener, sync::watch};
-use tower::Service as _;
+use tokio_util::task::TaskTracker;
 use tower_http::timeout::TimeoutBody;
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+use self::connection::{Connections, HEAD_TIMEOUT, Prefixes};
 
 /// How long a client may take to send the next piece of a body. A slow upload goes on; one that stands
 /// still is given up.
@@ -47,62 +48,67 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
 
+/// Where a server listens.
+pub struct Listening {
+    /// The ports.
+    pub listeners: Vec<TcpListener>,
+    /// TLS on all of them.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Self {
+        Self { listeners: vec![listener], tls: None }
+    }
+}
+
 /// Serves until `shutdown` completes: then no connection is accepted, what runs is finished, and the
 /// database is left in order.
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+pub async fn serve(
+    listening: impl Into<Listening>,
+    app: App,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let Listening { listeners, tls } = listening.into();
     let app = Arc::new(app);
-    let router = router::build(&app);
     let (stopping, stopped) = watch::channel(false);
     let archiving = app.config.trace_archival.clone().filter(|_| app.config.runs_jobs).map(|settings| {
         let stopped = stopped.clone();
         tokio::spawn(archival::run(Arc::clone(&app), settings, stopped))
     });
     let delivering =
-        (!app.config.artifacts_only).then(|| tokio::spawn(webhooks::deliver::run(Arc::clone(&app), stopped)));
-    let draining = hyper_util::server::graceful::GracefulShutdown::new();
-    tokio::pin!(shutdown);
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, mostly: existing clients go on.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            () = &mut shutdown => break,
-        };
-        // Small answers must not wait for more data.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not set");
-        }
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let mut request = request.map(moving);
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().call(request)
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(128);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = draining.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
-    }
-    drop(listener);
+        (!app.config.artifacts_only).then(|| tokio::spawn(webhooks::deliver::run(Arc::clone(&app), stopped.clone())));
+    let watching = tls.clone().map(|tls| tokio::spawn(tls.watch()));
+    let connections = Connections {
+        router: router::build(&app),
+        keep_alive: app.config.keep_alive,
+        prefixes: Arc::new(Prefixes { of_proxy: app.config.url_prefix.clone(), own: app.config.static_prefix.clone() }),
+        stopped: stopped.clone(),
+    };
+    let open = TaskTracker::new();
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let door = Door { connections: connections.clone(), tls: tls.clone(), open: open.clone() };
+            tokio::spawn(door.accept(listener, stopped.clone()))
+        })
+        .collect();
+    shutdown.await;
     tracing::info!("stopping: finishing the requests that run");
-    // Whoever delivers or archives is told by its end of the channel when there is one.
+    // Each part has a receiver of its own, or has ended.
     let _ = stopping.send(true);
-    if tokio::time::timeout(DRAIN_TIMEOUT, draining.shutdown()).await.is_err() {
+    for task in accepting {
+        task.await??;
+    }
+    open.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, open.wait()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
+    }
+    if let Some(task) = watching {
+        task.abort();
     }
     for (what, task) in [("the delivery to webhooks", delivering), ("the archival of traces", archiving)] {
         // It ends by itself soon after it was told to.
@@ -116,6 +122,57 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
         tracing::error!(%error, "the database was not left in order");
     }
     Ok(())
+}
+
+/// What is done with the connections of a listener.
+struct Door {
+    connections: Connections,
+    tls: Option<Arc<Tls>>,
+    open: TaskTracker,
+}
+
+impl Door {
+    /// Accepts connections until the server stops, and then those that are connected already: their requests may be on
+    /// their way.
+    async fn accept(self, listener: TcpListener, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.welcome(stream, Peer(peer)),
+                Err(error) => {
+                    // Out of file descriptors, mostly: existing clients go on.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        let listener = listener.into_std()?;
+        while let Ok((stream, peer)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            self.welcome(tokio::net::TcpStream::from_std(stream)?, Peer(peer));
+        }
+        Ok(())
+    }
+
+    fn welcome(&self, stream: tokio::net::TcpStream, peer: Peer) {
+        // Small answers must not wait for more data.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not set");
+        }
+        let connections = self.connections.clone();
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
+        self.open.spawn(async move {
+            let Some(acceptor) = acceptor else { return connections.serve(stream, peer).await };
+            match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => connections.serve(stream, peer).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS connection was made"),
+                Err(_) => tracing::debug!("no TLS connection was made in time"),
+            }
+        });
+    }
 }
 
 /// A body that fails when nothing more of it comes.
@@ -142,10 +199,14 @@ mod tests {
         Frame::data(Bytes::from_static(text.as_bytes()))
     }
 
+    async fn read(body: Body) -> ferroflow_model::Result<Bytes> {
+        Bodies::default().read(&http::HeaderMap::new(), body, 1024).await.map(|body| body.bytes)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_is_given_up() {
         let body = moving(StreamBody::new(stream::iter([Ok::<_, Infallible>(piece("{"))]).chain(stream::pending())));
-        let outcome = tokio::time::timeout(BODY_TIMEOUT * 2, rpc::read(body)).await;
+        let outcome = tokio::time::timeout(BODY_TIMEOUT * 2, read(body)).await;
         let error = outcome.expect("it does not wait forever").unwrap_err();
         assert_eq!(error.code.http_status(), 400);
         assert!(error.message.contains("ended before it was complete"), "{}", error.message);
@@ -158,6 +219,6 @@ mod tests {
             Ok::<_, Infallible>(piece("x"))
         });
         let body = moving(StreamBody::new(pieces.boxed()));
-        assert_eq!(rpc::read(body).await.unwrap(), "xxxxxxxxxx");
+        assert_eq!(read(body).await.unwrap(), "xxxxxxxxxx");
     }
 }

@@ -1,6 +1,10 @@
 //! What happens to every request before and after its handler.
 
+pub(crate) mod audit;
 pub(crate) mod authenticate;
-mod identify;
+pub(crate) mod client;
+pub(crate) mod hosts;
+pub(crate) mod identify;
 pub(crate) mod observe;
+pub(crate) mod origins;
 pub(crate) mod security;

@@ -1,11 +1,11 @@
 //! The parameters of calls that have no message: a query or a JSON body.
 
 use axum::extract::Request;
-use ferroflow_model::{Error, Result, python};
+use ferroflow_model::{Error, Result, limits::RequestSize, python, request::check_values};
 use http::{Method, header};
 use serde_json::{Map, Value};
 
-use crate::rpc;
+use crate::{app::Cx, body::Held};
 
 /// The parameters of one request, by name.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +16,8 @@ pub(crate) struct Params {
 
 impl Params {
     /// Reads them as the reference does: from the query of a GET, else from a JSON object in the body. What is no JSON
-    /// object counts as none.
-    pub(crate) async fn read(request: Request) -> Result<Self> {
+    /// object counts as none. The memory that they take comes with them.
+    pub(crate) async fn read(cx: &Cx, request: Request) -> Result<(Self, Option<Held>)> {
         let (parts, body) = request.into_parts();
         let is_json = is_json(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
         if parts.method == Method::GET || (parts.method == Method::DELETE && !is_json) {
@@ -26,16 +26,20 @@ impl Params {
             for (name, value) in form_urlencoded::parse(query.as_bytes()) {
                 map.entry(name.into_owned()).or_insert_with(|| value.into_owned().into());
             }
-            return Ok(Self { map, is_json });
+            return Ok((Self { map, is_json }, None));
         }
-        let body = rpc::read(body).await?;
+        let RequestSize { bytes, values } = RequestSize::SMALL;
+        let body = cx.app.bodies.read(&parts.headers, body, bytes).await?;
         if !is_json {
-            return Ok(Self::default());
+            return Ok((Self::default(), None));
         }
-        match serde_json::from_slice(&body) {
-            Ok(Value::Object(map)) => Ok(Self { map, is_json }),
-            _ => Ok(Self { map: Map::new(), is_json }),
-        }
+        check_values(&body.bytes, values)?;
+        let room = cx.app.bodies.admit(&body, values).await?;
+        let map = match serde_json::from_slice(&body.bytes) {
+            Ok(Value::Object(map)) => map,
+            _ => Map::new(),
+        };
+        Ok((Self { map, is_json }, Some(room)))
     }
 
     /// All of them.

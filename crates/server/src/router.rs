@@ -1,5 +1,6 @@
 //! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
 
+mod sizes;
 mod table;
 
 use std::{collections::HashSet, sync::Arc};
@@ -7,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::from_fn_with_state,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Redirect,
     routing::get,
 };
@@ -24,8 +25,10 @@ use crate::{
         webhooks,
     },
     app::App,
-    error, graphql, health,
+    error, graphql,
+    health::{self, Readiness},
     middleware::{
+        audit::audit,
         authenticate::{Gate, authenticate},
         observe::observe,
         security,
@@ -203,16 +206,19 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
     let prefix = app.config.static_prefix.as_str();
     let table = table(app);
     let open = open_routes(&table, prefix);
-    let mut router = table.router.merge(pages(prefix, app.config.artifacts_only));
+    let readiness = Arc::new(Readiness::default());
+    let mut router = table.router.merge(pages(prefix, app.config.artifacts_only, &readiness));
     if !prefix.is_empty() {
-        let home = format!("{prefix}/");
+        let home = format!("{}/", app.config.base());
         // Probes of the platform are set up once, whatever the prefix.
-        router = router.merge(probes("")).route(prefix, get(move || async move { Redirect::permanent(&home) }));
+        router =
+            router.merge(probes("", &readiness)).route(prefix, get(move || async move { Redirect::permanent(&home) }));
     }
     let mut router = router
         .fallback(|request: Request| async move { error::not_found(request.uri().path()) })
         .method_not_allowed_fallback(|| async { error::method_not_allowed() })
         .with_state(Arc::clone(app))
+        .layer(from_fn(|request: Request, next: Next| ferroflow_store::db::watch_writes(next.run(request))))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Gate { app: Arc::clone(app), open: Arc::new(open) }, authenticate));
     if app.config.security.enabled {
@@ -220,7 +226,10 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
             .layer(security::cors(&app.config.security))
             .layer(from_fn_with_state(Arc::clone(app), security::guard));
     }
-    router.layer(from_fn_with_state(Arc::clone(app), observe))
+    router
+        .layer(from_fn(security::one_host))
+        .layer(from_fn_with_state(Arc::clone(app), audit))
+        .layer(from_fn_with_state(Arc::clone(app), observe))
 }
 
 /// The routes that are open before a login: what the table says, probes, and the files of the UI, which are those of
@@ -233,8 +242,8 @@ fn open_routes(table: &Table, prefix: &str) -> HashSet<String> {
 }
 
 /// What is no call of the API: health, version and the UI.
-fn pages(prefix: &str, artifacts_only: bool) -> Router<Arc<App>> {
-    let router = probes(prefix)
+fn pages(prefix: &str, artifacts_only: bool, readiness: &Arc<Readiness>) -> Router<Arc<App>> {
+    let router = probes(prefix, readiness)
         .route(&format!("{prefix}/health"), get(health::health))
         .route(&format!("{prefix}/version"), get(health::version));
     if artifacts_only {
@@ -248,10 +257,12 @@ fn pages(prefix: &str, artifacts_only: bool) -> Router<Arc<App>> {
     router.route(&format!("{prefix}/"), get(file)).route(&format!("{prefix}/static-files/{{*path}}"), get(file))
 }
 
-fn probes(prefix: &str) -> Router<Arc<App>> {
+fn probes(prefix: &str, readiness: &Arc<Readiness>) -> Router<Arc<App>> {
+    let readiness = Arc::clone(readiness);
+    let readyz = |State(app), request| health::readyz(app, readiness, request);
     Router::new()
         .route(&format!("{prefix}/livez"), get(health::livez))
-        .route(&format!("{prefix}/readyz"), get(health::readyz))
+        .route(&format!("{prefix}/readyz"), get(readyz))
         .route(&format!("{prefix}/metrics"), get(health::metrics))
 }
 
@@ -271,7 +282,7 @@ mod tests {
         table::{Row, axum_path},
         *,
     };
-    use crate::{Config, Telemetry, WebhookOptions, Webhooks, ui};
+    use crate::{Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 
     /// What the reference serves: method and path, from its own tables.
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
@@ -288,6 +299,7 @@ mod tests {
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(WebhookOptions::default()),
             access: None,
+            bodies: Bodies::default(),
             telemetry: Telemetry::default(),
             config: Config { static_prefix: prefix.into(), ..Config::default() },
         })

@@ -1,6 +1,6 @@
 //! The one adapter between HTTP and handlers: reads the request, calls, writes the answer.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -9,57 +9,90 @@ use axum::{
 };
 use ferroflow_auth::Caller;
 use ferroflow_model::{
-    Error, ErrorCode, Result, request,
+    Error, ErrorCode, Result,
+    limits::{self, RequestSize},
+    request,
     wire::{Message, Rpc},
 };
-use http::{HeaderValue, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use ferroflow_store::db::as_caller;
+use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
 use crate::{
     access::{self, Named, Needs, Subject},
     app::{App, Cx},
+    body::{self, Held, Received},
     error::ApiError,
+    middleware::client::Client,
     params::Params,
 };
-
-/// The largest body of a call, in bytes. A dataset's profile alone may have 16 MiB.
-const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// A handler of one kind of input, without the type of its future.
 pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Pin<Box<dyn Future<Output = Result<Response>> + Send>> + Send + Sync>;
 
 /// Answers a call with what its handler makes of the message, if its caller may make it.
-pub(crate) async fn call<T: Rpc>(app: Arc<App>, needs: Needs, request: Request, handler: Handler<T>) -> Response {
+pub(crate) async fn call<T: Rpc>(
+    app: Arc<App>,
+    needs: Needs,
+    size: RequestSize,
+    request: Request,
+    handler: Handler<T>,
+) -> Response {
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(request.extensions());
+    let outcome = as_caller(caller, async {
         let (mut parts, body) = request.into_parts();
         let cx = context(app, &mut parts).await?;
-        let bytes = read(body).await?;
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let message = request::parse::<T>(parts.method.as_str(), cx.query.as_deref(), content_type, &bytes)?;
-        drop(bytes);
+        let body = receive(&cx, needs, &parts, body, size).await?;
+        // Until it is answered.
+        let (message, _room) = message::<T>(&cx, &parts, body, size).await?;
         subject = access::subject(&cx, needs, &parts.method, || Named::of_message(&cx, &message));
         if !access::check(&cx, needs, || Named::of_message(&cx, &message)).await? {
             return Err(access::refused());
         }
         handler(cx, message).await
-    };
+    });
     answered(outcome.await, subject)
+}
+
+/// Reads a body, a long one only of a caller who may do something of the kind at all.
+async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: RequestSize) -> Result<Received> {
+    let is_long = body::may_be_long(&parts.headers, &body);
+    if is_long && !access::may_at_all(cx, needs).await? {
+        body::discard(&parts.headers, body).await;
+        return Err(access::refused());
+    }
+    cx.app.bodies.read(&parts.headers, body, size.bytes).await
+}
+
+/// Parses a body as a message, with the memory that it takes.
+async fn message<T: Rpc>(cx: &Cx, parts: &Parts, body: Received, size: RequestSize) -> Result<(T, Held)> {
+    let room = cx.app.bodies.admit(&body, size.values).await?;
+    let parse = move |method: &Method, query: Option<&str>, headers: &HeaderMap, bytes: Bytes| {
+        request::check_size::<T>(&bytes, size.values)?;
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        request::parse::<T>(method.as_str(), query, content_type, bytes)
+    };
+    if !body.is_long() {
+        return Ok((parse(&parts.method, cx.query.as_deref(), &parts.headers, body.bytes)?, room));
+    }
+    let (method, query, headers) = (parts.method.clone(), cx.query.clone(), parts.headers.clone());
+    cx.app.bodies.parse(body, room, move |bytes| parse(&method, query.as_deref(), &headers, bytes)).await
 }
 
 /// Answers a call that has no message, only a path, a query and perhaps a body.
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(&parts.extensions);
+    let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         subject = access::subject(&cx, needs, &parts.method, || Named::of_query(&cx));
         if !access::check(&cx, needs, || Named::of_query(&cx)).await? {
             return Err(access::refused());
         }
         handler(cx, Request::from_parts(parts, body)).await
-    };
+    });
     answered(outcome.await, subject)
 }
 
@@ -67,19 +100,20 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let outcome = async {
+    let caller = share_of(&parts.extensions);
+    let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         // Without users there is nothing to read.
         cx.user()?;
         let method = parts.method.clone();
-        let params = Params::read(Request::from_parts(parts, body)).await?;
+        let (params, _room) = Params::read(&cx, Request::from_parts(parts, body)).await?;
         let named = || Named::of_parameters(params.map().clone());
         subject = access::subject(&cx, needs, &method, named);
         if !access::check(&cx, needs, named).await? {
             return Err(access::refused());
         }
         handler(cx, params).await
-    };
+    });
     answered(outcome.await, subject)
 }
 
@@ -91,21 +125,30 @@ fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
     response
 }
 
+/// Whose share of the database's connections a request takes: its user's, or without users that of its address. A host
+/// with IPv6 has a network of 64 bits to itself.
+fn share_of(extensions: &Extensions) -> Arc<str> {
+    if let Some(caller) = extensions.get::<Arc<Caller>>() {
+        return format!("user {}", caller.username).into();
+    }
+    match extensions.get::<Client>().map(|client| client.0.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.to_string().into(),
+        Some(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64).into(),
+        None => "".into(),
+    }
+}
+
 async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> {
     let path = path_parameters(parts).await?;
     let query = parts.uri.query().map(str::to_owned);
-    Ok(Cx { app, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
-}
-
-/// The whole body, up to the limit.
-pub(crate) async fn read(body: Body) -> Result<Bytes> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Error::invalid(format!("The request is larger than {MAX_BODY} bytes.")))
-        }
-        Err(_) => Err(Error::bad_request("The request ended before it was complete.")),
+    let pairs = query.as_deref().unwrap_or_default().bytes().filter(|byte| *byte == b'&').count();
+    if pairs >= limits::QUERY_PARAMETERS {
+        return Err(Error::invalid(format!(
+            "The query of the URL has more than {} parameters.",
+            limits::QUERY_PARAMETERS
+        )));
     }
+    Ok(Cx { app, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
 }
 
 /// A JSON answer.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header};
+use url::Url;
 
 /// A cookie that the UI deletes when somebody logs out there: without it a session does not count.
 const COMPANION: &str = "mlflow_user";
@@ -91,8 +92,10 @@ pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
         // Browsers say nothing more where there is no https, but name the origin of whatever changes something.
         None => match text("origin") {
             Some(origin) => {
-                let authority = origin.split_once("://").map(|(_, authority)| authority);
-                authority.is_some() && authority == text("host")
+                let url = Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+                // As browsers write it: a scheme, a host, and a port that is not the scheme's own.
+                let is_plain = url.is_some_and(|url| url.origin().ascii_serialization() == origin);
+                is_plain && origin.split_once("://").map(|(_, authority)| authority) == text("host")
             }
             None => reads,
         },
@@ -138,7 +141,13 @@ mod tests {
         // A frame of another site is not somebody who goes to a page.
         let frame = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
         assert!(!own(Method::GET, &frame));
-        for origin in ["null", "https://ml.example.evil.example", "https://evil.example", "https://ml.example:444"] {
+        for origin in [
+            "null",
+            "foo://ml.example",
+            "https://ml.example.evil.example",
+            "https://evil.example",
+            "https://ml.example:444",
+        ] {
             let mut sent = headers(&[("host", "ml.example")]);
             sent.insert("origin", HeaderValue::from_static(origin));
             assert!(!is_own(&Method::POST, &sent) && !is_own(&Method::GET, &sent), "{origin}");

@@ -20,7 +20,7 @@ use ferroflow_model::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    db::{Db, DbError},
+    db::{Db, DbError, honest, wrote},
     dialect::Dialect,
 };
 
@@ -159,9 +159,14 @@ impl Batcher {
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
         self.lanes[lane].send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT).await.map_err(|_| {
-            Error::unavailable("The server has more writes waiting than it can take. Try again in a moment.")
+            honest(Error::busy("The server has more writes waiting than it can take. Try again in a moment."))
         })?;
-        answer.await.map_err(|_| Error::unavailable("The server is stopping."))?
+        let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
+        match outcome {
+            Ok(()) => wrote(),
+            Err(error) => return Err(honest(error)),
+        }
+        Ok(())
     }
 
     /// The counters.
@@ -215,7 +220,7 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
                 let _ = job.reply.send(outcome);
             }
         }
-        Err(error) if jobs.len() == 1 || matches!(error, DbError::Unavailable(_) | DbError::Locked(_)) => {
+        Err(error) if jobs.len() == 1 || is_down(&error) => {
             let error = Error::from(error);
             for job in jobs {
                 let _ = job.reply.send(Err(error.clone()));
@@ -233,4 +238,9 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
             }
         }
     }
+}
+
+/// Whether the other requests of a transaction would fail in the same way.
+fn is_down(error: &DbError) -> bool {
+    matches!(error, DbError::Unavailable(_) | DbError::Locked(_) | DbError::NotBegun(_))
 }

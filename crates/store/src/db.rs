@@ -2,7 +2,10 @@
 
 mod direct;
 mod error;
+mod lease;
 mod postgres;
+mod progress;
+mod share;
 mod sqlite;
 mod statement;
 mod tls;
@@ -14,18 +17,20 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 pub(crate) use direct::{Access, Direct};
 pub use error::DbError;
+pub use progress::watch_writes;
+pub(crate) use progress::{honest, wrote};
+pub use share::as_caller;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
 
-use self::{postgres::PostgresPool, sqlite::SqlitePool};
+use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
 
 /// How often a transaction that lost against a concurrent one is run again.
@@ -36,15 +41,23 @@ const CONFLICT_RETRIES: u32 = 8;
 pub struct DbOptions {
     /// Connections (PostgreSQL) or reading connections (SQLite) at the most.
     pub pool_size: usize,
-    /// How long a request waits for a connection before it is answered with 503.
+    /// How long a request waits for a connection before it is answered with 429.
     pub acquire_timeout: Duration,
+    /// How long a statement may run before it is stopped; `None` for upkeep, whose statements take as long as they
+    /// take. Writes to SQLite, of which there is one at a time, are not stopped.
+    pub statement_timeout: Option<Duration>,
     /// `PRAGMA synchronous` of SQLite.
     pub synchronous: Synchronous,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { pool_size: 16, acquire_timeout: Duration::from_secs(10), synchronous: Synchronous::Full }
+        Self {
+            pool_size: 16,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: None,
+            synchronous: Synchronous::Full,
+        }
     }
 }
 
@@ -53,11 +66,12 @@ impl Default for DbOptions {
 pub struct Db {
     backend: Backend,
     options: DbOptions,
+    shares: Arc<Shares>,
 }
 
 #[derive(Clone)]
 enum Backend {
-    Postgres(PostgresPool),
+    Postgres(Arc<PostgresPool>),
     Sqlite(Arc<SqlitePool>),
 }
 
@@ -95,7 +109,11 @@ impl Db {
                 Backend::Sqlite(Arc::new(SqlitePool::open(path, options.pool_size, options.synchronous)?))
             }
         };
-        Ok(Self { backend, options })
+        let connections = match &backend {
+            Backend::Postgres(_) => options.pool_size,
+            Backend::Sqlite(pool) => pool.readers(),
+        };
+        Ok(Self { backend, options, shares: Shares::of(connections) })
     }
 
     /// Which SQL this database speaks.
@@ -108,17 +126,27 @@ impl Db {
     }
 
     /// A connection to read from. Statements sent together (`join!`) travel together.
+    /// What still runs on it when it is dropped is stopped.
+    ///
+    /// # Errors
+    /// None became free in time, or the caller has its share of them.
     pub async fn reader(&self) -> Result<Conn, DbError> {
+        let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
+        let share = self.shares.take(wait).await?;
         Ok(Conn(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
-            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(self.options.acquire_timeout).await?),
+            Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
+            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
         }))
     }
 
     /// Begins a transaction that writes.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         let inner = match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            // Transactions may wait for each other's locks, each on a connection.
+            Backend::Postgres(pool) => {
+                let share = self.shares.take(self.options.acquire_timeout).await?;
+                Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
+            }
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
         // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
@@ -126,10 +154,15 @@ impl Db {
         // that the next one would write into.
         let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
         match &tx.conn()?.0 {
-            Inner::Postgres(client) => client.batch_execute("BEGIN").await?,
+            Inner::Postgres(lease) => {
+                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
+                let answer = lease.client()?.batch_execute(&begin).await;
+                answer.map_err(|error| DbError::from(error).before_begin())?;
+            }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await?;
+                let begun = session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await;
+                begun.map_err(DbError::before_begin)?;
             }
         }
         Ok(tx)
@@ -154,7 +187,11 @@ impl Db {
     /// against a concurrent transaction.
     pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         let ops = Arc::new(ops);
-        self.retrying(|| self.unit_once(Arc::clone(&ops))).await
+        let outcome = self.retrying(|| self.unit_once(Arc::clone(&ops))).await;
+        if !matches!(outcome, Err(DbError::NotBegun(_))) {
+            wrote();
+        }
+        outcome
     }
 
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
@@ -163,7 +200,8 @@ impl Db {
                 let client = postgres::connection(pool).await?;
                 // Run to the end even if the caller goes away: a transaction cut in the middle
                 // would go back to the pool half-done.
-                tokio::spawn(async move { postgres::unit(&client, &ops).await })
+                let limit = self.options.statement_timeout;
+                tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
                     .await
             }
@@ -212,7 +250,7 @@ impl Db {
     /// nothing in the log beside it.
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
-            Backend::Postgres(pool) => pool.close(),
+            Backend::Postgres(pool) => pool.pool.close(),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.session.run(sqlite::checkpoint).await?;
@@ -226,7 +264,7 @@ impl Db {
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let status = pool.status();
+                let status = pool.pool.status();
                 (status.size.saturating_sub(status.available), status.max_size)
             }
             Backend::Sqlite(pool) => (pool.busy(), self.options.pool_size),
@@ -238,7 +276,7 @@ impl Db {
 pub struct Conn(Inner);
 
 enum Inner {
-    Postgres(Object),
+    Postgres(Box<Lease>),
     SqliteReader(sqlite::Reader),
     SqliteWriter(sqlite::Writer),
 }
@@ -272,7 +310,7 @@ impl Conn {
         F: FnMut(&mut S, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(client) => postgres::each(client, &statement, |row| add(&mut state, row)).await?,
+            Inner::Postgres(lease) => lease.each(&statement, |row| add(&mut state, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
@@ -293,9 +331,7 @@ impl Conn {
         F: FnMut(&mut S, usize, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(client) => {
-                postgres::each_of(client, &statements, |which, row| add(&mut state, which, row)).await?;
-            }
+            Inner::Postgres(lease) => lease.each_of(&statements, |which, row| add(&mut state, which, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
@@ -322,7 +358,7 @@ impl Conn {
 
     async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
         match &self.0 {
-            Inner::Postgres(client) => postgres::execute(client, &statement).await,
+            Inner::Postgres(lease) => postgres::execute(lease.client()?, &statement).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::execute(connection, &statement)).await
@@ -332,7 +368,7 @@ impl Conn {
 
     async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
         match &self.0 {
-            Inner::Postgres(client) => postgres::insert(client, &rows).await,
+            Inner::Postgres(lease) => postgres::insert(lease.client()?, &rows).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::insert(connection, &rows)).await
@@ -385,7 +421,7 @@ impl Tx {
     /// instead may be run in any order.
     pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         match &self.conn()?.0 {
-            Inner::Postgres(client) => postgres::pipeline(client, &ops).await,
+            Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::pipeline(connection, &ops)).await
@@ -401,10 +437,11 @@ impl Tx {
 
     /// Makes everything since [`Db::begin`] lasting.
     pub async fn commit(mut self) -> Result<(), DbError> {
+        wrote();
         let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let answers = match &self.conn()?.0 {
-            Inner::Postgres(client) => postgres::commit(client, &ops).await?,
+            Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::commit(connection, &ops)).await?
@@ -424,7 +461,7 @@ impl Drop for Tx {
     fn drop(&mut self) {
         let Some(Conn(inner)) = self.conn.take() else { return };
         match inner {
-            Inner::Postgres(client) => postgres::abandon(client),
+            Inner::Postgres(lease) => lease.abandon(),
             // The job keeps the writer's guard until the rollback has run.
             Inner::SqliteWriter(writer) => {
                 let session = Arc::clone(&writer.session);

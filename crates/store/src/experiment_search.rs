@@ -62,8 +62,8 @@ impl Store {
         if let Some(condition) = search.visible.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);
         }
-        for condition in &conditions {
-            let condition = condition_sql(&mut select, dialect, condition);
+        for (index, condition) in conditions.iter().enumerate() {
+            let condition = condition_sql(&mut select, dialect, condition, Approach::WayIn.after(index));
             select.filter(condition);
         }
         for clause in &order {
@@ -93,7 +93,7 @@ impl Store {
     }
 }
 
-fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition) -> String {
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, approach: Approach) -> String {
     match condition {
         Condition::Name(test) => compare::text(select, dialect, "e.name", test),
         Condition::Id(IdTest::Equal(id)) => format!("e.experiment_id = {}", select.bind(*id)),
@@ -107,9 +107,7 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition) -
             format!("NOT ({})", dialect.any("e.experiment_id", &place))
         }
         Condition::Time { column, op, value } => compare::number(select, time_column(*column), *op, *value),
-        Condition::Tag { key, test } => {
-            compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, Approach::WayIn)
-        }
+        Condition::Tag { key, test } => compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, approach),
     }
 }
 

@@ -161,7 +161,7 @@ impl Store {
                 let stage = stage(&tx, id).await?;
                 return Err(match stage {
                     None => no_experiment(id),
-                    Some(_) => Error::invalid_state("Cannot rename a non-active experiment."),
+                    Some(_) => Error::invalid("Cannot rename a non-active experiment."),
                 });
             }
             Ok(_) => {}

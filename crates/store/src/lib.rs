@@ -7,6 +7,7 @@ mod clock;
 mod compare;
 pub mod db;
 pub mod dialect;
+mod experiment_locations;
 mod experiment_search;
 mod experiments;
 pub mod fernet;
@@ -15,7 +16,9 @@ mod grants;
 mod inputs;
 mod logged_model_search;
 mod logged_models;
+pub mod login_epoch;
 mod login_failures;
+mod metric_samples;
 mod metrics;
 pub mod migrations;
 mod model_version_search;
@@ -31,6 +34,7 @@ mod registered_model_search;
 mod registered_models;
 mod role_permissions;
 mod roles;
+pub mod roster;
 mod run_children;
 mod run_search;
 mod runs;
@@ -44,6 +48,8 @@ mod transaction;
 mod users;
 mod visible;
 mod webhooks;
+
+use std::time::Duration;
 
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
@@ -69,11 +75,14 @@ pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
     batch::Batcher,
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, Db, DbError, DbOptions, Statement},
     fernet::FernetKey,
     outbox::Outbox,
     schema::SchemaError,
 };
+
+/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
+const PING: Duration = Duration::from_secs(3);
 
 /// The tracking store. One per process, shared by reference.
 pub struct Store {
@@ -106,13 +115,17 @@ impl Store {
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, on a connection that is free for it.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not, or all connections are taken for as long as [`PING`]. One caller can not take them all, and what
+    /// runs on them ends at the limit for statements: this lasts only while many ask for more than there is.
     pub async fn ping(&self) -> Result<()> {
-        self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(())).await?;
-        Ok(())
+        let ping = self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(()));
+        match tokio::time::timeout(PING, ping).await {
+            Ok(answer) => Ok(answer.map(|_| ())?),
+            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into()).into()),
+        }
     }
 
     /// The database, for metrics of the server.

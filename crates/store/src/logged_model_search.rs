@@ -1,12 +1,12 @@
 //! Searching logged models.
 
 use ferroflow_model::{
-    Error, Result,
+    Error, Result, limits,
     messages::service::{LoggedModel, SearchLoggedModelsDataset, SearchLoggedModelsOrderBy},
     validation,
 };
 use ferroflow_search::{
-    PageToken, PairTest,
+    PageToken, PairTest, bounds,
     logged_models::{self, Attribute, Column, Condition, OrderClause},
 };
 
@@ -56,6 +56,8 @@ impl Store {
         if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
             return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }
+        bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
+        bounds::check("datasets", search.datasets.len(), bounds::DATASETS)?;
         let conditions = logged_models::parse_filter(&search.filter)?;
         let clauses: Vec<OrderClause<'_>> = search
             .order_by
@@ -82,6 +84,8 @@ impl Store {
                 "Invalid value {limit} for parameter 'max_results' supplied. It must be positive."
             )));
         }
+        // A larger page comes in several: the reference has no bound.
+        let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.db.dialect();
 
         let mut select = Select::default();
@@ -91,13 +95,13 @@ impl Store {
         if let Some(condition) = search.visible.ids(&mut select, dialect, "m.experiment_id") {
             select.filter(condition);
         }
-        for condition in &conditions {
-            let condition = condition_sql(&mut select, dialect, condition, &search.datasets);
+        let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };
+        for (index, condition) in conditions.iter().enumerate() {
+            let condition = condition_sql(&mut select, dialect, condition, &on, Approach::WayIn.after(index));
             select.filter(condition);
         }
         let about_metrics = conditions.iter().any(|condition| matches!(condition, Condition::Metric { .. }));
         if !search.datasets.is_empty() && !about_metrics {
-            let on = on_datasets(&mut select, &search.datasets);
             select.filter(format!("m.model_id IN (SELECT model_id FROM logged_model_metrics WHERE {on})"));
         }
         for (index, clause) in order.iter().enumerate() {
@@ -114,12 +118,7 @@ impl Store {
     }
 }
 
-fn condition_sql(
-    select: &mut Select,
-    dialect: Dialect,
-    condition: &Condition,
-    datasets: &[SearchLoggedModelsDataset],
-) -> String {
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, on: &str, approach: Approach) -> String {
     match condition {
         Condition::Text { column, test } => {
             let name = column.column();
@@ -135,16 +134,14 @@ fn condition_sql(
         Condition::Metric { key, op, value } => {
             let key = select.bind(key);
             let test = compare::number(select, "metric_value", *op, *value);
-            let on = if datasets.is_empty() { "TRUE".to_owned() } else { on_datasets(select, datasets) };
-            format!(
-                "m.model_id IN (SELECT model_id FROM logged_model_metrics WHERE metric_name = {key} AND {test} AND {on})"
-            )
+            let test = format!("metric_name = {key} AND {test} AND {on}");
+            approach.condition("logged_model_metrics", "model_id", "m.model_id", &test)
         }
         Condition::Param { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()), Approach::WayIn)
+            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()), approach)
         }
         Condition::Tag { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()), Approach::WayIn)
+            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()), approach)
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Failed logins, counted in the users database so that all servers count together.
+//! Failed logins, and from where users have logged in, in the users database so that all servers know the same.
+
+use std::time::Duration;
 
 use ferroflow_model::Result;
 
@@ -9,17 +11,25 @@ use crate::{
     users::UserStore,
 };
 
-/// How long a failure counts, in milliseconds.
-const WINDOW_MS: i64 = 5 * 60 * 1000;
+/// How long failures count after the last one, in milliseconds.
+const FAILURES_MS: i64 = 15 * 60 * 1000;
+
+/// How long a login is remembered, in milliseconds, and how long without writing so again.
+const LOGINS_MS: i64 = 30 * 24 * 3600 * 1000;
+const RENEW_MS: i64 = 24 * 3600 * 1000;
 
 const COUNT: (&str, &str) = (
     "SELECT key, failures, since FROM ff_login_failures WHERE key = ANY($1) AND since > $2",
     "SELECT key, failures, since FROM ff_login_failures WHERE key IN (SELECT value FROM json_each($1)) AND since > $2",
 );
+const KNOWN: &str = "SELECT until FROM ff_known_logins WHERE key = $1 AND until > $2";
 const RECORD: &str = "INSERT INTO ff_login_failures (key, since, failures) VALUES ($1, $2, 1) ON CONFLICT (key) \
-                      DO UPDATE SET failures = ff_login_failures.failures + 1";
+                      DO UPDATE SET failures = ff_login_failures.failures + 1, since = excluded.since";
 const FORGET_OLD: &str = "DELETE FROM ff_login_failures WHERE since <= $1";
 const FORGET: &str = "DELETE FROM ff_login_failures WHERE key = $1";
+const REMEMBER: &str = "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2) ON CONFLICT (key) \
+                        DO UPDATE SET until = excluded.until WHERE ff_known_logins.until < $3";
+const FORGET_LOGINS: &str = "DELETE FROM ff_known_logins WHERE until <= $1";
 
 /// How many failures are counted under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,34 +38,43 @@ pub struct LoginFailures {
     pub key: String,
     /// How many.
     pub failures: i64,
-    /// Seconds until they are forgotten.
-    pub seconds_left: i64,
+    /// Time since the last of them.
+    pub age: Duration,
 }
 
 impl UserStore {
-    /// Makes the table that failures are counted in.
+    /// Makes the tables of our own in the users database.
     ///
     /// # Errors
     /// The database's user may not.
-    pub async fn prepare_login_failures(&self) -> Result<()> {
+    pub async fn prepare_logins(&self) -> Result<()> {
         Ok(own::prepare_logins(&self.db).await?)
     }
 
-    /// The failures under some keys that count still.
+    /// The failures under some keys that count still, and whether a login under another key is remembered.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn login_failures(&self, keys: Vec<String>) -> Result<Vec<LoginFailures>> {
+    pub async fn login_failures(&self, keys: Vec<String>, known: String) -> Result<(Vec<LoginFailures>, bool)> {
         let now = now_ms();
-        let sql = self.db.dialect().pick(COUNT.0, COUNT.1);
-        let statement = Statement::new(sql, vec![keys.into(), (now - WINDOW_MS).into()]);
-        Ok(self
-            .db
-            .query(statement, move |row| {
-                let left = (row.get::<i64>(2)? + WINDOW_MS - now) / 1000 + 1;
-                Ok(LoginFailures { key: row.get(0)?, failures: row.get(1)?, seconds_left: left })
-            })
-            .await?)
+        let count = self.db.dialect().pick(COUNT.0, COUNT.1);
+        let statements = vec![
+            Statement::new(count, vec![keys.into(), (now - FAILURES_MS).into()]),
+            Statement::new(KNOWN, vec![known.into(), now.into()]),
+        ];
+        let conn = self.db.reader().await?;
+        let found = conn.fold_all(statements, (Vec::new(), false), move |(failures, is_known), which, row| {
+            if which == 0 {
+                // Clocks of servers differ a little.
+                let age = u64::try_from(now - row.get::<i64>(2)?).unwrap_or_default();
+                let age = Duration::from_millis(age);
+                failures.push(LoginFailures { key: row.get(0)?, failures: row.get(1)?, age });
+            } else {
+                *is_known = true;
+            }
+            Ok(())
+        });
+        Ok(found.await?)
     }
 
     /// Counts a failure under some keys, and forgets what counts no more.
@@ -66,17 +85,24 @@ impl UserStore {
         let now = now_ms();
         keys.sort();
         let record = |key: String| Op::Execute(Statement::new(RECORD, vec![key.into(), now.into()]));
-        let forget = Op::Execute(Statement::new(FORGET_OLD, vec![(now - WINDOW_MS).into()]));
+        let forget = Op::Execute(Statement::new(FORGET_OLD, vec![(now - FAILURES_MS).into()]));
         self.db.unit(std::iter::once(forget).chain(keys.into_iter().map(record)).collect()).await?;
         Ok(())
     }
 
-    /// Forgets the failures under a key: somebody knew the password.
+    /// Somebody knew the password: forgets the failures under a key, and remembers the login under another.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn forget_login_failures(&self, key: String) -> Result<()> {
-        self.db.unit(vec![Op::Execute(Statement::new(FORGET, vec![key.into()]))]).await?;
+    pub async fn record_login(&self, failures: String, known: String) -> Result<()> {
+        let now = now_ms();
+        let until = now + LOGINS_MS;
+        let work = vec![
+            Statement::new(FORGET, vec![failures.into()]),
+            Statement::new(FORGET_LOGINS, vec![now.into()]),
+            Statement::new(REMEMBER, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
+        ];
+        self.db.unit(work.into_iter().map(Op::Execute).collect()).await?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use ferroflow_search::{KeyValue, PageToken};
 use crate::{
     Store,
     db::{DbError, Row, Statement, Value},
+    dialect::Dialect,
 };
 
 const HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
@@ -23,17 +24,6 @@ const BULK: (&str, &str) = (
      ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
 );
 
-// The sample of each run: the first point of each of `n` equal buckets in the order of (step,
-// timestamp, value, is_nan), then the last point; where that makes `n` + 1, it takes the place of
-// the last sampled one. `at` is the 0-based position of a point. The first `rest` buckets of NTILE
-// have one point more than the others: bucket starts are 0, q+1, 2(q+1), … and then every q.
-const SAMPLE_TAIL: &str = ", bounds AS (SELECT *, total / $3 AS q, total % $3 AS rest FROM points) \
-     SELECT run_uuid, value, timestamp, step, is_nan FROM bounds WHERE \
-     (at = total - 1 OR (CASE WHEN total <= $3 THEN TRUE \
-      WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
-      AND NOT (total > $3 AND total - at <= q))) \
-     ORDER BY run_uuid, step, timestamp, value, is_nan";
-
 /// The longest history that `get-history-bulk` answers, in points.
 pub const MAX_BULK_HISTORY: i64 = 25_000;
 
@@ -48,15 +38,48 @@ pub struct HistoryPoint {
     pub step: i64,
 }
 
+/// For PostgreSQL: the points of a run among the next $5 points of the metric in all runs, which lie in the order of a
+/// history in the primary key. The last of those is marked. A page is found there without sorting the run's whole
+/// history, if few runs logged the metric at the same time.
+const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
+     (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
+     (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
+     ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
+     WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
+     ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8";
+
+/// How many points of all runs are looked at for one of a page, and how many in all.
+const NEAR: (i64, i64) = (10, 20_000);
+
+/// The sort keys of a point.
+type Place = (i64, i64, f64, bool);
+
 /// A page of a history while it is read.
 struct Page<S> {
     state: S,
     /// Points that still belong to the page.
     left: i64,
-    /// The sort keys of its last point.
-    last: Option<Vec<KeyValue>>,
-    /// The token of the next page.
-    next: Option<String>,
+    /// Its last point, or the one that it begins behind.
+    last: Option<Place>,
+    /// Whether there is a next page.
+    more: bool,
+    /// Whether points may be missing.
+    cut: bool,
+}
+
+impl<S> Page<S> {
+    /// Takes the next point, if the page is not full.
+    fn push(&mut self, row: &Row<'_>, add: &mut impl FnMut(&mut S, HistoryPoint)) -> Result<(), DbError> {
+        if self.left == 0 {
+            self.more = true;
+            return Ok(());
+        }
+        self.left -= 1;
+        let (value, timestamp, step, is_nan) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        self.last = Some((timestamp, step, value, is_nan));
+        add(&mut self.state, HistoryPoint { value: if is_nan { f64::NAN } else { value }, timestamp, step });
+        Ok(())
+    }
 }
 
 impl Store {
@@ -79,53 +102,56 @@ impl Store {
         F: FnMut(&mut S, HistoryPoint) + Send + 'static,
     {
         let token = PageToken::decode(page_token.unwrap_or_default())?;
-        let mut params: Vec<Value> = vec![run_id.into(), key.into()];
-        // One row more than asked for tells whether there is a next page.
-        let limit = max_results.map_or(i64::MAX, |max| max.saturating_add(1));
-        let sql = match token {
-            PageToken::Offset(0) if max_results.is_none() => HISTORY,
-            PageToken::Offset(offset) => {
-                params.extend([limit.into(), i64::try_from(offset).unwrap_or(i64::MAX).into()]);
-                HISTORY_PAGE
-            }
+        let (offset, last) = match token {
+            PageToken::Offset(offset) => (i64::try_from(offset).unwrap_or(i64::MAX), None),
             PageToken::Key(key) => {
                 let [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan)] =
                     key[..]
                 else {
                     return Err(Error::invalid("Invalid page token: it belongs to another search"));
                 };
-                params.extend([limit.into(), timestamp.into(), step.into(), value.into(), (is_nan != 0).into()]);
-                HISTORY_AFTER
+                (0, Some((timestamp, step, value, is_nan != 0)))
             }
         };
-        let page = Page { state, left: max_results.unwrap_or(i64::MAX), last: None, next: None };
+        let mut page = Page { state, left: max_results.unwrap_or(i64::MAX), last, more: false, cut: true };
         let conn = self.db.reader().await?;
-        let page = conn
-            .fold(Statement::new(sql, params), page, move |page, row| {
-                if page.left == 0 {
-                    page.next = page.last.take().map(|last| PageToken::Key(last).encode());
-                    return Ok(());
+        let near = page.left.saturating_add(1).saturating_mul(NEAR.0);
+        if conn.dialect() == Dialect::Postgres && offset == 0 && near <= NEAR.1 {
+            let (timestamp, step, value, is_nan) = last.unwrap_or((i64::MIN, i64::MIN, f64::NEG_INFINITY, false));
+            let (run_id, key, rows) = (run_id.into(), key.into(), (page.left + 2).into());
+            let place = [timestamp.into(), step.into(), near.into(), value.into(), is_nan.into()];
+            let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
+            page.cut = false;
+            (page, add) = conn
+                .fold(Statement::new(HISTORY_NEAR, params), (page, add), |(page, add), row| {
+                    page.cut |= row.get::<bool>(5)?;
+                    if row.get(4)? { page.push(row, add) } else { Ok(()) }
+                })
+                .await?;
+        }
+        if page.cut && !page.more {
+            let mut params: Vec<Value> = vec![run_id.into(), key.into()];
+            // One row more than asked for tells whether there is a next page.
+            let limit = page.left.saturating_add(1);
+            let sql = match page.last {
+                Some((timestamp, step, value, is_nan)) => {
+                    params.extend([limit.into(), timestamp.into(), step.into(), value.into(), is_nan.into()]);
+                    HISTORY_AFTER
                 }
-                page.left -= 1;
-                let (stored, is_nan): (f64, bool) = (row.get(0)?, row.get(3)?);
-                let point = HistoryPoint {
-                    value: if is_nan { f64::NAN } else { stored },
-                    timestamp: row.get(1)?,
-                    step: row.get(2)?,
-                };
-                if page.left == 0 {
-                    page.last = Some(vec![
-                        KeyValue::Int(point.timestamp),
-                        KeyValue::Int(point.step),
-                        KeyValue::Real(stored),
-                        KeyValue::Int(is_nan.into()),
-                    ]);
+                None if offset == 0 && max_results.is_none() => HISTORY,
+                None => {
+                    params.extend([limit.into(), offset.into()]);
+                    HISTORY_PAGE
                 }
-                add(&mut page.state, point);
-                Ok(())
-            })
-            .await?;
-        Ok((page.state, page.next))
+            };
+            page = conn.fold(Statement::new(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
+        }
+        let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
+            let keys =
+                [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan.into())];
+            PageToken::Key(keys.to_vec()).encode()
+        });
+        Ok((page.state, next))
     }
 
     /// The histories of one metric in several runs, by (run, timestamp, step, value), cut at
@@ -147,49 +173,10 @@ impl Store {
         let name = key.to_owned();
         Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
     }
-
-    /// At most `max_results` points of a metric for each run, evenly taken from its history
-    /// (between two steps, both included), always with its last point.
-    ///
-    /// # Errors
-    /// Only those of the database.
-    pub async fn sample_metric_history(
-        &self,
-        run_ids: &[String],
-        key: &str,
-        max_results: i64,
-        steps: Option<(i64, i64)>,
-    ) -> Result<Vec<MetricWithRunId>> {
-        let max_results = max_results.max(1);
-        let (first, last) = steps.unwrap_or((i64::MIN, i64::MAX));
-        let dialect = self.db.dialect();
-        let source = dialect.pick(
-            "metrics m WHERE m.run_uuid = ANY($1) AND",
-            "json_each($1) AS w CROSS JOIN metrics m WHERE m.run_uuid = w.value AND",
-        );
-        let sql = format!(
-            "WITH points AS (SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan, \
-             row_number() OVER (PARTITION BY m.run_uuid ORDER BY m.step, m.timestamp, m.value, m.is_nan) - 1 AS at, \
-             count(*) OVER (PARTITION BY m.run_uuid) AS total \
-             FROM {source} m.key = $2 AND m.step >= $4 AND m.step <= $5){SAMPLE_TAIL}"
-        );
-        let mut unique = run_ids.to_vec();
-        unique.sort_unstable();
-        unique.dedup();
-        let params = vec![unique.into(), key.into(), max_results.into(), first.into(), last.into()];
-        let name = key.to_owned();
-        let points = self.db.query(Statement::dynamic(sql, params), move |row| metric_of_run(&name, row)).await?;
-        // The answer follows the order of the request, and repeats a run that is asked for twice.
-        let mut out = Vec::with_capacity(points.len());
-        for run_id in run_ids {
-            let start = points.partition_point(|point| point.run_id.as_deref() < Some(run_id));
-            out.extend(points[start..].iter().take_while(|point| point.run_id.as_deref() == Some(run_id)).cloned());
-        }
-        Ok(out)
-    }
 }
 
-fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
+/// A point behind the id of its run.
+pub(crate) fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
     Ok(MetricWithRunId {
         key: Some(key.to_owned()),
         value: Some(if row.get(4)? { f64::NAN } else { row.get(1)? }),

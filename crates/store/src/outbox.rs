@@ -49,7 +49,7 @@ impl Outbox {
         match outbox.prepare(db).await {
             Ok(()) => {}
             // It may be there: to go on without it would lose events.
-            Err(error @ (DbError::Unavailable(_) | DbError::Conflict(_))) => return Err(error),
+            Err(error @ (DbError::Unavailable(_) | DbError::NotBegun(_) | DbError::Conflict(_))) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "webhooks are told of nothing: the table {} can not be made", own::OUTBOX);
             }

@@ -36,8 +36,8 @@ const TAGS: (&str, &str) = (
     "SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)",
     "SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value",
 );
-// Inputs of a run come in the order in which they were logged. Nothing in their columns tells it, but where the rows
-// lie does: inputs are never updated.
+// Inputs of a run have no order that is stored. They come as their rows lie, which is how they were logged until rows
+// of deleted runs leave room between older ones (docs/differences.md); the reference leaves it to the database.
 const DATASETS: (&str, &str) = (
     "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
      d.dataset_schema, d.dataset_profile, t.name, t.value \

@@ -6,7 +6,7 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    Number, PageToken, PairTest, TextTest,
+    Number, PageToken, PairTest, TextTest, bounds,
     runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
 };
 
@@ -50,6 +50,7 @@ impl Store {
     /// The filter, order, token, size of the page or an experiment's id is not valid.
     pub async fn search_runs(&self, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
         validation::max_results(search.max_results)?;
+        bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
         let order = runs::parse_order_by(&search.order_by)?;
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
@@ -63,7 +64,7 @@ impl Store {
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
         let way_in = way_in(&conditions);
         for (index, condition) in conditions.iter().enumerate() {
-            let approach = if way_in == Some(index) { Approach::WayIn } else { Approach::LookUp };
+            let approach = if way_in == Some(index) { Approach::WayIn } else { Approach::LookUp.after(index) };
             let condition = condition_sql(&mut select, dialect, condition, approach);
             select.filter(condition);
         }
@@ -128,10 +129,12 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, a
                 }
             };
             let test = compare::text(select, dialect, column, test);
-            format!(
-                "r.run_uuid IN (SELECT i.destination_id FROM datasets d JOIN inputs i ON i.source_id = d.dataset_uuid\
-                 {join} WHERE {test})"
-            )
+            let of = format!("datasets d JOIN inputs i ON i.source_id = d.dataset_uuid{join}");
+            if approach == Approach::LookUpAlone {
+                let test = format!("i.destination_type = 'RUN' AND {test}");
+                return approach.condition(&of, "i.destination_id", "r.run_uuid", &test);
+            }
+            Approach::WayIn.condition(&of, "i.destination_id", "r.run_uuid", &test)
         }
     }
 }

@@ -35,7 +35,9 @@ pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send
     // Made first, to have the permissions of the original before it has its contents.
     let unreadable = |error: std::io::Error| DbError::Unavailable(error.to_string());
     std::fs::metadata(from).map_err(unreadable)?;
-    std::fs::File::create_new(to).map_err(unreadable)?;
+    let mut made = std::fs::File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut made, 0o600);
+    made.write(true).create_new(true).open(to).map_err(unreadable)?;
     std::fs::metadata(from).and_then(|meta| std::fs::set_permissions(to, meta.permissions())).map_err(unreadable)?;
     let at = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
     let seen = Arc::clone(&at);
@@ -121,7 +123,9 @@ async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
         Err(error) => Err(error),
     };
     match alone {
-        Err(DbError::Locked(_) | DbError::Unavailable(_)) => Err(SnapshotError::InUse(file.display().to_string())),
+        Err(DbError::Locked(_) | DbError::Unavailable(_) | DbError::NotBegun(_)) => {
+            Err(SnapshotError::InUse(file.display().to_string()))
+        }
         other => Ok(other?),
     }
 }

@@ -75,7 +75,7 @@ def steps():
     ten_megabytes = "k" * 10_000_000
     yield post("runs/set-tag", {"run_id": "{run}", "key": ten_megabytes, "value": "v"})
     yield post("runs/log-parameter", {"run_id": "{run}", "key": ten_megabytes, "value": "v"})
-    yield post("runs/log-metric", {"run_id": "{run}", "key": ten_megabytes, "value": 1, "timestamp": 1})
+    yield post("runs/log-metric", {"run_id": "{run}", "key": ten_megabytes[:100_000], "value": 1, "timestamp": 1})
     yield post("runs/set-tag", {"run_id": "{run}", "key": "k", "value": ten_megabytes})
-    yield post("experiments/create", {"name": ten_megabytes})
+    yield post("experiments/create", {"name": ten_megabytes[:7_000_000]})
     yield get("runs/get", {"run_id": "{run}"})

@@ -86,7 +86,7 @@ pub(super) async fn write(
     let counted = length.is_none_or(|length| length >= SMALL);
     let (first, room) = if counted {
         let Ok(room) = tokio::time::timeout(MAX_WAIT, bucket.room.uploads.take(part)).await else {
-            return Err(Error::unavailable("The server is busy with other uploads. Try again later."));
+            return Err(Error::busy("The server is busy with other uploads. Try again later."));
         };
         let room = room?;
         (bucket.room.uploads.fill(part, body.part(size.at(0))).await?, Some(room))

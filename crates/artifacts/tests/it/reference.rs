@@ -31,8 +31,9 @@ const REFUSED: &[&str] = &[
 const KEPT: &[&str] = &[".\t./x", " .."];
 
 /// Accepted by both. The reference's URL parser changes the text: what it drops or moves is a part of the
-/// name here, so that no two paths of a client are one file.
-const TAKEN_LITERALLY: &[&str] = &["a?", "?", "%3f", "a;", "%3b", "a\tb", "a\nb", "%00", "http:x", "AB:/x"];
+/// name here, and so is a percent sign, which it decodes again: no two paths of a client are one file.
+const TAKEN_LITERALLY: &[&str] =
+    &["a?", "?", "%3f", "a;", "%3b", "a\tb", "a\nb", "%00", "http:x", "AB:/x", "ä%C3%A4", "50%25", "a%2520b", "a%3Fb"];
 
 /// Locations with a scheme in capitals, or one with nothing behind it: kept as they are.
 const ODD_SCHEMES: &[&str] = &["FILE:/a", "FILE:a", "S3://B/x", "mlflow-artifacts:"];

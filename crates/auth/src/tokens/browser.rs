@@ -97,7 +97,7 @@ struct Begun {
 #[derive(Serialize, Deserialize)]
 struct Session {
     username: String,
-    /// Of the mark or hash that the user had: with another one it is another user.
+    /// Of the mark or hash that the user had, with which it would be another user, and of the epoch, which a restore ends.
     stored: String,
     until: u64,
 }
@@ -132,17 +132,18 @@ impl Browser {
     }
 
     /// A cookie of a session.
-    pub(crate) fn session(&self, username: &str, stored: &str) -> String {
+    pub(crate) fn session(&self, username: &str, stored: &str, epoch: &str) -> String {
         let until = now() + self.config.session.as_secs();
-        let session = Session { username: username.to_owned(), stored: digest(stored), until };
+        let session = Session { username: username.to_owned(), stored: digest(stored, epoch), until };
         self.seal.seal("session", &session)
     }
 
-    /// The user of a cookie, and a test for what the user has in the place of a password.
-    pub(crate) fn read_session(&self, cookie: &str) -> Option<(String, impl Fn(&str) -> bool + use<>)> {
+    /// The user of a cookie, and a test for what the user has in the place of a password and for the epoch.
+    pub(crate) fn read_session(&self, cookie: &str) -> Option<(String, impl Fn(&str, &str) -> bool + use<>)> {
         let session: Session = self.seal.open("session", cookie)?;
         let stored = session.stored;
-        (session.until > now()).then_some((session.username, move |found: &str| digest(found) == stored))
+        (session.until > now())
+            .then_some((session.username, move |found: &str, epoch: &str| digest(found, epoch) == stored))
     }
 
     pub(crate) fn new(config: BrowserConfig, secret: &str) -> Self {
@@ -262,7 +263,7 @@ impl Oidc {
     }
 }
 
-/// What a session remembers of a user's mark or hash.
-fn digest(stored: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(stored.as_bytes())[..16])
+/// What a session remembers of a user's mark or hash, and of the epoch.
+fn digest(stored: &str, epoch: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(format!("{epoch}\n{stored}").as_bytes())[..16])
 }

@@ -123,7 +123,7 @@ impl Kubernetes {
     /// Whose a token is.
     pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
-            return Err(Error::unavailable("Too many tokens are being checked. Try again in a moment."));
+            return Err(Error::busy("Too many tokens are being checked. Try again in a moment."));
         };
         let status = self.review(token).await.map_err(|reason| {
             tracing::error!(reason, "the Kubernetes API server does not say whose a token is");

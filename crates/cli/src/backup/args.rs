@@ -83,6 +83,11 @@ pub(crate) struct RestoreArgs {
     #[arg(long, conflicts_with = "users_store_uri")]
     pub(super) no_users: bool,
 
+    /// Keep the users, passwords and grants that are there now, and not those of the backup: who was shut out since stays
+    /// shut out. What is granted on something that the backup does not have goes
+    #[arg(long, requires_all = ["users_store_uri", "force"])]
+    pub(super) keep_users: bool,
+
     /// Where the artifacts go: a directory
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "DIR", default_value = "./mlartifacts")]
     pub(super) artifacts_destination: String,

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use ferroflow_store::{
     db::BackendUri,
-    migrations::{self, Chain, MigrationError, State, TRACKING},
-    snapshot,
+    migrations::{self, AUTH, Chain, MigrationError, State, TRACKING},
+    roster, snapshot,
 };
 
-/// Prints the revision, the rows of each table and the time of the newest change.
+/// Prints the revision, the rows of each table, the time of the newest change, and who the users are: of a password, a
+/// mark that tells whether it is the same one.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
@@ -22,6 +23,8 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     let place = revision.as_ref().and_then(|found| chain.revisions().position(|known| known.id == found));
     // Nothing where the revision is of a newer version, or of none.
     let pending = place.map(|place| chain.revisions().count() - place - 1);
+    let is_filled_users = chain.name == AUTH.name && pending == Some(0);
+    let users = if is_filled_users { roster::roster(uri).await? } else { None };
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
@@ -29,6 +32,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "pending": pending,
         "newest": newest,
         "rows": snapshot::rows(uri).await?,
+        "users": users,
     });
     println!("{line}");
     Ok(ExitCode::SUCCESS)

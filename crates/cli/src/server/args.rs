@@ -15,6 +15,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) backend_store_uri: Option<String>,
 
+    /// Seconds that a statement of a request may run in the database before it is stopped and answered with 504; 0 for
+    /// no limit. Migrations and `gc` have none
+    #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub(crate) statement_timeout: u32,
+
     /// Upgrade an older database before serving it, instead of refusing it
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
@@ -91,15 +96,37 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_SERVER_X_FRAME_OPTIONS", value_name = "TEXT", default_value = "SAMEORIGIN")]
     pub(crate) x_frame_options: String,
 
-    /// Accepted and ignored: there is no gunicorn
+    /// Serve TLS with this certificate: a PEM file, followed by those between it and its authority. It is read again
+    /// when it changes
+    #[arg(long, env = "FERROFLOW_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, in PEM and not encrypted. Default: the file of the certificate
+    #[arg(long, env = "FERROFLOW_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Serve only clients with a certificate of an authority in this PEM file
+    #[arg(long, env = "FERROFLOW_TLS_CLIENT_CA", value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// How long a connection without a request is kept
+    #[arg(
+        long,
+        env = "FERROFLOW_KEEP_ALIVE_TIMEOUT",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) keep_alive_timeout: Option<u64>,
+
+    /// Options of gunicorn: TLS, --bind and --keep-alive are taken, what else guards something is refused
     #[arg(long, env = "MLFLOW_GUNICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) gunicorn_opts: Option<String>,
 
-    /// Accepted and ignored: there is no waitress
+    /// Options of waitress: --listen and --url-prefix are taken, what else guards something is refused
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) waitress_opts: Option<String>,
 
-    /// Accepted and ignored: there is no uvicorn
+    /// Options of uvicorn: TLS, --root-path and --timeout-keep-alive are taken, what else guards something is refused
     #[arg(long, env = "MLFLOW_UVICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) uvicorn_opts: Option<String>,
 
@@ -119,6 +146,11 @@ pub(crate) struct ServerArgs {
     /// standard output
     #[arg(long, env = "FERROFLOW_AUDIT_LOG", value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
+
+    /// Addresses and networks of proxies before this server, separated by commas, such as 10.0.0.0/8: what they say in
+    /// X-Forwarded-For or Forwarded is believed. Without, the other end of a connection is the client
+    #[arg(long, env = "FERROFLOW_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<String>,
 
     /// A YAML file that says which traces leave the database for an archive, and where that is
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]

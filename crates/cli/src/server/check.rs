@@ -29,17 +29,8 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     if args.disable_security_middleware && (args.allowed_hosts.is_some() || args.cors_allowed_origins.is_some()) {
         bail!("--disable-security-middleware can not be used with --allowed-hosts or --cors-allowed-origins");
     }
-    let ignored: Vec<&str> = [
-        (args.gunicorn_opts.is_some(), "--gunicorn-opts"),
-        (args.waitress_opts.is_some(), "--waitress-opts"),
-        (args.uvicorn_opts.is_some(), "--uvicorn-opts"),
-        (args.dev, "--dev"),
-    ]
-    .into_iter()
-    .filter_map(|(given, name)| given.then_some(name))
-    .collect();
-    if !ignored.is_empty() {
-        tracing::warn!("{} ignored: there is no Python process to manage", ignored.join(", "));
+    if args.dev {
+        tracing::warn!("--dev ignored: there is no Python process to reload");
     }
     if args.allowed_hosts.as_deref() == Some("*") {
         tracing::warn!("accepting all hosts: the server is open to DNS rebinding attacks");

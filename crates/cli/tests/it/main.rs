@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod db;
+mod memory;
 mod server;
 mod support;

@@ -1,8 +1,10 @@
 //! The parameters in a body.
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use super::check_values;
+use crate::{Error, Result, limits::RequestSize};
 
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 127;
@@ -12,13 +14,19 @@ const MAX_DEPTH: usize = 127;
 ///
 /// # Errors
 /// The body is another JSON value, or JSON that only Python takes.
-pub(super) fn parameters(body: &[u8]) -> Result<Map<String, Value>> {
-    let Ok(text) = std::str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)) else {
+pub(super) fn parameters(body: impl AsRef<[u8]>) -> Result<Map<String, Value>> {
+    let bytes = body.as_ref();
+    let Ok(text) = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
         return Ok(Map::new());
     };
-    let value = match read(text)? {
-        Some(Value::String(inner)) => read(&inner)?
-            .ok_or_else(|| Error::invalid("The request body is a JSON string, and the text in it is not JSON."))?,
+    let value = read(text)?;
+    drop(body);
+    let value = match value {
+        Some(Value::String(inner)) => {
+            check_values(inner.as_bytes(), RequestSize::MEDIUM.values)?;
+            read(&inner)?
+                .ok_or_else(|| Error::invalid("The request body is a JSON string, and the text in it is not JSON."))?
+        }
         Some(value) => value,
         None => return Ok(Map::new()),
     };
@@ -35,11 +43,13 @@ fn read(text: &str) -> Result<Option<Value>> {
         return Ok(Some(value));
     }
     let scan = Scan::of(text);
-    match serde_json::from_str::<Value>(&scan.strict) {
+    if scan.depth > MAX_DEPTH {
+        return Err(Error::invalid("The request body is nested too deeply."));
+    }
+    match serde_json::from_str::<IgnoredAny>(&scan.strict) {
         Ok(_) => {
             Err(Error::invalid(format!("The request body is not valid JSON: {}.", scan.fault.unwrap_or("syntax"))))
         }
-        Err(_) if scan.depth > MAX_DEPTH => Err(Error::invalid("The request body is nested too deeply.")),
         Err(_) => Ok(None),
     }
 }

@@ -1,15 +1,19 @@
 //! Runs, their params, tags, inputs and outputs.
 
+use serde::Deserialize;
+
 use super::{
     Check::{AtMost, EachHas, Integer, List, Required, Text, Texts},
     Rule, Validated,
 };
 use crate::{
-    limits,
+    Error, limits,
     messages::service::{
         CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogInputs, LogModel, LogOutputs, LogParam, RestoreRun,
         SearchDatasets, SearchRuns, SetTag, UpdateRun,
     },
+    request::count::Length,
+    validation,
 };
 
 impl Validated for CreateRun {
@@ -61,6 +65,18 @@ impl Validated for LogBatch {
         ("params", &[List, EachHas(&["key"])]),
         ("tags", &[List, EachHas(&["key"])]),
     ];
+
+    fn oversized(json: &[u8]) -> Option<Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Lengths {
+            metrics: Length,
+            params: Length,
+            tags: Length,
+        }
+        let lengths: Lengths = serde_json::from_slice(json).ok()?;
+        validation::batch_limits(lengths.metrics.0, lengths.params.0, lengths.tags.0).err()
+    }
 
     fn is_complete(&self) -> bool {
         self.metrics

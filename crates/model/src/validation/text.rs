@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-use crate::{Error, Result, python};
+use crate::{Error, Result, limits, python};
 
 const BAD_CHARACTERS: &str = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), \
                               spaces ( ), colon(:) and slashes (/).";
@@ -27,10 +27,43 @@ pub fn truncation() -> bool {
 /// `Invalid value … for parameter '…' supplied`, followed by a full stop or by `: ` and `reason`.
 #[must_use]
 pub fn invalid_value(path: &str, value: &Value, reason: Option<&str>) -> String {
-    let value = python::json_dumps_compact(value);
+    let value = python::json_dumps_compact(&shortened(value, &mut limits::SHOWN_VALUE.clone()));
     match reason {
         Some(reason) => format!("Invalid value {value} for parameter '{path}' supplied: {reason}"),
         None => format!("Invalid value {value} for parameter '{path}' supplied."),
+    }
+}
+
+/// A value with what goes beyond `room` characters left out, so that an answer does not repeat a long request.
+fn shortened(value: &Value, room: &mut usize) -> Value {
+    *room = room.saturating_sub(1);
+    match value {
+        Value::String(text) => {
+            let cut = text.char_indices().nth(*room).map(|(cut, _)| &text[..cut]);
+            *room = room.saturating_sub(text.len());
+            cut.map_or_else(|| value.clone(), |cut| format!("{cut}…").into())
+        }
+        Value::Array(items) => {
+            let mut list = Vec::new();
+            for item in items {
+                if *room == 0 {
+                    break;
+                }
+                list.push(shortened(item, room));
+            }
+            list.into()
+        }
+        Value::Object(fields) => {
+            let mut object = Map::new();
+            for (name, field) in fields {
+                if *room == 0 {
+                    break;
+                }
+                object.insert(name.chars().take(*room).collect(), shortened(field, room));
+            }
+            object.into()
+        }
+        _ => value.clone(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Enum, Message};
 
@@ -30,6 +30,14 @@ pub fn from_slice<M: Message>(json: &[u8]) -> Result<Present<M>, serde_json::Err
     let present = reader.deserialize_map(MessageVisitor(PhantomData))?;
     reader.end()?;
     Ok(present)
+}
+
+/// Reads one message from a JSON tree, whose texts become those of the message.
+///
+/// # Errors
+/// As of [`from_slice`].
+pub fn from_tree<M: Message>(tree: Map<String, Value>) -> Result<M, serde_json::Error> {
+    message(Value::Object(tree))
 }
 
 /// The [`Deserialize`] of every generated message.

@@ -225,3 +225,22 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn a_request_of_too_many_values_is_refused_before_it_is_read() {
+    let refused = |body: String, most| request::check_size::<LogBatch>(body.as_bytes(), most).map_err(|e| e.message);
+    let batch = |count| json!({ "run_id": "r", "metrics": vec![json!({}); count] }).to_string();
+    assert_eq!(
+        refused(batch(1500), 1000),
+        Err("A batch logging request can contain at most 1000 metrics. Got 1500 metrics. \
+             Please split up metrics across multiple requests and try again."
+            .to_owned())
+    );
+    let expected = "The request has 503 values (objects, lists, texts and numbers), and at most 500 are read.";
+    assert_eq!(refused(batch(500), 500), Err(expected.to_owned()));
+    assert_eq!(refused(batch(500), 503), Ok(()));
+    let text = json!({ "run_id": ",[{".repeat(1000) }).to_string();
+    assert_eq!(refused(text, 2), Ok(()), "what is in a text counts once");
+    let in_text = serde_json::to_string(&" ".repeat(2 << 20)).unwrap();
+    assert!(refused(in_text, 1000).unwrap_err().contains("must be a JSON object"));
+}

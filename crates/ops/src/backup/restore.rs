@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_store::{
     db::BackendUri,
+    login_epoch, roster,
     snapshot::{self, SnapshotError},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -43,15 +44,27 @@ pub struct Targets {
     pub artifacts: Option<PathBuf>,
     /// Move aside what is there.
     pub force: bool,
+    /// Keep the users that are there, and not those of the backup.
+    pub keep_users: bool,
 }
 
-/// Restores a backup.
+/// What a restore has done besides.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// How the users are other than those that were moved aside, a line each; `None` where there is nothing to compare.
+    pub users: Option<Vec<String>>,
+    /// Experiments and models that kept users had a grant on, and that the backup does not have.
+    pub dropped: Vec<String>,
+}
+
+/// Restores a backup. All sessions of browsers end with it.
 ///
 /// # Errors
 /// There is something in its place and `force` is not set, a server has it open, or a block is missing or damaged.
-pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell: &Tell) -> Result<()> {
+pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell: &Tell) -> Result<Restored> {
     let mut places = vec![(Role::Tracking, &targets.tracking)];
-    places.extend(targets.users.as_ref().map(|path| (Role::Users, path)));
+    let kept = targets.users.as_ref().filter(|_| targets.keep_users);
+    places.extend(targets.users.as_ref().filter(|_| kept.is_none()).map(|path| (Role::Users, path)));
     let mut databases = Vec::new();
     for (role, path) in places {
         let found = manifest.databases.iter().find(|database| database.role == role);
@@ -60,12 +73,17 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
     }
     let artifacts = targets.artifacts.as_ref();
     ensure!(artifacts.is_none() || manifest.artifacts.is_some(), "the backup {} has no artifacts", manifest.id);
-    if let Some(first) = occupied(&databases, artifacts)?.first()
+    let mut files: Vec<&PathBuf> = databases.iter().map(|(_, path)| *path).collect();
+    files.extend(kept);
+    if let Some(first) = occupied(&files, artifacts)?.first()
         && !targets.force
     {
         bail!("{} is there already: restore to another place, or move it aside with --force", first.display());
     }
-    for (_, path) in &databases {
+    if let Some(path) = kept {
+        ensure!(path.exists(), "{} is not there: there are no users to keep", path.display());
+    }
+    for path in &files {
         settle(path, tell).await?;
     }
 
@@ -76,30 +94,70 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
     if let Some(root) = artifacts {
         put_artifacts(vault, manifest, &beside(root, UNFINISHED), tell).await?;
     }
-    for path in databases.iter().map(|(_, path)| *path).chain(artifacts) {
+    let mut restored = Restored::default();
+    if let Some(path) = kept {
+        let copy = beside(path, UNFINISHED);
+        remove(&copy);
+        snapshot::copy(path, &copy, &mut |_, _| ()).await?;
+        restored.dropped = roster::drop_stray_grants(&copy, &beside(&targets.tracking, UNFINISHED)).await?;
+    }
+    for path in &files {
+        end_sessions(path, &mut restored.users, tell).await?;
+    }
+    for path in files.iter().copied().chain(artifacts) {
         sync_all(folder(path))?;
     }
 
     // Nobody may meet the old database with the new artifacts: it leaves first, and the new one comes last.
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
-    for path in occupied(&databases, artifacts)? {
+    for path in occupied(&files, artifacts)? {
         let aside = free(&path, &time)?;
         tell(Event::Note(format!("moving {} to {}", path.display(), aside.display())));
         std::fs::rename(&path, &aside).with_context(|| format!("{} can not be moved aside", path.display()))?;
     }
-    let ready = artifacts.into_iter().chain(databases.iter().rev().map(|(_, path)| *path));
+    let ready = artifacts.into_iter().chain(files.iter().rev().copied());
     for path in ready {
         let from = beside(path, UNFINISHED);
         std::fs::rename(&from, path).with_context(|| format!("{} can not be put in place", path.display()))?;
         sync_all(folder(path))?;
     }
+    Ok(restored)
+}
+
+/// Ends the sessions of a restored database, if users are in it, and says how they differ from those that are in its
+/// place still.
+async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, tell: &Tell) -> Result<()> {
+    let copy = beside(path, UNFINISHED);
+    let uri = |path: &Path| BackendUri::Sqlite(path.to_owned());
+    let compared = async {
+        let Some(old) = roster::roster(&uri(&copy)).await? else { return Ok(false) };
+        if path.exists()
+            && let Some(newer) = roster::roster(&uri(path)).await?
+        {
+            differences.get_or_insert_default().extend(old.differences(&newer));
+        }
+        anyhow::Ok(true)
+    };
+    let has_users = compared.await.unwrap_or_else(|error| {
+        tell(Event::Note(format!("the users of {} can not be compared: {error:#}", path.display())));
+        true
+    });
+    if has_users {
+        let ended = async {
+            login_epoch::end_sessions_of(&copy).await?;
+            snapshot::settle(&copy).await?;
+            File::open(&copy)?.sync_all()?;
+            anyhow::Ok(())
+        };
+        ended.await.with_context(|| format!("the sessions of {} can not be ended", copy.display()))?;
+    }
     Ok(())
 }
 
 /// What is in the way, the tracking database first.
-fn occupied(databases: &[(&Database, &PathBuf)], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
+fn occupied(files: &[&PathBuf], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
     let mut occupied = Vec::new();
-    for (_, path) in databases {
+    for path in files {
         let all = std::iter::once((*path).clone()).chain(BESIDE.iter().map(|suffix| beside(path, suffix)));
         occupied.extend(all.filter(|path| path.symlink_metadata().is_ok()));
     }
@@ -141,9 +199,7 @@ async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell
     }
     // A killed restore may have left something.
     file.set_len(0)?;
-    for suffix in BESIDE {
-        let _ = std::fs::remove_file(beside(to, suffix));
-    }
+    remove_beside(to);
     write_blocks(vault, &file, &database.blocks, &|done, total| tell(Event::Pages { role, done, total })).await?;
     ensure!(file.metadata()?.len() == database.size, "{} has another size than the backup says", to.display());
     file.sync_all()?;
@@ -154,6 +210,18 @@ async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell
     let rows = rows.await.with_context(|| format!("the restored {role} database"))?;
     ensure!(rows == database.rows, "the restored {role} database has other rows than the backup says");
     Ok(file)
+}
+
+/// Takes away what a killed restore may have left of a database.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    remove_beside(path);
+}
+
+fn remove_beside(path: &Path) {
+    for suffix in BESIDE {
+        let _ = std::fs::remove_file(beside(path, suffix));
+    }
 }
 
 async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, tell: &Tell) -> Result<()> {

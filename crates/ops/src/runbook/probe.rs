@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::Trial;
-use ferroflow_store::schema::own::is_own;
+use ferroflow_store::{roster::Roster, schema::own::is_own};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,6 +38,9 @@ pub(super) struct Contents {
     /// Milliseconds since 1970.
     pub(super) newest: Option<i64>,
     pub(super) rows: BTreeMap<String, i64>,
+    /// Of a users database; `None` of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) users: Option<Roster>,
 }
 
 /// The line of `ferroflow storage check`.
@@ -75,6 +78,8 @@ pub(super) enum Work {
     Check,
     /// Upgrade both databases.
     Upgrade,
+    /// End all sessions of browsers.
+    EndSessions,
 }
 
 impl Work {
@@ -84,12 +89,14 @@ impl Work {
             Self::Sample => "sample",
             Self::Check => "check",
             Self::Upgrade => "upgrade",
+            Self::EndSessions => "sessions",
         }
     }
 
     fn command(self) -> &'static str {
         match self {
             Self::Rows | Self::Sample | Self::Check => "ferroflow db rows",
+            Self::EndSessions => "ferroflow user end-sessions",
             Self::Upgrade => "ferroflow db upgrade",
         }
     }
@@ -97,7 +104,7 @@ impl Work {
     /// What is run after that. What it finds, it prints: the Job has done its work whatever that is.
     fn and_then(self) -> &'static str {
         match self {
-            Self::Rows | Self::Upgrade => "",
+            Self::Rows | Self::Upgrade | Self::EndSessions => "",
             Self::Sample => "ferroflow storage sample \"$MLFLOW_BACKEND_STORE_URI\" || true\n",
             Self::Check => "ferroflow storage check || true\n",
         }
@@ -217,6 +224,12 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
     wrong
 }
 
+/// How the users of a recovered cluster are other than those of the live one.
+pub(super) fn users(live: &[Contents], recovered: &[Contents]) -> Vec<String> {
+    let of = |all: &[Contents]| all.iter().find_map(|contents| contents.users.clone());
+    of(live).zip(of(recovered)).map(|(live, recovered)| recovered.differences(&live)).unwrap_or_default()
+}
+
 /// What a restored cluster lacks of one that nobody has written to since it was looked at.
 pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -307,17 +320,31 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
     }))
 }
 
+/// Reads where the users are from the configuration of the login.
+const USERS: &str = "users=$(sed -n 's/^[[:space:]]*database_uri[[:space:]]*[=:][[:space:]]*//p' \
+                     \"$MLFLOW_AUTH_CONFIG_PATH\" | tail -n 1)";
+
 /// What the server's own script does before it becomes the server, and then our commands.
 fn script(main: &Value, work: Work) -> String {
     let is_script = main["command"] == json!(["bash", "-c"]);
     let prologue = items(main, "/args").first().and_then(Value::as_str).filter(|_| is_script).unwrap_or("set -eu");
     let prologue: Vec<_> = prologue.lines().take_while(|line| !line.trim_start().starts_with("exec ")).collect();
     let command = work.command();
+    if matches!(work, Work::EndSessions) {
+        return format!(
+            r#"{}
+if test -n "${{MLFLOW_AUTH_CONFIG_PATH:-}}"; then
+  {USERS}
+  {command} --database "$users" || echo "Error: the sessions were not ended"
+fi"#,
+            prologue.join("\n")
+        );
+    }
     format!(
         r#"{}
 {command} "$MLFLOW_BACKEND_STORE_URI"
 if test -n "${{MLFLOW_AUTH_CONFIG_PATH:-}}"; then
-  users=$(sed -n 's/^[[:space:]]*database_uri[[:space:]]*[=:][[:space:]]*//p' "$MLFLOW_AUTH_CONFIG_PATH" | tail -n 1)
+  {USERS}
   {command} --auth "$users"
 fi
 {}"#,
@@ -339,6 +366,7 @@ mod tests {
             pending: Some(0),
             newest: Some(newest),
             rows,
+            users: None,
         }
     }
 

@@ -109,6 +109,24 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     tell(&format!("7. have the server and its Jobs use {new}"));
     login::follow(api, &release, &old, &new).await?;
     jobs::follow(api, name, &old, &new).await?;
+    // Before it serves: what was ended since that moment must not count again.
+    let ended = probe::run(api, &Release::find(api, name).await?, Work::EndSessions, &new, None).await?;
+    if ended.is_some_and(|said| said.contains("Error: ")) {
+        tell(
+            "  SESSIONS of browsers were not ended: the program of the server's image does not know how. To end them, give \
+             the server another flaskSecretKey",
+        );
+    }
+    if let Some((before, after)) = before.as_ref().zip(after.as_ref()) {
+        let differences = probe::users(before, &after.contents);
+        if !differences.is_empty() {
+            tell(&format!("  USERS went back in time, too. Otherwise than in {old}:"));
+            for line in &differences {
+                tell(&format!("    {line}"));
+            }
+            tell("  to shut somebody out again: ferroflow user delete, passwd, admin, revoke");
+        }
+    }
 
     // Tables of before an upgrade: the program of after it refuses them.
     let unfit = after.iter().flat_map(|after| &after.contents).find(|contents| contents.pending != Some(0));

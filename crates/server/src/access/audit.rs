@@ -1,8 +1,10 @@
-//! The audit log: one line of JSON for every change by a user, and for everything that was refused.
+//! The audit log: one line of JSON for every login, every change by a user, every artifact that was read, and for
+//! everything that was refused.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -12,7 +14,10 @@ use ferroflow_model::wire::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Named;
+use super::{
+    Named,
+    chain::{Link, hash},
+};
 
 /// What of a request says what it was about.
 const SUBJECTS: [&str; 24] = [
@@ -42,8 +47,19 @@ const SUBJECTS: [&str; 24] = [
     "permission",
 ];
 
+/// How much of the end of a file is looked at for its last line. A line is far shorter.
+const TAIL: u64 = 256 * 1024;
+
 /// Where the lines go.
-pub struct Audit(Mutex<Box<dyn Write + Send>>);
+pub struct Audit(Mutex<Chain>);
+
+/// The chain of this process.
+struct Chain {
+    out: Box<dyn Write + Send>,
+    next: Link,
+    /// The last line of the file has no end.
+    is_torn: bool,
+}
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -53,18 +69,29 @@ pub(crate) struct Entry<'a> {
     pub(crate) user: Option<&'a str>,
     /// The name that a login was tried with.
     pub(crate) claimed: Option<&'a str>,
-    /// The address of the other end of the connection.
+    /// The address of the client: the other end of the connection, or what a trusted proxy says.
     pub(crate) from: Option<String>,
-    /// What a proxy, or the client itself, says about where the request comes from.
+    /// What proxies, and the client itself, say about where the request comes from.
     pub(crate) forwarded_for: Option<&'a str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     /// What the request was about.
     pub(crate) subject: Option<&'a Map<String, Value>>,
     pub(crate) status: u16,
-    /// `changed`, `refused`, `unauthenticated` or `limited`.
+    /// `login`, `changed`, `read`, `refused`, `unauthenticated` or `limited`.
     pub(crate) result: &'static str,
     pub(crate) request_id: Option<&'a str>,
+    /// The id that the client, or a proxy, gave to the request.
+    pub(crate) client_request_id: Option<&'a str>,
+}
+
+/// A line and its place in the chain.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    entry: &'a Entry<'a>,
+    #[serde(flatten)]
+    link: &'a Link,
 }
 
 /// What a request was about, on its answer.
@@ -84,31 +111,156 @@ impl Subject {
 }
 
 impl Audit {
-    /// Appends to a file; `-` is the standard output.
+    /// Appends to a file, which only its owner reads if it is new; `-` is the standard output.
     ///
     /// # Errors
     /// The file can not be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let chain = uuid::Uuid::new_v4().simple().to_string();
+        let next = |prev| Link { chain, seq: 0, prev };
         if path.as_os_str() == "-" {
-            return Ok(Self(Mutex::new(Box::new(io::stdout()))));
+            let chain = Chain { out: Box::new(io::stdout()), next: next(String::new()), is_torn: false };
+            return Ok(Self(Mutex::new(chain)));
         }
-        let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self(Mutex::new(Box::new(file))))
+        let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        // A pipe has no end to look at.
+        let tail = if file.metadata()?.is_file() { tail(path)? } else { Vec::new() };
+        let is_torn = !tail.is_empty() && !tail.ends_with(b"\n");
+        let last = tail.strip_suffix(b"\n").unwrap_or(&tail).rsplit(|byte| *byte == b'\n').next();
+        let prev = last.filter(|line| !line.is_empty()).map(hash).unwrap_or_default();
+        Ok(Self(Mutex::new(Chain { out: Box::new(file), next: next(prev), is_torn })))
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let Ok(mut line) = serde_json::to_vec(entry) else { return };
+        let mut chain = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(mut line) = serde_json::to_vec(&Line { entry, link: &chain.next }) else { return };
+        let prev = hash(&line);
         line.push(b'\n');
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if chain.is_torn {
+            line.insert(0, b'\n');
+        }
         // One write for each line, so that those of several servers do not mix in one file.
-        if let Err(error) = out.write_all(&line).and_then(|()| out.flush()) {
-            tracing::error!(%error, "a line of the audit log was not written");
+        let written = chain.out.write_all(&line).and_then(|()| chain.out.flush());
+        chain.is_torn = written.is_err();
+        match written {
+            Ok(()) => {
+                chain.next.seq += 1;
+                chain.next.prev = prev;
+            }
+            Err(error) => tracing::error!(%error, "a line of the audit log was not written"),
         }
     }
+}
+
+/// The end of a file, with its last line.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The time of a line.
 pub(crate) fn now() -> String {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{super::chain::verify_audit, *};
+
+    fn write(audit: &Audit, user: &str) {
+        audit.write(&Entry {
+            time: now(),
+            user: Some(user),
+            claimed: None,
+            from: None,
+            forwarded_for: None,
+            method: "GET",
+            path: "/",
+            subject: None,
+            status: 200,
+            result: "login",
+            request_id: None,
+            client_request_id: None,
+        });
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        verify_audit([("log".to_owned(), text.as_bytes())]).unwrap().faults
+    }
+
+    #[test]
+    fn a_line_that_was_changed_taken_out_or_put_in_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        // Two servers that write to one file, one of them after a restart.
+        let one = Audit::open(&path).unwrap();
+        for user in ["a", "b", "c"] {
+            write(&one, user);
+        }
+        let two = Audit::open(&path).unwrap();
+        for user in ["d", "e"] {
+            write(&two, user);
+            write(&one, user);
+        }
+        drop((one, two));
+        let three = Audit::open(&path).unwrap();
+        write(&three, "f");
+        let text = fs::read_to_string(&path).unwrap();
+        let report = verify_audit([("log".to_owned(), text.as_bytes())]).unwrap();
+        assert_eq!((report.lines, report.chains, report.faults, report.notes), (8, 3, vec![], vec![]));
+        assert_eq!(report.last, hash(text.lines().last().unwrap().as_bytes()));
+
+        let lines: Vec<&str> = text.lines().collect();
+        for number in 0..7 {
+            let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            changed[number] = changed[number].replace("\"user\":\"", "\"user\":\"x");
+            let found = faults(&(changed.join("\n") + "\n"));
+            // The last line of a chain that nobody follows is held by nothing.
+            assert_eq!(found.is_empty(), number == 5, "{number}: {found:?}");
+        }
+        for number in 1..7 {
+            let mut cut = lines.clone();
+            cut.remove(number);
+            assert_eq!(faults(&(cut.join("\n") + "\n")).is_empty(), number == 5, "{number}");
+        }
+        let mut more = lines.clone();
+        more.insert(2, "{\"user\":\"x\"}");
+        assert_eq!(faults(&(more.join("\n") + "\n")).len(), 1);
+
+        // Rotated: the second file alone begins in the middle.
+        let (first, second) = (lines[..4].join("\n") + "\n", lines[4..].join("\n") + "\n");
+        let files = || [("1".to_owned(), first.as_bytes()), ("2".to_owned(), second.as_bytes())];
+        assert!(verify_audit(files()).unwrap().notes.is_empty());
+        let rest = verify_audit(files().into_iter().skip(1)).unwrap();
+        assert!(rest.faults.is_empty() && !rest.notes.is_empty(), "{rest:?}");
+    }
+
+    #[test]
+    fn a_line_that_was_torn_stays_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        write(&Audit::open(&path).unwrap(), "a");
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{whole}{{\"time\":")).unwrap();
+        write(&Audit::open(&path).unwrap(), "b");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert_eq!(faults(&text), ["log:2: is no line of a chain"]);
+    }
+
+    #[test]
+    fn a_new_log_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        write(&Audit::open(&path).unwrap(), "a");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

@@ -1,5 +1,7 @@
 //! What a request names: the ids and names in its message, its path and its query.
 
+mod pick;
+
 use std::any::Any;
 
 use ferroflow_model::{Error, Result, messages::service::LogBatch, wire::Rpc};
@@ -27,10 +29,7 @@ impl Named {
         if let Some(batch) = (message as &dyn Any).downcast_ref::<LogBatch>() {
             return Self { message: of_batch(batch), others, is_message: true };
         }
-        match serde_json::to_value(message) {
-            Ok(Value::Object(message)) => Self { message, others, is_message: true },
-            _ => Self { message: Map::new(), others, is_message: true },
-        }
+        Self { message: pick::named(message), others, is_message: true }
     }
 
     /// What the path and the query name.

@@ -1,6 +1,8 @@
 //! What each kind of operation asks for, with the rules of the reference (`server/auth/__init__.py`).
 
-use ferroflow_artifacts::ArtifactPath;
+use std::collections::HashMap;
+
+use ferroflow_artifacts::{ArtifactPath, location::resolve_if_local};
 use ferroflow_auth::{Key, Requirement};
 use ferroflow_model::{
     Error, ErrorCode, Result, model_source,
@@ -53,7 +55,7 @@ struct Rules<'a> {
 impl Rules<'_> {
     async fn create(&self, resource: Resource) -> Result<Option<Vec<Requirement>>> {
         match resource {
-            Resource::Experiment => Ok(Some(vec![not_denied(ResourceType::Experiment)])),
+            Resource::Experiment => self.new_experiment().await,
             Resource::RegisteredModel => {
                 let key = Key::new(kind_of(is_marked(self.named.field("tags")) == Some(true)), self.required("name")?);
                 Ok(Some(vec![Requirement::new(key, Action::NotDenied)]))
@@ -108,40 +110,62 @@ impl Rules<'_> {
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,
             Resource::Artifact => {
-                // The path of the URL, where the route has one: what else is called so names a file below it.
-                let of_url = self.cx.path.iter().find(|(name, _)| name == "artifact_path");
-                let mut paths = of_url.map_or_else(|| self.named.all(&["path"]), |(_, path)| vec![path.clone()]);
-                if paths.is_empty() {
-                    paths.push(String::new());
-                }
                 let mut asked = Vec::new();
-                for path in paths {
+                for path in self.file_paths() {
                     let Ok(path) = ArtifactPath::parse(&path) else { return Ok(None) };
-                    let owner = self.owner(&path, action).await?;
-                    if owner.is_empty() || experiment_of(&path).is_some() {
-                        asked.extend(artifact(&path, action));
-                    }
-                    asked.extend(owner);
+                    let Some(of_path) = of_file(self.cx, self.access, &path, action).await? else { return Ok(None) };
+                    asked.extend(of_path);
                 }
                 Ok(Some(asked))
             }
         }
     }
 
-    /// What the run, model or trace that a path of the artifact store names asks for: an experiment may keep its files
-    /// where its number is not in the path, or where another's is.
-    async fn owner(&self, path: &ArtifactPath, action: Action) -> Result<Vec<Requirement>> {
-        let action = if action == Action::Delete { Action::Manage } else { action };
-        let is_id = |part: &&String| is_run_id(part.strip_prefix("m-").or(part.strip_prefix("tr-")).unwrap_or(part));
-        // What is called so below it is a file's own name.
-        let Some(id) = path.components().iter().find(is_id) else { return Ok(Vec::new()) };
-        let (store, id) = (&self.cx.app.store, vec![id.clone()]);
-        let (kind, found) = match id[0].as_bytes() {
-            [b'm', ..] => (ResourceType::LoggedModel, store.experiments_of(Child::LoggedModel, id).await?),
-            [b't', ..] => (ResourceType::Trace, store.experiments_of(Child::Trace, id).await?),
-            _ => (ResourceType::Run, self.access.parents.of_runs(store, id).await?),
+    /// The paths in the served store that a request names.
+    fn file_paths(&self) -> Vec<String> {
+        let Some((_, directory)) = self.cx.path.iter().find(|(name, _)| name == "artifact_path") else {
+            let mut paths = self.named.all(&["path"]);
+            if paths.is_empty() {
+                paths.push(String::new());
+            }
+            return paths;
         };
-        Ok(found.into_values().flat_map(|id| in_experiment(id, kind, action)).collect())
+        // What is called a path beside that of the URL is the name of a file below it, as the sender's machine has it.
+        let below = self.named.field("path").and_then(Value::as_str).unwrap_or_default();
+        let name = below.rsplit(['/', '\\']).next().unwrap_or_default();
+        if name.is_empty() { vec![directory.clone()] } else { vec![directory.clone(), format!("{directory}/{name}")] }
+    }
+
+    /// A new experiment takes nothing of where others keep their files.
+    async fn new_experiment(&self) -> Result<Option<Vec<Requirement>>> {
+        let mut asked = vec![not_denied(ResourceType::Experiment)];
+        for location in self.named.all(&["artifact_location"]) {
+            let Ok(location) = resolve_if_local(&location) else { continue };
+            let Some(path) = self.cx.app.locations.served(&location) else { continue };
+            let owned = self.access.places.owned(self.cx).await?;
+            if !owned.has_all_below(&path) && self.is_archive(&path) {
+                return Ok(None);
+            }
+            let ids = named_in(self.cx, self.access, &path).await?;
+            let is_below = owned.owner(&path).is_some_and(|(depth, _)| depth < path.components().len());
+            if is_below || !ids.is_empty() {
+                let Some(of_path) = of_file(self.cx, self.access, &path, Action::Update).await? else {
+                    return Ok(None);
+                };
+                asked.extend(of_path);
+            }
+        }
+        Ok(Some(asked))
+    }
+
+    /// Whether a path of the served store leads to archived traces, which are of all experiments.
+    fn is_archive(&self, path: &ArtifactPath) -> bool {
+        let archive = self.cx.app.config.trace_archival.as_ref();
+        let archive = archive.and_then(|settings| self.cx.app.locations.served(&settings.location));
+        archive.is_some_and(|archive| {
+            let (path, archive) = (path.components(), archive.components());
+            !archive.is_empty() && (path.starts_with(archive) || archive.starts_with(path))
+        })
     }
 
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
@@ -295,34 +319,95 @@ impl Rules<'_> {
     }
 }
 
-/// The experiment that the first part of a path of the artifact store names, and what follows it.
-fn experiment_of(path: &ArtifactPath) -> Option<(&String, &[String])> {
-    let mut parts = path.components();
-    if let [first, _, rest @ ..] = parts
-        && first == "workspaces"
-    {
-        parts = rest;
+/// What a file in the served store, or a directory, asks for. `None` where it is refused whatever is granted.
+///
+/// All runs, models and traces that its path names must allow it, and so must the experiment that it lies in: the one
+/// whose location is the longest that the path begins with. Of several experiments with that location, those count that
+/// something in the path is in.
+pub(super) async fn of_file(
+    cx: &Cx,
+    access: &Access,
+    path: &ArtifactPath,
+    action: Action,
+) -> Result<Option<Vec<Requirement>>> {
+    let owned = access.places.owned(cx).await?;
+    let is_recursive = action == Action::Delete;
+    let ids = named_in(cx, access, path).await?;
+    let mut asked: Vec<Requirement> =
+        ids.iter().flat_map(|(id, kind)| in_experiment(id.clone(), *kind, whole(action))).collect();
+    if is_recursive {
+        // It takes away whatever is below, too.
+        if owned.has_all_below(path) {
+            return Ok(None);
+        }
+        asked.extend(owned.below(path).flat_map(|id| in_place(id, &[], action)));
     }
-    parts.split_first().filter(|(id, _)| id.bytes().all(|byte| byte.is_ascii_digit()))
+    match owned.owner(path) {
+        Some((depth, mut owners)) => {
+            if ids.iter().any(|(id, _)| owners.contains(id)) {
+                owners.retain(|owner| ids.iter().any(|(id, _)| id == owner));
+            }
+            let below = &path.components()[depth..];
+            asked.extend(owners.iter().flat_map(|id| in_place(id, below, action)));
+        }
+        // What is allowed on something that nothing was granted on.
+        None if ids.is_empty() => {
+            asked.push(Requirement::new(Key::new(ResourceType::Experiment, ""), whole(action)));
+        }
+        None => {}
+    }
+    Ok(Some(asked))
 }
 
-/// A path of the artifact store belongs to what it leads to: the experiment is its first part, and below it come
-/// runs, models and traces.
-fn artifact(path: &ArtifactPath, action: Action) -> Vec<Requirement> {
-    // Deleting takes away whatever is below: it needs what the owner of it all has.
-    let recursive = action == Action::Delete;
-    let action = if recursive { Action::Manage } else { action };
-    let Some((id, below)) = experiment_of(path) else {
-        // No experiment: what is allowed on something that nothing was granted on.
-        return vec![Requirement::new(Key::new(ResourceType::Experiment, ""), action)];
+/// The experiments of the runs, logged models and traces that a path names, and what they are.
+async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(String, ResourceType)>> {
+    let (mut runs, mut models, mut traces) = (Vec::new(), Vec::new(), Vec::new());
+    for part in path.components() {
+        match part.split_once('-') {
+            Some(("m", id)) if is_run_id(id) => models.push(part.clone()),
+            Some(("tr", id)) if is_run_id(id) => traces.push(part.clone()),
+            None if is_run_id(part) => {
+                runs.push(part.clone());
+                // Traces of older clients have such ids too.
+                traces.push(part.clone());
+            }
+            _ => {}
+        }
+    }
+    let (store, mut found) = (&cx.app.store, Vec::new());
+    let mut add = |experiments: HashMap<String, String>, kind| {
+        found.extend(experiments.into_values().map(|id| (id, kind)));
     };
-    let experiment = Key::new(ResourceType::Experiment, canonical(id));
+    if !runs.is_empty() {
+        add(access.parents.of_runs(store, runs).await?, ResourceType::Run);
+    }
+    if !models.is_empty() {
+        add(store.experiments_of(Child::LoggedModel, models).await?, ResourceType::LoggedModel);
+    }
+    if !traces.is_empty() {
+        add(store.experiments_of(Child::Trace, traces).await?, ResourceType::Trace);
+    }
+    found.sort_by(|(one, kind), (other, of)| one.cmp(other).then(kind.name().cmp(of.name())));
+    found.dedup();
+    Ok(found)
+}
+
+/// Deleting takes away whatever is below: it needs what the owner of it all has.
+fn whole(action: Action) -> Action {
+    if action == Action::Delete { Action::Manage } else { action }
+}
+
+/// What a file asks for by where it lies in the place of an experiment: below come runs, models and traces.
+fn in_place(id: &str, below: &[String], action: Action) -> Vec<Requirement> {
+    let is_recursive = action == Action::Delete;
+    let action = whole(action);
+    let experiment = Key::new(ResourceType::Experiment, id);
     let kinds: &[ResourceType] = match below {
-        [] if recursive => &[ResourceType::Run, ResourceType::Trace, ResourceType::LoggedModel],
+        [] if is_recursive => &[ResourceType::Run, ResourceType::Trace, ResourceType::LoggedModel],
         [first, ..] if first == "models" => &[ResourceType::LoggedModel],
         [first, ..] if first == "traces" => &[ResourceType::Trace],
         [_, second, ..] if second == "artifacts" => &[ResourceType::Run],
-        [first, ..] if is_run_id(first) || recursive => &[ResourceType::Run],
+        [first, ..] if is_run_id(first) || is_recursive => &[ResourceType::Run],
         _ => return vec![Requirement::new(experiment, action)],
     };
     let of_kinds = kinds.iter().map(|kind| Requirement::new(Key::any(*kind), action).or(&experiment));

@@ -24,9 +24,10 @@ pub(crate) enum Sharing {
     ViewUser,
     /// To change roles: who manages their workspace may.
     ManageRoles,
-    /// To see a role: who has one in its workspace may.
+    /// To see a role: who has one in its workspace may. That of another user's own grants is for who manages the
+    /// workspace.
     ViewRoles,
-    /// To list the roles of workspaces: who has one in each of them may.
+    /// To list the roles of workspaces: who has one in each of them may. The answer is cut to [`Seen`].
     ListRoles,
     /// To grant or take back: who manages the resource may.
     Grant,
@@ -66,14 +67,14 @@ pub(super) async fn check(
             Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
         }
         Sharing::ManageRoles => {
-            let Some(workspaces) = workspaces_of(access, named).await? else { return Ok(false) };
+            let Some(found) = named_roles(access, named).await? else { return Ok(false) };
             let managed = managed(&users.list_user_roles(caller.user_id).await?);
-            Ok(workspaces.is_subset(&managed))
+            Ok(found.roles.iter().all(|role| managed.contains(&role.workspace)) && found.workspaces.is_subset(&managed))
         }
         Sharing::ViewRoles => {
-            let Some(workspaces) = workspaces_of(access, named).await? else { return Ok(false) };
-            let mine = users.list_user_roles(caller.user_id).await?;
-            Ok(workspaces.iter().all(|workspace| mine.iter().any(|role| role.workspace == *workspace)))
+            let Some(found) = named_roles(access, named).await? else { return Ok(false) };
+            let seen = Seen::of(access, caller).await?;
+            Ok(found.roles.iter().all(|role| seen.has(role)) && found.workspaces.iter().all(|name| seen.lists(name)))
         }
         Sharing::ListRoles => {
             let asked: BTreeSet<String> = cx
@@ -85,8 +86,8 @@ pub(super) async fn check(
             if asked.is_empty() {
                 return Ok(false);
             }
-            let mine = users.list_user_roles(caller.user_id).await?;
-            Ok(asked.iter().all(|workspace| mine.iter().any(|role| role.workspace == *workspace)))
+            let seen = Seen::of(access, caller).await?;
+            Ok(asked.iter().all(|workspace| seen.lists(workspace)))
         }
         Sharing::Grant => {
             let (kind, id) = (text(named, "resource_type")?, text(named, "resource_id")?);
@@ -129,35 +130,79 @@ pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
     roles.iter().filter(manages).map(|role| role.workspace.clone()).collect()
 }
 
-/// The workspaces of all that a request names: whichever of it counts, the caller must be in its right there. `None` if
-/// a role does not exist.
-async fn workspaces_of(access: &Access, named: &Named) -> Result<Option<BTreeSet<String>>> {
+/// Which roles a user sees.
+///
+/// A role `__user_N__` holds what is granted to one user, by name: whoever reads it knows what private models and
+/// prompts are called. Almost every user has one, so that it makes nobody a member of a workspace, and others' are seen
+/// by who manages the workspace.
+pub(crate) struct Seen {
+    is_admin: bool,
+    own: String,
+    member: BTreeSet<String>,
+    managed: BTreeSet<String>,
+}
+
+impl Seen {
+    pub(crate) async fn of(access: &Access, caller: &Caller) -> Result<Self> {
+        let roles = access.auth.users().list_user_roles(caller.user_id).await?;
+        let shared = roles.iter().filter(|role| !permission::is_user_role(&role.name));
+        Ok(Self {
+            is_admin: caller.is_admin,
+            own: permission::user_role(caller.user_id),
+            member: shared.map(|role| role.workspace.clone()).collect(),
+            managed: managed(&roles),
+        })
+    }
+
+    /// Whether a role is seen.
+    pub(crate) fn has(&self, role: &Role) -> bool {
+        if permission::is_user_role(&role.name) {
+            return self.is_admin || self.managed.contains(&role.workspace) || role.name == self.own;
+        }
+        self.lists(&role.workspace)
+    }
+
+    /// Whether the roles of a workspace may be listed.
+    fn lists(&self, workspace: &str) -> bool {
+        self.is_admin || self.managed.contains(workspace) || self.member.contains(workspace)
+    }
+}
+
+/// What a request about roles names.
+struct NamedRoles {
+    roles: Vec<Role>,
+    workspaces: BTreeSet<String>,
+}
+
+/// All roles and workspaces that a request names: whichever of it counts, the caller must be in its right there. `None`
+/// if a role does not exist.
+async fn named_roles(access: &Access, named: &Named) -> Result<Option<NamedRoles>> {
     let users = access.auth.users();
     let found = async {
-        let mut workspaces = BTreeSet::new();
+        let (mut roles, mut workspaces) = (Vec::new(), BTreeSet::new());
         if let Some(id) = named.field("role_id") {
-            workspaces.insert(users.get_role(params::int("role_id", id)?).await?.workspace);
+            roles.push(users.get_role(params::int("role_id", id)?).await?);
         }
         if let Some(id) = named.field("role_permission_id") {
             let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
-            workspaces.insert(users.get_role(allowed.role_id).await?.workspace);
+            roles.push(users.get_role(allowed.role_id).await?);
         }
         match named.field("workspace") {
             Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
                 workspaces.insert(workspace.clone());
             }
-            Some(_) if workspaces.is_empty() => {
+            Some(_) if roles.is_empty() => {
                 return Err(Error::invalid("Parameter 'workspace' must be a non-empty string."));
             }
-            None if workspaces.is_empty() => {
+            None if roles.is_empty() => {
                 return Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace."));
             }
             _ => {}
         }
-        Ok(workspaces)
+        Ok(NamedRoles { roles, workspaces })
     };
     match found.await {
-        Ok(workspaces) => Ok(Some(workspaces)),
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.code == ErrorCode::ResourceDoesNotExist => Ok(None),
         Err(error) => Err(error),
     }

@@ -19,6 +19,7 @@ use ferroflow_model::{
     messages::service::{
         FileInfo, ListArtifacts, ListArtifactsResponse, ListLoggedModelArtifacts, ListLoggedModelArtifactsResponse,
     },
+    permission::Action,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
@@ -32,6 +33,7 @@ const MAX_UPLOAD: u64 = 10 * 1024 * 1024;
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let run = cx.app.store.get_run_info(id(req.run_id(), req.run_uuid())).await?;
+    cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
     let files = entries(&cx.app.locations.resolve(run.artifact_uri())?, &path).await?;
     Ok(ListArtifactsResponse { root_uri: Some(run.artifact_uri().to_owned()), files, ..Default::default() })
 }
@@ -39,6 +41,7 @@ pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResp
 pub(crate) async fn list_of_model(cx: Cx, req: ListLoggedModelArtifacts) -> Result<ListLoggedModelArtifactsResponse> {
     let path = req.artifact_directory_path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let location = model_location(&cx).await?;
+    cx.check_file(&location, &path, Action::Read).await?;
     let files = entries(&cx.app.locations.resolve(&location)?, &path).await?;
     Ok(ListLoggedModelArtifactsResponse { root_uri: Some(location), files, ..Default::default() })
 }
@@ -70,6 +73,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let path = cx.query("path").ok_or_else(|| Error::bad_request("Request must specify path."))?;
     let path = ArtifactPath::parse(&path)?;
     let run = cx.app.store.get_run_info(&run_id).await?;
+    cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
     send(&cx.app.locations.resolve(run.artifact_uri())?, &path, request.headers()).await
 }
 
@@ -81,6 +85,7 @@ pub(crate) async fn get_of_model(cx: Cx, request: Request) -> Result<Response> {
         .ok_or_else(|| Error::bad_request("Request must include the \"artifact_file_path\" query parameter."))?;
     let path = ArtifactPath::parse(&path)?;
     let location = model_location(&cx).await?;
+    cx.check_file(&location, &path, Action::Read).await?;
     send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
 }
 
@@ -108,6 +113,7 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
         }
     };
     let run = cx.app.store.get_run_info(&run_id).await?;
+    cx.check_file(run.artifact_uri(), &path, Action::Update).await?;
     let location = cx.app.locations.resolve(run.artifact_uri())?;
     // It goes to the store as it comes, and ends there with an error where it is too long.
     let (mut size, excess) = (0, Arc::new(AtomicBool::new(false)));

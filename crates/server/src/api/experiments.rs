@@ -28,6 +28,7 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
         }
     };
     let id = cx.app.store.create_experiment(req.name(), location, req.tags.clone()).await?;
+    cx.forget_places().await;
     cx.own(ResourceType::Experiment, &id).await?;
     Ok(CreateExperimentResponse { experiment_id: Some(id) })
 }

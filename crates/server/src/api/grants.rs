@@ -4,7 +4,7 @@ use axum::response::Response;
 use ferroflow_auth::Key;
 use ferroflow_model::{
     Error, Result,
-    permission::{Action, DEFAULT_WORKSPACE, ResourceType, user_role},
+    permission::{Action, DEFAULT_WORKSPACE, Permission, ResourceType, user_role},
 };
 use ferroflow_store::Role;
 use serde_json::{Map, Value, json};
@@ -170,9 +170,21 @@ impl Old {
             self.names.insert("workspace".into(), DEFAULT_WORKSPACE.into());
         }
         self.names.insert("user_id".into(), user_id.into());
-        self.names.insert("permission".into(), permission.into());
+        self.names.insert("permission".into(), as_old(permission).into());
         json!({ (format!("{}_permission", self.kind.name())): self.names })
     }
+}
+
+/// The permission that an old call asks for. Its `NO_PERMISSIONS` shut somebody out, which is `DENY` today.
+fn of_old(params: &Params) -> Result<String> {
+    let permission = params.text("permission")?;
+    let denies = permission == Permission::NoPermissions.name();
+    Ok(if denies { Permission::Deny.name().to_owned() } else { permission })
+}
+
+/// A permission as old clients know it: to them `DENY` is no permission.
+pub(crate) fn as_old(permission: &str) -> &str {
+    if permission == Permission::Deny.name() { Permission::NoPermissions.name() } else { permission }
 }
 
 fn names_of(kind: ResourceType) -> &'static [&'static str] {
@@ -190,7 +202,7 @@ pub(crate) async fn old_create(cx: Cx, kind: ResourceType, params: Params) -> Re
     let (access, _) = cx.user()?;
     let users = access.auth.users();
     let old = Old::read(kind, &params)?;
-    let permission = params.text("permission")?;
+    let permission = of_old(&params)?;
     let user = users.get_user(&old.username).await?;
     users.add_grant(&old.username, kind.name(), &old.pattern, &permission, &old.taken()).await?;
     access.auth.changed();
@@ -216,7 +228,7 @@ pub(crate) async fn old_get(cx: Cx, kind: ResourceType, params: Params) -> Resul
 pub(crate) async fn old_update(cx: Cx, kind: ResourceType, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let old = Old::read(kind, &params)?;
-    let permission = params.text("permission")?;
+    let permission = of_old(&params)?;
     let users = access.auth.users();
     users.change_grant(&old.username, kind.name(), &old.pattern, &permission, &old.missing()).await?;
     access.auth.changed();

@@ -11,13 +11,14 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     access::Access,
     app::Cx,
+    middleware::audit::LoggedIn,
     session::{Cookies, Kind, is_local, is_own},
 };
 
 /// `GET /oidc/login`: to the provider, and afterwards to the page of this server that `next` names.
 pub(crate) async fn login(cx: Cx, _: Request) -> Result<Response> {
     let (access, cookies) = provider(&cx)?;
-    let home = format!("{}/", cx.app.config.static_prefix);
+    let home = format!("{}/", cx.app.config.base());
     let next = cx.query("next").filter(|next| is_local(next)).unwrap_or(home);
     let start = access.auth.begin_login(&next).await?.ok_or_else(none)?;
     Ok(sent(start.location.as_str(), [cookies.set(Kind::Login, &start.cookie, start.time)]))
@@ -33,12 +34,14 @@ pub(crate) async fn callback(cx: Cx, request: Request) -> Result<Response> {
         issuer: cx.query("iss"),
         error: cx.query("error"),
     };
-    let prefix = &cx.app.config.static_prefix;
+    let prefix = cx.app.config.base();
     match access.auth.finish_login(begun, &back).await {
         Ok((session, username, next)) => {
             let time = access.auth.cookies().map(|(_, time)| time).unwrap_or_default();
             let set = cookies.set(Kind::Session, &session, time);
-            Ok(sent(&next, [set, cookies.companion(&username, time), cookies.forget(Kind::Login)]))
+            let mut response = sent(&next, [set, cookies.companion(&username, time), cookies.forget(Kind::Login)]);
+            response.extensions_mut().insert(LoggedIn(username));
+            Ok(response)
         }
         Err(error) => {
             let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::FORBIDDEN);
@@ -58,7 +61,7 @@ pub(crate) async fn logout(cx: Cx, request: Request) -> Result<Response> {
     if let Some(location) = access.auth.logout_page().await {
         return Ok(sent(location.as_str(), forget));
     }
-    let page = page("You are logged out.", &format!("{}/oidc/login", cx.app.config.static_prefix));
+    let page = page("You are logged out.", &format!("{}/oidc/login", cx.app.config.base()));
     Ok(with_cookies(page.into_response(), forget))
 }
 

@@ -20,8 +20,8 @@ use crate::{app::Cx, download, rpc::done};
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let found = cx.app.locations.destination()?.list(&path).await?;
-    // Below an experiment lie its runs, by id.
-    let no_runs = path.components().len() == 1 && cx.is_denied(ResourceType::Run);
+    // Where an experiment keeps its files lie its runs, by id.
+    let no_runs = cx.is_denied(ResourceType::Run);
     let is_run = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let files = found
         .into_iter()

@@ -5,7 +5,12 @@ use ferroflow_model::{Error, Result};
 use ferroflow_store::{Assignment, Role, RolePermission};
 use serde_json::{Value, json};
 
-use crate::{access::managed, app::Cx, params::Params, rpc};
+use crate::{
+    access::{Seen, managed},
+    app::Cx,
+    params::Params,
+    rpc,
+};
 
 pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
@@ -27,12 +32,14 @@ pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
 }
 
 pub(crate) async fn list(cx: Cx, _: Params) -> Result<Response> {
-    let users = cx.user()?.0.auth.users();
+    let (access, caller) = cx.user()?;
     let workspaces = cx.query_all("workspace");
     if workspaces.iter().any(|workspace| workspace.trim().is_empty()) {
         return Err(Error::invalid("Parameter 'workspace' must be a non-empty string when provided."));
     }
-    let roles = users.list_roles((!workspaces.is_empty()).then_some(workspaces)).await?;
+    let seen = Seen::of(access, caller).await?;
+    let mut roles = access.auth.users().list_roles((!workspaces.is_empty()).then_some(workspaces)).await?;
+    roles.retain(|role| seen.has(role));
     rpc::json(&json!({ "roles": roles.iter().map(role_json).collect::<Vec<_>>() }))
 }
 

@@ -4,15 +4,15 @@ use axum::{
     extract::Request,
     response::{Html, IntoResponse as _, Response},
 };
-use ferroflow_model::{Error, ErrorCode, Result, validation};
+use ferroflow_model::{Error, ErrorCode, Result, limits::RequestSize, validation};
 use http::{StatusCode, header};
 
-use crate::{app::Cx, rpc};
+use crate::app::Cx;
 
 /// `GET /signup`
 pub(crate) async fn page(cx: Cx, _: Request) -> Result<Response> {
     let (access, caller) = cx.user()?;
-    let prefix = &cx.app.config.static_prefix;
+    let prefix = cx.app.config.base();
     let token = access.signup.token(&caller.username);
     Ok(Html(format!(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Sign up</title>\n\
@@ -38,9 +38,10 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
         let text = "Invalid content type. Must be application/x-www-form-urlencoded";
         return Ok((StatusCode::BAD_REQUEST, text).into_response());
     }
-    let body = rpc::read(request.into_body()).await?;
+    let (parts, body) = request.into_parts();
+    let body = cx.app.bodies.read(&parts.headers, body, RequestSize::SMALL.bytes).await?;
     let field = |name: &str| {
-        form_urlencoded::parse(&body).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+        form_urlencoded::parse(&body.bytes).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     };
     if !access.signup.is_valid(&field("csrf_token").unwrap_or_default(), &caller.username) {
         return Err(Error::bad_request("The CSRF token is missing or has expired: open the sign-up page again."));
@@ -51,7 +52,7 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     }
     validation::username(&username)?;
     let hash = access.auth.hash(&password).await?;
-    let prefix = &cx.app.config.static_prefix;
+    let prefix = cx.app.config.base();
     match access.auth.users().create_user(&username, &hash, false).await {
         Ok(_) => {
             access.auth.changed();

@@ -5,7 +5,7 @@ mod archive;
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use ferroflow_artifacts::{ArtifactPath, mime};
-use ferroflow_model::{Error, ErrorClass, ErrorCode, Result};
+use ferroflow_model::{Error, ErrorClass, ErrorCode, Result, permission::Action};
 use ferroflow_store::{SpansLocation, TracePlaces};
 use futures_util::stream;
 use http::{HeaderValue, header};
@@ -38,6 +38,8 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
         ArtifactPath::parse(FILE)?
     };
     let location = places.artifacts.ok_or_else(|| damaged(&format!("request_id={id}")))?;
+    // It is a tag, which clients of the reference may write.
+    cx.check_file(&location, &path, Action::Read).await?;
     let sent = send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await;
     sent.map_err(|error| match error.code {
         ErrorCode::ResourceDoesNotExist if attachment.is_none() => {

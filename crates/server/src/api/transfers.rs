@@ -16,6 +16,7 @@ use ferroflow_model::{
             CreatePresignedUploadUrlResponse,
         },
     },
+    permission::Action,
     uri,
 };
 
@@ -136,6 +137,7 @@ pub(crate) async fn presigned_upload(
         cx.app.store.get_run_info(req.run_id()).await?.artifact_uri().to_owned()
     };
     refuse_proxied(&uri, "upload", "proxied artifact storage", "direct cloud storage artifact URI")?;
+    cx.check_file(&uri, &path, Action::Update).await?;
     let Location { repository, base } = cx.app.locations.resolve(&uri)?;
     let url = bucket(&cx, &repository, "Presigned upload")?.presign_upload(&path.below(&base), expires).await;
     let signed = signed(url, "Presigned upload")?;
@@ -155,6 +157,7 @@ pub(crate) async fn presigned_download(
         "runs with proxied artifact storage",
         "run with a direct cloud storage artifact URI",
     )?;
+    cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
     let Location { repository, base } = cx.app.locations.resolve(run.artifact_uri())?;
     let bucket = bucket(&cx, &repository, "Presigned download")?;
     let path = path.below(&base);

@@ -10,7 +10,7 @@ use ferroflow_store::{Role, User};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::roles::role_json;
+use super::{grants::as_old, roles::role_json};
 use crate::{access::managed, app::Cx, params::Params, rpc};
 
 /// `POST users/create`
@@ -72,7 +72,7 @@ pub(crate) async fn update_password(cx: Cx, params: Params) -> Result<Response> 
         let current = params.opt_text("current_password")?.filter(|current| !current.is_empty());
         let current =
             current.ok_or_else(|| Error::invalid("Current password is required when changing your own password."))?;
-        if !access.auth.is_password(&username, &current).await? {
+        if !access.auth.confirm_password(&username, &current).await? {
             return Err(Error::invalid("Current password does not match."));
         }
         if current == password {
@@ -120,7 +120,7 @@ fn with_grants(user: &User, roles: &[Role]) -> Value {
         allowed
             .filter(|allowed| allowed.resource_type == kind.name())
             .map(
-                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": allowed.permission }),
+                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": as_old(&allowed.permission) }),
             )
             .collect()
     };

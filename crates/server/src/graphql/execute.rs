@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ferroflow_model::limits;
 use graphql_parser::query::{
     Definition, Directive, Document, Field, FragmentDefinition, OperationDefinition, Selection, SelectionSet, Value,
 };
@@ -88,6 +89,10 @@ impl<'d> Operation<'d> {
 
     fn validate(&self, set: &'d Set, object: &'static Object, path: &mut Vec<&'d str>, errors: &mut Vec<String>) {
         for selection in &set.items {
+            // The faults of a fragment are found as often as it is spread.
+            if errors.len() >= limits::GRAPHQL_ERRORS {
+                return;
+            }
             match selection {
                 Selection::Field(field) if field.name == "__typename" => {}
                 Selection::Field(field) => {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ferroflow_model::limits;
 use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Selection, SelectionSet};
 
 const MAX_DEPTH: usize = 10;
@@ -29,6 +30,29 @@ impl Default for Limits {
 }
 
 type Set = SelectionSet<'static, String>;
+
+/// Refuses a query before it is parsed: one of too many tokens, or whose variables become too much where they are put in.
+/// `length` is that of the request.
+///
+/// # Errors
+/// The sentence for the client.
+pub(super) fn check_text(text: &str, length: usize) -> Result<(), String> {
+    let (mut tokens, mut variables, mut follows_letter) = (0_usize, 0_usize, false);
+    for byte in text.bytes() {
+        let is_in_word = byte.is_ascii_alphanumeric() || byte == b'_';
+        // What is in texts and comments counts too.
+        tokens += usize::from(if is_in_word { !follows_letter } else { byte.is_ascii_punctuation() && byte != b',' });
+        variables += usize::from(byte == b'$');
+        follows_letter = is_in_word;
+    }
+    if tokens > limits::GRAPHQL_TOKENS {
+        return Err(format!("Query exceeds maximum total tokens of {}", limits::GRAPHQL_TOKENS));
+    }
+    if variables * length > limits::GRAPHQL_EXPANDED {
+        return Err(format!("Query exceeds {} bytes with its variables put in", limits::GRAPHQL_EXPANDED));
+    }
+    Ok(())
+}
 
 /// Refuses a query that is too deep, too large, or has too many root fields or aliases.
 ///

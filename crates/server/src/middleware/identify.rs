@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ferroflow_auth::Caller;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
-use super::authenticate::peer;
+use super::authenticate::client;
 use crate::{
     access::Access,
     api::oidc::sent,
@@ -27,16 +27,16 @@ const NO_SESSION: &str = "Bearer realm=\"mlflow\"";
 const CROSS_SITE: &str = "Another site asks for this with your cookie: it is refused.";
 
 /// An answer to somebody who is not let in, and who it was, if that is known.
-pub(super) type Refusal = Box<(Response, Option<Arc<Caller>>)>;
+pub(crate) type Refusal = Box<(Response, Option<Arc<Caller>>)>;
 
 /// Who sends a request: whom its `Authorization` names, else, for browsers, its cookie.
-pub(super) async fn identify(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
+pub(crate) async fn identify(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
     let nobody = |response: Response| Box::new((response, None));
     let failed = |error| nobody(ApiError(error).into_response());
     let headers = &request.headers;
     let Some(authorization) = headers.get(header::AUTHORIZATION) else { return of_cookie(app, access, request).await };
     let found = if let Some((username, password)) = credentials(headers) {
-        access.auth.authenticate(&username, &password, peer(&request.extensions)).await
+        access.auth.authenticate(&username, &password, client(&request.extensions)).await
     } else if let Some(token) = bearer(authorization).filter(|_| access.auth.takes_tokens()) {
         let found = access.auth.authenticate_token(token).await;
         return found.map_err(failed)?.ok_or_else(|| nobody(challenged(BAD_TOKEN)));
@@ -51,10 +51,10 @@ async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Ca
     let nobody = |response: Response| Box::new((response, None));
     let (method, headers) = (&request.method, &request.headers);
     let Some(cookies) = access.cookies() else { return Err(nobody(unauthenticated())) };
-    let prefix = &app.config.static_prefix;
+    let prefix = &app.config.base();
     let Some(cookie) = cookies.get(headers, Kind::Session) else {
         if is_navigation(method, headers) {
-            return Err(nobody(to_login(prefix, request)));
+            return Err(nobody(to_login(app, request)));
         }
         return Err(nobody(unauthenticated()));
     };
@@ -67,7 +67,7 @@ async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Ca
     match access.auth.authenticate_session(cookie).await {
         Ok(Some(caller)) if is_own(method, headers) => Ok(caller),
         Ok(Some(caller)) => Err(Box::new(((StatusCode::FORBIDDEN, CROSS_SITE).into_response(), Some(caller)))),
-        Ok(None) if is_navigation(method, headers) => Err(nobody(to_login(prefix, request))),
+        Ok(None) if is_navigation(method, headers) => Err(nobody(to_login(app, request))),
         // A page that is still open must not make the browser ask for a password.
         Ok(None) => Err(nobody(challenged(NO_SESSION))),
         Err(error) => Err(nobody(ApiError(error).into_response())),
@@ -75,10 +75,11 @@ async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Ca
 }
 
 /// To the provider, and back to what was asked for.
-fn to_login(prefix: &str, request: &Parts) -> Response {
+fn to_login(app: &App, request: &Parts) -> Response {
     let wanted = request.uri.path_and_query().map_or("/", |wanted| wanted.as_str());
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
-    sent(&format!("{prefix}/oidc/login?{query}"), [])
+    let next = format!("{}{wanted}", app.config.url_prefix);
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+    sent(&format!("{}/oidc/login?{query}", app.config.base()), [])
 }
 
 /// The token of `Authorization: Bearer`.

@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
+use super::client::Client;
 use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,18 +19,47 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) HeaderValue);
 
-/// Gives the request an id, or keeps the one that a proxy gave it, and tells what came of it.
+/// The id that a client, or a proxy, gave to a request: short, and without what has a meaning in a log.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientRequestId(pub(crate) String);
+
+impl ClientRequestId {
+    const MAX_LENGTH: usize = 128;
+
+    fn of(value: &HeaderValue) -> Self {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte);
+        let shown = |byte: &u8| if is_plain(*byte) { char::from(*byte) } else { '?' };
+        Self(value.as_bytes().iter().take(Self::MAX_LENGTH).map(shown).collect())
+    }
+}
+
+/// Gives the request an id, and tells what came of it. An id that a client sends is told beside it: whoever sends one
+/// could make two requests look like one.
 pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let given = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= 128 && id.to_str().is_ok());
-    let id = given.cloned().unwrap_or_else(|| {
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""))
-    });
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let id = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""));
+    let given = request.headers().get(&REQUEST_ID).map(ClientRequestId::of);
+    let client_id = given.as_ref().map(|given| given.0.clone());
     request.extensions_mut().insert(RequestId(id.clone()));
+    if let Some(given) = given {
+        request.extensions_mut().insert(given);
+    }
+    let client = Client::of(request.extensions(), request.headers(), &app.config.trusted_proxies);
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+    let client = client.map(|client| tracing::field::display(client.0));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %method, route);
+    let span = tracing::info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        client_id,
+        client,
+        %method,
+        route
+    );
     let running = app.telemetry.begin();
     let mut response = next.run(request).instrument(span.clone()).await;
     drop(running);
@@ -44,4 +74,17 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_client_is_short_and_plain() {
+        let shown = |value: &[u8]| ClientRequestId::of(&HeaderValue::from_bytes(value).unwrap()).0;
+        assert_eq!(shown(b"5f2b-x_1.2:3/4+5=@"), "5f2b-x_1.2:3/4+5=@");
+        assert_eq!(shown(b"a b\"\t\xff{}"), "a?b?????");
+        assert_eq!(shown(&[b'x'; 500]).len(), 128);
+    }
 }

@@ -8,10 +8,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use ferroflow_model::Error;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
-use crate::app::{App, Security};
+use super::origins::Origins;
+use crate::{
+    app::{App, Security},
+    error::ApiError,
+};
 
 const INVALID_HOST: &str = "Invalid Host header - possible DNS rebinding attack detected. If this is a name of the \
                             server, add it to --allowed-hosts (MLFLOW_SERVER_ALLOWED_HOSTS).";
@@ -21,14 +26,22 @@ const CROSS_ORIGIN: &str = "Cross-origin request blocked. If this origin is to c
 /// Assets that notebooks show in a frame.
 const NOTEBOOK_RENDERER: &str = "/static-files/lib/notebook-trace-renderer/";
 
-/// Hosts that are allowed when nothing is set: this machine and private networks.
-pub(crate) fn default_hosts() -> Vec<String> {
-    let local = ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"];
-    let mut hosts: Vec<String> = local.iter().map(|host| (*host).to_owned()).collect();
-    hosts.extend(local.iter().map(|host| format!("{host}:*")));
-    hosts.extend(["192.168.*", "10.*", "fc00:*", "fd00:*"].map(str::to_owned));
-    hosts.extend((16..32).map(|second| format!("172.{second}.*")));
-    hosts
+/// Refuses a request of which two readers may think that it is for different hosts (RFC 9112, 3.2).
+pub(crate) async fn one_host(request: Request, next: Next) -> Response {
+    if has_one_host(&request) {
+        return next.run(request).await;
+    }
+    tracing::warn!("refused a request for more than one host");
+    ApiError(Error::bad_request("The request is for more than one host.")).into_response()
+}
+
+fn has_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let of_target = request.uri().authority().map(Authority::as_str);
+    let differs =
+        |host: &HeaderValue| of_target.is_some_and(|target| !target.as_bytes().eq_ignore_ascii_case(host.as_bytes()));
+    second.is_none() && !first.is_some_and(differs)
 }
 
 /// Checks a request and puts the headers on its answer.
@@ -60,7 +73,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 fn refusal(app: &App, security: &Security, path: &str, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let host = text(header::HOST);
-    if !is_health(app, path) && !host_allowed(&security.allowed_hosts, host) {
+    if !is_health(app, path) && !security.allowed_hosts.allow(host) {
         tracing::warn!(host, "refused a Host header that --allowed-hosts does not name");
         return Some(INVALID_HOST);
     }
@@ -84,66 +97,20 @@ fn is_api(prefix: &str, path: &str) -> bool {
     is_call(path) || path.strip_prefix(prefix).is_some_and(is_call)
 }
 
-fn host_allowed(allowed: &[String], host: &str) -> bool {
-    !host.is_empty() && allowed.iter().any(|pattern| pattern == "*" || matches(pattern, host))
-}
-
-fn origin_blocked(allowed: &[String], origin: &str, method: &Method) -> bool {
+fn origin_blocked(allowed: &Origins, origin: &str, method: &Method) -> bool {
     let changes = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH].contains(method);
-    changes
-        && !origin.is_empty()
-        && !is_localhost(origin)
-        && !allowed.iter().any(|pattern| pattern == "*" || matches(pattern, origin))
-}
-
-/// An origin of this machine, on any port.
-fn is_localhost(origin: &str) -> bool {
-    let Some((_, rest)) = origin.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    matches!(host.to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "::1")
-}
-
-/// A pattern with `*` for any text and `?` for any character.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut retry = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p, t));
-                p += 1;
-            }
-            Some('?') => (p, t) = (p + 1, t + 1),
-            Some(char) if *char == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                Some((star, from)) => {
-                    retry = Some((star, from + 1));
-                    (p, t) = (star + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|char| *char == '*')
+    changes && !origin.is_empty() && !allowed.allow(origin)
 }
 
 /// Answers preflights and puts CORS headers on answers, for localhost and the allowed origins.
 pub(crate) fn cors(security: &Security) -> CorsLayer {
-    if security.allowed_origins.iter().any(|origin| origin == "*") {
+    if security.allowed_origins.are_all() {
         return CorsLayer::very_permissive().allow_credentials(false).allow_origin(AllowOrigin::any());
     }
     let allowed = security.allowed_origins.clone();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| {
-            origin
-                .to_str()
-                .is_ok_and(|origin| is_localhost(origin) || allowed.iter().any(|pattern| matches(pattern, origin)))
+            origin.to_str().is_ok_and(|origin| allowed.allow(origin))
         }))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH])
@@ -157,22 +124,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_this_machine_and_private_networks_are_allowed() {
-        let hosts = default_hosts();
-        for host in
-            ["localhost", "localhost:5000", "127.0.0.1:80", "[::1]:5000", "10.1.2.3", "172.31.0.1:5000", "192.168.0.1"]
-        {
-            assert!(host_allowed(&hosts, host), "{host}");
-        }
-        for host in ["", "evil.example", "localhost.evil.example", "172.32.0.1", "11.0.0.1", "127.0.0.1.evil.example"] {
-            assert!(!host_allowed(&hosts, host), "{host}");
-        }
-        assert!(host_allowed(&["*.corp.example".into()], "ml.corp.example"));
-        assert!(!host_allowed(&["*.corp.example".into()], "corp.example"));
-        assert!(host_allowed(&["*".into()], "anything"));
-    }
-
-    #[test]
     fn calls_are_watched_with_the_prefix_and_without_it() {
         for path in ["/api/2.0/mlflow/runs/create", "/ajax-api/2.0/mlflow/upload-artifact"] {
             assert!(is_api("", path) && is_api("/ml", path) && is_api("/ml", &format!("/ml{path}")), "{path}");
@@ -184,14 +135,27 @@ mod tests {
 
     #[test]
     fn only_changes_from_foreign_origins_are_blocked() {
-        let allowed = ["https://app.example".to_owned(), "https://*.corp.example".to_owned()];
-        for origin in ["", "http://localhost:3000", "http://[::1]:1", "https://app.example", "https://x.corp.example"] {
+        let allowed = Origins::parse("https://app.example,https://*.corp.example");
+        for origin in ["", "http://localhost:3000", "https://app.example", "https://x.corp.example"] {
             assert!(!origin_blocked(&allowed, origin, &Method::POST), "{origin}");
         }
-        for origin in ["https://evil.example", "http://localhost.evil.example", "http://localhost@evil.example", "null"]
-        {
+        for origin in ["https://evil.example", "http://localhost@evil.example", "null"] {
             assert!(origin_blocked(&allowed, origin, &Method::POST), "{origin}");
             assert!(!origin_blocked(&allowed, origin, &Method::GET), "{origin}");
         }
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let request = |target: &str, hosts: &[&str]| {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.uri_mut() = target.parse().unwrap();
+            for host in hosts {
+                request.headers_mut().append(header::HOST, HeaderValue::from_str(host).unwrap());
+            }
+            has_one_host(&request)
+        };
+        assert!(request("/", &["a"]) && request("/", &[]) && request("http://a:80/x", &["A:80"]));
+        assert!(!request("/", &["a", "a"]) && !request("/", &["a", "b"]) && !request("http://b/", &["a"]));
     }
 }

@@ -16,6 +16,7 @@ use ferroflow_model::{
 };
 use http::Method;
 
+use super::sizes;
 use crate::{
     access::{Needs, Sharing},
     api::{grants, server_info},
@@ -123,9 +124,10 @@ impl Table {
     }
 
     fn message<T: Rpc>(mut self, handler: rpc::Handler<T>, needs: Needs) -> Self {
+        let size = sizes::of(T::NAME);
         let endpoint: Endpoint = Arc::new(move |app, request| {
             let handler = Arc::clone(&handler);
-            Box::pin(rpc::call(app, needs, request, handler))
+            Box::pin(rpc::call(app, needs, size, request, handler))
         });
         for route in T::ROUTES {
             let path = axum_path(route.path);

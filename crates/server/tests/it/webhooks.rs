@@ -15,7 +15,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferroflow_artifacts::Locations;
-use ferroflow_server::{App, Config, Telemetry, WebhookOptions, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions},
@@ -148,6 +148,7 @@ impl Server {
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(options),
             access: None,
+            bodies: Bodies::default(),
             telemetry: Telemetry::default(),
             config: Config::default(),
         };

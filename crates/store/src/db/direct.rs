@@ -103,7 +103,7 @@ impl Direct {
         let mut rows = Vec::new();
         match &self.0 {
             Inner::Postgres(client) => {
-                postgres::each(client, &statement, |row| {
+                postgres::each(client, &statement, None, |row| {
                     rows.push(map(row)?);
                     Ok(())
                 })

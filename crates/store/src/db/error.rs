@@ -2,7 +2,10 @@
 
 use std::error::Error as _;
 
+use ferroflow_model::ErrorCode;
 use tokio_postgres::error::SqlState;
+
+use super::progress::honest;
 
 /// An error of the database or of the way to it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,6 +25,15 @@ pub enum DbError {
     /// The database is not there, or out of connections. Try again later.
     #[error("database unavailable: {0}")]
     Unavailable(String),
+    /// There was no connection, or no transaction could begin on it: nothing was done.
+    #[error("nothing was begun: {0}")]
+    NotBegun(String),
+    /// The caller's other requests have all the connections that one caller may have.
+    #[error("share of connections used up: {0}")]
+    Busy(String),
+    /// The statement ran longer than the limit for statements, and was stopped. Nothing of it stays.
+    #[error("statement stopped: {0}")]
+    Timeout(String),
     /// A value the database can not hold, such as a NUL in text or an integer out of range.
     #[error("value refused by the database: {0}")]
     Value(String),
@@ -35,6 +47,15 @@ impl DbError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
+    }
+
+    /// The same error of a step before which nothing was begun.
+    #[must_use]
+    pub(crate) fn before_begin(self) -> Self {
+        match self {
+            Self::Unavailable(text) | Self::Locked(text) => Self::NotBegun(text),
+            other => other,
+        }
     }
 }
 
@@ -54,6 +75,7 @@ impl From<rusqlite::Error> for DbError {
             (Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch, _) => Self::Value(text),
             (_, ffi::SQLITE_BUSY_SNAPSHOT) => Self::Conflict(text),
             (Code::DatabaseBusy | Code::DatabaseLocked, _) => Self::Locked(text),
+            (Code::OperationInterrupted, _) => Self::Timeout(text),
             (Code::DiskFull | Code::CannotOpen | Code::ReadOnly | Code::SystemIoFailure, _) => Self::Unavailable(text),
             _ => Self::Other(text),
         }
@@ -88,6 +110,8 @@ impl From<tokio_postgres::Error> for DbError {
             Self::Conflict(text)
         } else if *code == SqlState::LOCK_NOT_AVAILABLE {
             Self::Locked(text)
+        } else if *code == SqlState::QUERY_CANCELED {
+            Self::Timeout(text)
         } else {
             match code.code().get(..2) {
                 // 22: data exception; 23: the remaining integrity constraints; 54: limits.
@@ -95,7 +119,8 @@ impl From<tokio_postgres::Error> for DbError {
                 // 08 connection, 28 login, 3D no such database, 53 resources, 57 shutdown,
                 // 25006 read-only: a replica or a server in recovery.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
-                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(text),
+                // Every statement of such a transaction that would write is refused.
+                _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::NotBegun(text),
                 _ => Self::Other(text),
             }
         }
@@ -109,6 +134,25 @@ impl From<DbError> for ferroflow_model::Error {
             DbError::Unavailable(_) | DbError::Locked(_) | DbError::Conflict(_) => {
                 tracing::warn!(%error, "the database could not answer");
                 Self::unavailable("The database is temporarily unavailable. Try again in a moment.")
+            }
+            DbError::NotBegun(_) => {
+                tracing::warn!(%error, "the database could not be asked");
+                honest(Self::busy("The database is temporarily unavailable; nothing was done. Try again in a moment."))
+            }
+            DbError::Busy(_) => {
+                tracing::debug!(%error, "a caller has its share of the connections");
+                Self::new(
+                    ErrorCode::RequestLimitExceeded,
+                    "Too many requests of this caller are running. Try again in a moment.",
+                )
+            }
+            DbError::Timeout(_) => {
+                tracing::warn!(%error, "a statement took too long");
+                Self::new(
+                    ErrorCode::DeadlineExceeded,
+                    "The database did not answer within the server's limit for a statement. Ask for less: fewer \
+                     conditions, fewer experiments or a smaller page.",
+                )
             }
             DbError::Value(_) => {
                 tracing::debug!(%error, "the database refused a value");

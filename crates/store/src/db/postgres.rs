@@ -2,22 +2,33 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{TryStreamExt, pin_mut};
 use tokio_postgres::{Config, RowStream, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{DbError, Insert, Op, PostgresUri, Row, SslMode, Statement, Value, sqlite::changed, statement::Kind, tls};
+use super::{
+    DbError, Insert, Op, PostgresUri, Row, SslMode, Statement, Value, share::Share, sqlite::changed, statement::Kind,
+    tls,
+};
+
+/// A pool, and what it takes to stop a statement on one of its connections.
+pub(super) struct PostgresPool {
+    pub(super) pool: Pool,
+    pub(super) tls: MakeRustlsConnect,
+}
 
 /// Opens the pool. No connection is made yet.
-pub(super) fn pool(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Pool, DbError> {
+pub(super) fn pool(uri: &PostgresUri, size: usize, wait: Duration) -> Result<PostgresPool, DbError> {
     let config = config(uri);
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, tls::connector(uri)?, manager_config);
-    Pool::builder(manager)
+    let tls = tls::connector(uri)?;
+    let manager = Manager::from_config(config, tls.clone(), manager_config);
+    let pool = Pool::builder(manager)
         .max_size(size)
         .wait_timeout(Some(wait))
         .create_timeout(Some(wait))
@@ -29,7 +40,8 @@ pub(super) fn pool(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Poo
             })
         }))
         .build()
-        .map_err(|error| DbError::Other(error.to_string()))
+        .map_err(|error| DbError::Other(error.to_string()))?;
+    Ok(PostgresPool { pool, tls })
 }
 
 fn config(uri: &PostgresUri) -> Config {
@@ -64,21 +76,25 @@ fn config(uri: &PostgresUri) -> Config {
 }
 
 /// A connection from the pool.
-pub(super) async fn connection(pool: &Pool) -> Result<Object, DbError> {
-    pool.get().await.map_err(|error| match error {
+pub(super) async fn connection(pool: &PostgresPool) -> Result<Object, DbError> {
+    pool.pool.get().await.map_err(|error| match error {
         deadpool_postgres::PoolError::Backend(error)
-        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
-        deadpool_postgres::PoolError::Timeout(_) => {
-            DbError::Unavailable("no database connection became free in time".into())
+        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => {
+            DbError::from(error).before_begin()
         }
-        other => DbError::Unavailable(other.to_string()),
+        deadpool_postgres::PoolError::Timeout(_) => {
+            DbError::NotBegun("no database connection became free in time".into())
+        }
+        other => DbError::NotBegun(other.to_string()),
     })
 }
 
-/// Runs a statement and hands over every row as it arrives.
+/// Runs a statement and hands over every row as it arrives. `limit` is how long a statement whose text depends on the
+/// request may run in the database, which then needs no message of ours to stop; not to be used within a transaction.
 pub(super) async fn each(
     client: &Object,
     statement: &Statement,
+    limit: Option<Duration>,
     mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
     let read = async move {
@@ -89,11 +105,16 @@ pub(super) async fn each(
         }
         Ok::<(), DbError>(())
     };
-    let Some(settings) = statement.plan.settings() else {
+    let limit = limit.filter(|_| matches!(statement.sql, Cow::Owned(_)));
+    if limit.is_none() && statement.plan.settings().is_none() {
         return read.await;
-    };
-    // All is sent at the first poll: whoever waits may go away, the transaction ends.
-    let begin = format!("BEGIN READ ONLY; {settings}");
+    }
+    // All is sent at the first poll: whoever waits may go away, the transaction ends. The settings are those of a
+    // transaction, because PgBouncer may give the session to somebody else after it.
+    let settings = statement.plan.settings().unwrap_or_default();
+    // Compiling the plan of a search with many conditions takes ten times longer than running it.
+    let limit = statement_timeout(limit);
+    let begin = format!("BEGIN READ ONLY; SET LOCAL jit = off; {limit}{settings}");
     let begin = client.batch_execute(&begin);
     let commit = client.batch_execute("COMMIT");
     let (begin, read, commit) = futures_util::future::join3(begin, read, commit).await;
@@ -127,6 +148,11 @@ pub(super) async fn each_of(
     Ok(())
 }
 
+/// The setting of a transaction that stops its statements after a while.
+pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
+    limit.map_or_else(String::new, |limit| format!("SET LOCAL statement_timeout = {}; ", limit.as_millis().max(1)))
+}
+
 async fn send(client: &Object, statement: &Statement) -> Result<RowStream, DbError> {
     Ok(match &statement.sql {
         Cow::Borrowed(sql) => {
@@ -156,19 +182,24 @@ pub(super) async fn insert(client: &Object, insert: &Insert) -> Result<u64, DbEr
 }
 
 /// Runs everything in one transaction and one round trip.
-pub(super) async fn unit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+pub(super) async fn unit(
+    client: &Object,
+    ops: &[Op],
+    limit: Option<Duration>,
+) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     if let [op] = ops {
         return Ok(vec![run(client, op).await?]);
     }
     // Before the transaction begins, so that nothing in it waits for a round trip of its own.
-    prepare(client, ops).await?;
+    prepare(client, ops).await.map_err(DbError::before_begin)?;
     // Futures are first polled in order, and a message is sent at the first poll: the server gets
     // BEGIN, the statements and COMMIT in one go. After a failed statement it refuses the others
     // and turns COMMIT into ROLLBACK.
     //
     // Plans of prepared statements are kept: PostgreSQL would plan anew each time, as it can not see
     // how long the arrays are, and the planning takes ten times longer than logging one metric.
-    let begin = client.batch_execute("BEGIN; SET LOCAL plan_cache_mode = force_generic_plan");
+    let begin = format!("BEGIN; {}SET LOCAL plan_cache_mode = force_generic_plan", statement_timeout(limit));
+    let begin = client.batch_execute(&begin);
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
     let commit = client.batch_execute("COMMIT");
     let (begin, body, commit) = futures_util::future::join3(begin, body, commit).await;
@@ -217,7 +248,7 @@ async fn run(client: &Object, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
         Op::Query(statement) => {
             let mut rows = Vec::new();
-            each(client, statement, |row| {
+            each(client, statement, None, |row| {
                 rows.push(row_values(row)?);
                 Ok(())
             })
@@ -282,19 +313,17 @@ fn collect<T>(rows: &[Vec<Value>], index: usize, get: impl Fn(&Value) -> Option<
 }
 
 /// A transaction that nobody ended: it is rolled back in the background before the connection
-/// serves anybody else.
-pub(super) fn abandon(client: Object) {
+/// serves anybody else, or another request of the same caller.
+pub(super) fn abandon(client: Object, share: Option<Share>) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
             runtime.spawn(async move {
                 if client.batch_execute("ROLLBACK").await.is_err() {
                     drop(Object::take(client));
                 }
+                drop(share);
             });
         }
         Err(_) => drop(Object::take(client)),
     }
 }
-
-/// Keeps the types that only the driver needs out of sight of the rest of the crate.
-pub(super) type PostgresPool = Arc<Pool>;

@@ -2,15 +2,19 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex as StdMutex, mpsc},
+    sync::{
+        Arc, Mutex as StdMutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{DbError, Insert, Op, Row, Statement, Value};
+use super::{DbError, Insert, Op, Row, Statement, Value, share::Share};
 
 /// How many prepared statements a connection keeps.
 const STATEMENT_CACHE: usize = 256;
@@ -18,9 +22,10 @@ const STATEMENT_CACHE: usize = 256;
 /// How long a statement waits for another process that holds the file, as the reference does.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pages that a connection keeps in memory, in KiB; taken as they are needed. `SQLite`'s 2 MiB are less than one
-/// batch of a thousand metrics touches, or one search of ten thousand runs.
-const CACHE_KIB: i64 = 32 * 1024;
+/// Pages that the writer and each reader keep in memory, in KiB; taken as they are needed, and kept. `SQLite`'s 2 MiB are
+/// less than one batch of a thousand metrics touches. What a reader does not keep comes from the system's cache.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const READER_CACHE_KIB: i64 = 8 * 1024;
 
 /// Pages of the write-ahead log after which they are moved into the file, 16 MiB. Logging writes the same pages
 /// of an index again and again: the more of that is in the log, the less goes to the file.
@@ -32,17 +37,45 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// A migration asks again by itself, and tells its user that it waits.
 const MIGRATOR_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Steps of SQLite's virtual machine, a fraction of a millisecond, after which a reader looks whether it is to stop.
+const STEPS: i32 = 5_000;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A thread with a connection. Jobs run in the order they are sent.
 pub(super) struct Session {
     jobs: mpsc::Sender<Job>,
+    /// Jobs of [`Session::run`] that did not come to their end.
+    pending: Arc<AtomicUsize>,
+    stops: Stops,
     /// Ends when the connection is closed.
     closed: oneshot::Receiver<()>,
 }
 
+/// What stops a job before its end.
+#[derive(Clone, Copy)]
+pub(super) enum Stops {
+    /// Nothing: it writes, or is upkeep.
+    Never,
+    /// That its caller goes away, or that it runs for longer than this.
+    WithCaller(Option<Duration>),
+}
+
+/// Tells a job that its caller is gone.
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Session {
     pub(super) fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
+        Self::open_with(path, name, role, synchronous, Stops::Never)
+    }
+
+    fn open_with(path: &Path, name: &str, role: Role, synchronous: Synchronous, stops: Stops) -> Result<Self, DbError> {
         let mut connection = connect(path, role, synchronous)?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let (closing, closed) = oneshot::channel::<()>();
@@ -56,7 +89,7 @@ impl Session {
                 drop(closing);
             })
             .map_err(|error| DbError::Unavailable(format!("no thread for SQLite: {error}")))?;
-        Ok(Self { jobs, closed })
+        Ok(Self { jobs, pending: Arc::default(), stops, closed })
     }
 
     /// Waits until the connection is closed. Dropped, it closes some time later.
@@ -66,6 +99,11 @@ impl Session {
         let _ = self.closed.await;
     }
 
+    /// Whether a job of [`Session::run`] runs or waits.
+    fn is_busy(&self) -> bool {
+        self.pending.load(Ordering::Acquire) > 0
+    }
+
     /// Runs a job on the connection's thread.
     pub(super) async fn run<T, F>(&self, job: F) -> Result<T, DbError>
     where
@@ -73,9 +111,18 @@ impl Session {
         F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let (pending, stops) = (Arc::clone(&self.pending), self.stops);
+        pending.fetch_add(1, Ordering::AcqRel);
+        let caller = Caller(Arc::default());
+        let gone = Arc::clone(&caller.0);
         let job: Job = Box::new(move |connection| {
+            let outcome = match stops {
+                Stops::Never => job(connection),
+                Stops::WithCaller(limit) => stoppable(connection, gone, limit, job),
+            };
+            pending.fetch_sub(1, Ordering::AcqRel);
             // Whoever asked may be gone: then nobody reads the answer.
-            let _ = reply.send(job(connection));
+            let _ = reply.send(outcome);
         });
         self.jobs.send(job).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -86,6 +133,24 @@ impl Session {
         // A thread that has ended has no transaction left to act on.
         let _ = self.jobs.send(Box::new(job));
     }
+}
+
+/// Runs a job that reads, until its caller is gone or `limit` is over.
+fn stoppable<T>(
+    connection: &mut Connection,
+    gone: Arc<AtomicBool>,
+    limit: Option<Duration>,
+    job: impl FnOnce(&mut Connection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    if gone.load(Ordering::Relaxed) {
+        return Err(DbError::Timeout("the caller is gone".into()));
+    }
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let is_over = move || gone.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+    connection.progress_handler(STEPS, Some(is_over));
+    let outcome = job(connection);
+    connection.progress_handler(0, None::<fn() -> bool>);
+    outcome
 }
 
 fn stopped() -> DbError {
@@ -117,6 +182,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if matches!(role, Role::Writer | Role::Migrator) {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        make_private(path);
     }
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -124,7 +190,8 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     connection.pragma_update(None, "foreign_keys", role != Role::Migrator)?;
     // LIKE tells upper from lower case, as in PostgreSQL and as the reference sets it.
     connection.pragma_update(None, "case_sensitive_like", true)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    let cache = if role == Role::Reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
+    connection.pragma_update(None, "cache_size", -cache)?;
     match role {
         Role::Writer => {
             // The reference may hold the file in its own journal mode for a moment; then ours is a
@@ -144,6 +211,13 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
         Role::Reader | Role::Inspector => connection.pragma_update(None, "query_only", true)?,
     }
     Ok(connection)
+}
+
+/// Makes a file that is not there, for its owner alone: names, hashes and whatever users log will be in it. What SQLite
+/// puts beside it gets the same permissions. Where the file can not be made, SQLite says why.
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// All connections to one file.
@@ -180,8 +254,13 @@ impl SqlitePool {
     pub(super) async fn writer(&self, wait: Duration) -> Result<Writer, DbError> {
         let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
             .await
-            .map_err(|_| DbError::Unavailable("the SQLite writer is busy".into()))?;
+            .map_err(|_| DbError::NotBegun("the SQLite writer is busy".into()))?;
         Ok(Writer { session: Arc::clone(&self.writer), _guard: guard })
+    }
+
+    /// Reading connections at the most.
+    pub(super) fn readers(&self) -> usize {
+        self.readers
     }
 
     /// How many reading connections are in use.
@@ -189,18 +268,26 @@ impl SqlitePool {
         self.readers.saturating_sub(self.permits.available_permits())
     }
 
-    /// A reading connection.
-    pub(super) async fn reader(self: &Arc<Self>, wait: Duration) -> Result<Reader, DbError> {
+    /// A reading connection, each job on it for no longer than `limit`, which is the same for all.
+    pub(super) async fn reader(
+        self: &Arc<Self>,
+        wait: Duration,
+        limit: Option<Duration>,
+        share: Option<Share>,
+    ) -> Result<Reader, DbError> {
         let permit = tokio::time::timeout(wait, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| DbError::Unavailable("all SQLite readers are busy".into()))?
+            .map_err(|_| DbError::NotBegun("all SQLite readers are busy".into()))?
             .map_err(|_| stopped())?;
         let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-        let session = match idle {
-            Some(session) => session,
-            None => Arc::new(Session::open(&self.path, "sqlite-reader", Role::Reader, self.synchronous)?),
+        let session = if let Some(session) = idle {
+            session
+        } else {
+            let stops = Stops::WithCaller(limit);
+            Arc::new(Session::open_with(&self.path, "sqlite-reader", Role::Reader, self.synchronous, stops)?)
         };
-        Ok(Reader { session, pool: Arc::clone(self), _permit: permit })
+        let right = Some((permit, share));
+        Ok(Reader { session, pool: Arc::clone(self), right })
     }
 }
 
@@ -214,12 +301,18 @@ pub(super) struct Writer {
 pub(super) struct Reader {
     pub(super) session: Arc<Session>,
     pool: Arc<SqlitePool>,
-    _permit: OwnedSemaphorePermit,
+    right: Option<(OwnedSemaphorePermit, Option<Share>)>,
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.pool.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::clone(&self.session));
+        let (session, pool, right) = (Arc::clone(&self.session), Arc::clone(&self.pool), self.right.take());
+        let give_back = move || {
+            pool.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(session);
+            drop(right);
+        };
+        // What runs was told to stop: the connection is free once it has.
+        if self.session.is_busy() { self.session.send(move |_| give_back()) } else { give_back() }
     }
 }
 
@@ -289,7 +382,8 @@ fn insert_rows(prepared: &mut rusqlite::Statement<'_>, rows: &[Vec<Value>]) -> R
 
 /// Runs everything in one transaction.
 pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let transaction = transaction.map_err(|error| DbError::from(error).before_begin())?;
     let answers = pipeline(&transaction, ops)?;
     transaction.commit()?;
     Ok(answers)

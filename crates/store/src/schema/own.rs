@@ -13,16 +13,28 @@ const PREFIX: &str = "ff_";
 /// Events on their way to webhooks: `crate::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
-/// Failed logins: `crate::login_failures`, in the users database.
-pub(crate) const LOGINS: &str = "ff_login_failures";
+/// Logins, in the users database: those that failed and from where users came (`crate::login_failures`), and what
+/// sessions are bound to (`crate::login_epoch`).
+const LOGINS: [&str; 3] = ["ff_login_failures", "ff_known_logins", "ff_login_epoch"];
 
-const LOGINS_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
+pub(crate) const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
         key VARCHAR(80) NOT NULL,
         since BIGINT NOT NULL,
         failures INTEGER NOT NULL,
         CONSTRAINT ff_login_failures_pk PRIMARY KEY (key)
     );
-    CREATE INDEX IF NOT EXISTS ff_login_failures_since ON ff_login_failures (since);";
+    CREATE INDEX IF NOT EXISTS ff_login_failures_since ON ff_login_failures (since);
+    CREATE TABLE IF NOT EXISTS ff_known_logins (
+        key VARCHAR(80) NOT NULL,
+        until BIGINT NOT NULL,
+        CONSTRAINT ff_known_logins_pk PRIMARY KEY (key)
+    );
+    CREATE INDEX IF NOT EXISTS ff_known_logins_until ON ff_known_logins (until);
+    CREATE TABLE IF NOT EXISTS ff_login_epoch (
+        id INTEGER NOT NULL,
+        epoch VARCHAR(64) NOT NULL,
+        CONSTRAINT ff_login_epoch_pk PRIMARY KEY (id)
+    );";
 
 const TABLES: (&str, &str) = (
     "CREATE TABLE IF NOT EXISTS ff_webhook_deliveries (
@@ -88,12 +100,13 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
 /// # Errors
 /// The database failed, or does not let its user make tables.
 pub(crate) async fn prepare_logins(db: &Db) -> Result<(), DbError> {
-    if names(db).await?.iter().any(|(_, name)| name == LOGINS) {
+    let there = names(db).await?;
+    if LOGINS.iter().all(|table| there.iter().any(|(_, name)| name == table)) {
         return Ok(());
     }
     db.batch(match db.dialect() {
-        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{LOGINS_TABLE}", super::LOCK_KEY),
-        Dialect::Sqlite => LOGINS_TABLE.to_owned(),
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{LOGINS_TABLES}", super::LOCK_KEY),
+        Dialect::Sqlite => LOGINS_TABLES.to_owned(),
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 use ferroflow_model::messages::service::Metric;
 use ferroflow_store::Store;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::support::{self, on_each};
 
@@ -113,4 +114,101 @@ async fn the_bulk_history_goes_by_run_and_is_cut(store: &Store) {
     let expected: Vec<(&str, i64)> =
         [(0, 3), (0, 2), (0, 1), (0, 0), (1, 3), (1, 2)].map(|(run, step)| (runs[run].as_str(), step)).to_vec();
     assert_eq!(found, expected);
+}
+
+/// A history of points at few steps and times, of which many are alike, and some below 0 or NaN.
+fn tangled(random: &mut StdRng, points: usize) -> Vec<Metric> {
+    (0..points)
+        .map(|_| Metric {
+            key: Some("m".into()),
+            value: Some([f64::NAN, -1.5, 0.0, 1.0, 1e300][random.random_range(0..5)]),
+            timestamp: Some(random.random_range(0..3)),
+            step: Some([-7, -1, 0, 0, 0, 1, 2, 5, 1_000_000_000][random.random_range(0..9)]),
+            ..Metric::default()
+        })
+        .collect()
+}
+
+/// The points as they are stored, in the order of the reference: NaN is 0 with a mark.
+fn in_order(points: &[Metric]) -> Vec<(i64, i64, f64, bool)> {
+    let mut rows: Vec<_> = points
+        .iter()
+        .map(|point| {
+            let value = point.value.unwrap();
+            let stored = if value.is_nan() { 0.0 } else { value };
+            (point.step.unwrap(), point.timestamp.unwrap(), stored, value.is_nan())
+        })
+        .collect();
+    rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    rows.dedup();
+    rows
+}
+
+on_each!(samples_of_tangled_histories_are_those_of_the_reference);
+async fn samples_of_tangled_histories_are_those_of_the_reference(store: &Store) {
+    for seed in 0..12 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let runs = [support::run(store, "0").await, support::run(store, "0").await];
+        let mut rows = Vec::new();
+        for run in &runs {
+            let count = random.random_range(0..90);
+            let points = tangled(&mut random, count);
+            store.log_batch(run, points.clone(), Vec::new(), Vec::new()).await.unwrap();
+            rows.push(in_order(&points));
+        }
+        for n in [1, 2, 3, 10, 40, 2500] {
+            for range in [None, Some((-1, 1)), Some((0, 0)), Some((3, 4))] {
+                let mut expected = Vec::new();
+                for (run, rows) in runs.iter().zip(&rows) {
+                    let (first, last) = range.unwrap_or((i64::MIN, i64::MAX));
+                    let rows: Vec<_> = rows.iter().filter(|row| (first..=last).contains(&row.0)).collect();
+                    let total = i64::try_from(rows.len()).unwrap();
+                    let places = if total == 0 { Vec::new() } else { sampled(total, n) };
+                    expected.extend(places.into_iter().map(|at| {
+                        let (step, timestamp, stored, is_nan) = *rows[usize::try_from(at).unwrap()];
+                        (run.clone(), step, timestamp, if is_nan { f64::NAN } else { stored })
+                    }));
+                }
+                let found = store.sample_metric_history(&runs, "m", n, range).await.unwrap();
+                let found: Vec<_> = found
+                    .into_iter()
+                    .map(|point| {
+                        (point.run_id.unwrap(), point.step.unwrap(), point.timestamp.unwrap(), point.value.unwrap())
+                    })
+                    .collect();
+                assert_eq!(format!("{found:?}"), format!("{expected:?}"), "seed {seed}, {n} of {range:?}");
+            }
+        }
+    }
+}
+
+on_each!(pages_of_a_history_among_those_of_many_runs);
+async fn pages_of_a_history_among_those_of_many_runs(store: &Store) {
+    // More points of others lie between two of the run than are looked at for a page.
+    let (run, others) = (support::run(store, "0").await, support::run(store, "0").await);
+    log_steps(store, &others, "m", 900).await;
+    let far = [(5, 1), (110, 2), (500, 3), (500, 2), (2000, 0), (2001, 0)];
+    let points = far.map(|(timestamp, step)| Metric {
+        key: Some("m".into()),
+        value: Some(1.0),
+        timestamp: Some(timestamp),
+        step: Some(step),
+        ..Metric::default()
+    });
+    store.log_batch(&run, points.to_vec(), Vec::new(), Vec::new()).await.unwrap();
+    let (all, _) = support::history(store, &run, "m", None, None).await;
+    assert_eq!(all.len(), far.len());
+    for size in 1..=7 {
+        let (mut pages, mut token) = (Vec::new(), None);
+        loop {
+            let (page, next) = support::history(store, &run, "m", Some(size), token.as_deref()).await;
+            assert!(!page.is_empty() && i64::try_from(page.len()).unwrap() <= size);
+            pages.extend(page);
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(format!("{pages:?}"), format!("{all:?}"), "pages of {size}");
+    }
 }

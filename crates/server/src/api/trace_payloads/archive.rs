@@ -80,6 +80,6 @@ async fn room_for(size: u64) -> Result<Room> {
     let room = tokio::time::timeout(MAX_WAIT, ROOM.acquire_many(needed)).await;
     match room {
         Ok(Ok(room)) => Ok(Some(room)),
-        _ => Err(Error::unavailable("Too many archived traces are being read. Try again later.")),
+        _ => Err(Error::busy("Too many archived traces are being read. Try again later.")),
     }
 }

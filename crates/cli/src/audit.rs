@@ -1,0 +1,58 @@
+//! `ferroflow audit`: whether an audit log is as it was written.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use ferroflow_server::verify_audit;
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// See whether a line of an audit log was changed, taken out or put in. Exit code 1: one was
+    Verify {
+        /// The log; if it was rotated, all its files, the oldest first
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs a command.
+pub(crate) fn run(command: AuditCommand) -> ExitCode {
+    let AuditCommand::Verify { files } = command;
+    match verify(&files) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn verify(files: &[PathBuf]) -> Result<bool> {
+    let open = |path: &PathBuf| {
+        let file = File::open(path).with_context(|| format!("{} can not be read", path.display()))?;
+        Ok((name(path), BufReader::new(file)))
+    };
+    let files = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let report = verify_audit(files).context("the audit log can not be read")?;
+    for note in &report.notes {
+        println!("note: {note}");
+    }
+    for fault in &report.faults {
+        println!("FAULT: {fault}");
+    }
+    println!("{} lines, {} chains, {} faults", report.lines, report.chains, report.faults.len());
+    // Lines that were cut off at the end leave no gap: only somebody who knows the last hash sees that.
+    println!("last line: {}", if report.last.is_empty() { "none" } else { &report.last });
+    Ok(report.faults.is_empty())
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,107 @@
+//! Where the server listens, and how: addresses, TLS, the prefix of a proxy, idle connections.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use ferroflow_server::{Config, Listening, Tls, TlsFiles};
+use tokio::net::TcpListener;
+
+use super::{ServerArgs, process_opts::ProcessOptions};
+
+/// The open port.
+pub(super) struct Port {
+    pub(super) listening: Listening,
+    /// The address of `--host` and `--port`, with the port that the system has chosen.
+    pub(super) address: SocketAddr,
+    pub(super) url_prefix: String,
+    pub(super) keep_alive: Duration,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Port {
+    /// `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.listening.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Whether only this machine gets there.
+    pub(super) fn is_local(&self) -> bool {
+        self.addresses.iter().all(|address| address.ip().is_loopback())
+    }
+}
+
+/// Opens every address. Certificates are read first: nothing is bound that could not be encrypted.
+pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
+    let options = ProcessOptions::read(
+        args.uvicorn_opts.as_deref(),
+        args.gunicorn_opts.as_deref(),
+        args.waitress_opts.as_deref(),
+        |name| std::env::var(name).ok(),
+    )?;
+    if !options.ignored.is_empty() {
+        tracing::warn!("{} ignored: there is no Python process to manage", options.ignored.join(", "));
+    }
+    let tls = files(args, &options)?.map(Tls::open).transpose().context("TLS can not be served")?;
+    let mut listeners = vec![listen(&args.host, args.port).await?];
+    for address in &options.binds {
+        // `process_opts` has put a port behind every host.
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+        listeners.push(listen(host, port.parse()?).await?);
+    }
+    let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
+    let addresses = addresses.context("the listener has no address")?;
+    for address in &addresses[1..] {
+        tracing::info!("listening on {address} as well");
+    }
+    let keep_alive = args.keep_alive_timeout.map(Duration::from_secs).or(options.keep_alive);
+    Ok(Port {
+        address: addresses[0],
+        url_prefix: options.url_prefix.unwrap_or_default(),
+        keep_alive: keep_alive.unwrap_or(Config::KEEP_ALIVE),
+        listening: Listening { listeners, tls },
+        addresses,
+    })
+}
+
+fn files(args: &ServerArgs, options: &ProcessOptions) -> Result<Option<TlsFiles>> {
+    let of_process = options.tls()?;
+    let Some(cert) = args.tls_cert.clone() else {
+        if args.tls_key.is_some() || args.tls_client_ca.is_some() {
+            bail!("--tls-key and --tls-client-ca need --tls-cert: nothing would be encrypted");
+        }
+        return Ok(of_process);
+    };
+    if of_process.is_some() {
+        bail!("--tls-cert and the certificate of --uvicorn-opts or --gunicorn-opts exclude each other");
+    }
+    let key = args.tls_key.clone().unwrap_or_else(|| cert.clone());
+    Ok(Some(TlsFiles { cert, key, client_ca: args.tls_client_ca.clone(), client_optional: false }))
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![(ip, port).into()],
+        Err(_) => tokio::net::lookup_host((host, port))
+            .await
+            .with_context(|| format!("the host '{host}' is not known"))?
+            .collect(),
+    };
+    let mut last = None;
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    match last {
+        Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!("the port {} of {} is in use: choose another with --port", address.port(), address.ip())
+        }
+        Some((address, error)) => Err(error).with_context(|| format!("can not listen on {address}")),
+        None => bail!("the host '{host}' has no address"),
+    }
+}

@@ -1,0 +1,274 @@
+//! The few things that a message names, picked while it is written: no tree of a long message is made.
+
+use std::fmt::Display;
+
+use ferroflow_model::prompts::IS_PROMPT_TAG;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, Impossible, SerializeMap, SerializeSeq},
+};
+use serde_json::{Error, Map, Value};
+
+/// Bytes of a text that is taken for an id or a name. No id and no name may be so long.
+const LONGEST: usize = 16 * 1024;
+
+/// The fields of a message that may name something: texts, numbers and lists of them. Of messages in lists, the logged
+/// model that they are about and the tag that tells prompts from models.
+pub(super) fn named<T: Serialize>(message: &T) -> Map<String, Value> {
+    match message.serialize(Part::Message) {
+        Ok(Some(Value::Object(fields))) => fields,
+        // A message is always an object.
+        _ => Map::new(),
+    }
+}
+
+/// Where in the message a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Message,
+    Field,
+    Element,
+}
+
+type Picked = Result<Option<Value>, Error>;
+
+/// The elements of a list that were picked.
+struct Elements(Vec<Value>);
+
+/// The fields of an object that were picked.
+struct Fields {
+    part: Part,
+    key: String,
+    fields: Map<String, Value>,
+}
+
+impl SerializeSeq for Elements {
+    type Ok = Option<Value>;
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Error> {
+        self.0.extend(element.serialize(Part::Element)?);
+        Ok(())
+    }
+
+    fn end(self) -> Picked {
+        Ok(Some(Value::Array(self.0)))
+    }
+}
+
+impl SerializeMap for Fields {
+    type Ok = Option<Value>;
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        self.key = match key.serialize(Part::Field)? {
+            Some(Value::String(key)) => key,
+            _ => String::new(),
+        };
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        let is_wanted = match self.part {
+            Part::Message => true,
+            Part::Field => false,
+            Part::Element => matches!(self.key.as_str(), "model_id" | "key" | "value"),
+        };
+        if is_wanted && let Some(value) = value.serialize(Part::Field)? {
+            self.fields.insert(std::mem::take(&mut self.key), value);
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Picked {
+        if self.part == Part::Element && self.fields.get("key").and_then(Value::as_str) != Some(IS_PROMPT_TAG) {
+            self.fields.remove("key");
+            self.fields.remove("value");
+        }
+        let is_empty = self.part != Part::Message && self.fields.is_empty();
+        Ok((!is_empty).then_some(Value::Object(self.fields)))
+    }
+}
+
+type Never = Impossible<Option<Value>, Error>;
+
+fn other<T>(what: impl Display) -> Result<T, Error> {
+    Err(Error::custom(format!("a message has no {what}")))
+}
+
+impl Serializer for Part {
+    type Ok = Option<Value>;
+    type Error = Error;
+    type SerializeSeq = Elements;
+    type SerializeMap = Fields;
+    type SerializeTuple = Never;
+    type SerializeTupleStruct = Never;
+    type SerializeTupleVariant = Never;
+    type SerializeStruct = Never;
+    type SerializeStructVariant = Never;
+
+    fn serialize_bool(self, value: bool) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_i8(self, value: i8) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_i16(self, value: i16) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_i32(self, value: i32) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_i64(self, value: i64) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_u8(self, value: u8) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_u16(self, value: u16) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_u32(self, value: u32) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_u64(self, value: u64) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_f32(self, value: f32) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_f64(self, value: f64) -> Picked {
+        Ok(Some(value.into()))
+    }
+
+    fn serialize_char(self, value: char) -> Picked {
+        Ok(Some(value.to_string().into()))
+    }
+
+    fn serialize_str(self, text: &str) -> Picked {
+        Ok((text.len() <= LONGEST).then(|| text.into()))
+    }
+
+    fn serialize_bytes(self, _: &[u8]) -> Picked {
+        Ok(None)
+    }
+
+    fn serialize_none(self) -> Picked {
+        Ok(None)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Picked {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Picked {
+        Ok(None)
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Picked {
+        Ok(None)
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Picked {
+        Ok(Some(variant.into()))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Picked {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Picked {
+        Ok(None)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements, Error> {
+        Ok(Elements(Vec::new()))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Fields, Error> {
+        Ok(Fields { part: self, key: String::new(), fields: Map::new() })
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Never, Error> {
+        other("tuples")
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Never, Error> {
+        other(name)
+    }
+
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, name: &'static str, _: usize) -> Result<Never, Error> {
+        other(name)
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Never, Error> {
+        other(name)
+    }
+
+    fn serialize_struct_variant(self, _: &'static str, _: u32, name: &'static str, _: usize) -> Result<Never, Error> {
+        other(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferroflow_model::{
+        messages::{
+            model_registry::CreateModelVersion,
+            service::{LogInputs, SearchRuns},
+        },
+        request,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_rules_ask_for_is_picked_and_nothing_long() {
+        let long = "x".repeat(LONGEST + 1);
+        let inputs: LogInputs = request::parse_json(
+            json!({
+                "run_id": "r",
+                "datasets": [{ "tags": [{ "key": "k", "value": "v" }], "dataset": { "name": "d", "profile": long } }],
+                "models": [{ "model_id": "m-1" }, { "model_id": "m-2" }],
+            })
+            .to_string(),
+        )
+        .unwrap();
+        let expected =
+            json!({ "run_id": "r", "datasets": [], "models": [{ "model_id": "m-1" }, { "model_id": "m-2" }] });
+        assert_eq!(Value::Object(named(&inputs)), expected);
+        let version: CreateModelVersion = request::parse_json(
+            json!({
+                "name": "n",
+                "source": "s",
+                "description": long,
+                "tags": [{ "key": "a", "value": "b" }, { "key": IS_PROMPT_TAG, "value": "true" }],
+            })
+            .to_string(),
+        )
+        .unwrap();
+        let expected = json!({ "name": "n", "source": "s", "tags": [{ "key": IS_PROMPT_TAG, "value": "true" }] });
+        assert_eq!(Value::Object(named(&version)), expected);
+        let search: SearchRuns =
+            request::parse_json(json!({ "experiment_ids": ["1", "2"], "max_results": 5 }).to_string()).unwrap();
+        let found = Value::Object(named(&search));
+        assert_eq!((&found["experiment_ids"], &found["max_results"]), (&json!(["1", "2"]), &json!(5)));
+    }
+}

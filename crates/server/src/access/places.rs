@@ -1,0 +1,192 @@
+//! Whose a path of the served store is: experiments keep their files at locations, and the longest location that a path
+//! begins with says which experiment it lies in.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ferroflow_artifacts::{ArtifactPath, Locations};
+use ferroflow_model::Result;
+use tokio::sync::Mutex;
+
+use super::canonical;
+use crate::app::Cx;
+
+/// How long the locations count without another look, as a user's grants do. A location never changes: what is not seen
+/// for so long is an experiment that another server has just made.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+
+/// What is known of locations.
+#[derive(Default)]
+pub(crate) struct Places(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    taken: Option<Instant>,
+    rows: Vec<(i64, String)>,
+    /// Where a location lies takes a look at the file system for some.
+    resolved: HashMap<String, Option<ArtifactPath>>,
+    owned: Arc<Owned>,
+}
+
+/// Who keeps files where.
+#[derive(Debug, Default)]
+pub(crate) struct Owned {
+    /// Where experiments without a location of their own lie, by number.
+    root: Option<Vec<String>>,
+    /// Experiments by their own locations.
+    by_path: BTreeMap<Vec<String>, Vec<String>>,
+}
+
+impl Places {
+    /// The owners as they were at most [`LOOK_TIME`] ago.
+    pub(super) async fn owned(&self, cx: &Cx) -> Result<Arc<Owned>> {
+        let mut known = self.0.lock().await;
+        if known.taken.is_some_and(|taken| taken.elapsed() < LOOK_TIME) {
+            return Ok(Arc::clone(&known.owned));
+        }
+        let taken = Instant::now();
+        let store = &cx.app.store;
+        let rows = store.own_locations().await?;
+        if known.taken.is_none() || rows != known.rows {
+            let root = cx.app.locations.served(&store.default_location("0")?).map(|path| path.parent());
+            known.learn(rows, root.as_ref(), &cx.app.locations);
+        }
+        known.taken = Some(taken);
+        Ok(Arc::clone(&known.owned))
+    }
+
+    /// Looks anew the next time.
+    pub(super) async fn forget(&self) {
+        self.0.lock().await.taken = None;
+    }
+}
+
+impl Known {
+    fn learn(&mut self, rows: Vec<(i64, String)>, root: Option<&ArtifactPath>, locations: &Locations) {
+        let mut old = std::mem::take(&mut self.resolved);
+        let mut owned = Owned { root: root.map(|root| root.components().to_vec()), by_path: BTreeMap::new() };
+        for (id, location) in &rows {
+            let path = match self.resolved.get(location) {
+                Some(path) => path.clone(),
+                None => old.remove(location).unwrap_or_else(|| locations.served(location)),
+            };
+            // Who keeps files at the root of everything has what is nobody's there as little as others.
+            if let Some(path) = path.as_ref().filter(|path| !owned.has_all_below(path)) {
+                owned.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
+            }
+            self.resolved.insert(location.clone(), path);
+        }
+        (self.rows, self.owned) = (rows, Arc::new(owned));
+    }
+}
+
+impl Owned {
+    /// The experiments that a path lies in, and how many of its components say so.
+    pub(super) fn owner(&self, path: &ArtifactPath) -> Option<(usize, Vec<String>)> {
+        let parts = path.components();
+        let by_location = (0..=parts.len()).rev().find_map(|depth| {
+            let mut owners = self.by_path.get(&parts[..depth]).cloned().unwrap_or_default();
+            if let Some(id) = self.numbered(&parts[..depth])
+                && !owners.contains(&id)
+            {
+                owners.push(id);
+            }
+            (!owners.is_empty()).then_some((depth, owners))
+        });
+        // The reference takes a number at the beginning for an experiment, wherever experiments lie.
+        by_location.or_else(|| match parts {
+            [first, _, number, ..] if first == "workspaces" && is_number(number) => Some((3, vec![canonical(number)])),
+            [number, ..] if is_number(number) => Some((1, vec![canonical(number)])),
+            _ => None,
+        })
+    }
+
+    /// The experiment whose number stands at the end of a path right below the root of all.
+    fn numbered(&self, path: &[String]) -> Option<String> {
+        let (number, above) = path.split_last()?;
+        (self.root.as_deref() == Some(above) && is_number(number)).then(|| canonical(number))
+    }
+
+    /// The experiments with locations below a path.
+    pub(super) fn below<'a>(&'a self, path: &'a ArtifactPath) -> impl Iterator<Item = &'a str> {
+        let parts = path.components();
+        self.by_path
+            .range(parts.to_vec()..)
+            .take_while(move |(location, _)| location.starts_with(parts))
+            .flat_map(|(_, ids)| ids.iter().map(String::as_str))
+    }
+
+    /// Whether all experiments without a location of their own lie below a path.
+    pub(super) fn has_all_below(&self, path: &ArtifactPath) -> bool {
+        self.root.as_ref().is_some_and(|root| root.starts_with(path.components()))
+    }
+}
+
+fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use ferroflow_artifacts::{ArtifactRepository, LocalRepository};
+
+    use super::*;
+
+    fn path(text: &str) -> ArtifactPath {
+        ArtifactPath::parse(text).unwrap()
+    }
+
+    fn owned(root: &str, rows: &[(i64, &str)]) -> Arc<Owned> {
+        let destination = Some(ArtifactRepository::Local(LocalRepository::new("/srv/artifacts")));
+        let mut known = Known::default();
+        let rows = rows.iter().map(|(id, location)| (*id, (*location).to_owned())).collect();
+        known.learn(rows, Some(&path(root)), &Locations { destination, ..Locations::default() });
+        known.owned
+    }
+
+    fn owner(owned: &Owned, text: &str) -> Option<(usize, String)> {
+        owned.owner(&path(text)).map(|(depth, ids)| (depth, ids.join(",")))
+    }
+
+    #[test]
+    fn the_longest_location_decides() {
+        let hex = "0123456789abcdef0123456789abcdef";
+        let deep = format!("mlflow-artifacts:/{hex}/team");
+        let rows = [(7, "mlflow-artifacts:/team"), (8, "mlflow-artifacts:/team/inner"), (9, deep.as_str())];
+        let owned = owned("", &[&rows[..], &[(10, "mlflow-artifacts:/3"), (11, "s3://elsewhere/team")]].concat());
+        let is = |depth, ids: &str| Some((depth, ids.to_owned()));
+        assert_eq!(owner(&owned, "team/x"), is(1, "7"));
+        assert_eq!(owner(&owned, "team/inner"), is(2, "8"));
+        assert_eq!(owner(&owned, "team/inner2/x"), is(1, "7"));
+        assert_eq!(owner(&owned, &format!("{hex}/team/a/artifacts")), is(2, "9"));
+        assert_eq!(owner(&owned, hex), None);
+        assert_eq!(owner(&owned, "3/a"), is(1, "10,3"));
+        assert_eq!(owner(&owned, "0004/a"), is(1, "4"));
+        assert_eq!(owner(&owned, "workspaces/one/4/a"), is(3, "4"));
+        assert_eq!(owner(&owned, "teams"), None);
+    }
+
+    #[test]
+    fn numbers_count_where_experiments_lie() {
+        let rows = [(5, "mlflow-artifacts:/2024"), (6, "mlflow-artifacts:/base"), (7, "mlflow-artifacts:/")];
+        let owned = owned("base/all", &rows);
+        assert_eq!(owner(&owned, "base/all/4/x"), Some((3, "4".into())));
+        assert_eq!(owner(&owned, "2024/x"), Some((1, "5".into())));
+        assert_eq!(owner(&owned, "base/x"), None);
+        assert_eq!(owner(&owned, "2025/x"), Some((1, "2025".into())));
+        assert!(owned.has_all_below(&path("base")) && owned.has_all_below(&path("base/all")));
+        assert!(!owned.has_all_below(&path("base/all/4")) && !owned.has_all_below(&path("2024")));
+    }
+
+    #[test]
+    fn what_lies_below_goes_with_a_directory() {
+        let owned =
+            owned("", &[(1, "mlflow-artifacts:/a/b"), (2, "mlflow-artifacts:/a/c/d"), (3, "mlflow-artifacts:/ab")]);
+        assert_eq!(owned.below(&path("a")).collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(owned.below(&path("a/c")).collect::<Vec<_>>(), ["2"]);
+        assert_eq!(owned.below(&path("b")).count(), 0);
+    }
+}

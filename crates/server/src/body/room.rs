@@ -1,0 +1,182 @@
+//! Memory that requests take and give back: those who wait for it are served in turn, and not for ever.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use ferroflow_model::{Error, ErrorCode, Result, limits::memory};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+
+const KIB: usize = 1024;
+
+/// The least time between two looks at whether others wait.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Some memory for many.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// One permit for each KiB.
+    memory: Arc<Semaphore>,
+    size: usize,
+    waiting: AtomicUsize,
+}
+
+/// A share of it, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    room: Room,
+    /// Since when what has come is counted, and how many bytes that were.
+    since: Instant,
+    come: usize,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Room for some bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let size = bytes / KIB;
+        Self(Arc::new(Inner { memory: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }))
+    }
+
+    /// Takes some bytes, in turn with others who wait. What is larger than all of it has it to itself.
+    ///
+    /// # Errors
+    /// There was no room in time: nothing has been done.
+    pub(super) async fn take(&self, bytes: usize) -> Result<Held> {
+        let share = u32::try_from(bytes.div_ceil(KIB).clamp(1, self.0.size)).unwrap_or(u32::MAX);
+        let now = Arc::clone(&self.0.memory).try_acquire_many_owned(share);
+        let memory = if let Ok(memory) = now { memory } else { self.wait(share).await? };
+        Ok(Held { room: self.clone(), since: Instant::now(), come: 0, _memory: memory })
+    }
+
+    async fn wait(&self, share: u32) -> Result<OwnedSemaphorePermit> {
+        let _waiting = Waiting::new(&self.0.waiting);
+        let taken = timeout(memory::REQUEST_WAIT, Arc::clone(&self.0.memory).acquire_many_owned(share)).await;
+        taken
+            .ok()
+            .and_then(std::result::Result::ok)
+            .ok_or_else(|| exhausted("The server has no memory for this request at the moment. Try again later."))
+    }
+}
+
+impl Held {
+    /// Whether it is a share of that room.
+    pub(super) fn is_of(&self, room: &Room) -> bool {
+        Arc::ptr_eq(&self.room.0, &room.0)
+    }
+
+    /// Waits for the next bytes that fill it. A client takes its time as long as no other waits for room.
+    ///
+    /// # Errors
+    /// The body ended early; or the client is too slow, and others wait: nothing has been done.
+    pub(super) async fn fill(&mut self, next: impl Future<Output = Result<Option<Bytes>>>) -> Result<Option<Bytes>> {
+        let mut next = pin!(next);
+        loop {
+            let outcome = timeout(LOOK, &mut next).await;
+            if let Ok(Ok(Some(bytes))) = &outcome {
+                self.come += bytes.len();
+            }
+            if self.since.elapsed() >= memory::GRACE {
+                if self.come < memory::PACE && self.room.0.waiting.load(Ordering::Relaxed) > 0 {
+                    return Err(exhausted("The request came too slowly, and others were waiting. Try again later."));
+                }
+                (self.since, self.come) = (Instant::now(), 0);
+            }
+            if let Ok(outcome) = outcome {
+                return outcome;
+            }
+        }
+    }
+}
+
+fn exhausted(message: &str) -> Error {
+    Error::new(ErrorCode::ResourceExhausted, message)
+}
+
+/// One of those who wait, until it is dropped: also where waiting is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_too_long_is_told_to_come_again() {
+        let room = Room::new(64 * KIB);
+        let held = room.take(60 * KIB).await.unwrap();
+        let error = timeout(MINUTE, room.take(8 * KIB)).await.expect("it does not wait for ever").unwrap_err();
+        assert_eq!(error.code.http_status(), 429);
+        assert_eq!(room.0.waiting.load(Ordering::Relaxed), 0);
+        drop(held);
+        room.take(64 * KIB).await.unwrap();
+        room.take(65 * KIB).await.expect("what is larger than all has it to itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_keeps_its_room_until_another_waits_for_it() {
+        let room = Room::new(64 * KIB);
+        let mut held = room.take(60 * KIB).await.unwrap();
+        assert!(timeout(MINUTE, held.fill(pending())).await.is_err(), "no other waits");
+        let waiting = tokio::spawn({
+            let room = room.clone();
+            async move { room.take(8 * KIB).await.map(drop) }
+        });
+        let error = timeout(MINUTE, held.fill(pending())).await.expect("another waits").unwrap_err();
+        assert!(error.message.contains("too slowly"), "{}", error.message);
+        drop(held);
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_trickles_is_slow_and_one_at_the_pace_is_let_finish() {
+        for (bytes, is_slow) in [(1, true), (memory::PACE / 9, false)] {
+            let room = Room::new(64 * KIB);
+            let mut held = room.take(60 * KIB).await.unwrap();
+            let waiting = tokio::spawn({
+                let room = room.clone();
+                async move { room.take(8 * KIB).await.map(drop) }
+            });
+            tokio::task::yield_now().await;
+            let start = Instant::now();
+            let piece = || async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(Some(Bytes::from(vec![0; bytes])))
+            };
+            while held.fill(piece()).await.is_ok() && !waiting.is_finished() {}
+            let told = if is_slow { memory::GRACE * 2 } else { memory::REQUEST_WAIT * 2 };
+            assert!(start.elapsed() < told, "{bytes}");
+            drop(held);
+            assert_eq!(waiting.await.unwrap().is_ok(), is_slow, "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! One connection of a client: how long it may stand still, and how it ends when the server stops.
+//!
+//! A connection that is kept must not end while a request is on its way. So a server that stops answers what still comes
+//! with `Connection: close`, and ends a connection by itself only when nothing has come on it for a moment.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use http::{HeaderValue, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+    time::{Instant, Sleep, sleep_until},
+};
+use tower::Service as _;
+
+use crate::Peer;
+
+/// How long a client may take to send the head of a request.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept for one more request when the server stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+/// What is the same for all connections of a server.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    pub(crate) router: Router,
+    /// How long a connection without a request is kept.
+    pub(crate) keep_alive: Duration,
+    pub(crate) prefixes: Arc<Prefixes>,
+    /// Becomes true when the server stops.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// The most that a connection holds of what its client has sent and nothing has read yet, in bytes. A head fits into it.
+const READ_BUFFER: usize = 128 * 1024;
+
+impl Connections {
+    /// Answers the requests of a connection until it ends.
+    pub(crate) async fn serve<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let activity = Activity::default();
+        let keep_alive = self.keep_alive;
+        let stream = Watched::new(stream, activity.clone(), keep_alive);
+        let stopped = self.stopped.clone();
+        let of_service = activity.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let running = of_service.begin();
+            let stopped = self.stopped.clone();
+            let is_read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+            let body = |body| crate::moving(Sent { body, is_read: Arc::clone(&is_read) });
+            let mut request = routed(request.map(body), &self.prefixes);
+            request.extensions_mut().insert(peer);
+            let answer = self.router.clone().call(request);
+            async move {
+                let mut response: Response = answer.await?;
+                // Hyper ends the connection of which a body was not read to its end: the client has to know.
+                if *stopped.borrow() || !is_read.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, std::convert::Infallible>(response.map(|body| Answer { body, _running: running }))
+            }
+        });
+        let mut builder = http1::Builder::new();
+        // Time is watched below: here one limit would be both that of a head and that of an idle connection. It is longer
+        // than both together, and there because only with one hyper goes on to read when an answer is sent.
+        let both = keep_alive + HEAD_TIMEOUT + Duration::from_secs(1);
+        builder.timer(TokioTimer::new()).header_read_timeout(both).max_headers(128);
+        // Every connection may hold that much besides what is budgeted for bodies.
+        builder.max_buf_size(READ_BUFFER);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = nothing_more(stopped, activity) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// Completes when the server stops and nothing has come on the connection for a moment.
+async fn nothing_more(mut stopped: watch::Receiver<bool>, activity: Activity) {
+    if stopped.wait_for(|stopped| *stopped).await.is_err() {
+        // The server is gone without a word: nothing is left to wait for.
+        return;
+    }
+    loop {
+        let before = activity.count();
+        tokio::time::sleep(LAST_REQUESTS).await;
+        if activity.is_idle() && activity.count() == before {
+            return;
+        }
+    }
+}
+
+/// What comes before the path that the router knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prefixes {
+    /// A path that a proxy may have left before that of the request; empty without one.
+    pub(crate) of_proxy: String,
+    /// The prefix of this server (`--static-prefix`); empty without one.
+    pub(crate) own: String,
+}
+
+impl Prefixes {
+    /// The path that is routed, where it is another one than was sent: without the prefix of a proxy, and with one slash
+    /// where a client has put its path behind an address that ends with one.
+    fn routed(&self, sent: &str) -> Option<String> {
+        let path = one_slash(sent);
+        let path = below(path, &self.of_proxy).map_or(path, one_slash);
+        let own = below(path, &self.own).filter(|rest| !self.own.is_empty() && rest.starts_with("//")).map(one_slash);
+        match own {
+            Some(rest) => Some(format!("{}{rest}", self.own)),
+            None if path.is_empty() => Some("/".to_owned()),
+            None => (path.len() != sent.len()).then(|| path.to_owned()),
+        }
+    }
+}
+
+/// What of a path is below another one.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path that begins with no more than one slash.
+fn one_slash(path: &str) -> &str {
+    let more = path.bytes().take_while(|byte| *byte == b'/').count();
+    &path[more.saturating_sub(1)..]
+}
+
+fn routed(mut request: Request, prefixes: &Prefixes) -> Request {
+    let Some(path) = prefixes.routed(request.uri().path()) else { return request };
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = request.uri().clone().into_parts();
+    // What is left of a path and a query is one.
+    parts.path_and_query = target.parse().ok();
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// What happens on a connection: a number that grows when a request begins and when its answer has ended, so it is odd
+/// while one runs.
+#[derive(Debug, Clone, Default)]
+struct Activity(Arc<AtomicU64>);
+
+impl Activity {
+    fn begin(&self) -> Running {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.count().is_multiple_of(2)
+    }
+}
+
+/// A request that runs.
+struct Running(Activity);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The body that a client sends, and whether it was read to its end.
+struct Sent {
+    body: Incoming,
+    is_read: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Sent {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.is_read.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer. Its request runs until it has been sent.
+struct Answer {
+    body: Body,
+    _running: Running,
+}
+
+impl http_body::Body for Answer {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that ends when the client says nothing for too long, and fails when the head of a request does not come to
+/// its end.
+struct Watched<S> {
+    stream: S,
+    activity: Activity,
+    keep_alive: Duration,
+    /// The count of requests that the times below belong to.
+    count: u64,
+    /// When the head of the next request began to come.
+    head: Option<Instant>,
+    /// When the connection is given up, once somebody waits for that.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    fn new(stream: S, activity: Activity, keep_alive: Duration) -> Self {
+        // Who connects has something to say.
+        Self { stream, activity, keep_alive, count: 0, head: Some(Instant::now()), deadline: None }
+    }
+
+    fn head_began(&mut self) {
+        if self.activity.is_idle() && self.head.is_none() {
+            self.head = Some(Instant::now());
+            self.deadline = None;
+        }
+    }
+
+    /// Ready when the time of a client that says nothing is over.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.activity.is_idle() {
+            return Poll::Pending;
+        }
+        let (head, keep_alive) = (self.head, self.keep_alive);
+        let deadline = self.deadline.get_or_insert_with(|| {
+            let end = head.map_or_else(|| Instant::now() + keep_alive, |began| began + HEAD_TIMEOUT);
+            Box::pin(sleep_until(end))
+        });
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(match head {
+            // Nothing was begun: the stream just ends.
+            None => Ok(()),
+            Some(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request did not come in time")),
+        })
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let count = this.activity.count();
+        if count != this.count {
+            (this.count, this.head, this.deadline) = (count, None, None);
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Pending => this.poll_deadline(cx),
+            Poll::Ready(outcome) => {
+                if buf.filled().len() > before {
+                    this.head_began();
+                }
+                Poll::Ready(outcome)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_routed_without_what_joins_it_to_an_address() {
+        let prefixes = |of_proxy: &str, own: &str| Prefixes { of_proxy: of_proxy.into(), own: own.into() };
+        for (of_proxy, own, sent, routed) in [
+            ("", "", "/api/x", "/api/x"),
+            ("", "", "//api/x", "/api/x"),
+            ("", "", "///", "/"),
+            ("", "", "/api//x", "/api//x"),
+            ("", "/ml", "/ml//api/x", "/ml/api/x"),
+            ("", "/ml", "//ml//api/x//y", "/ml/api/x//y"),
+            ("", "/ml", "/mlx//api", "/mlx//api"),
+            ("/p", "", "/p/api/x", "/api/x"),
+            ("/p", "", "/p", "/"),
+            ("/p", "", "/p//api/x", "/api/x"),
+            ("/p", "", "/api/x", "/api/x"),
+            ("/p", "", "/px/api", "/px/api"),
+            ("/p", "/ml", "/p/ml/api", "/ml/api"),
+        ] {
+            let found = prefixes(of_proxy, own).routed(sent).unwrap_or_else(|| sent.to_owned());
+            assert_eq!(found, routed, "{of_proxy} {own} {sent}");
+        }
+    }
+
+    /// A client of a server that answers everything, and the time at which its connection ended.
+    fn client(keep_alive: Duration) -> (tokio::io::DuplexStream, watch::Sender<bool>) {
+        let (near, far) = tokio::io::duplex(4096);
+        let (stopping, stopped) = watch::channel(false);
+        let connections = Connections {
+            router: Router::new().fallback(|| async { "answered" }),
+            keep_alive,
+            prefixes: Arc::default(),
+            stopped,
+        };
+        tokio::spawn(connections.serve(far, Peer(([127, 0, 0, 1], 1).into())));
+        (near, stopping)
+    }
+
+    async fn ask(stream: &mut tokio::io::DuplexStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("answered") {
+            let mut piece = [0; 512];
+            let length = stream.read(&mut piece).await.unwrap();
+            assert!(length > 0, "the connection ended: {answer}");
+            answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        answer
+    }
+
+    /// Seconds until the server ends the connection.
+    async fn end(stream: &mut tokio::io::DuplexStream) -> u64 {
+        let start = Instant::now();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        start.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_kept_as_long_as_it_should() {
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
+        for _ in 0..3 {
+            ask(&mut stream).await;
+            tokio::time::sleep(Duration::from_secs(74)).await;
+        }
+        ask(&mut stream).await;
+        assert_eq!(end(&mut stream).await, 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_of_a_request_comes_in_time() {
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
+        assert_eq!(end(&mut stream).await, 30, "nothing came at all");
+        for keep_alive in [5, 75] {
+            let (mut stream, _stopping) = client(Duration::from_secs(keep_alive));
+            ask(&mut stream).await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
+            assert_eq!(end(&mut stream).await, 30);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_answers_what_still_comes() {
+        let keep_alive = Duration::from_secs(75);
+        let (mut busy, stopping) = client(keep_alive);
+        assert!(!ask(&mut busy).await.contains("connection: close"));
+        stopping.send(true).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(ask(&mut busy).await.contains("connection: close"));
+        assert_eq!(end(&mut busy).await, 0);
+
+        let (mut idle, stopping) = client(keep_alive);
+        ask(&mut idle).await;
+        stopping.send(true).unwrap();
+        assert_eq!(end(&mut idle).await, LAST_REQUESTS.as_secs());
+    }
+
+    #[tokio::test]
+    async fn who_sent_a_body_that_is_not_read_knows_that_the_connection_ends() {
+        let (mut stream, _stopping) = client(Duration::from_secs(75));
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Which `Host` headers are accepted: names by pattern, addresses as addresses.
+//!
+//! A pattern of digits such as `10.*` is one of addresses: it lets `10.0.0.7` through and not `10.evil.example`, which
+//! anyone can register and lead to this server (DNS rebinding). An address itself can not be led elsewhere.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use url::Host;
+
+/// Networks that are allowed when nothing is set: this machine and private ones (RFC 1918, RFC 4193).
+const DEFAULT_NETWORKS: [&str; 7] =
+    ["127.0.0.1/32", "::1/128", "0.0.0.0/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+
+/// How the reference writes two networks of IPv6, without an address that its patterns would match.
+const REFERENCE_NETWORKS: [(&str, &str); 2] = [("fc00:*", "fc00::/8"), ("fd00:*", "fd00::/8")];
+
+/// The hosts that are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hosts(Vec<Rule>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    Any,
+    /// Any address of a network, on any port.
+    Network(IpNet),
+    /// The text of the header.
+    Text(Pattern),
+}
+
+/// A text with `*` for any text and `?` for any character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    text: String,
+    /// Whether it is one of addresses.
+    of_addresses: bool,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        let networks = DEFAULT_NETWORKS.iter().filter_map(|text| text.parse().ok()).map(Rule::Network);
+        let names = ["localhost", "localhost:*"].into_iter().map(|text| Rule::Text(Pattern::new(text, text)));
+        Self(names.chain(networks).collect())
+    }
+}
+
+impl Hosts {
+    /// Reads a list between commas: `*`, networks such as `10.0.0.0/8`, and patterns.
+    ///
+    /// # Errors
+    /// What has a slash is no network.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let rule = |text: &str| {
+            let text = REFERENCE_NETWORKS.iter().find(|(known, _)| *known == text).map_or(text, |(_, network)| network);
+            match text {
+                "*" => Ok(Rule::Any),
+                text if text.contains('/') => {
+                    let network: Result<IpNet, _> = text.parse();
+                    network.map(Rule::Network).map_err(|_| format!("'{text}' is not a network such as 10.0.0.0/8"))
+                }
+                text => Ok(Rule::Text(Pattern::new(text, text))),
+            }
+        };
+        list.split(',').map(str::trim).map(rule).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Lets an address through as well, on any port.
+    #[must_use]
+    pub fn with_address(mut self, address: IpAddr) -> Self {
+        self.0.push(Rule::Network(address.into()));
+        self
+    }
+
+    /// Whether the text of a `Host` header is accepted.
+    pub(super) fn allow(&self, header: &str) -> bool {
+        if self.0.contains(&Rule::Any) {
+            return !header.is_empty();
+        }
+        let Some(host) = host(header) else { return false };
+        self.0.iter().any(|rule| match rule {
+            Rule::Any => true,
+            Rule::Network(network) => address(&host).is_some_and(|address| network.contains(&address)),
+            Rule::Text(pattern) => pattern.matches(header, &host),
+        })
+    }
+}
+
+/// The host of `host` or `host:port`.
+fn host(header: &str) -> Option<Host> {
+    // Nobody logs in by a Host header.
+    if header.contains('@') {
+        return None;
+    }
+    let host = match header.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => header,
+    };
+    Host::parse(host).ok()
+}
+
+fn address<S>(host: &Host<S>) -> Option<IpAddr> {
+    match host {
+        Host::Ipv4(ip) => Some((*ip).into()),
+        Host::Ipv6(ip) => Some((*ip).into()),
+        Host::Domain(_) => None,
+    }
+}
+
+impl Pattern {
+    /// A pattern whose part `authority` says whether it is one of addresses.
+    pub(super) fn new(text: &str, authority: &str) -> Self {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        let of_digits = host.bytes().any(|byte| byte.is_ascii_digit())
+            && host.bytes().all(|byte| byte.is_ascii_digit() || b".*?".contains(&byte));
+        Self { text: text.to_owned(), of_addresses: of_digits || host.starts_with('[') }
+    }
+
+    /// Whether it is the text, character by character.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
+    /// Whether it matches a text that names a host.
+    pub(super) fn matches<S>(&self, text: &str, host: &Host<S>) -> bool {
+        (!self.of_addresses || address(host).is_some()) && matches(&self.text, text)
+    }
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut retry = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some('?') => (p, t) = (p + 1, t + 1),
+            Some(char) if *char == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    (p, t) = (star + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|char| *char == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_and_private_networks_are_allowed_as_addresses() {
+        let hosts = Hosts::default();
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:80",
+            "[::1]:5000",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.31.0.1:5000",
+            "192.168.0.1",
+            "[fc00::1]",
+            "[fd12:3456::1]:5000",
+        ] {
+            assert!(hosts.allow(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "10.evil.example",
+            "192.168.evil.example:5000",
+            "172.16.evil.example",
+            "172.32.0.1",
+            "11.0.0.1",
+            "127.0.0.1.evil.example",
+            "[fe80::1]",
+            "fc00:80",
+            "fd00:evil",
+            "localhost:5000@evil.example",
+            "local host",
+        ] {
+            assert!(!hosts.allow(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_names_networks_and_addresses() {
+        let allowed = |list: &str, host: &str| Hosts::parse(list).unwrap().allow(host);
+        assert!(allowed("a.example, *.corp.example", "ml.corp.example"));
+        assert!(!allowed("*.corp.example", "corp.example") && !allowed("a.example", "a.example:5000"));
+        assert!(allowed("ml.example:*", "ml.example:5000"));
+        assert!(allowed("100.64.0.0/10", "100.100.1.1:5000") && !allowed("100.64.0.0/10", "100.64.evil.example"));
+        assert!(allowed("2001:db8::/32", "[2001:db8::7]:80"));
+        assert!(allowed("10.*", "10.0.0.1") && !allowed("10.*", "10.evil.example") && !allowed("10*", "10x.example"));
+        assert!(allowed("10.*:5000", "10.0.0.1:5000") && !allowed("10.*:5000", "10.evil.example:5000"));
+        assert!(allowed("fd00:*", "[fd00::1]:5000") && !allowed("fd00:*", "fd00:5000"));
+        assert!(allowed("[fd00:*", "[fd00::1]:5000"));
+        assert!(allowed("*", "anything") && !allowed("*", ""));
+        assert!(Hosts::parse("10.0.0.0/33").is_err() && Hosts::parse("a.example/8").is_err());
+        let pod = Hosts::parse("a.example").unwrap().with_address("203.0.113.7".parse().unwrap());
+        assert!(pod.allow("203.0.113.7:5000") && !pod.allow("203.0.113.8"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Which origins may change something: those of this machine, and those that the operator names.
+
+use url::{Host, Url};
+
+use super::hosts::Pattern;
+
+/// The origins of the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins {
+    any: bool,
+    patterns: Vec<Pattern>,
+}
+
+impl Origins {
+    /// Reads a list between commas: `*`, or patterns such as `https://*.example.com`.
+    #[must_use]
+    pub fn parse(list: &str) -> Self {
+        let items = || list.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let pattern = |text: &str| Pattern::new(text, text.split_once("://").map_or(text, |(_, authority)| authority));
+        Self { any: items().any(|item| item == "*"), patterns: items().map(pattern).collect() }
+    }
+
+    /// Whether every origin may change something.
+    pub(super) fn are_all(&self) -> bool {
+        self.any
+    }
+
+    /// Whether the text of an `Origin` header is one of this machine or of the operator's.
+    pub(super) fn allow(&self, header: &str) -> bool {
+        if self.any || self.patterns.iter().any(|pattern| pattern.is(header)) {
+            return true;
+        }
+        let Some(host) = host(header) else { return false };
+        is_this_machine(&host) || self.patterns.iter().any(|pattern| pattern.matches(header, &host))
+    }
+}
+
+/// The host of an origin as browsers send them: a scheme, a host and perhaps a port, and nothing else.
+fn host(header: &str) -> Option<Host> {
+    let url = Url::parse(header).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    url.origin().ascii_serialization().eq_ignore_ascii_case(header).then(|| url.host().map(|host| host.to_owned()))?
+}
+
+fn is_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(ip) => *ip == std::net::Ipv4Addr::LOCALHOST,
+        Host::Ipv6(ip) => *ip == std::net::Ipv6Addr::LOCALHOST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_read_as_browsers_write_them() {
+        let allowed = Origins::parse("https://app.example, https://*.corp.example,http://10.*,vscode-webview://x");
+        for origin in [
+            "http://localhost:3000",
+            "https://127.0.0.1",
+            "http://[::1]:1",
+            "https://app.example",
+            "https://x.corp.example",
+            "http://10.0.0.7",
+            "vscode-webview://x",
+        ] {
+            assert!(allowed.allow(origin), "{origin}");
+        }
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "http://evil@localhost",
+            "foo://localhost",
+            "http://localhost/path",
+            "http://localhost:99999",
+            "https://evil.example/.corp.example",
+            "https://evil.example#.corp.example",
+            "http://10.evil.example",
+            "localhost",
+        ] {
+            assert!(!allowed.allow(origin), "{origin}");
+        }
+        assert!(Origins::parse("*").allow("https://anything.example"));
+    }
+}

@@ -1,0 +1,45 @@
+//! How large the message of each call may be, by what official clients send in it.
+
+use ferroflow_model::limits::RequestSize;
+
+/// The size of a call, by its name.
+pub(super) fn of(name: &str) -> RequestSize {
+    match name {
+        // 1,000 metrics, 100 params and 100 tags; a profile of 16 MiB. Values of any length are cut here.
+        "LogBatch" | "LogInputs" | "LogParam" | "SetTag" => RequestSize::LARGEST,
+        // Tags of 100,000 characters, among them the text of a prompt, and any number of tags and params at once.
+        "CreateExperiment"
+        | "CreateRun"
+        | "CreateLoggedModel"
+        | "CreateRegisteredModel"
+        | "CreateModelVersion"
+        | "SetRegisteredModelTag"
+        | "SetModelVersionTag"
+        | "SetLoggedModelTags"
+        | "LogLoggedModelParamsRequest"
+        // A signature with all its columns.
+        | "LogModel" => RequestSize::LARGE,
+        "artifacts.CompleteMultipartUpload" => RequestSize::PARTS,
+        // Ids and a moment.
+        "GetExperiment" | "GetExperimentByName" | "DeleteExperiment" | "RestoreExperiment" | "GetRun" | "DeleteRun"
+        | "RestoreRun" | "DeleteTag" | "DeleteExperimentTag" | "LogMetric" => RequestSize::SMALL,
+        _ => RequestSize::MEDIUM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferroflow_model::messages::RPCS;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_one_of_a_call() {
+        let source = include_str!("sizes.rs").split("#[cfg(test)]").next().unwrap();
+        let named = source.split('"').skip(1).step_by(2);
+        for name in named {
+            assert!(RPCS.iter().any(|call| call.name == name), "{name}");
+            assert_ne!(of(name), RequestSize::MEDIUM, "{name}");
+        }
+    }
+}

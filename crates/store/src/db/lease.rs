@@ -1,0 +1,134 @@
+//! A connection to PostgreSQL that somebody reads from. What still runs when its reader goes away, or when its time is
+//! over, is stopped in the database, and only then does the connection go back to the pool.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use deadpool_postgres::Object;
+use tokio_postgres::error::SqlState;
+
+use super::{
+    DbError, Row, Statement,
+    postgres::{self, PostgresPool},
+    share::Share,
+};
+
+/// How long a statement that has lost its reader may still run, so that short ones need no message of their own.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// How long it may take to stop a statement. After that the connection is closed.
+const STOP: Duration = Duration::from_secs(10);
+
+/// A connection of the pool.
+pub(super) struct Lease {
+    client: Option<Object>,
+    pool: Arc<PostgresPool>,
+    /// How long each read may take.
+    limit: Option<Duration>,
+    /// Reads that were begun and did not come to their end.
+    running: AtomicUsize,
+    share: Option<Share>,
+}
+
+impl Lease {
+    /// A connection to read from, each read for no longer than `limit`.
+    pub(super) async fn reader(
+        pool: &Arc<PostgresPool>,
+        limit: Option<Duration>,
+        share: Option<Share>,
+    ) -> Result<Self, DbError> {
+        let client = Some(postgres::connection(pool).await?);
+        Ok(Self { client, pool: Arc::clone(pool), limit, running: AtomicUsize::new(0), share })
+    }
+
+    /// A connection for a transaction, which sets limits of its own.
+    pub(super) async fn writer(pool: &Arc<PostgresPool>, share: Option<Share>) -> Result<Self, DbError> {
+        Self::reader(pool, None, share).await
+    }
+
+    /// The connection.
+    pub(super) fn client(&self) -> Result<&Object, DbError> {
+        self.client.as_ref().ok_or_else(|| DbError::Other("the connection was given back".into()))
+    }
+
+    /// Runs a statement and hands over every row as it arrives.
+    pub(super) async fn each(
+        &self,
+        statement: &Statement,
+        visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
+    ) -> Result<(), DbError> {
+        self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, visit))).await
+    }
+
+    /// Runs several statements in one round trip and hands over every row with the number of its statement.
+    pub(super) async fn each_of(
+        &self,
+        statements: &[Statement],
+        visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
+    ) -> Result<(), DbError> {
+        self.read(Box::pin(postgres::each_of(self.client()?, statements, visit))).await
+    }
+
+    async fn read(&self, read: impl Future<Output = Result<(), DbError>> + Unpin) -> Result<(), DbError> {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let outcome = match self.limit {
+            None => read.await,
+            Some(limit) => match tokio::time::timeout(limit, read).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(DbError::Timeout(format!("no end within {} ms", limit.as_millis()))),
+            },
+        };
+        // After an error rows may still be on their way, and a reader that goes away never gets here.
+        if outcome.is_ok() {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Ends a transaction that nobody committed. What runs in it is left to its end: it is a write.
+    pub(super) fn abandon(mut self) {
+        if let Some(client) = self.client.take() {
+            postgres::abandon(client, self.share.take());
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take().filter(|_| *self.running.get_mut() > 0) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(Object::take(client));
+            return;
+        };
+        let (pool, share) = (Arc::clone(&self.pool), self.share.take());
+        runtime.spawn(async move {
+            let stopped = tokio::time::timeout(STOP, stop(&client, &pool)).await;
+            if !matches!(stopped, Ok(Ok(()))) {
+                tracing::warn!("a statement that lost its reader could not be stopped: its connection is closed");
+                drop(Object::take(client));
+            }
+            // The caller's share is free when the database is.
+            drop(share);
+        });
+    }
+}
+
+/// Waits until nothing runs on the connection any more, and stops what does.
+async fn stop(client: &Object, pool: &PostgresPool) -> Result<(), tokio_postgres::Error> {
+    if let Ok(ended) = tokio::time::timeout(GRACE, client.batch_execute("")).await {
+        return ended;
+    }
+    client.cancel_token().cancel_query(pool.tls.clone()).await?;
+    // The order to stop may also have come so late that it met the statement that waits for the end.
+    loop {
+        match client.batch_execute("").await {
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
+            ended => return ended,
+        }
+    }
+}

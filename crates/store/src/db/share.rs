@@ -1,0 +1,112 @@
+//! A share of the connections for each caller: one that asks for everything at once does not leave the others without.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::DbError;
+
+tokio::task_local! {
+    static CALLER: Arc<str>;
+}
+
+/// Does work on behalf of a caller: the connections that it takes count as that caller's. Work outside of this, such as
+/// a login, a probe of readiness or a job, has no share and only waits for the pool.
+pub async fn as_caller<F: Future>(caller: Arc<str>, work: F) -> F::Output {
+    CALLER.scope(caller, work).await
+}
+
+/// The shares of all callers that have or wait for a connection.
+pub(super) struct Shares {
+    /// Connections that one caller may have at the same time.
+    size: usize,
+    callers: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
+}
+
+impl Shares {
+    /// Half of `connections` for each caller, and one at least.
+    pub(super) fn of(connections: usize) -> Arc<Self> {
+        Arc::new(Self { size: (connections / 2).max(1), callers: Mutex::default() })
+    }
+
+    /// The right to one connection, once the caller has fewer than its share; `None` outside of [`as_caller`].
+    ///
+    /// # Errors
+    /// The caller's other requests kept all of its share for as long as `wait`.
+    pub(super) async fn take(self: &Arc<Self>, wait: Duration) -> Result<Option<Share>, DbError> {
+        let Ok(caller) = CALLER.try_with(Arc::clone) else { return Ok(None) };
+        let semaphore =
+            Arc::clone(self.lock().entry(Arc::clone(&caller)).or_insert_with(|| Arc::new(Semaphore::new(self.size))));
+        // Before the wait, so that a request that is given up is counted out too.
+        let mut share = Share { shares: Arc::clone(self), caller, permit: None };
+        let permit = tokio::time::timeout(wait, semaphore.acquire_owned()).await;
+        share.permit = permit.ok().and_then(Result::ok);
+        if share.permit.is_none() {
+            return Err(DbError::Busy(format!("other requests of the caller kept {} connections", self.size)));
+        }
+        Ok(Some(share))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Arc<Semaphore>>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection of a caller's share, given back when dropped.
+pub(super) struct Share {
+    shares: Arc<Shares>,
+    caller: Arc<str>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut callers = self.shares.lock();
+        // A permit and a waiting request hold the semaphore too: what only the map holds is of no use any more.
+        self.permit = None;
+        if callers.get(&self.caller).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
+            callers.remove(&self.caller);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(1);
+
+    async fn take(shares: &Arc<Shares>, caller: &str) -> Result<Option<Share>, DbError> {
+        as_caller(caller.into(), shares.take(SOON)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_gets_its_share_and_leaves_the_rest_to_others() {
+        let shares = Shares::of(4);
+        let first = take(&shares, "a").await.unwrap();
+        let _second = take(&shares, "a").await.unwrap();
+        assert!(matches!(take(&shares, "a").await, Err(DbError::Busy(_))));
+        let _of_another = take(&shares, "b").await.unwrap();
+        drop(first);
+        assert!(take(&shares, "a").await.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_of_the_server_has_no_share() {
+        assert!(Shares::of(1).take(SOON).await.unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_callers_that_are_gone() {
+        let shares = Shares::of(2);
+        let held = take(&shares, "a").await.unwrap();
+        assert!(take(&shares, "a").await.is_err());
+        assert_eq!(shares.lock().len(), 1);
+        drop(held);
+        assert_eq!(shares.lock().len(), 0);
+    }
+}

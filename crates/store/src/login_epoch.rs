@@ -1,0 +1,65 @@
+//! The epoch of logins: a random text in the users database that sessions and remembered tokens are bound to. A restore
+//! makes a new one, which ends them all: what was ended since the backup must not count again.
+
+use std::path::Path;
+
+use ferroflow_model::Result;
+
+use crate::{
+    db::{Access, BackendUri, DbError, Direct, Op, Statement},
+    schema::own,
+    users::UserStore,
+};
+
+const READ: &str = "SELECT epoch FROM ff_login_epoch WHERE id = 1";
+const BEGIN: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+const RENEW: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CONFLICT (id) \
+                     DO UPDATE SET epoch = excluded.epoch";
+
+impl UserStore {
+    /// The epoch that this is; the first is begun here.
+    ///
+    /// # Errors
+    /// The database failed, or its user may not make the table.
+    pub async fn login_epoch(&self) -> Result<String> {
+        match self.read_epoch().await {
+            Ok(Some(epoch)) => return Ok(epoch),
+            Ok(None) => {}
+            // Somebody took the table away: it comes back, with another epoch.
+            Err(_) => own::prepare_logins(&self.db).await?,
+        }
+        let begin = Statement::new(BEGIN, vec![new_epoch().into()]);
+        self.db.unit(vec![Op::Execute(begin)]).await?;
+        Ok(self.read_epoch().await?.unwrap_or_default())
+    }
+
+    async fn read_epoch(&self) -> Result<Option<String>, DbError> {
+        let found = self.db.query(Statement::new(READ, Vec::new()), |row| row.get::<String>(0)).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Ends all sessions, and all tokens that servers remember.
+    ///
+    /// # Errors
+    /// The database failed, or its user may not make the table.
+    pub async fn end_sessions(&self) -> Result<()> {
+        own::prepare_logins(&self.db).await?;
+        self.db.unit(vec![Op::Execute(Statement::new(RENEW, vec![new_epoch().into()]))]).await?;
+        Ok(())
+    }
+}
+
+/// Ends all sessions of a SQLite file that no server has open.
+///
+/// # Errors
+/// The file can not be written.
+pub async fn end_sessions_of(file: &Path) -> Result<(), DbError> {
+    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
+    direct.batch(own::LOGINS_TABLES).await?;
+    direct.execute(Statement::new(RENEW, vec![new_epoch().into()])).await?;
+    Ok(())
+}
+
+fn new_epoch() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
