@@ -72,8 +72,7 @@ pub(crate) const BROWSER: Suite = Suite {
 /// The Helm chart renders to what a cluster accepts.
 pub(crate) const CHART: Suite = Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
 /// The runbooks of `ferroflow ops` on a fake cluster.
-pub(crate) const OPS: Suite =
-    Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm, Need::S3s(Profile::Dev)], workers: 2 };
+pub(crate) const OPS: Suite = Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
 /// Backups are restored and databases upgraded as a cluster would do it.
 pub(crate) const DRILL: Suite = Suite {
     folders: &["drill"],

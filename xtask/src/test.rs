@@ -70,7 +70,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     let (built, prepared) = thread::scope(|scope| {
         let building = scope.spawn(|| build(environment, &parts, &logs));
         let start = Instant::now();
-        let prepared = environment.prepare(&plan::needs(&parts)).map(|()| start.elapsed());
+        let prepared = environment.prepare(&plan::needs(&parts, level)).map(|()| start.elapsed());
         (building.join().unwrap_or_else(|_| bail!("a thread panicked")), prepared)
     });
     if let Some(built) = built? {

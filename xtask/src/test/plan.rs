@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::pool::Job;
 use crate::{
-    environment::{Durability, Environment, Need},
+    environment::{Durability, Environment, Need, Profile},
     suite::{self, Suite},
 };
 
@@ -83,7 +83,7 @@ impl Part {
 }
 
 /// What has to be prepared for these parts.
-pub(super) fn needs(parts: &[Part]) -> Vec<Need> {
+pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
     let mut needs = Vec::new();
     for part in parts {
         match part {
@@ -92,6 +92,8 @@ pub(super) fn needs(parts: &[Part]) -> Vec<Need> {
             _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
         }
     }
+    // It is a crate with two hundred dependencies of its own to build.
+    needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
     needs
 }
 
@@ -147,8 +149,8 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
                 shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
             }
         }
-        Part::Artifacts => shares.shards(3, 110)?,
-        Part::Browser => shares.shards(2, 110)?,
+        Part::Artifacts => shares.shards(3, 110, &recorded(environment, level, "artifacts")?)?,
+        Part::Browser => shares.shards(2, 110, &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)
@@ -178,10 +180,10 @@ impl Shares<'_> {
     }
 
     /// The part's suite in shares of about the same time.
-    fn shards(&mut self, count: usize, seconds: u32) -> Result<()> {
+    fn shards(&mut self, count: usize, seconds: u32, arguments: &[&str]) -> Result<()> {
         for number in 1..=count {
             let shard = format!("{number}/{count}");
-            self.suite(&shard, seconds, 1, &[], &["--shard", &shard])?;
+            self.suite(&shard, seconds, 1, &[], &[&["--shard", &shard], arguments].concat())?;
         }
         Ok(())
     }
