@@ -69,8 +69,7 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
         if given.is_null() && (field.repeated || !matches!(field.kind, Kind::Value)) {
             continue;
         }
-        // A form that is not filled in sends it.
-        if matches!(field.kind, Kind::Enum(_)) && !field.repeated && given == "" {
+        if !field.repeated && counts_as_absent(given, field.kind) {
             continue;
         }
         if field.oneof != 0 && oneofs & (1 << field.oneof) != 0 {
@@ -80,6 +79,16 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
         plain.insert(field.name.to_owned(), value(given, field, &path)?);
     }
     Ok(plain)
+}
+
+/// Whether the name of an enum says nothing: an empty one, which a form sends that is not filled in, and an unknown one of
+/// a view type (`all` in lower case), with which clients have always got the default. Everything else that is unknown is
+/// refused: dropped, the change would not be made and nobody would know.
+fn counts_as_absent(given: &Value, kind: Kind) -> bool {
+    let (Kind::Enum(values), Value::String(name)) = (kind, given) else { return false };
+    let is_view_type = values.iter().any(|(known, _)| *known == "ACTIVE_ONLY");
+    name.is_empty()
+        || is_view_type && number::parse_int(name).is_none() && !values.iter().any(|(known, _)| known == name)
 }
 
 /// The plain form of a field.
@@ -197,7 +206,6 @@ fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> Converted<Value
         Value::String(name) if values.iter().any(|(known, _)| known == name) => return Ok(given.clone()),
         Value::String(text) => match number::parse_int(text) {
             Some(number) => number,
-            // Dropped, as the reference does it, the change would not be made and nobody would know.
             None => return fail(path, "the enum has no such name"),
         },
         Value::Number(number) => {
