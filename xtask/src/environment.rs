@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 use crate::{
     apt, chromium,
@@ -150,6 +150,8 @@ impl Environment {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).envs(locked(&self.variables).iter()).stdin(Stdio::null());
+        // What Python compiles is kept, so that it is compiled once, and out of the tree.
+        command.env("PYTHONPYCACHEPREFIX", self.folder().join("pycache"));
         command
     }
 
@@ -163,19 +165,26 @@ impl Environment {
         *locked(&self.releases) = Some(releases);
     }
 
-    /// Prepares everything that is named, each in a thread of its own. All are tried; the first error is returned.
+    /// Prepares everything that is named. All are tried; the first error is returned.
     pub(crate) fn prepare(&self, needs: &[Need]) -> Result<()> {
+        self.prepare_each(needs).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Prepares everything that is named, each in a thread of its own, and returns what could not be.
+    pub(crate) fn prepare_each(&self, needs: &[Need]) -> Vec<(Need, Error)> {
         let mut once: Vec<Need> = Vec::new();
         for need in needs {
             if !once.contains(need) {
                 once.push(*need);
             }
         }
-        let outcomes: Vec<Result<()>> = thread::scope(|scope| {
-            let threads: Vec<_> = once.iter().map(|need| scope.spawn(|| self.prepare_one(*need))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
-        });
-        outcomes.into_iter().collect()
+        thread::scope(|scope| {
+            let threads: Vec<_> = once.iter().map(|need| (*need, scope.spawn(|| self.prepare_one(*need)))).collect();
+            let ended = threads.into_iter().map(|(need, thread)| (need, thread.join()));
+            ended
+                .filter_map(|(need, end)| Some((need, end.unwrap_or_else(|_| bail!("a thread panicked")).err()?)))
+                .collect()
+        })
     }
 
     fn prepare_one(&self, need: Need) -> Result<()> {
@@ -361,8 +370,13 @@ impl Environment {
                 }
                 fs::create_dir_all(&begun)?;
                 let mut npm = Command::new("npm");
-                npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
-                ensure!(npm.current_dir(&begun).stdin(Stdio::null()).status()?.success(), "{package} does not install");
+                npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", &format!("{package}@{version}")]);
+                let output = npm.current_dir(&begun).stdin(Stdio::null()).output()?;
+                ensure!(
+                    output.status.success(),
+                    "{package} does not install: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 fs::rename(begun, &folder)?;
             }
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())

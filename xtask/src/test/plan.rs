@@ -60,7 +60,7 @@ impl Part {
         !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Chart)
     }
 
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
@@ -82,16 +82,13 @@ impl Part {
     }
 }
 
-/// What has to be prepared for these parts.
-pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
-    let mut needs = Vec::new();
-    for part in parts {
-        match part {
-            Part::Generate => needs.push(Need::Reference),
-            Part::Rust => needs.push(Need::Postgres(Durability::Relaxed)),
-            _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
-        }
-    }
+/// What has to be prepared for a part.
+pub(super) fn needs(part: Part, level: Level) -> Vec<Need> {
+    let mut needs = match part {
+        Part::Generate => vec![Need::Reference],
+        Part::Rust => vec![Need::Postgres(Durability::Relaxed)],
+        _ => part.suite().map(Suite::all_needs).unwrap_or_default(),
+    };
     // It is a crate with two hundred dependencies of its own to build.
     needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
     needs
