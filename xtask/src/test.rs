@@ -65,7 +65,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     }
 
     if let Level::Sample(number) = level {
-        environment.sample_releases(plan::releases(environment, number)?);
+        environment.sample(plan::versions(environment, number)?);
     }
     let (built, missing) = thread::scope(|scope| {
         let building = scope.spawn(|| build(environment, &parts, &logs));

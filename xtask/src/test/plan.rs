@@ -198,9 +198,12 @@ impl Shares<'_> {
     }
 }
 
-/// The old releases that a sample of the upgrades begins with.
-pub(super) fn releases(environment: &Environment, sample: u32) -> Result<Vec<String>> {
-    lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])
+/// The old releases that a sample of the upgrades begins with, and the SDKs of its pairs.
+pub(super) fn versions(environment: &Environment, sample: u32) -> Result<Vec<String>> {
+    let mut versions = lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])?;
+    let pairs = pairs(environment, Level::Sample(sample))?;
+    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.rsplit_once('-')?.0))));
+    Ok(versions)
 }
 
 /// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`.
