@@ -92,7 +92,7 @@ def running(kind: str, folder: Path) -> Iterator[Gcs | Azure]:
         command = [str(next(programs.iterdir())), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
         command += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
     else:
-        command = [required("FERROFLOW_AZURITE"), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        command = [required("FERROFLOW_AZURITE"), "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         command += ["--location", str(folder), "--silent", "--skipApiVersionCheck"]
     log = folder / f"{kind}.log"
     with log.open("wb") as output:
