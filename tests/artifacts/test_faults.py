@@ -95,6 +95,7 @@ def test_a_download_goes_on_where_its_connection_broke(proxied, store, size):
     assert proxy.struck == 2
 
 
+@pytest.mark.rotates
 def test_a_download_of_what_is_replaced_meanwhile_is_never_a_mixture(proxied, store):
     server, _ = proxied
     store.put("p/0/large.bin", b"1" * (100 * MIB))
