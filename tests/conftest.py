@@ -7,7 +7,7 @@ Without it a suite runs everything it has. What a suite leaves out is said where
 conformance     two of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      of a test that is marked ``rotates``, all cases but one (``rotates(2)``: all but every second)
+the others      of a test that is marked ``rotates``, all cases but one
 ==============  =================================================================================================
 
 ``rotates`` is for what takes long and is about the same in each case, such as on each database.
@@ -46,7 +46,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
-    config.addinivalue_line("markers", "rotates(every): a sample takes every so many of the cases, without a number one of them")
+    config.addinivalue_line("markers", "rotates: a sample takes one of the cases")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
 
@@ -80,9 +80,8 @@ def _other_cases(items, sample: int) -> list:
             tests[item.nodeid.partition("[")[0]].append(item)
     others = []
     for name, cases in tests.items():
-        every = next(iter(cases[0].get_closest_marker("rotates").args), len(cases))
-        turn = sample + zlib.crc32(name.encode())
-        others += [case for place, case in enumerate(cases) if (place - turn) % every]
+        turn = (sample + zlib.crc32(name.encode())) % len(cases)
+        others += [case for place, case in enumerate(cases) if place != turn]
     return others
 
 

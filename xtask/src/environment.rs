@@ -370,33 +370,25 @@ impl Environment {
     /// to the path of something in its folder.
     fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str, without: &[&str]) -> Result<()> {
         self.once(variable, || {
-            let tools = self.folder().join("tools");
-            let folder = tools.join(format!("{package}-{version}"));
+            let folder = self.folder().join("tools").join(format!("{package}-{version}"));
             let path = folder.join(path);
             if !path.exists() {
                 if process::find("npm").is_none() && !apt::install("npm")? {
                     bail!("npm is needed for {package}");
                 }
                 println!("installing {package} {version}");
-                // Under its name only when it is complete: one that was cut off is not taken for it.
-                let begun = tools.join(format!("{package}-{version}.begun"));
-                if begun.exists() {
-                    fs::remove_dir_all(&begun)?;
-                }
-                fs::create_dir_all(&begun)?;
                 let empty: BTreeMap<_, _> =
                     without.iter().map(|package| (package, "npm:empty-npm-package@1.0.0")).collect();
                 let list = json!({"private": true, "dependencies": {package: version}, "overrides": empty});
-                fs::write(begun.join("package.json"), list.to_string())?;
-                let mut npm = Command::new("npm");
-                npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts"]);
-                let output = npm.current_dir(&begun).stdin(Stdio::null()).output()?;
-                ensure!(
-                    output.status.success(),
-                    "{package} does not install: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-                fs::rename(begun, &folder)?;
+                complete(&folder, |begun| {
+                    fs::write(begun.join("package.json"), list.to_string())?;
+                    let mut npm = Command::new("npm");
+                    npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts"]);
+                    let output = npm.current_dir(begun).stdin(Stdio::null()).output()?;
+                    let told = String::from_utf8_lossy(&output.stderr);
+                    ensure!(output.status.success(), "{package} does not install: {told}");
+                    Ok(())
+                })?;
             }
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
@@ -421,6 +413,19 @@ impl Environment {
 /// Where xtask keeps what it makes for the repository at `root`.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("xtask")
+}
+
+/// Makes a folder, which gets its name only when it is complete: one that was cut off is not taken for it.
+pub(crate) fn complete(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut begun = folder.as_os_str().to_owned();
+    begun.push(".begun");
+    let begun = PathBuf::from(begun);
+    if begun.exists() {
+        fs::remove_dir_all(&begun)?;
+    }
+    fs::create_dir_all(&begun)?;
+    make(&begun)?;
+    fs::rename(begun, folder).with_context(|| folder.display().to_string())
 }
 
 /// The root of the repository.
