@@ -16,6 +16,7 @@
 ``FERROFLOW_HELM_4``, ``_3``     Helm of both generations, for ``tests/chart``
 ``FERROFLOW_KUBECTL``            kubectl, for ``tests/chart``
 ``FERROFLOW_POSTGRES_BIN``       the folder with PostgreSQL's programs, for ``tests/drill``
+``FERROFLOW_PGBOUNCER``          the program of PgBouncer, for the tests of ``crates/store``
 ``FERROFLOW_BARMAN``             the folder with barman's programs and ``moto_server``, for ``tests/drill``
 ===============================  ====================================================================
 

@@ -51,6 +51,8 @@ pub(crate) const HELM_3_BIN: &str = "FERROFLOW_HELM_3";
 pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 /// The folder with the programs of PostgreSQL.
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
+/// The program of PgBouncer.
+pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 /// The folder with the programs of barman, and an S3 server for them.
 pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
@@ -104,6 +106,7 @@ impl Environment {
             KUBECTL,
             POSTGRES_BIN,
             BARMAN,
+            PGBOUNCER,
             UI,
         ]
         .into_iter()
@@ -222,6 +225,22 @@ impl Environment {
         }
         ensure!(self.variables.contains_key(KUBECTL), "kubectl is needed: its path in {KUBECTL}");
         Ok(python)
+    }
+
+    /// Prepares a pooler that stands before PostgreSQL.
+    pub(crate) fn pgbouncer(&mut self) -> Result<()> {
+        if !self.variables.contains_key(PGBOUNCER) {
+            let installed = || {
+                let places = [process::find("pgbouncer"), Some("/usr/sbin/pgbouncer".into())];
+                places.into_iter().flatten().find(|path| path.is_file())
+            };
+            if installed().is_none() {
+                apt::install("pgbouncer")?;
+            }
+            let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            self.variables.insert(PGBOUNCER, path.to_str().context("the path is not UTF-8")?.to_owned());
+        }
+        Ok(())
     }
 
     /// Prepares what takes backups of PostgreSQL into a bucket.

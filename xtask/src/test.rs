@@ -99,6 +99,7 @@ fn lint(environment: &Environment) -> Result<Tally> {
 fn rust(environment: &mut Environment) -> Result<Tally> {
     environment.binary(Profile::Dev)?;
     environment.postgres(Durability::Relaxed)?;
+    environment.pgbouncer()?;
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
     if !nextest {
         return check(environment, &["test", "--workspace"]);

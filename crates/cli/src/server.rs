@@ -79,14 +79,15 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             .await
             .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
     }
-    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db_options()? })
+    let options = db_options(args.database_connections)?;
+    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: options.clone() })
         .await
         .with_context(|| format!("the backend store {backend} can not be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
         Some(auth) => {
             let audit = args.audit_log.as_deref();
-            Some(auth::open(auth, &backend, &store, db_options()?, args.auto_migrate, audit).await?)
+            Some(auth::open(auth, &backend, &store, options, args.auto_migrate, audit).await?)
         }
         None => None,
     };
@@ -229,9 +230,12 @@ fn security(args: &ServerArgs) -> Security {
     }
 }
 
-pub(crate) fn db_options() -> Result<DbOptions> {
+/// How databases are used: `connections` of `--database-connections`, the rest from the environment.
+pub(crate) fn db_options(connections: Option<u16>) -> Result<DbOptions> {
     let mut options = DbOptions::default();
-    if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
+    if let Some(connections) = connections {
+        options.pool_size = connections.into();
+    } else if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
         let overflow = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
         options.pool_size = size + overflow;
     }
@@ -313,6 +317,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
                 _ = interrupt.recv() => {}
             }
             tracing::warn!("told to stop twice: stopping at once");
+            logging::flush();
             std::process::exit(130);
         });
     })

@@ -34,7 +34,7 @@ pub(crate) async fn livez() -> &'static str {
 /// The database and the artifact store answer. `?needs=database`: that of the database is enough, as most of the API
 /// does without the other one.
 pub(crate) async fn readyz(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
-    let (database, artifacts) = tokio::join!(probe(app.store.ping()), probe(artifacts(&app)));
+    let (database, artifacts) = tokio::join!(probe(databases(&app)), probe(artifacts(&app)));
     let ready = database.is_ok() && (artifacts.is_ok() || query.as_deref() == Some("needs=database"));
     let say = |outcome: &Result<(), String>| match outcome {
         Ok(()) => json!("ok"),
@@ -54,6 +54,15 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// That of the users may be another one.
+async fn databases(app: &App) -> ferroflow_model::Result<()> {
+    app.store.ping().await?;
+    match &app.access {
+        Some(access) => Ok(access.auth.users().db().check().await?),
+        None => Ok(()),
+    }
 }
 
 async fn artifacts(app: &App) -> ferroflow_model::Result<()> {

@@ -14,11 +14,10 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
-pub(crate) use direct::{Access, Direct};
+pub(crate) use direct::{Access, Direct, PATIENT};
 pub use error::DbError;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
@@ -57,7 +56,7 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Backend {
-    Postgres(PostgresPool),
+    Postgres(Arc<PostgresPool>),
     Sqlite(Arc<SqlitePool>),
 }
 
@@ -89,7 +88,7 @@ impl Db {
     pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
         let backend = match uri {
             BackendUri::Postgres(uri) => {
-                Backend::Postgres(Arc::new(postgres::pool(uri, options.pool_size, options.acquire_timeout)?))
+                Backend::Postgres(Arc::new(PostgresPool::new(uri, options.pool_size, options.acquire_timeout)?))
             }
             BackendUri::Sqlite(path) => {
                 Backend::Sqlite(Arc::new(SqlitePool::open(path, options.pool_size, options.synchronous)?))
@@ -110,7 +109,7 @@ impl Db {
     /// A connection to read from. Statements sent together (`join!`) travel together.
     pub async fn reader(&self) -> Result<Conn, DbError> {
         Ok(Conn(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            Backend::Postgres(pool) => Inner::Postgres(pool.get().await?),
             Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(self.options.acquire_timeout).await?),
         }))
     }
@@ -118,7 +117,7 @@ impl Db {
     /// Begins a transaction that writes.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         let inner = match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(postgres::connection(pool).await?),
+            Backend::Postgres(pool) => Inner::Postgres(pool.get().await?),
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
         // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
@@ -160,7 +159,7 @@ impl Db {
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let client = postgres::connection(pool).await?;
+                let client = pool.get().await?;
                 // Run to the end even if the caller goes away: a transaction cut in the middle
                 // would go back to the pool half-done.
                 tokio::spawn(async move { postgres::unit(&client, &ops).await })
@@ -169,7 +168,7 @@ impl Db {
             }
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
-                writer.session.run(move |connection| sqlite::unit(connection, &ops)).await
+                writer.write(move |connection| sqlite::unit(connection, &ops)).await
             }
         }
     }
@@ -200,11 +199,29 @@ impl Db {
     pub async fn batch(&self, sql: String) -> Result<(), DbError> {
         match &self.backend {
             // What is sent in one message is one transaction.
-            Backend::Postgres(pool) => Ok(postgres::connection(pool).await?.batch_execute(&sql).await?),
+            Backend::Postgres(pool) => Ok(pool.get().await?.batch_execute(&sql).await?),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
-                writer.session.run(move |connection| sqlite::batch(connection, &sql)).await
+                writer.write(move |connection| sqlite::batch(connection, &sql)).await
             }
+        }
+    }
+
+    /// Whether the database can be read and written to, as far as can be told without writing.
+    ///
+    /// # Errors
+    /// It does not answer, is a read-only standby, or its file is gone or on a full disk.
+    pub async fn check(&self) -> Result<(), DbError> {
+        match &self.backend {
+            Backend::Postgres(_) => {
+                let statement = Statement::new("SELECT current_setting('transaction_read_only')", Vec::new());
+                let read_only = self.query(statement, |row| row.get::<String>(0)).await?;
+                if read_only.iter().any(|setting| setting == "on") {
+                    return Err(DbError::Unavailable("the database is read-only, as a standby is".into()));
+                }
+                Ok(())
+            }
+            Backend::Sqlite(pool) => pool.check(self.options.acquire_timeout).await,
         }
     }
 
@@ -225,10 +242,7 @@ impl Db {
     #[must_use]
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
-            Backend::Postgres(pool) => {
-                let status = pool.status();
-                (status.size.saturating_sub(status.available), status.max_size)
-            }
+            Backend::Postgres(pool) => pool.status(),
             Backend::Sqlite(pool) => (pool.busy(), self.options.pool_size),
         }
     }
@@ -238,7 +252,7 @@ impl Db {
 pub struct Conn(Inner);
 
 enum Inner {
-    Postgres(Object),
+    Postgres(postgres::Client),
     SqliteReader(sqlite::Reader),
     SqliteWriter(sqlite::Writer),
 }
@@ -405,9 +419,9 @@ impl Tx {
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let answers = match &self.conn()?.0 {
             Inner::Postgres(client) => postgres::commit(client, &ops).await?,
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(move |connection| sqlite::commit(connection, &ops)).await?
+            Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await?,
+            Inner::SqliteReader(reader) => {
+                reader.session.run(move |connection| sqlite::commit(connection, &ops)).await?
             }
         };
         self.conn = None;

@@ -69,7 +69,7 @@ pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
     batch::Batcher,
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, Db, DbOptions},
     fernet::FernetKey,
     outbox::Outbox,
     schema::SchemaError,
@@ -106,13 +106,12 @@ impl Store {
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
-    /// Whether the database answers.
+    /// Whether the database can be read and written to.
     ///
     /// # Errors
-    /// It does not.
+    /// It can not.
     pub async fn ping(&self) -> Result<()> {
-        self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(())).await?;
-        Ok(())
+        Ok(self.db.check().await?)
     }
 
     /// The database, for metrics of the server.

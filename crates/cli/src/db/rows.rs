@@ -9,6 +9,8 @@ use ferroflow_store::{
     snapshot,
 };
 
+use crate::report::{self, out};
+
 /// Prints the revision, the rows of each table and the time of the newest change.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
@@ -30,6 +32,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "newest": newest,
         "rows": snapshot::rows(uri).await?,
     });
-    println!("{line}");
+    out!("{line}");
+    report::complete()?;
     Ok(ExitCode::SUCCESS)
 }

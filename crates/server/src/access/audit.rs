@@ -4,7 +4,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -42,8 +45,12 @@ const SUBJECTS: [&str; 24] = [
     "permission",
 ];
 
-/// Where the lines go.
-pub struct Audit(Mutex<Box<dyn Write + Send>>);
+/// Where the lines go. A line is written when its change is committed, so one that can not be written fails no request:
+/// it is an error in the log and counts in `/metrics`.
+pub struct Audit {
+    out: Mutex<Box<dyn Write + Send>>,
+    lost: AtomicU64,
+}
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -90,18 +97,28 @@ impl Audit {
     /// The file can not be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
-            return Ok(Self(Mutex::new(Box::new(io::stdout()))));
+            return Ok(Self::to(Box::new(io::stdout())));
         }
         let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self(Mutex::new(Box::new(file))))
+        Ok(Self::to(Box::new(file)))
+    }
+
+    fn to(out: Box<dyn Write + Send>) -> Self {
+        Self { out: Mutex::new(out), lost: AtomicU64::new(0) }
+    }
+
+    /// Lines that were not written since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let Ok(mut line) = serde_json::to_vec(entry) else { return };
         line.push(b'\n');
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // One write for each line, so that those of several servers do not mix in one file.
         if let Err(error) = out.write_all(&line).and_then(|()| out.flush()) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "a line of the audit log was not written");
         }
     }

@@ -62,7 +62,7 @@ impl Database {
     }
 }
 
-fn with_database(name: &str) -> String {
+pub(crate) fn with_database(name: &str) -> String {
     let server = std::env::var(POSTGRES)
         .unwrap_or_else(|_| panic!("set {POSTGRES} to a PostgreSQL server, or run `cargo xtask test`"));
     let (base, query) = server.split_once('?').map_or((server.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
@@ -71,7 +71,7 @@ fn with_database(name: &str) -> String {
     format!("{scheme}://{authority}/{name}{query}")
 }
 
-async fn admin(sql: String) {
+pub(crate) async fn admin(sql: String) {
     let uri = BackendUri::parse(&with_database("postgres")).expect("a URI");
     let db = Db::open(&uri, DbOptions { pool_size: 1, ..DbOptions::default() }).expect("the server's database");
     let done = db.query(Statement::dynamic(sql, Vec::new()), |_| Ok(())).await;
