@@ -88,7 +88,7 @@ pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
     for part in parts {
         match part {
             Part::Generate => needs.push(Need::Reference),
-            Part::Rust => needs.push(Need::Postgres(Durability::Relaxed)),
+            Part::Rust => needs.extend([Need::Postgres(Durability::Relaxed), Need::Pgbouncer]),
             _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
         }
     }
