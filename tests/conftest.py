@@ -4,11 +4,13 @@
 Without it a suite runs everything it has. What a suite leaves out is said where it is left out:
 
 ==============  =================================================================================================
-conformance     three of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
+conformance     two of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      nothing
+the others      of a test that is marked ``rotates``, all cases but one
 ==============  =================================================================================================
+
+``rotates`` is for what takes long and is about the same in each case, such as on each database.
 
 ``--recorded`` compares with what the reference answered when it was recorded, and does not start it; ``--record`` records
 it again. Suites that do not compare with answers of the reference do the same with either.
@@ -19,6 +21,7 @@ it again. Suites that do not compare with answers of the reference do the same w
 
 import collections
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
+    config.addinivalue_line("markers", "rotates: a sample takes one of the cases")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
 
@@ -55,13 +59,30 @@ def mode(request):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Leaves the files of other shares to other processes."""
+    """Leaves the files of other shares to other processes, and cases of tests that rotate to other samples."""
+    if (sample := config.getoption("sample")) is not None:
+        others = _other_cases(items, sample)
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
     if shard := config.getoption("shard"):
         found = {item.path.relative_to(FOLDER).as_posix() for item in items}
         mine = shards.share(found, json.loads(SECONDS.read_text()), *shard)
         others = [item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
+
+
+def _other_cases(items, sample: int) -> list:
+    """The cases of tests that rotate which a sample leaves out. Tests of one sample take different cases."""
+    tests = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("rotates"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    others = []
+    for name, cases in tests.items():
+        turn = (sample + zlib.crc32(name.encode())) % len(cases)
+        others += [case for place, case in enumerate(cases) if place != turn]
+    return others
 
 
 def pytest_sessionfinish(session, exitstatus):

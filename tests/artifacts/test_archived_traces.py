@@ -184,6 +184,7 @@ def test_spans_that_are_archived_meanwhile_are_found(place):
     assert place.get(id).json() == {"spans": []}
 
 
+@pytest.mark.rotates
 def test_a_payload_is_cut_off_or_too_large(place):
     id, key = place.archived({"attributes": {"x": json.dumps("y" * 3_000_000)}})
     whole = place.store.get(key)
@@ -342,6 +343,7 @@ def test_what_is_to_be_archived_at_once_is_and_then_the_request_ends(place, tmp_
         assert "mlflow.trace.archiveNow" in place.writer.experiment_tags(waits)
 
 
+@pytest.mark.rotates
 def test_servers_that_are_killed_lose_nothing(place, tmp_path):
     traces = [place.writer.trace(*SPANS) for _ in range(40)]
     before = {id: place.writer.spans(id)[0]["attributes"]["mlflow.spanInputs"] for id in traces}

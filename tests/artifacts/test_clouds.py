@@ -24,15 +24,13 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(params=clouds.KINDS)
-def cloud(request, tmp_path):
-    with clouds.running(request.param, tmp_path) as store:
-        yield store
+def cloud(request, emulators):
+    return emulators(request.param)
 
 
 @pytest.fixture
-def azure(tmp_path):
-    with clouds.running("azure", tmp_path) as store:
-        yield store
+def azure(emulators):
+    return emulators("azure")
 
 
 @pytest.fixture
@@ -71,6 +69,7 @@ def test_directories_are_listed_and_deleted(server, cloud):
     assert requests.get(f"{server.url}{API}/d/a").status_code == 404
 
 
+@pytest.mark.rotates
 def test_a_directory_of_many_pages_is_listed_and_deleted(cloud, start):
     # Google lists 1,000 names at a time, Azure 5,000; they are deleted by the thousand.
     count = 1_203
@@ -271,15 +270,15 @@ def test_an_address_for_a_direct_upload_and_download(cloud, start, tmp_path, key
     assert requests.get(download["presigned_url"]).content == b"{}"
 
 
-def test_what_can_not_be_signed_goes_through_the_server(start, sdk, tmp_path):
-    with clouds.running("gcs", tmp_path) as store:
-        # An emulator without a key to sign with.
-        server = start(store.location("pre"), store.env)
-        body = round_trip(sdk(server), tmp_path, "large.bin")
-        assert calls(server, "mpu/complete") == 0
-        assert [store.get(key) for key in store.keys()] == [body]
-        answer = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/presigned/{store.keys()[0][4:]}")
-        assert answer.status_code == 501
+def test_what_can_not_be_signed_goes_through_the_server(emulators, start, sdk, tmp_path):
+    # An emulator without a key to sign with.
+    store = emulators("gcs")
+    server = start(store.location("pre"), store.env)
+    body = round_trip(sdk(server), tmp_path, "large.bin")
+    assert calls(server, "mpu/complete") == 0
+    assert [store.get(key) for key in store.keys()] == [body]
+    answer = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/presigned/{store.keys()[0][4:]}")
+    assert answer.status_code == 501
 
 
 def test_parts_of_an_upload_in_google_s_xml(servers, start, key_file):
@@ -313,8 +312,9 @@ def test_the_sdk_sends_parts_to_google(servers, start, sdk, key_file, tmp_path):
     assert [store.get(key) for key in store.keys()] == [body]
 
 
-def test_an_upload_to_google_goes_on_where_its_connection_broke(start, tmp_path):
-    with clouds.running("gcs", tmp_path) as store, faults.before(store.url) as proxy:
+def test_an_upload_to_google_goes_on_where_its_connection_broke(emulators, start):
+    store = emulators("gcs")
+    with faults.before(store.url) as proxy:
         server = start(store.location(), {"STORAGE_EMULATOR_HOST": proxy.url})
         body = os.urandom(30 * MIB)
         proxy.cut_request_after, proxy.times = 3 * MIB, 2

@@ -209,6 +209,7 @@ def test_a_download_of_what_is_replaced_meanwhile_is_of_one_file(start, tmp_path
 
     def replace():
         session = requests.Session()
+        session.trust_env = False
         while not stop.is_set():
             for body in versions:
                 assert session.put(f"{server.url}{API}/a.bin", data=body).status_code == 200
@@ -219,6 +220,7 @@ def test_a_download_of_what_is_replaced_meanwhile_is_of_one_file(start, tmp_path
         thread.start()
     try:
         with requests.Session() as session:
+            session.trust_env = False
             for _ in range(1000):
                 answer = session.get(f"{server.url}{API}/a.bin")
                 assert answer.status_code == 200 and answer.content in versions

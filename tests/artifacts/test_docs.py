@@ -68,25 +68,25 @@ def run(tmp_path, env, args) -> None:
             works(server)
 
 
-def test_every_server_of_the_page_works(moto, secure, secure_bucket, tmp_path, key_file):
+def test_every_server_of_the_page_works(moto, emulators, secure, secure_bucket, tmp_path, key_file):
     kinds = []
     for env, args in configurations():
         place = " ".join(args)
         keys = {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
         env = env | {name: value for name, value in keys.items() if name in env}
         if "wasbs:" in place:
-            with clouds.running("azure", tmp_path) as azure:
-                string = env["AZURE_STORAGE_CONNECTION_STRING"].replace("myaccount", clouds.ACCOUNT)
-                string = string.replace("AccountKey=…", f"AccountKey={clouds.ACCOUNT_KEY}")
-                env["AZURE_STORAGE_CONNECTION_STRING"] = f"{string};BlobEndpoint={azure.url}/{clouds.ACCOUNT}"
-                there = f"//{azure.bucket}@{clouds.ACCOUNT}."
-                run(tmp_path, env, [word.replace("//mlflow@myaccount.", there) for word in args])
+            azure = emulators("azure")
+            string = env["AZURE_STORAGE_CONNECTION_STRING"].replace("myaccount", clouds.ACCOUNT)
+            string = string.replace("AccountKey=…", f"AccountKey={clouds.ACCOUNT_KEY}")
+            env["AZURE_STORAGE_CONNECTION_STRING"] = f"{string};BlobEndpoint={azure.url}/{clouds.ACCOUNT}"
+            there = f"//{azure.bucket}@{clouds.ACCOUNT}."
+            run(tmp_path, env, [word.replace("//mlflow@myaccount.", there) for word in args])
             kinds.append("azure")
         elif "gs:" in place:
-            with clouds.running("gcs", tmp_path) as google:
-                assert "GOOGLE_APPLICATION_CREDENTIALS" in env
-                env |= google.env | {"GOOGLE_APPLICATION_CREDENTIALS": key_file}
-                run(tmp_path, env, [word.replace("my-bucket", google.bucket) for word in args])
+            google = emulators("gcs")
+            assert "GOOGLE_APPLICATION_CREDENTIALS" in env
+            env |= google.env | {"GOOGLE_APPLICATION_CREDENTIALS": key_file}
+            run(tmp_path, env, [word.replace("my-bucket", google.bucket) for word in args])
             kinds.append("google")
         elif "AWS_CA_BUNDLE" in env:
             endpoint, authority = secure

@@ -95,6 +95,7 @@ def test_a_download_goes_on_where_its_connection_broke(proxied, store, size):
     assert proxy.struck == 2
 
 
+@pytest.mark.rotates
 def test_a_download_of_what_is_replaced_meanwhile_is_never_a_mixture(proxied, store):
     server, _ = proxied
     store.put("p/0/large.bin", b"1" * (100 * MIB))
@@ -118,9 +119,10 @@ def test_an_upload_goes_on_when_a_connection_breaks(proxied, store):
     assert proxy.struck == 2
 
 
+@pytest.mark.built
 def test_a_damaged_upload_is_not_stored_as_it_is(servers, start):
-    # The digest of every request is signed, and this server checks it.
-    store = servers("seaweed").with_bucket(f"damaged-{os.urandom(4).hex()}")
+    # The digest of every request is signed, and only this server checks it.
+    store = servers("s3s").with_bucket(f"damaged-{os.urandom(4).hex()}")
     with faults.before(store.endpoint) as proxy:
         server = start(f"s3://{store.bucket}", store.env | {"MLFLOW_S3_ENDPOINT_URL": proxy.url})
         body = os.urandom(MIB)

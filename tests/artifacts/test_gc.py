@@ -232,6 +232,7 @@ def test_a_store_that_fails_keeps_the_run_and_the_next_time_finishes(place):
     assert place.store.keys() == []
 
 
+@pytest.mark.rotates
 def test_a_restore_meanwhile_gets_all_or_nothing(place):
     runs = [place.run() for _ in range(12)]
     for run in runs:
@@ -309,6 +310,7 @@ def test_artifacts_in_directories_of_their_own_go_too(directory, tmp_path):
     assert list(elsewhere.iterdir()) == [elsewhere / "mine"] and not list((elsewhere / "mine").iterdir())
 
 
+@pytest.mark.rotates
 def test_more_than_a_page_goes_and_what_is_kept_is_passed_over(place):
     runs = sorted(place.deleted_runs(1203))
     place.store.put(f"pre/0/{runs[-1]}/artifacts/last.txt", b"x")
@@ -326,6 +328,7 @@ def test_more_than_a_page_goes_and_what_is_kept_is_passed_over(place):
         assert cursor.fetchall() == [(runs[3],)]
 
 
+@pytest.mark.rotates
 def test_killed_on_the_way_it_goes_on_when_it_is_run_again(place):
     runs = place.deleted_runs(700)
     for run in runs[:50]:

@@ -39,6 +39,7 @@ def pieces(size: int, piece: bytes = os.urandom(MIB)):
         yield piece
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("place", ["directory", "bucket"])
 def test_a_large_file_needs_no_memory_and_no_other_disk(servers, start, tmp_path, place):
     if place == "bucket":
@@ -68,6 +69,7 @@ def test_a_large_file_needs_no_memory_and_no_other_disk(servers, start, tmp_path
     assert not [name for name in names if "large" in name or "mlflow-tmp" in name]
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("way", ["sdk", "ui"])
 def test_uploads_that_come_together_share_the_memory(servers, start, way):
     store = servers("seaweed").with_bucket(stores.random_name("many"))

@@ -89,6 +89,7 @@ def test_objects_know_their_type(server, store):
     assert not heads["pre fix/archive.csv.gz"].get("ContentEncoding")
 
 
+@pytest.mark.rotates
 def test_a_directory_is_listed_one_level_at_a_time_however_large(server, store):
     store.put_many([f"pre fix/d/file-{number:04}" for number in range(1_203)])
     store.put("pre fix/d/below/deep/er.txt", b"xy")
@@ -103,6 +104,7 @@ def test_a_directory_is_listed_one_level_at_a_time_however_large(server, store):
     assert listing(server, "nothing") == []
 
 
+@pytest.mark.rotates
 def test_all_of_a_directory_is_deleted_and_nothing_beside_it(server, store):
     store.put_many([f"pre fix/d/e{number % 7}/file-{number:04}" for number in range(1_203)])
     for beside in ("pre fix/dx", "pre fix/d.txt", "d/file", "pre fix2/d"):

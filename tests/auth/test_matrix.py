@@ -42,6 +42,7 @@ def walk(url: str) -> dict:
     return {str(call): {who: outcome(people, call, who) for who in WHO} for call in CALLS}
 
 
+@pytest.mark.rotates
 def test_everybody_gets_what_the_reference_gives(pair, mode):
     ours = walk(pair.ferroflow)
     recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}

@@ -11,24 +11,26 @@ from support import shards
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("number", range(18))
-def test_a_sample_has_every_sdk_once_and_both_databases(number):
+@pytest.mark.parametrize("number", range(16))
+def test_a_sample_has_the_newest_sdk_an_older_one_and_both_databases(number):
     taken = pairs.of(number)
-    assert [pair.sdk for pair in taken] == list(pairs.SDKS)
+    assert taken[0].sdk == pairs.SDKS[0] and taken[1].sdk in pairs.SDKS[1:]
     assert {pair.dialect for pair in taken} == set(pairs.DIALECTS)
     for story in sdks.stories():
         told = [pair for pair in taken if pairs.is_told(pair, story.since, story.heavy, number)]
-        able = [sdk for sdk in pairs.SDKS if story.since <= sdk.release]
+        able = [pair for pair in taken if story.since <= pair.sdk.release]
         assert len(told) == (1 if story.heavy else len(able)), story.name
 
 
 def test_every_pair_and_every_heavy_story_comes_round():
-    six = [pair for number in range(6) for pair in pairs.of(number)]
-    assert {pair: six.count(pair) for pair in pairs.ALL} == dict.fromkeys(pairs.ALL, 3)
+    of_four = [pair for number in range(4) for pair in pairs.of(number)]
+    assert {pair: of_four.count(pair) for pair in pairs.ALL} == {
+        pair: 2 if pair.sdk == pairs.SDKS[0] else 1 for pair in pairs.ALL
+    }
     heavy = [story for story in sdks.stories() if story.heavy]
     assert heavy
     for story in heavy:
-        told = {pair for number in range(36) for pair in pairs.of(number) if pairs.is_told(pair, story.since, True, number)}
+        told = {pair for number in range(16) for pair in pairs.of(number) if pairs.is_told(pair, story.since, True, number)}
         assert told == {pair for pair in pairs.ALL if story.since <= pair.sdk.release}, story.name
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import mlflow.server.auth.db.utils as auth_utils
 import mlflow.store.db.utils as tracking_utils
 import sqlalchemy
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from sqlalchemy.pool import NullPool
+from support import introspect
 from support.postgres import copy_of, database
 
 
@@ -35,10 +36,14 @@ class Chain:
     base: Callable[[sqlalchemy.Engine], None]
 
     @functools.cached_property
+    def scripts(self) -> ScriptDirectory:
+        """The reference's scripts, which take long to read."""
+        return ScriptDirectory.from_config(self.config("sqlite://"))
+
+    @functools.cached_property
     def revisions(self) -> list[str]:
         """All of them, the oldest first."""
-        scripts = ScriptDirectory.from_config(self.config("sqlite://")).walk_revisions()
-        return [script.revision for script in scripts][::-1]
+        return [script.revision for script in self.scripts.walk_revisions()][::-1]
 
     @property
     def head(self) -> str:
@@ -49,13 +54,16 @@ class Chain:
         return self.revisions[0 if revision is None else self.revisions.index(revision) + 1 :]
 
     def upgrade(self, uri: str, revision: str = "head") -> None:
-        """Moves a database to a revision, as ``mlflow db upgrade`` and the auth plugin do."""
+        """Moves a database to a revision, as ``mlflow db upgrade`` and the auth plugin do: by ``alembic.command.upgrade``,
+        which reads all scripts each time that it is called."""
         with engine(uri) as used, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             config = self.config(used.url.render_as_string(hide_password=False))
             with used.begin() as connection:
                 config.attributes["connection"] = connection
-                command.upgrade(config, revision)
+                steps = lambda current, context: self.scripts._upgrade_revs(revision, current)  # noqa: E731
+                with EnvironmentContext(config, self.scripts, fn=steps, destination_rev=revision):
+                    self.scripts.run_env()
 
     def current(self, uri: str) -> str | None:
         """The revision of a database."""
@@ -96,6 +104,16 @@ class Ladder:
     @contextlib.contextmanager
     def at(self, revision: str | None) -> Iterator[str]:
         """The URI of a database without rows at a revision."""
+        uri = self._climb(revision)
+        with copy_of(uri, self.folder, f"{self.chain.name}_{revision or 'base'}") as copied:
+            yield copied
+
+    def catalogues(self) -> dict[str, introspect.Schema]:
+        """What the catalogue of a database holds at each revision."""
+        return {revision: introspect.catalogue(self._climb(revision)) for revision in self.chain.revisions}
+
+    def _climb(self, revision: str | None) -> str:
+        """The URI of the database, which is brought to a revision: from where it is, else from the beginning."""
         wanted = 0 if revision is None else self.chain.revisions.index(revision) + 1
         if self._uri is None or wanted < self._step:
             self.close()
@@ -103,13 +121,12 @@ class Ladder:
             self._step = 0
             with engine(self._uri) as used:
                 self.chain.base(used)
-        for step in self.chain.revisions[self._step : wanted]:
-            self.chain.upgrade(self._uri, step)
+        if wanted > self._step:
+            self.chain.upgrade(self._uri, revision)
         self._step = wanted
         if self.dialect == "sqlite" and revision is None and self.chain is AUTH:
             Path(self._uri.removeprefix("sqlite:///")).touch()
-        with copy_of(self._uri, self.folder, f"{self.chain.name}_{revision or 'base'}") as uri:
-            yield uri
+        return self._uri
 
     def close(self) -> None:
         """Drops the database."""

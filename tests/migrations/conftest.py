@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from chains import AUTH, TRACKING, Ladder
 from sample import EVERY, place, takes
-from support import introspect
 from support.postgres import DIALECTS
 
 # Alembic tells every step, and the reference what it cut off; pytest would show it all with a failure.
@@ -73,10 +72,7 @@ def catalogues(ladders):
 
     def all_of(chain, dialect):
         if (chain.name, dialect) not in made:
-            found = made[chain.name, dialect] = {}
-            for revision in chain.revisions:
-                with ladders(chain, dialect).at(revision) as uri:
-                    found[revision] = introspect.catalogue(uri)
+            made[chain.name, dialect] = ladders(chain, dialect).catalogues()
         return made[chain.name, dialect]
 
     return all_of

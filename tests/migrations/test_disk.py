@@ -62,6 +62,7 @@ def test_without_room_it_does_not_begin(filled, disk):
     ferroflow_db.assert_same(expected, actual)
 
 
+@pytest.mark.rotates
 def test_it_becomes_full_on_the_way(filled, disk, catalogues, dialect):
     expected, actual = filled
     with ferroflow_db.start_upgrade(actual) as process:

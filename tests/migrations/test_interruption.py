@@ -43,6 +43,7 @@ def filled(tracking, tmp_path):
         yield make
 
 
+@pytest.mark.rotates
 def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     expected, actual = filled(None)
     kills = 0
@@ -54,6 +55,7 @@ def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     ferroflow_db.assert_same(expected, actual)
 
 
+@pytest.mark.rotates
 def test_killed_at_random_moments(filled, catalogues, dialect):
     expected, actual = filled(None)
     moments = random.Random(20_260)

@@ -32,6 +32,7 @@ def test_a_filled_database_comes_to_head(tracking, revision, tmp_path):
         ferroflow_db.db("check", actual)
 
 
+@pytest.mark.rotates
 def test_each_step_leaves_what_the_reference_s_leaves(tracking, catalogues, dialect):
     uri = tracking(None)
     for revision, catalogue in catalogues(TRACKING, dialect).items():

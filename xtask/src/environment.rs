@@ -13,7 +13,9 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+
+use serde_json::json;
 
 use crate::{
     apt, chromium,
@@ -58,6 +60,9 @@ pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
+
+/// Nine tenths of the files that Azurite would install: what reports its use, and drivers of databases that it is not given.
+const AZURITE_DOES_WITHOUT: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
 
 /// The Python that every release runs on whose list is in `tests/requirements/releases`.
 const RELEASES_PYTHON: &str = "3.11";
@@ -114,8 +119,8 @@ pub(crate) struct Environment {
     variables: Mutex<BTreeMap<&'static str, String>>,
     /// Runs until the environment is dropped.
     cluster: Mutex<Option<Cluster>>,
-    /// The old releases that are needed: all of them unless a sample was drawn.
-    releases: Mutex<Option<Vec<String>>>,
+    /// The old releases and SDKs that are needed: all of them unless a sample was drawn.
+    sampled: Mutex<Option<Vec<String>>>,
 }
 
 impl Environment {
@@ -147,7 +152,7 @@ impl Environment {
             root: root()?,
             variables: Mutex::new(variables),
             cluster: Mutex::default(),
-            releases: Mutex::default(),
+            sampled: Mutex::default(),
         })
     }
 
@@ -155,6 +160,8 @@ impl Environment {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).envs(locked(&self.variables).iter()).stdin(Stdio::null());
+        // What Python compiles is kept, so that it is compiled once, and out of the tree.
+        command.env("PYTHONPYCACHEPREFIX", self.folder().join("pycache"));
         command
     }
 
@@ -163,24 +170,35 @@ impl Environment {
         folder(&self.root)
     }
 
-    /// Of the old releases only these are needed.
-    pub(crate) fn sample_releases(&self, releases: Vec<String>) {
-        *locked(&self.releases) = Some(releases);
+    /// Of the old releases and SDKs only these are needed, such as `1.30.1` and `sdk-3.5.0`.
+    pub(crate) fn sample(&self, names: Vec<String>) {
+        *locked(&self.sampled) = Some(names);
     }
 
-    /// Prepares everything that is named, each in a thread of its own. All are tried; the first error is returned.
+    fn is_sampled(&self, name: &str) -> bool {
+        locked(&self.sampled).as_ref().is_none_or(|sampled| sampled.iter().any(|taken| taken == name))
+    }
+
+    /// Prepares everything that is named. All are tried; the first error is returned.
     pub(crate) fn prepare(&self, needs: &[Need]) -> Result<()> {
+        self.prepare_each(needs).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Prepares everything that is named, each in a thread of its own, and returns what could not be.
+    pub(crate) fn prepare_each(&self, needs: &[Need]) -> Vec<(Need, Error)> {
         let mut once: Vec<Need> = Vec::new();
         for need in needs {
             if !once.contains(need) {
                 once.push(*need);
             }
         }
-        let outcomes: Vec<Result<()>> = thread::scope(|scope| {
-            let threads: Vec<_> = once.iter().map(|need| scope.spawn(|| self.prepare_one(*need))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
-        });
-        outcomes.into_iter().collect()
+        thread::scope(|scope| {
+            let threads: Vec<_> = once.iter().map(|need| (*need, scope.spawn(|| self.prepare_one(*need)))).collect();
+            let ended = threads.into_iter().map(|(need, thread)| (need, thread.join()));
+            ended
+                .filter_map(|(need, end)| Some((need, end.unwrap_or_else(|_| bail!("a thread panicked")).err()?)))
+                .collect()
+        })
     }
 
     fn prepare_one(&self, need: Need) -> Result<()> {
@@ -195,8 +213,10 @@ impl Environment {
             Need::Barman => self.barman(),
             Need::Chromium => self.once(CHROMIUM, chromium::find).map(drop),
             Need::S3s(profile) => self.s3s(profile),
-            Need::Azurite => self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob"),
-            Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules"),
+            Need::Azurite => {
+                self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob", &AZURITE_DOES_WITHOUT)
+            }
+            Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules", &[]),
         }
         .with_context(|| format!("{need:?} can not be prepared"))
     }
@@ -270,23 +290,26 @@ impl Environment {
     /// Prepares the older SDKs, and what the conformance suite needs beside them.
     fn sdks(&self) -> Result<()> {
         let list = self.root.join("tests/conformance/requirements.txt");
-        self.python(SDK_3_5, "sdk-3.5.0", vec![list.clone()])?;
-        self.python(SDK_2_22, "sdk-2.22.5", vec![list])?;
+        for (variable, version) in [(SDK_3_5, "3.5.0"), (SDK_2_22, "2.22.5")] {
+            let name = format!("sdk-{version}");
+            if self.is_sampled(&name) {
+                self.python(variable, &name, vec![list.clone()])?;
+            }
+        }
         Ok(())
     }
 
     /// Prepares old releases of `tests/requirements/releases`, one after the other: each takes both processors.
     fn releases(&self) -> Result<()> {
         self.once(RELEASES, || {
-            let wanted = locked(&self.releases).clone();
             let lists = self.root.join("tests/requirements/releases").read_dir()?;
             let mut lists = lists.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
             lists.sort();
             let folder = self.venvs().join("releases");
             for list in lists {
-                let name = list.file_stem().unwrap_or_default();
-                if wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|release| name == release.as_str())) {
-                    python::environment(&folder.join(name), std::slice::from_ref(&list), Some(RELEASES_PYTHON))?;
+                let name = list.file_stem().unwrap_or_default().to_string_lossy();
+                if self.is_sampled(&name) {
+                    python::environment(&folder.join(&*name), std::slice::from_ref(&list), Some(RELEASES_PYTHON))?;
                 }
             }
             Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
@@ -364,27 +387,29 @@ impl Environment {
         .map(drop)
     }
 
-    /// Installs a package for Node.js and sets a variable to the path of something in its folder.
-    fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str) -> Result<()> {
+    /// Installs a package for Node.js, with empty packages in the place of those that it does `without`, and sets a variable
+    /// to the path of something in its folder.
+    fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str, without: &[&str]) -> Result<()> {
         self.once(variable, || {
-            let tools = self.folder().join("tools");
-            let folder = tools.join(format!("{package}-{version}"));
+            let folder = self.folder().join("tools").join(format!("{package}-{version}"));
             let path = folder.join(path);
             if !path.exists() {
                 if process::find("npm").is_none() && !apt::install("npm")? {
                     bail!("npm is needed for {package}");
                 }
                 println!("installing {package} {version}");
-                // Under its name only when it is complete: one that was cut off is not taken for it.
-                let begun = tools.join(format!("{package}-{version}.begun"));
-                if begun.exists() {
-                    fs::remove_dir_all(&begun)?;
-                }
-                fs::create_dir_all(&begun)?;
-                let mut npm = Command::new("npm");
-                npm.args(["install", "--silent", "--no-fund", "--no-audit", &format!("{package}@{version}")]);
-                ensure!(npm.current_dir(&begun).stdin(Stdio::null()).status()?.success(), "{package} does not install");
-                fs::rename(begun, &folder)?;
+                let empty: BTreeMap<_, _> =
+                    without.iter().map(|package| (package, "npm:empty-npm-package@1.0.0")).collect();
+                let list = json!({"private": true, "dependencies": {package: version}, "overrides": empty});
+                complete(&folder, |begun| {
+                    fs::write(begun.join("package.json"), list.to_string())?;
+                    let mut npm = Command::new("npm");
+                    npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts"]);
+                    let output = npm.current_dir(begun).stdin(Stdio::null()).output()?;
+                    let told = String::from_utf8_lossy(&output.stderr);
+                    ensure!(output.status.success(), "{package} does not install: {told}");
+                    Ok(())
+                })?;
             }
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
@@ -409,6 +434,19 @@ impl Environment {
 /// Where xtask keeps what it makes for the repository at `root`.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("xtask")
+}
+
+/// Makes a folder, which gets its name only when it is complete: one that was cut off is not taken for it.
+pub(crate) fn complete(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut begun = folder.as_os_str().to_owned();
+    begun.push(".begun");
+    let begun = PathBuf::from(begun);
+    if begun.exists() {
+        fs::remove_dir_all(&begun)?;
+    }
+    fs::create_dir_all(&begun)?;
+    make(&begun)?;
+    fs::rename(begun, folder).with_context(|| folder.display().to_string())
 }
 
 /// The root of the repository.

@@ -72,12 +72,8 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
 fn output(command: &mut Command, input: &str) -> Result<Vec<u8>> {
     let words = iter::once(command.get_program()).chain(command.get_args());
     let name = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let mut child = command
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {name}"))?;
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
     // It reads everything before it prints anything. The pipe is closed behind the text.
     child.stdin.take().context("the input is a pipe")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;

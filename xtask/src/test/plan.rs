@@ -60,7 +60,7 @@ impl Part {
         !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Chart)
     }
 
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
@@ -82,16 +82,13 @@ impl Part {
     }
 }
 
-/// What has to be prepared for these parts.
-pub(super) fn needs(parts: &[Part], level: Level) -> Vec<Need> {
-    let mut needs = Vec::new();
-    for part in parts {
-        match part {
-            Part::Generate => needs.push(Need::Reference),
-            Part::Rust => needs.extend([Need::Postgres(Durability::Relaxed), Need::Pgbouncer]),
-            _ => needs.extend(part.suite().map(Suite::all_needs).unwrap_or_default()),
-        }
-    }
+/// What has to be prepared for a part.
+pub(super) fn needs(part: Part, level: Level) -> Vec<Need> {
+    let mut needs = match part {
+        Part::Generate => vec![Need::Reference],
+        Part::Rust => vec![Need::Postgres(Durability::Relaxed), Need::Pgbouncer],
+        _ => part.suite().map(Suite::all_needs).unwrap_or_default(),
+    };
     // It is a crate with two hundred dependencies of its own to build.
     needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
     needs
@@ -201,9 +198,12 @@ impl Shares<'_> {
     }
 }
 
-/// The old releases that a sample of the upgrades begins with.
-pub(super) fn releases(environment: &Environment, sample: u32) -> Result<Vec<String>> {
-    lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])
+/// The old releases that a sample of the upgrades begins with, and the SDKs of its pairs.
+pub(super) fn versions(environment: &Environment, sample: u32) -> Result<Vec<String>> {
+    let mut versions = lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])?;
+    let pairs = pairs(environment, Level::Sample(sample))?;
+    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.rsplit_once('-')?.0))));
+    Ok(versions)
 }
 
 /// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`.

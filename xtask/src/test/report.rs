@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Error, Result};
+
 use super::plan::Level;
 use crate::{process::Ended, tally::Tally};
 
@@ -36,6 +38,14 @@ impl Line {
             cpu: ended.cpu,
             log,
         }
+    }
+
+    /// A part that was not run, because something that it needs could not be prepared.
+    pub(super) fn not_run(part: &str, logs: &Path, error: &Error) -> Result<Self> {
+        let log = logs.join(format!("{part}.log"));
+        fs::write(&log, format!("error: {error:#}\n"))?;
+        let ended = Ended { tally: Tally { passed: 0, failed: 1 }, cpu: 0.0 };
+        Ok(Self::new(part, part, &ended, Duration::ZERO, log))
     }
 }
 
@@ -92,9 +102,10 @@ impl Report {
     }
 
     /// Prints how long the environments took, which were made beside the build.
-    pub(super) fn prepared(&self, took: Duration) {
+    pub(super) fn prepared(&self, took: Duration, missing: usize) {
         let elapsed = self.start.elapsed().as_secs_f64();
-        println!("{elapsed:>6.0} s  {:<28} ok {:>35.1} s", "environments", took.as_secs_f64());
+        let outcome = if missing == 0 { "ok" } else { "FAILED" };
+        println!("{elapsed:>6.0} s  {:<28} {outcome:<6} {:>31.1} s", "environments", took.as_secs_f64());
     }
 
     /// All tests so far.

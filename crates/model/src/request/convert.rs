@@ -69,19 +69,30 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
         if given.is_null() && (field.repeated || !matches!(field.kind, Kind::Value)) {
             continue;
         }
+        if !field.repeated && counts_as_absent(given, field.kind) {
+            continue;
+        }
         if field.oneof != 0 && oneofs & (1 << field.oneof) != 0 {
             return fail(&path, "it excludes another field that is set too");
         }
         oneofs |= 1 << field.oneof;
-        if let Some(converted) = value(given, field, &path)? {
-            plain.insert(field.name.to_owned(), converted);
-        }
+        plain.insert(field.name.to_owned(), value(given, field, &path)?);
     }
     Ok(plain)
 }
 
-/// The plain form of a field, or `None` for an enum name that nobody knows, which counts as absent.
-fn value(given: &Value, field: &Field, path: &str) -> Converted<Option<Value>> {
+/// Whether the name of an enum says nothing: an empty one, which a form sends that is not filled in, and an unknown one of
+/// a view type (`all` in lower case), with which clients have always got the default. Everything else that is unknown is
+/// refused: dropped, the change would not be made and nobody would know.
+fn counts_as_absent(given: &Value, kind: Kind) -> bool {
+    let (Kind::Enum(values), Value::String(name)) = (kind, given) else { return false };
+    let is_view_type = values.iter().any(|(known, _)| *known == "ACTIVE_ONLY");
+    name.is_empty()
+        || is_view_type && number::parse_int(name).is_none() && !values.iter().any(|(known, _)| known == name)
+}
+
+/// The plain form of a field.
+fn value(given: &Value, field: &Field, path: &str) -> Converted<Value> {
     if !field.repeated {
         return single(given, field.kind, path);
     }
@@ -92,12 +103,12 @@ fn value(given: &Value, field: &Field, path: &str) -> Converted<Option<Value>> {
         if item.is_null() && !matches!(field.kind, Kind::Value) {
             return fail(&path, "null can not be an element of a list");
         }
-        list.extend(single(item, field.kind, &path)?);
+        list.push(single(item, field.kind, &path)?);
     }
-    Ok(Some(Value::Array(list)))
+    Ok(Value::Array(list))
 }
 
-fn single(given: &Value, kind: Kind, path: &str) -> Converted<Option<Value>> {
+fn single(given: &Value, kind: Kind, path: &str) -> Converted<Value> {
     let text = given.as_str();
     let is_good = match kind {
         Kind::String | Kind::Bytes => text.is_some(),
@@ -108,29 +119,27 @@ fn single(given: &Value, kind: Kind, path: &str) -> Converted<Option<Value>> {
         Kind::Timestamp => text.is_some_and(|text| Timestamp::parse(text).is_some()),
         Kind::Duration => text.is_some_and(|text| Duration::parse(text).is_some()),
         Kind::FieldMask => text.is_some_and(|text| FieldMask::parse(text).is_some()),
-        Kind::Int32 => return integer(given, i32::MIN.into(), i32::MAX.into(), path).map(Some),
-        Kind::Int64 => return integer(given, i64::MIN.into(), i64::MAX.into(), path).map(Some),
-        Kind::Uint32 => return integer(given, 0, u32::MAX.into(), path).map(Some),
-        Kind::Uint64 => return integer(given, 0, u64::MAX.into(), path).map(Some),
-        Kind::Float => return float(given, f32::MAX.into(), path).map(Some),
-        Kind::Double => return float(given, f64::INFINITY, path).map(Some),
+        Kind::Int32 => return integer(given, i32::MIN.into(), i32::MAX.into(), path),
+        Kind::Int64 => return integer(given, i64::MIN.into(), i64::MAX.into(), path),
+        Kind::Uint32 => return integer(given, 0, u32::MAX.into(), path),
+        Kind::Uint64 => return integer(given, 0, u64::MAX.into(), path),
+        Kind::Float => return float(given, f32::MAX.into(), path),
+        Kind::Double => return float(given, f64::INFINITY, path),
         Kind::Enum(values) => return variant(given, values, path),
         Kind::Message(fields) => {
             let Value::Object(object) = given else { return fail(path, "expected an object") };
-            return message(object, fields(), path).map(|plain| Some(Value::Object(plain)));
+            return message(object, fields(), path).map(Value::Object);
         }
         Kind::Map(of) => {
             let Value::Object(object) = given else { return fail(path, "expected an object") };
             let mut plain = Map::new();
             for (key, given) in object {
-                if let Some(value) = single(given, *of, &format!("{path}[{key}]"))? {
-                    plain.insert(key.clone(), value);
-                }
+                plain.insert(key.clone(), single(given, *of, &format!("{path}[{key}]"))?);
             }
-            return Ok(Some(Value::Object(plain)));
+            return Ok(Value::Object(plain));
         }
     };
-    if is_good { Ok(Some(given.clone())) } else { fail(path, expected(kind)) }
+    if is_good { Ok(given.clone()) } else { fail(path, expected(kind)) }
 }
 
 const fn expected(kind: Kind) -> &'static str {
@@ -191,13 +200,13 @@ fn float(given: &Value, most: f64, path: &str) -> Converted<Value> {
     }
 }
 
-fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> Converted<Option<Value>> {
+fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> Converted<Value> {
     #[expect(clippy::cast_possible_truncation, reason = "Python's int() cuts the fraction too")]
     let number = match given {
-        Value::String(name) if values.iter().any(|(known, _)| known == name) => return Ok(Some(given.clone())),
+        Value::String(name) if values.iter().any(|(known, _)| known == name) => return Ok(given.clone()),
         Value::String(text) => match number::parse_int(text) {
             Some(number) => number,
-            None => return Ok(None),
+            None => return fail(path, "the enum has no such name"),
         },
         Value::Number(number) => {
             number.as_i64().map_or_else(|| number.as_f64().unwrap_or_default() as i128, i128::from)
@@ -206,7 +215,7 @@ fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> Converted<Optio
         _ => return fail(path, "expected a name or number of the enum"),
     };
     match values.iter().find(|(_, known)| i128::from(*known) == number) {
-        Some((name, _)) => Ok(Some((*name).into())),
+        Some((name, _)) => Ok((*name).into()),
         None => fail(path, "the enum has no such number"),
     }
 }
