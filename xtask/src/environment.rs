@@ -54,6 +54,8 @@ pub(crate) const HELM_3_BIN: &str = "FERROFLOW_HELM_3";
 pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 /// The folder with the programs of PostgreSQL.
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
+/// The program of PgBouncer.
+pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 /// The folder with the programs of barman, and an S3 server for them.
 pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
@@ -86,6 +88,8 @@ pub(crate) enum Durability {
 pub(crate) enum Need {
     /// A running PostgreSQL.
     Postgres(Durability),
+    /// A pooler that stands before PostgreSQL.
+    Pgbouncer,
     /// The reference server with the newest SDK, and the files of the web UI.
     Reference,
     /// The two older SDKs.
@@ -138,6 +142,7 @@ impl Environment {
             KUBECTL,
             POSTGRES_BIN,
             BARMAN,
+            PGBOUNCER,
             UI,
         ]
         .into_iter()
@@ -199,6 +204,7 @@ impl Environment {
     fn prepare_one(&self, need: Need) -> Result<()> {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
+            Need::Pgbouncer => self.pgbouncer(),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
             Need::Releases => self.releases(),
@@ -327,6 +333,21 @@ impl Environment {
         }
         ensure!(self.get(KUBECTL).is_some(), "kubectl is needed: its path in {KUBECTL}");
         Ok(())
+    }
+
+    fn pgbouncer(&self) -> Result<()> {
+        self.once(PGBOUNCER, || {
+            let installed = || {
+                let places = [process::find("pgbouncer"), Some("/usr/sbin/pgbouncer".into())];
+                places.into_iter().flatten().find(|path| path.is_file())
+            };
+            if installed().is_none() {
+                apt::install("pgbouncer")?;
+            }
+            let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
     }
 
     fn barman(&self) -> Result<()> {

@@ -1,11 +1,8 @@
 //! Buckets that are in use. Each is opened once, so that connections and credentials are shared.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
+use std::sync::{Arc, OnceLock};
 
-use ferroflow_model::{Error, Result, uri};
+use ferroflow_model::{Error, Result, cache::Cache, uri};
 
 use crate::{
     azure,
@@ -18,12 +15,19 @@ const MAX_OPEN: usize = 64;
 
 /// The way to every bucket, as the environment of this process says. It is read when the first bucket
 /// is asked for: a server that uses none does not care what is set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Buckets {
     s3: Arc<OnceLock<Result<s3::Settings>>>,
-    open: Arc<Mutex<HashMap<String, Arc<Bucket>>>>,
+    /// Those that are in use; one that was forgotten is opened again.
+    open: Arc<Cache<String, Arc<Bucket>>>,
     /// What all transfers together may take of the memory.
     room: Room,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self { s3: Arc::default(), open: Arc::new(Cache::new(MAX_OPEN)), room: Room::default() }
+    }
 }
 
 impl Buckets {
@@ -64,11 +68,10 @@ impl Buckets {
     }
 
     fn bucket(&self, scheme: &str, name: &str) -> Result<Arc<Bucket>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let uri = format!("{scheme}://{name}");
-        if let Some(bucket) = open.get(&uri) {
-            return Ok(Arc::clone(bucket));
-        }
+        self.open.get_or_make(format!("{scheme}://{name}"), |_| self.open_bucket(scheme, name).map(Arc::new))
+    }
+
+    fn open_bucket(&self, scheme: &str, name: &str) -> Result<Bucket> {
         let bucket = match scheme {
             "gs" => gcs::bucket(name)?,
             "wasbs" => azure::bucket(name)?,
@@ -82,12 +85,6 @@ impl Buckets {
                 })?
                 .bucket(name)?,
         };
-        let bucket = Arc::new(bucket.with_room(self.room.clone()));
-        if open.len() >= MAX_OPEN {
-            // Those that are in use are opened again.
-            open.clear();
-        }
-        open.insert(uri, Arc::clone(&bucket));
-        Ok(bucket)
+        Ok(bucket.with_room(self.room.clone()))
     }
 }

@@ -7,17 +7,15 @@
 //! ([`Auth::look_again`]), so a grant counts at once everywhere and its withdrawal within that time.
 
 use std::{
-    collections::HashMap,
-    hash::Hash,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, Result, cache::Cache};
 use ferroflow_store::{Account, UserStore};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -43,8 +41,8 @@ pub struct Auth {
     tokens: Tokens,
     /// Passwords are remembered under a hash with this key: what is in memory says nothing about them elsewhere.
     key: [u8; 32],
-    passwords: Mutex<HashMap<String, Checked>>,
-    snapshots: Mutex<HashMap<String, Snapshot>>,
+    passwords: Cache<String, Checked>,
+    snapshots: Cache<String, Snapshot>,
     /// Counts changes, so that what was read before one is not kept after it.
     changes: AtomicU64,
     turns: Turns,
@@ -71,13 +69,15 @@ impl Auth {
     /// Knows the users of a database.
     #[must_use]
     pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens) -> Self {
+        // Without a time that counts, nothing is remembered.
+        let size = if config.cache_time.is_zero() { 0 } else { config.cache_size };
         Self {
             users,
             config,
             tokens,
             key: rand::random(),
-            passwords: Mutex::default(),
-            snapshots: Mutex::default(),
+            passwords: Cache::new(size),
+            snapshots: Cache::new(size),
             changes: AtomicU64::new(0),
             turns: Turns::of_machine(),
             epoch: tokio::sync::Mutex::default(),
@@ -189,7 +189,7 @@ impl Auth {
     /// Something changed: nothing that was read before counts any more in this process.
     pub fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        lock(&self.snapshots).clear();
+        self.snapshots.clear();
     }
 
     /// What sessions and remembered tokens are bound to, as it was at most [`SNAPSHOT_TIME`] ago. With another one than
@@ -211,7 +211,7 @@ impl Auth {
         let epoch: Arc<str> = self.users.login_epoch().await?.into();
         if known.as_ref().is_some_and(|(_, before)| *before != epoch) {
             tracing::warn!("the users database was restored, or sessions were ended: everybody logs in anew");
-            lock(&self.passwords).clear();
+            self.passwords.clear();
             self.changed();
         }
         *known = Some((taken, Arc::clone(&epoch)));
@@ -219,8 +219,7 @@ impl Auth {
     }
 
     pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
-        let known = lock(&self.snapshots).get(username).filter(|known| known.taken.elapsed() < SNAPSHOT_TIME).cloned();
-        match known {
+        match self.snapshots.get(username).filter(|known| known.taken.elapsed() < SNAPSHOT_TIME) {
             Some(known) => Ok(Some(known)),
             None => self.load(username).await,
         }
@@ -230,20 +229,13 @@ impl Auth {
         let changes = self.changes.load(Ordering::SeqCst);
         let taken = Instant::now();
         let Some(account) = self.users.account(username).await? else {
-            lock(&self.snapshots).remove(username);
-            lock(&self.passwords).remove(username);
+            self.snapshots.remove(username);
+            self.passwords.remove(username);
             return Ok(None);
         };
         let snapshot = self.taken(account, taken);
-        if self.config.cache_time > Duration::ZERO {
-            let mut snapshots = lock(&self.snapshots);
-            if self.changes.load(Ordering::SeqCst) == changes {
-                if snapshots.len() >= self.config.cache_size {
-                    snapshots.clear();
-                }
-                snapshots.insert(username.to_owned(), snapshot.clone());
-            }
-        }
+        let unchanged = || self.changes.load(Ordering::SeqCst) == changes;
+        self.snapshots.insert_if(username.to_owned(), snapshot.clone(), unchanged);
         Ok(Some(snapshot))
     }
 
@@ -262,19 +254,14 @@ impl Auth {
     }
 
     fn was_right(&self, username: &str, digest: &[u8; 32], stored: &str) -> bool {
-        lock(&self.passwords).get(username).is_some_and(|checked| {
+        self.passwords.has(username, |checked| {
             bool::from(checked.digest.ct_eq(digest)) && checked.stored == stored && checked.until > Instant::now()
         })
     }
 
     fn remember(&self, username: &str, digest: [u8; 32], stored: &str) {
-        if self.config.cache_time.is_zero() || self.config.cache_size == 0 {
-            return;
-        }
-        let mut passwords = lock(&self.passwords);
-        make_room(&mut passwords, self.config.cache_size, |checked| checked.until);
         let until = Instant::now() + self.config.cache_time;
-        passwords.insert(username.to_owned(), Checked { digest, stored: stored.to_owned(), until });
+        self.passwords.insert(username.to_owned(), Checked { digest, stored: stored.to_owned(), until });
     }
 
     async fn check(&self, stored: &str, password: &str) -> Result<bool> {
@@ -295,19 +282,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::internal(format!("A password was not checked: {error}")))
-}
-
-/// Forgets what counts no more, and everything where that is not enough.
-pub(crate) fn make_room<K: Eq + Hash, V>(known: &mut HashMap<K, V>, most: usize, until: impl Fn(&V) -> Instant) {
-    if known.len() >= most {
-        let now = Instant::now();
-        known.retain(|_, one| until(one) > now);
-        if known.len() >= most {
-            known.clear();
-        }
-    }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

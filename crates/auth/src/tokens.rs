@@ -13,12 +13,11 @@ mod kubernetes;
 mod oidc;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use ferroflow_model::{Error, ErrorCode, Result};
+use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
 use ferroflow_store::TokenUser;
 use reqwest::Url;
 
@@ -31,7 +30,7 @@ use self::{
 use crate::{
     caller::Caller,
     config::{AuthConfig, ConfigError},
-    login::{Auth, Snapshot, lock, make_room},
+    login::{Auth, Snapshot},
 };
 
 /// Bytes of a token at the most.
@@ -47,12 +46,17 @@ const MAX_REFUSED: usize = 1_000;
 type Digest = [u8; 32];
 
 /// Who says whose a token is, and what was said.
-#[derive(Default)]
 pub struct Tokens {
     oidc: Option<Oidc>,
     kubernetes: Option<Kubernetes>,
-    good: Mutex<HashMap<Digest, Good>>,
-    refused: Mutex<HashMap<Digest, Instant>>,
+    good: Cache<Digest, Good>,
+    refused: Cache<Digest, Instant>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { oidc: None, kubernetes: None, good: Cache::new(MAX_GOOD), refused: Cache::new(MAX_REFUSED) }
+    }
 }
 
 #[derive(Clone)]
@@ -108,27 +112,23 @@ impl Tokens {
     }
 
     fn known(&self, digest: &Digest) -> Option<Good> {
-        lock(&self.good).get(digest).filter(|known| known.until > Instant::now()).cloned()
+        self.good.get(digest).filter(|known| known.until > Instant::now())
     }
 
     fn is_refused(&self, digest: &Digest) -> bool {
-        lock(&self.refused).get(digest).is_some_and(|until| *until > Instant::now())
+        self.refused.has(digest, |until| *until > Instant::now())
     }
 
     fn remember(&self, digest: Digest, found: &Snapshot, epoch: Arc<str>, life: Duration) {
         let until = Instant::now() + life.min(CACHE_TIME);
         let username = found.caller.username.as_str().into();
         let good = Good { username, stored: Arc::clone(&found.stored), epoch, until };
-        let mut known = lock(&self.good);
-        make_room(&mut known, MAX_GOOD, |known| known.until);
-        known.insert(digest, good);
+        self.good.insert(digest, good);
     }
 
     fn refuse(&self, digest: Digest, keep: Duration) {
         if keep > Duration::ZERO {
-            let mut refused = lock(&self.refused);
-            make_room(&mut refused, MAX_REFUSED, |until| *until);
-            refused.insert(digest, Instant::now() + keep);
+            self.refused.insert(digest, Instant::now() + keep);
         }
     }
 }

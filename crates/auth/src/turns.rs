@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use std::{
 use ferroflow_model::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::{limit::Sender, login::lock};
+use crate::limit::Sender;
 
 /// How long a login waits for its turn.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ impl Turns {
 
     async fn of_sender(&self, sender: Sender) -> Option<OwnedSemaphorePermit> {
         let queue = {
-            let mut senders = lock(&self.senders);
+            let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
             if senders.len() >= SENDERS {
                 // Each login that waits or runs has a part of its queue.
                 senders.retain(|_, queue| Arc::strong_count(queue) > 1 || Arc::strong_count(&queue.turn) > 1);

@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use ferroflow_server::verify_audit;
 
+use crate::report::{self, err, out};
+
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {
     /// See whether a line of an audit log was changed, taken out or put in. Exit code 1: one was
@@ -28,7 +30,7 @@ pub(crate) fn run(command: AuditCommand) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            err!("Error: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -40,17 +42,18 @@ fn verify(files: &[PathBuf]) -> Result<bool> {
         Ok((name(path), BufReader::new(file)))
     };
     let files = files.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let report = verify_audit(files).context("the audit log can not be read")?;
-    for note in &report.notes {
-        println!("note: {note}");
+    let found = verify_audit(files).context("the audit log can not be read")?;
+    for note in &found.notes {
+        out!("note: {note}");
     }
-    for fault in &report.faults {
-        println!("FAULT: {fault}");
+    for fault in &found.faults {
+        out!("FAULT: {fault}");
     }
-    println!("{} lines, {} chains, {} faults", report.lines, report.chains, report.faults.len());
+    out!("{} lines, {} chains, {} faults", found.lines, found.chains, found.faults.len());
     // Lines that were cut off at the end leave no gap: only somebody who knows the last hash sees that.
-    println!("last line: {}", if report.last.is_empty() { "none" } else { &report.last });
-    Ok(report.faults.is_empty())
+    out!("last line: {}", if found.last.is_empty() { "none" } else { &found.last });
+    report::complete()?;
+    Ok(found.faults.is_empty())
 }
 
 fn name(path: &Path) -> String {

@@ -16,6 +16,7 @@ pub(crate) use self::args::{BackupArgs, RestoreArgs};
 use self::progress::Reporter;
 use crate::{
     logging::{self, LogFormat},
+    report::{self, out},
     server::destination,
 };
 
@@ -32,7 +33,7 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
             let checked = backup::check(&vault, &reporter.tell()).await;
             reporter.end();
             let checked = checked?;
-            println!("{} backups in {} are whole: {} blocks were read", checked.backups, vault.name(), checked.blocks);
+            out!("{} backups in {} are whole: {} blocks were read", checked.backups, vault.name(), checked.blocks);
             return Ok(());
         }
         let sources = Sources {
@@ -46,14 +47,14 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
         reporter.end();
         let created = created?;
         let manifest = &created.manifest;
-        println!("backup {} in {}", manifest.id, vault.name());
+        out!("backup {} in {}", manifest.id, vault.name());
         contents(manifest);
-        println!("  {} of {} artifacts were in an older backup", created.unchanged, manifest.files());
-        println!("  {} added", HumanBytes(manifest.added));
+        out!("  {} of {} artifacts were in an older backup", created.unchanged, manifest.files());
+        out!("  {} added", HumanBytes(manifest.added));
         if let Some(keep) = args.keep {
             let removed = backup::keep_newest(&vault, keep.get(), &manifest.id).await?;
             if !removed.backups.is_empty() {
-                println!("removed {}: {} freed", removed.backups.join(", "), HumanBytes(removed.bytes));
+                out!("removed {}: {} freed", removed.backups.join(", "), HumanBytes(removed.bytes));
             }
         }
         Ok(())
@@ -82,9 +83,9 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
         let restored = backup::restore(&vault, &manifest, &targets, &reporter.tell()).await;
         reporter.end();
         let restored = restored?;
-        println!("restored {} of {}", manifest.id, manifest.time);
+        out!("restored {} of {}", manifest.id, manifest.time);
         contents(&manifest);
-        println!("  every row and every checksum is as in the backup");
+        out!("  every row and every checksum is as in the backup");
         tell_users(&restored, args.keep_users);
         Ok(())
     })
@@ -93,19 +94,19 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
 /// What a restore means for who may log in.
 fn tell_users(restored: &Restored, are_kept: bool) {
     if are_kept {
-        println!("  the users are those that were there, not those of the backup");
-        restored.dropped.iter().for_each(|what| println!("  nothing is granted any more on {what}: not in the backup"));
+        out!("  the users are those that were there, not those of the backup");
+        restored.dropped.iter().for_each(|what| out!("  nothing is granted any more on {what}: not in the backup"));
     } else if let Some(differences) = &restored.users {
-        println!("  {} differences between the users and those that were moved aside", differences.len());
+        out!("  {} differences between the users and those that were moved aside", differences.len());
         for line in differences {
-            println!("    {line}");
+            out!("    {line}");
         }
         if !differences.is_empty() {
-            println!("  to keep the newer users: --keep-users");
+            out!("  to keep the newer users: --keep-users");
         }
     }
     if are_kept || restored.users.is_some() {
-        println!("  all sessions of browsers have ended");
+        out!("  all sessions of browsers have ended");
     }
 }
 
@@ -118,21 +119,21 @@ fn start(work: impl Future<Output = Result<()>>) -> Result<()> {
 async fn list(vault: &Vault) -> Result<()> {
     let mut broken = Vec::new();
     let manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;
-    println!("{:<20} {:<20} {:>12} {:>12} {:>10} {:>10}", "BACKUP", "TIME", "SIZE", "ADDED", "RUNS", "ARTIFACTS");
+    out!("{:<20} {:<20} {:>12} {:>12} {:>10} {:>10}", "BACKUP", "TIME", "SIZE", "ADDED", "RUNS", "ARTIFACTS");
     for manifest in &manifests {
         let (size, added) = (HumanBytes(manifest.size()).to_string(), HumanBytes(manifest.added).to_string());
         let (runs, files) = (rows(manifest, Role::Tracking, "runs"), manifest.files());
         let time = manifest.time.strftime("%Y-%m-%dT%H:%M:%SZ");
-        println!("{:<20} {time:<20} {size:>12} {added:>12} {runs:>10} {files:>10}", manifest.id);
+        out!("{:<20} {time:<20} {size:>12} {added:>12} {runs:>10} {files:>10}", manifest.id);
     }
     ensure!(broken.is_empty(), "{}", broken.join("; "));
-    Ok(())
+    report::complete()
 }
 
 /// What is in a backup, in the words of the UI.
 fn contents(manifest: &Manifest) {
     let count = |table| rows(manifest, Role::Tracking, table);
-    println!(
+    out!(
         "  {} experiments, {} runs, {} registered models, {} traces",
         count("experiments"),
         count("runs"),
@@ -140,9 +141,9 @@ fn contents(manifest: &Manifest) {
         count("trace_info")
     );
     if manifest.databases.iter().any(|database| database.role == Role::Users) {
-        println!("  {} users", rows(manifest, Role::Users, "users"));
+        out!("  {} users", rows(manifest, Role::Users, "users"));
     }
-    println!("  {} artifacts, {} in all", manifest.files(), HumanBytes(manifest.size()));
+    out!("  {} artifacts, {} in all", manifest.files(), HumanBytes(manifest.size()));
 }
 
 fn rows(manifest: &Manifest, role: Role, table: &str) -> i64 {

@@ -15,6 +15,7 @@ use ferroflow_store::{
 };
 
 use self::progress::Reporter;
+use crate::report::{self, err, out};
 
 /// Subcommands of `ferroflow db`.
 #[derive(Debug, Clone, Subcommand)]
@@ -102,7 +103,7 @@ pub(crate) fn run(command: DbCommand) -> ExitCode {
         DbCommand::Rows(args) => with_uri(&args.uri, async |uri| rows::rows(&uri, args.chain()).await),
         DbCommand::DropOwn { uri } => with_uri(&uri, async |uri| own::drop_own(&uri).await),
         DbCommand::Downgrade { rest: _ } => {
-            eprintln!(
+            err!(
                 "Error: there is no downgrade: restore the backup that was taken before the upgrade, and start the \
                  server version that it belongs to (docs/migrating.md)"
             );
@@ -112,7 +113,7 @@ pub(crate) fn run(command: DbCommand) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            err!("Error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -122,7 +123,7 @@ fn with_uri(uri: &str, work: impl AsyncFnOnce(BackendUri) -> Result<ExitCode>) -
     let uri = match BackendUri::parse(uri) {
         Ok(uri) => uri,
         Err(error) => {
-            eprintln!("Error: {error}");
+            err!("Error: {error}");
             return Ok(ExitCode::from(2));
         }
     };
@@ -135,16 +136,17 @@ async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
     if let Some(target) = &args.to
         && chain.revisions().all(|revision| revision.id != target)
     {
-        eprintln!("Error: {target} is not a revision of the {} chain, whose head is {}", chain.name, chain.head());
+        err!("Error: {target} is not a revision of the {} chain, whose head is {}", chain.name, chain.head());
         return Ok(ExitCode::from(2));
     }
     if args.plan {
         let plan = migrations::plan(uri, chain, args.to.as_deref()).await?;
         if args.json {
-            println!("{}", serde_json::to_string_pretty(&plan)?);
+            out!("{}", serde_json::to_string_pretty(&plan)?);
         } else {
             show::plan(&plan);
         }
+        report::complete()?;
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options { to: args.to.clone(), backup: !args.no_backup, lock_timeout: args.lock_timeout };
@@ -153,9 +155,9 @@ async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
     reporter.end();
     let done = done?;
     match (done.from, done.applied) {
-        (State::Empty, _) => println!("created the {} tables of {uri} at {}", chain.name, done.to),
-        (State::At(_), 0) => println!("nothing to do: the {} database {uri} is at {}", chain.name, done.to),
-        (State::At(from), applied) => println!(
+        (State::Empty, _) => out!("created the {} tables of {uri} at {}", chain.name, done.to),
+        (State::At(_), 0) => out!("nothing to do: the {} database {uri} is at {}", chain.name, done.to),
+        (State::At(from), applied) => out!(
             "upgraded the {} database {uri} from {} to {}: {applied} revision{}",
             chain.name,
             from.unwrap_or("none"),
@@ -169,17 +171,19 @@ async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
 async fn status(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let state = migrations::state(uri, chain).await?;
     show::status(uri, chain, &state);
+    report::complete()?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let report = migrations::check(uri, chain).await?;
     if report.differences.is_empty() {
-        println!("no differences");
+        out!("no differences");
+        report::complete()?;
         return Ok(ExitCode::SUCCESS);
     }
     for line in &report.differences {
-        println!("{line}");
+        out!("{line}");
     }
     Ok(ExitCode::FAILURE)
 }

@@ -100,9 +100,10 @@ async fn collect(args: GcArgs) -> Result<()> {
     let local_roots = Some(vec![PathBuf::from("/")]);
     let locations = Locations { destination, buckets, local_roots, ..Locations::default() };
     let backend = BackendUri::parse(&args.backend_store_uri)?;
-    let store = Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options()? })
-        .await
-        .with_context(|| format!("the backend store {backend} can not be opened"))?;
+    let store =
+        Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options(None)? })
+            .await
+            .with_context(|| format!("the backend store {backend} can not be opened"))?;
     let outcome = if args.unreferenced {
         unreferenced::report(&store, &locations).await
     } else {

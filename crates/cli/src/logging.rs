@@ -1,9 +1,13 @@
 //! The log: text for people, JSON for machines, on standard error.
 
+mod writer;
+
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use self::writer::flush;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +35,8 @@ pub(crate) fn init(format: LogFormat) {
             "warn,ferroflow={level},ferroflow_server={level},ferroflow_store={level},ferroflow_artifacts={level}"
         ))
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An event that can not be written must not end the process by the complaint about it.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(writer::Log);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -7,6 +7,7 @@ mod gc;
 mod logging;
 #[cfg(feature = "kubernetes")]
 mod ops;
+mod report;
 mod server;
 mod storage;
 mod user;
@@ -17,6 +18,8 @@ use clap::{
     Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
+
+use self::report::err;
 
 /// An MLflow tracking server in one binary.
 #[derive(Parser)]
@@ -64,6 +67,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let code = run();
+    logging::flush();
+    code
+}
+
+fn run() -> ExitCode {
     let command = without_empty_variables(Cli::command()).mut_subcommands(with_help);
     let matches = command.try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -87,7 +96,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: what failed, then why.
-            eprintln!("Error: {error:#}");
+            err!("Error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -112,7 +121,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
         Some(ContextValue::String(name)) => format!("did you mean '{name}'?"),
         _ => "see --help".to_owned(),
     };
-    eprintln!("Error: {line} ({hint})");
+    err!("Error: {line} ({hint})");
     ExitCode::from(2)
 }
 

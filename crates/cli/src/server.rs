@@ -83,7 +83,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             .await
             .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
     }
-    let mut db = db_options()?;
+    let mut db = db_options(args.database_connections)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
     let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db.clone() })
         .await
@@ -226,9 +226,12 @@ fn security(args: &ServerArgs) -> Result<Security> {
     })
 }
 
-pub(crate) fn db_options() -> Result<DbOptions> {
+/// How databases are used: `connections` of `--database-connections`, the rest from the environment.
+pub(crate) fn db_options(connections: Option<u16>) -> Result<DbOptions> {
     let mut options = DbOptions::default();
-    if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
+    if let Some(connections) = connections {
+        options.pool_size = connections.into();
+    } else if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
         let overflow = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
         options.pool_size = size + overflow;
     }
@@ -310,6 +313,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
                 _ = interrupt.recv() => {}
             }
             tracing::warn!("told to stop twice: stopping at once");
+            logging::flush();
             std::process::exit(130);
         });
     })

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     logging::{self, LogFormat},
+    report::{self, err, out},
     server::{destination, presigns},
 };
 
@@ -48,7 +49,7 @@ pub(crate) fn run(command: StorageCommand) -> ExitCode {
     match start(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            err!("Error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -62,7 +63,8 @@ fn start(command: StorageCommand) -> Result<ExitCode> {
             StorageCommand::Sample { uri, destination, count } => {
                 let locations = locations(&destination)?;
                 let taken = sample::take(&BackendUri::parse(&uri)?, &locations, count).await?;
-                println!("{}", json!({"sample": taken}));
+                out!("{}", json!({"sample": taken}));
+                report::complete()?;
                 Ok(if taken.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
         }
@@ -72,7 +74,8 @@ fn start(command: StorageCommand) -> Result<ExitCode> {
 async fn check(place: &Destination) -> Result<ExitCode> {
     let repository = destination(&place.artifacts_destination, &Buckets::default())?;
     let trial = repository.try_out(presigns()?).await;
-    println!("{}", json!({"storage": repository.name(), "trial": trial}));
+    out!("{}", json!({"storage": repository.name(), "trial": trial}));
+    report::complete()?;
     let presigned = trial.presigned.is_none_or(|presigned| presigned.failed.is_none());
     Ok(if trial.failed.is_none() && presigned { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

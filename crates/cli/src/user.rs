@@ -17,6 +17,8 @@ use ferroflow_store::{
     db::{BackendUri, DbOptions},
 };
 
+use crate::report::{self, err, out};
+
 /// Subcommands of `ferroflow user`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum UserCommand {
@@ -180,7 +182,7 @@ pub(crate) fn run(command: UserCommand) -> ExitCode {
     match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            err!("Error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -196,14 +198,14 @@ async fn perform(command: UserCommand) -> Result<()> {
             }
             let hash = password::hash(&new_password(&username)?);
             checked(users.create_user(&username, &hash, admin).await)?;
-            println!("made the {} '{username}'", if admin { "admin" } else { "user" });
+            out!("made the {} '{username}'", if admin { "admin" } else { "user" });
         }
         UserCommand::Passwd { username, database } => {
             let users = database.open().await?;
             checked(users.get_user(&username).await)?;
             let hash = password::hash(&new_password(&username)?);
             checked(users.set_password(&username, &hash).await)?;
-            println!("changed the password of '{username}'");
+            out!("changed the password of '{username}'");
         }
         UserCommand::List { database } => {
             for (user, roles) in checked(database.open().await?.list_users().await)? {
@@ -213,31 +215,32 @@ async fn perform(command: UserCommand) -> Result<()> {
                     .map(|role| role.name)
                     .collect();
                 let admin = if user.is_admin { "admin" } else { "user" };
-                println!("{}\t{admin}\t{}", user.username, roles.join(", "));
+                out!("{}\t{admin}\t{}", user.username, roles.join(", "));
             }
+            report::complete()?;
         }
         UserCommand::Delete { username, database } => {
             checked(database.open().await?.delete_user(&username).await)?;
-            println!("deleted the user '{username}'");
+            out!("deleted the user '{username}'");
         }
         UserCommand::Admin { username, is_admin, database } => {
             checked(database.open().await?.set_admin(&username, is_admin).await)?;
-            println!("'{username}' is {} admin", if is_admin { "an" } else { "no" });
+            out!("'{username}' is {} admin", if is_admin { "an" } else { "no" });
         }
         UserCommand::Grant { username, resource_type, resource, permission, database } => {
             let users = database.open().await?;
             checked(users.set_grant(&username, &resource_type, &resource, &permission).await)?;
-            println!("'{username}' has {permission} on {}", shown(&resource_type, &resource));
+            out!("'{username}' has {permission} on {}", shown(&resource_type, &resource));
         }
         UserCommand::Revoke { username, resource_type, resource, database } => {
             let missing = format!("nothing is granted to '{username}' on {}", shown(&resource_type, &resource));
             let users = database.open().await?;
             checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
-            println!("'{username}' has no grant on {} any more", shown(&resource_type, &resource));
+            out!("'{username}' has no grant on {} any more", shown(&resource_type, &resource));
         }
         UserCommand::EndSessions { database } => {
             checked(database.open().await?.end_sessions().await)?;
-            println!("all sessions have ended");
+            out!("all sessions have ended");
         }
         UserCommand::Role(command) => role(command).await?,
     }
@@ -248,39 +251,40 @@ async fn role(command: RoleCommand) -> Result<()> {
     match command {
         RoleCommand::Add { role, database } => {
             checked(database.open().await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
-            println!("made the role '{role}'");
+            out!("made the role '{role}'");
         }
         RoleCommand::List { database } => {
             let roles = checked(database.open().await?.list_roles(None).await)?;
             for role in roles.iter().filter(|role| !ferroflow_model::permission::is_user_role(&role.name)) {
-                println!("{}", role.name);
+                out!("{}", role.name);
                 for allowed in &role.permissions {
-                    println!("\t{}\t{}", allowed.permission, shown(&allowed.resource_type, &allowed.resource_pattern));
+                    out!("\t{}\t{}", allowed.permission, shown(&allowed.resource_type, &allowed.resource_pattern));
                 }
             }
+            report::complete()?;
         }
         RoleCommand::Delete { role, database } => {
             let users = database.open().await?;
             checked(users.delete_role(id_of(&users, &role).await?).await)?;
-            println!("deleted the role '{role}'");
+            out!("deleted the role '{role}'");
         }
         RoleCommand::Grant { role, resource_type, resource, permission, database } => {
             let users = database.open().await?;
             let id = id_of(&users, &role).await?;
             checked(users.add_role_permission(id, &resource_type, &resource, &permission).await)?;
-            println!("the role '{role}' allows {permission} on {}", shown(&resource_type, &resource));
+            out!("the role '{role}' allows {permission} on {}", shown(&resource_type, &resource));
         }
         RoleCommand::Assign { role, username, database } => {
             let users = database.open().await?;
             let user = checked(users.get_user(&username).await)?;
             checked(users.assign_role(user.id, id_of(&users, &role).await?).await)?;
-            println!("'{username}' has the role '{role}'");
+            out!("'{username}' has the role '{role}'");
         }
         RoleCommand::Unassign { role, username, database } => {
             let users = database.open().await?;
             let user = checked(users.get_user(&username).await)?;
             checked(users.unassign_role(user.id, id_of(&users, &role).await?).await)?;
-            println!("'{username}' does not have the role '{role}' any more");
+            out!("'{username}' does not have the role '{role}' any more");
         }
     }
     Ok(())

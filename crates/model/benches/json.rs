@@ -1,5 +1,7 @@
 //! How long the messages of the hot paths take: `cargo bench -p ferroflow-model`.
 
+#![allow(clippy::disallowed_macros, reason = "figures that are not printed are no figures")]
+
 use std::{hint::black_box, time::Instant};
 
 use ferroflow_model::{

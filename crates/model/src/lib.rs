@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod archived_trace;
+pub mod cache;
 pub mod error;
 pub mod host_policy;
 pub mod limits;

@@ -3,6 +3,7 @@
 
 mod experiments;
 mod inputs;
+mod lists;
 mod logged_models;
 mod metrics;
 mod registry;
@@ -18,6 +19,7 @@ pub use experiments::{
     experiment_id, experiment_name, experiment_tag, parse_experiment_id, set_artifact_location_limit,
 };
 pub use inputs::dataset_inputs;
+pub use lists::{LOGGED_MODELS_TAG, is_list_tag, newest};
 pub use logged_models::logged_model_name;
 pub use metrics::metric;
 pub(crate) use registry::is_digit;
@@ -25,7 +27,7 @@ pub use registry::{
     Stage, model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
     registered_model_tag, registry_tag_key,
 };
-pub use runs::{batch_limits, param, run_id, tag, unique_param_keys};
+pub use runs::{batch_limits, param, run_id, tag, unique_param_keys, whole_tag};
 pub use search::max_results;
 pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
 pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention, trace_tag};

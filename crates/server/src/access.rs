@@ -60,6 +60,11 @@ impl Access {
         Self { auth, signup, audit, logins: Logins::default(), parents: Parents::default(), places: Places::default() }
     }
 
+    /// Lines of the audit log that were not written since the start.
+    pub(crate) fn audit_lines_lost(&self) -> u64 {
+        self.audit.as_ref().map_or(0, Audit::lost)
+    }
+
     /// The cookies of browsers, if there is a provider that they log in at.
     pub(crate) fn cookies(&self) -> Option<Cookies> {
         self.auth.cookies().map(|(is_secure, _)| Cookies::new(is_secure))

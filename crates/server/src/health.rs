@@ -59,7 +59,7 @@ impl Readiness {
         {
             return found.clone();
         }
-        let (database, artifacts) = tokio::join!(probe(app.store.ping()), probe(artifacts(app)));
+        let (database, artifacts) = tokio::join!(probe(databases(app)), probe(artifacts(app)));
         let found = Found { database, artifacts };
         if last.as_ref().is_none_or(|(_, before)| *before != found) {
             found.tell();
@@ -113,6 +113,17 @@ async fn is_trusted(app: &App, request: Request) -> bool {
     let Some(access) = &app.access else { return app.config.is_own };
     let (head, _) = request.into_parts();
     identify(app, access, &head).await.is_ok_and(|caller| caller.is_admin)
+}
+
+/// That of the users may be another one.
+async fn databases(app: &App) -> ferroflow_model::Result<()> {
+    let users = async {
+        match &app.access {
+            Some(access) => Ok(access.auth.users().db().check().await?),
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(app.store.ping(), users).map(drop)
 }
 
 async fn artifacts(app: &App) -> ferroflow_model::Result<()> {

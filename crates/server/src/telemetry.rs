@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::app::App;
+use crate::{access::Access, app::App};
 
 /// The counters of a server.
 pub struct Telemetry {
@@ -29,6 +29,7 @@ pub struct Telemetry {
     deliveries: Family<DeliveryLabels, Counter>,
     archived: Family<ArchivalLabels, Counter>,
     deliveries_waiting: Gauge,
+    audit_lost: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -82,6 +83,7 @@ impl Default for Telemetry {
                 "webhook_deliveries_waiting",
                 "Events that wait for their webhooks, up to 10,000",
             ),
+            audit_lost: gauge("audit_lines_lost", "Lines of the audit log that could not be written since the start"),
             requests,
             duration,
             deliveries,
@@ -140,6 +142,7 @@ impl Telemetry {
         set(&self.waiting, app.store.batch().waiting() as u64);
         set(&self.written, app.store.batch().stats().requests.load(Ordering::Relaxed));
         set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
+        set(&self.audit_lost, app.access.as_ref().map_or(0, Access::audit_lines_lost));
         set(&self.resident, resident_bytes());
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
@@ -152,7 +155,26 @@ impl Telemetry {
 
 /// Resident memory of this process, 0 where the system does not tell.
 fn resident_bytes() -> u64 {
-    const PAGE: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * PAGE
+    // `statm` has the same in pages, whose size differs from machine to machine.
+    resident(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+/// The resident memory in `/proc/PID/status`, in bytes.
+fn resident(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib = line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_does_not_depend_on_the_size_of_a_page() {
+        // Of an arm64 machine with pages of 64 KiB, where `statm` says 331.
+        assert_eq!(resident("Name:\tferroflow\nVmHWM:\t   21312 kB\nVmRSS:\t   21184 kB\nThreads:\t7\n"), 331 * 65536);
+        assert_eq!(resident(""), 0);
+        assert!(resident_bytes() > 1 << 20);
+    }
 }

@@ -20,7 +20,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
-pub(crate) use direct::{Access, Direct};
+pub(crate) use direct::{Access, Direct, PATIENT};
 pub use error::DbError;
 pub use progress::watch_writes;
 pub(crate) use progress::{honest, wrote};
@@ -35,6 +35,9 @@ use crate::dialect::Dialect;
 
 /// How often a transaction that lost against a concurrent one is run again.
 const CONFLICT_RETRIES: u32 = 8;
+
+/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
+const PING: Duration = Duration::from_secs(3);
 
 /// Limits of a [`Db`].
 #[derive(Debug, Clone)]
@@ -103,7 +106,7 @@ impl Db {
     pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
         let backend = match uri {
             BackendUri::Postgres(uri) => {
-                Backend::Postgres(Arc::new(postgres::pool(uri, options.pool_size, options.acquire_timeout)?))
+                Backend::Postgres(Arc::new(PostgresPool::new(uri, options.pool_size, options.acquire_timeout)?))
             }
             BackendUri::Sqlite(path) => {
                 Backend::Sqlite(Arc::new(SqlitePool::open(path, options.pool_size, options.synchronous)?))
@@ -197,7 +200,7 @@ impl Db {
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let client = postgres::connection(pool).await?;
+                let client = pool.get().await?;
                 // Run to the end even if the caller goes away: a transaction cut in the middle
                 // would go back to the pool half-done.
                 let limit = self.options.statement_timeout;
@@ -207,7 +210,7 @@ impl Db {
             }
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
-                writer.session.run(move |connection| sqlite::unit(connection, &ops)).await
+                writer.write(move |connection| sqlite::unit(connection, &ops)).await
             }
         }
     }
@@ -238,11 +241,38 @@ impl Db {
     pub async fn batch(&self, sql: String) -> Result<(), DbError> {
         match &self.backend {
             // What is sent in one message is one transaction.
-            Backend::Postgres(pool) => Ok(postgres::connection(pool).await?.batch_execute(&sql).await?),
+            Backend::Postgres(pool) => Ok(pool.get().await?.batch_execute(&sql).await?),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
-                writer.session.run(move |connection| sqlite::batch(connection, &sql)).await
+                writer.write(move |connection| sqlite::batch(connection, &sql)).await
             }
+        }
+    }
+
+    /// Whether the database can be read and written to, as far as can be told without writing.
+    ///
+    /// # Errors
+    /// It does not answer, is a read-only standby, or its file is gone or on a full disk. Or all connections are taken
+    /// for as long as [`PING`]: one caller can not take them all, and what runs on them ends at the limit for
+    /// statements, so this lasts only while many ask for more than there is.
+    pub async fn check(&self) -> Result<(), DbError> {
+        match tokio::time::timeout(PING, self.check_now()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into())),
+        }
+    }
+
+    async fn check_now(&self) -> Result<(), DbError> {
+        match &self.backend {
+            Backend::Postgres(_) => {
+                let statement = Statement::new("SELECT current_setting('transaction_read_only')", Vec::new());
+                let read_only = self.query(statement, |row| row.get::<String>(0)).await?;
+                if read_only.iter().any(|setting| setting == "on") {
+                    return Err(DbError::Unavailable("the database is read-only, as a standby is".into()));
+                }
+                Ok(())
+            }
+            Backend::Sqlite(pool) => pool.check(self.options.acquire_timeout, self.options.statement_timeout).await,
         }
     }
 
@@ -250,7 +280,7 @@ impl Db {
     /// nothing in the log beside it.
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
-            Backend::Postgres(pool) => pool.pool.close(),
+            Backend::Postgres(pool) => pool.close(),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.session.run(sqlite::checkpoint).await?;
@@ -263,10 +293,7 @@ impl Db {
     #[must_use]
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
-            Backend::Postgres(pool) => {
-                let status = pool.pool.status();
-                (status.size.saturating_sub(status.available), status.max_size)
-            }
+            Backend::Postgres(pool) => pool.status(),
             Backend::Sqlite(pool) => (pool.busy(), self.options.pool_size),
         }
     }
@@ -442,9 +469,9 @@ impl Tx {
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let answers = match &self.conn()?.0 {
             Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await?,
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(move |connection| sqlite::commit(connection, &ops)).await?
+            Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await?,
+            Inner::SqliteReader(reader) => {
+                reader.session.run(move |connection| sqlite::commit(connection, &ops)).await?
             }
         };
         self.conn = None;

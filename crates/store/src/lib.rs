@@ -49,8 +49,6 @@ mod users;
 mod visible;
 mod webhooks;
 
-use std::time::Duration;
-
 pub use experiment_search::ExperimentSearch;
 use ferroflow_model::{Result, messages::service::ViewType};
 pub use logged_model_search::LoggedModelSearch;
@@ -75,14 +73,11 @@ pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
 
 use crate::{
     batch::Batcher,
-    db::{BackendUri, Db, DbError, DbOptions, Statement},
+    db::{BackendUri, Db, DbOptions},
     fernet::FernetKey,
     outbox::Outbox,
     schema::SchemaError,
 };
-
-/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
-const PING: Duration = Duration::from_secs(3);
 
 /// The tracking store. One per process, shared by reference.
 pub struct Store {
@@ -115,17 +110,12 @@ impl Store {
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
-    /// Whether the database answers, on a connection that is free for it.
+    /// Whether the database can be read and written to, on a connection that is free for it.
     ///
     /// # Errors
-    /// It does not, or all connections are taken for as long as [`PING`]. One caller can not take them all, and what
-    /// runs on them ends at the limit for statements: this lasts only while many ask for more than there is.
+    /// As [`Db::check`].
     pub async fn ping(&self) -> Result<()> {
-        let ping = self.db.query(Statement::new("SELECT 1", Vec::new()), |_| Ok(()));
-        match tokio::time::timeout(PING, ping).await {
-            Ok(answer) => Ok(answer.map(|_| ())?),
-            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into()).into()),
-        }
+        Ok(self.db.check().await?)
     }
 
     /// The database, for metrics of the server.

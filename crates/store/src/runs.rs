@@ -1,9 +1,10 @@
 //! Runs: their life, their tags, and what is logged to them.
 
 use ferroflow_model::{
-    Error, Result,
+    Error, Result, limits,
     messages::service::{Metric, Param, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag},
-    names, python, uri, validation,
+    names, uri,
+    validation::{self, LOGGED_MODELS_TAG},
     wire::Enum as _,
 };
 
@@ -13,15 +14,13 @@ use crate::{
     batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
     clock::now_ms,
     db::{DbError, Insert, Op, Row, Statement, text},
+    dialect::Dialect,
     experiments::{check_active, id_of},
     run_children::{self, Scope},
 };
 
 /// The tag that carries a run's name.
 pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
-
-/// The tag with the models that old clients logged to a run, a JSON list.
-const LOGGED_MODELS_TAG: &str = "mlflow.log-model.history";
 
 /// The columns of a run, in the order [`info_from_row`] reads them.
 pub(crate) const COLUMNS: &str = "r.run_uuid, r.name, r.experiment_id, r.user_id, r.status, r.start_time, r.end_time, \
@@ -40,6 +39,7 @@ const UPDATE: &str = "UPDATE runs SET status = COALESCE($2, status), end_time = 
 const DELETE: &str = "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE run_uuid = $1";
 const RESTORE: &str = "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE run_uuid = $1";
 const STAGE: &str = "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1";
+const STAGE_LOCKED: &str = "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE";
 const SET_TAG: &str = "INSERT INTO tags (key, value, run_uuid) VALUES ($2, $3, $1) \
                        ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
 const GET_TAG: &str = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
@@ -240,7 +240,7 @@ impl Store {
     /// # Errors
     /// The tag is not valid, or the run is missing or deleted.
     pub async fn set_tag(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
-        let value = validation::tag(key, value, "")?;
+        let value = self.tag_value(key, value, "")?;
         let tags = vec![Pair { key: key.to_owned(), value }];
         self.batch.write(RunWrite { run_id: run_id.to_owned(), tags, ..RunWrite::default() }).await
     }
@@ -280,7 +280,7 @@ impl Store {
             write.params.push(Pair { key: param.key.unwrap_or_default(), value });
         }
         for (index, tag) in tags.into_iter().enumerate() {
-            let value = validation::tag(tag.key(), tag.value(), &format!("tags[{index}]"))?;
+            let value = self.tag_value(tag.key(), tag.value(), &format!("tags[{index}]"))?;
             write.tags.push(Pair { key: tag.key.unwrap_or_default(), value });
         }
         validation::batch_limits(metrics.len(), write.params.len(), write.tags.len())?;
@@ -314,13 +314,25 @@ impl Store {
         self.batch.write(write).await
     }
 
-    /// Adds a model to the history that old clients keep in a tag.
+    /// The value to store for a tag of a run. PostgreSQL ends its column where the protocol ends a tag, SQLite does not.
+    fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
+        match self.db.dialect() {
+            Dialect::Postgres => validation::tag(key, value, path),
+            Dialect::Sqlite => validation::whole_tag(key, value, path),
+        }
+    }
+
+    /// Adds a model to the history that old clients keep in a tag. Where the column ends, the oldest models go; a
+    /// history that is no JSON list, as one that was cut, is begun again.
     ///
     /// # Errors
-    /// The run is missing or deleted, or the history has grown past what a tag can hold.
+    /// The run is missing or deleted, or the model alone is longer than the column.
     pub async fn record_logged_model(&self, run_id: &str, model: serde_json::Value) -> Result<()> {
         let tx = self.db.begin().await?;
-        let stage = tx.query_opt(Statement::new(STAGE, vec![run_id.into()]), |row| row.get::<String>(0)).await?;
+        let dialect = self.db.dialect();
+        // Two models that are logged at once are both in the history: the second waits for the first.
+        let locked = Statement::new(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
+        let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
         check_run_active(run_id, stage.as_deref())?;
         let stored = tx
             .query_opt(Statement::new(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]), |row| {
@@ -328,14 +340,22 @@ impl Store {
             })
             .await?
             .flatten();
-        let mut models: Vec<serde_json::Value> = match stored {
-            Some(stored) => serde_json::from_str(&stored).map_err(|_| {
-                Error::invalid_state(format!("The tag {LOGGED_MODELS_TAG} of run {run_id} is not a JSON list."))
-            })?,
+        let stored = stored.filter(|stored| !stored.is_empty());
+        let mut models: Vec<serde_json::Value> = match stored.as_deref().map(serde_json::from_str) {
+            Some(Ok(models)) => models,
+            Some(Err(error)) => {
+                tracing::warn!(run_id, %error, "the tag {LOGGED_MODELS_TAG} is no JSON list and is begun again");
+                Vec::new()
+            }
             None => Vec::new(),
         };
         models.push(model);
-        let value = validation::tag(LOGGED_MODELS_TAG, &python::json_dumps(&models.into()), "")?;
+        let limit = dialect.pick(limits::TAG_VALUE, usize::MAX);
+        let value = validation::newest(&models, limit).ok_or_else(|| {
+            Error::invalid(format!(
+                "The description of the model is too long for the tag {LOGGED_MODELS_TAG}, which holds {limit} characters."
+            ))
+        })?;
         tx.execute(Statement::new(SET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()])).await?;
         Ok(tx.commit().await?)
     }

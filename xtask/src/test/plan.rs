@@ -86,7 +86,7 @@ impl Part {
 pub(super) fn needs(part: Part, level: Level) -> Vec<Need> {
     let mut needs = match part {
         Part::Generate => vec![Need::Reference],
-        Part::Rust => vec![Need::Postgres(Durability::Relaxed)],
+        Part::Rust => vec![Need::Postgres(Durability::Relaxed), Need::Pgbouncer],
         _ => part.suite().map(Suite::all_needs).unwrap_or_default(),
     };
     // It is a crate with two hundred dependencies of its own to build.

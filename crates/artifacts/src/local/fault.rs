@@ -8,11 +8,14 @@ use std::{
 
 use ferroflow_model::{Error, Result};
 use rustix::{
-    fs::{Access, access},
+    fs::{Access, access, statvfs},
     io::Errno,
 };
 
 use crate::ArtifactPath;
+
+/// Bytes that a disk must have free for the next files.
+const LEAST_ROOM: u64 = 1 << 20;
 
 /// An error of the file system, and where.
 pub(super) enum Fault {
@@ -106,6 +109,9 @@ pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
             Errno::ROFS => is("on a read-only file system", None),
             error => is("not writable", Some(error)),
         })?;
+        if statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM) {
+            return Err(is("on a full disk", None));
+        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 use ferroflow_ops::backup::{Event, Tell};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::report::err;
+
 /// Shows events on standard error.
 pub(super) struct Reporter(Option<ProgressBar>);
 
@@ -24,7 +26,7 @@ impl Reporter {
         let bar = self.0.clone();
         Arc::new(move |event| match (event, &bar) {
             (Event::Note(text), Some(bar)) => bar.println(format!("note: {text}")),
-            (Event::Note(text), None) => eprintln!("note: {text}"),
+            (Event::Note(text), None) => err!("note: {text}"),
             (Event::Pages { role, done, total }, Some(bar)) => at(bar, format!("{role} database"), done, total),
             (Event::Found(found), Some(bar)) => at(bar, "looking for artifacts".into(), found, found),
             (Event::Files { done, total }, Some(bar)) => at(bar, "artifacts".into(), done, total),

@@ -8,6 +8,8 @@ use ferroflow_store::{
     schema::own,
 };
 
+use crate::report::out;
+
 /// Drops it and says what it was.
 pub(super) async fn drop_own(uri: &BackendUri) -> Result<ExitCode> {
     let what = || format!("the database {uri}");
@@ -19,8 +21,8 @@ pub(super) async fn drop_own(uri: &BackendUri) -> Result<ExitCode> {
     let dropped = own::drop_all(&db).await.with_context(what)?;
     db.close().await.with_context(what)?;
     match dropped.as_slice() {
-        [] => println!("{uri} has nothing of ferroflow's own"),
-        names => println!("dropped {}", names.join(", ")),
+        [] => out!("{uri} has nothing of ferroflow's own"),
+        names => out!("dropped {}", names.join(", ")),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,8 @@ use ferroflow_store::{
     roster, snapshot,
 };
 
+use crate::report::{self, out};
+
 /// Prints the revision, the rows of each table, the time of the newest change, and who the users are: of a password, a
 /// mark that tells whether it is the same one.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
@@ -34,6 +36,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "rows": snapshot::rows(uri).await?,
         "users": users,
     });
-    println!("{line}");
+    out!("{line}");
+    report::complete()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,12 +5,14 @@ use ferroflow_store::{
     migrations::{Chain, Plan, PlannedStep, State},
 };
 
+use crate::report::out;
+
 /// Prints a plan as a table.
 pub(crate) fn plan(plan: &Plan) {
     if plan.steps.is_empty() {
         match plan.current {
-            Some(current) => println!("nothing to do: the {} database is at {current}", plan.chain),
-            None => println!("the {} database is empty: its tables are created at {}", plan.chain, plan.target),
+            Some(current) => out!("nothing to do: the {} database is at {current}", plan.chain),
+            None => out!("the {} database is empty: its tables are created at {}", plan.chain, plan.target),
         }
         return;
     }
@@ -21,11 +23,11 @@ pub(crate) fn plan(plan: &Plan) {
             let width = rows.iter().map(|row| row[place].chars().count()).max().unwrap_or_default();
             format!("{cell:width$}")
         });
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        out!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     let stop = plan.steps.iter().filter(|step| !step.rolling).count();
-    println!();
-    println!(
+    out!("");
+    out!(
         "{} revisions from {} to {}, {}",
         plan.steps.len(),
         plan.current.unwrap_or("none"),
@@ -52,27 +54,27 @@ fn row(step: &PlannedStep) -> [String; 6] {
 
 /// Prints where a database stands.
 pub(crate) fn status(uri: &BackendUri, chain: &'static Chain, state: &State) {
-    println!("database  {uri}");
-    println!("chain     {}", chain.name);
+    out!("database  {uri}");
+    out!("chain     {}", chain.name);
     let reached = match state {
         State::Empty => {
-            println!("revision  none: there are no {} tables", chain.name);
+            out!("revision  none: there are no {} tables", chain.name);
             None
         }
         State::At(revision) => {
-            println!("revision  {}", revision.unwrap_or("none (older than MLflow 1.0)"));
+            out!("revision  {}", revision.unwrap_or("none (older than MLflow 1.0)"));
             Some(*revision)
         }
     };
-    println!("head      {} ({})", chain.head(), chain.release);
+    out!("head      {} ({})", chain.head(), chain.release);
     let Some(revision) = reached else { return };
     let mut pending = chain.revisions().skip_while(|step| revision.is_some_and(|id| step.id != id)).peekable();
     if revision.is_some() {
         pending.next();
     }
     let pending: Vec<_> = pending.collect();
-    println!("pending   {}", pending.len());
+    out!("pending   {}", pending.len());
     for step in pending {
-        println!("  {}  {}", step.id, step.title);
+        out!("  {}  {}", step.id, step.title);
     }
 }

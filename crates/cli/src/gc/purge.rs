@@ -14,6 +14,7 @@ use ferroflow_store::{
 };
 
 use super::GcArgs;
+use crate::report::{err, out};
 
 /// A purge, and what it has done.
 pub(super) struct Purge<'a> {
@@ -73,7 +74,7 @@ impl<'a> Purge<'a> {
         }
         self.jobs().await?;
         let verb = if self.args.dry_run { "would be deleted" } else { "deleted" };
-        println!("{} {verb}, {} kept.", self.gone, self.kept);
+        out!("{} {verb}, {} kept.", self.gone, self.kept);
         if self.kept > 0 {
             bail!("something was kept: the lines above say why, and running this again goes on with it");
         }
@@ -159,7 +160,7 @@ impl<'a> Purge<'a> {
                 Ok(purged) => self.tell(&label, purged)?,
                 Err(error) => {
                     self.kept += 1;
-                    eprintln!("{label} is kept: {}", error.message);
+                    err!("{label} is kept: {}", error.message);
                 }
             }
         }
@@ -186,15 +187,15 @@ impl<'a> Purge<'a> {
     #[allow(clippy::unnecessary_wraps, reason = "the end of functions that may fail")]
     fn tell(&mut self, label: &str, purged: Purged) -> Result<()> {
         match purged {
-            Purged::Yes if self.args.dry_run => println!("{label} would be deleted."),
-            Purged::Yes => println!("{label} has been permanently deleted."),
+            Purged::Yes if self.args.dry_run => out!("{label} would be deleted."),
+            Purged::Yes => out!("{label} has been permanently deleted."),
             Purged::NotThere => {
-                println!("{label} is no longer marked as deleted.");
+                out!("{label} is no longer marked as deleted.");
                 return Ok(());
             }
             Purged::NotEmpty => {
                 self.kept += 1;
-                eprintln!("{label} is kept: something in it is not deleted, or refers to it.");
+                err!("{label} is kept: something in it is not deleted, or refers to it.");
                 return Ok(());
             }
         }

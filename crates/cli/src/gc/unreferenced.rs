@@ -7,6 +7,8 @@ use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo, Locations}
 use ferroflow_model::Error;
 use ferroflow_store::{Store, gc::Owner};
 
+use crate::report::{complete, out};
+
 /// Ids that are looked up at once.
 const CHUNK: usize = 500;
 
@@ -33,14 +35,14 @@ pub(super) async fn report(store: &Store, locations: &Locations) -> Result<()> {
         for (folder, (kind, names)) in owners {
             for chunk in names.chunks(CHUNK) {
                 for name in store.unknown(kind, chunk.to_vec()).await.map_err(told)? {
-                    println!("{experiment}/{folder}{name}");
+                    out!("{experiment}/{folder}{name}");
                     found += 1;
                 }
             }
         }
     }
-    println!("{found} folders below {} belong to nothing in the database.", repository.name());
-    Ok(())
+    out!("{found} folders below {} belong to nothing in the database.", repository.name());
+    complete()
 }
 
 /// The names of the directories in a directory.

@@ -15,6 +15,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) backend_store_uri: Option<String>,
 
+    /// Connections to each database at most. Default: `MLFLOW_SQLALCHEMYSTORE_POOL_SIZE` and
+    /// `MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW` together, else 16
+    #[arg(long, env = "FERROFLOW_DATABASE_CONNECTIONS", value_name = "INTEGER", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) database_connections: Option<u16>,
+
     /// Seconds that a statement of a request may run in the database before it is stopped and answered with 504; 0 for
     /// no limit. Migrations and `gc` have none
     #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]

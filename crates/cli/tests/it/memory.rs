@@ -1,6 +1,7 @@
 //! What requests take of the binary's memory: little, whatever is in them and however many there are.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::disallowed_macros, reason = "a test that can not say its figures has failed")]
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},

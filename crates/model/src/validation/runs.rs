@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::text;
+use super::{lists, text};
 use crate::{Error, Result, limits, python};
 
 /// Checks the form of a run id.
@@ -23,12 +23,26 @@ pub fn param(key: &str, value: &str, path: &str) -> Result<String> {
 }
 
 /// Checks a run tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
+/// A JSON list that SDKs extend ([`super::is_list_tag`]) loses its oldest elements instead of its end.
 /// `path` is where it stands in the request, such as `tags[3]`, or empty.
 pub fn tag(key: &str, value: &str, path: &str) -> Result<String> {
-    let key_path = text::join(path, "key");
-    text::entity_name(&key_path, key)?;
-    text::length(&key_path, limits::ENTITY_KEY, key)?;
-    text::shorten(&text::join(path, "value"), limits::TAG_VALUE, value, text::truncation())
+    tag_key(key, path)?;
+    lists::shorten(key, &text::join(path, "value"), limits::TAG_VALUE, value, text::truncation())
+}
+
+/// [`tag`] for a database whose columns have no end: a list that SDKs extend stays whole.
+pub fn whole_tag(key: &str, value: &str, path: &str) -> Result<String> {
+    if !lists::is_list_tag(key) || !text::truncation() {
+        return tag(key, value, path);
+    }
+    tag_key(key, path)?;
+    Ok(value.to_owned())
+}
+
+fn tag_key(key: &str, path: &str) -> Result<()> {
+    let path = text::join(path, "key");
+    text::entity_name(&path, key)?;
+    text::length(&path, limits::ENTITY_KEY, key)
 }
 
 /// Checks the sizes of a batch.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::text;
+use super::{lists, text};
 use crate::{Error, Result, limits};
 
 /// The tag of an experiment that says how long its traces are kept.
@@ -15,7 +15,7 @@ pub const ARCHIVE_NOW_TAG: &str = "mlflow.trace.archiveNow";
 pub fn trace_tag(key: &str, value: &str) -> Result<String> {
     text::entity_name("key", key)?;
     text::length("key", limits::TRACE_TAG_KEY, key)?;
-    text::shorten("value", limits::TRACE_TAG_VALUE, value, text::truncation())
+    lists::shorten(key, "value", limits::TRACE_TAG_VALUE, value, text::truncation())
 }
 
 /// Checks the value of the two experiment tags that hold a duration.

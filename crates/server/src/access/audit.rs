@@ -6,7 +6,10 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -50,8 +53,12 @@ const SUBJECTS: [&str; 24] = [
 /// How much of the end of a file is looked at for its last line. A line is far shorter.
 const TAIL: u64 = 256 * 1024;
 
-/// Where the lines go.
-pub struct Audit(Mutex<Chain>);
+/// Where the lines go. A line is written when its change is committed, so one that can not be written fails no request:
+/// it is an error in the log and counts in `/metrics`.
+pub struct Audit {
+    chain: Mutex<Chain>,
+    lost: AtomicU64,
+}
 
 /// The chain of this process.
 struct Chain {
@@ -119,8 +126,7 @@ impl Audit {
         let chain = uuid::Uuid::new_v4().simple().to_string();
         let next = |prev| Link { chain, seq: 0, prev };
         if path.as_os_str() == "-" {
-            let chain = Chain { out: Box::new(io::stdout()), next: next(String::new()), is_torn: false };
-            return Ok(Self(Mutex::new(chain)));
+            return Ok(Self::to(Chain { out: Box::new(io::stdout()), next: next(String::new()), is_torn: false }));
         }
         let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         // A pipe has no end to look at.
@@ -128,11 +134,20 @@ impl Audit {
         let is_torn = !tail.is_empty() && !tail.ends_with(b"\n");
         let last = tail.strip_suffix(b"\n").unwrap_or(&tail).rsplit(|byte| *byte == b'\n').next();
         let prev = last.filter(|line| !line.is_empty()).map(hash).unwrap_or_default();
-        Ok(Self(Mutex::new(Chain { out: Box::new(file), next: next(prev), is_torn })))
+        Ok(Self::to(Chain { out: Box::new(file), next: next(prev), is_torn }))
+    }
+
+    fn to(chain: Chain) -> Self {
+        Self { chain: Mutex::new(chain), lost: AtomicU64::new(0) }
+    }
+
+    /// Lines that were not written since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let mut chain = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(mut line) = serde_json::to_vec(&Line { entry, link: &chain.next }) else { return };
         let prev = hash(&line);
         line.push(b'\n');
@@ -147,7 +162,10 @@ impl Audit {
                 chain.next.seq += 1;
                 chain.next.prev = prev;
             }
-            Err(error) => tracing::error!(%error, "a line of the audit log was not written"),
+            Err(error) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "a line of the audit log was not written");
+            }
         }
     }
 }

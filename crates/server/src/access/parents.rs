@@ -1,41 +1,40 @@
 //! The experiments that runs are in. A run stays in its experiment for as long as it is there, so what was looked up
 //! once needs no second look.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
-use ferroflow_model::Result;
+use ferroflow_model::{Result, cache::Cache};
 use ferroflow_store::{Child, Store};
 
 /// Runs that are remembered at the most.
 const LIMIT: usize = 50_000;
 
 /// What is known of runs.
-#[derive(Default)]
-pub(crate) struct Parents(Mutex<HashMap<String, String>>);
+pub(crate) struct Parents(Cache<String, String>);
+
+impl Default for Parents {
+    fn default() -> Self {
+        Self(Cache::new(LIMIT))
+    }
+}
 
 impl Parents {
     /// The experiments of some runs; what does not exist is left out.
     pub(crate) async fn of_runs(&self, store: &Store, ids: Vec<String>) -> Result<HashMap<String, String>> {
-        let (mut found, missing) = {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let (found, missing): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| known.contains_key(id));
-            let found: HashMap<String, String> =
-                found.into_iter().filter_map(|id| known.get(&id).cloned().map(|experiment| (id, experiment))).collect();
-            (found, missing)
-        };
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        for id in ids {
+            match self.0.get(&id) {
+                Some(experiment) => drop(found.insert(id, experiment)),
+                None => missing.push(id),
+            }
+        }
         if missing.is_empty() {
             return Ok(found);
         }
         let looked_up = store.experiments_of(Child::Run, missing).await?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + looked_up.len() > LIMIT {
-            known.clear();
+        for (id, experiment) in &looked_up {
+            self.0.insert(id.clone(), experiment.clone());
         }
-        known.extend(looked_up.iter().map(|(id, experiment)| (id.clone(), experiment.clone())));
-        drop(known);
         found.extend(looked_up);
         Ok(found)
     }

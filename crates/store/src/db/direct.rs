@@ -6,16 +6,18 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Object;
-
 use super::{
-    BackendUri, DbError, Row, Statement, Synchronous, Value, postgres,
+    BackendUri, DbError, Row, Statement, Synchronous, Value,
+    postgres::{self, PostgresPool},
     sqlite::{self, Role, Session},
 };
 use crate::dialect::Dialect;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(30);
+
+/// A long step and a long wait are meant, whatever the role's settings say.
+pub(crate) const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// What a [`Direct`] is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(crate) enum Access {
 pub(crate) struct Direct(Inner);
 
 enum Inner {
-    Postgres(Box<Object>),
+    Postgres(postgres::Client),
     Sqlite { session: Arc<Session>, path: Option<PathBuf> },
 }
 
@@ -39,11 +41,11 @@ impl Direct {
     pub(crate) async fn open(uri: &BackendUri, access: Access) -> Result<Self, DbError> {
         let inner = match uri {
             BackendUri::Postgres(uri) => {
-                let pool = postgres::pool(uri, 1, CONNECT)?;
-                let client = postgres::connection(&pool).await?;
-                // A long step and a long wait are meant, whatever the role's settings say.
-                client.batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").await?;
-                Inner::Postgres(Box::new(client))
+                let client = PostgresPool::new(uri, 1, CONNECT)?.get().await?;
+                if !client.is_pooled() {
+                    client.batch_execute(&PATIENT.replace("LOCAL ", "")).await?;
+                }
+                Inner::Postgres(client)
             }
             BackendUri::Sqlite(path) => {
                 let role = if access == Access::Change { Role::Migrator } else { Role::Inspector };
@@ -75,6 +77,12 @@ impl Direct {
             Inner::Postgres(_) => Dialect::Postgres,
             Inner::Sqlite { .. } => Dialect::Sqlite,
         }
+    }
+
+    /// Whether a pooler may run the next transaction on another connection: neither a lock nor a setting of the session
+    /// lasts.
+    pub(crate) fn is_pooled(&self) -> bool {
+        matches!(&self.0, Inner::Postgres(client) if client.is_pooled())
     }
 
     /// The file of a SQLite database on disk.
@@ -148,6 +156,12 @@ impl Direct {
     /// Runs a statement once for each row of values, sent together.
     pub(crate) async fn execute_each(&self, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
         match &self.0 {
+            Inner::Postgres(client) if !client.keeps_names() => {
+                for row in rows {
+                    postgres::execute(client, &Statement::new(sql, row)).await?;
+                }
+                Ok(())
+            }
             Inner::Postgres(client) => {
                 let prepared = client.prepare_cached(sql).await?;
                 let sent = rows.iter().map(|row| client.execute_raw(&prepared, row));

@@ -9,12 +9,11 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Object;
 use tokio_postgres::error::SqlState;
 
 use super::{
     DbError, Row, Statement,
-    postgres::{self, PostgresPool},
+    postgres::{self, Client, PostgresPool},
     share::Share,
 };
 
@@ -26,7 +25,7 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// A connection of the pool.
 pub(super) struct Lease {
-    client: Option<Object>,
+    client: Option<Client>,
     pool: Arc<PostgresPool>,
     /// How long each read may take.
     limit: Option<Duration>,
@@ -42,7 +41,7 @@ impl Lease {
         limit: Option<Duration>,
         share: Option<Share>,
     ) -> Result<Self, DbError> {
-        let client = Some(postgres::connection(pool).await?);
+        let client = Some(pool.get().await?);
         Ok(Self { client, pool: Arc::clone(pool), limit, running: AtomicUsize::new(0), share })
     }
 
@@ -52,7 +51,7 @@ impl Lease {
     }
 
     /// The connection.
-    pub(super) fn client(&self) -> Result<&Object, DbError> {
+    pub(super) fn client(&self) -> Result<&Client, DbError> {
         self.client.as_ref().ok_or_else(|| DbError::Other("the connection was given back".into()))
     }
 
@@ -102,7 +101,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(client) = self.client.take().filter(|_| *self.running.get_mut() > 0) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            drop(Object::take(client));
+            client.close();
             return;
         };
         let (pool, share) = (Arc::clone(&self.pool), self.share.take());
@@ -110,7 +109,7 @@ impl Drop for Lease {
             let stopped = tokio::time::timeout(STOP, stop(&client, &pool)).await;
             if !matches!(stopped, Ok(Ok(()))) {
                 tracing::warn!("a statement that lost its reader could not be stopped: its connection is closed");
-                drop(Object::take(client));
+                client.close();
             }
             // The caller's share is free when the database is.
             drop(share);
@@ -119,16 +118,16 @@ impl Drop for Lease {
 }
 
 /// Waits until nothing runs on the connection any more, and stops what does.
-async fn stop(client: &Object, pool: &PostgresPool) -> Result<(), tokio_postgres::Error> {
+async fn stop(client: &Client, pool: &PostgresPool) -> Result<(), DbError> {
     if let Ok(ended) = tokio::time::timeout(GRACE, client.batch_execute("")).await {
-        return ended;
+        return Ok(ended?);
     }
-    client.cancel_token().cancel_query(pool.tls.clone()).await?;
-    // The order to stop may also have come so late that it met the statement that waits for the end.
+    pool.cancel(client).await?;
+    // The order to stop may also have met the statement that waits for the end.
     loop {
         match client.batch_execute("").await {
             Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
-            ended => return ended,
+            ended => return Ok(ended?),
         }
     }
 }

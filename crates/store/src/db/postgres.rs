@@ -1,4 +1,10 @@
-//! The PostgreSQL driver: a bounded pool of pipelined connections.
+//! The PostgreSQL driver: statements over pipelined connections.
+
+mod cancel;
+mod connect;
+mod password_file;
+mod pool;
+mod pooler;
 
 use std::{
     borrow::Cow,
@@ -6,93 +12,21 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{TryStreamExt, pin_mut};
-use tokio_postgres::{Config, RowStream, types::ToSql};
-use tokio_postgres_rustls::MakeRustlsConnect;
-
-use super::{
-    DbError, Insert, Op, PostgresUri, Row, SslMode, Statement, Value, share::Share, sqlite::changed, statement::Kind,
-    tls,
+use tokio_postgres::{
+    RowStream,
+    types::{ToSql, Type},
 };
 
-/// A pool, and what it takes to stop a statement on one of its connections.
-pub(super) struct PostgresPool {
-    pub(super) pool: Pool,
-    pub(super) tls: MakeRustlsConnect,
-}
-
-/// Opens the pool. No connection is made yet.
-pub(super) fn pool(uri: &PostgresUri, size: usize, wait: Duration) -> Result<PostgresPool, DbError> {
-    let config = config(uri);
-    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let tls = tls::connector(uri)?;
-    let manager = Manager::from_config(config, tls.clone(), manager_config);
-    let pool = Pool::builder(manager)
-        .max_size(size)
-        .wait_timeout(Some(wait))
-        .create_timeout(Some(wait))
-        .runtime(Runtime::Tokio1)
-        .post_create(Hook::async_fn(|client, _| {
-            Box::pin(async move {
-                // Text that goes to a client must not depend on the server's settings.
-                client.batch_execute("SET TIME ZONE 'UTC'").await.map_err(HookError::Backend)
-            })
-        }))
-        .build()
-        .map_err(|error| DbError::Other(error.to_string()))?;
-    Ok(PostgresPool { pool, tls })
-}
-
-fn config(uri: &PostgresUri) -> Config {
-    let mut config = Config::new();
-    for host in &uri.hosts {
-        config.host(host);
-    }
-    for port in &uri.ports {
-        config.port(*port);
-    }
-    config.user(uri.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "postgres".into()));
-    if let Some(password) = &uri.password {
-        config.password(password);
-    }
-    if let Some(database) = &uri.database {
-        config.dbname(database);
-    }
-    if let Some(options) = &uri.options {
-        config.options(options);
-    }
-    config.application_name(uri.application_name.as_deref().unwrap_or("ferroflow"));
-    config.connect_timeout(uri.connect_timeout.unwrap_or(Duration::from_secs(10)));
-    config.ssl_mode(match uri.ssl_mode {
-        SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-        SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
-    });
-    if uri.read_write_only {
-        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
-    }
-    config
-}
-
-/// A connection from the pool.
-pub(super) async fn connection(pool: &PostgresPool) -> Result<Object, DbError> {
-    pool.pool.get().await.map_err(|error| match error {
-        deadpool_postgres::PoolError::Backend(error)
-        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => {
-            DbError::from(error).before_begin()
-        }
-        deadpool_postgres::PoolError::Timeout(_) => {
-            DbError::NotBegun("no database connection became free in time".into())
-        }
-        other => DbError::NotBegun(other.to_string()),
-    })
-}
+pub(super) use self::pool::{Client, PostgresPool};
+use super::{
+    DbError, Insert, Op, Row, Statement, Value, share::Share, sqlite::changed, statement::Kind, value::Literal,
+};
 
 /// Runs a statement and hands over every row as it arrives. `limit` is how long a statement whose text depends on the
 /// request may run in the database, which then needs no message of ours to stop; not to be used within a transaction.
 pub(super) async fn each(
-    client: &Object,
+    client: &Client,
     statement: &Statement,
     limit: Option<Duration>,
     mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
@@ -125,7 +59,7 @@ pub(super) async fn each(
 
 /// Runs several statements in one round trip and hands over every row with the number of its statement.
 pub(super) async fn each_of(
-    client: &Object,
+    client: &Client,
     statements: &[Statement],
     visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
 ) -> Result<(), DbError> {
@@ -153,8 +87,11 @@ pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
     limit.map_or_else(String::new, |limit| format!("SET LOCAL statement_timeout = {}; ", limit.as_millis().max(1)))
 }
 
-async fn send(client: &Object, statement: &Statement) -> Result<RowStream, DbError> {
+async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbError> {
     Ok(match &statement.sql {
+        Cow::Borrowed(sql) if !client.keeps_names() => {
+            client.query_typed_raw(sql, statement.params.iter().map(Literal::typed)).await?
+        }
         Cow::Borrowed(sql) => {
             let prepared = client.prepare_cached(sql).await?;
             client.query_raw(&prepared, &statement.params).await?
@@ -167,23 +104,33 @@ async fn send(client: &Object, statement: &Statement) -> Result<RowStream, DbErr
 }
 
 /// Runs a statement; the number of rows it changed.
-pub(super) async fn execute(client: &Object, statement: &Statement) -> Result<u64, DbError> {
+pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u64, DbError> {
+    if !client.keeps_names() {
+        let params: Vec<(Literal<'_>, Type)> = statement.params.iter().map(Literal::typed).collect();
+        let params: Vec<_> = params.iter().map(|(value, ty)| (value as &(dyn ToSql + Sync), ty.clone())).collect();
+        return Ok(client.execute_typed(&statement.sql, &params).await?);
+    }
     let prepared = client.prepare_cached(&statement.sql).await?;
     Ok(client.execute_raw(&prepared, &statement.params).await?)
 }
 
 /// Inserts many rows in one statement; the number of rows that were new.
-pub(super) async fn insert(client: &Object, insert: &Insert) -> Result<u64, DbError> {
+pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbError> {
     if insert.rows.is_empty() {
         return Ok(0);
     }
-    let prepared = client.prepare_cached(&insert.postgres_sql()).await?;
-    Ok(client.execute_raw(&prepared, arrays(insert)?).await?)
+    let (sql, arrays) = (insert.postgres_sql(), arrays(insert)?);
+    if !client.keeps_names() {
+        let params: Vec<_> = arrays.iter().map(|(array, ty)| (&**array as &(dyn ToSql + Sync), ty.clone())).collect();
+        return Ok(client.execute_typed(&sql, &params).await?);
+    }
+    let prepared = client.prepare_cached(&sql).await?;
+    Ok(client.execute_raw(&prepared, arrays.into_iter().map(|(array, _)| array)).await?)
 }
 
 /// Runs everything in one transaction and one round trip.
 pub(super) async fn unit(
-    client: &Object,
+    client: &Client,
     ops: &[Op],
     limit: Option<Duration>,
 ) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
@@ -210,7 +157,10 @@ pub(super) async fn unit(
 }
 
 /// Prepares what is not prepared yet, so that the statements then go out together and in their order.
-async fn prepare(client: &Object, ops: &[Op]) -> Result<(), DbError> {
+async fn prepare(client: &Client, ops: &[Op]) -> Result<(), DbError> {
+    if !client.keeps_names() {
+        return Ok(());
+    }
     for op in ops {
         match op {
             Op::Query(statement) | Op::Execute(statement) => {
@@ -228,14 +178,14 @@ async fn prepare(client: &Object, ops: &[Op]) -> Result<(), DbError> {
 
 /// Runs everything in the transaction that is open, in its order and in one round trip. After a failed
 /// statement the server refuses the others.
-pub(super) async fn pipeline(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+pub(super) async fn pipeline(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     futures_util::future::join_all(ops.iter().map(|op| run(client, op))).await.into_iter().collect()
 }
 
 /// Runs everything at the end of the transaction that is open, and commits it, in one round trip. After a
 /// failed statement the server turns COMMIT into ROLLBACK.
-pub(super) async fn commit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
+pub(super) async fn commit(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
     let (body, commit) = futures_util::future::join(body, client.batch_execute("COMMIT")).await;
@@ -244,7 +194,7 @@ pub(super) async fn commit(client: &Object, ops: &[Op]) -> Result<Vec<Vec<Vec<Va
     Ok(answers)
 }
 
-async fn run(client: &Object, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
+async fn run(client: &Client, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
         Op::Query(statement) => {
             let mut rows = Vec::new();
@@ -265,34 +215,49 @@ fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
     (0..inner.len()).map(|index| row.get(index)).collect()
 }
 
-/// One array per column of an [`Insert`].
-type Array = Box<dyn ToSql + Sync + Send>;
+/// One array per column of an [`Insert`], with its type.
+type Array = (Box<dyn ToSql + Sync + Send>, Type);
 
 fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
     let rows = &insert.rows;
-    let guard = insert.only_if.iter().map(|guard| -> Result<Array, DbError> { Ok(Box::new(guard.list.clone())) });
+    let guard = insert
+        .only_if
+        .iter()
+        .map(|guard| -> Result<Array, DbError> { Ok((Box::new(guard.list.clone()), Type::TEXT_ARRAY)) });
     insert
         .columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
             let array: Array = match column.kind {
-                Kind::Text => Box::new(collect(rows, index, |value| match value {
-                    Value::Text(text) => Some(text.clone()),
-                    _ => None,
-                })?),
-                Kind::Int => Box::new(collect(rows, index, |value| match value {
-                    Value::Int(int) => Some(*int),
-                    _ => None,
-                })?),
-                Kind::Real => Box::new(collect(rows, index, |value| match value {
-                    Value::Real(real) => Some(*real),
-                    _ => None,
-                })?),
-                Kind::Bool => Box::new(collect(rows, index, |value| match value {
-                    Value::Bool(bool) => Some(*bool),
-                    _ => None,
-                })?),
+                Kind::Text => {
+                    let texts = collect(rows, index, |value| match value {
+                        Value::Text(text) => Some(text.clone()),
+                        _ => None,
+                    })?;
+                    (Box::new(texts), Type::TEXT_ARRAY)
+                }
+                Kind::Int => {
+                    let ints = collect(rows, index, |value| match value {
+                        Value::Int(int) => Some(*int),
+                        _ => None,
+                    })?;
+                    (Box::new(ints), Type::INT8_ARRAY)
+                }
+                Kind::Real => {
+                    let reals = collect(rows, index, |value| match value {
+                        Value::Real(real) => Some(*real),
+                        _ => None,
+                    })?;
+                    (Box::new(reals), Type::FLOAT8_ARRAY)
+                }
+                Kind::Bool => {
+                    let bools = collect(rows, index, |value| match value {
+                        Value::Bool(bool) => Some(*bool),
+                        _ => None,
+                    })?;
+                    (Box::new(bools), Type::BOOL_ARRAY)
+                }
             };
             Ok(array)
         })
@@ -314,16 +279,16 @@ fn collect<T>(rows: &[Vec<Value>], index: usize, get: impl Fn(&Value) -> Option<
 
 /// A transaction that nobody ended: it is rolled back in the background before the connection
 /// serves anybody else, or another request of the same caller.
-pub(super) fn abandon(client: Object, share: Option<Share>) {
+pub(super) fn abandon(client: Client, share: Option<Share>) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
             runtime.spawn(async move {
                 if client.batch_execute("ROLLBACK").await.is_err() {
-                    drop(Object::take(client));
+                    client.close();
                 }
                 drop(share);
             });
         }
-        Err(_) => drop(Object::take(client)),
+        Err(_) => client.close(),
     }
 }

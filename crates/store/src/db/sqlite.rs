@@ -1,5 +1,7 @@
 //! The SQLite driver: one thread that writes, a few that read, each with its own connection.
 
+mod place;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -14,6 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::place::Place;
 use super::{DbError, Insert, Op, Row, Statement, Value, share::Share};
 
 /// How many prepared statements a connection keeps.
@@ -76,7 +79,10 @@ impl Session {
     }
 
     fn open_with(path: &Path, name: &str, role: Role, synchronous: Synchronous, stops: Stops) -> Result<Self, DbError> {
-        let mut connection = connect(path, role, synchronous)?;
+        if role.makes() {
+            place::make_folder(path)?;
+        }
+        let mut connection = connect(path, role, synchronous).map_err(|error| place::explain(path, error))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let (closing, closed) = oneshot::channel::<()>();
         thread::Builder::new()
@@ -168,6 +174,13 @@ pub(super) enum Role {
     Inspector,
 }
 
+impl Role {
+    /// Whether a file that is missing is made.
+    fn makes(self) -> bool {
+        matches!(self, Self::Writer | Self::Migrator)
+    }
+}
+
 /// `PRAGMA synchronous` of the writing connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Synchronous {
@@ -180,7 +193,7 @@ pub enum Synchronous {
 
 fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connection, DbError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if matches!(role, Role::Writer | Role::Migrator) {
+    if role.makes() {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
         make_private(path);
     }
@@ -193,6 +206,10 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     let cache = if role == Role::Reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
     connection.pragma_update(None, "cache_size", -cache)?;
     match role {
+        // What can not be written to is opened all the same, to read.
+        Role::Writer if connection.is_readonly("main")? => {
+            return Err(DbError::Unavailable(format!("{} can not be written to", path.display())));
+        }
         Role::Writer => {
             // The reference may hold the file in its own journal mode for a moment; then ours is a
             // rollback journal, slower and just as safe.
@@ -223,6 +240,7 @@ fn make_private(path: &Path) {
 /// All connections to one file.
 pub(super) struct SqlitePool {
     path: PathBuf,
+    place: Arc<Place>,
     synchronous: Synchronous,
     writer: Arc<Session>,
     /// Held by whoever has a transaction open on the writer.
@@ -241,6 +259,7 @@ impl SqlitePool {
         let writer = Session::open(path, "sqlite-writer", Role::Writer, synchronous)?;
         Ok(Self {
             path: path.to_owned(),
+            place: Arc::new(Place::of(path)),
             synchronous,
             writer: Arc::new(writer),
             writing: Arc::default(),
@@ -255,7 +274,23 @@ impl SqlitePool {
         let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
             .await
             .map_err(|_| DbError::NotBegun("the SQLite writer is busy".into()))?;
-        Ok(Writer { session: Arc::clone(&self.writer), _guard: guard })
+        Ok(Writer { session: Arc::clone(&self.writer), place: Arc::clone(&self.place), _guard: guard })
+    }
+
+    /// Whether the file can be read, is still there, and has room to grow.
+    pub(super) async fn check(self: &Arc<Self>, wait: Duration, limit: Option<Duration>) -> Result<(), DbError> {
+        let (reader, place) = (self.reader(wait, limit, None).await?, Arc::clone(&self.place));
+        let done = reader.session.run(move |connection| {
+            connection.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).or_else(
+                |error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                    error => Err(error),
+                },
+            )?;
+            place.check()?;
+            place.room()
+        });
+        done.await
     }
 
     /// Reading connections at the most.
@@ -294,7 +329,25 @@ impl SqlitePool {
 /// The writing connection, ours until dropped.
 pub(super) struct Writer {
     pub(super) session: Arc<Session>,
+    place: Arc<Place>,
     _guard: OwnedMutexGuard<()>,
+}
+
+impl Writer {
+    /// Runs a job that commits, and looks whether the file that it was committed to will be found again.
+    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
+    {
+        let place = Arc::clone(&self.place);
+        let done = self.session.run(move |connection| {
+            let done = job(connection)?;
+            place.check()?;
+            Ok(done)
+        });
+        done.await
+    }
 }
 
 /// A reading connection, given back when dropped.

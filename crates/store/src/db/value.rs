@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use super::DbError;
 
@@ -109,6 +109,59 @@ impl Value {
 }
 
 type EncodeError = Box<dyn std::error::Error + Sync + Send>;
+
+/// A value as it would stand between quotation marks in SQL, for a statement of fixed text that is not prepared: the
+/// server finds its type where it stands, as it does when it prepares the statement.
+#[derive(Debug)]
+pub(super) struct Literal<'a>(&'a Value);
+
+impl<'a> Literal<'a> {
+    /// The value with the type that it is declared as.
+    pub(super) fn typed(value: &'a Value) -> (Self, Type) {
+        let ty = match value {
+            // Comparable with lists of any integers, in their binary form.
+            Value::Ints(_) => Type::INT8_ARRAY,
+            Value::Bytes(_) => Type::BYTEA,
+            _ => Type::UNKNOWN,
+        };
+        (Self(value), ty)
+    }
+}
+
+impl ToSql for Literal<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, EncodeError> {
+        let text = match self.0 {
+            Value::Null => return Ok(IsNull::Yes),
+            Value::Ints(_) | Value::Bytes(_) => return self.0.to_sql(ty, out),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Real(value) => value.to_string(),
+            Value::Texts(values) => array(values),
+            Value::Text(value) => {
+                out.extend_from_slice(value.as_bytes());
+                return Ok(IsNull::No);
+            }
+        };
+        out.extend_from_slice(text.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        if matches!(self.0, Value::Ints(_) | Value::Bytes(_)) { Format::Binary } else { Format::Text }
+    }
+
+    to_sql_checked!();
+}
+
+/// A list in the form of PostgreSQL's manual, "Array Input and Output Syntax".
+fn array(texts: &[String]) -> String {
+    let quoted = texts.iter().map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
+    format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
+}
 
 impl ToSql for Value {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, EncodeError> {

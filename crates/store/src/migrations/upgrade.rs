@@ -14,7 +14,7 @@ use super::{
     shown, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct, Statement},
+    db::{Access, BackendUri, DbError, Direct, PATIENT, Statement},
     dialect::Dialect,
     schema,
 };
@@ -114,8 +114,8 @@ enum Outcome {
 impl Run<'_> {
     /// PostgreSQL: holds the lock of the chain for as long as the connection lives.
     async fn only_one(&mut self) -> Result<(), MigrationError> {
-        if self.direct.dialect() == Dialect::Sqlite {
-            // The file is locked by each transaction.
+        if self.direct.dialect() == Dialect::Sqlite || self.direct.is_pooled() {
+            // Each transaction has a lock of its own.
             return Ok(());
         }
         let begun = Instant::now();
@@ -383,6 +383,9 @@ impl Run<'_> {
         if self.direct.dialect() == Dialect::Postgres {
             let wait = LOCK_WAIT.min(patience).as_millis();
             self.direct.batch(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.max(1))).await?;
+            if self.direct.is_pooled() {
+                return self.lock_transaction(step, begun, patience).await;
+            }
             return Ok(());
         }
         let mut attempt = 0;
@@ -407,6 +410,37 @@ impl Run<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Through a pooler: holds the lock of the chain until the end of the transaction that has begun.
+    async fn lock_transaction(
+        &mut self,
+        step: Option<(Option<&'static str>, &'static Revision)>,
+        begun: Instant,
+        patience: Duration,
+    ) -> Result<(), MigrationError> {
+        let lock = self.chain.lock;
+        let sql = format!("SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN 1 ELSE 0 END");
+        self.direct.batch(PATIENT).await?;
+        let mut told = false;
+        while self.direct.number(sql.clone()).await? == 0 {
+            if !told {
+                told = true;
+                self.progress.tell(Event::Waiting { what: "another upgrade or server start on this database" });
+            }
+            if self.options.lock_timeout.is_some() && begun.elapsed() >= patience {
+                let _ = self.direct.batch("ROLLBACK").await;
+                let from = step.map_or_else(|| "an empty database".to_owned(), |(from, _)| shown(from));
+                return Err(self.lock_error(
+                    "the upgrade lock",
+                    &from,
+                    begun,
+                    "another upgrade of this database is running",
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
     }
 
     async fn finish(&mut self, outcome: Result<(), MigrationError>) -> Result<(), MigrationError> {
@@ -469,6 +503,7 @@ impl Run<'_> {
     /// Leaves a SQLite file without a log beside it, and PostgreSQL without the lock.
     async fn tidy(&self) -> Result<(), DbError> {
         match self.direct.dialect() {
+            Dialect::Postgres if self.direct.is_pooled() => Ok(()),
             Dialect::Postgres => self.direct.batch(format!("SELECT pg_advisory_unlock({})", self.chain.lock)).await,
             // Another connection may be reading: then the log stays, and is no harm.
             Dialect::Sqlite => {

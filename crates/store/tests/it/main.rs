@@ -6,10 +6,13 @@
 mod cancellation;
 mod experiments;
 mod inputs;
+mod list_tags;
 mod logging;
 mod metrics;
 mod migrations;
 mod named;
+mod place;
+mod pooler;
 mod registered_models;
 mod registry_search;
 mod schema;

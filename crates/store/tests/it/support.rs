@@ -1,6 +1,6 @@
 //! What the tests of the store share: an empty store of either kind, and a few ways to fill it.
 
-mod postgres;
+pub(crate) mod postgres;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 

@@ -95,6 +95,11 @@ fn admin() -> Db {
     Db::open(&uri("postgres"), DbOptions { pool_size: 2, ..DbOptions::default() }).expect("the server's database")
 }
 
+/// Runs a statement as the server's superuser.
+pub(crate) async fn as_superuser(sql: String) {
+    run(&admin(), sql).await;
+}
+
 async fn run(server: &Db, sql: String) {
     let done = server.query(Statement::dynamic(sql.clone(), Vec::new()), |_| Ok(())).await;
     done.unwrap_or_else(|error| panic!("{sql}: {error}"));

@@ -1,0 +1,156 @@
+//! A bounded cache that threads share.
+
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::Hash,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use lru::LruCache;
+
+/// Values under keys, at most a fixed number of them. A new entry of a full cache takes the place of the one that was
+/// used longest ago, so a scan over many keys costs those that are in use nothing but a look at what they were.
+pub struct Cache<K: Hash + Eq, V>(Mutex<State<K, V>>);
+
+struct State<K: Hash + Eq, V> {
+    entries: LruCache<K, V>,
+    capacity: usize,
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache of `capacity` entries. One of none remembers nothing.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        // Grows with what is in it: a bounded map of the library would take its memory at once.
+        Self(Mutex::new(State { entries: LruCache::unbounded(), capacity }))
+    }
+
+    /// The value of a key, which counts as used.
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.state().entries.get(key).cloned()
+    }
+
+    /// Whether the value of a key meets a condition. The key counts as used.
+    pub fn has<Q>(&self, key: &Q, is: impl FnOnce(&V) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.state().entries.get(key).is_some_and(is)
+    }
+
+    /// Remembers a value.
+    pub fn insert(&self, key: K, value: V) {
+        self.state().insert(key, value);
+    }
+
+    /// Remembers a value if a condition holds, which nothing else that happens to the cache can come between.
+    pub fn insert_if(&self, key: K, value: V, holds: impl FnOnce() -> bool) {
+        let mut state = self.state();
+        if holds() {
+            state.insert(key, value);
+        }
+    }
+
+    /// The value of a key, made and remembered if it is missing. Others wait meanwhile, so that it is made once.
+    ///
+    /// # Errors
+    /// Those of `make`; then nothing is remembered.
+    pub fn get_or_make<E>(&self, key: K, make: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E>
+    where
+        V: Clone,
+    {
+        let mut state = self.state();
+        if let Some(value) = state.entries.get(&key) {
+            return Ok(value.clone());
+        }
+        let value = make(&key)?;
+        state.insert(key, value.clone());
+        Ok(value)
+    }
+
+    /// Forgets a key.
+    pub fn remove<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.state().entries.pop(key);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.state().entries.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K, V>> {
+        // A panic under the lock can only have come from a caller's closure, before anything was changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq, V> State<K, V> {
+    fn insert(&mut self, key: K, value: V) {
+        if self.capacity == 0 {
+            return;
+        }
+        self.entries.put(key, value);
+        while self.entries.len() > self.capacity {
+            self.entries.pop_lru();
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> fmt::Debug for Cache<K, V> {
+    /// Never what is in it: keys and values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        write!(f, "Cache({} of {})", state.entries.len(), state.capacity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_over_many_keys_leaves_what_is_in_use() {
+        let cache = Cache::new(100);
+        for user in 0..10 {
+            cache.insert(user, user * 2);
+        }
+        for scanned in 1000..10_000 {
+            cache.insert(scanned, 0);
+            // The ten are asked for all the time.
+            assert_eq!(cache.get(&(scanned % 10)), Some(scanned % 10 * 2));
+        }
+        assert_eq!(format!("{cache:?}"), "Cache(100 of 100)");
+        assert_eq!(cache.get(&1000), None);
+        assert_eq!(cache.get(&9999), Some(0));
+    }
+
+    #[test]
+    fn a_value_is_made_once_and_not_remembered_when_that_fails() {
+        let cache: Cache<&str, i32> = Cache::new(2);
+        assert_eq!(cache.get_or_make("a", |_| Err("no")), Err("no"));
+        assert_eq!(cache.get_or_make("a", |_| Ok::<_, ()>(1)), Ok(1));
+        assert_eq!(cache.get_or_make("a", |_| Ok::<_, ()>(2)), Ok(1));
+        cache.insert_if("b", 3, || false);
+        assert!(!cache.has("b", |_| true));
+        cache.remove("a");
+        assert_eq!(cache.get("a"), None);
+    }
+
+    #[test]
+    fn a_cache_of_nothing_remembers_nothing() {
+        let cache = Cache::new(0);
+        cache.insert(1, 1);
+        assert_eq!(cache.get(&1), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Requests to stop what runs on another connection.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::future::{MapOk, TryFutureExt as _, join_all};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use tokio_postgres::{
+    CancelToken, Config, NoTls,
+    config::Host,
+    tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::db::DbError;
+
+/// How long a host may take to answer a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks to stop what runs on a connection to one of the hosts. When this returns, the server has acted: what runs on the
+/// connection from now on is not met by it.
+///
+/// # Errors
+/// No host took the request.
+pub(super) async fn cancel(
+    token: &CancelToken,
+    hosts: &[Config],
+    tls: Option<&MakeRustlsConnect>,
+) -> Result<(), DbError> {
+    // A host that the connection does not lead to knows nothing of its key, and does nothing.
+    let asked = hosts.iter().map(|host| async move {
+        timeout(TIMEOUT, ask(token, host, tls)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    });
+    let mut last = None;
+    for outcome in join_all(asked).await {
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(DbError::Unavailable(last.map_or_else(String::new, |error| error.to_string())))
+}
+
+async fn ask(token: &CancelToken, host: &Config, tls: Option<&MakeRustlsConnect>) -> io::Result<()> {
+    let port = host.get_ports().first().copied().unwrap_or_default();
+    let sent = match (host.get_hosts(), tls) {
+        ([Host::Unix(folder)], _) => {
+            let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?;
+            token.cancel_query_raw(Patient(stream), NoTls).await
+        }
+        ([Host::Tcp(name)], None) => {
+            let stream = TcpStream::connect((name.as_str(), port)).await?;
+            token.cancel_query_raw(Patient(stream), NoTls).await
+        }
+        ([Host::Tcp(name)], Some(tls)) => {
+            let stream = TcpStream::connect((name.as_str(), port)).await?;
+            let tls = MakeTlsConnect::<Patient<TcpStream>>::make_tls_connect(&mut tls.clone(), name);
+            token.cancel_query_raw(Patient(stream), Patient(tls.map_err(io::Error::other)?)).await
+        }
+        _ => return Err(io::Error::other("no host")),
+    };
+    sent.map_err(io::Error::other)
+}
+
+/// A stream that ends when the other side ends it, or TLS over such streams. The server ends the connection of a request
+/// when it has acted. A pooler has to find a connection for the request first: it drops that of a client which has gone,
+/// and `PgBouncer` 1.18 even stops working. libpq waits in the same way.
+pub(super) struct Patient<T>(pub(super) T);
+
+impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 64];
+        loop {
+            let mut rest = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut rest));
+            // However the other side ends it.
+            if read.is_err() || rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Patient<T> {
+    /// A request to cancel has no login to bind to the channel.
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl<S, T: TlsConnect<S>> TlsConnect<S> for Patient<T> {
+    type Stream = Patient<T::Stream>;
+    type Error = T::Error;
+    type Future = MapOk<T::Future, fn(T::Stream) -> Patient<T::Stream>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        self.0.connect(stream).map_ok(Patient)
+    }
+}

@@ -1,0 +1,310 @@
+//! PostgreSQL as it is reached in the field: through `PgBouncer`, by a Unix socket, with a password from a file, with
+//! fewer connections than asked for.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ferroflow_model::messages::service::{Metric, Param, RunTag};
+use ferroflow_store::{
+    Store, StoreOptions, UserStore,
+    db::{BackendUri, Db, DbError, DbOptions, Statement},
+};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+use crate::support::{self, postgres::as_superuser};
+
+const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
+
+/// The first version that keeps statements which clients prepare by name.
+const KEEPS_NAMES: (u32, u32) = (1, 21);
+
+/// Runs for ever.
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT (i + 1) % 1000 FROM n) SELECT count(*) FROM n";
+
+/// Where a database is.
+struct Database {
+    name: String,
+    host: String,
+    port: u16,
+    user: String,
+}
+
+impl Database {
+    fn of(uri: &BackendUri) -> Self {
+        let BackendUri::Postgres(uri) = uri else { panic!("PostgreSQL") };
+        Self {
+            name: uri.database.clone().unwrap(),
+            host: uri.hosts[0].clone(),
+            port: uri.port(0),
+            user: uri.user.clone().unwrap(),
+        }
+    }
+}
+
+fn program() -> String {
+    std::env::var(PGBOUNCER)
+        .unwrap_or_else(|_| panic!("set {PGBOUNCER} to the program of PgBouncer, or run `cargo xtask test`"))
+}
+
+/// The version of `PgBouncer`, as in `PgBouncer 1.18.0`.
+fn version() -> (u32, u32) {
+    let output = Command::new(program()).arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut numbers = text.split_whitespace().nth(1).unwrap().split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// A running `PgBouncer` before a database.
+struct Bouncer {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Bouncer {
+    /// `settings` follow `[pgbouncer]`.
+    async fn start(database: &Database, settings: &str) -> Self {
+        // Where another user can go: it does not run as root.
+        let folder = tempfile::Builder::new().prefix("ferroflow-pgbouncer-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let ini = folder.path().join("pgbouncer.ini");
+        let Database { name, host, port: to, user } = database;
+        let text = format!(
+            "[databases]\n{name} = host={host} port={to} user={user}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\npool_mode = transaction\n{settings}\n"
+        );
+        fs::write(&ini, text).unwrap();
+        let mut command = Command::new(program());
+        if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            command.args(["-u", "postgres"]);
+        }
+        let child = command.arg(&ini).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}", program()));
+        let bouncer = Self { child, folder, port };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "PgBouncer does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bouncer
+    }
+
+    fn uri(&self, database: &Database) -> String {
+        format!("postgresql://{}@127.0.0.1:{}/{}", database.user, self.port, database.name)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn options(pool_size: usize) -> DbOptions {
+    DbOptions { pool_size, acquire_timeout: Duration::from_secs(20), ..DbOptions::default() }
+}
+
+async fn open(uri: &str, pool_size: usize) -> Store {
+    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: options(pool_size) };
+    Store::open(&BackendUri::parse(uri).unwrap(), options).await.unwrap()
+}
+
+async fn numbers(db: &Db, statement: Statement) -> Result<Vec<i64>, DbError> {
+    db.query(statement, |row| row.get(0)).await
+}
+
+/// Logs and reads with many clients at once, so that transactions change between connections; everything must succeed.
+async fn work(store: Arc<Store>, clients: usize) {
+    let tasks: Vec<_> = (0..clients)
+        .map(|client| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let run = support::run(&store, "0").await;
+                for step in 0..10_i64 {
+                    let text = format!("'\"{{\\}}, {client} é");
+                    let metric = Metric {
+                        key: Some("m".into()),
+                        value: Some(0.1),
+                        timestamp: Some(1),
+                        step: Some(step),
+                        ..Metric::default()
+                    };
+                    let param = Param { key: Some(format!("p{step}")), value: Some(text.clone()) };
+                    let tag = RunTag { key: Some("t".into()), value: Some(text.clone()) };
+                    store.log_batch(&run, vec![metric], vec![param], vec![tag]).await.unwrap();
+                    store.set_tag(&run, "other", "x").await.unwrap();
+                    let data = store.get_run(&run).await.unwrap().data.unwrap();
+                    assert_eq!(data.metrics[0].step, Some(step));
+                    assert!(data.tags.iter().any(|tag| tag.key() == "t" && tag.value() == text));
+                    store.update_run(&run, None, Some(step), None).await.unwrap();
+                    store.record_logged_model(&run, serde_json::json!({"artifact_path": text})).await.unwrap();
+                }
+                store.delete_run(&run).await.unwrap();
+                store.restore_run(&run).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// What runs in the database ends when its caller goes away, and its connection serves the next one.
+async fn is_stopped(uri: &str) {
+    let db = Db::open(&BackendUri::parse(uri).unwrap(), options(1)).unwrap();
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND \
+                   query LIKE 'WITH RECURSIVE n%'";
+    let watched = Db::open(&BackendUri::parse(uri).unwrap(), options(1)).unwrap();
+    let caller = tokio::spawn({
+        let db = db.clone();
+        async move { numbers(&db, Statement::new(ENDLESS, Vec::new())).await }
+    });
+    let until = async |count: i64| {
+        let begun = Instant::now();
+        while numbers(&watched, Statement::new(running, Vec::new())).await.unwrap() != [count] {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{uri}: not {count}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    until(1).await;
+    caller.abort();
+    until(0).await;
+    assert_eq!(numbers(&db, Statement::new("SELECT 1", Vec::new())).await.unwrap(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pgbouncer_in_transaction_mode_serves_many_clients() {
+    // Whether statements are prepared by name, and the setting that makes it so.
+    let cases: &[(bool, &str)] = if version() >= KEEPS_NAMES {
+        &[(false, "max_prepared_statements = 0"), (true, "max_prepared_statements = 100")]
+    } else {
+        &[(false, "")]
+    };
+    for (keeps_names, setting) in cases {
+        support::on_postgres(async |uri: &BackendUri| {
+            let database = Database::of(uri);
+            let settings = format!("auth_type = any\ndefault_pool_size = 3\nserver_round_robin = 1\n{setting}");
+            let bouncer = Bouncer::start(&database, &settings).await;
+            let uri = bouncer.uri(&database);
+            let store = Arc::new(open(&uri, 12).await);
+            work(Arc::clone(&store), 12).await;
+            // The users' tables are made through it too.
+            UserStore::open(&BackendUri::parse(&uri).unwrap(), None, options(4), false).await.unwrap();
+            store.ping().await.unwrap();
+            let named = Statement::new("SELECT count(*) FROM pg_prepared_statements", Vec::new());
+            let named = numbers(store.db(), named).await.unwrap()[0];
+            assert_eq!(named > 0, *keeps_names, "{named} of {:?} with '{setting}'", version());
+            is_stopped(&uri).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_the_server_has_no_room_for_shrinks_and_waits() {
+    let role = format!("limited_{}", uuid::Uuid::new_v4().simple());
+    as_superuser(format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 3")).await;
+    support::on_postgres(async |uri: &BackendUri| {
+        let Database { name, host, port, .. } = Database::of(uri);
+        as_superuser(format!("ALTER DATABASE {name} OWNER TO {role}")).await;
+        work(Arc::new(open(&format!("postgresql://{role}@{host}:{port}/{name}"), 16).await), 16).await;
+    })
+    .await;
+    as_superuser(format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_connection_at_all_did_nothing() {
+    let role = format!("refused_{}", uuid::Uuid::new_v4().simple());
+    as_superuser(format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")).await;
+    support::on_postgres(async |uri: &BackendUri| {
+        let Database { name, host, port, .. } = Database::of(uri);
+        let uri = BackendUri::parse(&format!("postgresql://{role}@{host}:{port}/{name}")).unwrap();
+        let options = DbOptions { acquire_timeout: Duration::from_secs(1), ..options(4) };
+        let db = Db::open(&uri, options).unwrap();
+        let error = numbers(&db, Statement::new("SELECT 1", Vec::new())).await.unwrap_err();
+        assert!(matches!(&error, DbError::NotBegun(reason) if reason.contains("too many connections")), "{error:?}");
+        assert_eq!(ferroflow_model::Error::from(error).code.http_status(), 429);
+    })
+    .await;
+    as_superuser(format!("DROP ROLE {role}")).await;
+}
+
+/// Carries bytes between a Unix socket and the server.
+fn socket(folder: &Path, database: &Database) -> tokio::task::JoinHandle<()> {
+    let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+    let server = (database.host.clone(), database.port);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unix_socket_leads_to_the_server_whatever_is_said_of_tls() {
+    support::on_postgres(async |uri: &BackendUri| {
+        let database = Database::of(uri);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let carrying = socket(folder.path(), &database);
+        let encoded = path.replace('/', "%2F");
+        let Database { name, host, port, user } = &database;
+        for uri in [
+            format!("postgresql://{user}@/{name}?host={path}"),
+            format!("postgresql://{user}@{encoded}/{name}?sslmode=require"),
+            format!("postgresql://{user}@/{name}?host={path}&sslmode=verify-full&sslrootcert=/missing"),
+            format!("postgresql://{user}@/{name}?host={path},{host}&port=5432,{port}"),
+        ] {
+            open(&uri, 2).await.ping().await.unwrap_or_else(|error| panic!("{uri}: {error:?}"));
+            is_stopped(&uri).await;
+        }
+        carrying.abort();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_from_a_file_is_read_anew_for_each_connection() {
+    support::on_postgres(async |uri: &BackendUri| {
+        let database = Database::of(uri);
+        let user = &database.user;
+        let folder = tempfile::Builder::new().prefix("ferroflow-userlist-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let users = folder.path().join("users.txt");
+        fs::write(&users, format!("\"{user}\" \"new:one\"\n")).unwrap();
+        let settings = format!("auth_type = plain\nauth_file = {}\n", users.display());
+        let bouncer = Bouncer::start(&database, &settings).await;
+        let file = bouncer.file("passwords");
+        let write = |password: &str, mode: u32| {
+            fs::write(&file, format!("*:*:{}:{user}:{password}\n", database.name)).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write("old", 0o600);
+        let uri = format!("{}?passfile={}", bouncer.uri(&database), file.display());
+        let db = Db::open(&BackendUri::parse(&uri).unwrap(), options(2)).unwrap();
+        let one = async || numbers(&db, Statement::new("SELECT 1", Vec::new())).await;
+        assert!(one().await.unwrap_err().to_string().contains("authentication failed"));
+        // For root's own files a group may read.
+        write("new\\:one", 0o644);
+        let refused = one().await.unwrap_err().to_string();
+        assert!(refused.contains("0644") && refused.contains("0600") && !refused.contains("one"), "{refused}");
+        // No restart, no new pool.
+        write("new\\:one", 0o600);
+        assert_eq!(one().await.unwrap(), [1]);
+    })
+    .await;
+}
