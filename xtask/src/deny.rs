@@ -1,7 +1,6 @@
 //! `cargo xtask deny`: what the dependencies may be (`deny.toml`), and what is known against them.
 
 use std::{
-    fs,
     io::{Read as _, Seek as _},
     os::unix::process::CommandExt as _,
     path::PathBuf,
