@@ -7,7 +7,7 @@ Without it a suite runs everything it has. What a suite leaves out is said where
 conformance     two of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      of a test that is marked ``rotates``, all cases but one
+the others      of a test that is marked ``rotates``, all cases but one, or but every Nth
 ==============  =================================================================================================
 
 ``rotates`` is for what takes long and is about the same in each case, such as on each database.
@@ -46,7 +46,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
-    config.addinivalue_line("markers", "rotates(together): a sample takes one of the cases")
+    config.addinivalue_line("markers", "rotates(together, every): a sample takes one of the cases, or every Nth")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
 
@@ -83,8 +83,9 @@ def _other_cases(items, sample: int) -> list:
             groups[group][item.callspec.id].append(item)
     others = []
     for name, cases in groups.items():
-        turn = (sample + zlib.crc32(name.encode())) % len(cases)
-        others += [item for place, items in enumerate(cases.values()) if place != turn for item in items]
+        every = next(iter(cases.values()))[0].get_closest_marker("rotates").kwargs.get("every", len(cases))
+        turn = sample + zlib.crc32(name.encode())
+        others += [item for place, items in enumerate(cases.values()) if (place - turn) % every for item in items]
     return others
 
 
