@@ -7,7 +7,7 @@ Without it a suite runs everything it has. What a suite leaves out is said where
 conformance     two of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      of a test that is marked ``rotates``, all cases but one
+the others      of a test that is marked ``rotates``, all cases but one, or but every Nth
 ==============  =================================================================================================
 
 ``rotates`` is for what takes long and is about the same in each case, such as on each database.
@@ -46,7 +46,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
-    config.addinivalue_line("markers", "rotates: a sample takes one of the cases")
+    config.addinivalue_line("markers", "rotates(together, every): a sample takes one of the cases, or every Nth")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
 
@@ -73,15 +73,19 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _other_cases(items, sample: int) -> list:
-    """The cases of tests that rotate which a sample leaves out. Tests of one sample take different cases."""
-    tests = collections.defaultdict(list)
+    """The cases of tests that rotate which a sample leaves out. In one sample different tests take different cases, but
+    those of a file whose cases are ``rotates(together=True)`` take the same: they share what takes long to make."""
+    groups = collections.defaultdict(lambda: collections.defaultdict(list))
     for item in items:
-        if item.get_closest_marker("rotates"):
-            tests[item.nodeid.partition("[")[0]].append(item)
+        if mark := item.get_closest_marker("rotates"):
+            test = item.nodeid.partition("[")[0]
+            group = test.partition("::")[0] if mark.kwargs.get("together") else test
+            groups[group][item.callspec.id].append(item)
     others = []
-    for name, cases in tests.items():
-        turn = (sample + zlib.crc32(name.encode())) % len(cases)
-        others += [case for place, case in enumerate(cases) if place != turn]
+    for name, cases in groups.items():
+        every = next(iter(cases.values()))[0].get_closest_marker("rotates").kwargs.get("every", len(cases))
+        turn = sample + zlib.crc32(name.encode())
+        others += [item for place, items in enumerate(cases.values()) if (place - turn) % every for item in items]
     return others
 
 

@@ -40,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command in self.proxy.denied:
             status, code = self.proxy.error
             return self._answer(status, {"Content-Type": "application/xml"}, ERROR.format(code=code).encode())
-        headers = dict(self.headers) | ({"Host": self.proxy.host} if self.proxy.host else {})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers |= {"host": self.proxy.host} if self.proxy.host else {}
         connection = http.client.HTTPConnection(self.proxy.target, timeout=60)
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():

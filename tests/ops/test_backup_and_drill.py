@@ -1,9 +1,11 @@
 """Backups, and rehearsals of a recovery."""
 
+import pytest
 from cluster import at
 from conftest import OLD
 
 
+@pytest.mark.rotates
 def test_a_backup_is_taken_and_waited_for(installed):
     said = installed.ops("backup", "--name", "before-release")
     backup = installed.get("Backup", "before-release")
@@ -43,6 +45,7 @@ def test_a_drill_needs_no_pgbouncer(cluster):
     assert "the backup can be restored" in cluster.ops("drill")
 
 
+@pytest.mark.rotates
 def test_a_drill_reads_artifacts_that_the_backup_names(installed):
     said = installed.ops("drill")
     assert "artifacts: 1 files of the newest 1 runs and logged models were read, 20 bytes in all" in said

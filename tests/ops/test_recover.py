@@ -41,6 +41,7 @@ def check(cluster, runs):
     assert not cluster.names("Job"), "what looked into the databases is gone"
 
 
+@pytest.mark.rotates
 def test_the_latest_state_is_recovered(installed):
     installed.log_run(OLD, "second")
     installed.take_backup()
@@ -114,6 +115,7 @@ def test_where_no_artifact_can_be_read_nothing_is_served(plain):
     check(plain, ["first"])
 
 
+@pytest.mark.rotates
 def test_it_is_told_what_becomes_of_the_old_archives(installed):
     said = installed.ops("recover")
     month = (datetime.now(timezone.utc) + timedelta(days=30)).strftime("%Y-%m-%d")
@@ -184,6 +186,7 @@ def test_it_can_be_recovered_again(plain):
     assert values(said) == {"postgresql": {"clusterName": "pg-cluster-v3"}, "recovery": {"serverName": NEW}}
 
 
+@pytest.mark.rotates(every=4)
 @pytest.mark.parametrize("after", range(1, CHANGES + 6))
 def test_killed_after_any_change_it_goes_on(plain, after):
     plain.log_run(OLD, "second")

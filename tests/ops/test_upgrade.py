@@ -68,6 +68,7 @@ def test_a_migration_stops_the_server_and_is_verified(watched):
     assert backup in back
 
 
+@pytest.mark.rotates(every=4)
 @pytest.mark.parametrize("after", range(1, 13))
 def test_killed_after_any_change_it_goes_on(watched, after):
     watched.install("kubernetes", revision=OLDER)
