@@ -58,7 +58,7 @@ impl Direct {
 
     /// A SQLite database in memory.
     pub(crate) fn in_memory() -> Result<Self, DbError> {
-        let session = Session::open(Path::new(":memory:"), "sqlite-memory", Role::Migrator, Synchronous::Full)?;
+        let session = Session::open(Path::new(sqlite::IN_MEMORY), "sqlite-memory", Role::Migrator, Synchronous::Full)?;
         Ok(Self(Inner::Sqlite { session: Arc::new(session), path: None }))
     }
 

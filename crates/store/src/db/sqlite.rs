@@ -19,6 +19,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, onesh
 use self::place::Place;
 use super::{DbError, Insert, Op, Row, Statement, Value, share::Share};
 
+/// The path of a database that has no file.
+pub(super) const IN_MEMORY: &str = ":memory:";
+
 /// How many prepared statements a connection keeps.
 const STATEMENT_CACHE: usize = 256;
 
@@ -234,6 +237,9 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
 /// puts beside it gets the same permissions. Where the file can not be made, SQLite says why.
 fn make_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
+    if path == Path::new(IN_MEMORY) {
+        return;
+    }
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
