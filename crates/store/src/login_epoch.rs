@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ferroflow_model::Result;
+use ferroflow_model::{Error, Result};
 
 use crate::{
     db::{Access, BackendUri, DbError, Direct, Op, Statement},
@@ -25,12 +25,13 @@ impl UserStore {
         match self.read_epoch().await {
             Ok(Some(epoch)) => return Ok(epoch),
             Ok(None) => {}
-            // Somebody took the table away: it comes back, with another epoch.
+            // The table was dropped: it comes back, with another epoch.
             Err(_) => own::prepare_logins(&self.db).await?,
         }
         let begin = Statement::new(BEGIN, vec![new_epoch().into()]);
         self.db.unit(vec![Op::Execute(begin)]).await?;
-        Ok(self.read_epoch().await?.unwrap_or_default())
+        let begun = self.read_epoch().await?;
+        begun.ok_or_else(|| Error::unavailable("the epoch of logins is gone again: another program deletes it"))
     }
 
     async fn read_epoch(&self) -> Result<Option<String>, DbError> {

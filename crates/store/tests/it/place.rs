@@ -44,6 +44,16 @@ async fn a_folder_that_is_missing_is_made() {
 }
 
 #[tokio::test]
+async fn a_database_in_memory_has_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = BackendUri::Sqlite(folder.path().join("mlflow.db"));
+    migrations::upgrade(&uri, &TRACKING, &Options::default(), &mut |_| {}).await.unwrap();
+    // It compares with tables that it makes in memory.
+    migrations::check(&uri, &TRACKING).await.unwrap();
+    assert!(!Path::new(":memory:").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_is_removed_takes_no_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mlflow.db");
