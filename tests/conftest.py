@@ -4,7 +4,7 @@
 Without it a suite runs everything it has. What a suite leaves out is said where it is left out:
 
 ==============  =================================================================================================
-conformance     two of the six pairs of SDK and database (``pairs.py``), stories marked ``heavy`` by one SDK each
+conformance     two of the six pairs of SDK and database (``pairs.py``), a third of the ``heavy`` stories, by one SDK each
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
 the others      of a test that is marked ``rotates``, all cases but one, or but every Nth

@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc):
             for pair in (pairs.ALL if asked else pairs.of(sample))
             if not asked or str(pair) in asked
             for story in sdks.stories()
-            if pairs.is_told(pair, story.since, story.heavy, sample)
+            if pairs.is_told(pair, story, sample)
         ]
         metafunc.parametrize(("outcomes", "story"), cases, indirect=["outcomes"])
 

@@ -5,7 +5,12 @@
 """
 
 import sys
+import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdks import Story
 
 DIALECTS = ("sqlite", "postgresql")
 
@@ -51,14 +56,15 @@ def of(sample: int | None) -> tuple[Pair, ...]:
     return Pair(newest, DIALECTS[sample % 2]), Pair(older, DIALECTS[1 - sample % 2])
 
 
-def is_told(pair: Pair, since: tuple[int, ...], heavy: bool, sample: int | None) -> bool:
-    """Whether a pair runs a story. In a sample a heavy one is run by one of the SDKs that can do it, by each in its turn."""
-    if since > pair.sdk.release:
+def is_told(pair: Pair, story: "Story", sample: int | None) -> bool:
+    """Whether a pair runs a story. A sample takes a third of the heavy ones, each by one of the SDKs that can do it."""
+    if story.since > pair.sdk.release:
         return False
-    if sample is None or not heavy:
+    if sample is None or not story.heavy:
         return True
-    able = [taken.sdk for taken in of(sample) if since <= taken.sdk.release]
-    return pair.sdk == able[sample // 4 % len(able)]
+    able = [taken.sdk for taken in of(sample) if story.since <= taken.sdk.release]
+    turn, rest = divmod(sample // 4 + zlib.crc32(story.name.encode()), 3)
+    return rest == 0 and pair.sdk == able[turn % len(able)]
 
 
 if __name__ == "__main__":
