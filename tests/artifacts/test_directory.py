@@ -70,12 +70,14 @@ def test_a_directory_that_can_not_be_used_is_told(broken, tmp_path):
         answer = requests.request(method, f"{server.url}{API}{'?path=0' if method == 'GET' else '/0/a.txt'}", data=b"x")
         assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
         assert answer.headers["Retry-After"] and str(place) not in answer.text
-        assert any(re.search("ermission denied|not a directory|ead-only", line) for line in lines(server, "path=0"))
+        wanted = re.compile("ermission denied|not a directory|ead-only")
+        faults.wait_until(lambda: any(map(wanted.search, lines(server, "path=0"))), "the line of the request")
         assert requests.get(server.url + "/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 200
         if mend:
             # What is missing may still come.
             mend()
-            assert ready(server)[0] == 200
+            # For a second the last answer is given again.
+            faults.wait_until(lambda: ready(server)[0] == 200, "the server to be ready")
             assert requests.put(f"{server.url}{API}/0/a.txt", data=b"x").status_code == 200
             assert names(place) == ["0/a.txt"]
 

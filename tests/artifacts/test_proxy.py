@@ -48,13 +48,12 @@ NAMES = ["größe/模型 🦀.json", "a;b=c/d~e@f.txt", "100% & 'quotes' (odd) +
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_what_they_were(server, store, name):
-    # A percent sign is decoded until nothing changes, as the reference does.
-    put(server, name.replace("%", "%25"), b"x")
+    put(server, name, b"x")
     stored = name.replace("\t", "%09")
     assert store.get(f"pre fix/{stored}") == b"x"
     folder, _, leaf = stored.rpartition("/")
     assert listing(server, folder) == [(leaf, False, 1)]
-    answer = requests.get(url(server, name.replace("%", "%25")))
+    answer = requests.get(url(server, name))
     assert answer.content == b"x"
     assert quote(leaf[:1]) in answer.headers["Content-Disposition"] or leaf[:1] in answer.headers["Content-Disposition"]
 

@@ -158,7 +158,9 @@ def test_no_experiment_is_made_where_others_keep_files(people):
     )
     for place in ("settled/inner", f"settled/{theirs}/artifacts", f"elsewhere/{theirs}", f"{number}/inner"):
         assert make("mallory", f"at {place}", place).status_code == 403, place
-    assert make("victim", "inner", "settled/inner").status_code == 200
+    inner = make("victim", "inner", "settled/inner")
+    assert inner.status_code == 200
+    people.grant("mallory", "experiment", inner.json()["experiment_id"], "DENY")
     # Experiments may share a place: then each has its own runs, and what is nobody's run is all of theirs.
     shared = make("mallory", "shared", "settled")
     assert shared.status_code == 200
@@ -264,5 +266,6 @@ DOUBLED = "{...f0} " + " ".join(f"fragment f{n} on Query {{...f{n + 1} ...f{n + 
 def test_fragments_in_fragments_take_neither_stack_nor_time(people, query):
     end = f" fragment f{query.count('fragment')} on Query {{__typename}}"
     answer = people.send(ADMIN, "POST", "/graphql", body={"query": query + end})
-    assert "exceeds maximum" in answer.text
+    # Too long, or with too many of them; a short one is in the way of neither.
+    assert "exceeds maximum" in answer.text or "larger than 131072 bytes" in answer.text
     assert people.send(None, "GET", "/health").status_code == 200

@@ -125,8 +125,9 @@ impl Owned {
     }
 }
 
+/// Whether a part may be the number of an experiment. What has more digits than that may be the id of a run.
 fn is_number(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+    part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<i64>().is_ok()
 }
 
 #[cfg(test)]
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(owner(&owned, "0004/a"), is(1, "4"));
         assert_eq!(owner(&owned, "workspaces/one/4/a"), is(3, "4"));
         assert_eq!(owner(&owned, "teams"), None);
+        assert_eq!(owner(&owned, &"5".repeat(32)), None);
     }
 
     #[test]
