@@ -116,7 +116,8 @@ def test_a_file_has_one_owner_whatever_its_path_begins_with(people):
                 "signed": people.send(who, "GET", f"/api/2.0/mlflow-artifacts/presigned/{file}"),
             }
             body = {"path": f"/home/{who}/{name}", "num_parts": 1}
-            for step, more in (("create", {}), ("complete", {"upload_id": "x"}), ("abort", {"upload_id": "x"})):
+            parts = [{"part_number": 1, "etag": "x"}]
+            for step, more in (("create", {}), ("complete", {"upload_id": "x", "parts": parts}), ("abort", {"upload_id": "x"})):
                 url = f"/api/2.0/mlflow-artifacts/mpu/{step}/{folder}"
                 refused[step] = people.send(who, "POST", url, body=body | more)
             assert {name: answer.status_code for name, answer in refused.items()} == dict.fromkeys(refused, 403)
