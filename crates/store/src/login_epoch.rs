@@ -30,8 +30,8 @@ impl UserStore {
         }
         let begin = Statement::new(BEGIN, vec![new_epoch().into()]);
         self.db.unit(vec![Op::Execute(begin)]).await?;
-        let begun = self.read_epoch().await?;
-        begun.ok_or_else(|| Error::unavailable("the epoch of logins is gone again: another program deletes it"))
+        let found = self.read_epoch().await?;
+        found.ok_or_else(|| Error::unavailable("the epoch of logins is gone again: another program deletes it"))
     }
 
     async fn read_epoch(&self) -> Result<Option<String>, DbError> {
