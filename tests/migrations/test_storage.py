@@ -29,7 +29,7 @@ def test_folders_that_are_missing_are_made(tmp_path):
 
 
 @pytest.mark.parametrize("state", ["fresh", "old"])
-def test_a_read_only_volume_is_named_with_the_reason_of_the_system(disk, state):
+def test_a_read_only_volume_is_named_with_the_reason_of_the_system(disk, state, tmp_path):
     uri = f"sqlite:///{disk}/folder/mlflow.db"
     if state == "old":
         ferroflow_db.upgrade(uri)
@@ -37,17 +37,18 @@ def test_a_read_only_volume_is_named_with_the_reason_of_the_system(disk, state):
         for command in (["server", "--backend-store-uri", uri, "--port", str(free_port())], ["db", "upgrade", uri]):
             refused = subprocess.run(
                 [required("FERROFLOW_BIN"), *command],
-                cwd="/tmp",
+                cwd=tmp_path,
                 capture_output=True,
                 text=True,
                 timeout=ferroflow_db.TIMEOUT,
-                env=ferroflow_db.environment() | {"MLFLOW_ARTIFACTS_DESTINATION": "/tmp"},
+                env=ferroflow_db.environment() | {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path)},
             )
             if state == "old" and command[0] == "db":
                 # There is nothing to do.
                 continue
             assert refused.returncode == 1, refused.stderr
-            [line] = refused.stderr.splitlines()
+            assert refused.stderr.count("\n") == 1, refused.stderr
+            line = refused.stderr.rstrip()
             assert line.startswith("Error: ") and line.endswith("Read-only file system (os error 30)"), line
 
 
