@@ -129,13 +129,9 @@ pub(crate) fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether a body may turn out long. A request that announces neither a length nor an encoding has none (RFC 9112,
-/// section 6.3).
+/// Whether a body may turn out long.
 pub(crate) fn may_be_long(headers: &HeaderMap, body: &Body) -> bool {
-    match announced(headers) {
-        Some(length) => length > memory::SHORT_BODY,
-        None => headers.contains_key(header::TRANSFER_ENCODING) && !body.is_end_stream(),
-    }
+    !body.is_end_stream() && announced(headers).is_none_or(|length| length > memory::SHORT_BODY)
 }
 
 /// Reads what is left of a body that is refused and drops it: a client that is still sending does not read its answer. One
