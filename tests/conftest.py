@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pytest
 from support import recordings, shards
+from support.selection import leave_out
 
 FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
@@ -61,15 +62,11 @@ def mode(request):
 def pytest_collection_modifyitems(config, items):
     """Leaves the files of other shares to other processes, and cases of tests that rotate to other samples."""
     if (sample := config.getoption("sample")) is not None:
-        others = _other_cases(items, sample)
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+        leave_out(config, items, _other_cases(items, sample))
     if shard := config.getoption("shard"):
         found = {item.path.relative_to(FOLDER).as_posix() for item in items}
         mine = shards.share(found, json.loads(SECONDS.read_text()), *shard)
-        others = [item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+        leave_out(config, items, (item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine))
 
 
 def _other_cases(items, sample: int) -> list:

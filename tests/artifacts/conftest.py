@@ -1,6 +1,7 @@
 """Stores, buckets in them, and a server that keeps its artifacts there."""
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -13,37 +14,31 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
 from support import certificates, stores
+from support.selection import leave_out
 from support.servers import ferroflow, free_port
 
 MIB = 1024 * 1024
 
 
+@contextlib.contextmanager
+def started_once(running, tmp_path_factory):
+    """A function that gives what runs of a kind, which ``running(kind, folder)`` starts when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda kind: stack.enter_context(running(kind, tmp_path_factory.mktemp(kind))))
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
-    """Running S3 servers by their kind, each started when it is first asked for."""
-    with contextlib.ExitStack() as stack:
-        started = {}
-
-        def get(kind: str) -> stores.Store:
-            if kind not in started:
-                started[kind] = stack.enter_context(stores.running(kind, tmp_path_factory.mktemp(kind)))
-            return started[kind]
-
+    """Running S3 servers by their kind."""
+    with started_once(stores.running, tmp_path_factory) as get:
         yield get
 
 
 @pytest.fixture(scope="session")
 def emulators(tmp_path_factory):
-    """New buckets in emulators of a kind, each of which is started when it is first asked for."""
-    with contextlib.ExitStack() as stack:
-        started = {}
-
-        def get(kind: str) -> clouds.Gcs | clouds.Azure:
-            if kind not in started:
-                started[kind] = stack.enter_context(clouds.running(kind, tmp_path_factory.mktemp(kind)))
-            return clouds.with_bucket(kind, started[kind])
-
-        yield get
+    """New buckets in running emulators of a kind."""
+    with started_once(clouds.running, tmp_path_factory) as get:
+        yield lambda kind: clouds.with_bucket(kind, get(kind))
 
 
 def pytest_configure(config):
@@ -52,9 +47,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("sample") is not None:
-        left_out = [item for item in items if item.get_closest_marker("built")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        leave_out(config, items, (item for item in items if item.get_closest_marker("built")))
 
 
 def pytest_generate_tests(metafunc):

@@ -9,6 +9,7 @@ import pytest
 from chains import AUTH, TRACKING, Ladder
 from sample import EVERY, place, takes
 from support.postgres import DIALECTS
+from support.selection import leave_out
 
 # Alembic tells every step, and the reference what it cut off; pytest would show it all with a failure.
 logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -38,8 +39,7 @@ def pytest_collection_modifyitems(config, items):
         for item in ours
         if "release" in given[item] and not takes(place(given[item]["release"], given[item]["dialect"]), sample, every)
     }
-    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
-    items[:] = [item for item in items if item not in dropped]
+    leave_out(config, items, dropped)
     for item in items:
         if "catalogues" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group(f"catalogues {item.callspec.params['dialect']}"))
