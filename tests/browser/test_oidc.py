@@ -101,8 +101,7 @@ def test_a_browser_logs_in_works_and_logs_out(request, context, guarded):
     assert "makers" in [role["name"] for role in found["roles"]]
 
     # The UI's own way out ends the session here and leads to the provider's page.
-    ui.page.close()
-    context.unroute_all()
+    ui.close()
     page = context.new_page()
     page.goto(f"{guarded}/")
     page.get_by_role("button", name="Account menu for alice").click()

@@ -1,10 +1,11 @@
 """The official web UI in a browser tab, and everything that went wrong in it."""
 
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import expected
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, Response, Route
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, Response
 
 #: Milliseconds that something may take to appear. The first page loads and compiles 8 MB of scripts.
 TIMEOUT = 60_000
@@ -24,6 +25,16 @@ def storage_state(url: str) -> dict:
     return {"cookies": [], "origins": [{"origin": url, "localStorage": items}]}
 
 
+def remember(url: str) -> str:
+    """The same as a script, for pages of a context that is used again."""
+    return f"""
+        // A page that is shown in a frame without its origin has no storage.
+        if (self.origin === {json.dumps(url)})
+            for (const [name, value] of Object.entries({json.dumps(_STORAGE)}))
+                if (localStorage.getItem(name) === null) localStorage.setItem(name, value);
+    """
+
+
 class WebUi:
     """One tab. Every failed call, error in the console and foreign address is kept in ``complaints``."""
 
@@ -33,7 +44,9 @@ class WebUi:
         self.responses: list[Response] = []
         self._refused = set(expected.REFUSED)
         context.set_default_timeout(TIMEOUT)
-        context.route(lambda address: not address.startswith(url), self._foreign)
+        self._context = context
+        # A handler of routes would switch the browser's cache off. Where a name leads is decided by `conftest.FLAGS`.
+        context.on("request", self._request)
         self.page: Page = context.new_page()
         self.page.on("response", self._response)
         self.page.on("requestfailed", self._failed)
@@ -53,6 +66,10 @@ class WebUi:
 
     def dialog(self, name: str) -> Locator:
         return self.page.get_by_role("dialog", name=name)
+
+    def close(self) -> None:
+        self._context.remove_listener("request", self._request)
+        self.page.close()
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +95,6 @@ class WebUi:
         if not any(defect.search(text) for defect in expected.OWN_DEFECTS):
             self.complaints.append(f"error in the console: {text}")
 
-    def _foreign(self, route: Route) -> None:
-        self.complaints.append(f"the page asked for {route.request.url}")
-        route.abort()
+    def _request(self, request: Request) -> None:
+        if urlsplit(request.url).scheme in ("http", "https") and not request.url.startswith(self.url):
+            self.complaints.append(f"the page asked for {request.url}")

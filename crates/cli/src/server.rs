@@ -72,7 +72,6 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_own);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
-    storage::watch(&locations);
     storage::sweep(&locations)?;
     let auth = auth::settings(args.app_name.as_deref())?;
     let hosts = host_policy(&args, &root);
@@ -96,6 +95,8 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         }
         None => None,
     };
+    // With everything else there: what ends the start is told alone.
+    storage::watch(&locations);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
         store,

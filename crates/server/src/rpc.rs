@@ -28,16 +28,49 @@ use crate::{
 };
 
 /// A handler of one kind of input, without the type of its future.
-pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Pin<Box<dyn Future<Output = Result<Response>> + Send>> + Send + Sync>;
+pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Answer + Send + Sync>;
+
+/// A message that was read, without its type: what a call goes through is compiled once, and not for each of them.
+pub(crate) trait Read: Send + Sync {
+    fn named(&self, cx: &Cx) -> Named;
+
+    /// What its handler makes of it.
+    fn answer(self: Box<Self>, cx: Cx) -> Answer;
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
+
+/// Reads a message from a request's method, query, headers and body.
+pub(crate) type Reader =
+    Arc<dyn Fn(&Method, Option<&str>, &HeaderMap, Bytes) -> Result<Box<dyn Read>> + Send + Sync + 'static>;
+
+/// What reads the messages of a handler, of at most so many `values`.
+pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
+    struct Message<T> {
+        message: T,
+        handler: Handler<T>,
+    }
+
+    impl<T: Rpc> Read for Message<T> {
+        fn named(&self, cx: &Cx) -> Named {
+            Named::of_message(cx, &self.message)
+        }
+
+        fn answer(self: Box<Self>, cx: Cx) -> Answer {
+            (self.handler)(cx, self.message)
+        }
+    }
+
+    Arc::new(move |method, query, headers, bytes| {
+        request::check_size::<T>(&bytes, values)?;
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let message = request::parse::<T>(method.as_str(), query, content_type, bytes)?;
+        Ok(Box::new(Message { message, handler: Arc::clone(&handler) }))
+    })
+}
 
 /// Answers a call with what its handler makes of the message, if its caller may make it.
-pub(crate) async fn call<T: Rpc>(
-    app: Arc<App>,
-    needs: Needs,
-    size: RequestSize,
-    request: Request,
-    handler: Handler<T>,
-) -> Response {
+pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, reader: Reader) -> Response {
     let mut subject = None;
     let caller = share_of(request.extensions());
     let outcome = as_caller(caller, async {
@@ -45,12 +78,12 @@ pub(crate) async fn call<T: Rpc>(
         let cx = context(app, &mut parts).await?;
         let body = receive(&cx, needs, &parts, body, size).await?;
         // Until it is answered.
-        let (message, _room) = message::<T>(&cx, &parts, body, size).await?;
-        subject = access::subject(&cx, needs, &parts.method, || Named::of_message(&cx, &message));
-        if !access::check(&cx, needs, || Named::of_message(&cx, &message)).await? {
+        let (message, _room) = read(&cx, &parts, body, size, reader).await?;
+        subject = access::subject(&cx, needs, &parts.method, || message.named(&cx));
+        if !access::check(&cx, needs, || message.named(&cx)).await? {
             return Err(access::refused());
         }
-        handler(cx, message).await
+        message.answer(cx).await
     });
     answered(outcome.await, subject)
 }
@@ -65,19 +98,20 @@ async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: Request
     cx.app.bodies.read(&parts.headers, body, size.bytes).await
 }
 
-/// Parses a body as a message, with the memory that it takes.
-async fn message<T: Rpc>(cx: &Cx, parts: &Parts, body: Received, size: RequestSize) -> Result<(T, Held)> {
+/// Reads a body as a message, with the memory that it takes.
+async fn read(
+    cx: &Cx,
+    parts: &Parts,
+    body: Received,
+    size: RequestSize,
+    reader: Reader,
+) -> Result<(Box<dyn Read>, Held)> {
     let room = cx.app.bodies.admit(&body, size.values).await?;
-    let parse = move |method: &Method, query: Option<&str>, headers: &HeaderMap, bytes: Bytes| {
-        request::check_size::<T>(&bytes, size.values)?;
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        request::parse::<T>(method.as_str(), query, content_type, bytes)
-    };
     if !body.is_long() {
-        return Ok((parse(&parts.method, cx.query.as_deref(), &parts.headers, body.bytes)?, room));
+        return Ok((reader(&parts.method, cx.query.as_deref(), &parts.headers, body.bytes)?, room));
     }
     let (method, query, headers) = (parts.method.clone(), cx.query.clone(), parts.headers.clone());
-    cx.app.bodies.parse(body, room, move |bytes| parse(&method, query.as_deref(), &headers, bytes)).await
+    cx.app.bodies.parse(body, room, move |bytes| reader(&method, query.as_deref(), &headers, bytes)).await
 }
 
 /// Answers a call that has no message, only a path, a query and perhaps a body.

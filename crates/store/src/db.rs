@@ -299,6 +299,12 @@ impl Db {
     }
 }
 
+/// Takes a row. Not a parameter of the functions that hand rows over: these would be compiled for each of the statements.
+type Visit<'a> = dyn FnMut(&Row<'_>) -> Result<(), DbError> + Send + 'a;
+
+/// The same, with the number of the statement that the row is from.
+type VisitOf<'a> = dyn FnMut(usize, &Row<'_>) -> Result<(), DbError> + Send + 'a;
+
 /// A connection.
 pub struct Conn(Inner);
 
@@ -337,12 +343,12 @@ impl Conn {
         F: FnMut(&mut S, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(lease) => lease.each(&statement, |row| add(&mut state, row)).await?,
+            Inner::Postgres(lease) => lease.each(&statement, &mut |row| add(&mut state, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
                     .run(move |connection| {
-                        sqlite::each(connection, &statement, |row| add(&mut state, row))?;
+                        sqlite::each(connection, &statement, &mut |row| add(&mut state, row))?;
                         Ok(state)
                     })
                     .await;
@@ -358,13 +364,13 @@ impl Conn {
         F: FnMut(&mut S, usize, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
         match &self.0 {
-            Inner::Postgres(lease) => lease.each_of(&statements, |which, row| add(&mut state, which, row)).await?,
+            Inner::Postgres(lease) => lease.each_of(&statements, &mut |which, row| add(&mut state, which, row)).await?,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 return session
                     .run(move |connection| {
                         for (which, statement) in statements.iter().enumerate() {
-                            sqlite::each(connection, statement, |row| add(&mut state, which, row))?;
+                            sqlite::each(connection, statement, &mut |row| add(&mut state, which, row))?;
                         }
                         Ok(state)
                     })

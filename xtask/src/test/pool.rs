@@ -29,9 +29,9 @@ pub(super) struct Job {
     pub(super) command: Command,
 }
 
-/// Runs all jobs. One place more than there are processors keeps these busy while a job waits.
+/// Runs all jobs. A suite computes for about half of its time: with two places for each processor these are busy.
 pub(super) fn run(mut jobs: Vec<Job>, logs: &Path, report: &mut Report) -> Result<()> {
-    let places = thread::available_parallelism().map_or(2, usize::from) + 1;
+    let places = 2 * thread::available_parallelism().map_or(2, usize::from);
     jobs.sort_by_key(|job| std::cmp::Reverse(job.seconds));
     let (sender, receiver) = mpsc::channel();
     let (mut taken, mut running) = (0, 0);

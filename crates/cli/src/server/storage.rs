@@ -17,22 +17,8 @@ const MAX_SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 /// Time between two looks at a default root that clients reach themselves.
 const DIRECT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Says at start, in one line, when the artifact storage can not be used. The server runs all the same,
-/// but is not ready: what is missing may still come, and the rest of the API does not need it.
-pub(super) fn watch(locations: &Locations) {
-    if let Some(store) = locations.destination.clone() {
-        tokio::spawn(async move {
-            match store.check().await {
-                Ok(()) if store.bucket().is_none() => {}
-                Ok(()) => tracing::info!(store = store.name(), "the artifact storage answers"),
-                Err(error) => tracing::error!("the artifact storage can not be used: {}", error.message),
-            }
-        });
-    }
-}
-
-/// The store of a default root that is not served, from now on asked now and then. Clients may be the only ones who
-/// get there, so what it says is a warning, and the server is ready without it.
+/// The store of a default root that is not served. Clients may be the only ones who get there, so the server is ready
+/// without it.
 pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
     if matches!(uri::scheme(root).as_deref(), Some("mlflow-artifacts" | "http" | "https")) {
         return None;
@@ -51,25 +37,44 @@ pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
     if locations.destination.as_ref().is_some_and(|store| store.name() == repository.name()) {
         return None;
     }
-    let direct = DirectRoot::new(repository);
-    let asked = direct.clone();
-    tokio::spawn(async move {
-        let mut failed = false;
-        loop {
-            match asked.ask().await {
-                Some(Err(reason)) => {
-                    failed = true;
-                    tracing::warn!("artifacts of new experiments can not be read by this server: {reason}");
-                }
-                Some(Ok(())) if failed => {
-                    tracing::info!(store = asked.repository().name(), "artifacts of new experiments can be read again");
-                }
-                _ => {}
+    Some(DirectRoot::new(repository))
+}
+
+/// Says, in one line, when the artifact storage can not be used. The server runs all the same, but is not ready: what
+/// is missing may still come, and the rest of the API does not need it. A default root that clients reach themselves is
+/// asked now and then, and what it says is a warning.
+///
+/// To be called when nothing else can end the start, or its reason is not the last thing that is told.
+pub(super) fn watch(locations: &Locations) {
+    if let Some(store) = locations.destination.clone() {
+        tokio::spawn(async move {
+            match store.check().await {
+                Ok(()) if store.bucket().is_none() => {}
+                Ok(()) => tracing::info!(store = store.name(), "the artifact storage answers"),
+                Err(error) => tracing::error!("the artifact storage can not be used: {}", error.message),
             }
-            tokio::time::sleep(DIRECT_PAUSE).await;
+        });
+    }
+    if let Some(direct) = locations.direct.clone() {
+        tokio::spawn(watch_direct(direct));
+    }
+}
+
+async fn watch_direct(direct: DirectRoot) {
+    let mut failed = false;
+    loop {
+        match direct.ask().await {
+            Some(Err(reason)) => {
+                failed = true;
+                tracing::warn!("artifacts of new experiments can not be read by this server: {reason}");
+            }
+            Some(Ok(())) if failed => {
+                tracing::info!(store = direct.repository().name(), "artifacts of new experiments can be read again");
+            }
+            _ => {}
         }
-    });
-    Some(direct)
+        tokio::time::sleep(DIRECT_PAUSE).await;
+    }
 }
 
 /// Takes back, now and then, what uploads that nobody finishes have left in a store of the server. Replicas do it at

@@ -125,10 +125,9 @@ impl Table {
 
     fn message<T: Rpc>(mut self, handler: rpc::Handler<T>, needs: Needs) -> Self {
         let size = sizes::of(T::NAME);
-        let endpoint: Endpoint = Arc::new(move |app, request| {
-            let handler = Arc::clone(&handler);
-            Box::pin(rpc::call(app, needs, size, request, handler))
-        });
+        let reader = rpc::reader(handler, size.values);
+        let endpoint: Endpoint =
+            Arc::new(move |app, request| Box::pin(rpc::call(app, needs, size, request, Arc::clone(&reader))));
         for route in T::ROUTES {
             let path = axum_path(route.path);
             self = self.mount(T::NAME, &method(route), route.version, &path, needs, Arc::clone(&endpoint));

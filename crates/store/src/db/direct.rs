@@ -111,7 +111,7 @@ impl Direct {
         let mut rows = Vec::new();
         match &self.0 {
             Inner::Postgres(client) => {
-                postgres::each(client, &statement, None, |row| {
+                postgres::each(client, &statement, None, &mut |row| {
                     rows.push(map(row)?);
                     Ok(())
                 })
@@ -121,7 +121,7 @@ impl Direct {
             Inner::Sqlite { session, .. } => {
                 session
                     .run(move |connection| {
-                        sqlite::each(connection, &statement, |row| {
+                        sqlite::each(connection, &statement, &mut |row| {
                             rows.push(map(row)?);
                             Ok(())
                         })?;

@@ -12,7 +12,7 @@ use std::{
 use tokio_postgres::error::SqlState;
 
 use super::{
-    DbError, Row, Statement,
+    DbError, Statement, Visit, VisitOf,
     postgres::{self, Client, PostgresPool},
     share::Share,
 };
@@ -56,20 +56,12 @@ impl Lease {
     }
 
     /// Runs a statement and hands over every row as it arrives.
-    pub(super) async fn each(
-        &self,
-        statement: &Statement,
-        visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
-    ) -> Result<(), DbError> {
+    pub(super) async fn each(&self, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
         self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, visit))).await
     }
 
     /// Runs several statements in one round trip and hands over every row with the number of its statement.
-    pub(super) async fn each_of(
-        &self,
-        statements: &[Statement],
-        visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
-    ) -> Result<(), DbError> {
+    pub(super) async fn each_of(&self, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
         self.read(Box::pin(postgres::each_of(self.client()?, statements, visit))).await
     }
 

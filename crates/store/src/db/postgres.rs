@@ -20,7 +20,8 @@ use tokio_postgres::{
 
 pub(super) use self::pool::{Client, PostgresPool};
 use super::{
-    DbError, Insert, Op, Row, Statement, Value, share::Share, sqlite::changed, statement::Kind, value::Literal,
+    DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf, share::Share, sqlite::changed, statement::Kind,
+    value::Literal,
 };
 
 /// Runs a statement and hands over every row as it arrives. `limit` is how long a statement whose text depends on the
@@ -29,7 +30,7 @@ pub(super) async fn each(
     client: &Client,
     statement: &Statement,
     limit: Option<Duration>,
-    mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
     let read = async move {
         let rows = send(client, statement).await?;
@@ -58,11 +59,7 @@ pub(super) async fn each(
 }
 
 /// Runs several statements in one round trip and hands over every row with the number of its statement.
-pub(super) async fn each_of(
-    client: &Client,
-    statements: &[Statement],
-    visit: impl FnMut(usize, &Row<'_>) -> Result<(), DbError>,
-) -> Result<(), DbError> {
+pub(super) async fn each_of(client: &Client, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
     // A message is sent when its future is first polled. All of them are read at the same time: the connection
     // holds few rows back, and stands still while nobody takes those of the answer that it has arrived at.
     let visit = Mutex::new(visit);
@@ -198,7 +195,7 @@ async fn run(client: &Client, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
         Op::Query(statement) => {
             let mut rows = Vec::new();
-            each(client, statement, None, |row| {
+            each(client, statement, None, &mut |row| {
                 rows.push(row_values(row)?);
                 Ok(())
             })

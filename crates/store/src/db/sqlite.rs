@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::place::Place;
-use super::{DbError, Insert, Op, Row, Statement, Value, share::Share};
+use super::{DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
 
 /// The path of a database that has no file.
 pub(super) const IN_MEMORY: &str = ":memory:";
@@ -120,16 +120,12 @@ impl Session {
         F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let (pending, stops) = (Arc::clone(&self.pending), self.stops);
-        pending.fetch_add(1, Ordering::AcqRel);
+        self.pending.fetch_add(1, Ordering::AcqRel);
         let caller = Caller(Arc::default());
-        let gone = Arc::clone(&caller.0);
+        let turn = Turn { stops: self.stops, gone: Arc::clone(&caller.0), pending: Arc::clone(&self.pending) };
         let job: Job = Box::new(move |connection| {
-            let outcome = match stops {
-                Stops::Never => job(connection),
-                Stops::WithCaller(limit) => stoppable(connection, gone, limit, job),
-            };
-            pending.fetch_sub(1, Ordering::AcqRel);
+            let outcome = turn.begin(connection).and_then(|()| job(connection));
+            turn.end(connection);
             // Whoever asked may be gone: then nobody reads the answer.
             let _ = reply.send(outcome);
         });
@@ -144,22 +140,33 @@ impl Session {
     }
 }
 
-/// Runs a job that reads, until its caller is gone or `limit` is over.
-fn stoppable<T>(
-    connection: &mut Connection,
+/// A job's turn on the connection. Of one type for all jobs: there are hundreds of them to compile.
+struct Turn {
+    stops: Stops,
     gone: Arc<AtomicBool>,
-    limit: Option<Duration>,
-    job: impl FnOnce(&mut Connection) -> Result<T, DbError>,
-) -> Result<T, DbError> {
-    if gone.load(Ordering::Relaxed) {
-        return Err(DbError::Timeout("the caller is gone".into()));
+    pending: Arc<AtomicUsize>,
+}
+
+impl Turn {
+    /// What reads is stopped when its caller is gone, or the limit is over.
+    fn begin(&self, connection: &mut Connection) -> Result<(), DbError> {
+        let Stops::WithCaller(limit) = self.stops else { return Ok(()) };
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(DbError::Timeout("the caller is gone".into()));
+        }
+        let gone = Arc::clone(&self.gone);
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let is_over = move || gone.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+        connection.progress_handler(STEPS, Some(is_over));
+        Ok(())
     }
-    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let is_over = move || gone.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
-    connection.progress_handler(STEPS, Some(is_over));
-    let outcome = job(connection);
-    connection.progress_handler(0, None::<fn() -> bool>);
-    outcome
+
+    fn end(self, connection: &mut Connection) {
+        if matches!(self.stops, Stops::WithCaller(_)) {
+            connection.progress_handler(0, None::<fn() -> bool>);
+        }
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn stopped() -> DbError {
@@ -386,11 +393,7 @@ fn numbered(sql: &str) -> String {
 }
 
 /// Runs a statement and hands over every row.
-pub(super) fn each(
-    connection: &Connection,
-    statement: &Statement,
-    mut visit: impl FnMut(&Row<'_>) -> Result<(), DbError>,
-) -> Result<(), DbError> {
+pub(super) fn each(connection: &Connection, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
     let sql = numbered(&statement.sql);
     let params = rusqlite::params_from_iter(&statement.params);
     let all = |prepared: &mut rusqlite::Statement<'_>| {
@@ -455,7 +458,7 @@ pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
         answers.push(match op {
             Op::Query(statement) => {
                 let mut rows = Vec::new();
-                each(connection, statement, |row| {
+                each(connection, statement, &mut |row| {
                     rows.push(row_values(row)?);
                     Ok(())
                 })?;

@@ -2,7 +2,7 @@
 
 pub(crate) mod postgres;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
 
 use ferroflow_store::{
     HistoryPoint, Store, StoreOptions, UserStore,
@@ -78,17 +78,27 @@ pub(crate) async fn on_sqlite<F: Fixture>(test: impl AsyncFnOnce(&F)) {
 
 /// Runs a test on PostgreSQL. Its database is dropped however the test ends.
 pub(crate) async fn on_postgres<F: Fixture>(test: impl AsyncFnOnce(&F)) {
-    show_logs();
-    let template = match F::TEMPLATE {
-        Some(name) => Some(postgres::template(name, async |uri| drop(F::open(uri).await)).await),
-        None => None,
-    };
-    let database = postgres::Database::create(template.as_deref()).await;
+    let database = postgres_for(F::TEMPLATE.map(|name| (name, make::<F> as postgres::Make))).await;
     let outcome = AssertUnwindSafe(async { test(&F::open(&database.uri).await).await }).catch_unwind().await;
     database.drop().await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A database for one test, with the tables of a template. A function of its own, and not of the test's type: it would
+/// be compiled for each test.
+async fn postgres_for(tables: Option<(&str, postgres::Make)>) -> postgres::Database {
+    show_logs();
+    let template = match tables {
+        Some((name, make)) => Some(postgres::template(name, make).await),
+        None => None,
+    };
+    postgres::Database::create(template.as_deref()).await
+}
+
+fn make<F: Fixture>(uri: BackendUri) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move { drop(F::open(&uri).await) })
 }
 
 /// What the store logs is shown with a test that fails.

@@ -3,6 +3,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    pin::Pin,
     time::UNIX_EPOCH,
 };
 
@@ -13,6 +14,9 @@ const SERVER: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
 /// The advisory lock of the process that makes a template: nextest runs every test in a process of its own.
 const LOCK: i64 = 7_314_299;
+
+/// What makes the tables of a template.
+pub(super) type Make = fn(BackendUri) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// A database of one test.
 pub(super) struct Database {
@@ -36,7 +40,7 @@ impl Database {
 
 /// The name of a template; `make` makes its tables if this is the first test of this build that asks. A template that
 /// is complete accepts no connections, so that nothing changes it and nothing keeps it from being copied.
-pub(super) async fn template(kind: &str, make: impl AsyncFnOnce(&BackendUri)) -> String {
+pub(super) async fn template(kind: &str, make: Make) -> String {
     const COMPLETE: &str = "SELECT 1 FROM pg_database WHERE datname = $1 AND NOT datallowconn";
     let (program, build) = build();
     let name = format!("template_{program}_{build}_{kind}");
@@ -60,7 +64,7 @@ pub(super) async fn template(kind: &str, make: impl AsyncFnOnce(&BackendUri)) ->
             run(&server, format!("DROP DATABASE {old} WITH (FORCE)")).await;
         }
         run(&server, format!("CREATE DATABASE {name}")).await;
-        make(&uri(&name)).await;
+        make(uri(&name)).await;
         run(&server, format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
     }
     lock.commit().await.expect("the lock is released");
