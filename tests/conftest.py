@@ -10,7 +10,8 @@ artifacts       s3s-fs, which is built for minutes, is not started (``conftest.p
 the others      of a test that is marked ``rotates``, all cases but one, or but every Nth
 ==============  =================================================================================================
 
-``rotates`` is for what takes long and is about the same in each case, such as on each database.
+``rotates`` is for what takes long and is about the same in each case, such as on each database. A test without cases that
+is marked ``rotates(every=N)`` is in one of N samples, by its name.
 
 ``--recorded`` compares with what the reference answered when it was recorded, and does not start it; ``--record`` records
 it again. Suites that do not compare with answers of the reference do the same with either.
@@ -77,7 +78,7 @@ def _other_cases(items, sample: int) -> list:
         if mark := item.get_closest_marker("rotates"):
             test = item.nodeid.partition("[")[0]
             group = test.partition("::")[0] if mark.kwargs.get("together") else test
-            groups[group][item.callspec.id].append(item)
+            groups[group][item.callspec.id if hasattr(item, "callspec") else ""].append(item)
     others = []
     for name, cases in groups.items():
         every = next(iter(cases.values()))[0].get_closest_marker("rotates").kwargs.get("every", len(cases))

@@ -83,6 +83,7 @@ def test_a_directory_of_many_pages_is_listed_and_deleted(cloud, start):
     assert cloud.keys() == ["pre/dx"]
 
 
+@pytest.mark.rotates(every=4)
 def test_a_directory_of_several_pages_of_azure_is_listed(azure, start):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: azure.put(f"pre/d/file-{number:04}", b"x"), range(5_003)))

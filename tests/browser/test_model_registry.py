@@ -7,6 +7,8 @@ from content import model_file
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.fixture
 def client(url):

@@ -7,6 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.rotates(every=2)
+
 FIRST, SECOND = "Hello {{name}}", "Hello dear {{name}}, größe"
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.fixture
 def run_id(content):

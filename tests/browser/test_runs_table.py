@@ -4,6 +4,8 @@ import pytest
 from content import RANKS
 from playwright.sync_api import TimeoutError, expect
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.fixture
 def table(ui, content):

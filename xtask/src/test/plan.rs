@@ -137,17 +137,18 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
         Part::Deny => shares.chore(10, &["deny"])?,
         Part::Schema => {
             shares.suite("fresh", 40, 1, &["schema"], &[])?;
-            shares.suite("migrations", 300, 2, &["migrations"], &[])?;
+            shares.suite("migrations", 460, 2, &["migrations"], &[])?;
         }
         Part::Diff => shares.suite("", 60, 1, &[], &recorded(environment, level, "differential")?)?,
-        Part::Auth => shares.suite("", 110, 1, &[], &recorded(environment, level, "auth")?)?,
+        Part::Auth => shares.suite("", 420, 1, &[], &recorded(environment, level, "auth")?)?,
         Part::Conformance => {
             for pair in pairs(environment, level)? {
-                shares.suite(&pair, 120, 1, &[], &["--pair", &pair])?;
+                shares.suite(&pair, 240, 1, &[], &["--pair", &pair])?;
             }
         }
-        Part::Artifacts => shares.shards(3, 110, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 110, &[])?,
+        Part::Artifacts => shares.shards(3, 300, &recorded(environment, level, "artifacts")?)?,
+        Part::Browser => shares.shards(2, 440, &[])?,
+        Part::Ops => shares.suite("", 320, suite::OPS.workers, &[], &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)

@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::report::{Line, Report};
 use crate::process;
 
-/// How long a job may take. The longest takes five minutes on two processors.
+/// How long a job may take. The longest takes eight minutes on two processors.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// A command that is a part of the tests, or a share of a part.
@@ -22,7 +22,7 @@ pub(super) struct Job {
     pub(super) part: String,
     /// Its name, which its log has too.
     pub(super) name: String,
-    /// About how many seconds it takes alone on two processors: the longest begin first.
+    /// About how many seconds it takes beside others on two processors: the longest begin first.
     pub(super) seconds: u32,
     /// How many places it takes: the number of its processes that compute at the same time.
     pub(super) places: usize,
