@@ -131,7 +131,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             } else {
                 command.args(["test", "--workspace"]);
             }
-            shares.add("", 400, 2, command);
+            shares.add("", 470, 2, command);
         }
         Part::Generate => shares.chore(10, &["generate", "--check"])?,
         Part::Deny => shares.chore(10, &["deny"])?,
