@@ -75,7 +75,7 @@ def chromium():
 def visitor(chromium, url):
     """Where the tabs of the tests are. It starts with what a browser remembers of an earlier visit."""
     context = chromium.new_context(viewport={"width": 1600, "height": 1000}, timezone_id="UTC", locale="en-GB")
-    context.add_init_script(remember(url))
+    remember(context, url)
     yield context
     context.close()
 

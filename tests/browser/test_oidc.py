@@ -10,7 +10,7 @@ import requests
 from conftest import PICTURES
 from playwright.sync_api import expect
 from support import oidc, required, servers
-from web_ui import WebUi, storage_state
+from web_ui import WebUi, remember
 
 SESSION, LOGIN = "ferroflow-session", "ferroflow-login"
 ME = "/ajax-api/2.0/mlflow/users/current"
@@ -51,7 +51,8 @@ def guarded(request, tmp_path_factory):
 @pytest.fixture
 def context(chromium, guarded):
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(guarded))
-    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, storage_state=storage_state(origin))
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    remember(context, origin)
     yield context
     context.close()
 

@@ -7,7 +7,7 @@ import requests
 from conftest import PICTURES
 from playwright.sync_api import Error, expect
 from support import required, servers
-from web_ui import WebUi, storage_state
+from web_ui import WebUi, remember
 
 ADMIN = ("admin", "the admin's password")
 PASSWORD = "a password that is long"
@@ -36,9 +36,8 @@ def log_in(request, chromium, guarded):
 
     def tab(username, password):
         login = {"username": username, "password": password, "origin": guarded}
-        context = chromium.new_context(
-            viewport={"width": 1600, "height": 1000}, storage_state=storage_state(guarded), http_credentials=login
-        )
+        context = chromium.new_context(viewport={"width": 1600, "height": 1000}, http_credentials=login)
+        remember(context, guarded)
         tabs.append((WebUi(context, guarded), context))
         return tabs[-1][0]
 

@@ -19,20 +19,14 @@ _STORAGE = {
 }
 
 
-def storage_state(url: str) -> dict:
-    """What the browser remembers of an earlier visit."""
-    items = [{"name": name, "value": value} for name, value in _STORAGE.items()]
-    return {"cookies": [], "origins": [{"origin": url, "localStorage": items}]}
-
-
-def remember(url: str) -> str:
-    """The same as a script, for pages of a context that is used again."""
-    return f"""
-        // A page that is shown in a frame without its origin has no storage.
+def remember(context: BrowserContext, url: str) -> None:
+    """Gives all pages of the context what a browser remembers of an earlier visit."""
+    # A page that is shown in a frame without its origin has no storage.
+    context.add_init_script(f"""
         if (self.origin === {json.dumps(url)})
             for (const [name, value] of Object.entries({json.dumps(_STORAGE)}))
                 if (localStorage.getItem(name) === null) localStorage.setItem(name, value);
-    """
+    """)
 
 
 class WebUi:
@@ -45,7 +39,7 @@ class WebUi:
         self._refused = set(expected.REFUSED)
         context.set_default_timeout(TIMEOUT)
         self._context = context
-        # A handler of routes would switch the browser's cache off. Where a name leads is decided by `conftest.FLAGS`.
+        # A handler of routes would switch the browser's cache off. Where a name leads is decided by `--host-resolver-rules`.
         context.on("request", self._request)
         self.page: Page = context.new_page()
         self.page.on("response", self._response)

@@ -95,7 +95,6 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         }
         None => None,
     };
-    // With everything else there: what ends the start is told alone.
     storage::watch(&locations);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {

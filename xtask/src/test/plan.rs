@@ -147,7 +147,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             }
         }
         Part::Artifacts => shares.shards(3, 300, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 440, &[])?,
+        Part::Browser => shares.shards(2, 140, &[])?,
         Part::Ops => shares.suite("", 320, suite::OPS.workers, &[], &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }

@@ -44,7 +44,7 @@ pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
 /// is missing may still come, and the rest of the API does not need it. A default root that clients reach themselves is
 /// asked now and then, and what it says is a warning.
 ///
-/// To be called when nothing else can end the start, or its reason is not the last thing that is told.
+/// Call it when nothing can end the start any more: the reason of a start that failed is told alone.
 pub(super) fn watch(locations: &Locations) {
     if let Some(store) = locations.destination.clone() {
         tokio::spawn(async move {
