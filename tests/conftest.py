@@ -4,14 +4,15 @@
 Without it a suite runs everything it has. What a suite leaves out is said where it is left out:
 
 ==============  =================================================================================================
-conformance     two of the six pairs of SDK and database (``pairs.py``), a third of the ``heavy`` stories, by one SDK each
+conformance     two of the six pairs of SDK and database (``pairs.py``), each story by one, a third of the ``heavy`` ones
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      of a test that is marked ``rotates``, all cases but one, or but every Nth
+the others      of a test that is marked ``rotates``, all cases but one, or but every Nth, or but those of one value
 ==============  =================================================================================================
 
 ``rotates`` is for what takes long and is about the same in each case, such as on each database. A test without cases that
-is marked ``rotates(every=N)`` is in one of N samples, by its name.
+is marked ``rotates(every=N)`` is in one of N samples, by its name. ``rotates(by="dialect")`` takes all cases with one of the
+values of that parameter.
 
 ``--recorded`` compares with what the reference answered when it was recorded, and does not start it; ``--record`` records
 it again. Suites that do not compare with answers of the reference do the same with either.
@@ -48,7 +49,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which is not always there")
-    config.addinivalue_line("markers", "rotates(together, every): a sample takes one of the cases, or every Nth")
+    config.addinivalue_line("markers", "rotates(together, every, by): a sample takes one of the cases, every Nth, or those of one value")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
 
@@ -78,13 +79,20 @@ def _other_cases(items, sample: int) -> list:
         if mark := item.get_closest_marker("rotates"):
             test = item.nodeid.partition("[")[0]
             group = test.partition("::")[0] if mark.kwargs.get("together") else test
-            groups[group][item.callspec.id if hasattr(item, "callspec") else ""].append(item)
+            groups[group][_case(item, mark.kwargs.get("by"))].append(item)
     others = []
     for name, cases in groups.items():
         every = next(iter(cases.values()))[0].get_closest_marker("rotates").kwargs.get("every", len(cases))
         turn = sample + zlib.crc32(name.encode())
         others += [item for place, items in enumerate(cases.values()) if (place - turn) % every for item in items]
     return others
+
+
+def _case(item, by: str | None) -> str:
+    """The case of a test, or the value of one of its parameters."""
+    if not hasattr(item, "callspec"):
+        return ""
+    return str(item.callspec.params[by]) if by else item.callspec.id
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -1,6 +1,9 @@
 """Runs side by side."""
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.rotates(every=2)
 
 
 def test_runs_are_compared(ui, content):

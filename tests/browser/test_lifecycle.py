@@ -6,6 +6,8 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.fixture
 def client(url):

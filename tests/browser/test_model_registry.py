@@ -7,7 +7,7 @@ from content import model_file
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=3)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 from support import oidc, required, servers
 from web_ui import WebUi, remember
 
+pytestmark = pytest.mark.rotates(by="guarded", together=True)
+
 SESSION, LOGIN = "ferroflow-session", "ferroflow-login"
 ME = "/ajax-api/2.0/mlflow/users/current"
 CREATE = "/ajax-api/2.0/mlflow/experiments/create"

@@ -21,6 +21,7 @@ def test_there_are_many_of_them():
     assert len(CASES) >= 25
 
 
+@pytest.mark.rotates(by="generation")
 @each_case
 @each_generation
 def test_lint_finds_nothing(case, generation):

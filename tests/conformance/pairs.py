@@ -57,13 +57,13 @@ def of(sample: int | None) -> tuple[Pair, ...]:
 
 
 def is_told(pair: Pair, story: "Story", sample: int | None) -> bool:
-    """Whether a pair runs a story. A sample takes a third of the heavy ones, each by one of the SDKs that can do it."""
+    """Whether a pair runs a story. In a sample one of its SDKs does, of those that can; of the heavy stories, in every third."""
     if story.since > pair.sdk.release:
         return False
-    if sample is None or not story.heavy:
+    if sample is None:
         return True
     able = [taken.sdk for taken in of(sample) if story.since <= taken.sdk.release]
-    turn, rest = divmod(sample // 4 + zlib.crc32(story.name.encode()), 3)
+    turn, rest = divmod(sample // 4 + zlib.crc32(story.name.encode()), 3 if story.heavy else 1)
     return rest == 0 and pair.sdk == able[turn % len(able)]
 
 

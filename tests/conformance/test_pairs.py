@@ -18,19 +18,18 @@ def test_a_sample_has_the_newest_sdk_an_older_one_and_both_databases(number):
     assert {pair.dialect for pair in taken} == set(pairs.DIALECTS)
     for story in sdks.stories():
         told = [pair for pair in taken if pairs.is_told(pair, story, number)]
-        able = [pair for pair in taken if story.since <= pair.sdk.release]
-        assert len(told) <= 1 if story.heavy else told == able, story.name
+        assert len(told) <= 1 if story.heavy else len(told) == 1, story.name
 
 
-def test_every_pair_and_every_heavy_story_comes_round():
+def test_every_pair_and_every_story_comes_round():
     of_four = [pair for number in range(4) for pair in pairs.of(number)]
     assert {pair: of_four.count(pair) for pair in pairs.ALL} == {
         pair: 2 if pair.sdk == pairs.SDKS[0] else 1 for pair in pairs.ALL
     }
-    heavy = [story for story in sdks.stories() if story.heavy]
-    assert heavy
-    for story in heavy:
-        told = {pair for number in range(24) for pair in pairs.of(number) if pairs.is_told(pair, story, number)}
+    stories = list(sdks.stories())
+    assert any(story.heavy for story in stories)
+    for story in stories:
+        told = {pair for number in range(24 if story.heavy else 8) for pair in pairs.of(number) if pairs.is_told(pair, story, number)}
         assert told == {pair for pair in pairs.ALL if story.since <= pair.sdk.release}, story.name
 
 

@@ -14,6 +14,7 @@ from verdict import Verdict, difference, judge
 SCENARIOS = sorted(module.name for module in pkgutil.iter_modules(scenarios.__path__))
 
 
+@pytest.mark.rotates(by="pair")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_same_answers(pair, mode, scenario):
     recording, entries, problems = Recording(scenario), [], []

@@ -76,6 +76,7 @@ def check(url, run_id, acknowledged, attempted):
         assert latest == dict.fromkeys(METRICS, max(present)), "the latest metrics lag behind the history"
 
 
+@pytest.mark.rotates(every=2)
 @pytest.mark.parametrize("batches", [1, 40, 300])
 def test_killed_under_load_it_loses_nothing_acknowledged(backend, batches):
     acknowledged = {}
@@ -104,6 +105,7 @@ def test_killed_under_load_it_loses_nothing_acknowledged(backend, batches):
             assert requests.post(f"{server.url}/api/2.0/mlflow/runs/log-metric", json=body, timeout=60).ok
 
 
+@pytest.mark.rotates
 def test_many_clients_on_the_same_runs_and_keys_see_no_error(backend):
     with ferroflow(backend) as server:
         runs = [new_run(server.url) for _ in range(3)]
