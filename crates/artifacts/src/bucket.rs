@@ -54,8 +54,8 @@ impl<T: ObjectStore + MultipartStore + PaginatedListStore + Signer> Provider for
 /// How clients upload to the store directly.
 #[derive(Clone)]
 enum Transfers {
-    /// Multipart uploads, whose parts get an ETag. The client is for listing uploads and parts, which `object_store`
-    /// does not support.
+    /// Multipart uploads, whose parts get an entity tag. The client is for listing uploads and parts, which
+    /// `object_store` does not support.
     Parts(HttpClient),
     /// Blocks with names chosen by the server. The store discards uncommitted blocks by itself.
     Blocks,

@@ -93,7 +93,7 @@ impl LocalRepository {
         opened.ok_or_else(|| Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'")))
     }
 
-    /// Opens a range of a file or all of it; with an ETag, only that version.
+    /// Opens a range of a file or all of it; with an entity tag, only that version.
     pub(crate) async fn open(
         &self,
         path: &ArtifactPath,

@@ -77,7 +77,7 @@ impl ArtifactRepository {
         }
     }
 
-    /// Opens a file, or a byte range, which must be inside it. With an ETag from [`stat`](Self::stat), only that
+    /// Opens a file, or a byte range, which must be inside it. With an entity tag from [`stat`](Self::stat), only that
     /// version is returned.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ impl Telemetry {
         self.deliveries_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub(crate) fn render(&self, app: &App) -> String {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         let (in_use, _) = app.store.db().pool_status();

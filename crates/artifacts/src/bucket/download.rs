@@ -81,7 +81,7 @@ async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<Opened
     if rest.is_empty() {
         return Ok(opened(bucket, first));
     }
-    // Without an ETag, two responses may be of two versions.
+    // Without an entity tag, two responses may be of two versions.
     let Some(etag) = first.meta.e_tag.clone() else { return whole().await };
     let OpenedArtifact { body, stat } = opened(bucket, first);
     Ok(OpenedArtifact { body: body.chain(self::rest(bucket, key, rest, etag)).boxed(), stat })
@@ -116,7 +116,7 @@ async fn known(
     range: Range<u64>,
     etag: Option<&str>,
 ) -> object_store::Result<OpenedArtifact> {
-    // Without an ETag, ranges of a replaced object would be mixed with those of the new one.
+    // Without an entity tag, ranges of a replaced object would be mixed with those of the new one.
     match etag.and_then(|etag| Some((etag, room_for(bucket, &range)?))) {
         Some((etag, room)) => in_pieces(bucket, key, range, etag, room).await,
         None => one(bucket, key, range, etag).await,

@@ -81,7 +81,7 @@ impl BucketRepository {
         }
     }
 
-    /// Whether completing an upload needs the ETags of its parts.
+    /// Whether completing an upload needs the entity tags of its parts.
     #[must_use]
     pub fn has_tags(&self) -> bool {
         matches!(self.bucket.transfers, Transfers::Parts(_))
@@ -94,7 +94,7 @@ impl BucketRepository {
         self.has_tags() && self.bucket.sessions.is_none()
     }
 
-    /// Completes an upload with the ETags of its parts, in order.
+    /// Completes an upload with the entity tags of its parts, in order.
     ///
     /// # Errors
     /// The upload or one of its parts does not exist, or the store failed.

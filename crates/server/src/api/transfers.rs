@@ -83,7 +83,7 @@ pub(crate) async fn complete_multipart(
     bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| done())
 }
 
-/// The ETags of the parts, which must be complete and in order; not every store has them.
+/// The entity tags of the parts, which must be complete and in order; not every store has them.
 fn tags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
     let plain = |tag: &str| (!needed || !tag.is_empty()) && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
     let mut tags = Vec::with_capacity(parts.len());
