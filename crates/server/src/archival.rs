@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
         if requests.is_empty() { Ok(()) } else { self.app.store.end_archive_requests(&requests).await }
     }
 
-    /// The oldest first, page by page: a trace that failed is not seen again in this pass.
+    /// Archives the oldest first, by keyset pagination, which skips traces that failed.
     async fn all(&mut self, due: &[Due]) -> Result<()> {
         let mut after: Option<Candidate> = None;
         while !due.is_empty() {
