@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: ferroflow beside the reference, on this machine, in one run.
+//! `cargo xtask bench`: measures ferroflow and the reference on this machine, in one run.
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -8,18 +8,18 @@ use crate::{
     tally::Tally,
 };
 
-/// What is left to the benchmark.
+/// Options of the benchmark.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Measure the upgrade of old databases instead: `bench/migrations.py`
     #[arg(long)]
     migrations: bool,
 
-    /// Measure artifacts instead, to a directory and to a bucket: `bench/artifacts.py`
+    /// Measure artifacts in a directory and in a bucket instead: `bench/artifacts.py`
     #[arg(long, conflicts_with = "migrations")]
     artifacts: bool,
 
-    /// Measure what users cost instead: `bench/auth.py`
+    /// Measure the overhead of users instead: `bench/auth.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts"])]
     auth: bool,
 
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     bench: Vec<String>,
 }
 
-/// Builds everything for release and runs `bench/side_by_side.py` or the script that is asked for.
+/// Builds everything for release and runs `bench/side_by_side.py` or the selected script.
 pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
     environment.binary(Profile::Release)?;
     environment.prepare(&[Need::Reference])?;

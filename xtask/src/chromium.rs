@@ -1,4 +1,4 @@
-//! The browser.
+//! Finds the browser.
 
 use anyhow::{Context, Result};
 
@@ -10,7 +10,7 @@ const MAC: [&str; 2] = [
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
-/// The path of Chromium or Chrome, installed first where we can.
+/// The path of Chromium or Chrome, which is installed first where possible.
 pub(crate) fn find() -> Result<String> {
     if let Some(path) = installed() {
         return Ok(path);

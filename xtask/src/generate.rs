@@ -1,8 +1,8 @@
-//! `cargo xtask generate`: writes everything in the repository that is made from something else.
+//! `cargo xtask generate`: writes all generated files in the repository.
 //!
-//! The version of the reference in `tests/requirements/reference.txt` comes first, then what is made from the
-//! reference's wheel, from the chart's values, from recordings and from xtask itself. All of it is made in memory; then it
-//! is written, or with `--check` compared.
+//! The version of the reference in `tests/requirements/reference.txt` comes first, then what is generated from the
+//! reference's wheel, from the chart's values, from recordings and from xtask itself. Everything is generated in
+//! memory, then written, or compared with `--check`.
 
 mod chart;
 mod differences;
@@ -23,19 +23,19 @@ use clap::Args;
 use crate::{environment::Environment, tally::Tally};
 use files::Files;
 
-/// What becomes of what is generated.
+/// What to do with the generated files.
 #[derive(Args, Default)]
 pub(crate) struct Options {
-    /// Write nothing: show which files differ from what is generated, and fail when there are any
+    /// Only compare: print the differences, and fail if there are any
     #[arg(long)]
     pub(crate) check: bool,
 }
 
-/// Generates, and writes or compares. A file that is as it is generated has passed, one that differs has failed.
+/// Generates all files, and writes or compares them. An up-to-date file counts as passed, a different one as failed.
 ///
 /// # Errors
 ///
-/// When something can not be generated: a source is not understood, or a Python environment can not be made.
+/// A source can not be parsed, or a Python environment can not be created.
 pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
     let python = environment.reference()?;
     let mut files = Files::new(environment.root.clone());
@@ -68,13 +68,13 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     Ok(Tally { passed: count, failed: 0 })
 }
 
-/// What a command prints when it is given a text.
+/// The output of a command for an input.
 fn output(command: &mut Command, input: &str) -> Result<Vec<u8>> {
     let words = iter::once(command.get_program()).chain(command.get_args());
     let name = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
-    // It reads everything before it prints anything. The pipe is closed behind the text.
+    // No deadlock: it reads all input before it prints. The pipe is closed after the text.
     child.stdin.take().context("the input is a pipe")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "{name} failed");

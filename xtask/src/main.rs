@@ -32,35 +32,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Every check and every test, in the order of what fails soonest
+    /// Run all checks and tests, those that fail soonest first
     Test(test::Options),
-    /// Compare the tables with those that the reference makes
+    /// Compare the schema with that of the reference
     Schema(suite::Options),
-    /// Replay recorded requests to the reference and to ferroflow, and compare the answers
+    /// Replay recorded requests to the reference and to ferroflow, and compare the responses
     Diff(suite::Options),
-    /// Everybody tries everything with basic-auth, on the reference and on ferroflow
+    /// Run the permission matrix of basic-auth on the reference and on ferroflow
     Auth(suite::Options),
     /// Run the official SDKs against ferroflow
     Conformance(suite::Options),
-    /// Kill the server under load and look for what it had acknowledged
+    /// Kill the server under load and verify the writes that it had acknowledged
     Durability(suite::Options),
-    /// Keep artifacts in buckets of real servers, and make them fail
+    /// Store artifacts in buckets of real servers, with injected failures
     Artifacts(suite::Options),
-    /// Back up a server on SQLite, kill it, and restore it
+    /// Back up a server with SQLite, kill it, and restore it
     Backup(suite::Options),
     /// Use the official web UI in a real browser
     Browser(suite::Options),
-    /// Render the Helm chart and check what it makes
+    /// Render the Helm chart and check the result
     Chart(suite::Options),
     /// Restore backups and upgrade databases as a cluster would, without a cluster
     Drill(suite::Options),
-    /// Run the runbooks of `ferroflow ops` on what stands in for a cluster
+    /// Run the runbooks of `ferroflow ops` on a fake cluster
     Ops(suite::Options),
-    /// Check what the dependencies may be, and what is known against them
+    /// Check the dependencies against the policy, and for advisories
     Deny,
-    /// Measure ferroflow beside the reference
+    /// Benchmark ferroflow against the reference
     Bench(bench::Options),
-    /// Write everything in the repository that is made from something else, or compare it
+    /// Write all generated files, or compare them
     Generate(generate::Options),
 }
 

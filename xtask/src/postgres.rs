@@ -1,5 +1,5 @@
-//! A PostgreSQL server of our own: in a temporary folder (in memory, where nothing has to outlive
-//! the machine), on a free port, for as long as xtask runs.
+//! A private PostgreSQL server: in a temporary directory (in memory, if durability is relaxed), on a free port, for the
+//! lifetime of xtask.
 
 use std::{
     fs,
@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{apt, environment::Durability, process};
 
-/// Starts the server given as arguments, waits until standard input closes, and stops it.
-/// The other end of that pipe is held by xtask alone, so however xtask ends, the server ends and the folder goes.
+/// Starts the server given as arguments, waits until standard input closes, and stops it. Only xtask holds the other
+/// end of that pipe, so however xtask exits, the server is stopped and the directory removed.
 const WATCH: &str = r#"
 trap '' INT TERM HUP
 folder=$1; shift
@@ -29,7 +29,7 @@ rm -rf "$folder"
 
 const START: Duration = Duration::from_secs(60);
 
-/// Bytes that a cluster in memory may take: its log of writes, and the databases that are there at once.
+/// Bytes needed for a cluster in memory: its WAL, and the databases that exist at the same time.
 const ROOM: u64 = 4 << 30;
 
 /// A running server.
@@ -40,7 +40,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it. It accepts connections when this returns.
+    /// Creates a cluster and starts it. It accepts connections when this returns.
     pub(crate) fn start(durability: Durability) -> Result<Self> {
         let programs = programs()?;
         let place = (durability == Durability::Relaxed).then(memory).flatten().unwrap_or_else(std::env::temp_dir);
@@ -92,7 +92,7 @@ impl Cluster {
         let mut watch = server.stdin(Stdio::piped()).spawn()?;
         let pipe = watch.stdin.take();
         let cluster = Self { port, watch, pipe };
-        // From here on the watch removes the folder.
+        // From here on the watch script removes the directory.
         let log = folder.keep().join("log");
         let deadline = Instant::now() + START;
         while !accepts_connections(&programs, port)? {
@@ -113,18 +113,18 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // A server that cannot be stopped is not worth failing a finished run for.
+        // Failing to stop the server must not fail a finished run.
         let _ = self.watch.wait();
     }
 }
 
-/// A file system in memory with enough room for the tests' databases. Each is some 600 files: making and deleting them takes
-/// five times the processor's time on a disk.
+/// A file system in memory with enough space for the tests' databases. Each has about 600 files: creating and deleting
+/// them on disk takes five times as much CPU time.
 fn memory() -> Option<PathBuf> {
     let place = Path::new("/dev/shm");
     let answer = Command::new("df").arg("-Pk").arg(place).output().ok()?;
     let text = String::from_utf8(answer.stdout).ok()?;
-    // Blocks, used, available.
+    // The columns are file system, blocks, used, available.
     let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     (kib >= ROOM / 1024).then(|| place.to_owned())
 }
@@ -134,7 +134,7 @@ fn accepts_connections(programs: &Path, port: u16) -> Result<bool> {
     Ok(command.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status()?.success())
 }
 
-/// The folder of PostgreSQL's programs, installed first where we can.
+/// The directory of PostgreSQL's programs, which are installed first where possible.
 pub(crate) fn programs() -> Result<PathBuf> {
     if let Some(folder) = installed() {
         return Ok(folder);
@@ -162,13 +162,13 @@ fn installed() -> Option<PathBuf> {
         .or_else(|| newest("/usr/local/opt", |name| name.starts_with("postgresql")))
 }
 
-/// 15 of `/usr/lib/postgresql/15` and of `/opt/homebrew/opt/postgresql@15`.
+/// 15 for `/usr/lib/postgresql/15` and for `/opt/homebrew/opt/postgresql@15`.
 fn version(folder: &Path) -> u32 {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.rsplit('@').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
-/// Whom the server runs as: it refuses to be root.
+/// The user that runs the server, which refuses to run as root.
 struct User {
     id: u32,
     group: u32,

@@ -1,4 +1,4 @@
-//! Programs: where they are, who runs them, and what they print while they run.
+//! External programs: their paths, their users, and their output.
 
 use std::{
     env,
@@ -14,27 +14,27 @@ use anyhow::{Context, Result};
 
 use crate::tally::Tally;
 
-/// The path of a program: itself when absolute, else found on `PATH`.
+/// The path of a program: an absolute path itself, else the one found on `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
-/// Whether this process may do everything.
+/// Whether the process runs as root.
 pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output();
     output.is_ok_and(|output| output.stdout == b"0\n")
 }
 
-/// The number of a user (`-u`) or of its group (`-g`), where there is such a user.
+/// The id of a user (`-u`) or of its group (`-g`), if the user exists.
 pub(crate) fn id(what: &str, user: &str) -> Option<u32> {
     let output = Command::new("id").args([what, user]).output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-/// Runs a command, shows what it prints, and counts the tests that it says it ran.
+/// Runs a command, shows its output, and counts the tests that it reports.
 ///
-/// A command that fails without saying that a test did counts as one failure.
+/// A command that fails without reporting a failed test counts as one failure.
 pub(crate) fn tests(command: &mut Command) -> Result<Tally> {
     let mut child = piped(command)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -46,15 +46,15 @@ pub(crate) fn tests(command: &mut Command) -> Result<Tally> {
     Ok(tally.of(child.wait()?.success()))
 }
 
-/// How a command ended whose output went into a file.
+/// The outcome of a command whose output went to a file.
 pub(crate) struct Ended {
-    /// The tests that it says it ran.
+    /// The tests that it reported.
     pub(crate) tally: Tally,
-    /// Seconds of processor time that it and the processes it waited for took, where the system tells.
+    /// CPU time of the command and of the children it waited for, in seconds; 0 if unknown.
     pub(crate) cpu: f64,
 }
 
-/// Runs a command with its output in the file `log`, counts the tests, and kills it when it takes longer than `limit`.
+/// Runs a command with its output in the file `log`, counts the tests, and kills it after `limit`.
 pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended> {
     let file = File::create(log).with_context(|| log.display().to_string())?;
     let deadline = Instant::now() + limit;
@@ -66,7 +66,7 @@ pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Resu
     let mut late = false;
     let mut cpu = None;
     let success = loop {
-        // Of a process that has ended the system tells the time until it is waited for.
+        // The CPU time of a process that has exited is available until it is reaped.
         if let Some(seconds) = cpu_of_ended(child.id()) {
             cpu = Some(seconds);
             break child.wait()?.success();
@@ -102,20 +102,20 @@ fn reader(pipe: impl Read + Send + 'static, file: &File) -> Result<JoinHandle<Ta
     Ok(thread::spawn(move || copy(pipe, file)))
 }
 
-/// Copies line by line, and counts.
+/// Copies line by line, and counts the tests.
 fn copy(from: impl Read, mut to: impl Write) -> Tally {
     let mut tally = Tally::default();
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         tally = tally + Tally::of_line(&line);
-        // Nothing reads any more: the tests still count.
+        // The output may be closed: the tests still count.
         let _ = writeln!(to, "{line}");
     }
     tally
 }
 
-/// Seconds of processor time of a process that has ended and was not waited for yet; of itself and of the processes that
-/// it waited for. From `/proc/<pid>/stat` (proc(5)): the state, and fields 14 to 17 in ticks of 1/100 s.
+/// CPU time, in seconds, of a process that has exited and was not reaped yet, and of the children that it waited for.
+/// From `/proc/<pid>/stat` (proc(5)): the state, and fields 14 to 17 in ticks of 1/100 s.
 fn cpu_of_ended(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

@@ -1,5 +1,5 @@
-//! Python environments, made once and again whenever their list of requirements changes. `uv` makes them: it takes a
-//! tenth of pip's time, and one copy of a file serves all environments.
+//! Python environments, created once and updated when their requirements change. `uv` creates them: it takes a tenth of
+//! pip's time, and shares files between environments.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,8 @@ use crate::{apt, environment, process};
 
 static UV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// Makes the environment in `folder` with the requirements of `lists`, unless it is there. Returns its Python,
-/// which is of `version` if one is given.
+/// Creates the environment in `folder` with the requirements of `lists`, unless it is up to date. Returns its Python,
+/// which is of `version` if given.
 pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str>) -> Result<String> {
     let python = folder.join("bin/python").to_str().context("the path is not UTF-8")?.to_owned();
     let mut wanted = BTreeSet::new();
@@ -25,7 +25,7 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
         wanted.extend(text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned));
     }
     let wanted = Vec::from_iter(wanted);
-    // What was installed is noted beside it.
+    // The installed requirements are recorded beside it.
     let stamp = folder.join("requirements.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted.join("\n")) {
         return Ok(python);
@@ -43,7 +43,7 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
     Ok(python)
 }
 
-/// Puts a package into a folder of its own, without what it depends on.
+/// Installs a package to a directory of its own, without dependencies.
 pub(crate) fn download(package: &str, folder: &Path) -> Result<()> {
     let mut install = command()?;
     install.args(["pip", "install", "--quiet", "--no-deps", "--target"]).arg(folder).arg(package);
@@ -51,14 +51,14 @@ pub(crate) fn download(package: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a line of Python and returns what it printed.
+/// Runs Python code and returns its output.
 pub(crate) fn run(python: &str, code: &str) -> Result<String> {
     let output = Command::new(python).args(["-c", code]).output().with_context(|| format!("can not run {python}"))?;
     ensure!(output.status.success(), "{python}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// `uv`, which is looked for, or fetched, once: the first that needs it does, the others wait.
+/// The path of `uv`, which is found or downloaded once: concurrent callers wait for the first.
 fn command() -> Result<Command> {
     match UV.get_or_init(|| find_uv().map_err(|error| format!("{error:#}"))) {
         Ok(uv) => Ok(Command::new(uv)),

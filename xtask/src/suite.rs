@@ -1,4 +1,4 @@
-//! The suites of pytest under `tests/`: what each is made of and needs, and how one is run.
+//! The pytest suites under `tests/`: their directories and needs, and how to run one.
 
 use std::process::Command;
 
@@ -11,40 +11,40 @@ use crate::{
     tally::Tally,
 };
 
-/// A suite: one or more folders under `tests/` that are run together.
+/// A suite: one or more directories under `tests/` that are run together.
 pub(crate) struct Suite {
-    /// The folders.
+    /// The directories.
     pub(crate) folders: &'static [&'static str],
-    /// Which Python runs it.
+    /// The Python environment that runs it.
     pub(crate) python: Python,
-    /// What has to be prepared besides that Python and the program under test.
+    /// What it needs besides that Python and the program under test.
     pub(crate) needs: &'static [Need],
-    /// How many processes of pytest-xdist share its tests when it is run by itself; 1 is pytest alone.
+    /// Number of pytest-xdist workers when it is run on its own; 1 is pytest without xdist.
     pub(crate) workers: usize,
 }
 
-/// The environment that runs a suite.
+/// A Python environment that runs suites.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Python {
     /// The one with the reference.
     Reference,
-    /// The one with the schemas of Kubernetes.
+    /// The one with the Kubernetes schemas.
     Chart,
 }
 
 const POSTGRES: Need = Need::Postgres(Durability::Relaxed);
 
-/// Tables are those of the reference: fresh, and upgraded from every release and revision.
+/// The schema equals the reference's: fresh, and upgraded from every release and revision.
 pub(crate) const SCHEMA: Suite = Suite {
     folders: &["schema", "migrations"],
     python: Python::Reference,
     needs: &[POSTGRES, Need::Releases],
     workers: 2,
 };
-/// Answers are those of the reference.
+/// Responses equal the reference's.
 pub(crate) const DIFF: Suite =
     Suite { folders: &["differential"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
-/// Permissions are those of the reference.
+/// Permissions equal the reference's.
 pub(crate) const AUTH: Suite =
     Suite { folders: &["auth"], python: Python::Reference, needs: &[POSTGRES, Need::OidcProvider], workers: 1 };
 /// Three generations of the official SDK.
@@ -60,7 +60,7 @@ pub(crate) const ARTIFACTS: Suite = Suite {
     needs: &[POSTGRES, Need::S3s(Profile::Dev), Need::Azurite],
     workers: 1,
 };
-/// Backup and restore of a server on SQLite.
+/// Backup and restore of a server with SQLite.
 pub(crate) const BACKUP: Suite = Suite { folders: &["backup"], python: Python::Reference, needs: &[], workers: 1 };
 /// The official web UI in a real browser.
 pub(crate) const BROWSER: Suite = Suite {
@@ -73,7 +73,7 @@ pub(crate) const BROWSER: Suite = Suite {
 pub(crate) const CHART: Suite = Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
 /// The runbooks of `ferroflow ops` on a fake cluster.
 pub(crate) const OPS: Suite = Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
-/// Backups are restored and databases upgraded as a cluster would do it.
+/// Backups are restored and databases upgraded as in a cluster.
 pub(crate) const DRILL: Suite = Suite {
     folders: &["drill"],
     python: Python::Reference,
@@ -90,7 +90,7 @@ pub(crate) struct Options {
 }
 
 impl Suite {
-    /// Everything that has to be prepared before it runs.
+    /// All of its needs, including its Python.
     pub(crate) fn all_needs(&self) -> Vec<Need> {
         let python = match self.python {
             Python::Reference => Need::Reference,
@@ -99,7 +99,7 @@ impl Suite {
         [python].into_iter().chain(self.needs.iter().copied()).collect()
     }
 
-    /// Prepares what it needs and runs it, with its output on the terminal.
+    /// Prepares its needs and runs it, with its output on the terminal.
     pub(crate) fn run(&self, environment: &Environment, options: &Options) -> Result<Tally> {
         environment.prepare(&self.all_needs())?;
         environment.binary(Profile::Dev)?;
@@ -107,7 +107,7 @@ impl Suite {
         process::tests(&mut pytest)
     }
 
-    /// The command that runs it: `files` of it (none: all), with further `arguments` of pytest, over `workers` processes.
+    /// The command that runs `files` of it (none: all), with further `arguments` for pytest, and `workers` processes.
     pub(crate) fn command(
         &self,
         environment: &Environment,

@@ -1,4 +1,5 @@
-//! How many tests passed and failed, read from the closing lines of the test runners and of this program's own checks.
+//! The numbers of passed and failed tests, parsed from the summary lines of test runners and of this program's own
+//! checks.
 
 use std::{iter::Sum, ops::Add};
 
@@ -10,9 +11,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// What a line of output adds: nothing, unless it is the closing line of cargo test, nextest, pytest or a chore with checks.
+    /// The tests in a line of output: none, unless it is the summary line of cargo test, nextest, pytest or a chore
+    /// with checks.
     pub(crate) fn of_line(line: &str) -> Self {
-        // What is indented was printed by a test, and is told again by its runner.
+        // Indented lines were printed by a test, whose runner has its own summary.
         let line = if line.starts_with("     Summary [") { line.trim() } else { line.trim_end() };
         let Some(counts) = closing(line) else { return Self::default() };
         let mut tally = Self::default();
@@ -28,7 +30,7 @@ impl Tally {
         tally
     }
 
-    /// The tally of a command that ended this way: one that failed without a failed test counts as one failure.
+    /// The tally of a command with this exit status: one that failed without a failed test counts as one failure.
     pub(crate) fn of(mut self, success: bool) -> Self {
         if !success && self.failed == 0 {
             self.failed = 1;
@@ -37,7 +39,7 @@ impl Tally {
     }
 }
 
-/// The part of a closing line that holds the counts.
+/// The part of a summary line with the counts.
 fn closing(line: &str) -> Option<&str> {
     if let Some(rest) = line.strip_prefix("test result: ") {
         return Some(rest);

@@ -1,7 +1,7 @@
-//! `cargo xtask test`: every check and every test, and what the README promises of it.
+//! `cargo xtask test`: all checks and tests.
 //!
-//! The workspace is built once, beside the environments; then all parts share the processors as jobs of one pool. What a
-//! job prints goes into a file of its own, what failed is printed again at the end.
+//! The workspace is built once, while the environments are prepared; then all parts share the processors as jobs of one
+//! pool. Each job's output goes to a file of its own; the output of failed ones is printed again at the end.
 
 mod plan;
 mod pool;
@@ -28,26 +28,26 @@ use crate::{
     tally::Tally,
 };
 
-/// How long the workspace may take to build. A cold build takes minutes on two processors.
+/// Timeout of the build. A cold build takes minutes on two processors.
 const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Run this part alone; may be given several times
+    /// Run only this part; may be given several times
     #[arg(long)]
     only: Vec<Part>,
 
-    /// Leave nothing out: the live reference, every SDK on every database, every upgrade, the drills, a second S3 server
+    /// Run everything: the live reference, every SDK on every database, every upgrade, the drills, a second S3 server
     #[arg(long)]
     all: bool,
 
-    /// The number that says which sample is taken, instead of one made of the commit's hash
+    /// The number that selects the sample, instead of one derived from the commit's hash
     #[arg(long, conflicts_with = "all")]
     sample: Option<u32>,
 }
 
-/// Runs the parts, all of them even when one fails, and sums up.
+/// Runs the parts, all of them even if one fails, and sums up.
 pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
     let level = if options.all {
         Level::All
@@ -92,8 +92,8 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     Ok(report.close(level))
 }
 
-/// Builds everything that is tested, in one go: the program and all Rust tests, with the same features, and with
-/// lints as errors when these are asked for.
+/// Builds everything that is tested at once: the program and all Rust tests, with the same features, and with lints as
+/// errors if the lint part is selected.
 fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Option<Line>> {
     if parts.iter().all(|part| !part.is_built()) || environment.is_set(BIN) && !parts.contains(&Part::Rust) {
         return Ok(None);
@@ -112,7 +112,7 @@ fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Optio
     Ok(Some(Line::new("build", "build", &ended, start.elapsed(), log)))
 }
 
-/// A number made of the commit's hash, so that what a sample leaves out comes round with the next commits.
+/// A number derived from the commit's hash, so that what one sample omits is covered by later commits.
 fn sample_of_commit(root: &Path) -> u32 {
     let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root).output();
     let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Azure Blob Storage: a connection string, an account key, a shared access signature, or an identity.
+//! Azure Blob Storage: authentication by a connection string, an account key, a shared access signature, or an
+//! identity.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,14 +11,13 @@ use crate::{
     client::{address, is_name, options, retries},
 };
 
-/// Where Azure keeps blobs. A location may not name another host.
+/// The domains of Azure Blob Storage. A location may not name another host.
 const DOMAINS: &[&str] = &["blob.core.windows.net", "blob.core.chinacloudapi.cn", "blob.core.usgovcloudapi.net"];
 
-/// The container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by what
-/// stands between the slashes.
+/// The container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by its authority.
 ///
 /// # Errors
-/// The location names no container of an account, or the settings are for another account.
+/// The location does not name a container of an account, or the settings are for another account.
 pub(crate) fn bucket(authority: &str) -> Result<Bucket> {
     let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -39,7 +39,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
     }
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
-        // Address, account and container come from the location.
+        // Endpoint, account and container come from the location.
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>()
             && !matches!(
                 key,
@@ -60,7 +60,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
             .filter_map(|part| part.trim().split_once('='))
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .collect();
-        // A string with a signature names its account by the address alone.
+        // A connection string with a shared access signature names its account only in the URL.
         let named = parts.get("accountname").copied().or_else(|| account_of(parts.get("blobendpoint")?));
         if named.is_some_and(|name| name != account) {
             return Err(Error::invalid(format!(
@@ -91,7 +91,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
     Ok(Bucket::new(format!("wasbs://{authority}"), Arc::clone(&store), Arc::clone(&store), store).with_blocks())
 }
 
-/// The account whose address this is, where it is one of Azure's.
+/// The account in a URL, if the host is one of Azure's.
 fn account_of(url: &str) -> Option<&str> {
     let host = url.split_once("://")?.1.split(['/', ':']).next()?;
     host.split_once('.').filter(|(_, domain)| DOMAINS.contains(domain)).map(|(account, _)| account)

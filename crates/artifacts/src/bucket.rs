@@ -1,5 +1,5 @@
-//! A bucket of an object store. There are no directories in it: what looks like one is the common
-//! beginning of names, so nothing has to be made before a file is written, or deleted after one.
+//! A bucket of an object store. It has no directories: what looks like one is a common prefix of names, so none has to
+//! be created before a write or removed after a deletion.
 
 mod blocks;
 mod download;
@@ -40,30 +40,30 @@ use crate::{
     s3::{Calls, Listed},
 };
 
-/// How long an answer of the store is good for probes: each asks the store for money.
+/// How long a successful check is cached for probes: requests to the store are charged.
 const CHECKED_FOR: Duration = Duration::from_secs(15);
 
-/// Objects that are deleted together. A page of Azure's has more: the last of them would wait for too long.
+/// Maximum number of objects deleted at a time. Azure's pages are larger, and the last objects would time out.
 const MAX_DELETED: usize = 1_000;
 
-/// What a store has to do. Every store of `object_store` does.
+/// The traits that a store must implement. Every store of `object_store` does.
 pub(crate) trait Provider: ObjectStore + MultipartStore + PaginatedListStore + Signer {}
 
 impl<T: ObjectStore + MultipartStore + PaginatedListStore + Signer> Provider for T {}
 
-/// What an upload is made of that clients do with the store themselves.
+/// How clients upload to the store directly.
 #[derive(Clone)]
 enum Transfers {
-    /// Parts of an upload that was begun, each with the tag that the store gave it. What the store has
-    /// of them is asked with this, as `object_store` does not know the questions.
+    /// Multipart uploads, whose parts get an entity tag. The client is for listing uploads and parts, which
+    /// `object_store` does not support.
     Parts(HttpClient),
-    /// Blocks that have a name of ours. The store forgets by itself those that nobody puts together.
+    /// Blocks with names chosen by the server. The store discards uncommitted blocks by itself.
     Blocks,
-    /// Nothing can be signed.
+    /// Not at all: URLs can not be signed.
     None,
 }
 
-/// What transfers may take of the memory.
+/// The memory budget of transfers.
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
     uploads: UploadRoom,
@@ -76,25 +76,25 @@ impl Default for Room {
     }
 }
 
-/// A bucket and how it is talked to.
+/// A bucket and its clients.
 pub(crate) struct Bucket {
     /// Its URI, such as `s3://bucket`.
     uri: String,
     reads: Arc<dyn Provider>,
-    /// The same bucket, with the headers that uploads carry.
+    /// The same bucket, with the headers of uploads.
     writes: Arc<dyn Provider>,
-    /// The same bucket, at the address that clients know.
+    /// The same bucket, at the endpoint for clients.
     signs: Arc<dyn Provider>,
     transfers: Transfers,
     attributes: Attributes,
     tags: TagSet,
     signed_headers: HeaderMap,
-    /// How it is written to, where not by parts.
+    /// The client for resumable uploads, if the store does not use multipart uploads.
     sessions: Option<Arc<gcs::Writer>>,
-    /// How its names are listed and deleted, where not by `object_store`.
+    /// The client for listing and deleting exact names, if not through `object_store`.
     calls: Option<Calls>,
     room: Room,
-    /// When it last answered.
+    /// The time of the last successful check.
     checked: Mutex<Option<Instant>>,
 }
 
@@ -122,48 +122,48 @@ impl Bucket {
         }
     }
 
-    /// Clients send it parts of uploads; what it is asked of them is sent with this.
+    /// With multipart uploads of clients; `asks` is the client for listing them.
     pub(crate) fn with_parts(self, asks: HttpClient) -> Self {
         Self { transfers: Transfers::Parts(asks), ..self }
     }
 
-    /// Clients send it blocks.
+    /// With block uploads of clients.
     pub(crate) fn with_blocks(self) -> Self {
         Self { transfers: Transfers::Blocks, ..self }
     }
 
-    /// It is written to in a protocol of its own.
+    /// With resumable uploads.
     pub(crate) fn with_sessions(self, sessions: gcs::Writer) -> Self {
         Self { sessions: Some(Arc::new(sessions)), ..self }
     }
 
-    /// Its names are listed and deleted exactly as they are.
+    /// With calls that list and delete exact names.
     pub(crate) fn with_calls(self, calls: Calls) -> Self {
         Self { calls: Some(calls), ..self }
     }
 
-    /// What the transfers of all buckets may take of the memory.
+    /// With the memory budget shared by all buckets.
     pub(crate) fn with_room(self, room: Room) -> Self {
         Self { room, ..self }
     }
 
-    /// What every object is written with.
+    /// With the attributes and tags of all objects.
     pub(crate) fn with_options(self, attributes: Attributes, tags: TagSet, signed_headers: HeaderMap) -> Self {
         Self { attributes, tags, signed_headers, ..self }
     }
 }
 
-/// Artifacts whose names begin with a prefix, in a bucket.
+/// Artifacts below a prefix in a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketRepository {
     bucket: Arc<Bucket>,
-    /// Without slashes around it; empty for all of the bucket.
+    /// Without leading and trailing slash; empty for the whole bucket.
     prefix: String,
 }
 
 impl BucketRepository {
     /// # Errors
-    /// The prefix holds an empty component, `.`, `..` or a control character.
+    /// The prefix has an empty component, `.`, `..` or a control character.
     pub(crate) fn new(bucket: Arc<Bucket>, prefix: &str) -> Result<Self> {
         let prefix = prefix.strip_prefix('/').unwrap_or(prefix);
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -172,7 +172,7 @@ impl BucketRepository {
         Ok(Self { bucket, prefix: prefix.to_owned() })
     }
 
-    /// The name of the object of a path.
+    /// The object key of a path.
     fn key(&self, path: &ArtifactPath) -> Result<Path> {
         let text = match (self.prefix.is_empty(), path.is_root()) {
             (true, _) => path.to_string(),
@@ -182,13 +182,13 @@ impl BucketRepository {
         Path::parse(text).map_err(|_| Error::invalid("Invalid path"))
     }
 
-    /// What the names of the objects below a path begin with.
+    /// The common prefix of the object keys below a path.
     fn below(&self, path: &ArtifactPath) -> Result<String> {
         let key = self.key(path)?;
         Ok(if key.as_ref().is_empty() { String::new() } else { format!("{key}/") })
     }
 
-    /// A page of the names that begin with a prefix; those that go on after a slash together, where `one_level`.
+    /// A page of the names with a prefix; with `one_level`, names are grouped at the next slash.
     async fn page(
         &self,
         prefix: &str,
@@ -208,7 +208,7 @@ impl BucketRepository {
         Ok(Listed { objects: objects.collect(), directories: directories.collect(), next: page.page_token })
     }
 
-    /// Whether nothing, or something, has a name that begins with a prefix.
+    /// Whether no object has a prefix.
     async fn is_empty(&self, prefix: &str) -> object_store::Result<bool> {
         Ok(self.page(prefix, false, None, Some(1)).await?.objects.is_empty())
     }
@@ -219,7 +219,7 @@ impl BucketRepository {
         self.found(path, found.map(download::stat)).await
     }
 
-    /// What was found under a path, or the client's error: a directory is no file.
+    /// Translates the result of a lookup for the client: a directory is not a file.
     async fn found<T>(&self, path: &ArtifactPath, found: object_store::Result<T>) -> Result<T> {
         match found {
             Err(object_store::Error::NotFound { .. }) if self.is_directory(path).await? => {
@@ -240,7 +240,7 @@ impl BucketRepository {
         range: Option<Range<u64>>,
         etag: Option<&str>,
     ) -> Result<OpenedArtifact> {
-        // No store has a way to ask for no bytes.
+        // No store supports an empty range.
         if let Some(empty) = range.clone().filter(Range::is_empty) {
             let stat = Stat { size: empty.start, modified: None, etag: etag.map(str::to_owned) };
             return Ok(OpenedArtifact { body: stream::empty().boxed(), stat });
@@ -257,8 +257,8 @@ impl BucketRepository {
 
     pub(crate) async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
         let prefix = self.below(path)?;
-        // The object that stands for the directory itself, where a tool made one, has no name below it, and some
-        // names no path of an artifact can have.
+        // The object for the directory itself, which some tools create, has no name below it, and some names are not
+        // valid in artifact paths.
         let name = |key: &str| {
             let name = key.strip_prefix(&prefix)?.trim_end_matches('/');
             Some(name.to_owned()).filter(|name| !matches!(name.as_str(), "" | "." | ".."))
@@ -283,7 +283,7 @@ impl BucketRepository {
         Ok(files)
     }
 
-    /// A page of what is there is deleted before the next one is asked for, however much there is.
+    /// Each page is deleted before the next is listed, so memory is bounded.
     pub(crate) async fn delete(&self, path: &ArtifactPath) -> Result<()> {
         let prefix = self.below(path)?;
         let explain = |error: object_store::Error| explain(&error, path, &self.bucket.uri);
@@ -293,7 +293,8 @@ impl BucketRepository {
             let page = self.page(&prefix, false, page_token, Some(MAX_DELETED)).await.map_err(explain)?;
             let mut keys: Vec<String> = page.objects.into_iter().map(|(key, _)| key).collect();
             if std::mem::take(&mut first) {
-                // A file, which is seldom there beside a directory of its name; some stores can not have both.
+                // The file itself, which seldom exists beside a directory of the same name; some stores do not allow
+                // both.
                 let key = self.key(path)?;
                 if keys.is_empty() || self.bucket.reads.head(&key).await.is_ok() {
                     keys.push(key.into());
@@ -307,7 +308,7 @@ impl BucketRepository {
         }
     }
 
-    /// Deletes objects of exactly these names.
+    /// Deletes objects by exact names.
     async fn delete_all(&self, keys: Vec<String>) -> object_store::Result<()> {
         let mut odd = Vec::new();
         let mut plain = Vec::new();
@@ -318,7 +319,7 @@ impl BucketRepository {
             }
         }
         let deleted = self.bucket.reads.delete_stream(stream::iter(plain).boxed()).filter(|outcome| {
-            // Gone meanwhile, or never there.
+            // Deleted meanwhile, or never existed.
             std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
         });
         deleted.try_for_each(|_| std::future::ready(Ok(()))).await?;
@@ -347,7 +348,7 @@ impl BucketRepository {
         Ok(())
     }
 
-    /// Such as `s3://bucket/prefix`.
+    /// The URI, such as `s3://bucket/prefix`.
     pub(crate) fn name(&self) -> String {
         if self.prefix.is_empty() { self.bucket.uri.clone() } else { format!("{}/{}", self.bucket.uri, self.prefix) }
     }

@@ -1,4 +1,4 @@
-//! Buckets that are in use. Each is opened once, so that connections and credentials are shared.
+//! A cache of open buckets. Each is opened once, so that connections and credentials are shared.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,17 +10,17 @@ use crate::{
     gcs, s3,
 };
 
-/// Open buckets at the most. Clients choose the locations of experiments, so there is a limit.
+/// Maximum number of open buckets. Clients choose the locations of experiments, so it must be bounded.
 const MAX_OPEN: usize = 64;
 
-/// The way to every bucket, as the environment of this process says. It is read when the first bucket
-/// is asked for: a server that uses none does not care what is set.
+/// Access to buckets, configured by the environment. It is read when the first bucket is opened: a server without
+/// buckets ignores the variables.
 #[derive(Debug, Clone)]
 pub struct Buckets {
     s3: Arc<OnceLock<Result<s3::Settings>>>,
-    /// Those that are in use; one that was forgotten is opened again.
+    /// The open buckets; an evicted one is reopened.
     open: Arc<Cache<String, Arc<Bucket>>>,
-    /// What all transfers together may take of the memory.
+    /// The memory budget of all transfers.
     room: Room,
 }
 
@@ -31,20 +31,20 @@ impl Default for Buckets {
 }
 
 impl Buckets {
-    /// Whether a location is in a bucket.
+    /// Whether a scheme is one of buckets.
     #[must_use]
     pub fn have(scheme: &str) -> bool {
         matches!(scheme, "s3" | "gs" | "wasbs")
     }
 
-    /// Whether the settings for a location can be understood.
+    /// Validates the settings for a location.
     ///
     /// # Errors
-    /// They can not; the message names the variable.
+    /// The settings are invalid; the message names the variable.
     pub fn check_settings(&self, location: &str) -> Result<()> {
         match uri::scheme(location).as_deref() {
             Some("s3") => self.s3().map(drop).map_err(Clone::clone),
-            // These are read for each bucket.
+            // Their settings are read per bucket.
             Some("gs" | "wasbs") => self.repository(location).map(drop),
             _ => Ok(()),
         }
@@ -57,7 +57,7 @@ impl Buckets {
     /// The repository of a location such as `s3://bucket/prefix`.
     ///
     /// # Errors
-    /// The location does not name a bucket and a prefix.
+    /// The location does not name a bucket and a valid prefix.
     pub fn repository(&self, location: &str) -> Result<BucketRepository> {
         let (scheme, rest) = location
             .split_once("://")

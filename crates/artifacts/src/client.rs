@@ -1,4 +1,4 @@
-//! How every store is talked to: what may take how long, and whom TLS trusts.
+//! The HTTP client for all stores: timeouts, retries and trusted certificates.
 
 use std::{path::Path, time::Duration};
 
@@ -9,21 +9,21 @@ use object_store::{
     client::{HttpConnector as _, HttpError, HttpRequestBody, HttpResponse, ReqwestConnector},
 };
 
-/// How long a store may send nothing.
+/// Read timeout: the longest wait for data from a store.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
-/// How long a connection may take.
+/// Connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Idle connections are closed by the store after a while; ours are given up before.
+/// Keep-alive timeout. It is shorter than that of stores, so that a connection is not closed while in use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Options for a store at an address, or at its own.
+/// Client options for a store with an endpoint, or with its default one.
 pub(crate) fn options(endpoint: Option<&str>) -> ClientOptions {
-    // The process has one TLS provider; where one is chosen already it stays.
+    // The process has one default TLS provider; an existing one is kept.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ClientOptions::new()
-        // A transfer takes as long as it takes, as long as it moves.
+        // No total timeout: a transfer may take long while it makes progress.
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_read_timeout(MAX_STALL)
@@ -32,21 +32,21 @@ pub(crate) fn options(endpoint: Option<&str>) -> ClientOptions {
         .with_user_agent(HeaderValue::from_static(concat!("ferroflow/", env!("CARGO_PKG_VERSION"))))
 }
 
-/// How often a request is tried.
+/// The retries of `object_store`.
 pub(crate) fn retries() -> RetryConfig {
     RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
 }
 
-/// How often a request of our own is tried.
+/// Attempts of requests made without `object_store`.
 pub(crate) const ATTEMPTS: u32 = 4;
 
-/// The pause before an attempt; each further one is twice as long.
+/// The backoff before an attempt; it doubles each time.
 pub(crate) fn pause(attempt: u32) -> Duration {
     Duration::from_millis(250) * 2_u32.saturating_pow(attempt - 1)
 }
 
-/// Sends a request until it is answered, by a store that is not busy. The outer error of an attempt is one that no
-/// further attempt mends.
+/// Sends a request with retries, until the response is not a transient error. The outer error of an attempt is not
+/// retried.
 pub(crate) async fn persistently<F>(attempt: impl Fn() -> F) -> object_store::Result<HttpResponse>
 where
     F: Future<Output = object_store::Result<std::result::Result<HttpResponse, HttpError>>>,
@@ -65,15 +65,15 @@ fn unanswered(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ob
     object_store::Error::Generic { store: "store", source: source.into() }
 }
 
-/// Whether a store asks for patience.
+/// Whether a status is a transient error, which may be retried.
 pub(crate) fn is_busy(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// Whether anything answers HTTP at an address, whatever it answers.
+/// Whether an HTTP server responds at an origin, with any status.
 ///
 /// # Errors
-/// Nothing does; why.
+/// There is no response within `patience`; the message is the reason.
 pub async fn answers(origin: &str, patience: Duration) -> std::result::Result<(), String> {
     let client = ReqwestConnector::default().connect(&options(Some(origin))).map_err(|error| error.to_string())?;
     let request = http::Request::head(origin).body(HttpRequestBody::empty()).map_err(|error| error.to_string())?;
@@ -84,7 +84,7 @@ pub async fn answers(origin: &str, patience: Duration) -> std::result::Result<()
     }
 }
 
-/// The last cause is the one that tells.
+/// The root cause of an error, which is the most specific one.
 pub(crate) fn last_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
@@ -93,7 +93,7 @@ pub(crate) fn last_cause(error: &dyn std::error::Error) -> String {
     cause.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The certificates of a PEM file that a variable names.
+/// The certificates in a PEM file that a variable names.
 pub(crate) fn certificates(variable: &str, file: &Path) -> Result<Vec<Certificate>> {
     let unusable = |error: String| Error::invalid(format!("{variable}: {}: {error}", file.display()));
     let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
@@ -101,7 +101,7 @@ pub(crate) fn certificates(variable: &str, file: &Path) -> Result<Vec<Certificat
     if found.is_empty() { Err(unusable("there is no certificate in it".to_owned())) } else { Ok(found) }
 }
 
-/// The address of a store: `http` or `https`, a host, nothing secret.
+/// Validates the URL of a store: `http` or `https`, a host, no credentials.
 pub(crate) fn address(name: &str, url: &str) -> Result<String> {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match host {

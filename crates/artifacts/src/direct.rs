@@ -1,11 +1,12 @@
-//! The default artifact root, where it is not served: clients write to it themselves, and the server reads it for its UI.
-//! The server may lack the credentials, or the directory, that the clients have. So nothing depends on it; it is told.
+//! The default artifact root if it is not proxied: clients write to it directly, and the server reads it for its UI.
+//! The server may lack the credentials or the directory that the clients have. So its state is reported, but nothing
+//! depends on it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ArtifactRepository;
 
-/// The store of such a root, and what it said last.
+/// The store of such a root, with the result of its last check.
 #[derive(Debug, Clone)]
 pub struct DirectRoot {
     repository: ArtifactRepository,
@@ -13,7 +14,7 @@ pub struct DirectRoot {
 }
 
 impl DirectRoot {
-    /// Of a repository, which is not asked yet.
+    /// Creates it without a check.
     #[must_use]
     pub fn new(repository: ArtifactRepository) -> Self {
         Self { repository, last: Arc::default() }
@@ -25,7 +26,7 @@ impl DirectRoot {
         &self.repository
     }
 
-    /// Asks it whether it can be read. Gives the outcome when it is another one than the last.
+    /// Checks whether the store can be read. Returns the result if it differs from the last one.
     pub async fn ask(&self) -> Option<Result<(), String>> {
         let outcome = self.repository.check_reading().await.map_err(|error| error.message);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +35,7 @@ impl DirectRoot {
         news.then_some(outcome)
     }
 
-    /// What it said last, for probes, which must not wait for it. `None`: it has not answered yet.
+    /// The last result, for probes, which must not wait for the store. `None` before the first check has finished.
     #[must_use]
     pub fn last(&self) -> Option<Result<(), String>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()

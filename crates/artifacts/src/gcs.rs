@@ -1,4 +1,4 @@
-//! Google Cloud Storage: credentials of a service account or of a user in a file, or of the instance.
+//! Google Cloud Storage: credentials of a service account or a user in a file, or of the instance.
 
 mod session;
 
@@ -18,10 +18,10 @@ use crate::{
     client::{address, is_name, options, retries},
 };
 
-/// A bucket, as the environment of this process says.
+/// Opens a bucket with the settings in the environment.
 ///
 /// # Errors
-/// The name is not one of a bucket, or a file of credentials can not be used.
+/// The name is not a valid bucket name, or the credentials file can not be used.
 pub(crate) fn bucket(name: &str) -> Result<Bucket> {
     let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if !is_name(name) {
@@ -38,10 +38,10 @@ pub(crate) fn bucket(name: &str) -> Result<Bucket> {
         .with_retry(retries())
         .with_client_options(client.clone());
     let file = get("GOOGLE_APPLICATION_CREDENTIALS");
-    // A machine has somebody whom it may ask for signatures; an emulator has not.
+    // An instance can request signatures from an API; an emulator can not.
     let signs = emulator.is_none() || file.is_some();
     if let Some(url) = &emulator {
-        // An emulator asks nobody who he is.
+        // An emulator does not authenticate requests.
         let nobody = GcpCredential { bearer: "nobody".to_owned() };
         builder = builder.with_base_url(url).with_credentials(Arc::new(StaticCredentialProvider::new(nobody)));
         if let Some(file) = file {

@@ -1,5 +1,5 @@
-//! Where artifacts are kept: repositories behind one trait, the paths inside them, and what a stored
-//! location means to this server.
+//! Artifact storage: repositories of several kinds behind one enum, the paths inside them, and the resolution of stored
+//! locations.
 
 mod azure;
 pub mod bucket;

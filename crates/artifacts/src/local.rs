@@ -1,5 +1,5 @@
-//! A directory of this machine. Every file is opened beneath a handle of the root, component by
-//! component, so that neither a path nor a symbolic link leads out of it.
+//! A local directory. Every file is opened relative to a handle of the root, component by component, so that neither a
+//! path nor a symbolic link leads outside.
 
 mod fault;
 mod reader;
@@ -24,10 +24,10 @@ use crate::{
     repository::{FileInfo, OpenedArtifact, Stat},
 };
 
-/// The start of the name of a file that is being written; 32 hexadecimal digits follow.
+/// Prefix of temporary files; 32 hexadecimal digits follow.
 const TEMPORARY: &str = ".mlflow-tmp-";
 
-/// Artifacts below a directory, which is made when the first one is written.
+/// Artifacts below a local directory, which is created by the first write.
 #[derive(Debug, Clone)]
 pub struct LocalRepository {
     root: PathBuf,
@@ -40,8 +40,8 @@ impl LocalRepository {
         Self { root: root.into() }
     }
 
-    /// A handle of the root, or `None` as long as it does not exist. A new one each time: what is removed, or mounted,
-    /// while the server runs is noticed.
+    /// A handle of the root, or `None` while it does not exist. It is opened each time: a directory that is removed or
+    /// mounted while the server runs is noticed.
     fn dir(&self) -> Result<Option<Dir>, Fault> {
         match Dir::open_ambient_dir(&self.root, ambient_authority()) {
             Ok(dir) => Ok(Some(dir)),
@@ -50,7 +50,7 @@ impl LocalRepository {
         }
     }
 
-    /// Runs file work on a thread that may block.
+    /// Runs file system operations on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         path: &ArtifactPath,
@@ -63,7 +63,7 @@ impl LocalRepository {
             .map_err(|fault| fault.explain(&self.root, path))
     }
 
-    /// The directory.
+    /// The root directory.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -77,7 +77,7 @@ impl LocalRepository {
         self.find(path).await.map(|(_, stat)| stat)
     }
 
-    /// A file, opened, and what is known of it.
+    /// Opens a file and returns its metadata.
     async fn find(&self, path: &ArtifactPath) -> Result<(File, Stat)> {
         let opened = self
             .blocking(path, |this, path| {
@@ -93,7 +93,7 @@ impl LocalRepository {
         opened.ok_or_else(|| Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'")))
     }
 
-    /// A range of a file or all of it; with a tag, of the file that has it.
+    /// Opens a range of a file or all of it; with an entity tag, only that version.
     pub(crate) async fn open(
         &self,
         path: &ArtifactPath,
@@ -126,7 +126,7 @@ impl LocalRepository {
                 if name.starts_with(TEMPORARY) {
                     continue;
                 }
-                // A link is shown as what it leads to; one that leads out of the root is not shown.
+                // A link is listed as its target; one that leads outside is not listed.
                 let Ok(metadata) = dir.metadata(path.join(&name)) else { continue };
                 let is_dir = metadata.is_dir();
                 files.push(FileInfo { name, is_dir, size: (!is_dir).then(|| metadata.len()) });
@@ -151,13 +151,13 @@ impl LocalRepository {
         .await
     }
 
-    /// Removes a directory in which nothing is; any other stays.
+    /// Removes a directory if it is empty.
     pub(crate) async fn delete_empty(&self, path: &ArtifactPath) -> Result<()> {
         self.blocking(path, |this, path| {
             if let Some(dir) = this.dir()?
                 && !path.as_os_str().is_empty()
             {
-                // Not empty, not there, or not ours to remove.
+                // It may not be empty, not exist, or belong to another user.
                 let _ = dir.remove_dir(&path);
             }
             Ok(())
@@ -165,7 +165,7 @@ impl LocalRepository {
         .await
     }
 
-    /// Whether it can be read and, where that is asked, written to.
+    /// Checks that the root is readable and, with `writes`, writable.
     pub(crate) async fn check(&self, writes: bool) -> Result<()> {
         let root = self.root.clone();
         spawn_blocking(move || fault::check(&root, writes))
@@ -176,7 +176,7 @@ impl LocalRepository {
 }
 
 fn remove(dir: &Dir, path: &Path) -> io::Result<()> {
-    // A link itself is removed, never what it leads to.
+    // A link itself is removed, never its target.
     match dir.symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => dir.remove_dir_all(path),
         Ok(_) => dir.remove_file(path),

@@ -1,4 +1,4 @@
-//! What a stored artifact location means to this server: which repository, and where in it.
+//! Resolves stored artifact locations: to a repository and a path in it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::{ArtifactPath, ArtifactRepository, Buckets, DirectRoot, LocalRepository};
 
-/// In a URL of an artifact server, what stands between its address and the path of the artifact.
+/// The part of an artifact server's URL between its base and the artifact path.
 const ANCHOR: &str = "/api/2.0/mlflow-artifacts/artifacts/";
 
-/// Schemes of storage that this version does not reach.
+/// Schemes of stores that are not supported yet.
 const NOT_BUILT: &[&str] = &["abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
 
 /// A place in a repository.
@@ -21,21 +21,21 @@ const NOT_BUILT: &[&str] = &["abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "
 pub struct Location {
     /// The repository.
     pub repository: ArtifactRepository,
-    /// The directory in it that the location stands for.
+    /// The directory in it that the location refers to.
     pub base: ArtifactPath,
 }
 
-/// How stored locations are understood.
+/// The configuration by which stored locations are resolved.
 #[derive(Debug, Clone, Default)]
 pub struct Locations {
-    /// The proxied store (`--artifacts-destination`), unless artifacts are not served.
+    /// The proxied store (`--artifacts-destination`); `None` if artifacts are not served.
     pub destination: Option<ArtifactRepository>,
-    /// Buckets that a stored location may name.
+    /// The buckets that stored locations may refer to.
     pub buckets: Buckets,
-    /// Directories of this machine that a stored location may lie in; `None` allows any, which is
-    /// right for a server that only its own user can reach.
+    /// Local directories that stored locations may be in; `None` allows any, for a server that only its local user can
+    /// reach.
     pub local_roots: Option<Vec<PathBuf>>,
-    /// The default artifact root, where clients reach it themselves and the server reads it too.
+    /// The default artifact root, if clients access it directly and the server reads it too.
     pub direct: Option<DirectRoot>,
 }
 
@@ -50,15 +50,15 @@ impl Locations {
         })
     }
 
-    /// The place that a stored location, such as a run's artifact URI, stands for.
+    /// Resolves a stored location, such as a run's artifact URI.
     ///
     /// # Errors
-    /// The location is not one that this server can or may read.
+    /// The server does not support the location, or may not read it.
     pub fn resolve(&self, location: &str) -> Result<Location> {
         match uri::scheme(location).as_deref() {
             Some("mlflow-artifacts") => {
                 let rest = &location["mlflow-artifacts:".len()..];
-                // `mlflow-artifacts://host/path` names a server; the path is all that counts here.
+                // The host in `mlflow-artifacts://host/path` is a server; only the path matters here.
                 let path = match rest.strip_prefix("//") {
                     Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
                     None => rest,
@@ -66,7 +66,7 @@ impl Locations {
                 self.proxied(path)
             }
             Some("http" | "https") => {
-                // In the path alone: what a query or a fragment says is not where the files are.
+                // Only in the path, not in a query or fragment.
                 if let Some((_, path)) = SplitUri::parse(location)?.path.split_once(ANCHOR) {
                     return self.proxied(path);
                 }
@@ -91,7 +91,7 @@ impl Locations {
     }
 
     fn proxied(&self, path: &str) -> Result<Location> {
-        // Clients put it into the path of a URL as it is.
+        // Clients use it verbatim as the path of a URL, so it is percent-encoded.
         let base = ArtifactPath::parse(&decode(path.trim_start_matches('/'))?)?;
         Ok(Location { repository: self.destination()?, base })
     }
@@ -102,8 +102,8 @@ impl Locations {
             let repository = ArtifactRepository::Local(LocalRepository::new(path));
             return Ok(Location { repository, base: ArtifactPath::root() });
         };
-        // Compared as they really are: neither `..` nor a link leads out. And opened beneath the root, so that a link that
-        // is put there meanwhile does not either.
+        // Compared with symbolic links resolved, so that neither `..` nor a link leads outside; and opened relative to
+        // the root, so that a link created after the check does not either.
         let path = real(&path);
         let within = |root: &PathBuf| {
             let root = real(root);
@@ -124,10 +124,10 @@ impl Locations {
     }
 }
 
-/// A location as it is stored: a relative local path is made absolute, everything else stays.
+/// A location in the form that is stored: a relative local path is made absolute, anything else is unchanged.
 ///
 /// # Errors
-/// The working directory is gone, or the URI names a file on another host.
+/// The working directory does not exist, or the URI refers to a file on another host.
 pub fn resolve_if_local(location: &str) -> Result<String> {
     match uri::scheme(location).as_deref() {
         None if location.starts_with('/') => Ok(location.to_owned()),
@@ -156,17 +156,17 @@ pub fn resolve_if_local(location: &str) -> Result<String> {
     }
 }
 
-/// Whether both locations are paths of this machine, and the first lies in the second when links are followed.
+/// Whether both locations are local paths, and the first is inside the second, with symbolic links resolved.
 ///
 /// # Errors
-/// A location can not be read as one.
+/// A location can not be parsed.
 pub fn is_within(location: &str, root: &str) -> Result<bool> {
     let (Some(path), Some(root)) = (local_path(location)?, local_path(root)?) else { return Ok(false) };
     let (path, root) = (real(&absolute(&path)?), real(&absolute(&root)?));
     Ok(!root.as_os_str().is_empty() && path.starts_with(&root))
 }
 
-/// The path that a plain path or `file:` URI stands for.
+/// The path of a plain path or `file:` URI; `None` for other schemes.
 pub(crate) fn local_path(location: &str) -> Result<Option<PathBuf>> {
     Ok(match uri::scheme(location).as_deref() {
         None => Some(PathBuf::from(decode(location)?)),
@@ -175,7 +175,7 @@ pub(crate) fn local_path(location: &str) -> Result<Option<PathBuf>> {
     })
 }
 
-/// The path that a location writes with percent signs: clients and the reference decode plain paths too.
+/// Percent-decodes the path of a location: clients and the reference decode plain paths too.
 fn decode(path: &str) -> Result<String> {
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Error::invalid("Invalid path"))?;
     Ok(decoded.into_owned())
@@ -187,11 +187,11 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     }
     let here = std::env::current_dir()
         .map_err(|error| Error::internal(format!("The working directory can not be read: {error}")))?;
-    // `./x` and `x` are the same directory and should be stored as the same text.
+    // `./x` and `x` are the same directory and must be stored as the same text.
     Ok(here.join(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect())
 }
 
-/// A path with its links followed as far as it exists.
+/// A path with the symbolic links of its existing part resolved.
 pub(crate) fn real(path: &Path) -> PathBuf {
     let mut rest = Vec::new();
     let mut existing = path;
@@ -204,7 +204,8 @@ pub(crate) fn real(path: &Path) -> PathBuf {
                 rest.push(name.to_owned());
                 existing = parent;
             }
-            // `..` behind something that does not exist can not be judged: nothing starts with it.
+            // `..` after a component that does not exist can not be resolved: the empty path is a prefix match of
+            // nothing.
             _ => return PathBuf::new(),
         }
     }
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(code, ErrorCode::NotImplemented);
     }
 
-    /// Who checks a location and who opens it must mean the same place.
+    /// The check and the access of a location must refer to the same path.
     #[test]
     fn what_follows_the_path_of_a_uri_leads_nowhere() {
         let folder = tempfile::tempdir().unwrap();

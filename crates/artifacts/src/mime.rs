@@ -1,9 +1,9 @@
-//! How a file is sent: its type and its name.
+//! Media types of files, and their names in `Content-Disposition`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Extensions (or, without one, names) that are sent as plain text so that they can be previewed.
+/// Extensions (or names without one) that are served as plain text so that they can be previewed.
 const TEXT: &[&str] = &[
     "txt",
     "log",
@@ -33,7 +33,7 @@ const TEXT: &[&str] = &[
     "mlproject",
 ];
 
-/// Types that Python's `mimetypes` knows by other names than the crate, or alone, by extension.
+/// Media types by extension where Python's `mimetypes` differs from the crate.
 const PYTHON: &[(&str, &str)] = &[
     ("3g2", "audio/3gpp2"),
     ("3gp", "audio/3gpp"),
@@ -72,10 +72,10 @@ const PYTHON: &[(&str, &str)] = &[
     ("xsl", "application/xml"),
 ];
 
-/// Extensions of a compression: the type is that of what is inside.
+/// Extensions of compressed files: the type is that of the content.
 const COMPRESSED: &[&str] = &["gz", "Z", "bz2", "xz", "br"];
 
-/// Extensions that stand for an archive and its compression.
+/// Extensions of compressed archives.
 const ARCHIVES: &[&str] = &["tgz", "taz", "tz", "tbz2", "txz"];
 
 /// `attr-char` of RFC 5987.
@@ -93,10 +93,10 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The media type of a file by its name: the reference's, and a more precise one than bytes where it has none.
+/// The media type of a file by its name: the reference's, or a more precise one where it only has a generic one.
 #[must_use]
 pub fn guess(name: &str) -> &'static str {
-    // A dot at the start belongs to the name.
+    // A leading dot belongs to the name.
     let extension = name.trim_start_matches('.').rsplit_once('.').map(|(_, extension)| extension);
     let extension = extension.filter(|extension| !extension.is_empty()).unwrap_or(name);
     if TEXT.contains(&extension) {
@@ -105,7 +105,7 @@ pub fn guess(name: &str) -> &'static str {
     known(name).unwrap_or("application/octet-stream")
 }
 
-/// The type that Python's `mimetypes` gives a file.
+/// The media type by Python's `mimetypes`.
 pub(crate) fn known(name: &str) -> Option<&'static str> {
     let (stem, extension) = name.trim_start_matches('.').rsplit_once('.')?;
     if ARCHIVES.contains(&extension) {
@@ -126,13 +126,13 @@ fn by_extension(extension: &str) -> Option<&'static str> {
     python.map(|(_, media_type)| *media_type).or_else(|| mime_guess::from_ext(&extension).first_raw())
 }
 
-/// The `Content-Disposition` of a download (RFC 6266): bytes of a user are never shown in place.
+/// The `Content-Disposition` of a download (RFC 6266): user content is never shown inline.
 #[must_use]
 pub fn attachment(name: &str) -> String {
     if name.is_ascii() {
         return format!("attachment; filename={}", quoted(name));
     }
-    // An accented letter is sent as the letter to clients that read nothing but ASCII.
+    // The ASCII fallback keeps the base letter of accented letters.
     let ascii: String = name.nfkd().filter(char::is_ascii).collect();
     let ascii = if ascii.is_empty() { "download" } else { &ascii };
     format!("attachment; filename={}; filename*=UTF-8''{}", quoted(ascii), utf8_percent_encode(name, ATTR_CHAR))

@@ -1,12 +1,12 @@
-//! A path inside a repository. It can only be made by the check, so no other part of the server can
-//! turn a string of a client into a file.
+//! A validated path inside a repository. It can only be constructed by the check, so no other code can turn client
+//! input into a file path.
 
 use std::fmt;
 
 use ferroflow_model::{Error, Result};
 use percent_encoding::percent_decode_str;
 
-/// How often a path is decoded at the most. One that still changes then is refused.
+/// Maximum number of decodings. A path that still changes then is refused.
 const MAX_DECODING: usize = 10;
 
 /// A relative path of plain components: no root, no `..`, no drive letter, no separator but `/`.
@@ -20,22 +20,22 @@ impl ArtifactPath {
         Self::default()
     }
 
-    /// Checks the path of a client, which is decoded as often as its way here says: that of a URL once, that of a message
-    /// not at all. A percent sign that is left is one of the name. All the same nothing is taken that would lead out if it
-    /// were decoded again, until it stops changing: other readers of the same store do that.
+    /// Validates a client's path, which must be decoded as its transport requires: once from a URL, not at all from a
+    /// message. A remaining percent sign is part of the name. Nevertheless a path that would lead outside after
+    /// repeated decoding is refused: other readers of the same store may decode again.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` "Invalid path", as the reference says.
+    /// `INVALID_PARAMETER_VALUE` "Invalid path", as in the reference.
     pub fn parse(text: &str) -> Result<Self> {
         let text = escaped(text);
         components(&decoded(&text)?)?;
         Ok(Self(components(&text)?.into_iter().map(str::to_owned).collect()))
     }
 
-    /// A path of this machine that has been followed to where it leads, below another one.
+    /// A canonical local path, relative to another one.
     ///
     /// # Errors
-    /// A component is none that a path here can have.
+    /// A component is not valid in an artifact path.
     pub(crate) fn from_real(path: &std::path::Path) -> Result<Self> {
         let component = |component| match component {
             std::path::Component::Normal(name) => name.to_str().map(str::to_owned).ok_or_else(invalid),
@@ -68,7 +68,7 @@ impl ArtifactPath {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
-    /// This path below another.
+    /// This path appended to another.
     #[must_use]
     pub fn below(&self, base: &Self) -> Self {
         Self(base.0.iter().chain(&self.0).cloned().collect())
@@ -81,9 +81,9 @@ impl fmt::Display for ArtifactPath {
     }
 }
 
-/// The components of a path that leads nowhere else.
+/// The components of a path that stays below its root.
 fn components(text: &str) -> Result<Vec<&str>> {
-    // What follows this scheme is an absolute path, whatever it looks like.
+    // A `file` URI is an absolute path, however it is written.
     let is_file_uri = text.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("file"));
     let bytes = text.as_bytes();
     let has_drive = bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':';
@@ -101,7 +101,7 @@ fn components(text: &str) -> Result<Vec<&str>> {
     Ok(text.split('/').filter(|component| !matches!(*component, "" | ".")).collect())
 }
 
-/// A path decoded until nothing changes.
+/// Decodes a path until it no longer changes.
 fn decoded(text: &str) -> Result<String> {
     let mut text = text.to_owned();
     for _ in 0..MAX_DECODING {
@@ -114,7 +114,7 @@ fn decoded(text: &str) -> Result<String> {
     Err(invalid())
 }
 
-/// A path with its control characters escaped, as the reference does it.
+/// Percent-encodes control characters, as the reference does.
 fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
         if char.is_ascii_control() {

@@ -1,5 +1,4 @@
-//! What every kind of repository can do. Bodies are streams in both directions: no file is held in
-//! memory, and nothing assumes that it is a file.
+//! The operations of every kind of repository. Bodies are streams in both directions: no file is buffered as a whole.
 
 use std::{
     ops::Range,
@@ -13,7 +12,7 @@ use futures_util::Stream;
 
 use crate::{ArtifactPath, BucketRepository, LocalRepository};
 
-/// The bytes of an artifact as they come.
+/// The bytes of an artifact, as a stream.
 pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 /// An entry of a listing.
@@ -23,23 +22,23 @@ pub struct FileInfo {
     pub name: String,
     /// Whether it is a directory.
     pub is_dir: bool,
-    /// Bytes, of a file.
+    /// Size of a file in bytes.
     pub size: Option<u64>,
 }
 
-/// What is known of a file without reading it.
+/// The metadata of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was last written.
+    /// Time of the last modification.
     pub modified: Option<SystemTime>,
-    /// What the store calls these very bytes, quoted as in a header, where it does.
+    /// The entity tag that the store assigns, quoted as in the header, if any.
     pub etag: Option<String>,
 }
 
 impl Stat {
-    /// What the bytes are called: as the store does, or after their age and number.
+    /// The entity tag: the store's, or one from modification time and size.
     #[must_use]
     pub fn tag(&self) -> String {
         self.etag.clone().unwrap_or_else(|| {
@@ -51,27 +50,26 @@ impl Stat {
 
 /// An artifact opened for reading.
 pub struct OpenedArtifact {
-    /// All of its bytes, or the range that was asked for.
+    /// All of its bytes, or the requested range.
     pub body: ByteStream,
-    /// What is known of the file that was opened, in all.
+    /// The metadata of the whole file.
     pub stat: Stat,
 }
 
-/// A repository of any kind. A further kind is a further variant, and the compiler names every place
-/// that has to know it.
+/// A repository of any kind. A new kind is a new variant, and the compiler finds all code that must handle it.
 #[derive(Debug, Clone)]
 pub enum ArtifactRepository {
-    /// A directory of this machine.
+    /// A local directory.
     Local(LocalRepository),
-    /// A bucket of an object store, or a part of one.
+    /// A bucket of an object store, or a prefix in one.
     Bucket(BucketRepository),
 }
 
 impl ArtifactRepository {
-    /// Size, time and version of a file, without opening a stream.
+    /// The metadata of a file, without opening it.
     ///
     /// # Errors
-    /// Nothing is there, or a directory is.
+    /// There is no such path, or it is a directory.
     pub async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
         match self {
             Self::Local(local) => local.stat(path).await,
@@ -79,11 +77,11 @@ impl ArtifactRepository {
         }
     }
 
-    /// Opens a file, or a range of its bytes, which must lie inside it. With the tag that [`stat`](Self::stat)
-    /// gave it, those bytes are given and no newer ones.
+    /// Opens a file, or a byte range, which must be inside it. With an entity tag from [`stat`](Self::stat), only that
+    /// version is returned.
     ///
     /// # Errors
-    /// Nothing is there, or a directory is, or it was replaced meanwhile.
+    /// There is no such path, it is a directory, or the version was replaced.
     pub async fn open(
         &self,
         path: &ArtifactPath,
@@ -96,11 +94,11 @@ impl ArtifactRepository {
         }
     }
 
-    /// Writes a file from a stream. It appears under its name when it is complete; when the stream
-    /// ends with an error, nothing is left. `length` is what the client announced, where it did.
+    /// Writes a file from a stream. It appears under its name once complete; if the stream fails, nothing remains.
+    /// `length` is the announced size in bytes, if known.
     ///
     /// # Errors
-    /// The stream or the storage failed, or the path can not be a file.
+    /// The stream or the store failed, or the path can not be a file.
     pub async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {
         if path.is_root() {
             return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
@@ -111,10 +109,10 @@ impl ArtifactRepository {
         }
     }
 
-    /// The entries of a directory by name. What is no directory has none.
+    /// The entries of a directory, sorted by name; none if it is not a directory.
     ///
     /// # Errors
-    /// The storage failed.
+    /// The store failed.
     pub async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
         match self {
             Self::Local(local) => local.list(path).await,
@@ -122,10 +120,10 @@ impl ArtifactRepository {
         }
     }
 
-    /// Deletes a file or a directory with all that is in it. What is not there is deleted already.
+    /// Deletes a file, or a directory recursively. It is not an error if it does not exist.
     ///
     /// # Errors
-    /// The storage failed.
+    /// The store failed.
     pub async fn delete(&self, path: &ArtifactPath) -> Result<()> {
         match self {
             Self::Local(local) => local.delete(path).await,
@@ -133,10 +131,10 @@ impl ArtifactRepository {
         }
     }
 
-    /// Removes a directory in which nothing is; any other stays. Buckets have none.
+    /// Removes a directory if it is empty. Does nothing in a bucket, which has no directories.
     ///
     /// # Errors
-    /// The storage failed.
+    /// The store failed.
     pub async fn delete_empty(&self, path: &ArtifactPath) -> Result<()> {
         match self {
             Self::Local(local) => local.delete_empty(path).await,
@@ -144,10 +142,10 @@ impl ArtifactRepository {
         }
     }
 
-    /// Whether it can be used: it can be read, and a directory can be written to. A bucket is not asked for that.
+    /// Checks that the store is readable and, for a directory, writable.
     ///
     /// # Errors
-    /// It can not; why.
+    /// It is not; the message is the reason.
     pub async fn check(&self) -> Result<()> {
         match self {
             Self::Local(local) => local.check(true).await,
@@ -155,10 +153,10 @@ impl ArtifactRepository {
         }
     }
 
-    /// Whether it can be read.
+    /// Checks that the store is readable.
     ///
     /// # Errors
-    /// It can not; why.
+    /// It is not; the message is the reason.
     pub async fn check_reading(&self) -> Result<()> {
         match self {
             Self::Local(local) => local.check(false).await,
@@ -166,7 +164,7 @@ impl ArtifactRepository {
         }
     }
 
-    /// The bucket, where it is one: clients can be sent to it.
+    /// The bucket, if it is one: clients can access it directly.
     #[must_use]
     pub fn bucket(&self) -> Option<&BucketRepository> {
         match self {
@@ -175,7 +173,7 @@ impl ArtifactRepository {
         }
     }
 
-    /// What an operator calls it: a directory, or a URI such as `s3://bucket/prefix`.
+    /// The name for operators: a directory, or a URI such as `s3://bucket/prefix`.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

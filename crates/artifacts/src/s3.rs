@@ -1,5 +1,4 @@
-//! S3 and what speaks its protocol: settings from the environment, by the names that the reference,
-//! its SDK and the AWS tools read.
+//! S3 and compatible stores: settings from the environment variables of the reference, its SDK and the AWS tools.
 
 mod calls;
 mod extra;
@@ -22,7 +21,7 @@ use crate::{
     client::{self, address, certificates, is_name, retries},
 };
 
-/// How buckets are reached. Made once; what is wrong with it is told at start.
+/// The settings of S3, validated on creation.
 #[derive(Clone)]
 pub struct Settings {
     builder: AmazonS3Builder,
@@ -31,11 +30,11 @@ pub struct Settings {
     virtual_hosted: bool,
     unsigned: bool,
     tls: Tls,
-    /// Headers of every request.
+    /// Headers of all requests.
     headers: HeaderMap,
-    /// Headers of requests that write.
+    /// Headers of write requests.
     write_headers: HeaderMap,
-    /// Headers that a client with a presigned URL has to send, besides the content type.
+    /// Headers that a client must send with a presigned URL, besides the content type.
     signed_headers: HeaderMap,
     attributes: Attributes,
     tags: TagSet,
@@ -43,13 +42,13 @@ pub struct Settings {
 
 #[derive(Clone, Default)]
 struct Tls {
-    /// Certificates to trust instead of the system's.
+    /// CA certificates to trust instead of the system's.
     roots: Vec<Certificate>,
     ignore: bool,
 }
 
 impl fmt::Debug for Settings {
-    /// Without anything secret.
+    /// Secrets are omitted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
@@ -59,19 +58,19 @@ impl Settings {
     /// Settings from the environment of this process.
     ///
     /// # Errors
-    /// A variable can not be understood, or a file that one names can not be read.
+    /// A variable is invalid, or a file that it names can not be read.
     pub fn from_env() -> Result<Self> {
         Self::read(
             &std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
         )
     }
 
-    /// Settings from variables. One that is set to nothing is not set.
+    /// Settings from variables. An empty variable is unset.
     fn read(variables: &BTreeMap<String, String>) -> Result<Self> {
         let get = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
         let mut builder = AmazonS3Builder::new();
         for (name, value) in variables.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
-            // Addresses and the TLS are ours to set; the bucket comes from the location.
+            // Endpoint and TLS are configured below; the bucket comes from the location.
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()
                 && !matches!(
                     key,
@@ -110,7 +109,7 @@ impl Settings {
             builder = builder.with_metadata_endpoint(address("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)?);
         }
         match get("AWS_REQUEST_CHECKSUM_CALCULATION").map(str::to_ascii_lowercase).as_deref() {
-            // What every S3-compatible store understands: a signed digest of the body, no checksum header.
+            // All compatible stores support a signed digest of the body without a checksum header.
             None | Some("when_required") => {}
             Some("when_supported") => builder = builder.with_checksum_algorithm(Checksum::SHA256),
             Some(other) => {
@@ -124,7 +123,7 @@ impl Settings {
         let virtual_hosted = match style {
             "virtual" => true,
             "path" => false,
-            // Behind an address of one's own there is seldom a name for every bucket.
+            // A custom endpoint seldom has a host name per bucket.
             "auto" => endpoint.is_none(),
             _ => {
                 return Err(Error::invalid(format!(
@@ -164,15 +163,15 @@ impl Settings {
         if let Some(text) = get("MLFLOW_S3_UPLOAD_EXTRA_ARGS") {
             settings.extra_arguments(text)?;
         }
-        // Whatever is wrong is told now and not at the first request.
+        // Reports invalid settings now and not at the first request.
         settings.connect("ferroflow", None)?;
         Ok(settings)
     }
 
-    /// A bucket, which is not talked to yet.
+    /// Opens a bucket, without a request.
     ///
     /// # Errors
-    /// The name is not one of a bucket, or the settings contradict each other.
+    /// The name is not a valid bucket name, or the settings contradict each other.
     pub(crate) fn bucket(&self, name: &str) -> Result<Bucket> {
         if !is_name(name) {
             return Err(Error::invalid(format!("'{name}' is not the name of a bucket.")));
@@ -198,13 +197,13 @@ impl Settings {
             self.tags.clone(),
             self.signed_headers.clone(),
         );
-        // Directory buckets have sessions, which only object_store takes.
+        // Directory buckets need sessions, which only `object_store` supports.
         Ok(if self.is_set(AmazonS3ConfigKey::S3Express) { bucket } else { bucket.with_calls(calls) })
     }
 
-    /// The calls that are made without `object_store`, with the credentials of its client.
+    /// The calls made without `object_store`, with the credentials of its client.
     fn calls(&self, bucket: &str, store: &AmazonS3) -> Result<Calls> {
-        // Headers are of the requests, not of the client, as they are to be signed.
+        // Headers must be on the requests rather than the client, as they are signed.
         let client = Self { headers: HeaderMap::new(), ..self.clone() }.client();
         let client = ReqwestConnector::default().connect(&client).map_err(|error| unusable(&error))?;
         let region = self.builder.get_config_value(&AmazonS3ConfigKey::Region);
@@ -222,18 +221,19 @@ impl Settings {
         })
     }
 
-    /// Whether a setting of `object_store` is true, in the words that it takes for it.
+    /// Whether a setting of `object_store` is true, by the spellings that it accepts.
     fn is_set(&self, key: AmazonS3ConfigKey) -> bool {
         let value = self.builder.get_config_value(&key).unwrap_or_default();
         matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "on" | "yes" | "y" | "t")
     }
 
-    /// Whether a bucket is a part of the host. A dot in its name would not fit the certificate of the store.
+    /// Whether the bucket name is part of the host (virtual-hosted style). A dot in it would not match the store's
+    /// certificate.
     fn in_host(&self, bucket: &str) -> bool {
         self.virtual_hosted && !bucket.contains('.')
     }
 
-    /// A client of a bucket; with the credentials of another one where there is one.
+    /// A client for a bucket; with the credentials of another client if given.
     fn connect(&self, bucket: &str, credentials: Option<&AmazonS3>) -> Result<AmazonS3> {
         let virtual_hosted = self.in_host(bucket);
         let mut builder = self
@@ -243,7 +243,7 @@ impl Settings {
             .with_retry(retries())
             .with_client_options(self.client())
             .with_virtual_hosted_style_request(virtual_hosted)
-            // TLS protects the body on its way, and a digest of it costs more than sending it.
+            // TLS protects the body in transit, and a digest costs more than sending it.
             .with_unsigned_payload(self.endpoint.as_deref().is_none_or(|url| url.starts_with("https:")));
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(if virtual_hosted { in_host(endpoint, bucket) } else { endpoint.clone() });
@@ -255,7 +255,7 @@ impl Settings {
     }
 
     fn client(&self) -> ClientOptions {
-        // What clients are sent to is asked, too, when the store is tried.
+        // The public endpoint is also accessed by the server, when the store is tested.
         let plain = [&self.endpoint, &self.public_endpoint].into_iter().flatten().find(|url| url.starts_with("http:"));
         let endpoint = plain.or(self.endpoint.as_ref()).map(String::as_str);
         let mut options = client::options(endpoint).with_allow_invalid_certificates(self.tls.ignore);
@@ -272,7 +272,7 @@ impl Settings {
     }
 }
 
-/// The address of a bucket that is a part of the host.
+/// The URL of a bucket in virtual-hosted style.
 fn in_host(endpoint: &str, bucket: &str) -> String {
     match endpoint.split_once("://") {
         Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
@@ -314,7 +314,7 @@ mod tests {
             let error = read(variables).map(drop).unwrap_err();
             assert!(error.message.contains(expected), "{variables:?}: {}", error.message);
         }
-        // What is set to nothing is not set.
+        // An empty variable is unset.
         assert!(read(&[("AWS_ACCESS_KEY_ID", ""), ("AWS_CA_BUNDLE", ""), ("MLFLOW_S3_ENDPOINT_URL", "")]).is_ok());
     }
 

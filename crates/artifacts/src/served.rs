@@ -1,5 +1,5 @@
-//! Where in the served store a stored location lies, whichever of its names it is written with: the proxy's URI or URL,
-//! or the directory or bucket that the store is.
+//! Maps a stored location to its path in the served store, however it is written: as the proxy's URI or URL, or as the
+//! directory or bucket of the store.
 
 use ferroflow_model::uri;
 
@@ -9,12 +9,12 @@ use crate::{
 };
 
 impl Locations {
-    /// The path of a stored location in the served store (`--artifacts-destination`), or `None` where it lies elsewhere.
+    /// The path of a stored location in the served store (`--artifacts-destination`); `None` if it is elsewhere.
     #[must_use]
     pub fn served(&self, location: &str) -> Option<ArtifactPath> {
         let destination = self.destination.as_ref()?;
         match (uri::scheme(location).as_deref(), destination) {
-            // Clients make a path of the URI's path alone.
+            // Clients only use the path of the URI.
             (Some("mlflow-artifacts" | "http" | "https"), _) => {
                 let location = location.split(['?', '#']).next().unwrap_or_default();
                 self.resolve(location).ok().map(|found| found.base)

@@ -1,4 +1,4 @@
-//! What uploads that nobody finishes leave behind, in any kind of repository.
+//! Cleanup of abandoned uploads, in any kind of repository.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,13 +6,13 @@ use ferroflow_model::Result;
 
 use crate::{ArtifactRepository, local::Walk};
 
-/// Steps of a walk through a directory in one sweep. The next sweep goes on where one has stopped.
+/// Maximum number of steps of a walk in one sweep. The next sweep continues it.
 const STEPS: usize = 200;
 
-/// Between two steps: nobody waits for a sweep, and others wait for the disk.
+/// Pause between two steps: a sweep is not urgent, and other requests need the disk.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes back what uploads have left behind.
+/// Removes abandoned uploads.
 #[derive(Debug)]
 pub struct Sweeper {
     repository: ArtifactRepository,
@@ -20,17 +20,17 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Of a repository.
+    /// Creates it for a repository.
     #[must_use]
     pub fn new(repository: ArtifactRepository) -> Self {
         Self { repository, walk: Walk::default() }
     }
 
-    /// Takes back the uploads for which nothing has come for a time; gives their number. Of a directory, up to 200,000
-    /// entries are looked at.
+    /// Removes uploads that have been idle for a time and returns their number. In a directory it visits up to 200,000
+    /// entries.
     ///
     /// # Errors
-    /// The storage does not tell.
+    /// The store can not list its uploads.
     pub async fn sweep(&mut self, idle: Duration) -> Result<usize> {
         let local = match &self.repository {
             ArtifactRepository::Bucket(bucket) => return bucket.sweep(idle).await,

@@ -1,5 +1,5 @@
-//! Whether a store can be used: a small file is written, read back, fetched by a signed address and deleted, as a server
-//! and its clients do it, and what goes wrong is told in the store's own words.
+//! Tests whether a store can be used: a small file is written, read back, downloaded by a presigned URL and deleted,
+//! like the server and its clients do. Failures are reported in the store's own words.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,37 +8,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactPath, ArtifactRepository};
 
-/// What the file holds.
+/// The content of the file.
 pub(crate) const CONTENT: &[u8] = b"ferroflow tries whether it can write here, and deletes this at once\n";
 
-/// What came of a try.
+/// The result of a test.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
-    /// What could not be done.
+    /// The first step that failed.
     pub failed: Option<Failure>,
-    /// Seconds that the clock of the store is ahead of this machine's.
+    /// How far the store's clock is ahead of this machine's, in seconds.
     pub skew: Option<i64>,
-    /// What a signed address answered, where addresses are signed.
+    /// The result of a presigned URL, if the store supports them.
     pub presigned: Option<Presigned>,
 }
 
-/// Something that could not be done.
+/// A step that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// `write`, `read` or `delete`.
     pub step: String,
-    /// Why, as the store says it.
+    /// The reason, in the store's words.
     pub reason: String,
 }
 
-/// What a signed address answered.
+/// The result of a presigned URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presigned {
-    /// Scheme, host and port of it; nothing that could be used.
+    /// Its scheme, host and port; no credentials.
     pub origin: String,
-    /// Why it did not give the file.
+    /// Why the download failed.
     pub failed: Option<String>,
-    /// Whether anything answered at all.
+    /// Whether there was any response.
     pub answered: bool,
 }
 
@@ -49,7 +49,7 @@ impl Trial {
 }
 
 impl ArtifactRepository {
-    /// Tries it. `presign`: clients are sent to the store with signed addresses.
+    /// Runs the test. `presign`: clients access the store with presigned URLs.
     pub async fn try_out(&self, presign: bool) -> Trial {
         match self {
             Self::Local(_) => self.try_directory().await,
@@ -87,13 +87,13 @@ impl ArtifactRepository {
     }
 }
 
-/// A name that nothing else has.
+/// A unique name.
 pub(crate) fn file() -> ferroflow_model::Result<ArtifactPath> {
     ArtifactPath::parse(&format!(".ferroflow-try-{:032x}", rand::random::<u128>()))
 }
 
-/// Seconds that a clock is ahead of ours, which wrote something at `told`, between our `before` and `after`. Stores tell
-/// whole seconds.
+/// How far another clock is ahead of the local one, in seconds: it assigned the time `told` between the local times
+/// `before` and `after`. Stores have a resolution of one second.
 pub(crate) fn skew(before: SystemTime, told: SystemTime, after: SystemTime) -> i64 {
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
     if let Ok(ahead) = told.duration_since(after) {

@@ -1,4 +1,4 @@
-//! `ferroflow audit`: whether an audit log is as it was written.
+//! `ferroflow audit`: verifies an audit log.
 
 use std::{
     fs::File,
@@ -15,9 +15,9 @@ use crate::report::{self, err, out};
 
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {
-    /// See whether a line of an audit log was changed, taken out or put in. Exit code 1: one was
+    /// Verify that no line of an audit log was changed, removed or inserted. Exit code 1 if one was
     Verify {
-        /// The log; if it was rotated, all its files, the oldest first
+        /// The log file; if it was rotated, all its files, the oldest first
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -50,7 +50,7 @@ fn verify(files: &[PathBuf]) -> Result<bool> {
         out!("FAULT: {fault}");
     }
     out!("{} lines, {} chains, {} faults", found.lines, found.chains, found.faults.len());
-    // Lines that were cut off at the end leave no gap: only somebody who knows the last hash sees that.
+    // Truncation at the end leaves no gap: it is only detected by comparing the last hash with a stored one.
     out!("last line: {}", if found.last.is_empty() { "none" } else { &found.last });
     report::complete()?;
     Ok(found.faults.is_empty())

@@ -1,4 +1,4 @@
-//! `ferroflow backup` and `ferroflow restore`: a server on SQLite and a directory of artifacts.
+//! `ferroflow backup` and `ferroflow restore`: for a server with SQLite and a local artifact directory.
 
 mod args;
 mod progress;
@@ -20,7 +20,7 @@ use crate::{
     server::destination,
 };
 
-/// Takes, lists or checks backups.
+/// Creates, lists or verifies backups.
 pub(crate) fn run(args: BackupArgs) -> Result<()> {
     start(async {
         let (repository, directory) = place(&args.place)?;
@@ -91,7 +91,7 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
     })
 }
 
-/// What a restore means for who may log in.
+/// Prints what a restore means for users and sessions.
 fn tell_users(restored: &Restored, are_kept: bool) {
     if are_kept {
         out!("  the users are those that were there, not those of the backup");
@@ -130,7 +130,7 @@ async fn list(vault: &Vault) -> Result<()> {
     report::complete()
 }
 
-/// What is in a backup, in the words of the UI.
+/// Prints the contents of a backup, in the terms of the UI.
 fn contents(manifest: &Manifest) {
     let count = |table| rows(manifest, Role::Tracking, table);
     out!(
@@ -151,7 +151,7 @@ fn rows(manifest: &Manifest, role: Role, table: &str) -> i64 {
     database.and_then(|database| database.rows.get(table)).copied().unwrap_or_default()
 }
 
-/// Where backups are kept: a repository, and its directory if it is one.
+/// The storage of backups: a repository, with its directory if it is local.
 fn place(text: &str) -> Result<(ArtifactRepository, Option<PathBuf>)> {
     let repository = destination(text, &Buckets::default())?;
     let directory = matches!(repository, ArtifactRepository::Local(_)).then(|| repository.name().into());

@@ -1,4 +1,4 @@
-//! `ferroflow db`: upgrade a database of any older MLflow, say where it stands, compare it with what it should be.
+//! `ferroflow db`: upgrades a database of any older MLflow, shows its revision, and verifies its schema.
 
 mod own;
 mod progress;
@@ -22,32 +22,32 @@ use crate::report::{self, err, out};
 pub(crate) enum DbCommand {
     /// Upgrade the tables to the newest revision, or create them in an empty database
     Upgrade(UpgradeArgs),
-    /// Say at which revision the database is, and what is pending
+    /// Show the revision of the database, and the pending ones
     Status(DatabaseArgs),
-    /// Compare the tables with those of their revision and name every difference
+    /// Compare the schema with that of its revision and print every difference
     Check(DatabaseArgs),
-    /// Print the revision and the rows of every table as JSON, to compare two databases
+    /// Print the revision and the row count of every table as JSON, to compare two databases
     Rows(DatabaseArgs),
-    /// Drop the tables and indexes that ferroflow adds to MLflow's, with the events that wait for webhooks. A
-    /// server makes them again when it starts
+    /// Drop the tables and indexes that ferroflow adds to MLflow's, including undelivered webhook events. A server
+    /// recreates them when it starts
     DropOwn {
-        /// The database, as --backend-store-uri takes it
+        /// The database, as for --backend-store-uri
         #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
         uri: String,
     },
-    /// Not offered: restoring a backup is the way back
+    /// Not supported: restore a backup instead
     #[command(hide = true, disable_help_flag = true)]
     Downgrade {
-        /// Whatever the reference's command takes
+        /// The arguments of the reference's command
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
 }
 
-/// Which database.
+/// Selects the database.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DatabaseArgs {
-    /// The database, as --backend-store-uri takes it
+    /// The database, as for --backend-store-uri
     #[arg(value_name = "URI")]
     uri: String,
 
@@ -66,11 +66,11 @@ pub(crate) struct UpgradeArgs {
     #[arg(long, value_name = "REVISION")]
     to: Option<String>,
 
-    /// Say what would be done, and do nothing
+    /// Print the plan without changing anything
     #[arg(long)]
     plan: bool,
 
-    /// The plan as JSON
+    /// Print the plan as JSON
     #[arg(long, requires = "plan")]
     json: bool,
 
@@ -78,7 +78,7 @@ pub(crate) struct UpgradeArgs {
     #[arg(long)]
     no_backup: bool,
 
-    /// How long to wait for locks. Default: 600 for tables, and as long as it takes for another upgrade
+    /// How long to wait for locks. Default: 600 for tables, and without limit for another upgrade
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     lock_timeout: Option<Duration>,
 }
@@ -94,7 +94,7 @@ impl DatabaseArgs {
     }
 }
 
-/// Runs a subcommand. 0: done, or nothing to do; 1: refused, failed or different; 2: called in the wrong way.
+/// Runs a subcommand. Exit codes: 0: done, or nothing to do; 1: refused, failed or different; 2: usage error.
 pub(crate) fn run(command: DbCommand) -> ExitCode {
     let outcome = match command {
         DbCommand::Upgrade(args) => with_uri(&args.database.uri, async |uri| upgrade(&uri, &args).await),
@@ -188,14 +188,14 @@ async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Upgrades the database that a server starts on, when it is told to. What the server can not use, it says itself.
+/// Upgrades the database of a server before it starts. An unusable one is reported by the server itself.
 pub(crate) async fn migrate_at_start(uri: &BackendUri) -> Result<()> {
     let exists = match uri {
         BackendUri::Sqlite(path) => path.exists(),
         BackendUri::Postgres(_) => true,
     };
     if !exists || migrations::state(uri, &TRACKING).await? == State::Empty {
-        // The server makes the tables of an empty database.
+        // The server creates the tables in an empty database.
         return Ok(());
     }
     let done = migrations::upgrade(uri, &TRACKING, &Options::default(), &mut |event| progress::log(&event)).await?;

@@ -1,4 +1,4 @@
-//! `ferroflow gc`: the flags of `mlflow gc`, and what it tells.
+//! `ferroflow gc`: the flags of `mlflow gc`, and its output.
 
 mod age;
 mod purge;
@@ -36,7 +36,7 @@ pub(crate) struct GcArgs {
     )]
     backend_store_uri: String,
 
-    /// Where the server keeps the artifacts that it serves. Without it, what has such artifacts is kept
+    /// The store of the artifacts that the server serves. Without it, objects with such artifacts are kept
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI")]
     artifacts_destination: Option<String>,
 
@@ -44,7 +44,7 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     run_ids: Option<Vec<String>>,
 
-    /// These experiments with all that is in them, instead of all deleted ones, separated by commas
+    /// These experiments with everything in them, instead of all deleted ones, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     experiment_ids: Option<Vec<String>>,
 
@@ -60,7 +60,7 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     job_ids: Option<Vec<String>>,
 
-    /// Accepted and ignored: artifacts are deleted where they are, not through a server
+    /// Accepted and ignored: artifacts are deleted from their store directly, not through a server
     #[arg(long, env = "MLFLOW_TRACKING_URI", value_name = "URI", hide_env_values = true)]
     tracking_uri: Option<String>,
 
@@ -72,17 +72,17 @@ pub(crate) struct GcArgs {
     #[arg(long)]
     all_workspaces: bool,
 
-    /// Tell what would be deleted, and delete nothing
+    /// Print what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Tell which folders of artifacts below --artifacts-destination belong to nothing in the database,
-    /// and delete nothing
+    /// Print the artifact folders below --artifacts-destination that nothing in the database refers to, and delete
+    /// nothing
     #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids"])]
     unreferenced: bool,
 }
 
-/// Deletes, or tells what would be deleted.
+/// Deletes, or prints what would be deleted.
 pub(crate) fn run(args: GcArgs) -> Result<()> {
     logging::init(LogFormat::Text);
     if args.workspace.is_some() || args.all_workspaces {
@@ -96,7 +96,7 @@ pub(crate) fn run(args: GcArgs) -> Result<()> {
 async fn collect(args: GcArgs) -> Result<()> {
     let buckets = Buckets::default();
     let destination = args.artifacts_destination.as_deref().map(|text| destination(text, &buckets)).transpose()?;
-    // Wherever a row says that its artifacts are, from the top: so the folder that they leave can be removed too.
+    // Any local path in a row is allowed, with the root `/`: so the empty parent folders can be removed too.
     let local_roots = Some(vec![PathBuf::from("/")]);
     let locations = Locations { destination, buckets, local_roots, ..Locations::default() };
     let backend = BackendUri::parse(&args.backend_store_uri)?;

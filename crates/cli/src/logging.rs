@@ -1,4 +1,4 @@
-//! The log: text for people, JSON for machines, on standard error.
+//! The log on standard error, as text or JSON.
 
 mod writer;
 
@@ -9,17 +9,16 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::writer::flush;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// A line for people.
+    /// One human-readable line per event.
     Text,
-    /// One JSON object per line.
+    /// One JSON object per event.
     Json,
 }
 
-/// Starts logging. `RUST_LOG` says what is logged, else `MLFLOW_LOGGING_LEVEL`, else everything
-/// from `info` on.
+/// Initializes logging. The level is that of `RUST_LOG`, else of `MLFLOW_LOGGING_LEVEL`, else `info`.
 pub(crate) fn init(format: LogFormat) {
     let level = std::env::var("MLFLOW_LOGGING_LEVEL").unwrap_or_default().to_ascii_lowercase();
     let level = match level.as_str() {
@@ -29,13 +28,13 @@ pub(crate) fn init(format: LogFormat) {
         _ => "info",
     };
     let filter = std::env::var("RUST_LOG").ok().and_then(|directives| EnvFilter::try_new(directives).ok());
-    // The libraries below are only interesting when something is looked for.
+    // Libraries log only warnings by default.
     let filter = filter.unwrap_or_else(|| {
         EnvFilter::new(format!(
             "warn,ferroflow={level},ferroflow_server={level},ferroflow_store={level},ferroflow_artifacts={level}"
         ))
     });
-    // An event that can not be written must not end the process by the complaint about it.
+    // An event that can not be written must not panic while that is reported.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(writer::Log);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

@@ -1,4 +1,4 @@
-//! The `ferroflow` binary: reads flags, wires the parts, runs. No logic.
+//! The `ferroflow` binary: parses flags, wires the components, runs.
 
 mod audit;
 mod backup;
@@ -40,28 +40,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the tracking server (UI + REST API). This is also what happens without a subcommand.
+    /// Run the tracking server (UI + REST API). This is the default without a subcommand.
     Server(Box<server::ServerArgs>),
-    /// Upgrade, inspect and tidy the database
+    /// Upgrade, inspect and clean up the database
     #[command(subcommand)]
     Db(db::DbCommand),
-    /// Delete for good the runs, logged models and experiments that are marked as deleted, with their
-    /// artifacts.
+    /// Permanently delete runs, logged models and experiments that are marked as deleted, with their artifacts.
     Gc(Box<gc::GcArgs>),
-    /// Try the storage of artifacts; see whether artifacts are where a database says
+    /// Test the artifact store; check that artifacts referred to by a database exist
     #[command(subcommand)]
     Storage(storage::StorageCommand),
-    /// Back up a SQLite database and its artifacts while the server serves; list and check backups
+    /// Back up a SQLite database and its artifacts online; list and verify backups
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
     Restore(Box<backup::RestoreArgs>),
-    /// Users, and what they may do, in the users database of --app-name basic-auth
+    /// Manage users and their permissions in the users database of --app-name basic-auth
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Check the audit log
+    /// Verify the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Upgrade, back up, recover and examine an installation on Kubernetes
+    /// Upgrade, back up, recover and check an installation on Kubernetes
     #[cfg(feature = "kubernetes")]
     Ops(Box<ops::OpsArgs>),
 }
@@ -102,8 +101,8 @@ fn run() -> ExitCode {
     }
 }
 
-/// Says in one line what is wrong with the flags. A URI in the wrong place may hold a password, so
-/// nothing of it is shown but its scheme.
+/// Prints in one line what is wrong with the flags. A URI in the wrong place may contain a password, so only its scheme
+/// is shown.
 fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // Help and version.
@@ -125,8 +124,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Gives `-h` and `--help` to a command and to what is below it. The server's `-h` is `--host`, as in the reference, and
-/// that switches the flag off everywhere.
+/// Adds `-h` and `--help` to a command and its subcommands. The server's `-h` is `--host`, as in the reference, which
+/// disables the built-in flag everywhere.
 fn with_help(command: clap::Command) -> clap::Command {
     let has_own = command.is_hide_set() || command.get_arguments().any(|arg| arg.get_long() == Some("help"));
     let command = command.mut_subcommands(with_help);
@@ -136,7 +135,7 @@ fn with_help(command: clap::Command) -> clap::Command {
     command.arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print help"))
 }
 
-/// An environment variable that is set to nothing says nothing, as with the reference.
+/// An empty environment variable is the same as an unset one, as in the reference.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     command

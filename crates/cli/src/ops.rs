@@ -27,60 +27,60 @@ pub(crate) struct OpsArgs {
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
 
-    /// Print every change, and make none
+    /// Print all changes without making them
     #[arg(long, global = true)]
     dry_run: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
 enum Runbook {
-    /// Upgrade the server to another image: checks, a backup, rolling where no table changes, stopped where one does
+    /// Upgrade the server to another image: checks, a backup, a rolling update if no table changes, else with downtime
     Upgrade {
         /// The image, with its tag
         #[arg(long, value_name = "IMAGE")]
         image: String,
-        /// Take no backup before
+        /// Do not take a backup first
         #[arg(long)]
         no_backup: bool,
     },
-    /// Go back to the image before the last upgrade, if that changed no table
+    /// Return to the image before the last upgrade, if that changed no table
     Rollback,
     /// Take a base backup of the database now, and wait for it
     Backup {
-        /// Its name. One that is there already is waited for
+        /// Its name. An existing backup with that name is awaited
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
-    /// Recover the database into a new cluster, and have the server use it. The old one is kept
+    /// Recover the database into a new cluster, and point the server to it. The old cluster is kept
     Recover {
-        /// The moment, with its zone, such as 2026-01-02T03:04:05Z. Default: the latest
+        /// The recovery target time with its zone, such as 2026-01-02T03:04:05Z. Default: the latest state
         #[arg(long, value_name = "TIME", value_parser = time)]
         to: Option<Timestamp>,
         /// The name of the new cluster. Default: the old one's with the next number
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// Do not look whether artifacts that the recovered database names are in the bucket
+        /// Do not check that artifacts of the recovered database exist in the bucket
         #[arg(long)]
         no_artifacts: bool,
-        /// Give up a recovery that was begun: the server uses the old cluster again
+        /// Abandon a recovery that was begun: the server uses the old cluster again
         #[arg(long, conflicts_with_all = ["to", "name", "no_artifacts"])]
         abandon: bool,
     },
-    /// Restore the newest backup into a scratch cluster, compare it with the live one, and take it away again
+    /// Restore the newest backup into a scratch cluster, compare it with the live one, and delete it
     Drill {
-        /// How long the restore may take
+        /// Timeout of the restore
         #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
         deadline: u64,
-        /// How many seconds the newest change may be behind
+        /// Maximum lag of the newest change
         #[arg(long, value_name = "SECONDS", default_value_t = 900)]
         max_lag: u64,
-        /// Do not look whether artifacts that the restored database names are in the bucket
+        /// Do not check that artifacts of the restored database exist in the bucket
         #[arg(long)]
         no_artifacts: bool,
     },
-    /// Look for everything that is known to go wrong, and name the value to change. Changes nothing
+    /// Check for known problems, and name the value to change. Changes nothing
     Doctor {
-        /// Have a Job look into the databases, too, and write, read and delete a small file in the bucket
+        /// Run a Job that also inspects the databases, and writes, reads and deletes a small file in the bucket
         #[arg(long)]
         look_inside: bool,
     },

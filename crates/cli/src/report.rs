@@ -1,5 +1,5 @@
-//! What a command says on its standard output and standard error. Neither can fail what it is said about: a database
-//! that was upgraded is upgraded, whether or not a full disk takes the line that says so.
+//! The output of commands on standard output and standard error. A failed write must not fail the operation that it
+//! reports: a database that was upgraded is upgraded, whether or not a full disk accepts the message.
 
 use std::{
     fmt,
@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-/// Whether something that was said on the standard output did not get there.
+/// Whether a write to standard output has failed.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line to the standard output, as `println!` does, which ends the process where that fails.
+/// Writes a line to standard output, like `println!`, but without its panic if that fails.
 macro_rules! out {
     ($($text:tt)*) => { $crate::report::line_out(format_args!($($text)*)) };
 }
 
-/// Writes a line to the standard error, as `eprintln!` does, which ends the process where that fails.
+/// Writes a line to standard error, like `eprintln!`, but without its panic if that fails.
 macro_rules! err {
     ($($text:tt)*) => { $crate::report::line_err(format_args!($($text)*)) };
 }
@@ -32,15 +32,15 @@ pub(crate) fn line_out(line: fmt::Arguments<'_>) {
 }
 
 pub(crate) fn line_err(line: fmt::Arguments<'_>) {
-    // What was logged before comes before; there is no other place left to say that a line was lost.
+    // Earlier log lines come first; a lost line can not be reported anywhere else.
     crate::logging::flush();
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// For a command whose output is what it was run for, such as a list, after the last line.
+/// Checks the output of a command whose purpose is its output, such as a list; called after the last line.
 ///
 /// # Errors
-/// A line was not written.
+/// A line could not be written.
 pub(crate) fn complete() -> Result<()> {
     ensure!(!INCOMPLETE.load(Ordering::Relaxed), "the standard output did not take everything: it is closed or full");
     Ok(())

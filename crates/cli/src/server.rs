@@ -1,4 +1,4 @@
-//! `ferroflow server`: the flags of `mlflow server`, and the wiring of a server from them.
+//! `ferroflow server`: the flags of `mlflow server`, and the construction of a server from them.
 
 mod archival;
 mod args;
@@ -26,10 +26,10 @@ use ferroflow_store::{
 pub(crate) use self::args::ServerArgs;
 use crate::{db, logging};
 
-/// Where artifacts of new experiments go when the server serves them.
+/// The default artifact root of a server that serves artifacts.
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is signalled to stop.
 pub(crate) fn run(args: ServerArgs) -> Result<()> {
     let start = Instant::now();
     logging::init(args.log_format);
@@ -41,7 +41,7 @@ pub(crate) fn run(args: ServerArgs) -> Result<()> {
         .build()
         .context("the runtime does not start")?;
     let outcome = runtime.block_on(serve(args, start));
-    // A file that is still read or written belongs to a request that has been given up.
+    // Blocking file I/O that is left belongs to an aborted request.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
@@ -54,11 +54,11 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let transfers = transfers()?;
     let trusted_proxies = TrustedProxies::parse(args.trusted_proxies.iter().map(String::as_str));
     let trusted_proxies = trusted_proxies.map_err(|reason| anyhow::anyhow!("--trusted-proxies: {reason}"))?;
-    // Before anybody can see that the server is there, and tell it to stop.
+    // Before clients can see that the server is up, and stop it.
     let stop = stop_signal()?;
     let port = listen::open(&args).await?;
     let (scheme, address) = (port.scheme(), port.address);
-    // With users, whoever logs in from this machine is not its owner.
+    // With users, a login from this machine does not make its user the owner.
     let is_own = port.is_local() && args.app_name.is_none();
 
     let buckets = Buckets::default();
@@ -131,7 +131,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     Ok(())
 }
 
-/// The store behind `--artifacts-destination`.
+/// The repository of `--artifacts-destination`.
 pub(crate) fn destination(text: &str, buckets: &Buckets) -> Result<ArtifactRepository> {
     match uri::scheme(text).as_deref() {
         None | Some("file") => {
@@ -151,7 +151,7 @@ pub(crate) fn destination(text: &str, buckets: &Buckets) -> Result<ArtifactRepos
     }
 }
 
-/// Where artifacts of new experiments go.
+/// The artifact root of new experiments.
 fn artifact_root(args: &ServerArgs) -> Result<String> {
     match &args.default_artifact_root {
         Some(root) => resolve_if_local(root).map_err(|error| anyhow::anyhow!(error.message)),
@@ -160,8 +160,9 @@ fn artifact_root(args: &ServerArgs) -> Result<String> {
     }
 }
 
-/// The directories that stored locations may lie in, of which `own` are settings of this server. A server without users
-/// that only this machine reaches is its user's own and reads what that user may read, as the reference does.
+/// The directories that stored locations may be in, including the server's own settings in `own`. A server without
+/// users that only this machine reaches belongs to its local user and reads what that user may read, as the reference
+/// does.
 fn local_roots(
     args: &ServerArgs,
     own: &[Option<&str>],
@@ -185,20 +186,20 @@ fn local_roots(
     Some(roots)
 }
 
-/// Locations of clients may name the hosts of our own storage, and what the operator allows.
+/// Artifact locations of clients may name the hosts of the server's own stores, and those that the operator allows.
 fn host_policy(args: &ServerArgs, root: &str) -> HostPolicy {
     let allowed = std::env::var("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES").unwrap_or_default();
     HostPolicy::new(&[root, &args.artifacts_destination], &allowed)
 }
 
-/// What the operator asks of the sources of model versions.
+/// The operator's pattern for the sources of model versions.
 fn source_pattern() -> Result<Option<regex::Regex>> {
     const NAME: &str = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX";
     let pattern = std::env::var(NAME).unwrap_or_default();
     if pattern.is_empty() {
         return Ok(None);
     }
-    // A pattern that can not be used must not let everything through.
+    // An invalid pattern must not accept everything.
     regex::Regex::new(&pattern).map(Some).with_context(|| format!("{NAME} is not a regular expression"))
 }
 
@@ -208,7 +209,7 @@ fn security(args: &ServerArgs) -> Result<Security> {
         None => Hosts::default(),
     };
     for variable in ["POD_IP", "POD_IPS"] {
-        // Of the downward API: what asks a pod by its address has that from Kubernetes.
+        // From the downward API: Kubernetes' own requests use the pod's IP address as the host.
         let addresses = std::env::var(variable).unwrap_or_default();
         for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
             if let Ok(address) = address.parse() {
@@ -226,7 +227,7 @@ fn security(args: &ServerArgs) -> Result<Security> {
     })
 }
 
-/// How databases are used: `connections` of `--database-connections`, the rest from the environment.
+/// Database options: `connections` from `--database-connections`, the rest from the environment.
 pub(crate) fn db_options(connections: Option<u16>) -> Result<DbOptions> {
     let mut options = DbOptions::default();
     if let Some(connections) = connections {
@@ -265,15 +266,15 @@ fn transfers() -> Result<ferroflow_server::Transfers> {
     Ok(transfers)
 }
 
-/// Whether clients are sent to the bucket with signed addresses.
+/// Whether clients get presigned URLs of the bucket.
 ///
 /// # Errors
-/// The variable says neither.
+/// The variable is not a boolean.
 pub(crate) fn presigns() -> Result<bool> {
     Ok(env_flag("FERROFLOW_PRESIGNED_TRANSFERS")?.unwrap_or(true))
 }
 
-/// What a variable says that is a yes or a no; one that is set to nothing is not set.
+/// The value of a boolean variable; an empty one is unset.
 fn env_flag(name: &str) -> Result<Option<bool>> {
     match std::env::var(name).map(|text| text.to_ascii_lowercase()).as_deref() {
         Err(_) | Ok("") => Ok(None),
@@ -296,8 +297,7 @@ fn env_number<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
     }
 }
 
-/// Listens for SIGTERM and SIGINT from now on; what it gives completes with the first. A second one
-/// does not wait.
+/// Handles SIGTERM and SIGINT from now on; the returned future completes with the first. A second one exits at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be received")?;

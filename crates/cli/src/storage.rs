@@ -1,4 +1,4 @@
-//! `ferroflow storage`: looks at the storage of artifacts with the server's own settings, and tells it as JSON.
+//! `ferroflow storage`: inspects the artifact store with the server's own settings, and prints the result as JSON.
 
 use std::process::ExitCode;
 
@@ -18,32 +18,32 @@ use crate::{
 /// Subcommands of `ferroflow storage`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum StorageCommand {
-    /// Write a small file, read it back, fetch it by a signed address and delete it
+    /// Write a small file, read it back, download it by a presigned URL and delete it
     Check(Destination),
-    /// Read some of the artifacts that a database names: of its newest runs and logged models
+    /// Read some of the artifacts that a database refers to: of its newest runs and logged models
     Sample {
-        /// The database, as --backend-store-uri takes it
+        /// The database, as for --backend-store-uri
         #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
         uri: String,
 
         #[command(flatten)]
         destination: Destination,
 
-        /// How many runs, and how many logged models
+        /// Number of runs, and of logged models
         #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         count: u32,
     },
 }
 
-/// Where artifacts are.
+/// Selects the artifact store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Destination {
-    /// Where the server keeps the artifacts that it serves
+    /// The store of the artifacts that the server serves
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI", default_value = "./mlartifacts")]
     artifacts_destination: String,
 }
 
-/// Runs a subcommand. 0: everything is as it should be; 1: not.
+/// Runs a subcommand. Exit codes: 0: no problems; 1: problems or an error.
 pub(crate) fn run(command: StorageCommand) -> ExitCode {
     logging::init(LogFormat::Text);
     match start(command) {

@@ -1,4 +1,4 @@
-//! `ferroflow user`: users, grants and roles of the users database, from the command line.
+//! `ferroflow user`: manages users, grants and roles in the users database.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
@@ -22,76 +22,76 @@ use crate::report::{self, err, out};
 /// Subcommands of `ferroflow user`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Make a user. The password is asked for, or read from the first line of the standard input
+    /// Create a user. The password is prompted for, or read from the first line of standard input
     Add {
-        /// The name
+        /// The user name
         username: String,
-        /// Everything is allowed
+        /// Create an admin, who has all permissions
         #[arg(long)]
         admin: bool,
         #[command(flatten)]
         database: Database,
     },
-    /// Give a user another password, which is asked for or read from the first line of the standard input
+    /// Change a user's password, which is prompted for or read from the first line of standard input
     Passwd {
-        /// The name
+        /// The user name
         username: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Say who there is, and which roles they have
+    /// List all users and their roles
     List {
         #[command(flatten)]
         database: Database,
     },
-    /// Delete a user, with all that was granted to it
+    /// Delete a user and its grants
     Delete {
-        /// The name
+        /// The user name
         username: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Make a user an admin, or no admin any more
+    /// Make a user an admin, or revoke that
     Admin {
-        /// The name
+        /// The user name
         username: String,
-        /// Whether everything is allowed
+        /// Whether the user is an admin, who has all permissions
         #[arg(action = clap::ArgAction::Set)]
         is_admin: bool,
         #[command(flatten)]
         database: Database,
     },
-    /// Allow a user something, instead of what was granted on the same
+    /// Grant a permission to a user, replacing its existing one on the same resource
     Grant {
-        /// The name
+        /// The user name
         username: String,
         /// Such as `experiment`, `registered_model`, `prompt`, `scorer` or `run`
         resource_type: String,
-        /// An id or a name, or * for all
+        /// The id or name of the resource, or * for all
         resource: String,
         /// READ, USE, EDIT, MANAGE or DENY
         permission: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Take back what was granted to a user
+    /// Revoke the grant of a user on a resource
     Revoke {
-        /// The name
+        /// The user name
         username: String,
         /// The kind of resource
         resource_type: String,
-        /// An id or a name, or *
+        /// The id or name of the resource, or * for all
         resource: String,
         #[command(flatten)]
         database: Database,
     },
-    /// End all sessions of browsers, at every server: everybody logs in anew. For after a restore of the users database by
-    /// other means than `ferroflow restore` and `ferroflow ops recover`, which do it themselves
+    /// Invalidate all browser sessions on all servers: everyone must log in again. For use after a restore of the users
+    /// database by other means than `ferroflow restore` and `ferroflow ops recover`, which do this themselves
     EndSessions {
         #[command(flatten)]
         database: Database,
     },
-    /// Roles: what several users are allowed together
+    /// Manage roles: permissions shared by several users
     #[command(subcommand)]
     Role(RoleCommand),
 }
@@ -99,14 +99,14 @@ pub(crate) enum UserCommand {
 /// Subcommands of `ferroflow user role`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum RoleCommand {
-    /// Make a role
+    /// Create a role
     Add {
         /// The name
         role: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Say which roles there are, and what they allow
+    /// List all roles and their permissions
     List {
         #[command(flatten)]
         database: Database,
@@ -118,44 +118,43 @@ pub(crate) enum RoleCommand {
         #[command(flatten)]
         database: Database,
     },
-    /// Let a role allow something
+    /// Grant a permission to a role
     Grant {
         /// The name
         role: String,
         /// The kind of resource, or workspace
         resource_type: String,
-        /// An id or a name, or *
+        /// The id or name of the resource, or * for all
         resource: String,
         /// READ, USE, EDIT, MANAGE or DENY
         permission: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Give a user a role
+    /// Assign a role to a user
     Assign {
         /// The name of the role
         role: String,
-        /// The user
+        /// The user name
         username: String,
         #[command(flatten)]
         database: Database,
     },
-    /// Take a role from a user
+    /// Unassign a role from a user
     Unassign {
         /// The name of the role
         role: String,
-        /// The user
+        /// The user name
         username: String,
         #[command(flatten)]
         database: Database,
     },
 }
 
-/// Which database.
+/// Selects the users database.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Database {
-    /// The users database. Default: `database_uri` of the file that `MLFLOW_AUTH_CONFIG_PATH` names, or
-    /// `sqlite:///basic_auth.db`
+    /// The users database. Default: `database_uri` in the file `MLFLOW_AUTH_CONFIG_PATH`, or `sqlite:///basic_auth.db`
     #[arg(long, value_name = "URI")]
     database: Option<String>,
 }
@@ -304,8 +303,8 @@ fn checked<T>(outcome: ferroflow_model::Result<T>) -> Result<T> {
     outcome.map_err(|error| anyhow::anyhow!(error.message))
 }
 
-/// A password that is typed unseen, twice, or the first line of the standard input: never from the command line, which
-/// everybody on the machine can see.
+/// A password that is typed twice without echo, or the first line of standard input: never an argument, which all users
+/// of the machine can see.
 fn new_password(username: &str) -> Result<String> {
     if io::stdin().is_terminal() {
         let ask = |prompt: String| rpassword::prompt_password(prompt).context("the terminal can not be read");

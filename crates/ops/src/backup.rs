@@ -1,14 +1,14 @@
-//! Backups of a server on SQLite and a directory of artifacts, taken while it serves.
+//! Online backups of a server with SQLite and a local artifact directory.
 //!
-//! A backup is a list of files, and a file is a list of blocks, each kept once under the hash of its bytes. So what did
-//! not change since an older backup is not copied again, neither an artifact nor a page of the database, and any
-//! backup can go without the others noticing. The list is written last: what was ended before that is no backup.
+//! A backup is a manifest of files, and a file is a list of blocks, each stored once under the hash of its bytes
+//! (deduplication). So unchanged artifacts and database pages are not copied again, and any backup can be deleted
+//! without affecting others. The manifest is written last: an interrupted backup does not exist.
 //!
-//! The order of copying is users, tracking database, artifacts. A client writes the row of a run before its artifacts,
-//! and the row that says that a model is ready after them: so whatever a row of the copy points at was there when the
-//! artifacts were copied, later. The other way round, a model that was logged in between would have a row and no
-//! files; this way it may have files and no row, which nobody sees. Users come first for the same reason the other way
-//! round: a permission without its experiment would pass to whatever gets the number of that experiment next.
+//! The order is users, tracking database, artifacts. A client writes the row of a run before its artifacts, and the row
+//! that marks a model as ready after them: so the artifacts that the copied rows refer to existed when the artifacts
+//! were copied, later. In the reverse order, a model logged in between would have a row without files; this way it may
+//! have files without a row, which are invisible. Users come first for a similar reason: a permission whose experiment
+//! is missing would apply to the next experiment with that number.
 
 mod blocks;
 mod check;
@@ -28,37 +28,37 @@ pub use restore::{Restored, Targets, restore};
 pub use retention::{Removed, keep_newest};
 pub use vault::{Vault, Wanted};
 
-/// What happens meanwhile.
+/// A progress event.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Pages of a database that are copied, and all.
+    /// Pages of a database.
     Pages {
-        /// Whose.
+        /// The database.
         role: Role,
-        /// Copied.
+        /// Number of pages copied.
         done: u64,
-        /// All.
+        /// Total number of pages.
         total: u64,
     },
-    /// Artifacts are looked for: found so far.
+    /// Number of artifacts found so far.
     Found(u64),
-    /// Files that are done, and all.
+    /// Files.
     Files {
-        /// Done.
+        /// Number of files copied.
         done: u64,
-        /// All.
+        /// Total number of files.
         total: u64,
     },
-    /// Blocks that were read again, and all.
+    /// Blocks being verified.
     Blocks {
-        /// Done.
+        /// Number of blocks read.
         done: u64,
-        /// All.
+        /// Total number of blocks.
         total: u64,
     },
-    /// Something that the operator should know.
+    /// A message to the operator.
     Note(String),
 }
 
-/// Where events go; called from any thread.
+/// The receiver of events; called from any thread.
 pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;

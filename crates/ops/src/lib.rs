@@ -1,4 +1,4 @@
-//! What keeps an installation alive besides the server: backups and their way back, and runbooks on Kubernetes.
+//! Operations besides serving: backup and restore, and runbooks on Kubernetes.
 
 pub mod backup;
 #[cfg(feature = "kubernetes")]

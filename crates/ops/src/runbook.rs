@@ -1,8 +1,8 @@
-//! Runbooks on Kubernetes, for what the chart installs: one server beside a cluster of CloudNativePG.
+//! Runbooks on Kubernetes, for installations of the chart: one server with a CloudNativePG cluster.
 //!
-//! Each runbook asks what there is before it does anything, and does a step only where its outcome is not there yet: one
-//! that was interrupted is run again. What it has to remember is written at the objects themselves, as annotations. A
-//! dry run asks the same questions, prints what it would change, and changes nothing.
+//! Runbooks are idempotent: each step checks the current state and only runs if its outcome is missing, so an
+//! interrupted runbook can be run again. State is stored as annotations on the objects. A dry run makes the same
+//! checks, prints the changes, and makes none.
 
 mod api;
 mod archives;
@@ -23,5 +23,5 @@ pub use recover::{RecoverOptions, abandon, recover};
 pub use rollback::rollback;
 pub use upgrade::{UpgradeOptions, upgrade};
 
-/// The beginning of the names of annotations and labels that are ours.
+/// The prefix of ferroflow's own annotations and labels.
 const OURS: &str = "ferroflow-ops";

@@ -1,4 +1,5 @@
-//! Some of the artifacts that a database names are read: after a recovery, which brings back the one and not the other.
+//! Reads a sample of the artifacts that a database refers to: after a recovery, which restores the database but not the
+//! artifacts.
 
 use anyhow::Result;
 use ferroflow_artifacts::{ArtifactPath, Location, Locations};
@@ -10,40 +11,40 @@ use ferroflow_store::{
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
-/// Bytes that are read of a file, at the most. Of a longer one it is known that it is there, and how long it is.
+/// Maximum bytes read per file. Of a longer one, existence and size are checked.
 const READ: u64 = 1024 * 1024;
 
-/// Directories that are gone into to find a file.
+/// Maximum depth of directories searched for a file.
 const DEPTH: usize = 5;
 
-/// Things that can not be read until the others are not tried any more.
+/// Number of failures after which the sample stops.
 const ENOUGH: usize = 5;
 
-/// What was found.
+/// The result of a sample.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Runs and logged models that were looked at.
+    /// Number of runs and logged models sampled.
     pub owners: usize,
-    /// Those whose artifacts are where this program does not get.
+    /// Number of them whose artifacts are in a store that this program can not access.
     pub elsewhere: usize,
-    /// Files that were read.
+    /// Number of files read.
     pub read: usize,
-    /// Their sizes together.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// What the database names, and is not there.
+    /// Files that the database refers to and that do not exist.
     pub missing: Vec<String>,
-    /// What can not be read, with the reason.
+    /// Files that can not be read, with the reason.
     pub unreadable: Vec<String>,
 }
 
 impl Sample {
-    /// Whether all that was looked for was read.
+    /// Whether all sampled files were read.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.missing.is_empty() && self.unreadable.is_empty()
     }
 
-    /// What there is to tell of it, line by line.
+    /// A report, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let read = format!(
@@ -57,7 +58,7 @@ impl Sample {
         [read].into_iter().chain(elsewhere).chain(missing).chain(unreadable).collect()
     }
 
-    /// Why nothing of it can be relied on. Some files may be missing without that: somebody has deleted them.
+    /// Why the artifacts can not be relied on. Single missing files are not a failure: they may have been deleted.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let first = self.unreadable.first().or(self.missing.first()).filter(|_| self.read == 0)?;
@@ -70,15 +71,15 @@ impl Sample {
     }
 }
 
-/// Reads a file of each of the newest `count` runs and as many logged models, and every file that the database names of
-/// them.
+/// Reads one file of each of the newest `count` runs and as many logged models, and all of their files that the
+/// database refers to.
 ///
 /// # Errors
 /// The database can not be read.
 pub async fn take(uri: &BackendUri, locations: &Locations, count: u32) -> Result<Sample> {
     let mut taken = Sample::default();
     let all = named::artifacts(uri, count).await?;
-    // Nobody waits for each of them where nothing answers.
+    // One check first: otherwise each of them would time out if the store does not respond.
     if let Err(error) = locations.destination().map_err(told)?.check_reading().await {
         taken.unreadable.push(error.message);
         return Ok(taken);
@@ -119,7 +120,7 @@ async fn look(named: &Named, location: &Location, taken: &mut Sample) -> ferrofl
     Ok(())
 }
 
-/// The first file there is, if any.
+/// The first file found, if any.
 async fn some_file(location: &Location) -> ferroflow_model::Result<Option<ArtifactPath>> {
     let mut place = location.base.clone();
     for _ in 0..DEPTH {
@@ -133,7 +134,7 @@ async fn some_file(location: &Location) -> ferroflow_model::Result<Option<Artifa
     Ok(None)
 }
 
-/// Reads a file, or the beginning of a long one: its size.
+/// Reads a file, or the beginning of a long one; returns its size.
 async fn read(location: &Location, path: &ArtifactPath) -> ferroflow_model::Result<u64> {
     let stat = location.repository.stat(path).await?;
     let wanted = stat.size.min(READ);
@@ -166,7 +167,7 @@ mod tests {
         assert!(!some.is_right());
         assert!(some.lines().contains(&"MISSING run a: t.json".to_owned()));
         assert!(Sample { owners: 2, missing, ..Sample::default() }.failure().is_some());
-        // Runs need not have artifacts.
+        // Runs may have no artifacts.
         assert_eq!(Sample { owners: 2, ..Sample::default() }.failure(), None);
     }
 }

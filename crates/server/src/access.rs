@@ -1,8 +1,8 @@
-//! What the caller of an endpoint must be allowed to do, and whether the caller is.
+//! Authorization: which permissions an endpoint requires, and whether the caller has them.
 //!
-//! The router's table names a [`Needs`] for each row, and the adapters in `rpc` ask [`check`] between reading a request
-//! and calling its handler: whatever is not allowed there is refused. Lists are cut by their handlers, in the query,
-//! to what [`Cx::visible`] says.
+//! The router's table has a [`Needs`] for each row, and the adapters in `rpc` call [`check`] after reading a request
+//! and before calling its handler: they refuse what is not allowed. Lists are filtered by their handlers, in the query,
+//! to what [`Cx::visible`] returns.
 
 mod audit;
 mod chain;
@@ -38,14 +38,14 @@ pub(crate) use self::{
 use self::{logins::Logins, parents::Parents, places::Places};
 use crate::{app::Cx, session::Cookies};
 
-/// What is said to a caller who may not do what was asked for, as the reference says it.
+/// The reference's message for a call without permission.
 pub(crate) const REFUSED: &str = "Permission denied";
 
-/// Users and what they may do: there when the server runs with `--app-name basic-auth`.
+/// Users and their permissions: present when the server runs with `--app-name basic-auth`.
 pub struct Access {
     /// The users.
     pub auth: Auth,
-    /// What the sign-up form is signed with.
+    /// The key that signs the sign-up form.
     pub signup: SignupKey,
     pub(crate) audit: Option<Audit>,
     pub(crate) logins: Logins,
@@ -54,24 +54,24 @@ pub struct Access {
 }
 
 impl Access {
-    /// Puts the parts together.
+    /// Creates it from its parts.
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
         Self { auth, signup, audit, logins: Logins::default(), parents: Parents::default(), places: Places::default() }
     }
 
-    /// Lines of the audit log that were not written since the start.
+    /// Number of audit log lines that failed to be written since the start.
     pub(crate) fn audit_lines_lost(&self) -> u64 {
         self.audit.as_ref().map_or(0, Audit::lost)
     }
 
-    /// The cookies of browsers, if there is a provider that they log in at.
+    /// The session cookies of browsers, if an identity provider is configured for them.
     pub(crate) fn cookies(&self) -> Option<Cookies> {
         self.auth.cookies().map(|(is_secure, _)| Cookies::new(is_secure))
     }
 }
 
-/// What a call touches.
+/// The kind of resource that a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     Experiment,
@@ -84,41 +84,41 @@ pub(crate) enum Resource {
     Artifact,
 }
 
-/// What the caller of an endpoint must be allowed to do. A row without a rule does not compile.
+/// The permission that an endpoint requires. A row of the table without one does not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Open to everyone, also before a login.
+    /// None: public, also without authentication.
     Nothing,
-    /// Any user.
+    /// Authentication only.
     Login,
-    /// To create one, where the request says.
+    /// To create a resource in the parent that the request names.
     Create(Resource),
-    /// To read those that the request names.
+    /// To read the resources that the request names.
     Read(Resource),
-    /// Any user: the answer is cut to what may be read.
+    /// Authentication only: the handler filters the response to the readable resources.
     List(Resource),
-    /// To write to those that the request names.
+    /// To update the resources that the request names.
     Edit(Resource),
-    /// To delete or restore them.
+    /// To delete or restore the resources that the request names.
     Delete(Resource),
-    /// To run the server.
+    /// To be an admin.
     Admin,
-    /// To do something with users, roles and permissions.
+    /// To manage users, roles and permissions.
     Share(Sharing),
-    /// Any user, who is told that what is served here is not built yet.
+    /// Authentication only; the response is that the endpoint is not implemented yet.
     NotBuilt,
 }
 
-/// Whether the caller of a request may do what it asks for. `named` is only asked where that depends on it.
+/// Whether the caller has the permission that a request requires. `named` is only called if that depends on it.
 ///
 /// # Errors
-/// The request does not name what it is about, or the database failed.
+/// A required parameter is missing, or the database failed.
 pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) -> Result<bool> {
     let Some(access) = &cx.app.access else { return Ok(true) };
     let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
     match needs {
         Needs::Nothing | Needs::Login | Needs::List(_) | Needs::NotBuilt => return Ok(true),
-        // Who manages users obeys further rules, which bind admins too.
+        // Managing users has further rules, which apply to admins too.
         Needs::Share(sharing) => return sharing::check(cx, access, caller, sharing, &named()).await,
         _ if caller.is_admin => return Ok(true),
         Needs::Admin => return Ok(false),
@@ -128,18 +128,18 @@ pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) 
     meets(access, caller, &asked).await
 }
 
-/// Whether a caller may do all of something.
+/// Whether a caller meets all requirements.
 async fn meets(access: &Access, caller: &Caller, asked: &[Requirement]) -> Result<bool> {
     if caller.meets(asked) {
         return Ok(true);
     }
-    // What was granted a moment ago, perhaps by another server, counts.
+    // Reload: another replica may have granted it since.
     let caller = access.auth.look_again(&caller.username).await?;
     Ok(caller.is_some_and(|caller| caller.meets(asked)))
 }
 
-/// Whether the caller of a request may do something of the kind at all, whatever the request names: a long body is read
-/// only of one who may.
+/// Whether the caller has the permission on any resource at all, whatever the request names: a long body is only read
+/// from a caller who has it.
 ///
 /// # Errors
 /// The database failed.
@@ -149,7 +149,7 @@ pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
     let action = match needs {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
-        // To create these asks only for what is not denied.
+        // Creating these only requires that nothing denies it.
         Needs::Create(Resource::Experiment | Resource::RegisteredModel)
         | Needs::Nothing
         | Needs::Login
@@ -161,12 +161,12 @@ pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
     if caller.may_somewhere(action) {
         return Ok(true);
     }
-    // What was granted a moment ago, perhaps by another server, counts.
+    // Reload: another replica may have granted it since.
     let caller = access.auth.look_again(&caller.username).await?;
     Ok(caller.is_some_and(|caller| caller.may_somewhere(action)))
 }
 
-/// What a request is about, if there is an audit log that it may get into.
+/// What a request is about, for the audit log; `None` without one.
 pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, named: impl FnOnce() -> Named) -> Option<Subject> {
     cx.app.access.as_ref()?.audit.as_ref()?;
     let is_change = match needs {
@@ -177,13 +177,13 @@ pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, named: impl FnOnce
     Some(Subject::of(&named(), is_change))
 }
 
-/// The error of a call that its caller may not make.
+/// The error of a call without permission.
 pub(crate) fn refused() -> Error {
     Error::new(ErrorCode::PermissionDenied, REFUSED)
 }
 
 impl Cx {
-    /// The caller, in what is for users only.
+    /// The caller, in endpoints that exist only on a server with users.
     ///
     /// # Errors
     /// The server has no users.
@@ -194,7 +194,7 @@ impl Cx {
         }
     }
 
-    /// Which resources of some kinds a list may show, as it is now.
+    /// Which resources of some kinds a list may show, by the caller's current grants.
     pub(crate) async fn visible<const N: usize>(&self, kinds: [ResourceType; N]) -> Result<[Visible; N]> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else {
             return Ok(kinds.map(|_| Visible::All));
@@ -208,18 +208,18 @@ impl Cx {
         }
     }
 
-    /// Whether a kind of resource is denied to the caller as a whole.
+    /// Whether a kind of resource is denied to the caller altogether.
     pub(crate) fn is_denied(&self, kind: ResourceType) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.is_denied(kind))
     }
 
-    /// Whether rules bind the caller: there are users, and it is no admin.
+    /// Whether permissions apply to the caller: the server has users, and the caller is not an admin.
     pub(crate) fn is_bound(&self) -> bool {
         self.app.access.is_some() && self.caller.as_ref().is_none_or(|caller| !caller.is_above_rules())
     }
 
-    /// Refuses what may not be done with a file below a stored location, where that lies in the served store: a file
-    /// has one owner there, whichever call leads to it.
+    /// Refuses an action on a file below a stored location, if that lies in the served store and the caller lacks the
+    /// permission: a file has one owner there, whichever endpoint accesses it.
     ///
     /// # Errors
     /// `PERMISSION_DENIED`.
@@ -235,14 +235,14 @@ impl Cx {
         }
     }
 
-    /// An experiment was made: what is known of where files are is out of date.
+    /// Invalidates the cached artifact locations: an experiment was created.
     pub(crate) async fn forget_places(&self) {
         if let Some(access) = &self.app.access {
             access.places.forget().await;
         }
     }
 
-    /// Refuses a name that stands for every resource where something is granted on it.
+    /// Refuses a name that is the wildcard of grants, on a server with users.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
@@ -255,7 +255,7 @@ impl Cx {
         Ok(())
     }
 
-    /// Makes what was just created the caller's: who creates something manages it.
+    /// Grants the caller `MANAGE` on a resource that it has just created.
     pub(crate) async fn own(&self, kind: ResourceType, id: &str) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
         let granted = access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await;

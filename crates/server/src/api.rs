@@ -1,4 +1,4 @@
-//! The handlers, by resource. Each is a paragraph: take the message apart, one call to the store, answer.
+//! The handlers, by resource. Each takes the message apart, calls the store once, and answers.
 
 pub(crate) mod artifacts;
 pub(crate) mod experiments;

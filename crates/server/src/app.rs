@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! State shared by all handlers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     webhooks::Webhooks,
 };
 
-/// The parts of a running server.
+/// The components of a running server.
 pub struct App {
     /// The tracking store.
     pub store: Store,
@@ -25,11 +25,11 @@ pub struct App {
     pub locations: Locations,
     /// The official web UI.
     pub ui: Ui,
-    /// What sends messages to webhooks.
+    /// The sender of webhook deliveries.
     pub webhooks: Webhooks,
-    /// Users and what they may do, with `--app-name basic-auth`.
+    /// Users and their permissions, with `--app-name basic-auth`.
     pub access: Option<Access>,
-    /// The memory that bodies are read into.
+    /// The memory budget for request bodies.
     pub bodies: Bodies,
     /// Counters.
     pub telemetry: Telemetry,
@@ -42,12 +42,11 @@ pub struct App {
 pub struct Config {
     /// Such as `/mlflow`; empty without a prefix.
     pub static_prefix: String,
-    /// A path below which a proxy serves everything, whether it takes it away from the path of a request or not; empty
-    /// without one.
+    /// A path prefix of a reverse proxy, whether the proxy strips it from request paths or not; empty without one.
     pub url_prefix: String,
-    /// How long a connection without a request is kept.
+    /// Keep-alive timeout: how long an idle connection stays open.
     pub keep_alive: Duration,
-    /// Only this machine reaches the server, and it has no users: it is its user's own.
+    /// Whether the server is reachable from this machine only and has no users: it belongs to the local user.
     pub is_own: bool,
     /// Only artifacts are served (`--artifacts-only`).
     pub artifacts_only: bool,
@@ -55,25 +54,25 @@ pub struct Config {
     pub security: Security,
     /// Limits of GraphQL queries.
     pub graphql: GraphqlLimits,
-    /// The hosts that locations of clients may name.
+    /// The hosts that artifact locations sent by clients may name.
     pub hosts: HostPolicy,
-    /// What must be found in the source of a new model version.
+    /// A pattern that must match in the source of a new model version.
     pub source_pattern: Option<Regex>,
-    /// Transfers between clients and the bucket.
+    /// Direct transfers between clients and the bucket.
     pub transfers: Transfers,
     /// How traces are archived, if they are.
     pub trace_archival: Option<TraceArchival>,
-    /// The proxies that are believed about whom a request comes from.
+    /// The proxies whose forwarding headers are trusted.
     pub trusted_proxies: TrustedProxies,
-    /// Whether this server does now and then what is to be done in the background, such as archiving traces.
+    /// Whether this server runs periodic background jobs, such as archiving traces.
     pub runs_jobs: bool,
 }
 
 impl Config {
-    /// Longer than the 60 seconds of the usual load balancer, so that it is the one who ends a connection.
+    /// Longer than the 60 seconds of most load balancers, so that the load balancer closes an idle connection first.
     pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-    /// What the addresses of this server's own pages begin with.
+    /// The prefix of the URLs of this server's own pages.
     pub(crate) fn base(&self) -> String {
         format!("{}{}", self.url_prefix, self.static_prefix)
     }
@@ -99,17 +98,17 @@ impl Default for Config {
     }
 }
 
-/// Transfers that clients do with the bucket themselves.
+/// Direct transfers between clients and the bucket.
 #[derive(Debug, Clone)]
 pub struct Transfers {
-    /// Whether clients are told of them. Without, everything goes through the server.
+    /// Whether they are offered to clients. If not, all artifacts go through the server.
     pub enabled: bool,
-    /// Seconds that an address for a download is good.
+    /// Lifetime of a signed download URL, in seconds.
     pub download_expiration: i64,
 }
 
 impl Transfers {
-    /// Seconds that any store signs for, at the most.
+    /// Maximum lifetime of a signed URL that every store accepts, in seconds (7 days).
     pub const MAX_EXPIRATION: i64 = 604_800;
 }
 
@@ -124,11 +123,11 @@ impl Default for Transfers {
 pub struct Security {
     /// `--disable-security-middleware` switches everything here off.
     pub enabled: bool,
-    /// What the `Host` header may say.
+    /// Allowed values of the `Host` header.
     pub allowed_hosts: Hosts,
-    /// Origins besides localhost that may change something.
+    /// Origins besides localhost that may send requests that change state.
     pub allowed_origins: Origins,
-    /// The value of `X-Frame-Options`; `NONE` leaves it out.
+    /// The value of `X-Frame-Options`; `NONE` omits the header.
     pub frame_options: String,
 }
 
@@ -145,16 +144,16 @@ impl Default for Security {
 
 pub use crate::graphql::Limits as GraphqlLimits;
 
-/// What a handler is given besides the request.
+/// The context of a request, passed to its handler.
 #[derive(Clone)]
 pub(crate) struct Cx {
     /// The server.
     pub(crate) app: Arc<App>,
     /// The parameters in the path.
     pub(crate) path: Vec<(String, String)>,
-    /// The query of the URL, still encoded.
+    /// The query string of the URL, still percent-encoded.
     pub(crate) query: Option<String>,
-    /// Who sends the request, when the server has users.
+    /// The authenticated user, when the server has users.
     pub(crate) caller: Option<Arc<Caller>>,
 }
 

@@ -1,5 +1,5 @@
-//! Traces that are old enough leave the database for the archive. Every server with such settings does it; what one has
-//! taken, the others leave to it.
+//! Background job that moves old traces from the database to the archive. Every server that runs jobs and has these
+//! settings does it; a trace that another server has archived is skipped.
 
 use std::{
     collections::HashSet,
@@ -20,16 +20,16 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::app::App;
 
-/// The longest time from the start to the first pass. Replicas begin at different times.
+/// Maximum delay from the start to the first pass. It is random, so that replicas start at different times.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Traces that are looked for at a time.
+/// Number of candidate traces fetched at a time.
 const PAGE: usize = 1000;
 
-/// Traces in a row that fail before a pass is given up: the next one tries again.
+/// Number of consecutive failures that end a pass: the next one retries.
 const MAX_FAILURES: usize = 5;
 
-/// Archives until told to stop; a trace that is on its way is finished.
+/// Archives until stopped; a trace in progress is finished.
 pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch::Receiver<bool>) {
     let interval = Duration::from_secs(settings.interval_seconds);
     let mut pause = FIRST.min(interval).mul_f64(rand::random_range(0.0..1.0));
@@ -53,19 +53,19 @@ pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch:
     }
 }
 
-/// One walk through all that is due, and what has become of it.
+/// One pass over all due traces, with its results.
 struct Pass<'a> {
     app: &'a App,
     settings: &'a TraceArchival,
     stop: &'a watch::Receiver<bool>,
-    /// All that were looked at: the most of a pass is about them.
+    /// All traces that were tried: the maximum per pass applies to them.
     tried: usize,
     archived: usize,
     malformed: usize,
     failed: usize,
-    /// Failures since the last trace that could be archived.
+    /// Failures since the last success.
     in_a_row: usize,
-    /// The experiments of traces that failed: their requests stay.
+    /// Experiments with traces that failed: their archive requests stay open.
     unfinished: HashSet<i64>,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
         if requests.is_empty() { Ok(()) } else { self.app.store.end_archive_requests(&requests).await }
     }
 
-    /// The oldest first, page by page: what could not be archived is not met again.
+    /// Archives the oldest first, by keyset pagination, which skips traces that failed.
     async fn all(&mut self, due: &[Due]) -> Result<()> {
         let mut after: Option<Candidate> = None;
         while !due.is_empty() {
@@ -146,10 +146,10 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Puts the spans of a trace into the archive, where the reference would. None when they can not be.
+/// Writes the spans of a trace to the archive, at the reference's location. `None` if they can not be archived.
 async fn keep(app: &App, settings: &TraceArchival, id: &str, spans: ArchivableSpans) -> Result<Option<String>> {
     let ArchivableSpans { experiment_id, contents } = spans;
-    // A name in a URI, and one that can be told from others in it.
+    // An id that is valid and unambiguous as a component of a URI.
     let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     let payload = tokio::task::spawn_blocking(move || archived_trace::payload(&contents)).await;
     let payload: Bytes = match payload.map_err(|error| Error::internal(error.to_string()))? {

@@ -1,5 +1,5 @@
-//! Bodies of calls. What they take of the memory, and what becomes of them when they are parsed, is bounded for all
-//! requests of the server together; long ones are parsed on threads of their own.
+//! Request bodies. The memory of all bodies, and of the messages parsed from them, is bounded for the server as a
+//! whole; long bodies are parsed on blocking threads.
 
 mod room;
 
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::room::Held;
 use self::room::Room;
 
-/// The memory of all requests.
+/// The memory budgets of all requests.
 #[derive(Debug)]
 pub struct Bodies {
     short: Room,
@@ -37,7 +37,7 @@ impl Default for Bodies {
     }
 }
 
-/// A body that has been read, with its share of the memory.
+/// A body that has been read, with its share of the budget.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
@@ -51,10 +51,11 @@ impl Received {
 }
 
 impl Bodies {
-    /// The whole body, of at most so many bytes. What a client has not begun to send takes nothing.
+    /// Reads a whole body of at most `most` bytes. It takes no memory before its first bytes arrive.
     ///
     /// # Errors
-    /// The body is longer, ends early, or comes too slowly while others wait; or there was no memory in time.
+    /// The body is longer or ends early; it is too slow while other requests wait for memory; or waiting for memory
+    /// timed out.
     pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body, most: usize) -> Result<Received> {
         match self.receive(headers, &mut body, most).await {
             Ok(received) => Ok(received),
@@ -88,7 +89,8 @@ impl Bodies {
                 return Err(too_large(most));
             }
             if announced.is_none() && length > memory::SHORT_BODY && !room.is_of(&self.long) {
-                // Who waits for room among the long bodies holds some among the short ones; it is never the other way round.
+                // A share of the short bodies' budget is held while waiting for the long bodies', never the reverse: no
+                // deadlock.
                 room = self.long.take(most).await?;
             }
             bytes.extend_from_slice(&piece);
@@ -97,18 +99,19 @@ impl Bodies {
         Ok(Received { bytes: bytes.into(), room: Some(room) })
     }
 
-    /// Memory for what becomes of a body that holds at most `values` values.
+    /// Takes memory for the message parsed from a body, which has at most `values` values.
     pub(crate) async fn admit(&self, body: &Received, values: usize) -> Result<Held> {
         let values = request::values_at_most(&body.bytes).min(values);
         self.take(body, memory::COPIES * body.bytes.len() + values * memory::VALUE).await
     }
 
-    /// So many bytes for what becomes of a body.
+    /// Takes `bytes` for the message parsed from a body.
     pub(crate) async fn take(&self, body: &Received, bytes: usize) -> Result<Held> {
         if body.is_long() { self.long_messages.take(bytes).await } else { self.short_messages.take(bytes).await }
     }
 
-    /// Parses a long body on another thread. It goes on when its client leaves, and keeps its memory until its end.
+    /// Parses a long body on a blocking thread. Parsing continues if the client disconnects, and holds its memory to
+    /// the end.
     pub(crate) async fn parse<T: Send + 'static>(
         &self,
         body: Received,
@@ -124,18 +127,18 @@ impl Bodies {
     }
 }
 
-/// The length that a request says its body has.
+/// The value of `Content-Length`.
 pub(crate) fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether a body may turn out long.
+/// Whether a body may exceed [`memory::SHORT_BODY`].
 pub(crate) fn may_be_long(headers: &HeaderMap, body: &Body) -> bool {
     !body.is_end_stream() && announced(headers).is_none_or(|length| length > memory::SHORT_BODY)
 }
 
-/// Reads what is left of a body that is refused and drops it: a client that is still sending does not read its answer. One
-/// that asked first need not send.
+/// Reads and drops the rest of a refused body: a client that is still sending does not read the response. A client that
+/// sends `Expect` waits for the response and need not send the body.
 pub(crate) async fn discard(headers: &HeaderMap, mut body: Body) {
     if headers.contains_key(header::EXPECT) || body.is_end_stream() {
         return;
@@ -152,7 +155,7 @@ pub(crate) async fn discard(headers: &HeaderMap, mut body: Body) {
     let _ = tokio::time::timeout(memory::DISCARD_TIME, discarded).await;
 }
 
-/// The next bytes of a body.
+/// The next chunk of a body.
 async fn piece(body: &mut Body) -> Result<Option<Bytes>> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::bad_request("The request ended before it was complete."))?;

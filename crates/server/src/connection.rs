@@ -1,7 +1,7 @@
-//! One connection of a client: how long it may stand still, and how it ends when the server stops.
+//! One client connection: its timeouts, and its graceful shutdown.
 //!
-//! A connection that is kept must not end while a request is on its way. So a server that stops answers what still comes
-//! with `Connection: close`, and ends a connection by itself only when nothing has come on it for a moment.
+//! A keep-alive connection must not be closed while a request is in transit. So a server that shuts down answers
+//! further requests with `Connection: close`, and closes a connection itself only after it has been idle for a moment.
 
 use std::{
     io,
@@ -28,28 +28,28 @@ use tower::Service as _;
 
 use crate::Peer;
 
-/// How long a client may take to send the head of a request.
+/// Timeout for the head of a request: request line and header section.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection is kept for one more request when the server stops.
+/// How long a connection must be idle before a shutdown closes it.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-/// What is the same for all connections of a server.
+/// State shared by all connections of a server.
 #[derive(Clone)]
 pub(crate) struct Connections {
     pub(crate) router: Router,
-    /// How long a connection without a request is kept.
+    /// Keep-alive timeout: how long an idle connection stays open.
     pub(crate) keep_alive: Duration,
     pub(crate) prefixes: Arc<Prefixes>,
-    /// Becomes true when the server stops.
+    /// Becomes true when the server shuts down.
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-/// The most that a connection holds of what its client has sent and nothing has read yet, in bytes. A head fits into it.
+/// Maximum of received and unprocessed bytes that a connection buffers. A request head fits into it.
 const READ_BUFFER: usize = 128 * 1024;
 
 impl Connections {
-    /// Answers the requests of a connection until it ends.
+    /// Serves the requests of a connection until it is closed.
     pub(crate) async fn serve<S>(self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -69,7 +69,7 @@ impl Connections {
             let answer = self.router.clone().call(request);
             async move {
                 let mut response: Response = answer.await?;
-                // Hyper ends the connection of which a body was not read to its end: the client has to know.
+                // Hyper closes a connection whose request body was not read to its end: the client must be told.
                 if *stopped.borrow() || !is_read.load(Ordering::Relaxed) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -77,11 +77,12 @@ impl Connections {
             }
         });
         let mut builder = http1::Builder::new();
-        // Time is watched below: here one limit would be both that of a head and that of an idle connection. It is longer
-        // than both together, and there because only with one hyper goes on to read when an answer is sent.
+        // `Watched` enforces the timeouts: hyper has a single one for a request head and an idle connection. This one
+        // exceeds both together; it is set because hyper only continues to read while it sends a response if there is
+        // one.
         let both = keep_alive + HEAD_TIMEOUT + Duration::from_secs(1);
         builder.timer(TokioTimer::new()).header_read_timeout(both).max_headers(128);
-        // Every connection may hold that much besides what is budgeted for bodies.
+        // This comes on top of the memory budget of bodies, for every connection.
         builder.max_buf_size(READ_BUFFER);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -97,10 +98,10 @@ impl Connections {
     }
 }
 
-/// Completes when the server stops and nothing has come on the connection for a moment.
+/// Completes when the server shuts down and the connection has been idle for [`LAST_REQUESTS`].
 async fn nothing_more(mut stopped: watch::Receiver<bool>, activity: Activity) {
     if stopped.wait_for(|stopped| *stopped).await.is_err() {
-        // The server is gone without a word: nothing is left to wait for.
+        // The sender was dropped: the server is gone.
         return;
     }
     loop {
@@ -112,18 +113,18 @@ async fn nothing_more(mut stopped: watch::Receiver<bool>, activity: Activity) {
     }
 }
 
-/// What comes before the path that the router knows.
+/// The path prefixes that are removed before routing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Prefixes {
-    /// A path that a proxy may have left before that of the request; empty without one.
+    /// The path prefix of a reverse proxy that may not strip it; empty without one.
     pub(crate) of_proxy: String,
     /// The prefix of this server (`--static-prefix`); empty without one.
     pub(crate) own: String,
 }
 
 impl Prefixes {
-    /// The path that is routed, where it is another one than was sent: without the prefix of a proxy, and with one slash
-    /// where a client has put its path behind an address that ends with one.
+    /// The path to route, if it differs from the one sent: without the proxy's prefix, and without the double slash of
+    /// a client that appends its path to a base URL with a trailing slash.
     fn routed(&self, sent: &str) -> Option<String> {
         let path = one_slash(sent);
         let path = below(path, &self.of_proxy).map_or(path, one_slash);
@@ -136,12 +137,12 @@ impl Prefixes {
     }
 }
 
-/// What of a path is below another one.
+/// The rest of a path below a prefix.
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A path that begins with no more than one slash.
+/// A path with its leading slashes reduced to one.
 fn one_slash(path: &str) -> &str {
     let more = path.bytes().take_while(|byte| *byte == b'/').count();
     &path[more.saturating_sub(1)..]
@@ -154,7 +155,7 @@ fn routed(mut request: Request, prefixes: &Prefixes) -> Request {
         None => path,
     };
     let mut parts = request.uri().clone().into_parts();
-    // What is left of a path and a query is one.
+    // Parts of a valid path and query form a valid one.
     parts.path_and_query = target.parse().ok();
     if let Ok(uri) = http::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
@@ -162,8 +163,8 @@ fn routed(mut request: Request, prefixes: &Prefixes) -> Request {
     request
 }
 
-/// What happens on a connection: a number that grows when a request begins and when its answer has ended, so it is odd
-/// while one runs.
+/// Request activity of a connection: a counter incremented when a request begins and when its response has ended, so it
+/// is odd while a request is in flight.
 #[derive(Debug, Clone, Default)]
 struct Activity(Arc<AtomicU64>);
 
@@ -182,7 +183,7 @@ impl Activity {
     }
 }
 
-/// A request that runs.
+/// Guard of a request in flight.
 struct Running(Activity);
 
 impl Drop for Running {
@@ -191,7 +192,7 @@ impl Drop for Running {
     }
 }
 
-/// The body that a client sends, and whether it was read to its end.
+/// A request body that records whether it was read to its end.
 struct Sent {
     body: Incoming,
     is_read: Arc<AtomicBool>,
@@ -221,7 +222,7 @@ impl http_body::Body for Sent {
     }
 }
 
-/// The body of an answer. Its request runs until it has been sent.
+/// A response body. Its request is in flight until the body has been sent.
 struct Answer {
     body: Body,
     _running: Running,
@@ -247,23 +248,23 @@ impl http_body::Body for Answer {
     }
 }
 
-/// A stream that ends when the client says nothing for too long, and fails when the head of a request does not come to
-/// its end.
+/// A stream with timeouts: it ends when a client is idle for too long, and fails when a request head is not complete in
+/// time.
 struct Watched<S> {
     stream: S,
     activity: Activity,
     keep_alive: Duration,
-    /// The count of requests that the times below belong to.
+    /// The activity count that the times below belong to.
     count: u64,
-    /// When the head of the next request began to come.
+    /// When the first byte of the next request head arrived.
     head: Option<Instant>,
-    /// When the connection is given up, once somebody waits for that.
+    /// When the connection times out; set when a read is pending.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
     fn new(stream: S, activity: Activity, keep_alive: Duration) -> Self {
-        // Who connects has something to say.
+        // A new connection must send a request: the timeout of a head applies.
         Self { stream, activity, keep_alive, count: 0, head: Some(Instant::now()), deadline: None }
     }
 
@@ -274,7 +275,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Ready when the time of a client that says nothing is over.
+    /// Ready when the timeout of an idle client has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.activity.is_idle() {
             return Poll::Pending;
@@ -286,7 +287,7 @@ impl<S> Watched<S> {
         });
         ready!(deadline.as_mut().poll(cx));
         Poll::Ready(match head {
-            // Nothing was begun: the stream just ends.
+            // No request was begun: the stream just ends.
             None => Ok(()),
             Some(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request did not come in time")),
         })
@@ -368,7 +369,7 @@ mod tests {
         }
     }
 
-    /// A client of a server that answers everything, and the time at which its connection ended.
+    /// A client of a server that answers every request, and the sender that shuts the server down.
     fn client(keep_alive: Duration) -> (tokio::io::DuplexStream, watch::Sender<bool>) {
         let (near, far) = tokio::io::duplex(4096);
         let (stopping, stopped) = watch::channel(false);
@@ -394,7 +395,7 @@ mod tests {
         answer
     }
 
-    /// Seconds until the server ends the connection.
+    /// Seconds until the server closes the connection.
     async fn end(stream: &mut tokio::io::DuplexStream) -> u64 {
         let start = Instant::now();
         let mut rest = Vec::new();

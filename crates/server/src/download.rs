@@ -1,5 +1,5 @@
-//! Sending an artifact: always as an attachment, so that a stored page never runs as ours; in ranges
-//! and conditionally, as players and browsers ask.
+//! Sends an artifact: always as an attachment, so that a stored page never runs in this server's origin; supports range
+//! and conditional requests.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(crate) async fn send(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let mut response = Response::new(Body::empty());
-    // Most clients ask for all of it: then nothing has to be known of a file before it is opened.
+    // Most clients request the whole file without conditions: then it is opened without a `stat` before.
     let asks = [header::IF_NONE_MATCH, header::RANGE].iter().any(|name| headers.contains_key(name));
     let known = if asks { Some(repository.stat(path).await?) } else { None };
     let wanted = known.as_ref().map_or(Wanted::Whole, |stat| Wanted::of(headers, stat));
@@ -39,7 +39,7 @@ pub(crate) async fn send(
             stat
         }
         _ => {
-            // What is told of the file is told of the one that is sent: a newer one may have replaced what was known.
+            // The headers describe the version that is sent: it may be newer than the one known before.
             let opened = repository.open(path, None, None).await?;
             *response.body_mut() = Body::from_stream(opened.body);
             set(&mut response, header::CONTENT_LENGTH, &opened.stat.size.to_string())?;
@@ -57,13 +57,13 @@ pub(crate) async fn send(
     Ok(response)
 }
 
-/// What of a file a client gets.
+/// The representation that a client gets.
 enum Wanted {
     Whole,
     Part(Range<u64>),
-    /// The range lies outside of the file.
+    /// The range is not satisfiable.
     Nothing,
-    /// The client has these bytes.
+    /// `If-None-Match` matches: 304.
     Unchanged,
 }
 
@@ -90,8 +90,8 @@ fn set(response: &mut Response, name: header::HeaderName, value: &str) -> Result
     Ok(())
 }
 
-/// One range of bytes. `None` is a header that asks for nothing we serve (several ranges, another
-/// unit), which is answered with everything; `Err` is a range outside of the file.
+/// Parses one byte range. `None` if the header is not supported (several ranges, another unit), in which case the whole
+/// file is sent; `Err` if the range is not satisfiable.
 pub(crate) fn parse_range(header: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
     let range = header.strip_prefix("bytes=")?;
     let (first, last) = range.split_once('-')?;

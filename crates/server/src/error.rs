@@ -1,4 +1,4 @@
-//! Errors on their way out: the only place that knows HTTP status codes.
+//! Converts errors to responses: the only place that knows HTTP status codes.
 
 use axum::{
     body::Body,
@@ -9,10 +9,10 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::access::REFUSED;
 
-/// Seconds after which a client may try again when the server is overloaded.
+/// `Retry-After` of an overloaded server, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// On an answer that sends a client away because nothing could be begun.
+/// Extension of a response that rejects a request for lack of resources, before anything was done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Busy;
 
@@ -35,7 +35,7 @@ impl IntoResponse for ApiError {
             tracing::warn!(code = %self.0.code, message = %self.0.message, "request failed");
         }
         let mut error = self.0;
-        // What a client sent is repeated in part.
+        // The message may repeat long input of the client.
         if let Some((cut, _)) = error.message.char_indices().find(|(at, _)| *at >= limits::ERROR_MESSAGE) {
             error.message.truncate(cut);
             error.message.push('…');
@@ -57,14 +57,14 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The answer to a caller who may not do what was asked for.
+/// The response to a caller without the required permission.
 pub(crate) fn forbidden() -> Response {
     let mut response = (StatusCode::FORBIDDEN, REFUSED).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
 
-/// The answer to a path that nothing is served at: JSON below the API, else a small page.
+/// The response to a path that is not routed: JSON below the API, else a small page.
 pub(crate) fn not_found(path: &str) -> Response {
     if path.contains("/api/") || path.contains("/ajax-api/") {
         return ApiError(Error::new(ErrorCode::EndpointNotFound, format!("The server has no endpoint at '{path}'.")))
@@ -73,7 +73,7 @@ pub(crate) fn not_found(path: &str) -> Response {
     page(StatusCode::NOT_FOUND, "Not Found", "The requested URL was not found on the server.")
 }
 
-/// The answer to a method that a path does not take. The router has set `Allow`.
+/// The response to a method that a path does not support. The router has set `Allow`.
 pub(crate) fn method_not_allowed() -> Response {
     page(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", "The method is not allowed for the requested URL.")
 }
@@ -88,7 +88,7 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response {
     response
 }
 
-/// The answer to a panic in a handler: a defect, told with the request's id and nothing else.
+/// The response to a panic in a handler. It refers to the log by request id and reveals no details.
 pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<String>()

@@ -1,4 +1,4 @@
-//! GraphQL, as far as the UI and the SDK use it: a small executor over what the REST calls answer.
+//! GraphQL, as far as the UI and the SDK use it: a small executor on top of the handlers of the REST API.
 
 mod execute;
 mod safety;
@@ -27,7 +27,7 @@ use crate::{
     rpc,
 };
 
-/// Model versions of all runs of an answer at the most.
+/// Maximum number of model versions in a response, for all its runs together.
 const MAX_MODEL_VERSIONS: i64 = 10_000;
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let RequestSize { bytes, values } = RequestSize::SMALL;
     let body = cx.app.bodies.read(&parts.headers, body, bytes).await?;
     check_values(&body.bytes, values)?;
-    // Until it is answered.
+    // `_room` holds the memory until the response is ready.
     let _room = cx.app.bodies.take(&body, body.bytes.len() * memory::GRAPHQL_BYTE).await?;
     let length = body.bytes.len();
     let query: Query = serde_json::from_slice(&body.bytes)
@@ -71,7 +71,7 @@ pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let mut errors = Vec::new();
     for root in operation.root_fields(&mut data) {
         let value = match resolve(&cx, &operation, &root).await {
-            // What its caller may not have is nothing, not an empty answer.
+            // Without permission the field is null, not an empty object.
             Ok(Value::Null) => Value::Null,
             Ok(value) => operation.project(&root, &value),
             Err(error) => {
@@ -89,7 +89,7 @@ fn answer(data: Value, errors: Vec<String>) -> Result<Response> {
     rpc::json(&json!({ "data": data, "errors": errors }))
 }
 
-/// The REST answer behind a root field; nothing where its caller may not have it.
+/// The REST response behind a root field; null if the caller lacks the permission.
 async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
     match root.name {
         "mlflowGetExperiment" => answered(cx, root, Needs::Read(Resource::Experiment), experiments::get).await,
@@ -122,7 +122,7 @@ async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Re
     }
 }
 
-/// What a call answers, or nothing if its caller may not make it.
+/// The response of a call, or null if the caller lacks the permission.
 async fn answered<T, F, Fut>(cx: &Cx, root: &RootField<'_>, needs: Needs, handler: F) -> Result<Value>
 where
     T: Rpc + DeserializeOwned,
@@ -136,7 +136,7 @@ where
     tree(&handler(cx.clone(), message).await?)
 }
 
-/// Puts beside runs what the query wants to know of them besides.
+/// Adds related objects to runs, if the query selects them.
 async fn complete(
     cx: &Cx,
     operation: &Operation<'_>,
@@ -153,7 +153,7 @@ async fn complete(
     Ok(())
 }
 
-/// Puts the experiment of each run beside it, each fetched once.
+/// Adds its experiment to each run; each experiment is fetched once.
 async fn add_experiments(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     let mut known: HashMap<String, Value> = HashMap::new();
     for run in runs {
@@ -168,7 +168,7 @@ async fn add_experiments(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     Ok(())
 }
 
-/// Puts the model versions that a run made beside it, with one search for all runs.
+/// Adds the model versions that a run has produced to it, with one search for all runs.
 async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     let id_of = |run: &Value| run.pointer("/info/run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let run_ids: Vec<String> = runs.iter().map(|run| id_of(run)).collect();

@@ -1,4 +1,4 @@
-//! Whether the server lives and is ready. Never behind a login, never telling more than that.
+//! Liveness, readiness, version and metrics. Probes need no authentication and give details only to trusted callers.
 
 use std::{
     sync::Arc,
@@ -16,13 +16,13 @@ use tokio::sync::Mutex;
 
 use crate::{app::App, middleware::identify::identify, rpc};
 
-/// The version of the reference that this server stands in for.
+/// The version of the reference that this server is compatible with.
 pub(crate) const VERSION: &str = ferroflow_model::messages::REFERENCE;
 
-/// How long a dependency may take to answer a probe.
+/// Timeout of a check of a dependency.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an answer of the dependencies counts.
+/// How long the result of a check is cached.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 pub(crate) async fn health() -> &'static str {
@@ -38,12 +38,12 @@ pub(crate) async fn livez() -> &'static str {
     "OK"
 }
 
-/// What is known about the dependencies. Whoever asks again within a second is told the same, so that strangers do not
-/// make the server ask its bucket for each request.
+/// The cached state of the dependencies. It is cached for [`REMEMBERED`], so that unauthenticated callers can not make
+/// the server query its bucket with every request.
 #[derive(Default)]
 pub(crate) struct Readiness(Mutex<Option<(Instant, Found)>>);
 
-/// What the dependencies answered.
+/// The state of the dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
     database: Result<(), String>,
@@ -52,7 +52,7 @@ struct Found {
 
 impl Readiness {
     async fn look(&self, app: &App) -> Found {
-        // Who comes meanwhile waits for the answer to this.
+        // Concurrent callers wait here and share the result.
         let mut last = self.0.lock().await;
         if let Some((asked, found)) = &*last
             && asked.elapsed() < REMEMBERED
@@ -70,7 +70,7 @@ impl Readiness {
 }
 
 impl Found {
-    /// What the answer does not say to strangers.
+    /// Logs a change: the response has no details for untrusted callers.
     fn tell(&self) {
         for (what, outcome) in [("database", &self.database), ("artifact store", &self.artifacts)] {
             match outcome {
@@ -81,8 +81,8 @@ impl Found {
     }
 }
 
-/// The database and the artifact store answer. `?needs=database`: that of the database is enough, as most of the API
-/// does without the other one. Only admins, and whoever a server of their own is for, are told more than that.
+/// Ready if the database and the artifact store answer; with `?needs=database` if the database does, which is enough
+/// for most of the API. Only admins, and the local user of a server without users, get details.
 pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Request) -> Response {
     let Found { database, artifacts } = readiness.look(&app).await;
     let ready = database.is_ok() && (artifacts.is_ok() || request.uri().query() == Some("needs=database"));
@@ -95,7 +95,7 @@ pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Re
         body["database"] = say(&database);
         body["artifacts"] = say(&artifacts);
         body["artifact_store"] = json!(app.locations.destination.as_ref().map(ArtifactRepository::name));
-        // Told, and no more: clients may be the only ones who reach it.
+        // Reported, but without effect on readiness: this store may be reachable from clients only.
         if let Some(direct) = &app.locations.direct {
             let last = direct.last().unwrap_or_else(|| Err("no answer yet".to_owned()));
             body["default_artifact_root"] = json!({"store": direct.repository().name(), "reading": say(&last)});
@@ -108,14 +108,14 @@ pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Re
     response
 }
 
-/// Whether names of stores and reasons may be told to whoever asks.
+/// Whether the caller may see names of stores and reasons of failures.
 async fn is_trusted(app: &App, request: Request) -> bool {
     let Some(access) = &app.access else { return app.config.is_own };
     let (head, _) = request.into_parts();
     identify(app, access, &head).await.is_ok_and(|caller| caller.is_admin)
 }
 
-/// That of the users may be another one.
+/// Checks both databases: users may be in a separate one.
 async fn databases(app: &App) -> ferroflow_model::Result<()> {
     let users = async {
         match &app.access {

@@ -1,4 +1,4 @@
-//! HTTP: one table of endpoints, one adapter, handlers by resource.
+//! HTTP server: one table of endpoints, one adapter, handlers by resource.
 
 mod access;
 mod api;
@@ -37,22 +37,22 @@ use tower_http::timeout::TimeoutBody;
 
 use self::connection::{Connections, HEAD_TIMEOUT, Prefixes};
 
-/// How long a client may take to send the next piece of a body. A slow upload goes on; one that stands
-/// still is given up.
+/// Idle timeout of a request body: the longest wait for its next chunk. A slow upload is fine; a stalled one is
+/// aborted.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long requests that run may take when the server stops.
+/// Timeout of a graceful shutdown: how long requests in flight may take to finish.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Where a request comes from.
+/// The peer address of the connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
 
-/// Where a server listens.
+/// The listeners of a server.
 pub struct Listening {
-    /// The ports.
+    /// The listening sockets.
     pub listeners: Vec<TcpListener>,
-    /// TLS on all of them.
+    /// TLS for all of them; `None` serves plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
 
@@ -62,8 +62,8 @@ impl From<TcpListener> for Listening {
     }
 }
 
-/// Serves until `shutdown` completes: then no connection is accepted, what runs is finished, and the
-/// database is left in order.
+/// Serves until `shutdown` completes, then shuts down gracefully: accepts no new connections, finishes the requests in
+/// flight and closes the database.
 ///
 /// # Errors
 /// The listener failed.
@@ -111,7 +111,7 @@ pub async fn serve(
         task.abort();
     }
     for (what, task) in [("the delivery to webhooks", delivering), ("the archival of traces", archiving)] {
-        // It ends by itself soon after it was told to.
+        // Stops by itself soon after `stopping` is sent.
         if let Some(task) = task
             && let Err(error) = task.await
         {
@@ -124,7 +124,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// What is done with the connections of a listener.
+/// Handles the connections of a listener.
 struct Door {
     connections: Connections,
     tls: Option<Arc<Tls>>,
@@ -132,8 +132,8 @@ struct Door {
 }
 
 impl Door {
-    /// Accepts connections until the server stops, and then those that are connected already: their requests may be on
-    /// their way.
+    /// Accepts connections until the server stops, then those already in the listen queue: they may have sent a
+    /// request.
     async fn accept(self, listener: TcpListener, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
         loop {
             let accepted = tokio::select! {
@@ -158,7 +158,7 @@ impl Door {
     }
 
     fn welcome(&self, stream: tokio::net::TcpStream, peer: Peer) {
-        // Small answers must not wait for more data.
+        // Small responses must not wait for more data (Nagle's algorithm).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not set");
         }
@@ -175,8 +175,7 @@ impl Door {
     }
 }
 
-/// A body that fails when nothing more of it comes. One that is at its end stays as it is: what watches the time would
-/// hide that there is nothing to read.
+/// Wraps a body with an idle timeout. An empty body is returned as it is: `TimeoutBody` would hide `is_end_stream`.
 fn moving<B>(body: B) -> Body
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,

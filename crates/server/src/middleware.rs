@@ -1,4 +1,4 @@
-//! What happens to every request before and after its handler.
+//! Middleware: what is done with every request before and after its handler.
 
 pub(crate) mod audit;
 pub(crate) mod authenticate;

@@ -1,4 +1,4 @@
-//! The parameters of calls that have no message: a query or a JSON body.
+//! The parameters of endpoints without a message: a query or a JSON body.
 
 use axum::extract::Request;
 use ferroflow_model::{Error, Result, limits::RequestSize, python, request::check_values};
@@ -15,8 +15,8 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Reads them as the reference does: from the query of a GET, else from a JSON object in the body. What is no JSON
-    /// object counts as none. The memory that they take comes with them.
+    /// Reads them as the reference does: from the query of a GET, or a DELETE without JSON, else from a JSON object in
+    /// the body; any other body has no parameters. Returns their share of the memory budget too.
     pub(crate) async fn read(cx: &Cx, request: Request) -> Result<(Self, Option<Held>)> {
         let (parts, body) = request.into_parts();
         let is_json = is_json(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
@@ -42,49 +42,49 @@ impl Params {
         Ok((Self { map, is_json }, Some(room)))
     }
 
-    /// All of them.
+    /// All parameters.
     pub(crate) fn map(&self) -> &Map<String, Value> {
         &self.map
     }
 
-    /// Whether they came, or could have come, as JSON.
+    /// Whether the content type is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.is_json
     }
 
-    /// One that may be missing or null.
+    /// An optional parameter; null is the same as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub(crate) fn text(&self, name: &str) -> Result<String> {
         text(name, self.required(name)?)
     }
 
-    /// A text that may be missing.
+    /// An optional text.
     pub(crate) fn opt_text(&self, name: &str) -> Result<Option<String>> {
         self.get(name).map(|value| text(name, value)).transpose()
     }
 
-    /// A whole number that must be there.
+    /// A required integer.
     pub(crate) fn int(&self, name: &str) -> Result<i64> {
         int(name, self.required(name)?)
     }
 
-    /// One that must be there.
+    /// A required parameter; it may be null.
     pub(crate) fn required(&self, name: &str) -> Result<&Value> {
         self.map.get(name).ok_or_else(|| missing(name))
     }
 }
 
-/// Whether a content type is one of JSON.
+/// Whether a content type is JSON.
 pub(crate) fn is_json(content_type: Option<&str>) -> bool {
     let mime = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     mime == "application/json" || (mime.starts_with("application/") && mime.ends_with("+json"))
 }
 
-/// The error for a parameter that is not there.
+/// The error for a missing parameter.
 pub(crate) fn missing(name: &str) -> Error {
     Error::invalid(format!(
         "Missing value for required parameter '{name}'. See the API docs for more information about request parameters."
@@ -100,7 +100,7 @@ pub(crate) fn text(name: &str, value: &Value) -> Result<String> {
     }
 }
 
-/// A value as a whole number, which may be written as text.
+/// A value as an integer, which may be written as text.
 pub(crate) fn int(name: &str, value: &Value) -> Result<i64> {
     let number = match value {
         Value::Number(number) => number.as_i64(),

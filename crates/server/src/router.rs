@@ -1,4 +1,4 @@
-//! Everything that is served, one line each: the handler, and what its caller must be allowed to do.
+//! The table of all endpoints, one line each: the handler, and the permission that its caller needs.
 
 mod sizes;
 mod table;
@@ -38,7 +38,6 @@ use crate::{
 use Needs::{Admin, Create, Delete, Edit, List, Login, Nothing, Read, Share};
 use Resource::{Alias, Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
 
-/// The table.
 fn table(app: &Arc<App>) -> Table {
     Table::new(app)
         .rpc(experiments::create, Create(Experiment))
@@ -86,7 +85,7 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(registered_models::delete_tag, Edit(RegisteredModel))
         .rpc(registered_models::set_alias, Edit(Alias))
         .rpc(registered_models::delete_alias, Delete(Alias))
-        // Besides, its source must be one that the caller may read.
+        // The rule also requires that the caller may read its source.
         .rpc(model_versions::create, Create(ModelVersion))
         .rpc(model_versions::get, Read(ModelVersion))
         .rpc(model_versions::get_by_alias, Read(ModelVersion))
@@ -136,7 +135,7 @@ fn table(app: &Arc<App>) -> Table {
         .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Login)
         .page(Method::GET, "/get-artifact", artifacts::get, Read(Run))
         .page(Method::GET, "/model-versions/get-artifact", model_versions::get_artifact, Read(ModelVersion))
-        // Each of its fields is checked as the call that it stands for.
+        // Each field is authorized like the endpoint that it corresponds to.
         .page(Method::POST, "/graphql", graphql::post, Login)
         .with_params(Method::POST, 2, "/mlflow/users/create", users::create, Share(Sharing::CreateUser))
         .with_params(Method::GET, 2, "/mlflow/users/get", users::get, Share(Sharing::Own))
@@ -201,7 +200,7 @@ fn table(app: &Arc<App>) -> Table {
         .the_rest_is_not_built()
 }
 
-/// The router with everything around it.
+/// The router with its middleware.
 pub(crate) fn build(app: &Arc<App>) -> Router {
     let prefix = app.config.static_prefix.as_str();
     let table = table(app);
@@ -210,7 +209,7 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
     let mut router = table.router.merge(pages(prefix, app.config.artifacts_only, &readiness));
     if !prefix.is_empty() {
         let home = format!("{}/", app.config.base());
-        // Probes of the platform are set up once, whatever the prefix.
+        // Probes of the platform are configured once, whatever the prefix.
         router =
             router.merge(probes("", &readiness)).route(prefix, get(move || async move { Redirect::permanent(&home) }));
     }
@@ -232,8 +231,8 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), observe))
 }
 
-/// The routes that are open before a login: what the table says, probes, and the files of the UI, which are those of
-/// every installation. The page that they belong to needs a login, so that the browser asks for a password.
+/// The routes that need no authentication: public rows of the table, probes, and the files of the UI, which are the
+/// same in every installation. The page that loads them needs authentication, so that the browser asks for a password.
 fn open_routes(table: &Table, prefix: &str) -> HashSet<String> {
     let of_table = table.rows.iter().filter(|row| row.needs == Nothing).map(|row| row.path.clone());
     let pages = ["/health", "/livez", "/readyz", "/static-files/{*path}"];
@@ -241,7 +240,7 @@ fn open_routes(table: &Table, prefix: &str) -> HashSet<String> {
     of_table.chain(of_pages).collect()
 }
 
-/// What is no call of the API: health, version and the UI.
+/// Routes outside of the API: health, version and the UI.
 fn pages(prefix: &str, artifacts_only: bool, readiness: &Arc<Readiness>) -> Router<Arc<App>> {
     let router = probes(prefix, readiness)
         .route(&format!("{prefix}/health"), get(health::health))
@@ -284,10 +283,10 @@ mod tests {
     };
     use crate::{Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 
-    /// What the reference serves: method and path, from its own tables.
+    /// The endpoints of the reference, with method and path, from its own tables.
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
 
-    /// Paths of the reference that are no calls of the API: one without its slash, and files of the UI.
+    /// Paths of the reference outside of the API: one without its slash, and files of the UI.
     const ELSEWHERE: &[&str] = &["/api/2.0mlflow/", "/build/"];
 
     async fn app(folder: &std::path::Path, prefix: &str) -> Arc<App> {
@@ -333,7 +332,7 @@ mod tests {
             .filter(|row| !row.path.starts_with("/ajax-api"))
             .map(|row| (row.method.to_string(), plain(&row.path)))
             .collect();
-        // Of families that are not built one row stands for many calls.
+        // One row covers all endpoints of a family that is not implemented.
         let is_in_family = |method: &str, path: &str| {
             let family = |row: &Row| row.path.strip_suffix("{*below}").is_some_and(|family| path.starts_with(family));
             rows.iter().any(|row| row.needs == Needs::NotBuilt && row.method == method && family(row))
@@ -360,7 +359,7 @@ mod tests {
         assert!(has("/a/b/graphql") && has("/a/b/get-artifact"));
     }
 
-    /// A path with its parameters made alike.
+    /// A path with its parameters replaced by a placeholder.
     fn plain(path: &str) -> String {
         let parts = path.split('/').map(|part| if part.starts_with(['<', '{']) { "_" } else { part });
         parts.collect::<Vec<_>>().join("/")

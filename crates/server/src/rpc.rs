@@ -1,4 +1,5 @@
-//! The one adapter between HTTP and handlers: reads the request, calls, writes the answer.
+//! The adapter between HTTP and handlers: reads the request, checks permissions, calls the handler, writes the
+//! response.
 
 use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
@@ -27,24 +28,24 @@ use crate::{
     params::Params,
 };
 
-/// A handler of one kind of input, without the type of its future.
+/// A handler for one type of input, with a type-erased future.
 pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Answer + Send + Sync>;
 
-/// A message that was read, without its type: what a call goes through is compiled once, and not for each of them.
+/// A type-erased message: the adapter is compiled once and not once per message.
 pub(crate) trait Read: Send + Sync {
     fn named(&self, cx: &Cx) -> Named;
 
-    /// What its handler makes of it.
+    /// Calls its handler.
     fn answer(self: Box<Self>, cx: Cx) -> Answer;
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
 
-/// Reads a message from a request's method, query, headers and body.
+/// Deserializes a message from a request's method, query, headers and body.
 pub(crate) type Reader =
     Arc<dyn Fn(&Method, Option<&str>, &HeaderMap, Bytes) -> Result<Box<dyn Read>> + Send + Sync + 'static>;
 
-/// What reads the messages of a handler, of at most so many `values`.
+/// The reader for a handler's messages, of at most `values` values.
 pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
     struct Message<T> {
         message: T,
@@ -69,7 +70,7 @@ pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
     })
 }
 
-/// Answers a call with what its handler makes of the message, if its caller may make it.
+/// Answers a call with a message: reads it, authorizes the caller, and calls the handler.
 pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, reader: Reader) -> Response {
     let mut subject = None;
     let caller = share_of(request.extensions());
@@ -77,7 +78,7 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
         let (mut parts, body) = request.into_parts();
         let cx = context(app, &mut parts).await?;
         let body = receive(&cx, needs, &parts, body, size).await?;
-        // Until it is answered.
+        // `_room` holds the memory until the response is ready.
         let (message, _room) = read(&cx, &parts, body, size, reader).await?;
         subject = access::subject(&cx, needs, &parts.method, || message.named(&cx));
         if !access::check(&cx, needs, || message.named(&cx)).await? {
@@ -88,7 +89,7 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
     answered(outcome.await, subject)
 }
 
-/// Reads a body, a long one only of a caller who may do something of the kind at all.
+/// Reads a body; a long one only from a caller who has the permission on any resource at all.
 async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: RequestSize) -> Result<Received> {
     let is_long = body::may_be_long(&parts.headers, &body);
     if is_long && !access::may_at_all(cx, needs).await? {
@@ -98,7 +99,7 @@ async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: Request
     cx.app.bodies.read(&parts.headers, body, size.bytes).await
 }
 
-/// Reads a body as a message, with the memory that it takes.
+/// Deserializes a body, with the memory that the message takes.
 async fn read(
     cx: &Cx,
     parts: &Parts,
@@ -114,7 +115,7 @@ async fn read(
     cx.app.bodies.parse(body, room, move |bytes| reader(&method, query.as_deref(), &headers, bytes)).await
 }
 
-/// Answers a call that has no message, only a path, a query and perhaps a body.
+/// Answers an endpoint without a message, which has only a path, a query and perhaps a body.
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
@@ -130,14 +131,14 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
     answered(outcome.await, subject)
 }
 
-/// Answers a call that has no message, only parameters.
+/// Answers an endpoint with parameters instead of a message.
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
     let caller = share_of(&parts.extensions);
     let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
-        // Without users there is nothing to read.
+        // These endpoints only exist on a server with users.
         cx.user()?;
         let method = parts.method.clone();
         let (params, _room) = Params::read(&cx, Request::from_parts(parts, body)).await?;
@@ -159,8 +160,8 @@ fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
     response
 }
 
-/// Whose share of the database's connections a request takes: its user's, or without users that of its address. A host
-/// with IPv6 has a network of 64 bits to itself.
+/// The key for the fair share of database connections: the user, or without users the client's address. For IPv6 it is
+/// the /64 network, since a host usually has a whole one.
 fn share_of(extensions: &Extensions) -> Arc<str> {
     if let Some(caller) = extensions.get::<Arc<Caller>>() {
         return format!("user {}", caller.username).into();
@@ -185,12 +186,12 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
     Ok(Cx { app, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
     json_bytes(serde_json::to_vec(value))
 }
 
-/// A JSON answer that is written already.
+/// A JSON response that is already serialized.
 pub(crate) fn json_bytes(written: serde_json::Result<Vec<u8>>) -> Result<Response> {
     let bytes = written
         .map_err(|error| Error::new(ErrorCode::InternalError, format!("The answer can not be written: {error}")))?;
@@ -206,7 +207,7 @@ async fn path_parameters(parts: &mut http::request::Parts) -> Result<Vec<(String
     Ok(parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The empty answer of calls that have nothing to say.
+/// An empty response message.
 pub(crate) fn done<T: Message>() -> T {
     T::default()
 }

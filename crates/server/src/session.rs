@@ -1,28 +1,29 @@
-//! Browsers that are logged in with a cookie: its name and attributes, and when it counts.
+//! Session cookies of browsers: names, attributes, and when they authenticate a request (CSRF protection).
 //!
-//! A browser adds cookies to what other sites have it send. So they count only where the browser says that the page of
-//! this server asks, or that somebody goes to a page of it, whatever `--disable-security-middleware` says.
+//! Browsers also send cookies with requests that other sites cause. So a cookie only authenticates a request that, by
+//! its headers, comes from a page of this server or is a top-level navigation to one, whatever
+//! `--disable-security-middleware` says.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use url::Url;
 
-/// A cookie that the UI deletes when somebody logs out there: without it a session does not count.
+/// A cookie that the UI deletes on logout: a session without it is logged out.
 const COMPANION: &str = "mlflow_user";
 
-/// The cookies of a server.
+/// The cookies of a server; secure ones with https.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cookies {
     is_secure: bool,
 }
 
-/// What a cookie is for.
+/// The purpose of a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Who is logged in.
+    /// An authenticated session.
     Session,
-    /// A login that has begun.
+    /// A login in progress.
     Login,
 }
 
@@ -31,7 +32,7 @@ impl Cookies {
         Self { is_secure }
     }
 
-    /// A name that no other host can set a cookie under, where the browser knows https.
+    /// The cookie's name. With https it has the prefix `__Host-`, so that no other host can set it.
     fn name(self, kind: Kind) -> &'static str {
         match (kind, self.is_secure) {
             (Kind::Session, true) => "__Host-ferroflow-session",
@@ -51,12 +52,12 @@ impl Cookies {
         self.header(self.name(kind), value, time, "; HttpOnly")
     }
 
-    /// A header that forgets a cookie.
+    /// A header that deletes a cookie.
     pub(crate) fn forget(self, kind: Kind) -> Option<HeaderValue> {
         self.set(kind, "", Duration::ZERO)
     }
 
-    /// A header that sets the cookie that the UI deletes.
+    /// A header that sets the companion cookie, which the UI deletes.
     pub(crate) fn companion(self, username: &str, time: Duration) -> Option<HeaderValue> {
         let name = percent_encoding::utf8_percent_encode(username, percent_encoding::NON_ALPHANUMERIC).to_string();
         self.header(COMPANION, &name, time, "")
@@ -69,7 +70,7 @@ impl Cookies {
     }
 }
 
-/// Whether the UI has logged out whoever sends this.
+/// Whether the user has logged out in the UI.
 pub(crate) fn is_logged_out(headers: &HeaderMap) -> bool {
     cookie(headers, COMPANION).is_none()
 }
@@ -80,8 +81,8 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.into_iter().find(|(found, value)| *found == name && !value.is_empty()).map(|(_, value)| value)
 }
 
-/// Whether a request may count as one of whom its cookie names: it comes from a page of this server, or it is somebody
-/// who goes to a page of it.
+/// Whether the session cookie may authenticate this request: it comes from a page of this server or is a top-level
+/// navigation to one.
 pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = method == Method::GET || method == Method::HEAD;
@@ -89,11 +90,11 @@ pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
         Some("same-origin") => true,
         Some("none") => reads,
         Some(_) => reads && text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document"),
-        // Browsers say nothing more where there is no https, but name the origin of whatever changes something.
+        // Without https, browsers omit `Sec-Fetch-*`, but send `Origin` with requests that may change state.
         None => match text("origin") {
             Some(origin) => {
                 let url = Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-                // As browsers write it: a scheme, a host, and a port that is not the scheme's own.
+                // As browsers serialize it: scheme, host, and a port unless it is the default one.
                 let is_plain = url.is_some_and(|url| url.origin().ascii_serialization() == origin);
                 is_plain && origin.split_once("://").map(|(_, authority)| authority) == text("host")
             }
@@ -102,14 +103,14 @@ pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a browser goes to a page, as somebody does who can log in.
+/// Whether a browser navigates to a page, so that its user can log in.
 pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let asks_for_page = text("accept").is_some_and(|accept| accept.contains("text/html"));
     method == Method::GET && asks_for_page && text("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
 }
 
-/// Whether an address leads to this server and nowhere else, whatever a browser makes of it.
+/// Whether a redirect target stays on this server, however a browser parses it.
 pub(crate) fn is_local(next: &str) -> bool {
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     is_plain && next.len() <= 2048 && next.starts_with('/') && !next.starts_with("//")
@@ -138,7 +139,7 @@ mod tests {
             assert!(!is_own(&Method::POST, &sent), "{site}");
         }
         assert!(!own(Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")]));
-        // A frame of another site is not somebody who goes to a page.
+        // A navigation in a frame of another site is not a top-level navigation.
         let frame = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
         assert!(!own(Method::GET, &frame));
         for origin in [

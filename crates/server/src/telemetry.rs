@@ -1,4 +1,4 @@
-//! Counters for Prometheus. Labels are bounded: the template of a route, never a path of a client.
+//! Prometheus metrics. Labels have bounded cardinality: route templates, never paths sent by clients.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -15,7 +15,7 @@ use prometheus_client::{
 
 use crate::{access::Access, app::App};
 
-/// The counters of a server.
+/// The metrics of a server.
 pub struct Telemetry {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -93,7 +93,7 @@ impl Default for Telemetry {
     }
 }
 
-/// A request that is being answered.
+/// Guard of a request in flight.
 pub(crate) struct Running<'a>(&'a Gauge);
 
 impl Drop for Running<'_> {
@@ -103,7 +103,7 @@ impl Drop for Running<'_> {
 }
 
 impl Telemetry {
-    /// Counts a request as running until the guard is dropped.
+    /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn begin(&self) -> Running<'_> {
         self.running.inc();
         Running(&self.running)
@@ -111,7 +111,7 @@ impl Telemetry {
 
     /// Counts an answered request.
     pub(crate) fn answered(&self, method: &http::Method, route: &str, status: u16, elapsed: Duration) {
-        // A method that HTTP does not define could be any text.
+        // Other methods could be any text.
         let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
         let method = known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other");
         let labels = RequestLabels { method: method.into(), route: route.into(), status };
@@ -119,22 +119,22 @@ impl Telemetry {
         self.duration.get_or_create(&RouteLabels { route: route.into() }).observe(elapsed.as_secs_f64());
     }
 
-    /// Counts an attempt to tell a webhook of an event, by what came of it.
+    /// Counts an attempt to deliver an event to a webhook, by outcome.
     pub(crate) fn told_webhook(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
     }
 
-    /// Counts a trace whose time to be archived had come, by what became of it.
+    /// Counts a trace that was due for archival, by outcome.
     pub(crate) fn trace_archived(&self, outcome: &'static str) {
         self.archived.get_or_create(&ArchivalLabels { outcome }).inc();
     }
 
-    /// Notes how many events wait for their webhooks.
+    /// Sets the number of undelivered events.
     pub(crate) fn webhooks_wait(&self, count: u64) {
         self.deliveries_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Everything in the text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub(crate) fn render(&self, app: &App) -> String {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         let (in_use, _) = app.store.db().pool_status();
@@ -146,16 +146,16 @@ impl Telemetry {
         set(&self.resident, resident_bytes());
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
-            // Writing to a string does not fail; an incomplete answer would be worse than none.
+            // Writing to a string does not fail; an incomplete response would be worse than none.
             text.clear();
         }
         text
     }
 }
 
-/// Resident memory of this process, 0 where the system does not tell.
+/// Resident memory of this process in bytes, 0 if unknown.
 fn resident_bytes() -> u64 {
-    // `statm` has the same in pages, whose size differs from machine to machine.
+    // `statm` has it in pages, whose size depends on the machine.
     resident(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn resident_memory_does_not_depend_on_the_size_of_a_page() {
-        // Of an arm64 machine with pages of 64 KiB, where `statm` says 331.
+        // From an arm64 machine with pages of 64 KiB, where `statm` says 331.
         assert_eq!(resident("Name:\tferroflow\nVmHWM:\t   21312 kB\nVmRSS:\t   21184 kB\nThreads:\t7\n"), 331 * 65536);
         assert_eq!(resident(""), 0);
         assert!(resident_bytes() > 1 << 20);

@@ -1,5 +1,5 @@
-//! TLS of the server's own port: a certificate chain, its key and, where clients must show certificates, their
-//! authority. The files are read again while the server runs, because certificates are renewed in place.
+//! TLS of the server's port: a certificate chain, its private key and optionally the CA of client certificates. The
+//! files are reloaded while the server runs, because certificates are renewed in place.
 
 use std::{
     fs,
@@ -16,51 +16,50 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Time between two looks at the files.
+/// Interval between checks of the files.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The files that TLS is made of, in PEM.
+/// The PEM files for TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate of the server, then those between it and its authority.
+    /// The server's certificate, followed by its intermediate certificates.
     pub cert: PathBuf,
-    /// The private key of the first certificate, not encrypted. It may be in the same file.
+    /// The private key of the first certificate, unencrypted. It may be in the same file.
     pub key: PathBuf,
-    /// The authorities that certificates of clients must be of; without it no client is asked for one.
+    /// The CA certificates for client certificates; `None` requests none from clients.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client without a certificate is served all the same. One with a certificate of another authority
-    /// never is.
+    /// Whether clients without a certificate are accepted. One with a certificate of another CA never is.
     pub client_optional: bool,
 }
 
-/// Why files can not be used.
+/// Why the files can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can not be read.
     #[error("{0} can not be read: {1}")]
     Read(PathBuf, std::io::Error),
-    /// A file has no certificate, or no key.
+    /// A file has no certificate or no key.
     #[error("{0} holds no {1} in PEM")]
     Missing(PathBuf, &'static str),
-    /// A file has text that is no PEM.
+    /// A file is not valid PEM.
     #[error("{0} is not PEM: {1}")]
     Pem(PathBuf, pem::Error),
-    /// The key is of another certificate, or of a kind that is not known.
+    /// The key does not match the certificate, or is of an unsupported type.
     #[error("the certificate {0} can not be used with the key {1}: {2}")]
     Pair(PathBuf, PathBuf, rustls::Error),
-    /// The authorities of clients can not be used.
+    /// The CA certificates can not be used.
     #[error("the authorities of clients in {0} can not be used: {1}")]
     Authorities(PathBuf, String),
 }
 
-/// What the files held when they were read: the certificate, the key and the authorities of clients.
+/// The contents of the files: certificate chain, key and CA certificates.
 type Contents = [Vec<u8>; 3];
 
-/// TLS as it is served now.
+/// The current TLS configuration.
 pub struct Tls {
     files: TlsFiles,
     current: RwLock<Arc<ServerConfig>>,
-    /// What was read last, whether it could be used or not.
+    /// The contents read last, whether valid or not.
     last: Mutex<Result<Contents, String>>,
 }
 
@@ -68,32 +67,32 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file can not be read, or they do not fit together.
+    /// A file can not be read, or they do not match.
     pub fn open(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
         let contents = read(&files)?;
         let config = configure(&files, &contents)?;
         Ok(Arc::new(Self { files, current: RwLock::new(config), last: Mutex::new(Ok(contents)) }))
     }
 
-    /// What accepts a connection with the newest certificate.
+    /// An acceptor with the newest configuration.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Looks at the files now and then, for as long as the server runs.
+    /// Checks the files periodically, for as long as the server runs.
     pub(crate) async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PAUSE).await;
             let tls = Arc::clone(&self);
-            // A file system may stand still.
+            // File systems may block.
             if let Err(error) = tokio::task::spawn_blocking(move || tls.refresh()).await {
                 tracing::error!(%error, "the TLS files were not looked at");
             }
         }
     }
 
-    /// Takes what the files hold, if that is new and can be used. What they hold is compared, not when they were
-    /// changed: a file may be swapped by a link, and two files are never swapped at once.
+    /// Reloads the files if their contents have changed and are valid. Contents are compared rather than modification
+    /// times: a file may be replaced through a symbolic link, and two files are never replaced atomically.
     fn refresh(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let found = read(&self.files).map_err(|error| error.to_string());

@@ -1,8 +1,8 @@
-//! The official web UI: where its files come from, and how they are sent.
+//! The official web UI: where its files come from, and how they are served.
 //!
-//! The files are those of the reference's wheel, unchanged. They are taken from a directory the user
-//! names, an installed `mlflow` package or the user's cache; where none of them has the files, the
-//! wheel is fetched once from the Python package index while the API already answers.
+//! The files are those of the reference's wheel, unchanged. They come from a directory that the user names, an
+//! installed `mlflow` package or the user's cache; if none has them, the wheel is downloaded once from the Python
+//! package index, while the API already works.
 
 mod encoding;
 mod fetch;
@@ -23,24 +23,24 @@ use tokio::sync::watch;
 
 use files::Files;
 
-/// The longest pause between two attempts to fetch the files.
+/// Maximum backoff between two downloads.
 const MAX_PAUSE: Duration = Duration::from_secs(30 * 60);
 
-/// Where the files may come from.
+/// The sources of the files.
 #[derive(Debug, Clone)]
 pub struct UiConfig {
-    /// A directory with the built UI (`--ui-dir`). When it is set, no other source is asked.
+    /// A directory with the built UI (`--ui-dir`). It excludes all other sources.
     pub dir: Option<PathBuf>,
-    /// The simple API of a Python package index; without it `PIP_INDEX_URL`, `UV_INDEX_URL` and
-    /// `https://pypi.org/simple` are taken, in this order.
+    /// The simple API of a Python package index; `None` takes the first of `PIP_INDEX_URL`, `UV_INDEX_URL` and
+    /// `https://pypi.org/simple`.
     pub index_url: Option<String>,
-    /// Where fetched files are kept; without it `ferroflow` in the user's cache directory.
+    /// The directory for downloaded files; `None` is `ferroflow` in the user's cache directory.
     pub cache_dir: Option<PathBuf>,
-    /// Whether the wheel may be fetched.
+    /// Whether the wheel may be downloaded.
     pub fetch: bool,
-    /// The release that is looked for.
+    /// The release to use.
     pub wheel: Wheel,
-    /// The pause after a first failed fetch. It doubles with each further one, up to half an hour.
+    /// The delay after a first failed download. It doubles with each further one, up to half an hour.
     pub retry: Duration,
 }
 
@@ -57,12 +57,12 @@ impl Default for UiConfig {
     }
 }
 
-/// A release of the reference that brings the UI.
+/// A release of the reference that contains the UI.
 #[derive(Debug, Clone)]
 pub struct Wheel {
     /// Its version.
     pub version: String,
-    /// The SHA-256 of its file, in lower-case hexadecimal digits.
+    /// The SHA-256 of its file, in lower-case hexadecimal.
     pub sha256: String,
 }
 
@@ -74,7 +74,7 @@ impl Wheel {
     }
 }
 
-/// The release whose protocol this server speaks.
+/// The release whose protocol this server implements.
 impl Default for Wheel {
     fn default() -> Self {
         Self {
@@ -84,21 +84,21 @@ impl Default for Wheel {
     }
 }
 
-/// What there is to show.
+/// The state of the UI.
 #[derive(Clone)]
 enum State {
-    /// The files are there.
+    /// The files are available.
     Ready(Arc<Files>),
-    /// They are not there yet, or cannot be had.
+    /// They are not available yet, or at all.
     Pending(Pending),
 }
 
 /// Why there are no files.
 #[derive(Clone, Default)]
 struct Pending {
-    /// How much of the wheel is here, while it is being fetched.
+    /// The progress of the download, while one runs.
     percent: Option<u8>,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     failure: Option<Arc<str>>,
 }
 
@@ -108,11 +108,10 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Looks for the files, and starts to fetch them if they are nowhere. It never waits for the
-    /// network.
+    /// Looks for the files, and starts a download in the background if they are not found.
     ///
     /// # Panics
-    /// Outside of a tokio runtime, when something has to be fetched.
+    /// Outside of a tokio runtime, if a download is needed.
     #[must_use]
     pub fn open(config: UiConfig) -> Self {
         let state = match sources::find(&config) {
@@ -128,7 +127,7 @@ impl Ui {
         let (sender, receiver) = watch::channel(state);
         if fetch {
             tokio::spawn(async move {
-                // Nobody listens any more when the server is gone.
+                // The channel is closed when the server is gone.
                 tokio::select! {
                     () = sender.closed() => {}
                     () = keep_fetching(&config, &sender) => {}
@@ -138,10 +137,10 @@ impl Ui {
         Self { state: receiver }
     }
 
-    /// Waits until the files are there, or until a first attempt to get them has failed.
+    /// Waits until the files are available, or until a first attempt to download them has failed.
     ///
     /// # Errors
-    /// Why there are no files. A server goes on trying.
+    /// Why there are no files. The server keeps retrying.
     pub async fn settled(&self) -> Result<(), String> {
         let mut state = self.state.clone();
         let settled = state
@@ -157,8 +156,7 @@ impl Ui {
         }
     }
 
-    /// Answers a request for a file: `index.html`, or a path below `static-files`, percent-encoded
-    /// as it came.
+    /// Responds to a request for a file: `index.html`, or a path below `static-files`, still percent-encoded.
     pub async fn serve(&self, path: &str, method: &Method, headers: &HeaderMap) -> Response {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return pages::method_not_allowed();
@@ -182,12 +180,12 @@ impl Ui {
     }
 }
 
-/// A state without files and without an attempt that runs.
+/// A state without files and without a running download.
 fn failed(reason: &str) -> State {
     State::Pending(Pending { percent: None, failure: Some(reason.into()) })
 }
 
-/// Tries until the files are there.
+/// Retries the download until it succeeds.
 async fn keep_fetching(config: &UiConfig, state: &watch::Sender<State>) {
     let mut pause = config.retry;
     loop {
@@ -204,7 +202,7 @@ async fn keep_fetching(config: &UiConfig, state: &watch::Sender<State>) {
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(MAX_PAUSE);
-        // Meanwhile the package may have been installed, or another process was luckier.
+        // Meanwhile the package may have been installed, or another process has downloaded it.
         if let Ok(Some(files)) = sources::find(config) {
             state.send_replace(State::Ready(Arc::new(files)));
             return;
@@ -213,7 +211,7 @@ async fn keep_fetching(config: &UiConfig, state: &watch::Sender<State>) {
     }
 }
 
-/// Notes how far an attempt is; the failure of the one before stays visible.
+/// Records the progress of a download; the error of the previous one stays visible.
 fn report(state: &watch::Sender<State>, percent: u8) {
     state.send_if_modified(|state| match state {
         State::Pending(pending) if pending.percent != Some(percent) => {

@@ -1,5 +1,5 @@
-//! Telling webhooks of events: the guard that keeps the server out of its own network, the client, and the loop
-//! that empties the outbox.
+//! Delivery of events to webhooks: the guard against requests to internal networks (SSRF), the HTTP client, and the
+//! loop that empties the outbox.
 
 pub(crate) mod deliver;
 mod guard;
@@ -14,18 +14,18 @@ use tokio::sync::{OnceCell, Semaphore};
 use self::guard::Guard;
 pub(crate) use self::send::{Answer, Failure, Message};
 
-/// How webhooks are told of events. The variables and defaults are the reference's.
+/// Settings of webhooks. The environment variables and defaults are the reference's.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
-    /// Schemes of URLs (`MLFLOW_WEBHOOK_ALLOWED_SCHEMES`).
+    /// Allowed URL schemes (`MLFLOW_WEBHOOK_ALLOWED_SCHEMES`).
     pub schemes: Vec<String>,
-    /// Whether a URL may lead to an address that is not public (`MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS`).
+    /// Whether URLs may resolve to non-public addresses (`MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS`).
     pub allow_private: bool,
-    /// How long an attempt may take (`MLFLOW_WEBHOOK_REQUEST_TIMEOUT`).
+    /// Timeout of an attempt (`MLFLOW_WEBHOOK_REQUEST_TIMEOUT`).
     pub timeout: Duration,
-    /// Attempts after the first one (`MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES`).
+    /// Number of retries (`MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES`).
     pub max_retries: u32,
-    /// Messages that are sent at the same time (`MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS`).
+    /// Number of concurrent deliveries (`MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS`).
     pub workers: usize,
 }
 
@@ -41,33 +41,33 @@ impl Default for WebhookOptions {
     }
 }
 
-/// What sends messages to webhooks.
+/// The sender of webhook deliveries.
 pub struct Webhooks {
     options: WebhookOptions,
     guard: Guard,
-    /// Made when it is first needed: reading the system's certificates takes longer than starting.
+    /// Initialized on first use: loading the system's CA certificates takes longer than starting the server.
     client: OnceCell<Client>,
-    /// Tests that may run at the same time.
+    /// Limits concurrent tests of webhooks.
     tests: Semaphore,
 }
 
 impl Webhooks {
-    /// Nothing is connected or read yet.
+    /// Creates it without any I/O.
     #[must_use]
     pub fn new(options: WebhookOptions) -> Self {
         let guard = Guard::new(options.schemes.clone(), options.allow_private);
         Self { guard, client: OnceCell::new(), tests: Semaphore::new(options.workers.max(1)), options }
     }
 
-    /// Checks the URL of a webhook that is to be created or changed.
+    /// Checks the URL of a webhook before it is created or changed.
     ///
     /// # Errors
-    /// It has another scheme than those that are allowed, or no host, or leads to an address that is not public.
+    /// Its scheme is not allowed, it has no host, or it resolves to a non-public address.
     pub(crate) async fn check_url(&self, url: &str) -> Result<()> {
         self.guard.check(url).await.map(drop)
     }
 
-    /// Sends the example of an event once, and tells what came back.
+    /// Sends the example of an event once, and returns the webhook's answer.
     pub(crate) async fn test(&self, url: &str, secret: Option<&str>, event: EventType) -> Result<Answer, Failure> {
         let _permit = self.tests.acquire().await;
         let body = event.example().body(send::now_micros());

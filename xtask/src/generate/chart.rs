@@ -1,11 +1,11 @@
-//! The schema of the chart's values and their table in its README, from `chart/values.yaml`.
+//! Generates the schema of the chart's values and their table in its README, from `chart/values.yaml`.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::files::{Files, between};
 
-/// A script that reads the values and prints both, with a Python that has `PyYAML`, as the reference's has.
+/// The script that reads the values and prints both; it needs `PyYAML`, which the reference's Python has.
 pub(super) const DESCRIPTIONS: &str = "xtask/src/generate/chart.py";
 
 const VALUES: &str = "chart/values.yaml";
@@ -18,7 +18,7 @@ struct Printed {
     table: String,
 }
 
-/// Adds both. `print` runs the script on a text.
+/// Adds both. `print` runs the script with an input.
 pub(super) fn add(files: &mut Files, print: impl FnOnce(&str) -> Result<Vec<u8>>) -> Result<()> {
     let printed: Printed = serde_json::from_slice(&print(&files.text(VALUES)?)?)?;
     files.whole(SCHEMA, printed.schema);

@@ -1,5 +1,5 @@
-//! The table of the requests that are answered otherwise than by the reference, and how many were compared: both from the
-//! recordings of the differential suite.
+//! Generates the table of requests whose responses differ from the reference's, and the number of compared requests,
+//! from the recordings of the differential suite.
 
 use std::{fs, process::Command};
 
@@ -12,14 +12,14 @@ const RECORDED: &str = "tests/differential/recorded";
 const TABLE: &str = "tests/differential/differences.md";
 const PAGE: &str = "docs/differences.md";
 
-/// A command that prints the table.
+/// The command that prints the table.
 pub(super) fn table(environment: &Environment, python: &str) -> Command {
     let mut command = environment.command(python);
     command.arg("tests/differential/table.py").env("PYTHONPATH", environment.root.join("tests"));
     command
 }
 
-/// Adds the table as it was printed, and the count.
+/// Adds the printed table, and the number.
 pub(super) fn add(files: &mut Files, table: &[u8]) -> Result<()> {
     files.whole(TABLE, String::from_utf8(table.to_vec())?);
     let mut requests = 0;
@@ -35,7 +35,7 @@ pub(super) fn add(files: &mut Files, table: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// 4935 is `4,935`.
+/// 4935 becomes `4,935`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();

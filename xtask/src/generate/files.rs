@@ -1,4 +1,4 @@
-//! Generated files: what they must be, and what they are.
+//! Generated files: their expected contents, compared with the actual ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,24 +10,24 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use similar::TextDiff;
 
-/// How many lines of a difference are shown.
+/// Maximum number of lines shown of a difference.
 const SHOWN: usize = 40;
 
-/// The files of the repository as they must be. Paths are relative to its root.
+/// The expected files. Paths are relative to the root of the repository.
 pub(super) struct Files {
     root: PathBuf,
     texts: BTreeMap<String, String>,
-    /// Files of which every line is generated.
+    /// Files that are generated completely.
     whole: BTreeSet<String>,
-    /// Folders that have generated files and nothing else.
+    /// Directories that contain only generated files.
     folders: BTreeSet<String>,
 }
 
-/// A file that is not as it must be.
+/// A file that differs from the expected one.
 pub(super) struct Difference {
     pub(super) path: String,
     is: Option<String>,
-    /// `None` when there must be no such file.
+    /// `None` if the file must not exist.
     must: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Files {
         &self.root
     }
 
-    /// A file as it must be as far as is known, else as it is.
+    /// The expected text of a file so far, or else its actual one.
     pub(super) fn text(&self, path: &str) -> Result<String> {
         match self.texts.get(path) {
             Some(text) => Ok(text.clone()),
@@ -49,23 +49,23 @@ impl Files {
         }
     }
 
-    /// Sets a file of which every line is generated.
+    /// Sets a file that is generated completely.
     pub(super) fn whole(&mut self, path: &str, text: String) {
         self.whole.insert(path.to_owned());
         self.texts.insert(path.to_owned(), text);
     }
 
-    /// Sets a file of which some places are generated, such as those of [`between`].
+    /// Sets a file that is generated partly, such as by [`between`].
     pub(super) fn partly(&mut self, path: &str, text: String) {
         self.texts.insert(path.to_owned(), text);
     }
 
-    /// Says that a folder has generated files and no other.
+    /// Declares that a directory contains only generated files.
     pub(super) fn nothing_else_in(&mut self, folder: &str) {
         self.folders.insert(folder.to_owned());
     }
 
-    /// Names in `.gitattributes` what is generated from its first line to its last, so that reviews fold it.
+    /// Lists completely generated files in `.gitattributes`, so that reviews fold them.
     pub(super) fn attributes(&mut self) -> Result<()> {
         const PATH: &str = ".gitattributes";
         let loose = self.whole.iter().filter(|path| !self.folders.iter().any(|folder| is_in(path, folder)));
@@ -81,12 +81,12 @@ impl Files {
         Ok(())
     }
 
-    /// How many files are generated.
+    /// The number of generated files.
     pub(super) fn count(&self) -> usize {
         self.texts.len()
     }
 
-    /// The files that are not as they must be, those among them that must not be there.
+    /// The files that differ, including those that must not exist.
     pub(super) fn differences(&self) -> Result<Vec<Difference>> {
         let mut found = Vec::new();
         for (path, must) in &self.texts {
@@ -112,7 +112,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Makes the files what they must be.
+    /// Writes the expected files.
     pub(super) fn write(&self, differences: &[Difference]) -> Result<()> {
         for Difference { path, must, .. } in differences {
             let file = self.root.join(path);
@@ -133,7 +133,7 @@ fn is_in(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// A text with something else between two marks. Each mark is in the text once.
+/// Replaces the text between two marks, each of which must occur exactly once.
 pub(super) fn between(text: &str, begin: &str, end: &str, content: &str) -> Result<String> {
     for mark in [begin, end] {
         let count = text.matches(mark).count();
@@ -145,7 +145,7 @@ pub(super) fn between(text: &str, begin: &str, end: &str, content: &str) -> Resu
 }
 
 impl fmt::Display for Difference {
-    /// A unified difference, cut where it gets long.
+    /// A unified diff, truncated to [`SHOWN`] lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |side: &Option<String>| side.clone().unwrap_or_default();
         let name = |side: &Option<String>, name| if side.is_some() { name } else { "/dev/null".to_owned() };

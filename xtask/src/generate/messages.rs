@@ -1,7 +1,7 @@
-//! The messages of the API, from the descriptors in the reference's wheel: `crates/model/src/messages/`.
+//! Generates the messages of the API from the descriptors in the reference's wheel: `crates/model/src/messages/`.
 //!
-//! `messages.py` prints the descriptors as JSON with the Python that has the reference installed;
-//! everything else happens here.
+//! `messages.py` prints the descriptors as JSON, with the Python that has the reference installed; everything else
+//! happens here.
 
 mod names;
 
@@ -19,10 +19,10 @@ use serde::Deserialize;
 use super::files::Files;
 use names::{ident, module, separated, type_name, uses, variant};
 
-/// A script that prints the descriptors, with the reference's Python.
+/// The script that prints the descriptors, run with the reference's Python.
 pub(super) const DESCRIPTORS: &str = "xtask/src/generate/messages.py";
 
-/// The folder of the modules, and the file that names them.
+/// The directory of the modules, and the file that declares them.
 const FOLDER: &str = "crates/model/src/messages";
 const INDEX: &str = "crates/model/src/messages.rs";
 
@@ -74,7 +74,7 @@ struct Enum {
     values: Vec<(String, i32)>,
 }
 
-/// How a field looks in Rust.
+/// The Rust representation of a field.
 struct Shape {
     /// The type of one value.
     rust: String,
@@ -85,7 +85,7 @@ struct Shape {
     map: bool,
 }
 
-/// Adds the messages, from what `messages.py` printed.
+/// Adds the messages, from the output of `messages.py`.
 pub(super) fn add(files: &mut Files, version: &str, descriptors: &[u8]) -> Result<()> {
     let surface: Surface = serde_json::from_slice(descriptors)?;
     ensure!(surface.version == version, "the Python has mlflow {}, not {version}", surface.version);
@@ -107,10 +107,10 @@ pub(super) fn add(files: &mut Files, version: &str, descriptors: &[u8]) -> Resul
     Ok(())
 }
 
-/// Formats Rust as `cargo fmt` does.
+/// Formats Rust like `cargo fmt`.
 fn format(root: &Path, modules: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
     let folder = tempfile::tempdir()?;
-    // The index leads rustfmt to the modules.
+    // rustfmt finds the modules through the index.
     let index = folder.path().join(INDEX);
     fs::create_dir_all(folder.path().join(FOLDER))?;
     for (path, text) in &modules {
@@ -305,7 +305,7 @@ impl Surface {
         Ok(())
     }
 
-    /// How a type of another file, or of this one, is named in `file`.
+    /// The path of a type in `file`, which may be defined in another one.
     fn relative(&self, file: &str, full_name: &str) -> String {
         let path = self.path(full_name);
         match path.split_once("::") {

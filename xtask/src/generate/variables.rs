@@ -1,5 +1,5 @@
-//! The variables that `cargo xtask` sets for the suites, as `tests/support/__init__.py` lists them: from the constants of
-//! `environment.rs` and what is written above them.
+//! Generates the list of the variables that `cargo xtask` sets for the suites in `tests/support/__init__.py`, from the
+//! constants in `environment.rs` and their doc comments.
 
 use anyhow::{Context, Result, ensure};
 
@@ -17,7 +17,7 @@ pub(super) fn add(files: &mut Files) -> Result<()> {
     Ok(())
 }
 
-/// Names, with the text of the comment above each.
+/// The names, with the doc comment of each.
 fn variables(source: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
@@ -37,7 +37,7 @@ fn variables(source: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A table of reStructuredText.
+/// A reStructuredText table.
 fn table(variables: &[(String, String)]) -> String {
     let names = variables.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let texts = variables.iter().map(|(_, text)| text.len()).max().unwrap_or_default();

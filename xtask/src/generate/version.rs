@@ -1,13 +1,13 @@
-//! The version of the reference, wherever it is written.
+//! Updates the version of the reference wherever it occurs.
 
 use anyhow::{Context, Result, ensure};
 
 use super::files::Files;
 
-/// Where the version is decided.
+/// The file that pins the version, and the prefix there.
 const PIN: (&str, &str) = ("tests/requirements/reference.txt", "mlflow[auth]==");
 
-/// Files that repeat it, and what stands before it there.
+/// The files that repeat it, and the prefix there.
 const REPEATED: [(&str, &str); 12] = [
     ("ARCHITECTURE.md", "`mlflow=="),
     ("CONTRIBUTING.md", "`mlflow=="),
@@ -23,7 +23,7 @@ const REPEATED: [(&str, &str); 12] = [
     ("tests/conformance/pairs.py", "SDKS = (\n    Sdk(\""),
 ];
 
-/// Writes the version into everything that repeats it, and returns it.
+/// Writes the version to all of these files, and returns it.
 pub(super) fn add(files: &mut Files) -> Result<String> {
     let (list, name) = PIN;
     let version = pinned(&files.text(list)?, name).with_context(|| format!("{list} has no {name}"))?;
@@ -39,7 +39,7 @@ fn pinned(list: &str, name: &str) -> Option<String> {
     list.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
 }
 
-/// A text with another version of three numbers wherever there is one behind `before`, and in how many places that is.
+/// Replaces every version of three numbers after `before`, and returns the number of replacements.
 fn with_version(text: &str, before: &str, version: &str) -> (String, usize) {
     let mut parts = text.split(before);
     let mut out = parts.next().unwrap_or_default().to_owned();

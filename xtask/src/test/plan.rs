@@ -1,4 +1,4 @@
-//! Which jobs a run is made of.
+//! The jobs of a run.
 
 use std::{env, process::Command};
 
@@ -11,24 +11,24 @@ use crate::{
     suite::{self, Suite},
 };
 
-/// How much of the tests is run.
+/// The extent of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     /// Every test.
     All,
-    /// What fits into the budget. The number says which share of the large families it takes.
+    /// What fits into the budget. The number selects the sample of the large families.
     Sample(u32),
 }
 
-/// What can be asked for by name.
+/// A part that can be selected by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Part {
     Format,
-    /// Generated files are what their generators make
+    /// Generated files are up to date
     Generate,
     /// Licenses, sources, duplicates and advisories of the dependencies
     Deny,
-    /// The workspace is built with Clippy's lints as errors
+    /// The workspace builds with Clippy's lints as errors
     Lint,
     /// Unit, store and HTTP tests
     Rust,
@@ -55,7 +55,7 @@ impl Part {
         self != Self::Drill || level == Level::All
     }
 
-    /// Whether it needs the program under test, or tests in Rust.
+    /// Whether it needs a build of the program under test, or of Rust tests.
     pub(super) fn is_built(self) -> bool {
         !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Chart)
     }
@@ -82,14 +82,14 @@ impl Part {
     }
 }
 
-/// What has to be prepared for a part.
+/// The needs of a part.
 pub(super) fn needs(part: Part, level: Level) -> Vec<Need> {
     let mut needs = match part {
         Part::Generate => vec![Need::Reference],
         Part::Rust => vec![Need::Postgres(Durability::Relaxed), Need::Pgbouncer],
         _ => part.suite().map(Suite::all_needs).unwrap_or_default(),
     };
-    // It is a crate with two hundred dependencies of its own to build.
+    // s3s-fs has two hundred dependencies of its own to build.
     needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
     needs
 }
@@ -103,11 +103,11 @@ pub(super) fn jobs(environment: &Environment, parts: &[Part], level: Level) -> R
     Ok(jobs)
 }
 
-/// A command of cargo that works on what the build made: `with_lints` as that was.
+/// A cargo command that reuses the build; `with_lints` must be the same as there.
 pub(super) fn cargo(environment: &Environment, with_lints: bool) -> Command {
     let mut command = environment.command("cargo");
     if with_lints {
-        // Clippy compiles like rustc and lints on the way. A check of its own would read every dependency again.
+        // Clippy compiles like rustc and lints in the same pass. A separate check would read every dependency again.
         command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
     }
     command
@@ -121,7 +121,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             command.args(["fmt", "--all", "--check"]);
             shares.add("", 2, 1, command);
         }
-        // The build has linted.
+        // The build has already linted.
         Part::Lint => {}
         Part::Rust => {
             let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
@@ -177,7 +177,7 @@ impl Shares<'_> {
         Ok(())
     }
 
-    /// The part's suite in shares of about the same time.
+    /// The part's suite in shards of about the same duration.
     fn shards(&mut self, count: usize, seconds: u32, arguments: &[&str]) -> Result<()> {
         for number in 1..=count {
             let shard = format!("{number}/{count}");
@@ -186,7 +186,7 @@ impl Shares<'_> {
         Ok(())
     }
 
-    /// Files of the part's suite (none: all of it), over a number of processes.
+    /// Files of the part's suite (none: all of it), with a number of workers.
     fn suite(&mut self, share: &str, seconds: u32, workers: usize, files: &[&str], arguments: &[&str]) -> Result<()> {
         let Some(suite) = self.part.suite() else { return Ok(()) };
         let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -199,7 +199,7 @@ impl Shares<'_> {
     }
 }
 
-/// The old releases that a sample of the upgrades begins with, and the SDKs of its pairs.
+/// The old releases in a sample of the upgrades, and the SDKs of its pairs.
 pub(super) fn versions(environment: &Environment, sample: u32) -> Result<Vec<String>> {
     let mut versions = lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])?;
     let pairs = pairs(environment, Level::Sample(sample))?;
@@ -215,14 +215,14 @@ fn pairs(environment: &Environment, level: Level) -> Result<Vec<String>> {
     }
 }
 
-/// How a suite is run that has recorded the reference's answers: with these, unless everything is asked for, or requests
-/// or recordings were changed since.
+/// The arguments of a suite with recorded responses of the reference: it uses them, unless everything is to be run or
+/// requests or recordings have changed.
 fn recorded(environment: &Environment, level: Level, suite: &str) -> Result<Vec<&'static str>> {
     let current = lines(environment, "tests/support/recordings.py", &[suite])? == ["recorded"];
     Ok(if level != Level::All && current { vec!["--recorded"] } else { Vec::new() })
 }
 
-/// What a script of the tests prints, line by line. It needs no environment.
+/// The output lines of a script in the tests. It needs only the standard library.
 fn lines(environment: &Environment, script: &str, arguments: &[&str]) -> Result<Vec<String>> {
     let output = environment.command("python3").arg(script).args(arguments).output()?;
     ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! Jobs that share the processors: the longest first, as many at once as there are places.
+//! A pool of jobs that share the processors: the longest first, as many concurrently as there are slots.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,23 +13,23 @@ use anyhow::Result;
 use super::report::{Line, Report};
 use crate::process;
 
-/// How long a job may take. The longest takes eight minutes on two processors.
+/// Timeout of a job. The longest takes eight minutes on two processors.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
-/// A command that is a part of the tests, or a share of a part.
+/// A command for a part of the tests, or for a share of one.
 pub(super) struct Job {
     /// The part that it belongs to.
     pub(super) part: String,
-    /// Its name, which its log has too.
+    /// Its name, also that of its log.
     pub(super) name: String,
-    /// About how many seconds it takes beside others on two processors: the longest begin first.
+    /// Estimated duration in seconds, beside others on two processors: the longest start first.
     pub(super) seconds: u32,
-    /// How many places it takes: the number of its processes that compute at the same time.
+    /// Number of slots that it takes: its concurrently computing processes.
     pub(super) places: usize,
     pub(super) command: Command,
 }
 
-/// Runs all jobs. A suite computes for about half of its time: with two places for each processor these are busy.
+/// Runs all jobs. A suite computes for about half of its time, so there are two slots per processor.
 pub(super) fn run(mut jobs: Vec<Job>, logs: &Path, report: &mut Report) -> Result<()> {
     let places = 2 * thread::available_parallelism().map_or(2, usize::from);
     jobs.sort_by_key(|job| std::cmp::Reverse(job.seconds));

@@ -1,4 +1,4 @@
-//! What a run prints: a line as each job ends, then what failed, and how much of the budget each part took.
+//! The output of a run: a line as each job ends, then the failures, and the share of the budget of each part.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use anyhow::{Error, Result};
 use super::plan::Level;
 use crate::{process::Ended, tally::Tally};
 
-/// What a run may take on two processors, from a clean clone with nothing built: minutes. A run that takes longer says so.
+/// The budget of a run on two processors, from a clean clone without a build, in minutes. Exceeding it prints a notice.
 const BUDGET: f64 = 20.0;
 
-/// How many lines of a failed job's log are printed again.
+/// Number of lines of a failed job's log that are printed again.
 const LINES_OF_A_FAILURE: usize = 120;
 
-/// How a job ended.
+/// The outcome of a job.
 pub(super) struct Line {
     part: String,
     name: String,
@@ -40,7 +40,7 @@ impl Line {
         }
     }
 
-    /// A part that was not run, because something that it needs could not be prepared.
+    /// A part that was not run because one of its needs could not be prepared.
     pub(super) fn not_run(part: &str, logs: &Path, error: &Error) -> Result<Self> {
         let log = logs.join(format!("{part}.log"));
         fs::write(&log, format!("error: {error:#}\n"))?;
@@ -49,14 +49,14 @@ impl Line {
     }
 }
 
-/// What a part has come to so far.
+/// The totals of a part so far.
 struct Sum {
     part: String,
     tally: Tally,
     cpu: f64,
 }
 
-/// A run so far.
+/// The state of a run.
 pub(super) struct Report {
     start: Instant,
     parts: Vec<Sum>,
@@ -76,7 +76,7 @@ impl Report {
         }
     }
 
-    /// Prints the line of a job, and keeps what is printed at the end.
+    /// Prints the line of a job, and collects what is printed at the end.
     pub(super) fn ended(&mut self, line: &Line) {
         let outcome = if line.tally.failed == 0 { "ok" } else { "FAILED" };
         println!(
@@ -101,19 +101,19 @@ impl Report {
         }
     }
 
-    /// Prints how long the environments took, which were made beside the build.
+    /// Prints how long the environments took, which were prepared during the build.
     pub(super) fn prepared(&self, took: Duration, missing: usize) {
         let elapsed = self.start.elapsed().as_secs_f64();
         let outcome = if missing == 0 { "ok" } else { "FAILED" };
         println!("{elapsed:>6.0} s  {:<28} {outcome:<6} {:>31.1} s", "environments", took.as_secs_f64());
     }
 
-    /// All tests so far.
+    /// The totals of all parts so far.
     pub(super) fn total(&self) -> Tally {
         self.parts.iter().map(|sum| sum.tally).sum()
     }
 
-    /// Prints what failed, the parts with their share of the budget, and the sum.
+    /// Prints the failures, the parts with their share of the budget, and the total.
     pub(super) fn close(self, level: Level) -> Tally {
         for (name, log) in &self.failures {
             println!(
@@ -139,7 +139,7 @@ impl Report {
         let table = lines.join("\n");
         println!("\n{table}");
         let sum = format!("{minutes:.1} minutes on {processors} processors; the budget is {BUDGET} on 2");
-        // For comparing runs; a run does not fail for it.
+        // For comparing runs; a failure to write it is ignored.
         let _ = fs::write(&self.seconds_file, format!("{table}\n{sum}\n"));
         println!("{sum}");
         for notice in &self.notices {
@@ -157,7 +157,7 @@ impl Report {
     }
 }
 
-/// What of a log says why it failed: what pytest and nextest print at their end, else its last lines.
+/// The part of a log that explains a failure: the final report of pytest or nextest, else its last lines.
 fn failure(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let from = lines

@@ -1,6 +1,6 @@
-//! Downloads: most are one answer of the store. What is beyond that of a large one comes in pieces, several of which are
-//! on their way at the same time, as a store gives one connection only so much. What such downloads take of the memory is
-//! bounded: whoever comes when it is taken gets one more answer.
+//! Downloads: most are one response of the store. The rest of a large object is fetched in several concurrent range
+//! requests, because stores limit the throughput of one connection. Memory is bounded: at most [`DOWNLOADS`] downloads
+//! do so at a time; the rest of any other is one further response.
 
 use std::{
     io,
@@ -21,28 +21,28 @@ use crate::{
     repository::{ByteStream, OpenedArtifact, Stat},
 };
 
-/// Bytes of a piece.
+/// Bytes per range request.
 const PIECE: u64 = 4 * 1024 * 1024;
 
-/// Pieces of a download that are on their way.
+/// Concurrent range requests of a download.
 const CONCURRENT: usize = 4;
 
-/// Bytes of the first answer, and from which on the rest of a download comes in pieces.
+/// Bytes of the first response; also the minimum size of a rest that is fetched concurrently.
 const LARGE: u64 = 4 * PIECE;
 
-/// Downloads in pieces at the same time: with more of them there are connections enough.
+/// Maximum number of concurrent downloads by range requests: more of them use enough connections anyway.
 const DOWNLOADS: usize = 2;
 
-/// Bytes of one answer that are handed on together: where a store sends crumbs, not each of them wakes somebody.
+/// Bytes of a response that are passed on together: stores may send very small chunks, and each wakes a task.
 const GATHERED: usize = 128 * 1024;
 
-/// How long a crumb waits for more.
+/// How long a small chunk waits for more.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// What was gathered and waits for the client.
+/// Gathered chunks that may be queued for the client.
 const IN_FLIGHT: usize = 2;
 
-/// Room for downloads in pieces.
+/// The permits for downloads by range requests.
 pub(super) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(DOWNLOADS))
 }
@@ -60,12 +60,12 @@ pub(super) async fn open(
     }
 }
 
-/// An object of which nothing is known yet. The first answer tells how much there is, and of most objects it is all: who
-/// looks at a plot waits for one answer of the store.
+/// Opens an object of unknown size. The first response contains the size and, for most objects, all of the bytes: one
+/// round trip is enough.
 async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<OpenedArtifact> {
     let whole = async || {
         let found = bucket.reads.get_opts(&key, GetOptions::default()).await?;
-        // Every store tells one of them: whatever else stands in its place is not taken for the file.
+        // Every store sends at least one of them: a response without is not from a store.
         if found.meta.e_tag.is_none() && found.meta.last_modified.timestamp() == 0 {
             let source = "it is not the store that answers there".into();
             return Err(object_store::Error::Generic { store: "store", source });
@@ -81,13 +81,14 @@ async fn unknown(bucket: &Arc<Bucket>, key: Path) -> object_store::Result<Opened
     if rest.is_empty() {
         return Ok(opened(bucket, first));
     }
-    // Two answers without a tag may be of two objects.
+    // Without an entity tag, two responses may be of two versions.
     let Some(etag) = first.meta.e_tag.clone() else { return whole().await };
     let OpenedArtifact { body, stat } = opened(bucket, first);
     Ok(OpenedArtifact { body: body.chain(self::rest(bucket, key, rest, etag)).boxed(), stat })
 }
 
-/// What follows the first answer: pieces are asked for at once, one further answer when it is its turn.
+/// What follows the first response: range requests start at once, a single further one when the client has read the
+/// first.
 fn rest(bucket: &Arc<Bucket>, key: Path, range: Range<u64>, etag: String) -> ByteStream {
     let (this, uri) = (Arc::clone(bucket), bucket.uri.clone());
     let opening = if let Some(room) = room_for(bucket, &range) {
@@ -102,33 +103,33 @@ fn rest(bucket: &Arc<Bucket>, key: Path, range: Range<u64>, etag: String) -> Byt
     body.try_flatten_stream().boxed()
 }
 
-/// Whether what is wrong is the wish for a part: an empty object has none, and some stores give all or nothing.
+/// Whether the error is about the range: an empty object has none, and some stores ignore ranges.
 fn gives_no_part(error: &object_store::Error) -> bool {
     let text = last_cause(error);
     text.contains("416") || text.contains("non-partial")
 }
 
-/// A range that lies inside of an object.
+/// Opens a range inside an object.
 async fn known(
     bucket: &Arc<Bucket>,
     key: Path,
     range: Range<u64>,
     etag: Option<&str>,
 ) -> object_store::Result<OpenedArtifact> {
-    // Without its tag, pieces of an object that is replaced meanwhile would be put together with those of the new one.
+    // Without an entity tag, ranges of a replaced object would be mixed with those of the new one.
     match etag.and_then(|etag| Some((etag, room_for(bucket, &range)?))) {
         Some((etag, room)) => in_pieces(bucket, key, range, etag, room).await,
         None => one(bucket, key, range, etag).await,
     }
 }
 
-/// Room for a range that is large enough for pieces, if there is some now.
+/// A permit if the range is large enough, and one is available now.
 fn room_for(bucket: &Bucket, range: &Range<u64>) -> Option<OwnedSemaphorePermit> {
     let is_large = range.end.saturating_sub(range.start) >= LARGE;
     if is_large { Arc::clone(&bucket.room.downloads).try_acquire_owned().ok() } else { None }
 }
 
-/// A range as one answer.
+/// A range in one response.
 async fn one(
     bucket: &Bucket,
     key: Path,
@@ -144,7 +145,7 @@ fn options(range: Option<Range<u64>>, etag: Option<&str>) -> GetOptions {
     GetOptions { range: range.map(GetRange::Bounded), if_match: etag.map(str::to_owned), ..GetOptions::default() }
 }
 
-/// Not every store minds the condition.
+/// Some stores ignore `If-Match`.
 fn same(key: &Path, etag: Option<&str>, found: &ObjectMeta) -> object_store::Result<()> {
     if etag.is_some() && found.e_tag.as_deref() != etag {
         return Err(object_store::Error::Precondition { path: key.to_string(), source: "it was replaced".into() });
@@ -152,19 +153,18 @@ fn same(key: &Path, etag: Option<&str>, found: &ObjectMeta) -> object_store::Res
     Ok(())
 }
 
-/// What an answer tells of its object.
+/// The metadata in a response.
 pub(super) fn stat(meta: ObjectMeta) -> Stat {
     Stat { size: meta.size, modified: Some(SystemTime::from(meta.last_modified)), etag: meta.e_tag }
 }
 
-/// A connection that breaks in the middle of an answer is resumed where it broke; this is when that did not help.
+/// `object_store` resumes an interrupted response; this is the error if that fails.
 fn broken(error: object_store::Error, uri: &str) -> io::Error {
     tracing::error!(store = uri, reason = reason(&error), "a download from the artifact storage broke");
     io::Error::other(error)
 }
 
-/// One answer. The store is read by a task of its own: a client that takes its time is not taken for a store that
-/// stands still.
+/// One response. A separate task reads from the store: a slow client must not cause a read timeout of the store.
 fn opened(bucket: &Bucket, found: GetResult) -> OpenedArtifact {
     let (meta, uri) = (found.meta.clone(), bucket.uri.clone());
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
@@ -184,7 +184,7 @@ fn opened(bucket: &Bucket, found: GetResult) -> OpenedArtifact {
 
 type Part = object_store::Result<Bytes>;
 
-/// What comes of an answer in a moment.
+/// Gathers the chunks that arrive within a moment.
 async fn gather(first: Part, answer: &mut (impl Stream<Item = Part> + Unpin)) -> Vec<Part> {
     let mut size = first.as_ref().map_or(GATHERED, Bytes::len);
     let mut parts = vec![first];
@@ -204,8 +204,8 @@ async fn gather(first: Part, answer: &mut (impl Stream<Item = Part> + Unpin)) ->
     parts
 }
 
-/// Several answers, each read to its end by a task of its own and sent in order. The first one is waited for: what is
-/// wrong with it is wrong with all.
+/// Concurrent range requests, each read completely by its own task and sent in order. The first one is awaited: its
+/// error is the error of all.
 async fn in_pieces(
     bucket: &Arc<Bucket>,
     key: Path,
@@ -229,14 +229,14 @@ async fn in_pieces(
     let rest = pieces.map(move |piece| piece.map(|(_, parts)| parts).map_err(|error| broken(error, &uri)));
     let body = stream::once(std::future::ready(Ok(first))).chain(rest);
     let body = body.map_ok(move |parts| {
-        // Given back when nobody wants the rest.
+        // Released when the rest is dropped.
         let _ = &room;
         stream::iter(parts.into_iter().map(Ok))
     });
     Ok(OpenedArtifact { body: body.try_flatten().boxed(), stat: stat(meta) })
 }
 
-/// One of several answers, without moving it together.
+/// One of several range requests; its chunks are not concatenated.
 async fn piece(
     bucket: Arc<Bucket>,
     key: Path,

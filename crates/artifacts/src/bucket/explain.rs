@@ -1,10 +1,10 @@
-//! What a store says when something is wrong, in one line.
+//! Reduces errors of stores to one line.
 
 use ferroflow_model::{Error, Result};
 
 use crate::{ArtifactPath, client::last_cause};
 
-/// An error of the store for the client. What the operator has to know is in the log.
+/// The error for the client. The details for the operator are logged.
 pub(super) fn explain(error: &object_store::Error, path: &ArtifactPath, store: &str) -> Error {
     match error {
         object_store::Error::NotFound { .. } if !is_about_bucket(error) => {
@@ -25,11 +25,11 @@ fn is_about_bucket(error: &object_store::Error) -> bool {
     error.to_string().contains("NoSuchBucket")
 }
 
-/// Why the store did not do what it was asked: its own code and sentence, or what was wrong on the way.
+/// Why a request failed: the store's own code and message, or the error of the connection.
 pub(crate) fn reason(error: &object_store::Error) -> String {
     let text = error.to_string();
     if let Some(code) = element(&text, "Code") {
-        // Azure writes the number of the request below its sentence.
+        // Azure appends the request id below its message.
         return match element(&text, "Message").and_then(|message| message.lines().next()) {
             Some(message) if !message.is_empty() => format!("{code}: {message}"),
             _ => code.to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     if let Some(said) = said_in_json(&text) {
         return said;
     }
-    // Where a machine keeps its own, as Azure, Google and AWS have it.
+    // Addresses of the metadata services of Azure, Google and AWS, for credentials of the machine.
     if ["169.254.169.254", "metadata.google.internal", "/latest/api/token", "/latest/meta-data/"]
         .iter()
         .any(|place| text.contains(place))
@@ -54,7 +54,7 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     }
 }
 
-/// What Google's JSON says of an error: its code and sentence.
+/// The code and message in a JSON error of Google.
 fn said_in_json(text: &str) -> Option<String> {
     let body = &text[text.find('{')?..];
     let body = serde_json::Deserializer::from_str(body).into_iter::<serde_json::Value>().next()?.ok()?;
@@ -69,7 +69,7 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(&text[start..start + length])
 }
 
-/// The outcome of a call, for the client.
+/// Translates a result for the client.
 pub(super) trait Explained<T> {
     fn explained(self, path: &ArtifactPath, store: &str) -> Result<T>;
 }

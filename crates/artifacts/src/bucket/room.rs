@@ -1,5 +1,5 @@
-//! Room for the parts of uploads: what all of them together take of the memory is bounded. Whoever comes when it is
-//! taken is not read until there is room, and nobody keeps room that others wait for by sending next to nothing.
+//! The memory budget of upload parts. An upload is not read until a permit is available (back-pressure), and a client
+//! that is too slow loses its permit when others wait for one.
 
 use std::{
     sync::{
@@ -14,19 +14,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const MIB: usize = 1024 * 1024;
 
-/// MiB that the parts of all uploads together may take.
+/// The budget of all uploads together, in MiB.
 const MEMORY: usize = 128;
 
-/// Bytes of a second that a client has to send at the least, while others wait for its room.
+/// Minimum rate of a client while others wait, in bytes per second.
 const PACE: usize = 128 * 1024;
 
-/// How long any part may take.
+/// Minimum time allowed for any part.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How often is looked whether somebody waits.
+/// Interval of the check whether others wait.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Room for the parts of uploads.
+/// The memory budget of upload parts.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadRoom {
     memory: Arc<Semaphore>,
@@ -40,8 +40,7 @@ impl Default for UploadRoom {
 }
 
 impl UploadRoom {
-    /// Waits until there is room for some bytes. Somebody who has room already does not call this: nobody waits for
-    /// one who waits.
+    /// Waits for a permit for `size` bytes. Never call this while holding a permit: it could deadlock.
     pub(super) async fn take(&self, size: usize) -> Result<OwnedSemaphorePermit> {
         if let Some(room) = self.try_take(size) {
             return Ok(room);
@@ -51,12 +50,12 @@ impl UploadRoom {
         room.map_err(|_| Error::unavailable("The server is stopping. Try again later."))
     }
 
-    /// Room for some bytes, if there is some now.
+    /// A permit for `size` bytes, if one is available now.
     pub(super) fn try_take(&self, size: usize) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.memory).try_acquire_many_owned(mib(size)).ok()
     }
 
-    /// Room that is filled with so many bytes of a client, which takes its time as long as nobody waits for it.
+    /// Fills a permit with `size` bytes of a client, which may be slow while no other upload waits.
     pub(super) async fn fill<T>(&self, size: usize, filled: impl Future<Output = Result<T>>) -> Result<T> {
         let seconds = u64::try_from(size.div_ceil(PACE)).unwrap_or(u64::MAX);
         let mut patience = Duration::from_secs(seconds).max(GRACE);
@@ -73,13 +72,13 @@ impl UploadRoom {
     }
 }
 
-/// MiB that some bytes take.
+/// The number of permits for a size.
 fn mib(size: usize) -> u32 {
-    // What is larger than the memory of all has it to itself.
+    // A size larger than the budget takes all of it.
     u32::try_from(size.div_ceil(MIB).clamp(1, MEMORY)).unwrap_or(u32::MAX)
 }
 
-/// One of those who wait, until it is dropped: also where waiting is given up.
+/// A guard that counts a waiter until it is dropped, also on cancellation.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

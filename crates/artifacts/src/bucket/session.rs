@@ -1,4 +1,4 @@
-//! Uploads to a store that takes an object piece after piece: while one piece is sent, the next is read.
+//! Uploads to a store with resumable sessions: the next chunk is read while one is sent.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     gcs::{Session, Writer},
 };
 
-/// Writes a body of which the first piece has been read. A piece is kept with its room.
+/// Writes a body whose first chunk has been read. A chunk is held with its permit.
 pub(super) async fn write(
     bucket: &Arc<Bucket>,
     writer: &Arc<Writer>,
@@ -46,14 +46,14 @@ pub(super) async fn write(
             sent.explained(path, &bucket.uri)?;
             piece = (next?, Some(more));
         } else {
-            // No room beside the piece that is on its way: one after the other.
+            // No permit for a second chunk: send and read in turn.
             session.send(piece.0.clone(), false).await.explained(path, &bucket.uri)?;
             piece.0 = bucket.room.uploads.fill(size, body.part(size)).await?;
         }
     }
 }
 
-/// A session that is given up unless it was finished.
+/// A session that is cancelled on drop unless finished.
 struct Upload(Option<Session>);
 
 impl Drop for Upload {

@@ -1,5 +1,5 @@
-//! Uploads in parts that nobody finishes: their client is gone, or the server was killed. Stores keep the
-//! parts, unseen and paid for, until somebody takes them back.
+//! Aborts abandoned multipart uploads: their client is gone, or the server was killed. Stores keep the parts, invisible
+//! but charged, until the upload is aborted.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{BucketRepository, Transfers, explain::reason};
 use crate::ArtifactPath;
 
-/// How long our own question to the store is good.
+/// Lifetime of the signed URL for listing uploads.
 const ASKING: Duration = Duration::from_secs(60);
 
-/// A page of uploads that were begun.
+/// A page of incomplete uploads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Uploads {
@@ -25,7 +25,7 @@ struct Uploads {
     next_upload_id_marker: String,
 }
 
-/// An upload that was begun.
+/// An incomplete upload.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Begun {
@@ -34,7 +34,7 @@ struct Begun {
     initiated: String,
 }
 
-/// A page of parts that have arrived.
+/// A page of uploaded parts.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Parts {
@@ -51,12 +51,12 @@ struct Part {
 }
 
 impl BucketRepository {
-    /// Takes back the uploads below the prefix for which nothing has come for a time; gives their number.
-    /// Without a prefix the bucket may belong to others too, and only names that begin with the number of
-    /// an experiment are ours. Replicas may do it at the same time: what is gone is gone.
+    /// Aborts uploads below the prefix that have been idle for a time and returns their number. Without a prefix the
+    /// bucket may be shared, and only keys that begin with the number of an experiment belong to this server. Replicas
+    /// may do so concurrently.
     ///
     /// # Errors
-    /// The store does not tell.
+    /// The store can not list its uploads.
     pub async fn sweep(&self, idle: Duration) -> Result<usize> {
         if !self.has_tags() {
             return Ok(0);
@@ -93,7 +93,7 @@ impl BucketRepository {
                 || !experiment.is_empty() && experiment.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Whether no part has come since: a slow upload is none that nobody finishes.
+    /// Whether no part was uploaded since `before`: a slow upload is not abandoned.
     async fn is_idle(&self, key: &Path, id: &str, before: SystemTime) -> Result<bool> {
         let mut marker = String::new();
         loop {
@@ -123,13 +123,13 @@ impl BucketRepository {
         }
     }
 
-    /// A question that only this protocol has. Google takes it with the signature of an address.
+    /// A query that `object_store` does not support. Google's store accepts it as a presigned URL.
     async fn ask<T: Default + DeserializeOwned>(&self, key: &Path, query: &[(&str, &str)], element: &str) -> Result<T> {
         let failed = |why: String| Error::unavailable(format!("{} does not tell of uploads: {why}", self.bucket.uri));
         let query = query.iter().filter(|(name, value)| *name == "uploads" || !value.is_empty()).copied();
         if let Some(calls) = &self.bucket.calls {
             let told = calls.ask(key.as_ref(), &query.collect::<Vec<_>>(), element).await;
-            // An upload that is not there was finished meanwhile.
+            // An upload that does not exist was completed meanwhile.
             return told.map(Option::unwrap_or_default).map_err(|error| failed(reason(&error)));
         }
         let options = SignedUrlOptions::default().with_query(query);
@@ -145,7 +145,7 @@ impl BucketRepository {
         let body = answer.into_body().bytes().await.map_err(|error| failed(error.to_string()))?;
         let text = String::from_utf8_lossy(&body);
         if status == http::StatusCode::NOT_FOUND {
-            // The upload was finished meanwhile.
+            // The upload was completed meanwhile.
             return Ok(T::default());
         }
         if !status.is_success() {
@@ -155,7 +155,7 @@ impl BucketRepository {
     }
 }
 
-/// A time that can not be read is not before anything.
+/// A time that can not be parsed is not before anything.
 fn is_before(time: &str, before: SystemTime) -> bool {
     chrono::DateTime::parse_from_rfc3339(time).is_ok_and(|time| SystemTime::from(time) < before)
 }

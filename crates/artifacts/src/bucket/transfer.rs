@@ -1,4 +1,4 @@
-//! Transfers that clients do with the store themselves: the server signs addresses, and the bytes go past it.
+//! Direct transfers between clients and the store: the server signs URLs, and the bytes bypass it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,35 +14,35 @@ use super::{
 };
 use crate::{ArtifactPath, mime};
 
-/// How long the addresses of parts are good, in seconds: what boto signs for.
+/// Lifetime of the URLs of parts: boto's default.
 const PART_EXPIRATION: Duration = Duration::from_secs(3600);
 
-/// Addresses that are signed at the same time, where somebody else has to be asked for it.
+/// Number of URLs signed concurrently, if signing needs a request.
 const SIGNATURES: usize = 8;
 
-/// An upload in parts that a client has begun.
+/// A multipart upload that was begun for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedUpload {
-    /// What the store calls it.
+    /// The store's upload id.
     pub id: String,
-    /// Where each part is to be sent, in order.
+    /// The URL of each part, in order.
     pub urls: Vec<String>,
 }
 
-/// An address that a client may use for a while.
+/// A presigned URL with a limited lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresignedUrl {
-    /// The address.
+    /// The URL.
     pub url: String,
-    /// Headers that have to be sent with it.
+    /// Headers that must be sent with it.
     pub headers: BTreeMap<String, String>,
 }
 
 impl BucketRepository {
-    /// Begins an upload that the client sends to the store in `parts` parts.
+    /// Begins an upload that the client sends directly to the store, in `parts` parts.
     ///
     /// # Errors
-    /// The number of parts is none or too large, the store failed, or nothing can be signed.
+    /// The number of parts is not within the limits, the store failed, or URLs can not be signed.
     pub async fn start_upload(&self, path: &ArtifactPath, parts: i64) -> Result<StartedUpload> {
         let parts = u64::try_from(parts).ok().filter(|parts| (1..=MAX_PARTS).contains(parts)).ok_or_else(|| {
             Error::invalid(format!(
@@ -57,7 +57,7 @@ impl BucketRepository {
             return Ok(StartedUpload { id, urls });
         }
         if !self.signs_everything() {
-            // Known before anything is begun.
+            // Fails before the upload is begun.
             self.sign(Method::PUT, &key, PART_EXPIRATION, &SignedUrlOptions::default()).await?;
         }
         let options = PutMultipartOptions {
@@ -81,23 +81,23 @@ impl BucketRepository {
         }
     }
 
-    /// Whether the store gives every part a tag that is needed to complete the upload.
+    /// Whether completing an upload needs the entity tags of its parts.
     #[must_use]
     pub fn has_tags(&self) -> bool {
         matches!(self.bucket.transfers, Transfers::Parts(_))
     }
 
-    /// Whether an address for a download can be had of every file. A client that was told so does not come back
-    /// to the server for one that can not; elsewhere that depends on the credentials or the name.
+    /// Whether a download URL can be signed for every file. Clients that were told so do not fall back to the server
+    /// for files without one; elsewhere it depends on the credentials or the name.
     #[must_use]
     pub fn signs_everything(&self) -> bool {
         self.has_tags() && self.bucket.sessions.is_none()
     }
 
-    /// Completes an upload from the tags that the store gave its parts, in order.
+    /// Completes an upload with the entity tags of its parts, in order.
     ///
     /// # Errors
-    /// The store does not know the upload or one of its parts, or failed.
+    /// The upload or one of its parts does not exist, or the store failed.
     pub async fn complete_upload(&self, path: &ArtifactPath, id: &str, tags: Vec<String>) -> Result<()> {
         let (key, id) = (self.key(path)?, upload_id(id)?);
         let parts = if self.has_tags() { tags } else { blocks::names(&id, tags.len())? };
@@ -106,7 +106,7 @@ impl BucketRepository {
         done.map(drop).map_err(|error| no_upload(&error).unwrap_or_else(|| self.explain(&error, path)))
     }
 
-    /// Takes an upload back. One that is not there is taken back already.
+    /// Aborts an upload. It is not an error if it does not exist.
     ///
     /// # Errors
     /// The store failed.
@@ -118,11 +118,11 @@ impl BucketRepository {
         }
     }
 
-    /// An address to download a file from. In S3 and Google's stores a browser saves it under its name and never shows
-    /// it; a signature of Azure would have to cover that wish, and `object_store` signs none.
+    /// A presigned URL to download a file. S3 and Google's store send it as an attachment with its name; Azure's
+    /// signature would have to include that, which `object_store` does not support.
     ///
     /// # Errors
-    /// Nothing can be signed.
+    /// URLs can not be signed.
     pub async fn presign_download(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
         let query = [("response-content-disposition", mime::attachment(path.name()))];
         let options = SignedUrlOptions::default().with_query(query);
@@ -130,10 +130,10 @@ impl BucketRepository {
         Ok(PresignedUrl { url, headers: BTreeMap::new() })
     }
 
-    /// An address to upload a file to.
+    /// A presigned URL to upload a file.
     ///
     /// # Errors
-    /// Nothing can be signed.
+    /// URLs can not be signed.
     pub async fn presign_upload(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
         let invalid = |_| Error::internal("a media type is no header");
         let mut signed = self.bucket.signed_headers.clone();
@@ -154,12 +154,12 @@ impl BucketRepository {
         Ok(PresignedUrl { url, headers })
     }
 
-    /// Signs an address. Where it can not be done, clients go through the server.
+    /// Signs a URL. If that is not possible, clients go through the server.
     async fn sign(&self, method: Method, key: &Path, expires: Duration, options: &SignedUrlOptions) -> Result<String> {
         let signed = match self.bucket.transfers {
             Transfers::Parts(_) => self.bucket.signs.signed_url_opts(method, key, expires, options).await,
-            // These signatures say nothing of queries and headers, and object_store makes a wrong one for
-            // what an address spells in another way than the store.
+            // These signatures do not cover queries and headers, and `object_store` creates an invalid one for keys
+            // that need percent-encoding.
             Transfers::Blocks if blocks::is_plain(key) => self.bucket.signs.signed_url(method, key, expires).await,
             Transfers::Blocks | Transfers::None => return Err(not_signed()),
         };
@@ -178,7 +178,7 @@ fn not_signed() -> Error {
     Error::new(ErrorCode::NotImplemented, "This server can not sign addresses of its artifact storage.")
 }
 
-/// The id of an upload goes into a query: the characters that stores use, and no more of them than they do.
+/// Validates an upload id, which becomes part of a query.
 fn upload_id(id: &str) -> Result<String> {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-._~+/=".contains(char);
     if id.is_empty() || id.len() > 1024 || !id.chars().all(plain) {
@@ -187,7 +187,7 @@ fn upload_id(id: &str) -> Result<String> {
     Ok(id.to_owned())
 }
 
-/// A mistake of the client: the upload is not there, or the parts are not those that were sent.
+/// A client error: the upload does not exist, or the parts do not match.
 fn no_upload(error: &object_store::Error) -> Option<Error> {
     let reason = super::reason(error);
     let code = reason.split(':').next().unwrap_or_default();
@@ -200,7 +200,7 @@ fn no_upload(error: &object_store::Error) -> Option<Error> {
     }
 }
 
-/// A header as the reference spells it.
+/// A header name in the reference's spelling.
 fn spelled(name: &HeaderName) -> String {
     if name.as_str().starts_with("x-") {
         return name.to_string();

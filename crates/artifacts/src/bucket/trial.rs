@@ -1,4 +1,4 @@
-//! A bucket is tried, see [`crate::trial`].
+//! Tests a bucket, see [`crate::trial`].
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use crate::{
     trial::{CONTENT, Presigned, Trial, file, skew},
 };
 
-/// How long the signed address is good.
+/// Lifetime of the presigned URL.
 const EXPIRATION: Duration = Duration::from_secs(60);
 
-/// How long whatever is at that address may take.
+/// Timeout of its download.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl BucketRepository {
@@ -47,7 +47,7 @@ impl BucketRepository {
         trial
     }
 
-    /// With all that uploads are written with: policies may ask for it.
+    /// With the attributes and tags of uploads: a bucket policy may require them.
     async fn put(&self, key: &Path, path: &ArtifactPath) -> object_store::Result<()> {
         let (bucket, body) = (&self.bucket, PutPayload::from_static(CONTENT));
         if let Some(sessions) = &bucket.sessions {
@@ -68,7 +68,7 @@ impl BucketRepository {
         if bytes == CONTENT { Ok(modified) } else { Err("it gives other bytes than were written".to_owned()) }
     }
 
-    /// As a client would. Nothing where nothing is signed.
+    /// Downloads it like a client. `None` if URLs are not signed.
     async fn fetch(&self, path: &ArtifactPath) -> Option<Presigned> {
         let Transfers::Parts(asks) = &self.bucket.transfers else { return None };
         let url = match self.presign_download(path, EXPIRATION).await {
@@ -96,13 +96,13 @@ impl BucketRepository {
     }
 }
 
-/// The status, and the store's own code for it.
+/// The status, with the store's own error code.
 fn said(status: http::StatusCode, body: &str) -> String {
     let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     code.map_or_else(|| status.to_string(), |(code, _)| format!("{status}: {code}"))
 }
 
-/// Scheme, host and port.
+/// Scheme, host and port of a URL.
 fn origin(url: &str) -> String {
     let end = url.find("://").and_then(|at| Some(at + 3 + url[at + 3..].find('/')?));
     end.map_or(url, |end| &url[..end]).to_owned()

@@ -1,5 +1,5 @@
-//! Uploads: a small body in one request, a large one in parts. Nothing is kept on disk, and no more in
-//! memory than the parts that are on their way; the client is read as fast as the store takes it.
+//! Uploads: a small body in one request, a large one in parts. Nothing is written to disk, and only the parts in flight
+//! are in memory; the client is read as fast as the store accepts data (back-pressure).
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,31 +14,31 @@ use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 use super::{Bucket, explain::Explained as _, session};
 use crate::{ArtifactPath, mime, repository::ByteStream};
 
-/// Bytes of a part. Stores want 5 MiB at the least.
+/// Default part size in bytes. Stores require at least 5 MiB.
 pub(super) const PART: u64 = 8 * 1024 * 1024;
 
-/// Bytes of a part of a file whose size is known to be large, at the most.
+/// Maximum initial part size in bytes, for files that are known to be large.
 const MAX_PART: u64 = 64 * 1024 * 1024;
 
-/// Parts that an upload may have.
+/// Maximum number of parts of an upload.
 pub(super) const MAX_PARTS: u64 = 10_000;
 
-/// Parts after which they grow where the size is not known, so that any file fits: 16 GB are no reason to.
+/// Number of parts before they grow, if the size is unknown: files up to 16 GB keep small parts, and any file fits.
 const CONSTANT_PARTS: u64 = 2_000;
 
-/// Parts after which they double then.
+/// Number of parts between two doublings from then on.
 const DOUBLE_AFTER: u64 = 800;
 
-/// Bytes of an object that a store takes, at the most.
+/// Maximum size of an object in bytes.
 const MAX_OBJECT: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 
-/// Bytes of parts that are sent at the same time, if it is more than one.
+/// Maximum bytes of parts sent concurrently, if there is more than one.
 const CONCURRENT: usize = 16 * 1024 * 1024;
 
-/// Memory is taken in blocks of this size.
+/// Block size of part buffers.
 const BLOCK: usize = 256 * 1024;
 
-/// How large parts are.
+/// The sizes of the parts of an upload.
 #[derive(Debug, Clone, Copy)]
 struct PartSize {
     first: u64,
@@ -46,11 +46,11 @@ struct PartSize {
 }
 
 impl PartSize {
-    /// Of a body of this many bytes, where it is known. Some stores want parts of one size.
+    /// By the size of the body in bytes, if known. Some stores require parts of equal size.
     fn of(length: Option<u64>) -> Self {
         let Some(length) = length else { return Self { first: PART, constant: false } };
         let fitting = length.div_ceil(MAX_PARTS).next_multiple_of(1024 * 1024);
-        // Nobody takes our memory by announcing a large body: what is beyond grows as it comes.
+        // A client can not reserve memory by announcing a large body: beyond the maximum, parts grow as data arrives.
         let first = fitting.clamp(PART, MAX_PART);
         Self { first, constant: fitting <= first }
     }
@@ -62,13 +62,13 @@ impl PartSize {
     }
 }
 
-/// Bytes of a body from which on it takes room.
+/// Minimum size in bytes of a body that needs a permit.
 const SMALL: u64 = 1024 * 1024;
 
-/// How long an upload waits for room before it begins; then its client is told to come again.
+/// Timeout of waiting for the first permit; the client may retry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Writes a body that may have any length.
+/// Writes a body of any length.
 pub(super) async fn write(
     bucket: &Arc<Bucket>,
     key: &Path,
@@ -82,7 +82,7 @@ pub(super) async fn write(
     let size = PartSize::of(length);
     let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
     let part = size.at(0).min(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX));
-    // What is too small is not counted: nobody waits with it for others.
+    // Small bodies need no permit: they never wait for others.
     let counted = length.is_none_or(|length| length >= SMALL);
     let (first, room) = if counted {
         let Ok(room) = tokio::time::timeout(MAX_WAIT, bucket.room.uploads.take(part)).await else {
@@ -127,7 +127,7 @@ async fn send(
         let next = size.at(upload.begun);
         let room = loop {
             if upload.running.is_empty() {
-                // However long it takes: what was sent so far is not thrown away.
+                // Without a timeout: the parts sent so far are not discarded.
                 break bucket.room.uploads.take(next).await?;
             }
             match bucket.room.uploads.try_take(next) {
@@ -147,8 +147,8 @@ async fn send(
     upload.complete().await.explained(path, &bucket.uri)
 }
 
-/// The type that a file is stored with. Its encoding is left out: a client that undoes it on the way
-/// would get other bytes than were logged.
+/// The attributes of a stored file. The content encoding is omitted: a client that decodes it would get other bytes
+/// than were logged.
 pub(super) fn attributes(bucket: &Bucket, path: &ArtifactPath) -> Attributes {
     let mut attributes = bucket.attributes.clone();
     if attributes.get(&Attribute::ContentType).is_none()
@@ -159,22 +159,22 @@ pub(super) fn attributes(bucket: &Bucket, path: &ArtifactPath) -> Attributes {
     attributes
 }
 
-/// A body that is cut into parts.
+/// A body that is split into parts.
 pub(super) struct Body {
     stream: ByteStream,
-    /// What was read and belongs to the next part.
+    /// Data that has been read and belongs to the next part.
     rest: Bytes,
     pub(super) ended: bool,
 }
 
 impl Body {
-    /// The next `size` bytes, or what is left. After the last byte `ended` is set.
+    /// The next `size` bytes, or the rest. `ended` is set after the last byte.
     pub(super) async fn part(&mut self, size: usize) -> Result<PutPayload> {
         let mut part = PutPayloadMut::new().with_block_size(BLOCK);
         loop {
             let room = size - part.content_length();
             let taken = self.rest.split_to(self.rest.len().min(room));
-            // Copied: a small piece would keep the whole buffer that it was read into.
+            // Copied: a small slice would keep the whole read buffer alive.
             part.extend_from_slice(&taken);
             if !self.rest.is_empty() {
                 return Ok(part.freeze());
@@ -193,11 +193,11 @@ impl Body {
     }
 }
 
-/// An upload in parts. Dropped unfinished, because the client has left, it is taken back.
+/// A multipart upload. It is aborted on drop unless completed, since the client has disconnected.
 struct Upload {
     bucket: Arc<Bucket>,
     key: Path,
-    /// Taken away when it is completed or taken back.
+    /// `None` once completed or aborted.
     parts: Option<Box<dyn MultipartUpload>>,
     running: JoinSet<object_store::Result<()>>,
     begun: u64,
@@ -247,7 +247,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Without a runtime the process is ending: the sweep finds what is left.
+        // Without a runtime the process is exiting: the sweep removes the upload.
         if let (Some(parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
             let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
             let mut running = std::mem::take(&mut self.running);
@@ -256,7 +256,7 @@ impl Drop for Upload {
     }
 }
 
-/// Takes an upload back. Parts that are on their way are stopped first: one that arrives later would stay.
+/// Aborts an upload. Parts in flight are cancelled first: one that arrives later would remain.
 async fn abort(
     mut parts: Box<dyn MultipartUpload>,
     running: &mut JoinSet<object_store::Result<()>>,

@@ -1,6 +1,6 @@
-//! Uploads to Google Cloud Storage: a small body in one request, a large one in a session, piece after
-//! piece (<https://cloud.google.com/storage/docs/performing-resumable-uploads>). A session that nobody
-//! finishes keeps nothing that is paid for and ends by itself, so there is nothing to sweep.
+//! Uploads to Google Cloud Storage: a small body in one request, a large one in a resumable session, chunk by chunk
+//! (<https://cloud.google.com/storage/docs/performing-resumable-uploads>). An abandoned session costs nothing and
+//! expires by itself, so no cleanup is needed.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::client::{ATTEMPTS, is_busy, pause, persistently};
 
-/// What a store that keeps what it has and waits for more says: 308, for which `http` has another name.
+/// The status of an incomplete resumable upload: 308, for which `http` has another name.
 const MORE: StatusCode = StatusCode::PERMANENT_REDIRECT;
 
 type Result<T> = object_store::Result<T>;
 
-/// The way to write to a bucket.
+/// A client that writes to a bucket.
 pub(crate) struct Writer {
     pub(super) client: HttpClient,
-    /// None where the store asks nobody who he is.
+    /// `None` for an emulator, which needs no authentication.
     pub(super) credentials: Option<GcpCredentialProvider>,
     pub(super) base: String,
     pub(super) bucket: String,
@@ -37,7 +37,7 @@ impl Writer {
         format!("{base}/upload/storage/v1/b/{bucket}/o?uploadType={kind}&name={name}")
     }
 
-    /// Sends a request until it is answered, by a store that is not busy.
+    /// Sends a request with retries.
     async fn send(
         &self,
         method: Method,
@@ -48,7 +48,7 @@ impl Writer {
         persistently(|| self.once(method.clone(), url, headers, body.clone())).await
     }
 
-    /// One attempt; the outer error is one that no further attempt mends.
+    /// One attempt; the outer error is not retried.
     async fn once(
         &self,
         method: Method,
@@ -68,14 +68,14 @@ impl Writer {
         Ok(self.client.execute(request.body(body).map_err(failed)?).await)
     }
 
-    /// Writes a whole object.
+    /// Writes an object in one request.
     pub(crate) async fn put(&self, key: &Path, content_type: Option<&str>, body: PutPayload) -> Result<()> {
         let headers = [(header::CONTENT_TYPE, content_type.unwrap_or("application/octet-stream").to_owned())];
         let answer = self.send(Method::POST, &self.url(key, "media"), &headers, body.into()).await?;
         if answer.status().is_success() { Ok(()) } else { Err(refused(answer).await) }
     }
 
-    /// Begins an object that comes in pieces.
+    /// Begins a resumable upload.
     pub(crate) async fn begin(self: &Arc<Self>, key: &Path, content_type: Option<&str>) -> Result<Session> {
         let about =
             content_type.map_or_else(|| serde_json::json!({}), |kind| serde_json::json!({ "contentType": kind }));
@@ -90,24 +90,24 @@ impl Writer {
     }
 }
 
-/// An object that is written piece by piece.
+/// A resumable upload.
 pub(crate) struct Session {
     writer: Arc<Writer>,
-    /// Where the pieces are sent; whoever knows it may send them.
+    /// The session URI; it authorizes the upload by itself.
     place: String,
-    /// Bytes that the store has for certain.
+    /// Number of bytes that the store has confirmed.
     kept: u64,
 }
 
 impl Session {
-    /// Sends the next piece: a multiple of 256 KiB, unless it is the last one, which makes the object appear.
-    /// What the store has of it already it passes over, so a piece is sent again when its answer is lost.
+    /// Sends the next chunk: a multiple of 256 KiB, unless it is the last one, which completes the object. Bytes that
+    /// the store already has are skipped, so a chunk can be sent again after its response was lost.
     pub(crate) async fn send(&mut self, piece: PutPayload, last: bool) -> Result<()> {
         let start = self.kept;
         let end = start + piece.content_length() as u64;
         let total = if last { end.to_string() } else { "*".to_owned() };
         for attempt in 1.. {
-            // What of the piece the store does not have yet.
+            // The part of the chunk that the store does not have yet.
             let rest = skip(&piece, self.kept - start);
             let range = if self.kept == end {
                 format!("bytes */{total}")
@@ -145,19 +145,19 @@ impl Session {
         Ok(())
     }
 
-    /// Gives it up. The store forgets it in any case, a little later.
+    /// Cancels the upload. Without this it expires later.
     pub(crate) async fn cancel(self) {
         let _ = self.writer.once(Method::DELETE, &self.place, &[], HttpRequestBody::empty()).await;
     }
 }
 
-/// How many bytes the store has: it names the last one.
+/// The number of bytes that the store has, from `Range` of its response.
 fn kept(answer: &HttpResponse) -> u64 {
     let range = answer.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
     range.and_then(|range| range.rsplit_once('-')?.1.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1))
 }
 
-/// A payload without its first bytes.
+/// A payload without its first `count` bytes.
 fn skip(payload: &PutPayload, mut count: u64) -> PutPayload {
     let pieces = payload.iter().filter_map(|piece| {
         let mut piece = Bytes::clone(piece);
@@ -173,7 +173,7 @@ fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object
     object_store::Error::Generic { store: "GCS", source: source.into() }
 }
 
-/// What the store said when it did not do what it was asked.
+/// The error of a failed request, with the store's message.
 async fn refused(answer: HttpResponse) -> object_store::Error {
     let status = answer.status();
     let body = answer.into_body().bytes().await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is wrong with a directory: told to its operator with the reason, to clients without it.
+//! Errors of a directory: the reason goes to the operator's log, not to clients.
 
 use std::{
     fs, io,
@@ -14,14 +14,14 @@ use rustix::{
 
 use crate::ArtifactPath;
 
-/// Bytes that a disk must have free for the next files.
+/// Minimum free space for new files, in bytes.
 const LEAST_ROOM: u64 = 1 << 20;
 
-/// An error of the file system, and where.
+/// An I/O error, and what it concerns.
 pub(super) enum Fault {
-    /// The directory of all artifacts can not be used.
+    /// The root directory can not be used.
     Root(io::Error),
-    /// Something at the path.
+    /// The path.
     Path(io::Error),
 }
 
@@ -32,7 +32,7 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
-    /// As the client is told it: no path of this machine in it. What the operator has to know is in the log.
+    /// The error for the client: without local paths. The details for the operator are logged.
     pub(super) fn explain(&self, root: &Path, path: &ArtifactPath) -> Error {
         let error = match self {
             Self::Root(error) => {
@@ -49,7 +49,7 @@ impl Fault {
                 Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'"))
             }
             io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => Error::invalid("Invalid path"),
-            // What cap-std says, and no system call, of a link or path that leads out of the root.
+            // cap-std has no OS error for a link or path that leads outside of the root.
             io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
                 Error::invalid("Invalid path: resolved path is outside the artifact directory")
             }
@@ -67,8 +67,8 @@ fn failed(root: &Path, reason: &str, path: &ArtifactPath) -> Error {
     Error::unavailable("The artifact storage does not answer as it should. The server's log has the details.")
 }
 
-/// Whether the directory can be read and, where that is asked, written to; else what is wrong with it. One that is not
-/// there is made when something is written, so the one that it will be made in is looked at.
+/// Checks that the directory is readable and, with `writes`, writable; the error says why it is not. A missing
+/// directory is created by a write, so its nearest existing parent is checked instead.
 pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
     let mut place = root;
     let metadata = loop {
@@ -116,7 +116,7 @@ pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The components of a path, for the file system.
+/// The path relative to the root, for the file system.
 pub(super) fn relative(path: &ArtifactPath) -> PathBuf {
     path.components().iter().collect()
 }

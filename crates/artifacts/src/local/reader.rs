@@ -1,5 +1,5 @@
-//! Reading a file for somebody at the other end of the network. What the kernel has in memory is taken
-//! at once, without a change of threads; only what must come from the disk is filling for elsewhere.
+//! Reads a file for a client. What is in the page cache is read directly on the async thread; only reads from disk use
+//! a blocking thread.
 
 use std::{
     fs::File,
@@ -14,11 +14,11 @@ use futures_util::{Stream, stream};
 use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::spawn_blocking;
 
-/// Bytes read at once.
+/// Bytes per read.
 const CHUNK: usize = 128 * 1024;
 
-/// The bytes of a range of a file. A file that became shorter meanwhile is an error: its reader must not take it for
-/// whole.
+/// Streams a range of a file. A file that was truncated meanwhile is an error: its reader must not take it for
+/// complete.
 pub(super) fn read(file: File, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let reader = Reader { file: Arc::new(file), rest: range, buffers: Buffers::default(), cached: true };
     stream::try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
@@ -28,7 +28,7 @@ struct Reader {
     file: Arc<File>,
     rest: Range<u64>,
     buffers: Buffers,
-    /// Whether the file system tells apart what it has in memory.
+    /// Whether the file system supports reads of cached data only.
     cached: bool,
 }
 
@@ -59,7 +59,7 @@ impl Reader {
         Ok(Some(self.buffers.lend(buffer, read)))
     }
 
-    /// What is in memory of the file, or `None` where one has to wait.
+    /// Reads what is cached, or returns `None` if the read would block.
     fn read_cached(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.cached {
             return Ok(None);
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-/// Memory that comes back when what was read into it has been sent.
+/// Buffers that are reused once their data has been sent.
 #[derive(Default, Clone)]
 struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
 

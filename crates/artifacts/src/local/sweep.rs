@@ -1,4 +1,5 @@
-//! Files that a server was writing when it was killed. Nobody sees them, and only a look at every directory finds them.
+//! Removes temporary files left by a server that was killed. They are not listed, and only found by a walk through all
+//! directories.
 
 use std::{io, time::SystemTime};
 
@@ -8,21 +9,21 @@ use ferroflow_model::Result;
 use super::{LocalRepository, TEMPORARY};
 use crate::ArtifactPath;
 
-/// Entries of directories that are looked at in one go.
+/// Directory entries per step.
 const STEP: usize = 1000;
 
-/// Directories in directories that are gone into. Each is open meanwhile.
+/// Maximum depth of directories. Each level has an open handle.
 const MAX_DEPTH: usize = 100;
 
-/// A walk through all directories, a step at a time.
+/// An incremental walk through all directories.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// The directories on the way to where it is.
+    /// The open directories from the root to the current one.
     open: Vec<ReadDir>,
 }
 
 impl Walk {
-    /// Whether it is at its end, or not begun.
+    /// Whether the walk has finished, or not begun.
     pub(crate) fn is_over(&self) -> bool {
         self.open.is_empty()
     }
@@ -34,7 +35,7 @@ impl Walk {
             match entries.next() {
                 Some(Ok(entry)) => match entry.file_type() {
                     Ok(kind) if kind.is_dir() => {
-                        // One that is gone meanwhile, or is not ours to look into, holds up nothing.
+                        // One that has disappeared or is not accessible is skipped.
                         if self.open.len() < MAX_DEPTH
                             && let Ok(inside) = entry.open_dir().and_then(|dir| dir.entries())
                         {
@@ -54,8 +55,8 @@ impl Walk {
 }
 
 impl LocalRepository {
-    /// Goes on with a walk, or begins it, and removes what was being written and has not grown since `before`. Gives the
-    /// number. Replicas may do it at the same time: what is gone is gone.
+    /// Continues or begins a walk, and removes temporary files not modified since `before`. Returns their number.
+    /// Replicas may do so concurrently.
     pub(crate) async fn sweep(&self, mut walk: Walk, before: SystemTime) -> Result<(Walk, usize)> {
         self.blocking(&ArtifactPath::root(), move |this, _| {
             if walk.is_over()
@@ -70,7 +71,7 @@ impl LocalRepository {
     }
 }
 
-/// Whatever is appended changes the time, whoever does it.
+/// Every write updates the modification time, whichever process it is from.
 fn is_left_behind(entry: &DirEntry, before: SystemTime) -> bool {
     let name = entry.file_name();
     let random = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)).unwrap_or_default();

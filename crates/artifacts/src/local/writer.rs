@@ -1,5 +1,5 @@
-//! Writing a file that somebody at the other end of the network sends. A thread is taken for as long as the disk works,
-//! never to wait for the client: there are only so many, and clients may send nothing for hours.
+//! Writes a file from a client's body. Blocking threads are used for disk I/O only, never while waiting for the client:
+//! their number is limited, and a client may be idle for long.
 
 use std::{
     fs::File,
@@ -20,10 +20,10 @@ use tokio::{
 use super::{LocalRepository, TEMPORARY, fault::Fault};
 use crate::{ArtifactPath, repository::ByteStream};
 
-/// Bytes that are written at once, where the client is fast enough.
+/// Maximum bytes per write.
 const PIECE: usize = 1024 * 1024;
 
-/// How long what has come waits for more.
+/// How long received bytes wait for more before they are written.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl LocalRepository {
@@ -42,7 +42,7 @@ impl LocalRepository {
         self.blocking(path, |_, _| pending.finish().map_err(Fault::Path)).await
     }
 
-    /// While a piece is being written the next one is gathered.
+    /// Receives the next chunk while one is being written.
     async fn fill(&self, path: &ArtifactPath, file: &Arc<File>, mut body: ByteStream) -> Result<()> {
         let mut spare = Vec::new();
         let (mut piece, mut last) = gather(&mut body, Vec::new()).await?;
@@ -60,12 +60,12 @@ impl LocalRepository {
     }
 }
 
-/// What comes next, as much of it as is worth a write, and whether it is the end. It is copied into memory that is used
-/// again, so that the connection has its own back at once.
+/// Receives the next chunk to write, and returns whether it is the last. Data is copied to a reused buffer, so that the
+/// connection's own buffer is free at once.
 async fn gather(body: &mut ByteStream, mut piece: Vec<u8>) -> Result<(Vec<u8>, bool)> {
     let ended = |error| Error::bad_request(format!("The upload ended before it was complete: {error}"));
     if piece.len() < PIECE {
-        // A client that is slow holds no more than it has sent.
+        // A slow client holds no more memory than it has sent.
         piece = Vec::new();
     }
     piece.clear();
@@ -83,13 +83,13 @@ async fn gather(body: &mut ByteStream, mut piece: Vec<u8>) -> Result<(Vec<u8>, b
     Ok((piece, false))
 }
 
-/// A file that is being written. Dropped unfinished, it is gone.
+/// A file that is being written. It is removed on drop unless finished.
 struct Pending {
     file: Arc<File>,
     temporary: Option<Temporary>,
 }
 
-/// Its name, beside its target. Dropped, the file is removed.
+/// Its temporary name, in the directory of its target. The file is removed on drop.
 struct Temporary {
     dir: Dir,
     name: PathBuf,
@@ -112,7 +112,7 @@ impl Pending {
         Ok(Self { file: Arc::new(file.into_std()), temporary: Some(temporary) })
     }
 
-    /// When this returns, a loss of power takes nothing back.
+    /// Makes the file durable under its name before it returns.
     fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         let Some(mut temporary) = self.temporary.take() else { return Ok(()) };
@@ -129,7 +129,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // The client is gone. What it sent may be large, and takes the disk a while.
+        // The client has disconnected. Removing a large file takes a while.
         if let Some(temporary) = self.temporary.take()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -142,13 +142,13 @@ impl Drop for Pending {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.renamed {
-            // The directory may be gone as well.
+            // The directory may be removed as well.
             let _ = self.dir.remove_file(&self.name);
         }
     }
 }
 
-/// The root, which is made where it is not there.
+/// Opens the root, which is created if missing.
 fn make_root(root: &Path) -> io::Result<Dir> {
     match Dir::open_ambient_dir(root, ambient_authority()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -162,7 +162,7 @@ fn make_root(root: &Path) -> io::Result<Dir> {
     Dir::open_ambient_dir(root, ambient_authority())
 }
 
-/// Makes a directory with those that it lies in.
+/// Creates a directory and its missing parents.
 fn make_dirs(dir: &Dir, path: &Path) -> io::Result<()> {
     let mut made = PathBuf::new();
     for component in path {
@@ -177,13 +177,13 @@ fn make_dirs(dir: &Dir, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Names in a directory outlast a loss of power when the directory itself is on the disk.
+/// Directory entries are durable only after the directory itself is synced.
 fn sync_dir(dir: &Dir, path: &Path) -> io::Result<()> {
     let path = if path == Path::new("") { Path::new(".") } else { path };
     sync(dir.open(path).and_then(|dir| dir.sync_all()))
 }
 
-/// Some file systems know no such thing, and who may only write into a directory can not open it.
+/// Some file systems do not support this, and a directory that is only writable can not be opened.
 fn sync(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error)

@@ -1,6 +1,6 @@
-//! Calls of S3 that are made here: a listing that tells every name as it is (`object_store` reads `a/` as `a` and
-//! fails at `a//b`), deleting by such names, and what it has no call for. All of them are signed with all headers
-//! that they carry: AWS refuses a header of its own that the signature leaves out.
+//! S3 calls made without `object_store`: a listing with exact names (`object_store` reads `a/` as `a` and fails at
+//! `a//b`), deletion by such names, and calls that it lacks. Every header is signed: AWS refuses unsigned headers of
+//! its own.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -18,42 +18,43 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::client::persistently;
 
-/// What a signature leaves as it is (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
+/// The characters that a signature does not encode
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The same in the name of an object, of which slashes stay.
+/// The same for an object key, where slashes are not encoded.
 const ENCODED_KEY: &AsciiSet = &ENCODED.remove(b'/');
 
-/// Objects that are deleted by one request, at the most.
+/// Maximum number of objects in one delete request.
 const MAX_DELETED: usize = 1_000;
 
-/// How long whoever has the credentials may take while the store is tried: probes want to be told of it.
+/// Timeout of fetching credentials in a check: probes must be able to report the failure.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The way to a bucket.
+/// A client for a bucket.
 pub(crate) struct Calls {
     pub(super) client: HttpClient,
-    /// None where nothing is signed.
+    /// `None` for unsigned requests.
     pub(super) credentials: Option<AwsCredentialProvider>,
     pub(super) region: String,
-    /// Whoever asks pays.
+    /// Whether the requester pays.
     pub(super) payer: bool,
-    /// The address of the bucket.
+    /// The URL of the bucket.
     pub(super) url: String,
-    /// What every request carries.
+    /// The headers of every request.
     pub(super) headers: HeaderMap,
-    /// Whether many objects may be deleted by one request.
+    /// Whether the store supports deleting many objects with one request.
     pub(super) bulk: bool,
 }
 
-/// A page of names as the store has them.
+/// A page of a listing with exact names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
-    /// Names and sizes.
+    /// Names and sizes in bytes.
     pub(crate) objects: Vec<(String, u64)>,
-    /// What names that go on after a slash begin with, with the slash.
+    /// Common prefixes, including the trailing slash.
     pub(crate) directories: Vec<String>,
-    /// Where the next page begins.
+    /// The token of the next page.
     pub(crate) next: Option<String>,
 }
 
@@ -88,7 +89,7 @@ impl From<Listing> for Listed {
     }
 }
 
-/// What was not deleted.
+/// The objects that were not deleted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Deleted {
@@ -104,10 +105,10 @@ struct NotDeleted {
 }
 
 impl Calls {
-    /// Whether there are credentials.
+    /// Checks that there are credentials.
     ///
     /// # Errors
-    /// There are none, or they do not come.
+    /// There are none, or they can not be fetched.
     pub(crate) async fn check_credentials(&self) -> Result<()> {
         let Some(credentials) = &self.credentials else { return Ok(()) };
         match tokio::time::timeout(PATIENCE, credentials.get_credential()).await {
@@ -116,7 +117,7 @@ impl Calls {
         }
     }
 
-    /// A page of the names that begin with a prefix; those that go on after a slash together, where `one_level`.
+    /// A page of the names with a prefix; with `one_level`, names are grouped at the next slash.
     pub(crate) async fn list(
         &self,
         prefix: &str,
@@ -132,11 +133,11 @@ impl Calls {
         Ok(self.ask::<Listing>("", &query, "ListBucketResult").await?.unwrap_or_default().into())
     }
 
-    /// Deletes objects of exactly these names. One that is not there is deleted already.
+    /// Deletes objects by exact names. It is not an error if one does not exist.
     pub(crate) async fn delete(&self, keys: &[String]) -> Result<()> {
         if !self.bulk {
             for key in keys {
-                // An address can not say them: whoever reads it takes them for a way up.
+                // A URL can not contain these components: they would be normalized away.
                 if key.split('/').any(|part| matches!(part, "." | "..")) {
                     return Err(failed(format!("'{key}' can be deleted together with others only")));
                 }
@@ -148,13 +149,13 @@ impl Calls {
             let mut body =
                 String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
             for key in keys {
-                // Writing to a text can not fail.
+                // Writing to a string can not fail.
                 let _ = write!(body, "<Object><Key>{}</Key></Object>", escape(key.as_str()));
             }
             body += "</Delete>";
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
-            // Stores insist on a digest of this call, and this is the one that all of them know.
+            // Stores require a digest for this call, and all of them support MD5.
             let digest = BASE64_STANDARD.encode(Md5::digest(body.as_bytes()));
             headers.insert("content-md5", digest.try_into().map_err(failed)?);
             let said = self.send(Method::POST, "", &[("delete", "")], headers, body).await?.unwrap_or_default();
@@ -166,7 +167,7 @@ impl Calls {
         Ok(())
     }
 
-    /// A question; nothing is the answer where what it is about is not there. A bucket that is not is an error.
+    /// Sends a query; `None` if its object does not exist. A missing bucket is an error.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -230,7 +231,7 @@ impl Calls {
     }
 }
 
-/// An answer, of which all elements may be missing: whatever else answers in the store's place is not one.
+/// Parses a response, all of whose elements are optional: one from anything but the store is an error.
 fn read<T: DeserializeOwned>(said: &str, element: &str) -> Result<T> {
     let start = said.find(&format!("<{element}")).filter(|start| said[..*start].matches('<').count() <= 1);
     match start {

@@ -1,4 +1,4 @@
-//! What every upload carries: `MLFLOW_S3_UPLOAD_EXTRA_ARGS`.
+//! Extra arguments of all uploads: `MLFLOW_S3_UPLOAD_EXTRA_ARGS`.
 
 use ferroflow_model::{Error, Result};
 use http::HeaderName;
@@ -6,7 +6,7 @@ use object_store::{Attribute, aws::AmazonS3ConfigKey};
 
 use super::{Settings, header};
 
-/// Arguments of an upload that are headers of the request, by boto's name.
+/// Upload arguments that are request headers, by boto's name.
 const HEADERS: &[(&str, &str)] = &[
     ("ACL", "x-amz-acl"),
     ("GrantFullControl", "x-amz-grant-full-control"),
@@ -78,7 +78,7 @@ impl Settings {
                     "content-type"
                 }
                 "Tagging" => {
-                    // Written as a query, as boto and the header of S3 have it; encoded again where it is sent.
+                    // Encoded as a query string, like boto's argument and the S3 header; encoded again when it is sent.
                     for (key, value) in form_urlencoded::parse(text.as_bytes()) {
                         self.tags.push(&key, &value);
                     }

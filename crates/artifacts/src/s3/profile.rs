@@ -1,4 +1,4 @@
-//! Keys in a file, as the AWS tools write it.
+//! Access keys from a shared credentials file of the AWS tools.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use ferroflow_model::{Error, Result};
 
-/// Keys from a file of profiles, as the AWS tools write it.
+/// Access keys of one profile.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Profile {
     pub(super) id: String,
@@ -17,10 +17,10 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Keys of the profile that is asked for, or of the default one where there is a file.
+    /// The keys of the selected profile, or of the default one if the file exists.
     ///
     /// # Errors
-    /// What was asked for can not be read or is not there.
+    /// The selected profile or file can not be read or does not exist.
     pub(super) fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
         let file = get("AWS_SHARED_CREDENTIALS_FILE")
             .map(PathBuf::from)

@@ -1,4 +1,4 @@
-//! The repository of a directory, as the server uses it.
+//! The local repository, through its public API.
 
 use std::os::unix::fs::symlink;
 
@@ -67,7 +67,7 @@ async fn a_file_of_many_reads_comes_whole_and_in_order() {
     assert!(read(&repository, "f.bin", None).await == bytes);
     assert!(read(&repository, "f.bin", Some(300_001..900_001)).await == bytes[300_001..900_001]);
 
-    // What was read before is with its reader while more is read.
+    // Earlier chunks are still in use while later ones are read.
     let chunks: Vec<_> = repository.open(&path("f.bin"), None, None).await.unwrap().body.try_collect().await.unwrap();
     assert!(chunks.len() > 1 && chunks.concat() == bytes);
 

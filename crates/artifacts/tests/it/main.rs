@@ -1,4 +1,4 @@
-//! The integration tests of `ferroflow-artifacts`: one module for each subject, all in one binary, so that the crate is
+//! The integration tests of `ferroflow-artifacts`: one module per subject, all in one binary, so that the crate is
 //! linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]

@@ -1,12 +1,12 @@
-//! Paths, file types and locations are the reference's: `../fixtures/reference.json` holds what it makes of
-//! them (see `../fixtures/record_reference.py`). Where ours differ, the text stands in a list below.
+//! Paths, media types and locations are the reference's: `../fixtures/reference.json` has its results (see
+//! `../fixtures/record_reference.py`). Texts with different results are in the lists below.
 
 use ferroflow_artifacts::{ArtifactPath, location::resolve_if_local, mime};
 use ferroflow_model::{ErrorCode, uri::append_path};
 use serde::Deserialize;
 
-/// Safe for the reference on Linux, and refused here: separators and drives of Windows, which a client there
-/// would follow, bytes that are no text, a fragment behind two encodings, and file URIs that it reads as nothing.
+/// Accepted by the reference on Linux, and refused here: Windows separators and drives, which a client there would
+/// follow, invalid UTF-8, a fragment that is encoded twice, and file URIs that it reads as empty.
 const REFUSED: &[&str] = &[
     "C:",
     "c:x",
@@ -27,15 +27,15 @@ const REFUSED: &[&str] = &[
     "file:////etc",
 ];
 
-/// Refused by the reference, whose URL parser takes white space away, and an ordinary name here.
+/// Refused by the reference, whose URL parser strips white space, and a valid name here.
 const KEPT: &[&str] = &[".\t./x", " .."];
 
-/// Accepted by both. The reference's URL parser changes the text: what it drops or moves is a part of the
-/// name here, and so is a percent sign, which it decodes again: no two paths of a client are one file.
+/// Accepted by both. The reference's URL parser changes the text: what it drops or moves is part of the name here, and
+/// so is a percent sign, which it decodes again: no two paths of a client are the same file.
 const TAKEN_LITERALLY: &[&str] =
     &["a?", "?", "%3f", "a;", "%3b", "a\tb", "a\nb", "%00", "http:x", "AB:/x", "ä%C3%A4", "50%25", "a%2520b", "a%3Fb"];
 
-/// Locations with a scheme in capitals, or one with nothing behind it: kept as they are.
+/// Locations with a scheme in upper case, or with nothing after it: stored unchanged.
 const ODD_SCHEMES: &[&str] = &["FILE:/a", "FILE:a", "S3://B/x", "mlflow-artifacts:"];
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ fn recorded() -> Recorded {
     serde_json::from_str(include_str!("../fixtures/reference.json")).expect("written by record_reference.py")
 }
 
-/// Collects the differences, so that one run shows all of them.
+/// Asserts that there are no differences, so that one run shows all of them.
 fn assert_none(differences: &[String]) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
@@ -66,7 +66,7 @@ fn a_path_is_refused_where_the_reference_refuses_it() {
             assert_eq!(error.message, "Invalid path");
         }
         let ours = ours.ok().map(|path| path.to_string());
-        // Empty and `.` components are none; the reference drops them when it opens the file.
+        // Empty and `.` components are dropped; the reference drops them when it opens the file.
         let theirs = theirs
             .map(|path| path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/"));
         let known = match (&ours, &theirs) {

@@ -1,4 +1,4 @@
-//! The flags.
+//! The flags of `ferroflow backup` and `ferroflow restore`.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct BackupArgs {
-    /// Where backups are kept: a directory, or a bucket, as --artifacts-destination of the server takes it
+    /// The storage of the backups: a directory or a bucket, as for --artifacts-destination of the server
     #[arg(value_name = "PLACE")]
     pub(super) place: String,
 
@@ -22,32 +22,32 @@ pub(crate) struct BackupArgs {
     )]
     pub(super) backend_store_uri: String,
 
-    /// The users database of basic-auth, if users log in: a SQLite file
+    /// The users database of basic-auth, if the server has users: a SQLite file
     #[arg(long, value_name = "URI")]
     pub(super) users_store_uri: Option<String>,
 
-    /// The directory of the artifacts, as for `ferroflow server`
+    /// The artifact directory, as for `ferroflow server`
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "DIR", default_value = "./mlartifacts")]
     pub(super) artifacts_destination: String,
 
-    /// Only the databases
+    /// Back up the databases only
     #[arg(long)]
     pub(super) no_artifacts: bool,
 
-    /// Keep this many backups, and remove older ones when this one is complete
+    /// Keep this many backups, and delete older ones when this one is complete
     #[arg(long, value_name = "NUMBER")]
     pub(super) keep: Option<NonZeroUsize>,
 
-    /// Read every artifact again, also where size and time are those of the last backup, and write everything again,
-    /// also what older backups have
+    /// Read all artifacts instead of trusting size and modification time, and write all blocks again, including those
+    /// of older backups
     #[arg(long)]
     pub(super) read_all: bool,
 
-    /// List the backups, and take none
+    /// List the backups instead of creating one
     #[arg(long, conflicts_with_all = ["check", "keep"])]
     pub(super) list: bool,
 
-    /// Read all backups again and compare every checksum, and take none
+    /// Verify the checksums of all backups instead of creating one
     #[arg(long, conflicts_with = "keep")]
     pub(super) check: bool,
 }
@@ -56,16 +56,16 @@ pub(crate) struct BackupArgs {
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct RestoreArgs {
-    /// Where backups are kept
+    /// The storage of the backups
     #[arg(value_name = "PLACE")]
     pub(super) place: String,
 
-    /// Which: `latest`, a name from `ferroflow backup --list`, or a time with its zone, such as
-    /// 2026-01-02T03:04:05Z, for the newest backup that is not younger
+    /// Which backup: `latest`, a name from `ferroflow backup --list`, or a time with its zone, such as
+    /// 2026-01-02T03:04:05Z, for the newest backup that is not later
     #[arg(long, value_name = "BACKUP|TIME", default_value = "latest")]
     pub(super) at: String,
 
-    /// Where the database goes: a SQLite file
+    /// The target of the database: a SQLite file
     #[arg(
         long,
         env = "MLFLOW_BACKEND_STORE_URI",
@@ -75,28 +75,28 @@ pub(crate) struct RestoreArgs {
     )]
     pub(super) backend_store_uri: String,
 
-    /// Where the users database goes: a SQLite file
+    /// The target of the users database: a SQLite file
     #[arg(long, value_name = "URI")]
     pub(super) users_store_uri: Option<String>,
 
-    /// Leave the users out
+    /// Do not restore the users
     #[arg(long, conflicts_with = "users_store_uri")]
     pub(super) no_users: bool,
 
-    /// Keep the users, passwords and grants that are there now, and not those of the backup: who was shut out since stays
-    /// shut out. What is granted on something that the backup does not have goes
+    /// Keep the existing users, passwords and grants instead of those in the backup: users deleted or restricted since
+    /// then stay so. Grants on resources that the backup does not have are deleted
     #[arg(long, requires_all = ["users_store_uri", "force"])]
     pub(super) keep_users: bool,
 
-    /// Where the artifacts go: a directory
+    /// The target of the artifacts: a directory
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "DIR", default_value = "./mlartifacts")]
     pub(super) artifacts_destination: String,
 
-    /// Leave the artifacts out
+    /// Do not restore the artifacts
     #[arg(long)]
     pub(super) no_artifacts: bool,
 
-    /// Move aside what is there, instead of refusing to restore over it
+    /// Move existing targets aside, instead of refusing to restore
     #[arg(long)]
     pub(super) force: bool,
 }

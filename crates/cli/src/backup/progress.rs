@@ -1,4 +1,4 @@
-//! How a backup tells what it does: a bar on a terminal, else only what matters.
+//! Shows the progress of a backup: a bar on a terminal, otherwise only notes.
 
 use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ impl Reporter {
         }))
     }
 
-    /// Where events go.
+    /// The receiver of events.
     pub(super) fn tell(&self) -> Tell {
         let bar = self.0.clone();
         Arc::new(move |event| match (event, &bar) {
@@ -35,7 +35,7 @@ impl Reporter {
         })
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn end(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! `ferroflow db drop-own`: what ferroflow adds to MLflow's tables, taken away.
+//! `ferroflow db drop-own`: drops what ferroflow adds to MLflow's tables.
 
 use std::process::ExitCode;
 
@@ -10,11 +10,11 @@ use ferroflow_store::{
 
 use crate::report::out;
 
-/// Drops it and says what it was.
+/// Drops it and prints the names.
 pub(super) async fn drop_own(uri: &BackendUri) -> Result<ExitCode> {
     let what = || format!("the database {uri}");
     if let BackendUri::Sqlite(path) = uri {
-        // Opening would make the file.
+        // `Db::open` would create the file.
         std::fs::metadata(path).with_context(what)?;
     }
     let db = Db::open(uri, DbOptions::default()).with_context(what)?;

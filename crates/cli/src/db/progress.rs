@@ -1,4 +1,4 @@
-//! How an upgrade tells what it does: a bar on a terminal, else lines, in the log of a server its records.
+//! Shows the progress of an upgrade: a bar on a terminal, otherwise lines; events in the log of a server.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -10,7 +10,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Writes events to standard output.
 pub(crate) struct Reporter {
-    /// On a terminal.
+    /// The bar, on a terminal.
     bar: Option<ProgressBar>,
 }
 
@@ -24,7 +24,7 @@ impl Reporter {
         Self { bar }
     }
 
-    /// Tells an event.
+    /// Shows an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Waiting { what } => self.line(&format!("waiting for {what}")),
@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -71,7 +71,7 @@ impl Reporter {
             return;
         }
         let mut out = std::io::stdout().lock();
-        // Whoever reads may have gone: the upgrade goes on.
+        // The reader of the output may be gone: the upgrade continues.
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 }
@@ -89,7 +89,7 @@ fn rows() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Writes an event into the log of a server.
+/// Writes an event to the log of a server.
 pub(crate) fn log(event: &Event) {
     match event {
         Event::Waiting { what } => tracing::warn!("the upgrade of the database waits for {what}"),

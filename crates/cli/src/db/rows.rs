@@ -1,4 +1,4 @@
-//! `ferroflow db rows`: what a database has, as one line of JSON, to compare two of them.
+//! `ferroflow db rows`: a summary of a database as one line of JSON, to compare two of them.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ use ferroflow_store::{
 
 use crate::report::{self, out};
 
-/// Prints the revision, the rows of each table, the time of the newest change, and who the users are: of a password, a
-/// mark that tells whether it is the same one.
+/// Prints the revision, the row count of each table, the time of the newest change, and the users: instead of a
+/// password, a fingerprint that shows whether it is the same.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
@@ -23,7 +23,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     let is_filled_tracking = chain.name == TRACKING.name && revision.is_some();
     let newest = if is_filled_tracking { snapshot::newest(uri).await? } else { None };
     let place = revision.as_ref().and_then(|found| chain.revisions().position(|known| known.id == found));
-    // Nothing where the revision is of a newer version, or of none.
+    // `None` for the revision of a newer version, or without one.
     let pending = place.map(|place| chain.revisions().count() - place - 1);
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };

@@ -1,4 +1,4 @@
-//! A plan and a status for people.
+//! Human-readable output of a plan and a status.
 
 use ferroflow_store::{
     db::BackendUri,
@@ -52,7 +52,7 @@ fn row(step: &PlannedStep) -> [String; 6] {
     ]
 }
 
-/// Prints where a database stands.
+/// Prints the revision of a database.
 pub(crate) fn status(uri: &BackendUri, chain: &'static Chain, state: &State) {
     out!("database  {uri}");
     out!("chain     {}", chain.name);

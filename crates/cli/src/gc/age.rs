@@ -1,9 +1,9 @@
-//! A length of time as `mlflow gc` writes it.
+//! A duration in the format of `mlflow gc`.
 
 /// Such as `1d2h3m4s` or `1.5h`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Age {
-    /// As it was given.
+    /// The original text.
     pub(crate) text: String,
     /// Milliseconds.
     pub(crate) ms: i64,

@@ -1,4 +1,4 @@
-//! Purging, in the order of what belongs to what: runs, logged models, traces, then experiments.
+//! Purges soft-deleted objects, children first: runs, logged models, traces, then experiments.
 
 use std::{
     collections::HashSet,
@@ -16,20 +16,20 @@ use ferroflow_store::{
 use super::GcArgs;
 use crate::report::{err, out};
 
-/// A purge, and what it has done.
+/// A purge in progress.
 pub(super) struct Purge<'a> {
     store: &'a Store,
     locations: &'a Locations,
     args: &'a GcArgs,
-    /// Milliseconds; what was deleted later stays.
+    /// Milliseconds since the Unix epoch; what was deleted later is kept.
     before: i64,
-    /// What a dry run has told of: nothing is gone meanwhile, and an experiment has it too.
+    /// Labels that a dry run has printed: nothing is deleted in between, so the experiment lists them again.
     told: HashSet<String>,
     gone: usize,
     kept: usize,
 }
 
-/// What is purged, by the word for it.
+/// The kind of a purged object.
 #[derive(Clone, Copy)]
 enum Kind {
     Run,
@@ -81,7 +81,7 @@ impl<'a> Purge<'a> {
         Ok(())
     }
 
-    /// Nothing is touched when one of the ids can not be purged.
+    /// Checks all given ids first: nothing is deleted if one of them can not be purged.
     async fn check(&self) -> ferroflow_model::Result<Option<Vec<i64>>> {
         let age = self.args.older_than.as_ref().map(|age| age.text.as_str());
         if let Some(ids) = &self.args.run_ids {
@@ -109,7 +109,7 @@ impl<'a> Purge<'a> {
     }
 
     async fn experiment(&mut self, id: i64) -> Result<()> {
-        // Its runs are at the end by now, unless they were chosen.
+        // Its runs have been purged by now, unless ids were given.
         let kept = self.kept;
         self.pages(Kind::Run, Doomed::RunsOf(id)).await?;
         self.pages(Kind::LoggedModel, Doomed::LoggedModelsOf(id)).await?;
@@ -125,7 +125,7 @@ impl<'a> Purge<'a> {
         self.tell(&format!("Experiment with ID {id}"), purged)
     }
 
-    /// Page by page, each behind the last one: what is kept is not met again.
+    /// Page by page, by keyset: what is kept is not listed again.
     async fn pages(&mut self, kind: Kind, what: Doomed) -> Result<()> {
         let mut after = None;
         loop {
@@ -204,10 +204,10 @@ impl<'a> Purge<'a> {
     }
 }
 
-/// Deletes the folder of an experiment, where it is a directory and nothing is left in it.
+/// Deletes the folder of an experiment, if it is an empty local directory.
 async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
     let location = found.location.unwrap_or_default();
-    // One that can not be reached has nothing of ours, or was said to be kept.
+    // One that can not be resolved has no artifacts, or they were reported as kept.
     let Ok(place) = locations.resolve(&location) else { return Ok(()) };
     if place.base.name() != found.id {
         return Ok(());
@@ -218,7 +218,7 @@ async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model
     place.repository.delete_empty(&place.base).await
 }
 
-/// Deletes the artifacts of something, which are at a location that names it.
+/// Deletes the artifacts of an object, whose location contains its id.
 async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
     match place(locations, found.location, &found.id)? {
         Some(place) => delete(place, &found.id).await,
@@ -226,7 +226,7 @@ async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Resul
     }
 }
 
-/// Deletes what is at a place; in a directory, the folders on the way there that are nobody else's go too.
+/// Deletes a location; in a directory, also the empty parents that belong to the object.
 async fn delete(place: Location, id: &str) -> ferroflow_model::Result<()> {
     place.repository.delete(&place.base).await?;
     let mut path = place.base.parent();
@@ -237,8 +237,7 @@ async fn delete(place: Location, id: &str) -> ferroflow_model::Result<()> {
     Ok(())
 }
 
-/// Deletes the artifacts of a trace, and of an archived one the file with its spans: what else may lie beside it in the
-/// archive is not told.
+/// Deletes the artifacts of a trace, and the file with its spans in the archive: other files beside it are unknown.
 async fn forget_trace(locations: &Locations, id: &str, places: TracePlaces) -> ferroflow_model::Result<()> {
     let archive = places.archive.filter(|_| places.spans == Some(SpansLocation::Archive));
     let (archive, artifacts) = (place(locations, archive, id)?, place(locations, places.artifacts, id)?);
@@ -251,7 +250,7 @@ async fn forget_trace(locations: &Locations, id: &str, places: TracePlaces) -> f
     }
 }
 
-/// Where something that has an id keeps its files.
+/// The location of an object with an id.
 fn place(locations: &Locations, location: Option<String>, id: &str) -> ferroflow_model::Result<Option<Location>> {
     let Some(location) = location.filter(|location| !location.is_empty()) else { return Ok(None) };
     let proxied = matches!(uri::scheme(&location).as_deref(), Some("mlflow-artifacts" | "http" | "https"));
@@ -260,7 +259,7 @@ fn place(locations: &Locations, location: Option<String>, id: &str) -> ferroflow
             "its artifacts at {location} are served by a server: give --artifacts-destination as that server has it"
         )));
     }
-    // A folder that others may share is nobody's to delete.
+    // A folder without the id may be shared, and must not be deleted.
     if !location.split('/').any(|component| component == id) {
         return Err(Error::invalid(format!("the location of its artifacts, {location}, is not its own")));
     }

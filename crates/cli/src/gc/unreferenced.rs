@@ -1,4 +1,4 @@
-//! Folders of artifacts that belong to nothing: left by a crash, or by rows that somebody deleted by hand.
+//! Finds artifact folders that nothing refers to: left by a crash, or by rows that were deleted by hand.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use ferroflow_store::{Store, gc::Owner};
 
 use crate::report::{complete, out};
 
-/// Ids that are looked up at once.
+/// Number of ids per query.
 const CHUNK: usize = 500;
 
 /// Prints the folders. The layout is the one of the server: `experiment/run/artifacts`,
-/// `experiment/models/model/artifacts`, `experiment/traces/trace/artifacts`. A folder that is not named
-/// as an experiment is somebody's own, and is not looked at.
+/// `experiment/models/model/artifacts`, `experiment/traces/trace/artifacts`. A folder whose name is not an experiment
+/// id is not the server's, and is skipped.
 pub(super) async fn report(store: &Store, locations: &Locations) -> Result<()> {
     let told = |error: Error| anyhow!(error.message);
     let repository = locations.destination().map_err(told)?;
@@ -29,7 +29,7 @@ pub(super) async fn report(store: &Store, locations: &Locations) -> Result<()> {
             owners.insert(folder, (kind, names));
         }
         let mut runs = folders(&repository, &experiment).await.map_err(told)?;
-        // Ids of runs are 32 hexadecimal digits; what is named otherwise was put there by somebody.
+        // Run ids have 32 hexadecimal digits; folders with other names are not the server's.
         runs.retain(|name| name.len() == 32 && name.chars().all(|char| char.is_ascii_hexdigit()));
         owners.insert("", (Owner::Run, runs));
         for (folder, (kind, names)) in owners {
@@ -45,7 +45,7 @@ pub(super) async fn report(store: &Store, locations: &Locations) -> Result<()> {
     complete()
 }
 
-/// The names of the directories in a directory.
+/// The names of the subdirectories of a directory.
 async fn folders(repository: &ArtifactRepository, path: &str) -> ferroflow_model::Result<Vec<String>> {
     let entries = repository.list(&ArtifactPath::parse(path)?).await?;
     Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|FileInfo { name, .. }| name).collect())

@@ -1,5 +1,5 @@
-//! Where log lines go: to the standard error, by a thread of its own. A disk that is full or a reader that stands still
-//! costs lines of the log, and nothing else.
+//! Writes log lines to standard error, in a thread of its own. A full disk or a blocked reader loses log lines, and
+//! affects nothing else.
 
 use std::{
     io::{self, Write},
@@ -14,13 +14,13 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait. More are lost while nobody takes them.
+/// Capacity of the queue, in lines. Further ones are dropped while it is full.
 const QUEUE: usize = 4096;
 
-/// How long the end of the process waits for lines to be written.
+/// How long the exit of the process waits for queued lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The lines of this process, once they are logged.
+/// The queue of this process, started by the first line.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
 struct Lines {
@@ -30,7 +30,7 @@ struct Lines {
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before it is to be written; then the sender is dropped.
+    /// Flushes the lines before it; then the sender is dropped.
     Flush(SyncSender<()>),
 }
 
@@ -68,7 +68,7 @@ fn start() -> Lines {
     let (queue, lines) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&lost);
-    // Without the thread the queue is closed, and the log is silent.
+    // If the thread can not be started the queue is closed, and nothing is logged.
     let _ = thread::Builder::new().name("log".into()).spawn(move || write(&lines, &counted));
     Lines { queue, lost }
 }
@@ -95,12 +95,12 @@ fn write(lines: &Receiver<Message>, lost: &AtomicU64) {
     }
 }
 
-/// Waits until the lines that were logged are written, a second at most.
+/// Waits until the queued lines are written, at most [`FLUSH_TIMEOUT`].
 pub(crate) fn flush() {
     let Some(lines) = LINES.get() else { return };
     let (done, written) = sync_channel(0);
     if lines.queue.try_send(Message::Flush(done)).is_ok() {
-        // Ends with an error when the other end is dropped, which is what is waited for.
+        // `recv` fails when the other end is dropped, which is the signal.
         let _ = written.recv_timeout(FLUSH_TIMEOUT);
     }
 }

@@ -1,4 +1,4 @@
-//! The file that `--trace-archival-config` names, checked before anything is served.
+//! The configuration file of `--trace-archival-config`, validated at start.
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,7 @@ pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> 
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("the trace archival config {name} can not be read"))?;
     let options = serde_saphyr::options! {
-        // As the reference reads YAML.
+        // As in the reference's YAML parser.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
     };
     let found: serde_json::Value = match serde_saphyr::from_str_with_options(&text, options) {
@@ -28,7 +28,7 @@ pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> 
     Ok(settings)
 }
 
-/// A location of which archived spans could not be read, or deleted, is refused.
+/// Refuses a location from which archived spans could not be read or deleted.
 fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
     let told = |error: ferroflow_model::Error| anyhow::anyhow!(error.message);
     match uri::scheme(location).as_deref() {
@@ -41,14 +41,14 @@ fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
     }
 }
 
-/// Whether this server is one of those that do what is to be done now and then.
+/// Whether this server runs periodic background jobs.
 pub(super) fn runs_jobs() -> bool {
     ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS"].iter().all(|name| {
         std::env::var(name).map_or(true, |value| matches!(value.to_lowercase().as_str(), "" | "true" | "1"))
     })
 }
 
-/// Says what becomes of traces: their spans leave the database.
+/// Logs that the spans of old traces will be moved out of the database.
 pub(super) fn tell(settings: Option<&TraceArchival>, runs_jobs: bool) {
     let Some(TraceArchival { location, retention, .. }) = settings.filter(|settings| settings.enabled) else { return };
     if runs_jobs {

@@ -1,4 +1,4 @@
-//! The flags and environment variables of `mlflow server`, and a few of our own.
+//! The flags and environment variables of `mlflow server`, and those that only ferroflow has.
 
 use std::path::PathBuf;
 
@@ -10,35 +10,34 @@ use crate::logging::LogFormat;
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct ServerArgs {
-    /// Where experiments and runs are kept, as SQLAlchemy writes it: `sqlite:///mlflow.db` (the
-    /// default), `sqlite:////absolute/path.db` or `postgresql://user:password@host:5432/database`
+    /// The database of experiments and runs, as a SQLAlchemy URI: `sqlite:///mlflow.db` (the default),
+    /// `sqlite:////absolute/path.db` or `postgresql://user:password@host:5432/database`
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) backend_store_uri: Option<String>,
 
-    /// Connections to each database at most. Default: `MLFLOW_SQLALCHEMYSTORE_POOL_SIZE` and
-    /// `MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW` together, else 16
+    /// Maximum number of connections to each database. Default: the sum of `MLFLOW_SQLALCHEMYSTORE_POOL_SIZE` and
+    /// `MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW`, else 16
     #[arg(long, env = "FERROFLOW_DATABASE_CONNECTIONS", value_name = "INTEGER", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) database_connections: Option<u16>,
 
-    /// Seconds that a statement of a request may run in the database before it is stopped and answered with 504; 0 for
-    /// no limit. Migrations and `gc` have none
+    /// Statement timeout of requests in seconds, after which the response is 504; 0 for none. Migrations and `gc` have
+    /// none
     #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) statement_timeout: u32,
 
-    /// Upgrade an older database before serving it, instead of refusing it
+    /// Upgrade an older database at start, instead of refusing it
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
 
-    /// Not supported yet: a database to read from
+    /// Not supported yet: a read replica of the database
     #[arg(long, env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) read_replica_backend_store_uri: Option<String>,
 
-    /// Must be the backend store: registered models in a database of their own are not supported
+    /// Must be the backend store: a separate database for registered models is not supported
     #[arg(long, env = "MLFLOW_REGISTRY_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) registry_store_uri: Option<String>,
 
-    /// Where artifacts of new experiments are kept. Default: mlflow-artifacts:/ when artifacts are
-    /// served, else ./mlruns
+    /// The artifact root of new experiments. Default: mlflow-artifacts:/ if artifacts are served, else ./mlruns
     #[arg(long, env = "MLFLOW_DEFAULT_ARTIFACT_ROOT", value_name = "URI")]
     pub(crate) default_artifact_root: Option<String>,
 
@@ -46,7 +45,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, overrides_with = "no_serve_artifacts", action = ArgAction::SetTrue)]
     pub(crate) serve_artifacts: bool,
 
-    /// Do not serve artifacts: clients reach the storage themselves
+    /// Do not serve artifacts: clients access the store directly
     #[arg(long, overrides_with = "serve_artifacts", action = ArgAction::SetTrue)]
     pub(crate) no_serve_artifacts: bool,
 
@@ -54,12 +53,12 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_ARTIFACTS_ONLY", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) artifacts_only: bool,
 
-    /// Where served artifacts are kept
+    /// The store of served artifacts
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI", default_value = "./mlartifacts")]
     pub(crate) artifacts_destination: String,
 
-    /// Further directories of this machine whose artifacts may be read, where a stored location names
-    /// one. A server on a loopback address reads every location unless one is given
+    /// Further local directories from which artifacts may be read, if a stored location is in one. A server on a
+    /// loopback address reads every location unless one is given
     #[arg(long, env = "FERROFLOW_ALLOWED_LOCAL_ARTIFACT_ROOTS", value_name = "DIR", value_delimiter = ',')]
     pub(crate) allowed_local_artifact_roots: Vec<PathBuf>,
 
@@ -71,20 +70,19 @@ pub(crate) struct ServerArgs {
     #[arg(short, long, env = "MLFLOW_PORT", value_name = "INTEGER", default_value = "5000", value_parser = port)]
     pub(crate) port: u16,
 
-    /// Threads that answer requests
+    /// Number of threads that serve requests
     #[arg(short, long, env = "MLFLOW_WORKERS", value_name = "INTEGER", default_value_t = 4)]
     pub(crate) workers: usize,
 
-    /// A path, such as /mlflow, below which everything is served
+    /// A path prefix of all URLs, such as /mlflow
     #[arg(long, env = "MLFLOW_STATIC_PREFIX", value_name = "TEXT")]
     pub(crate) static_prefix: Option<String>,
 
-    /// Host headers that are accepted, with * for any text, separated by commas. Default: localhost
-    /// and private addresses
+    /// Allowed Host headers, with * for any text, separated by commas. Default: localhost and private addresses
     #[arg(long, env = "MLFLOW_SERVER_ALLOWED_HOSTS", value_name = "TEXT")]
     pub(crate) allowed_hosts: Option<String>,
 
-    /// Origins besides localhost that may change something, separated by commas
+    /// Origins besides localhost that may send requests that change state, separated by commas
     #[arg(long, env = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", value_name = "TEXT")]
     pub(crate) cors_allowed_origins: Option<String>,
 
@@ -97,24 +95,24 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) disable_security_middleware: bool,
 
-    /// X-Frame-Options of answers: SAMEORIGIN, DENY or NONE
+    /// X-Frame-Options of responses: SAMEORIGIN, DENY or NONE
     #[arg(long, env = "MLFLOW_SERVER_X_FRAME_OPTIONS", value_name = "TEXT", default_value = "SAMEORIGIN")]
     pub(crate) x_frame_options: String,
 
-    /// Serve TLS with this certificate: a PEM file, followed by those between it and its authority. It is read again
-    /// when it changes
+    /// Serve TLS with this certificate: a PEM file with the certificate and its intermediate certificates. It is
+    /// reloaded when it changes
     #[arg(long, env = "FERROFLOW_TLS_CERT", value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// The private key of --tls-cert, in PEM and not encrypted. Default: the file of the certificate
+    /// The unencrypted private key of --tls-cert, in PEM. Default: the file of the certificate
     #[arg(long, env = "FERROFLOW_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Serve only clients with a certificate of an authority in this PEM file
+    /// Require client certificates issued by a CA in this PEM file
     #[arg(long, env = "FERROFLOW_TLS_CLIENT_CA", value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 
-    /// How long a connection without a request is kept
+    /// Keep-alive timeout: how long an idle connection stays open
     #[arg(
         long,
         env = "FERROFLOW_KEEP_ALIVE_TIMEOUT",
@@ -123,15 +121,15 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) keep_alive_timeout: Option<u64>,
 
-    /// Options of gunicorn: TLS, --bind and --keep-alive are taken, what else guards something is refused
+    /// Options of gunicorn: TLS, --bind and --keep-alive are used; unsupported security options are refused
     #[arg(long, env = "MLFLOW_GUNICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) gunicorn_opts: Option<String>,
 
-    /// Options of waitress: --listen and --url-prefix are taken, what else guards something is refused
+    /// Options of waitress: --listen and --url-prefix are used; unsupported security options are refused
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) waitress_opts: Option<String>,
 
-    /// Options of uvicorn: TLS, --root-path and --timeout-keep-alive are taken, what else guards something is refused
+    /// Options of uvicorn: TLS, --root-path and --timeout-keep-alive are used; unsupported security options are refused
     #[arg(long, env = "MLFLOW_UVICORN_OPTS", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) uvicorn_opts: Option<String>,
 
@@ -143,21 +141,21 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_EXPOSE_PROMETHEUS", value_name = "TEXT")]
     pub(crate) expose_prometheus: Option<String>,
 
-    /// With basic-auth, users log in with a name and a password, and may do what is granted to them
+    /// With basic-auth, users log in with a name and a password, and need permissions
     #[arg(long, value_name = "basic-auth")]
     pub(crate) app_name: Option<String>,
 
-    /// With users: a file that gets a line of JSON for every change by a user and for all that is refused; - is the
-    /// standard output
+    /// With users: a file for the audit log, one line of JSON per login, change, artifact read and refused request; -
+    /// is standard output
     #[arg(long, env = "FERROFLOW_AUDIT_LOG", value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
 
-    /// Addresses and networks of proxies before this server, separated by commas, such as 10.0.0.0/8: what they say in
-    /// X-Forwarded-For or Forwarded is believed. Without, the other end of a connection is the client
+    /// Addresses and networks of trusted reverse proxies, separated by commas, such as 10.0.0.0/8: their
+    /// X-Forwarded-For and Forwarded headers are trusted. Otherwise the peer of a connection is the client
     #[arg(long, env = "FERROFLOW_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<String>,
 
-    /// A YAML file that says which traces leave the database for an archive, and where that is
+    /// A YAML file with the retention of traces in the database, and the location of their archive
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,
 
@@ -195,7 +193,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, action = ArgAction::Help)]
     pub(crate) help: Option<bool>,
 
-    /// How log lines look
+    /// The format of log lines
     #[arg(long, env = "FERROFLOW_LOG_FORMAT", value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
 }
@@ -210,7 +208,7 @@ impl ServerArgs {
             .is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "f" | "n"))
     }
 
-    /// The backend store, or the default file.
+    /// The backend store, or the default SQLite file.
     pub(crate) fn backend_store_uri(&self) -> String {
         match self.backend_store_uri.as_deref() {
             None | Some("") => "sqlite:///mlflow.db".to_owned(),
@@ -219,8 +217,8 @@ impl ServerArgs {
     }
 }
 
-/// A port. Kubernetes sets `MLFLOW_PORT=tcp://…` in every pod beside a service named mlflow: that is
-/// an address of the service and says nothing about this server.
+/// Parses a port. Kubernetes sets `MLFLOW_PORT=tcp://…` in every pod beside a service named mlflow: that is the address
+/// of the service, and ignored.
 fn port(text: &str) -> Result<u16, String> {
     if text.starts_with("tcp://") {
         return Ok(5000);

@@ -1,4 +1,4 @@
-//! `--app-name basic-auth`: users, from the reference's settings.
+//! `--app-name basic-auth`: users, configured by the reference's settings.
 
 use std::path::Path;
 
@@ -10,19 +10,19 @@ use ferroflow_store::{
     db::{BackendUri, DbOptions},
 };
 
-/// The one app that there is.
+/// The only supported app.
 const BASIC_AUTH: &str = "basic-auth";
 
-/// The settings, and what is made of them and of the key before anything is opened.
+/// The settings, with the keys and token providers created from them.
 pub(crate) type Settings = (AuthConfig, SignupKey, Tokens);
 
-/// The variable with the key of the sign-up form and of sessions.
+/// The variable with the secret key of the sign-up form and of sessions.
 const SECRET: &str = "MLFLOW_FLASK_SERVER_SECRET_KEY";
 
-/// The settings of `--app-name`, if it is given, before anything is opened.
+/// The settings of `--app-name`, if it is given; validated before anything is opened.
 ///
 /// # Errors
-/// The app is another one, or a setting can not be used: the server would run open.
+/// The app is not supported, or a setting is invalid: the server would not be protected.
 pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
     match app_name {
         None => return Ok(None),
@@ -41,10 +41,10 @@ pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
     Ok(Some((config, SignupKey::new(&secret), tokens)))
 }
 
-/// Opens the users database and makes the first admin.
+/// Opens the users database and creates the first admin.
 ///
 /// # Errors
-/// The database can not be opened, or there is no admin and none can be made.
+/// The database can not be opened, or there is no admin and none can be created.
 pub(crate) async fn open(
     (config, signup, tokens): Settings,
     backend: &BackendUri,
@@ -61,7 +61,7 @@ pub(crate) async fn open(
         None => None,
     };
     let uri = BackendUri::parse(&config.database_uri).context("database_uri of the authentication configuration")?;
-    // Experiments and users in one place share its connections.
+    // If experiments and users are in one database, they share its connection pool.
     let shared = (uri == *backend).then(|| store.db().clone());
     let users = UserStore::open(&uri, shared, options, migrate)
         .await

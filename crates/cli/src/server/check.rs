@@ -1,4 +1,4 @@
-//! Flags that contradict each other, that this version does not have, or that mean nothing here.
+//! Checks for flags that are contradictory, unsupported, or without effect.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::ServerArgs;
 
-/// Refuses what can not be served as asked, and warns of what is ignored.
+/// Refuses flags that can not be honoured, and warns about ignored ones.
 pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     refuse_what_is_missing(args)?;
     if let Some(prefix) = args.static_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
@@ -50,7 +50,7 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     Ok(())
 }
 
-/// A flag that would change who may do what, or where data goes, must not be passed over in silence.
+/// A flag that affects security or the location of data must not be ignored silently.
 fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
     if args.enable_workspaces {
         bail!("--enable-workspaces is not supported by this version");

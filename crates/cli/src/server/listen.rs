@@ -1,4 +1,4 @@
-//! Where the server listens, and how: addresses, TLS, the prefix of a proxy, idle connections.
+//! The listeners of the server: addresses, TLS, the prefix of a proxy, keep-alive.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use super::{ServerArgs, process_opts::ProcessOptions};
 
-/// The open port.
+/// The bound listeners.
 pub(super) struct Port {
     pub(super) listening: Listening,
-    /// The address of `--host` and `--port`, with the port that the system has chosen.
+    /// The address of `--host` and `--port`, with the actual port.
     pub(super) address: SocketAddr,
     pub(super) url_prefix: String,
     pub(super) keep_alive: Duration,
@@ -27,13 +27,13 @@ impl Port {
         if self.listening.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Whether only this machine gets there.
+    /// Whether all addresses are loopback addresses.
     pub(super) fn is_local(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().is_loopback())
     }
 }
 
-/// Opens every address. Certificates are read first: nothing is bound that could not be encrypted.
+/// Binds all addresses. Certificates are loaded first: no address is bound without its encryption.
 pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
     let options = ProcessOptions::read(
         args.uvicorn_opts.as_deref(),
@@ -47,7 +47,7 @@ pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
     let tls = files(args, &options)?.map(Tls::open).transpose().context("TLS can not be served")?;
     let mut listeners = vec![listen(&args.host, args.port).await?];
     for address in &options.binds {
-        // `process_opts` has put a port behind every host.
+        // `process_opts` has added a port to every host.
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
         listeners.push(listen(host, port.parse()?).await?);
     }

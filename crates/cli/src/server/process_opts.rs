@@ -1,13 +1,13 @@
 //! `--uvicorn-opts`, `--gunicorn-opts` and `--waitress-opts`: options of the processes that the reference starts. Those
-//! that say how the port is reached are taken; those that guard it and that this version does not have stop the start;
-//! the others have nothing to manage here.
+//! about how the port is reached are used; unsupported security options are refused; the others have nothing to manage
+//! here, and are ignored.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 use ferroflow_server::TlsFiles;
 
-/// What is taken.
+/// The options that are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ProcessOptions {
     pub(super) cert: Option<PathBuf>,
@@ -18,23 +18,23 @@ pub(super) struct ProcessOptions {
     pub(super) binds: Vec<String>,
     pub(super) url_prefix: Option<String>,
     pub(super) keep_alive: Option<Duration>,
-    /// Options that have no effect here.
+    /// Options without effect.
     pub(super) ignored: Vec<String>,
 }
 
-/// What is asked of a client (`ssl.VerifyMode` of Python: 0, 1, 2).
+/// Whether client certificates are requested (Python's `ssl.VerifyMode`: 0, 1, 2).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientCertificate {
-    /// Nothing.
+    /// Not requested.
     #[default]
     None,
-    /// One that it has must be right.
+    /// Optional, but valid if sent.
     Optional,
-    /// One must be there.
+    /// Required.
     Required,
 }
 
-/// What an option means.
+/// The meaning of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Cert,
@@ -44,22 +44,22 @@ enum Meaning {
     Bind,
     Prefix,
     KeepAlive,
-    /// The versions of TLS, as Python numbers them; only the usual choice can be made.
+    /// The TLS version, by Python's numbers; only the default can be chosen.
     Version,
-    /// Without effect, with a value.
+    /// Ignored, with a value.
     Ignored,
-    /// Without effect, without a value.
+    /// Ignored, without a value.
     Flag,
-    /// Changes what is safe, and is not built.
+    /// Affects security, and is not supported.
     Refused,
 }
 
 use Meaning::{Bind, Cert, Client, ClientCa, Flag, Ignored, KeepAlive, Key, Prefix, Refused, Version};
 
-/// A process that the reference can be served by, with its options.
+/// A process that can serve the reference, with its options.
 struct Process {
     flag: &'static str,
-    /// Whether a long option may be shortened to what begins no other.
+    /// Whether long options may be abbreviated to an unambiguous prefix.
     shortens: bool,
     options: &'static [(&'static [&'static str], Meaning)],
 }
@@ -76,7 +76,7 @@ const UVICORN: Process = Process {
         (&["--root-path"], Prefix),
         (&["--timeout-keep-alive"], KeepAlive),
         (&["--ssl-keyfile-password", "--ssl-ciphers", "--uds", "--fd", "--env-file", "--header"], Refused),
-        // The address is that of --host and --port, which the reference passes on behind these.
+        // The address is that of --host and --port, which the reference appends after these options.
         (&["--host", "--port", "--workers"], Ignored),
         (&["--loop", "--http", "--ws", "--ws-max-size", "--ws-max-queue", "--ws-ping-interval"], Ignored),
         (&["--ws-ping-timeout", "--ws-per-message-deflate", "--lifespan", "--interface"], Ignored),
@@ -139,10 +139,10 @@ const WAITRESS: Process = Process {
 };
 
 impl ProcessOptions {
-    /// Reads the options of the one process that is named, and what its environment adds to them.
+    /// Reads the options of the one process that is given, and those from its environment.
     ///
     /// # Errors
-    /// An option is not known, has a value that can not be used, or guards something in a way that is not built.
+    /// An option is unknown, has an invalid value, or is an unsupported security option.
     pub(super) fn read(
         uvicorn: Option<&str>,
         gunicorn: Option<&str>,
@@ -169,7 +169,7 @@ impl ProcessOptions {
         Ok(options)
     }
 
-    /// The files of TLS, if there is a certificate.
+    /// The TLS files, if there is a certificate.
     pub(super) fn tls(&self) -> Result<Option<TlsFiles>> {
         let Some(cert) = self.cert.clone() else {
             if self.key.is_some() || self.client_ca.is_some() || self.client != ClientCertificate::None {
@@ -244,7 +244,7 @@ impl ProcessOptions {
                     _ => bail!("{name} {value} is not one of 0, 1, 2"),
                 }
             }
-            // PROTOCOL_TLS and PROTOCOL_TLS_SERVER: the newest that both sides know, never below 1.2 here.
+            // PROTOCOL_TLS and PROTOCOL_TLS_SERVER: the newest version supported by both sides, here at least 1.2.
             Version if ["2", "17", "TLS", "TLS_SERVER"].contains(&value) => {}
             Version => bail!("{name} {value} is not supported: TLS 1.2 and 1.3 are served"),
             Bind => self.binds.push(bound(name, value)?),
@@ -272,7 +272,7 @@ impl Process {
     }
 }
 
-/// An option and the value that is attached to it: `--bind=x`, `-bx`.
+/// Splits an option from its attached value: `--bind=x`, `-bx`.
 fn split(word: &str) -> (&str, Option<&str>) {
     if word.starts_with("--") {
         return word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
@@ -283,7 +283,7 @@ fn split(word: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// `host:port` of an address as gunicorn and waitress take it.
+/// The `host:port` of an address in the format of gunicorn and waitress.
 fn bound(name: &str, value: &str) -> Result<String> {
     if value.starts_with("unix:") || value.starts_with("fd:") || value.starts_with('/') {
         bail!("{name} {value}: only TCP is served");
@@ -354,7 +354,7 @@ mod tests {
         let found = ProcessOptions::read(Some("--ssl-certfile d"), None, None, variables).unwrap();
         let tls = found.tls().unwrap().unwrap();
         assert_eq!((tls.cert, tls.client_ca, tls.client_optional), ("d".into(), Some("ca".into()), false));
-        // Another process does not read them.
+        // Other processes do not read them.
         assert!(ProcessOptions::read(None, Some(""), None, variables).unwrap().cert.is_none());
     }
 

@@ -1,4 +1,4 @@
-//! The storage of artifacts while a server runs: whether it can be used, and what uploads leave behind in it.
+//! The artifact store of a running server: its health, and the cleanup of abandoned uploads.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use ferroflow_model::uri;
 
 use crate::gc::Age;
 
-/// How long nothing comes for an upload until nobody is thought to finish it.
+/// Idle time after which an upload is abandoned.
 const DEFAULT_SWEEP_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Time between two looks for such uploads, at the most; half as much again in between.
+/// Maximum interval of the cleanup, before jitter of up to half of it.
 const MAX_SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Time between two looks at a default root that clients reach themselves.
+/// Interval of the check of a default root that clients access directly.
 const DIRECT_PAUSE: Duration = Duration::from_secs(60);
 
-/// The store of a default root that is not served. Clients may be the only ones who get there, so the server is ready
-/// without it.
+/// The store of a default root that is not proxied. It may be reachable from clients only, so readiness does not depend
+/// on it.
 pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
     if matches!(uri::scheme(root).as_deref(), Some("mlflow-artifacts" | "http" | "https")) {
         return None;
@@ -33,18 +33,18 @@ pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
             return None;
         }
     };
-    // What is served there is looked at already.
+    // The served store is checked already.
     if locations.destination.as_ref().is_some_and(|store| store.name() == repository.name()) {
         return None;
     }
     Some(DirectRoot::new(repository))
 }
 
-/// Says, in one line, when the artifact storage can not be used. The server runs all the same, but is not ready: what
-/// is missing may still come, and the rest of the API does not need it. A default root that clients reach themselves is
-/// asked now and then, and what it says is a warning.
+/// Logs when the artifact store can not be used. The server runs anyway, but is not ready: the store may become
+/// available, and the rest of the API does not need it. A default root that clients access directly is checked
+/// periodically, and its failures are logged as warnings.
 ///
-/// Call it when nothing can end the start any more: the reason of a start that failed is told alone.
+/// Must be called last: if the start fails, only its own error is logged.
 pub(super) fn watch(locations: &Locations) {
     if let Some(store) = locations.destination.clone() {
         tokio::spawn(async move {
@@ -77,8 +77,8 @@ async fn watch_direct(direct: DirectRoot) {
     }
 }
 
-/// Takes back, now and then, what uploads that nobody finishes have left in a store of the server. Replicas do it at
-/// different times, and none minds another.
+/// Starts the periodic cleanup of abandoned uploads in the server's stores. Replicas do so at different times, without
+/// interfering.
 pub(super) fn sweep(locations: &Locations) -> Result<()> {
     let idle = match std::env::var("FERROFLOW_UPLOAD_SWEEP_AGE").unwrap_or_default().as_str() {
         "off" | "0" => return Ok(()),
@@ -88,7 +88,7 @@ pub(super) fn sweep(locations: &Locations) -> Result<()> {
             _ => bail!("FERROFLOW_UPLOAD_SWEEP_AGE={text} is neither a time such as 24h nor off"),
         },
     };
-    // In a bucket that is not served, unfinished uploads are those of clients, who may go on with them.
+    // In a bucket that is not served, unfinished uploads belong to clients, which may continue them.
     let direct = locations.direct.as_ref().map(DirectRoot::repository).filter(|store| store.bucket().is_none());
     for store in locations.destination.iter().chain(direct) {
         tokio::spawn(sweep_store(store.clone(), idle));
@@ -110,7 +110,7 @@ async fn sweep_store(store: ArtifactRepository, idle: Duration) {
                     tracing::info!(store = name, uploads, "took back uploads that nobody finished");
                 }
             }
-            // A right that is missing is missing each time.
+            // A missing permission fails every time: logged once.
             Err(error) if failure.as_ref() == Some(&error.message) => {}
             Err(error) => {
                 tracing::warn!(store = name, "uploads that nobody finishes are not swept: {}", error.message);

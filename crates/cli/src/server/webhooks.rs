@@ -1,4 +1,4 @@
-//! How webhooks are told of events: environment variables of the reference.
+//! The settings of webhooks, from the reference's environment variables.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ferroflow_store::{KEY_VARIABLE, fernet::FernetKey};
 
 use super::env_number;
 
-/// The settings.
+/// Reads the settings.
 pub(super) fn options() -> Result<WebhookOptions> {
     let mut options = WebhookOptions::default();
     if let Some(schemes) = variable("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
@@ -33,7 +33,7 @@ pub(super) fn options() -> Result<WebhookOptions> {
     Ok(options)
 }
 
-/// The key of secrets. One that is set and can not be used is an error: secrets would be lost.
+/// The encryption key of webhook secrets. An invalid one is an error: secrets would be lost.
 pub(super) fn key() -> Result<Option<FernetKey>> {
     let Some(text) = variable(KEY_VARIABLE) else { return Ok(None) };
     match FernetKey::parse(&text) {

@@ -1,4 +1,4 @@
-//! Standard output and standard error that are closed, full, or read by nothing: what is reported there goes on.
+//! Standard output and standard error that are closed, full or not read: the process continues.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The answer to a request, or nothing.
+/// The response to a request, or nothing.
 fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -39,14 +39,14 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A server that has much to say, answers all the same, and stops when it is told to.
+/// Asserts that a server that logs a lot serves requests, and stops when signalled.
 fn serves_and_stops(mut child: Child, port: u16) {
     until("the server answers", || {
         assert_eq!(child.try_wait().unwrap().and_then(|status| status.code()), None, "the server has ended");
         get(port, "/health").is_some()
     });
     for _ in 0..2000 {
-        // Each is a line of the log.
+        // Each request is a line of the log.
         let answer = get(port, "/api/2.0/mlflow/experiments/get?experiment_id=0").expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
@@ -80,7 +80,7 @@ fn a_server_whose_standard_error_is_closed_serves() {
 fn a_server_whose_log_is_not_read_serves() {
     let (folder, port) = (tempfile::tempdir().unwrap(), port());
     let mut child = server(folder.path(), port).stderr(Stdio::piped()).spawn().unwrap();
-    // Held open, and never read: it takes 64 KiB and then no more.
+    // Held open, and never read: the pipe holds 64 KiB.
     let unread = child.stderr.take();
     serves_and_stops(child, port);
     drop(unread);

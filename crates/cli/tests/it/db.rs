@@ -1,10 +1,10 @@
-//! `ferroflow db` and a server on an older database, as an operator meets them.
+//! `ferroflow db`, and a server on an older database, from an operator's view.
 
 use std::{path::Path, process::Output};
 
 use crate::support;
 
-/// The revision of MLflow 1.30, and the head.
+/// The revision of MLflow 1.30, and the head revision.
 const OLD: &str = "cc1f77228345";
 const HEAD: &str = "dc11669786a5";
 
@@ -16,14 +16,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What a command printed; it must have ended well.
+/// The output of a command, which must succeed.
 fn stdout(folder: &Path, args: &[&str]) -> String {
     let output = ferroflow(folder, args);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
-/// The one line on standard error of a command that ends with `code`.
+/// The only line on standard error of a command that exits with `code`.
 fn refused(folder: &Path, code: i32, args: &[&str]) -> String {
     let output = ferroflow(folder, args);
     let line = text(&output.stderr);

@@ -1,5 +1,4 @@
-//! The integration tests of `ferroflow`: one module for each subject, all in one binary, so that the program is
-//! linked once.
+//! The integration tests of `ferroflow`: one module per subject, all in one binary, so that the program is linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 

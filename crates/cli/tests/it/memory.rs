@@ -1,4 +1,4 @@
-//! What requests take of the binary's memory: little, whatever is in them and however many there are.
+//! Memory use of requests: little, whatever they contain and however many there are.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 #![allow(clippy::disallowed_macros, reason = "a test that can not say its figures has failed")]
@@ -14,11 +14,11 @@ use std::{
 
 const MIB: usize = 1024 * 1024;
 
-/// MiB over an idle server that one request may take, and any number of them together.
+/// Maximum MiB above an idle server: for one request, and for any number of them.
 const ONE: usize = 64;
 const ALL: usize = 256;
 
-/// How long an answer may take on a machine that does much else.
+/// Maximum response time on a busy machine.
 const PROMPT: Duration = Duration::from_secs(10);
 
 const LOG_BATCH: &str = "/api/2.0/mlflow/runs/log-batch";
@@ -61,7 +61,7 @@ impl Server {
         server
     }
 
-    /// The largest resident size there ever was, in MiB.
+    /// The peak resident size, in MiB.
     fn peak(&self) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -81,7 +81,7 @@ impl Server {
         answer(stream)
     }
 
-    /// Sends a request as far as the server takes it, and reads the answer.
+    /// Sends a request as far as the server reads it, and returns the response.
     fn post(&self, path: &str, body: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(head(path, Some(body.len())).as_bytes()).unwrap();
@@ -89,7 +89,7 @@ impl Server {
         answer(stream)
     }
 
-    /// The same without a length, in chunks.
+    /// The same without `Content-Length`, chunked.
     fn post_chunked(&self, path: &str, body: &[u8]) -> String {
         let mut stream = self.connect();
         let send = |stream: &mut TcpStream| -> io::Result<()> {
@@ -136,13 +136,13 @@ fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("no answer")
 }
 
-/// A text that begins and ends so, and repeats something between, of about some bytes.
+/// A text with this beginning and end and a repeated middle, of about `bytes` bytes.
 fn repeated(first: &str, item: &str, last: &str, bytes: usize) -> Vec<u8> {
     let count = (bytes - first.len() - last.len()) / item.len();
     [first, &item.repeat(count), last].concat().into_bytes()
 }
 
-/// Requests that are made to take much, with what the answer says.
+/// Requests that are made to use much memory, with a part of the expected response.
 fn attacks() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     let largest = 18 * MIB;
     let profile =
@@ -214,13 +214,13 @@ fn attacks() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// A list of one variable again and again.
+/// A query with a list that repeats one variable.
 fn graphql_variables() -> Vec<u8> {
     let query = format!("query($v: String){{test(inputString: [{}]){{output}}}}", "$v,".repeat(3000));
     serde_json::json!({ "query": query, "variables": { "v": "x".repeat(60_000) } }).to_string().into_bytes()
 }
 
-/// Sends those of the requests that are meant, each to a server of its own.
+/// Sends the selected requests, each to a server of its own.
 fn one_by_one(post: impl Fn(&Server, &str, &[u8]) -> String, are_meant: impl Fn(&str, usize) -> bool) {
     for (name, path, body, expected) in attacks().into_iter().filter(|(name, _, body, _)| are_meant(name, body.len())) {
         let server = Server::start();
@@ -260,7 +260,7 @@ fn many_requests_take_a_bounded_memory_and_the_server_goes_on_answering() {
     let (going, sent) = (AtomicBool::new(true), AtomicUsize::new(0));
     let metric = format!(r#"{{"run_id":"{run}","key":"m","value":1,"timestamp":1,"step":1}}"#);
     thread::scope(|scope| {
-        // Some who stand still in the middle.
+        // Clients that stall in the middle of a body.
         let mut stalled = Vec::new();
         for (path, length, count) in [(LOG_INPUTS, 18 * MIB, 4), (LOG_BATCH, 60_000, 40)] {
             for _ in 0..count {
@@ -275,7 +275,7 @@ fn many_requests_take_a_bounded_memory_and_the_server_goes_on_answering() {
             .map(|(name, path, body, _)| {
                 let (server, sent) = (&server, &sent);
                 scope.spawn(move || {
-                    // As a client does that is told to come again.
+                    // Retries like a client after 429.
                     let mut answers = (0..30).map(|_| server.post(path, body));
                     let answer = answers.find(|answer| status(answer) != "429").expect("it is answered in the end");
                     sent.fetch_add(1, Ordering::Relaxed);
@@ -321,7 +321,7 @@ fn many_requests_take_a_bounded_memory_and_the_server_goes_on_answering() {
 fn who_sends_slowly_does_not_keep_others_out() {
     let server = Server::start();
     let run = server.create_run();
-    // More than there is memory for.
+    // More than the memory budget.
     let _stalled: Vec<TcpStream> = (0..4)
         .map(|_| {
             let mut stream = server.connect();
@@ -350,7 +350,7 @@ fn without_memory_a_client_is_told_to_come_again() {
             stream.write_all(head(LOG_INPUTS, Some(18 * MIB)).as_bytes()).unwrap();
             stream.write_all(&vec![b' '; MIB]).unwrap();
             let going = &going;
-            // Fast enough to be let go on.
+            // Fast enough not to be aborted.
             scope.spawn(move || {
                 while going.load(Ordering::Relaxed) && stream.write_all(&vec![b' '; 60_000]).is_ok() {
                     thread::sleep(Duration::from_millis(200));
@@ -359,7 +359,7 @@ fn without_memory_a_client_is_told_to_come_again() {
         }
         let batch = repeated(&format!(r#"{{"run_id":"{run}","tags":[{{"key":"k","value":""#), "x", r#""}]}"#, MIB);
         let answers: Vec<String> = (0..3).map(|_| server.post(LOG_BATCH, &batch)).collect();
-        // One of them may have come before both others had taken theirs.
+        // The first may have come before both others had taken their share.
         let told = answers.iter().find(|answer| status(answer) == "429").expect(&answers[0]);
         assert!(told.to_ascii_lowercase().contains("retry-after: 1"), "{told}");
         let metric = format!(r#"{{"run_id":"{run}","key":"m","value":1,"timestamp":1,"step":1}}"#);
@@ -368,7 +368,7 @@ fn without_memory_a_client_is_told_to_come_again() {
     });
 }
 
-/// Names and passwords as basic authentication sends them.
+/// Credentials of Basic authentication.
 const ADMIN: &str = "Authorization: Basic YWRtaW46YWRtaW4tcGFzc3dvcmQtMQ==\r\n";
 const ALICE: &str = "Authorization: Basic YWxpY2U6YWxpY2UtcGFzc3dvcmQtMQ==\r\n";
 
@@ -395,12 +395,12 @@ fn a_long_body_of_a_user_who_may_nothing_is_not_read() {
     for path in [LOG_BATCH, CREATE_RUN, "/api/2.0/mlflow/registered-models/set-tag", "/api/2.0/mlflow/webhooks"] {
         let refused = answer(sent(path, ALICE, "Expect: 100-continue\r\n", 500_000, ""));
         assert_eq!(status(&refused), "403", "{path}: {refused}");
-        // An admin is asked for it.
+        // An admin is sent 100 Continue.
         let mut asked = sent(path, ADMIN, "Expect: 100-continue\r\n", 500_000, "");
         let mut interim = [0; 25];
         asked.read_exact(&mut interim).unwrap();
         assert!(interim.starts_with(b"HTTP/1.1 100 Continue"), "{path}");
-        // A client that sends without asking reads the answer too.
+        // A client that sends without waiting reads the response too.
         let mut stream = sent(path, ALICE, "", 1_000_000, "");
         stream.write_all(&vec![b' '; 1_000_000]).unwrap();
         assert_eq!(status(&answer(stream)), "403", "{path}");

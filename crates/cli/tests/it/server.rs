@@ -1,4 +1,4 @@
-//! The binary as an operator meets it: bad flags, bad clients, and how it stops.
+//! The binary from an operator's view: bad flags, bad clients, and its shutdown.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -46,7 +46,7 @@ impl Server {
         panic!("the server with {args:?} does not listen, having printed:\n{printed}");
     }
 
-    /// Waits until the server, which was told to stop, has ended well.
+    /// Waits until the server, which was signalled to stop, has exited successfully.
     fn ended(&mut self) {
         let status = support::ended(&mut self.child);
         assert!(status.is_some_and(|status| status.success()), "the server ended with {status:?}");
@@ -58,7 +58,7 @@ impl Server {
         stream
     }
 
-    /// Sends raw bytes on a connection of its own and gives the whole answer.
+    /// Sends raw bytes on a new connection and returns the whole response.
     fn raw(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
@@ -124,7 +124,7 @@ fn a_bad_client_gets_a_clear_answer_and_the_server_lives_on() {
     assert_eq!(status(&server.get("/api/2.0/mlflow-artifacts/artifacts/%ff")), "400");
     assert_eq!(status(&server.raw(b"nonsense\r\n\r\n")), "400");
     assert_eq!(status(&server.get(&format!("/{}", "x".repeat(100_000)))), "414");
-    // Longer than what is read ahead.
+    // Longer than the read buffer.
     assert_eq!(status(&server.get(&format!("/{}", "x".repeat(200_000)))), "431");
     let headers = "X-A: b\r\n".repeat(500);
     assert_eq!(status(&server.raw(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes())), "431");
@@ -140,7 +140,7 @@ fn an_interrupted_upload_leaves_nothing() {
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&vec![7; 300_000]).unwrap();
     drop(stream);
-    // A listing shows a file as soon as it is there; the half one never is.
+    // A listing shows a file as soon as it exists; an incomplete one never is.
     let listing = server.get("/api/2.0/mlflow-artifacts/artifacts?path=d");
     assert_eq!(status(&listing), "200");
     assert!(!listing.contains("file.bin"), "{listing}");
@@ -156,12 +156,12 @@ fn told_to_stop_it_finishes_what_runs() {
         "PUT {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // The server asks for the body: the request is running.
+    // The server asks for the body: the request is in flight.
     let mut interim = [0; 25];
     stream.read_exact(&mut interim).unwrap();
     assert!(interim.starts_with(b"HTTP/1.1 100 Continue"));
     server.terminate();
-    // It does not accept connections any more, but the upload goes on.
+    // It accepts no more connections, but the upload continues.
     while TcpStream::connect(&server.address).is_ok() {
         std::thread::yield_now();
     }
@@ -172,7 +172,7 @@ fn told_to_stop_it_finishes_what_runs() {
     server.ended();
     let written = std::fs::read(server.folder.path().join("mlartifacts/slow.bin")).unwrap();
     assert_eq!(written, b"0123456789");
-    // The log beside the file may stay, but nothing is in it.
+    // The WAL file may remain, but is empty.
     let log = std::fs::metadata(server.folder.path().join("mlflow.db-wal")).map_or(0, |log| log.len());
     assert_eq!(log, 0, "everything is in the database's file");
 }
@@ -199,7 +199,7 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let closing = format!("postgresql://u:hunter2@{}/d", support::closing());
-    // No label of a name is longer than 63 characters, so no resolver is asked for it.
+    // A label of more than 63 characters is invalid, so no DNS query is sent.
     let unknown = "x".repeat(64);
     let cases: [(&[&str], &str); 15] = [
         (&["--port", &port], "is in use"),

@@ -1,4 +1,4 @@
-//! The program under test: it sees nothing of the machine's environment, and is killed when it takes too long.
+//! Runs the program under test: without the environment of this machine, and with a timeout.
 
 use std::{
     io::Read,
@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a program may take to end or to listen: far longer than any takes, and shorter than the test runner waits,
-/// which knows neither the case nor what was printed.
+/// Timeout for a program to exit or to listen: far longer than any needs, and shorter than the test runner's, which
+/// knows neither the case nor the output.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The program, started in a folder and without any variable of the environment.
+/// The program, run in a folder and with an empty environment.
 pub(crate) fn ferroflow(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ferroflow"));
     command.current_dir(folder).env_clear();
@@ -23,7 +23,7 @@ pub(crate) fn ferroflow(folder: &Path) -> Command {
 /// Runs a command to its end.
 ///
 /// # Panics
-/// It does not end in time.
+/// It does not exit in time.
 pub(crate) fn output(command: &mut Command) -> Output {
     let case = format!("{command:?}");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -37,7 +37,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// How a program ended; one that does not end in time is killed.
+/// The exit status of a program; it is killed if it does not exit in time.
 pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -53,7 +53,7 @@ pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
     }
 }
 
-/// The address of a server that closes every connection at once. No port is certain to have no server.
+/// The address of a server that closes every connection at once. No port is guaranteed to be unused.
 pub(crate) fn closing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Files cut into blocks.
+//! Splits files into blocks.
 
 use std::{
     collections::HashSet,
@@ -17,13 +17,13 @@ use tokio::task::spawn_blocking;
 
 use super::{manifest::Hash, vault::Vault};
 
-/// Bytes of a block of a database: a change costs at least one.
+/// Block size of databases in bytes: a change stores at least one new block.
 pub(super) const OF_DATABASE: usize = 1 << 20;
 
-/// Bytes of a block of an artifact, which rarely changes.
+/// Block size of artifacts in bytes, which rarely change.
 pub(super) const OF_ARTIFACT: usize = 8 << 20;
 
-/// Adds blocks to a place, each once.
+/// Adds blocks to a vault, each once.
 pub(super) struct Blocks<'a> {
     vault: &'a Vault,
     known: Mutex<HashSet<Hash>>,
@@ -31,17 +31,17 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// `known` are there already.
+    /// `known` blocks exist already.
     pub(super) fn new(vault: &'a Vault, known: HashSet<Hash>) -> Self {
         Self { vault, known: Mutex::new(known), added: AtomicU64::new(0) }
     }
 
-    /// Bytes that were added.
+    /// Number of bytes added.
     pub(super) fn added(&self) -> u64 {
         self.added.load(Ordering::Relaxed)
     }
 
-    /// Adds a file; its blocks and its bytes.
+    /// Adds a file in blocks of `size` bytes; returns its blocks and its length in bytes.
     pub(super) async fn add(&self, path: &Path, size: usize) -> Result<(Vec<Hash>, u64)> {
         let mut file = File::open(path)?;
         let (mut hashes, mut bytes) = (Vec::new(), 0);
@@ -61,7 +61,7 @@ impl<'a> Blocks<'a> {
             if !self.is_known(hash) {
                 let length = block.len() as u64;
                 self.vault.put_block(hash, block).await?;
-                // Only now: another file with the same bytes must not count on what may fail.
+                // Only after the write: another file with the same block must not rely on a write that may fail.
                 if self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
                     self.added.fetch_add(length, Ordering::Relaxed);
                 }

@@ -1,4 +1,4 @@
-//! Reading backups again.
+//! Verifies backups.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{Event, Tell, manifest::Manifest, vault::Vault};
 
-/// What was read.
+/// The result of a verification.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// Backups.
+    /// Number of backups.
     pub backups: usize,
-    /// Blocks, each once.
+    /// Number of distinct blocks.
     pub blocks: usize,
 }
 
-/// Reads every block of every backup, and compares it with its checksum.
+/// Reads every block of every backup and verifies its checksum.
 ///
 /// # Errors
-/// Something is missing or damaged; the message names which backups that concerns.
+/// Something is missing or damaged; the message names the affected backups.
 pub async fn check(vault: &Vault, tell: &Tell) -> Result<Checked> {
     let mut broken = Vec::new();
     let manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;

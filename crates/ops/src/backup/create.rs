@@ -1,4 +1,4 @@
-//! Taking a backup.
+//! Creates a backup.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,26 +29,26 @@ use super::{
     walk::{self, Entry, Seen},
 };
 
-/// Files that are copied at the same time.
+/// Maximum number of files copied concurrently.
 const AT_ONCE: usize = 4;
 
-/// A file that was written this shortly before the last backup is read again: it may have been written once more
-/// within the resolution of the file system's times.
+/// A file modified this shortly before the last backup is read again: a later write may have the same modification
+/// time, because of the resolution of the file system.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// How often a file that changes while it is read is read again.
+/// How often a file is read if it changes meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// What is backed up.
+/// The data to back up.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// The tracking database.
     pub tracking: PathBuf,
-    /// The users database, if it is a file of its own.
+    /// The users database, if it is a separate file.
     pub users: Option<PathBuf>,
-    /// The directory of the artifacts.
+    /// The artifact directory.
     pub artifacts: Option<PathBuf>,
-    /// Read every artifact, and believe no size and time.
+    /// Read every artifact instead of trusting size and modification time.
     pub read_all: bool,
 }
 
@@ -59,23 +59,23 @@ impl Sources {
     }
 }
 
-/// A backup that was taken.
+/// A created backup.
 #[derive(Debug, Clone)]
 pub struct Created {
-    /// It.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Artifacts that had not changed since an older backup.
+    /// Number of artifacts that were unchanged since an older backup.
     pub unchanged: usize,
 }
 
-/// Takes a backup. It is there when this returns, and not before.
+/// Creates a backup. It is complete and durable when this returns.
 ///
 /// # Errors
 /// A database is damaged, or something can not be read or written.
 pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Created> {
     let older = vault.manifests(&mut |reason| tell(Event::Note(format!("left out: {reason}")))).await?;
     let there = there(vault, &older, tell).await?;
-    // Of what was damaged without getting shorter nothing is known but by reading it, so all is written again.
+    // A block that was damaged without changing its length is only detected by reading it, so all are written again.
     let known = if sources.read_all { HashSet::new() } else { there.clone() };
     let blocks = Blocks::new(vault, known);
     let staging = Staging::new(vault)?;
@@ -116,7 +116,7 @@ pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Cre
     Ok(Created { manifest, unchanged })
 }
 
-/// Where databases are copied to: in the place of the backups, or a directory that goes with this process.
+/// The directory for database copies: in the vault, or a temporary one.
 struct Staging {
     path: PathBuf,
     _temporary: Option<tempfile::TempDir>,
@@ -136,7 +136,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What stays is removed by the next backup.
+        // The next backup removes what remains.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
@@ -154,7 +154,7 @@ async fn database(role: Role, file: &Path, staging: &Staging, blocks: &Blocks<'_
     let revision = match migrations::state(&uri, chain).await {
         Ok(State::At(revision)) => revision.map(str::to_owned),
         Ok(State::Empty) => bail!("the {role} database {} has no tables of MLflow", file.display()),
-        // A newer one is kept as well as any other.
+        // A newer revision is backed up like any other.
         Err(migrations::MigrationError::Unknown { found, .. }) => Some(found),
         Err(error) => return Err(error.into()),
     };
@@ -176,8 +176,8 @@ async fn free_id(vault: &Vault, time: Timestamp) -> Result<String> {
     names.into_iter().find(|name| !taken.contains(name)).context("no name is left")
 }
 
-/// The blocks of older backups that are there, as long as they should be. A rule of the bucket, or somebody, may have
-/// deleted some, and a backup that relies on them is none.
+/// The blocks of older backups that still exist with the right length. A lifecycle rule of the bucket or a person may
+/// have deleted some, and a backup must not rely on them.
 async fn there(vault: &Vault, older: &[Manifest], tell: &Tell) -> Result<HashSet<Hash>> {
     let listed = vault.blocks().await?;
     let wanted: HashMap<_, _> = older.iter().flat_map(Manifest::lengths).collect();
@@ -195,7 +195,8 @@ async fn there(vault: &Vault, older: &[Manifest], tell: &Tell) -> Result<HashSet
     Ok(there)
 }
 
-/// The files of the newest backup of this directory whose size and time can be believed, and whose blocks are there.
+/// The files in the newest backup of this directory whose size and modification time can be trusted, and whose blocks
+/// exist.
 fn trusted(mut older: Vec<Manifest>, root: &Path, there: &HashSet<Hash>) -> HashMap<String, FileEntry> {
     let root = root.display().to_string();
     let Some(place) = older.iter().rposition(|manifest| manifest.artifacts.as_deref() == Some(&root)) else {
@@ -247,7 +248,7 @@ async fn artifacts(
     Ok((files, links, unchanged))
 }
 
-/// Copies one file, unless it was deleted meanwhile.
+/// Copies one file; `None` if it was deleted meanwhile.
 async fn one(root: &Path, mut file: Seen, blocks: &Blocks<'_>, tell: &Tell) -> Result<Option<FileEntry>> {
     let below = walk::below(&file.path)?;
     let path = root.join(&below);
@@ -262,12 +263,13 @@ async fn one(root: &Path, mut file: Seen, blocks: &Blocks<'_>, tell: &Tell) -> R
         };
         let now = match std::fs::metadata(&path) {
             Ok(meta) => walk::seen(&below, &meta),
-            // What was read is a file that was there.
+            // It was deleted after it was read: what was read is valid.
             Err(_) => file.clone(),
         };
         if now == file && size == file.size || attempt == ATTEMPTS {
             if now != file || size != file.size {
-                // Our server replaces files at once; whoever writes into them is caught in the middle.
+                // The server replaces files atomically; anything else that writes to them in place is caught in the
+                // middle.
                 tell(Event::Note(format!("{} changes all the time; it is kept as it was read last", path.display())));
             }
             return Ok(Some(FileEntry { path: file.path, size, modified: file.modified, blocks: hashes }));

@@ -1,5 +1,5 @@
-//! What a backup consists of: lines of JSON. The first says what it is, the last how much there was before it, so that
-//! a list without its end is known.
+//! The manifest of a backup, as lines of JSON. The first is a header, the last has the number of lines and their
+//! checksum, so that truncation is detected.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::blocks::{OF_ARTIFACT, OF_DATABASE};
 
-/// The form that this version writes and reads.
+/// The format version that this version reads and writes.
 pub(super) const FORMAT: u32 = 1;
 
-/// The name of a block: the SHA-256 of its bytes.
+/// The id of a block: the SHA-256 of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(super) struct Hash([u8; 32]);
@@ -57,11 +57,11 @@ impl TryFrom<String> for Hash {
     }
 }
 
-/// Which database.
+/// The role of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Experiments, runs, models.
+    /// Experiments, runs and models.
     Tracking,
     /// Users and permissions.
     Users,
@@ -79,13 +79,13 @@ impl fmt::Display for Role {
 /// A database in a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Database {
-    /// Which.
+    /// Its role.
     pub role: Role,
-    /// The revision of its tables.
+    /// The schema revision.
     pub revision: Option<String>,
-    /// The rows of each table.
+    /// The number of rows per table.
     pub rows: BTreeMap<String, i64>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     pub(super) blocks: Vec<Hash>,
 }
@@ -93,10 +93,10 @@ pub struct Database {
 /// A file in a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct FileEntry {
-    /// Below the directory, escaped where it is not plain text.
+    /// Relative to the directory, escaped if it is not valid UTF-8.
     pub(super) path: String,
     pub(super) size: u64,
-    /// When it was last written, in nanoseconds since 1970.
+    /// The modification time, in nanoseconds since the Unix epoch.
     pub(super) modified: i64,
     pub(super) blocks: Vec<Hash>,
 }
@@ -105,7 +105,7 @@ pub(super) struct FileEntry {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LinkEntry {
     pub(super) path: String,
-    /// Where it leads, escaped like a path.
+    /// The target, escaped like a path.
     pub(super) target: String,
 }
 
@@ -138,30 +138,30 @@ enum Line {
 /// A complete backup.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// Its name.
+    /// Its id.
     pub id: String,
-    /// Everything that was acknowledged before is in it.
+    /// All writes acknowledged before this time are included.
     pub time: Timestamp,
     /// The version of ferroflow that took it.
     pub version: String,
-    /// Tracking, and users if they were given.
+    /// The tracking database, and the users database if it was given.
     pub databases: Vec<Database>,
-    /// The directory that the artifacts came from, if they are in it.
+    /// The source directory of the artifacts, if they are included.
     pub artifacts: Option<String>,
-    /// Bytes of the blocks that were not there before it.
+    /// Size in bytes of the blocks that were new.
     pub added: u64,
     pub(super) files: Vec<FileEntry>,
     pub(super) links: Vec<LinkEntry>,
 }
 
 impl Manifest {
-    /// How many artifacts.
+    /// The number of artifacts.
     #[must_use]
     pub fn files(&self) -> usize {
         self.files.len()
     }
 
-    /// Bytes of everything in it, as if nothing were shared.
+    /// The total size in bytes, without deduplication.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.databases.iter().map(|database| database.size).chain(self.files.iter().map(|file| file.size)).sum()
@@ -172,7 +172,7 @@ impl Manifest {
         databases.chain(self.files.iter().flat_map(|file| &file.blocks)).copied()
     }
 
-    /// Its blocks with their lengths.
+    /// Its blocks with their lengths in bytes.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (Hash, u64)> {
         let databases = self.databases.iter().map(|database| (&database.blocks, database.size, OF_DATABASE));
         let files = self.files.iter().map(|file| (&file.blocks, file.size, OF_ARTIFACT));

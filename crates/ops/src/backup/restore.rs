@@ -1,5 +1,5 @@
-//! The way back. Everything is put together beside its place and checked there; then it is moved into place, the
-//! tracking database last. Whatever ends it before leaves no database that a server could serve.
+//! Restores a backup. Everything is assembled and verified beside its target, then renamed into place, the tracking
+//! database last. An interruption before that leaves no database that could be served.
 
 use std::{
     ffi::OsString,
@@ -27,40 +27,40 @@ use super::{
     walk,
 };
 
-/// What is put together, before it is in place.
+/// Suffix of targets that are not complete yet.
 const UNFINISHED: &str = ".restoring";
 
-/// What a file of SQLite may have beside it.
+/// Suffixes of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Where a backup goes.
+/// The targets of a restore.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// The tracking database.
     pub tracking: PathBuf,
-    /// The users database; `None` leaves it out.
+    /// The users database; `None` omits it.
     pub users: Option<PathBuf>,
-    /// The directory of the artifacts; `None` leaves them out.
+    /// The artifact directory; `None` omits the artifacts.
     pub artifacts: Option<PathBuf>,
-    /// Move aside what is there.
+    /// Move existing targets aside.
     pub force: bool,
-    /// Keep the users that are there, and not those of the backup.
+    /// Keep the existing users instead of those in the backup.
     pub keep_users: bool,
 }
 
-/// What a restore has done besides.
+/// The side effects of a restore.
 #[derive(Debug, Clone, Default)]
 pub struct Restored {
-    /// How the users are other than those that were moved aside, a line each; `None` where there is nothing to compare.
+    /// How the restored users differ from the existing ones, one line each; `None` if there is nothing to compare.
     pub users: Option<Vec<String>>,
-    /// Experiments and models that kept users had a grant on, and that the backup does not have.
+    /// Experiments and models that kept users had grants on, and that are not in the backup.
     pub dropped: Vec<String>,
 }
 
-/// Restores a backup. All sessions of browsers end with it.
+/// Restores a backup, and invalidates all browser sessions.
 ///
 /// # Errors
-/// There is something in its place and `force` is not set, a server has it open, or a block is missing or damaged.
+/// A target exists and `force` is not set, a server has it open, or a block is missing or damaged.
 pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell: &Tell) -> Result<Restored> {
     let mut places = vec![(Role::Tracking, &targets.tracking)];
     let kept = targets.users.as_ref().filter(|_| targets.keep_users);
@@ -108,7 +108,7 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
         sync_all(folder(path))?;
     }
 
-    // Nobody may meet the old database with the new artifacts: it leaves first, and the new one comes last.
+    // The old database must never be served with the new artifacts: it is moved away first, and the new one comes last.
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
     for path in occupied(&files, artifacts)? {
         let aside = free(&path, &time)?;
@@ -124,8 +124,8 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
     Ok(restored)
 }
 
-/// Ends the sessions of a restored database, if users are in it, and says how they differ from those that are in its
-/// place still.
+/// Invalidates the sessions in a restored database, if it has users, and records how they differ from the existing
+/// ones.
 async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, tell: &Tell) -> Result<()> {
     let copy = beside(path, UNFINISHED);
     let uri = |path: &Path| BackendUri::Sqlite(path.to_owned());
@@ -154,7 +154,7 @@ async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, tell: 
     Ok(())
 }
 
-/// What is in the way, the tracking database first.
+/// Existing targets, the tracking database first.
 fn occupied(files: &[&PathBuf], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
     let mut occupied = Vec::new();
     for path in files {
@@ -172,7 +172,7 @@ fn occupied(files: &[&PathBuf], artifacts: Option<&PathBuf>) -> Result<Vec<PathB
     Ok(occupied)
 }
 
-/// Brings a database that is to be moved aside into one file, and sees to it that nobody uses it.
+/// Checkpoints a database that is to be moved aside into a single file, and checks that it is not in use.
 async fn settle(path: &Path, tell: &Tell) -> Result<()> {
     if !path.exists() {
         return Ok(());
@@ -197,7 +197,7 @@ async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
         bail!("another restore is writing {}", to.display());
     }
-    // A killed restore may have left something.
+    // A killed restore may have left data.
     file.set_len(0)?;
     remove_beside(to);
     write_blocks(vault, &file, &database.blocks, &|done, total| tell(Event::Pages { role, done, total })).await?;
@@ -212,7 +212,7 @@ async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell
     Ok(file)
 }
 
-/// Takes away what a killed restore may have left of a database.
+/// Removes what a killed restore may have left of a database.
 fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
     remove_beside(path);
@@ -239,7 +239,7 @@ async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, tell: &Tel
         }
     });
     written.buffer_unordered(4).try_collect::<()>().await?;
-    // Last, so that no file is written through one.
+    // Last, so that no file is written through a link.
     manifest.links.iter().try_for_each(|link| put_link(link, to))
 }
 
@@ -250,7 +250,7 @@ async fn put_file(vault: &Vault, entry: &FileEntry, root: &Path) -> Result<()> {
     let file = File::create_new(&path).with_context(refused)?;
     write_blocks(vault, &file, &entry.blocks, &|_, _| ()).await?;
     ensure!(file.metadata()?.len() == entry.size, "{} has another size than the backup says", path.display());
-    // The next backup knows it again.
+    // The next backup recognizes it as unchanged.
     file.set_times(FileTimes::new().set_modified(time(entry.modified))).with_context(refused)
 }
 
@@ -285,7 +285,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Where something is moved to. What SQLite has beside a file stays beside it.
+/// The name that a target is moved to. Files of SQLite keep their suffix.
 fn free(path: &Path, time: &str) -> Result<PathBuf> {
     let name = path.to_string_lossy();
     let (whole, suffix) = BESIDE

@@ -1,4 +1,4 @@
-//! Taking old backups away.
+//! Deletes old backups.
 
 use std::collections::HashSet;
 
@@ -6,32 +6,33 @@ use anyhow::{Result, ensure};
 
 use super::{manifest::Manifest, vault::Vault};
 
-/// What was taken away.
+/// The result of a deletion.
 #[derive(Debug, Clone, Default)]
 pub struct Removed {
-    /// The backups.
+    /// The deleted backups.
     pub backups: Vec<String>,
-    /// Blocks that no backup has any more, and what killed backups left.
+    /// Number of deleted blocks that no backup refers to, including those of killed backups.
     pub blocks: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
 }
 
-/// Keeps the newest backups, and `taken` whatever its time, and takes away the others with all that only they had.
+/// Keeps the newest backups, and `taken` whatever its time, and deletes the others with the blocks that only they refer
+/// to.
 ///
 /// # Errors
-/// One can not be read, so that what it needs is not known; then nothing is taken away.
+/// A manifest can not be read, so its blocks are unknown; then nothing is deleted.
 pub async fn keep_newest(vault: &Vault, keep: usize, taken: &str) -> Result<Removed> {
     let mut broken = Vec::new();
     let mut manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;
     ensure!(broken.is_empty(), "nothing was removed: {}", broken.join("; "));
-    // A clock that was ahead has left newer ones. The one that was just taken is no older than the database.
+    // A clock that was ahead has left newer ones. The backup that was just taken is always kept.
     let own = manifests.iter().position(|manifest| manifest.id == taken).map(|place| manifests.remove(place));
     let others = keep.saturating_sub(usize::from(own.is_some()));
     let mut kept = manifests.split_off(manifests.len().saturating_sub(others));
     kept.extend(own);
     let needed: HashSet<_> = kept.iter().flat_map(Manifest::blocks).collect();
-    // The lists go first: at no moment is there one whose blocks are not there.
+    // Manifests are deleted first: at no time is there one with missing blocks.
     for manifest in &manifests {
         vault.delete_manifest(&manifest.id).await?;
     }

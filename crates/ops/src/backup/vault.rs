@@ -1,4 +1,4 @@
-//! The place where backups are kept: a directory, or a prefix of a bucket.
+//! The storage of backups: a directory, or a prefix in a bucket.
 //!
 //! ```text
 //! ferroflow-backup        what this is
@@ -31,25 +31,25 @@ const MARKED: &[u8] = b"Backups of ferroflow, form 1. Use `ferroflow restore`.\n
 const BACKUPS: &str = "backups";
 const BLOCKS: &str = "blocks";
 const SUFFIX: &str = ".jsonl";
-/// Where databases are copied to before they are cut into blocks.
+/// The directory for database copies before they are split into blocks.
 const STAGING: &str = "staging";
 
-/// Which backup is meant.
+/// Selects a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// The newest.
     Newest,
-    /// The newest that was taken at this time or before.
+    /// The newest one taken at or before this time.
     At(Timestamp),
-    /// The one of this name.
+    /// The one with this id.
     Id(String),
 }
 
 impl Wanted {
-    /// `latest`, the name of a backup, or a time with its zone, as `2026-01-02T03:04:05Z`.
+    /// Parses `latest`, the id of a backup, or a time with its zone, such as `2026-01-02T03:04:05Z`.
     ///
     /// # Errors
-    /// A time without a zone, or anything else.
+    /// A time without a zone, or any other text.
     pub fn parse(text: &str) -> Result<Self> {
         if text == "latest" {
             return Ok(Self::Newest);
@@ -63,21 +63,21 @@ impl Wanted {
     }
 }
 
-/// The place of the backups.
+/// The storage of backups.
 pub struct Vault {
     repository: ArtifactRepository,
     directory: Option<PathBuf>,
     name: String,
-    /// Released with the process, however it ends.
+    /// Released when the process exits.
     lock: Option<File>,
 }
 
 impl Vault {
-    /// Opens a place to add a backup or to take one away, and makes it where there is nothing yet. Nobody else does
-    /// either meanwhile, in a directory; in a bucket it is for the operator to see to that.
+    /// Opens a vault to create or delete backups, and initializes an empty one. A lock excludes other writers in a
+    /// directory; in a bucket the operator must do so.
     ///
     /// # Errors
-    /// It holds something else, or is within what is backed up; somebody else works on it, or it can not be written.
+    /// It contains something else or overlaps with the sources, is locked, or is not writable.
     pub async fn open_to_write(
         repository: ArtifactRepository,
         directory: Option<PathBuf>,
@@ -85,7 +85,7 @@ impl Vault {
     ) -> Result<Self> {
         if let Some(directory) = &directory {
             sources.paths().try_for_each(|source| apart(directory, source))?;
-            // Users and their password hashes will be in it.
+            // It will contain users and their password hashes.
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -111,15 +111,15 @@ impl Vault {
         Ok(vault)
     }
 
-    /// Opens a place that has backups to read them.
+    /// Opens an existing vault to read backups.
     ///
     /// # Errors
-    /// There are none.
+    /// There are no backups.
     pub async fn open_to_read(repository: ArtifactRepository, directory: Option<PathBuf>) -> Result<Self> {
         let mut vault = Self::new(repository, directory);
         let there = vault.repository.list(&ArtifactPath::root()).await.map_err(plain)?;
         ensure!(there.iter().any(|entry| entry.name == MARKER), "there are no backups in {}", vault.name);
-        // A running backup adds only; one that takes away is kept off. A place that can not be read needs no lock.
+        // Excludes running backups, which may delete old ones. There is no lock if the marker can not be opened.
         if let Some(file) = vault.directory.as_ref().and_then(|directory| File::open(directory.join(MARKER)).ok()) {
             let held = "a backup is running there, which may remove old ones";
             vault.lock(file, FlockOperation::NonBlockingLockShared, held)?;
@@ -132,12 +132,12 @@ impl Vault {
         Self { repository, directory, name, lock: None }
     }
 
-    /// Keeps others off a directory. The one who has the lock marks it, so that of several who find it empty at the same
-    /// time one goes on, and none takes what another one puts there for somebody else's.
+    /// Locks a directory exclusively. The marker is written under the lock, so that of several processes that find an
+    /// empty directory only one goes on, and none takes the files of another for foreign ones.
     fn mark_and_lock(&mut self) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let path = directory.join(MARKER);
-        // Open for writing: network file systems give an exclusive lock on nothing else.
+        // Open for writing: network file systems require it for an exclusive lock.
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.with_context(|| format!("{} can not be written", path.display()))?;
         self.lock(file.try_clone()?, FlockOperation::NonBlockingLockExclusive, "another backup is running there")?;
@@ -152,28 +152,28 @@ impl Vault {
         match rustix::fs::flock(&file, operation) {
             Ok(()) => self.lock = Some(file),
             Err(rustix::io::Errno::WOULDBLOCK) => bail!("{}: {held}", self.name),
-            // Some network file systems have no locks.
+            // Some network file systems do not support locks.
             Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOLCK) => {}
             Err(error) => bail!("{} can not be locked: {error}", self.name),
         }
         Ok(())
     }
 
-    /// What an operator calls it.
+    /// The name for operators.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where copies of databases are made, emptied when the place is opened.
+    /// The directory for database copies; it is emptied when the vault is opened.
     pub(super) fn staging(&self) -> Option<PathBuf> {
         self.directory.as_ref().map(|directory| directory.join(STAGING))
     }
 
-    /// Every backup, the oldest first. What can not be read is told and left out.
+    /// All backups, the oldest first. Unreadable ones are reported and omitted.
     ///
     /// # Errors
-    /// The place can not be read.
+    /// The vault can not be read.
     pub async fn manifests(&self, broken: &mut dyn FnMut(String)) -> Result<Vec<Manifest>> {
         let mut manifests = Vec::new();
         for id in self.ids().await? {
@@ -186,13 +186,13 @@ impl Vault {
         Ok(manifests)
     }
 
-    /// The names of all backups.
+    /// The ids of all backups.
     pub(super) async fn ids(&self) -> Result<Vec<String>> {
         let listed = self.repository.list(&path(BACKUPS)?).await.map_err(plain)?;
         Ok(listed.iter().filter_map(|entry| entry.name.strip_suffix(SUFFIX).map(str::to_owned)).collect())
     }
 
-    /// The backup that is wanted.
+    /// The selected backup.
     ///
     /// # Errors
     /// There is none, or it can not be read.
@@ -202,7 +202,7 @@ impl Vault {
             Wanted::Id(id) if self.ids().await?.contains(id) => return self.manifest(id).await,
             _ => self.manifests(&mut |reason| broken.push(reason)).await?,
         };
-        // An older one in the place of a damaged one is not what was asked for.
+        // An older backup must not silently replace a damaged one.
         ensure!(broken.is_empty(), "{}; name the backup that is meant", broken.join("; "));
         let found = match wanted {
             Wanted::Newest => manifests.last(),
@@ -227,7 +227,7 @@ impl Vault {
         Ok(manifest)
     }
 
-    /// Adds a backup, when all of its blocks are there.
+    /// Adds a backup; all of its blocks must have been written.
     pub(super) async fn put_manifest(&self, manifest: &Manifest) -> Result<()> {
         self.sync()?;
         self.put(&format!("{BACKUPS}/{}{SUFFIX}", manifest.id), manifest.to_bytes()?.into()).await?;
@@ -239,7 +239,7 @@ impl Vault {
         self.sync()
     }
 
-    /// Everything that was written has reached the disk, names and all.
+    /// Syncs all writes, including directory entries, to disk.
     fn sync(&self) -> Result<()> {
         match &self.directory {
             Some(directory) => sync_all(directory),
@@ -251,7 +251,7 @@ impl Vault {
         self.put(&block_path(hash), bytes).await
     }
 
-    /// A block, whose bytes are what its name says.
+    /// A block, with its checksum verified.
     pub(super) async fn block(&self, hash: Hash) -> Result<Bytes> {
         let bytes =
             self.get(&block_path(hash)).await.with_context(|| format!("a block of {} is not there", self.name))?;
@@ -259,7 +259,7 @@ impl Vault {
         Ok(bytes)
     }
 
-    /// The blocks that are there, and their lengths where listings have them.
+    /// The existing blocks, with their lengths in bytes if the listing has them.
     pub(super) async fn blocks(&self) -> Result<HashMap<Hash, Option<u64>>> {
         let folders = self.repository.list(&path(BLOCKS)?).await.map_err(plain)?;
         let listed = stream::iter(folders).map(|folder| async move {
@@ -270,7 +270,7 @@ impl Vault {
         Ok(listed.into_iter().flatten().filter_map(|block| Some((block.name.parse().ok()?, block.size))).collect())
     }
 
-    /// Deletes every block but these; how many, and their bytes.
+    /// Deletes all blocks except these; returns their number and size in bytes.
     pub(super) async fn sweep(&self, keep: &HashSet<Hash>) -> Result<(u64, u64)> {
         let unused = self.blocks().await?.into_iter().filter(|(hash, _)| !keep.contains(hash));
         let deleted = stream::iter(unused).map(|(hash, size)| async move {
@@ -282,7 +282,7 @@ impl Vault {
         Ok((sizes.len() as u64, sizes.iter().sum::<u64>()))
     }
 
-    /// Deletes the unfinished blocks and manifests of killed backups. Listings hide them, so the directory is read.
+    /// Removes temporary files of killed backups, blocks and manifests: listings omit them, so the directory itself is read.
     fn sweep_unfinished(&self) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let mut folders = vec![directory.join(BACKUPS)];
@@ -318,7 +318,7 @@ impl Vault {
     }
 }
 
-/// Backups of backups grow without end.
+/// A vault inside its own source would grow without end.
 fn apart(place: &Path, source: &Path) -> Result<()> {
     let (place, source) = (real(place)?, real(source)?);
     if place.starts_with(&source) || (source.is_dir() && source.starts_with(&place)) {
@@ -331,7 +331,7 @@ fn apart(place: &Path, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a path leads, which may not be there yet, with some of the directories above it.
+/// The canonical path, which may not exist yet, nor some of its parents.
 fn real(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let above = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
@@ -341,7 +341,7 @@ fn real(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The file system of a directory has everything on disk.
+/// Syncs the file system of a directory.
 pub(super) fn sync_all(directory: &Path) -> Result<()> {
     let opened = File::open(directory).with_context(|| format!("{} can not be opened", directory.display()))?;
     rustix::fs::syncfs(&opened).with_context(|| format!("the disk of {} failed", directory.display()))

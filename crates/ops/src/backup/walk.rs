@@ -1,4 +1,4 @@
-//! What is below a directory, and names of files as text that says exactly what they are.
+//! Walks a directory, and escapes file names as text without loss.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,18 +13,18 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The start of the name of a file that a server is writing.
+/// Prefix of temporary files of a server.
 const UNFINISHED: &str = ".mlflow-tmp-";
 
-/// Something below the directory.
+/// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
     File(Seen),
-    /// A link, and where it leads. It is kept as a link: what it leads to may be anywhere.
+    /// A symbolic link and its target. It is not followed: the target may be anywhere.
     Link(String, String),
 }
 
-/// A file as it was found.
+/// The metadata of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) path: String,
@@ -32,14 +32,14 @@ pub(super) struct Seen {
     pub(super) modified: i64,
 }
 
-/// Everything below a directory, by path, except files that are being written. Nothing is below one that is not there.
+/// All entries below a directory, except temporary files. A missing directory has none.
 pub(super) fn walk(root: &Path, found: &dyn Fn(u64)) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let listed = match std::fs::read_dir(root.join(&folder)) {
             Ok(listed) => listed,
-            // Deleted since it was seen, or never made.
+            // Deleted meanwhile, or never created.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error).with_context(|| root.join(&folder).display().to_string()),
         };
@@ -69,7 +69,7 @@ pub(super) fn seen(below: &Path, meta: &std::fs::Metadata) -> Seen {
     Seen { path: escape(below.as_os_str()), size: meta.len(), modified: modified(meta) }
 }
 
-/// Nanoseconds since 1970.
+/// Nanoseconds since the Unix epoch.
 pub(super) fn modified(meta: &std::fs::Metadata) -> i64 {
     let Ok(time) = meta.modified() else { return 0 };
     match time.duration_since(UNIX_EPOCH) {
@@ -80,18 +80,18 @@ pub(super) fn modified(meta: &std::fs::Metadata) -> i64 {
 
 fn escape(name: &OsStr) -> String {
     match name.to_str() {
-        // Readable where it is text; JSON takes care of the rest.
+        // Readable if it is UTF-8; JSON escapes the rest.
         Some(text) => text.replace('%', "%25"),
         None => percent_encode(name.as_bytes(), ESCAPED).to_string(),
     }
 }
 
-/// The name that was escaped.
+/// Reverses `escape`.
 pub(super) fn unescape(text: &str) -> OsString {
     OsString::from_vec(percent_decode_str(text).collect())
 }
 
-/// A path of a backup, which must stay below where it is put.
+/// A relative path of a backup, which must not lead outside of its target.
 pub(super) fn below(text: &str) -> Result<PathBuf> {
     let path = PathBuf::from(unescape(text));
     let plain = path.components().all(|component| matches!(component, Component::Normal(_)));

@@ -1,4 +1,4 @@
-//! The Kubernetes API, as far as runbooks need it: objects as JSON, every change told before it is made.
+//! The Kubernetes API, as far as runbooks need it: objects as JSON, every change printed before it is made.
 
 use std::{
     io::Write as _,
@@ -14,13 +14,13 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-/// How often a change is made again when somebody else changed the object meanwhile.
+/// How often a change is retried after a conflict.
 const ATTEMPTS: usize = 5;
 
-/// The longest pause between two looks at something that is waited for.
+/// Maximum polling interval.
 const SLOWEST: Duration = Duration::from_secs(5);
 
-/// A kind of object: where the API has it, and what people call it.
+/// A kind of object: its API path, and its name in messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
     pub(super) api: &'static str,
@@ -48,14 +48,14 @@ pub(super) const SCHEDULED_BACKUPS: Kind =
 pub(super) const OBJECT_STORES: Kind =
     Kind { api: "apis/barmancloud.cnpg.io/v1", plural: "objectstores", name: "ObjectStore" };
 
-/// Which cluster, and how.
+/// The target cluster and options.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    /// A context of the kubeconfig instead of the current one.
+    /// A context of the kubeconfig; `None` for the current one.
     pub context: Option<String>,
-    /// A namespace instead of the context's.
+    /// A namespace; `None` for that of the context.
     pub namespace: Option<String>,
-    /// Print every change, and make none.
+    /// Print all changes without making them.
     pub dry_run: bool,
 }
 
@@ -67,10 +67,10 @@ pub struct Api {
 }
 
 impl Api {
-    /// Reads the kubeconfig, or what a pod has in its place.
+    /// Reads the kubeconfig, or the configuration of a pod.
     ///
     /// # Errors
-    /// There is none, or it can not be used.
+    /// There is none, or it is invalid.
     pub async fn connect(target: &Target) -> Result<Self> {
         let config = if target.context.is_none() && std::env::var_os("KUBECONFIG").is_none() {
             Config::infer().await.context("there is no kubeconfig")?
@@ -100,7 +100,7 @@ impl Api {
         self.client.request(request).await
     }
 
-    /// An object, if it is there.
+    /// An object, if it exists.
     pub(super) async fn get(&self, kind: Kind, name: &str) -> Result<Option<Value>> {
         match self.call(Method::GET, &self.path(kind, name), None).await {
             Ok(object) => Ok(Some(object)),
@@ -109,13 +109,13 @@ impl Api {
         }
     }
 
-    /// An object that has to be there.
+    /// An object that must exist.
     pub(super) async fn need(&self, kind: Kind, name: &str) -> Result<Value> {
         let found = self.get(kind, name).await?;
         found.with_context(|| format!("there is no {} {name} in the namespace {}", kind.name, self.namespace))
     }
 
-    /// Objects with these labels; none where the kind is not known.
+    /// Objects with these labels; none if the kind does not exist.
     pub(super) async fn list(&self, kind: Kind, labels: &str) -> Result<Vec<Value>> {
         let path = format!("{}?labelSelector={}", self.path(kind, ""), labels.replace('=', "%3D").replace(',', "%2C"));
         match self.call(Method::GET, &path, None).await {
@@ -128,7 +128,7 @@ impl Api {
         }
     }
 
-    /// What the server answers at a path that belongs to no namespace, and what its clock says.
+    /// The response of the API server at a cluster-scoped path, and the server's time.
     pub(super) async fn ask(&self, path: &str) -> Result<(Option<Value>, Option<jiff::Timestamp>)> {
         let request = Request::get(path).body(kube::client::Body::empty())?;
         let answer = self.client.send(request).await.context("the API server does not answer")?;
@@ -139,7 +139,7 @@ impl Api {
         Ok((is_there.then(|| serde_json::from_slice(&body)).transpose()?, clock))
     }
 
-    /// Creates an object. `why` is what people read.
+    /// Creates an object. `why` is printed.
     pub(super) async fn create(&self, kind: Kind, why: &str, object: Value) -> Result<Value> {
         let name = text(&object, "/metadata/name").to_owned();
         tell(&format!("create {} {name}: {why}", kind.name));
@@ -152,7 +152,7 @@ impl Api {
         created.map_err(|error| explain(error, &format!("{} {name} can not be created", kind.name)))
     }
 
-    /// Changes an object, and again when somebody else changed it meanwhile. Nothing is sent when nothing changes.
+    /// Changes an object, with retries after conflicts. Nothing is sent if nothing changes.
     pub(super) async fn change(
         &self,
         kind: Kind,
@@ -183,7 +183,7 @@ impl Api {
         bail!("{} {name} changes all the time", kind.name)
     }
 
-    /// Deletes this very object, not another one of its name, and waits until it is gone.
+    /// Deletes this object by its UID, and waits until it is gone.
     pub(super) async fn delete(&self, kind: Kind, object: &Value, why: &str) -> Result<()> {
         let name = text(object, "/metadata/name");
         tell(&format!("delete {} {name}: {why}", kind.name));
@@ -199,7 +199,7 @@ impl Api {
         });
         match self.call(Method::DELETE, &self.path(kind, name), Some(("application/json", &options))).await {
             Ok(_) => {}
-            // Gone, or another one by now.
+            // Deleted, or replaced by another one.
             Err(error) if matches!(code(&error), Some(404 | 409)) => return Ok(()),
             Err(error) => return Err(explain(error, &format!("{} {name} can not be deleted", kind.name))),
         }
@@ -210,14 +210,14 @@ impl Api {
         self.wait(&format!("{} {name} is gone", kind.name), Duration::from_secs(600), gone).await.map(drop)
     }
 
-    /// What a pod has written.
+    /// The log of a pod's container.
     pub(super) async fn logs(&self, pod: &str, container: &str) -> Result<String> {
         let request = Request::get(format!("{}/log?container={container}", self.path(PODS, pod))).body(Vec::new())?;
         let text = self.client.request_text(request).await;
         text.map_err(|error| explain(error, &format!("the log of the pod {pod} can not be read")))
     }
 
-    /// Waits until there is an answer. In a dry run there is none.
+    /// Polls until there is a result. `None` in a dry run.
     pub(super) async fn wait<T>(
         &self,
         until: &str,
@@ -242,10 +242,10 @@ impl Api {
     }
 }
 
-/// Tells a step.
+/// Prints a step.
 pub(super) fn tell(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever reads may have gone: the runbook goes on.
+    // The reader of the output may be gone: the runbook continues.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
@@ -254,17 +254,17 @@ fn show(object: &Value) {
     text.lines().for_each(|line| tell(&format!("    {line}")));
 }
 
-/// The text at a place of an object, or nothing.
+/// The text at a JSON pointer, or empty.
 pub(super) fn text<'a>(object: &'a Value, place: &str) -> &'a str {
     object.pointer(place).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The items at a place of an object, or none.
+/// The items at a JSON pointer, or none.
 pub(super) fn items<'a>(object: &'a Value, place: &str) -> &'a [Value] {
     object.pointer(place).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The text under a key of a Secret.
+/// The decoded text of a key in a Secret.
 pub(super) fn decoded(secret: &Value, key: &str) -> Option<String> {
     String::from_utf8(BASE64_STANDARD.decode(secret["data"][key].as_str()?).ok()?).ok()
 }
@@ -283,7 +283,7 @@ fn explain(error: kube::Error, what: &str) -> anyhow::Error {
     }
 }
 
-/// What turns one object into the other, as RFC 7396 has it.
+/// The merge patch between two objects (RFC 7396).
 fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     let (Value::Object(old), Value::Object(new)) = (before, after) else {
         return (before != after).then(|| after.clone());

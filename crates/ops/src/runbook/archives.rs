@@ -1,5 +1,5 @@
-//! Archives that no cluster writes to any more. Retention is the work of the cluster that writes: nobody ever deletes
-//! what a recovery has left behind, and nobody but people may.
+//! Archives without a cluster that writes to them. Retention is enforced by the writing cluster: the archive that a
+//! recovery leaves behind is never deleted automatically, and must only be deleted by people.
 
 use anyhow::Result;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
@@ -10,16 +10,16 @@ use super::{
     backup::{PLUGIN, plugin, server_name},
 };
 
-/// An archive from which another cluster was made.
+/// An archive from which another cluster was recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Archive {
-    /// Where it is: `s3://bucket/path/server/`.
+    /// Its URL: `s3://bucket/path/server/`.
     place: String,
-    /// The cluster that was made from it, and when.
+    /// The cluster that was recovered from it.
     successor: String,
-    /// How far back one is to be able to recover, as in the values.
+    /// The retention in the values.
     retention: String,
-    /// When everything in it is older than that.
+    /// The time from which everything in it is older than the retention.
     pub(super) until: Option<Timestamp>,
 }
 
@@ -46,7 +46,7 @@ impl Archive {
     }
 }
 
-/// The archives behind a cluster: the one that it was made from, and those before.
+/// The archives of the ancestors of a cluster.
 pub(super) async fn retired(api: &Api, current: &Value) -> Result<Vec<Archive>> {
     let clusters = api.list(CLUSTERS, "").await?;
     let (mut archives, mut successor) = (Vec::new(), current);
@@ -56,7 +56,7 @@ pub(super) async fn retired(api: &Api, current: &Value) -> Result<Vec<Archive>> 
             return Ok(archives);
         }
         archives.extend(archive(api, successor, source).await?);
-        // Whoever made that archive may itself have been made from another one.
+        // That cluster may have been recovered from another archive.
         let Some(before) = clusters.iter().find(|cluster| server_name(cluster) == source && *cluster != successor)
         else {
             return Ok(archives);
@@ -65,7 +65,7 @@ pub(super) async fn retired(api: &Api, current: &Value) -> Result<Vec<Archive>> 
     }
 }
 
-/// The archive that a cluster was made from.
+/// The archive that a cluster was recovered from.
 async fn archive(api: &Api, successor: &Value, source: &str) -> Result<Option<Archive>> {
     let sources = items(successor, "/spec/externalClusters");
     let Some(entry) = sources.iter().find(|entry| entry["name"] == source) else { return Ok(None) };
@@ -97,7 +97,7 @@ async fn archive(api: &Api, successor: &Value, source: &str) -> Result<Option<Ar
     }))
 }
 
-/// A moment, and a retention such as `30d`, `4w` or `6m` after it.
+/// Adds a retention such as `30d`, `4w` or `6m` to a time.
 fn after(moment: Timestamp, retention: &str) -> Option<Timestamp> {
     let (number, unit) = retention.split_at_checked(retention.len().checked_sub(1)?)?;
     let number: i32 = number.parse().ok()?;

@@ -1,4 +1,4 @@
-//! A base backup now.
+//! An immediate base backup.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::{
     release::Release,
 };
 
-/// How long a base backup may take.
+/// Timeout of a base backup.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
-/// The plugin that the chart uses.
+/// The backup plugin that the chart uses.
 pub(super) const PLUGIN: &str = "barman-cloud.cloudnative-pg.io";
 
-/// What is wanted.
+/// Options of a backup.
 #[derive(Debug, Clone, Default)]
 pub struct BackupOptions {
-    /// Its name; one of that name that is there already is waited for.
+    /// Its name; an existing backup with that name is awaited.
     pub name: Option<String>,
 }
 
-/// Takes a base backup of the cluster that the server uses, and waits for it.
+/// Takes a base backup of the cluster that the server uses, and waits for its completion.
 ///
 /// # Errors
 /// It failed, or the cluster has no backups.
@@ -33,13 +33,13 @@ pub async fn backup(api: &Api, release: &str, options: &BackupOptions) -> Result
     take(api, &release.cluster, options.name.clone()).await.map(drop)
 }
 
-/// Takes a backup; its name.
+/// Takes a backup; returns its name.
 pub(super) async fn take(api: &Api, cluster: &str, name: Option<String>) -> Result<String> {
     take_of(api, cluster, name, None).await
 }
 
-/// Takes a backup of the primary, which ends its piece of the log at the end of it: a standby can not have it do so. All
-/// that was acknowledged before goes into the bucket.
+/// Takes a backup of the primary, which switches the WAL segment at its end, unlike a standby. So all committed
+/// transactions are archived.
 pub(super) async fn take_of_primary(api: &Api, cluster: &str) -> Result<String> {
     take_of(api, cluster, None, Some("primary")).await
 }
@@ -92,7 +92,7 @@ pub(super) fn plugin(cluster: &Value) -> Option<&Value> {
     items(cluster, "/spec/plugins").iter().find(|plugin| plugin["name"] == PLUGIN)
 }
 
-/// Under which name the backups of a cluster are kept.
+/// The name under which the backups of a cluster are stored.
 pub(super) fn server_name(cluster: &Value) -> String {
     let own = match plugin(cluster) {
         Some(plugin) => &plugin["parameters"]["serverName"],
@@ -101,7 +101,7 @@ pub(super) fn server_name(cluster: &Value) -> String {
     own.as_str().unwrap_or_else(|| text(cluster, "/metadata/name")).to_owned()
 }
 
-/// The earliest moment that can be recovered.
+/// The earliest recovery target.
 pub(super) fn earliest(cluster: &Value) -> Option<Timestamp> {
     let by_method = cluster["status"]["firstRecoverabilityPointByMethod"].as_object();
     let times = by_method.into_iter().flat_map(|times| times.values()).filter_map(Value::as_str);

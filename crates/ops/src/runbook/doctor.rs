@@ -1,4 +1,4 @@
-//! Everything that is known to go wrong, looked for, with the value to change.
+//! Checks an installation for known problems, and names the value to change.
 
 mod database;
 mod hosts;
@@ -16,10 +16,10 @@ use super::{
     release::{Release, remembered},
 };
 
-/// Clocks further apart than this make signed requests fail, and `--to` name another moment.
+/// Maximum clock skew: beyond it signed requests fail, and `--to` refers to another time.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
 
-/// What was looked at.
+/// The results of the checks.
 #[derive(Default)]
 struct Findings {
     wrong: usize,
@@ -29,7 +29,7 @@ fn ok(what: &str) {
     tell(&format!("ok    {what}"));
 }
 
-/// Nothing wrong, and good to know.
+/// Prints information that is not a problem.
 fn note(what: &str) {
     tell(&format!("-     {what}"));
 }
@@ -45,11 +45,11 @@ impl Findings {
     }
 }
 
-/// Looks at an installation and tells what is wrong. `look_inside` has a Job look into the databases and try the bucket;
-/// nothing else is changed.
+/// Checks an installation and prints its problems. With `look_inside` a Job inspects the databases and tests the
+/// bucket; nothing else is changed.
 ///
 /// # Errors
-/// Something is wrong.
+/// There are problems.
 pub async fn doctor(api: &Api, name: &str, look_inside: bool) -> Result<()> {
     let mut found = Findings::default();
     clock(api, &mut found).await?;

@@ -1,4 +1,4 @@
-//! A rehearsal: the newest backup is restored into a scratch cluster, compared with the live one, and taken away.
+//! A recovery drill: restores the newest backup into a scratch cluster, compares it with the live one, and deletes it.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +15,21 @@ use super::{
     release::{Release, cluster_ready, remember, remembered},
 };
 
-/// What is wanted.
+/// Options of a drill.
 #[derive(Debug, Clone)]
 pub struct DrillOptions {
-    /// How long the restore may take.
+    /// Timeout of the restore.
     pub deadline: Duration,
-    /// How many seconds the newest change may be behind.
+    /// Maximum lag of the newest change, in seconds.
     pub max_lag: u64,
-    /// Do not look at artifacts.
+    /// Do not read artifacts.
     pub no_artifacts: bool,
 }
 
-/// Rehearses a recovery.
+/// Runs a drill.
 ///
 /// # Errors
-/// The backup can not be restored, or does not have what the live cluster has.
+/// The backup can not be restored, or lacks data of the live cluster.
 pub async fn drill(api: &Api, name: &str, options: &DrillOptions) -> Result<()> {
     let release = Release::find(api, name).await?;
     let live = api.need(CLUSTERS, &release.cluster).await?;
@@ -39,7 +39,7 @@ pub async fn drill(api: &Api, name: &str, options: &DrillOptions) -> Result<()> 
     let start = Instant::now();
     let scratch = api.create(CLUSTERS, "restores the newest backup", scratch(&live, options)).await?;
     let outcome = rehearse(api, &release, text(&scratch, "/metadata/name"), options, start).await;
-    // Whatever came of it.
+    // Whatever the outcome.
     let removed = api.delete(CLUSTERS, &scratch, "it was for the drill").await;
     let wrong = outcome?;
     removed?;
@@ -81,7 +81,7 @@ async fn rehearse(
     Ok(wrong)
 }
 
-/// Deletes what drills have left whose time is over. One that runs is left alone.
+/// Deletes expired clusters of earlier drills. A running drill is an error.
 async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
     for left in api.list(CLUSTERS, &format!("{OURS}/drill-of={cluster}")).await? {
         let until = remembered(&left, "until").and_then(|until| until.parse::<Timestamp>().ok());
@@ -96,7 +96,7 @@ async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
     Ok(())
 }
 
-/// A cluster like the live one, small, that archives nothing: it can write nothing into the bucket.
+/// A small cluster like the live one, without archiving: it can not write to the bucket.
 fn scratch(live: &Value, options: &DrillOptions) -> Value {
     let cluster = text(live, "/metadata/name");
     let time = Timestamp::now();
@@ -110,10 +110,10 @@ fn scratch(live: &Value, options: &DrillOptions) -> Value {
         }
     }
     spec["instances"] = json!(1);
-    // Of its own making: Helm and people must not take it for theirs.
+    // Helm and people must not take it for their own.
     scratch["metadata"] = json!({"name": name, "labels": {format!("{OURS}/drill-of"): cluster}});
     scratch["metadata"]["annotations"] = json!({});
-    // The Jobs that look into it come after the restore.
+    // The Jobs that inspect it run after the restore.
     let until = time + options.deadline + Duration::from_secs(3600);
     remember(&mut scratch, "until", until.to_string());
     scratch

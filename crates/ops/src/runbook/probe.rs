@@ -1,5 +1,5 @@
-//! Looking into a database from where the server looks: a Job with the server's image, variables and secrets runs
-//! `ferroflow db …`, and its log is the answer. So nothing but the API server has to be reachable from here.
+//! Inspects a database from inside the cluster: a Job with the server's image, environment and secrets runs `ferroflow
+//! db …`, and its log is the result. So only the API server must be reachable from here.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,68 +17,68 @@ use super::{
 };
 use crate::sample::Sample;
 
-/// How long a Job may take that only looks.
+/// Timeout of a read-only Job.
 const LOOK: Duration = Duration::from_secs(900);
 
-/// How long one may take that changes tables.
+/// Timeout of a Job that changes tables.
 const CHANGE: Duration = Duration::from_secs(4 * 3600);
 
-/// What a pod waits for in vain, most often.
+/// Reasons for which a pod waits that do not resolve themselves.
 const HOPELESS: [&str; 5] =
     ["CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RunContainerError"];
 
-/// A line of `ferroflow db rows`.
+/// A line of output of `ferroflow db rows`.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 pub(super) struct Contents {
     pub(super) chain: String,
     pub(super) revision: Option<String>,
     pub(super) head: String,
-    /// Revisions between both, if the one is known.
+    /// Number of revisions between both, if the current one is known.
     pub(super) pending: Option<usize>,
-    /// Milliseconds since 1970.
+    /// Milliseconds since the Unix epoch.
     pub(super) newest: Option<i64>,
     pub(super) rows: BTreeMap<String, i64>,
-    /// Of a users database; `None` of older programs.
+    /// The users of a users database; `None` from older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) users: Option<Roster>,
 }
 
-/// The line of `ferroflow storage check`.
+/// The line of output of `ferroflow storage check`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Storage {
-    /// What an operator calls it.
+    /// The name for operators.
     pub(super) storage: String,
     pub(super) trial: Trial,
 }
 
-/// The line of `ferroflow storage sample`.
+/// The line of output of `ferroflow storage sample`.
 #[derive(Debug, Clone, Deserialize)]
 struct Sampled {
     sample: Sample,
 }
 
-/// What a Job saw.
+/// The results of a Job.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     pub(super) contents: Vec<Contents>,
     pub(super) sample: Option<Sample>,
     pub(super) storage: Option<Storage>,
-    /// Why there is neither, where there should be one.
+    /// The error, if there is no sample or storage where one is expected.
     pub(super) error: String,
 }
 
-/// What to run.
+/// The task of a Job.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
-    /// Print what both databases have.
+    /// Print the contents of both databases.
     Rows,
-    /// That, and read some of the artifacts that they name.
+    /// The same, and read some of the artifacts that they refer to.
     Sample,
-    /// What both databases have, and whether the bucket can be used.
+    /// Print the contents of both databases, and test the bucket.
     Check,
     /// Upgrade both databases.
     Upgrade,
-    /// End all sessions of browsers.
+    /// Invalidate all browser sessions.
     EndSessions,
 }
 
@@ -101,7 +101,7 @@ impl Work {
         }
     }
 
-    /// What is run after that. What it finds, it prints: the Job has done its work whatever that is.
+    /// The command after that. Its failure does not fail the Job: the output has the result.
     fn and_then(self) -> &'static str {
         match self {
             Self::Rows | Self::Upgrade | Self::EndSessions => "",
@@ -111,7 +111,7 @@ impl Work {
     }
 }
 
-/// Runs something beside a database, and gives what it printed. `image` in place of the server's.
+/// Runs a Job against a database and returns its output. `image` replaces the server's.
 pub(super) async fn run(
     api: &Api,
     release: &Release,
@@ -130,7 +130,7 @@ pub(super) async fn run(
         if count("succeeded") + count("failed") > 0 {
             return Ok(Some(count("succeeded") > 0));
         }
-        // It would not start before its time is over.
+        // Such a pod would not start before the timeout.
         for pod in api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await? {
             let waiting = items(&pod, "/status/containerStatuses").first().map(|status| &status["state"]["waiting"]);
             let reason = waiting.map(|waiting| text(waiting, "/reason")).unwrap_or_default();
@@ -150,7 +150,7 @@ pub(super) async fn run(
     Ok(Some(said))
 }
 
-/// What the databases of a cluster have.
+/// The contents of the databases of a cluster.
 pub(super) async fn contents(
     api: &Api,
     release: &Release,
@@ -160,7 +160,7 @@ pub(super) async fn contents(
     Ok(look(api, release, Work::Rows, cluster, image).await?.map(|seen| seen.contents))
 }
 
-/// Has a Job look.
+/// Inspects a cluster with a Job.
 pub(super) async fn look(
     api: &Api,
     release: &Release,
@@ -190,8 +190,8 @@ pub(super) async fn look(
     Ok(Some(seen))
 }
 
-/// Compares a restored cluster with the live one, tells it table by table, and says what is wrong. `is_latest`: it should
-/// have everything.
+/// Compares a restored cluster with the live one, prints the row counts of all tables, and returns the problems.
+/// `is_latest`: it should have all data.
 pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for old in live {
@@ -212,7 +212,7 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
             if *rows > 0 || there.unwrap_or_default() > 0 {
                 tell(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
             }
-            // What a server makes for itself comes and goes: what waits to be sent, whose logins failed.
+            // The server's own tables may become empty, such as the outbox and failed logins.
             if is_latest && *rows > 0 && there.unwrap_or_default() == 0 && !is_own(table) {
                 wrong.push(format!("{chain}.{table} came back empty"));
             }
@@ -224,13 +224,13 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
     wrong
 }
 
-/// How the users of a recovered cluster are other than those of the live one.
+/// How the users of a recovered cluster differ from those of the live one.
 pub(super) fn users(live: &[Contents], recovered: &[Contents]) -> Vec<String> {
     let of = |all: &[Contents]| all.iter().find_map(|contents| contents.users.clone());
     of(live).zip(of(recovered)).map(|(live, recovered)| recovered.differences(&live)).unwrap_or_default()
 }
 
-/// What a restored cluster lacks of one that nobody has written to since it was looked at.
+/// What a restored cluster lacks, compared with one without writes since it was inspected.
 pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
     let mut wrong = Vec::new();
     for old in live {
@@ -240,7 +240,7 @@ pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
             wrong.push(format!("{chain}: the newest change is {} s behind", (lag + 999) / 1000));
         }
         for (table, rows) in old.rows.iter().filter(|(table, _)| !is_own(table)) {
-            // One that came back empty is wrong in any case.
+            // `compare` reports a table that came back empty.
             if let Some(there) = new.rows.get(table).filter(|there| **there > 0 && *there < rows) {
                 wrong.push(format!("{chain}.{table} lacks {} rows", rows - there));
             }
@@ -249,7 +249,7 @@ pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
     wrong
 }
 
-/// Tells which artifacts were read, and says what is wrong.
+/// Prints which artifacts were read, and returns the failure if any.
 pub(super) fn sampled(seen: &Seen, work: Work) -> Option<String> {
     if !matches!(work, Work::Sample) {
         return None;
@@ -297,7 +297,7 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
         container["image"] = json!(image);
     }
     pod["containers"] = json!([container]);
-    // Past PgBouncer: it keeps no lock of a session, and a scratch cluster has none.
+    // Bypasses PgBouncer: it does not support session-level advisory locks, and a scratch cluster has none.
     retarget(&mut pod, &format!("{}-pooler", release.cluster), &release.cluster);
     retarget(&mut pod, &release.cluster, cluster);
     let labels = json!({
@@ -320,11 +320,11 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
     }))
 }
 
-/// Reads where the users are from the configuration of the login.
+/// Reads the URI of the users database from the basic-auth configuration.
 const USERS: &str = "users=$(sed -n 's/^[[:space:]]*database_uri[[:space:]]*[=:][[:space:]]*//p' \
                      \"$MLFLOW_AUTH_CONFIG_PATH\" | tail -n 1)";
 
-/// What the server's own script does before it becomes the server, and then our commands.
+/// The commands of the server's own script before its `exec`, followed by those of the task.
 fn script(main: &Value, work: Work) -> String {
     let is_script = main["command"] == json!(["bash", "-c"]);
     let prologue = items(main, "/args").first().and_then(Value::as_str).filter(|_| is_script).unwrap_or("set -eu");
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn what_came_back_empty_or_at_another_revision_is_wrong() {
-        // What waited to be sent was sent since.
+        // Deliveries in the outbox have been sent since.
         let live = [contents(&[("runs", 5), ("tags", 0), ("ff_webhook_deliveries", 3)], 9_000)];
         let mut restored = [contents(&[("runs", 4), ("tags", 0)], 2_000)];
         assert!(compare(&live, &restored, true).is_empty());
@@ -383,7 +383,7 @@ mod tests {
         restored[0].revision = Some("a".into());
         restored[0].rows.insert("runs".into(), 0);
         assert_eq!(compare(&live, &restored, true).len(), 2);
-        // Of an older time, both may be so.
+        // For an older recovery target both are fine.
         assert!(compare(&live, &restored, false).is_empty());
         assert_eq!(compare(&live, &[], false).len(), 1);
     }

@@ -1,4 +1,4 @@
-//! A recovery into a new cluster. The old one stays as it is.
+//! Recovers into a new cluster. The old one stays unchanged.
 
 mod abandon;
 mod jobs;
@@ -19,34 +19,34 @@ use super::{
     release::{RECOVERY, Release, cluster_ready, forget, is_ready, remember, remembered, scale},
 };
 
-/// Names of clusters are no longer than this: the operator adds to them.
+/// Maximum length of a cluster name: the operator appends to it.
 const LONGEST_NAME: usize = 50;
 
-/// The way out.
+/// The command that abandons a recovery.
 const ABANDON: &str = "ferroflow ops recover --abandon";
 
-/// In the place of a moment.
+/// Shown instead of a time.
 const LATEST: &str = "the latest state";
 
-/// What is wanted.
+/// Options of a recovery.
 #[derive(Debug, Clone, Default)]
 pub struct RecoverOptions {
-    /// The moment; `None` for the latest.
+    /// The recovery target time; `None` for the latest state.
     pub to: Option<Timestamp>,
-    /// The name of the new cluster; `None` for the old one's with the next number.
+    /// The name of the new cluster; `None` for that of the old one with the next number.
     pub name: Option<String>,
-    /// Do not look at artifacts.
+    /// Do not read artifacts.
     pub no_artifacts: bool,
 }
 
-/// Recovers.
+/// Runs a recovery.
 ///
 /// # Errors
-/// It can not be done, or did not come to its end: then it is run again, and goes on.
+/// It is not possible, or was interrupted: running it again continues it.
 pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<()> {
     let start = Instant::now();
     let release = Release::find(api, name).await?;
-    // A recovery that was interrupted after the server was pointed at the new cluster has only its end left.
+    // If the server already uses the new cluster, only the last steps of an interrupted recovery remain.
     let (old, new) = begun(&release.deployment)
         .unwrap_or_else(|| (release.cluster.clone(), options.name.clone().unwrap_or_else(|| next(&release.cluster))));
     if let Some(moment) = remembered(&release.deployment, "moment") {
@@ -109,7 +109,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     tell(&format!("7. have the server and its Jobs use {new}"));
     login::follow(api, &release, &old, &new).await?;
     jobs::follow(api, name, &old, &new).await?;
-    // Before it serves: what was ended since that moment must not count again.
+    // Before it serves: sessions that were ended since that time must not become valid again.
     let ended = probe::run(api, &Release::find(api, name).await?, Work::EndSessions, &new, None).await?;
     if ended.is_some_and(|said| said.contains("Error: ")) {
         tell(
@@ -128,7 +128,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
         }
     }
 
-    // Tables of before an upgrade: the program of after it refuses them.
+    // The schema is from before an upgrade: the upgraded image refuses it.
     let unfit = after.iter().flat_map(|after| &after.contents).find(|contents| contents.pending != Some(0));
     if let Some(Contents { chain, revision, .. }) = unfit {
         let revision = revision.as_deref().unwrap_or("no revision");
@@ -137,7 +137,7 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
         tell(&format!("8. start the server, {replicas} of it"));
         scale(api, name, replicas).await?;
     }
-    // Whoever starts it then takes their number from there.
+    // A later upgrade takes the number of replicas from there.
     let over: &[_] = if unfit.is_some() { &["upgrading"] } else { &["replicas"] };
     api.change(DEPLOYMENTS, name, "the recovery is complete", |deployment| {
         ["recovering", "moment"].iter().chain(over).for_each(|what| forget(deployment, what));
@@ -170,20 +170,20 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     Ok(())
 }
 
-/// The clusters of a recovery that was begun.
+/// The old and new cluster of a recovery that was begun.
 fn begun(deployment: &Value) -> Option<(String, String)> {
     let (old, new) = remembered(deployment, "recovering")?.split_once(" to ")?;
     Some((old.to_owned(), new.to_owned()))
 }
 
-/// How many servers there were before a runbook stopped them.
+/// The number of replicas before a runbook stopped them.
 fn servers(release: &Release) -> u64 {
     let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
     replicas.unwrap_or_else(|| release.replicas()).max(1)
 }
 
-/// Makes the new cluster. An old one that lives archives everything first: the end of its log may be minutes old, and
-/// is not in the bucket.
+/// Creates the new cluster. A live old one is backed up first: the end of its WAL may be minutes old and not archived
+/// yet.
 async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
     if api.get(CLUSTERS, new).await?.is_some() {
         return Ok(());
@@ -201,8 +201,8 @@ async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Resul
     api.create(CLUSTERS, &format!("recovers {}", server_name(live)), successor(live, new, target)).await.map(drop)
 }
 
-/// Whether a recovered cluster has what it should, which is told table by table. `before`: what the old one has, where it
-/// still answers.
+/// Whether a recovered cluster has the expected data; prints the row counts. `before`: the contents of the old one, if
+/// it still responds.
 fn verify(before: Option<&[Contents]>, after: &Seen, work: Work, old: &str, is_latest: bool) -> Result<()> {
     let mut wrong = Vec::new();
     if let Some(before) = before {
@@ -222,7 +222,7 @@ fn verify(before: Option<&[Contents]>, after: &Seen, work: Work, old: &str, is_l
     Ok(())
 }
 
-/// What can be known before anything is touched. The target, as the operator wants it.
+/// Preconditions, checked before any change. Returns the recovery target time for the operator.
 async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> Result<Option<String>> {
     let old = text(live, "/metadata/name");
     let is_name = new.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
@@ -269,7 +269,8 @@ fn next(name: &str) -> String {
     }
 }
 
-/// The new cluster: the old one's, made from its backups, archiving under its own name. As the chart would make it.
+/// The manifest of the new cluster: that of the old one, recovered from its backups, archiving under its own name.
+/// Equal to what the chart creates.
 pub(super) fn successor(old: &Value, new: &str, target: Option<&str>) -> Value {
     let server = server_name(old);
     let mut spec = old["spec"].clone();
@@ -306,7 +307,7 @@ pub(super) fn successor(old: &Value, new: &str, target: Option<&str>) -> Value {
     })
 }
 
-/// Labels and annotations of the old object, so that Helm takes the new one for its own.
+/// Labels and annotations of the old object, so that Helm adopts the new one.
 fn metadata(old: &Value, name: &str) -> Value {
     let kept = |place: &str| -> BTreeMap<String, Value> {
         let found = old.pointer(place).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -318,7 +319,7 @@ fn metadata(old: &Value, name: &str) -> Value {
     json!({"name": name, "labels": kept("/metadata/labels"), "annotations": kept("/metadata/annotations")})
 }
 
-/// Makes for the new cluster what the old one has of a kind. Whose such an object is can not be changed.
+/// Creates, for the new cluster, the objects of a kind that the old one has. Their cluster is immutable.
 async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> Result<()> {
     for object in api.list(kind, "app.kubernetes.io/part-of=mlflow").await? {
         let name = text(&object, "/metadata/name");

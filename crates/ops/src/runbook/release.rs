@@ -1,4 +1,4 @@
-//! What is installed: the server's Deployment, and the database cluster that it uses today.
+//! An installation: the server's Deployment, and its current database cluster.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::api::{Api, CLUSTERS, DEPLOYMENTS, items, tell, text};
 
-/// Names that the operator, or the chart, gives to what belongs to a cluster.
+/// Suffixes of objects of a cluster, from the operator or the chart.
 const BELONGS: [&str; 7] = ["-rw", "-ro", "-r", "-pooler-rw", "-app", "-ca", "-superuser"];
 
-/// How long a server may take to come up or to end.
+/// Timeout of starting or stopping a server.
 const ROLLOUT: Duration = Duration::from_secs(900);
 
-/// How long a database cluster may take.
+/// Timeout of a database cluster's recovery.
 pub(super) const RECOVERY: Duration = Duration::from_secs(4 * 3600);
 
 /// An installed release.
@@ -25,7 +25,7 @@ pub(super) struct Release {
 }
 
 impl Release {
-    /// Looks what there is.
+    /// Finds the release.
     pub(super) async fn find(api: &Api, name: &str) -> Result<Self> {
         let deployment = api.need(DEPLOYMENTS, name).await?;
         let host = variable(&deployment, "PGHOST").unwrap_or_default();
@@ -55,20 +55,20 @@ pub(super) fn server(deployment: &Value) -> Result<&Value> {
     named.or(containers.first()).context("the Deployment has no container")
 }
 
-/// A variable of the server, where it is plain text.
+/// An environment variable of the server, if its value is plain text.
 pub(super) fn variable<'a>(deployment: &'a Value, name: &str) -> Option<&'a str> {
     let env = items(server(deployment).ok()?, "/env");
     env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
 }
 
-/// The Secret and the key of the login's configuration.
+/// The Secret and the key of the basic-auth configuration.
 pub(super) fn configuration(deployment: &Value) -> Option<(&str, &str)> {
     let volumes = items(deployment, "/spec/template/spec/volumes");
     let volume = volumes.iter().find(|volume| volume["name"] == "auth")?;
     Some((text(volume, "/secret/secretName"), text(volume, "/secret/items/0/key")))
 }
 
-/// Has a pod use another cluster: its services, its secrets, its certificates.
+/// Points a pod to another cluster: its services, secrets and certificates.
 pub(super) fn retarget(spec: &mut Value, old: &str, new: &str) {
     match spec {
         Value::String(text) => {
@@ -83,7 +83,7 @@ pub(super) fn retarget(spec: &mut Value, old: &str, new: &str) {
     }
 }
 
-/// Scales the server, and waits until its pods are there, or gone.
+/// Scales the server, and waits until its pods are ready or gone.
 pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
     let why = format!("{replicas} replicas");
     api.change(DEPLOYMENTS, name, &why, |deployment| {
@@ -94,7 +94,7 @@ pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
     rolled_out(api, name).await
 }
 
-/// Waits until what the Deployment says is what runs.
+/// Waits until the Deployment has rolled out.
 pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
     let look = async || {
         let deployment = api.need(DEPLOYMENTS, name).await?;
@@ -108,7 +108,7 @@ pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
     api.wait(&format!("Deployment {name} runs as it should"), ROLLOUT, look).await.map(drop)
 }
 
-/// Waits until a database cluster answers.
+/// Waits until a database cluster is ready.
 pub(super) async fn cluster_ready(api: &Api, name: &str, longest: Duration) -> Result<()> {
     let mut phase = String::new();
     let look = async || {
@@ -134,17 +134,17 @@ pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> 
     items(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
 }
 
-/// An annotation of ours.
+/// Reads one of ferroflow's annotations.
 pub(super) fn remembered<'a>(object: &'a Value, what: &str) -> Option<&'a str> {
     object["metadata"]["annotations"][format!("{}/{what}", super::OURS)].as_str()
 }
 
-/// Writes an annotation of ours.
+/// Sets one of ferroflow's annotations.
 pub(super) fn remember(object: &mut Value, what: &str, value: impl Into<Value>) {
     object["metadata"]["annotations"][format!("{}/{what}", super::OURS)] = value.into();
 }
 
-/// Takes an annotation of ours away.
+/// Removes one of ferroflow's annotations.
 pub(super) fn forget(object: &mut Value, what: &str) {
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
         annotations.remove(&format!("{}/{what}", super::OURS));

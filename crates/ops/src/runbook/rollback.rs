@@ -1,4 +1,4 @@
-//! The way back from an upgrade.
+//! Rolls an upgrade back.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -9,17 +9,17 @@ use super::{
     upgrade::use_image,
 };
 
-/// Has the server run what it ran before the last upgrade.
+/// Runs the image from before the last upgrade again.
 ///
 /// # Errors
-/// Nothing is known of an upgrade, or it changed tables: there is no downgrade, and the message names the recovery.
+/// There was no upgrade, or it changed tables: there is no downgrade, and the message has the command for a recovery.
 pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     let release = Release::find(api, name).await?;
     let current = text(release.container()?, "/image").to_owned();
     let deployment = &release.deployment;
     let previous = remembered(deployment, "previous-image");
     let previous = previous.with_context(|| format!("{name} was not upgraded by `ferroflow ops upgrade`"))?;
-    // It is remembered before the first table is changed, and the migration may have ended before that, too.
+    // `migrated` is set before the first table is changed, and the migration may have failed before that.
     if remembered(deployment, "migrated") == Some("yes") && !fits(api, &release, previous).await? {
         bail!(
             "the upgrade from {previous} to {current} changed tables, and there is no downgrade. Recover to the moment \
@@ -44,7 +44,7 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tables are those of an image.
+/// Whether the schema is that of an image.
 async fn fits(api: &Api, release: &Release, image: &str) -> Result<bool> {
     let contents = probe::contents(api, release, &release.cluster, Some(image)).await?;
     Ok(contents.is_some_and(|contents| contents.iter().all(|contents| contents.pending == Some(0))))

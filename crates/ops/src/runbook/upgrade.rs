@@ -1,4 +1,4 @@
-//! An upgrade to another image: with a backup before it, rolling where no table changes, stopped where one does.
+//! Upgrades to another image: with a backup first, as a rolling update if no table changes, else with downtime.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
@@ -11,19 +11,19 @@ use super::{
     release::{Release, forget, is_ready, remember, remembered, scale},
 };
 
-/// What is wanted.
+/// Options of an upgrade.
 #[derive(Debug, Clone, Default)]
 pub struct UpgradeOptions {
     /// The image, with its tag.
     pub image: String,
-    /// Trust the scheduled backups.
+    /// Rely on the scheduled backups.
     pub no_backup: bool,
 }
 
-/// Upgrades.
+/// Runs an upgrade.
 ///
 /// # Errors
-/// It can not be done, or did not come to its end: then it is run again, and goes on.
+/// It is not possible, or was interrupted: running it again continues it.
 pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<()> {
     let image = options.image.as_str();
     let (repository, tag) = split(image)?;
@@ -116,7 +116,7 @@ fn split(image: &str) -> Result<(&str, &str)> {
     found.with_context(|| format!("'{image}' has no tag that says which version it is"))
 }
 
-/// How many revisions are pending.
+/// The number of pending revisions.
 fn pending(before: &[Contents], image: &str) -> Result<usize> {
     let mut all = 0;
     for contents in before {
@@ -141,7 +141,7 @@ fn verify(before: &[Contents], after: &[Contents]) -> Result<()> {
         let chain = &new.chain;
         ensure!(new.pending == Some(0), "the {chain} database is at {:?} and not at {}", new.revision, new.head);
         let old = before.iter().find(|old| old.chain == *chain);
-        // Tables that an upgrade takes away, or splits, are not there to be compared.
+        // Tables that an upgrade drops or splits are not compared.
         for (table, rows) in old.into_iter().flat_map(|old| &old.rows) {
             let Some(there) = new.rows.get(table) else { continue };
             let is_core = matches!(table.as_str(), "runs" | "experiments" | "registered_models" | "users");
@@ -154,7 +154,7 @@ fn verify(before: &[Contents], after: &[Contents]) -> Result<()> {
     Ok(())
 }
 
-/// Has the server and its Jobs use an image.
+/// Sets the image of the server and its Jobs.
 pub(super) async fn use_image(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
     let why = format!("its image is {new}");
     let replace = |spec: &mut Value| {

@@ -1,5 +1,5 @@
-//! The audit log: one line of JSON for every login, every change by a user, every artifact that was read, and for
-//! everything that was refused.
+//! The audit log: one line of JSON for every login, every change by a user, every artifact read and every refused
+//! request.
 
 use std::{
     fs::{File, OpenOptions},
@@ -22,7 +22,7 @@ use super::{
     chain::{Link, hash},
 };
 
-/// What of a request says what it was about.
+/// The parameters that identify what a request is about.
 const SUBJECTS: [&str; 24] = [
     "experiment_id",
     "experiment_ids",
@@ -50,11 +50,11 @@ const SUBJECTS: [&str; 24] = [
     "permission",
 ];
 
-/// How much of the end of a file is looked at for its last line. A line is far shorter.
+/// How many bytes at the end of a file are searched for its last line. A line is far shorter.
 const TAIL: u64 = 256 * 1024;
 
-/// Where the lines go. A line is written when its change is committed, so one that can not be written fails no request:
-/// it is an error in the log and counts in `/metrics`.
+/// The writer of the audit log. A line is written after its change is committed, so a failed write fails no request: it
+/// is logged as an error and counted in `/metrics`.
 pub struct Audit {
     chain: Mutex<Chain>,
     lost: AtomicU64,
@@ -64,21 +64,21 @@ pub struct Audit {
 struct Chain {
     out: Box<dyn Write + Send>,
     next: Link,
-    /// The last line of the file has no end.
+    /// The last line of the file lacks its line break: a write was interrupted.
     is_torn: bool,
 }
 
-/// One line.
+/// One line of the log.
 #[derive(Debug, Serialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) time: String,
-    /// Who: `None` before a login.
+    /// The authenticated user; `None` without one.
     pub(crate) user: Option<&'a str>,
-    /// The name that a login was tried with.
+    /// The user name in the credentials, if no user was authenticated.
     pub(crate) claimed: Option<&'a str>,
-    /// The address of the client: the other end of the connection, or what a trusted proxy says.
+    /// The client's address: the peer of the connection, or what a trusted proxy reports.
     pub(crate) from: Option<String>,
-    /// What proxies, and the client itself, say about where the request comes from.
+    /// What proxies, and the client itself, claim to be the origin of the request.
     pub(crate) forwarded_for: Option<&'a str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -88,7 +88,7 @@ pub(crate) struct Entry<'a> {
     /// `login`, `changed`, `read`, `refused`, `unauthenticated` or `limited`.
     pub(crate) result: &'static str,
     pub(crate) request_id: Option<&'a str>,
-    /// The id that the client, or a proxy, gave to the request.
+    /// The request id set by the client or a proxy.
     pub(crate) client_request_id: Option<&'a str>,
 }
 
@@ -101,12 +101,12 @@ struct Line<'a> {
     link: &'a Link,
 }
 
-/// What a request was about, on its answer.
+/// What a request was about, attached to its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
     /// Ids and names.
     pub(crate) named: Map<String, Value>,
-    /// Whether it was to change something.
+    /// Whether the request was to change something.
     pub(crate) is_change: bool,
 }
 
@@ -118,7 +118,7 @@ impl Subject {
 }
 
 impl Audit {
-    /// Appends to a file, which only its owner reads if it is new; `-` is the standard output.
+    /// Appends to a file, created with mode 0600 if missing; `-` is standard output.
     ///
     /// # Errors
     /// The file can not be opened.
@@ -129,7 +129,7 @@ impl Audit {
             return Ok(Self::to(Chain { out: Box::new(io::stdout()), next: next(String::new()), is_torn: false }));
         }
         let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        // A pipe has no end to look at.
+        // A pipe can not be read from its end.
         let tail = if file.metadata()?.is_file() { tail(path)? } else { Vec::new() };
         let is_torn = !tail.is_empty() && !tail.ends_with(b"\n");
         let last = tail.strip_suffix(b"\n").unwrap_or(&tail).rsplit(|byte| *byte == b'\n').next();
@@ -141,7 +141,7 @@ impl Audit {
         Self { chain: Mutex::new(chain), lost: AtomicU64::new(0) }
     }
 
-    /// Lines that were not written since the start.
+    /// Number of lines that failed to be written since the start.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -154,7 +154,7 @@ impl Audit {
         if chain.is_torn {
             line.insert(0, b'\n');
         }
-        // One write for each line, so that those of several servers do not mix in one file.
+        // One write per line: lines of several servers do not interleave in one file.
         let written = chain.out.write_all(&line).and_then(|()| chain.out.flush());
         chain.is_torn = written.is_err();
         match written {
@@ -170,7 +170,7 @@ impl Audit {
     }
 }
 
-/// The end of a file, with its last line.
+/// The end of a file, which includes its last line.
 fn tail(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -180,7 +180,7 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The time of a line.
+/// The timestamp of a line.
 pub(crate) fn now() -> String {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)).to_string()
@@ -240,7 +240,7 @@ mod tests {
             let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
             changed[number] = changed[number].replace("\"user\":\"", "\"user\":\"x");
             let found = faults(&(changed.join("\n") + "\n"));
-            // The last line of a chain that nobody follows is held by nothing.
+            // Nothing refers to the last line of a chain that no other chain follows.
             assert_eq!(found.is_empty(), number == 5, "{number}: {found:?}");
         }
         for number in 1..7 {
@@ -252,7 +252,7 @@ mod tests {
         more.insert(2, "{\"user\":\"x\"}");
         assert_eq!(faults(&(more.join("\n") + "\n")).len(), 1);
 
-        // Rotated: the second file alone begins in the middle.
+        // After rotation, the second file alone begins in the middle of the chains.
         let (first, second) = (lines[..4].join("\n") + "\n", lines[4..].join("\n") + "\n");
         let files = || [("1".to_owned(), first.as_bytes()), ("2".to_owned(), second.as_bytes())];
         assert!(verify_audit(files()).unwrap().notes.is_empty());

@@ -1,8 +1,8 @@
-//! Lines of the audit log hold together: each has the hash of the one before it, so that a line that was changed, taken
-//! out or put in is found. What was cut off at the end is found by keeping the last hash elsewhere.
+//! The hash chain of the audit log: each line has the hash of the line before it, so that a line that was changed,
+//! removed or inserted is detected. Truncation at the end is detected by storing the last hash elsewhere.
 //!
-//! Each process has a chain of its own, because several may write to one file. The first line of a chain has the hash of
-//! the line that was the last of the file.
+//! Each process has its own chain, because several may write to one file. The first line of a chain has the hash of the
+//! file's last line at that time.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,26 +15,26 @@ use sha2::{Digest as _, Sha256};
 /// The place of a line in its chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
-    /// The chain: that of one process.
+    /// The id of the chain: one per process.
     pub(crate) chain: String,
-    /// The number of the line in its chain, from 0.
+    /// The sequence number of the line in its chain, from 0.
     pub(crate) seq: u64,
-    /// SHA-256 of the line before, without its line break, in hexadecimal; empty before the first line of a file.
+    /// SHA-256 of the previous line, without its line break, in hexadecimal; empty for the first line of a file.
     pub(crate) prev: String,
 }
 
-/// What was found in audit logs.
+/// The result of verifying audit logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditReport {
-    /// Lines that were read.
+    /// Number of lines read.
     pub lines: u64,
-    /// Chains that they belong to.
+    /// Number of chains found.
     pub chains: usize,
-    /// The hash of the last line, for who keeps it elsewhere.
+    /// The hash of the last line, to be stored elsewhere.
     pub last: String,
-    /// What is no fault and no proof either: where a log begins in the middle.
+    /// What is neither a fault nor verifiable, such as a log that begins in the middle of a chain.
     pub notes: Vec<String>,
-    /// What was changed, taken out or put in.
+    /// Lines that were changed, removed or inserted.
     pub faults: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn hash(line: &[u8]) -> String {
     hex
 }
 
-/// Follows the chains through files that come one after the other, the oldest first.
+/// Verifies the chains of consecutive files, the oldest first.
 ///
 /// # Errors
 /// A file can not be read.

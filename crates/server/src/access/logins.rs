@@ -1,5 +1,5 @@
-//! When a user was last seen, so that a login is one line of the audit log and not one for each request: clients send
-//! their password, or their token, each time.
+//! Tracks when a user was last seen, so that a login is one line of the audit log rather than one per request: clients
+//! send their credentials with every request.
 
 use std::{
     collections::HashMap,
@@ -8,18 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long somebody may send nothing before the next request is a login again.
+/// Idle time after which a user's next request is a login again.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// How many users and addresses are remembered.
+/// Maximum number of tracked pairs of user and address.
 const MOST: usize = 10_000;
 
-/// Who was seen, from where, and when.
+/// When each pair of user and address was last seen.
 #[derive(Debug, Default)]
 pub(crate) struct Logins(Mutex<HashMap<(String, Option<IpAddr>), Instant>>);
 
 impl Logins {
-    /// Notes a request of a user and says whether it is a login.
+    /// Records a request of a user and returns whether it is a login.
     pub(crate) fn is_new(&self, username: &str, from: Option<IpAddr>) -> bool {
         self.is_new_at(username, from, Instant::now())
     }
@@ -29,7 +29,7 @@ impl Logins {
         let last = seen.insert((username.to_owned(), from), now);
         if seen.len() > MOST {
             seen.retain(|_, last| now.duration_since(*last) < SILENCE);
-            // All of them are here now: the older half is told once more when it comes again.
+            // All entries are recent: the older half is evicted, and its next requests are logged as logins again.
             if seen.len() > MOST {
                 let mut times: Vec<Instant> = seen.values().copied().collect();
                 let (_, middle, _) = times.select_nth_unstable(MOST / 2);

@@ -1,4 +1,4 @@
-//! What a request names: the ids and names in its message, its path and its query.
+//! The resources that a request names: ids and names in its message, its path and its query.
 
 mod pick;
 
@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::app::Cx;
 
-/// Characters of a text, and items of a list, in a line of a log.
+/// Maximum characters of a text, and items of a list, in a line of a log.
 const LONGEST_SHOWN: usize = 256;
 const MOST_SHOWN: usize = 20;
 
-/// What a request names, wherever it does. A handler takes an id from one place; the rules ask about all of them, so
-/// that one in another place opens nothing.
+/// The ids and names in a request, from every place that may hold one. A handler reads an id from one place; the rules
+/// check all of them, so that an id in another place grants nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Named {
     message: Map<String, Value>,
@@ -23,7 +23,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// What a message and the path name.
+    /// Those of a message and the path.
     pub(crate) fn of_message<T: Rpc>(cx: &Cx, message: &T) -> Self {
         let others = cx.path.clone();
         if let Some(batch) = (message as &dyn Any).downcast_ref::<LogBatch>() {
@@ -32,7 +32,7 @@ impl Named {
         Self { message: pick::named(message), others, is_message: true }
     }
 
-    /// What the path and the query name.
+    /// Those of the path and the query.
     pub(crate) fn of_query(cx: &Cx) -> Self {
         let query = cx.query.as_deref().unwrap_or_default();
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
@@ -40,12 +40,12 @@ impl Named {
         Self { message: Map::new(), others, is_message: false }
     }
 
-    /// What parameters that were read already name.
+    /// Those of parameters that have been read already.
     pub(crate) fn of_parameters(message: Map<String, Value>) -> Self {
         Self { message, others: Vec::new(), is_message: true }
     }
 
-    /// Whether a message was read, and not a query alone.
+    /// Whether a message was read, rather than the query alone.
     pub(crate) fn is_message(&self) -> bool {
         self.is_message
     }
@@ -55,10 +55,10 @@ impl Named {
         self.message.get(name)
     }
 
-    /// The one text that is not empty under a name.
+    /// The one non-empty text with a name.
     ///
     /// # Errors
-    /// There are several: which one the handler takes must not matter.
+    /// There are several: the result must not depend on which one the handler uses.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
         let mut found = self.all(&[name]);
         if found.len() > 1 {
@@ -67,7 +67,7 @@ impl Named {
         Ok(found.pop())
     }
 
-    /// Every text that is not empty under some names, in lists too, each once.
+    /// Every non-empty text with one of these names, also in lists, without duplicates.
     pub(crate) fn all(&self, names: &[&str]) -> Vec<String> {
         let mut found = Vec::new();
         for name in names {
@@ -86,7 +86,7 @@ impl Named {
         found
     }
 
-    /// What stands under a name, short enough for a line of a log.
+    /// The value with a name, truncated for a line of a log.
     pub(crate) fn shown(&self, name: &str) -> Option<Value> {
         let short = |text: &str| Value::String(text.chars().take(LONGEST_SHOWN).collect());
         match self.message.get(name) {
@@ -99,7 +99,7 @@ impl Named {
         }
     }
 
-    /// The logged models that metrics, inputs or outputs are about.
+    /// The logged models that metrics, inputs or outputs refer to.
     pub(crate) fn models(&self) -> Vec<String> {
         let lists = ["metrics", "models"].iter().filter_map(|name| self.message.get(*name)?.as_array()).flatten();
         let mut found: Vec<String> =
@@ -112,7 +112,7 @@ impl Named {
     }
 }
 
-/// The few things that a batch names, without a tree of all its metrics.
+/// The ids in a batch, without building a JSON tree of all its metrics.
 fn of_batch(batch: &LogBatch) -> Map<String, Value> {
     let models = batch.metrics.iter().filter_map(|metric| metric.model_id.as_deref()).filter(|id| !id.is_empty());
     let models: Vec<Value> = models.map(|id| serde_json::json!({ "model_id": id })).collect();

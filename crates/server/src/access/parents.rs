@@ -1,15 +1,14 @@
-//! The experiments that runs are in. A run stays in its experiment for as long as it is there, so what was looked up
-//! once needs no second look.
+//! A cache of the experiments that runs belong to. A run never changes its experiment, so an entry needs no expiry.
 
 use std::collections::HashMap;
 
 use ferroflow_model::{Result, cache::Cache};
 use ferroflow_store::{Child, Store};
 
-/// Runs that are remembered at the most.
+/// Maximum number of cached runs.
 const LIMIT: usize = 50_000;
 
-/// What is known of runs.
+/// The cache, by run id.
 pub(crate) struct Parents(Cache<String, String>);
 
 impl Default for Parents {
@@ -19,7 +18,7 @@ impl Default for Parents {
 }
 
 impl Parents {
-    /// The experiments of some runs; what does not exist is left out.
+    /// The experiments of some runs; runs that do not exist are omitted.
     pub(crate) async fn of_runs(&self, store: &Store, ids: Vec<String>) -> Result<HashMap<String, String>> {
         let (mut found, mut missing) = (HashMap::new(), Vec::new());
         for id in ids {

@@ -1,5 +1,5 @@
-//! Whose a path of the served store is: experiments keep their files at locations, and the longest location that a path
-//! begins with says which experiment it lies in.
+//! Which experiment owns a path of the served store: experiments keep their artifacts at locations, and the longest
+//! location that is a prefix of the path decides.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 use super::canonical;
 use crate::app::Cx;
 
-/// How long the locations count without another look, as a user's grants do. A location never changes: what is not seen
-/// for so long is an experiment that another server has just made.
+/// How long the cached locations are valid, as a user's grants are. A location never changes: what a stale cache misses
+/// is an experiment that another server has just created.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// What is known of locations.
+/// The cached locations.
 #[derive(Default)]
 pub(crate) struct Places(Mutex<Known>);
 
@@ -26,22 +26,22 @@ pub(crate) struct Places(Mutex<Known>);
 struct Known {
     taken: Option<Instant>,
     rows: Vec<(i64, String)>,
-    /// Where a location lies takes a look at the file system for some.
+    /// Resolving some locations reads the file system.
     resolved: HashMap<String, Option<ArtifactPath>>,
     owned: Arc<Owned>,
 }
 
-/// Who keeps files where.
+/// The experiments that own paths.
 #[derive(Debug, Default)]
 pub(crate) struct Owned {
-    /// Where experiments without a location of their own lie, by number.
+    /// The parent directory of experiments without a location of their own, which are below it by number.
     root: Option<Vec<String>>,
     /// Experiments by their own locations.
     by_path: BTreeMap<Vec<String>, Vec<String>>,
 }
 
 impl Places {
-    /// The owners as they were at most [`LOOK_TIME`] ago.
+    /// The owners as of at most [`LOOK_TIME`] ago.
     pub(super) async fn owned(&self, cx: &Cx) -> Result<Arc<Owned>> {
         let mut known = self.0.lock().await;
         if known.taken.is_some_and(|taken| taken.elapsed() < LOOK_TIME) {
@@ -58,7 +58,7 @@ impl Places {
         Ok(Arc::clone(&known.owned))
     }
 
-    /// Looks anew the next time.
+    /// Invalidates the cache.
     pub(super) async fn forget(&self) {
         self.0.lock().await.taken = None;
     }
@@ -73,7 +73,7 @@ impl Known {
                 Some(path) => path.clone(),
                 None => old.remove(location).unwrap_or_else(|| locations.served(location)),
             };
-            // Who keeps files at the root of everything has what is nobody's there as little as others.
+            // A location that contains the root of all experiments does not own the unclaimed files there.
             if let Some(path) = path.as_ref().filter(|path| !owned.has_all_below(path)) {
                 owned.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
             }
@@ -84,7 +84,7 @@ impl Known {
 }
 
 impl Owned {
-    /// The experiments that a path lies in, and how many of its components say so.
+    /// The experiments that own a path, and the length of the owning prefix in components.
     pub(super) fn owner(&self, path: &ArtifactPath) -> Option<(usize, Vec<String>)> {
         let parts = path.components();
         let by_location = (0..=parts.len()).rev().find_map(|depth| {
@@ -96,7 +96,7 @@ impl Owned {
             }
             (!owners.is_empty()).then_some((depth, owners))
         });
-        // The reference takes a number at the beginning for an experiment, wherever experiments lie.
+        // The reference treats a number at the beginning as an experiment, wherever experiments are.
         by_location.or_else(|| match parts {
             [first, _, number, ..] if first == "workspaces" && is_number(number) => Some((3, vec![canonical(number)])),
             [number, ..] if is_number(number) => Some((1, vec![canonical(number)])),
@@ -104,7 +104,7 @@ impl Owned {
         })
     }
 
-    /// The experiment whose number stands at the end of a path right below the root of all.
+    /// The experiment whose number is the last component of a path directly below the root of all experiments.
     fn numbered(&self, path: &[String]) -> Option<String> {
         let (number, above) = path.split_last()?;
         (self.root.as_deref() == Some(above) && is_number(number)).then(|| canonical(number))
@@ -119,13 +119,13 @@ impl Owned {
             .flat_map(|(_, ids)| ids.iter().map(String::as_str))
     }
 
-    /// Whether all experiments without a location of their own lie below a path.
+    /// Whether a path contains all experiments without a location of their own.
     pub(super) fn has_all_below(&self, path: &ArtifactPath) -> bool {
         self.root.as_ref().is_some_and(|root| root.starts_with(path.components()))
     }
 }
 
-/// Whether a part may be the number of an experiment. What has more digits than that may be the id of a run.
+/// Whether a component may be the number of an experiment. One with more digits may be the id of a run.
 fn is_number(part: &str) -> bool {
     part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<i64>().is_ok()
 }

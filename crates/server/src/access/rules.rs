@@ -1,4 +1,4 @@
-//! What each kind of operation asks for, with the rules of the reference (`server/auth/__init__.py`).
+//! What each kind of operation requires, by the rules of the reference (`server/auth/__init__.py`).
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{Access, Named, Needs, Resource};
 use crate::app::Cx;
 
-/// What lies in an experiment and goes with it.
+/// The kinds of resource that belong to an experiment and are deleted with it.
 const IN_EXPERIMENT: [ResourceType; 7] = [
     ResourceType::Run,
     ResourceType::Trace,
@@ -28,8 +28,8 @@ const IN_EXPERIMENT: [ResourceType; 7] = [
     ResourceType::ScorerVersion,
 ];
 
-/// What an operation asks for; `None` where it is refused whatever is granted, as for a run that does not exist: the
-/// answer does not tell one from a run that may not be read.
+/// The requirements of an operation; `None` if it is refused whatever is granted, as for a run that does not exist: the
+/// answer does not distinguish it from a run that may not be read.
 pub(super) async fn requirements(
     cx: &Cx,
     access: &Access,
@@ -130,13 +130,14 @@ impl Rules<'_> {
             }
             return paths;
         };
-        // What is called a path beside that of the URL is the name of a file below it, as the sender's machine has it.
+        // `path` in the message, beside that of the URL, is the local path on the client: its last component is a file
+        // name below the directory.
         let below = self.named.field("path").and_then(Value::as_str).unwrap_or_default();
         let name = below.rsplit(['/', '\\']).next().unwrap_or_default();
         if name.is_empty() { vec![directory.clone()] } else { vec![directory.clone(), format!("{directory}/{name}")] }
     }
 
-    /// A new experiment takes nothing of where others keep their files.
+    /// A new experiment must not take over a location that has artifacts of others.
     async fn new_experiment(&self) -> Result<Option<Vec<Requirement>>> {
         let mut asked = vec![not_denied(ResourceType::Experiment)];
         for location in self.named.all(&["artifact_location"]) {
@@ -158,7 +159,7 @@ impl Rules<'_> {
         Ok(Some(asked))
     }
 
-    /// Whether a path of the served store leads to archived traces, which are of all experiments.
+    /// Whether a path of the served store overlaps the archive of traces, which is shared by all experiments.
     fn is_archive(&self, path: &ArtifactPath) -> bool {
         let archive = self.cx.app.config.trace_archival.as_ref();
         let archive = archive.and_then(|settings| self.cx.app.locations.served(&settings.location));
@@ -172,7 +173,7 @@ impl Rules<'_> {
         let mut ids = self.named.all(&["experiment_id", "experiment_ids"]);
         for name in self.named.all(&["experiment_name"]) {
             let id = self.cx.app.store.experiment_id_of(&name).await?;
-            // Clients look whether a name is there before they create it.
+            // Not a refusal: clients check whether a name exists before they create it.
             ids.push(id.ok_or_else(|| Error::not_found(format!("Could not find experiment with name {name}")))?);
         }
         if ids.is_empty() {
@@ -189,7 +190,7 @@ impl Rules<'_> {
         Ok(Some(asked))
     }
 
-    /// To make something in experiments: they are written to, and what is made must not be denied.
+    /// To create something in experiments: they must be writable, and its kind must not be denied.
     fn in_experiments(&self, kind: ResourceType) -> Result<Vec<Requirement>> {
         let ids = self.named.all(&["experiment_id"]);
         if ids.is_empty() {
@@ -239,7 +240,8 @@ impl Rules<'_> {
 
     async fn model(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
         let Some((is_prompt, key)) = self.container().await? else {
-            // What is not there may be looked for and asked to change, but not to go.
+            // A model that does not exist passes for reading and updating, whose handlers report it, but not for
+            // deleting.
             let key = Key::new(ResourceType::RegisteredModel, self.required("name")?);
             return Ok((action != Action::Delete).then(|| vec![Requirement::new(key, action)]));
         };
@@ -248,7 +250,7 @@ impl Rules<'_> {
             asked.push(Requirement::new(Key::any(version_of(is_prompt)), action).or(&key));
         }
         if action == Action::Update && self.named.text("key")?.as_deref() == Some(IS_PROMPT_TAG) {
-            // This tag makes a prompt of a model, or the other way round: what is granted on either counts.
+            // This tag turns a model into a prompt, or the reverse: grants on both kinds apply.
             asked.push(Requirement::new(Key::new(kind_of(!is_prompt), self.required("name")?), action));
         }
         Ok(Some(asked))
@@ -270,8 +272,8 @@ impl Rules<'_> {
         Ok(Some(vec![Requirement::new(key, action), version]))
     }
 
-    /// A new version writes to its model, and whoever reads it reads its files: its maker must be allowed to read them
-    /// where they are.
+    /// A new version updates its model, and its readers can read its files: its creator must be allowed to read them at
+    /// their source.
     async fn new_version(&self) -> Result<Option<Vec<Requirement>>> {
         let Some((is_prompt, key)) = self.container().await? else { return Ok(None) };
         let mut asked = vec![Requirement::new(key, Action::Update), not_denied(version_of(is_prompt))];
@@ -291,7 +293,7 @@ impl Rules<'_> {
                 | ModelUri::Latest { name }
                 | ModelUri::Alias { name, .. },
             ) => {
-                // A registered model guards its own files.
+                // The artifacts of a registered model are protected by its own permission.
                 let Some(is_prompt) = self.cx.app.store.is_prompt(&name).await? else { return Ok(None) };
                 asked.push(Requirement::new(Key::new(kind_of(is_prompt), name), Action::Read));
                 asked.push(not_denied(version_of(is_prompt)));
@@ -319,11 +321,11 @@ impl Rules<'_> {
     }
 }
 
-/// What a file in the served store, or a directory, asks for. `None` where it is refused whatever is granted.
+/// The requirements of a file or directory in the served store. `None` if it is refused whatever is granted.
 ///
-/// All runs, models and traces that its path names must allow it, and so must the experiment that it lies in: the one
-/// whose location is the longest that the path begins with. Of several experiments with that location, those count that
-/// something in the path is in.
+/// Checked are all runs, models and traces that the path names, and the experiment that owns the path by the longest
+/// matching location. If several experiments share that location, only those that contain something named in the path
+/// apply, where there are any.
 pub(super) async fn of_file(
     cx: &Cx,
     access: &Access,
@@ -336,7 +338,7 @@ pub(super) async fn of_file(
     let mut asked: Vec<Requirement> =
         ids.iter().flat_map(|(id, kind)| in_experiment(id.clone(), *kind, whole(action))).collect();
     if is_recursive {
-        // It takes away whatever is below, too.
+        // Deletion is recursive.
         if owned.has_all_below(path) {
             return Ok(None);
         }
@@ -350,7 +352,7 @@ pub(super) async fn of_file(
             let below = &path.components()[depth..];
             asked.extend(owners.iter().flat_map(|id| in_place(id, below, action)));
         }
-        // What is allowed on something that nothing was granted on.
+        // The permission on a resource that has no grants.
         None if ids.is_empty() => {
             asked.push(Requirement::new(Key::new(ResourceType::Experiment, ""), whole(action)));
         }
@@ -359,7 +361,7 @@ pub(super) async fn of_file(
     Ok(Some(asked))
 }
 
-/// The experiments of the runs, logged models and traces that a path names, and what they are.
+/// The experiments of the runs, logged models and traces that a path names, with the kind of each.
 async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(String, ResourceType)>> {
     let (mut runs, mut models, mut traces) = (Vec::new(), Vec::new(), Vec::new());
     for part in path.components() {
@@ -368,7 +370,7 @@ async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(
             Some(("tr", id)) if is_run_id(id) => traces.push(part.clone()),
             None if is_run_id(part) => {
                 runs.push(part.clone());
-                // Traces of older clients have such ids too.
+                // Traces of older clients have ids of this form too.
                 traces.push(part.clone());
             }
             _ => {}
@@ -392,12 +394,12 @@ async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(
     Ok(found)
 }
 
-/// Deleting takes away whatever is below: it needs what the owner of it all has.
+/// Deletion is recursive: it requires `MANAGE`.
 fn whole(action: Action) -> Action {
     if action == Action::Delete { Action::Manage } else { action }
 }
 
-/// What a file asks for by where it lies in the place of an experiment: below come runs, models and traces.
+/// The requirements of a file by its path below the location of an experiment: runs, models and traces are there.
 fn in_place(id: &str, below: &[String], action: Action) -> Vec<Requirement> {
     let is_recursive = action == Action::Delete;
     let action = whole(action);
@@ -414,12 +416,12 @@ fn in_place(id: &str, below: &[String], action: Action) -> Vec<Requirement> {
     std::iter::once(Requirement::new(experiment.clone(), Action::Read)).chain(of_kinds).collect()
 }
 
-/// Whether a name has the form of a run's id.
+/// Whether a name has the form of a run id.
 fn is_run_id(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// An action on what lies in an experiment, which must be readable itself.
+/// An action on a resource in an experiment, which must itself be readable.
 fn in_experiment(id: String, kind: ResourceType, action: Action) -> [Requirement; 2] {
     let experiment = Key::new(ResourceType::Experiment, id);
     let of_kind = Requirement::new(Key::any(kind), action).or(&experiment);
@@ -438,7 +440,7 @@ pub(super) fn version_of(is_prompt: bool) -> ResourceType {
     if is_prompt { ResourceType::PromptVersion } else { ResourceType::RegisteredModelVersion }
 }
 
-/// What the last tag of a list that tells prompts from models says.
+/// The value of the last tag in a list that distinguishes prompts from models.
 fn is_marked(tags: Option<&Value>) -> Option<bool> {
     let tags = tags?.as_array()?.iter().rev();
     let mut marks = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(IS_PROMPT_TAG));
@@ -447,8 +449,8 @@ fn is_marked(tags: Option<&Value>) -> Option<bool> {
         .map(|tag| tag.get("value").and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case("true")))
 }
 
-/// The id of an experiment as grants are written on it. A client may write ` 007 ` for `7`, and what is granted or
-/// denied on 7 must count for it.
+/// The experiment id in the form that grants use. A client may send ` 007 ` for `7`, and grants and denials on 7 must
+/// apply to it.
 pub(crate) fn canonical(id: &str) -> String {
     validation::parse_experiment_id(id).map_or_else(|_| id.to_owned(), |number| number.to_string())
 }

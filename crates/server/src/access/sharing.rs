@@ -1,4 +1,4 @@
-//! Who may manage users, roles and permissions, with the rules of the reference.
+//! Authorization for managing users, roles and permissions, by the rules of the reference.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,31 +13,31 @@ use serde_json::Value;
 use super::{Access, Named};
 use crate::{app::Cx, params};
 
-/// What is to be done with users, roles and permissions.
+/// An operation on users, roles or permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// To make a user: who manages a workspace may.
+    /// Create a user: allowed to managers of a workspace.
     CreateUser,
-    /// To ask about the user that the request names, or to change its password: the user itself may.
+    /// Read the user that the request names, or change its password: allowed to the user itself.
     Own,
-    /// To see the roles and grants of a user: who manages a workspace that the user is in may too.
+    /// See the roles and grants of a user: also allowed to managers of a workspace that the user has a role in.
     ViewUser,
-    /// To change roles: who manages their workspace may.
+    /// Change roles: allowed to managers of their workspace.
     ManageRoles,
-    /// To see a role: who has one in its workspace may. That of another user's own grants is for who manages the
-    /// workspace.
+    /// See a role: allowed to members of its workspace. The role that holds another user's own grants is only shown to
+    /// managers of the workspace.
     ViewRoles,
-    /// To list the roles of workspaces: who has one in each of them may. The answer is cut to [`Seen`].
+    /// List the roles of workspaces: allowed to members of each. The response is filtered to [`Seen`].
     ListRoles,
-    /// To grant or take back: who manages the resource may.
+    /// Grant or revoke a permission: allowed to managers of the resource.
     Grant,
-    /// To see what a user may do with a resource: the user itself and who manages the workspace may.
+    /// See a user's permission on a resource: allowed to the user itself and to managers of the workspace.
     ViewGrant,
-    /// The same two by the paths of before there were roles, which say the kind of resource.
+    /// Grant, revoke or see permissions by the paths from before roles existed, one per kind of resource.
     Manage(ResourceType),
 }
 
-/// Whether a caller may do that.
+/// Whether a caller may perform the operation.
 pub(super) async fn check(
     cx: &Cx,
     access: &Access,
@@ -46,7 +46,7 @@ pub(super) async fn check(
     named: &Named,
 ) -> Result<bool> {
     if matches!(sharing, Sharing::Grant | Sharing::ViewGrant) {
-        // Admins are told the same.
+        // This error applies to admins too.
         reject_workspace(&text(named, "resource_type")?)?;
     }
     if caller.is_admin {
@@ -93,7 +93,7 @@ pub(super) async fn check(
             let (kind, id) = (text(named, "resource_type")?, text(named, "resource_id")?);
             let kind = ResourceType::parse(&kind)?;
             if id == ANY {
-                // There is no resource that somebody could manage: it is as with a role.
+                // There is no single resource to manage: managers of the workspace may, as with roles.
                 return Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE));
             }
             manages(access, caller, grant_key(kind, &id)?).await
@@ -112,13 +112,13 @@ pub(super) async fn check(
     }
 }
 
-/// Whether a caller manages a resource, as it is now.
+/// Whether a caller manages a resource, by its current grants.
 async fn manages(access: &Access, caller: &Arc<Caller>, key: Key) -> Result<bool> {
     let caller = access.auth.look_again(&caller.username).await?;
     Ok(caller.is_some_and(|caller| caller.permission(&key) == Permission::Manage))
 }
 
-/// The workspaces that roles let their owner manage.
+/// The workspaces that a user with these roles manages.
 pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
     let manages = |role: &&Role| {
         role.permissions.iter().any(|allowed| {
@@ -130,11 +130,11 @@ pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
     roles.iter().filter(manages).map(|role| role.workspace.clone()).collect()
 }
 
-/// Which roles a user sees.
+/// The roles that a user may see.
 ///
-/// A role `__user_N__` holds what is granted to one user, by name: whoever reads it knows what private models and
-/// prompts are called. Almost every user has one, so that it makes nobody a member of a workspace, and others' are seen
-/// by who manages the workspace.
+/// A role `__user_N__` holds the grants of one user, by resource name: its readers learn the names of private models
+/// and prompts. Almost every user has one, so it does not make a user a member of a workspace, and those of others are
+/// only shown to managers of the workspace.
 pub(crate) struct Seen {
     is_admin: bool,
     own: String,
@@ -154,7 +154,7 @@ impl Seen {
         })
     }
 
-    /// Whether a role is seen.
+    /// Whether a role may be seen.
     pub(crate) fn has(&self, role: &Role) -> bool {
         if permission::is_user_role(&role.name) {
             return self.is_admin || self.managed.contains(&role.workspace) || role.name == self.own;
@@ -168,14 +168,14 @@ impl Seen {
     }
 }
 
-/// What a request about roles names.
+/// The roles and workspaces that a request names.
 struct NamedRoles {
     roles: Vec<Role>,
     workspaces: BTreeSet<String>,
 }
 
-/// All roles and workspaces that a request names: whichever of it counts, the caller must be in its right there. `None`
-/// if a role does not exist.
+/// All roles and workspaces that a request names: the caller must be authorized for each, whichever the handler uses.
+/// `None` if a role does not exist.
 async fn named_roles(access: &Access, named: &Named) -> Result<Option<NamedRoles>> {
     let users = access.auth.users();
     let found = async {
@@ -208,10 +208,10 @@ async fn named_roles(access: &Access, named: &Named) -> Result<Option<NamedRoles
     }
 }
 
-/// What a grant to a user is looked up under.
+/// The key of a grant to a user.
 ///
 /// # Errors
-/// The kind is granted on as a whole only, or the id is none of a scorer.
+/// The kind only has grants on all its resources, or the id is not a scorer's.
 pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
     if kind == ResourceType::Scorer && !id.contains('/') && id != ANY {
         return Err(Error::invalid("Invalid scorer resource_id. Expected '<experiment_id>/<scorer_name>'."));
@@ -222,12 +222,12 @@ pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
             kind.name()
         )));
     }
-    // One resource has one name, however it is written.
+    // The canonical id: a resource may be written in several ways.
     let id = if kind == ResourceType::Experiment { super::canonical(id) } else { id.to_owned() };
     Ok(Key::new(kind, id))
 }
 
-/// What a request by one of the old paths is about.
+/// The resource pattern of a request to one of the old paths.
 pub(crate) fn old_pattern(kind: ResourceType, named: &Named) -> Result<String> {
     Ok(match kind {
         ResourceType::RegisteredModel => text(named, "name")?,
@@ -245,7 +245,7 @@ fn old_key(kind: ResourceType, named: &Named) -> Result<Key> {
     Ok(Key::new(kind, old_pattern(kind, named)?))
 }
 
-/// A parameter that must be there.
+/// A required parameter.
 fn text(named: &Named, name: &str) -> Result<String> {
     match named.field(name) {
         Some(value) => params::text(name, value),

@@ -1,4 +1,4 @@
-//! What an answer says of other resources that are denied to its reader as a whole: it is left out.
+//! Redacts, in a response, references to resources of kinds that are denied to the caller altogether.
 
 use ferroflow_model::{
     messages::{
@@ -13,7 +13,7 @@ use super::rules::version_of;
 use crate::app::Cx;
 
 impl Cx {
-    /// Takes logged models out of runs.
+    /// Redacts logged models in runs.
     pub(crate) fn withhold_from_runs(&self, runs: &mut [Run]) {
         if !self.is_denied(ResourceType::LoggedModel) {
             return;
@@ -31,7 +31,7 @@ impl Cx {
         }
     }
 
-    /// Takes runs out of logged models.
+    /// Redacts runs in logged models.
     pub(crate) fn withhold_from_logged_models(&self, models: &mut [LoggedModel]) {
         if !self.is_denied(ResourceType::Run) {
             return;
@@ -46,7 +46,7 @@ impl Cx {
         }
     }
 
-    /// Takes runs and logged models out of model versions.
+    /// Redacts runs and logged models in model versions.
     pub(crate) fn withhold_from_versions(&self, versions: &mut [ModelVersion]) {
         let (runs, models) = (self.is_denied(ResourceType::Run), self.is_denied(ResourceType::LoggedModel));
         for version in versions {
@@ -62,7 +62,7 @@ impl Cx {
         }
     }
 
-    /// Takes versions out of registered models, and out of those that stay what they say of others.
+    /// Redacts versions in registered models, and runs and logged models in the remaining versions.
     pub(crate) fn withhold_from_models(&self, models: &mut [RegisteredModel]) {
         for model in models {
             if self.is_denied(version_of(prompts::is_prompt(&model.tags))) {

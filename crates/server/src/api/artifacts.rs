@@ -1,4 +1,4 @@
-//! Artifacts of runs and logged models, wherever their location points.
+//! Artifacts of runs and logged models, wherever they are stored.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::runs::id;
 use crate::{app::Cx, download};
 
-/// The largest file that the UI may upload, in bytes.
+/// Maximum size of an upload from the UI, in bytes.
 const MAX_UPLOAD: u64 = 10 * 1024 * 1024;
 
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
@@ -56,13 +56,13 @@ async fn entries(location: &Location, path: &ArtifactPath) -> Result<Vec<FileInf
     Ok(found.into_iter().map(|entry| file_info(path, entry)).collect())
 }
 
-/// An entry with its path from where the listing is seen.
+/// An entry with its path relative to the root of the listing.
 pub(crate) fn file_info(directory: &ArtifactPath, entry: Entry) -> FileInfo {
     let path = if directory.is_root() { entry.name } else { format!("{directory}/{}", entry.name) };
     FileInfo {
         path: Some(path),
         is_dir: Some(entry.is_dir),
-        // An empty file has no size in the protocol.
+        // The protocol omits the size of an empty file.
         file_size: entry.size.filter(|size| *size > 0).map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
     }
 }
@@ -115,7 +115,7 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
     let run = cx.app.store.get_run_info(&run_id).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Update).await?;
     let location = cx.app.locations.resolve(run.artifact_uri())?;
-    // It goes to the store as it comes, and ends there with an error where it is too long.
+    // The body is streamed to the store, with an error as soon as it is too long.
     let (mut size, excess) = (0, Arc::new(AtomicBool::new(false)));
     let seen = Arc::clone(&excess);
     let body = stream::once(std::future::ready(first)).chain(body).map(move |piece| {

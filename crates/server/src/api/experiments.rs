@@ -33,7 +33,7 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
     Ok(CreateExperimentResponse { experiment_id: Some(id) })
 }
 
-/// Refuses a location that would lead the server, or a reader of the location, astray.
+/// Refuses an artifact location that is ambiguous, invalid or on a host that is not allowed.
 fn check_location(cx: &Cx, location: &str) -> Result<()> {
     let (_, last) = location.rsplit_once('/').unwrap_or(("", location));
     let web = matches!(uri::scheme(location).as_deref(), None | Some("http" | "https" | "ftp" | "sftp"));
@@ -60,7 +60,7 @@ pub(crate) async fn get_by_name(cx: Cx, req: GetExperimentByName) -> Result<GetE
     Ok(GetExperimentByNameResponse { experiment: Some(with_retention(&cx, experiment)) })
 }
 
-/// Says how long the traces of an experiment stay in the database, where they are archived.
+/// Adds how long traces stay in the database, if they are archived.
 fn with_retention(cx: &Cx, mut experiment: Experiment) -> Experiment {
     if let Some(settings) = &cx.app.config.trace_archival {
         let tag = experiment.tags.iter().find(|tag| tag.key() == validation::RETENTION_TAG).map(ExperimentTag::value);

@@ -1,4 +1,4 @@
-//! What is granted to one user, by the paths of today and by those of before there were roles.
+//! Permissions of single users, by the current paths and by those from before roles existed.
 
 use axum::response::Response;
 use ferroflow_auth::Key;
@@ -71,7 +71,7 @@ pub(crate) async fn revoke(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({}))
 }
 
-/// `GET users/permissions/get`: what a user may do with a resource, as it is decided for a request.
+/// `GET users/permissions/get`: the effective permission of a user on a resource.
 pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let asked = Asked::read(&params)?;
@@ -83,7 +83,7 @@ pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({ "allowed": permission.allows(Action::Use), "permission": permission.name() }))
 }
 
-/// Who is to be allowed what.
+/// The user and the resource of a grant request.
 struct Asked {
     username: String,
     kind: String,
@@ -109,12 +109,12 @@ impl Asked {
     }
 }
 
-/// What the old calls of one kind of resource are about.
+/// The user and the resource of a request to one of the old paths.
 struct Old {
     kind: ResourceType,
     username: String,
     pattern: String,
-    /// The parameters that name the resource, as they came.
+    /// The parameters that identify the resource, unchanged.
     names: Map<String, Value>,
 }
 
@@ -131,7 +131,7 @@ impl Old {
     fn missing(&self) -> String {
         let (what, username) = (self.what(), &self.username);
         let named = self.named().join(", ");
-        // Of two or more names the last has a comma before its "and".
+        // The reference's message for scorers has a comma before its "and".
         let comma = if self.named().len() > 1 && self.kind == ResourceType::Scorer { "," } else { "" };
         format!("{what} permission with {named}{comma} and username={username} not found")
     }
@@ -158,7 +158,7 @@ impl Old {
         }
     }
 
-    /// The resource, as it is named in errors.
+    /// The resource as it is named in error messages.
     fn named(&self) -> Vec<String> {
         let workspace = (self.kind == ResourceType::RegisteredModel).then(|| format!("workspace={DEFAULT_WORKSPACE}"));
         let name = |name: &&str| self.names.get(*name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -175,14 +175,14 @@ impl Old {
     }
 }
 
-/// The permission that an old call asks for. Its `NO_PERMISSIONS` shut somebody out, which is `DENY` today.
+/// The permission in a request to an old path. Its `NO_PERMISSIONS` denied access, which is `DENY` today.
 fn of_old(params: &Params) -> Result<String> {
     let permission = params.text("permission")?;
     let denies = permission == Permission::NoPermissions.name();
     Ok(if denies { Permission::Deny.name().to_owned() } else { permission })
 }
 
-/// A permission as old clients know it: to them `DENY` is no permission.
+/// A permission as old clients know it, without `DENY`.
 pub(crate) fn as_old(permission: &str) -> &str {
     if permission == Permission::Deny.name() { Permission::NoPermissions.name() } else { permission }
 }

@@ -1,4 +1,4 @@
-//! Datasets and models that go into runs and come out of them.
+//! Datasets and models that are inputs or outputs of runs.
 
 use ferroflow_model::{
     Error, Result,
@@ -9,7 +9,7 @@ use ferroflow_model::{
 
 use crate::{app::Cx, rpc::done};
 
-/// Experiments in one search for datasets.
+/// Maximum number of experiments in a search for datasets.
 const MAX_EXPERIMENTS: usize = 20;
 
 pub(crate) async fn log_inputs(cx: Cx, req: LogInputs) -> Result<LogInputsResponse> {

@@ -35,7 +35,7 @@ pub(crate) async fn get(cx: Cx, _: GetLoggedModel) -> Result<GetLoggedModelRespo
     Ok(GetLoggedModelResponse { model: Some(withheld(&cx, model)) })
 }
 
-/// A model without what its reader may not know of others.
+/// Redacts what the caller may not see in a model.
 fn withheld(cx: &Cx, mut model: LoggedModel) -> LoggedModel {
     cx.withhold_from_logged_models(std::slice::from_mut(&mut model));
     model
@@ -73,7 +73,7 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
     let of_runs =
         || logged_models::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
-        // Which models come back would say which runs made them.
+        // The results would reveal which runs created which models.
         return Err(access::refused());
     }
     let visible = if cx.is_denied(ResourceType::LoggedModel) {

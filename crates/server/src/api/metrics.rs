@@ -1,4 +1,4 @@
-//! Histories of metrics.
+//! Metric histories.
 
 use axum::response::Response;
 use ferroflow_model::{
@@ -13,13 +13,13 @@ use serde_json::json;
 use super::runs::id;
 use crate::{app::Cx, rpc};
 
-/// Runs in one request for several histories.
+/// Maximum number of runs in a request for several histories.
 const MAX_RUNS: usize = 100;
 
-/// Points of each run in a chart when nothing is said.
+/// Default and maximum number of points per run in a chart.
 const MAX_SAMPLE: i64 = 2500;
 
-/// Written as it is read: a history may have millions of points, and a message would hold all of them a second
+/// Serializes points as they are read: a history may have millions of them, and a message would hold them all a second
 /// time.
 pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
     let max_results = req.max_results.map(i64::from);
@@ -39,11 +39,11 @@ pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
 /// The JSON of `mlflow.GetMetricHistory.Response` under construction.
 struct HistoryJson {
     key: String,
-    /// The points, each behind a comma.
+    /// The points, each preceded by a comma.
     points: serde_json::Result<Vec<u8>>,
 }
 
-/// `mlflow.Metric` as a history has it.
+/// `mlflow.Metric` in a history.
 #[derive(Serialize)]
 struct PointJson<'a> {
     key: &'a str,
@@ -68,7 +68,7 @@ impl HistoryJson {
         }
     }
 
-    /// Fields without a value are left out, as in every message.
+    /// Absent fields are omitted, as in every message.
     fn finish(self, next_page_token: Option<&str>) -> serde_json::Result<Vec<u8>> {
         let mut json = self.points?;
         if let Some(comma) = json.first_mut() {
@@ -108,7 +108,7 @@ pub(crate) async fn bulk_interval(
     Ok(GetMetricHistoryBulkIntervalResponse { metrics })
 }
 
-/// A call without a message: everything is in the query.
+/// An endpoint without a message: all its parameters are in the query.
 pub(crate) async fn bulk(cx: Cx, _: axum::extract::Request) -> Result<Response> {
     let run_ids = cx.query_all("run_id");
     if run_ids.is_empty() {
@@ -130,7 +130,7 @@ pub(crate) async fn bulk(cx: Cx, _: axum::extract::Request) -> Result<Response> 
         })?,
     };
     let points = cx.app.store.get_metric_history_bulk(run_ids, &key, max_results).await?;
-    // NaN has no place in JSON; Python writes it bare and reads it so.
+    // JSON has no NaN.
     let metrics: Vec<_> = points
         .iter()
         .map(|point| {

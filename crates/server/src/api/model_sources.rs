@@ -1,7 +1,7 @@
-//! Whether the source of a new model version is one that its caller may name.
+//! Validates the source of a new model version.
 //!
-//! Whoever may read a version may read its files through this server. A source must therefore not lead to what its
-//! caller could not name otherwise: the files of the machine, another run's artifacts, another host.
+//! Readers of a version can read its files through this server. So a source must not lead to what its creator could not
+//! access otherwise: local files, artifacts of another run, another host.
 
 use ferroflow_artifacts::{Buckets, location};
 use ferroflow_model::{
@@ -14,9 +14,9 @@ use ferroflow_model::{
 
 use crate::app::Cx;
 
-/// What the new version is to say of where it comes from.
+/// The validated origin of a new version.
 pub(crate) struct Checked {
-    /// The source; a `models:/` source names the version it stands for now.
+    /// The source; a `models:/` source is resolved to the version it refers to now.
     pub(crate) source: String,
     /// The run.
     pub(crate) run_id: Option<String>,
@@ -24,10 +24,10 @@ pub(crate) struct Checked {
     pub(crate) model_id: Option<String>,
 }
 
-/// Checks the source of a request.
+/// Validates the source of a request.
 ///
 /// # Errors
-/// The source is not one that the caller may name.
+/// The caller may not use the source.
 pub(crate) async fn check(cx: &Cx, req: &CreateModelVersion) -> Result<Checked> {
     let source = req.source();
     if cx.app.config.source_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(source)) {
@@ -55,8 +55,7 @@ pub(crate) async fn check(cx: &Cx, req: &CreateModelVersion) -> Result<Checked> 
     Ok(checked)
 }
 
-/// Replaces a source such as `models:/name@alias` by the version that it stands for, whose run the new version is of
-/// too.
+/// Resolves a source such as `models:/name@alias` to a version, whose run becomes that of the new version too.
 async fn follow_registered_model(cx: &Cx, req: &CreateModelVersion, checked: &mut Checked) -> Result<()> {
     let source = req.source();
     if model_source::kind(source)? != Kind::Models {
@@ -91,7 +90,7 @@ async fn follow_registered_model(cx: &Cx, req: &CreateModelVersion, checked: &mu
     };
     let found = store.get_model_version(name, &version).await?;
     let other_run = req.run_id.is_some() && req.run_id() != found.run_id();
-    // Versions do not say which logged model they were made from.
+    // A stored version does not record its logged model.
     if other_run || !req.model_id().is_empty() {
         return Err(refused("The run_id and model_id request parameters must match the referenced model version."));
     }
@@ -111,7 +110,7 @@ async fn latest(cx: &Cx, name: &str, stages: &[String], of_stage: &str) -> Resul
     Ok(highest.to_string())
 }
 
-/// Who the files of a source belong to, as the request says. The id may be empty.
+/// The owner of a source's files, according to the request. The id may be empty.
 #[derive(Clone, Copy)]
 enum Owner<'a> {
     Run(&'a str),
@@ -126,7 +125,7 @@ impl Owner<'_> {
         }
     }
 
-    /// Where the artifacts of the owner are; `None` if the request names no owner.
+    /// The artifact location of the owner; `None` if the request names no owner.
     async fn artifacts(self, cx: &Cx, source: &str) -> Result<Option<String>> {
         let found = match self {
             Self::Run("") | Self::Model("") => return Ok(None),
@@ -179,7 +178,8 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
             Some(root) if model_source::is_within(source, &root)? => Ok(()),
             _ => not_identified(owner.parameter()),
         },
-        // The server opens a bucket for whoever asks: where there are rules, only what its caller may read is named.
+        // The server opens buckets with its own credentials: if permissions apply, the source must be in the owner's
+        // location.
         (Kind::Elsewhere, owner) if cx.is_bound() && Buckets::have(&uri.scheme) => {
             match owner.artifacts(cx, source).await? {
                 Some(root) if model_source::is_within(source, &root)? => Ok(()),

@@ -35,7 +35,7 @@ pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateMode
     Ok(CreateModelVersionResponse { model_version: Some(withheld(&cx, version)) })
 }
 
-/// A version without what its reader may not know of others.
+/// Redacts what the caller may not see in a version.
 fn withheld(cx: &Cx, mut version: ModelVersion) -> ModelVersion {
     cx.withhold_from_versions(std::slice::from_mut(&mut version));
     version
@@ -82,7 +82,7 @@ pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchMod
     let of_runs =
         || model_versions::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
-        // Which versions come back would say which runs made them.
+        // The results would reveal which runs created which versions.
         return Err(access::refused());
     }
     let [visible, visible_prompts] = visible_versions(&cx).await?;
@@ -100,7 +100,7 @@ pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchMod
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
 }
 
-/// The versions of which models, and of which prompts, the caller may see.
+/// The models, and the prompts, whose versions the caller may see.
 pub(crate) async fn visible_versions(cx: &Cx) -> Result<[Visible; 2]> {
     let [mut models, mut prompts] = cx.visible([ResourceType::RegisteredModel, ResourceType::Prompt]).await?;
     if cx.is_denied(ResourceType::RegisteredModelVersion) {

@@ -1,4 +1,4 @@
-//! Logging in at an `OpenID` Connect provider, and out again.
+//! Login at an `OpenID` Connect provider, and logout.
 
 use axum::{
     extract::Request,
@@ -15,7 +15,7 @@ use crate::{
     session::{Cookies, Kind, is_local, is_own},
 };
 
-/// `GET /oidc/login`: to the provider, and afterwards to the page of this server that `next` names.
+/// `GET /oidc/login`: redirects to the provider, and afterwards to the local page in `next`.
 pub(crate) async fn login(cx: Cx, _: Request) -> Result<Response> {
     let (access, cookies) = provider(&cx)?;
     let home = format!("{}/", cx.app.config.base());
@@ -24,7 +24,7 @@ pub(crate) async fn login(cx: Cx, _: Request) -> Result<Response> {
     Ok(sent(start.location.as_str(), [cookies.set(Kind::Login, &start.cookie, start.time)]))
 }
 
-/// `GET /oidc/callback`: from the provider.
+/// `GET /oidc/callback`: the redirect from the provider.
 pub(crate) async fn callback(cx: Cx, request: Request) -> Result<Response> {
     let (access, cookies) = provider(&cx)?;
     let begun = cookies.get(request.headers(), Kind::Login).unwrap_or_default();
@@ -51,7 +51,7 @@ pub(crate) async fn callback(cx: Cx, request: Request) -> Result<Response> {
     }
 }
 
-/// `GET /oidc/logout`: forgets the session, here and at the provider.
+/// `GET /oidc/logout`: ends the session, here and at the provider.
 pub(crate) async fn logout(cx: Cx, request: Request) -> Result<Response> {
     let (access, cookies) = provider(&cx)?;
     if !is_own(request.method(), request.headers()) {
@@ -74,10 +74,10 @@ fn none() -> Error {
     Error::new(ErrorCode::EndpointNotFound, "This server has no provider to log in at.")
 }
 
-/// Sends a browser somewhere else.
+/// A redirect.
 pub(crate) fn sent<const N: usize>(location: &str, cookies: [Option<HeaderValue>; N]) -> Response {
     let mut response = StatusCode::FOUND.into_response();
-    // Addresses are of `Url`, or were checked.
+    // Targets come from `Url`, or have been validated.
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -94,7 +94,7 @@ fn with_cookies<const N: usize>(mut response: Response, cookies: [Option<HeaderV
     response
 }
 
-/// A page that says something and leads to the login. What it says is never of a client.
+/// A page with a message and a link to the login. The message contains no input of clients.
 fn page(text: &str, login: &str) -> Html<String> {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     Html(format!(

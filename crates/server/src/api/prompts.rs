@@ -1,4 +1,4 @@
-//! Prompts, as far as they are not registered models.
+//! Endpoints of prompts that registered models do not have.
 
 use ferroflow_model::{
     Result,

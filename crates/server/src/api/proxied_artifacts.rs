@@ -1,4 +1,4 @@
-//! `mlflow-artifacts`: the store behind `--artifacts-destination`, for clients that reach it through the server.
+//! `mlflow-artifacts`: the store of `--artifacts-destination`, for clients that access it through the server.
 
 use axum::{
     body::Body,
@@ -20,7 +20,7 @@ use crate::{app::Cx, download, rpc::done};
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let found = cx.app.locations.destination()?.list(&path).await?;
-    // Where an experiment keeps its files lie its runs, by id.
+    // The location of an experiment contains its runs, by id.
     let no_runs = cx.is_denied(ResourceType::Run);
     let is_run = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let files = found
@@ -48,7 +48,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     download::send(&cx.app.locations.destination()?, &path, request.headers()).await
 }
 
-/// The body goes to the store as it comes: nothing of it is held.
+/// The body is streamed to the store.
 pub(crate) async fn put(cx: Cx, request: Request) -> Result<Response> {
     let text = cx.path("artifact_path").to_owned();
     let path = if text.ends_with('/') { ArtifactPath::root() } else { ArtifactPath::parse(&text)? };

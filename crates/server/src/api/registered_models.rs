@@ -18,7 +18,7 @@ use ferroflow_store::RegisteredModelSearch;
 
 use crate::{app::Cx, rpc::done};
 
-/// What grants on a registered model may say that it is: a name is that of a model or of a prompt.
+/// The kinds of resource of a registered model in grants: a model or a prompt.
 const GRANTED: [&str; 2] = [ResourceType::RegisteredModel.name(), ResourceType::Prompt.name()];
 
 pub(crate) async fn create(cx: Cx, req: CreateRegisteredModel) -> Result<CreateRegisteredModelResponse> {
@@ -39,7 +39,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateRegisteredModel) -> Result<UpdateR
     Ok(UpdateRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
 }
 
-/// A model without what its reader may not know of its versions and of others.
+/// Redacts what the caller may not see in a model.
 fn withheld(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
     cx.withhold_from_models(std::slice::from_mut(&mut model));
     model
@@ -49,7 +49,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
     cx.check_grantable(req.new_name())?;
     let model = cx.app.store.rename_registered_model(req.name(), req.new_name()).await?;
     if let Some(access) = &cx.app.access {
-        // What was granted on the model goes with it.
+        // Grants on the model move to its new name.
         let moved = access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await;
         access.auth.changed();
         moved?;
@@ -60,7 +60,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
 pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteRegisteredModelResponse> {
     cx.app.store.delete_registered_model(req.name()).await?;
     if let Some(access) = &cx.app.access {
-        // A model of the same name that comes later is another one.
+        // Grants must not apply to a later model of the same name.
         let deleted = access.auth.users().delete_grants(&GRANTED, req.name()).await;
         access.auth.changed();
         deleted?;

@@ -1,4 +1,4 @@
-//! Roles: what they allow, and who has them.
+//! Roles, their permissions and their users.
 
 use axum::response::Response;
 use ferroflow_model::{Error, Result};
@@ -116,13 +116,13 @@ pub(crate) async fn unassign(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({}))
 }
 
-/// The roles of a user: all for an admin and the user itself, else those of workspaces that the caller manages.
+/// The roles of a user: all for an admin and for the user itself, else those in workspaces that the caller manages.
 pub(crate) async fn list_of_user(cx: Cx, params: Params) -> Result<Response> {
     let (_, roles) = visible_roles(&cx, &params.text("username")?).await?;
     rpc::json(&json!({ "roles": roles.iter().map(role_json).collect::<Vec<_>>() }))
 }
 
-/// Whether a user is an admin, and its roles as far as the caller may see them.
+/// Whether a user is an admin, and those of its roles that the caller may see.
 pub(super) async fn visible_roles(cx: &Cx, username: &str) -> Result<(bool, Vec<Role>)> {
     let (access, caller) = cx.user()?;
     let users = access.auth.users();

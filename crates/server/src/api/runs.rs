@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{access::canonical, app::Cx, rpc::done};
 
-/// The id of a run: older clients call it `run_uuid`.
+/// The run id, which older clients send as `run_uuid`.
 pub(crate) fn id<'a>(run_id: &'a str, run_uuid: &'a str) -> &'a str {
     if run_id.is_empty() { run_uuid } else { run_id }
 }
@@ -121,8 +121,7 @@ pub(crate) async fn log_model(cx: Cx, req: LogModel) -> Result<LogModelResponse>
     cx.app.store.record_logged_model(req.run_id(), history_entry(model)).await.map(|()| done())
 }
 
-/// What the history of a run keeps of a model: where it is, when it was made, its flavors without
-/// their configuration.
+/// The entry for a model in a run's history: its path, creation time, and flavors without their configuration.
 fn history_entry(mut model: serde_json::Map<String, Value>) -> Value {
     let mut entry = serde_json::Map::new();
     for field in ["run_id", "artifact_path", "utc_time_created", "model_uuid"] {

@@ -1,4 +1,4 @@
-//! What the server says of itself, and the small calls of every page of the UI.
+//! Server information, and the small endpoints that every page of the UI calls.
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{app::Cx, rpc};
 
-/// Read by clients before they log in: nothing secret may be here.
+/// Public, without authentication: it must not reveal anything secret.
 pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
     let destination = cx.app.locations.destination.as_ref();
     let bucket = destination.and_then(|store| store.bucket()).filter(|_| cx.app.config.transfers.enabled);
@@ -23,12 +23,12 @@ pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
         "multipart_downloads_enabled": bucket.is_some_and(BucketRepository::signs_everything),
         "presigned_upload_run_id_supported": true,
         "presigned_upload_model_id_supported": true,
-        // The UI offers what is enabled here, and there is no gateway yet.
+        // The UI shows enabled features, and there is no gateway yet.
         "features_enabled": { "gateway": false },
     }))
 }
 
-/// Telemetry is off: nothing leaves this server.
+/// Telemetry is disabled: this server sends nothing.
 pub(crate) async fn get_ui_telemetry(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "disable_ui_telemetry": true, "disable_ui_events": [], "ui_rollout_percentage": 0 }))
 }
@@ -37,12 +37,12 @@ pub(crate) async fn post_ui_telemetry(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "status": "disabled" }))
 }
 
-/// The gateway that the runs table asks for: there is none.
+/// The runs table asks for the gateway's endpoints: there are none.
 pub(crate) async fn gateway_proxy(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "endpoints": [] }))
 }
 
-/// The assistant, of which there is none either; the panel must not break the page.
+/// The assistant does not exist either, but its panel must not break the page.
 pub(crate) async fn assistant_config(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "providers": {}, "projects": {}, "remote_access_allowed": false }))
 }
@@ -51,7 +51,7 @@ pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "providers": [] }))
 }
 
-/// Calls of workspaces on a server that has them off, as every one of ours. The UI asks when it creates a user.
+/// Endpoints of workspaces, which are always disabled. The UI calls them when it creates a user.
 pub(crate) fn no_workspaces(request: &Request) -> Response {
     off(
         request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str),
@@ -60,7 +60,7 @@ pub(crate) fn no_workspaces(request: &Request) -> Response {
     )
 }
 
-/// Calls of tracking on a server of artifacts alone.
+/// Tracking endpoints on a server with `--artifacts-only`.
 pub(crate) fn no_tracking(path: &str) -> Response {
     off(
         path,
@@ -69,8 +69,8 @@ pub(crate) fn no_tracking(path: &str) -> Response {
     )
 }
 
-/// Calls of artifacts on a server that does not serve them. Those that take and give files the reference has in another
-/// framework, with other words.
+/// Artifact endpoints on a server that does not serve artifacts. The reference has uploads and downloads in another
+/// framework, with other messages.
 pub(crate) fn no_artifacts(path: &str, method: &Method) -> Response {
     if path.ends_with("/mlflow-artifacts/artifacts/{*artifact_path}") && *method != Method::DELETE {
         let detail = "Artifact serving is disabled. Run `mlflow server` with `--serve-artifacts` to enable.";
@@ -84,7 +84,7 @@ pub(crate) fn no_artifacts(path: &str, method: &Method) -> Response {
     )
 }
 
-/// A call that is switched off.
+/// The response of a disabled endpoint.
 fn off(path: &str, why: &str) -> Response {
     let rule = path.replace("{*", "<path:").replace('{', "<").replace('}', ">");
     (StatusCode::SERVICE_UNAVAILABLE, Html(format!("Endpoint: {rule} disabled {why}"))).into_response()

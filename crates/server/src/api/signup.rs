@@ -1,4 +1,4 @@
-//! The sign-up page: a form for who may make users, without the official UI.
+//! The sign-up page: a form for managers of users, without the official UI.
 
 use axum::{
     extract::Request,
@@ -65,7 +65,7 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     }
 }
 
-/// A page that says something and leads on.
+/// A page with a message and a link.
 fn said(text: &str, next: &str) -> Response {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     Html(format!(

@@ -1,4 +1,4 @@
-//! The payload of a trace as a file, for the UI: its spans, or an attachment of one of them.
+//! The payload of a trace as a file for the UI: its spans, or an attachment of one of them.
 
 mod archive;
 
@@ -38,7 +38,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
         ArtifactPath::parse(FILE)?
     };
     let location = places.artifacts.ok_or_else(|| damaged(&format!("request_id={id}")))?;
-    // It is a tag, which clients of the reference may write.
+    // The location is a tag, which clients of the reference may write: check access to it.
     cx.check_file(&location, &path, Action::Read).await?;
     let sent = send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await;
     sent.map_err(|error| match error.code {
@@ -49,12 +49,12 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     })
 }
 
-/// The way in which a UUID is written: nothing else is the name of an attachment.
+/// Whether a text is a UUID in canonical form, as attachment names are.
 fn is_uuid(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok_and(|parsed| parsed.to_string() == text)
 }
 
-/// The spans of a trace that are not among its artifacts.
+/// The spans of a trace that are not stored as an artifact.
 async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Response>> {
     let moved;
     let mut places = places;
@@ -63,7 +63,7 @@ async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Res
         if !texts.is_empty() {
             return spans(texts.into_iter().map(Ok)).map(Some);
         }
-        // They may have been archived since the look at where they are.
+        // They may have been archived since their location was read.
         moved = cx.app.store.trace_places(id).await?;
         places = &moved;
     }
@@ -74,7 +74,7 @@ async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Res
     }
 }
 
-/// Spans that were archived. What is no longer in the archive has none, so that the rest of the trace can be shown.
+/// Spans in the archive. If they are gone, the list is empty, so that the rest of the trace can be shown.
 async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<Response> {
     let location = location.filter(|location| !location.is_empty());
     let location = location.ok_or_else(|| damaged(&format!("request_id={id}")))?;
@@ -83,7 +83,7 @@ async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<Response>
         return spans(std::iter::empty());
     };
     spans(trace.into_json().map(move |span| {
-        // Kept until the last span is sent: others wait for it.
+        // Held until the last span is sent: others wait for this memory.
         let _ = &room;
         span.map_err(std::io::Error::other)
     }))
@@ -93,7 +93,7 @@ fn damaged(what: &str) -> Error {
     Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for {what}"))
 }
 
-/// Spans, which are JSON already, as the file that clients write.
+/// Spans, which are already JSON, in the format of the file that clients write.
 fn spans(texts: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Result<Response> {
     let mut before = "";
     let texts = texts.flat_map(move |text| {

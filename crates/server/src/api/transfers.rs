@@ -1,4 +1,4 @@
-//! Transfers past the server: uploads in parts and presigned addresses, for clients that can reach the bucket.
+//! Direct transfers: multipart uploads and presigned URLs, for clients that can reach the bucket.
 
 use std::time::Duration;
 
@@ -25,29 +25,29 @@ use crate::{
     rpc::done,
 };
 
-/// Seconds that an address for an upload is good, unless the client says.
+/// Default lifetime of an upload URL, in seconds.
 const UPLOAD_EXPIRATION: i64 = 900;
 
-/// What a client asked for that the repository can not do. The words are how SDKs know that they have
-/// to go through the server.
+/// The error for an operation that the repository does not support. By its wording SDKs know that they must go through
+/// the server.
 fn unsupported(what: &str) -> Error {
     Error::new(ErrorCode::NotImplemented, format!("{what} is not supported for the current artifact repository"))
 }
 
-/// The outcome of signing, in the words by which SDKs know.
+/// Translates the error of signing into the wording that SDKs know.
 fn signed<T>(outcome: Result<T>, what: &str) -> Result<T> {
     outcome.map_err(|error| if error.code == ErrorCode::NotImplemented { unsupported(what) } else { error })
 }
 
-/// The bucket that clients may be sent to.
+/// The bucket that clients may access directly.
 fn bucket<'a>(cx: &Cx, repository: &'a ArtifactRepository, what: &str) -> Result<&'a BucketRepository> {
     repository.bucket().filter(|_| cx.app.config.transfers.enabled).ok_or_else(|| unsupported(what))
 }
 
-/// The file of an upload: its name below the directory in the path of the URL, checked as one path is.
+/// The target of an upload: a file name below the directory in the URL's path.
 fn target(cx: &Cx, name: &str) -> Result<ArtifactPath> {
     let directory = ArtifactPath::parse(cx.path("artifact_path"))?;
-    // Clients send the path that the file has on their side.
+    // Clients send the local path of the file.
     let name = ArtifactPath::parse(name.rsplit(['/', '\\']).next().unwrap_or_default())?;
     if name.is_root() {
         return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
@@ -83,7 +83,7 @@ pub(crate) async fn complete_multipart(
     bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| done())
 }
 
-/// The tags of the parts, which must be all of them in order; not every store gives them one.
+/// The entity tags of the parts, which must be complete and in order; not every store has them.
 fn tags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
     let plain = |tag: &str| (!needed || !tag.is_empty()) && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
     let mut tags = Vec::with_capacity(parts.len());
@@ -179,7 +179,7 @@ fn seconds(expiration: i64) -> Result<Duration> {
         .ok_or_else(|| Error::invalid(format!("expiration must be between 1 and {MAX} seconds (got {expiration}).")))
 }
 
-/// A location that clients reach through the server has no address in a bucket.
+/// Refuses a location that clients access through the server: it is not in a bucket that they can reach.
 fn refuse_proxied(location: &str, what: &str, found: &str, wanted: &str) -> Result<()> {
     match uri::scheme(location).as_deref() {
         Some(scheme @ ("http" | "https" | "mlflow-artifacts")) => Err(Error::invalid(format!(

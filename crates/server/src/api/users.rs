@@ -38,7 +38,7 @@ pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({ "user": with_grants(&user, &roles) }))
 }
 
-/// `GET users/current`: how the UI knows whose page it is.
+/// `GET users/current`: tells the UI who is logged in.
 pub(crate) async fn current(cx: Cx, _: Params) -> Result<Response> {
     let (_, caller) = cx.user()?;
     let user = json!({ "id": caller.user_id, "username": caller.username, "is_admin": caller.is_admin });
@@ -63,7 +63,7 @@ pub(crate) async fn list(cx: Cx, _: Params) -> Result<Response> {
     rpc::json(&json!({ "users": users }))
 }
 
-/// `PATCH users/update-password`. Who changes the own password must know the old one: a browser that was left open
+/// `PATCH users/update-password`. A user who changes its own password must send the current one: an unattended browser
 /// is not enough.
 pub(crate) async fn update_password(cx: Cx, params: Params) -> Result<Response> {
     let (access, caller) = cx.user()?;
@@ -111,8 +111,8 @@ pub(crate) async fn delete(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({}))
 }
 
-/// A user, with what older clients than the reference expect beside: what was granted to it alone on experiments and
-/// on registered models.
+/// A user with the fields that clients older than the reference expect: its own grants on experiments and registered
+/// models.
 fn with_grants(user: &User, roles: &[Role]) -> Value {
     let own = roles.iter().filter(|role| permission::is_user_role(&role.name));
     let of = |kind: ResourceType, id: &str| -> Vec<Value> {

@@ -52,7 +52,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookRe
     let events = events(&req.events)?;
     let (name, url) = (given(req.name), given(req.url));
     if name.is_some() || url.is_some() {
-        // That there is no such webhook comes before what is wrong with the rest.
+        // A missing webhook takes precedence over other errors.
         cx.app.store.get_webhook(webhook_id).await?;
     }
     if let Some(name) = &name {

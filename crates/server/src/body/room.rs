@@ -1,4 +1,4 @@
-//! Memory that requests take and give back: those who wait for it are served in turn, and not for ever.
+//! A memory budget shared by requests: waiters are served in order, and time out.
 
 use std::{
     future::Future,
@@ -19,42 +19,42 @@ use tokio::{
 
 const KIB: usize = 1024;
 
-/// The least time between two looks at whether others wait.
+/// Interval of the check whether other requests wait.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Some memory for many.
+/// A memory budget.
 #[derive(Debug, Clone)]
 pub(super) struct Room(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// One permit for each KiB.
+    /// One permit per KiB.
     memory: Arc<Semaphore>,
     size: usize,
     waiting: AtomicUsize,
 }
 
-/// A share of it, until it is dropped.
+/// A share of the budget, released on drop.
 #[derive(Debug)]
 pub(crate) struct Held {
     room: Room,
-    /// Since when what has come is counted, and how many bytes that were.
+    /// Start of the current measuring interval; `come` is the number of bytes received in it.
     since: Instant,
     come: usize,
     _memory: OwnedSemaphorePermit,
 }
 
 impl Room {
-    /// Room for some bytes.
+    /// A budget of `bytes`, rounded down to KiB.
     pub(super) fn new(bytes: usize) -> Self {
         let size = bytes / KIB;
         Self(Arc::new(Inner { memory: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }))
     }
 
-    /// Takes some bytes, in turn with others who wait. What is larger than all of it has it to itself.
+    /// Takes a share of `bytes`, in the order of requests. A share larger than the budget takes all of it.
     ///
     /// # Errors
-    /// There was no room in time: nothing has been done.
+    /// No memory became available in time; nothing has been done.
     pub(super) async fn take(&self, bytes: usize) -> Result<Held> {
         let share = u32::try_from(bytes.div_ceil(KIB).clamp(1, self.0.size)).unwrap_or(u32::MAX);
         let now = Arc::clone(&self.0.memory).try_acquire_many_owned(share);
@@ -73,15 +73,16 @@ impl Room {
 }
 
 impl Held {
-    /// Whether it is a share of that room.
+    /// Whether it is a share of this budget.
     pub(super) fn is_of(&self, room: &Room) -> bool {
         Arc::ptr_eq(&self.room.0, &room.0)
     }
 
-    /// Waits for the next bytes that fill it. A client takes its time as long as no other waits for room.
+    /// Waits for the next chunk of the body that the share is for. A slow client is tolerated while no other request
+    /// waits.
     ///
     /// # Errors
-    /// The body ended early; or the client is too slow, and others wait: nothing has been done.
+    /// The body ended early; or the client is too slow while others wait, and nothing has been done.
     pub(super) async fn fill(&mut self, next: impl Future<Output = Result<Option<Bytes>>>) -> Result<Option<Bytes>> {
         let mut next = pin!(next);
         loop {
@@ -106,7 +107,7 @@ fn exhausted(message: &str) -> Error {
     Error::new(ErrorCode::ResourceExhausted, message)
 }
 
-/// One of those who wait, until it is dropped: also where waiting is given up.
+/// A guard that counts a waiter until it is dropped, also on cancellation.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,4 @@
-//! Runs a checked query: fields of the answer are picked out of what the REST calls answer.
+//! Executes a checked query: selects the fields of the result from responses of the REST API.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use super::{
 
 type Set = SelectionSet<'static, String>;
 
-/// An operation of a document with what it refers to.
+/// An operation of a document, with its fragments and variables.
 pub(super) struct Operation<'d> {
     set: &'d Set,
     root: &'static Object,
@@ -23,13 +23,13 @@ pub(super) struct Operation<'d> {
     variables: Map<String, Json>,
 }
 
-/// A root field to be answered: where it goes, what it is, and with which input.
+/// A root field to resolve: its response key, type and arguments.
 pub(super) struct RootField<'d> {
-    /// The key in the answer.
+    /// The response key.
     pub(super) key: String,
     /// The field's name, such as `mlflowGetRun`.
     pub(super) name: &'d str,
-    /// Its arguments with variables put in.
+    /// Its arguments, with variables substituted.
     pub(super) arguments: Map<String, Json>,
     field: &'d Field<'static, String>,
     ty: Type,
@@ -39,7 +39,7 @@ impl<'d> Operation<'d> {
     /// Finds the operation to run and checks that all its fields exist.
     ///
     /// # Errors
-    /// Sentences for the client.
+    /// Messages for the client.
     pub(super) fn prepare(
         document: &'d Document<'static, String>,
         name: Option<&str>,
@@ -89,7 +89,7 @@ impl<'d> Operation<'d> {
 
     fn validate(&self, set: &'d Set, object: &'static Object, path: &mut Vec<&'d str>, errors: &mut Vec<String>) {
         for selection in &set.items {
-            // The faults of a fragment are found as often as it is spread.
+            // Errors of a fragment repeat with every spread.
             if errors.len() >= limits::GRAPHQL_ERRORS {
                 return;
             }
@@ -132,7 +132,7 @@ impl<'d> Operation<'d> {
         }
     }
 
-    /// The root fields in the order of the query. `__typename` is answered at once into `out`.
+    /// The root fields in the order of the query. `__typename` is resolved at once, into `out`.
     pub(super) fn root_fields(&self, out: &mut Map<String, Json>) -> Vec<RootField<'d>> {
         let mut roots: Vec<RootField<'d>> = Vec::new();
         for (key, field) in self.fields(self.set) {
@@ -149,7 +149,7 @@ impl<'d> Operation<'d> {
         roots
     }
 
-    /// Whether a nested field is asked for, so that nothing is fetched for nobody.
+    /// Whether a nested field is selected, so that only what is needed is fetched.
     pub(super) fn wants(&self, root: &RootField<'d>, path: &[&str]) -> bool {
         self.wants_in(&root.field.selection_set, path)
     }
@@ -161,7 +161,7 @@ impl<'d> Operation<'d> {
             .any(|(_, field)| field.name.as_str() == *first && self.wants_in(&field.selection_set, rest))
     }
 
-    /// The part of a REST answer that a root field selects.
+    /// The part of a REST response that a root field selects.
     pub(super) fn project(&self, root: &RootField<'d>, answer: &Json) -> Json {
         self.value(root.ty, Some(answer), &root.field.selection_set)
     }
@@ -175,7 +175,7 @@ impl<'d> Operation<'d> {
                 Some(number) => number.to_string().into(),
                 None => "0".into(),
             },
-            // NaN is no number in JSON.
+            // JSON has no NaN.
             Type::Float => {
                 value.map_or_else(|| json!(0.0), |value| if value.is_number() { value.clone() } else { Json::Null })
             }
@@ -202,7 +202,7 @@ impl<'d> Operation<'d> {
                 self.value(ty, value.and_then(|value| value.get(snake_case(&field.name))), &field.selection_set)
             };
             match out.get_mut(&key) {
-                // The same field selected twice, with different parts of it.
+                // The same field, selected twice with different subfields.
                 Some(there) => merge(there, answer),
                 None => {
                     out.insert(key, answer);
@@ -212,8 +212,8 @@ impl<'d> Operation<'d> {
         Json::Object(out)
     }
 
-    /// The fields of a selection with their keys in the answer, fragments opened, those that
-    /// `@skip` and `@include` leave out left out.
+    /// The fields of a selection set with their response keys: fragments are expanded, and `@skip` and `@include` are
+    /// applied.
     fn fields(&self, set: &'d Set) -> Vec<(String, &'d Field<'static, String>)> {
         let mut fields = Vec::new();
         for selection in &set.items {
@@ -278,7 +278,7 @@ fn merge(there: &mut Json, answer: Json) {
     }
 }
 
-/// A value of the query as JSON, variables put in.
+/// A value of the query as JSON, with variables substituted.
 fn json_of(value: &Value<'static, String>, variables: &Map<String, Json>) -> Json {
     match value {
         Value::Variable(name) => variables.get(name).cloned().unwrap_or(Json::Null),

@@ -1,4 +1,4 @@
-//! Limits that a query meets before anything of it runs, against queries made to be expensive.
+//! Limits that a query must meet before it is executed, against queries that are made to be expensive.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,18 +8,18 @@ use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Se
 const MAX_DEPTH: usize = 10;
 const MAX_SELECTIONS: usize = 1000;
 
-/// Levels of any kind, also of fragments in fragments, which are no levels of the answer.
+/// Maximum nesting of any kind, including fragments in fragments, which are not levels of the response.
 const MAX_NESTING: usize = 100;
 
-/// Selections that are met when a query is run: those of a fragment as often as it is spread.
+/// Maximum number of selections visited by execution: those of a fragment count once per spread.
 const MAX_STEPS: usize = 10 * MAX_SELECTIONS;
 
-/// Limits of the settings, for the whole query.
+/// Configurable limits for a whole query.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// `MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS`.
+    /// Maximum number of root fields (`MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS`).
     pub root_fields: usize,
-    /// `MLFLOW_SERVER_GRAPHQL_MAX_ALIASES`, at one level.
+    /// Maximum number of aliases at one level (`MLFLOW_SERVER_GRAPHQL_MAX_ALIASES`).
     pub aliases: usize,
 }
 
@@ -31,16 +31,16 @@ impl Default for Limits {
 
 type Set = SelectionSet<'static, String>;
 
-/// Refuses a query before it is parsed: one of too many tokens, or whose variables become too much where they are put in.
-/// `length` is that of the request.
+/// Refuses a query before it is parsed, if it has too many tokens, or if substituting its variables could expand it too
+/// much. `length` is that of the request body in bytes.
 ///
 /// # Errors
-/// The sentence for the client.
+/// The message for the client.
 pub(super) fn check_text(text: &str, length: usize) -> Result<(), String> {
     let (mut tokens, mut variables, mut follows_letter) = (0_usize, 0_usize, false);
     for byte in text.bytes() {
         let is_in_word = byte.is_ascii_alphanumeric() || byte == b'_';
-        // What is in texts and comments counts too.
+        // Strings and comments are tokenized too.
         tokens += usize::from(if is_in_word { !follows_letter } else { byte.is_ascii_punctuation() && byte != b',' });
         variables += usize::from(byte == b'$');
         follows_letter = is_in_word;
@@ -57,7 +57,7 @@ pub(super) fn check_text(text: &str, length: usize) -> Result<(), String> {
 /// Refuses a query that is too deep, too large, or has too many root fields or aliases.
 ///
 /// # Errors
-/// The sentence for the client.
+/// The message for the client.
 pub(super) fn check(document: &Document<'static, String>, limits: Limits) -> Result<(), String> {
     let fragments: HashMap<&str, &Set> = document
         .definitions
@@ -118,10 +118,10 @@ fn too_large() -> String {
     format!("Query exceeds maximum total selections of {MAX_SELECTIONS}")
 }
 
-/// Goes through a query as whoever runs it does, which may neither take long nor go deep.
+/// Visits a query in the way its execution does, which must be neither long nor deep.
 struct Walk<'a, 'd> {
     fragments: &'a HashMap<&'d str, &'d Set>,
-    /// The fragments that it is in. One that is in itself is refused later, with its name.
+    /// The enclosing fragments. A fragment that contains itself is refused later, with its name.
     path: Vec<&'d str>,
     steps: usize,
 }
@@ -153,7 +153,7 @@ impl<'d> Walk<'_, 'd> {
     }
 }
 
-/// The selections of an operation.
+/// The selection set of an operation.
 pub(super) fn root<'d>(operation: &'d OperationDefinition<'static, String>) -> &'d Set {
     match operation {
         OperationDefinition::SelectionSet(set) => set,
@@ -163,7 +163,7 @@ pub(super) fn root<'d>(operation: &'d OperationDefinition<'static, String>) -> &
     }
 }
 
-/// The fields of one level, those of fragments included, each fragment once.
+/// The fields of one level, including those of fragments; each fragment once.
 fn fields_of<'d>(set: &'d Set, fragments: &HashMap<&'d str, &'d Set>) -> Vec<&'d Field<'static, String>> {
     let mut fields = Vec::new();
     let mut seen = HashSet::new();

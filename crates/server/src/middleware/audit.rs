@@ -1,5 +1,5 @@
-//! What of a request gets into the audit log: logins, changes, artifacts that were read, and whatever was refused, by the
-//! host check as by a rule.
+//! Writes the audit log: logins, changes, artifact reads, and refused requests, whether by the host check or by missing
+//! permissions.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     error::Busy,
 };
 
-/// What the routes of artifacts end with, or begin with behind their prefix.
+/// Suffixes of the routes that read artifacts.
 const ARTIFACTS: [&str; 6] = [
     "/get-artifact",
     "/mlflow/get-trace-artifact",
@@ -32,11 +32,11 @@ const ARTIFACTS: [&str; 6] = [
     "/artifacts/files",
 ];
 
-/// Who has just logged in by a page of this server, on its answer.
+/// Response extension: the user who has just logged in on a page of this server.
 #[derive(Debug, Clone)]
 pub(crate) struct LoggedIn(pub(crate) String);
 
-/// Writes what a request was into the audit log, if there is one.
+/// Records a request in the audit log, if there is one.
 pub(crate) async fn audit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(access) = &app.access else { return next.run(request).await };
     let Some(audit) = &access.audit else { return next.run(request).await };
@@ -46,7 +46,7 @@ pub(crate) async fn audit(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
-/// What a line of the audit log says of a request.
+/// The parts of a request that go into the audit log.
 struct About {
     claimed: Option<String>,
     from: Option<IpAddr>,

@@ -1,4 +1,4 @@
-//! The gate: without a login only what the table opens to everyone is reached.
+//! Authentication: only public routes are reached without it.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -13,14 +13,14 @@ use http::Extensions;
 use super::{client::Client, identify::identify};
 use crate::{access::Access, app::App, error::forbidden};
 
-/// The server, and the routes that are open to everyone.
+/// The server, and its public routes.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) app: Arc<App>,
     pub(crate) open: Arc<HashSet<String>>,
 }
 
-/// Finds out who sends a request; sends away who is nobody. Who it was is on the answer.
+/// Authenticates the caller of a request or refuses it. The response carries the caller as an extension.
 pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Some(access) = &gate.app.access else { return next.run(request).await };
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -39,7 +39,7 @@ pub(super) fn client(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<Client>().map(|client| client.0)
 }
 
-/// The answer to a request, and who sent it.
+/// The response to a request, and its caller.
 async fn answer(app: &App, access: &Access, request: Request, next: Next) -> (Response, Option<Arc<Caller>>) {
     let (mut head, body) = request.into_parts();
     let is_routed = head.extensions.get::<MatchedPath>().is_some();
@@ -48,7 +48,7 @@ async fn answer(app: &App, access: &Access, request: Request, next: Next) -> (Re
         Err(refusal) => return *refusal,
     };
     if !is_routed && !caller.is_admin {
-        // What nothing is served at has no rule, so it is refused like the reference does.
+        // A path without a route has no permission to check: only admins get a 404, as in the reference.
         return (forbidden(), Some(caller));
     }
     head.extensions.insert(Arc::clone(&caller));

@@ -1,9 +1,9 @@
-//! The address of the client that a request comes from: the other end of the connection, or, where that is a proxy which
-//! the operator trusts, what it says.
+//! The client address of a request: the peer of the connection, or, if that is a trusted proxy, the address that it
+//! forwards.
 //!
-//! Each proxy adds the address that it was asked from at the right end of `X-Forwarded-For` (or of `Forwarded`, RFC 7239),
-//! behind whatever its client sent. So the list is read from the right, as far as trusted proxies go: the first address
-//! that is none of theirs is the client, and what stands left of it is what the client claims.
+//! Each proxy appends the address of its own peer to `X-Forwarded-For` (or `Forwarded`, RFC 7239), after whatever its
+//! client sent. So the list is read from the right while entries are trusted proxies: the first other address is the
+//! client, and everything left of it is only the client's claim.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,15 +15,15 @@ use ipnet::IpNet;
 
 use crate::Peer;
 
-/// Proxies in a row that are looked at.
+/// Maximum number of entries that are read.
 const MOST_HOPS: usize = 32;
 
-/// Addresses of proxies that are believed.
+/// Networks of proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// From addresses and networks in CIDR notation.
+    /// Parses IP addresses and networks in CIDR notation.
     ///
     /// # Errors
     /// A text is neither.
@@ -40,7 +40,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client of a request whose connection comes from `peer`.
+    /// The client of a request whose connection has this peer.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.has(peer) {
@@ -49,14 +49,14 @@ impl TrustedProxies {
         let said = |name, entries: fn(&str) -> Vec<Option<IpAddr>>| {
             let lines: Option<Vec<&str>> =
                 headers.get_all(name).iter().map(|line| line.to_str().ok()).collect::<Option<_>>();
-            // What can not be read names nobody.
+            // Unreadable lines are an unknown client.
             let found = lines.map_or_else(|| vec![None], |lines| lines.into_iter().flat_map(entries).collect());
             (!found.is_empty()).then(|| self.last_untrusted(peer, &found))
         };
         match (said("x-forwarded-for", forwarded_for), said("forwarded", forwarded)) {
             (None, None) => peer,
             (Some(client), None) | (None, Some(client)) => client,
-            // A proxy that writes one of them passes the other on as its client wrote it: they must agree.
+            // A proxy that writes one header may pass the other on from its client: both must agree.
             (Some(one), Some(other)) => {
                 if one == other {
                     one
@@ -67,8 +67,8 @@ impl TrustedProxies {
         }
     }
 
-    /// The first address from the right that is of no trusted proxy. Where the list is not understood, the proxy that
-    /// gave it is the client.
+    /// The first address from the right that is not a trusted proxy. At an entry that can not be parsed, the proxy that
+    /// added it is the client.
     fn last_untrusted(&self, peer: IpAddr, entries: &[Option<IpAddr>]) -> IpAddr {
         let mut client = peer;
         for entry in entries.iter().rev().take(MOST_HOPS) {
@@ -87,10 +87,10 @@ fn forwarded_for(line: &str) -> Vec<Option<IpAddr>> {
     line.split(',').map(address).collect()
 }
 
-/// The `for` of each element of a line of `Forwarded`.
+/// The `for` parameter of each element in a line of `Forwarded`.
 fn forwarded(line: &str) -> Vec<Option<IpAddr>> {
-    // Commas in quotes stand in no address. Were they read as a part of one, a quote that a client has not closed would
-    // take in what the proxy has added.
+    // Quoted strings with commas are not supported, as no address has one: otherwise an unclosed quote of the client
+    // would swallow what the proxy has appended.
     let node = |element: &str| {
         element.split(';').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
@@ -100,7 +100,7 @@ fn forwarded(line: &str) -> Vec<Option<IpAddr>> {
     line.split(',').map(node).collect()
 }
 
-/// A value without its quotes, of which there are two or none.
+/// A value without its pair of quotes, if any.
 fn unquoted(value: &str) -> Option<&str> {
     match value.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"'),
@@ -117,12 +117,12 @@ fn address(text: &str) -> Option<IpAddr> {
     found.ok().map(|address| address.to_canonical())
 }
 
-/// The client of a request, once it is known.
+/// Extension: the client of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
 impl Client {
-    /// Finds it out.
+    /// Determines the client.
     pub(super) fn of(extensions: &Extensions, headers: &HeaderMap, proxies: &TrustedProxies) -> Option<Self> {
         extensions.get::<Peer>().map(|peer| Self(proxies.client(peer.0.ip(), headers)))
     }
@@ -159,7 +159,7 @@ mod tests {
             ("198.51.100.1:4711, [fd00::1]:80", "198.51.100.1"),
             ("2001:db8::1", "2001:db8::1"),
             ("::ffff:198.51.100.1", "198.51.100.1"),
-            // Where it is not understood it ends: what the client wrote left of it does not count.
+            // The list ends at an entry that can not be parsed: what is left of it is ignored.
             ("198.51.100.1, unknown", "10.0.0.1"),
             ("198.51.100.1, unknown, 10.2.2.2", "10.2.2.2"),
             ("", "10.0.0.1"),
@@ -167,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(client("10.0.0.1", &[(XFF, said)]), expected, "{said}");
         }
-        // Several lines are one list.
+        // Several header lines form one list.
         assert_eq!(client("10.0.0.1", &[(XFF, "1.1.1.1"), (XFF, "198.51.100.1")]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         let long = vec!["10.1.1.1"; 1000].join(",");

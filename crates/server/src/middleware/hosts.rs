@@ -1,38 +1,38 @@
-//! Which `Host` headers are accepted: names by pattern, addresses as addresses.
+//! Validates `Host` headers: names by pattern, IP addresses by network.
 //!
-//! A pattern of digits such as `10.*` is one of addresses: it lets `10.0.0.7` through and not `10.evil.example`, which
-//! anyone can register and lead to this server (DNS rebinding). An address itself can not be led elsewhere.
+//! A numeric pattern such as `10.*` only matches IP addresses: `10.0.0.7`, but not `10.evil.example`, which anyone can
+//! register and resolve to this server (DNS rebinding). An IP address can not be rebound.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use url::Host;
 
-/// Networks that are allowed when nothing is set: this machine and private ones (RFC 1918, RFC 4193).
+/// Networks that are allowed by default: loopback and private ones (RFC 1918, RFC 4193).
 const DEFAULT_NETWORKS: [&str; 7] =
     ["127.0.0.1/32", "::1/128", "0.0.0.0/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
-/// How the reference writes two networks of IPv6, without an address that its patterns would match.
+/// Patterns of the reference for two IPv6 networks, which match no valid address literally.
 const REFERENCE_NETWORKS: [(&str, &str); 2] = [("fc00:*", "fc00::/8"), ("fd00:*", "fd00::/8")];
 
-/// The hosts that are accepted.
+/// The allowed hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts(Vec<Rule>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
     Any,
-    /// Any address of a network, on any port.
+    /// Any address in a network, with any port.
     Network(IpNet),
-    /// The text of the header.
+    /// A pattern for the whole header.
     Text(Pattern),
 }
 
-/// A text with `*` for any text and `?` for any character.
+/// A pattern: `*` matches any text and `?` any character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
-    /// Whether it is one of addresses.
+    /// Whether it only matches IP addresses.
     of_addresses: bool,
 }
 
@@ -45,10 +45,10 @@ impl Default for Hosts {
 }
 
 impl Hosts {
-    /// Reads a list between commas: `*`, networks such as `10.0.0.0/8`, and patterns.
+    /// Parses a comma-separated list: `*`, networks such as `10.0.0.0/8`, and patterns.
     ///
     /// # Errors
-    /// What has a slash is no network.
+    /// An item with a slash is not a network.
     pub fn parse(list: &str) -> Result<Self, String> {
         let rule = |text: &str| {
             let text = REFERENCE_NETWORKS.iter().find(|(known, _)| *known == text).map_or(text, |(_, network)| network);
@@ -64,14 +64,14 @@ impl Hosts {
         list.split(',').map(str::trim).map(rule).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Lets an address through as well, on any port.
+    /// Also allows an IP address, with any port.
     #[must_use]
     pub fn with_address(mut self, address: IpAddr) -> Self {
         self.0.push(Rule::Network(address.into()));
         self
     }
 
-    /// Whether the text of a `Host` header is accepted.
+    /// Whether a `Host` header is allowed.
     pub(super) fn allow(&self, header: &str) -> bool {
         if self.0.contains(&Rule::Any) {
             return !header.is_empty();
@@ -87,7 +87,7 @@ impl Hosts {
 
 /// The host of `host` or `host:port`.
 fn host(header: &str) -> Option<Host> {
-    // Nobody logs in by a Host header.
+    // A Host header has no userinfo.
     if header.contains('@') {
         return None;
     }
@@ -107,7 +107,7 @@ fn address<S>(host: &Host<S>) -> Option<IpAddr> {
 }
 
 impl Pattern {
-    /// A pattern whose part `authority` says whether it is one of addresses.
+    /// A pattern; its part `authority` decides whether it only matches IP addresses.
     pub(super) fn new(text: &str, authority: &str) -> Self {
         let host = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => host,
@@ -118,12 +118,12 @@ impl Pattern {
         Self { text: text.to_owned(), of_addresses: of_digits || host.starts_with('[') }
     }
 
-    /// Whether it is the text, character by character.
+    /// Whether it is literally this text.
     pub(super) fn is(&self, text: &str) -> bool {
         self.text == text
     }
 
-    /// Whether it matches a text that names a host.
+    /// Whether it matches a text, whose host is `host`.
     pub(super) fn matches<S>(&self, text: &str, host: &Host<S>) -> bool {
         (!self.of_addresses || address(host).is_some()) && matches(&self.text, text)
     }

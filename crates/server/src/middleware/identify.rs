@@ -1,4 +1,4 @@
-//! Who sends a request: somebody with a name and a password, with a token, or a browser with the cookie of a session.
+//! Identifies the caller of a request: by user name and password, by a bearer token, or by a browser's session cookie.
 
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ const UNKNOWN: &str = "You are not authenticated. Please see \
                        https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how to \
                        authenticate.";
 
-/// Challenges of RFC 6750.
+/// `WWW-Authenticate` challenges of RFC 6750.
 const BAD_TOKEN: &str = "Bearer realm=\"mlflow\", error=\"invalid_token\"";
 const NO_SESSION: &str = "Bearer realm=\"mlflow\"";
 
 const CROSS_SITE: &str = "Another site asks for this with your cookie: it is refused.";
 
-/// An answer to somebody who is not let in, and who it was, if that is known.
+/// The response to a refused request, and its caller if known.
 pub(crate) type Refusal = Box<(Response, Option<Arc<Caller>>)>;
 
-/// Who sends a request: whom its `Authorization` names, else, for browsers, its cookie.
+/// Identifies the caller by the `Authorization` header or, without one, by the session cookie.
 pub(crate) async fn identify(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
     let nobody = |response: Response| Box::new((response, None));
     let failed = |error| nobody(ApiError(error).into_response());
@@ -46,7 +46,8 @@ pub(crate) async fn identify(app: &App, access: &Access, request: &Parts) -> Res
     found.map_err(failed)?.ok_or_else(|| nobody(unauthenticated()))
 }
 
-/// Whom the cookie of a browser names. A browser that goes to a page as nobody is sent to log in.
+/// Identifies the caller by the session cookie. An unauthenticated browser that navigates to a page is redirected to
+/// the login.
 async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Caller>, Refusal> {
     let nobody = |response: Response| Box::new((response, None));
     let (method, headers) = (&request.method, &request.headers);
@@ -74,7 +75,7 @@ async fn of_cookie(app: &App, access: &Access, request: &Parts) -> Result<Arc<Ca
     }
 }
 
-/// To the provider, and back to what was asked for.
+/// Redirects to the provider, with the requested URL to return to.
 fn to_login(app: &App, request: &Parts) -> Response {
     let wanted = request.uri.path_and_query().map_or("/", |wanted| wanted.as_str());
     let next = format!("{}{wanted}", app.config.url_prefix);
@@ -88,7 +89,7 @@ fn bearer(authorization: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A name and a password as basic authentication sends them.
+/// The user name and password of Basic authentication.
 pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -98,14 +99,14 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     text.split_once(':').map(|(username, password)| (username.to_owned(), password.to_owned()))
 }
 
-/// The answer to a token, or to a session, that does not count: browsers do not ask for a password then.
+/// The response to an invalid token or session: its challenge does not make a browser ask for a password.
 fn challenged(challenge: &'static str) -> Response {
     let mut response = unauthenticated();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }
 
-/// The answer that makes clients and browsers ask for a password.
+/// The response with a Basic challenge, which makes clients and browsers ask for a password.
 fn unauthenticated() -> Response {
     let mut response = (StatusCode::UNAUTHORIZED, UNKNOWN).into_response();
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! An id, a log line and a count for every request.
+//! Gives every request an id, a log line and metrics.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,7 +19,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) HeaderValue);
 
-/// The id that a client, or a proxy, gave to a request: short, and without what has a meaning in a log.
+/// The request id sent by a client or a proxy, truncated and without special characters.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRequestId(pub(crate) String);
 
@@ -33,8 +33,8 @@ impl ClientRequestId {
     }
 }
 
-/// Gives the request an id, and tells what came of it. An id that a client sends is told beside it: whoever sends one
-/// could make two requests look like one.
+/// Gives the request an id, and logs its outcome. An id from the client is logged beside it rather than used: a client
+/// could give two requests the same id.
 pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = uuid::Uuid::new_v4().simple().to_string();

@@ -1,10 +1,10 @@
-//! Which origins may change something: those of this machine, and those that the operator names.
+//! Validates the origins of requests that change state: local ones, and those that the operator allows.
 
 use url::{Host, Url};
 
 use super::hosts::Pattern;
 
-/// The origins of the operator.
+/// The origins that the operator allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     any: bool,
@@ -12,7 +12,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Reads a list between commas: `*`, or patterns such as `https://*.example.com`.
+    /// Parses a comma-separated list: `*`, or patterns such as `https://*.example.com`.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let items = || list.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -20,12 +20,12 @@ impl Origins {
         Self { any: items().any(|item| item == "*"), patterns: items().map(pattern).collect() }
     }
 
-    /// Whether every origin may change something.
+    /// Whether every origin is allowed.
     pub(super) fn are_all(&self) -> bool {
         self.any
     }
 
-    /// Whether the text of an `Origin` header is one of this machine or of the operator's.
+    /// Whether an `Origin` header is local or allowed by the operator.
     pub(super) fn allow(&self, header: &str) -> bool {
         if self.any || self.patterns.iter().any(|pattern| pattern.is(header)) {
             return true;
@@ -35,7 +35,7 @@ impl Origins {
     }
 }
 
-/// The host of an origin as browsers send them: a scheme, a host and perhaps a port, and nothing else.
+/// The host of an origin in the form that browsers send: a scheme, a host and an optional port, and nothing else.
 fn host(header: &str) -> Option<Host> {
     let url = Url::parse(header).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     url.origin().ascii_serialization().eq_ignore_ascii_case(header).then(|| url.host().map(|host| host.to_owned()))?

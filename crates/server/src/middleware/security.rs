@@ -1,5 +1,5 @@
-//! Host and origin checks and security headers, with the rules and words of the reference
-//! (`fastapi_security.py`, `security_utils.py`).
+//! Host and origin checks and security headers, with the rules and messages of the reference (`fastapi_security.py`,
+//! `security_utils.py`).
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ const INVALID_HOST: &str = "Invalid Host header - possible DNS rebinding attack 
 const CROSS_ORIGIN: &str = "Cross-origin request blocked. If this origin is to change something, add it to \
                             --cors-allowed-origins (MLFLOW_SERVER_CORS_ALLOWED_ORIGINS).";
 
-/// Assets that notebooks show in a frame.
+/// Assets that notebooks embed in a frame.
 const NOTEBOOK_RENDERER: &str = "/static-files/lib/notebook-trace-renderer/";
 
-/// Refuses a request of which two readers may think that it is for different hosts (RFC 9112, 3.2).
+/// Refuses a request with ambiguous hosts (RFC 9112, 3.2).
 pub(crate) async fn one_host(request: Request, next: Next) -> Response {
     if has_one_host(&request) {
         return next.run(request).await;
@@ -44,7 +44,7 @@ fn has_one_host(request: &Request) -> bool {
     second.is_none() && !first.is_some_and(differs)
 }
 
-/// Checks a request and puts the headers on its answer.
+/// Checks a request and sets the security headers of its response.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let security = &app.config.security;
     let path = request.uri().path().to_owned();
@@ -90,8 +90,7 @@ fn is_health(app: &App, path: &str) -> bool {
     matches!(path, "/health" | "/version" | "/livez" | "/readyz")
 }
 
-/// Whether a path is one of the API. Calls are served with the prefix and without it, and both ways
-/// must be watched.
+/// Whether a path belongs to the API. It is served with the prefix and without it, and both must be checked.
 fn is_api(prefix: &str, path: &str) -> bool {
     let is_call = |path: &str| path.starts_with("/api/") || path.starts_with("/ajax-api/");
     is_call(path) || path.strip_prefix(prefix).is_some_and(is_call)
@@ -102,7 +101,7 @@ fn origin_blocked(allowed: &Origins, origin: &str, method: &Method) -> bool {
     changes && !origin.is_empty() && !allowed.allow(origin)
 }
 
-/// Answers preflights and puts CORS headers on answers, for localhost and the allowed origins.
+/// Answers CORS preflight requests and sets CORS headers on responses, for localhost and the allowed origins.
 pub(crate) fn cors(security: &Security) -> CorsLayer {
     if security.allowed_origins.are_all() {
         return CorsLayer::very_permissive().allow_credentials(false).allow_origin(AllowOrigin::any());

@@ -1,13 +1,14 @@
-//! How large the message of each call may be, by what official clients send in it.
+//! Maximum message size of each call, by what official clients send.
 
 use ferroflow_model::limits::RequestSize;
 
 /// The size of a call, by its name.
 pub(super) fn of(name: &str) -> RequestSize {
     match name {
-        // 1,000 metrics, 100 params and 100 tags; a profile of 16 MiB. Values of any length are cut here.
+        // 1,000 metrics, 100 params and 100 tags; a profile of 16 MiB. Longer values are truncated by the server.
         "LogBatch" | "LogInputs" | "LogParam" | "SetTag" => RequestSize::LARGEST,
-        // Tags of 100,000 characters, among them the text of a prompt, and any number of tags and params at once.
+        // Tags of 100,000 characters, among them the text of a prompt, and any number of tags and params in one
+        // message.
         "CreateExperiment"
         | "CreateRun"
         | "CreateLoggedModel"
@@ -20,7 +21,7 @@ pub(super) fn of(name: &str) -> RequestSize {
         // A signature with all its columns.
         | "LogModel" => RequestSize::LARGE,
         "artifacts.CompleteMultipartUpload" => RequestSize::PARTS,
-        // Ids and a moment.
+        // Ids and timestamps.
         "GetExperiment" | "GetExperimentByName" | "DeleteExperiment" | "RestoreExperiment" | "GetRun" | "DeleteRun"
         | "RestoreRun" | "DeleteTag" | "DeleteExperimentTag" | "LogMetric" => RequestSize::SMALL,
         _ => RequestSize::MEDIUM,

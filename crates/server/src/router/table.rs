@@ -1,4 +1,4 @@
-//! How the lines of the router's table become routes: under each prefix, with the rule asked before the handler.
+//! Turns the rows of the router's table into routes: under each prefix, with authorization before the handler.
 
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 
@@ -26,8 +26,8 @@ use crate::{
     rpc,
 };
 
-/// Calls without messages that are not built yet: methods, the version below `/api` and `/ajax-api` (none: a path of its
-/// own), and the path. Where a whole family is missing, one line stands for what is below its path.
+/// Endpoints without messages that are not implemented yet: methods, API version (`None`: a path outside of `/api` and
+/// `/ajax-api`), and path. If a whole family is missing, one row with a wildcard covers it.
 const NOT_BUILT: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::POST], Some(2), "/mlflow/runs/create-promptlab-run"),
     (&[Method::POST], Some(3), "/jobs/"),
@@ -55,20 +55,20 @@ const NOT_BUILT: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::POST], None, "/v1/traces"),
 ];
 
-/// What answers at a route. Erased, so that the router and the adapter are compiled once and not once for each call:
-/// with the types of all handlers in theirs, they took two thirds of the time that the crate is compiled for.
+/// The service of a route. Type-erased, so that the router and the adapter are compiled once and not once per call:
+/// with the types of all handlers in theirs, they took two thirds of the compile time of this crate.
 type Endpoint = Arc<dyn Fn(Arc<App>, Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The name of the call, or its path where it has none.
+    /// The name of the call, or the path of an endpoint without a message.
     pub(super) name: String,
     /// The HTTP method.
     pub(super) method: Method,
-    /// The path with its prefix and version.
+    /// The path with prefix and version.
     pub(super) path: String,
-    /// The rule.
+    /// The permission that it requires.
     pub(super) needs: Needs,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(app: &Arc<App>) -> Self {
-        // Clients may be set up with the prefix or without it.
+        // Clients may be configured with the prefix or without it.
         let mut prefixes = vec![String::new()];
         if !app.config.static_prefix.is_empty() {
             prefixes.push(app.config.static_prefix.clone());
@@ -113,7 +113,7 @@ impl Table {
         )
     }
 
-    /// A call with a message, whose handler writes the answer itself because it may be long.
+    /// A call with a message whose handler serializes the response itself, because it may be long.
     pub(super) fn written_rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
     where
         T: Rpc,
@@ -135,7 +135,7 @@ impl Table {
         self
     }
 
-    /// A call without a message, below `/api` and `/ajax-api`.
+    /// An endpoint without a message, below `/api` and `/ajax-api`.
     pub(super) fn api<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
     where
         F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
@@ -144,7 +144,7 @@ impl Table {
         self.mount(path, &method, version, path, needs, raw(handler, needs))
     }
 
-    /// A call with parameters instead of a message.
+    /// An endpoint with parameters instead of a message.
     pub(super) fn with_params<F, Fut>(self, method: Method, version: u8, path: &str, handler: F, needs: Needs) -> Self
     where
         F: Fn(Cx, Params) -> Fut + Send + Sync + 'static,
@@ -156,7 +156,7 @@ impl Table {
         self.mount(path, &method, version, path, needs, endpoint)
     }
 
-    /// The calls by which older clients than the reference grant on one kind of resource.
+    /// The endpoints by which clients older than the reference manage permissions on one kind of resource.
     pub(super) fn old_grants(self, version: u8, path: &str, kind: ResourceType) -> Self {
         let needs = Needs::Share(Sharing::Manage(kind));
         let at = |action: &str| format!("{path}/{action}");
@@ -170,7 +170,7 @@ impl Table {
             .with_params(Method::DELETE, version, &at("delete"), delete, needs)
     }
 
-    /// Something at a path of its own.
+    /// An endpoint with a path outside of `/api` and `/ajax-api`.
     pub(super) fn page<F, Fut>(mut self, method: Method, path: &str, handler: F, needs: Needs) -> Self
     where
         F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
@@ -184,7 +184,7 @@ impl Table {
         self
     }
 
-    /// Calls of families that are not built yet: the reference's error instead of a silent 404.
+    /// Endpoints that are not implemented yet respond with the reference's error instead of a 404.
     pub(super) fn the_rest_is_not_built(mut self) -> Self {
         let built: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
         for call in RPCS.iter().filter(|call| !built.contains(call.name)) {
@@ -268,6 +268,6 @@ fn method(route: &Route) -> Method {
 /// `<path:artifact_path>` → `{*artifact_path}`, `<run_id>` → `{run_id}`.
 pub(super) fn axum_path(path: &str) -> String {
     let path = path.replace("<path:", "{*").replace('<', "{").replace('>', "}");
-    // One call is written without its first slash in the reference's proto file.
+    // The reference's proto file has one path without its leading slash.
     if path.starts_with('/') { path } else { format!("/{path}") }
 }

@@ -1,4 +1,4 @@
-//! Content encodings: which one a client takes, and how a file is encoded.
+//! Content codings: negotiation, and compression of files.
 
 use std::io::{self, Read};
 
@@ -6,16 +6,16 @@ use bytes::Bytes;
 use flate2::{Compression, read::GzEncoder};
 use http::{HeaderMap, header};
 
-/// Higher ones cost several times the time for a few percent of the bytes.
+/// Higher levels take several times as long for a few percent of the bytes.
 const BROTLI_QUALITY: i32 = 5;
 
-/// The window of brotli as a power of two, which is what browsers expect at most.
+/// The window size of brotli as a power of two: the maximum that browsers support.
 const BROTLI_WINDOW: i32 = 22;
 
-/// The usual level of gzip.
+/// The default level of gzip.
 const GZIP_LEVEL: u32 = 6;
 
-/// An encoding besides the identity.
+/// A content coding other than identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// RFC 7932.
@@ -33,7 +33,7 @@ impl Encoding {
         }
     }
 
-    /// Encodes everything there is to read, which is about `size` bytes.
+    /// Compresses everything from a reader, about `size` bytes.
     pub(super) fn encode(self, mut plain: impl Read, size: usize) -> io::Result<Bytes> {
         let mut encoded = Vec::with_capacity(size / 3);
         match self {
@@ -55,8 +55,8 @@ impl Encoding {
     }
 }
 
-/// The encoding a client likes best by its `Accept-Encoding` (RFC 9110, 12.5.3); brotli before gzip
-/// where it likes both the same. `None` is the identity.
+/// The preferred content coding by `Accept-Encoding` (RFC 9110, 12.5.3); brotli before gzip if both are equal. `None`
+/// is identity.
 pub(super) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     let (mut brotli, mut gzip, mut identity, mut any) = (None, None, None, None);
     for value in headers.get_all(header::ACCEPT_ENCODING) {
@@ -72,7 +72,7 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
             *slot = Some(weight(parameters));
         }
     }
-    // What is not named has the weight of the asterisk; the identity is otherwise the last resort.
+    // A coding that is not listed has the weight of the asterisk; identity is otherwise the last resort.
     let [brotli, gzip] = [brotli, gzip].map(|weight| weight.or(any).unwrap_or(0));
     let best = brotli.max(gzip);
     if best == 0 || identity.is_some_and(|identity| identity > best) {
@@ -81,7 +81,7 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     Some(if brotli == best { Encoding::Brotli } else { Encoding::Gzip })
 }
 
-/// A quality value in thousandths; 0 for one that cannot be read.
+/// A quality value in thousandths; 0 if it is invalid.
 fn weight(parameters: &str) -> u16 {
     let Some((_, value)) = parameters.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")) else {
         return 1000;

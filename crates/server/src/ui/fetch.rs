@@ -1,4 +1,4 @@
-//! Fetching the wheel of the reference and taking the built UI out of it.
+//! Downloads the wheel of the reference and extracts the built UI.
 
 use std::{
     fs::{self, File},
@@ -18,13 +18,13 @@ use super::{
     sources,
 };
 
-/// Where the built UI is in the wheel.
+/// The path of the built UI in the wheel.
 const BUILD: &str = "mlflow/server/js/build/";
 
-/// The wheel has about a tenth of this many bytes.
+/// Maximum size of the wheel in bytes, about ten times its actual size.
 const MAX_WHEEL: u64 = 128 * 1024 * 1024;
 
-/// Why the files could not be fetched.
+/// Why the download failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("the address of the package index is no URL")]
@@ -48,7 +48,7 @@ pub(super) enum FetchError {
 }
 
 impl From<reqwest::Error> for FetchError {
-    /// Visitors see the error, so what opens a private index is left out.
+    /// Credentials are redacted: visitors see the error.
     fn from(mut error: reqwest::Error) -> Self {
         if let Some(url) = error.url_mut() {
             *url = index::public(url);
@@ -59,8 +59,8 @@ impl From<reqwest::Error> for FetchError {
 
 pub(super) type Result<T, E = FetchError> = std::result::Result<T, E>;
 
-/// Fetches the wheel, checks it, and unpacks the UI into the cache; where the cache cannot be
-/// written, into a directory for this process alone.
+/// Downloads the wheel, verifies it, and extracts the UI into the cache; if that is not writable, into a temporary
+/// directory of this process.
 pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Result<Files> {
     let cache = sources::cached(config);
     let (temporary, cache) = blocking(move || make_room(cache)).await.map_err(FetchError::Cache)?;
@@ -74,7 +74,7 @@ pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Re
     Ok(files)
 }
 
-/// A temporary directory on the file system of the cache, and the place in the cache.
+/// A temporary directory on the file system of the cache, and the target in the cache.
 fn make_room(cache: Option<PathBuf>) -> io::Result<(TempDir, Option<PathBuf>)> {
     let in_cache = cache.and_then(|cache| {
         let parent = cache.parent()?;
@@ -88,7 +88,7 @@ fn make_room(cache: Option<PathBuf>) -> io::Result<(TempDir, Option<PathBuf>)> {
     }
 }
 
-/// Writes a response into a file and compares its hash.
+/// Writes a response to a file and verifies its hash.
 async fn download(
     mut response: reqwest::Response,
     wheel: &Wheel,
@@ -117,8 +117,7 @@ async fn download(
     blocking(move || File::open(path)).await.map_err(FetchError::Cache)
 }
 
-/// Unpacks the UI and moves it to its place in one step. When another process was faster, its files
-/// are as good as ours.
+/// Extracts the UI and renames it atomically to its target. If another process was faster, its files are used.
 fn install(wheel: File, temporary: TempDir, cache: Option<&Path>) -> Result<Files> {
     let unpacked = temporary.path().join("ui");
     unpack(wheel, &unpacked)?;
@@ -131,8 +130,8 @@ fn install(wheel: File, temporary: TempDir, cache: Option<&Path>) -> Result<File
     }
 }
 
-/// Unpacks what is below [`BUILD`]. The files are on the disk when this returns, so that a directory
-/// in the cache is always whole.
+/// Extracts the files below [`BUILD`]. They are synced to disk when this returns, so that a directory in the cache is
+/// always complete.
 fn unpack(wheel: File, into: &Path) -> Result<()> {
     fs::create_dir(into).map_err(FetchError::Cache)?;
     let mut archive = zip::ZipArchive::new(wheel)?;

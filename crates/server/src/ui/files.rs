@@ -1,4 +1,4 @@
-//! The files of the UI on disk, and what is made of them once and kept.
+//! The files of the UI on disk, with cached hashes and compressed copies.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use tokio::{
 
 use super::encoding::Encoding;
 
-/// How many files are compressed at once: requests for the API come first.
+/// Maximum number of concurrent compressions: API requests come first.
 const COMPRESSING: usize = 2;
 
 /// A directory with the built UI.
@@ -29,15 +29,15 @@ pub(super) struct Files {
     dir: Arc<Dir>,
     known: Arc<Mutex<HashMap<String, Arc<Entry>>>>,
     compressing: Arc<Semaphore>,
-    /// Removes the directory at the end if it is there for this process only.
+    /// Removes a temporary directory on drop.
     _temporary: Option<TempDir>,
 }
 
-/// What is known of a file.
+/// The cached metadata of a file.
 pub(super) struct Entry {
-    /// The start of the hash of its bytes, the same on every replica.
+    /// The beginning of the SHA-256 of its bytes, the same on every replica.
     pub(super) hash: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u64,
     modified: Option<SystemTime>,
     brotli: OnceCell<Bytes>,
@@ -64,7 +64,7 @@ impl Files {
         Ok(Self { _temporary: Some(temporary), ..Self::open(path)? })
     }
 
-    /// Opens a file and tells what is known of it.
+    /// Opens a file and returns it with its metadata.
     pub(super) async fn file(&self, path: &str) -> io::Result<(File, Arc<Entry>)> {
         let (dir, known, path) = (self.dir.clone(), self.known.clone(), path.to_owned());
         blocking(move || {
@@ -75,7 +75,7 @@ impl Files {
             }
             let (size, modified) = (metadata.len(), metadata.modified().ok());
             let entry = known.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
-            // A build may be replaced while we run.
+            // The files may be replaced while the server runs.
             if let Some(entry) = entry.filter(|entry| entry.size == size && entry.modified == modified) {
                 return Ok((file, entry));
             }
@@ -88,7 +88,7 @@ impl Files {
         .await
     }
 
-    /// The encoded bytes of a file, made at the first call.
+    /// The compressed bytes of a file, created on first use.
     pub(super) async fn encoded(&self, file: File, entry: &Entry, encoding: Encoding) -> io::Result<Bytes> {
         let cell = match encoding {
             Encoding::Brotli => &entry.brotli,
@@ -98,7 +98,7 @@ impl Files {
         let make = async || {
             let permit = self.compressing.clone().acquire_owned().await.map_err(io::Error::other)?;
             blocking(move || {
-                // The work goes on when the client leaves, and so must the permit.
+                // The work continues if the client disconnects, and so must the permit.
                 let _permit = permit;
                 encoding.encode(file, size)
             })
@@ -108,7 +108,7 @@ impl Files {
     }
 }
 
-/// Whether an error says that there is no such file below the directory.
+/// Whether an error means that there is no such file below the directory.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -139,7 +139,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Runs something that waits for the disk or the processor beside the async threads.
+/// Runs blocking I/O or computation outside of the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

@@ -1,8 +1,7 @@
-//! The Python package index: its address, a client for it, and its list of files.
+//! The Python package index: its URL, a client for it, and its list of files.
 //!
 //! The list is the HTML form of the simple repository API
-//! (<https://packaging.python.org/en/latest/specifications/simple-repository-api/>), which every
-//! mirror speaks.
+//! (<https://packaging.python.org/en/latest/specifications/simple-repository-api/>), which every mirror supports.
 
 use std::{env, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,18 +17,18 @@ use super::{
 
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 
-/// The HTML form, by its own name and by the one that old mirrors know.
+/// The HTML form, by its own media type and by the one that old mirrors know.
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+html, text/html;q=0.2";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a server may send nothing.
+/// Read timeout: the longest wait for data from the server.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The list of the reference's files is a hundredth of this.
+/// Maximum size of the list in bytes, about a hundred times that of the reference's.
 const MAX_LIST: usize = 16 * 1024 * 1024;
 
-/// A client that trusts what pip trusts, and goes through the proxy the environment names.
+/// A client that trusts the same certificates as pip, and uses the proxy from the environment.
 pub(super) async fn client() -> Result<Client> {
     let roots = blocking(|| Ok(roots())).await.map_err(FetchError::Cache)?;
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -44,8 +43,7 @@ pub(super) async fn client() -> Result<Client> {
         .build()?)
 }
 
-/// The authorities in `PIP_CERT`, or those of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` among
-/// them).
+/// The CA certificates in `PIP_CERT`, or those of the system (including `SSL_CERT_FILE` and `SSL_CERT_DIR`).
 fn roots() -> RootCertStore {
     let loaded = match env::var_os("PIP_CERT").filter(|path| !path.is_empty()).map(PathBuf::from) {
         Some(path) if path.is_dir() => rustls_native_certs::load_certs_from_paths(None, Some(&path)),
@@ -55,13 +53,13 @@ fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(loaded.certs);
     if roots.is_empty() {
-        // A mirror that speaks plain HTTP can still be reached.
+        // A mirror with plain HTTP can still be reached.
         tracing::warn!(errors = ?loaded.errors, "no certificate authorities were found");
     }
     roots
 }
 
-/// The index to ask.
+/// The URL of the package in the index.
 fn address(config: &UiConfig) -> Result<Url> {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let index = config
@@ -70,12 +68,12 @@ fn address(config: &UiConfig) -> Result<Url> {
         .or_else(|| set("PIP_INDEX_URL"))
         .or_else(|| set("UV_INDEX_URL"))
         .unwrap_or_else(|| DEFAULT_INDEX.into());
-    // The text may hold a password, so it is not repeated.
+    // The text may contain a password, so the error does not include it.
     let url = Url::parse(&format!("{}/mlflow/", index.trim_end_matches('/'))).map_err(|_| FetchError::Address)?;
     if url.has_host() { Ok(url) } else { Err(FetchError::Address) }
 }
 
-/// Asks the index where the wheel is, and begins to read it.
+/// Looks up the wheel in the index, and begins the download.
 pub(super) async fn wheel(client: &Client, config: &UiConfig) -> Result<Response> {
     let address = address(config)?;
     tracing::info!(index = %public(&address), "fetching the web UI from the Python package index");
@@ -93,20 +91,20 @@ pub(super) async fn wheel(client: &Client, config: &UiConfig) -> Result<Response
     let Some(mut link) = link.and_then(|link| base.join(&link).ok()) else {
         return Err(FetchError::NotListed { index: public(&address).into(), name });
     };
-    // What lets us read the list lets us read the files beside it.
+    // Credentials for the list apply to files of the same origin.
     if link.origin() == address.origin() && link.username().is_empty() {
-        // These fail for addresses without a host, which has just been compared.
+        // These only fail for URLs without a host, which has just been compared.
         let _ = link.set_username(address.username());
         let _ = link.set_password(address.password());
     }
     Ok(client.get(link).send().await?.error_for_status()?)
 }
 
-/// An address without what may be secret: the user, the password and the signature of a link.
+/// A URL with its secrets redacted: user, password and query, which may be a signature.
 pub(super) fn public(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
-    // These fail only for addresses that have neither.
+    // These only fail for URLs that have neither.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url

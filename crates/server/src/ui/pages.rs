@@ -1,4 +1,4 @@
-//! The few pages that are ours: they tell what there is instead of the UI.
+//! The server's own pages, shown in place of the UI.
 
 use axum::{body::Body, response::Response};
 use ferroflow_model::messages::REFERENCE;
@@ -6,31 +6,31 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::Pending;
 
-/// Seconds until a page that waits for the files looks again.
+/// Seconds until the page of a running download reloads.
 const LOOK_AGAIN: u8 = 3;
 
-/// The same after a failure.
+/// Seconds until the page reloads after a failure.
 const LOOK_AGAIN_LATER: u8 = 15;
 
-/// There is no such file.
+/// 404 Not Found.
 pub(super) fn not_found(method: &Method) -> Response {
     error(StatusCode::NOT_FOUND, method)
 }
 
-/// A page that names a status.
+/// A page with a status.
 pub(super) fn error(status: StatusCode, method: &Method) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
     page(status, format!("<!doctype html>\n<title>{0} {title}</title>\n<h1>{title}</h1>\n", status.as_u16()), method)
 }
 
-/// Files are only read.
+/// 405 Method Not Allowed: files are read-only.
 pub(super) fn method_not_allowed() -> Response {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &Method::GET);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
-/// The page that stands in for the UI. It needs no other file and shows the UI as soon as it is there.
+/// The page shown until the UI is available. It needs no other file, and reloads itself.
 pub(super) fn pending(pending: &Pending, method: &Method) -> Response {
     let failure = pending.failure.as_deref().map(|reason| {
         format!(
@@ -77,7 +77,7 @@ fn page(status: StatusCode, html: String, method: &Method) -> Response {
     response
 }
 
-/// Text as HTML.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,14 +1,14 @@
-//! Names of files below a directory, as requests and archives give them.
+//! Validates file paths below a directory, from requests and archives.
 
 use percent_encoding::percent_decode_str;
 
-/// Decodes the path of a request. `None` is a path that names no file of ours.
+/// Decodes the path of a request. `None` if it is not valid.
 pub(super) fn decode(path: &str) -> Option<String> {
     let decoded = percent_decode_str(path).decode_utf8().ok()?;
     is_plain(&decoded).then(|| decoded.into_owned())
 }
 
-/// Whether a path goes only downwards, by visible names that mean the same on every system.
+/// Whether a path only descends, by visible names that mean the same on every system.
 pub(super) fn is_plain(path: &str) -> bool {
     path.split('/').all(|name| {
         !name.is_empty()

@@ -1,5 +1,5 @@
-//! How far the fetch is, for those who watch: a bar where there is a terminal, lines in the log
-//! elsewhere, and the page that waits.
+//! Shows the progress of the download: a bar on a terminal, lines in the log elsewhere, and on the page shown
+//! meanwhile.
 
 use std::io::IsTerminal as _;
 
@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::{State, report};
 
-/// Percent between two lines in the log.
+/// Percentage points between two lines in the log.
 const LOG_STEP: u8 = 25;
 
-/// The fetch of one file.
+/// The progress of one download.
 pub(super) struct Progress<'a> {
     state: &'a watch::Sender<State>,
     bar: Option<ProgressBar>,
@@ -21,7 +21,7 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing is here yet of `total` bytes.
+    /// Starts at 0 of `total` bytes.
     pub(super) fn new(state: &'a watch::Sender<State>, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total.unwrap_or_default());
@@ -32,7 +32,7 @@ impl<'a> Progress<'a> {
         Self { state, bar, total, done: 0, logged: 0 }
     }
 
-    /// Some more bytes are here.
+    /// Adds downloaded bytes.
     pub(super) fn add(&mut self, bytes: u64) {
         self.done += bytes;
         let share = self.total.and_then(|total| (self.done * 100).checked_div(total)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A file as an HTTP response: type, encoding, caching, conditions and ranges.
+//! A file as an HTTP response: media type, content coding, caching, conditional and range requests.
 
 use std::{
     fs::File,
@@ -14,22 +14,22 @@ use tokio_util::io::ReaderStream;
 use super::{encoding::negotiate, files::Files};
 use crate::download::parse_range;
 
-/// Smaller files are not worth an encoding.
+/// Smaller files are not compressed.
 const MIN_ENCODED: u64 = 1024;
 
-/// How much of a file is read at once.
+/// Bytes of a file that are read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Digits that make a part of a file name a hash.
+/// Minimum hexadecimal digits of a hash in a file name.
 const HASH_DIGITS: usize = 8;
 
-/// Answers a `GET` or `HEAD` request.
+/// Responds to a `GET` or `HEAD` request.
 pub(super) async fn file(files: &Files, path: &str, method: &Method, headers: &HeaderMap) -> io::Result<Response> {
     let (file, entry) = files.file(path).await?;
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let kind = Kind::of(path);
     let encodable = kind.is_text && entry.size > MIN_ENCODED;
-    // Ranges are those of the plain bytes.
+    // Ranges apply to the uncompressed bytes.
     let range = text(header::RANGE).filter(|_| *method == Method::GET);
     let encoding = if encodable && range.is_none() { negotiate(headers) } else { None };
     let etag = match encoding {
@@ -77,12 +77,12 @@ pub(super) async fn file(files: &Files, path: &str, method: &Method, headers: &H
     Ok(response)
 }
 
-/// Streams a part of a file.
+/// Streams a range of a file.
 fn send(response: &mut Response, mut file: File, range: Range<u64>, method: &Method) -> io::Result<()> {
     let length = range.end - range.start;
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     if *method == Method::GET {
-        // This moves a number in the kernel, it does not wait for the disk.
+        // `seek` only sets an offset in the kernel, it does not wait for the disk.
         file.seek(SeekFrom::Start(range.start))?;
         let part = tokio::fs::File::from_std(file).take(length);
         *response.body_mut() = Body::from_stream(ReaderStream::with_capacity(part, CHUNK));
@@ -94,12 +94,12 @@ fn value(text: &str) -> io::Result<HeaderValue> {
     HeaderValue::from_str(text).map_err(io::Error::other)
 }
 
-/// Whether `If-None-Match` names a tag, compared weakly as RFC 9110 wants it there.
+/// Whether `If-None-Match` matches, by the weak comparison of RFC 9110.
 fn matches(tags: &str, etag: &str) -> bool {
     tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// What a file is by its name.
+/// The media type of a file, and whether it is text.
 struct Kind {
     media_type: &'static str,
     is_text: bool,
@@ -136,8 +136,7 @@ impl Kind {
     }
 }
 
-/// How long a file may be kept. One with the hash of its bytes in the name never changes; the page
-/// that names them does with every release.
+/// `Cache-Control`: a file with a hash in its name never changes; the page that refers to it does with every release.
 fn cache_control(path: &str) -> &'static str {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     let hashed = name

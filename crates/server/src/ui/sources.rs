@@ -1,5 +1,4 @@
-//! Where the files may already be on this machine. Everything here is a handful of looks at the file
-//! system: no program is started.
+//! Finds the files on this machine. It only reads the file system, and starts no programs.
 
 use std::{
     env,
@@ -10,13 +9,13 @@ use std::{
 
 use super::{UiConfig, files::Files};
 
-/// Programs whose place tells where packages are installed.
+/// Programs whose location reveals where packages are installed.
 const PROGRAMS: [&str; 3] = ["mlflow", "python3", "python"];
 
-/// The first source that has the files.
+/// The files of the first source that has them.
 ///
 /// # Errors
-/// The directory the user named has none.
+/// The directory that the user named has none.
 pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
     if let Some(dir) = &config.dir {
         return match Files::open(dir) {
@@ -37,12 +36,12 @@ pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
     Ok(None)
 }
 
-/// Where fetched files are kept.
+/// The directory of the downloaded files of this version.
 pub(super) fn cached(config: &UiConfig) -> Option<PathBuf> {
     Some(cache_dir(config)?.join(format!("ui-{}", config.wheel.version)))
 }
 
-/// The directory for what can be fetched again.
+/// The cache directory.
 pub(super) fn cache_dir(config: &UiConfig) -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     config.cache_dir.clone().or_else(|| {
@@ -51,19 +50,19 @@ pub(super) fn cache_dir(config: &UiConfig) -> Option<PathBuf> {
     })
 }
 
-/// Roots of Python environments: the active ones, and those whose programs are on the path.
+/// Prefixes of Python environments: the active ones, and those with programs on `PATH`.
 fn prefixes() -> Vec<PathBuf> {
     let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
     active.chain(env::split_paths(&path).flat_map(|dir| prefixes_of(&dir))).collect()
 }
 
-/// The environments whose programs are in a directory of the path.
+/// The environments whose programs are in a directory of `PATH`.
 fn prefixes_of(dir: &Path) -> Vec<PathBuf> {
     let mut prefixes = Vec::new();
     for program in PROGRAMS.map(|name| dir.join(name)) {
-        // Tools are installed as links to the program in their environment; an environment's
-        // interpreter is itself a link to the one it was made with.
+        // Tools are installed as symbolic links to the program in their environment; an environment's interpreter is
+        // itself a link to the one that created it.
         for program in [fs::canonicalize(&program).ok(), program.exists().then_some(program)].into_iter().flatten() {
             if let Some(prefix) = program.parent().and_then(Path::parent)
                 && !prefixes.iter().any(|known| known == prefix)
@@ -75,13 +74,13 @@ fn prefixes_of(dir: &Path) -> Vec<PathBuf> {
     prefixes
 }
 
-/// Built UIs of packages of a version below a prefix.
+/// The built UIs in packages of a version below a prefix.
 fn installed(prefix: &Path, version: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for lib in ["lib", "lib64"].map(|name| prefix.join(name)) {
         let Ok(entries) = fs::read_dir(lib) else { continue };
         for entry in entries.flatten() {
-            // `python3` itself is where Debian installs packages for every version.
+            // Debian installs packages for every version in `python3` itself.
             if !is_python(&entry.file_name()) {
                 continue;
             }
@@ -100,7 +99,7 @@ fn is_python(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name == "python3" || name.starts_with("python3."))
 }
 
-/// Whether a package says of itself that it is of a version.
+/// Whether a package has a version, by its own `version.py`.
 fn has_version(package: &Path, version: &str) -> bool {
     let line = format!("VERSION = \"{version}\"");
     fs::read_to_string(package.join("version.py")).is_ok_and(|text| text.lines().any(|found| found.trim() == line))

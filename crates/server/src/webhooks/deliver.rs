@@ -1,5 +1,5 @@
-//! The loop that empties the outbox. Every server of a database runs one; which of them sends an event is decided
-//! by who claims it first.
+//! The loop that empties the outbox. Every server of a database runs one; an event is sent by the server that claims it
+//! first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,37 +9,37 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{Answer, Failure, Message};
 use crate::app::App;
 
-/// How often to look for what others have put into the outbox, or have left in it.
+/// Polling interval for events that other servers have added or abandoned.
 const POLL: Duration = Duration::from_secs(5);
 
-/// Time between two looks at an outbox in which something is about to be due.
+/// Minimum time between two polls while an event is about to be due.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How much longer than an attempt may take it is claimed for.
+/// How much longer than the timeout of an attempt its claim lasts.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// How long messages that are on their way may take when the server stops.
+/// Timeout of deliveries in flight when the server shuts down.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest time between two attempts.
+/// Maximum backoff between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// The longest time that a webhook may ask for with `Retry-After`.
+/// Maximum `Retry-After` that is respected.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// When to look again at an event that could not be sent for a reason of this server's own.
+/// Delay before a delivery that failed for a reason of this server is retried.
 const OWN_TROUBLE: Duration = Duration::from_secs(60);
 
-/// How often to tidy up.
+/// Interval of the cleanup.
 const TIDY: Duration = Duration::from_secs(5 * 60);
 
-/// How long an event waits for its webhook, all told.
+/// Maximum age of an undelivered event.
 const PATIENCE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// How long a failed event can be looked at.
+/// How long a failed event is kept.
 const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Delivers until told to stop; then finishes what is on its way.
+/// Delivers until stopped; then finishes the deliveries in flight.
 pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let workers = app.webhooks.options.workers.max(1);
     let mut running = JoinSet::new();
@@ -52,7 +52,7 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
                 pause
             }
             Err(error) => {
-                // Once, however long it lasts.
+                // Logged once per error, however long it lasts.
                 if trouble.as_ref() != Some(&error.message) {
                     tracing::warn!(error = %error.message, "the outbox can not be read");
                 }
@@ -75,7 +75,7 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     while running.join_next().await.is_some() {}
 }
 
-/// Sends what is due, and says when to look again.
+/// Sends the events that are due, and returns the time until the next poll.
 async fn turn(
     app: &Arc<App>,
     workers: usize,
@@ -86,7 +86,7 @@ async fn turn(
     let waiting = app.store.waiting_deliveries().await?;
     app.telemetry.webhooks_wait(waiting);
     let free = workers.saturating_sub(running.len());
-    // Told to stop meanwhile: what waits is for others, or for the next start.
+    // Shutting down: undelivered events are left to other servers or the next start.
     if waiting == 0 || free == 0 || *stop.borrow() {
         return Ok(POLL);
     }
@@ -107,25 +107,25 @@ async fn tidy(app: &App) {
     }
 }
 
-/// What becomes of an event.
+/// The outcome of a delivery.
 enum Verdict {
     Delivered,
-    /// It is tried again after this time.
+    /// Retry after this time.
     Retry(Duration, String),
-    /// The attempt does not count.
+    /// Retry after this time, without counting the attempt.
     Postpone(Duration, Option<String>),
     GiveUp(String),
 }
 
 async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bool>) {
     let stopped = async {
-        // When the sender is gone, the server is gone.
+        // A dropped sender means that the server is gone.
         let _ = stop.wait_for(|stop| *stop).await;
         tokio::time::sleep(STOP_TIMEOUT).await;
     };
     let verdict = tokio::select! {
         verdict = attempt(&app, &delivery) => verdict,
-        // Another server, or this one when it is back, sends it again.
+        // Another server, or this one after its restart, sends it again.
         () = stopped => Verdict::Postpone(Duration::ZERO, None),
     };
     let (webhook, id) = (&delivery.webhook_id, &delivery.delivery_id);
@@ -148,7 +148,7 @@ async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bo
     };
     app.telemetry.told_webhook(outcome);
     if let Err(error) = settled {
-        // The claim ends by itself, and the event is sent again.
+        // The claim expires, and the event is sent again.
         tracing::warn!(%webhook, delivery = %id, error = %error.message, "the outcome of a delivery is not kept");
     }
 }
@@ -163,10 +163,10 @@ async fn attempt(app: &App, delivery: &Delivery) -> Verdict {
     verdict(app.webhooks.send(&message).await, delivery.attempt, app.webhooks.options.max_retries)
 }
 
-/// Statuses after which the reference tries again.
+/// Status codes that the reference retries.
 const TRY_AGAIN: [u16; 5] = [429, 500, 502, 503, 504];
 
-/// Statuses whose `Retry-After` counts.
+/// Status codes whose `Retry-After` is respected.
 const LATER: [u16; 3] = [413, 429, 503];
 
 fn verdict(outcome: Result<Answer, Failure>, attempt: i64, max_retries: u32) -> Verdict {
@@ -191,7 +191,7 @@ fn verdict(outcome: Result<Answer, Failure>, attempt: i64, max_retries: u32) -> 
     Verdict::Retry(wait, error)
 }
 
-/// One second, then twice as long each time, and up to a second more so that many do not come back at once.
+/// Exponential backoff from one second up to [`MAX_WAIT`], plus up to a second of jitter.
 fn backoff(attempt: i64) -> Duration {
     let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(6);
     let jitter = Duration::from_millis(rand::random_range(0..1000));

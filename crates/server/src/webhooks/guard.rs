@@ -1,9 +1,9 @@
-//! Keeps what users name out of the network that the server stands in.
+//! Keeps requests to URLs of users out of the server's internal network (SSRF protection).
 //!
-//! A URL is looked at when a webhook is created, when it is changed and before each message. That alone would not
-//! do, since a name may lead elsewhere a moment later: the resolver of the client gives it no address that is not
-//! public, and the client connects to nothing that the resolver has not given it. Addresses in URLs, which no
-//! resolver sees, are checked by [`Guard::target`].
+//! A URL is checked when a webhook is created, when it is changed and before each delivery. That alone is not enough,
+//! since a name may resolve to another address a moment later (DNS rebinding): the client's resolver returns only
+//! public addresses, and the client connects to no others. IP addresses in URLs, which bypass the resolver, are checked
+//! by [`Guard::target`].
 
 use std::{
     error::Error as StdError,
@@ -20,13 +20,13 @@ use reqwest::{
 };
 use tokio::sync::Semaphore;
 
-/// How long a name may take to be resolved.
+/// Timeout of a DNS lookup.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Names that are resolved at the same time. Each takes a thread, also when nobody waits for it any more.
+/// Maximum number of concurrent lookups. Each takes a thread, also after its timeout.
 const LOOKUPS: usize = 8;
 
-/// What is allowed, and the way to addresses.
+/// The allowed targets, and the resolver.
 #[derive(Clone)]
 pub(super) struct Guard {
     schemes: Arc<[String]>,
@@ -39,10 +39,10 @@ impl Guard {
         Self { schemes: schemes.into(), allow_private, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
     }
 
-    /// A URL that may be called, as far as it can be told without asking for addresses.
+    /// Parses and checks a URL, without a DNS lookup.
     ///
     /// # Errors
-    /// It is no URL, its scheme is not allowed, or its host is an address that is not public.
+    /// It is not a URL, its scheme is not allowed, or its host is a non-public IP address.
     pub(super) fn target(&self, url: &str) -> Result<Url> {
         if url.trim().is_empty() {
             return Err(Error::invalid(format!(
@@ -59,11 +59,11 @@ impl Guard {
             )));
         }
         let no_host = || Error::invalid(format!("Webhook URL must include a hostname: {}", python::repr(url)));
-        // The parser below would take `https:///path` for a host.
+        // The parser below would accept the `path` in `https:///path` as the host.
         if !has_host(url) {
             return Err(no_host());
         }
-        // The client reads it in the same way, so that both see the same host.
+        // The client uses the same parser, so that both see the same host.
         let parsed = Url::parse(url)
             .map_err(|error| Error::invalid(format!("Invalid webhook URL {}: {error}", python::repr(url))))?;
         let host = parsed.host_str().ok_or_else(no_host)?;
@@ -73,10 +73,10 @@ impl Guard {
         Ok(parsed)
     }
 
-    /// A URL that may be called, with the addresses that its host has now.
+    /// Parses and checks a URL and the addresses that its host resolves to.
     ///
     /// # Errors
-    /// Those of [`Guard::target`], and that the host is not known or has an address that is not public.
+    /// Those of [`Guard::target`]; or the host can not be resolved, or has a non-public address.
     pub(super) async fn check(&self, url: &str) -> Result<Url> {
         let url = self.target(url)?;
         let host = url.host_str().unwrap_or_default();
@@ -99,7 +99,7 @@ impl Guard {
         let lookups = Arc::clone(&self.lookups);
         let name = host.to_owned();
         let lookup = tokio::spawn(async move {
-            // Kept until the thread is free again.
+            // Held until the thread is free again.
             let _permit = lookups.acquire_owned().await.map_err(io::Error::other)?;
             Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect::<Vec<_>>())
         });
@@ -125,24 +125,24 @@ impl Resolve for Guard {
     }
 }
 
-/// Whether something stands between `//` and the path.
+/// Whether there is anything between `//` and the path.
 fn has_host(url: &str) -> bool {
     url.split_once("://").is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(['/', '\\', '?', '#']))
 }
 
-/// Why a host is not connected to.
+/// Why a host is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It leads into some network.
+    /// It resolves to a non-public address.
     NotPublic { host: String, address: IpAddr },
-    /// It has no address.
+    /// It can not be resolved.
     Unknown { host: String, reason: String },
-    /// Nobody knows in time.
+    /// The lookup timed out.
     Slow { host: String },
 }
 
 impl Refusal {
-    /// Whether trying again can help.
+    /// Whether a retry is pointless.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::NotPublic { .. })
     }
@@ -226,7 +226,7 @@ mod tests {
         ] {
             let url = format!("https://{host}/");
             let outcome = guard().target(&url);
-            // A backslash ends the host, as browsers and this client have it.
+            // A backslash ends the host, for browsers as for this client.
             if host.contains('\\') {
                 assert_eq!(outcome.unwrap().host_str(), Some("1.1.1.1"));
                 continue;
@@ -244,7 +244,7 @@ mod tests {
             message.starts_with("Webhook URL must not resolve to a non-public IP address. 'localhost'"),
             "{message}"
         );
-        // No label of a name is longer than 63 characters, so no resolver is asked for it.
+        // A label of more than 63 characters is invalid, so no DNS query is sent.
         let unknown = "x".repeat(64);
         let message = guard().check(&format!("https://{unknown}/")).await.unwrap_err().message;
         assert!(message.starts_with(&format!("Cannot resolve Webhook URL hostname '{unknown}': ")), "{message}");

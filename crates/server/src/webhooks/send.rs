@@ -1,4 +1,4 @@
-//! One message to one webhook.
+//! Sends one message to one webhook.
 
 use std::{
     error::Error as _,
@@ -19,36 +19,36 @@ const DELIVERY_ID: HeaderName = HeaderName::from_static("x-mlflow-delivery-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-mlflow-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-mlflow-signature");
 
-/// How much of an answer is read, in bytes.
+/// Maximum bytes of a response body that are read.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// How long a connection that is not used is kept.
+/// Keep-alive timeout of unused connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is sent, and where to.
+/// A message and its destination.
 pub(crate) struct Message<'a> {
     pub(crate) url: &'a str,
-    /// What it is signed with.
+    /// The signing secret.
     pub(crate) secret: Option<&'a str>,
-    /// The same for every attempt.
+    /// The same for all attempts.
     pub(crate) delivery_id: &'a str,
     pub(crate) body: &'a str,
 }
 
-/// What a webhook answered.
+/// The response of a webhook.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The beginning of the body.
     pub(crate) text: String,
-    /// How long it asks to be left alone.
+    /// The value of `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// Why there is no answer. The text names no URL: it may hold a secret.
+/// Why there is no response. The text contains no URL, which may include a secret.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) reason: String,
-    /// Whether trying again can help.
+    /// Whether a retry is pointless.
     pub(crate) is_final: bool,
 }
 
@@ -80,7 +80,8 @@ impl From<reqwest::Error> for Failure {
 }
 
 impl Webhooks {
-    /// Sends a message once. No redirect is followed, and no proxy is used: it would be the one that connects.
+    /// Sends a message once. Redirects are not followed, and no proxy is used: it would resolve the name instead of the
+    /// guard.
     pub(crate) async fn send(&self, message: &Message<'_>) -> Result<Answer, Failure> {
         let url = self.guard.target(message.url).map_err(|error| Failure::last(error.message))?;
         let client = self.client.get_or_try_init(|| self.make_client()).await?;
@@ -125,8 +126,8 @@ impl Webhooks {
     }
 }
 
-/// `v1,` and the HMAC-SHA256 of id, time and body in base64, much as Standard Webhooks
-/// (<https://www.standardwebhooks.com>) has it.
+/// `v1,` and the base64 of the HMAC-SHA256 of id, timestamp and body, similar to Standard Webhooks
+/// (<https://www.standardwebhooks.com>).
 fn sign(secret: &str, delivery_id: &str, timestamp: &str, body: &str) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
@@ -134,7 +135,7 @@ fn sign(secret: &str, delivery_id: &str, timestamp: &str, body: &str) -> String 
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// Seconds, or a date.
+/// `Retry-After`: seconds, or a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -143,7 +144,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     }
 }
 
-/// The beginning of the body. What follows is not waited for.
+/// The beginning of the body. The rest is not read.
 async fn beginning(mut response: Response) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     while bytes.len() < MAX_ANSWER {
@@ -154,7 +155,7 @@ async fn beginning(mut response: Response) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Microseconds since 1970.
+/// Microseconds since the Unix epoch.
 pub(super) fn now_micros() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)

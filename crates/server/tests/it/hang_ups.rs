@@ -1,4 +1,4 @@
-//! Clients that ask for long searches and hang up: the database stops, and other callers are answered meanwhile.
+//! Clients that start long searches and disconnect: the database cancels them, and other callers are served meanwhile.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -18,13 +18,13 @@ use tokio::{
 
 const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
-/// How long another caller may wait: without what is tested here it is minutes.
+/// Timeout for another caller: without cancellation it waits for minutes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
-/// The server of tests with another database.
+/// The URI of another database on the test server.
 fn postgres(database: &str) -> BackendUri {
     let server = std::env::var(POSTGRES).unwrap_or_else(|_| panic!("set {POSTGRES}, or run `cargo xtask test`"));
     let (scheme, rest) = server.split_once("://").unwrap();
@@ -36,7 +36,7 @@ async fn number(db: &Db, sql: String) -> i64 {
     db.query(Statement::dynamic(sql, Vec::new()), |row| row.get(0)).await.unwrap().first().copied().unwrap_or_default()
 }
 
-/// Runs whose tag every search below has to read a hundred times.
+/// Adds runs whose tag every search below has to read a hundred times.
 async fn fill(store: &Store) {
     let (id, text) = store.db().dialect().pick(
         ("lpad(CAST(i AS TEXT), 32, '0')", "repeat('a', 8000)"),
@@ -70,7 +70,7 @@ async fn answer(mut stream: TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Asks for a page and gives the answer, which is to come soon.
+/// Requests a page and returns the response, with a timeout.
 async fn soon(server: std::net::SocketAddr, from: Ipv4Addr, head: &str) -> String {
     let asked = async { answer(send(server, from, head, "").await).await };
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{head} from {from} has to wait"))
@@ -105,7 +105,7 @@ async fn try_on(uri: &BackendUri) {
     for _ in 0..24 {
         greedy.spawn(answer(send(server, GREEDY, "POST /api/2.0/mlflow/runs/search", &body).await));
     }
-    // Those above the share of one caller are sent away.
+    // Requests above the fair share of one caller are refused.
     let refused = tokio::time::timeout(PATIENCE, greedy.join_next()).await.unwrap().unwrap().unwrap();
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     assert!(refused.to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{refused}");

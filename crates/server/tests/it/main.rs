@@ -1,5 +1,5 @@
-//! The integration tests of `ferroflow-server`: one module for each subject, all in one binary, so that the crate is
-//! linked once.
+//! The integration tests of `ferroflow-server`: one module per subject, all in one binary, so that the crate is linked
+//! once.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 

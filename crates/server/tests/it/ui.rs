@@ -1,4 +1,4 @@
-//! The web UI: files that are there, and files that have to be fetched.
+//! The web UI: files on disk, and files that have to be downloaded.
 
 use std::{
     fs,
@@ -17,17 +17,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
-/// A version that nobody has installed.
+/// A version that is never installed.
 const VERSION: &str = "0.0.0";
 
 const SCRIPT: &str = "static/js/main.0a1b2c3d.js";
 
-/// More than what is worth an encoding.
+/// Long enough to be compressed.
 fn script() -> String {
     "export const answer = 42; // and so on\n".repeat(200)
 }
 
-/// What came back.
+/// A response.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -102,7 +102,7 @@ async fn text_is_compressed_as_the_client_likes() {
     let mut tags = Vec::new();
     for (accept, encoding) in [("", ""), ("gzip", "gzip"), ("gzip, deflate, br", "br"), ("gzip;q=1, br;q=0.9", "gzip")]
     {
-        // The second answer comes from memory.
+        // The second response comes from the cache.
         for _ in 0..2 {
             let answer = fetch(&ui, SCRIPT, &[(header::ACCEPT_ENCODING, accept)]).await;
             assert_eq!(answer.header(&header::CONTENT_ENCODING), encoding, "{accept}");
@@ -205,7 +205,7 @@ async fn a_directory_without_the_ui_is_named() {
 struct Index {
     url: String,
     wheel: Wheel,
-    /// How often the wheel was asked for.
+    /// Number of downloads of the wheel.
     downloads: Arc<AtomicUsize>,
 }
 
@@ -249,7 +249,7 @@ impl Index {
             index_url: Some(self.url.clone()),
             cache_dir: Some(cache.into()),
             wheel: self.wheel.clone(),
-            // No test waits for this one.
+            // No test waits for a retry.
             retry: Duration::from_secs(3600),
             ..UiConfig::default()
         }

@@ -1,4 +1,4 @@
-//! Webhooks over HTTP: a server, and a receiver that hears what it is told.
+//! Webhooks over HTTP: a server, and a receiver of its deliveries.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ use tokio::{
 const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A message as it arrived.
+/// A received message.
 struct Heard {
     path: String,
     headers: HeaderMap,
@@ -50,18 +50,18 @@ impl Heard {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// What it tells of: a model's name.
+    /// The name of the model in the event.
     fn name(&self) -> String {
         self.json()["data"]["name"].as_str().unwrap().to_owned()
     }
 }
 
-/// An answer of the receiver; without one it says 200.
+/// A reply of the receiver; the default is 200.
 enum Reply {
     Status(u16, &'static [(&'static str, &'static str)]),
-    /// A body that has no end.
+    /// With an endless body.
     Endless,
-    /// When the gate is opened.
+    /// Sent once the gate is opened.
     Later,
 }
 
@@ -173,7 +173,7 @@ impl Server {
         tokio::time::timeout(PATIENCE, self.task).await.expect("it stops").unwrap().unwrap();
     }
 
-    /// Calls the API and gives the status and the answer.
+    /// Calls the API and returns the status and the body.
     async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let url = format!("{}/api/2.0/mlflow/{path}", self.url);
         let method = method.parse().unwrap();
@@ -189,7 +189,7 @@ impl Server {
         answer
     }
 
-    /// Creates a webhook that is told of registered models; gives its id.
+    /// Creates a webhook for registered models and returns its id.
     async fn webhook(&self, url: &str, secret: Option<&str>) -> String {
         let events = json!([{ "entity": "REGISTERED_MODEL", "action": "CREATED" }]);
         let body = json!({ "name": "hook", "url": url, "events": events, "secret": secret.unwrap_or_default() });
@@ -323,7 +323,7 @@ async fn private_addresses_are_never_connected_to() {
     }
     server.stop().await;
 
-    // The setting is taken back: what was allowed to be created is not reached any more.
+    // With the setting off, webhooks that it allowed before are not called any more.
     let server = Server::start(folder.path(), WebhookOptions { allow_private: false, ..options() }).await;
     server.register("m").await;
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"failed\"} 2").await;
@@ -390,7 +390,7 @@ async fn what_is_being_sent_when_the_server_stops_is_finished_and_the_rest_is_se
     server.register("waiting").await;
     let (gate, address) = (Arc::clone(&receiver.gate), server.url.trim_start_matches("http://").to_owned());
     let open_gate = async move {
-        // It knows that it is to stop when nobody can connect any more.
+        // The shutdown has begun once connections are refused.
         while tokio::net::TcpStream::connect(&address).await.is_ok() {
             tokio::task::yield_now().await;
         }

@@ -1,16 +1,16 @@
-//! What things of a proto file are called in Rust.
+//! Rust names of the items in a proto file.
 
-/// The module of a proto file: `opentelemetry/proto/trace/v1/trace.proto` is `trace`.
+/// The module of a proto file: `opentelemetry/proto/trace/v1/trace.proto` becomes `trace`.
 pub(super) fn module(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file).trim_end_matches(".proto")
 }
 
-/// The Rust name of a message or enum: `mlflow.CreateRun.Response` is `CreateRunResponse`.
+/// The Rust name of a message or enum: `mlflow.CreateRun.Response` becomes `CreateRunResponse`.
 pub(super) fn type_name(full_name: &str) -> String {
     full_name.split('.').filter(|part| part.starts_with(|c: char| c.is_ascii_uppercase())).collect()
 }
 
-/// `LOGGED_MODEL_READY` is `LoggedModelReady`.
+/// `LOGGED_MODEL_READY` becomes `LoggedModelReady`.
 pub(super) fn variant(name: &str) -> String {
     let capitalise = |word: &str| {
         let mut chars = word.chars();
@@ -29,12 +29,12 @@ pub(super) fn ident(name: &str) -> String {
     }
 }
 
-/// Whether `body` uses `name` as a word of code.
+/// Whether `body` contains `name` as a whole word.
 pub(super) fn uses(body: &str, name: &str) -> bool {
     body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
 }
 
-/// 200000 is `200_000`.
+/// 200000 becomes `200_000`.
 pub(super) fn separated(number: i64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -13,10 +13,10 @@ use super::{
     Findings, note, versions,
 };
 
-/// A backup is taken every day: later than this one is missing.
+/// Maximum age of the newest backup: they are daily.
 const BACKUP_AGE: SignedDuration = SignedDuration::from_hours(26);
 
-/// Whether it is there and answers.
+/// Checks the cluster; returns whether it exists and is ready.
 pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) -> Result<bool> {
     let name = &release.cluster;
     let Some(cluster) = api.get(CLUSTERS, name).await? else {

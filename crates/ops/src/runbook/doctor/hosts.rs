@@ -1,4 +1,4 @@
-//! Names that people call the server by, and their certificates.
+//! The host names of the server, and their certificates.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -11,13 +11,13 @@ use super::{
     Findings, tls,
 };
 
-/// A name, and the value that it comes from.
+/// A host name, and the value that it comes from.
 struct Called {
     host: String,
     value: &'static str,
 }
 
-/// Every name that people call the server by is one that it answers to, with a certificate for it.
+/// Checks that every host name is allowed by the server and has a valid certificate.
 pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut Findings) -> Result<()> {
     let mut called = routes(api, name, found).await?;
     called.extend(ingresses(api, name, found).await?);
@@ -36,7 +36,7 @@ pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut
     Ok(())
 }
 
-/// Routes of OpenShift. What they have no certificate for is served with the router's own.
+/// OpenShift Routes. One without a certificate uses the router's own.
 async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Called>> {
     let mut called = Vec::new();
     for route in api.list(ROUTES, "").await?.iter().filter(|route| text(route, "/spec/to/name") == name) {
@@ -75,7 +75,7 @@ async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Ca
     Ok(called)
 }
 
-/// Their certificates are the Gateway's, which is seldom in this namespace.
+/// Their certificates belong to the Gateway, which is seldom in this namespace.
 async fn http_routes(api: &Api, name: &str) -> Result<Vec<Called>> {
     let mut called = Vec::new();
     for route in api.list(HTTP_ROUTES, "").await? {
@@ -91,7 +91,7 @@ async fn http_routes(api: &Api, name: &str) -> Result<Vec<Called>> {
     Ok(called)
 }
 
-/// A Secret with a certificate for hosts.
+/// Checks a Secret with a certificate for hosts.
 async fn secret(api: &Api, name: &str, hosts: &[&str], value: &str, found: &mut Findings) -> Result<()> {
     let Some(secret) = api.get(SECRETS, name).await? else {
         let remedy = format!("create it (kubectl create secret tls {name} --cert=… --key=…), or change {value}");
@@ -105,7 +105,7 @@ async fn secret(api: &Api, name: &str, hosts: &[&str], value: &str, found: &mut 
     Ok(())
 }
 
-/// Whether a text is of a form with `*` for any text.
+/// Whether a text matches a pattern, in which `*` matches any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     text.strip_prefix(head)

@@ -1,4 +1,4 @@
-//! What can only be seen from where the server is: the databases, the bucket, and the bucket as its clients see it.
+//! Checks that must run inside the cluster: the databases, the bucket, and the bucket by the URLs for clients.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::{
     CLOCKS, Findings, note, ok,
 };
 
-/// How long the bucket may take to answer this machine.
+/// Timeout of the bucket's response to this machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The value under which a variable of the server is set.
+/// Where environment variables of the server are set.
 const VARIABLE: &str = "in mlflow.extraEnv";
 
-/// Has a Job look.
+/// Runs the checks with a Job.
 pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
     let seen = match probe::look(api, release, Work::Check, &release.cluster, None).await {
         Ok(Some(seen)) => seen,
@@ -73,7 +73,7 @@ async fn bucket(storage: &Storage, found: &mut Findings) {
         }
         return;
     };
-    // Not reached from inside is not wrong where clients are outside, and reach it.
+    // Not reachable from inside is fine if clients are outside and can reach it.
     if !presigned.answered && ferroflow_artifacts::answers(origin, PATIENCE).await.is_ok() {
         note(&format!("{origin}, where clients are sent, answers this machine, and not the server ({reason})"));
         return;
@@ -89,7 +89,7 @@ async fn bucket(storage: &Storage, found: &mut Findings) {
     found.wrong(&format!("a signed address at {origin}, where clients are sent, does not answer: {reason}"), &remedy);
 }
 
-/// The value to change, by what the store says.
+/// The value to change, by the store's error.
 fn remedy(step: &str, reason: &str) -> &'static str {
     let code = reason.split(':').next().unwrap_or_default();
     match code {

@@ -13,7 +13,7 @@ use super::{
     Findings,
 };
 
-/// Every Secret that the server needs, and every key in it.
+/// Checks every Secret that the server needs, and every key in it.
 pub(super) async fn secrets(api: &Api, deployment: &Value, found: &mut Findings) -> Result<()> {
     let mut needed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut need = |secret: &str, key: &str| {

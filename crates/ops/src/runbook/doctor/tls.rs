@@ -1,4 +1,4 @@
-//! Certificates: until when they are good, and for whom.
+//! Checks the validity period and the names of certificates.
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -11,10 +11,10 @@ use x509_cert::{
 
 use super::{Findings, ok};
 
-/// Whoever renews certificates by itself has done it long before.
+/// Remaining validity that is a problem: automatic renewal would have happened before.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// What browsers look at.
+/// The fields of a certificate that browsers check.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     from: Timestamp,
@@ -75,7 +75,7 @@ fn read(pem: &str) -> Result<Seen> {
     Ok(Seen { from: time(&certificate.validity.not_before)?, until: time(&certificate.validity.not_after)?, names })
 }
 
-/// Whether a name of a certificate, in which `*` is one whole label, is that of a host.
+/// Whether a DNS name of a certificate, in which `*` is exactly one label, matches a host.
 fn covers(name: &str, host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     match name.strip_prefix("*.") {

@@ -1,4 +1,4 @@
-//! Versions of the operator and of its plugin for backups.
+//! Versions of the operator and of its backup plugin.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -11,18 +11,18 @@ use super::{
     Findings, note, ok,
 };
 
-/// What the operator writes at everything that it makes.
+/// The annotation that the operator sets on all of its objects.
 const OPERATOR: &str = "/metadata/annotations/cnpg.io~1operatorVersion";
 
-/// Operators before this one know no plugins for backups.
+/// The first version of the operator with backup plugins.
 const PLUGINS: Version = (1, 26);
 
-/// Operators from this one on have no backups of their own any more.
+/// The first version of the operator without built-in backups.
 const NO_IN_TREE: Version = (1, 31);
 
 type Version = (u64, u64);
 
-/// Whether the operator can do what the cluster asks of it.
+/// Checks that the operator supports what the cluster uses.
 pub(super) async fn versions(api: &Api, cluster: &Value, by_plugin: bool, found: &mut Findings) -> Result<()> {
     let name = text(cluster, "/metadata/name");
     let pods = api.list(PODS, &format!("cnpg.io/cluster={name}")).await?;

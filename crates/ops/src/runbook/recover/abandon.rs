@@ -1,4 +1,4 @@
-//! The way out of a recovery that does not come to its end.
+//! Abandons a recovery that can not be completed.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -11,10 +11,10 @@ use super::{
     begun, jobs, login, next, servers,
 };
 
-/// Gives up a recovery that was begun: the server uses the old cluster, as before.
+/// Abandons a recovery that was begun: the server uses the old cluster again.
 ///
 /// # Errors
-/// None was begun, or the server uses the new cluster already.
+/// No recovery was begun, or the server already uses the new cluster.
 pub async fn abandon(api: &Api, name: &str) -> Result<()> {
     let release = Release::find(api, name).await?;
     let (old, new) = begun(&release.deployment).context("there is no recovery that could be abandoned")?;

@@ -1,4 +1,4 @@
-//! What uses the database beside the server: Jobs that run by themselves, or when somebody has them run.
+//! Other users of the database: Jobs that are scheduled, or started by hand.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::super::{
     release::{forget, remember, remembered, retarget},
 };
 
-/// Has `gc` wait. It deletes artifacts of runs that its database takes for deleted, and the other one may not.
+/// Suspends `gc`. It deletes artifacts of runs that are deleted in its database, and may not be in the other one.
 pub(super) async fn hold(api: &Api, name: &str) -> Result<()> {
     let gc = format!("{name}-gc");
     if api.get(CRON_JOBS, &gc).await?.is_some() {
@@ -21,7 +21,7 @@ pub(super) async fn hold(api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Has `gc` go on as before.
+/// Resumes `gc`.
 pub(super) async fn resume_gc(api: &Api, name: &str) -> Result<()> {
     let gc = format!("{name}-gc");
     if api.get(CRON_JOBS, &gc).await?.is_some() {
@@ -34,7 +34,7 @@ pub(super) async fn resume_gc(api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Has the server and its Jobs use another cluster. `gc` goes on.
+/// Points the server and its Jobs to another cluster. Resumes `gc`.
 pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
     if api.get(NETWORK_POLICIES, name).await?.is_some() {
         api.change(NETWORK_POLICIES, name, &format!("{new} is let through"), |policy| {
@@ -52,7 +52,7 @@ pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Resul
     let users = [
         (DEPLOYMENTS, name.to_owned(), "spec"),
         (CRON_JOBS, format!("{name}-migrate"), "spec"),
-        // In its place on OpenShift.
+        // OpenShift uses a Template instead.
         (TEMPLATES, format!("{name}-migrate"), "objects"),
         (CRON_JOBS, format!("{name}-gc"), "spec"),
     ];
@@ -72,7 +72,7 @@ pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Resul
     Ok(())
 }
 
-/// Suspends something that is not suspended yet, so that [`resume`] knows.
+/// Suspends an object unless it is suspended already, and records that for [`resume`].
 pub(super) fn suspend(object: &mut Value) {
     if object["spec"]["suspend"] != true {
         remember(object, "suspended", "yes");
@@ -80,7 +80,7 @@ pub(super) fn suspend(object: &mut Value) {
     }
 }
 
-/// Takes back what [`suspend`] did.
+/// Reverts [`suspend`].
 pub(super) fn resume(object: &mut Value) {
     if remembered(object, "suspended").is_some() {
         forget(object, "suspended");

@@ -1,4 +1,4 @@
-//! The login's own database, which is in the same cluster.
+//! The users database, if it is in the same cluster.
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -9,8 +9,8 @@ use super::super::{
     release::{Release, configuration},
 };
 
-/// A configuration file of the login that names the old cluster's host gets the new one's, with its password, which is
-/// another one.
+/// Replaces the old cluster's host in the basic-auth configuration with the new one's, and its credentials, which
+/// differ.
 pub(super) async fn follow(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
     let Some((secret, key)) = configuration(&release.deployment) else { return Ok(()) };
     let stored = api.need(SECRETS, secret).await?;

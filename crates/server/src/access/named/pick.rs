@@ -1,4 +1,4 @@
-//! The few things that a message names, picked while it is written: no tree of a long message is made.
+//! A serializer that picks the ids and names out of a message, without building a tree of a long one.
 
 use std::fmt::Display;
 
@@ -9,11 +9,11 @@ use serde::{
 };
 use serde_json::{Error, Map, Value};
 
-/// Bytes of a text that is taken for an id or a name. No id and no name may be so long.
+/// Maximum bytes of a text that may be an id or a name; none is this long.
 const LONGEST: usize = 16 * 1024;
 
 /// The fields of a message that may name something: texts, numbers and lists of them. Of messages in lists, the logged
-/// model that they are about and the tag that tells prompts from models.
+/// model that they refer to and the tag that distinguishes prompts from models.
 pub(super) fn named<T: Serialize>(message: &T) -> Map<String, Value> {
     match message.serialize(Part::Message) {
         Ok(Some(Value::Object(fields))) => fields,
@@ -22,7 +22,7 @@ pub(super) fn named<T: Serialize>(message: &T) -> Map<String, Value> {
     }
 }
 
-/// Where in the message a value is.
+/// The position of a value in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Message,

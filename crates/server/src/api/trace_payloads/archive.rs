@@ -1,5 +1,5 @@
-//! Reading what was archived. A payload has to be seen whole before its first span can be sent, so that the memory that
-//! all of them take together is bounded.
+//! Reads archived traces. A payload must be read completely before its first span can be sent, so the memory of all
+//! payloads together is bounded.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use ferroflow_model::{
 use futures_util::TryStreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// MiB of all payloads that are read at a time: one of the largest.
+/// Memory for concurrent reads of payloads, in MiB: one of maximum size.
 const MEMORY: usize = archived_trace::MAX_PAYLOAD / MIB;
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes of a payload from which on it takes room.
+/// Smaller payloads need no permit, in bytes.
 const SMALL: u64 = 1024 * 1024;
 
-/// How long a payload waits for room; then its client is told to come again.
+/// Timeout of waiting for memory; the client may retry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 static ROOM: Semaphore = Semaphore::const_new(MEMORY);
 
-/// What holds the memory of a payload; the smallest need none.
+/// The permit for the memory of a payload; small ones need none.
 pub(super) type Room = Option<SemaphorePermit<'static>>;
 
-/// The archived trace at a location, if there still is one.
+/// The archived trace at a location, if it still exists.
 ///
 /// # Errors
-/// Its payload is damaged or too large, or the storage failed.
+/// Its payload is damaged or too large, or the store failed.
 pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, Room)>> {
     let path = ArtifactPath::parse(archived_trace::FILE)?.below(&location.base);
     let found = match location.repository.stat(&path).await {
@@ -53,7 +53,7 @@ pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, R
 }
 
 async fn payload(location: &Location, path: &ArtifactPath, found: &Stat) -> Result<Bytes> {
-    // What grows meanwhile is another payload: no more is read than there is room for.
+    // A payload that has been replaced meanwhile must not exceed the permit.
     let opened = location.repository.open(path, Some(0..found.size), found.etag.as_deref()).await?;
     let all = BytesMut::with_capacity(usize::try_from(found.size).unwrap_or_default());
     let read = opened.body.try_fold(all, |mut all, chunk| async move {
