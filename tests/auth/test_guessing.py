@@ -9,6 +9,8 @@ import requests
 from people import ADMIN, People, password, settings
 from support import postgres, servers
 
+pytestmark = pytest.mark.rotates(every=2)
+
 ME = "/api/2.0/mlflow/users/current"
 
 

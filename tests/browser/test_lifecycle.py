@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=3)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from content import model_file
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.rotates(every=3)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.rotates(every=3)
+pytestmark = pytest.mark.rotates(every=4)
 
 FIRST, SECOND = "Hello {{name}}", "Hello dear {{name}}, größe"
 

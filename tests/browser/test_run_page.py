@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.rotates(every=3)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from content import RANKS
 from playwright.sync_api import TimeoutError, expect
 
-pytestmark = pytest.mark.rotates(every=3)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 @pytest.fixture

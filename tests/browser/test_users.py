@@ -9,7 +9,7 @@ from playwright.sync_api import Error, expect
 from support import required, servers
 from web_ui import WebUi, remember
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=3)
 
 ADMIN = ("admin", "the admin's password")
 PASSWORD = "a password that is long"

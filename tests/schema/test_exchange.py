@@ -20,7 +20,7 @@ def servers(request, made):
         yield {"reference": reference.url, "ferroflow": ferroflow.url}
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_what_one_writes_the_other_reads(servers):
     written = {writer: write(url) for writer, url in servers.items()}
     for writer, (experiment, run) in written.items():
@@ -30,7 +30,7 @@ def test_what_one_writes_the_other_reads(servers):
         assert len(seen["ferroflow"]["metrics/get-history"]["metrics"]) == 3
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_a_run_is_continued_by_the_other(servers):
     for first, second in (("reference", "ferroflow"), ("ferroflow", "reference")):
         experiment, run = write(servers[first])
@@ -44,7 +44,7 @@ def test_a_run_is_continued_by_the_other(servers):
         assert seen["reference"]["runs/get"]["run"]["info"]["run_name"] == "renamed"
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_deleted_by_one_is_deleted_for_the_other(servers):
     for first, second in (("reference", "ferroflow"), ("ferroflow", "reference")):
         experiment, run = write(servers[first])

@@ -53,7 +53,7 @@ def both(request, tmp_path_factory):
         yield theirs, ours, hook
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_each_signs_with_a_secret_that_the_other_has_stored(both):
     theirs, ours, hook = both
     for number, (writer, sender) in enumerate(((theirs, ours), (ours, theirs))):
@@ -72,7 +72,7 @@ def test_each_signs_with_a_secret_that_the_other_has_stored(both):
         assert requests.get(f"{writer.url}/api/2.0/mlflow/webhooks/{webhook_id}", timeout=60).status_code == 404
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_messages_are_those_of_the_reference_to_the_byte(both):
     theirs, ours, hook = both
     webhook_id = webhook(ours, hook, "examples")
@@ -89,7 +89,7 @@ def test_messages_are_those_of_the_reference_to_the_byte(both):
     call(ours, "DELETE", f"webhooks/{webhook_id}")
 
 
-@pytest.mark.rotates(together=True)
+@pytest.mark.rotates(together=True, every=4)
 def test_changes_are_told_as_the_reference_tells_them(both):
     theirs, ours, hook = both
     webhook_id = webhook(ours, hook, "changes")

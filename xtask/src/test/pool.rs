@@ -29,9 +29,9 @@ pub(super) struct Job {
     pub(super) command: Command,
 }
 
-/// Runs all jobs. A suite computes for about half of its time, so there are two slots per processor.
+/// Runs all jobs. A suite computes for less than half of its time, so there are two slots per processor and one more.
 pub(super) fn run(mut jobs: Vec<Job>, logs: &Path, report: &mut Report) -> Result<()> {
-    let places = 2 * thread::available_parallelism().map_or(2, usize::from);
+    let places = 2 * thread::available_parallelism().map_or(2, usize::from) + 1;
     jobs.sort_by_key(|job| std::cmp::Reverse(job.seconds));
     let (sender, receiver) = mpsc::channel();
     let (mut taken, mut running) = (0, 0);
