@@ -9,16 +9,13 @@ mod share;
 mod sqlite;
 mod statement;
 mod tls;
+mod transaction;
 mod uri;
 mod value;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
 
 pub(crate) use direct::{Access, Direct, PATIENT};
 pub use error::DbError;
@@ -27,14 +24,12 @@ pub(crate) use progress::{honest, wrote};
 pub use share::as_caller;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
+pub use transaction::Tx;
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
 
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
-
-/// How often a transaction that lost against a concurrent one is run again.
-const CONFLICT_RETRIES: u32 = 8;
 
 /// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
 const PING: Duration = Duration::from_secs(3);
@@ -142,35 +137,6 @@ impl Db {
         }))
     }
 
-    /// Begins a transaction that writes.
-    pub async fn begin(&self) -> Result<Tx, DbError> {
-        let inner = match &self.backend {
-            // Transactions may wait for each other's locks, each on a connection.
-            Backend::Postgres(pool) => {
-                let share = self.shares.take(self.options.acquire_timeout).await?;
-                Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
-            }
-            Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
-        };
-        // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
-        // while it is on its way leaves a rollback behind it, never a connection with a transaction
-        // that the next one would write into.
-        let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
-        match &tx.conn()?.0 {
-            Inner::Postgres(lease) => {
-                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
-                let answer = lease.client()?.batch_execute(&begin).await;
-                answer.map_err(|error| DbError::from(error).before_begin())?;
-            }
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                let begun = session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await;
-                begun.map_err(DbError::before_begin)?;
-            }
-        }
-        Ok(tx)
-    }
-
     /// The rows of one statement.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
     where
@@ -211,28 +177,6 @@ impl Db {
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.write(move |connection| sqlite::unit(connection, &ops)).await
-            }
-        }
-    }
-
-    /// Runs `work` again while it loses against concurrent transactions, waiting a little longer
-    /// each time, with jitter.
-    pub async fn retrying<T, F, Fut>(&self, mut work: F) -> Result<T, DbError>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, DbError>>,
-    {
-        let mut attempt = 0;
-        loop {
-            match work().await {
-                Err(error) if error.is_conflict() && attempt < CONFLICT_RETRIES => {
-                    attempt += 1;
-                    let ceiling = 1_u64 << attempt;
-                    let wait = Duration::from_micros(rand::random_range(0..=ceiling * 1000));
-                    tracing::debug!(%error, attempt, "transaction conflict, trying again");
-                    tokio::time::sleep(wait).await;
-                }
-                other => return other,
             }
         }
     }
@@ -406,106 +350,6 @@ impl Conn {
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::insert(connection, &rows)).await
             }
-        }
-    }
-}
-
-/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
-pub struct Tx {
-    conn: Option<Conn>,
-    last: Mutex<Vec<(Op, Arc<Notify>)>>,
-}
-
-impl Tx {
-    /// The connection, for what only reads.
-    pub(crate) fn conn(&self) -> Result<&Conn, DbError> {
-        self.conn.as_ref().ok_or_else(|| DbError::Other("the transaction has ended".into()))
-    }
-
-    /// The rows of one statement.
-    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
-    where
-        T: Send + 'static,
-        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    {
-        self.conn()?.query(statement, map).await
-    }
-
-    /// The first row of one statement, if any.
-    pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
-    where
-        T: Send + 'static,
-        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    {
-        self.conn()?.query_opt(statement, map).await
-    }
-
-    /// Runs a statement; the number of rows it changed.
-    pub async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
-        self.conn()?.execute(statement).await
-    }
-
-    /// Inserts many rows; the number of rows that were new.
-    pub async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
-        self.conn()?.insert(rows).await
-    }
-
-    /// Runs several statements in their order, in one round trip. Statements that are awaited together
-    /// instead may be run in any order.
-    pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
-        match &self.conn()?.0 {
-            Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(move |connection| sqlite::pipeline(connection, &ops)).await
-            }
-        }
-    }
-
-    /// Runs a statement at the end, in the round trip of the commit. If it changes something, `waiting` is
-    /// woken when that is committed.
-    pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
-    }
-
-    /// Makes everything since [`Db::begin`] lasting.
-    pub async fn commit(mut self) -> Result<(), DbError> {
-        wrote();
-        let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
-        let answers = match &self.conn()?.0 {
-            Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await?,
-            Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await?,
-            Inner::SqliteReader(reader) => {
-                reader.session.run(move |connection| sqlite::commit(connection, &ops)).await?
-            }
-        };
-        self.conn = None;
-        for (answer, waiting) in answers.into_iter().zip(waiting) {
-            if answer != sqlite::changed(0) {
-                waiting.notify_one();
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        let Some(Conn(inner)) = self.conn.take() else { return };
-        match inner {
-            Inner::Postgres(lease) => lease.abandon(),
-            // The job keeps the writer's guard until the rollback has run.
-            Inner::SqliteWriter(writer) => {
-                let session = Arc::clone(&writer.session);
-                session.send(move |connection| {
-                    if !connection.is_autocommit() {
-                        let _ = connection.execute_batch("ROLLBACK");
-                    }
-                    drop(writer);
-                });
-            }
-            Inner::SqliteReader(_) => {}
         }
     }
 }

@@ -9,7 +9,6 @@ use ferroflow_model::{
 use crate::{
     db::{Op, Statement, Tx, Value},
     roles::check_length,
-    transaction::{Failure, transaction},
     users::{UserStore, id_of},
 };
 
@@ -67,12 +66,13 @@ impl UserStore {
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = role_of(&tx, given.username).await?;
-            tx.execute(Statement::new(SET, given.values(role))).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = role_of(&tx, given.username).await?;
+                tx.execute(Statement::new(SET, given.values(role))).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Grants a user a permission on resources that nothing was granted on.
@@ -91,14 +91,15 @@ impl UserStore {
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = role_of(&tx, given.username).await?;
-            if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
-                return Err(Failure::Refused(Error::already_exists(taken)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = role_of(&tx, given.username).await?;
+                if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
+                    return Err(Error::already_exists(taken));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Changes what is granted to a user.
@@ -115,14 +116,15 @@ impl UserStore {
     ) -> Result<()> {
         permission::check_grant(permission, resource_type)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = find_role(&tx, given.username).await?.unwrap_or(-1);
-            if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
-                return Err(Failure::Refused(Error::not_found(missing)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = find_role(&tx, given.username).await?.unwrap_or(-1);
+                if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
+                    return Err(Error::not_found(missing));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Takes back what is granted to a user.
@@ -130,15 +132,16 @@ impl UserStore {
     /// # Errors
     /// There is no such user, or there is no such grant: that error is `missing`.
     pub async fn remove_grant(&self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
-        transaction(&self.db, |tx| async move {
-            let role = find_role(&tx, username).await?.unwrap_or(-1);
-            let values = vec![role.into(), resource_type.into(), pattern.into()];
-            if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
-                return Err(Failure::Refused(Error::not_found(missing)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = find_role(&tx, username).await?.unwrap_or(-1);
+                let values = vec![role.into(), resource_type.into(), pattern.into()];
+                if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
+                    return Err(Error::not_found(missing));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Takes back what was granted to users on something that is gone. What roles allow stays.
@@ -177,7 +180,7 @@ impl UserStore {
 
 /// The role that holds what is granted to a user, made if it is not there. Nothing is inserted in vain: that would use
 /// up ids.
-async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
+async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
@@ -190,12 +193,12 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     };
     let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {
-        return Err(Failure::Refused(Error::invalid(format!(
+        return Err(Error::invalid(format!(
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
              assigned to user_id={other}. Rename or delete the conflicting role before granting per-user permissions.",
             python::repr(&name),
             python::repr(DEFAULT_WORKSPACE)
-        ))));
+        )));
     }
     if assigned.is_empty() {
         tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
@@ -203,7 +206,7 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     Ok(role)
 }
 
-async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>, Failure> {
+async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>> {
     let name = permission::user_role(id_of(tx, username).await?);
     let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
     Ok(tx.query_opt(Statement::new(ROLE, values), |row| row.get::<i64>(0)).await?)
