@@ -1,4 +1,4 @@
-//! One database with two drivers. The only place that knows them.
+//! The database: one interface over two drivers. No other module knows the drivers.
 
 mod direct;
 mod error;
@@ -33,21 +33,21 @@ pub use value::{FromColumn, Row, Value};
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
 
-/// How often a transaction that lost against a concurrent one is run again.
+/// How often a transaction is retried after a conflict with a concurrent one.
 const CONFLICT_RETRIES: u32 = 8;
 
-/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
+/// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
 const PING: Duration = Duration::from_secs(3);
 
 /// Limits of a [`Db`].
 #[derive(Debug, Clone)]
 pub struct DbOptions {
-    /// Connections (PostgreSQL) or reading connections (SQLite) at the most.
+    /// Maximum number of connections (PostgreSQL) or of reading connections (SQLite).
     pub pool_size: usize,
-    /// How long a request waits for a connection before it is answered with 429.
+    /// How long a request waits for a connection before it gets 429.
     pub acquire_timeout: Duration,
-    /// How long a statement may run before it is stopped; `None` for upkeep, whose statements take as long as they
-    /// take. Writes to SQLite, of which there is one at a time, are not stopped.
+    /// How long a statement may run before it is cancelled; `None` for maintenance, whose statements have no limit.
+    /// Writes to SQLite, which has a single writer, are not cancelled.
     pub statement_timeout: Option<Duration>,
     /// `PRAGMA synchronous` of SQLite.
     pub synchronous: Synchronous,
@@ -64,7 +64,7 @@ impl Default for DbOptions {
     }
 }
 
-/// The database: cheap to clone, shared by everything.
+/// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     backend: Backend,
@@ -81,18 +81,18 @@ enum Backend {
 /// A step of a [`Db::unit`].
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// Rows come back.
+    /// Returns rows.
     Query(Statement),
-    /// The number of changed rows comes back.
+    /// Returns the number of changed rows.
     Execute(Statement),
-    /// The number of new rows comes back.
+    /// Returns the number of inserted rows.
     Insert(Insert),
 }
 
-/// What a step of a [`Db::unit`] answered: its rows, or one row with the number of changed rows.
+/// The result of a step of a [`Db::unit`]: its rows, or one row with the number of changed rows.
 pub type Answer = Vec<Vec<Value>>;
 
-/// The number in an answer of one row and one column, such as that of changed rows. Nothing is 0.
+/// The integer in a one-row, one-column answer, such as the number of changed rows; 0 if there is none.
 #[must_use]
 pub fn count(answer: &Answer) -> i64 {
     match answer.first().and_then(|row| row.first()) {
@@ -102,7 +102,7 @@ pub fn count(answer: &Answer) -> i64 {
 }
 
 impl Db {
-    /// Opens a database. A SQLite file is created; a PostgreSQL server is asked for nothing yet.
+    /// Opens a database. Creates a missing SQLite file; connects to PostgreSQL lazily.
     pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
         let backend = match uri {
             BackendUri::Postgres(uri) => {
@@ -119,7 +119,7 @@ impl Db {
         Ok(Self { backend, options, shares: Shares::of(connections) })
     }
 
-    /// Which SQL this database speaks.
+    /// The SQL dialect of this database.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         match self.backend {
@@ -128,11 +128,11 @@ impl Db {
         }
     }
 
-    /// A connection to read from. Statements sent together (`join!`) travel together.
-    /// What still runs on it when it is dropped is stopped.
+    /// A connection for reading. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
+    /// cancels the statements that still run on it.
     ///
     /// # Errors
-    /// None became free in time, or the caller has its share of them.
+    /// No connection became free in time, or the caller's share is used up.
     pub async fn reader(&self) -> Result<Conn, DbError> {
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let share = self.shares.take(wait).await?;
@@ -142,19 +142,18 @@ impl Db {
         }))
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a read-write transaction.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         let inner = match &self.backend {
-            // Transactions may wait for each other's locks, each on a connection.
+            // Transactions that wait for row locks hold their connections, so these count towards the caller's share.
             Backend::Postgres(pool) => {
                 let share = self.shares.take(self.options.acquire_timeout).await?;
                 Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
             }
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
-        // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
-        // while it is on its way leaves a rollback behind it, never a connection with a transaction
-        // that the next one would write into.
+        // `Tx` owns the connection before BEGIN is sent: if the caller drops this future meanwhile, the transaction is
+        // rolled back, and the connection does not return to the pool with an open transaction.
         let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
         match &tx.conn()?.0 {
             Inner::Postgres(lease) => {
@@ -171,7 +170,7 @@ impl Db {
         Ok(tx)
     }
 
-    /// The rows of one statement.
+    /// Runs a statement and returns its rows.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -180,14 +179,14 @@ impl Db {
         self.reader().await?.query(statement, map).await
     }
 
-    /// How the database would run a statement, a line for each step.
+    /// The query plan of a statement, one line per step.
     pub async fn explain(&self, statement: Statement) -> Result<Vec<String>, DbError> {
         let column = self.dialect().pick(0, 3);
         self.query(statement.explained(self.dialect()), move |row| row.get(column)).await
     }
 
-    /// Runs several statements in one transaction, in one round trip, and again when it lost
-    /// against a concurrent transaction.
+    /// Runs several statements in one transaction and one round trip, and retries it on a conflict with a concurrent
+    /// one.
     pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         let ops = Arc::new(ops);
         let outcome = self.retrying(|| self.unit_once(Arc::clone(&ops))).await;
@@ -201,8 +200,8 @@ impl Db {
         match &self.backend {
             Backend::Postgres(pool) => {
                 let client = pool.get().await?;
-                // Run to the end even if the caller goes away: a transaction cut in the middle
-                // would go back to the pool half-done.
+                // Spawned, so that it completes even if the caller drops this future: otherwise the connection would
+                // return to the pool with an open transaction.
                 let limit = self.options.statement_timeout;
                 tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
@@ -215,8 +214,8 @@ impl Db {
         }
     }
 
-    /// Runs `work` again while it loses against concurrent transactions, waiting a little longer
-    /// each time, with jitter.
+    /// Retries `work` on a conflict (serialization failure, deadlock), at most 8 times, with exponential backoff and
+    /// jitter.
     pub async fn retrying<T, F, Fut>(&self, mut work: F) -> Result<T, DbError>
     where
         F: FnMut() -> Fut,
@@ -237,10 +236,10 @@ impl Db {
         }
     }
 
-    /// Runs SQL of several statements in one transaction, as when the schema is created.
+    /// Runs a script of several statements in one transaction, such as the schema.
     pub async fn batch(&self, sql: String) -> Result<(), DbError> {
         match &self.backend {
-            // What is sent in one message is one transaction.
+            // The statements of one simple-query message run in one implicit transaction.
             Backend::Postgres(pool) => Ok(pool.get().await?.batch_execute(&sql).await?),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
@@ -249,12 +248,12 @@ impl Db {
         }
     }
 
-    /// Whether the database can be read and written to, as far as can be told without writing.
+    /// Checks that the database can be read and written, as far as that is possible without writing.
     ///
     /// # Errors
-    /// It does not answer, is a read-only standby, or its file is gone or on a full disk. Or all connections are taken
-    /// for as long as [`PING`]: one caller can not take them all, and what runs on them ends at the limit for
-    /// statements, so this lasts only while many ask for more than there is.
+    /// It does not answer, is a read-only standby, or its file is missing or on a full disk. Or no connection became
+    /// free within [`PING`]: since one caller cannot take all connections and statements have a timeout, that happens
+    /// only under overload.
     pub async fn check(&self) -> Result<(), DbError> {
         match tokio::time::timeout(PING, self.check_now()).await {
             Ok(outcome) => outcome,
@@ -276,8 +275,7 @@ impl Db {
         }
     }
 
-    /// Leaves the database as one finds it in order: everything of a SQLite file is in that file,
-    /// nothing in the log beside it.
+    /// Closes the pool (PostgreSQL), or checkpoints the write-ahead log into the database file (SQLite).
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
             Backend::Postgres(pool) => pool.close(),
@@ -289,7 +287,7 @@ impl Db {
         Ok(())
     }
 
-    /// Connections in use and at the most.
+    /// Connections in use, and the configured maximum.
     #[must_use]
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
@@ -299,10 +297,10 @@ impl Db {
     }
 }
 
-/// Takes a row. Not a parameter of the functions that hand rows over: these would be compiled for each of the statements.
+/// A row callback. Dynamic, because functions with a type parameter for it would be compiled once per caller.
 type Visit<'a> = dyn FnMut(&Row<'_>) -> Result<(), DbError> + Send + 'a;
 
-/// The same, with the number of the statement that the row is from.
+/// A row callback with the index of the statement that returned the row.
 type VisitOf<'a> = dyn FnMut(usize, &Row<'_>) -> Result<(), DbError> + Send + 'a;
 
 /// A connection.
@@ -315,7 +313,7 @@ enum Inner {
 }
 
 impl Conn {
-    /// Which SQL the database speaks.
+    /// The SQL dialect of the database.
     pub(crate) fn dialect(&self) -> Dialect {
         match &self.0 {
             Inner::Postgres(_) => Dialect::Postgres,
@@ -323,7 +321,7 @@ impl Conn {
         }
     }
 
-    /// The rows of one statement, mapped as they arrive.
+    /// Runs a statement and maps its rows as they arrive.
     pub async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -336,7 +334,7 @@ impl Conn {
         .await
     }
 
-    /// What becomes of `state` when every row of one statement has been added to it, as they arrive.
+    /// Runs a statement and folds its rows into `state` as they arrive.
     pub async fn fold<S, F>(&self, statement: Statement, mut state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
@@ -357,7 +355,7 @@ impl Conn {
         Ok(state)
     }
 
-    /// The same for several statements that are sent together: `add` is told which of them a row is from.
+    /// [`Conn::fold`] for several statements that are sent together; `add` also gets the index of the row's statement.
     pub async fn fold_all<S, F>(&self, statements: Vec<Statement>, mut state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
@@ -380,7 +378,7 @@ impl Conn {
         Ok(state)
     }
 
-    /// The first row of one statement, if any.
+    /// Runs a statement and returns its first row, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
     where
         T: Send + 'static,
@@ -410,19 +408,19 @@ impl Conn {
     }
 }
 
-/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+/// A transaction. Rolled back if it is dropped without [`Tx::commit`].
 pub struct Tx {
     conn: Option<Conn>,
     last: Mutex<Vec<(Op, Arc<Notify>)>>,
 }
 
 impl Tx {
-    /// The connection, for what only reads.
+    /// The transaction's connection, for functions that only read.
     pub(crate) fn conn(&self) -> Result<&Conn, DbError> {
         self.conn.as_ref().ok_or_else(|| DbError::Other("the transaction has ended".into()))
     }
 
-    /// The rows of one statement.
+    /// Runs a statement and returns its rows.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -431,7 +429,7 @@ impl Tx {
         self.conn()?.query(statement, map).await
     }
 
-    /// The first row of one statement, if any.
+    /// Runs a statement and returns its first row, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
     where
         T: Send + 'static,
@@ -440,18 +438,18 @@ impl Tx {
         self.conn()?.query_opt(statement, map).await
     }
 
-    /// Runs a statement; the number of rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     pub async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
         self.conn()?.execute(statement).await
     }
 
-    /// Inserts many rows; the number of rows that were new.
+    /// Inserts rows and returns the number of inserted ones.
     pub async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
         self.conn()?.insert(rows).await
     }
 
-    /// Runs several statements in their order, in one round trip. Statements that are awaited together
-    /// instead may be run in any order.
+    /// Runs statements in this order and in one round trip. The order of statements that are awaited together instead
+    /// is not defined.
     pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         match &self.conn()?.0 {
             Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
@@ -462,13 +460,13 @@ impl Tx {
         }
     }
 
-    /// Runs a statement at the end, in the round trip of the commit. If it changes something, `waiting` is
-    /// woken when that is committed.
+    /// Registers a statement that runs in the round trip of the commit, just before it. If it changes rows, `waiting`
+    /// is notified after the commit.
     pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
     }
 
-    /// Makes everything since [`Db::begin`] lasting.
+    /// Commits the transaction.
     pub async fn commit(mut self) -> Result<(), DbError> {
         wrote();
         let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
@@ -495,7 +493,7 @@ impl Drop for Tx {
         let Some(Conn(inner)) = self.conn.take() else { return };
         match inner {
             Inner::Postgres(lease) => lease.abandon(),
-            // The job keeps the writer's guard until the rollback has run.
+            // The job holds the writer's guard until the rollback is done.
             Inner::SqliteWriter(writer) => {
                 let session = Arc::clone(&writer.session);
                 session.send(move |connection| {

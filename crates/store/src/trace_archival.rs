@@ -1,9 +1,9 @@
-//! Archiving traces: which of them are due, and the moment at which the spans of one leave the database.
+//! Trace archival: selects the traces that are due, and removes the spans of an archived one from the database.
 //!
-//! A payload is in the archive before anything of its trace is changed. Whoever archives a trace in PostgreSQL holds its
-//! row meanwhile, so that no replica does the same and nobody adds spans; in SQLite, where a held row would keep all other
-//! writers waiting, the generation of the spans tells whether somebody did. A payload without a trace that names it
-//! is written over the next time.
+//! The payload is written to the archive before anything of its trace is changed. In PostgreSQL the trace's row is
+//! locked meanwhile, so that no other replica archives it and no spans are added. In SQLite, where a lock would block
+//! all writers, the payload generation of the trace detects concurrent changes. A payload that no trace refers to is
+//! overwritten next time.
 
 use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
@@ -13,10 +13,10 @@ use crate::{
     dialect::Dialect,
 };
 
-/// How an experiment's traces are kept, as its tags say.
+/// The tags of an experiment that control archival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivalTags {
-    /// Its number.
+    /// The experiment's id.
     pub experiment_id: i64,
     /// `mlflow.trace.archivalRetention`
     pub retention: Option<String>,
@@ -24,12 +24,12 @@ pub struct ArchivalTags {
     pub archive_now: Option<String>,
 }
 
-/// Traces of an experiment that are due.
+/// The traces of an experiment that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Its number.
+    /// The experiment's id.
     pub experiment_id: i64,
-    /// Milliseconds: those that began later are not.
+    /// Traces that began later are not due, in milliseconds since 1970.
     pub until: i64,
 }
 
@@ -38,38 +38,38 @@ pub struct Due {
 pub struct Candidate {
     /// Its id.
     pub trace_id: String,
-    /// The number of its experiment.
+    /// The id of its experiment.
     pub experiment_id: i64,
-    /// When it began, in milliseconds.
+    /// When it began, in milliseconds since 1970.
     pub timestamp_ms: i64,
 }
 
-/// A request to archive at once, which ends when nothing is left to do.
+/// A request to archive at once; it is deleted when nothing is left to archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveRequest {
-    /// What is asked for.
+    /// The traces to archive.
     pub due: Due,
-    /// The value of the tag: another one is another request.
+    /// The value of the tag; a changed value is a new request.
     pub value: String,
 }
 
 /// The spans of a trace that is being archived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivableSpans {
-    /// The number of its experiment.
+    /// The id of its experiment.
     pub experiment_id: i64,
-    /// Each as the JSON that it is kept as.
+    /// The spans, in the JSON form in which they are stored.
     pub contents: Vec<String>,
 }
 
-/// What became of a trace that was to be archived.
+/// The outcome of archiving a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Archived {
-    /// Its spans are in the archive, and no longer in the database.
+    /// Its spans are in the archive and no longer in the database.
     Yes,
-    /// It is gone, is archived or held by another, or has changed.
+    /// It is missing, already archived, locked by another replica, or was changed.
     No,
-    /// Its spans can not be archived. It is marked, so that nobody tries again until the mark is deleted.
+    /// Its spans cannot be archived. It is marked and skipped until the mark is deleted.
     Malformed,
 }
 
@@ -80,7 +80,7 @@ const TAGS: &str = "SELECT e.experiment_id, r.value, n.value FROM experiments e 
                     AND n.key = 'mlflow.trace.archiveNow' \
                     WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
 
-/// Of a trace `t`: its spans were in the database, and nobody has given it up.
+/// Condition on a trace `t`: its spans are stored in the database, and it is not marked as failed.
 macro_rules! in_database {
     () => {
         "NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = t.request_id \
@@ -89,7 +89,7 @@ macro_rules! in_database {
     };
 }
 
-/// Of a trace `t`: something is left of its spans.
+/// Condition on a trace `t`: it has a span with content.
 macro_rules! has_content {
     () => {
         "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.content <> '')"
@@ -118,7 +118,7 @@ const CANDIDATES: (&str, &str) = (
     ),
 );
 
-/// A trace that is finished. Tags and spans are looked at when it is held.
+/// A finished trace. Its tags and spans are checked again later.
 const LOOK: &str = "SELECT experiment_id, db_payload_generation, \
                     (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
                     FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
@@ -169,10 +169,10 @@ const END_REQUESTS: (&str, &str) = (
 );
 
 impl Store {
-    /// The experiments that are not deleted, and what their tags say of archiving.
+    /// The active experiments with the tags that control archival.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn archival_tags(&self) -> Result<Vec<ArchivalTags>> {
         let read = |row: &Row<'_>| {
             Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
@@ -180,10 +180,10 @@ impl Store {
         Ok(self.db.query(Statement::new(TAGS, Vec::new()), read).await?)
     }
 
-    /// The oldest traces that are due and can be archived, behind `after`.
+    /// The oldest traces that are due and can be archived, after the cursor `after`.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn archivable_traces(
         &self,
         due: &[Due],
@@ -205,11 +205,11 @@ impl Store {
         Ok(self.db.query(Statement::new(sql, values), read).await?)
     }
 
-    /// Archives a trace. `keep` puts its spans into the archive and says where they are then, or `None` when they
-    /// can not be archived.
+    /// Archives a trace. `keep` writes its spans to the archive and returns their location, or `None` if they cannot be
+    /// archived.
     ///
     /// # Errors
-    /// The archive or the database failed, and the trace is as it was.
+    /// The archive or the database failed; the trace is unchanged.
     pub async fn archive_trace<F>(&self, trace_id: &str, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Archived>
     where
         F: Future<Output = Result<Option<String>>>,
@@ -236,7 +236,7 @@ impl Store {
             }
             keep(ArchivableSpans { experiment_id, contents }).await?
         } else {
-            // Nobody would read it again.
+            // Too large to be read back.
             None
         };
         let tx = match held {
@@ -260,11 +260,11 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Deletes the requests to archive at once for which nothing is left to do: no trace can be archived, and none
-    /// still runs. One that was changed meanwhile stays.
+    /// Deletes requests to archive at once that are complete: no trace can be archived, and none is still running. A
+    /// request that was changed meanwhile is kept.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn end_archive_requests(&self, requests: &[ArchiveRequest]) -> Result<()> {
         let values = vec![
             Value::Ints(requests.iter().map(|request| request.due.experiment_id).collect()),

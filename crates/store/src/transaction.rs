@@ -1,4 +1,4 @@
-//! A unit of work in one transaction, run again when it lost against a concurrent one.
+//! Runs a unit of work in a transaction, with retries on conflicts.
 
 use ferroflow_model::{Error, Result};
 
@@ -7,12 +7,12 @@ use crate::{
     db::{Db, DbError, Tx},
 };
 
-/// Why a unit of work did not come to its end: nothing of it stays.
+/// Why a unit of work was rolled back.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The database failed.
     Db(DbError),
-    /// The request can not be fulfilled.
+    /// The request was rejected.
     Refused(Error),
 }
 
@@ -29,7 +29,8 @@ impl From<Error> for Failure {
 }
 
 impl Store {
-    /// Runs `work`, which is given a new transaction and commits it at its end.
+    /// Runs `work` with a new transaction, which `work` has to commit. Retries on a conflict with a concurrent
+    /// transaction.
     pub(crate) async fn transaction<T, F, Fut>(&self, work: F) -> Result<T>
     where
         F: Fn(Tx) -> Fut,
@@ -39,7 +40,7 @@ impl Store {
     }
 }
 
-/// The same for a database that is not the tracking store's.
+/// [`Store::transaction`] for another database than the tracking store's.
 pub(crate) async fn transaction<T, F, Fut>(db: &Db, work: F) -> Result<T>
 where
     F: Fn(Tx) -> Fut,
