@@ -20,6 +20,8 @@ from support import postgres, required, stores
 from support.reference_app import reference_app
 from support.servers import ferroflow, reference
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 def ids(number: int, size: int) -> str:
     return base64.b64encode(number.to_bytes(size, "big")).decode()

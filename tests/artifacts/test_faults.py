@@ -14,6 +14,8 @@ import pytest
 import requests
 import urllib3
 
+pytestmark = pytest.mark.rotates(every=2)
+
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024
 

@@ -16,6 +16,8 @@ from mlflow.exceptions import MlflowException
 from support import postgres, required, stores
 from support.servers import ferroflow
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 class Folder:
     """A directory for artifacts, looked at as a bucket is."""

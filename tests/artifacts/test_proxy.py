@@ -7,6 +7,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
+pytestmark = pytest.mark.rotates(every=2)
+
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024
 

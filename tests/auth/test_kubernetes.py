@@ -12,6 +12,8 @@ from support import oidc, postgres, required
 from test_oidc import API, ME, get, roles_of, soon, start
 from test_oidc import SECTION as OIDC
 
+pytestmark = pytest.mark.rotates(every=2)
+
 SECTION = """
 [kubernetes]
 api_server = {cluster.url}

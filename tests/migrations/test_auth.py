@@ -12,6 +12,8 @@ from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 from support import introspect
 from support.postgres import copy_of
 
+pytestmark = pytest.mark.rotates(every=2)
+
 #: The revision before the one that gives every table of the registry its workspace.
 BEFORE_WORKSPACES = "c8d9e0f1a2b3"
 

@@ -5,6 +5,8 @@ import pytest
 import sqlalchemy
 from chains import AUTH, TRACKING, engine
 
+pytestmark = pytest.mark.rotates(every=2)
+
 #: A statement that does the damage, and what must be named.
 BOTH = {
     "index": ("DROP INDEX index_params_run_uuid", ["index_params_run_uuid"]),

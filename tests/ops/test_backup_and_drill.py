@@ -4,6 +4,8 @@ import pytest
 from cluster import at
 from conftest import OLD
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.mark.rotates
 def test_a_backup_is_taken_and_waited_for(installed):

@@ -8,6 +8,8 @@ from store_proxy import before
 from support import command, stores
 from support.servers import free_port
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 @pytest.fixture
 def proxy(plain):

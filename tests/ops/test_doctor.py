@@ -4,6 +4,8 @@ import pytest
 from conftest import OLD
 from support import chart, command
 
+pytestmark = pytest.mark.rotates(every=2)
+
 
 def test_a_healthy_installation_is_found_healthy(installed):
     said = installed.ops("doctor", "--look-inside")

@@ -12,6 +12,8 @@ from cluster import at, now
 from conftest import BUCKET, INI, NEW, OLD
 from support import chart, command
 
+pytestmark = pytest.mark.rotates(every=2)
+
 CHANGES = 10
 
 

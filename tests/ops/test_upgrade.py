@@ -5,6 +5,8 @@ import re
 import pytest
 from conftest import NEW, OLD
 
+pytestmark = pytest.mark.rotates(every=2)
+
 IMAGE = "registry.example/ferroflow:0.2.0"
 #: A revision of MLflow 3.5, and so a database that has to be migrated.
 OLDER = "1bd49d398cd23"

@@ -9,16 +9,13 @@ mod share;
 mod sqlite;
 mod statement;
 mod tls;
+mod transaction;
 mod uri;
 mod value;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
 
 pub(crate) use direct::{Access, Direct, PATIENT};
 pub use error::DbError;
@@ -27,14 +24,12 @@ pub(crate) use progress::{honest, wrote};
 pub use share::as_caller;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
+pub use transaction::Tx;
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
 
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
-
-/// How often a transaction is retried after a conflict with a concurrent one.
-const CONFLICT_RETRIES: u32 = 8;
 
 /// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
 const PING: Duration = Duration::from_secs(3);
@@ -142,34 +137,6 @@ impl Db {
         }))
     }
 
-    /// Begins a read-write transaction.
-    pub async fn begin(&self) -> Result<Tx, DbError> {
-        let inner = match &self.backend {
-            // Transactions that wait for row locks hold their connections, so these count towards the caller's share.
-            Backend::Postgres(pool) => {
-                let share = self.shares.take(self.options.acquire_timeout).await?;
-                Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
-            }
-            Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
-        };
-        // `Tx` owns the connection before BEGIN is sent: if the caller drops this future meanwhile, the transaction is
-        // rolled back, and the connection does not return to the pool with an open transaction.
-        let tx = Tx { conn: Some(Conn(inner)), last: Mutex::default() };
-        match &tx.conn()?.0 {
-            Inner::Postgres(lease) => {
-                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
-                let answer = lease.client()?.batch_execute(&begin).await;
-                answer.map_err(|error| DbError::from(error).before_begin())?;
-            }
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                let begun = session.run(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE")?)).await;
-                begun.map_err(DbError::before_begin)?;
-            }
-        }
-        Ok(tx)
-    }
-
     /// Runs a statement and returns its rows.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
     where
@@ -210,28 +177,6 @@ impl Db {
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.write(move |connection| sqlite::unit(connection, &ops)).await
-            }
-        }
-    }
-
-    /// Retries `work` on a conflict (serialization failure, deadlock), at most 8 times, with exponential backoff and
-    /// jitter.
-    pub async fn retrying<T, F, Fut>(&self, mut work: F) -> Result<T, DbError>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, DbError>>,
-    {
-        let mut attempt = 0;
-        loop {
-            match work().await {
-                Err(error) if error.is_conflict() && attempt < CONFLICT_RETRIES => {
-                    attempt += 1;
-                    let ceiling = 1_u64 << attempt;
-                    let wait = Duration::from_micros(rand::random_range(0..=ceiling * 1000));
-                    tracing::debug!(%error, attempt, "transaction conflict, trying again");
-                    tokio::time::sleep(wait).await;
-                }
-                other => return other,
             }
         }
     }
@@ -404,106 +349,6 @@ impl Conn {
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 session.run(move |connection| sqlite::insert(connection, &rows)).await
             }
-        }
-    }
-}
-
-/// A transaction. Rolled back if it is dropped without [`Tx::commit`].
-pub struct Tx {
-    conn: Option<Conn>,
-    last: Mutex<Vec<(Op, Arc<Notify>)>>,
-}
-
-impl Tx {
-    /// The transaction's connection, for functions that only read.
-    pub(crate) fn conn(&self) -> Result<&Conn, DbError> {
-        self.conn.as_ref().ok_or_else(|| DbError::Other("the transaction has ended".into()))
-    }
-
-    /// Runs a statement and returns its rows.
-    pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
-    where
-        T: Send + 'static,
-        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    {
-        self.conn()?.query(statement, map).await
-    }
-
-    /// Runs a statement and returns its first row, if any.
-    pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
-    where
-        T: Send + 'static,
-        F: FnMut(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    {
-        self.conn()?.query_opt(statement, map).await
-    }
-
-    /// Runs a statement and returns the number of changed rows.
-    pub async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
-        self.conn()?.execute(statement).await
-    }
-
-    /// Inserts rows and returns the number of inserted ones.
-    pub async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
-        self.conn()?.insert(rows).await
-    }
-
-    /// Runs statements in this order and in one round trip. The order of statements that are awaited together instead
-    /// is not defined.
-    pub async fn run(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
-        match &self.conn()?.0 {
-            Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                session.run(move |connection| sqlite::pipeline(connection, &ops)).await
-            }
-        }
-    }
-
-    /// Registers a statement that runs in the round trip of the commit, just before it. If it changes rows, `waiting`
-    /// is notified after the commit.
-    pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
-    }
-
-    /// Commits the transaction.
-    pub async fn commit(mut self) -> Result<(), DbError> {
-        wrote();
-        let last = std::mem::take(self.last.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
-        let answers = match &self.conn()?.0 {
-            Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await?,
-            Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await?,
-            Inner::SqliteReader(reader) => {
-                reader.session.run(move |connection| sqlite::commit(connection, &ops)).await?
-            }
-        };
-        self.conn = None;
-        for (answer, waiting) in answers.into_iter().zip(waiting) {
-            if answer != sqlite::changed(0) {
-                waiting.notify_one();
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        let Some(Conn(inner)) = self.conn.take() else { return };
-        match inner {
-            Inner::Postgres(lease) => lease.abandon(),
-            // The job holds the writer's guard until the rollback is done.
-            Inner::SqliteWriter(writer) => {
-                let session = Arc::clone(&writer.session);
-                session.send(move |connection| {
-                    if !connection.is_autocommit() {
-                        let _ = connection.execute_batch("ROLLBACK");
-                    }
-                    drop(writer);
-                });
-            }
-            Inner::SqliteReader(_) => {}
         }
     }
 }

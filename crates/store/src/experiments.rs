@@ -62,22 +62,24 @@ impl Store {
         for tag in &tags {
             validation::experiment_tag(tag.key(), tag.value())?;
         }
-        let tx = self.db.begin().await?;
-        let values = vec![name.into(), artifact_location.clone().into(), now_ms().into()];
-        let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
-            Ok(id) => id.ok_or_else(|| Error::internal("The new experiment has no id."))?,
-            Err(DbError::Unique(_)) => {
-                return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if artifact_location.is_none() {
-            let location = uri::append_path(&self.artifact_root, &id.to_string())?;
-            tx.execute(Statement::new(SET_LOCATION, vec![id.into(), location.into()])).await?;
-        }
-        insert_tags(&tx, id, tags).await?;
-        tx.commit().await?;
-        Ok(id.to_string())
+        let (location, tags) = (&artifact_location, &tags);
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), location.clone().into(), now_ms().into()];
+                let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
+                    }
+                    id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
+                };
+                if location.is_none() {
+                    let location = uri::append_path(&self.artifact_root, &id.to_string())?;
+                    tx.execute(Statement::new(SET_LOCATION, vec![id.into(), location.into()])).await?;
+                }
+                insert_tags(&tx, id, tags).await?;
+                Ok(id.to_string())
+            })
+            .await
     }
 
     /// One experiment, deleted or not.
@@ -121,15 +123,18 @@ impl Store {
     /// No active experiment has the id.
     pub async fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        let tx = self.db.begin().await?;
-        let now = now_ms();
-        let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
-        if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
-            return Err(no_experiment(id));
-        }
-        forget_runs_of_experiment(&tx, self.db.dialect(), id).await?;
-        tx.execute(Statement::new(DELETE_RUNS, vec![id.into(), now.into()])).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
+                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                    return Err(no_experiment(id));
+                }
+                forget_runs_of_experiment(&tx, self.db.dialect(), id).await?;
+                tx.execute(Statement::new(DELETE_RUNS, vec![id.into(), now.into()])).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Restores a deleted experiment and all its runs.
@@ -138,13 +143,16 @@ impl Store {
     /// No deleted experiment has the id.
     pub async fn restore_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        let tx = self.db.begin().await?;
-        let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
-        if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
-            return Err(no_experiment(id));
-        }
-        tx.execute(Statement::new(RESTORE_RUNS, vec![id.into()])).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
+                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                    return Err(no_experiment(id));
+                }
+                tx.execute(Statement::new(RESTORE_RUNS, vec![id.into()])).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Renames an experiment.
@@ -154,23 +162,21 @@ impl Store {
     pub async fn rename_experiment(&self, experiment_id: &str, new_name: &str) -> Result<()> {
         validation::experiment_name(new_name)?;
         let id = id_of(experiment_id)?;
-        let tx = self.db.begin().await?;
-        let values = vec![id.into(), new_name.into(), now_ms().into()];
-        match tx.execute(Statement::new(RENAME, values)).await {
-            Ok(0) => {
-                let stage = stage(&tx, id).await?;
-                return Err(match stage {
-                    None => no_experiment(id),
-                    Some(_) => Error::invalid("Cannot rename a non-active experiment."),
-                });
-            }
-            Ok(_) => {}
-            Err(DbError::Unique(_)) => {
-                return Err(Error::already_exists(format!("Experiment(name={new_name}) already exists.")));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![id.into(), new_name.into(), now_ms().into()];
+                match tx.execute(Statement::new(RENAME, values)).await {
+                    Ok(0) => Err(match stage(&tx, id).await? {
+                        None => no_experiment(id),
+                        Some(_) => Error::invalid("Cannot rename a non-active experiment."),
+                    }),
+                    Err(DbError::Unique(_)) => {
+                        Err(Error::already_exists(format!("Experiment(name={new_name}) already exists.")))
+                    }
+                    outcome => Ok(outcome.map(|_| ())?),
+                }
+            })
+            .await
     }
 
     /// Sets a tag of an active experiment.
@@ -180,14 +186,18 @@ impl Store {
     pub async fn set_experiment_tag(&self, experiment_id: &str, key: &str, value: &str) -> Result<()> {
         validation::experiment_tag(key, value)?;
         let id = id_of(experiment_id)?;
-        let tx = self.db.begin().await?;
-        check_active(id, stage(&tx, id).await?)?;
-        if key.starts_with(CUSTOM_VIEW_PREFIX) {
-            let keys = tx.query(Statement::new(TAGS_BY_ID, vec![id.into()]), |row| row.get::<String>(1)).await?;
-            validation::custom_view_fits(id, key, &keys)?;
-        }
-        tx.execute(Statement::new(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                check_active(id, stage(&tx, id).await?)?;
+                if key.starts_with(CUSTOM_VIEW_PREFIX) {
+                    let tags = Statement::new(TAGS_BY_ID, vec![id.into()]);
+                    let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
+                    validation::custom_view_fits(id, key, &keys)?;
+                }
+                tx.execute(Statement::new(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes a tag of an active experiment.
@@ -196,12 +206,16 @@ impl Store {
     /// The experiment is missing or deleted, or has no such tag.
     pub async fn delete_experiment_tag(&self, experiment_id: &str, key: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        let tx = self.db.begin().await?;
-        check_active(id, stage(&tx, id).await?)?;
-        if tx.execute(Statement::new(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
-            return Err(Error::not_found(format!("No tag with name: {key} in experiment with id {experiment_id}")));
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                check_active(id, stage(&tx, id).await?)?;
+                if tx.execute(Statement::new(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
+                    let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
+                    return Err(Error::not_found(text));
+                }
+                Ok(())
+            })
+            .await
     }
 }
 
@@ -238,11 +252,11 @@ fn tag_from_row(row: &Row<'_>) -> Result<(i64, ExperimentTag), DbError> {
     Ok((row.get(0)?, ExperimentTag { key: row.get(1)?, value: row.get(2)? }))
 }
 
-async fn insert_tags(tx: &Tx, id: i64, tags: Vec<ExperimentTag>) -> Result<(), DbError> {
+async fn insert_tags(tx: &Tx, id: i64, tags: &[ExperimentTag]) -> Result<(), DbError> {
     if tags.is_empty() {
         return Ok(());
     }
-    let rows = tags.into_iter().map(|tag| vec![tag.key().into(), tag.value().into(), id.into()]).collect();
+    let rows = tags.iter().map(|tag| vec![tag.key().into(), tag.value().into(), id.into()]).collect();
     let columns = &const { [text("key"), text("value"), int("experiment_id")] };
     tx.insert(Insert { table: "experiment_tags", columns, only_if: None, on_conflict: "", rows }).await?;
     Ok(())

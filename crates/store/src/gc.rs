@@ -150,14 +150,17 @@ impl Store {
             "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
              AND deleted_time <= $2",
         );
-        let tx = self.db.begin().await?;
-        let found = tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
-        let Some(found) = found else { return Ok(Purged::NotThere) };
-        forget(found).await?;
-        forget_run(&tx, self.db.dialect(), run_id).await?;
-        delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
-        tx.commit().await?;
-        Ok(Purged::Yes)
+        self.db
+            .transaction_once(|tx| async move {
+                let found =
+                    tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(Purged::NotThere) };
+                forget(found).await?;
+                forget_run(&tx, self.db.dialect(), run_id).await?;
+                delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
+                Ok(Purged::Yes)
+            })
+            .await
     }
 
     /// Purges a logged model that was deleted at or before `before`, or whose experiment was.
@@ -183,13 +186,16 @@ impl Store {
              AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
              OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2))",
         );
-        let tx = self.db.begin().await?;
-        let found = tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
-        let Some(found) = found else { return Ok(Purged::NotThere) };
-        forget(found).await?;
-        delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
-        tx.commit().await?;
-        Ok(Purged::Yes)
+        self.db
+            .transaction_once(|tx| async move {
+                let found =
+                    tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(Purged::NotThere) };
+                forget(found).await?;
+                delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
+                Ok(Purged::Yes)
+            })
+            .await
     }
 
     /// Purges a trace whose experiment was deleted at or before `before`. `forget` gets the locations as read under the
@@ -212,16 +218,20 @@ impl Store {
             "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
              WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
         );
-        let tx = self.db.begin().await?;
-        let id = Value::from(trace_id);
-        if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
-            return Ok(Purged::NotThere);
-        }
-        let Some(found) = tx.query_opt(places(trace_id), places_from_row).await? else { return Ok(Purged::NotThere) };
-        forget(found).await?;
-        delete_rows(&tx, TRACE_ROWS, id).await?;
-        tx.commit().await?;
-        Ok(Purged::Yes)
+        self.db
+            .transaction_once(|tx| async move {
+                let id = Value::from(trace_id);
+                if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
+                    return Ok(Purged::NotThere);
+                }
+                let Some(found) = tx.query_opt(places(trace_id), places_from_row).await? else {
+                    return Ok(Purged::NotThere);
+                };
+                forget(found).await?;
+                delete_rows(&tx, TRACE_ROWS, id).await?;
+                Ok(Purged::Yes)
+            })
+            .await
     }
 
     /// Purges an empty experiment that was deleted at or before `before`. `forget` deletes what is left in its folder.
@@ -243,24 +253,26 @@ impl Store {
             "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
              AND lifecycle_stage = 'deleted' AND last_update_time <= $2",
         );
-        let tx = self.db.begin().await?;
-        let values = vec![experiment_id.into(), before.into()];
-        let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
-        let Some(found) = found else { return Ok(Purged::NotThere) };
-        let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
-                    OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
-                    OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
-        if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
-            return Ok(Purged::NotEmpty);
-        }
-        match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
-            Ok(()) => {}
-            Err(DbError::ForeignKey(_)) => return Ok(Purged::NotEmpty),
-            Err(error) => return Err(error.into()),
-        }
-        forget(found).await?;
-        tx.commit().await?;
-        Ok(Purged::Yes)
+        self.db
+            .transaction_once(|tx| async move {
+                let values = vec![experiment_id.into(), before.into()];
+                let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(Purged::NotThere) };
+                let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
+                            OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
+                            OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
+                if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
+                    return Ok(Purged::NotEmpty);
+                }
+                match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
+                    Ok(()) => {}
+                    Err(DbError::ForeignKey(_)) => return Ok(Purged::NotEmpty),
+                    Err(error) => return Err(error.into()),
+                }
+                forget(found).await?;
+                Ok(Purged::Yes)
+            })
+            .await
     }
 }
 

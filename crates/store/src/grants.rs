@@ -9,7 +9,6 @@ use ferroflow_model::{
 use crate::{
     db::{Op, Statement, Tx, Value},
     roles::check_length,
-    transaction::{Failure, transaction},
     users::{UserStore, id_of},
 };
 
@@ -66,12 +65,13 @@ impl UserStore {
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = role_of(&tx, given.username).await?;
-            tx.execute(Statement::new(SET, given.values(role))).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = role_of(&tx, given.username).await?;
+                tx.execute(Statement::new(SET, given.values(role))).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Grants a user a permission on resources without an existing grant.
@@ -90,14 +90,15 @@ impl UserStore {
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = role_of(&tx, given.username).await?;
-            if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
-                return Err(Failure::Refused(Error::already_exists(taken)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = role_of(&tx, given.username).await?;
+                if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
+                    return Err(Error::already_exists(taken));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Changes the permission of a user's grant.
@@ -115,14 +116,15 @@ impl UserStore {
     ) -> Result<()> {
         permission::check_grant(permission, resource_type)?;
         let given = Given { username, resource_type, pattern, permission };
-        transaction(&self.db, |tx| async move {
-            let role = find_role(&tx, given.username).await?.unwrap_or(-1);
-            if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
-                return Err(Failure::Refused(Error::not_found(missing)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = find_role(&tx, given.username).await?.unwrap_or(-1);
+                if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
+                    return Err(Error::not_found(missing));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Revokes a user's grant.
@@ -130,15 +132,16 @@ impl UserStore {
     /// # Errors
     /// No user has the name, or there is no such grant: that error has the message `missing`.
     pub async fn remove_grant(&self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
-        transaction(&self.db, |tx| async move {
-            let role = find_role(&tx, username).await?.unwrap_or(-1);
-            let values = vec![role.into(), resource_type.into(), pattern.into()];
-            if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
-                return Err(Failure::Refused(Error::not_found(missing)));
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let role = find_role(&tx, username).await?.unwrap_or(-1);
+                let values = vec![role.into(), resource_type.into(), pattern.into()];
+                if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
+                    return Err(Error::not_found(missing));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Revokes the grants of all users on a deleted resource. Permissions of shared roles are kept.
@@ -176,7 +179,7 @@ impl UserStore {
 }
 
 /// Finds or creates the per-user role of a user. Looks first, because `ON CONFLICT DO NOTHING` consumes ids.
-async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
+async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
@@ -189,12 +192,12 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     };
     let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {
-        return Err(Failure::Refused(Error::invalid(format!(
+        return Err(Error::invalid(format!(
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
              assigned to user_id={other}. Rename or delete the conflicting role before granting per-user permissions.",
             python::repr(&name),
             python::repr(DEFAULT_WORKSPACE)
-        ))));
+        )));
     }
     if assigned.is_empty() {
         tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
@@ -202,7 +205,7 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
     Ok(role)
 }
 
-async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>, Failure> {
+async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>> {
     let name = permission::user_role(id_of(tx, username).await?);
     let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
     Ok(tx.query_opt(Statement::new(ROLE, values), |row| row.get::<i64>(0)).await?)

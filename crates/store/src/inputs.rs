@@ -83,33 +83,25 @@ impl Store {
             })
             .filter(|(key, _)| seen.insert(key.clone()))
             .collect();
-        // If two clients record the same dataset concurrently, the second one retries.
-        self.db.retrying(|| self.log_inputs_once(run_id, &unique, &models)).await?
-    }
-
-    async fn log_inputs_once(
-        &self,
-        run_id: &str,
-        datasets: &[(Key, DatasetInput)],
-        models: &[ModelInput],
-    ) -> Result<Result<()>, DbError> {
-        let tx = self.db.begin().await?;
-        let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
-        let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
-        if let Err(error) = check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str())) {
-            return Ok(Err(error));
-        }
-        let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
-        if !datasets.is_empty() {
-            link_datasets(&tx, self.db.dialect(), run_id, experiment, datasets).await?;
-        }
-        if !models.is_empty() {
-            let ids: HashSet<&str> = models.iter().map(ModelInput::model_id).collect();
-            let rows = ids.into_iter().map(|id| edge("RUN_INPUT", run_id, "MODEL_INPUT", id, 0)).collect();
-            tx.insert(inputs(rows, "ON CONFLICT DO NOTHING")).await?;
-        }
-        tx.commit().await?;
-        Ok(Ok(()))
+        let dialect = self.db.dialect();
+        let (unique, models) = (&unique, &models);
+        self.db
+            .transaction(|tx| async move {
+                let run = Statement::new(dialect.pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
+                check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str()))?;
+                let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
+                if !unique.is_empty() {
+                    link_datasets(&tx, dialect, run_id, experiment, unique).await?;
+                }
+                if !models.is_empty() {
+                    let ids: HashSet<&str> = models.iter().map(ModelInput::model_id).collect();
+                    let rows = ids.into_iter().map(|id| edge("RUN_INPUT", run_id, "MODEL_INPUT", id, 0)).collect();
+                    tx.insert(inputs(rows, "ON CONFLICT DO NOTHING")).await?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Records models that a run produced.
@@ -117,16 +109,19 @@ impl Store {
     /// # Errors
     /// The run is missing or deleted, or a model is already recorded.
     pub async fn log_outputs(&self, run_id: &str, models: Vec<ModelOutput>) -> Result<()> {
-        let tx = self.db.begin().await?;
-        let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
-        let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
-        check_run_active(run_id, stage.as_deref())?;
-        let rows = models
-            .iter()
-            .map(|model| edge("RUN_OUTPUT", run_id, "MODEL_OUTPUT", model.model_id(), model.step.unwrap_or_default()))
-            .collect();
-        tx.insert(inputs(rows, "")).await?;
-        Ok(tx.commit().await?)
+        let row = |model: &ModelOutput| {
+            edge("RUN_OUTPUT", run_id, "MODEL_OUTPUT", model.model_id(), model.step.unwrap_or_default())
+        };
+        let (models, row) = (&models, &row);
+        self.db
+            .transaction(|tx| async move {
+                let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
+                check_run_active(run_id, stage.as_deref())?;
+                tx.insert(inputs(models.iter().map(row).collect(), "")).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Datasets that runs of the experiments used, with the context of their use; at most 1,000.
@@ -214,7 +209,7 @@ async fn insert_all(
     let expected = rows.len() as u64;
     let insert = Insert { table, columns, only_if: None, on_conflict: "ON CONFLICT DO NOTHING", rows };
     if tx.insert(insert).await? < expected {
-        return Err(DbError::Conflict(format!("another client wrote the same rows of {table}")));
+        return Err(tx.conflict(format!("another client wrote the same rows of {table}")));
     }
     Ok(())
 }

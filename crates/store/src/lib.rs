@@ -44,7 +44,6 @@ pub mod snapshot;
 mod token_users;
 mod trace_archival;
 mod trace_payloads;
-mod transaction;
 mod users;
 mod visible;
 mod webhooks;

@@ -169,11 +169,15 @@ impl Store {
     }
 
     async fn change(&self, model_id: &str, statement: Statement) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(statement).await? == 0 {
-            return Err(not_found(model_id));
-        }
-        Ok(tx.commit().await?)
+        let statement = &statement;
+        self.db
+            .transaction(|tx| async move {
+                match tx.execute(statement.clone()).await? {
+                    0 => Err(not_found(model_id)),
+                    _ => Ok(()),
+                }
+            })
+            .await
     }
 
     /// Adds params, which are immutable.
@@ -181,10 +185,13 @@ impl Store {
     /// # Errors
     /// No model has the id, or a param exists already.
     pub async fn log_logged_model_params(&self, model_id: &str, params: &[LoggedModelParameter]) -> Result<()> {
-        let tx = self.db.begin().await?;
-        let experiment = owner(&tx, model_id).await?;
-        tx.insert(params_insert(model_id, experiment, params)).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let experiment = owner(&tx, model_id).await?;
+                tx.insert(params_insert(model_id, experiment, params)).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Sets tags; the last one of a key wins.
@@ -192,18 +199,22 @@ impl Store {
     /// # Errors
     /// No model has the id.
     pub async fn set_logged_model_tags(&self, model_id: &str, tags: &[LoggedModelTag]) -> Result<()> {
-        let tx = self.db.begin().await?;
-        let experiment = owner(&tx, model_id).await?;
         let mut last: HashMap<&str, &LoggedModelTag> = HashMap::new();
         for tag in tags {
             last.insert(tag.key(), tag);
         }
         let mut tags: Vec<LoggedModelTag> = last.into_values().cloned().collect();
         tags.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut insert = tags_insert(model_id, experiment, &tags);
-        insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
-        tx.insert(insert).await?;
-        Ok(tx.commit().await?)
+        let tags = &tags;
+        self.db
+            .transaction(|tx| async move {
+                let experiment = owner(&tx, model_id).await?;
+                let mut insert = tags_insert(model_id, experiment, tags);
+                insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
+                tx.insert(insert).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes a tag.
@@ -211,16 +222,19 @@ impl Store {
     /// # Errors
     /// No model has the id, or it has no such tag.
     pub async fn delete_logged_model_tag(&self, model_id: &str, key: &str) -> Result<()> {
-        let tx = self.db.begin().await?;
-        owner(&tx, model_id).await?;
-        if tx.execute(Statement::new(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
-            return Err(Error::not_found(format!(
-                "No tag with key {} found for model with ID {}.",
-                python::repr(key),
-                python::repr(model_id)
-            )));
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                owner(&tx, model_id).await?;
+                if tx.execute(Statement::new(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
+                    return Err(Error::not_found(format!(
+                        "No tag with key {} found for model with ID {}.",
+                        python::repr(key),
+                        python::repr(model_id)
+                    )));
+                }
+                Ok(())
+            })
+            .await
     }
 }
 

@@ -163,17 +163,17 @@ impl Store {
     ) -> Result<ModelVersion> {
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.transaction(|tx| async move {
-            let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
-            if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
-                return Err(version_not_found(name, version).into());
-            }
-            let changed =
-                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
-            tx.commit().await?;
-            Ok(changed)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
+                if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
+                    return Err(version_not_found(name, version));
+                }
+                let changed =
+                    by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
+                Ok(changed)
+            })
+            .await
     }
 
     /// Sets the stage of a version. With `archive`, archives all other versions in that stage.
@@ -197,23 +197,23 @@ impl Store {
         }
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.transaction(|tx| async move {
-            let now = now_ms();
-            let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
-            let mut ops = vec![touch(name, now)];
-            if archive {
-                ops.push(Op::Execute(Statement::new(ARCHIVE_OTHERS, values.clone())));
-            }
-            ops.push(Op::Execute(Statement::new(SET_STAGE, values)));
-            if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
-                return Err(version_not_found(name, version).into());
-            }
-            let changed =
-                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
-            tx.commit().await?;
-            Ok(changed)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
+                let mut ops = vec![touch(name, now)];
+                if archive {
+                    ops.push(Op::Execute(Statement::new(ARCHIVE_OTHERS, values.clone())));
+                }
+                ops.push(Op::Execute(Statement::new(SET_STAGE, values)));
+                if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
+                    return Err(version_not_found(name, version));
+                }
+                let changed =
+                    by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
+                Ok(changed)
+            })
+            .await
     }
 
     /// Deletes a version and its aliases. Its number is never reused.
@@ -225,20 +225,20 @@ impl Store {
         validation::model_version(version)?;
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.transaction(|tx| async move {
-            let now = now_ms();
-            let ops = vec![
-                touch(name, now),
-                Op::Execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
-                Op::Execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
-            ];
-            if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
-                return Err(version_not_found(name, version).into());
-            }
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let ops = vec![
+                    touch(name, now),
+                    Op::Execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
+                    Op::Execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
+                ];
+                if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
+                    return Err(version_not_found(name, version));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Sets a tag of a version.
@@ -250,17 +250,17 @@ impl Store {
         validation::model_version(version)?;
         validation::model_version_tag(key, value)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.transaction(|tx| async move {
-            let values = vec![name.into(), version.into(), key.into(), value.into()];
-            if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
-                return Err(version_not_found(name, version).into());
-            }
-            let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
-            self.enqueue_of(&tx, name, event);
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), version.into(), key.into(), value.into()];
+                if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
+                    return Err(version_not_found(name, version));
+                }
+                let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes a tag of a version, if it exists.
@@ -272,18 +272,18 @@ impl Store {
         validation::model_version(version)?;
         validation::registry_tag_key(key)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.transaction(|tx| async move {
-            let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
-            locked(&tx, self.db.dialect(), name, delete).await?;
-            if download_uri(tx.conn()?, name, version).await?.is_none() {
-                return Err(version_not_found(name, version).into());
-            }
-            let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
-            self.enqueue_of(&tx, name, event);
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+                locked(&tx, self.db.dialect(), name, delete).await?;
+                if download_uri(tx.conn()?, name, version).await?.is_none() {
+                    return Err(version_not_found(name, version));
+                }
+                let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
     }
 }
 

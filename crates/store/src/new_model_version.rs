@@ -17,7 +17,6 @@ use crate::{
     dialect::Dialect,
     model_versions::{download_uri, number, version_not_found},
     registered_models::{last_of_each_key, not_found, touch},
-    transaction::Failure,
 };
 
 /// The tag of a logged model that lists the versions created from it, as a JSON list.
@@ -71,51 +70,54 @@ impl Store {
         }
         let (new, tags) = (&new, &last_of_each_key(&new.tags));
         let dialect = self.db.dialect();
-        self.transaction(|tx| async move {
-            let origin = origin(&tx, new).await?;
-            let now = now_ms();
-            // The row lock on the model serializes the assignment of numbers.
-            let highest = Statement::new(HIGHEST, vec![name.into()]);
-            let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
-            let [touched, highest] = answers.as_slice() else { return Err(not_found(name).into()) };
-            if count(touched) == 0 {
-                return Err(not_found(name).into());
-            }
-            let version = count(highest) + 1;
-            let values = vec![
-                name.into(),
-                version.into(),
-                now.into(),
-                new.description.as_str().into(),
-                new.source.as_str().into(),
-                origin.storage_location.as_str().into(),
-                origin.run_id.clone().into(),
-                new.run_link.as_str().into(),
-            ];
-            let columns = &const { [text("workspace"), text("name"), int("version"), text("key"), text("value")] };
-            let rows: Vec<Vec<Value>> = tags
-                .iter()
-                .map(|(key, value)| vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()])
-                .collect();
-            let insert = Statement::new(INSERT, values);
-            let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
-            tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
-                // The reference may have used the number without locking the model.
-                DbError::Unique(text) => DbError::Conflict(text),
-                error => error,
-            })?;
-            if let Some(model_id) = given(new.model_id.as_deref())
-                && !prompts::is_prompt(&new.tags)
-            {
-                tell_logged_model(&tx, dialect, model_id, name, version).await?;
-            }
-            let (run_id, description) = (given(new.run_id.as_deref()), given(Some(&new.description)));
-            let event = Event::version_created(name, &version.to_string(), &new.source, run_id, &new.tags, description);
-            self.enqueue(&tx, &event);
-            tx.commit().await?;
-            Ok(created(new, origin.run_id, version, now))
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let origin = origin(&tx, new).await?;
+                let now = now_ms();
+                // The row lock on the model serializes the assignment of numbers.
+                let highest = Statement::new(HIGHEST, vec![name.into()]);
+                let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
+                let [touched, highest] = answers.as_slice() else { return Err(not_found(name)) };
+                if count(touched) == 0 {
+                    return Err(not_found(name));
+                }
+                let version = count(highest) + 1;
+                let values = vec![
+                    name.into(),
+                    version.into(),
+                    now.into(),
+                    new.description.as_str().into(),
+                    new.source.as_str().into(),
+                    origin.storage_location.as_str().into(),
+                    origin.run_id.clone().into(),
+                    new.run_link.as_str().into(),
+                ];
+                let columns = &const { [text("workspace"), text("name"), int("version"), text("key"), text("value")] };
+                let rows: Vec<Vec<Value>> = tags
+                    .iter()
+                    .map(|(key, value)| {
+                        vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()]
+                    })
+                    .collect();
+                let insert = Statement::new(INSERT, values);
+                let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
+                tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
+                    // The reference may have used the number without locking the model.
+                    DbError::Unique(text) => tx.conflict(text),
+                    error => error,
+                })?;
+                if let Some(model_id) = given(new.model_id.as_deref())
+                    && !prompts::is_prompt(&new.tags)
+                {
+                    tell_logged_model(&tx, dialect, model_id, name, version).await?;
+                }
+                let (run_id, description) = (given(new.run_id.as_deref()), given(Some(&new.description)));
+                let event =
+                    Event::version_created(name, &version.to_string(), &new.source, run_id, &new.tags, description);
+                self.enqueue(&tx, &event);
+                Ok(created(new, origin.run_id, version, now))
+            })
+            .await
     }
 }
 
@@ -126,7 +128,7 @@ struct Origin {
 }
 
 /// Resolves a `models:/` source to its storage location, and a logged model to its run.
-async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin, Failure> {
+async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     let mut origin = Origin { storage_location: new.source.clone(), run_id: new.run_id.clone() };
     let unreachable = |error: Error| {
         Error::invalid(format!(
@@ -168,7 +170,7 @@ async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<
 }
 
 /// Adds a version to the tag of its logged model.
-async fn tell_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<(), Failure> {
+async fn tell_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
     let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
     let experiment = tx
         .query_opt(Statement::new(lock, vec![model_id.into()]), |row| row.get::<i64>(0))

@@ -22,39 +22,39 @@ impl Store {
         let mut ids: Vec<String> = versions.iter().map(|(name, version)| format!("{name}/{version}")).collect();
         ids.sort_unstable();
         let ids = &ids;
-        self.transaction(|tx| async move {
-            let trace = Statement::new(TRACE, vec![trace_id.into()]);
-            if tx.query_opt(trace, |_| Ok(())).await?.is_none() {
-                return Err(Error::not_found(format!("Trace with ID '{trace_id}' not found.")).into());
-            }
-            let columns = &const {
-                [
-                    text("association_id"),
-                    text("source_type"),
-                    text("source_id"),
-                    text("destination_type"),
-                    text("destination_id"),
-                    int("created_time"),
-                ]
-            };
-            let now = now_ms();
-            let row = |id: &String| -> Vec<Value> {
-                let association = uuid::Uuid::new_v4().simple().to_string();
-                vec![
-                    association.into(),
-                    "trace".into(),
-                    trace_id.into(),
-                    "prompt_version".into(),
-                    id.into(),
-                    now.into(),
-                ]
-            };
-            let rows = ids.iter().map(row).collect();
-            let on_conflict = "ON CONFLICT DO NOTHING";
-            tx.insert(Insert { table: "entity_associations", columns, only_if: None, on_conflict, rows }).await?;
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let trace = Statement::new(TRACE, vec![trace_id.into()]);
+                if tx.query_opt(trace, |_| Ok(())).await?.is_none() {
+                    return Err(Error::not_found(format!("Trace with ID '{trace_id}' not found.")));
+                }
+                let columns = &const {
+                    [
+                        text("association_id"),
+                        text("source_type"),
+                        text("source_id"),
+                        text("destination_type"),
+                        text("destination_id"),
+                        int("created_time"),
+                    ]
+                };
+                let now = now_ms();
+                let row = |id: &String| -> Vec<Value> {
+                    let association = uuid::Uuid::new_v4().simple().to_string();
+                    vec![
+                        association.into(),
+                        "trace".into(),
+                        trace_id.into(),
+                        "prompt_version".into(),
+                        id.into(),
+                        now.into(),
+                    ]
+                };
+                let rows = ids.iter().map(row).collect();
+                let on_conflict = "ON CONFLICT DO NOTHING";
+                tx.insert(Insert { table: "entity_associations", columns, only_if: None, on_conflict, rows }).await?;
+                Ok(())
+            })
+            .await
     }
 }

@@ -21,7 +21,6 @@ use crate::{
     dialect::Dialect,
     model_versions::{number, version_not_found},
     registered_model_children as children,
-    transaction::Failure,
 };
 
 /// The columns of a registered model, in the order [`from_row`] reads them.
@@ -83,23 +82,24 @@ impl Store {
         let last = last_of_each_key(tags);
         let is_prompt = last.contains_key(IS_PROMPT_TAG);
         let (now, given) = (now_ms(), &last);
-        self.transaction(|tx| async move {
-            let values = vec![name.into(), now.into(), description.into()];
-            if tx.execute(Statement::new(INSERT, values)).await? == 0 {
-                let prompt_tag = Statement::new(HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
-                let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
-                return Err(name_taken(name, taken_by_prompt, is_prompt).into());
-            }
-            let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
-            let row =
-                |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
-            let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
-            tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows }).await?;
-            self.enqueue(&tx, &Event::registered(name, tags, description));
-            tx.commit().await?;
-            Ok(())
-        })
-        .await?;
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), now.into(), description.into()];
+                if tx.execute(Statement::new(INSERT, values)).await? == 0 {
+                    let prompt_tag = Statement::new(HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
+                    let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
+                    return Err(name_taken(name, taken_by_prompt, is_prompt));
+                }
+                let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
+                let row =
+                    |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
+                let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
+                tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows })
+                    .await?;
+                self.enqueue(&tx, &Event::registered(name, tags, description));
+                Ok(())
+            })
+            .await?;
         let tags = last
             .into_iter()
             .map(|(key, value)| RegisteredModelTag { key: Some(key.into()), value: Some(value.into()) })
@@ -130,14 +130,14 @@ impl Store {
     /// The name is not valid, or no model has it.
     pub async fn update_registered_model(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
-        self.transaction(|tx| async move {
-            let values = vec![name.into(), description.into(), now_ms().into()];
-            tx.execute(Statement::new(UPDATE, values)).await?;
-            let changed = one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))?;
-            tx.commit().await?;
-            Ok(changed)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), description.into(), now_ms().into()];
+                tx.execute(Statement::new(UPDATE, values)).await?;
+                let changed = one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))?;
+                Ok(changed)
+            })
+            .await
     }
 
     /// Renames a registered model, with its versions, tags and aliases.
@@ -149,28 +149,28 @@ impl Store {
         validation::model_name(name)?;
         let dialect = self.db.dialect();
         let taken = || Error::already_exists(format!("Registered Model (name={new_name}) already exists."));
-        self.transaction(|tx| async move {
-            let names = vec![name.into(), new_name.into()];
-            let lock = Statement::new(dialect.pick(LOCK_NAMES.0, LOCK_NAMES.1), names);
-            let found: Vec<String> = tx.query(lock, |row| row.get(0)).await?;
-            if !found.iter().any(|found| found == name) {
-                return Err(not_found(name).into());
-            }
-            if found.len() > 1 {
-                return Err(taken().into());
-            }
-            let now = now_ms();
-            match tx.execute(Statement::new(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
-                // Another transaction has just created it.
-                Err(DbError::Unique(_)) => return Err(taken().into()),
-                outcome => outcome?,
-            };
-            tx.execute(Statement::new(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
-            let changed = one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))?;
-            tx.commit().await?;
-            Ok(changed)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let names = vec![name.into(), new_name.into()];
+                let lock = Statement::new(dialect.pick(LOCK_NAMES.0, LOCK_NAMES.1), names);
+                let found: Vec<String> = tx.query(lock, |row| row.get(0)).await?;
+                if !found.iter().any(|found| found == name) {
+                    return Err(not_found(name));
+                }
+                if found.len() > 1 {
+                    return Err(taken());
+                }
+                let now = now_ms();
+                match tx.execute(Statement::new(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
+                    // Another transaction has just created it.
+                    Err(DbError::Unique(_)) => return Err(taken()),
+                    outcome => outcome?,
+                };
+                tx.execute(Statement::new(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
+                let changed = one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))?;
+                Ok(changed)
+            })
+            .await
     }
 
     /// Deletes a registered model with its versions, tags and aliases.
@@ -179,18 +179,18 @@ impl Store {
     /// The name is not valid, or no model has it.
     pub async fn delete_registered_model(&self, name: &str) -> Result<()> {
         validation::model_name(name)?;
-        self.transaction(|tx| async move {
-            let lock = self.db.dialect().pick(LOCK_NAMES.0, LOCK_NAMES.1);
-            if tx.query(Statement::new(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
-                return Err(not_found(name).into());
-            }
-            let delete = |sql| Op::Execute(Statement::new(sql, vec![name.into()]));
-            let from = [DELETE_VERSION_TAGS, DELETE_VERSIONS, DELETE_TAGS, DELETE_ALIASES, DELETE];
-            tx.run(from.map(delete).into()).await?;
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let lock = self.db.dialect().pick(LOCK_NAMES.0, LOCK_NAMES.1);
+                if tx.query(Statement::new(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
+                    return Err(not_found(name));
+                }
+                let delete = |sql| Op::Execute(Statement::new(sql, vec![name.into()]));
+                let from = [DELETE_VERSION_TAGS, DELETE_VERSIONS, DELETE_TAGS, DELETE_ALIASES, DELETE];
+                tx.run(from.map(delete).into()).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// The latest version in each of `stages`; in all stages if `stages` is empty.
@@ -221,17 +221,17 @@ impl Store {
     pub async fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registered_model_tag(key, value)?;
-        self.transaction(|tx| async move {
-            let set = Statement::new(SET_TAG, vec![name.into(), key.into(), value.into()]);
-            if locked(&tx, self.db.dialect(), name, set).await? == 0 {
-                return Err(not_found(name).into());
-            }
-            let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
-            self.enqueue_of(&tx, name, event);
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let set = Statement::new(SET_TAG, vec![name.into(), key.into(), value.into()]);
+                if locked(&tx, self.db.dialect(), name, set).await? == 0 {
+                    return Err(not_found(name));
+                }
+                let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes a tag of a registered model, if it exists.
@@ -241,15 +241,15 @@ impl Store {
     pub async fn delete_registered_model_tag(&self, name: &str, key: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registry_tag_key(key)?;
-        self.transaction(|tx| async move {
-            lock(&tx, self.db.dialect(), name).await?;
-            tx.execute(Statement::new(DELETE_TAG, vec![name.into(), key.into()])).await?;
-            let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
-            self.enqueue_of(&tx, name, event);
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                lock(&tx, self.db.dialect(), name).await?;
+                tx.execute(Statement::new(DELETE_TAG, vec![name.into(), key.into()])).await?;
+                let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
     }
 
     /// Sets an alias to a version, removing it from the version that had it.
@@ -261,17 +261,17 @@ impl Store {
         validation::model_alias(alias)?;
         validation::model_alias_not_reserved(alias)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.transaction(|tx| async move {
-            let set = Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
-            if locked(&tx, self.db.dialect(), name, set).await? == 0 {
-                return Err(version_not_found(name, version).into());
-            }
-            let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
-            self.enqueue_of(&tx, name, event);
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let set = Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
+                if locked(&tx, self.db.dialect(), name, set).await? == 0 {
+                    return Err(version_not_found(name, version));
+                }
+                let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes an alias, if it exists.
@@ -281,21 +281,21 @@ impl Store {
     pub async fn delete_registered_model_alias(&self, name: &str, alias: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::model_alias(alias)?;
-        self.transaction(|tx| async move {
-            lock(&tx, self.db.dialect(), name).await?;
-            tx.execute(Statement::new(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
-            self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                lock(&tx, self.db.dialect(), name).await?;
+                tx.execute(Statement::new(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
+                self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
+                Ok(())
+            })
+            .await
     }
 }
 
 /// Locks a registered model's row until the transaction ends.
-pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<(), Failure> {
+pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<()> {
     let locked = tx.query_opt(Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]), |_| Ok(())).await?;
-    Ok(locked.ok_or_else(|| not_found(name))?)
+    locked.ok_or_else(|| not_found(name))
 }
 
 /// Locks a registered model's row, if it exists, and runs a statement. Returns the number of rows it changed.

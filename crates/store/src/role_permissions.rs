@@ -5,7 +5,6 @@ use ferroflow_model::{Error, Result, permission};
 use crate::{
     db::{DbError, Row, Statement},
     roles::{check_length, key, role_in},
-    transaction::{Failure, transaction},
     users::UserStore,
 };
 
@@ -46,22 +45,23 @@ impl UserStore {
         permission::check_grant(permission, resource_type)?;
         permission::check_pattern(resource_pattern, resource_type)?;
         check_length("resource_pattern", resource_pattern, 255)?;
-        let id = transaction(&self.db, |tx| async move {
-            role_in(&tx, role_id).await?;
-            let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
-            let id = match tx.query_opt(Statement::new(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
-                Err(DbError::Unique(_)) => {
-                    return Err(Failure::Refused(Error::already_exists(format!(
-                        "Role permission (role_id={role_id}, resource_type={resource_type}, \
+        let id = self
+            .db
+            .transaction(|tx| async move {
+                role_in(&tx, role_id).await?;
+                let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
+                let id = match tx.query_opt(Statement::new(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        return Err(Error::already_exists(format!(
+                            "Role permission (role_id={role_id}, resource_type={resource_type}, \
                          resource_pattern={resource_pattern}) already exists."
-                    ))));
-                }
-                other => other?.ok_or_else(|| Error::internal("The new permission has no id."))?,
-            };
-            tx.commit().await?;
-            Ok(id)
-        })
-        .await?;
+                        )));
+                    }
+                    other => other?.ok_or_else(|| Error::internal("The new permission has no id."))?,
+                };
+                Ok(id)
+            })
+            .await?;
         Ok(RolePermission {
             id,
             role_id,
@@ -86,11 +86,14 @@ impl UserStore {
     /// # Errors
     /// No permission has the id.
     pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(REMOVE_PERMISSION, vec![key(id).into()])).await? == 0 {
-            return Err(no_permission(id));
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                match tx.execute(Statement::new(REMOVE_PERMISSION, vec![key(id).into()])).await? {
+                    0 => Err(no_permission(id)),
+                    _ => Ok(()),
+                }
+            })
+            .await
     }
 
     /// Changes a permission.
@@ -100,11 +103,12 @@ impl UserStore {
     pub async fn update_role_permission(&self, id: i64, permission: &str) -> Result<RolePermission> {
         let mut found = self.get_role_permission(id).await?;
         permission::check_grant(permission, &found.resource_type)?;
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(SET_PERMISSION, vec![id.into(), permission.into()])).await? == 0 {
-            return Err(no_permission(id));
-        }
-        tx.commit().await?;
+        self.db
+            .transaction(|tx| async move {
+                let set = Statement::new(SET_PERMISSION, vec![id.into(), permission.into()]);
+                if tx.execute(set).await? == 0 { Err(no_permission(id)) } else { Ok(()) }
+            })
+            .await?;
         permission.clone_into(&mut found.permission);
         Ok(found)
     }

@@ -7,7 +7,6 @@ use ferroflow_model::{Error, Result, permission::USER_ROLE_PREFIX, python};
 use crate::{
     db::{Conn, DbError, Op, Row, Statement, Tx},
     role_permissions::{RolePermission, permission_from_row},
-    transaction::{Failure, transaction},
     users::UserStore,
 };
 
@@ -77,17 +76,19 @@ impl UserStore {
         check_length("Role name", name, 255)?;
         check_length("Workspace", workspace, 63)?;
         check_length("Role description", description.unwrap_or_default(), 1024)?;
-        let tx = self.db.begin().await?;
-        let values = vec![name.into(), workspace.into(), description.into()];
-        let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
-            Ok(id) => id.ok_or_else(|| Error::internal("The new role has no id."))?,
-            Err(DbError::Unique(_)) => {
-                let text = format!("Role (name={name}, workspace={workspace}) already exists.");
-                return Err(Error::already_exists(text));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        tx.commit().await?;
+        let insert = || Statement::new(INSERT, vec![name.into(), workspace.into(), description.into()]);
+        let id = self
+            .db
+            .transaction(|tx| async move {
+                match tx.query_opt(insert(), |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        let text = format!("Role (name={name}, workspace={workspace}) already exists.");
+                        Err(Error::already_exists(text))
+                    }
+                    id => id?.ok_or_else(|| Error::internal("The new role has no id.")),
+                }
+            })
+            .await?;
         Ok(Role {
             id,
             name: name.to_owned(),
@@ -134,21 +135,21 @@ impl UserStore {
             check_length("Role name", name, 255)?;
         }
         check_length("Role description", description.unwrap_or_default(), 1024)?;
-        let tx = self.db.begin().await?;
-        let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
-        let role = found.ok_or_else(|| no_role(id))?;
-        let values = vec![role.id.into(), name.into(), description.into()];
-        match tx.execute(Statement::new(UPDATE, values)).await {
-            Ok(_) => tx.commit().await?,
-            Err(DbError::Unique(_)) => {
-                return Err(Error::already_exists(format!(
-                    "Role with name={} already exists in workspace={}",
-                    name.unwrap_or_default(),
-                    role.workspace
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        self.db
+            .transaction(|tx| async move {
+                let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+                let role = found.ok_or_else(|| no_role(id))?;
+                let values = vec![role.id.into(), name.into(), description.into()];
+                match tx.execute(Statement::new(UPDATE, values)).await {
+                    Err(DbError::Unique(_)) => Err(Error::already_exists(format!(
+                        "Role with name={} already exists in workspace={}",
+                        name.unwrap_or_default(),
+                        role.workspace
+                    ))),
+                    outcome => Ok(outcome.map(|_| ())?),
+                }
+            })
+            .await?;
         self.get_role(id).await
     }
 
@@ -157,12 +158,13 @@ impl UserStore {
     /// # Errors
     /// No role has the id.
     pub async fn delete_role(&self, id: i64) -> Result<()> {
-        transaction(&self.db, |tx| async move {
-            role_in(&tx, id).await?;
-            tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::new(sql, vec![id.into()]))).collect()).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                role_in(&tx, id).await?;
+                tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::new(sql, vec![id.into()]))).collect()).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Assigns a role to a user.
@@ -170,21 +172,21 @@ impl UserStore {
     /// # Errors
     /// No role has the id, or it is assigned to the user already.
     pub async fn assign_role(&self, user_id: i64, role_id: i64) -> Result<Assignment> {
-        transaction(&self.db, |tx| async move {
-            role_in(&tx, role_id).await?;
-            let statement = Statement::new(ASSIGN, vec![user_id.into(), role_id.into()]);
-            let id = match tx.query_opt(statement, |row| row.get::<i64>(0)).await {
-                Err(DbError::Unique(_)) => {
-                    return Err(Failure::Refused(Error::already_exists(format!(
-                        "User role assignment (user_id={user_id}, role_id={role_id}) already exists"
-                    ))));
-                }
-                other => other?.ok_or_else(|| Error::internal("The new assignment has no id."))?,
-            };
-            tx.commit().await?;
-            Ok(Assignment { id, user_id, role_id })
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                role_in(&tx, role_id).await?;
+                let statement = Statement::new(ASSIGN, vec![user_id.into(), role_id.into()]);
+                let id = match tx.query_opt(statement, |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        return Err(Error::already_exists(format!(
+                            "User role assignment (user_id={user_id}, role_id={role_id}) already exists"
+                        )));
+                    }
+                    other => other?.ok_or_else(|| Error::internal("The new assignment has no id."))?,
+                };
+                Ok(Assignment { id, user_id, role_id })
+            })
+            .await
     }
 
     /// Removes a role from a user.
@@ -192,13 +194,17 @@ impl UserStore {
     /// # Errors
     /// The role is not assigned to the user.
     pub async fn unassign_role(&self, user_id: i64, role_id: i64) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(UNASSIGN, vec![user_id.into(), key(role_id).into()])).await? == 0 {
-            return Err(Error::not_found(format!(
-                "User role assignment (user_id={user_id}, role_id={role_id}) not found"
-            )));
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let unassign = Statement::new(UNASSIGN, vec![user_id.into(), key(role_id).into()]);
+                if tx.execute(unassign).await? == 0 {
+                    return Err(Error::not_found(format!(
+                        "User role assignment (user_id={user_id}, role_id={role_id}) not found"
+                    )));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// The roles of a user.
@@ -264,9 +270,9 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
     Ok(())
 }
 
-pub(crate) async fn role_in(tx: &Tx, id: i64) -> Result<Role, Failure> {
+pub(crate) async fn role_in(tx: &Tx, id: i64) -> Result<Role> {
     let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
-    Ok(found.ok_or_else(|| no_role(id))?)
+    found.ok_or_else(|| no_role(id))
 }
 
 fn role_from_row(row: &Row<'_>) -> Result<Role, DbError> {

@@ -13,7 +13,7 @@ use crate::{
     assessments::forget_run,
     batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
     clock::now_ms,
-    db::{DbError, Insert, Op, Row, Statement, text},
+    db::{DbError, Insert, Op, Row, Statement, Value, text},
     dialect::Dialect,
     experiments::{check_active, id_of},
     run_children::{self, Scope},
@@ -178,18 +178,23 @@ impl Store {
         run_name: Option<String>,
     ) -> Result<RunInfo> {
         let name = run_name.filter(|name| !name.is_empty());
-        let tx = self.db.begin().await?;
         let status = status.map(|status| status.name().to_owned());
-        let values = vec![run_id.into(), status.into(), end_time.into(), name.clone().into()];
-        let Some(info) = tx.query_opt(Statement::new(UPDATE, values), info_from_row).await? else {
-            let stage = tx.query_opt(Statement::new(STAGE, vec![run_id.into()]), |row| row.get::<String>(0)).await?;
-            return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
-        };
-        if let Some(name) = name {
-            tx.execute(Statement::new(SET_TAG, vec![run_id.into(), RUN_NAME_TAG.into(), name.into()])).await?;
-        }
-        tx.commit().await?;
-        Ok(info)
+        let values: Vec<Value> = vec![run_id.into(), status.into(), end_time.into(), name.clone().into()];
+        let (values, name) = (&values, &name);
+        self.db
+            .transaction(|tx| async move {
+                let Some(info) = tx.query_opt(Statement::new(UPDATE, values.clone()), info_from_row).await? else {
+                    let stage = Statement::new(STAGE, vec![run_id.into()]);
+                    let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
+                    return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
+                };
+                if let Some(name) = name {
+                    let values = vec![run_id.into(), RUN_NAME_TAG.into(), name.as_str().into()];
+                    tx.execute(Statement::new(SET_TAG, values)).await?;
+                }
+                Ok(info)
+            })
+            .await
     }
 
     /// Marks a run as deleted, and deletes the assessments that it made.
@@ -197,12 +202,14 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn delete_run(&self, run_id: &str) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
-            return Err(not_found(run_id));
-        }
-        forget_run(&tx, self.db.dialect(), run_id).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                if tx.execute(Statement::new(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
+                    return Err(not_found(run_id));
+                }
+                Ok(forget_run(&tx, self.db.dialect(), run_id).await?)
+            })
+            .await
     }
 
     /// Restores a deleted run.
@@ -250,13 +257,17 @@ impl Store {
     /// # Errors
     /// The run is missing or deleted, or has no such tag.
     pub async fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
-        let tx = self.db.begin().await?;
-        let stage = tx.query_opt(Statement::new(STAGE, vec![run_id.into()]), |row| row.get::<String>(0)).await?;
-        check_run_active(run_id, stage.as_deref())?;
-        if tx.execute(Statement::new(DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
-            return Err(Error::not_found(format!("No tag with name: {key} in run with id {run_id}")));
-        }
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                let stage = Statement::new(STAGE, vec![run_id.into()]);
+                let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
+                check_run_active(run_id, stage.as_deref())?;
+                if tx.execute(Statement::new(DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
+                    return Err(Error::not_found(format!("No tag with name: {key} in run with id {run_id}")));
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Logs metrics, params and tags atomically.
@@ -328,37 +339,42 @@ impl Store {
     /// # Errors
     /// The run is missing or deleted, or the model alone is longer than the column.
     pub async fn record_logged_model(&self, run_id: &str, model: serde_json::Value) -> Result<()> {
-        let tx = self.db.begin().await?;
         let dialect = self.db.dialect();
-        // The row lock serializes models that are logged concurrently, so that both are in the history.
-        let locked = Statement::new(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
-        let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
-        check_run_active(run_id, stage.as_deref())?;
-        let stored = tx
-            .query_opt(Statement::new(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]), |row| {
-                row.get::<Option<String>>(0)
-            })
-            .await?
-            .flatten();
-        let stored = stored.filter(|stored| !stored.is_empty());
-        let mut models: Vec<serde_json::Value> = match stored.as_deref().map(serde_json::from_str) {
-            Some(Ok(models)) => models,
-            Some(Err(error)) => {
-                tracing::warn!(run_id, %error, "the tag {LOGGED_MODELS_TAG} is no JSON list and is begun again");
-                Vec::new()
-            }
-            None => Vec::new(),
-        };
-        models.push(model);
         let limit = dialect.pick(limits::TAG_VALUE, usize::MAX);
-        let value = validation::newest(&models, limit).ok_or_else(|| {
-            Error::invalid(format!(
-                "The description of the model is too long for the tag {LOGGED_MODELS_TAG}, which holds {limit} characters."
-            ))
-        })?;
-        tx.execute(Statement::new(SET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()])).await?;
-        Ok(tx.commit().await?)
+        let model = &model;
+        self.db
+            .transaction(|tx| async move {
+                // The row lock serializes models that are logged concurrently, so that both are in the history.
+                let locked = Statement::new(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
+                let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
+                check_run_active(run_id, stage.as_deref())?;
+                let tag = Statement::new(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
+                let stored = tx.query_opt(tag, |row| row.get::<Option<String>>(0)).await?.flatten();
+                let mut models = history(run_id, stored.as_deref().unwrap_or_default());
+                models.push(model.clone());
+                let value = validation::newest(&models, limit).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "The description of the model is too long for the tag {LOGGED_MODELS_TAG}, which holds {limit} \
+                         characters."
+                    ))
+                })?;
+                let values = vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()];
+                tx.execute(Statement::new(SET_TAG, values)).await?;
+                Ok(())
+            })
+            .await
     }
+}
+
+/// Parses the history that old clients keep in a tag; empty if the value is no JSON list.
+fn history(run_id: &str, stored: &str) -> Vec<serde_json::Value> {
+    if stored.is_empty() {
+        return Vec::new();
+    }
+    serde_json::from_str(stored).unwrap_or_else(|error| {
+        tracing::warn!(run_id, %error, "the tag {LOGGED_MODELS_TAG} is no JSON list and is begun again");
+        Vec::new()
+    })
 }
 
 /// Reads [`COLUMNS`].

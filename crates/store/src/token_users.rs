@@ -4,7 +4,6 @@ use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE};
 
 use crate::{
     db::{Op, Statement},
-    transaction::{Failure, transaction},
     users::{User, UserStore, id_of, user_from_row},
 };
 
@@ -52,39 +51,39 @@ impl UserStore {
                 return Ok(user);
             }
         }
-        transaction(&self.db, |tx| async move {
-            let make = vec![
-                token.username.as_str().into(),
-                token.mark.as_str().into(),
-                token.is_admin.unwrap_or_default().into(),
-            ];
-            tx.execute(Statement::new(MAKE_USER, make)).await?;
-            let id = id_of(&tx, &token.username).await?;
-            let by_name = Statement::new(BY_NAME, vec![token.username.as_str().into()]);
-            let found = tx.query_opt(by_name, user_from_row).await?;
-            let mut user = found.ok_or_else(|| Error::internal("The new user is not there."))?;
-            // Another transaction may have created a user with this name.
-            check(&user, token)?;
-            let mut work = Vec::new();
-            for role in &token.governed {
-                let name = || role.as_str().into();
-                if token.roles.contains(role) {
-                    work.push(Statement::new(MAKE_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
-                    work.push(Statement::new(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
-                } else {
-                    work.push(Statement::new(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+        self.db
+            .transaction(|tx| async move {
+                let make = vec![
+                    token.username.as_str().into(),
+                    token.mark.as_str().into(),
+                    token.is_admin.unwrap_or_default().into(),
+                ];
+                tx.execute(Statement::new(MAKE_USER, make)).await?;
+                let id = id_of(&tx, &token.username).await?;
+                let by_name = Statement::new(BY_NAME, vec![token.username.as_str().into()]);
+                let found = tx.query_opt(by_name, user_from_row).await?;
+                let mut user = found.ok_or_else(|| Error::internal("The new user is not there."))?;
+                // Another transaction may have created a user with this name.
+                check(&user, token)?;
+                let mut work = Vec::new();
+                for role in &token.governed {
+                    let name = || role.as_str().into();
+                    if token.roles.contains(role) {
+                        work.push(Statement::new(MAKE_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
+                        work.push(Statement::new(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                    } else {
+                        work.push(Statement::new(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                    }
                 }
-            }
-            let is_admin = wanted_admin(&user, token);
-            if is_admin != user.is_admin {
-                work.push(Statement::new(SET_ADMIN, vec![id.into(), is_admin.into()]));
-                user.is_admin = is_admin;
-            }
-            tx.run(work.into_iter().map(Op::Execute).collect()).await?;
-            tx.commit().await?;
-            Ok::<_, Failure>(user)
-        })
-        .await
+                let is_admin = wanted_admin(&user, token);
+                if is_admin != user.is_admin {
+                    work.push(Statement::new(SET_ADMIN, vec![id.into(), is_admin.into()]));
+                    user.is_admin = is_admin;
+                }
+                tx.run(work.into_iter().map(Op::Execute).collect()).await?;
+                Ok(user)
+            })
+            .await
     }
 }
 

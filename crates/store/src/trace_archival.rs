@@ -9,7 +9,7 @@ use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
 use crate::{
     Store,
-    db::{Row, Statement, Tx, Value},
+    db::{Conn, Row, Statement, Tx, Value},
     dialect::Dialect,
 };
 
@@ -214,50 +214,28 @@ impl Store {
     where
         F: Future<Output = Result<Option<String>>>,
     {
-        let id = || Value::from(trace_id);
-        let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
-        let held = match self.db.dialect() {
-            Dialect::Postgres => Some(self.db.begin().await?),
-            Dialect::Sqlite => None,
-        };
-        let found = match &held {
-            Some(tx) => tx.query_opt(Statement::new(HOLD, vec![id()]), read_head).await?,
-            None => self.db.query(Statement::new(LOOK, vec![id()]), read_head).await?.into_iter().next(),
-        };
-        let Some((experiment_id, generation, size)) = found else { return Ok(Archived::No) };
-        let location = if usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
-            let statement = Statement::new(CONTENTS, vec![id()]);
-            let contents: Vec<String> = match &held {
-                Some(tx) => tx.query(statement, |row| row.get(0)).await?,
-                None => self.db.query(statement, |row| row.get(0)).await?,
-            };
-            if contents.iter().all(String::is_empty) {
-                return Ok(Archived::No);
+        match self.db.dialect() {
+            // The transaction locks the trace's row while the archive is written.
+            Dialect::Postgres => {
+                self.db
+                    .transaction_once(|tx| async move {
+                        let Some(found) = find(tx.conn()?, HOLD, trace_id).await? else { return Ok(Archived::No) };
+                        let Some(kept) = found.keep(keep).await? else { return Ok(Archived::No) };
+                        finish(&tx, trace_id, &kept).await
+                    })
+                    .await
             }
-            keep(ArchivableSpans { experiment_id, contents }).await?
-        } else {
-            // Too large to be read back.
-            None
-        };
-        let tx = match held {
-            Some(tx) => tx,
-            None => self.db.begin().await?,
-        };
-        let unchanged = Statement::new(UNCHANGED, vec![id(), generation.into()]);
-        if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {
-            return Ok(Archived::No);
+            // A transaction would block all writers while the archive is written. `finish` checks the payload
+            // generation instead.
+            Dialect::Sqlite => {
+                let conn = self.db.reader().await?;
+                let Some(found) = find(&conn, LOOK, trace_id).await? else { return Ok(Archived::No) };
+                drop(conn);
+                let Some(kept) = found.keep(keep).await? else { return Ok(Archived::No) };
+                let kept = &kept;
+                self.db.transaction(|tx| async move { finish(&tx, trace_id, kept).await }).await
+            }
         }
-        let outcome = if let Some(location) = location {
-            tx.execute(Statement::new("UPDATE spans SET content = '' WHERE trace_id = $1", vec![id()])).await?;
-            set_tag(&tx, "mlflow.trace.spansLocation", "ARCHIVE_REPO", trace_id).await?;
-            set_tag(&tx, "mlflow.trace.archiveLocation", &location, trace_id).await?;
-            Archived::Yes
-        } else {
-            set_tag(&tx, "mlflow.trace.archivalFailure", "MALFORMED_TRACE", trace_id).await?;
-            Archived::Malformed
-        };
-        tx.commit().await?;
-        Ok(outcome)
     }
 
     /// Deletes requests to archive at once that are complete: no trace can be archived, and none is still running. A
@@ -271,11 +249,65 @@ impl Store {
             Value::Ints(requests.iter().map(|request| request.due.until).collect()),
             Value::Texts(requests.iter().map(|request| request.value.clone()).collect()),
         ];
-        let tx = self.db.begin().await?;
-        tx.execute(Statement::new(self.db.dialect().pick(END_REQUESTS.0, END_REQUESTS.1), values)).await?;
-        tx.commit().await?;
-        Ok(())
+        let end = &Statement::new(self.db.dialect().pick(END_REQUESTS.0, END_REQUESTS.1), values);
+        self.db.transaction(|tx| async move { Ok(tx.execute(end.clone()).await.map(|_| ())?) }).await
     }
+}
+
+/// A trace that may be archived, as it was read.
+struct Found {
+    generation: i64,
+    /// `None` if they are too large to be read back.
+    spans: Option<ArchivableSpans>,
+}
+
+/// A trace whose spans were written to the archive, or cannot be archived.
+struct Kept {
+    generation: i64,
+    /// `None` if the spans cannot be archived.
+    location: Option<String>,
+}
+
+async fn find(conn: &Conn, head: &'static str, trace_id: &str) -> Result<Option<Found>> {
+    let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
+    let found = conn.query_opt(Statement::new(head, vec![trace_id.into()]), read_head).await?;
+    let Some((experiment_id, generation, size)) = found else { return Ok(None) };
+    if !usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
+        return Ok(Some(Found { generation, spans: None }));
+    }
+    let contents = conn.query(Statement::new(CONTENTS, vec![trace_id.into()]), |row| row.get(0)).await?;
+    Ok(Some(Found { generation, spans: Some(ArchivableSpans { experiment_id, contents }) }))
+}
+
+impl Found {
+    /// Writes the spans to the archive; `None` if the trace has none in the database.
+    async fn keep<F>(self, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Option<Kept>>
+    where
+        F: Future<Output = Result<Option<String>>>,
+    {
+        let location = match self.spans {
+            Some(spans) if spans.contents.iter().all(String::is_empty) => return Ok(None),
+            Some(spans) => keep(spans).await?,
+            None => None,
+        };
+        Ok(Some(Kept { generation: self.generation, location }))
+    }
+}
+
+/// Records the outcome for a trace, unless the trace was changed since it was read.
+async fn finish(tx: &Tx, trace_id: &str, kept: &Kept) -> Result<Archived> {
+    let unchanged = Statement::new(UNCHANGED, vec![trace_id.into(), kept.generation.into()]);
+    if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {
+        return Ok(Archived::No);
+    }
+    let Some(location) = &kept.location else {
+        set_tag(tx, "mlflow.trace.archivalFailure", "MALFORMED_TRACE", trace_id).await?;
+        return Ok(Archived::Malformed);
+    };
+    tx.execute(Statement::new("UPDATE spans SET content = '' WHERE trace_id = $1", vec![trace_id.into()])).await?;
+    set_tag(tx, "mlflow.trace.spansLocation", "ARCHIVE_REPO", trace_id).await?;
+    set_tag(tx, "mlflow.trace.archiveLocation", location, trace_id).await?;
+    Ok(Archived::Yes)
 }
 
 async fn set_tag(tx: &Tx, key: &'static str, value: &str, trace_id: &str) -> Result<()> {

@@ -10,7 +10,6 @@ use crate::{
     db::{BackendUri, Db, DbError, DbOptions, Op, Row, Statement, Tx, Value},
     migrations::{self, AUTH, MigrationError, Options, State},
     roles::{Role, roles_of},
-    transaction::{Failure, transaction},
 };
 
 const BY_NAME: &str = "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
@@ -216,16 +215,18 @@ impl UserStore {
     /// The name is empty or taken.
     pub async fn create_user(&self, username: &str, password_hash: &str, is_admin: bool) -> Result<User> {
         validation::username(username)?;
-        let tx = self.db.begin().await?;
-        let values = vec![username.into(), password_hash.into(), is_admin.into()];
-        let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
-            Ok(id) => id.ok_or_else(|| Error::internal("The new user has no id."))?,
-            Err(DbError::Unique(_)) => {
-                return Err(Error::already_exists(format!("User (username={username}) already exists.")));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        tx.commit().await?;
+        let insert = || Statement::new(INSERT, vec![username.into(), password_hash.into(), is_admin.into()]);
+        let id = self
+            .db
+            .transaction(|tx| async move {
+                match tx.query_opt(insert(), |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        Err(Error::already_exists(format!("User (username={username}) already exists.")))
+                    }
+                    id => id?.ok_or_else(|| Error::internal("The new user has no id.")),
+                }
+            })
+            .await?;
         Ok(User { id, username: username.to_owned(), password_hash: password_hash.to_owned(), is_admin })
     }
 
@@ -246,11 +247,13 @@ impl UserStore {
     }
 
     async fn update(&self, sql: &'static str, username: &str, value: Value) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(sql, vec![username.into(), value])).await? == 0 {
-            return Err(no_user(username));
-        }
-        Ok(tx.commit().await?)
+        let value = &value;
+        self.db
+            .transaction(|tx| async move {
+                let update = Statement::new(sql, vec![username.into(), value.clone()]);
+                if tx.execute(update).await? == 0 { Err(no_user(username)) } else { Ok(()) }
+            })
+            .await
     }
 
     /// Deletes a user with its grants and assignments.
@@ -258,20 +261,21 @@ impl UserStore {
     /// # Errors
     /// No user has the name.
     pub async fn delete_user(&self, username: &str) -> Result<()> {
-        transaction(&self.db, |tx| async move {
-            let id = id_of(&tx, username).await?;
-            let role = permission::user_role(id);
-            let of_role = FORGET_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
-            let of_user = FORGET_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
-            tx.run(of_role.chain(of_user).map(Op::Execute).collect()).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.db
+            .transaction(|tx| async move {
+                let id = id_of(&tx, username).await?;
+                let role = permission::user_role(id);
+                let of_role = FORGET_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
+                let of_user = FORGET_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
+                tx.run(of_role.chain(of_user).map(Op::Execute).collect()).await?;
+                Ok(())
+            })
+            .await
     }
 }
 
 /// The id of a user.
-pub(crate) async fn id_of(tx: &Tx, username: &str) -> Result<i64, Failure> {
+pub(crate) async fn id_of(tx: &Tx, username: &str) -> Result<i64> {
     let found = tx.query_opt(Statement::new(BY_NAME, vec![username.into()]), user_from_row).await?;
     Ok(found.ok_or_else(|| no_user(username))?.id)
 }

@@ -14,7 +14,7 @@ use ferroflow_search::PageToken;
 use crate::{
     Store,
     clock::now_ms,
-    db::{Conn, DbError, Insert, Row, Statement, Tx, text},
+    db::{Conn, DbError, Insert, Row, Statement, Tx, Value, text},
     fernet::FernetKey,
     select::{KeyKind, Select},
 };
@@ -101,8 +101,7 @@ impl Store {
         let secret = new.secret.as_deref().map(|secret| self.encrypt(secret)).transpose()?;
         let id = uuid::Uuid::new_v4().to_string();
         let status = new.status.unwrap_or(WebhookStatus::Active);
-        let tx = self.db.begin().await?;
-        let values = vec![
+        let values: Vec<Value> = vec![
             id.as_str().into(),
             new.name.into(),
             new.description.into(),
@@ -111,11 +110,14 @@ impl Store {
             secret.into(),
             now_ms().into(),
         ];
-        tx.execute(Statement::new(INSERT, values)).await?;
-        insert_events(&tx, &id, &new.events).await?;
-        let webhook = self.webhook(&tx, &id).await?;
-        tx.commit().await?;
-        Ok(webhook)
+        let (values, id, events) = (&values, id.as_str(), &new.events);
+        self.db
+            .transaction(|tx| async move {
+                tx.execute(Statement::new(INSERT, values.clone())).await?;
+                insert_events(&tx, id, events).await?;
+                self.webhook(&tx, id).await
+            })
+            .await
     }
 
     /// One webhook.
@@ -171,32 +173,34 @@ impl Store {
         if let Some(events) = &change.events {
             check_events(events)?;
         }
-        let tx = self.db.begin().await?;
-        let values = vec![
+        let values: Vec<Value> = vec![
             webhook_id.into(),
-            change.name.into(),
-            change.description.into(),
-            change.url.into(),
+            change.name.clone().into(),
+            change.description.clone().into(),
+            change.url.clone().into(),
             change.status.map(WebhookStatus::name).into(),
             now_ms().into(),
         ];
-        if tx.execute(Statement::new(UPDATE, values)).await? == 0 {
-            return Err(no_webhook(webhook_id));
-        }
-        if let Some(secret) = change.secret {
-            let token = if secret.is_empty() { None } else { Some(self.encrypt(&secret)?) };
-            tx.execute(Statement::new(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
-        }
-        if let Some(events) = change.events {
-            tx.execute(Statement::new(FORGET_EVENTS, vec![webhook_id.into()])).await?;
-            insert_events(&tx, webhook_id, &events).await?;
-        }
-        if change.status == Some(WebhookStatus::Disabled) {
-            self.discard_deliveries(&tx, webhook_id).await?;
-        }
-        let webhook = self.webhook(&tx, webhook_id).await?;
-        tx.commit().await?;
-        Ok(webhook)
+        let (values, change) = (&values, &change);
+        self.db
+            .transaction(|tx| async move {
+                if tx.execute(Statement::new(UPDATE, values.clone())).await? == 0 {
+                    return Err(no_webhook(webhook_id));
+                }
+                if let Some(secret) = &change.secret {
+                    let token = if secret.is_empty() { None } else { Some(self.encrypt(secret)?) };
+                    tx.execute(Statement::new(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
+                }
+                if let Some(events) = &change.events {
+                    tx.execute(Statement::new(FORGET_EVENTS, vec![webhook_id.into()])).await?;
+                    insert_events(&tx, webhook_id, events).await?;
+                }
+                if change.status == Some(WebhookStatus::Disabled) {
+                    self.discard_deliveries(&tx, webhook_id).await?;
+                }
+                self.webhook(&tx, webhook_id).await
+            })
+            .await
     }
 
     /// Soft-deletes a webhook, as the reference does, and deletes its pending events.
@@ -204,12 +208,14 @@ impl Store {
     /// # Errors
     /// No webhook has the id.
     pub async fn delete_webhook(&self, webhook_id: &str) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if tx.execute(Statement::new(DELETE, vec![webhook_id.into(), now_ms().into()])).await? == 0 {
-            return Err(no_webhook(webhook_id));
-        }
-        self.discard_deliveries(&tx, webhook_id).await?;
-        Ok(tx.commit().await?)
+        self.db
+            .transaction(|tx| async move {
+                if tx.execute(Statement::new(DELETE, vec![webhook_id.into(), now_ms().into()])).await? == 0 {
+                    return Err(no_webhook(webhook_id));
+                }
+                Ok(self.discard_deliveries(&tx, webhook_id).await?)
+            })
+            .await
     }
 
     /// Reads a webhook within a transaction.

@@ -131,24 +131,24 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             } else {
                 command.args(["test", "--workspace"]);
             }
-            shares.add("", 470, 2, command);
+            shares.add("", 240, 2, command);
         }
         Part::Generate => shares.chore(10, &["generate", "--check"])?,
         Part::Deny => shares.chore(10, &["deny"])?,
         Part::Schema => {
-            shares.suite("fresh", 40, 1, &["schema"], &[])?;
-            shares.suite("migrations", 460, 2, &["migrations"], &[])?;
+            shares.suite("fresh", 80, 1, &["schema"], &[])?;
+            shares.suite("migrations", 280, 2, &["migrations"], &[])?;
         }
-        Part::Diff => shares.suite("", 60, 1, &[], &recorded(environment, level, "differential")?)?,
-        Part::Auth => shares.suite("", 420, 1, &[], &recorded(environment, level, "auth")?)?,
+        Part::Diff => shares.suite("", 45, 1, &[], &recorded(environment, level, "differential")?)?,
+        Part::Auth => shares.suite("", 300, 1, &[], &recorded(environment, level, "auth")?)?,
         Part::Conformance => {
             for pair in pairs(environment, level)? {
-                shares.suite(&pair, 240, 1, &[], &["--pair", &pair])?;
+                shares.suite(&pair, 140, 1, &[], &["--pair", &pair])?;
             }
         }
-        Part::Artifacts => shares.shards(3, 300, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 140, &[])?,
-        Part::Ops => shares.suite("", 320, suite::OPS.workers, &[], &[])?,
+        Part::Artifacts => shares.shards(3, 200, &recorded(environment, level, "artifacts")?)?,
+        Part::Browser => shares.shards(2, 170, &[])?,
+        Part::Ops => shares.suite("", 280, suite::OPS.workers, &[], &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
     Ok(shares.jobs)

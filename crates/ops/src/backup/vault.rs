@@ -282,11 +282,15 @@ impl Vault {
         Ok((sizes.len() as u64, sizes.iter().sum::<u64>()))
     }
 
-    /// What a killed backup was writing: hidden from listings, so looked for in the directory itself.
+    /// Deletes the unfinished blocks and manifests of killed backups. Listings hide them, so the directory is read.
     fn sweep_unfinished(&self) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
+        let mut folders = vec![directory.join(BACKUPS)];
         for folder in std::fs::read_dir(directory.join(BLOCKS)).into_iter().flatten() {
-            for file in std::fs::read_dir(folder?.path())? {
+            folders.push(folder?.path());
+        }
+        for folder in folders {
+            for file in std::fs::read_dir(folder)? {
                 let file = file?;
                 if file.file_name().to_string_lossy().starts_with(".mlflow-tmp-") {
                     std::fs::remove_file(file.path())?;

@@ -9,7 +9,7 @@ use ferroflow_model::{Error, Result, python};
 
 use super::{RunWrite, rows};
 use crate::{
-    db::{Db, DbError, Op, Statement, Value},
+    db::{Db, DbError, Op, Statement, Tx, Value},
     dialect::Dialect,
     runs::{not_active, not_found},
 };
@@ -48,7 +48,8 @@ pub(super) async fn apply(db: &Db, writes: &[Arc<RunWrite>]) -> Result<Vec<Resul
     }
     if !checked.is_empty() {
         let group: Vec<&RunWrite> = checked.iter().map(|(_, write)| write.as_ref()).collect();
-        let results = db.retrying(|| apply_checked(db, &group)).await?;
+        let group = &group;
+        let results = db.transact(|tx| async move { apply_checked(&tx, group).await }).await?;
         for ((index, _), outcome) in checked.iter().zip(results) {
             outcomes[*index] = outcome;
         }
@@ -128,17 +129,16 @@ fn renames(writes: &[&RunWrite]) -> impl Iterator<Item = Op> {
 }
 
 /// Writes that read first: params, which are immutable, and points of logged models.
-async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
+async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
+    let dialect = tx.conn()?.dialect();
     let ids = run_ids(writes);
-    let tx = db.begin().await?;
     let (runs, keys) = writes
         .iter()
         .flat_map(|write| write.params.iter().map(|param| (write.run_id.clone(), param.key.clone())))
         .unzip::<_, _, Vec<_>, Vec<_>>();
-    let stored_params =
-        Statement::new(db.dialect().pick(STORED_PARAMS.0, STORED_PARAMS.1), vec![runs.into(), keys.into()]);
+    let stored_params = Statement::new(dialect.pick(STORED_PARAMS.0, STORED_PARAMS.1), vec![runs.into(), keys.into()]);
     let (states, stored) = tokio::join!(
-        tx.query(run_states(db.dialect(), &ids), |row| {
+        tx.query(run_states(dialect, &ids), |row| {
             Ok((row.get::<String>(0)?, RunState { stage: row.get(1)?, experiment: row.get(2)? }))
         }),
         tx.query(stored_params, |row| Ok(((row.get::<String>(0)?, row.get::<String>(1)?), row.get::<String>(2)?))),
@@ -169,21 +169,20 @@ async fn apply_checked(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
 
     if !new_params.is_empty() {
         let expected = new_params.len() as u64;
-        if tx.insert(rows::params(new_params, db.dialect())).await? < expected {
-            return Err(DbError::Conflict("a param was written by another client at the same time".into()));
+        if tx.insert(rows::params(new_params, dialect)).await? < expected {
+            return Err(tx.conflict("a param was written by another client at the same time".into()));
         }
     }
     if accepted.iter().any(|(write, _)| !write.model_metrics.is_empty()) {
         tx.insert(rows::model_metrics(accepted.iter().copied())).await?;
     }
     let group: Vec<&RunWrite> = accepted.iter().map(|(write, _)| *write).collect();
-    for op in write_ops(&group, &run_ids(&group), db.dialect()) {
+    for op in write_ops(&group, &run_ids(&group), dialect) {
         match op {
             Op::Insert(insert) => tx.insert(insert).await?,
             Op::Execute(statement) | Op::Query(statement) => tx.execute(statement).await?,
         };
     }
-    tx.commit().await?;
     Ok(outcomes)
 }
 

@@ -17,10 +17,8 @@ impl Store {
              AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
         );
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        let tx = self.db.begin().await?;
-        let gone = tx.query(Statement::new(sql, values), |row| row.get(0)).await?;
-        tx.commit().await?;
-        Ok(gone)
+        let delete = &Statement::new(sql, values);
+        self.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
     }
 
     /// The jobs that [`Store::purge_jobs`] would delete.

@@ -22,5 +22,6 @@ mod stopped_reads;
 mod support;
 mod token_users;
 mod trace_archival;
+mod transactions;
 mod users;
 mod webhooks;

@@ -230,33 +230,38 @@ async fn two_upgrades_at_once_of_an_empty_database_make_its_tables_once(uri: &Ba
 on_each!(a_table_in_use_is_waited_for_and_given_up_in_time);
 async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
     upgrade_to(uri, &TRACKING, MLFLOW_1_30).await.unwrap();
-    let holder = db(uri);
-    let transaction = holder.begin().await.unwrap();
-    let insert = "INSERT INTO experiments (experiment_id, name) VALUES (7, 'busy')";
-    transaction.execute(Statement::new(insert, vec![])).await.unwrap();
-
-    let short = Options { lock_timeout: Some(Duration::from_millis(600)), backup: false, to: None };
-    let refused = migrations::upgrade(uri, &TRACKING, &short, &mut |_| {}).await.unwrap_err();
-    let text = refused.to_string();
-    assert!(matches!(refused, MigrationError::Lock { .. }), "{text}");
-    assert!(text.contains(MLFLOW_1_30) && text.contains(TRACKING.head()), "{text}");
-
-    // It continues when the other upgrade is done.
+    let (locked, is_locked) = tokio::sync::oneshot::channel();
     let (told, waits) = tokio::sync::oneshot::channel();
-    let mut told = Some(told);
-    let patient = Options { lock_timeout: Some(Duration::from_secs(120)), backup: false, to: None };
-    let mut tell = |event| {
-        if let Event::Waiting { .. } = event
-            && let Some(told) = told.take()
-        {
-            let _ = told.send(());
-        }
-    };
-    let free = async {
+    let holder = db(uri);
+    let held = holder.transaction_once(move |transaction| async move {
+        let insert = "INSERT INTO experiments (experiment_id, name) VALUES (7, 'busy')";
+        transaction.execute(Statement::new(insert, vec![])).await?;
+        locked.send(()).unwrap();
         waits.await.unwrap();
-        transaction.commit().await.unwrap();
+        Ok(())
+    });
+    let upgrades = async {
+        is_locked.await.unwrap();
+        let short = Options { lock_timeout: Some(Duration::from_millis(600)), backup: false, to: None };
+        let refused = migrations::upgrade(uri, &TRACKING, &short, &mut |_| {}).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(matches!(refused, MigrationError::Lock { .. }), "{text}");
+        assert!(text.contains(MLFLOW_1_30) && text.contains(TRACKING.head()), "{text}");
+
+        // It continues when the other transaction ends.
+        let mut told = Some(told);
+        let patient = Options { lock_timeout: Some(Duration::from_secs(120)), backup: false, to: None };
+        let mut tell = |event| {
+            if let Event::Waiting { .. } = event
+                && let Some(told) = told.take()
+            {
+                let _ = told.send(());
+            }
+        };
+        migrations::upgrade(uri, &TRACKING, &patient, &mut tell).await
     };
-    let (done, ()) = tokio::join!(migrations::upgrade(uri, &TRACKING, &patient, &mut tell), free);
+    let (held, done) = tokio::join!(held, upgrades);
+    held.unwrap();
     assert_eq!(done.unwrap().to, TRACKING.head());
     assert_eq!(number(uri, "SELECT COUNT(*) FROM experiments WHERE name = 'busy'").await, 1);
 }

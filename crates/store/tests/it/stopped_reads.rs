@@ -95,11 +95,16 @@ async fn a_transaction_ends_at_the_limit_too_but_not_one_of_upkeep(uri: &Backend
         return; // The writer is never cancelled.
     }
     let sleep = || Statement::new("SELECT CAST(0 AS BIGINT) FROM pg_sleep(0.5)", Vec::new());
-    let tx = open(uri, Some(Duration::from_millis(100))).await.db().begin().await.unwrap();
-    let outcome = tx.query(sleep(), |row| row.get::<i64>(0)).await;
-    assert!(matches!(outcome, Err(DbError::Timeout(_))), "{outcome:?}");
-    let tx = open(uri, None).await.db().begin().await.unwrap();
-    assert_eq!(tx.query(sleep(), |row| row.get::<i64>(0)).await.unwrap(), [0]);
+    for (limit, ends) in [(Some(Duration::from_millis(100)), false), (None, true)] {
+        let store = open(uri, limit).await;
+        let slept = store.db().transaction_once(|tx| async move {
+            let outcome = tx.query(sleep(), |row| row.get::<i64>(0)).await;
+            assert_eq!(outcome.is_ok(), ends, "{outcome:?}");
+            assert!(ends || matches!(outcome, Err(DbError::Timeout(_))), "{outcome:?}");
+            Ok(outcome?)
+        });
+        assert_eq!(slept.await.is_ok(), ends);
+    }
 }
 
 on_each!(one_caller_can_not_hold_all_connections);

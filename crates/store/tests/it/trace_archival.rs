@@ -1,7 +1,11 @@
 //! Traces are moved from the database to the archive once, completely, and only if unchanged.
 
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
-use ferroflow_store::{Archived, SpansLocation, Store, db::Statement, dialect::Dialect};
+use ferroflow_store::{
+    Archived, SpansLocation, Store,
+    db::{Op, Statement},
+    dialect::Dialect,
+};
 
 use crate::support::on_each;
 
@@ -90,9 +94,8 @@ async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(sto
     assert_eq!(store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await, Ok(Archived::No));
     trace(store, "tr-2").await;
     let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
-    let tx = store.db().begin().await.expect("a transaction");
-    tx.execute(Statement::new(longer, vec!["x".repeat(MAX_PAYLOAD).into()])).await.expect("a long span");
-    tx.commit().await.expect("a commit");
+    let longer = Op::Execute(Statement::new(longer, vec!["x".repeat(MAX_PAYLOAD).into()]));
+    store.db().unit(vec![longer]).await.expect("a long span");
     let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
     assert_eq!(unasked, Ok(Archived::Malformed));
     assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(Archived::No));

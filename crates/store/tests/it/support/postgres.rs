@@ -7,7 +7,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement, Value};
+use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement};
 
 /// The variable with the server that `cargo xtask test` starts: a URL of a superuser, without a database.
 const SERVER: &str = "FERROFLOW_TEST_POSTGRES_URL";
@@ -45,30 +45,38 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     let (program, build) = build();
     let name = format!("template_{program}_{build}_{kind}");
     let server = admin();
-    let complete = async || {
-        !server.query(Statement::new(COMPLETE, vec![Value::from(name.clone())]), |_| Ok(())).await.unwrap().is_empty()
+    let complete = &async || {
+        !server.query(Statement::new(COMPLETE, vec![name.as_str().into()]), |_| Ok(())).await.unwrap().is_empty()
     };
     if complete().await {
         return name;
     }
-    let lock = server.begin().await.expect("a transaction");
-    let taken = lock.query(Statement::new("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
-    taken.expect("the lock of templates");
-    if !complete().await {
-        // Templates of earlier builds of this program, and an incomplete one.
-        let like = format!("template\\_{program}\\_%\\_{kind}");
-        let old =
-            Statement::new("SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1", vec![like.into()]);
-        let old: Vec<String> = server.query(old, |row| row.get(0)).await.expect("the list of databases");
-        for old in old {
-            run(&server, format!("DROP DATABASE {old} WITH (FORCE)")).await;
-        }
-        run(&server, format!("CREATE DATABASE {name}")).await;
-        make(uri(&name)).await;
-        run(&server, format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
-    }
-    lock.commit().await.expect("the lock is released");
-    name
+    let (server, name) = (&server, name.as_str());
+    server
+        .transaction_once(|lock| async move {
+            let taken =
+                lock.query(Statement::new("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
+            taken.expect("the lock of templates");
+            if !complete().await {
+                // Templates of earlier builds of this program, and an incomplete one.
+                let like = format!("template\\_{program}\\_%\\_{kind}");
+                let old = Statement::new(
+                    "SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1",
+                    vec![like.into()],
+                );
+                let old: Vec<String> = server.query(old, |row| row.get(0)).await.expect("the list of databases");
+                for old in old {
+                    run(server, format!("DROP DATABASE {old} WITH (FORCE)")).await;
+                }
+                run(server, format!("CREATE DATABASE {name}")).await;
+                make(uri(name)).await;
+                run(server, format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")).await;
+            }
+            Ok(())
+        })
+        .await
+        .expect("the lock is released");
+    name.to_owned()
 }
 
 /// This program and its build, as hashes. The program contains the schema, so another schema is another build.
