@@ -1,4 +1,4 @@
-//! The first admin, and the password that everybody knows.
+//! Creates the first admin, and replaces the publicly known default password.
 
 use std::sync::atomic::Ordering;
 
@@ -6,23 +6,23 @@ use ferroflow_model::{Error, ErrorCode};
 
 use crate::login::Auth;
 
-/// The password of the admin that older versions of the reference made in every installation
-/// (<https://github.com/advisories/GHSA-gq3w-7jj3-x7gr>). No admin logs in with it any more.
+/// The default admin password of older versions of the reference (<https://github.com/advisories/GHSA-gq3w-7jj3-x7gr>).
+/// Admins can no longer log in with it.
 pub(crate) const LEGACY_PASSWORD: &str = "password1234";
 
-/// The name of that admin.
+/// The default admin name of those versions.
 const LEGACY_USERNAME: &str = "admin";
 
-/// Where a name or a password is set.
+/// How to set the name or the password, for error messages.
 const USERNAME_SETTING: &str = "Set the MLFLOW_AUTH_ADMIN_USERNAME environment variable, or set `admin_username` in \
                                 the configuration file referenced by MLFLOW_AUTH_CONFIG_PATH, and restart the server.";
 const PASSWORD_SETTING: &str = "Set the MLFLOW_AUTH_ADMIN_PASSWORD environment variable, or set `admin_password` in \
                                 the configuration file referenced by MLFLOW_AUTH_CONFIG_PATH, and restart the server.";
 
-/// Why there is no admin.
+/// Why the admin could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The name or the password of the admin to be can not be used.
+    /// The configured name or password is missing or not allowed.
     #[error("{0}")]
     Refused(String),
     /// The database failed.
@@ -37,10 +37,10 @@ impl From<Error> for BootstrapError {
 }
 
 impl Auth {
-    /// Makes the admin of the settings if there is none of that name, and replaces a password that everybody knows.
+    /// Creates the configured admin if no user has its name, and replaces the default password of older versions.
     ///
     /// # Errors
-    /// The settings have no name or no good password for a new admin, or the database failed.
+    /// The settings have no name or no valid password for a new admin, or the database failed.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
         if let Err(error) = self.users().prepare_logins().await {
             tracing::warn!(
@@ -62,7 +62,7 @@ impl Auth {
             let hash = self.hash(checked(username, password)?).await?;
             match self.users().create_user(username, &hash, true).await {
                 Ok(_) => tracing::info!(username, "created the admin user"),
-                // Another server that starts at the same time was first.
+                // Another replica that starts at the same time has created it.
                 Err(error) if error.code == ErrorCode::ResourceAlreadyExists => {}
                 Err(error) => return Err(error.into()),
             }
@@ -87,7 +87,7 @@ impl Auth {
     }
 
     async fn has_legacy_password(&self, username: &str) -> Result<bool, Error> {
-        // Nobody watches how long this takes, and nobody guesses.
+        // Neither timing nor guessing matters here, so this skips the checks of a login.
         Ok(self.users().find_user(username).await?.is_some() && self.is_password(username, LEGACY_PASSWORD).await?)
     }
 }
@@ -100,7 +100,7 @@ fn warn_of_legacy_password(username: &str) {
     );
 }
 
-/// The configured password, if a new admin may have it.
+/// The configured password, if it is allowed for a new admin.
 fn checked<'a>(username: &str, password: Option<&'a str>) -> Result<&'a str, BootstrapError> {
     let Some(password) = password else {
         return Err(BootstrapError::Refused(format!(
@@ -123,7 +123,7 @@ fn checked<'a>(username: &str, password: Option<&'a str>) -> Result<&'a str, Boo
     Ok(password)
 }
 
-/// Says in the log why an admin who knows the password is not let in.
+/// Logs why an admin with the correct password is refused.
 pub(crate) fn warn_of_refused_login(username: &str) {
     tracing::warn!(
         username,

@@ -1,4 +1,4 @@
-//! A user with what is granted.
+//! An authenticated user with its grants.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use ferroflow_store::{Account, Grant, Visible};
 
 use crate::requirement::{Key, Requirement, combined, floored, fold, manages_workspace};
 
-/// Who makes a request.
+/// The authenticated user who sends a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The name.
     pub username: String,
-    /// The key in the users database.
+    /// The id in the users database.
     pub user_id: i64,
-    /// Whether everything is allowed.
+    /// Whether all permission checks are skipped.
     pub is_admin: bool,
     grants: Vec<Grant>,
     default: Permission,
@@ -29,25 +29,25 @@ impl Caller {
         Self { username, user_id, is_admin, grants, default, manages_workspace }
     }
 
-    /// Whether rules do not apply: to an admin, and to who manages the workspace.
+    /// Whether permission checks are skipped: for admins, and for managers of the workspace.
     #[must_use]
     pub fn is_above_rules(&self) -> bool {
         self.is_admin || self.manages_workspace
     }
 
-    /// Whether all of what an operation asks for is allowed.
+    /// Whether the grants meet all requirements of an operation.
     #[must_use]
     pub fn meets(&self, requirements: &[Requirement]) -> bool {
         self.is_above_rules() || requirements.iter().all(|asked| asked.is_met(&self.grants, self.default))
     }
 
-    /// Whether an action on one resource is allowed, wherever it lies.
+    /// Whether an action on a resource is allowed, regardless of its parents.
     #[must_use]
     pub fn may(&self, key: Key, action: Action) -> bool {
         self.meets(&[Requirement::new(key, action)])
     }
 
-    /// Whether an action may be allowed on anything: by a grant on something, or where nothing is granted.
+    /// Whether an action is allowed on at least one resource: by a grant, or by the default permission.
     #[must_use]
     pub fn may_somewhere(&self, action: Action) -> bool {
         let mut granted = self.grants.iter().filter_map(|grant| Permission::from_name(&grant.permission));
@@ -56,13 +56,13 @@ impl Caller {
             || granted.any(|permission| floored(permission, self.default).allows(action))
     }
 
-    /// Whether a kind of resource is denied as a whole: what other resources say of it is left out then.
+    /// Whether a resource type is denied as a whole. Other resources' references to it are redacted then.
     #[must_use]
     pub fn is_denied(&self, kind: ResourceType) -> bool {
         !self.may(Key::any(kind), Action::NotDenied)
     }
 
-    /// What is allowed on a resource in one word.
+    /// The effective permission on a resource.
     #[must_use]
     pub fn permission(&self, key: &Key) -> Permission {
         if self.manages_workspace {
@@ -71,8 +71,8 @@ impl Caller {
         fold(&self.grants, key).map_or(self.default, |found| floored(found, self.default))
     }
 
-    /// Which resources of a kind a list may show. Where nothing is granted on a resource, a grant on the workspace
-    /// decides, then the default.
+    /// The resources of a type that a list may contain. Without a grant on a resource, one on the workspace decides,
+    /// then the default permission.
     #[must_use]
     pub fn visible(&self, kind: ResourceType) -> Visible {
         if self.is_above_rules() {
@@ -89,7 +89,7 @@ impl Caller {
             Some(found) => readable(found),
             None => self.default.allows(Action::Read),
         };
-        // Only those that differ from the rest are named.
+        // Only exceptions from the rule for all resources are listed.
         let ids = by_id
             .into_iter()
             .filter(|_| kind.has_ids())

@@ -1,4 +1,4 @@
-//! The settings of basic-auth: the reference's ini file and its environment variables.
+//! Settings of basic-auth: the reference's INI file and its environment variables.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -9,76 +9,77 @@ use crate::{
     tokens::{KubernetesConfig, OidcConfig},
 };
 
-/// The variable that names the file.
+/// The variable with the path of the file.
 const PATH: &str = "MLFLOW_AUTH_CONFIG_PATH";
 
-/// The one way to authenticate that there is.
+/// The only supported authentication function.
 const BASIC: &str = "mlflow.server.auth:authenticate_request_basic_auth";
 
-/// How long a password that was checked needs no checking when nothing is set. The stored hash is compared at every
-/// use, so a changed password is out at once.
+/// Default time for which a verified password is cached. The stored hash is compared at every use, so a changed
+/// password is effective at once.
 const CACHE_TIME: Duration = Duration::from_secs(600);
 
-/// Passwords that are remembered at the most when nothing is set.
+/// Default capacity of the password cache.
 const CACHE_SIZE: usize = 10_000;
 
 /// The settings.
 #[derive(Clone)]
 pub struct AuthConfig {
-    /// What a user may do with a resource that nothing was granted on.
+    /// The permission on resources without a grant.
     pub default_permission: Permission,
-    /// The users database, as SQLAlchemy writes it.
+    /// The URI of the users database, in the form of SQLAlchemy.
     pub database_uri: String,
-    /// The name of the admin that is made when there is none.
+    /// The name of the admin that is created if it does not exist.
     pub admin_username: Option<String>,
     /// The password of that admin.
     pub admin_password: Option<String>,
-    /// How long a password that was checked needs no checking; zero means that each is checked every time.
+    /// Time for which a verified password is cached; zero disables the cache.
     pub cache_time: Duration,
-    /// Passwords that are remembered at the most.
+    /// Capacity of the password cache.
     pub cache_size: usize,
-    /// Whose tokens count, beside passwords.
+    /// The `OpenID` Connect provider whose tokens are accepted.
     pub oidc: Option<OidcConfig>,
-    /// How tokens of service accounts are checked.
+    /// Verification of Kubernetes service account tokens.
     pub kubernetes: Option<KubernetesConfig>,
 }
 
 impl fmt::Debug for AuthConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither a password nor a URI with one gets into a log.
+        // Redacted: neither a password nor a URI with one may get into a log.
         f.debug_struct("AuthConfig").field("default_permission", &self.default_permission).finish_non_exhaustive()
     }
 }
 
-/// Why the settings can not be used.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file can not be read.
+    /// The file cannot be read.
     #[error("{PATH}={path} can not be read: {error}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
-    /// The file says something that means nothing.
+    /// The file has an invalid setting.
     #[error("{path} is not a configuration of basic-auth: {reason}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// What it says of tokens can not be done.
+    /// The settings for tokens cannot be used.
     #[error("the configuration of basic-auth: {0}")]
     Tokens(String),
 }
 
 impl AuthConfig {
-    /// Reads the file that the environment names, or takes the reference's defaults, and then the environment.
+    /// Reads the file that the environment names, or else the reference's defaults, and then the overriding environment
+    /// variables.
     ///
     /// # Errors
-    /// The file can not be read, or a setting can not be used.
+    /// The file cannot be read, or a setting is not valid.
     pub fn from_environment() -> Result<Self, ConfigError> {
         let variable = |name: &str| std::env::var(name).ok();
         let Some(path) = variable(PATH).filter(|path| !path.is_empty()).map(PathBuf::from) else {
@@ -96,8 +97,8 @@ impl AuthConfig {
     fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let section = Section::parse(text, "mlflow")?.ok_or("it has no section [mlflow]")?;
         let required = |key: &str| section.get(key)?.ok_or_else(|| format!("it has no {key} in [mlflow]"));
-        // A variable that is set counts even if it is empty: an injected secret that is empty must not let a stale one
-        // of the file through.
+        // A variable that is set but empty overrides the file too: an empty injected secret must not activate a stale
+        // one from the file.
         let overridden = |key: &str, name: &str| -> Result<Option<String>, String> {
             let value = match variable(name) {
                 Some(value) => Some(value),
@@ -132,7 +133,7 @@ impl AuthConfig {
         if section.get("read_database_uri")?.is_some() {
             tracing::warn!("read_database_uri is ignored: everything is read from database_uri");
         }
-        // Of workspaces there is one, and nothing about it is cached.
+        // Validated only: there is one workspace, and nothing about it is cached.
         number("workspace_cache_max_size")?;
         number("workspace_cache_ttl_seconds")?;
         let size = number("auth_cache_max_size")?;

@@ -1,28 +1,28 @@
-//! INI files as Python's `configparser` reads them, as far as `basic_auth.ini` can differ: sections, `key = value` or
-//! `key: value`, lower-case keys, full-line comments, values that go on in indented lines, `%(name)s` and `%%`.
+//! INI files as Python's `configparser` parses them, as far as `basic_auth.ini` needs: sections, `key = value` or
+//! `key: value`, lower-case keys, full-line comments, values continued on indented lines, `%(name)s` and `%%`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How deep values may refer to each other, as in Python.
+/// Maximum depth of interpolation, as in Python.
 const MAX_DEPTH: usize = 10;
 
 /// The keys of one section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Section {
-    /// The keys, with those of `[DEFAULT]`.
+    /// All keys, including those of `[DEFAULT]`.
     keys: BTreeMap<String, String>,
     own: BTreeSet<String>,
 }
 
 impl Section {
-    /// Reads one section of a file, with the keys of `[DEFAULT]`.
+    /// Parses one section of a file, including the keys of `[DEFAULT]`. `None` if there is no such section.
     ///
     /// # Errors
-    /// What is wrong in which line.
+    /// The line and what is wrong with it.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Option<Self>, String> {
         let mut sections: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let mut section: Option<String> = None;
-        // The key that an indented line goes on with, and how far the key is indented.
+        // The key that an indented line continues, and the indentation of the key.
         let mut open: Option<(String, usize)> = None;
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let content = line.trim();
@@ -63,10 +63,10 @@ impl Section {
         Ok(Some(Self { keys, own: names }))
     }
 
-    /// Whether the section has no keys but these.
+    /// Checks that the section has only known keys.
     ///
     /// # Errors
-    /// The first other one.
+    /// The first unknown key.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), &str> {
         match self.own.iter().find(|key| !known.contains(&key.as_str())) {
             Some(other) => Err(other),
@@ -74,10 +74,10 @@ impl Section {
         }
     }
 
-    /// The value of a key with everything it refers to.
+    /// The value of a key, interpolated.
     ///
     /// # Errors
-    /// It refers to nothing, or has a `%` that says nothing.
+    /// It refers to a missing key, or has an invalid `%`.
     pub(crate) fn get(&self, key: &str) -> Result<Option<String>, String> {
         self.keys.get(key).map(|value| self.expand(key, value, 0)).transpose()
     }

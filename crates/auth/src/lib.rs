@@ -1,7 +1,7 @@
-//! Who may do what: basic-auth with the reference's users database, password hashes, roles and rules.
+//! Authentication and authorisation: basic-auth with the reference's users database, password hashes, roles and rules.
 //!
-//! [`Auth`] knows users and checks passwords and tokens, [`Caller`] is one user with what is granted, and a [`Requirement`] is what
-//! an operation asks for. Which operation asks for what is said by the server's router table.
+//! [`Auth`] authenticates users by passwords and tokens, a [`Caller`] is an authenticated user with its grants, and a
+//! [`Requirement`] is what an operation requires. The server's router table lists the requirements of each operation.
 
 mod bootstrap;
 mod caller;

@@ -1,10 +1,9 @@
-//! How often somebody may guess. Failed logins are counted in the users database, for all servers: of a name from an
-//! address, of a name from anywhere, and of all users from an address. Whoever fails too often waits, each time twice as
-//! long.
+//! Rate limits for failed logins. They are counted in the users database, for all replicas: per name and address, per
+//! name, and per address. Too many failures block further logins, with exponential backoff.
 //!
-//! Others must not be able to shut a user out by failing. So a password that was right a moment ago is not counted at
-//! all (`crate::login`), a user who has logged in from an address lately is limited there by its own failures alone, and
-//! names that nobody has count for themselves alone: they can not be guessed.
+//! Failures must not lock a user out. So a cached password bypasses the limits (`crate::login`), a user who has
+//! recently logged in from an address is limited there only by its own failures, and failures for unknown names do not
+//! count against the address: these cannot be guessed.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -17,27 +16,27 @@ use sha2::{Digest as _, Sha256};
 
 use crate::password::hex;
 
-/// How many failures are let pass, and how long the longest wait is after that.
+/// Number of free failures, and the longest block after that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit {
     free: i64,
     longest: Duration,
 }
 
-/// Failures of one name from one address.
+/// Limit per name and address.
 const HERE: Limit = Limit { free: 10, longest: Duration::from_secs(300) };
 
-/// Failures of one name, wherever they come from.
+/// Limit per name, from all addresses.
 const ANYWHERE: Limit = Limit { free: 30, longest: Duration::from_secs(300) };
 
-/// Failures of users from one address: many may be behind it.
+/// Limit per address, for existing users: many clients may share it.
 const ADDRESS: Limit = Limit { free: 100, longest: Duration::from_secs(60) };
 
-/// The first wait.
+/// The first block.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 
-/// The part of an address that one sender has: all of an IPv4 address, the first 64 bits of an IPv6 address (RFC 6177:
-/// the rest is the sender's to choose).
+/// The part of an address that identifies a client: all of an IPv4 address, the first 64 bits of an IPv6 address (RFC
+/// 6177: the client chooses the rest).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Sender(IpAddr);
 
@@ -53,20 +52,20 @@ impl Sender {
     }
 }
 
-/// What a login counts under.
+/// The keys that a login is counted under.
 pub(crate) struct Keys {
     here: String,
     anywhere: String,
     address: String,
-    /// Written in the place of the address for a name that nobody has, so that both take as long.
+    /// Counted instead of the address for an unknown name, so that both cases take the same time.
     invented: String,
     known: String,
 }
 
-/// What is known of who logs in.
+/// What is known about the client of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// The user has logged in from this address lately.
+    /// Whether the user has recently logged in from this address.
     pub(crate) is_known: bool,
 }
 
@@ -83,18 +82,18 @@ impl Keys {
         }
     }
 
-    /// Those of a user who is logged in and says the password again.
+    /// The keys for a user who confirms the password within a session.
     pub(crate) fn of_session(username: &str) -> Self {
         Self::new(&format!("own password\n{username}"), None)
     }
 
-    /// Refuses a login that has to wait.
+    /// Refuses a login that is blocked.
     pub(crate) async fn check(&self, users: &UserStore) -> Result<Standing> {
         let keys = vec![self.here.clone(), self.anywhere.clone(), self.address.clone()];
         let (found, is_known) = match users.login_failures(keys, self.known.clone()).await {
             Ok(found) => found,
             Err(error) => {
-                // Whoever knows a password must be let in all the same.
+                // Fails open: a user with the correct password must not be locked out.
                 tracing::warn!(message = error.message, "failed logins can not be counted");
                 return Ok(Standing { is_known: false });
             }
@@ -115,7 +114,7 @@ impl Keys {
         (!is_known).then_some(if key == self.anywhere { ANYWHERE } else { ADDRESS })
     }
 
-    /// Counts a failure; `exists` says whether somebody has the name.
+    /// Counts a failure. `exists` is whether there is a user with the name.
     pub(crate) async fn failed(self, users: &UserStore, exists: bool) {
         let keys = vec![self.here, self.anywhere, if exists { self.address } else { self.invented }];
         if let Err(error) = users.record_login_failure(keys).await {
@@ -123,8 +122,8 @@ impl Keys {
         }
     }
 
-    /// Forgets failures from this address, and remembers that the user has logged in from it. What failed elsewhere stays
-    /// counted: it was somebody else.
+    /// Deletes the failures of this name from this address, and remembers the address as known. Failures from other
+    /// addresses stay: they are somebody else's.
     pub(crate) async fn succeeded(self, users: &UserStore) {
         if let Err(error) = users.record_login(self.here, self.known).await {
             tracing::warn!(message = error.message, "the failed logins of a user were not forgotten");
@@ -133,7 +132,7 @@ impl Keys {
 }
 
 impl Limit {
-    /// How long to wait still.
+    /// The rest of the block.
     fn wait(self, found: &LoginFailures) -> Option<Duration> {
         let over = u32::try_from(found.failures - self.free).ok()?;
         let wait = FIRST_WAIT.saturating_mul(1 << over.min(16)).min(self.longest);

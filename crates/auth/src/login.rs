@@ -1,10 +1,10 @@
-//! Who sends a request: passwords checked against the users database, at most once in a while.
+//! Authentication of requests with passwords, against the users database and two bounded caches.
 //!
-//! Two things are remembered, each bounded. A password that was right, as a hash with a key of this process, together
-//! with the stored hash that it was checked against: it counts only while the database still has that hash, so a
-//! change or the end of a user is known at once. And, for [`SNAPSHOT_TIME`], a user's row with the grants, so that a
-//! busy client does not cost a query for each request. Whoever refuses something looks again first
-//! ([`Auth::look_again`]), so a grant counts at once everywhere and its withdrawal within that time.
+//! A verified password is cached as a hash with a key of this process, together with the stored hash that it was
+//! verified against. It is valid only while the database has the same hash, so a changed password and a deleted user
+//! are effective at once. A user's row with its grants is cached for [`SNAPSHOT_TIME`], so that a busy client does not
+//! cost a query per request. Before a request is refused, the row is reloaded ([`Auth::look_again`]), so a new grant is
+//! effective at once on all replicas, and a revocation within that time.
 
 use std::{
     net::IpAddr,
@@ -31,27 +31,27 @@ use crate::{
     turns::Turns,
 };
 
-/// How long a user's row and grants count without another look.
+/// Time for which a user's row and grants are cached.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
 
-/// Users and their passwords.
+/// Authenticates users.
 pub struct Auth {
     users: UserStore,
     config: AuthConfig,
     tokens: Tokens,
-    /// Passwords are remembered under a hash with this key: what is in memory says nothing about them elsewhere.
+    /// Keys the hashes of cached passwords, so that they are useless outside of this process.
     key: [u8; 32],
     passwords: Cache<String, Checked>,
     snapshots: Cache<String, Snapshot>,
-    /// Counts changes, so that what was read before one is not kept after it.
+    /// Number of changes; prevents caching of data read before a change.
     changes: AtomicU64,
     turns: Turns,
     epoch: tokio::sync::Mutex<Option<(Instant, Arc<str>)>>,
-    /// The server may not make the table of the epoch.
+    /// Whether the login epoch is unavailable, because the database role may not create its table.
     pub(crate) has_no_epoch: AtomicBool,
 }
 
-/// A password that was right.
+/// A verified password.
 struct Checked {
     digest: [u8; 32],
     stored: String,
@@ -66,10 +66,10 @@ pub(crate) struct Snapshot {
 }
 
 impl Auth {
-    /// Knows the users of a database.
+    /// Authenticates against a users database.
     #[must_use]
     pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens) -> Self {
-        // Without a time that counts, nothing is remembered.
+        // If the cache time is zero, nothing is cached.
         let size = if config.cache_time.is_zero() { 0 } else { config.cache_size };
         Self {
             users,
@@ -91,11 +91,11 @@ impl Auth {
         &self.users
     }
 
-    /// Who has a name and a password, or nobody. It takes as long for a name that nobody has. `from` is the address of
-    /// who asks, from which only so many logins may fail.
+    /// Returns the user with this name and password, or `None`. Takes the same time for unknown names. `from` is the
+    /// client's address, for which failures are limited.
     ///
     /// # Errors
-    /// The database failed, too many logins wait, or too many have failed.
+    /// The database failed, too many logins are waiting, or too many have failed.
     pub async fn authenticate(
         &self,
         username: &str,
@@ -112,10 +112,9 @@ impl Auth {
         let keys = Keys::new(username, from);
         let standing = keys.check(&self.users).await?;
         let turn = self.turns.take(from.filter(|_| !standing.is_known)).await?;
-        // Those who were checked while this one waited may have been too many.
+        // Logins verified meanwhile may have exceeded the limit.
         keys.check(&self.users).await?;
-        // What was read a moment ago may be an old password, and whoever waited may find that somebody else has had the
-        // same one checked.
+        // The cached row may be outdated, and another request may have verified the same password meanwhile.
         let snapshot = self.load(username).await?;
         if let Some(found) = &snapshot
             && self.was_right(username, &digest, &found.stored)
@@ -139,11 +138,11 @@ impl Auth {
         Ok(Some(found.caller))
     }
 
-    /// Whether a password is that of a user who is logged in and says it again. Failures count as those of logins do: a
-    /// browser that was left open is no place to guess at.
+    /// Whether a password is that of a logged-in user who confirms it. Failures are limited as those of logins are,
+    /// since an unattended browser must not be usable for guessing.
     ///
     /// # Errors
-    /// The database failed, too many logins wait, or too many have failed.
+    /// The database failed, too many logins are waiting, or too many have failed.
     pub async fn confirm_password(&self, username: &str, password: &str) -> Result<bool> {
         let keys = Keys::of_session(username);
         keys.check(&self.users).await?;
@@ -156,10 +155,10 @@ impl Auth {
         Ok(is_right)
     }
 
-    /// Whether a password is a user's, checked anew.
+    /// Verifies a user's password without the cache.
     ///
     /// # Errors
-    /// The database failed, or too many logins wait.
+    /// The database failed, or too many logins are waiting.
     pub(crate) async fn is_password(&self, username: &str, password: &str) -> Result<bool> {
         let user = self.users.find_user(username).await?;
         let _turn = self.turns.take(None).await?;
@@ -170,7 +169,7 @@ impl Auth {
     /// Hashes a new password.
     ///
     /// # Errors
-    /// It is too short, or too many logins wait.
+    /// It is too short, or too many logins are waiting.
     pub async fn hash(&self, password: &str) -> Result<String> {
         ferroflow_model::validation::password(password)?;
         let _turn = self.turns.take(None).await?;
@@ -178,7 +177,7 @@ impl Auth {
         blocking(move || password::hash(&password)).await
     }
 
-    /// A user as the database has it now.
+    /// Reloads a user from the database.
     ///
     /// # Errors
     /// The database failed.
@@ -186,14 +185,14 @@ impl Auth {
         Ok(self.load(username).await?.map(|found| found.caller))
     }
 
-    /// Something changed: nothing that was read before counts any more in this process.
+    /// Invalidates the cached rows of this process after a change.
     pub fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.snapshots.clear();
     }
 
-    /// What sessions and remembered tokens are bound to, as it was at most [`SNAPSHOT_TIME`] ago. With another one than
-    /// before, nothing that is remembered counts any more.
+    /// The login epoch, which sessions and cached tokens are bound to, at most [`SNAPSHOT_TIME`] old. A new epoch
+    /// invalidates all caches.
     ///
     /// # Errors
     /// The database failed.
@@ -244,7 +243,7 @@ impl Auth {
         Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, taken }
     }
 
-    /// A hash of a password or a token with the key of this process.
+    /// A keyed hash of a password or a token, with the key of this process.
     pub(crate) fn digest(&self, password: &str) -> [u8; 32] {
         // HMAC takes keys of any length.
         Hmac::<Sha256>::new_from_slice(&self.key).map_or([0; 32], |mut mac| {

@@ -1,4 +1,4 @@
-//! Passwords hashed as werkzeug does (`werkzeug/security.py`), so that either server knows the other's users:
+//! Password hashes in werkzeug's formats (`werkzeug/security.py`), so that either server accepts the other's users:
 //! `scrypt:n:r:p$salt$hex` and `pbkdf2:hash:iterations$salt$hex`.
 
 use pbkdf2::pbkdf2_hmac;
@@ -7,22 +7,22 @@ use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
-/// What new hashes are made with, as in the reference: 32 MiB of memory and some 60 ms.
+/// The method for new hashes, as in the reference: 32 MiB of memory and some 60 ms.
 const NEW: Method = Method::Scrypt { log_n: 15, r: 8, p: 1 };
 
-/// Characters of a salt.
+/// Length of a salt, in characters.
 const SALT: usize = 16;
 
-/// Bytes that scrypt gives.
+/// Output length of scrypt, in bytes.
 const SCRYPT_BYTES: usize = 64;
 
-/// Iterations of PBKDF2 when a hash does not say how many.
+/// Default number of PBKDF2 iterations.
 const ITERATIONS: u32 = 1_000_000;
 
-/// What a stored hash may cost at the most. The database is trusted, but not with all the memory of the machine.
+/// Maximum memory that a stored hash may require, in bytes. The database is trusted, but not with the whole machine.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
-/// A hash that no password has, which costs as much to check as a real one.
+/// A hash that matches no password and takes as long to verify as a real one.
 pub(crate) const NOBODY: &str = "scrypt:32768:8:1$0000000000000000$\
     0000000000000000000000000000000000000000000000000000000000000000\
     0000000000000000000000000000000000000000000000000000000000000000";
@@ -41,7 +41,7 @@ enum Digest {
     Sha512,
 }
 
-/// Hashes a new password. Takes tens of milliseconds of a core.
+/// Hashes a new password. CPU-bound: takes tens of milliseconds.
 #[must_use]
 pub fn hash(password: &str) -> String {
     let salt: String = rand::rng().sample_iter(Alphanumeric).take(SALT).map(char::from).collect();
@@ -49,8 +49,8 @@ pub fn hash(password: &str) -> String {
     format!("scrypt:32768:8:1${salt}${}", hex(&bytes))
 }
 
-/// Whether a password is the one that was hashed. A hash that is not understood is that of no password. Takes tens
-/// of milliseconds of a core, as long for a wrong password as for the right one.
+/// Verifies a password against a hash in constant time. An unsupported hash matches no password. CPU-bound: takes tens
+/// of milliseconds.
 #[must_use]
 pub fn verify(stored: &str, password: &str) -> bool {
     let mut parts = stored.splitn(3, '$');
@@ -129,7 +129,7 @@ impl Digest {
     }
 }
 
-/// Bytes in hexadecimal.
+/// Encodes bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, byte| text + &format!("{byte:02x}"))
 }

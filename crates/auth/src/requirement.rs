@@ -1,13 +1,14 @@
-//! What an operation asks for, and how grants answer it, with the rules of the reference (`server/auth/requirements.py`).
+//! The requirements of an operation, and their evaluation against grants, by the rules of the reference
+//! (`server/auth/requirements.py`).
 //!
-//! Two folds. Within a key a user may have several grants from several roles: a denial wins, else the highest counts.
-//! Across keys the first that has any grant decides, so that a narrow grant outweighs a wide one in both directions;
-//! where none has one, the default permission does.
+//! There are two levels. A user may have several grants on a key, from several roles: a denial wins, else the highest
+//! permission. Across keys, the first one with any grant decides, so that a specific grant overrides a general one in
+//! both directions; without any grant, the default permission applies.
 
 use ferroflow_model::permission::{ANY, Action, Permission, ResourceType};
 use ferroflow_store::Grant;
 
-/// Resources that grants are looked up for: a kind, and one of it or `*`.
+/// Resources that grants refer to: a type, and an id or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     kind: ResourceType,
@@ -15,48 +16,48 @@ pub struct Key {
 }
 
 impl Key {
-    /// One resource.
+    /// A single resource.
     #[must_use]
     pub fn new(kind: ResourceType, id: impl Into<String>) -> Self {
         Self { kind, id: id.into() }
     }
 
-    /// A kind as a whole.
+    /// All resources of a type.
     #[must_use]
     pub fn any(kind: ResourceType) -> Self {
         Self::new(kind, ANY)
     }
 }
 
-/// One thing that an operation asks for.
+/// A requirement of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// The keys that may decide, each with the action that it must allow, the narrowest first.
+    /// The keys that may decide, most specific first, each with the action that it must allow.
     rungs: Vec<(Key, Action)>,
 }
 
 impl Requirement {
-    /// An action on something.
+    /// Requires an action on a resource.
     #[must_use]
     pub fn new(key: Key, action: Action) -> Self {
         Self { rungs: vec![(key, action)] }
     }
 
-    /// The same, decided by another key where nothing is granted on those before.
+    /// Adds a key that decides if there is no grant on the previous ones.
     #[must_use]
     pub fn or(self, key: &Key) -> Self {
         let action = self.rungs[0].1;
         self.or_to(key, action)
     }
 
-    /// The same with another action on that key.
+    /// [`Requirement::or`] with another action for that key.
     #[must_use]
     pub fn or_to(mut self, key: &Key, action: Action) -> Self {
         self.rungs.push((key.clone(), action));
         self
     }
 
-    /// Whether grants meet it. Somebody who manages the workspace is never asked.
+    /// Whether grants meet it. Not called for managers of the workspace.
     pub(crate) fn is_met(&self, grants: &[Grant], default: Permission) -> bool {
         let mut action = Action::Read;
         for (key, wanted) in &self.rungs {
@@ -69,14 +70,14 @@ impl Requirement {
     }
 }
 
-/// Whether a grant makes its user an admin of the workspace.
+/// Whether a grant makes its user a manager of the workspace.
 pub(crate) fn manages_workspace(grant: &Grant) -> bool {
     grant.resource_type == ResourceType::Workspace.name()
         && grant.resource_pattern == ANY
         && grant.permission == Permission::Manage.name()
 }
 
-/// What is granted at a key; nothing is silence, not a denial.
+/// The permission granted on a key. `None` means that there is no grant, which is not a denial.
 pub(crate) fn fold(grants: &[Grant], key: &Key) -> Option<Permission> {
     let found = grants
         .iter()
@@ -84,7 +85,7 @@ pub(crate) fn fold(grants: &[Grant], key: &Key) -> Option<Permission> {
     combined(found.map(|grant| Permission::from_name(&grant.permission).unwrap_or(Permission::NoPermissions)))
 }
 
-/// What several grants at one key amount to: a denial wins, else the highest.
+/// Combines several grants on a key: a denial wins, else the highest permission.
 pub(crate) fn combined(permissions: impl Iterator<Item = Permission>) -> Option<Permission> {
     permissions.reduce(|one, other| match (one, other) {
         (Permission::Deny, _) | (_, Permission::Deny) => Permission::Deny,
@@ -92,7 +93,7 @@ pub(crate) fn combined(permissions: impl Iterator<Item = Permission>) -> Option<
     })
 }
 
-/// A positive grant never counts for less than the default.
+/// A positive grant is at least the default permission.
 pub(crate) fn floored(permission: Permission, default: Permission) -> Permission {
     match permission {
         Permission::Deny | Permission::NoPermissions => permission,
@@ -137,7 +138,7 @@ mod tests {
         let both = |run: &str| [grant("experiment", "1", "EDIT"), grant("run", "*", run)];
         assert!(run(Action::Update).is_met(&both("EDIT"), Read) && !run(Action::Update).is_met(&both("READ"), Read));
         assert!(run(Action::Delete).is_met(&both("MANAGE"), Read) && !run(Action::Read).is_met(&both("DENY"), Read));
-        // A grant on one run does not exist: the kind is granted on as a whole.
+        // There are no grants on single runs, only on all of them.
         assert!(!run(Action::Delete).is_met(&[grant("run", "abc", "MANAGE")], Read));
     }
 

@@ -1,5 +1,5 @@
-//! Values that a browser keeps for us and can not change: signed for one purpose with a key that all servers share. Any
-//! of them can check one, and none has to remember it.
+//! Signed values that the browser stores and cannot modify, each signed for one purpose with a key that all replicas
+//! share. They are verified without server-side state.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-/// The key.
+/// The signing key.
 #[derive(Clone)]
 pub(crate) struct Seal(Vec<u8>);
 
@@ -18,13 +18,13 @@ impl Seal {
         Self(secret.as_bytes().to_vec())
     }
 
-    /// A text that stands for a value.
+    /// Encodes and signs a value.
     pub(crate) fn seal<T: Serialize>(&self, purpose: &str, value: &T) -> String {
         let text = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(value).unwrap_or_default());
         format!("{text}.{}", self.derived(purpose, &text))
     }
 
-    /// The value of a text, if it was made here for this purpose.
+    /// Verifies and decodes a signed value.
     pub(crate) fn open<T: DeserializeOwned>(&self, purpose: &str, sealed: &str) -> Option<T> {
         let (text, signature) = sealed.split_once('.')?;
         let is_ours = bool::from(self.derived(purpose, text).as_bytes().ct_eq(signature.as_bytes()));
@@ -32,7 +32,7 @@ impl Seal {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// What only a holder of the key can make of a text: 43 characters that fit into a URL.
+    /// Derives a pseudorandom text from a text with the key: 43 URL-safe characters.
     pub(crate) fn derived(&self, purpose: &str, text: &str) -> String {
         // HMAC takes keys of any length.
         Hmac::<Sha256>::new_from_slice(&self.0).map_or_else(
@@ -45,7 +45,7 @@ impl Seal {
     }
 }
 
-/// Seconds since 1970: what is sealed says when it ends.
+/// Seconds since 1970, for expiry times.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

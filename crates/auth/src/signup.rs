@@ -1,33 +1,33 @@
-//! The token that the sign-up form carries, so that no other site can send it.
+//! The CSRF token of the sign-up form.
 //!
-//! It names the user it was given to and when it ends.
+//! It is bound to the user it was issued to, and expires.
 
 use subtle::ConstantTimeEq as _;
 
 use crate::seal::{Seal, now};
 
-/// Seconds that a form may stay open, as in the reference.
+/// Lifetime of a token in seconds, as in the reference.
 const LIFE: u64 = 3600;
 
-/// The key of the tokens.
+/// The key of the CSRF tokens.
 #[derive(Clone)]
 pub struct SignupKey(Seal);
 
 impl SignupKey {
-    /// The key from a secret that all servers share.
+    /// Derives the key from a secret that all replicas share.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self(Seal::new(secret))
     }
 
-    /// A token for a user.
+    /// Issues a token for a user.
     #[must_use]
     pub fn token(&self, username: &str) -> String {
         let end = now() + LIFE;
         format!("{end}.{}", self.signature(username, end))
     }
 
-    /// Whether a token was given to a user and counts still.
+    /// Whether a token was issued to a user and has not expired.
     #[must_use]
     pub fn is_valid(&self, token: &str, username: &str) -> bool {
         let Some((end, signature)) = token.split_once('.') else { return false };

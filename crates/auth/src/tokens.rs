@@ -1,8 +1,8 @@
-//! Bearer tokens: who somebody is, said by an `OpenID` Connect provider or by a Kubernetes API server.
+//! Bearer tokens, verified by an `OpenID` Connect provider or by a Kubernetes API server.
 //!
-//! Whom a token names becomes a user of the users database, so that roles and grants apply and everybody can see them.
-//! A token that was good is remembered for a while under a keyed hash, together with what its user had in the place of
-//! a password: when an admin deletes or changes the user, the token is looked at anew.
+//! The user that a token identifies is created in the users database, so that roles and grants apply and it is listed
+//! like other users. A verified token is cached for a while under a keyed hash, together with the user's mark or
+//! password hash: when an admin deletes or changes the user, the token is verified again.
 
 mod browser;
 mod http;
@@ -33,19 +33,19 @@ use crate::{
     login::{Auth, Snapshot},
 };
 
-/// Bytes of a token at the most.
+/// Maximum size of a token, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// How long a token that was good needs no checking, if it does not end before.
+/// Time for which a verified token is cached, unless it expires earlier.
 const CACHE_TIME: Duration = Duration::from_secs(60);
 
-/// Tokens that are remembered at the most: good ones, and refused ones.
+/// Capacity of the caches of verified and of rejected tokens.
 const MAX_GOOD: usize = 10_000;
 const MAX_REFUSED: usize = 1_000;
 
 type Digest = [u8; 32];
 
-/// Who says whose a token is, and what was said.
+/// Verifies bearer tokens and caches the results.
 pub struct Tokens {
     oidc: Option<Oidc>,
     kubernetes: Option<Kubernetes>,
@@ -67,29 +67,29 @@ struct Good {
     until: Instant,
 }
 
-/// What is said of a token.
+/// The result of verifying a token.
 enum Verdict {
-    /// Whose it is, and for how long that counts.
+    /// The user, and for how long this may be cached.
     Is(TokenUser, Duration),
-    /// Why it is nobody's, and how long it need not be looked at again.
+    /// The reason for rejection, and for how long this may be cached.
     Refused { reason: String, keep: Duration },
 }
 
-/// A login at the provider that has begun.
+/// A login that was started at the provider.
 pub struct LoginStart {
-    /// Where the browser is sent to.
+    /// The URL to redirect the browser to.
     pub location: Url,
-    /// What the browser has to bring back.
+    /// The cookie that the browser has to send back.
     pub cookie: String,
-    /// How long it may take.
+    /// How long the login may take.
     pub time: Duration,
 }
 
 impl Tokens {
-    /// Puts together what the settings say. `secret` is the key that all servers share.
+    /// Creates the verifiers from the settings. `secret` is the key that all replicas share.
     ///
     /// # Errors
-    /// A file of certificates can not be used.
+    /// A CA file cannot be used.
     pub fn open(config: &AuthConfig, secret: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             oidc: config.oidc.clone().map(|oidc| Oidc::open(oidc, secret)).transpose().map_err(ConfigError::Tokens)?,
@@ -134,16 +134,16 @@ impl Tokens {
 }
 
 impl Auth {
-    /// Whether bearer tokens mean something here.
+    /// Whether bearer tokens are accepted.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
         self.tokens().oidc.is_some() || self.tokens().kubernetes.is_some()
     }
 
-    /// Whose a bearer token is, or nobody's.
+    /// Returns the user of a bearer token, or `None`.
     ///
     /// # Errors
-    /// Who could say so does not answer, or the database failed.
+    /// The provider or API server does not respond, or the database failed.
     pub async fn authenticate_token(&self, token: &str) -> Result<Option<Arc<Caller>>> {
         let tokens = self.tokens();
         if token.is_empty() || token.len() > MAX_TOKEN {
@@ -181,7 +181,7 @@ impl Auth {
         }
     }
 
-    /// The user of a token, as the database has it now.
+    /// Creates or updates the user of a token, and loads it.
     async fn admit(&self, user: &TokenUser) -> Result<Snapshot> {
         self.users().admit(user).await?;
         let found = self.load(&user.username).await?;
@@ -194,26 +194,26 @@ impl Auth {
         self.tokens().browser().is_some()
     }
 
-    /// Whether the cookies of browsers are for https alone, and how long they last.
+    /// Whether cookies are for HTTPS only, and their lifetime.
     #[must_use]
     pub fn cookies(&self) -> Option<(bool, Duration)> {
         self.tokens().browser().map(|(_, browser)| (browser.is_secure(), browser.session_time()))
     }
 
-    /// Begins a login of a browser that wants to go to `next`. `None` without a provider to log in at.
+    /// Starts a login of a browser that is to return to `next`. `None` if no provider is configured.
     ///
     /// # Errors
-    /// The provider does not answer.
+    /// The provider does not respond.
     pub async fn begin_login(&self, next: &str) -> Result<Option<LoginStart>> {
         let Some((oidc, browser)) = self.tokens().browser() else { return Ok(None) };
         let (location, cookie) = browser.begin(&*oidc.provider.metadata().await?, next)?;
         Ok(Some(LoginStart { location, cookie, time: LOGIN_TIME }))
     }
 
-    /// Ends a login: the cookie of a session, the user's name, and where the browser wanted to go.
+    /// Completes a login. Returns the session cookie, the user's name, and the `next` of the login.
     ///
     /// # Errors
-    /// The login was not begun here, the provider refused it, or its user may not be let in.
+    /// The login was not started here, the provider rejected it, or its user is not allowed.
     pub async fn finish_login(&self, cookie: &str, back: &Callback) -> Result<(String, String, String)> {
         let Some((oidc, browser)) = self.tokens().browser() else {
             return Err(Error::new(ErrorCode::EndpointNotFound, "This server has no provider to log in at."));
@@ -224,7 +224,7 @@ impl Auth {
         Ok((session, user.username, next))
     }
 
-    /// Who is logged in with the cookie of a session.
+    /// Returns the user of a session cookie, or `None`.
     ///
     /// # Errors
     /// The database failed.
@@ -238,10 +238,10 @@ impl Auth {
         Ok(found.filter(|found| is_same(&found.stored, &epoch)).map(|found| found.caller))
     }
 
-    /// Where a browser ends its session at the provider, if there is such a place.
+    /// The provider's logout page, if it has one.
     pub async fn logout_page(&self) -> Option<Url> {
         let (oidc, browser) = self.tokens().browser()?;
-        // Whoever wants to go may go, even if the provider does not answer.
+        // Logging out works even if the provider does not respond.
         browser.end(&*oidc.provider.metadata().await.ok()?)
     }
 }

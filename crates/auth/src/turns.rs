@@ -1,9 +1,9 @@
-//! Whose password is checked next. A check takes a core for a while, so that a flood of them must neither have the whole
-//! machine nor keep everybody else waiting.
+//! Scheduling of password checks. A check takes a core for a while, so a flood of them must neither use the whole
+//! machine nor block other users.
 //!
-//! Half of the cores check passwords. An address has one check at a time and so many that wait; it is passed over by
-//! the others in between. Users who have logged in from their address lately do not wait for what else comes from it.
-//! This is of one process: it divides that process's own cores.
+//! Half of the cores check passwords. Each address has one running check and a bounded queue, so that addresses take
+//! turns. Users who have recently logged in from their address bypass the address's queue. All of this is per process:
+//! it shares out the process's own cores.
 
 use std::{
     collections::HashMap,
@@ -19,16 +19,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::limit::Sender;
 
-/// How long a login waits for its turn.
+/// How long a login waits for its check.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Logins of one address that wait.
+/// Maximum queue length per address.
 const WAITING: usize = 64;
 
-/// Addresses that are remembered before those that wait for nothing are forgotten.
+/// Number of addresses at which idle queues are removed.
 const SENDERS: usize = 1024;
 
-/// The checks that run and wait.
+/// The running and waiting checks.
 pub(crate) struct Turns {
     all: Semaphore,
     senders: Mutex<HashMap<Sender, Arc<Queue>>>,
@@ -39,13 +39,13 @@ struct Queue {
     waiting: AtomicUsize,
 }
 
-/// A check that runs: while it is kept, others wait.
+/// A permit for a check, held while it runs.
 pub(crate) struct Turn<'a> {
     _all: SemaphorePermit<'a>,
     _sender: Option<OwnedSemaphorePermit>,
 }
 
-/// A login that waits, until it is dropped.
+/// A login in a queue, until it is dropped.
 struct Waiting(Arc<Queue>);
 
 impl Drop for Waiting {
@@ -55,7 +55,7 @@ impl Drop for Waiting {
 }
 
 impl Turns {
-    /// So many checks at once as are right for this machine.
+    /// Sized for this machine: half of its cores.
     pub(crate) fn of_machine() -> Self {
         Self::new(std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2))
     }
@@ -64,10 +64,10 @@ impl Turns {
         Self { all: Semaphore::new(at_once), senders: Mutex::default() }
     }
 
-    /// Waits until a password may be checked. `behind` is whose other checks it waits for.
+    /// Waits until a password may be checked, in the queue of the address `behind`, if any.
     ///
     /// # Errors
-    /// Too many wait.
+    /// The queue is full, or the wait timed out.
     pub(crate) async fn take(&self, behind: Option<Sender>) -> Result<Turn<'_>> {
         let busy = || Error::busy("Too many logins are being checked. Try again in a moment.");
         let turn = async {
@@ -85,7 +85,7 @@ impl Turns {
         let queue = {
             let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
             if senders.len() >= SENDERS {
-                // Each login that waits or runs has a part of its queue.
+                // Each waiting or running login holds a reference to its queue.
                 senders.retain(|_, queue| Arc::strong_count(queue) > 1 || Arc::strong_count(&queue.turn) > 1);
             }
             let new = || Arc::new(Queue { turn: Arc::new(Semaphore::new(1)), waiting: AtomicUsize::new(0) });
@@ -125,7 +125,7 @@ mod tests {
         let flood: Vec<_> = (0..200).map(|_| check(Some(sender(1)))).collect();
         tokio::task::yield_now().await;
         let (other, known) = (check(Some(sender(2))), check(None));
-        // The one that runs comes first, and after it one of those that wait.
+        // First the running check completes, then one of the queued ones.
         for one in [other, known] {
             assert!(one.await.unwrap().unwrap() - start <= Duration::from_millis(500));
         }
@@ -134,7 +134,7 @@ mod tests {
             refused += usize::from(one.await.unwrap().is_err());
         }
         assert_eq!(refused, 200 - WAITING - 1);
-        // Nothing is left of it.
+        // The queue is empty again.
         assert!(turns.take(Some(sender(1))).await.is_ok());
     }
 

@@ -1,4 +1,4 @@
-//! How long the messages of the hot paths take: `cargo bench -p ferroflow-model`.
+//! Benchmarks of the messages on hot paths: `cargo bench -p ferroflow-model`.
 
 #![allow(clippy::disallowed_macros, reason = "figures that are not printed are no figures")]
 
@@ -9,7 +9,7 @@ use ferroflow_model::{
     request, validation,
 };
 
-/// Prints the least time of one call over many, in microseconds: what the work costs when nothing disturbs it.
+/// Prints the minimum time of a call in microseconds, which is the least disturbed by other processes.
 fn measure<T>(name: &str, mut work: impl FnMut() -> T) {
     let best = (0..300)
         .map(|_| {

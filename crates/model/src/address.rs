@@ -1,13 +1,13 @@
-//! Which addresses belong to the public internet.
+//! Classifies IP addresses as public or not (SSRF protection).
 //!
-//! What a user names and the server connects to must not lead into the network that the server stands
-//! in: to its own loopback interface, to neighbours, to the metadata service of a cloud. Sources: the
-//! IANA registries of special-purpose addresses for IPv4 and IPv6, RFC 6890 and its updates.
+//! If a user names a host and the server connects to it, it must not be in the server's own network: the loopback
+//! interface, neighbours, or the metadata service of a cloud. Sources: the IANA special-purpose address registries for
+//! IPv4 and IPv6, RFC 6890 and its updates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one of the public internet, seen through the forms in which IPv6 carries an
-/// IPv4 address: mapped (`::ffff:0:0/96`), 6to4 (`2002::/16`) and NAT64 (`64:ff9b::/96`).
+/// Whether an address is globally reachable. IPv4 addresses embedded in IPv6 are unwrapped: mapped (`::ffff:0:0/96`),
+/// 6to4 (`2002::/16`) and NAT64 (`64:ff9b::/96`).
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
@@ -19,7 +19,7 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address in an IPv6 one.
+/// The IPv4 address embedded in an IPv6 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
@@ -30,7 +30,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Networks that do not belong to the public internet, with the length of their prefixes.
+/// IPv4 networks that are not globally reachable, with prefix lengths.
 const INNER_V4: &[(Ipv4Addr, u32)] = &[
     // This network.
     (Ipv4Addr::UNSPECIFIED, 8),
@@ -38,12 +38,12 @@ const INNER_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(172, 16, 0, 0), 12),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
-    // Shared by carriers (CGNAT).
+    // Shared address space (CGNAT).
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     // Loopback and link-local.
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
-    // Protocol assignments, the relays of 6to4.
+    // Protocol assignments, 6to4 relays.
     (Ipv4Addr::new(192, 0, 0, 0), 24),
     (Ipv4Addr::new(192, 88, 99, 0), 24),
     // Documentation and benchmarks.
@@ -55,9 +55,9 @@ const INNER_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::new(224, 0, 0, 0), 3),
 ];
 
-/// The same within `2000::/3`, which alone is given out.
+/// IPv6 networks within `2000::/3`, the only prefix of global unicast, that are not globally reachable.
 const INNER_V6: &[(Ipv6Addr, u32)] = &[
-    // Protocol assignments, Teredo and ORCHID among them.
+    // Protocol assignments, including Teredo and ORCHID.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     // Documentation.
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),

@@ -1,6 +1,6 @@
-//! The spans of an archived trace: a file in the archive, `traces.pb`, with one OTLP `TracesData`
-//! (<https://github.com/open-telemetry/opentelemetry-proto>) of one group. Read, they are the JSON that the same spans
-//! have in the database, as the reference makes it of them.
+//! The spans of an archived trace: a file `traces.pb` in the archive, with one OTLP `TracesData`
+//! (<https://github.com/open-telemetry/opentelemetry-proto>) that has one resource and one scope. Decoding returns the
+//! same JSON as for spans in the database, in the form of the reference.
 
 mod json;
 mod otlp;
@@ -16,16 +16,16 @@ pub use self::write::{Malformed, payload};
 /// The name of the file.
 pub const FILE: &str = "traces.pb";
 
-/// Bytes of the largest payload that is read, and that is written.
+/// Maximum size of a payload, in bytes, for reading and writing.
 pub const MAX_PAYLOAD: usize = 128 * 1024 * 1024;
 
-/// The spans of an archived trace, still as they are in its payload.
+/// The encoded spans of an archived trace.
 #[derive(Debug, Clone)]
 pub struct ArchivedTrace {
     spans: Vec<Bytes>,
 }
 
-/// A payload that nobody can have archived: not OTLP, without spans, with several groups or traces.
+/// Not a payload of an archived trace: not OTLP, without spans, or with several groups or traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payload of the archived trace is damaged")]
 pub struct Damaged;
@@ -37,7 +37,7 @@ impl From<prost::DecodeError> for Damaged {
 }
 
 impl ArchivedTrace {
-    /// Looks at every span of a payload, and keeps where each is: root first, then by start and id.
+    /// Validates every span of a payload and orders them: the root first, then by start time and id.
     ///
     /// # Errors
     /// The payload is damaged.
@@ -61,7 +61,7 @@ impl ArchivedTrace {
         Ok(Self { spans: spans.into_iter().map(|(_, bytes)| bytes).collect() })
     }
 
-    /// The spans as JSON, one after the other: only one of them is ever held in both forms.
+    /// Decodes the spans to JSON, lazily: only one of them is in memory in both forms.
     pub fn into_json(self) -> impl Iterator<Item = Result<String, Damaged>> {
         self.spans.into_iter().map(|bytes| {
             let span = Span::decode(bytes)?;
@@ -71,11 +71,11 @@ impl ArchivedTrace {
     }
 }
 
-/// The ids of a span as numbers, which they are to the reference.
+/// The ids of a span as integers, as in the reference.
 struct Ids {
     trace: u128,
     span: u64,
-    /// Zero is none.
+    /// `None` if it is zero.
     parent: Option<u64>,
 }
 
@@ -90,7 +90,7 @@ impl Ids {
     }
 }
 
-/// A number in more bytes than it needs, or in fewer than it has.
+/// Left-pads a big-endian integer to `N` bytes, or removes leading zeros.
 fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Damaged> {
     let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     let digits = &bytes[start..];

@@ -1,4 +1,4 @@
-//! A bounded cache that threads share.
+//! A bounded, thread-safe LRU cache.
 
 use std::{
     borrow::Borrow,
@@ -9,8 +9,8 @@ use std::{
 
 use lru::LruCache;
 
-/// Values under keys, at most a fixed number of them. A new entry of a full cache takes the place of the one that was
-/// used longest ago, so a scan over many keys costs those that are in use nothing but a look at what they were.
+/// A bounded map with eviction of the least recently used entry, so that a scan over many keys does not evict entries
+/// in use.
 pub struct Cache<K: Hash + Eq, V>(Mutex<State<K, V>>);
 
 struct State<K: Hash + Eq, V> {
@@ -19,14 +19,14 @@ struct State<K: Hash + Eq, V> {
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
-    /// A cache of `capacity` entries. One of none remembers nothing.
+    /// A cache of `capacity` entries; 0 disables it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        // Grows with what is in it: a bounded map of the library would take its memory at once.
+        // Unbounded, and evicted explicitly: a bounded `LruCache` would allocate its whole capacity at once.
         Self(Mutex::new(State { entries: LruCache::unbounded(), capacity }))
     }
 
-    /// The value of a key, which counts as used.
+    /// The value of a key. Marks it as used.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -36,7 +36,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.state().entries.get(key).cloned()
     }
 
-    /// Whether the value of a key meets a condition. The key counts as used.
+    /// Whether the value of a key meets a condition. Marks it as used.
     pub fn has<Q>(&self, key: &Q, is: impl FnOnce(&V) -> bool) -> bool
     where
         K: Borrow<Q>,
@@ -45,12 +45,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.state().entries.get(key).is_some_and(is)
     }
 
-    /// Remembers a value.
+    /// Inserts a value.
     pub fn insert(&self, key: K, value: V) {
         self.state().insert(key, value);
     }
 
-    /// Remembers a value if a condition holds, which nothing else that happens to the cache can come between.
+    /// Inserts a value if a condition is true. The condition is evaluated under the lock.
     pub fn insert_if(&self, key: K, value: V, holds: impl FnOnce() -> bool) {
         let mut state = self.state();
         if holds() {
@@ -58,10 +58,11 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// The value of a key, made and remembered if it is missing. Others wait meanwhile, so that it is made once.
+    /// The value of a key, computed and inserted if it is missing. Holds the lock meanwhile, so that it is computed
+    /// once.
     ///
     /// # Errors
-    /// Those of `make`; then nothing is remembered.
+    /// Those of `make`; nothing is inserted then.
     pub fn get_or_make<E>(&self, key: K, make: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E>
     where
         V: Clone,
@@ -75,7 +76,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         Ok(value)
     }
 
-    /// Forgets a key.
+    /// Removes a key.
     pub fn remove<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
@@ -84,13 +85,13 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.state().entries.pop(key);
     }
 
-    /// Forgets everything.
+    /// Removes all keys.
     pub fn clear(&self) {
         self.state().entries.clear();
     }
 
     fn state(&self) -> MutexGuard<'_, State<K, V>> {
-        // A panic under the lock can only have come from a caller's closure, before anything was changed.
+        // A panic under the lock comes from a caller's closure, before any change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,7 +109,7 @@ impl<K: Hash + Eq, V> State<K, V> {
 }
 
 impl<K: Hash + Eq, V> fmt::Debug for Cache<K, V> {
-    /// Never what is in it: keys and values may be secrets.
+    /// Omits the entries: keys and values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         write!(f, "Cache({} of {})", state.entries.len(), state.capacity)
@@ -127,7 +128,7 @@ mod tests {
         }
         for scanned in 1000..10_000 {
             cache.insert(scanned, 0);
-            // The ten are asked for all the time.
+            // These ten are used all the time.
             assert_eq!(cache.get(&(scanned % 10)), Some(scanned % 10 * 2));
         }
         assert_eq!(format!("{cache:?}"), "Cache(100 of 100)");

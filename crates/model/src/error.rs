@@ -1,4 +1,4 @@
-//! The one error a client of the API sees: a code of the protocol and a sentence.
+//! The error type of the API: an error code of the protocol and a message.
 
 use std::fmt;
 
@@ -7,52 +7,52 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 const USER_ERROR: &str = "KAM00";
 const SYSTEM_ERROR: &str = "XXM00";
 
-/// Error codes of the protocol, with the HTTP status each one travels with
-/// (source: `ErrorCode` in `databricks.proto` and `ERROR_CODE_TO_HTTP_STATUS` of the reference).
+/// Error codes of the protocol, and the HTTP status of each (source: `ErrorCode` in `databricks.proto` and
+/// `ERROR_CODE_TO_HTTP_STATUS` of the reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The request can not be understood at all.
+    /// The request cannot be parsed.
     BadRequest,
     /// A parameter is missing, of the wrong type or out of range.
     InvalidParameterValue,
-    /// The name is taken.
+    /// The name is already used.
     ResourceAlreadyExists,
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated,
-    /// The caller's credentials are refused.
+    /// The caller's credentials are rejected.
     CustomerUnauthorized,
-    /// The caller is known and may not do this.
+    /// The caller is authenticated but not authorised.
     PermissionDenied,
-    /// Nothing has the given name or id.
+    /// No resource has the name or id.
     ResourceDoesNotExist,
-    /// What an outside service was asked for is not there.
+    /// A resource of an external service does not exist.
     NotFound,
-    /// Nothing is served at this path.
+    /// There is no route for this path.
     EndpointNotFound,
-    /// Two callers changed the same thing at once.
+    /// A concurrent modification.
     ResourceConflict,
-    /// The operation gave way to another one.
+    /// The operation was aborted in favour of another one.
     Aborted,
-    /// What was to be created is there already.
+    /// The resource exists already.
     AlreadyExists,
-    /// Too many requests, or a request that costs too much.
+    /// Rate limit: too many requests, or a request that is too expensive.
     RequestLimitExceeded,
-    /// A quota is used up.
+    /// A quota is exhausted.
     ResourceExhausted,
-    /// The caller went away.
+    /// The caller cancelled the request.
     Cancelled,
-    /// A defect of the server.
+    /// A bug in the server.
     InternalError,
-    /// The stored data contradicts itself.
+    /// The stored data is inconsistent.
     InvalidState,
-    /// Stored data is gone or damaged.
+    /// Stored data is lost or corrupted.
     DataLoss,
-    /// This server does not do that.
+    /// The server does not implement this.
     NotImplemented,
-    /// Try again later.
+    /// Retry later.
     TemporarilyUnavailable,
-    /// The operation took too long.
+    /// The operation timed out.
     DeadlineExceeded,
 }
 
@@ -82,7 +82,7 @@ impl ErrorCode {
         Self::DeadlineExceeded,
     ];
 
-    /// The name on the wire, such as `INVALID_PARAMETER_VALUE`.
+    /// The name in responses, such as `INVALID_PARAMETER_VALUE`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that goes with the code.
+    /// The HTTP status of the code.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
@@ -128,8 +128,7 @@ impl ErrorCode {
         }
     }
 
-    /// The class and the SQLSTATE that observability tools of the reference's clients sort errors by.
-    /// Some codes have none.
+    /// The error class and the SQLSTATE by which the reference's clients classify errors; `None` for some codes.
     const fn classification(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Self::BadRequest | Self::InvalidParameterValue => ("INVALID_PARAMETER_VALUE", USER_ERROR),
@@ -150,27 +149,27 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error of the API. The message is shown to the client: no secret, no SQL goes in.
+/// An error of the API. The message is sent to the client: it must not contain secrets or SQL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Error {
-    /// What kind of error.
+    /// The error code.
     pub code: ErrorCode,
-    /// One sentence or more for the caller.
+    /// The message for the caller.
     pub message: String,
-    /// What went wrong, where the code alone is too coarse.
+    /// A more specific class than that of the code.
     pub class: Option<ErrorClass>,
 }
 
-/// A class of errors that is finer than their code.
+/// Error classes that are more specific than the error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// A name stands for no attribute.
+    /// There is no attribute with this name.
     AttributeNotFound,
-    /// A serialised model can not be made or read.
+    /// A model cannot be serialised or deserialised.
     ModelSerializationFailed,
-    /// Data does not have the shape that a model asks for.
+    /// Data does not match the schema of a model.
     SchemaEnforcementFailed,
 }
 
@@ -184,7 +183,7 @@ impl ErrorClass {
     }
 }
 
-/// A result with the error of the API.
+/// A result with an API error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Serialize for Error {
@@ -201,18 +200,18 @@ impl Serialize for Error {
 }
 
 impl Error {
-    /// An error with any code.
+    /// An error with the given code.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), class: None }
     }
 
-    /// The same error with a finer class.
+    /// Sets the error class.
     #[must_use]
     pub fn with_class(self, class: ErrorClass) -> Self {
         Self { class: Some(class), ..self }
     }
 
-    /// The body of the answer: `error_code`, `message` and, where they are known, `sqlstate` and `error_class`.
+    /// The response body: `error_code`, `message` and, if known, `sqlstate` and `error_class`.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| format!(r#"{{"error_code":"{}"}}"#, self.code))
@@ -243,12 +242,12 @@ impl Error {
         Self::new(ErrorCode::InvalidState, message)
     }
 
-    /// `TEMPORARILY_UNAVAILABLE`, 503: what was done is not known.
+    /// `TEMPORARILY_UNAVAILABLE`, 503: it is unknown whether the operation was executed.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::TemporarilyUnavailable, message)
     }
 
-    /// `RESOURCE_EXHAUSTED`, 429: nothing was done, and the same request may be sent again.
+    /// `RESOURCE_EXHAUSTED`, 429: nothing was executed; the request may be repeated.
     pub fn busy(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::ResourceExhausted, message)
     }
@@ -259,7 +258,7 @@ impl Error {
     }
 }
 
-/// An error with its causes in one line, for a log. What a text says already is not said again.
+/// An error with its sources in one line, for logs. Omits a source whose text is already included.
 #[must_use]
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -278,7 +277,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    /// What `MlflowException("m", code)` of the reference answers: status and JSON.
+    /// Responses of the reference for `MlflowException("m", code)`: status and JSON.
     const REFERENCE: &[(u16, &str)] = &[
         (
             500,

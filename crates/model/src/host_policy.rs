@@ -1,44 +1,44 @@
-//! Which hosts the server may be led to by a location that a client names.
+//! Restricts the hosts that client-supplied locations may make the server connect to (SSRF protection).
 //!
-//! Some schemes of artifact locations (`http`, `hdfs`, …) name the host to connect to. The server's own storage may be
-//! reached so, and nothing else, unless the operator allows a scheme.
+//! Some schemes of artifact locations (`http`, `hdfs`, …) name the host to connect to. Only the server's own storage is
+//! allowed, unless the operator allows a scheme.
 
 use std::collections::HashSet;
 
 use crate::{Error, Result, uri::SplitUri};
 
-/// Schemes whose locations name a host to connect to, and the ports that stand for none.
+/// Schemes whose locations name a host, the family of each, and its default ports.
 const SCHEMES: &[(&str, &str, &[u16])] = &[
     ("ftp", "ftp", &[21]),
     ("sftp", "sftp", &[22]),
-    // A Hadoop client takes the port from its own settings.
+    // A Hadoop client reads the port from its own settings.
     ("hdfs", "hdfs", &[]),
     ("viewfs", "hdfs", &[]),
     ("http", "http", &[80]),
     ("https", "http", &[443]),
-    // Either of the two, as the tracking server is reached.
+    // Both, since the tracking server may be reached over either protocol.
     ("mlflow-artifacts", "http", &[80, 443]),
     ("r2", "r2", &[443]),
     ("b2", "b2", &[443]),
     ("abfss", "abfss", &[443]),
 ];
 
-/// Schemes of databases, which the reference looks at more closely.
+/// Database schemes, which the reference validates.
 const DATABASES: [&str; 4] = ["postgresql", "mysql", "sqlite", "mssql"];
 
-/// What may be connected to.
+/// The hosts that may be connected to.
 #[derive(Debug, Clone, Default)]
 pub struct HostPolicy {
     trusted: HashSet<Target>,
     allowed: HashSet<String>,
 }
 
-/// A family of schemes, a host and a port.
+/// Family of schemes, host and port.
 type Target = (&'static str, String, Option<u16>);
 
 impl HostPolicy {
-    /// Trusts the hosts of the server's own locations, and everything with one of the schemes in `allowed`, which is
-    /// separated by commas (`MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`).
+    /// Allows the hosts of the server's own locations, and all hosts with one of the schemes in `allowed`, a
+    /// comma-separated list (`MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`).
     #[must_use]
     pub fn new(own_locations: &[&str], allowed: &str) -> Self {
         let trusted =
@@ -47,7 +47,7 @@ impl HostPolicy {
         Self { trusted: trusted.collect(), allowed: allowed.collect() }
     }
 
-    /// Refuses a location in the request's field `field` that names a host which is not ours.
+    /// Checks a location from the request's field `field`.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
@@ -64,10 +64,10 @@ impl HostPolicy {
     }
 }
 
-/// What a location leads to that names a host.
+/// The host that a location names.
 struct NamedHost {
     scheme: &'static str,
-    /// None where it can not be told which host a client would connect to.
+    /// Empty if it is ambiguous which host a client would connect to.
     targets: Vec<Target>,
 }
 
@@ -81,7 +81,7 @@ fn named_host(location: &str) -> Result<Option<NamedHost>> {
     if *scheme == "mlflow-artifacts" && uri.authority.is_empty() {
         return Ok(None);
     }
-    // Clients end a host at a backslash or blank where the parser does not.
+    // Clients may end the host at a backslash or white space, where this parser does not.
     let targets = match uri.port() {
         Ok(port) if !uri.authority.contains(|c: char| c == '\\' || c.is_whitespace()) => {
             let ports = match port {
@@ -96,7 +96,7 @@ fn named_host(location: &str) -> Result<Option<NamedHost>> {
     Ok(Some(NamedHost { scheme, targets }))
 }
 
-/// Refuses what looks like the URI of a database and is none.
+/// Refuses invalid database URIs.
 fn check_database(location: &str, scheme: &str) -> Result<()> {
     if !DATABASES.iter().any(|database| scheme.starts_with(database)) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the protocol says: messages, entities, limits, validation and error codes. Pure: no I/O.
+//! The protocol: messages, entities, limits, validation and error codes. Pure: no I/O.
 
 pub mod address;
 pub mod archived_trace;

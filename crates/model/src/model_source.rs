@@ -1,37 +1,37 @@
-//! Sources of model versions, as far as their text goes: which kind they are, and what can not be one.
+//! Sources of model versions, as far as their text is concerned: classification and validation.
 //!
-//! A source is a location that the server reads for whoever may read the version. A local path, and a path in the
-//! server's own store, must therefore lie in the artifacts of a run or logged model that the request names.
+//! A source is a location that the server reads on behalf of everyone who may read the version. Therefore a local path,
+//! or a path in the server's own store, must be within the artifacts of a run or logged model that the request names.
 
 use percent_encoding::percent_decode_str;
 
 use crate::{Error, Result, uri::SplitUri};
 
-/// How often a source is decoded at the most. One that still changes then is refused.
+/// Maximum number of times a source is percent-decoded. One that is not stable then is refused.
 const MAX_DECODING: usize = 10;
 
-/// The route of an artifact server, by component.
+/// The components of an artifact server's route.
 const ROUTE: [&str; 4] = ["api", "2.0", "mlflow-artifacts", "artifacts"];
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A path of the server's machine.
+    /// A path on the server's machine.
     Local,
     /// `runs:/…`
     Runs,
     /// `models:/…`
     Models,
-    /// A path in the store that an MLflow server serves.
+    /// A path in the artifact store of an MLflow server.
     Proxied,
-    /// A place in a store of its own, such as a bucket.
+    /// A location in another store, such as a bucket.
     Elsewhere,
 }
 
-/// Tells what a source is.
+/// Classifies a source.
 ///
 /// # Errors
-/// It is no URI, or names a file on another host.
+/// It is not a valid URI, or names a file on another host.
 pub fn kind(source: &str) -> Result<Kind> {
     let uri = SplitUri::parse(source)?;
     Ok(match uri.scheme.as_str() {
@@ -56,7 +56,8 @@ pub fn kind(source: &str) -> Result<Kind> {
     })
 }
 
-/// Refuses a source that is no local path and whose own path, however it is encoded, is not absolute and plain.
+/// Checks that the path of a source that is not local is absolute and has no relative components, however often it is
+/// encoded.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`.
@@ -91,10 +92,10 @@ pub fn check_absolute(source: &str) -> Result<()> {
     if is_plain { Ok(()) } else { Err(refused()) }
 }
 
-/// Whether a source lies in the location `root`, both being URIs.
+/// Whether a source is within the location `root`; both are URIs.
 ///
 /// # Errors
-/// One of them is no URI.
+/// One of them is not a valid URI.
 pub fn is_within(source: &str, root: &str) -> Result<bool> {
     let (source, root) = (SplitUri::parse(source)?, SplitUri::parse(root)?);
     let (parts, root_parts) = (components(&source.path), components(&root.path));
@@ -104,10 +105,10 @@ pub fn is_within(source: &str, root: &str) -> Result<bool> {
         && parts.starts_with(&root_parts))
 }
 
-/// The run that a `runs:/` source names.
+/// The run of a `runs:/` source.
 ///
 /// # Errors
-/// It names none.
+/// It has no run id.
 pub fn run_of(source: &str) -> Result<String> {
     let uri = SplitUri::parse(source)?;
     let run = uri.path.strip_prefix('/').and_then(|path| path.split('/').next()).filter(|run| !run.is_empty());
@@ -119,7 +120,7 @@ pub fn run_of(source: &str) -> Result<String> {
     })
 }
 
-/// The sentence for a source that `parameter` (`run_id` or `model_id`) should have named the owner of.
+/// The error for a source whose owner `parameter` (`run_id` or `model_id`) should have named.
 #[must_use]
 pub fn not_identified(source: &str, parameter: &str) -> Error {
     Error::invalid(format!(
@@ -128,7 +129,7 @@ pub fn not_identified(source: &str, parameter: &str) -> Error {
     ))
 }
 
-/// The sentence for a local source outside of what `parameter` (`run_id` or `model_id`) names.
+/// The error for a local source outside of what `parameter` (`run_id` or `model_id`) names.
 #[must_use]
 pub fn not_contained(source: &str, parameter: &str) -> Error {
     Error::invalid(format!(
@@ -138,7 +139,7 @@ pub fn not_contained(source: &str, parameter: &str) -> Error {
     ))
 }
 
-/// The components of a path, each decoded until it stops changing.
+/// The components of a path, each percent-decoded until it is stable.
 fn components(path: &str) -> Vec<String> {
     path.split('/').filter(|part| !part.is_empty()).map(decoded).collect()
 }

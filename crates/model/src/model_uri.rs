@@ -1,8 +1,8 @@
-//! `models:/…`, the address of a logged model or of a version of a registered one.
+//! `models:/…` URIs of logged models and of versions of registered models.
 
 use crate::{uri::SplitUri, validation::is_digit};
 
-/// What a `models:/` URI names.
+/// The target of a `models:/` URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelUri {
     /// `models:/m-1234`: a logged model.
@@ -11,17 +11,17 @@ pub enum ModelUri {
     Version {
         /// The registered model.
         name: String,
-        /// The number, as written.
+        /// The version number, as written.
         version: String,
     },
-    /// `models:/name/Production`: the last version of a stage.
+    /// `models:/name/Production`: the latest version in a stage.
     Stage {
         /// The registered model.
         name: String,
         /// The stage, as written.
         stage: String,
     },
-    /// `models:/name/latest`: the last version of all.
+    /// `models:/name/latest`: the latest version.
     Latest {
         /// The registered model.
         name: String,
@@ -36,7 +36,7 @@ pub enum ModelUri {
 }
 
 impl ModelUri {
-    /// Reads a URI; `None` if it does not have one of the forms.
+    /// Parses a URI; `None` if it has none of these forms.
     #[must_use]
     pub fn parse(uri: &str) -> Option<Self> {
         let uri = SplitUri::parse_without_fragment(uri).ok().filter(|uri| uri.scheme == "models")?;

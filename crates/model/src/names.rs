@@ -1,15 +1,15 @@
-//! Random names for runs and logged models that were given none: `brave-heron-417`.
+//! Random names for runs and logged models without a name: `brave-heron-417`.
 
 use rand::{Rng, seq::IndexedRandom};
 
-/// A name such as `brave-heron-417`: two words and a number from 0 to 1,000. The words are short enough for
-/// every name to have at most 20 characters.
+/// A name such as `brave-heron-417`: two words and a number from 0 to 1,000. The words are so short that a name has at
+/// most 20 characters.
 #[must_use]
 pub fn random_name() -> String {
     random_name_from(&mut rand::rng())
 }
 
-/// [`random_name`] from a generator of the caller's.
+/// [`random_name`] with the caller's random number generator.
 pub fn random_name_from<R: Rng + ?Sized>(rng: &mut R) -> String {
     let quality = QUALITIES.choose(rng).copied().unwrap_or("new");
     let creature = CREATURES.choose(rng).copied().unwrap_or("run");

@@ -1,4 +1,4 @@
-//! Numbers as Python reads them from text and writes them.
+//! Parses and formats numbers like Python.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub fn parse_float(text: &str) -> Option<f64> {
     without_underscores(text.trim())?.parse().ok()
 }
 
-/// Python takes an underscore only between two digits.
+/// Python allows underscores only between two digits.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let digit = |index: Option<usize>| index.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
@@ -50,7 +50,7 @@ pub fn float_repr(number: f64) -> String {
     }
     let mut out = mantissa.to_owned();
     let sign = if exponent < 0 { '-' } else { '+' };
-    // Writing to a string can not fail.
+    // Writing to a string cannot fail.
     let _ = write!(out, "e{sign}{:02}", exponent.unsigned_abs());
     out
 }

@@ -1,31 +1,31 @@
-//! What a user may do: permissions, the kinds of resources they are granted on, and which grants there can be, with
-//! the names and words of the reference (`server/auth/permissions.py`).
+//! Permissions, the resource types they are granted on, and which grants are valid, with the names and error messages
+//! of the reference (`server/auth/permissions.py`).
 
 use crate::{Error, Result, python};
 
-/// The workspace that everything is in while there are no others.
+/// The only workspace if workspaces are not enabled.
 pub const DEFAULT_WORKSPACE: &str = "default";
 
-/// The pattern that stands for every resource of a kind.
+/// The pattern that matches all resources of a type.
 pub const ANY: &str = "*";
 
-/// What begins the names of roles that hold what is granted to one user.
+/// The prefix of the names of per-user roles.
 pub const USER_ROLE_PREFIX: &str = "__user_";
 
-/// What a grant allows. They are in the order in which one outweighs another.
+/// What a grant allows, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// Nothing, whatever else is granted.
+    /// Nothing, overriding all other grants.
     Deny,
     /// Nothing.
     NoPermissions,
-    /// To read it.
+    /// To read.
     Read,
-    /// To read and to use it.
+    /// To read and use.
     Use,
-    /// To change it too.
+    /// To read, use and change.
     Edit,
-    /// To delete it too, and to say who may do what with it.
+    /// To read, use, change and delete, and to manage grants.
     Manage,
 }
 
@@ -45,7 +45,7 @@ impl Permission {
         }
     }
 
-    /// The permission with a name.
+    /// The permission with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|permission| permission.name() == name)
@@ -64,24 +64,24 @@ impl Permission {
     }
 }
 
-/// What somebody wants to do with a resource.
+/// An action on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing that must be allowed, only not forbidden: a veto.
+    /// Requires only that the resource is not denied (veto).
     NotDenied,
-    /// To read it.
+    /// Reading.
     Read,
-    /// To use it.
+    /// Using.
     Use,
-    /// To change it.
+    /// Changing.
     Update,
-    /// To delete it.
+    /// Deleting.
     Delete,
-    /// To say who may do what with it.
+    /// Managing grants.
     Manage,
 }
 
-/// A kind of resource that permissions are granted on.
+/// A type of resource that permissions are granted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is what its name says")]
 pub enum ResourceType {
@@ -106,7 +106,7 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// All of them, by name.
+    /// All types, by name.
     pub const ALL: [Self; 18] = [
         Self::Assessment,
         Self::Experiment,
@@ -153,10 +153,10 @@ impl ResourceType {
         }
     }
 
-    /// The kind with a name.
+    /// The type with this name.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such type.
     pub fn parse(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let valid = tuple(Self::ALL.into_iter().map(Self::name));
@@ -164,7 +164,7 @@ impl ResourceType {
         })
     }
 
-    /// Whether a grant may be on one resource of the kind; else it is on all of them.
+    /// Whether a grant may refer to a single resource of the type; otherwise it refers to all of them.
     #[must_use]
     pub const fn has_ids(self) -> bool {
         matches!(
@@ -180,17 +180,17 @@ impl ResourceType {
         )
     }
 
-    /// Whether a grant with this pattern is about a resource.
+    /// Whether a grant with this pattern applies to a resource.
     #[must_use]
     pub fn matches(self, pattern: &str, id: &str) -> bool {
         pattern == ANY || (self.has_ids() && pattern == id)
     }
 }
 
-/// Checks that a permission can be granted on a kind of resource.
+/// Checks that a permission can be granted on a resource type.
 ///
 /// # Errors
-/// One of them does not exist, or they do not go together.
+/// One of them does not exist, or the combination is not valid.
 pub fn check_grant(permission: &str, resource_type: &str) -> Result<(Permission, ResourceType)> {
     let found = Permission::from_name(permission).ok_or_else(|| {
         let valid = tuple(Permission::ALL.into_iter().map(Permission::name));
@@ -215,10 +215,10 @@ pub fn check_grant(permission: &str, resource_type: &str) -> Result<(Permission,
     Ok((found, kind))
 }
 
-/// Checks that grants on a kind of resource can have a pattern.
+/// Checks that a pattern is valid for a resource type.
 ///
 /// # Errors
-/// The kind does not exist, or is granted on as a whole only.
+/// The type does not exist, or supports only `*`.
 pub fn check_pattern(pattern: &str, resource_type: &str) -> Result<()> {
     if ResourceType::parse(resource_type)?.has_ids() || pattern == ANY {
         return Ok(());
@@ -229,13 +229,13 @@ pub fn check_pattern(pattern: &str, resource_type: &str) -> Result<()> {
     )))
 }
 
-/// The name of the role that holds what is granted to one user.
+/// The name of the per-user role of a user.
 #[must_use]
 pub fn user_role(user_id: i64) -> String {
     format!("{USER_ROLE_PREFIX}{user_id}__")
 }
 
-/// Whether a role is the one that holds what is granted to a user.
+/// Whether a role is a per-user role.
 #[must_use]
 pub fn is_user_role(name: &str) -> bool {
     name.strip_prefix(USER_ROLE_PREFIX)
@@ -243,7 +243,7 @@ pub fn is_user_role(name: &str) -> bool {
         .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What a grant on a scorer is written on.
+/// The pattern of a grant on a scorer.
 #[must_use]
 pub fn scorer_pattern(experiment_id: &str, name: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -251,7 +251,7 @@ pub fn scorer_pattern(experiment_id: &str, name: &str) -> String {
     format!("{experiment_id}/{}", utf8_percent_encode(name, KEPT))
 }
 
-/// Names as Python writes a tuple of them.
+/// A tuple of names in Python's notation.
 fn tuple(names: impl Iterator<Item = &'static str>) -> String {
     format!("({})", names.map(python::repr).collect::<Vec<_>>().join(", "))
 }

@@ -1,20 +1,21 @@
-//! Prompts: registered models whose versions hold their text in a tag.
+//! Prompts: registered models whose versions have their text in a tag.
 
 use crate::{
     Error, Result,
     messages::model_registry::{ModelVersionTag, RegisteredModelTag},
 };
 
-/// The tag that tells a prompt, or a version of one, from a model.
+/// The tag that marks prompts and their versions.
 pub const IS_PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
 
-/// The tag of a version that holds the text of a prompt.
+/// The tag of a version with the text of the prompt.
 pub const TEXT_TAG: &str = "mlflow.prompt.text";
 
-/// The tag that tells texts from chats. Like the others of this module it is not told to webhooks.
+/// The tag that distinguishes text from chat prompts. Like the other tags of this module, it is omitted from webhook
+/// events.
 pub const TYPE_TAG: &str = "_mlflow_prompt_type";
 
-/// What stands for a source in versions of prompts, which have none.
+/// Placeholders for the source of prompt versions, which have none.
 const SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
 
 /// A tag of a registered model or of a version.
@@ -41,18 +42,17 @@ impl Tag for (&str, &str) {
     }
 }
 
-/// Whether tags say that something is a prompt; of the same key the last one counts.
+/// Whether tags mark a prompt; the last one of a key wins.
 #[must_use]
 pub fn is_prompt<T: Tag>(tags: &[T]) -> bool {
     let last = tags.iter().map(Tag::pair).rev().find(|(key, _)| *key == IS_PROMPT_TAG);
     last.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
-/// Checks the source of a version of a prompt: the tag that makes it a prompt must not open a way around the checks
-/// of sources.
+/// Checks the source of a prompt version: the tag that marks a prompt must not bypass the validation of sources.
 ///
 /// # Errors
-/// It is none of the words that stand for a source.
+/// It is not one of the placeholders.
 pub fn check_source(source: &str) -> Result<()> {
     if SOURCES.contains(&source) {
         return Ok(());

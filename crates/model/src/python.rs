@@ -1,4 +1,4 @@
-//! How Python writes values, where the reference's messages show them.
+//! Formats values like Python, for messages of the reference that contain them.
 
 pub(crate) mod json;
 
@@ -8,7 +8,7 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::number;
 
-/// `repr()` of a string: single quotes unless the text has some and no double ones.
+/// `repr()` of a string: single quotes, unless the text contains single but no double quotes.
 #[must_use]
 pub fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
@@ -26,7 +26,7 @@ pub fn repr(text: &str) -> String {
             }
             char if !is_printable(char) => {
                 let code = u32::from(char);
-                // Writing to a string can not fail.
+                // Writing to a string cannot fail.
                 let _ = match code {
                     0..=0xff => write!(out, "\\x{code:02x}"),
                     0x100..=0xffff => write!(out, "\\u{code:04x}"),
@@ -40,7 +40,7 @@ pub fn repr(text: &str) -> String {
     out
 }
 
-/// `str.isprintable()` of one character: not a control or format character, not unassigned, no other space than ` `.
+/// `str.isprintable()` of a character: no control, format or unassigned character, and no space other than ` `.
 fn is_printable(char: char) -> bool {
     use GeneralCategory::{
         Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned,
@@ -61,7 +61,7 @@ pub fn repr_list<T: AsRef<str>>(items: &[T]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// `json.dumps(value)`: a space behind every comma and colon, other characters than ASCII escaped.
+/// `json.dumps(value)`: a space after every comma and colon, non-ASCII characters escaped.
 #[must_use]
 pub fn json_dumps(value: &serde_json::Value) -> String {
     let mut out = String::new();
@@ -77,14 +77,14 @@ pub fn json_dumps_compact(value: &serde_json::Value) -> String {
     out
 }
 
-/// How `json.dumps` is asked to write.
+/// Parameters of `json.dumps`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
-    /// Between items.
+    /// The item separator.
     pub(crate) comma: &'static str,
-    /// Behind names.
+    /// The key separator.
     pub(crate) colon: &'static str,
-    /// `ensure_ascii`: other characters are escaped.
+    /// `ensure_ascii`: escapes non-ASCII characters.
     pub(crate) ascii: bool,
 }
 
@@ -122,7 +122,7 @@ fn dump(value: &serde_json::Value, style: Style, out: &mut String) {
 }
 
 impl Style {
-    /// A string in quotes.
+    /// A quoted string.
     pub(crate) fn text(self, text: &str, out: &mut String) {
         out.push('"');
         for char in text.chars() {

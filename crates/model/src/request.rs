@@ -1,8 +1,8 @@
-//! From the text of a request to its message, with the reference's leniency and the reference's words.
+//! Parses requests into messages, as lenient as the reference and with its error messages.
 //!
-//! A body that an official client sends takes the short way: bytes to struct, then a look at what is required.
-//! Everything else goes through a JSON tree, where each quirk of the reference has its place: repeated keys, a body
-//! that is JSON in a JSON string, camel-case names, numbers in strings, and rules that name the type they got.
+//! The body of an official client takes the fast path: bytes to struct, then the required fields are checked.
+//! Everything else goes through a JSON tree, which handles the quirks of the reference: repeated keys, JSON encoded as
+//! a JSON string, camel-case names, numbers in strings, and error messages that name the actual type.
 
 mod body;
 mod convert;
@@ -20,10 +20,10 @@ use crate::{
 
 pub use count::at_most as values_at_most;
 
-/// Reads a request of any method: GET takes its parameters from the query if there is one, else from the body.
+/// Parses a request. GET takes its parameters from the query if it has any, otherwise from the body.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` in the reference's words.
+/// `INVALID_PARAMETER_VALUE` with the reference's message.
 pub fn parse<T: Rpc>(
     method: &str,
     query: Option<&str>,
@@ -37,12 +37,12 @@ pub fn parse<T: Rpc>(
     }
 }
 
-/// Refuses a JSON text that holds more than `most` values, before anything of it is built.
+/// Refuses a JSON text with more than `most` values, before it is parsed.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`
 pub fn check_values(json: &[u8], most: usize) -> Result<()> {
-    // A text that is shorter than this can not hold so many.
+    // A shorter text cannot have that many values.
     if json.len() < most || count::at_most(json) <= most {
         return Ok(());
     }
@@ -55,8 +55,8 @@ pub fn check_values(json: &[u8], most: usize) -> Result<()> {
     )))
 }
 
-/// Refuses a request that holds more than `most` values, in the reference's words where it has some, and a long one that is
-/// JSON in a JSON string, as clients of old send it: that is held twice.
+/// Refuses a request with more than `most` values, with the reference's message if there is one. Also refuses a long
+/// request that is JSON encoded as a JSON string, as old clients send it, because that would be in memory twice.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`
@@ -71,24 +71,24 @@ pub fn check_size<T: Rpc>(json: &[u8], most: usize) -> Result<()> {
     check_values(json, most).map_err(|error| T::oversized(json).unwrap_or(error))
 }
 
-/// Reads the body of a POST or PUT request, which must say that it is JSON.
+/// Parses the body of a POST or PUT request, whose content type must be JSON.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` in the reference's words.
+/// `INVALID_PARAMETER_VALUE` with the reference's message.
 pub fn parse_body<T: Rpc>(content_type: Option<&str>, body: impl AsRef<[u8]>) -> Result<T> {
     check_content_type(content_type)?;
     parse_json(body)
 }
 
-/// Reads the parameters of a GET request.
+/// Parses the parameters of a GET request.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` in the reference's words.
+/// `INVALID_PARAMETER_VALUE` with the reference's message.
 pub fn parse_query<T: Rpc>(query: Option<&str>) -> Result<T> {
     from_tree(query::parameters(T::FIELDS, query.unwrap_or_default())?)
 }
 
-/// Refuses a body that does not say it is JSON.
+/// Refuses a body whose content type is not JSON.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`
@@ -100,10 +100,10 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<()> {
     }
 }
 
-/// Reads a JSON body whatever its content type, as for DELETE and PATCH. The body is dropped as soon as it is read.
+/// Parses a JSON body of any content type, as for DELETE and PATCH. Drops the body after parsing.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` in the reference's words.
+/// `INVALID_PARAMETER_VALUE` with the reference's message.
 pub fn parse_json<T: Rpc>(body: impl AsRef<[u8]>) -> Result<T> {
     if T::RULES.iter().all(|(_, checks)| checks.iter().all(|check| check.is_fast()))
         && let Ok(read::Present { message, fields }) = read::from_slice::<T>(body.as_ref())
@@ -115,7 +115,7 @@ pub fn parse_json<T: Rpc>(body: impl AsRef<[u8]>) -> Result<T> {
     from_tree(body::parameters(body)?)
 }
 
-/// Whether every parameter with [`Check::Required`] is there and no empty text.
+/// Whether every parameter with [`Check::Required`] is present and not an empty text.
 fn has_required<T: Rpc>(message: &T, fields: u64) -> bool {
     T::RULES.iter().filter(|(_, checks)| checks.contains(&Check::Required)).all(|(name, _)| {
         T::FIELDS
@@ -125,14 +125,14 @@ fn has_required<T: Rpc>(message: &T, fields: u64) -> bool {
     })
 }
 
-/// Reads the parameters as the message, or says what is wrong with them.
+/// Converts the parameters to the message, or returns what is wrong with them.
 fn from_tree<T: Rpc>(request: Map<String, Value>) -> Result<T> {
     convert::reject_conflicting_aliases(&request, T::FIELDS)?;
     let plain = convert::message(&request, T::FIELDS, "");
     check(T::RULES, &request, plain.is_ok())?;
     drop(request);
-    // The reference goes on with the fields it had read before the bad one: a write of something else
-    // than what was asked for.
+    // The reference continues with the fields before the invalid one, and so executes another request than the one
+    // sent.
     let plain = plain.map_err(|failure| Error::invalid(failure.to_string()))?;
     read::from_tree(plain).map_err(|error| Error::invalid(format!("Invalid request: {error}")))
 }

@@ -1,7 +1,7 @@
-//! What each call asks of its parameters, as data: `rules/` has a table per message, by resource.
+//! Validation rules for the parameters of each call, as data: `rules/` has a table per message, by resource.
 //!
-//! The checks run in the order of the table, on the parameters as they came, before anything else happens.
-//! A check of a type only runs when the request could not be read as its message, to say why.
+//! The checks run in the order of the table, on the parameters as received, before anything else. Type checks run only
+//! if the request could not be parsed as its message, to explain why.
 
 mod artifacts;
 mod assessments;
@@ -31,18 +31,18 @@ pub(crate) use check::check;
 /// A parameter and its checks.
 pub type Rule = (&'static str, &'static [Check]);
 
-/// A request with rules for its parameters.
+/// A request with validation rules.
 pub trait Validated {
     /// The rules, in the order in which they are checked.
     const RULES: &'static [Rule] = &[];
 
-    /// What the reference says of a request with so many elements, which is not read; `None` where it has no limit.
+    /// The reference's error for a request with this many elements, from its unparsed body; `None` if it has no limit.
     #[must_use]
     fn oversized(_json: &[u8]) -> Option<Error> {
         None
     }
 
-    /// Whether every element of a list has what [`Check::EachHas`] asks for.
+    /// Whether every element of a list has the fields that [`Check::EachHas`] requires.
     fn is_complete(&self) -> bool {
         true
     }

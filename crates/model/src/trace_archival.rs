@@ -1,5 +1,5 @@
-//! The settings of trace archival: which traces are archived, where to, and how often. They are the `trace_archival`
-//! mapping of the file that `--trace-archival-config` names.
+//! The settings of trace archival: which traces are archived, where, and how often. They are the `trace_archival`
+//! mapping in the file of `--trace-archival-config`.
 
 use serde_json::{Map, Value};
 
@@ -11,31 +11,31 @@ use crate::{
 /// The name of the mapping.
 const MAPPING: &str = "trace_archival";
 
-/// Seconds between two passes, when nothing is said.
+/// Default interval between two passes, in seconds.
 const DEFAULT_INTERVAL: u64 = 300;
 
-/// Seconds between two passes at the most.
+/// Maximum interval between two passes, in seconds.
 const MAX_INTERVAL: u64 = 24 * 3600;
 
-/// How traces are archived.
+/// The settings of trace archival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceArchival {
-    /// Whether they are.
+    /// Whether traces are archived.
     pub enabled: bool,
-    /// The URI below which the archive lies.
+    /// The URI of the archive's root.
     pub location: String,
-    /// The age from which on a trace is archived, such as `30d`.
+    /// The age at which a trace is archived, such as `30d`.
     pub retention: String,
-    /// Experiments that may keep their traces for longer than that.
+    /// Experiments whose own retention may be longer.
     pub long_retention_allowlist: Vec<String>,
-    /// Seconds between two passes.
+    /// Interval between two passes, in seconds.
     pub interval_seconds: u64,
-    /// Traces of a pass at the most.
+    /// Maximum number of traces per pass.
     pub max_traces_per_pass: Option<u64>,
 }
 
 impl TraceArchival {
-    /// Reads the settings from what the file holds.
+    /// Parses the content of the file.
     ///
     /// # Errors
     /// What is wrong, as the end of a sentence about the file.
@@ -62,8 +62,8 @@ impl TraceArchival {
 }
 
 impl TraceArchival {
-    /// How long the traces of an experiment are kept, of which this is the retention tag: not longer than all are,
-    /// unless the experiment may. A tag that can not be read says nothing.
+    /// The retention of an experiment with this retention tag: at most the global one, unless the experiment is on the
+    /// allowlist. An invalid tag is ignored.
     #[must_use]
     pub fn retention_of(&self, experiment_id: &str, tag: Option<&str>) -> String {
         let own = tag.and_then(|tag| validation::archival_duration(validation::RETENTION_TAG, tag).ok().flatten());
@@ -75,15 +75,15 @@ impl TraceArchival {
     }
 }
 
-/// A request to archive at once, as the tag of an experiment makes it.
+/// The value of an experiment's tag that requests archiving at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchiveNow {
-    /// Milliseconds: what is younger is not meant.
+    /// Restricts the request to traces older than this, in milliseconds.
     pub older_than_ms: Option<i64>,
 }
 
 impl ArchiveNow {
-    /// None where the tag can not be read.
+    /// `None` if the tag is not valid.
     #[must_use]
     pub fn from_tag(tag: &str) -> Option<Self> {
         let age = validation::archival_duration(validation::ARCHIVE_NOW_TAG, tag).ok()?;
@@ -91,7 +91,7 @@ impl ArchiveNow {
     }
 }
 
-/// The milliseconds of a duration such as `30d`; the longest are as good as for ever.
+/// A duration such as `30d` in milliseconds, saturating.
 #[must_use]
 pub fn duration_ms(duration: &str) -> i64 {
     let (count, unit) = duration.split_at(duration.len().saturating_sub(1));
@@ -107,7 +107,7 @@ fn required<'a>(settings: &'a Map<String, Value>, key: &str) -> Result<&'a Value
     settings.get(key).ok_or_else(|| format!("'{MAPPING}.{key}' is missing"))
 }
 
-/// A URI with a scheme: the archive is read by any server, from anywhere.
+/// A URI with a scheme: every replica must be able to read the archive.
 fn location(value: &Value) -> Result<String, String> {
     let location = value.as_str().map(str::trim).unwrap_or_default();
     match uri::scheme(location).as_deref() {
@@ -138,7 +138,7 @@ fn positive(settings: &Map<String, Value>, key: &str, most: Option<u64>) -> Resu
     }
 }
 
-/// Ids of experiments; several may stand in one text, between commas.
+/// Experiment ids; one text may have several, separated by commas.
 fn allowlist(value: Option<&Value>) -> Result<Vec<String>, String> {
     let items = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
@@ -150,7 +150,7 @@ fn allowlist(value: Option<&Value>) -> Result<Vec<String>, String> {
         let text = match item {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
-            // As the reference takes what is no text.
+            // The reference converts these to text.
             Value::Bool(true) => "True".to_owned(),
             Value::Bool(false) => "False".to_owned(),
             Value::Null => "None".to_owned(),

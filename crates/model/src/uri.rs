@@ -1,15 +1,15 @@
-//! URIs of artifact locations, as far as text goes.
+//! URIs of artifact locations, as text.
 
 mod split;
 
 pub use self::split::SplitUri;
 use crate::{Error, Result};
 
-/// Appends `path` to the path of `uri` (or of a plain path), before a query or fragment:
-/// `s3://bucket/base?x=y` and `7` give `s3://bucket/base/7?x=y`.
+/// Appends `path` to the path of `uri` (or to a plain path), before the query and fragment: `s3://bucket/base?x=y` and
+/// `7` give `s3://bucket/base/7?x=y`.
 ///
 /// # Errors
-/// The query holds `..`, which some stores resolve as part of the path.
+/// The query contains `..`, which some stores resolve as part of the path.
 pub fn append_path(uri: &str, path: &str) -> Result<String> {
     let path = path.trim_start_matches('/');
     if scheme(uri).is_none() {
@@ -18,7 +18,7 @@ pub fn append_path(uri: &str, path: &str) -> Result<String> {
     check_query(uri)?;
     let (rest, fragment) = split_at(uri, '#');
     let (base, query) = split_at(rest, '?');
-    // A file URI is written with its empty host, as Python's library does.
+    // A file URI gets an empty authority, as in Python's library.
     let base = match base.strip_prefix("file:/") {
         Some(path) if !path.starts_with('/') => &format!("file:///{path}"),
         _ => base,
@@ -26,7 +26,7 @@ pub fn append_path(uri: &str, path: &str) -> Result<String> {
     Ok(format!("{}{query}{fragment}", join(base, path)))
 }
 
-/// Refuses a URI whose query holds `..`, however often it is percent-encoded.
+/// Refuses a URI whose query contains `..`, however often it is percent-encoded.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` "Invalid query string".
@@ -46,7 +46,7 @@ pub fn check_query(uri: &str) -> Result<()> {
     Err(Error::invalid("Invalid query string"))
 }
 
-/// The scheme of a URI in lower case, or `None` for a plain path.
+/// The scheme of a URI in lower case; `None` for a plain path.
 #[must_use]
 pub fn scheme(uri: &str) -> Option<String> {
     let (scheme, _) = uri.split_once(':')?;

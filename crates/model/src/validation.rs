@@ -1,5 +1,5 @@
-//! What a value must be before it is stored, with the reference's words for what it is not.
-//! Pure functions: the same names and limits for every store and every endpoint.
+//! Validates values before they are stored, with the reference's error messages. Pure functions, shared by all stores
+//! and endpoints.
 
 mod experiments;
 mod inputs;

@@ -1,4 +1,4 @@
-//! Webhooks: what they can be told of, and the body that tells it.
+//! Webhooks: the types of events, and the request bodies.
 //!
 //! Facts of the reference: `mlflow/entities/webhook.py`, `mlflow/webhooks/types.py` and `delivery.py`.
 
@@ -10,14 +10,14 @@ use crate::{
     wire::{Enum as _, Timestamp},
 };
 
-/// A kind of event that a webhook can subscribe to, such as `model_version.created`.
+/// A type of event that a webhook can subscribe to, such as `model_version.created`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventType {
     entity: Entity,
     action: Action,
 }
 
-/// Everything that a webhook can be told of.
+/// All events that a webhook can subscribe to.
 const EVENTS: &[(Entity, &[Action])] = &[
     (Entity::RegisteredModel, &[Action::Created]),
     (Entity::ModelVersion, &[Action::Created]),
@@ -32,7 +32,7 @@ const EVENTS: &[(Entity, &[Action])] = &[
 ];
 
 impl EventType {
-    /// Reads the event of a request.
+    /// Parses an event type of a request.
     ///
     /// # Errors
     /// The entity or action is missing, or the entity has no such action.
@@ -56,7 +56,7 @@ impl EventType {
         Ok(Self { entity, action })
     }
 
-    /// Reads the event as it is stored. Another server may know more of them.
+    /// Parses a stored event type. `None` if another release stored one that this one does not know.
     #[must_use]
     pub fn from_stored(entity: &str, action: &str) -> Option<Self> {
         let entity = Entity::from_name(&entity.to_ascii_uppercase())?;
@@ -64,7 +64,7 @@ impl EventType {
         Self::from_message(&WebhookEvent { entity: Some(entity), action: Some(action) }).ok()
     }
 
-    /// The event in an answer.
+    /// The event type as a message, for responses.
     #[must_use]
     pub fn to_message(self) -> WebhookEvent {
         WebhookEvent { entity: Some(self.entity), action: Some(self.action) }
@@ -82,7 +82,7 @@ impl EventType {
         lower(self.action.name())
     }
 
-    /// What the test of a webhook sends for this event.
+    /// The example event that testing a webhook sends.
     #[must_use]
     pub fn example(self) -> Event {
         use Registry::{Model, Prompt};
@@ -121,7 +121,7 @@ fn lower(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// Whether a registered model holds models or the versions of a prompt: each has events of its own.
+/// Whether a registered model is a model or a prompt: each has its own events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registry {
     /// A registered model.
@@ -139,7 +139,7 @@ impl Registry {
     }
 }
 
-/// Something that happened, with all that webhooks are told of it.
+/// An event with the data that webhooks receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     kind: EventType,
@@ -152,7 +152,7 @@ impl Event {
         Self { kind: EventType { entity, action }, data: object(data) }
     }
 
-    /// `registered_model.created`, or `prompt.created` if the tags say that it is a prompt.
+    /// `registered_model.created`, or `prompt.created` if the tags mark a prompt.
     #[must_use]
     pub fn registered<T: Tag>(name: &str, tags: &[T], description: &str) -> Self {
         let registry = if prompts::is_prompt(tags) { Registry::Prompt } else { Registry::Model };
@@ -168,7 +168,7 @@ impl Event {
         Self::new(registry.pick(Entity::RegisteredModel, Entity::Prompt), Action::Created, &data)
     }
 
-    /// `model_version.created`, or `prompt_version.created` if the tags say that it is one of a prompt.
+    /// `model_version.created`, or `prompt_version.created` if the tags mark a prompt version.
     #[must_use]
     pub fn version_created<T: Tag>(
         name: &str,
@@ -207,7 +207,7 @@ impl Event {
         Self::new(registry.pick(Entity::ModelVersion, Entity::PromptVersion), Action::Created, &data)
     }
 
-    /// `prompt_tag.set`. Tags of registered models that are no prompts have no event.
+    /// `prompt_tag.set`. There is no such event for models.
     #[must_use]
     pub fn prompt_tag_set(name: &str, key: &str, value: &str) -> Self {
         let data = [("name", text(name)), ("key", text(key)), ("value", text(value))];
@@ -234,7 +234,7 @@ impl Event {
         Self::new(registry.pick(Entity::ModelVersionTag, Entity::PromptVersionTag), Action::Deleted, &data)
     }
 
-    /// `model_version_alias.created` or `prompt_alias.created`, also when an alias moves to another version.
+    /// `model_version_alias.created` or `prompt_alias.created`. Also used when an alias moves to another version.
     #[must_use]
     pub fn alias_created(registry: Registry, name: &str, alias: &str, version: &str) -> Self {
         let data = [("name", text(name)), ("alias", text(alias)), ("version", text(version))];
@@ -248,14 +248,14 @@ impl Event {
         Self::new(registry.pick(Entity::ModelVersionAlias, Entity::PromptAlias), Action::Deleted, &data)
     }
 
-    /// Which event it is.
+    /// The type of the event.
     #[must_use]
     pub fn kind(&self) -> EventType {
         self.kind
     }
 
-    /// The body of the request that tells a webhook of it: JSON as Python's `json.dumps` writes it.
-    /// `micros` is when it happened, in microseconds since 1970.
+    /// The request body: JSON in the form of Python's `json.dumps`. `micros` is the time of the event, in microseconds
+    /// since 1970.
     #[must_use]
     pub fn body(&self, micros: i64) -> String {
         let second = Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 }.to_string();
@@ -296,7 +296,7 @@ fn optional(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), text)
 }
 
-/// A dictionary of Python: a key that comes again keeps its place and gets the last value.
+/// A Python dictionary: a repeated key keeps its position and gets the last value.
 fn tags<T: Tag>(tags: &[T], hidden: &[&str]) -> String {
     let mut fields: Vec<(&str, String)> = Vec::with_capacity(tags.len());
     for (key, value) in tags.iter().map(Tag::pair).filter(|(key, _)| !hidden.contains(key)) {
@@ -308,7 +308,7 @@ fn tags<T: Tag>(tags: &[T], hidden: &[&str]) -> String {
     object(&fields)
 }
 
-/// A JSON object of fields that are JSON already, in their order.
+/// A JSON object of JSON-encoded fields, in their order.
 fn object(fields: &[(&str, String)]) -> String {
     let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{}: {value}", text(name))).collect();
     format!("{{{}}}", fields.join(", "))

@@ -1,13 +1,13 @@
-//! Protobuf JSON without a protobuf runtime: what the generated [`messages`](crate::messages) stand on.
+//! Protobuf JSON without a protobuf runtime, the basis of the generated [`messages`](crate::messages).
 //!
-//! A message knows its fields as a table ([`Field`]). Two readers share that table:
+//! A message has a table of its fields ([`Field`]). Two parsers share that table:
 //!
-//! - the strict one ([`read`]) goes straight from bytes to the struct and takes what an official client
-//!   sends: proto names, each once, values in their plain JSON form;
-//! - the lenient one ([`crate::request`]) walks a JSON tree, follows every rule of Python's `ParseDict`,
-//!   and hands the strict one a normalised text.
+//! - the strict one ([`read`]) parses bytes into the struct and accepts what official clients send: proto names, each
+//!   once, and values in their plain JSON form;
+//! - the lenient one ([`crate::request`]) converts a JSON tree by the rules of Python's `ParseDict` to a normalised
+//!   tree for the strict one.
 //!
-//! Whatever the strict reader refuses is therefore not yet an error of the client.
+//! So an error of the strict parser is not necessarily an error of the client.
 
 pub mod read;
 pub mod time;
@@ -24,36 +24,36 @@ pub trait Message: Default + Serialize + Send + Sync + 'static {
     /// Its fields, in the order of the proto file; at most 64.
     const FIELDS: &'static [Field];
 
-    /// Reads the value of field number `field` (an index into [`Self::FIELDS`]) from `map`;
-    /// `false` says that it was null, which is the same as absent.
+    /// Parses the value of field number `field` (an index into [`Self::FIELDS`]) from `map`. Returns false if it was
+    /// null, which is the same as absent.
     fn read_field<'de, A: MapAccess<'de>>(&mut self, field: usize, map: &mut A) -> Result<bool, A::Error>;
 }
 
-/// A message that is the request of a call.
+/// The request message of a call.
 pub trait Rpc: Message + Validated {
     /// The proto name without the leading `mlflow.`, such as `LogMetric` or `artifacts.ListArtifacts`.
     const NAME: &'static str;
-    /// Where the call is served.
+    /// The routes of the call.
     const ROUTES: &'static [Route];
-    /// What it answers.
+    /// The response message.
     type Response: Message;
 
     /// Whether field number `field` is a string that is present and empty.
     fn is_blank(&self, field: usize) -> bool;
 }
 
-/// One path of a call, below `/api/{version}.0` and `/ajax-api/{version}.0`.
+/// A route of a call, below `/api/{version}.0` and `/ajax-api/{version}.0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// The HTTP method, in capitals.
+    /// The HTTP method, in upper case.
     pub method: &'static str,
-    /// Such as `/mlflow/runs/create`; a path parameter is written `{run_id}`.
+    /// The path, such as `/mlflow/runs/create`, with path parameters as `{run_id}`.
     pub path: &'static str,
     /// The major version of the API.
     pub version: u8,
 }
 
-/// A call in a list of all, for what holds for every one of them.
+/// A call's constants, for lists of all calls.
 #[derive(Debug, Clone, Copy)]
 pub struct RpcInfo {
     /// [`Rpc::NAME`].
@@ -67,30 +67,30 @@ pub struct RpcInfo {
 }
 
 impl RpcInfo {
-    /// The entry of `R`.
+    /// The constants of `R`.
     #[must_use]
     pub const fn of<R: Rpc>() -> Self {
         Self { name: R::NAME, routes: R::ROUTES, fields: R::FIELDS, rules: R::RULES }
     }
 }
 
-/// What the readers must know of a field.
+/// The description of a field, for parsers.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// The name in the proto file, the one answers are written with.
+    /// The name in the proto file, which responses use.
     pub name: &'static str,
-    /// The camel-case spelling that requests may use instead.
+    /// The camel-case spelling, which requests may use instead.
     pub json_name: &'static str,
     /// The type of the value, or of each element.
     pub kind: Kind,
-    /// A list.
+    /// Whether it is a list.
     pub repeated: bool,
-    /// Fields of a message with the same number exclude each other; 0 is none.
+    /// The number of its oneof, unique within the message; 0 is none.
     pub oneof: u8,
 }
 
 impl Field {
-    /// A field of one value; a map counts as one.
+    /// A field with a single value; a map is one.
     #[must_use]
     pub const fn one(name: &'static str, json_name: &'static str, kind: Kind) -> Self {
         Self { name, json_name, kind, repeated: false, oneof: 0 }
@@ -102,7 +102,7 @@ impl Field {
         Self { name, json_name, kind, repeated: true, oneof: 0 }
     }
 
-    /// The same field as a member of a oneof.
+    /// Makes the field a member of a oneof.
     #[must_use]
     pub const fn in_oneof(self, oneof: u8) -> Self {
         Self { oneof, ..self }
@@ -142,11 +142,11 @@ pub enum Kind {
     Struct,
     /// Any JSON list.
     ListValue,
-    /// A moment, written in RFC 3339.
+    /// A point in time, in RFC 3339 format.
     Timestamp,
-    /// A span of time, written as `1.5s`.
+    /// A duration, in the form `1.5s`.
     Duration,
-    /// Names of fields, written with commas.
+    /// Field names, separated by commas.
     FieldMask,
 }
 
@@ -158,15 +158,15 @@ pub const fn fields<M: Message>() -> fn() -> &'static [Field] {
 
 /// A generated enum.
 pub trait Enum: Copy + PartialEq + 'static {
-    /// Every name with its number and value.
+    /// The names and numbers of all values.
     const VALUES: &'static [(&'static str, i32)];
-    /// Every value, in the order of [`Self::VALUES`].
+    /// All values, in the order of [`Self::VALUES`].
     const ALL: &'static [Self];
 
     /// The name on the wire.
     #[must_use]
     fn name(self) -> &'static str {
-        // ALL and VALUES are generated side by side from the same list.
+        // ALL and VALUES are generated from the same list.
         Self::ALL.iter().zip(Self::VALUES).find(|(v, _)| **v == self).map_or("", |(_, (name, _))| name)
     }
 
@@ -176,13 +176,13 @@ pub trait Enum: Copy + PartialEq + 'static {
         Self::ALL.iter().zip(Self::VALUES).find(|(v, _)| **v == self).map_or(0, |(_, (_, number))| *number)
     }
 
-    /// The value of that name.
+    /// The value with this name.
     #[must_use]
     fn from_name(name: &str) -> Option<Self> {
         Self::VALUES.iter().position(|(n, _)| *n == name).and_then(|i| Self::ALL.get(i).copied())
     }
 
-    /// The value of that number.
+    /// The value with this number.
     #[must_use]
     fn from_number(number: i32) -> Option<Self> {
         Self::VALUES.iter().position(|(_, n)| *n == number).and_then(|i| Self::ALL.get(i).copied())

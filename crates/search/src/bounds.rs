@@ -1,40 +1,42 @@
-//! How much one search may ask for. Each bound is far above what the official clients and the web UI send, which is a
-//! handful of conditions and one or two orders, and low enough for the largest search to end within the limit of a
-//! statement. The tokens of a filter, and with them the items of its lists, and the nesting of its parentheses have the
-//! bounds of the reference (`syntax::nodes`).
+//! Limits of one search. Each is far above what the official clients and the web UI send (a handful of conditions and
+//! one or two sort keys), and low enough for the largest search to end within the statement timeout. The number of
+//! tokens of a filter (which bounds the items of its lists) and the nesting of its parentheses have the limits of the
+//! reference (`syntax::nodes`).
 
 use ferroflow_model::Error;
 
-/// Conditions of a filter. Each is a lookup for every row that meets those before it.
+/// Maximum number of conditions in a filter. Each is a lookup for every row that meets the previous ones.
 pub const CONDITIONS: usize = 100;
 
-/// Clauses of an order. Each by a metric, param or tag is one more table to join, of which `SQLite` takes 64, and the
-/// condition of the next page grows with the square of their number.
+/// Maximum number of ORDER BY clauses. One by a metric, param or tag is another join, of which `SQLite` supports 64
+/// tables, and the keyset condition of the next page grows quadratically.
 pub const ORDERS: usize = 20;
 
-/// Bytes of a filter or of a clause of an order: a list of as many run ids as the bound of tokens allows has 180,000.
+/// Maximum size of a filter or of an ORDER BY clause, in bytes: a list with as many run ids as tokens are allowed has
+/// 180,000.
 pub const TEXT: usize = 256 * 1024;
 
-/// Characters of a pattern of `LIKE` or `ILIKE`. Databases compare a text with a pattern in a time that grows with the
-/// product of their lengths, and `SQLite` takes 50,000 bytes.
+/// Maximum length of a pattern of `LIKE` or `ILIKE`, in characters. Matching takes time proportional to the product of
+/// the lengths of text and pattern, and `SQLite` accepts 50,000 bytes.
 pub const PATTERN: usize = 1000;
 
-/// `%` in a pattern.
+/// Maximum number of `%` in a pattern.
 pub const WILDCARDS: usize = 16;
 
-/// Bytes of a page token. One of ours holds the sort keys of a row, [`ORDERS`] texts at the most.
+/// Maximum size of a page token, in bytes. ferroflow's tokens contain the sort keys of a row, at most [`ORDERS`] texts.
 pub const TOKEN: usize = 2 * 1024 * 1024;
 
-/// Experiments that one search is about: more than the SDK finds in all pages of a large server.
+/// Maximum number of experiments in one search: more than the SDK finds in all pages of a large server.
 pub const EXPERIMENTS: usize = 100_000;
 
-/// Datasets that a search for logged models names. They are looked for in each of its conditions on metrics.
+/// Maximum number of datasets in a search for logged models. Each of its conditions on metrics compares with all of
+/// them.
 pub const DATASETS: usize = 50;
 
-/// Refuses more of something than there may be.
+/// Checks a limit.
 ///
 /// # Errors
-/// `count` is larger than `most`; the message names both.
+/// `count` exceeds `most`; the message contains both.
 pub fn check(what: &str, count: usize, most: usize) -> Result<(), Error> {
     if count <= most {
         return Ok(());
@@ -42,13 +44,13 @@ pub fn check(what: &str, count: usize, most: usize) -> Result<(), Error> {
     Err(Error::invalid(format!("The search has {count} {what}; at most {most} are allowed.")))
 }
 
-/// Refuses a pattern that is too long or has too many wildcards.
+/// Checks the length of a pattern and the number of its wildcards.
 pub(crate) fn pattern(text: &str) -> Result<(), Error> {
     check("characters in a pattern of LIKE or ILIKE", text.chars().count(), PATTERN)?;
     check("'%' in a pattern of LIKE or ILIKE", text.matches('%').count(), WILDCARDS)
 }
 
-/// Refuses an order of too many clauses, or with one that is too long.
+/// Checks the number of ORDER BY clauses and their lengths.
 pub(crate) fn order<S: AsRef<str>>(order_by: &[S]) -> Result<(), Error> {
     check("clauses in `order_by`", order_by.len(), ORDERS)?;
     order_by.iter().try_for_each(|clause| check("bytes in a clause of `order_by`", clause.as_ref().len(), TEXT))

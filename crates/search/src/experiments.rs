@@ -13,27 +13,27 @@ use crate::{
     value::{NumberOp, PairTest, TextTest, Value},
 };
 
-/// What an experiment must fulfil.
+/// A condition on experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Its name. The test is never a list.
+    /// The name. Never a list.
     Name(TextTest),
-    /// Its id.
+    /// The id.
     Id(IdTest),
-    /// A column of time. An experiment without a value does not match.
+    /// A timestamp. NULL does not match.
     Time {
         /// The column.
         column: TimeAttribute,
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what, in milliseconds since 1970.
+        /// The operand, in milliseconds since 1970.
         value: i64,
     },
-    /// A tag. The test of its value is never a list.
+    /// A tag. Its value is never tested against a list.
     Tag {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for it.
+        /// The test of the value.
         test: PairTest,
     },
 }
@@ -51,23 +51,23 @@ pub enum IdTest {
     NotIn(Vec<i64>),
 }
 
-/// Columns of time.
+/// Timestamp columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TimeAttribute {
-    /// When the experiment was created.
+    /// The time of creation.
     CreationTime,
-    /// When it was last changed.
+    /// The time of the last update.
     LastUpdateTime,
 }
 
-/// What experiments are ordered by. Those without a value come where the database puts NULL.
+/// Columns to order by. NULLs come last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Column {
     /// The name.
     Name,
-    /// The id, a number.
+    /// The id, an integer.
     Id,
-    /// A column of time.
+    /// A timestamp.
     Time(TimeAttribute),
 }
 
@@ -75,14 +75,14 @@ const KEYS: [&str; 4] = ["creation_time", "experiment_id", "last_update_time", "
 const LIST_KEYS: [&str; 1] = ["experiment_id"];
 const TEXT_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
 
-/// The conditions of a filter; the empty one has none.
+/// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
     clauses.into_iter().map(condition).collect()
 }
 
-/// The order of a search: the clauses as given, or the newest experiment first; then the id, descending unless the
-/// order was left open.
+/// Parses ORDER BY clauses; without any, newest first. Ties are ordered by id, descending, or ascending without
+/// clauses.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     if order_by.is_empty() {
         let creation_time = Column::Time(TimeAttribute::CreationTime);
@@ -101,7 +101,7 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
             "experiment_id" => Column::Id,
             _ => Column::Time(time_attribute(&key)?),
         };
-        // A column that is named twice is no error here; the first clause decides.
+        // A repeated column is not an error here; the first clause wins.
         OrderBy { column, ascending }.append(&mut order);
     }
     OrderBy::descending(Column::Id).append(&mut order);
@@ -133,7 +133,7 @@ fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
     Ok(Parsed { entity, key, sign, value })
 }
 
-/// Comparators are not folded to upper case here: the reference refuses `like`.
+/// Comparators are case-sensitive here: the reference refuses `like`.
 fn condition(clause: Parsed) -> Result<Condition, Error> {
     let Parsed { entity, key, sign, value } = clause;
     if entity == EntityType::Tag {
@@ -152,7 +152,7 @@ fn condition(clause: Parsed) -> Result<Condition, Error> {
         Error::invalid(format!("Invalid comparator '{sign}' not one of '{}{end}", python::repr_set(&TEXT_SIGNS)))
     };
     if is_time(&key) {
-        // The reference shows the comparators of texts, without a closing quote.
+        // The reference lists the comparators of texts, without a closing quote.
         let op = NumberOp::parse(&sign).ok_or_else(|| invalid_sign(""))?;
         let value = match value {
             Value::Int(value) => value,

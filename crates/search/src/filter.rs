@@ -1,4 +1,4 @@
-//! What the filters of all entities but logged models share: the shape of a clause, its identifier and its value.
+//! Shared parts of the filters of all entities except logged models: clauses, identifiers and values.
 
 use ferroflow_model::Error;
 
@@ -13,7 +13,7 @@ use crate::{
     value::Value,
 };
 
-/// What an identifier names.
+/// The kind of entity that an identifier names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntityType {
     Attribute,
@@ -24,7 +24,7 @@ pub(crate) enum EntityType {
 }
 
 impl EntityType {
-    /// The name in error messages.
+    /// The name used in error messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Attribute => "attribute",
@@ -36,31 +36,31 @@ impl EntityType {
     }
 }
 
-/// What stands left of a comparator, or in an order.
+/// The left operand of a comparator, or the subject of an ORDER BY clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identifier {
     pub(crate) entity: EntityType,
     pub(crate) key: String,
 }
 
-/// A clause with its parts understood, but not yet the comparator.
+/// A clause with parsed operands and a comparator that is not yet validated.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parsed {
     pub(crate) entity: EntityType,
     pub(crate) key: String,
-    /// As written; see [`Clause::sign`].
+    /// As written in the filter; see [`Clause::sign`].
     pub(crate) sign: String,
     pub(crate) value: Value,
 }
 
-/// How an entity lists the clauses it can not read.
+/// How the error message of an entity lists invalid clauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listing {
     Quoted,
     Plain,
 }
 
-/// The clauses of a filter, each with two or three parts and an identifier in front.
+/// Parses a filter into clauses, each with an identifier on the left and two or three parts.
 pub(crate) fn parse<'a>(
     filter: &'a str,
     listing: Listing,
@@ -119,7 +119,7 @@ fn check_shape(clause: &Clause<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The identifier of experiments, registered models and model versions: an attribute or a tag.
+/// Parses an identifier of experiments, registered models or model versions: an attribute or a tag.
 pub(crate) fn attribute_or_tag(text: &str) -> Result<(EntityType, &str), Error> {
     match text.split_once('.') {
         None => Ok((EntityType::Attribute, text)),
@@ -131,7 +131,7 @@ pub(crate) fn attribute_or_tag(text: &str) -> Result<(EntityType, &str), Error> 
     }
 }
 
-/// [`attribute_or_tag`], with one layer of quotes taken off the key and the attribute checked.
+/// [`attribute_or_tag`], with one layer of quotes removed from the key and the attribute validated.
 pub(crate) fn unquoted_identifier(text: &str, attributes: &[&str]) -> Result<Identifier, Error> {
     let (entity, key) = attribute_or_tag(text)?;
     let key = unquote_key(key);
@@ -139,14 +139,14 @@ pub(crate) fn unquoted_identifier(text: &str, attributes: &[&str]) -> Result<Ide
     Ok(Identifier { entity, key: key.to_owned() })
 }
 
-/// [`attribute_or_tag`], with the attribute checked as written: a quoted one is unknown.
+/// [`attribute_or_tag`], with the attribute validated as written: a quoted one is unknown.
 pub(crate) fn registry_identifier(text: &str, attributes: &[&str]) -> Result<Identifier, Error> {
     let (entity, key) = attribute_or_tag(text)?;
     check_attribute(entity, key, attributes)?;
     Ok(Identifier { entity, key: unquote_key(key).to_owned() })
 }
 
-/// Refuses an attribute that is not in the list.
+/// Refuses an unknown attribute.
 pub(crate) fn check_attribute(entity: EntityType, key: &str, attributes: &[&str]) -> Result<(), Error> {
     if entity != EntityType::Attribute || attributes.contains(&key) {
         return Ok(());
@@ -157,12 +157,12 @@ pub(crate) fn check_attribute(entity: EntityType, key: &str, attributes: &[&str]
     )))
 }
 
-/// A key without one layer of quotes and then one of backticks.
+/// Removes one layer of quotes and then one of backticks from a key.
 pub(crate) fn unquote_key(key: &str) -> &str {
     without(without_quotes(key).unwrap_or(key), '`')
 }
 
-/// A text without the same character at both ends.
+/// Removes the quote character if it is at both ends of a text.
 pub(crate) fn without(text: &str, quote: char) -> &str {
     text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)).unwrap_or(text)
 }
@@ -171,7 +171,7 @@ fn without_quotes(text: &str) -> Option<&str> {
     ['\'', '"'].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// The text in quotes, as written between them: neither doubled nor escaped quotes are changed.
+/// The text between quotes, as written: neither doubled nor escaped quotes are unescaped.
 pub(crate) fn quoted(operand: Operand<'_>) -> Option<Result<Value, Error>> {
     if !matches!(operand.kind, Kind::SingleQuoted | Kind::Identifier) {
         return None;
@@ -196,7 +196,7 @@ pub(crate) fn pair_value(entity: EntityType, operand: Operand<'_>) -> Result<Val
     })
 }
 
-/// A whole or real number.
+/// An integer or a floating-point number.
 pub(crate) fn number(operand: Operand<'_>) -> Option<Value> {
     match operand.kind {
         Kind::Integer => Some(match python::int(operand.text)? {
@@ -208,7 +208,7 @@ pub(crate) fn number(operand: Operand<'_>) -> Option<Value> {
     }
 }
 
-/// The list of an attribute that may have one.
+/// A list, for an attribute that supports lists.
 pub(crate) fn attribute_list(key: &str, allowed: &[&str], operand: Operand<'_>) -> Result<Value, Error> {
     if !allowed.contains(&key) {
         return Err(Error::invalid(format!(
@@ -251,7 +251,7 @@ pub(crate) fn text_list(operand: Operand<'_>) -> Result<Value, Error> {
     })
 }
 
-/// The value of an attribute that is a quoted text or, if `allowed` says so, a list of them.
+/// A quoted text or, if `allowed` contains the attribute, a list of quoted texts.
 pub(crate) fn attribute_text(key: &str, allowed: &[&str], operand: Operand<'_>) -> Option<Result<Value, Error>> {
     if operand.kind == Kind::Parenthesis {
         return Some(attribute_list(key, allowed, operand));

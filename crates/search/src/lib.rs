@@ -1,11 +1,11 @@
-//! The language of searches: filter and order-by text → typed conditions and columns. Pure: no I/O, no SQL.
+//! The search language: text of filters and ORDER BY clauses → typed conditions and columns. Pure: no I/O, no SQL.
 //!
-//! One module per entity, each with `parse_filter` and `parse_order_by`. A filter is a list of conditions that must
-//! all hold; an order always ends with columns that make it total, so that pages can be cut by key.
+//! One module per entity, each with `parse_filter` and `parse_order_by`. A filter is a conjunction of conditions; an
+//! order always ends with columns that make it total, which keyset pagination requires.
 //!
-//! The language is that of the reference, whose tokens are SQL (see `syntax`). Every wrong text is
-//! `INVALID_PARAMETER_VALUE` with the reference's sentence; where the reference fails on a text instead of refusing it,
-//! the sentence is ours.
+//! The language is that of the reference, which tokenises it as SQL (see `syntax`). Every invalid text is
+//! `INVALID_PARAMETER_VALUE` with the reference's message; where the reference crashes on a text, the message is
+//! ferroflow's.
 
 pub mod bounds;
 mod filter;

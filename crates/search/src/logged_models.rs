@@ -1,4 +1,4 @@
-//! Searches for logged models. Their filter has rules of its own: values need no quotes, and keys keep theirs.
+//! Searches for logged models. Their filter has its own rules: values need no quotes, and keys keep theirs.
 
 use ferroflow_model::{Error, error::ErrorClass};
 
@@ -13,47 +13,47 @@ use crate::{
     value::{NumberOp, TextTest, Value},
 };
 
-/// What a logged model must fulfil.
+/// A condition on logged models.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// A column of text or of small numbers, which are compared in their decimal form. A model without a value does
-    /// not match. Never a time.
+    /// A column of text, or of a small integer, which is compared in its decimal form. NULL does not match. Never a
+    /// timestamp.
     Text {
         /// The column.
         column: Attribute,
-        /// What holds for it.
+        /// The test of the value.
         test: TextTest,
     },
-    /// A column of time.
+    /// A timestamp.
     Time {
         /// The column.
         column: Attribute,
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what, in milliseconds since 1970; may be infinite or NaN.
+        /// The operand, in milliseconds since 1970; may be infinite or NaN.
         value: f64,
     },
-    /// Some value of a metric, if the search names datasets on one of them.
+    /// A metric: matches if any value does. If the search names datasets, only values on these.
     Metric {
-        /// Its name.
+        /// The key.
         key: String,
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what; may be infinite or NaN.
+        /// The operand; may be infinite or NaN.
         value: f64,
     },
-    /// A param; a model without it does not match.
+    /// A param; a missing one does not match.
     Param {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for its value.
+        /// The test of the value.
         test: TextTest,
     },
-    /// A tag; a model without it does not match.
+    /// A tag; a missing one does not match.
     Tag {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for its value.
+        /// The test of the value.
         test: TextTest,
     },
 }
@@ -63,54 +63,54 @@ pub enum Condition {
 pub enum Attribute {
     /// The id.
     ModelId,
-    /// The experiment, a number.
+    /// The experiment's id, an integer.
     ExperimentId,
     /// The name.
     Name,
-    /// Where the files are.
+    /// The artifact location.
     ArtifactLocation,
-    /// When the model was created, in milliseconds since 1970.
+    /// The time of creation, in milliseconds since 1970.
     CreationTimestamp,
-    /// When it was last changed, in milliseconds since 1970.
+    /// The time of the last update, in milliseconds since 1970.
     LastUpdatedTimestamp,
-    /// The status, a number.
+    /// The status, an integer.
     Status,
     /// `active` or `deleted`.
     LifecycleStage,
     /// The type.
     ModelType,
-    /// The run that made it.
+    /// The run that produced it.
     SourceRunId,
-    /// What is said about the status.
+    /// The message about the status.
     StatusMessage,
 }
 
-/// What logged models are ordered by. Models without a value come last in both directions.
+/// Columns to order by. NULLs come last in both directions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Column {
-    /// A column of the model.
+    /// An attribute.
     Attribute(Attribute),
-    /// The value of a metric that is the latest by time, then step, then the smallest run id.
+    /// The value of a metric with the latest timestamp; ties: the highest step, then the smallest run id.
     Metric {
-        /// Its name.
+        /// The key.
         key: String,
-        /// Only values on datasets of this name.
+        /// Restricts the values to datasets with this name.
         dataset_name: Option<String>,
-        /// Only values on datasets of this digest.
+        /// Restricts the values to datasets with this digest.
         dataset_digest: Option<String>,
     },
 }
 
-/// One clause of an order as it comes in the request; empty texts mean that nothing was said.
+/// An ORDER BY clause of a request; an empty text is an absent value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderClause<'a> {
-    /// An attribute, or `metrics.` and a name.
+    /// An attribute, or `metrics.` and a key.
     pub field_name: &'a str,
-    /// From small to large.
+    /// The direction.
     pub ascending: bool,
-    /// Which dataset the metric was measured on.
+    /// The name of the dataset that the metric was measured on.
     pub dataset_name: Option<&'a str>,
-    /// Which version of the dataset.
+    /// The digest of that dataset.
     pub dataset_digest: Option<&'a str>,
 }
 
@@ -147,7 +147,7 @@ impl Attribute {
         }
     }
 
-    /// Whether the column holds a small number that filters compare as text.
+    /// Whether the column holds an integer that filters compare as text.
     #[must_use]
     pub const fn is_integer_code(self) -> bool {
         matches!(self, Self::ExperimentId | Self::Status)
@@ -163,7 +163,7 @@ impl Attribute {
     }
 }
 
-/// The name of a column for one of its aliases.
+/// Resolves the alias of a column.
 fn full_name(name: &str) -> &str {
     match name {
         "creation_time" | "creation_timestamp" => "creation_timestamp_ms",
@@ -194,7 +194,7 @@ impl Entity {
 const TEXT_SIGNS: [&str; 6] = ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"];
 const NUMBER_SIGNS: [&str; 6] = ["<", "<=", ">", ">=", "=", "!="];
 
-/// The conditions of a filter; the empty one has none.
+/// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     if filter.is_empty() {
         return Ok(Vec::new());
@@ -226,7 +226,7 @@ pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     clauses.into_iter().map(condition).collect()
 }
 
-/// The order of a search: the clauses as given, then the newest model first, then the id.
+/// Parses ORDER BY clauses. Ties are ordered newest first, then by id.
 pub fn parse_order_by(order_by: &[OrderClause<'_>]) -> Result<Vec<OrderBy<Column>>, Error> {
     bounds::check("clauses in `order_by`", order_by.len(), bounds::ORDERS)?;
     let mut order = Vec::with_capacity(order_by.len() + 2);
@@ -249,7 +249,7 @@ pub fn parse_order_by(order_by: &[OrderClause<'_>]) -> Result<Vec<OrderBy<Column
                 )));
             }
         };
-        // A column that is named twice is no error here; the first clause decides.
+        // A repeated column is not an error here; the first clause wins.
         OrderBy { column, ascending: clause.ascending }.append(&mut order);
     }
     OrderBy::descending(Column::Attribute(Attribute::CreationTimestamp)).append(&mut order);
@@ -257,7 +257,7 @@ pub fn parse_order_by(order_by: &[OrderClause<'_>]) -> Result<Vec<OrderBy<Column
     Ok(order)
 }
 
-/// A clause with its parts understood, but not yet whether the model has such a column.
+/// A clause with parsed operands and an attribute that is not yet validated.
 struct Parsed {
     entity: Entity,
     key: String,
@@ -323,7 +323,7 @@ fn condition(clause: Parsed) -> Result<Condition, Error> {
     }
 }
 
-/// Splits `metrics.a`: an entity is lower-case ASCII letters, and a key is on one line and not empty.
+/// Splits `metrics.a`: the entity is lower-case ASCII letters; the key is not empty and on one line.
 fn identifier(text: &str) -> Result<(Entity, &str), Error> {
     let split = text.split_once('.').filter(|(entity, key)| {
         let key = key.strip_suffix('\n').unwrap_or(key);
@@ -345,7 +345,7 @@ fn identifier(text: &str) -> Result<(Entity, &str), Error> {
     Ok((entity, key.strip_suffix('\n').unwrap_or(key).trim_matches('`')))
 }
 
-/// A value without its single quotes, or a list. An empty list is fine here.
+/// A value without its single quotes, or a list, which may be empty.
 fn text_value(text: &str) -> Result<Value, Error> {
     if !(text.starts_with('(') && text.ends_with(')')) {
         return Ok(Value::Text(text.trim_matches('\'').to_owned()));

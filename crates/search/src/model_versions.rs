@@ -13,53 +13,53 @@ use crate::{
     value::{NumberOp, TextTest, Value},
 };
 
-/// What a model version must fulfil.
+/// A condition on model versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// A column of text. A version without a value does not match.
+    /// A text column. NULL does not match.
     Text {
         /// The column.
         column: TextAttribute,
-        /// What holds for it.
+        /// The test of the value.
         test: TextTest,
     },
-    /// Its number.
+    /// The version number.
     Version {
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what.
+        /// The operand.
         value: i64,
     },
-    /// A tag; a version without it does not match. The test is never a list.
+    /// A tag; a missing one does not match. Its value is never tested against a list.
     Tag {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for its value.
+        /// The test of the value.
         test: TextTest,
     },
 }
 
-/// Columns of text.
+/// Text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextAttribute {
     /// The name of the registered model.
     Name,
-    /// The run that made it.
+    /// The run that produced it.
     RunId,
-    /// Where its files are; the test is never a list.
+    /// The source URI; never tested against a list.
     SourcePath,
 }
 
-/// What model versions are ordered by. Those without a value come where the database puts NULL.
+/// Columns to order by. NULLs come last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Column {
     /// The name of the registered model.
     Name,
-    /// The number.
+    /// The version number.
     Version,
-    /// When the version was created.
+    /// The time of creation.
     CreationTime,
-    /// When it was last changed.
+    /// The time of the last update.
     LastUpdatedTime,
 }
 
@@ -68,18 +68,17 @@ const ORDER_KEYS: [&str; 4] = ["creation_timestamp", "last_updated_timestamp", "
 const LIST_KEYS: [&str; 2] = ["name", "run_id"];
 const NUMBER_KEYS: [&str; 3] = ["creation_timestamp", "last_updated_timestamp", "version_number"];
 
-/// The conditions of a filter; the empty one has none.
+/// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
     clauses.into_iter().map(condition).collect()
 }
 
-/// The order of a search: the clauses as given, or the last changed version first; then the name, then the highest
-/// version first.
+/// Parses ORDER BY clauses; without any, last updated first. Ties are ordered by name, then by version, descending.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     let mut order = order_by::distinct(order_by, |clause| {
         let (identifier, ascending) = order_by::split(clause)?;
-        // A tag with the name of a column orders by the column, as in the reference.
+        // A tag named like a column orders by the column, as in the reference.
         let Identifier { key, .. } = filter::unquoted_identifier(&identifier, &ORDER_KEYS)?;
         let column = match key.as_str() {
             "name" => Column::Name,

@@ -1,4 +1,4 @@
-//! The order of a search result, and the text form of its clauses.
+//! ORDER BY clauses and their parsing.
 
 use ferroflow_model::Error;
 
@@ -11,29 +11,29 @@ use crate::{
     },
 };
 
-/// One column of an order.
+/// One column of an order, with its direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderBy<C> {
-    /// What to order by.
+    /// The column.
     pub column: C,
-    /// From small to large.
+    /// The direction.
     pub ascending: bool,
 }
 
 impl<C> OrderBy<C> {
-    /// From small to large.
+    /// Orders by a column, ascending.
     pub(crate) const fn ascending(column: C) -> Self {
         Self { column, ascending: true }
     }
 
-    /// From large to small.
+    /// Orders by a column, descending.
     pub(crate) const fn descending(column: C) -> Self {
         Self { column, ascending: false }
     }
 }
 
 impl<C: PartialEq> OrderBy<C> {
-    /// Adds a clause at the end, unless the column is there already: then it would change nothing.
+    /// Appends a clause unless the column is already in the order, where it would have no effect.
     pub(crate) fn append(self, order: &mut Vec<Self>) {
         if !order.iter().any(|clause| clause.column == self.column) {
             order.push(self);
@@ -41,7 +41,7 @@ impl<C: PartialEq> OrderBy<C> {
     }
 }
 
-/// The clauses of an order that names no column twice.
+/// Parses the clauses of an order in which no column may be repeated.
 pub(crate) fn distinct<C: PartialEq, S: AsRef<str>>(
     order_by: &[S],
     clause: impl Fn(&str) -> Result<OrderBy<C>, Error>,
@@ -61,7 +61,7 @@ pub(crate) fn distinct<C: PartialEq, S: AsRef<str>>(
     Ok(order)
 }
 
-/// Splits a clause such as ``metrics.`a b` DESC`` into its identifier and whether it ascends.
+/// Splits a clause such as ``metrics.`a b` DESC`` into its identifier and whether it is ascending.
 pub(crate) fn split(order_by: &str) -> Result<(String, bool), Error> {
     let unparsable = || Error::invalid(format!("Invalid order_by clause '{order_by}'. Could not be parsed."));
     let text = single(order_by)?.ok_or_else(unparsable)?;
@@ -79,7 +79,7 @@ pub(crate) fn split(order_by: &str) -> Result<(String, bool), Error> {
     Ok((python::strip(identifier).to_owned(), ascending))
 }
 
-/// The clause, if it is one identifier (or the word `timestamp`, which is the name of a type) with or without a
+/// The clause if it is one identifier (or the word `timestamp`, which is tokenised as a type name) with an optional
 /// direction.
 fn single(order_by: &str) -> Result<Option<String>, Error> {
     let nodes = match clauses::nodes(order_by) {
@@ -102,7 +102,7 @@ fn single(order_by: &str) -> Result<Option<String>, Error> {
     })
 }
 
-/// Words as a POSIX shell splits them: quotes group, a backslash escapes. `None` if a quote or escape stays open.
+/// Splits words as a POSIX shell does: quotes group, a backslash escapes. `None` if a quote or an escape is not closed.
 fn shell_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,8 +1,8 @@
-//! Where the next page of a search begins.
+//! Page tokens.
 //!
-//! A token is opaque to clients. Ours is `base64url(JSON)` without padding and holds the key of the last row seen:
-//! `{"v":1,"k":[{"i":5},{"r":"0.5"},{"t":"a"},null]}`. A token of the reference is `base64(JSON)` and holds how many
-//! rows to skip; a client may bring one from before a move.
+//! A token is opaque to clients. ferroflow's is `base64url(JSON)` without padding and contains the sort keys of the
+//! last row (keyset pagination): `{"v":1,"k":[{"i":5},{"r":"0.5"},{"t":"a"},null]}`. A token of the reference is
+//! `base64(JSON)` and contains an offset; a client may still hold one from before a migration.
 
 use base64::{
     Engine,
@@ -17,29 +17,29 @@ use serde_json::{Map, Value, json};
 
 use crate::{bounds, syntax::python};
 
-/// Where to go on.
+/// The start of a page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageToken {
-    /// Skip this many rows.
+    /// Skips this number of rows.
     Offset(u64),
-    /// Go on behind the row that has these values in the columns of the order.
+    /// Starts after the row with these sort keys.
     Key(Vec<KeyValue>),
 }
 
-/// The value of one column of a row.
+/// The value of a sort key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyValue {
-    /// There is none.
+    /// NULL.
     Null,
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A real number; infinity and NaN survive.
+    /// A floating-point number; infinity and NaN are preserved.
     Real(f64),
     /// A text.
     Text(String),
 }
 
-/// The version of our format.
+/// The version of ferroflow's token format.
 const VERSION: u64 = 1;
 
 const PADDED: GeneralPurpose = GeneralPurpose::new(
@@ -50,7 +50,7 @@ const PADDED: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl PageToken {
-    /// The token for a client.
+    /// Encodes the token for a client.
     #[must_use]
     pub fn encode(&self) -> String {
         match self {
@@ -62,7 +62,7 @@ impl PageToken {
         }
     }
 
-    /// Reads a token of ours or of the reference. The empty token is the first page.
+    /// Decodes a token of ferroflow or of the reference. The empty token is the first page.
     pub fn decode(token: &str) -> Result<Self, Error> {
         if token.is_empty() {
             return Ok(Self::Offset(0));
@@ -84,9 +84,9 @@ impl PageToken {
         })
     }
 
-    /// Reads a token of a search for logged models. One of the reference says which search it belongs to, and is
-    /// refused in another. `order_by` is the request's list as the reference writes it, or null when it is empty:
-    /// objects with `field_name`, `ascending`, `dataset_name` and `dataset_digest`.
+    /// Decodes a token of a search for logged models. One of the reference contains the parameters of its search, and
+    /// is refused for other ones. `order_by` is the request's list in the form of the reference, or null if it is
+    /// empty: objects with `field_name`, `ascending`, `dataset_name` and `dataset_digest`.
     pub fn decode_for_logged_models(
         token: &str,
         experiment_ids: &[String],
@@ -132,7 +132,7 @@ impl KeyValue {
         match self {
             Self::Null => Value::Null,
             Self::Int(int) => json!({ "i": int }),
-            // As text, because JSON knows neither infinity nor NaN.
+            // As text, because JSON has neither infinity nor NaN.
             Self::Real(real) => json!({ "r": format!("{real:?}") }),
             Self::Text(text) => json!({ "t": text }),
         }
@@ -153,7 +153,7 @@ impl KeyValue {
     }
 }
 
-/// The key in a token of ours; `None` if it is none of ours.
+/// The sort keys in a token of ferroflow; `None` for other tokens.
 fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
     let decoded = URL_SAFE_NO_PAD.decode(token).ok()?;
     let fields: Map<String, Value> = serde_json::from_slice(&decoded).ok()?;
@@ -167,8 +167,7 @@ fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
     }))
 }
 
-/// Base64 as the reference reads it: characters that do not belong to it are skipped, and what follows a complete
-/// padding is ignored.
+/// Decodes base64 as the reference does: ignores invalid characters, and whatever follows a complete padding.
 fn decode_base64(token: &str) -> Option<Vec<u8>> {
     if !token.is_ascii() {
         return None;
@@ -204,7 +203,7 @@ fn is_truthy(value: &Value) -> bool {
     }
 }
 
-/// `int(value)` where the result is a number of rows that a database can skip.
+/// `int(value)`, if the result is a valid offset.
 fn whole(value: &Value) -> Option<u64> {
     let int = match value {
         Value::Bool(bool) => i64::from(*bool),

@@ -9,32 +9,32 @@ use crate::{
     value::TextTest,
 };
 
-/// What a registered model must fulfil.
+/// A condition on registered models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Its name.
+    /// The name.
     Name(TextTest),
-    /// A tag; a model without it does not match. The test is never a list.
+    /// A tag; a missing one does not match. Its value is never tested against a list.
     Tag {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for its value.
+        /// The test of the value.
         test: TextTest,
     },
 }
 
-/// What registered models are ordered by.
+/// Columns to order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Column {
     /// The name.
     Name,
-    /// When the model was last changed.
+    /// The time of the last update.
     LastUpdatedTime,
 }
 
 const KEYS: [&str; 1] = ["name"];
 
-/// The conditions of a filter; the empty one has none.
+/// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
     clauses
@@ -48,7 +48,7 @@ pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
         .collect()
 }
 
-/// The order of a search: the clauses as given, then the name.
+/// Parses ORDER BY clauses. Ties are ordered by name.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     let mut order = order_by::distinct(order_by, |clause| {
         let (identifier, ascending) = order_by::split(clause)?;
@@ -79,19 +79,19 @@ fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
     Ok(Parsed { entity, key, sign: clause.sign.to_uppercase(), value })
 }
 
-/// The sentence for `IS NULL`, on which the reference fails.
+/// The error for `IS NULL`, on which the reference crashes.
 pub(crate) fn no_null_tests() -> Error {
     Error::invalid("IS NULL / IS NOT NULL is not supported for registered models and model versions")
 }
 
-/// The sentence for an attribute that is compared to something else than text.
+/// The error for an attribute that is compared with something other than text.
 pub(crate) fn expected_text(found: &str) -> Error {
     Error::invalid(format!(
         "Expected a quoted string value or a list of quoted string values for attributes. Got value {found}"
     ))
 }
 
-/// Refuses what a tag or a text attribute can not be compared with.
+/// Refuses comparators that tags or text attributes do not support.
 pub(crate) fn check_comparator(is_tag: bool, sign: &str) -> Result<(), Error> {
     let (entity, is_known) = if is_tag {
         ("tag", matches!(sign, "=" | "!=" | "LIKE" | "ILIKE"))

@@ -9,107 +9,106 @@ use crate::{
     value::{Number, NumberOp, PairTest, TextTest, Value},
 };
 
-/// What a run must fulfil.
+/// A condition on runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    /// The latest value of a metric; a run without it does not match. NaN is different from every number and neither
-    /// smaller nor larger.
+    /// The latest value of a metric; a missing one does not match. NaN differs from every number and is neither smaller
+    /// nor larger.
     Metric {
-        /// Its name.
+        /// The key.
         key: String,
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what; may be infinite.
+        /// The operand; may be infinite.
         value: f64,
     },
     /// A param.
     Param {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for it.
+        /// The test of the value.
         test: PairTest,
     },
     /// A tag.
     Tag {
-        /// Its name.
+        /// The key.
         key: String,
-        /// What holds for it.
+        /// The test of the value.
         test: PairTest,
     },
-    /// A column of text. A run without a value does not match.
+    /// A text column. NULL does not match.
     Text {
         /// The column.
         column: TextAttribute,
-        /// What holds for it.
+        /// The test of the value.
         test: TextTest,
     },
-    /// A column of time. A run without a value does not match.
+    /// A timestamp. NULL does not match.
     Time {
         /// The column.
         column: TimeAttribute,
-        /// How it compares.
+        /// The operator.
         op: NumberOp,
-        /// To what, in milliseconds since 1970.
+        /// The operand, in milliseconds since 1970.
         value: Number,
     },
-    /// Some dataset among the inputs of the run.
+    /// A dataset: matches if any dataset among the inputs of the run does.
     Dataset {
-        /// What of the dataset.
+        /// The attribute of the dataset.
         column: DatasetAttribute,
-        /// What holds for it.
+        /// The test of the value.
         test: TextTest,
     },
 }
 
-/// Columns of text.
+/// Text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextAttribute {
     /// The id.
     RunId,
-    /// The name. A filter must look at the tag `mlflow.runName`, because old runs have no name in their row; an order
-    /// looks at the row.
+    /// The name. A filter must test the tag `mlflow.runName`, because old runs have no name in their row; an order uses
+    /// the row's column.
     RunName,
     /// The user.
     UserId,
     /// The name of the status, such as `RUNNING`.
     Status,
-    /// Where the artifacts are.
+    /// The artifact location.
     ArtifactUri,
 }
 
-/// Columns of time.
+/// Timestamp columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TimeAttribute {
-    /// When the run began.
+    /// The start time.
     StartTime,
-    /// When it ended.
+    /// The end time.
     EndTime,
 }
 
-/// What is known of a dataset.
+/// Attributes of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DatasetAttribute {
     /// Its name.
     Name,
     /// Its digest.
     Digest,
-    /// What it was used for: the input's tag `mlflow.data.context`.
+    /// The context of its use: the input's tag `mlflow.data.context`.
     Context,
 }
 
-/// What runs are ordered by. Runs without a value come last in both directions, and before them, for a metric, those
-/// where it is NaN.
+/// Columns to order by. NULLs come last in both directions, preceded by NaN for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Column {
-    /// A column of text.
+    /// A text column.
     Text(TextAttribute),
-    /// A column of time.
+    /// A timestamp.
     Time(TimeAttribute),
     /// The latest value of a metric.
     Metric(String),
-    /// A param, as text.
+    /// The value of a param, as text.
     Param(String),
-    /// A tag, as text.
+    /// The value of a tag, as text.
     Tag(String),
 }
 
@@ -136,13 +135,13 @@ const TEXT_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
 const PAIR_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"];
 const NUMBER_SIGNS: [&str; 6] = ["!=", "<", "<=", "=", ">", ">="];
 
-/// The conditions of a filter; the empty one has none.
+/// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
     let clauses = filter::parse(filter, Listing::Quoted, parse_clause)?;
     clauses.into_iter().map(condition).collect()
 }
 
-/// The order of a search: the clauses as given, then the newest run first, then the id.
+/// Parses ORDER BY clauses. Ties are ordered newest first, then by id.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     let mut order = order_by::distinct(order_by, |clause| {
         let (identifier, ascending) = order_by::split(clause)?;
@@ -194,7 +193,8 @@ fn condition(clause: Parsed) -> Result<Condition, Error> {
         }
         Err(Error::invalid(format!("Invalid comparator '{sign}' not one of '{}{end}", python::repr_set(&shown))))
     };
-    // The reference forgets the closing quote in some of these sentences, and shows the comparators of texts for times.
+    // The reference omits the closing quote in some of these messages, and lists the comparators of texts for
+    // timestamps.
     match entity {
         EntityType::Metric => {
             accept(NUMBER_SIGNS, NUMBER_SIGNS, "")?;

@@ -1,8 +1,8 @@
-//! Text → comparisons, for every entity.
+//! Parser of filters: text → comparisons, for every entity.
 //!
-//! The language is what the reference makes of SQL: its lexer (`sqlparse`) cuts the text into tokens
-//! ([`lexer`]), tokens that belong together become one node ([`grouping`]), and what is left at the top level must be
-//! comparisons joined by `AND` ([`clauses`]). The entities give those comparisons a meaning.
+//! The language is derived from SQL as the reference parses it: a lexer (`sqlparse`) splits the text into tokens
+//! ([`lexer`]), tokens are grouped into nodes ([`grouping`]), and the top level must consist of comparisons joined by
+//! `AND` ([`clauses`]). The entities' modules interpret these comparisons.
 
 pub(crate) mod chars;
 pub(crate) mod clauses;

@@ -1,10 +1,10 @@
-//! What a condition tests: texts, numbers and their presence.
+//! Tests in conditions: of texts, of numbers, and of presence.
 
 use ferroflow_model::Error;
 
 use crate::bounds;
 
-/// How a number compares.
+/// A comparison operator for numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberOp {
     /// `<`
@@ -22,7 +22,7 @@ pub enum NumberOp {
 }
 
 impl NumberOp {
-    /// The operator in SQL, which is the one of the filter.
+    /// The operator in SQL, which is the same as in filters.
     #[must_use]
     pub const fn sql(self) -> &'static str {
         match self {
@@ -42,22 +42,22 @@ impl NumberOp {
     }
 }
 
-/// A number of a filter. A whole number stays exact.
+/// A number in a filter. An integer stays exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// Written without fraction and exponent.
+    /// Written without a fraction or an exponent.
     Int(i64),
-    /// Anything else; infinite when it was too large.
+    /// Any other number; infinite if it is out of range.
     Real(f64),
 }
 
 /// A test of a text.
 ///
-/// Equality and `LIKE` tell upper from lower case, `ILIKE` does not. In a pattern `%` stands for any text, the empty
-/// one included, and `_` for one character; the language has no escape for them. The rest is up to the database, as in
-/// the reference: PostgreSQL takes a backslash in a pattern as an escape and folds all letters in `ILIKE`; SQLite knows
-/// no escape and folds ASCII letters only (there `ILIKE` is `lower(x) LIKE lower(y)`, and `LIKE` tells the case apart
-/// because the connection sets `PRAGMA case_sensitive_like`).
+/// Equality and `LIKE` are case-sensitive, `ILIKE` is not. In a pattern `%` matches any text, including the empty one,
+/// and `_` matches one character; the language has no escape character. The rest depends on the database, as in the
+/// reference: in PostgreSQL a backslash escapes, and `ILIKE` folds all letters; SQLite has no escape and folds only
+/// ASCII letters (there `ILIKE` is `lower(x) LIKE lower(y)`, and `LIKE` is case-sensitive because the connection sets
+/// `PRAGMA case_sensitive_like`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextTest {
     /// `= 'a'`
@@ -74,32 +74,32 @@ pub enum TextTest {
     NotIn(Vec<String>),
 }
 
-/// A test of a tag or param that may be missing. Without the key only [`PairTest::IsNull`] holds.
+/// A test of a tag or param. If the key is missing, only [`PairTest::IsNull`] is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PairTest {
-    /// The key is there and its value passes the test.
+    /// The key exists and its value passes the test.
     Value(TextTest),
     /// `IS NULL`: the key is missing.
     IsNull,
-    /// `IS NOT NULL`: the key is there.
+    /// `IS NOT NULL`: the key exists.
     IsNotNull,
 }
 
-/// The right side of a comparison before its meaning is known.
+/// The right operand of a comparison, before it is interpreted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Text(String),
     List(Vec<String>),
     Int(i64),
-    /// A whole number beyond 64 bits.
+    /// An integer beyond 64 bits.
     Huge(String),
     Real(f64),
-    /// There is none: `IS NULL`.
+    /// No operand: `IS NULL`.
     Missing,
 }
 
 impl TextTest {
-    /// The test of a comparator the caller has accepted for texts.
+    /// The test for a comparator that the caller has accepted for texts.
     pub(crate) fn new(sign: &str, value: Value) -> Result<Self, Error> {
         match (sign, value) {
             ("=", Value::Text(text)) => Ok(Self::Equal(text)),
@@ -115,14 +115,14 @@ impl TextTest {
 }
 
 impl Value {
-    /// The sentence for a list behind a comparator that takes one value; the database of the reference refuses it.
+    /// The error for a list after a comparator that takes one value, which the reference's database rejects.
     pub(crate) fn list_error(sign: &str) -> Error {
         Error::invalid(format!(
             "The comparator '{sign}' takes one quoted string value; a list of values needs IN or NOT IN."
         ))
     }
 
-    /// The sentence for a whole number that no database column can hold.
+    /// The error for an integer that no database column can hold.
     pub(crate) fn huge_error(attribute: &str, digits: &str) -> Error {
         Error::invalid(format!(
             "Invalid value for numeric attribute '{attribute}': '{digits}' is out of the range of a 64-bit integer"

@@ -1,11 +1,11 @@
-//! Assessments, as far as runs own them: those that a run made go with it.
+//! Assessments that a run made. They are deleted together with the run.
 
 use crate::{
     db::{DbError, Statement, Tx},
     dialect::Dialect,
 };
 
-// The run that made an assessment is named in its metadata, a JSON text.
+// `assessment_metadata`, a JSON text, names the run that made the assessment.
 const FORGET_RUN: (&str, &str) = (
     "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
      AND substring(assessment_metadata from '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') = $1",

@@ -1,8 +1,8 @@
-//! The batching writer: small writes that are waiting together are committed together.
+//! The batching writer: commits small writes that are queued at the same time together (group commit).
 //!
-//! Every request that logs metrics, params or tags becomes a [`RunWrite`] in a bounded queue. A lane
-//! takes what is waiting, writes it in one transaction, and answers each request with its own
-//! outcome, after the commit and never before. One client alone waits for nobody.
+//! Every request that logs metrics, params or tags becomes a [`RunWrite`] in a bounded queue. A lane (a task with its
+//! own queue) takes the queued writes, commits them together, and answers each request with its own outcome, always
+//! after the commit. A single client is never delayed.
 
 mod apply;
 mod rows;
@@ -24,36 +24,37 @@ use crate::{
     dialect::Dialect,
 };
 
-/// Requests that may wait in one lane. A full queue makes the next request wait, then answers 503.
+/// Capacity of a lane's queue, in requests. If it is full, the next request waits for [`QUEUE_TIMEOUT`], then gets 429
+/// (503 if it has already written something).
 const QUEUE: usize = 4096;
 
-/// Requests in one transaction at the most, so that the last of them is not kept waiting.
+/// Maximum number of requests in a batch; bounds the latency of the last one.
 const MAX_REQUESTS: usize = 256;
 
-/// Rows in one transaction at the most, for the same reason.
+/// Maximum number of rows in a batch, for the same reason.
 const MAX_ROWS: usize = 20_000;
 
 /// How long a request waits for a place in a full queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a lane lets other tasks run so that requests on their way can join a transaction. It
-/// only does so while requests arrive together.
+/// How often a lane yields to the scheduler so that arriving requests can join a batch. It yields only if the previous
+/// batch had several requests.
 const GATHER_TURNS: usize = 12;
 
-/// What one request wants written to one run. Values are validated already.
+/// What one request writes to one run. Values are already validated.
 #[derive(Debug, Clone, Default)]
 pub struct RunWrite {
     /// The run.
     pub run_id: String,
-    /// Points of metrics.
+    /// Metric points.
     pub metrics: Vec<MetricPoint>,
-    /// The same points where they belong to a logged model as well.
+    /// Those of the points that belong to a logged model as well.
     pub model_metrics: Vec<ModelMetricPoint>,
     /// Params, keys unique.
     pub params: Vec<Pair>,
-    /// Tags; of the same key the last one counts.
+    /// Tags; the last one of a key wins.
     pub tags: Vec<Pair>,
-    /// Came through `log-parameter`, whose error differs from that of `log-batch`.
+    /// Sent by `log-parameter`, whose error message differs from that of `log-batch`.
     pub single_param: bool,
 }
 
@@ -66,8 +67,7 @@ pub struct Pair {
     pub value: String,
 }
 
-/// A point of a metric as it is stored: NaN is the value 0 with `is_nan`, infinities are the
-/// largest doubles.
+/// A metric point as it is stored: NaN is the value 0 with `is_nan`, infinities are the largest finite doubles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricPoint {
     /// The metric's name.
@@ -82,7 +82,7 @@ pub struct MetricPoint {
     pub is_nan: bool,
 }
 
-/// A point of a metric of a logged model.
+/// A metric point of a logged model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelMetricPoint {
     /// The logged model.
@@ -100,8 +100,8 @@ impl RunWrite {
         1 + self.metrics.len() + self.model_metrics.len() + self.params.len() + self.tags.len()
     }
 
-    /// Whether what may be written depends on what is there: params may not change, and points of
-    /// a model need the run's experiment.
+    /// Whether the stored rows decide about this write: params are immutable, and points of a logged model need the
+    /// run's experiment.
     fn needs_look(&self) -> bool {
         !self.params.is_empty() || !self.model_metrics.is_empty()
     }
@@ -112,7 +112,7 @@ struct Job {
     reply: oneshot::Sender<Result<()>>,
 }
 
-/// The entrance to the lanes.
+/// The queues of all lanes.
 #[derive(Clone)]
 pub struct Batcher {
     lanes: Vec<mpsc::Sender<Job>>,
@@ -122,17 +122,17 @@ pub struct Batcher {
 /// Counters of the batching writer, for `/metrics`.
 #[derive(Debug, Default)]
 pub struct BatchStats {
-    /// Requests written.
+    /// Requests taken from the queues.
     pub requests: AtomicU64,
-    /// Transactions they took.
+    /// Commits of a batch, or of one request of a failed batch. Each is one or two transactions.
     pub transactions: AtomicU64,
 }
 
 impl Batcher {
-    /// Starts the lanes. They end, after writing what waits, when every clone of the `Batcher` is gone.
+    /// Starts the lanes. They write what is queued and end when every clone of the `Batcher` is dropped.
     #[must_use]
     pub fn start(db: &Db) -> Self {
-        // SQLite has one writer. In PostgreSQL a second lane works while the first waits for the disk.
+        // SQLite has one writer. In PostgreSQL, one lane works while the other waits for the disk.
         let count = match db.dialect() {
             Dialect::Postgres => 2,
             Dialect::Sqlite => 1,
@@ -148,13 +148,13 @@ impl Batcher {
         Self { lanes, stats }
     }
 
-    /// Writes and waits for the commit.
+    /// Queues a write and waits for its commit.
     ///
     /// # Errors
-    /// The run does not exist or is deleted, a param would change, or the database failed.
+    /// The run does not exist or is deleted, a param would change, the queue is full, or the database failed.
     pub async fn write(&self, write: RunWrite) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        // All writes to a run share a lane: two transactions never fight over its rows.
+        // All writes to a run share a lane, so lanes never contend for the rows of a run.
         let mut hasher = DefaultHasher::new();
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
@@ -175,7 +175,7 @@ impl Batcher {
         &self.stats
     }
 
-    /// Requests that wait in all lanes.
+    /// Requests queued in all lanes.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
@@ -194,8 +194,8 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
                 rows += job.write.rows();
                 jobs.push(job);
             }
-            // Clients that were answered together come back together: wait for as many as last
-            // time, a few turns of the scheduler at the most.
+            // Clients that were answered together send their next requests together: wait for as many as last time, for
+            // at most `GATHER_TURNS` yields.
             if jobs.len() >= company || turns == GATHER_TURNS {
                 break;
             }
@@ -208,15 +208,15 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
     }
 }
 
-/// Writes the jobs in one transaction; where that fails, each in its own, so that one request that
-/// the database refuses does not take the others with it.
+/// Commits the jobs together. If that fails, commits each on its own, so that a request that the database rejects does
+/// not fail the others.
 async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
     let writes: Vec<Arc<RunWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
     stats.transactions.fetch_add(1, Ordering::Relaxed);
     match apply::apply(db, &writes).await {
         Ok(outcomes) => {
             for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                // The client may be gone. What it sent is written all the same.
+                // The client may have disconnected; its data is written nevertheless.
                 let _ = job.reply.send(outcome);
             }
         }
@@ -240,7 +240,7 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
     }
 }
 
-/// Whether the other requests of a transaction would fail in the same way.
+/// Whether the other requests of the batch would fail in the same way.
 fn is_down(error: &DbError) -> bool {
     matches!(error, DbError::Unavailable(_) | DbError::Locked(_) | DbError::NotBegun(_))
 }

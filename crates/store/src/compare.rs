@@ -1,10 +1,10 @@
-//! Comparisons of a filter as SQL: the column is our text, the value is bound.
+//! Comparisons of a filter as SQL: column names are literals of this crate, values are bind parameters.
 
 use ferroflow_search::{NumberOp, PairTest, TextTest};
 
 use crate::{db::Value, dialect::Dialect, select::Select};
 
-/// A test of a column of text.
+/// A comparison of a text column.
 pub(crate) fn text(select: &mut Select, dialect: Dialect, column: &str, test: &TextTest) -> String {
     match test {
         TextTest::Equal(value) => format!("{column} = {}", select.bind(value)),
@@ -25,12 +25,12 @@ pub(crate) fn text(select: &mut Select, dialect: Dialect, column: &str, test: &T
     }
 }
 
-/// A test of a column of integers or doubles.
+/// A comparison of an integer or double column.
 pub(crate) fn number(select: &mut Select, column: &str, op: NumberOp, value: impl Into<Value>) -> String {
     format!("{column} {} {}", op.sql(), select.bind(value))
 }
 
-/// A test of a metric's value. NaN is stored as 0 with a mark: only `!=` holds for it.
+/// A comparison of a metric's value. NaN is stored as 0 with `is_nan`: only `!=` is true for it.
 pub(crate) fn metric(select: &mut Select, op: NumberOp, value: f64) -> String {
     let comparison = number(select, "value", op, value);
     match op {
@@ -39,7 +39,7 @@ pub(crate) fn metric(select: &mut Select, op: NumberOp, value: f64) -> String {
     }
 }
 
-/// A table of keys and values that belong to something: tags and params.
+/// A child table of keys and values: tags or params.
 pub(crate) struct Pairs {
     /// The table.
     pub(crate) table: &'static str,
@@ -51,32 +51,32 @@ pub(crate) struct Pairs {
     pub(crate) value: &'static str,
 }
 
-/// How a condition on a side table is asked.
+/// How a condition on a child table is evaluated.
 ///
-/// One positive condition may be the way in: the ids that fulfil it are collected from the side table. Each
-/// further one is looked up by primary key for the rows that are left. Collecting for all of them makes a
-/// database without statistics read every side table whole.
+/// A positive condition may drive the query: the ids that meet it are collected from the child table. The others are
+/// looked up by primary key for the remaining rows. If every condition collected ids, a database without statistics
+/// would scan every child table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Approach {
-    /// `id IN (SELECT owner …)`: the rows come from here.
+    /// `id IN (SELECT owner …)`: the condition drives the query.
     WayIn,
-    /// `EXISTS (SELECT … WHERE owner = id)`: asked of rows that come from elsewhere.
+    /// `EXISTS (SELECT … WHERE owner = id)`: evaluated for each row found by other means.
     LookUp,
-    /// The same, and PostgreSQL leaves it as it is. It makes a join of every other one, and plans all orders of some
-    /// joins: twenty take it seconds, and eighty minutes.
+    /// The same with an optimization fence (`OFFSET 0`). PostgreSQL turns the other forms into joins and may plan all
+    /// join orders: planning twenty takes seconds, eighty takes minutes.
     LookUpAlone,
 }
 
-/// Conditions on side tables that PostgreSQL may make joins of, where that finds few rows sooner.
+/// Number of conditions on child tables without a fence: a join may find few rows sooner.
 const JOINED: usize = 5;
 
 impl Approach {
-    /// The approach to a condition that comes after `earlier` others.
+    /// The approach for a condition that follows `earlier` others.
     pub(crate) fn after(self, earlier: usize) -> Self {
         if earlier < JOINED { self } else { Self::LookUpAlone }
     }
 
-    /// The condition that a row of `table`, which belongs to `id`, meets `test`.
+    /// The condition that a row of `table` with the owner `id` meets `test`.
     pub(crate) fn condition(self, table: &str, owner: &str, id: &str, test: &str) -> String {
         match self {
             Self::WayIn => format!("{id} IN (SELECT {owner} FROM {table} WHERE {test})"),
@@ -88,7 +88,7 @@ impl Approach {
     }
 }
 
-/// A test of a tag or param of the row whose id is `id`.
+/// The condition that the row with this `id` has a tag or param that meets `test`.
 pub(crate) fn pair(
     select: &mut Select,
     dialect: Dialect,

@@ -1,4 +1,4 @@
-//! One database with two drivers. The only place that knows them.
+//! The database: one interface over two drivers. No other module knows the drivers.
 
 mod direct;
 mod error;
@@ -31,18 +31,18 @@ pub use value::{FromColumn, Row, Value};
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
 
-/// How long the database may take to answer when it is asked whether it does: less than probes of platforms wait.
+/// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
 const PING: Duration = Duration::from_secs(3);
 
 /// Limits of a [`Db`].
 #[derive(Debug, Clone)]
 pub struct DbOptions {
-    /// Connections (PostgreSQL) or reading connections (SQLite) at the most.
+    /// Maximum number of connections (PostgreSQL) or of reading connections (SQLite).
     pub pool_size: usize,
-    /// How long a request waits for a connection before it is answered with 429.
+    /// How long a request waits for a connection before it gets 429.
     pub acquire_timeout: Duration,
-    /// How long a statement may run before it is stopped; `None` for upkeep, whose statements take as long as they
-    /// take. Writes to SQLite, of which there is one at a time, are not stopped.
+    /// How long a statement may run before it is cancelled; `None` for maintenance, whose statements have no limit.
+    /// Writes to SQLite, which has a single writer, are not cancelled.
     pub statement_timeout: Option<Duration>,
     /// `PRAGMA synchronous` of SQLite.
     pub synchronous: Synchronous,
@@ -59,7 +59,7 @@ impl Default for DbOptions {
     }
 }
 
-/// The database: cheap to clone, shared by everything.
+/// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     backend: Backend,
@@ -76,18 +76,18 @@ enum Backend {
 /// A step of a [`Db::unit`].
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// Rows come back.
+    /// Returns rows.
     Query(Statement),
-    /// The number of changed rows comes back.
+    /// Returns the number of changed rows.
     Execute(Statement),
-    /// The number of new rows comes back.
+    /// Returns the number of inserted rows.
     Insert(Insert),
 }
 
-/// What a step of a [`Db::unit`] answered: its rows, or one row with the number of changed rows.
+/// The result of a step of a [`Db::unit`]: its rows, or one row with the number of changed rows.
 pub type Answer = Vec<Vec<Value>>;
 
-/// The number in an answer of one row and one column, such as that of changed rows. Nothing is 0.
+/// The integer in a one-row, one-column answer, such as the number of changed rows; 0 if there is none.
 #[must_use]
 pub fn count(answer: &Answer) -> i64 {
     match answer.first().and_then(|row| row.first()) {
@@ -97,7 +97,7 @@ pub fn count(answer: &Answer) -> i64 {
 }
 
 impl Db {
-    /// Opens a database. A SQLite file is created; a PostgreSQL server is asked for nothing yet.
+    /// Opens a database. Creates a missing SQLite file; connects to PostgreSQL lazily.
     pub fn open(uri: &BackendUri, options: DbOptions) -> Result<Self, DbError> {
         let backend = match uri {
             BackendUri::Postgres(uri) => {
@@ -114,7 +114,7 @@ impl Db {
         Ok(Self { backend, options, shares: Shares::of(connections) })
     }
 
-    /// Which SQL this database speaks.
+    /// The SQL dialect of this database.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         match self.backend {
@@ -123,11 +123,11 @@ impl Db {
         }
     }
 
-    /// A connection to read from. Statements sent together (`join!`) travel together.
-    /// What still runs on it when it is dropped is stopped.
+    /// A connection for reading. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
+    /// cancels the statements that still run on it.
     ///
     /// # Errors
-    /// None became free in time, or the caller has its share of them.
+    /// No connection became free in time, or the caller's share is used up.
     pub async fn reader(&self) -> Result<Conn, DbError> {
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let share = self.shares.take(wait).await?;
@@ -137,7 +137,7 @@ impl Db {
         }))
     }
 
-    /// The rows of one statement.
+    /// Runs a statement and returns its rows.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -146,14 +146,14 @@ impl Db {
         self.reader().await?.query(statement, map).await
     }
 
-    /// How the database would run a statement, a line for each step.
+    /// The query plan of a statement, one line per step.
     pub async fn explain(&self, statement: Statement) -> Result<Vec<String>, DbError> {
         let column = self.dialect().pick(0, 3);
         self.query(statement.explained(self.dialect()), move |row| row.get(column)).await
     }
 
-    /// Runs several statements in one transaction, in one round trip, and again when it lost
-    /// against a concurrent transaction.
+    /// Runs several statements in one transaction and one round trip, and retries it on a conflict with a concurrent
+    /// one.
     pub async fn unit(&self, ops: Vec<Op>) -> Result<Vec<Answer>, DbError> {
         let ops = Arc::new(ops);
         let outcome = self.retrying(|| self.unit_once(Arc::clone(&ops))).await;
@@ -167,8 +167,8 @@ impl Db {
         match &self.backend {
             Backend::Postgres(pool) => {
                 let client = pool.get().await?;
-                // Run to the end even if the caller goes away: a transaction cut in the middle
-                // would go back to the pool half-done.
+                // Spawned, so that it completes even if the caller drops this future: otherwise the connection would
+                // return to the pool with an open transaction.
                 let limit = self.options.statement_timeout;
                 tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
@@ -181,10 +181,10 @@ impl Db {
         }
     }
 
-    /// Runs SQL of several statements in one transaction, as when the schema is created.
+    /// Runs a script of several statements in one transaction, such as the schema.
     pub async fn batch(&self, sql: String) -> Result<(), DbError> {
         match &self.backend {
-            // What is sent in one message is one transaction.
+            // The statements of one simple-query message run in one implicit transaction.
             Backend::Postgres(pool) => Ok(pool.get().await?.batch_execute(&sql).await?),
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
@@ -193,12 +193,12 @@ impl Db {
         }
     }
 
-    /// Whether the database can be read and written to, as far as can be told without writing.
+    /// Checks that the database can be read and written, as far as that is possible without writing.
     ///
     /// # Errors
-    /// It does not answer, is a read-only standby, or its file is gone or on a full disk. Or all connections are taken
-    /// for as long as [`PING`]: one caller can not take them all, and what runs on them ends at the limit for
-    /// statements, so this lasts only while many ask for more than there is.
+    /// It does not answer, is a read-only standby, or its file is missing or on a full disk. Or no connection became
+    /// free within [`PING`]: since one caller cannot take all connections and statements have a timeout, that happens
+    /// only under overload.
     pub async fn check(&self) -> Result<(), DbError> {
         match tokio::time::timeout(PING, self.check_now()).await {
             Ok(outcome) => outcome,
@@ -220,8 +220,7 @@ impl Db {
         }
     }
 
-    /// Leaves the database as one finds it in order: everything of a SQLite file is in that file,
-    /// nothing in the log beside it.
+    /// Closes the pool (PostgreSQL), or checkpoints the write-ahead log into the database file (SQLite).
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
             Backend::Postgres(pool) => pool.close(),
@@ -233,7 +232,7 @@ impl Db {
         Ok(())
     }
 
-    /// Connections in use and at the most.
+    /// Connections in use, and the configured maximum.
     #[must_use]
     pub fn pool_status(&self) -> (usize, usize) {
         match &self.backend {
@@ -243,10 +242,10 @@ impl Db {
     }
 }
 
-/// Takes a row. Not a parameter of the functions that hand rows over: these would be compiled for each of the statements.
+/// A row callback. Dynamic, because functions with a type parameter for it would be compiled once per caller.
 type Visit<'a> = dyn FnMut(&Row<'_>) -> Result<(), DbError> + Send + 'a;
 
-/// The same, with the number of the statement that the row is from.
+/// A row callback with the index of the statement that returned the row.
 type VisitOf<'a> = dyn FnMut(usize, &Row<'_>) -> Result<(), DbError> + Send + 'a;
 
 /// A connection.
@@ -259,7 +258,7 @@ enum Inner {
 }
 
 impl Conn {
-    /// Which SQL the database speaks.
+    /// The SQL dialect of the database.
     pub(crate) fn dialect(&self) -> Dialect {
         match &self.0 {
             Inner::Postgres(_) => Dialect::Postgres,
@@ -267,7 +266,7 @@ impl Conn {
         }
     }
 
-    /// The rows of one statement, mapped as they arrive.
+    /// Runs a statement and maps its rows as they arrive.
     pub async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -280,7 +279,7 @@ impl Conn {
         .await
     }
 
-    /// What becomes of `state` when every row of one statement has been added to it, as they arrive.
+    /// Runs a statement and folds its rows into `state` as they arrive.
     pub async fn fold<S, F>(&self, statement: Statement, mut state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
@@ -301,7 +300,7 @@ impl Conn {
         Ok(state)
     }
 
-    /// The same for several statements that are sent together: `add` is told which of them a row is from.
+    /// [`Conn::fold`] for several statements that are sent together; `add` also gets the index of the row's statement.
     pub async fn fold_all<S, F>(&self, statements: Vec<Statement>, mut state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
@@ -324,7 +323,7 @@ impl Conn {
         Ok(state)
     }
 
-    /// The first row of one statement, if any.
+    /// Runs a statement and returns its first row, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> Result<Option<T>, DbError>
     where
         T: Send + 'static,

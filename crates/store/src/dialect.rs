@@ -1,6 +1,6 @@
-//! The differences between PostgreSQL and SQLite that statements have to know.
+//! Differences between PostgreSQL and SQLite that statements depend on.
 
-/// Which SQL a database speaks.
+/// The SQL dialect of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// PostgreSQL 13 or newer.
@@ -10,7 +10,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// One of two texts, for a static statement that can not be written once.
+    /// Picks one of two values, for a static statement that needs one text per dialect.
     #[must_use]
     pub const fn pick<T: Copy>(self, postgres: T, sqlite: T) -> T {
         match self {
@@ -19,7 +19,7 @@ impl Dialect {
         }
     }
 
-    /// The condition that `column` is in the list bound at `place`, such as `$3`.
+    /// The condition that `column` is in the list bound to the placeholder `place`, such as `$3`.
     #[must_use]
     pub fn any(self, column: &str, place: &str) -> String {
         match self {

@@ -27,20 +27,20 @@ const TAGS: Pairs = Pairs { table: "experiment_tags", owner: "experiment_id", ke
 /// The number of columns in [`COLUMNS`].
 const COLUMN_COUNT: usize = 7;
 
-/// A search for experiments.
+/// An experiment search.
 #[derive(Debug, Clone)]
 pub struct ExperimentSearch {
-    /// Active, deleted or all.
+    /// Lifecycle stages: active, deleted or all.
     pub view: ViewType,
-    /// Experiments on a page at the most.
+    /// Maximum number of experiments per page.
     pub max_results: i64,
-    /// What an experiment must fulfil, in the language of filters.
+    /// Filter expression; empty for all.
     pub filter: String,
-    /// In which order; then the newest first.
+    /// `ORDER BY` clauses; without any, newest first.
     pub order_by: Vec<String>,
-    /// Where the page begins.
+    /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Which experiments its caller may see.
+    /// Experiments visible to the caller.
     pub visible: Visible,
 }
 
@@ -69,7 +69,7 @@ impl Store {
         for clause in &order {
             let column = column_sql(clause.column);
             if matches!(clause.column, Column::Time(_)) {
-                // Only databases of old servers have experiments without times.
+                // Only databases created by old servers have experiments without timestamps.
                 select.nulls_last(column);
             }
             let kind = if clause.column == Column::Name { KeyKind::Text } else { KeyKind::Int };

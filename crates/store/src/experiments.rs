@@ -41,11 +41,11 @@ const SET_TAG: &str = "INSERT INTO experiment_tags (key, value, experiment_id) V
                        ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value";
 const DELETE_TAG: &str = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
 
-/// The prefix of tags that hold a saved view of the UI, of which there may be a limited number.
+/// The prefix of tags that hold a saved view of the UI. Their number per experiment is limited.
 const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
 
 impl Store {
-    /// Creates an experiment and gives its id. Without a location, artifacts go below the store's root.
+    /// Creates an experiment and returns its id. Without a location, its artifacts are stored below the store's root.
     ///
     /// # Errors
     /// The name, location or a tag is not valid, or the name is taken (by a deleted experiment too).
@@ -85,7 +85,7 @@ impl Store {
     /// One experiment, deleted or not.
     ///
     /// # Errors
-    /// The id is not an integer, or nothing has it.
+    /// The id is not an integer, or no experiment has it.
     pub async fn get_experiment(&self, experiment_id: &str) -> Result<Experiment> {
         let id = id_of(experiment_id)?;
         let conn = self.db.reader().await?;
@@ -95,7 +95,7 @@ impl Store {
     /// One experiment by name, deleted or not.
     ///
     /// # Errors
-    /// Only those of the database: no such name is `None`.
+    /// Database errors only; an unknown name is `None`.
     pub async fn get_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
         let conn = self.db.reader().await?;
         self.one(&conn, BY_NAME, TAGS_BY_NAME, name.into()).await
@@ -117,7 +117,7 @@ impl Store {
         Ok(Some(experiment))
     }
 
-    /// Marks an experiment and all its runs as deleted.
+    /// Marks an experiment and all its runs as deleted, and deletes the assessments that these runs made.
     ///
     /// # Errors
     /// No active experiment has the id.
@@ -137,7 +137,7 @@ impl Store {
             .await
     }
 
-    /// Brings a deleted experiment back, with all its runs.
+    /// Restores a deleted experiment and all its runs.
     ///
     /// # Errors
     /// No deleted experiment has the id.
@@ -219,7 +219,7 @@ impl Store {
     }
 }
 
-/// The tags of many experiments, by experiment.
+/// Tags of the given experiments, each with the experiment's id.
 pub(crate) async fn tags_of(
     conn: &Conn,
     dialect: Dialect,
@@ -266,7 +266,7 @@ async fn stage(tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
     tx.query_opt(Statement::new(STAGE, vec![id.into()]), |row| row.get(0)).await
 }
 
-/// The key of an experiment. A number that no row can have is an experiment that does not exist.
+/// Parses an experiment's id. A number out of the column's range is the id of no experiment.
 pub(crate) fn id_of(experiment_id: &str) -> Result<i64> {
     let id = validation::parse_experiment_id(experiment_id)?;
     if i32::try_from(id).is_ok() { Ok(id) } else { Err(no_experiment(id)) }

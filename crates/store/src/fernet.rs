@@ -1,5 +1,5 @@
-//! Fernet tokens, as Python's `cryptography.fernet` makes and reads them: the reference keeps secrets in
-//! this form, so either server reads what the other wrote.
+//! Fernet tokens, compatible with Python's `cryptography.fernet`: the reference stores secrets in this form, so either
+//! server decrypts what the other has encrypted.
 //!
 //! A token is `base64url(0x80 ‖ seconds ‖ IV ‖ AES-128-CBC(text) ‖ HMAC-SHA256(everything before it))`
 //! (<https://github.com/fernet/spec/blob/master/Spec.md>).
@@ -27,14 +27,14 @@ const BLOCK: usize = 16;
 const SIGNATURE: usize = 32;
 const HEAD: usize = 1 + TIME + IV;
 
-/// The key that secrets are encrypted with: 16 bytes sign, 16 bytes encrypt.
+/// The key that secrets are encrypted with: 16 bytes for signing, 16 bytes for encryption.
 #[derive(Clone)]
 pub struct FernetKey {
     signing: [u8; 16],
     encryption: [u8; 16],
 }
 
-/// A key never reaches a log.
+/// Redacted, so that no log contains a key.
 impl fmt::Debug for FernetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FernetKey(…)")
@@ -42,7 +42,7 @@ impl fmt::Debug for FernetKey {
 }
 
 impl FernetKey {
-    /// Reads a key as `Fernet.generate_key()` writes it: 32 bytes in URL-safe base64.
+    /// Parses a key in the form of `Fernet.generate_key()`: 32 bytes in URL-safe base64.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -51,7 +51,7 @@ impl FernetKey {
         Some(Self { signing: signing.try_into().ok()?, encryption: encryption.try_into().ok()? })
     }
 
-    /// The token of a text. Each call gives another one.
+    /// Encrypts a text. Every call returns another token (random IV).
     #[must_use]
     pub fn encrypt(&self, text: &str) -> String {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -69,7 +69,7 @@ impl FernetKey {
         URL_SAFE.encode(token)
     }
 
-    /// The text of a token, or `None` when it was not made with this key or is damaged.
+    /// Decrypts a token. `None` if it was made with another key or is damaged.
     #[must_use]
     pub fn decrypt(&self, token: &str) -> Option<String> {
         let token = URL_SAFE.decode(token).ok()?;
@@ -96,7 +96,7 @@ impl FernetKey {
 mod tests {
     use super::*;
 
-    /// Of the specification's `generate.json`.
+    /// From `generate.json` of the specification.
     const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
     const TOKEN: &str =
         "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";

@@ -1,8 +1,7 @@
-//! Deleting for good what is marked as deleted: rows and what belongs to them outside of the database.
+//! Purges soft-deleted rows, and what belongs to them outside of the database.
 //!
-//! Whoever purges something holds its row while the artifacts go. A restore that comes meanwhile waits
-//! and finds nothing to restore; one that came before is seen, and nothing is touched. A purge that is
-//! cut off leaves the row, so that the next one finishes it.
+//! A purge locks the row while the artifacts are deleted. A concurrent restore waits and then finds no row; an earlier
+//! restore is seen, and nothing is deleted. An interrupted purge leaves the row, and the next one completes it.
 
 mod check;
 mod jobs;
@@ -18,16 +17,16 @@ use crate::{
     trace_payloads::{places, places_from_row},
 };
 
-/// Something that is marked as deleted, with the location of its artifacts.
+/// A soft-deleted entity with the location of its artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {
     /// Its id.
     pub id: String,
-    /// Where its artifacts are; a trace may have none.
+    /// Location of its artifacts; a trace may have none.
     pub location: Option<String>,
 }
 
-/// What is looked for, page by page.
+/// The kinds of entities to purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doomed {
     /// Deleted runs.
@@ -36,29 +35,29 @@ pub enum Doomed {
     LoggedModels,
     /// Deleted experiments.
     Experiments,
-    /// All runs of an experiment that is deleted, when they are deleted too.
+    /// All soft-deleted runs of a deleted experiment.
     RunsOf(i64),
-    /// All logged models of an experiment that is deleted, deleted themselves or not.
+    /// All logged models of a deleted experiment, deleted or not.
     LoggedModelsOf(i64),
-    /// All traces of an experiment that is deleted.
+    /// All traces of a deleted experiment.
     TracesOf(i64),
 }
 
-/// Whether something was purged.
+/// The outcome of a purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purged {
-    /// It is gone.
+    /// It was purged.
     Yes,
-    /// It was restored, is not old enough, or was gone already.
+    /// It was restored, was deleted too recently, or does not exist.
     NotThere,
-    /// An experiment in which something is left.
+    /// An experiment that still contains runs, logged models or traces.
     NotEmpty,
 }
 
-/// Rows of a page.
+/// Rows per page.
 const PAGE: i64 = 500;
 
-// Of a run; in the order of the foreign keys.
+// The rows of a run, in the order of the foreign keys.
 const RUN_ROWS: &[&str] = &[
     "DELETE FROM metrics WHERE run_uuid = $1",
     "DELETE FROM latest_metrics WHERE run_uuid = $1",
@@ -80,7 +79,7 @@ const MODEL_ROWS: &[&str] = &[
 
 const TRACE_ROWS: &[&str] = &["DELETE FROM trace_info WHERE request_id = $1"];
 
-// Rollups have no foreign key, and a later experiment may get the number.
+// Rollups have no foreign key, and a later experiment may get the same id.
 const EXPERIMENT_ROWS: &[&str] = &[
     "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1",
     "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1",
@@ -92,11 +91,11 @@ const EXPERIMENT_ROWS: &[&str] = &[
 ];
 
 impl Store {
-    /// A page of what could be purged, behind `after`, by id. `before` is in milliseconds: what was
-    /// deleted later stays.
+    /// A page of what can be purged, by id; `after` is the last id of the previous page. Only what was deleted at or
+    /// before `before`, in milliseconds since 1970.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn doomed(&self, what: Doomed, before: i64, after: Option<&str>) -> Result<Vec<Deleted>> {
         let after = after.unwrap_or_default();
         let text = || Value::from(after);
@@ -137,10 +136,10 @@ impl Store {
         Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
     }
 
-    /// Purges a run that was deleted before a time, in milliseconds; `forget` deletes its artifacts.
+    /// Purges a run that was deleted at or before `before`, in milliseconds since 1970. `forget` deletes its artifacts.
     ///
     /// # Errors
-    /// The artifacts could not be deleted, and the run is as it was.
+    /// The artifacts could not be deleted, or the database failed; the run is unchanged.
     pub async fn purge_run<F>(&self, run_id: &str, before: i64, forget: impl FnOnce(Deleted) -> F) -> Result<Purged>
     where
         F: Future<Output = Result<()>>,
@@ -164,10 +163,10 @@ impl Store {
             .await
     }
 
-    /// Purges a logged model that was deleted before a time, or whose experiment is deleted.
+    /// Purges a logged model that was deleted at or before `before`, or whose experiment was.
     ///
     /// # Errors
-    /// The artifacts could not be deleted, and the model is as it was.
+    /// The artifacts could not be deleted, or the database failed; the model is unchanged.
     pub async fn purge_logged_model<F>(
         &self,
         model_id: &str,
@@ -199,11 +198,11 @@ impl Store {
             .await
     }
 
-    /// Purges a trace whose experiment was deleted before a time. `forget` is told where everything of it is, as the
-    /// database says while the row is held: it may have been archived since it was found.
+    /// Purges a trace whose experiment was deleted at or before `before`. `forget` gets the locations as read under the
+    /// row lock: the trace may have been archived since it was found.
     ///
     /// # Errors
-    /// The artifacts could not be deleted, and the trace is as it was.
+    /// The artifacts could not be deleted, or the database failed; the trace is unchanged.
     pub async fn purge_trace<F>(
         &self,
         trace_id: &str,
@@ -235,11 +234,10 @@ impl Store {
             .await
     }
 
-    /// Purges an experiment that was deleted before a time and in which nothing is left; `forget` deletes what is left
-    /// of its folder.
+    /// Purges an empty experiment that was deleted at or before `before`. `forget` deletes what is left in its folder.
     ///
     /// # Errors
-    /// What is left of its folder could not be deleted, and the experiment is as it was.
+    /// The folder could not be deleted, or the database failed; the experiment is unchanged.
     pub async fn purge_experiment<F>(
         &self,
         experiment_id: i64,

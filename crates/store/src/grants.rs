@@ -1,4 +1,4 @@
-//! What is granted to one user: the permissions of a hidden role of the user's own, one in each workspace.
+//! Grants to one user: the permissions of a hidden role that only this user has, one per workspace.
 
 use ferroflow_model::{
     Error, Result,
@@ -28,14 +28,13 @@ const CHANGE: &str = "UPDATE role_permissions SET permission = $4 \
 const REMOVE: &str = "DELETE FROM role_permissions \
                       WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
 
-/// The roles of users, each of which holds what is granted to one: their names, without those that only look alike,
-/// are checked where they are made.
+/// `__user_` is the prefix of the per-user roles; role names are checked on creation, so that no other role has it.
 const DELETE_ALL: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $2 \
                           AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
 const RENAME_ALL: &str = "UPDATE role_permissions SET resource_pattern = $4 \
                           WHERE resource_type = $1 AND resource_pattern = $2 \
                           AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
-/// Grants of the new name are left-overs of something that is gone.
+/// Existing grants with the new name are left over from a deleted resource.
 const CLEAR_NEW: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $4 \
                          AND role_id IN (SELECT p.role_id FROM role_permissions p JOIN roles r ON r.id = p.role_id \
                          WHERE r.workspace = $3 AND substr(r.name, 1, 7) = '__user_' \
@@ -57,10 +56,10 @@ impl Given<'_> {
 }
 
 impl UserStore {
-    /// Grants a user a permission, or replaces the one there is on the same resources.
+    /// Grants a user a permission, replacing an existing grant on the same resources.
     ///
     /// # Errors
-    /// There is no such user, or there can be no such grant.
+    /// No user has the name, or the grant is not valid.
     pub async fn set_grant(&self, username: &str, resource_type: &str, pattern: &str, permission: &str) -> Result<()> {
         permission::check_pattern(pattern, resource_type)?;
         permission::check_grant(permission, resource_type)?;
@@ -75,10 +74,10 @@ impl UserStore {
             .await
     }
 
-    /// Grants a user a permission on resources that nothing was granted on.
+    /// Grants a user a permission on resources without an existing grant.
     ///
     /// # Errors
-    /// There is no such user, there can be no such grant, or there is one already: that error is `taken`.
+    /// No user has the name, the grant is not valid, or a grant exists already: that error has the message `taken`.
     pub async fn add_grant(
         &self,
         username: &str,
@@ -102,10 +101,11 @@ impl UserStore {
             .await
     }
 
-    /// Changes what is granted to a user.
+    /// Changes the permission of a user's grant.
     ///
     /// # Errors
-    /// There is no such user, there can be no such grant, or there is none to change: that error is `missing`.
+    /// No user has the name, the permission is not valid, or there is no such grant: that error has the message
+    /// `missing`.
     pub async fn change_grant(
         &self,
         username: &str,
@@ -127,10 +127,10 @@ impl UserStore {
             .await
     }
 
-    /// Takes back what is granted to a user.
+    /// Revokes a user's grant.
     ///
     /// # Errors
-    /// There is no such user, or there is no such grant: that error is `missing`.
+    /// No user has the name, or there is no such grant: that error has the message `missing`.
     pub async fn remove_grant(&self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -144,12 +144,12 @@ impl UserStore {
             .await
     }
 
-    /// Takes back what was granted to users on something that is gone. What roles allow stays.
+    /// Revokes the grants of all users on a deleted resource. Permissions of shared roles are kept.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn delete_grants(&self, resource_types: &[&str], pattern: &str) -> Result<()> {
-        // What is granted on all of a kind stays, also where one of them is called so.
+        // Grants on all resources of a type are kept, even if a resource is named `*`.
         if pattern == permission::ANY {
             return Ok(());
         }
@@ -160,10 +160,10 @@ impl UserStore {
         Ok(())
     }
 
-    /// Moves what was granted to users on something to its new name. What roles allow stays.
+    /// Moves the grants of all users on a resource to its new name. Permissions of shared roles are kept.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// The new name is too long, or the database failed.
     pub async fn rename_grants(&self, resource_types: &[&str], pattern: &str, new_pattern: &str) -> Result<()> {
         check_length("resource_pattern", new_pattern, 255)?;
         if [pattern, new_pattern].contains(&permission::ANY) {
@@ -178,8 +178,7 @@ impl UserStore {
     }
 }
 
-/// The role that holds what is granted to a user, made if it is not there. Nothing is inserted in vain: that would use
-/// up ids.
+/// Finds or creates the per-user role of a user. Looks first, because `ON CONFLICT DO NOTHING` consumes ids.
 async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);

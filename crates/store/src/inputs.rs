@@ -1,4 +1,4 @@
-//! What goes into a run and comes out of it: datasets and models.
+//! Inputs and outputs of runs: datasets and logged models.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::{
     runs::check_run_active,
 };
 
-// In PostgreSQL the writers of one run's inputs take turns, so that rows can be written in the order of the request.
+// In PostgreSQL, writers of one run's inputs are serialized, so that rows can be written in the order of the request.
 const RUN: (&str, &str) = (
     "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE",
     "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1",
@@ -62,12 +62,12 @@ const INPUT_COLUMNS: &[Column] = &[
 ];
 const INPUT_TAG_COLUMNS: &[Column] = &[text("input_uuid"), text("name"), text("value")];
 
-/// What a dataset is known by in its experiment: name and digest.
+/// A dataset's key within its experiment: name and digest.
 type Key = (String, String);
 
 impl Store {
-    /// Records datasets and models that went into a run. A dataset is stored once per experiment,
-    /// name and digest; recording the same input again changes nothing.
+    /// Records datasets and models that a run used. A dataset is stored once per experiment, name and digest; recording
+    /// an input again has no effect.
     ///
     /// # Errors
     /// A dataset or tag is not valid, or the run is missing or deleted.
@@ -104,10 +104,10 @@ impl Store {
             .await
     }
 
-    /// Records models that a run made.
+    /// Records models that a run produced.
     ///
     /// # Errors
-    /// The run is missing or deleted, or a model is recorded already.
+    /// The run is missing or deleted, or a model is already recorded.
     pub async fn log_outputs(&self, run_id: &str, models: Vec<ModelOutput>) -> Result<()> {
         let row = |model: &ModelOutput| {
             edge("RUN_OUTPUT", run_id, "MODEL_OUTPUT", model.model_id(), model.step.unwrap_or_default())
@@ -124,7 +124,7 @@ impl Store {
             .await
     }
 
-    /// The datasets that runs of the experiments used, with the context of their use; 1,000 at the most.
+    /// Datasets that runs of the experiments used, with the context of their use; at most 1,000.
     ///
     /// # Errors
     /// An id is not an integer.
@@ -153,7 +153,7 @@ async fn link_datasets(
     datasets: &[(Key, DatasetInput)],
 ) -> Result<(), DbError> {
     let mut uuids = stored_datasets(tx, dialect, experiment, datasets).await?;
-    // Runs of an experiment share datasets: those are written in key order, so that no two writers wait crosswise.
+    // Runs of an experiment share datasets: inserts in key order, so that concurrent writers do not deadlock.
     let mut new_datasets = BTreeMap::new();
     for (key, input) in datasets {
         if uuids.contains_key(key) {
@@ -199,7 +199,7 @@ async fn link_datasets(
     Ok(())
 }
 
-/// Inserts rows that were not there a moment ago.
+/// Inserts rows that did not exist when they were looked up; a conflict if another transaction has inserted them since.
 async fn insert_all(
     tx: &Tx,
     table: &'static str,

@@ -87,20 +87,20 @@ pub struct Store {
     webhook_key: Option<FernetKey>,
 }
 
-/// How a [`Store`] is opened.
+/// Options of [`Store::open`].
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// Where artifacts of new experiments go: a URI or absolute path, as `mlflow-artifacts:/`.
+    /// Root of the artifacts of new experiments: a URI or absolute path, such as `mlflow-artifacts:/`.
     pub artifact_root: String,
     /// Limits of the database.
     pub db: DbOptions,
 }
 
 impl Store {
-    /// Opens the database, makes the tables if it is empty, and starts the batching writer.
+    /// Opens the database, creates the tables if it is empty, and starts the batching writer.
     ///
     /// # Errors
-    /// The database can not be reached, or has a revision that this server does not know.
+    /// The database cannot be reached, or has another schema revision.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
         let db = Db::open(uri, options.db)?;
         schema::prepare(&db, &options.artifact_root).await?;
@@ -109,7 +109,7 @@ impl Store {
         Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
     }
 
-    /// Whether the database can be read and written to, on a connection that is free for it.
+    /// Checks that the database can be read and written.
     ///
     /// # Errors
     /// As [`Db::check`].
@@ -129,7 +129,7 @@ impl Store {
         &self.batch
     }
 
-    /// Leaves the database in order. Every request that was answered is written already.
+    /// Closes the database. Every acknowledged write is already committed.
     ///
     /// # Errors
     /// The database failed.

@@ -25,30 +25,30 @@ const PARAMS: Pairs = Pairs { table: "logged_model_params", owner: "model_id", k
 /// The number of columns in [`COLUMNS`].
 const COLUMN_COUNT: usize = 10;
 
-/// Models on a page for 0. A client that says nothing gets what the message declares.
+/// Page size for `max_results` 0. If the field is missing, the message's default applies.
 const DEFAULT_PAGE: i64 = 100;
 
 /// A search for logged models.
 #[derive(Debug, Clone)]
 pub struct LoggedModelSearch {
-    /// In these experiments.
+    /// The experiments to search in.
     pub experiment_ids: Vec<String>,
-    /// What a model must fulfil, in the language of filters.
+    /// Filter expression; empty for all.
     pub filter: String,
-    /// Datasets on which conditions on metrics must hold; without such a condition, on which there must be some metric.
+    /// Datasets that conditions on metrics refer to; without such a condition, models with any metric on one of them.
     pub datasets: Vec<SearchLoggedModelsDataset>,
-    /// Models on a page at the most; 0 means 100.
+    /// Maximum number of models per page; 0 means 100.
     pub max_results: i64,
-    /// In which order; then the newest first.
+    /// `ORDER BY` clauses; ties are ordered newest first.
     pub order_by: Vec<SearchLoggedModelsOrderBy>,
-    /// Where the page begins.
+    /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// The models of which experiments its caller may see.
+    /// Experiments visible to the caller.
     pub visible: Visible,
 }
 
 impl Store {
-    /// A page of logged models, and the token of the next one.
+    /// A page of logged models, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token or an experiment's id is not valid, or a dataset has no name.
@@ -84,7 +84,7 @@ impl Store {
                 "Invalid value {limit} for parameter 'max_results' supplied. It must be positive."
             )));
         }
-        // A larger page comes in several: the reference has no bound.
+        // The reference has no maximum: a larger page is split into several.
         let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.db.dialect();
 
@@ -146,7 +146,7 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, o
     }
 }
 
-/// A metric on one of the datasets; one without a digest stands for all its versions.
+/// The condition that a metric row is on one of the datasets; one without a digest matches all versions.
 fn on_datasets(select: &mut Select, datasets: &[SearchLoggedModelsDataset]) -> String {
     let any: Vec<String> = datasets
         .iter()
@@ -199,7 +199,7 @@ fn attribute_kind(column: Attribute) -> KeyKind {
     }
 }
 
-/// The order as the reference writes it into its tokens.
+/// The order in the JSON form of the reference's page tokens.
 fn order_as_json(order: &[SearchLoggedModelsOrderBy]) -> serde_json::Value {
     let given = |text: &str| if text.is_empty() { serde_json::Value::Null } else { text.into() };
     let clauses: Vec<_> = order

@@ -1,4 +1,4 @@
-//! Logged models: their life, params and tags. Searching them is in `logged_model_search`.
+//! Logged models: lifecycle, params and tags. Searching them is in `logged_model_search`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -54,16 +54,16 @@ const TAGS: (&str, &str) = (
 const PARAM_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("param_key"), text("param_value")];
 const TAG_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("tag_key"), text("tag_value")];
 
-/// What a new logged model starts with.
+/// The fields of a new logged model.
 #[derive(Debug, Clone, Default)]
 pub struct NewLoggedModel {
     /// The experiment's id.
     pub experiment_id: String,
-    /// The name; made up when empty.
+    /// The name; generated when empty.
     pub name: Option<String>,
-    /// What kind of model, such as `agent`.
+    /// The type of model, such as `agent`.
     pub model_type: String,
-    /// The run that made it.
+    /// The run that produced it.
     pub source_run_id: String,
     /// Params.
     pub params: Vec<LoggedModelParameter>,
@@ -72,10 +72,10 @@ pub struct NewLoggedModel {
 }
 
 impl Store {
-    /// Creates a logged model in an active experiment; it is pending until finalised.
+    /// Creates a logged model in an active experiment; its status is pending until it is finalised.
     ///
     /// # Errors
-    /// The name is not valid, the experiment is missing or deleted, or a param or tag is there twice.
+    /// The name is not valid, the experiment is missing or deleted, or a param or tag is given twice.
     pub async fn create_logged_model(&self, new: NewLoggedModel) -> Result<LoggedModel> {
         let given_name = new.name.filter(|name| !name.is_empty());
         validation::logged_model_name(given_name.as_deref())?;
@@ -133,7 +133,7 @@ impl Store {
     /// A logged model with its params, tags and metrics.
     ///
     /// # Errors
-    /// Nothing has the id, or it is deleted and `allow_deleted` is not set.
+    /// No model has the id, or it is deleted and `allow_deleted` is not set.
     pub async fn get_logged_model(&self, model_id: &str, allow_deleted: bool) -> Result<LoggedModel> {
         let conn = self.db.reader().await?;
         let (found, children) = tokio::join!(
@@ -150,10 +150,10 @@ impl Store {
         }
     }
 
-    /// Sets the status that a model has come to.
+    /// Sets the final status of a logged model.
     ///
     /// # Errors
-    /// Nothing has the id.
+    /// No model has the id.
     pub async fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
         let values = vec![model_id.into(), status_number(status).into(), now_ms().into()];
         self.change(model_id, Statement::new(SET_STATUS, values)).await?;
@@ -163,7 +163,7 @@ impl Store {
     /// Marks a logged model as deleted.
     ///
     /// # Errors
-    /// Nothing has the id.
+    /// No model has the id.
     pub async fn delete_logged_model(&self, model_id: &str) -> Result<()> {
         self.change(model_id, Statement::new(DELETE, vec![model_id.into(), now_ms().into()])).await
     }
@@ -180,10 +180,10 @@ impl Store {
             .await
     }
 
-    /// Adds params, which may not be there yet.
+    /// Adds params, which are immutable.
     ///
     /// # Errors
-    /// Nothing has the id, or a param is there.
+    /// No model has the id, or a param exists already.
     pub async fn log_logged_model_params(&self, model_id: &str, params: &[LoggedModelParameter]) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -194,10 +194,10 @@ impl Store {
             .await
     }
 
-    /// Sets tags; of the same key the last one counts.
+    /// Sets tags; the last one of a key wins.
     ///
     /// # Errors
-    /// Nothing has the id.
+    /// No model has the id.
     pub async fn set_logged_model_tags(&self, model_id: &str, tags: &[LoggedModelTag]) -> Result<()> {
         let mut last: HashMap<&str, &LoggedModelTag> = HashMap::new();
         for tag in tags {
@@ -220,7 +220,7 @@ impl Store {
     /// Deletes a tag.
     ///
     /// # Errors
-    /// Nothing has the id, or it has no such tag.
+    /// No model has the id, or it has no such tag.
     pub async fn delete_logged_model_tag(&self, model_id: &str, key: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -255,10 +255,10 @@ pub(crate) fn info_from_row(row: &Row<'_>) -> Result<LoggedModelInfo, DbError> {
     })
 }
 
-/// What hangs on logged models, by the position of the model in the list that was asked for.
+/// Children of logged models, in the order of the requested ids.
 pub(crate) type Children = Vec<(Vec<LoggedModelTag>, LoggedModelData)>;
 
-/// Loads params, tags and metrics of models, one query each.
+/// Loads params, tags and metrics of models with one query each.
 pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) -> Result<Children, DbError> {
     let mut children: Children = Vec::new();
     children.resize_with(model_ids.len(), Default::default);
@@ -296,7 +296,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) 
     Ok(children)
 }
 
-/// Puts models together. `infos` are in the order of the ids that were loaded.
+/// Attaches the loaded children. `infos` are in the order of the loaded ids.
 pub(crate) fn attach(infos: Vec<LoggedModelInfo>, children: Children) -> Vec<LoggedModel> {
     infos
         .into_iter()

@@ -1,5 +1,5 @@
-//! The epoch of logins: a random text in the users database that sessions and remembered tokens are bound to. A restore
-//! makes a new one, which ends them all: what was ended since the backup must not count again.
+//! The login epoch: a random text in the users database that sessions and remembered tokens are bound to. A restore
+//! renews it, which invalidates them all: sessions ended since the backup must not become valid again.
 
 use std::path::Path;
 
@@ -17,15 +17,15 @@ const RENEW: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CO
                      DO UPDATE SET epoch = excluded.epoch";
 
 impl UserStore {
-    /// The epoch that this is; the first is begun here.
+    /// The current epoch; created on first use.
     ///
     /// # Errors
-    /// The database failed, or its user may not make the table.
+    /// The database failed, or its role may not create the table.
     pub async fn login_epoch(&self) -> Result<String> {
         match self.read_epoch().await {
             Ok(Some(epoch)) => return Ok(epoch),
             Ok(None) => {}
-            // The table was dropped: it comes back, with another epoch.
+            // The table was dropped: it is created again, with a new epoch.
             Err(_) => own::prepare_logins(&self.db).await?,
         }
         let begin = Statement::new(BEGIN, vec![new_epoch().into()]);
@@ -39,10 +39,10 @@ impl UserStore {
         Ok(found.into_iter().next())
     }
 
-    /// Ends all sessions, and all tokens that servers remember.
+    /// Invalidates all sessions, and all tokens that servers have cached.
     ///
     /// # Errors
-    /// The database failed, or its user may not make the table.
+    /// The database failed, or its role may not create the table.
     pub async fn end_sessions(&self) -> Result<()> {
         own::prepare_logins(&self.db).await?;
         self.db.unit(vec![Op::Execute(Statement::new(RENEW, vec![new_epoch().into()]))]).await?;
@@ -50,10 +50,10 @@ impl UserStore {
     }
 }
 
-/// Ends all sessions of a SQLite file that no server has open.
+/// Invalidates all sessions of a SQLite file that no server has open.
 ///
 /// # Errors
-/// The file can not be written.
+/// The file cannot be written.
 pub async fn end_sessions_of(file: &Path) -> Result<(), DbError> {
     let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
     direct.batch(own::LOGINS_TABLES).await?;

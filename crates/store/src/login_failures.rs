@@ -1,4 +1,4 @@
-//! Failed logins, and from where users have logged in, in the users database so that all servers know the same.
+//! Failed logins and known login locations, in the users database so that all replicas share them.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     users::UserStore,
 };
 
-/// How long failures count after the last one, in milliseconds.
+/// How long failures are counted after the last one, in milliseconds.
 const FAILURES_MS: i64 = 15 * 60 * 1000;
 
-/// How long a login is remembered, in milliseconds, and how long without writing so again.
+/// How long a login is remembered, and how often that time is extended, in milliseconds.
 const LOGINS_MS: i64 = 30 * 24 * 3600 * 1000;
 const RENEW_MS: i64 = 24 * 3600 * 1000;
 
@@ -31,30 +31,30 @@ const REMEMBER: &str = "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2)
                         DO UPDATE SET until = excluded.until WHERE ff_known_logins.until < $3";
 const FORGET_LOGINS: &str = "DELETE FROM ff_known_logins WHERE until <= $1";
 
-/// How many failures are counted under a key.
+/// The number of failures of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginFailures {
     /// The key.
     pub key: String,
-    /// How many.
+    /// The number of failures.
     pub failures: i64,
-    /// Time since the last of them.
+    /// Time since the last failure.
     pub age: Duration,
 }
 
 impl UserStore {
-    /// Makes the tables of our own in the users database.
+    /// Creates ferroflow's own tables in the users database.
     ///
     /// # Errors
-    /// The database's user may not.
+    /// The database failed, or its role may not create tables.
     pub async fn prepare_logins(&self) -> Result<()> {
         Ok(own::prepare_logins(&self.db).await?)
     }
 
-    /// The failures under some keys that count still, and whether a login under another key is remembered.
+    /// The failures of `keys` within the last 15 minutes, and whether a login of the key `known` is remembered.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn login_failures(&self, keys: Vec<String>, known: String) -> Result<(Vec<LoginFailures>, bool)> {
         let now = now_ms();
         let count = self.db.dialect().pick(COUNT.0, COUNT.1);
@@ -65,7 +65,7 @@ impl UserStore {
         let conn = self.db.reader().await?;
         let found = conn.fold_all(statements, (Vec::new(), false), move |(failures, is_known), which, row| {
             if which == 0 {
-                // Clocks of servers differ a little.
+                // Clocks of replicas differ a little.
                 let age = u64::try_from(now - row.get::<i64>(2)?).unwrap_or_default();
                 let age = Duration::from_millis(age);
                 failures.push(LoginFailures { key: row.get(0)?, failures: row.get(1)?, age });
@@ -77,10 +77,10 @@ impl UserStore {
         Ok(found.await?)
     }
 
-    /// Counts a failure under some keys, and forgets what counts no more.
+    /// Counts a failure for each of `keys`, and deletes expired failures.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn record_login_failure(&self, mut keys: Vec<String>) -> Result<()> {
         let now = now_ms();
         keys.sort();
@@ -90,10 +90,10 @@ impl UserStore {
         Ok(())
     }
 
-    /// Somebody knew the password: forgets the failures under a key, and remembers the login under another.
+    /// Records a successful login: deletes the failures of one key, and remembers the login under the other.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn record_login(&self, failures: String, known: String) -> Result<()> {
         let now = now_ms();
         let until = now + LOGINS_MS;

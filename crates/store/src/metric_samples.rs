@@ -1,8 +1,8 @@
-//! Samples of histories for charts: the points that the reference would choose, without reading the others.
+//! Samples of metric histories for charts: the points that the reference would choose, without reading the others.
 //!
-//! The reference sorts all points of a run by (step, timestamp, value) into buckets of the same size and takes the first
-//! of each. Here the steps alone are read, which come in their order out of an index; they tell the position of each step,
-//! and only the points at the chosen positions are looked up.
+//! The reference sorts all points of a run by (step, timestamp, value) into equal buckets and takes the first point of
+//! each. Here only the steps are read, in order from an index; they give the position of each step, and only the points
+//! at the sampled positions are looked up.
 
 use ferroflow_model::{Result, messages::service::MetricWithRunId};
 
@@ -13,22 +13,22 @@ use crate::{
     metrics::metric_of_run,
 };
 
-/// Steps of a history that are held in memory, 8 bytes each. Longer histories are sampled by the database, which writes
-/// to disk what it has no memory for.
+/// Steps of a history that are held in memory, 8 bytes each. Longer histories are sampled by the database, which spills
+/// to disk.
 const STEPS_IN_MEMORY: usize = 1 << 20;
 
-/// Histories whose steps are asked for together.
+/// Number of histories whose steps are queried in one round trip.
 const TOGETHER: usize = 8;
 
-/// One row with a list, because a row costs PostgreSQL ten times what an element does; or one row for each step.
+/// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
 const STEPS: (&str, &str) = (
     "SELECT array_agg(s.step) FROM (SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
      AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5) s",
     "SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5",
 );
 
-/// All points at some steps. In PostgreSQL `OFFSET 0` keeps the lookup of each step apart: joined with all points of the
-/// run, all would be read.
+/// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
+/// points of the run.
 const AT_STEPS: (&str, &str) = (
     "SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) CROSS JOIN LATERAL \
      (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m \
@@ -37,8 +37,8 @@ const AT_STEPS: (&str, &str) = (
      WHERE m.run_uuid = $1 AND m.key = $2 AND m.step = w.value ORDER BY m.step, m.timestamp, m.value, m.is_nan",
 );
 
-/// Some of the points at some steps, where a step may have very many: those at positions of $4, counted from 0 within
-/// their step.
+/// Some of the points at some steps, for steps with very many points: those at the zero-based positions $4 within their
+/// steps.
 const AMONG_STEPS: &str = "SELECT $1, x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, m.is_nan, \
      row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
      FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
@@ -46,10 +46,10 @@ const AMONG_STEPS: &str = "SELECT $1, x.value, x.timestamp, x.step, x.is_nan FRO
      ) x WHERE (x.step, x.nth) IN (SELECT c.step, c.nth FROM unnest($3::bigint[], $4::bigint[]) AS c(step, nth)) \
      ORDER BY x.step, x.timestamp, x.value, x.is_nan";
 
-/// The sample by the database alone: the first point of each of `n` equal buckets in the order of (step, timestamp, value,
-/// `is_nan`), then the last point; where that makes `n` + 1, it takes the place of the last sampled one. `at` is the
-/// 0-based position of a point. The first `rest` buckets of NTILE have one point more than the others: bucket starts are
-/// 0, q+1, 2(q+1), … and then every q.
+/// The sample, computed by the database: the first point of each of `n` equal buckets in the order of (step, timestamp,
+/// value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled one. `at` is the
+/// zero-based position of a point. The first `rest` buckets of NTILE have one point more than the others: buckets start
+/// at 0, q+1, 2(q+1), … and then every q.
 const SAMPLE: &str = "WITH points AS (SELECT value, timestamp, step, is_nan, \
      row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
      FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
@@ -61,11 +61,11 @@ const SAMPLE: &str = "WITH points AS (SELECT value, timestamp, step, is_nan, \
      ORDER BY step, timestamp, value, is_nan";
 
 impl Store {
-    /// At most `max_results` points of a metric for each run, evenly taken from its history
-    /// (between two steps, both included), always with its last point.
+    /// At most `max_results` points of a metric per run, evenly distributed over its history (between two steps,
+    /// inclusive). The last point is always included.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn sample_metric_history(
         &self,
         run_ids: &[String],
@@ -99,7 +99,7 @@ impl Store {
             let histories = sample.steps(runs).await?;
             points.extend(sample.points(runs, histories).await?);
         }
-        // The answer follows the order of the request, and repeats a run that is asked for twice.
+        // The response follows the order of the request and repeats a run that is requested twice.
         let mut out = Vec::with_capacity(points.len());
         for run_id in run_ids {
             let start = points.partition_point(|point| point.run_id.as_deref() < Some(run_id));
@@ -109,20 +109,21 @@ impl Store {
     }
 }
 
-/// What is sampled.
+/// The parameters of a sample.
 struct Sample {
     conn: Conn,
     key: String,
-    /// Points of a run at the most.
+    /// Maximum number of points per run.
     most: i64,
-    /// The first and the last step.
+    /// The first and the last step, inclusive.
     range: (i64, i64),
     /// See [`STEPS_IN_MEMORY`].
     steps_in_memory: usize,
 }
 
 impl Sample {
-    /// The steps of some runs, in order, each as often as it has points; one more than may be held if there are more.
+    /// The steps of each run, ascending, one per point. A history that does not fit in memory is cut after one step too
+    /// many.
     async fn steps(&self, runs: &[String]) -> Result<Vec<Vec<i64>>, DbError> {
         let dialect = self.conn.dialect();
         let (first, last) = self.range;
@@ -142,7 +143,7 @@ impl Sample {
         self.conn.fold_all(runs.iter().map(statement).collect(), histories, add).await
     }
 
-    /// The sampled points of some runs, by run.
+    /// The sampled points of the runs, in the order of the runs.
     async fn points(&self, runs: &[String], histories: Vec<Vec<i64>>) -> Result<Vec<MetricWithRunId>, DbError> {
         let mut statements = Vec::new();
         let mut chosen = Vec::new();
@@ -163,7 +164,7 @@ impl Sample {
         Ok(self.conn.fold_all(statements, points, add).await?.concat())
     }
 
-    /// What finds the sampled points of a run, and which of its rows they are, if not all.
+    /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.
     fn lookup(&self, run: &str, steps: &[i64]) -> (Statement, Option<Chosen>) {
         let dialect = self.conn.dialect();
         let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
@@ -181,7 +182,7 @@ impl Sample {
         distinct.dedup();
         let found: usize =
             distinct.iter().map(|step| steps.partition_point(|other| other <= step) - first_of(*step)).sum();
-        // A few rows too many cost less than counting them in the database.
+        // Reading a few rows too many costs less than counting rows in the database.
         if dialect == Dialect::Postgres && found > 2 * points.len() {
             let (steps, nths): (Vec<i64>, Vec<i64>) = points.into_iter().unzip();
             params.extend([steps.into(), nths.into()]);
@@ -193,7 +194,7 @@ impl Sample {
     }
 }
 
-/// The points to take of those at some steps, by step and position within the step.
+/// Selects the sampled points among the rows of some steps, by step and position within the step.
 struct Chosen {
     points: std::iter::Peekable<std::vec::IntoIter<(i64, i64)>>,
     /// The step and position of the last row.
@@ -201,7 +202,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// Whether the next row, which has this step, is one of them.
+    /// Whether the next row, which has this step, is sampled.
     fn takes(&mut self, step: i64) -> bool {
         let at = match self.at {
             Some((last, nth)) if last == step => (step, nth + 1),
@@ -212,8 +213,8 @@ impl Chosen {
     }
 }
 
-/// The positions of a sample of `most` out of `total` points: the first of each of `most` buckets as NTILE makes them, of
-/// which the first ones have one point more, and the last point, in place of the last of those if they are `most` already.
+/// The positions of a sample of `most` out of `total` points: the first of each of `most` NTILE buckets, of which the
+/// first ones have one point more, and the last point, which replaces the last one of those if they are already `most`.
 fn positions(total: usize, most: usize) -> Vec<usize> {
     if total <= most {
         return (0..total).collect();

@@ -1,4 +1,4 @@
-//! Histories of metrics.
+//! Metric histories.
 
 use ferroflow_model::{Error, Result, messages::service::MetricWithRunId};
 use ferroflow_search::{KeyValue, PageToken};
@@ -24,13 +24,13 @@ const BULK: (&str, &str) = (
      ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
 );
 
-/// The longest history that `get-history-bulk` answers, in points.
+/// Maximum number of points that `get-history-bulk` returns.
 pub const MAX_BULK_HISTORY: i64 = 25_000;
 
 /// A point of a history.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HistoryPoint {
-    /// NaN where NaN was logged; infinities are the largest doubles.
+    /// NaN where NaN was logged; infinities are the largest finite doubles.
     pub value: f64,
     /// Milliseconds since 1970.
     pub timestamp: i64,
@@ -38,9 +38,9 @@ pub struct HistoryPoint {
     pub step: i64,
 }
 
-/// For PostgreSQL: the points of a run among the next $5 points of the metric in all runs, which lie in the order of a
-/// history in the primary key. The last of those is marked. A page is found there without sorting the run's whole
-/// history, if few runs logged the metric at the same time.
+/// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key has
+/// in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this finds a
+/// page without sorting the run's whole history.
 const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
      (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
      (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
@@ -48,7 +48,7 @@ const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.min
      WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
      ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8";
 
-/// How many points of all runs are looked at for one of a page, and how many in all.
+/// Points of all runs scanned per point of a page, and the maximum in total.
 const NEAR: (i64, i64) = (10, 20_000);
 
 /// The sort keys of a point.
@@ -57,18 +57,18 @@ type Place = (i64, i64, f64, bool);
 /// A page of a history while it is read.
 struct Page<S> {
     state: S,
-    /// Points that still belong to the page.
+    /// Points missing from the page.
     left: i64,
-    /// Its last point, or the one that it begins behind.
+    /// The last point of the page, or the cursor it starts after.
     last: Option<Place>,
     /// Whether there is a next page.
     more: bool,
-    /// Whether points may be missing.
+    /// Whether points may be missing: nothing was scanned yet, or the scan hit its limit.
     cut: bool,
 }
 
 impl<S> Page<S> {
-    /// Takes the next point, if the page is not full.
+    /// Adds the next point unless the page is full.
     fn push(&mut self, row: &Row<'_>, add: &mut impl FnMut(&mut S, HistoryPoint)) -> Result<(), DbError> {
         if self.left == 0 {
             self.more = true;
@@ -83,8 +83,8 @@ impl<S> Page<S> {
 }
 
 impl Store {
-    /// The history of a metric by (timestamp, step, value): what becomes of `state` when every point has been
-    /// added to it as it is read, and the token of the next page. An unknown run or metric has an empty history.
+    /// Folds the history of a metric, by (timestamp, step, value), into `state` as it is read. Also returns the token
+    /// of the next page. An unknown run or metric has an empty history.
     ///
     /// # Errors
     /// The page token is not valid.
@@ -131,7 +131,7 @@ impl Store {
         }
         if page.cut && !page.more {
             let mut params: Vec<Value> = vec![run_id.into(), key.into()];
-            // One row more than asked for tells whether there is a next page.
+            // One row more than requested tells whether there is a next page.
             let limit = page.left.saturating_add(1);
             let sql = match page.last {
                 Some((timestamp, step, value, is_nan)) => {
@@ -154,18 +154,18 @@ impl Store {
         Ok((page.state, next))
     }
 
-    /// The histories of one metric in several runs, by (run, timestamp, step, value), cut at
-    /// `max_results` points in all.
+    /// The histories of a metric in several runs, by (run, timestamp, step, value); at most `max_results` points in
+    /// total.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn get_metric_history_bulk(
         &self,
         mut run_ids: Vec<String>,
         key: &str,
         max_results: i64,
     ) -> Result<Vec<MetricWithRunId>> {
-        // A run that is named twice is answered once.
+        // A run that is requested twice is returned once.
         run_ids.sort_unstable();
         run_ids.dedup();
         let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
@@ -175,7 +175,7 @@ impl Store {
     }
 }
 
-/// A point behind the id of its run.
+/// Reads a point from a row that starts with the run's id.
 pub(crate) fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
     Ok(MetricWithRunId {
         key: Some(key.to_owned()),

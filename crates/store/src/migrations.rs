@@ -1,9 +1,9 @@
-//! From any revision of the reference's databases to its head, without Python.
+//! Migrates the reference's databases from any revision to the head, without Python.
 //!
-//! A [`Chain`] is a list of revisions; each has steps for PostgreSQL and for SQLite. [`upgrade`] applies the
-//! pending ones, each in one transaction with its name in the version table, so that whatever ends it at any point
-//! leaves a database that the next run finishes. [`plan`] says what it would do, [`check`] compares a database with
-//! what its revision should be.
+//! A [`Chain`] is a list of revisions; each has steps for PostgreSQL and for SQLite. [`upgrade`] applies the pending
+//! ones, each in one transaction together with the update of the version table, so that an interrupted upgrade is
+//! completed by the next run. [`plan`] shows what it would do, [`check`] compares a database with the schema of its
+//! revision.
 
 mod analytics;
 mod apply;
@@ -32,23 +32,23 @@ use revision::{Change, Step};
 
 use crate::db::DbError;
 
-/// The revisions of one set of tables.
+/// The revisions of one database schema.
 #[derive(Debug)]
 pub struct Chain {
     /// `tracking` or `auth`.
     pub name: &'static str,
     /// The release of the reference that the head belongs to.
     pub release: &'static str,
-    /// Where the database keeps its revision.
+    /// The version table.
     version_table: &'static str,
-    /// Tables that tell a database without a revision from an empty one.
+    /// Tables that distinguish a database without a revision from an empty one.
     marks: &'static [&'static str],
-    /// The tables before the first revision.
+    /// The steps that create the tables before the first revision.
     initial: &'static [Step],
-    /// The revision of a database that has tables and no revision, if it has one by its tables.
+    /// The revision of a database that has tables but no revision; `None` is before the first one.
     unversioned: Option<&'static str>,
     groups: &'static [&'static [Revision]],
-    /// The key of the advisory lock that an upgrade holds.
+    /// The key of the advisory lock held by an upgrade.
     lock: i64,
 }
 
@@ -71,7 +71,7 @@ pub static AUTH: Chain = Chain {
     version_table: "alembic_version_auth",
     marks: &["users"],
     initial: &[],
-    // Before 3.6.0 the users database had no version table of this name.
+    // Before 3.6.0 the users database did not have this version table.
     unversioned: Some("8606fa83a998"),
     groups: &[auth::REVISIONS],
     lock: crate::schema::LOCK_KEY + 1,
@@ -89,7 +89,7 @@ impl Chain {
         self.revisions().last().map_or("", |revision| revision.id)
     }
 
-    /// How many revisions there are up to this one, with it; 0 for none.
+    /// The number of revisions up to and including this one; 0 for `None`.
     fn reached(&self, revision: Option<&str>) -> Option<usize> {
         match revision {
             None => Some(0),
@@ -97,7 +97,7 @@ impl Chain {
         }
     }
 
-    /// The revisions behind one up to another.
+    /// The revisions from position `from` to `to`, each with its predecessor.
     fn between(
         &self,
         from: usize,
@@ -108,7 +108,7 @@ impl Chain {
     }
 }
 
-/// Why a database can not be migrated or looked at.
+/// Why a database cannot be migrated or inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// The database has a revision that is not in the chain.
@@ -120,14 +120,14 @@ pub enum MigrationError {
     Unknown {
         /// The name of the chain.
         chain: &'static str,
-        /// What the database says.
+        /// The content of the version table.
         found: String,
         /// The newest revision known here.
         head: &'static str,
         /// The release of the newest revision.
         release: &'static str,
     },
-    /// The database is at a later revision than the one that is asked for.
+    /// The database is at a later revision than the target.
     #[error(
         "the {chain} database is at revision {found}, which comes after {target}: there is no downgrade, restore the backup that \
          was taken before the upgrade"
@@ -137,61 +137,61 @@ pub enum MigrationError {
         chain: &'static str,
         /// The revision of the database.
         found: String,
-        /// The revision that was asked for.
+        /// The target revision.
         target: String,
     },
-    /// `--to` names something that is no revision of the chain.
+    /// `--to` is not a revision of the chain.
     #[error("{target} is not a revision of the {chain} chain, whose head is {head}")]
     NoSuchTarget {
         /// The name of the chain.
         chain: &'static str,
-        /// What was asked for.
+        /// The value of `--to`.
         target: String,
         /// The newest revision.
         head: &'static str,
     },
-    /// The tables are not those of the revision.
+    /// The tables do not match the revision.
     #[error("the {chain} database at revision {found} can not be upgraded to {target}: {reason}")]
     Broken {
         /// The name of the chain.
         chain: &'static str,
         /// The revision of the database.
         found: String,
-        /// The revision that was asked for.
+        /// The target revision.
         target: String,
         /// What is wrong.
         reason: String,
     },
-    /// A revision found data that it can not carry over, or failed.
+    /// A revision failed, or found data that it cannot convert.
     #[error("revision {to} ({title}) was not applied, the database is still at {from}: {reason}")]
     Step {
         /// The revision of the database.
         from: String,
         /// The revision that failed.
         to: &'static str,
-        /// What it does.
+        /// The title of that revision.
         title: &'static str,
         /// What is wrong.
         reason: String,
     },
-    /// Somebody else held a lock for too long.
+    /// A lock was not obtained in time.
     #[error("{what} was not obtained in {seconds} s while upgrading {from} to {to}: {hint}")]
     Lock {
         /// Which lock.
         what: &'static str,
-        /// How long it was waited for.
+        /// How long the upgrade waited, in seconds.
         seconds: u64,
         /// The revision of the database.
         from: String,
-        /// The next revision, or the one that was asked for.
+        /// The next revision, or the target.
         to: String,
-        /// What to do.
+        /// Advice for the user.
         hint: &'static str,
     },
-    /// There is no copy of the database to go back to.
+    /// The database could not be backed up.
     #[error("no backup: {0}")]
     Backup(String),
-    /// The disk has too little room to begin.
+    /// The disk has too little free space.
     #[error("{0}")]
     Room(String),
     /// The database failed.
@@ -199,7 +199,7 @@ pub enum MigrationError {
     Db(#[from] DbError),
 }
 
-/// A revision in a message; a database that has none is said to be older than all of them.
+/// A revision for messages; a database without one is older than all of them.
 fn shown(revision: Option<&str>) -> String {
     revision.unwrap_or("none (older than MLflow 1.0)").to_owned()
 }

@@ -17,24 +17,24 @@ use crate::{
 /// A search for model versions.
 #[derive(Debug, Clone, Default)]
 pub struct ModelVersionSearch {
-    /// What a version must fulfil, in the language of filters. Prompts are left out unless it asks for them.
+    /// Filter expression; empty for all. Excludes prompts unless it has a condition for them.
     pub filter: String,
-    /// Only versions that these runs made.
+    /// Only versions produced by these runs.
     pub run_ids: Option<Vec<String>>,
-    /// Versions on a page at the most.
+    /// Maximum number of versions per page.
     pub max_results: i64,
-    /// In which order; then the last changed first.
+    /// `ORDER BY` clauses; without any, last updated first.
     pub order_by: Vec<String>,
-    /// Where the page begins.
+    /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// The versions of which models its caller may see.
+    /// Models whose versions are visible to the caller.
     pub visible: Visible,
-    /// The versions of which prompts its caller may see.
+    /// Prompts whose versions are visible to the caller.
     pub visible_prompts: Visible,
 }
 
 impl Store {
-    /// A page of model versions without their aliases, and the token of the next one.
+    /// A page of model versions without their aliases, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token or size of the page is not valid.
@@ -51,7 +51,7 @@ impl Store {
         Ok((versions, next))
     }
 
-    /// How the database runs a search for model versions, a line for each step.
+    /// The query plan of a search for model versions, one line per step.
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
@@ -85,7 +85,7 @@ impl Store {
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
         let mut select = Select::default();
         select.filter("v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'".to_owned());
-        // As in the search for registered models: a tag that a version must have comes first.
+        // As in the search for registered models, a required tag drives the query.
         let (from, name, number) = if let Some((key, test)) = first {
             let key = select.bind(key);
             select.filter(format!(
@@ -126,7 +126,7 @@ impl Store {
             select.filter(test);
         }
         if !prompts {
-            // One version that is a prompt makes all of the name prompts.
+            // If any version of a name is a prompt, so are all.
             select.filter(format!(
                 "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = 'default' \
                  AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true')"

@@ -1,4 +1,4 @@
-//! Model versions: their life, stages and tags. How one comes to be is in `new_model_version`, searching them in
+//! Model versions: lifecycle, stages and tags. Creating them is in `new_model_version`, searching them in
 //! `model_version_search`.
 
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ const ARCHIVE_OTHERS: &str = "UPDATE model_versions SET current_stage = 'Archive
 const SET_STAGE: &str = "UPDATE model_versions SET current_stage = $3, last_updated_time = $4 \
                          WHERE workspace = 'default' AND name = $1 AND version = $2 \
                          AND current_stage <> 'Deleted_Internal'";
-// The row stays, so that its number is never given again; what it said goes.
+// Redacts the row but keeps it, so that its version number is never reused.
 const DELETE: &str = "UPDATE model_versions SET current_stage = 'Deleted_Internal', last_updated_time = $3, \
                       description = NULL, user_id = NULL, source = 'REDACTED-SOURCE-PATH', \
                       run_id = 'REDACTED-RUN-ID', run_link = 'REDACTED-RUN-LINK', status_message = NULL \
@@ -82,8 +82,8 @@ const SET_TAG: &str = "INSERT INTO model_version_tags (workspace, name, version,
                        ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value";
 const DELETE_TAG: &str = "DELETE FROM model_version_tags \
                           WHERE workspace = 'default' AND name = $1 AND version = $2 AND key = $3";
-// PostgreSQL is given two arrays, SQLite one list of pairs: two JSON lists can only be paired by going through one
-// for each element of the other.
+// PostgreSQL gets two arrays, SQLite one list of pairs: pairing two JSON lists would scan one for each element of the
+// other.
 const TAGS: (&str, &str) = (
     "SELECT t.name, t.version, t.key, t.value FROM model_version_tags t \
      JOIN unnest($1::text[], $2::bigint[]) AS w(name, version) ON t.name = w.name AND t.version = w.version \
@@ -92,7 +92,7 @@ const TAGS: (&str, &str) = (
      ON t.workspace = 'default' AND t.name = w.value ->> 0 AND t.version = w.value ->> 1",
 );
 
-/// Name and number.
+/// Name and version number.
 pub(crate) type VersionKey = (String, i64);
 
 impl Store {
@@ -107,7 +107,7 @@ impl Store {
         by_number(&conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
     }
 
-    /// The version that has an alias; `latest` is the highest number.
+    /// The version with an alias; `latest` is the one with the highest number.
     ///
     /// # Errors
     /// The name or the alias is not valid, or there is no such model, alias or version.
@@ -139,7 +139,7 @@ impl Store {
         })
     }
 
-    /// Where the files of a version are.
+    /// The location of a version's artifacts.
     ///
     /// # Errors
     /// The name or number is not valid, or there is no such version.
@@ -151,7 +151,7 @@ impl Store {
         found.ok_or_else(|| version_not_found(name, version))
     }
 
-    /// Describes a version anew; without a description it has none from now on.
+    /// Sets the description of a version; `None` removes it.
     ///
     /// # Errors
     /// The name or number is not valid, or there is no such version.
@@ -176,11 +176,11 @@ impl Store {
             .await
     }
 
-    /// Brings a version into a stage; with `archive` every other version in that stage is archived.
+    /// Sets the stage of a version. With `archive`, archives all other versions in that stage.
     ///
     /// # Errors
-    /// The name, number or stage is not valid, others are to be archived and the stage is none that a version takes
-    /// over, or there is no such version.
+    /// The name, number or stage is not valid, `archive` is set and the stage is not an active one, or there is no such
+    /// version.
     pub async fn transition_model_version_stage(
         &self,
         name: &str,
@@ -216,12 +216,12 @@ impl Store {
             .await
     }
 
-    /// Deletes a version and its aliases. Its number is not given again.
+    /// Deletes a version and its aliases. Its number is never reused.
     ///
     /// # Errors
     /// The name or number is not valid, or there is no such version.
     pub async fn delete_model_version(&self, name: &str, version: &str) -> Result<()> {
-        // The number first, as the reference does.
+        // Validates the number first, as the reference does.
         validation::model_version(version)?;
         validation::model_name(name)?;
         let version = number(name, version)?;
@@ -263,7 +263,7 @@ impl Store {
             .await
     }
 
-    /// Deletes a tag of a version, if it is there.
+    /// Deletes a tag of a version, if it exists.
     ///
     /// # Errors
     /// The name, number or key is not valid, or there is no such version.
@@ -287,7 +287,7 @@ impl Store {
     }
 }
 
-/// The key of a version. A number that no row can have is a version that does not exist.
+/// Parses a version number. A number out of the column's range is the number of no version.
 pub(crate) fn number(name: &str, version: &str) -> Result<i64> {
     let number = validation::model_version(version)?;
     i32::try_from(number).map(i64::from).map_err(|_| version_not_found(name, number))
@@ -322,14 +322,14 @@ async fn latest(conn: &Conn, name: &str) -> Result<ModelVersion> {
     by_number(conn, name, number).await?.ok_or_else(missing)
 }
 
-/// Where the files of a version are.
+/// The location of a version's artifacts.
 pub(crate) async fn download_uri(conn: &Conn, name: &str, version: i64) -> Result<Option<String>, DbError> {
     let statement = Statement::new(DOWNLOAD_URI, vec![name.into(), version.into()]);
     let found = conn.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
     Ok(found.map(Option::unwrap_or_default))
 }
 
-/// Loads the tags of versions, in one query.
+/// Loads the tags of versions with one query.
 pub(crate) async fn attach_tags(
     conn: &Conn,
     dialect: Dialect,

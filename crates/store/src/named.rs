@@ -1,4 +1,4 @@
-//! Artifacts that a database names, to see whether they are where it says: after a recovery, say.
+//! Artifacts that a database refers to, for checking that they exist, for example after a recovery.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use crate::{
     snapshot::SnapshotError,
 };
 
-/// Something that has artifacts.
+/// An entity with artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// What it is: `run abc`.
+    /// The entity: `run abc`.
     pub owner: String,
-    /// Where its artifacts are.
+    /// The location of its artifacts.
     pub location: String,
-    /// Files that have to be there.
+    /// Files that must exist.
     pub files: Vec<String>,
-    /// Whether there has to be something, whatever its name.
+    /// Whether at least one file must exist.
     pub has_some: bool,
 }
 
-/// The newest `count` runs that are not deleted, with the files that their tags name, and as many logged models that are
-/// complete.
+/// The newest `count` runs that are not deleted, with the files that their tags list, and the newest `count` logged
+/// models that are ready and not external.
 ///
 /// # Errors
-/// The database can not be read.
+/// The database cannot be read.
 pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, SnapshotError> {
     let direct = Direct::open(uri, Access::Look).await?;
     let tables = crate::migrations::tables(&direct).await?;
@@ -34,7 +34,7 @@ pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, Snaps
                WHERE lifecycle_stage = 'active' AND artifact_uri <> '' ORDER BY 3 DESC, 1 LIMIT $1) r \
                LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.loggedArtifacts' ORDER BY r.at DESC, 1";
     let mut found = direct.query(Statement::new(sql, vec![count.into()]), run_from_row).await?;
-    // Since MLflow 3. A model that is somewhere else has none here.
+    // This table exists since MLflow 3. External models have no artifacts here.
     if tables.iter().any(|table| table == "logged_models") {
         let sql = "SELECT m.model_id, m.artifact_location FROM logged_models m \
                    WHERE m.lifecycle_stage = 'active' AND m.status = 2 AND NOT EXISTS (SELECT 1 FROM logged_model_tags t \
@@ -47,7 +47,7 @@ pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, Snaps
 
 fn run_from_row(row: &Row<'_>) -> Result<Named, DbError> {
     let (id, location, tag): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    // `[{"path": "table.json", "type": "table"}]`; what is no such list names nothing.
+    // `[{"path": "table.json", "type": "table"}]`; anything else lists no files.
     let listed: Vec<BTreeMap<String, serde_json::Value>> =
         tag.and_then(|tag| serde_json::from_str(&tag).ok()).unwrap_or_default();
     let files = listed.iter().filter_map(|file| file.get("path")?.as_str().map(str::to_owned)).collect();

@@ -1,4 +1,4 @@
-//! How a model version comes to be: its number, where its files are, and the logged model it is made from.
+//! Creates model versions: the version number, the storage location, and the link to the logged model.
 
 use ferroflow_model::{
     Error, Result,
@@ -19,7 +19,7 @@ use crate::{
     registered_models::{last_of_each_key, not_found, touch},
 };
 
-/// The tag of a logged model that names the versions made from it, a JSON list.
+/// The tag of a logged model that lists the versions created from it, as a JSON list.
 const MODEL_VERSIONS_TAG: &str = "mlflow.modelVersions";
 
 const HIGHEST: &str = "SELECT COALESCE(MAX(version), 0) FROM model_versions WHERE workspace = 'default' AND name = $1";
@@ -37,28 +37,28 @@ const SET_TAG: &str = "INSERT INTO logged_model_tags (model_id, experiment_id, t
                        VALUES ($1, $2, $3, $4) \
                        ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
 
-/// What a new model version starts with.
+/// The fields of a new model version.
 #[derive(Debug, Clone, Default)]
 pub struct NewModelVersion {
     /// The registered model.
     pub name: String,
-    /// Where its files are; the caller has checked that this server may read them.
+    /// The source URI; the caller has checked that this server may read it.
     pub source: String,
-    /// The run that made it.
+    /// The run that produced it.
     pub run_id: Option<String>,
-    /// The logged model that it is made from.
+    /// The logged model that it is created from.
     pub model_id: Option<String>,
     /// A link to the run on another server.
     pub run_link: String,
-    /// What it is.
+    /// The description.
     pub description: String,
-    /// Tags; of the same key the last one counts.
+    /// Tags; the last one of a key wins.
     pub tags: Vec<ModelVersionTag>,
 }
 
 impl Store {
-    /// Creates a version of a registered model, with the next number. Two that are created at the same time both get
-    /// one.
+    /// Creates a version of a registered model, with the next number. Versions that are created concurrently get
+    /// different numbers.
     ///
     /// # Errors
     /// The name or a tag is not valid, or there is no such registered or logged model.
@@ -74,7 +74,7 @@ impl Store {
             .transaction(|tx| async move {
                 let origin = origin(&tx, new).await?;
                 let now = now_ms();
-                // Nobody else gives a number while the model is locked.
+                // The row lock on the model serializes the assignment of numbers.
                 let highest = Statement::new(HIGHEST, vec![name.into()]);
                 let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
                 let [touched, highest] = answers.as_slice() else { return Err(not_found(name)) };
@@ -102,7 +102,7 @@ impl Store {
                 let insert = Statement::new(INSERT, values);
                 let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
                 tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
-                    // Another server may have taken the number without locking the model.
+                    // The reference may have used the number without locking the model.
                     DbError::Unique(text) => tx.conflict(text),
                     error => error,
                 })?;
@@ -121,13 +121,13 @@ impl Store {
     }
 }
 
-/// Where a version comes from.
+/// The origin of a version.
 struct Origin {
     storage_location: String,
     run_id: Option<String>,
 }
 
-/// Follows a `models:/` source to the files, and a logged model to its run.
+/// Resolves a `models:/` source to its storage location, and a logged model to its run.
 async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     let mut origin = Origin { storage_location: new.source.clone(), run_id: new.run_id.clone() };
     let unreachable = |error: Error| {
@@ -152,7 +152,7 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
                 .await?
                 .ok_or_else(|| unreachable(version_not_found(&name, version)))?;
         }
-        // Other forms were replaced by the version they stand for.
+        // The caller has resolved other forms to the version they refer to.
         _ => {}
     }
     if given(origin.run_id.as_deref()).is_none()
@@ -164,12 +164,12 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     Ok(origin)
 }
 
-/// Where the files of a logged model are, and the run that made it.
+/// The artifact location of a logged model, and the run that produced it.
 async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<String>)>, DbError> {
     tx.query_opt(Statement::new(LOGGED_MODEL, vec![model_id.into()]), |row| Ok((row.get(0)?, row.get(1)?))).await
 }
 
-/// Adds a version to the list that its logged model keeps.
+/// Adds a version to the tag of its logged model.
 async fn tell_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
     let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
     let experiment = tx
@@ -217,7 +217,7 @@ fn no_logged_model(model_id: &str) -> Error {
     Error::not_found(format!("Logged model with ID '{model_id}' not found."))
 }
 
-/// Old clients send the empty text for nothing.
+/// Old clients send an empty text for an absent value.
 fn given(id: Option<&str>) -> Option<&str> {
     id.filter(|id| !id.is_empty())
 }

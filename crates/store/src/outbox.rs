@@ -1,14 +1,12 @@
-//! The outbox: events that webhooks are to be told of, from the change that caused them until they are
-//! delivered.
+//! The outbox: webhook events from the change that caused them until they are delivered (transactional outbox).
 //!
-//! An event is a row that is written in the transaction of its change, one for each active webhook that
-//! asked for it. Any server may deliver it: [`Store::claim_deliveries`] gives a row to one server for a
-//! limited time, and only the oldest row of a webhook, so that each webhook is told in the order of the
-//! changes. A row that was delivered is deleted; one that can not be delivered is kept for a while with
-//! what went wrong.
+//! An event is one row per active webhook that is subscribed to it, written in the transaction of its change. Any
+//! replica may deliver it: [`Store::claim_deliveries`] leases a row to one replica, and only the oldest row of a
+//! webhook, so that each webhook gets its events in the order of the changes. A delivered row is deleted; one that
+//! cannot be delivered is kept for a while with the last error.
 //!
-//! `due_at` is when a row may be claimed: after a claim, the moment at which the claim ends; after a
-//! failed attempt, the moment of the next one. Times are the database's, so that servers need not agree.
+//! `due_at` is when a row may be claimed: after a claim, when the lease expires; after a failed attempt, the time of
+//! the next one. Times are the database's, so that clocks of replicas need not agree.
 
 mod statements;
 
@@ -33,22 +31,22 @@ use crate::{
     schema::own,
 };
 
-/// What this process knows of the outbox.
+/// The state of the outbox in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Whether its table has been there.
+    /// Whether the table has existed.
     ready: AtomicBool,
-    /// Something was put in by this process.
+    /// Notified when this process has added an event.
     filled: Arc<Notify>,
 }
 
 impl Outbox {
-    /// Makes the table. Where that is not allowed the server serves everything but webhooks.
+    /// Creates the table. If that is not permitted, the server works without webhooks.
     pub(crate) async fn open(db: &Db) -> Result<Self, DbError> {
         let outbox = Self::default();
         match outbox.prepare(db).await {
             Ok(()) => {}
-            // It may be there: to go on without it would lose events.
+            // The table may exist: going on without it would lose events.
             Err(error @ (DbError::Unavailable(_) | DbError::NotBegun(_) | DbError::Conflict(_))) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "webhooks are told of nothing: the table {} can not be made", own::OUTBOX);
@@ -57,7 +55,7 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Makes the table if it is missing. Once it was there, changes do not go on without it.
+    /// Creates the table if it is missing. Once it has existed, changes fail without it.
     async fn prepare(&self, db: &Db) -> Result<(), DbError> {
         own::prepare(db).await?;
         self.ready.store(true, Ordering::Relaxed);
@@ -69,27 +67,26 @@ impl Outbox {
     }
 }
 
-/// An event that this server has to deliver to one webhook.
+/// An event leased to this replica for delivery to one webhook.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     id: i64,
-    /// The same for every attempt.
+    /// The same for all attempts.
     pub delivery_id: String,
-    /// To whom.
+    /// The webhook.
     pub webhook_id: String,
-    /// The JSON to send.
+    /// The JSON body to send.
     pub body: String,
-    /// Which attempt this is, counted from 1.
+    /// Number of this attempt, starting at 1.
     pub attempt: i64,
-    /// Where to. None when the webhook is gone.
+    /// The webhook's URL; `None` if the webhook is deleted.
     pub url: Option<String>,
     secret: Option<String>,
 }
 
 impl Store {
-    /// Puts an event into the outbox, in the transaction of the change that it tells of and in the round trip of
-    /// its commit. Nothing is written unless an active webhook asked for such events; the commit wakes whoever
-    /// delivers.
+    /// Enqueues an event in the transaction of the change that caused it, in the round trip of its commit. Nothing is
+    /// written unless an active webhook is subscribed to such events; otherwise the commit wakes the delivery task.
     pub(crate) fn enqueue(&self, tx: &Tx, event: &Event) {
         let values = vec![
             event.kind().entity().into(),
@@ -100,9 +97,8 @@ impl Store {
         self.put(tx, statements::ENQUEUE, values);
     }
 
-    /// Puts one of two events into the outbox: what `event` makes of [`Registry::Prompt`] if the registered
-    /// model is a prompt after the change, else what it makes of [`Registry::Model`]. The two have the same
-    /// action. A model's change that nobody is told of has none.
+    /// Enqueues one of two events with the same action: `event(Registry::Prompt)` if the registered model is a prompt
+    /// after the change, else `event(Registry::Model)`. `None` if that registry has no such event.
     pub(crate) fn enqueue_of(&self, tx: &Tx, name: &str, event: impl Fn(Registry) -> Option<Event>) {
         let (model, prompt) = (event(Registry::Model), event(Registry::Prompt));
         let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return };
@@ -123,12 +119,12 @@ impl Store {
         }
     }
 
-    /// Completes when this process has put something into the outbox since it was last asked.
+    /// Completes when this process has enqueued an event since the last call.
     pub async fn outbox_filled(&self) {
         self.outbox.filled.notified().await;
     }
 
-    /// How many events wait, 10,000 at the most. Makes the table where it is missing.
+    /// Number of pending events, at most 10,000. Creates the table if it is missing.
     ///
     /// # Errors
     /// The database failed.
@@ -139,15 +135,15 @@ impl Store {
         match self.db.query(Statement::new(statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
             Ok(count) => Ok(count.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0)),
             Err(error) => {
-                // It may have been dropped.
+                // The table may have been dropped.
                 self.outbox.prepare(&self.db).await?;
                 Err(error.into())
             }
         }
     }
 
-    /// Takes up to `limit` events that are due, each the oldest of its webhook, for the time of `lease`:
-    /// until then nobody else gets them.
+    /// Leases up to `limit` due events for the duration of `lease`, each the oldest of its webhook. No other replica
+    /// gets them meanwhile.
     ///
     /// # Errors
     /// The database failed.
@@ -161,7 +157,7 @@ impl Store {
             .collect()
     }
 
-    /// How long until the next event is due; `None` when nothing waits.
+    /// Time until the next event is due; `None` if there is none.
     ///
     /// # Errors
     /// The database failed.
@@ -174,12 +170,12 @@ impl Store {
     /// The secret that a delivery is signed with, if its webhook has one.
     ///
     /// # Errors
-    /// It can not be decrypted: there is no key, or another one than it was encrypted with.
+    /// It cannot be decrypted: there is no key, or it was encrypted with another one.
     pub fn secret_of(&self, delivery: &Delivery) -> Result<Option<String>> {
         self.decrypt(delivery.secret.as_deref())
     }
 
-    /// The event was delivered: it leaves the outbox.
+    /// Records that the event was delivered and deletes it.
     ///
     /// # Errors
     /// The database failed; the event will be delivered again.
@@ -188,20 +184,20 @@ impl Store {
         self.settle(Statement::new(statements::DELIVERED, values)).await
     }
 
-    /// The attempt failed; the next one is due after `wait`.
+    /// Records that the attempt failed; the next one is due after `wait`.
     ///
     /// # Errors
-    /// The database failed; the claim ends by itself.
+    /// The database failed; the lease expires.
     pub async fn retry_delivery(&self, delivery: &Delivery, wait: Duration, error: &str) -> Result<()> {
         let mut values = delivery.held();
         values.extend([ms(wait), error.into()]);
         self.settle(Statement::new(self.db.dialect().pick(statements::RETRY.0, statements::RETRY.1), values)).await
     }
 
-    /// There was no attempt, or it does not count; the event is due again after `wait`.
+    /// Releases the event without counting the attempt; it is due again after `wait`.
     ///
     /// # Errors
-    /// The database failed; the claim ends by itself.
+    /// The database failed; the lease expires.
     pub async fn postpone_delivery(&self, delivery: &Delivery, wait: Duration, reason: Option<&str>) -> Result<()> {
         let mut values = delivery.held();
         values.extend([ms(wait), reason.into()]);
@@ -209,18 +205,18 @@ impl Store {
             .await
     }
 
-    /// There will be no other attempt. The row is kept to be looked at.
+    /// Records that delivery is abandoned. The row is kept for inspection.
     ///
     /// # Errors
-    /// The database failed; the claim ends by itself.
+    /// The database failed; the lease expires.
     pub async fn give_up_delivery(&self, delivery: &Delivery, error: &str) -> Result<()> {
         let mut values = delivery.held();
         values.push(error.into());
         self.settle(Statement::new(self.db.dialect().pick(statements::GIVE_UP.0, statements::GIVE_UP.1), values)).await
     }
 
-    /// Tidies up: gives up events that have waited longer than `patience`, forgets failed ones after
-    /// `memory`, and discards those of webhooks that were disabled or deleted. Gives the number of each.
+    /// Abandons events older than `patience`, deletes abandoned ones after `memory`, and deletes those of disabled or
+    /// deleted webhooks. Returns the number of each.
     ///
     /// # Errors
     /// The database failed.
@@ -246,7 +242,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes back what a webhook has not been told yet, in the transaction that disables or deletes it.
+    /// Deletes the pending events of a webhook, in the transaction that disables or deletes it.
     pub(crate) async fn discard_deliveries(&self, tx: &Tx, webhook_id: &str) -> Result<(), DbError> {
         if self.outbox.is_ready() {
             tx.execute(Statement::new(statements::DISCARD_OF, vec![webhook_id.into()])).await?;
@@ -256,7 +252,7 @@ impl Store {
 }
 
 impl Delivery {
-    /// What tells the claim from a later one of the same row.
+    /// Identifies the claim: a later claim of the same row has another attempt number, until it is postponed.
     fn held(&self) -> Vec<Value> {
         vec![self.id.into(), self.delivery_id.as_str().into(), self.attempt.into()]
     }

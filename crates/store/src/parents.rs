@@ -1,4 +1,4 @@
-//! Which experiment something is in: what may be done with a run, a logged model or a trace hangs on that.
+//! The experiment of a run, logged model or trace, which determines its permissions.
 
 use std::collections::HashMap;
 
@@ -23,22 +23,22 @@ const IS_PROMPT: &str = "SELECT t.value FROM registered_models m LEFT JOIN regis
                          ON t.workspace = m.workspace AND t.name = m.name AND t.key = $3 \
                          WHERE m.workspace = $1 AND m.name = $2";
 
-/// What lies in an experiment.
+/// The kinds of entities in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Child {
-    /// Runs, by their id.
+    /// Runs, by id.
     Run,
-    /// Logged models, by their id.
+    /// Logged models, by id.
     LoggedModel,
-    /// Traces, by their id.
+    /// Traces, by id.
     Trace,
 }
 
 impl Store {
-    /// The experiments of some runs, logged models or traces, with one query. What does not exist is left out.
+    /// The experiments of runs, logged models or traces, with one query. Unknown ids are omitted.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn experiments_of(&self, child: Child, ids: Vec<String>) -> Result<HashMap<String, String>> {
         let sql = match child {
             Child::Run => OF_RUNS,
@@ -53,17 +53,17 @@ impl Store {
     /// The id of the experiment with a name, deleted or not.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn experiment_id_of(&self, name: &str) -> Result<Option<String>> {
         let statement = Statement::new(EXPERIMENT_OF_NAME, vec![DEFAULT_WORKSPACE.into(), name.into()]);
         let found = self.db.query(statement, |row| Ok(row.get::<i64>(0)?.to_string())).await?;
         Ok(found.into_iter().next())
     }
 
-    /// Whether a registered model is a prompt; `None` if there is none with the name.
+    /// Whether a registered model is a prompt; `None` if there is no such model.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn is_prompt(&self, name: &str) -> Result<Option<bool>> {
         let values = vec![DEFAULT_WORKSPACE.into(), name.into(), IS_PROMPT_TAG.into()];
         let found = self.db.query(Statement::new(IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;

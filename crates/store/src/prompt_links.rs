@@ -1,4 +1,4 @@
-//! Which prompts were used where.
+//! Links between traces and the prompts they used.
 
 use ferroflow_model::{Error, Result};
 
@@ -11,7 +11,7 @@ use crate::{
 const TRACE: &str = "SELECT 1 FROM trace_info WHERE request_id = $1";
 
 impl Store {
-    /// Notes that versions of prompts, by name and number, were used in a trace. One that is noted already stays.
+    /// Links prompt versions, by name and number, to the trace that used them. Existing links are kept.
     ///
     /// # Errors
     /// There is no such trace.

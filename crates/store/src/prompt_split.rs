@@ -1,23 +1,23 @@
-//! Searches of the registry give either models or prompts, never both: models unless the filter asks for prompts.
+//! A search of the registry returns either models or prompts, never both: models unless the filter selects prompts.
 
 use ferroflow_model::prompts::IS_PROMPT_TAG;
 use ferroflow_search::TextTest;
 
-/// A condition on a tag: its key and what holds for its value.
+/// A condition on a tag: its key and the test of its value.
 pub(crate) type TagTest<'a> = (&'a str, &'a TextTest);
 
-/// What the tags of a filter ask for.
+/// The tag conditions of a filter.
 pub(crate) struct Split<'a> {
-    /// Whether prompts are wanted instead of models.
+    /// Whether to search prompts instead of models.
     pub(crate) prompts: bool,
-    /// The tag to begin with: only what has it is looked at.
+    /// The tag that drives the query: only rows that have it are read.
     pub(crate) first: Option<TagTest<'a>>,
-    /// The other tags.
+    /// The conditions on other tags.
     pub(crate) others: Vec<TagTest<'a>>,
 }
 
-/// The first condition on the prompt tag decides. Where models are wanted, it has done its work then: they do not have
-/// the tag.
+/// Splits the tag conditions. The first one on the prompt tag decides between prompts and models. Models do not have
+/// that tag, so its conditions are dropped for them.
 pub(crate) fn split(mut tags: Vec<TagTest<'_>>) -> Split<'_> {
     let prompts = tags.iter().find(|(key, _)| *key == IS_PROMPT_TAG).is_some_and(|(_, test)| match test {
         TextTest::Equal(value) => value.to_lowercase() == "true",
@@ -27,7 +27,7 @@ pub(crate) fn split(mut tags: Vec<TagTest<'_>>) -> Split<'_> {
     if !prompts {
         tags.retain(|(key, _)| *key != IS_PROMPT_TAG);
     }
-    // Every prompt has the prompt tag, so another one leads to fewer rows.
+    // Every prompt has the prompt tag, so another one is more selective.
     let best = tags.iter().position(|(key, _)| *key != IS_PROMPT_TAG).unwrap_or_default();
     let first = (!tags.is_empty()).then(|| tags.remove(best));
     Split { prompts, first, others: tags }

@@ -1,5 +1,5 @@
-//! What hangs on registered models: tags, aliases and the latest version of each stage, for a whole page in one query
-//! each.
+//! Children of registered models: tags, aliases and the latest version of each stage, with one query each for a whole
+//! page.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -24,7 +24,7 @@ const ALIASES: (&str, &str) = (
     "SELECT a.name, a.alias, a.version FROM json_each($1) AS w \
      CROSS JOIN registered_model_aliases a ON a.workspace = 'default' AND a.name = w.value ORDER BY a.name, a.alias",
 );
-// Stages in the order in which they were first used by a version that is still there.
+// Stages are ordered by the lowest version number in them.
 const LATEST: (&str, &str) = (
     "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, v.current_stage, \
      v.source, v.run_id, v.status, v.status_message, v.run_link \
@@ -42,7 +42,7 @@ const LATEST: (&str, &str) = (
      ORDER BY v.name, s.first",
 );
 
-/// What hangs on one registered model.
+/// The children of one registered model.
 #[derive(Debug, Default)]
 pub(crate) struct Children {
     tags: Vec<RegisteredModelTag>,
@@ -51,13 +51,13 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// Puts a model together.
+    /// Attaches the children to a model.
     pub(crate) fn attach(self, model: RegisteredModel) -> RegisteredModel {
         RegisteredModel { tags: self.tags, aliases: self.aliases, latest_versions: self.latest_versions, ..model }
     }
 }
 
-/// Loads the children of models, in the order of their names in the list.
+/// Loads the children of models, in the order of the names.
 pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> Result<Vec<Children>, DbError> {
     let mut children: Vec<Children> = Vec::new();
     children.resize_with(names.len(), Children::default);

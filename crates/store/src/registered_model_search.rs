@@ -1,4 +1,4 @@
-//! Searching registered models, and prompts.
+//! Searching registered models and prompts.
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
@@ -23,22 +23,22 @@ const COLUMN_COUNT: usize = 4;
 /// A search for registered models.
 #[derive(Debug, Clone, Default)]
 pub struct RegisteredModelSearch {
-    /// What a model must fulfil, in the language of filters. Prompts are left out unless it asks for them.
+    /// Filter expression; empty for all. Excludes prompts unless it has a condition for them.
     pub filter: String,
-    /// Models on a page at the most.
+    /// Maximum number of models per page.
     pub max_results: i64,
-    /// In which order; then by name.
+    /// `ORDER BY` clauses; ties are ordered by name.
     pub order_by: Vec<String>,
-    /// Where the page begins.
+    /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Which models its caller may see.
+    /// Models visible to the caller.
     pub visible: Visible,
-    /// Which prompts its caller may see.
+    /// Prompts visible to the caller.
     pub visible_prompts: Visible,
 }
 
 impl Store {
-    /// A page of registered models with all that hangs on them, and the token of the next one.
+    /// A page of registered models with their children, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token or size of the page is not valid.
@@ -55,7 +55,7 @@ impl Store {
         Ok((models.into_iter().zip(children).map(|(model, children)| children.attach(model)).collect(), next))
     }
 
-    /// How the database runs a search for registered models, a line for each step.
+    /// The query plan of a search for registered models, one line per step.
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
@@ -88,10 +88,9 @@ impl Store {
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
         let mut select = Select::default();
-        // A tag that a model must have comes first: its rows are together in the key of the tags, by name. SQLite never
-        // reorders CROSS JOIN.
-        // Nearly every row is on some page then. Of those with another tag there may be few, and sorting them is less
-        // work than looking for them in their order.
+        // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
+        // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
+        // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
         let many = first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
         let (from, name) = if let Some((key, test)) = first {
             let key = select.bind(key);
@@ -126,7 +125,7 @@ impl Store {
             select.filter(condition);
         }
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
-        // Whatever narrows the search has bound a value.
+        // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
             return models_by_name(dialect, !clause.ascending, max, token);
         }
@@ -146,8 +145,8 @@ impl Store {
     }
 }
 
-/// All models by name, as the UI lists them first: one walk through the keys of the models and of the prompt tag side
-/// by side. Prompts may be many and stand before all models, so they are passed over without a lookup for each.
+/// All models by name, as the UI lists them initially: a merge join of the index of models and that of the prompt tag.
+/// There may be many prompts before the first model, so they are skipped without a lookup for each.
 fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken) -> Result<Page> {
     let mut select = Select::default();
     select.order_by("name", descending, KeyKind::Text);
@@ -172,8 +171,8 @@ fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken
     })
 }
 
-/// The value of a tag of the model with a name, or NULL. One lookup in the primary key, which PostgreSQL does not turn
-/// into a join: without statistics it would expect few tags, and read them all for one page.
+/// The value of a tag of a model, or NULL. A scalar subquery, one lookup by primary key, which PostgreSQL does not turn
+/// into a join: without statistics it would expect few tags and read all of them for one page.
 fn tag_value(key: &str, name: &str) -> String {
     format!(
         "(SELECT t.value FROM registered_model_tags t \

@@ -1,7 +1,7 @@
-//! Registered models: their life, tags and aliases. Searching them is in `registered_model_search`.
+//! Registered models: lifecycle, tags and aliases. Searching them is in `registered_model_search`.
 //!
-//! Every write to a model, its versions, tags and aliases first locks the row of the model, so that two writers take
-//! turns and never wait for each other crosswise.
+//! Every write to a model, its versions, tags and aliases first locks the model's row, so that concurrent writers are
+//! serialized and do not deadlock.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ const DELETE_ALIAS: &str = "DELETE FROM registered_model_aliases \
                             WHERE workspace = 'default' AND name = $1 AND alias = $2";
 
 impl Store {
-    /// Creates a registered model, or a prompt if a tag says so. Of tags with the same key the last one counts.
+    /// Creates a registered model, or a prompt if a tag says so. The last tag of a key wins.
     ///
     /// # Errors
     /// The name or a tag is not valid, or the name is taken.
@@ -117,17 +117,17 @@ impl Store {
     /// A registered model with the latest version of each stage, its tags and its aliases.
     ///
     /// # Errors
-    /// The name is not valid, or nothing has it.
+    /// The name is not valid, or no model has it.
     pub async fn get_registered_model(&self, name: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
         let conn = self.db.reader().await?;
         one(&conn, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))
     }
 
-    /// Describes a registered model anew.
+    /// Sets the description of a registered model.
     ///
     /// # Errors
-    /// The name is not valid, or nothing has it.
+    /// The name is not valid, or no model has it.
     pub async fn update_registered_model(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
         self.db
@@ -140,10 +140,10 @@ impl Store {
             .await
     }
 
-    /// Renames a registered model; its versions, tags and aliases go with it.
+    /// Renames a registered model, with its versions, tags and aliases.
     ///
     /// # Errors
-    /// A name is not valid, nothing has the old one, or the new one is taken.
+    /// A name is not valid, no model has the old one, or the new one is taken.
     pub async fn rename_registered_model(&self, name: &str, new_name: &str) -> Result<RegisteredModel> {
         validation::model_new_name(new_name)?;
         validation::model_name(name)?;
@@ -162,7 +162,7 @@ impl Store {
                 }
                 let now = now_ms();
                 match tx.execute(Statement::new(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
-                    // Somebody has just created it.
+                    // Another transaction has just created it.
                     Err(DbError::Unique(_)) => return Err(taken()),
                     outcome => outcome?,
                 };
@@ -176,7 +176,7 @@ impl Store {
     /// Deletes a registered model with its versions, tags and aliases.
     ///
     /// # Errors
-    /// The name is not valid, or nothing has it.
+    /// The name is not valid, or no model has it.
     pub async fn delete_registered_model(&self, name: &str) -> Result<()> {
         validation::model_name(name)?;
         self.db
@@ -193,10 +193,10 @@ impl Store {
             .await
     }
 
-    /// The latest version of each of the stages, or of every stage if none is named.
+    /// The latest version in each of `stages`; in all stages if `stages` is empty.
     ///
     /// # Errors
-    /// The name or a stage is not valid, or nothing has the name.
+    /// The name or a stage is not valid, or no model has the name.
     pub async fn get_latest_versions(&self, name: &str, stages: &[String]) -> Result<Vec<ModelVersion>> {
         let model = self.get_registered_model(name).await?;
         let stages = stages.iter().map(|stage| Stage::parse(stage)).collect::<Result<Vec<_>>>()?;
@@ -217,7 +217,7 @@ impl Store {
     /// Sets a tag of a registered model.
     ///
     /// # Errors
-    /// The name or the tag is not valid, or nothing has the name.
+    /// The name or the tag is not valid, or no model has the name.
     pub async fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registered_model_tag(key, value)?;
@@ -234,10 +234,10 @@ impl Store {
             .await
     }
 
-    /// Deletes a tag of a registered model, if it is there.
+    /// Deletes a tag of a registered model, if it exists.
     ///
     /// # Errors
-    /// The name or the key is not valid, or nothing has the name.
+    /// The name or the key is not valid, or no model has the name.
     pub async fn delete_registered_model_tag(&self, name: &str, key: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registry_tag_key(key)?;
@@ -252,7 +252,7 @@ impl Store {
             .await
     }
 
-    /// Gives a version an alias, which is taken from the version that had it.
+    /// Sets an alias to a version, removing it from the version that had it.
     ///
     /// # Errors
     /// The name or the alias is not valid, the alias is reserved, or there is no such version.
@@ -274,10 +274,10 @@ impl Store {
             .await
     }
 
-    /// Takes an alias away, if it is there.
+    /// Deletes an alias, if it exists.
     ///
     /// # Errors
-    /// The name or the alias is not valid, or nothing has the name.
+    /// The name or the alias is not valid, or no model has the name.
     pub async fn delete_registered_model_alias(&self, name: &str, alias: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::model_alias(alias)?;
@@ -292,25 +292,25 @@ impl Store {
     }
 }
 
-/// Locks a registered model until the transaction ends.
+/// Locks a registered model's row until the transaction ends.
 pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<()> {
     let locked = tx.query_opt(Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]), |_| Ok(())).await?;
     locked.ok_or_else(|| not_found(name))
 }
 
-/// Locks a registered model, if it is there, and runs a statement; the number of rows that it changed.
+/// Locks a registered model's row, if it exists, and runs a statement. Returns the number of rows it changed.
 pub(crate) async fn locked(tx: &Tx, dialect: Dialect, name: &str, statement: Statement) -> Result<i64, DbError> {
     let lock = Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]);
     let answers = tx.run(vec![Op::Query(lock), Op::Execute(statement)]).await?;
     Ok(answers.last().map_or(0, count))
 }
 
-/// Locks a registered model and sets when it was last changed.
+/// Sets the time of the last update of a registered model, which also locks its row.
 pub(crate) fn touch(name: &str, now: i64) -> Op {
     Op::Execute(Statement::new(TOUCH, vec![name.into(), now.into()]))
 }
 
-/// A registered model with all that hangs on it.
+/// A registered model with its children.
 async fn one(conn: &Conn, dialect: Dialect, name: &str) -> Result<Option<RegisteredModel>, DbError> {
     let (found, loaded) = tokio::join!(
         conn.query_opt(Statement::new(BY_NAME, vec![name.into()]), from_row),
@@ -331,7 +331,7 @@ pub(crate) fn from_row(row: &Row<'_>) -> Result<RegisteredModel, DbError> {
     })
 }
 
-/// An empty description is none.
+/// An empty description is `None`.
 fn shown(description: Option<String>) -> Option<String> {
     description.filter(|text| !text.is_empty())
 }
@@ -356,7 +356,7 @@ fn name_taken(name: &str, by_prompt: bool, for_prompt: bool) -> Error {
     })
 }
 
-/// The tags by key, sorted; of the same key the last one counts.
+/// The tags by key, sorted; the last one of a key wins.
 pub(crate) fn last_of_each_key<T: Tag>(tags: &[T]) -> BTreeMap<&str, &str> {
     tags.iter().map(Tag::pair).collect()
 }

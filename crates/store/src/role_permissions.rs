@@ -1,4 +1,4 @@
-//! What the roles of the users database allow.
+//! Permissions of roles.
 
 use ferroflow_model::{Error, Result, permission};
 
@@ -15,7 +15,7 @@ const ADD_PERMISSION: &str = "INSERT INTO role_permissions (role_id, resource_ty
 const SET_PERMISSION: &str = "UPDATE role_permissions SET permission = $2 WHERE id = $1";
 const REMOVE_PERMISSION: &str = "DELETE FROM role_permissions WHERE id = $1";
 
-/// What a role allows.
+/// A permission of a role on resources of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolePermission {
     /// The key.
@@ -24,17 +24,17 @@ pub struct RolePermission {
     pub role_id: i64,
     /// The kind of resource.
     pub resource_type: String,
-    /// Which of them: an id, or `*`.
+    /// The resources: an id, or `*` for all.
     pub resource_pattern: String,
     /// The name of the permission.
     pub permission: String,
 }
 
 impl UserStore {
-    /// Lets a role allow something.
+    /// Adds a permission to a role.
     ///
     /// # Errors
-    /// No role has the id, there can be no such grant, or the role has one on the same resources.
+    /// No role has the id, the permission is not valid, or the role has one on the same resources.
     pub async fn add_role_permission(
         &self,
         role_id: i64,
@@ -71,20 +71,20 @@ impl UserStore {
         })
     }
 
-    /// One thing that a role allows.
+    /// Returns one permission.
     ///
     /// # Errors
-    /// Nothing has the id.
+    /// No permission has the id.
     pub async fn get_role_permission(&self, id: i64) -> Result<RolePermission> {
         let statement = Statement::new(PERMISSION, vec![key(id).into()]);
         let found = self.db.query(statement, permission_from_row).await?;
         found.into_iter().next().ok_or_else(|| no_permission(id))
     }
 
-    /// Takes back what a role allows.
+    /// Removes a permission from its role.
     ///
     /// # Errors
-    /// Nothing has the id.
+    /// No permission has the id.
     pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -96,10 +96,10 @@ impl UserStore {
             .await
     }
 
-    /// Changes what a role allows.
+    /// Changes a permission.
     ///
     /// # Errors
-    /// Nothing has the id, or there can be no such grant.
+    /// No permission has the id, or the new permission is not valid.
     pub async fn update_role_permission(&self, id: i64, permission: &str) -> Result<RolePermission> {
         let mut found = self.get_role_permission(id).await?;
         permission::check_grant(permission, &found.resource_type)?;

@@ -1,4 +1,4 @@
-//! Roles of the users database, and who has them.
+//! Roles in the users database, and their assignment to users.
 
 use std::collections::HashMap;
 
@@ -47,15 +47,15 @@ pub struct Role {
     pub id: i64,
     /// The name, which is unique in the workspace.
     pub name: String,
-    /// The workspace that it is about.
+    /// The workspace that its permissions apply to.
     pub workspace: String,
-    /// In words.
+    /// The description.
     pub description: Option<String>,
-    /// What it allows.
+    /// Its permissions.
     pub permissions: Vec<RolePermission>,
 }
 
-/// That a user has a role.
+/// The assignment of a role to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The key.
@@ -67,10 +67,10 @@ pub struct Assignment {
 }
 
 impl UserStore {
-    /// Creates a role that allows nothing yet.
+    /// Creates a role without permissions.
     ///
     /// # Errors
-    /// The name is reserved or taken.
+    /// The name is reserved or taken, or a text is too long.
     pub async fn create_role(&self, name: &str, workspace: &str, description: Option<&str>) -> Result<Role> {
         check_name(name)?;
         check_length("Role name", name, 255)?;
@@ -110,10 +110,10 @@ impl UserStore {
         roles.pop().ok_or_else(|| no_role(id))
     }
 
-    /// The roles of some workspaces, or all.
+    /// The roles of `workspaces`, or all roles.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn list_roles(&self, workspaces: Option<Vec<String>>) -> Result<Vec<Role>> {
         let conn = self.db.reader().await?;
         let statement = match workspaces {
@@ -125,10 +125,10 @@ impl UserStore {
         Ok(roles)
     }
 
-    /// Renames or describes a role.
+    /// Changes the name or the description of a role; `None` keeps it.
     ///
     /// # Errors
-    /// No role has the id, or the name is reserved or taken.
+    /// No role has the id, the name is reserved or taken, or a text is too long.
     pub async fn update_role(&self, id: i64, name: Option<&str>, description: Option<&str>) -> Result<Role> {
         if let Some(name) = name {
             check_name(name)?;
@@ -153,7 +153,7 @@ impl UserStore {
         self.get_role(id).await
     }
 
-    /// Deletes a role; nobody has it any more.
+    /// Deletes a role with its permissions and assignments.
     ///
     /// # Errors
     /// No role has the id.
@@ -167,10 +167,10 @@ impl UserStore {
             .await
     }
 
-    /// Gives a user a role.
+    /// Assigns a role to a user.
     ///
     /// # Errors
-    /// No role has the id, or the user has it already.
+    /// No role has the id, or it is assigned to the user already.
     pub async fn assign_role(&self, user_id: i64, role_id: i64) -> Result<Assignment> {
         self.db
             .transaction(|tx| async move {
@@ -189,10 +189,10 @@ impl UserStore {
             .await
     }
 
-    /// Takes a role from a user.
+    /// Removes a role from a user.
     ///
     /// # Errors
-    /// The user does not have it.
+    /// The role is not assigned to the user.
     pub async fn unassign_role(&self, user_id: i64, role_id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -210,13 +210,13 @@ impl UserStore {
     /// The roles of a user.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn list_user_roles(&self, user_id: i64) -> Result<Vec<Role>> {
         let conn = self.db.reader().await?;
         Ok(roles_of(&conn, Some(user_id)).await?.remove(&user_id).unwrap_or_default())
     }
 
-    /// Who has a role.
+    /// The assignments of a role.
     ///
     /// # Errors
     /// No role has the id.
@@ -237,7 +237,7 @@ impl UserStore {
     }
 }
 
-/// The roles of one user, or of everybody, by user.
+/// The roles of one user, or of all users, by user.
 pub(crate) async fn roles_of(conn: &Conn, user_id: Option<i64>) -> Result<HashMap<i64, Vec<Role>>, DbError> {
     let statement = match user_id {
         Some(id) => Statement::new(OF_ONE, vec![id.into()]),
@@ -253,7 +253,7 @@ pub(crate) async fn roles_of(conn: &Conn, user_id: Option<i64>) -> Result<HashMa
     Ok(by_user)
 }
 
-/// Puts what roles allow into them, with one query.
+/// Loads the permissions of roles with one query.
 async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
     if roles.is_empty() {
         return Ok(());
@@ -285,12 +285,12 @@ fn role_from_row(row: &Row<'_>) -> Result<Role, DbError> {
     })
 }
 
-/// A number that no row can have names nothing.
+/// The key of a role or permission; -1 for a number out of the column's range.
 pub(crate) fn key(id: i64) -> i64 {
     if i32::try_from(id).is_ok() { id } else { -1 }
 }
 
-/// Names that begin like those of users' own roles are reserved.
+/// Refuses names with the reserved prefix of per-user roles.
 fn check_name(name: &str) -> Result<()> {
     if name.starts_with(USER_ROLE_PREFIX) {
         return Err(Error::invalid(format!(
@@ -302,7 +302,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the database's column holds.
+/// Checks that a text fits its column.
 pub(crate) fn check_length(what: &str, text: &str, limit: usize) -> Result<()> {
     if text.chars().count() > limit {
         return Err(Error::invalid(format!("{what} must be at most {limit} characters.")));

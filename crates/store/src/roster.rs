@@ -1,5 +1,5 @@
-//! The users of a database as a list that can be compared with that of another one, and users that are kept while the
-//! rest goes back in time: for restores.
+//! For restores: the users of a database as a list that can be compared with another one, and repairs to a users
+//! database that is kept while the tracking database is restored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,8 +25,7 @@ const NAMED_GRANTS: &str =
     "SELECT id, resource_type, resource_pattern FROM role_permissions WHERE resource_pattern <> $1 ORDER BY id";
 const DROP_GRANT: &str = "DELETE FROM role_permissions WHERE id = $1";
 
-/// Hexadecimal digits of the mark of a password. They tell whether it is the same one, and are too few to try passwords
-/// with.
+/// Hexadecimal digits of a password's fingerprint: enough to detect a change, too few for guessing passwords.
 const MARK: usize = 8;
 
 /// Users by name.
@@ -36,15 +35,15 @@ pub struct Roster(BTreeMap<String, Member>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Member {
     admin: bool,
-    /// Of the stored hash.
+    /// Fingerprint of the stored hash.
     password: String,
     grants: BTreeSet<String>,
 }
 
-/// The users of a database; `None` where there are none in it.
+/// The users of a database; `None` if it has no users table.
 ///
 /// # Errors
-/// The database can not be read, or is older than the roles.
+/// The database cannot be read, or its schema is older than roles.
 pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
     let direct = Direct::open(uri, Access::Look).await?;
     if !migrations::tables(&direct).await?.iter().any(|table| table == "users") {
@@ -70,7 +69,7 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
 
 type Grant = (Option<String>, Option<String>, Option<String>, Option<String>);
 
-/// `EDIT on experiment 3`, or what a role is called and lets its users do.
+/// Describes a grant: `EDIT on experiment 3`, followed by the role unless it is a per-user role.
 fn described((role, kind, pattern, permission): Grant) -> Option<String> {
     let role = role?;
     let grant = kind.zip(pattern).zip(permission).map(|((kind, pattern), permission)| {
@@ -85,7 +84,7 @@ fn described((role, kind, pattern, permission): Grant) -> Option<String> {
 }
 
 impl Roster {
-    /// What is otherwise in this one than in a newer one, a line each.
+    /// The differences of this roster from a newer one, one line each.
     #[must_use]
     pub fn differences(&self, newer: &Self) -> Vec<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(newer.0.keys()).collect();
@@ -114,11 +113,11 @@ impl Roster {
     }
 }
 
-/// Takes from the users in a SQLite file what is granted on experiments, models and prompts that a tracking database
-/// does not have: else it would pass to whatever gets the same number or name next. Gives what was taken.
+/// Deletes, from the users in a SQLite file, the grants on experiments, models and prompts that a tracking database
+/// does not have: otherwise they would apply to whatever gets the same id or name next. Returns what was deleted.
 ///
 /// # Errors
-/// A file can not be read, or the users not be written.
+/// A file cannot be read, or the users cannot be written.
 pub async fn drop_stray_grants(users: &Path, tracking: &Path) -> Result<Vec<String>, SnapshotError> {
     let there = Direct::open(&BackendUri::Sqlite(tracking.to_owned()), Access::Look).await?;
     let ids = there.texts("SELECT CAST(experiment_id AS TEXT) FROM experiments").await?;

@@ -1,5 +1,5 @@
-//! What hangs on runs: latest metrics, params, tags, inputs and outputs. One query for each kind,
-//! for any number of runs, all sent at once.
+//! Children of runs: latest metrics, params, tags, inputs and outputs. One query per kind for any number of runs, all
+//! pipelined.
 
 use std::collections::HashMap;
 
@@ -14,12 +14,12 @@ use crate::{
     runs::RUN_NAME_TAG,
 };
 
-/// How much is loaded.
+/// Which children are loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// For `runs/get`: model inputs too.
+    /// For `runs/get`: includes model inputs.
     OneRun,
-    /// For `runs/search`, which leaves model inputs out.
+    /// For `runs/search`: omits model inputs.
     Page,
 }
 
@@ -36,8 +36,8 @@ const TAGS: (&str, &str) = (
     "SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)",
     "SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value",
 );
-// Inputs of a run have no order that is stored. They come as their rows lie, which is how they were logged until rows
-// of deleted runs leave room between older ones (docs/differences.md); the reference leaves it to the database.
+// Inputs of a run have no stored order. They are returned in physical order, which is the order of logging until
+// deleted rows are reused (docs/differences.md); the reference leaves the order undefined.
 const DATASETS: (&str, &str) = (
     "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
      d.dataset_schema, d.dataset_profile, t.name, t.value \
@@ -62,11 +62,11 @@ const MODELS: (&str, &str) = (
      AND i.destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT')",
 );
 
-/// What was found, by the position of the run in the list that was asked for.
+/// The children of runs, in the order of the requested ids.
 pub(crate) struct Children {
     runs: Vec<Child>,
     scope: Scope,
-    /// The input that the last row of [`DATASETS`] was about.
+    /// The input of the last row of [`DATASETS`].
     last_input: String,
 }
 
@@ -77,7 +77,7 @@ struct Child {
     outputs: Option<RunOutputs>,
 }
 
-/// Loads everything that hangs on the runs.
+/// Loads the children of runs.
 pub(crate) async fn load(
     conn: &Conn,
     dialect: Dialect,
@@ -125,7 +125,7 @@ impl Children {
         Ok(())
     }
 
-    /// One row for each tag of an input, or one without a tag.
+    /// A row per tag of an input, or one row if it has no tags.
     fn add_dataset(&mut self, at: usize, row: &Row<'_>) -> Result<(), DbError> {
         let inputs = &mut self.runs[at].inputs.dataset_inputs;
         let input = row.str(1)?;
@@ -152,13 +152,13 @@ impl Children {
     }
 }
 
-/// Puts runs together. `infos` are in the order of the ids that were loaded.
+/// Attaches the loaded children. `infos` are in the order of the loaded ids.
 pub(crate) fn attach(infos: Vec<RunInfo>, children: Children) -> Vec<Run> {
     infos
         .into_iter()
         .zip(children.runs)
         .map(|(mut info, child)| {
-            // Runs logged by MLflow 1.29 and older have their name in the tag alone.
+            // Runs logged by MLflow 1.29 and older have their name only in the tag.
             if info.run_name.as_deref().is_none_or(str::is_empty)
                 && let Some(tag) = child.data.tags.iter().find(|tag| tag.key() == RUN_NAME_TAG)
             {
@@ -174,7 +174,7 @@ pub(crate) fn attach(infos: Vec<RunInfo>, children: Children) -> Vec<Run> {
         .collect()
 }
 
-/// Where each run stands in the list that was asked for.
+/// The index of each run in the list of requested ids.
 struct Places {
     run_ids: Vec<String>,
     index: HashMap<String, usize>,
@@ -188,7 +188,7 @@ impl Places {
     }
 
     fn of(&mut self, run_id: &str) -> Result<usize, DbError> {
-        // Rows of a run mostly come one after the other.
+        // Rows of the same run are usually adjacent.
         if self.run_ids[self.last] != run_id {
             let place = self.index.get(run_id).copied();
             self.last = place.ok_or_else(|| DbError::Other("a row of a run that was not asked for".into()))?;

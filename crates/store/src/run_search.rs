@@ -26,25 +26,25 @@ const PARAMS: Pairs = Pairs { table: "params", owner: "run_uuid", key: "key", va
 /// The number of columns in [`COLUMNS`].
 const COLUMN_COUNT: usize = 9;
 
-/// A search for runs.
+/// A run search.
 #[derive(Debug, Clone)]
 pub struct RunSearch {
-    /// In these experiments.
+    /// The experiments to search in.
     pub experiment_ids: Vec<String>,
-    /// What a run must fulfil, in the language of filters.
+    /// Filter expression; empty for all.
     pub filter: String,
-    /// Active, deleted or all.
+    /// Lifecycle stages: active, deleted or all.
     pub view: ViewType,
-    /// Runs on a page at the most.
+    /// Maximum number of runs per page.
     pub max_results: i64,
-    /// In which order; then the newest first.
+    /// `ORDER BY` clauses; ties are ordered newest first.
     pub order_by: Vec<String>,
-    /// Where the page begins.
+    /// Page token; `None` for the first page.
     pub page_token: Option<String>,
 }
 
 impl Store {
-    /// A page of runs, and the token of the next one.
+    /// A page of runs, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token, size of the page or an experiment's id is not valid.
@@ -82,8 +82,8 @@ impl Store {
     }
 }
 
-/// The condition on metrics, params or tags that the rows come from: the one that fewest runs can be expected
-/// to meet, an equal text before anything else.
+/// The index of the condition on metrics, params or tags that drives the query: the most selective one, by kind.
+/// Equality with a text comes first.
 fn way_in(conditions: &[Condition]) -> Option<usize> {
     let cost = |condition: &Condition| match condition {
         Condition::Param { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. }
@@ -107,7 +107,7 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, a
         }
         Condition::Param { key, test } => compare::pair(select, dialect, "r.run_uuid", &PARAMS, key, test, approach),
         Condition::Tag { key, test } => compare::pair(select, dialect, "r.run_uuid", &TAGS, key, test, approach),
-        // Runs logged by MLflow 1.29 and older have their name in the tag alone.
+        // Runs logged by MLflow 1.29 and older have their name only in the tag.
         Condition::Text { column: TextAttribute::RunName, test } => {
             let test = PairTest::Value(test.clone());
             compare::pair(select, dialect, "r.run_uuid", &TAGS, RUN_NAME_TAG, &test, approach)
@@ -139,10 +139,10 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, a
     }
 }
 
-/// Runs without a value come last in both directions, and before them those whose metric is NaN.
+/// Runs without a value come last in both directions, preceded by those whose metric is NaN.
 fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
     match column {
-        // The id is unique and the last key of every order.
+        // The id is unique, so it is the last key of every order.
         Column::Text(TextAttribute::RunId) => select.order_by("r.run_uuid", descending, KeyKind::Text),
         Column::Text(column) => {
             select.nulls_last(text_column(*column));
@@ -171,7 +171,7 @@ fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool
     }
 }
 
-/// Joins the value of one key of a run and gives its place.
+/// Joins the value of one key per run and returns its column.
 fn joined_value(select: &mut Select, index: usize, table: &str, key: &str) -> String {
     let (alias, key) = (format!("o{index}"), select.bind(key));
     select.join(&format!("LEFT JOIN {table} {alias} ON {alias}.key = {key} AND {alias}.run_uuid = r.run_uuid"));

@@ -1,4 +1,4 @@
-//! Runs: their life, their tags, and what is logged to them.
+//! Runs: lifecycle, tags, and logging.
 
 use ferroflow_model::{
     Error, Result, limits,
@@ -19,7 +19,7 @@ use crate::{
     run_children::{self, Scope},
 };
 
-/// The tag that carries a run's name.
+/// The tag that holds a run's name.
 pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
 
 /// The columns of a run, in the order [`info_from_row`] reads them.
@@ -45,18 +45,18 @@ const SET_TAG: &str = "INSERT INTO tags (key, value, run_uuid) VALUES ($2, $3, $
 const GET_TAG: &str = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
 const DELETE_TAG: &str = "DELETE FROM tags WHERE run_uuid = $1 AND key = $2";
 
-/// What a new run starts with.
+/// The fields of a new run.
 #[derive(Debug, Clone, Default)]
 pub struct NewRun {
     /// The experiment's id; empty means `0`.
     pub experiment_id: String,
-    /// Who runs it.
+    /// The user who runs it.
     pub user_id: String,
     /// Milliseconds since 1970.
     pub start_time: i64,
     /// Tags.
     pub tags: Vec<RunTag>,
-    /// The name; made up when neither it nor the tag is given.
+    /// The name; generated when neither it nor the name tag is given.
     pub run_name: String,
 }
 
@@ -80,7 +80,7 @@ impl Store {
 
         let mut tags = new.tags;
         for tag in &mut tags {
-            // A tag without a value has the empty one.
+            // A tag without a value has an empty one.
             tag.value.get_or_insert_default();
         }
         let name_tag = tags.iter().find(|tag| tag.key() == RUN_NAME_TAG).map(|tag| tag.value().to_owned());
@@ -157,7 +157,7 @@ impl Store {
         run.ok_or_else(|| not_found(run_id))
     }
 
-    /// What a run is, without what was logged to it.
+    /// A run without what was logged to it.
     ///
     /// # Errors
     /// No run has the id.
@@ -166,7 +166,7 @@ impl Store {
         found.ok_or_else(|| not_found(run_id))
     }
 
-    /// Changes status, end time or name of an active run; what is `None` (or an empty name) stays.
+    /// Changes the status, end time or name of an active run; `None` (or an empty name) keeps the value.
     ///
     /// # Errors
     /// The run is missing or deleted.
@@ -197,7 +197,7 @@ impl Store {
             .await
     }
 
-    /// Marks a run as deleted.
+    /// Marks a run as deleted, and deletes the assessments that it made.
     ///
     /// # Errors
     /// No run has the id.
@@ -212,7 +212,7 @@ impl Store {
             .await
     }
 
-    /// Brings a deleted run back.
+    /// Restores a deleted run.
     ///
     /// # Errors
     /// No run has the id.
@@ -221,7 +221,7 @@ impl Store {
         if changed_nothing(&answers) { Err(not_found(run_id)) } else { Ok(()) }
     }
 
-    /// Logs one point of a metric.
+    /// Logs one metric point.
     ///
     /// # Errors
     /// The metric is not valid, or the run is missing or deleted.
@@ -230,7 +230,7 @@ impl Store {
         self.write_metrics(run_id, vec![metric], RunWrite::default()).await
     }
 
-    /// Logs a param, which may not change later.
+    /// Logs a param, which is immutable.
     ///
     /// # Errors
     /// The param is not valid or has another value, or the run is missing or deleted.
@@ -270,10 +270,10 @@ impl Store {
             .await
     }
 
-    /// Logs metrics, params and tags together: all of them or, when a param would change, none.
+    /// Logs metrics, params and tags atomically.
     ///
     /// # Errors
-    /// Anything in the batch is not valid, a param has another value, or the run is missing or deleted.
+    /// An item is not valid, a param has another value already, or the run is missing or deleted.
     pub async fn log_batch(
         &self,
         run_id: &str,
@@ -325,7 +325,7 @@ impl Store {
         self.batch.write(write).await
     }
 
-    /// The value to store for a tag of a run. PostgreSQL ends its column where the protocol ends a tag, SQLite does not.
+    /// Validates the value of a tag. PostgreSQL's column has the length limit of the protocol, SQLite's has none.
     fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
         match self.db.dialect() {
             Dialect::Postgres => validation::tag(key, value, path),
@@ -333,8 +333,8 @@ impl Store {
         }
     }
 
-    /// Adds a model to the history that old clients keep in a tag. Where the column ends, the oldest models go; a
-    /// history that is no JSON list, as one that was cut, is begun again.
+    /// Appends a model to the history that old clients keep in a tag. If the value exceeds the column, the oldest
+    /// models are dropped; a value that is no JSON list, such as a truncated one, is replaced.
     ///
     /// # Errors
     /// The run is missing or deleted, or the model alone is longer than the column.
@@ -344,7 +344,7 @@ impl Store {
         let model = &model;
         self.db
             .transaction(|tx| async move {
-                // Two models that are logged at once are both in the history: the second waits for the first.
+                // The row lock serializes models that are logged concurrently, so that both are in the history.
                 let locked = Statement::new(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
                 let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
@@ -366,7 +366,7 @@ impl Store {
     }
 }
 
-/// The models in the tag that old clients keep them in.
+/// Parses the history that old clients keep in a tag; empty if the value is no JSON list.
 fn history(run_id: &str, stored: &str) -> Vec<serde_json::Value> {
     if stored.is_empty() {
         return Vec::new();
@@ -409,7 +409,7 @@ pub(crate) fn not_active(run_id: &str, stage: &str) -> Error {
     Error::invalid(format!("The run {run_id} must be in the 'active' state. Current state is {stage}."))
 }
 
-/// Refuses a run that is missing (`None`) or deleted.
+/// Checks that a run exists and is active; `None` is a missing run.
 pub(crate) fn check_run_active(run_id: &str, stage: Option<&str>) -> Result<()> {
     match stage {
         Some("active") => Ok(()),

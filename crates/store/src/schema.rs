@@ -1,7 +1,7 @@
-//! The tables: made when the database is empty, checked at every start.
+//! The schema: created in an empty database, checked at every start.
 //!
-//! Tables, columns, indexes and constraints are those of the reference at its head revision, so
-//! that either server can take the database over. Older databases are migrated by [`crate::migrations`].
+//! Tables, columns, indexes and constraints are those of the reference's head revision, so that either server can take
+//! over the database. Older databases are migrated by [`crate::migrations`].
 
 pub mod own;
 
@@ -12,24 +12,24 @@ use crate::{
     migrations::{Chain, TRACKING},
 };
 
-/// The revision of the tracking tables that this server reads and writes (MLflow 3.17.2).
+/// The schema revision that this server needs (MLflow 3.17.2).
 pub const HEAD: &str = "dc11669786a5";
 
 const POSTGRES: &str = include_str!("schema/postgres.sql");
 const SQLITE: &str = include_str!("schema/sqlite.sql");
 
-/// Who makes or migrates the tracking tables of a PostgreSQL database holds this advisory lock.
+/// Key of the advisory lock that is held while the tables of a PostgreSQL database are created or migrated.
 pub(crate) const LOCK_KEY: i64 = 7_314_201;
 
-/// The SQL that makes the tables of a chain at its head, where there is a script for it.
+/// The script that creates the tables of a chain at its head revision, if there is one.
 pub(crate) fn script(chain: &Chain, dialect: Dialect) -> Option<&'static str> {
     (chain.name == TRACKING.name).then(|| dialect.pick(POSTGRES, SQLITE))
 }
 
-/// Why the database can not be served.
+/// Why the database cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The database is of an older or newer MLflow, or of something else.
+    /// The database has another schema revision, or is not an MLflow database.
     #[error("{0}")]
     Refused(String),
     /// The database failed.
@@ -37,11 +37,11 @@ pub enum SchemaError {
     Db(#[from] DbError),
 }
 
-/// Makes the tables in an empty database, and refuses one whose revision is not [`HEAD`], or of which a part is in
-/// other workspaces.
+/// Creates the tables in an empty database. Refuses a database whose revision is not [`HEAD`], or that has entities
+/// outside the default workspace.
 ///
 /// # Errors
-/// The database has another revision, tables and no revision, or more than one workspace, or failed.
+/// The database has another revision, tables without a revision, or more than one workspace, or it failed.
 pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     match revision(db).await? {
         Some(found) if found == HEAD => {}
@@ -67,7 +67,7 @@ pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// The revision in the database, or `None` when it is empty.
+/// The revision of the database; `None` if it is empty.
 async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
     let tables = match db.dialect() {
         Dialect::Postgres => {
@@ -101,19 +101,19 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
     }
 }
 
-/// An upgrade by the reference that failed leaves a version table without a row.
+/// A failed upgrade by the reference leaves an empty version table.
 const EMPTY: &str = "DROP TABLE IF EXISTS alembic_version;\n";
 
 async fn create(db: &Db) -> Result<(), SchemaError> {
     tracing::info!(revision = HEAD, "creating the tables of an empty database");
     let script = match db.dialect() {
-        // Transactional, so that it works behind `PgBouncer` and goes with the connection.
+        // A transaction-level lock, so that it works behind `PgBouncer` and is released with the connection.
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK_KEY});\n{EMPTY}{POSTGRES}"),
         Dialect::Sqlite => format!("{EMPTY}{SQLITE}"),
     };
     match db.batch(script).await {
         Ok(()) => Ok(()),
-        // Another server may have been first.
+        // Another replica may have created the tables first.
         Err(error) => match revision(db).await? {
             Some(found) if found == HEAD => Ok(()),
             _ => Err(error.into()),
@@ -128,7 +128,7 @@ const OTHER_WORKSPACES: &str = "SELECT kind, name, workspace FROM (SELECT 'exper
                                 UNION ALL SELECT kind, name, workspace FROM (SELECT 'webhook' AS kind, \
                                 webhook_id AS name, workspace FROM webhooks WHERE workspace <> 'default' LIMIT 1) AS w";
 
-/// What is in another workspace than the default one would be served by halves: found by id, missing in lists.
+/// Refuses entities outside the default workspace: they would be found by id but missing from lists.
 async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     let found: Vec<(String, String, String)> = db
         .query(Statement::new(OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -145,7 +145,7 @@ const INSERT_DEFAULT: &str = "INSERT INTO experiments (experiment_id, name, arti
                           creation_time, last_update_time, workspace) \
                           VALUES (0, 'Default', $1, 'active', $2, $2, 'default') ON CONFLICT DO NOTHING";
 
-/// Experiment 0 exists in every database.
+/// Creates experiment 0, which exists in every database.
 async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     let location = ferroflow_model::uri::append_path(artifact_root, "0").map_err(|error| {
         SchemaError::Refused(format!("the default artifact root can not be used: {}", error.message))

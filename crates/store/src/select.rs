@@ -1,7 +1,6 @@
-//! A page of a search: SQL put together from our own text and bound values, ordered by keys, paged
-//! by the keys of the last row.
+//! Pages of a search: keyset pagination over SQL that is built from literals of this crate and bind parameters.
 //!
-//! Text of a user is only ever bound. The builder knows no table; the searches do.
+//! User input is only ever bound. The builder knows no tables; the searches do.
 
 use ferroflow_model::{Error, Result};
 use ferroflow_search::{KeyValue, PageToken};
@@ -18,31 +17,31 @@ pub(crate) struct Select {
     plan: Plan,
 }
 
-/// What a statement for a page is made of, as SQL.
+/// The parts of the statement for a page, as SQL.
 pub(crate) struct Parts {
-    /// The sort keys, as columns.
+    /// The sort keys, as a select list.
     pub(crate) keys: String,
-    /// What a row of the page meets.
+    /// The conditions, joined with AND.
     pub(crate) conditions: String,
-    /// The sort keys, as an order.
+    /// The sort keys, as an ORDER BY list.
     pub(crate) order: String,
-    /// `LIMIT` and `OFFSET`, after a space.
+    /// `LIMIT` and `OFFSET`, with a leading space.
     pub(crate) limit: String,
 }
 
-/// A column or expression that rows are ordered by. Together the keys are unique, and a key that may
-/// be NULL comes after one that tells whether it is.
+/// A column or expression that rows are ordered by. All keys together are unique, and a nullable key follows one that
+/// says whether it is NULL.
 #[derive(Debug, Clone)]
 pub(crate) struct SortKey {
     /// The expression.
     pub(crate) expression: String,
-    /// Whether large values come first.
+    /// Whether the order is descending.
     pub(crate) descending: bool,
-    /// What its values are, if they are not NULL.
+    /// The type of its values that are not NULL.
     pub(crate) kind: KeyKind,
 }
 
-/// What the values of a sort key are.
+/// The type of a sort key's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     /// Integers.
@@ -54,13 +53,13 @@ pub(crate) enum KeyKind {
 }
 
 impl Select {
-    /// Binds a value and gives its place in the text, such as `$3`.
+    /// Binds a parameter and returns its placeholder, such as `$3`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());
         format!("${}", self.params.len())
     }
 
-    /// Whether a value is bound.
+    /// Whether a parameter is bound.
     pub(crate) fn has_values(&self) -> bool {
         !self.params.is_empty()
     }
@@ -76,26 +75,26 @@ impl Select {
         self.conditions.push(condition);
     }
 
-    /// Adds a sort key after those that are there.
+    /// Appends a sort key.
     pub(crate) fn order_by(&mut self, expression: impl Into<String>, descending: bool, kind: KeyKind) {
         self.keys.push(SortKey { expression: expression.into(), descending, kind });
     }
 
-    /// Puts rows that have no value of an expression behind those that have one.
+    /// Orders rows where an expression is NULL after the others.
     pub(crate) fn nulls_last(&mut self, expression: &str) {
         self.order_by(format!("CASE WHEN {expression} IS NULL THEN 1 ELSE 0 END"), false, KeyKind::Int);
     }
 
-    /// Says how PostgreSQL is to find the rows.
+    /// Sets the planner settings for PostgreSQL.
     pub(crate) fn plan(&mut self, plan: Plan) {
         self.plan = plan;
     }
 
-    /// The statement for one page, with one row more than `limit` so that one knows whether there is
-    /// a next page. Its columns are `columns` and then the sort keys.
+    /// The statement for one page, with one row more than `limit` to detect whether there is a next page. It selects
+    /// `columns`, then the sort keys.
     ///
     /// # Errors
-    /// The token is of another search.
+    /// The token belongs to another search.
     pub(crate) fn page(self, columns: &str, from: &str, limit: i64, token: PageToken) -> Result<Page> {
         let joins = self.joins.clone();
         self.page_of(limit, token, |Parts { keys, conditions, order, limit }| {
@@ -103,10 +102,10 @@ impl Select {
         })
     }
 
-    /// The same for a statement that `write` puts together.
+    /// [`Select::page`] for a statement whose text `write` builds.
     ///
     /// # Errors
-    /// The token is of another search.
+    /// The token belongs to another search.
     pub(crate) fn page_of(mut self, limit: i64, token: PageToken, write: impl FnOnce(Parts) -> String) -> Result<Page> {
         let offset = match token {
             PageToken::Offset(0) => String::new(),
@@ -134,8 +133,8 @@ impl Select {
         Ok(Page { statement, keys: self.keys.len(), limit })
     }
 
-    /// The condition that a row comes after the one with these keys: equal up to some key, and after
-    /// it there.
+    /// The condition that a row follows the cursor: equal up to some key, and greater (or, if descending, less) in that
+    /// key.
     fn after(&mut self, values: Vec<KeyValue>) -> Result<String> {
         let fits = |(key, value): (&SortKey, &KeyValue)| match value {
             KeyValue::Null => true,
@@ -152,7 +151,7 @@ impl Select {
         for (key, value) in keys.iter().zip(values) {
             let expression = &key.expression;
             let place = match value {
-                // Rows with NULL here are told apart by the keys behind it.
+                // The next keys distinguish rows that are NULL here.
                 KeyValue::Null => {
                     equal.push_str(&format!("{expression} IS NULL AND "));
                     continue;
@@ -165,7 +164,7 @@ impl Select {
             cases.push(format!("({equal}{expression} {comparison} {place})"));
             equal.push_str(&format!("{expression} = {place} AND "));
         }
-        // The last key is unique and never NULL, so a token of ours has at least one case.
+        // The last key is unique and never NULL, so a valid token has at least one case.
         if cases.is_empty() {
             return Err(Error::invalid("Invalid page token"));
         }
@@ -173,7 +172,7 @@ impl Select {
     }
 }
 
-/// A statement for a page, and how to read its rows.
+/// The statement for a page, and how to read its rows.
 pub(crate) struct Page {
     pub(crate) statement: Statement,
     keys: usize,
@@ -181,7 +180,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A mapping of rows to (what `map` makes of them, the sort keys).
+    /// Maps a row to the result of `map` and the sort keys.
     pub(crate) fn mapping<T>(
         &self,
         columns: usize,
@@ -194,7 +193,7 @@ impl Page {
         }
     }
 
-    /// Cuts the row too many off, and gives the token of the next page if there is one.
+    /// Drops the extra row, and returns the token of the next page if there is one.
     pub(crate) fn finish<T>(&self, mut rows: Vec<(T, Vec<KeyValue>)>) -> (Vec<T>, Option<String>) {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let mut token = None;

@@ -1,4 +1,4 @@
-//! A SQLite file as it is at one moment, copied while servers write to it, and what such a copy holds.
+//! Snapshots of SQLite files, copied while servers write to them, and what a copy contains.
 
 use std::{
     collections::BTreeMap,
@@ -12,27 +12,27 @@ use std::{
 
 use crate::db::{Access, BackendUri, DbError, Direct, Statement, Value};
 
-/// Why a file can not be copied, or its copy not be used.
+/// Why a file cannot be copied, or a copy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// SQLite finds the file damaged.
+    /// SQLite reports that the file is damaged.
     #[error("the database is damaged, SQLite says: {0}")]
     Damaged(String),
-    /// A server, or somebody else, has the file open.
+    /// Another process has the file open.
     #[error("{0} is in use: stop the server that has it open")]
     InUse(String),
-    /// The file can not be read, or the copy not be written.
+    /// The file cannot be read, or the copy cannot be written.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Copies a file as it was last committed, as one file without a log beside it, and has SQLite check the copy. `tell`
-/// gets the pages that are copied and all pages, now and then.
+/// Copies the last committed state into a single file without a write-ahead log, and runs SQLite's integrity check on
+/// the copy. `tell` gets the number of copied pages and of all pages, every 250 ms.
 ///
 /// # Errors
-/// The file can not be read or is damaged, or there is something at `to`.
+/// The file cannot be read or is damaged, or `to` exists.
 pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), SnapshotError> {
-    // Made first, to have the permissions of the original before it has its contents.
+    // Created first, so that the copy has the original's permissions before it has contents.
     let unreadable = |error: std::io::Error| DbError::Unavailable(error.to_string());
     std::fs::metadata(from).map_err(unreadable)?;
     let mut made = std::fs::File::options();
@@ -60,10 +60,10 @@ pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send
     verify(to).await
 }
 
-/// Has SQLite look at every page and every index of a file.
+/// Runs SQLite's integrity check on a file.
 ///
 /// # Errors
-/// It finds something, or the file can not be read.
+/// The check fails, or the file cannot be read.
 pub async fn verify(file: &Path) -> Result<(), SnapshotError> {
     let copy = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Look).await?;
     let problems = copy.texts("PRAGMA integrity_check(3)").await?;
@@ -71,17 +71,17 @@ pub async fn verify(file: &Path) -> Result<(), SnapshotError> {
     if problems == ["ok"] { Ok(()) } else { Err(SnapshotError::Damaged(said())) }
 }
 
-/// How many rows each table of a database has.
+/// The number of rows of each table.
 ///
 /// # Errors
-/// The database can not be read.
+/// The database cannot be read.
 pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotError> {
     let direct = Direct::open(uri, Access::Look).await?;
     let tables = crate::migrations::tables(&direct).await?;
     if tables.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // One statement, so that all numbers are of one moment.
+    // One statement, so that all counts are of the same snapshot.
     let counts = tables.iter().enumerate().map(|(number, table)| {
         format!("SELECT CAST(${} AS TEXT), COUNT(*) FROM \"{}\"", number + 1, table.replace('"', "\"\""))
     });
@@ -91,10 +91,10 @@ pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotErr
     Ok(rows.into_iter().collect())
 }
 
-/// Where experiments of a database keep their artifacts, apart from those that the server serves itself.
+/// Artifact locations of experiments other than `mlflow-artifacts:`, which the server itself serves.
 ///
 /// # Errors
-/// The database can not be read.
+/// The database cannot be read.
 pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, SnapshotError> {
     let direct = Direct::open(uri, Access::Look).await?;
     let sql = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location NOT LIKE 'mlflow-artifacts:%' \
@@ -102,20 +102,20 @@ pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, Snapshot
     Ok(direct.texts(sql).await?)
 }
 
-/// Brings everything that was committed into the file itself, and fails if anybody else has it open.
+/// Checkpoints the write-ahead log into the file, and fails if another process has the file open.
 ///
 /// # Errors
-/// Somebody has it open, or it is no database any more.
+/// Another process has it open, or it is not a database.
 pub async fn settle(file: &Path) -> Result<(), SnapshotError> {
     let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
     let outcome = settle_by(&direct, file).await;
-    // A file that is renamed next, or settled again, is not to be in use by this connection.
+    // Close first: the file may be renamed or settled again next.
     direct.close().await;
     outcome
 }
 
 async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
-    // SQLite leaves the write-ahead log only on the last connection there is; a lock tells of a writer without a log.
+    // SQLite leaves WAL mode only if this is the only connection; an exclusive lock detects a writer without WAL.
     let mode = direct.texts("PRAGMA journal_mode = DELETE").await;
     let alone = match mode {
         Ok(mode) if mode == ["delete"] => direct.batch("BEGIN EXCLUSIVE; COMMIT").await,
@@ -130,10 +130,10 @@ async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-/// When the newest thing in a tracking database happened, in milliseconds since 1970.
+/// The time of the latest event in a tracking database, in milliseconds since 1970.
 ///
 /// # Errors
-/// The database can not be read.
+/// The database cannot be read.
 pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
     let direct = Direct::open(uri, Access::Look).await?;
     let sql = "SELECT MAX(at) FROM (SELECT MAX(start_time) AS at FROM runs UNION ALL SELECT MAX(end_time) FROM runs \

@@ -1,4 +1,4 @@
-//! Users who come with a token of somebody else: made when they are first seen, with the roles that the token gives.
+//! Users who authenticate with external tokens: created on first use, with the roles that the token grants.
 
 use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE};
 
@@ -19,29 +19,29 @@ const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) \
 const UNASSIGN: &str = "DELETE FROM user_role_assignments WHERE user_id = $1 \
                         AND role_id IN (SELECT id FROM roles WHERE workspace = $2 AND name = $3)";
 
-/// Whom a token names.
+/// The user that a token identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUser {
     /// The name.
     pub username: String,
-    /// What stands in the place of a password, so that no password is ever right. It says whose user this is.
+    /// Stored instead of a password hash; no password matches it. It identifies the owner of the account.
     pub mark: String,
-    /// Whether a user who has a password may be meant.
+    /// Whether the token may be linked to a user who has a password.
     pub links: bool,
-    /// Whether the token makes its user an admin; `None` where tokens do not say.
+    /// Whether the token's user is an admin; `None` if tokens do not specify it.
     pub is_admin: Option<bool>,
-    /// Roles that the token gives.
+    /// Roles that the token grants.
     pub roles: Vec<String>,
-    /// Roles that tokens give or take: whoever has one of them without a token's word loses it.
+    /// Roles managed by tokens: a user loses those that the token does not grant.
     pub governed: Vec<String>,
 }
 
 impl UserStore {
-    /// The user of a token, made if there is none, with the roles of the token and no other that tokens govern. Without
-    /// a change nothing is written.
+    /// Returns the user of a token, creating it if necessary, and sets its token-managed roles to those of the token.
+    /// Writes only if something changed.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED` when the name is somebody else's, or an admin's to whom tokens do not lead.
+    /// `PERMISSION_DENIED` if the name belongs to another user, or to an admin to whom tokens are not linked.
     pub async fn admit(&self, token: &TokenUser) -> Result<User> {
         if let Some(user) = self.find_user(&token.username).await? {
             check(&user, token)?;
@@ -63,7 +63,7 @@ impl UserStore {
                 let by_name = Statement::new(BY_NAME, vec![token.username.as_str().into()]);
                 let found = tx.query_opt(by_name, user_from_row).await?;
                 let mut user = found.ok_or_else(|| Error::internal("The new user is not there."))?;
-                // Somebody else may have made a user of the name in between.
+                // Another transaction may have created a user with this name.
                 check(&user, token)?;
                 let mut work = Vec::new();
                 for role in &token.governed {
@@ -87,7 +87,7 @@ impl UserStore {
     }
 }
 
-/// Whether a user is the one that a token means.
+/// Checks that a user is the one that a token identifies.
 fn check(user: &User, token: &TokenUser) -> Result<()> {
     if user.password_hash == token.mark {
         return Ok(());
@@ -103,24 +103,24 @@ fn check(user: &User, token: &TokenUser) -> Result<()> {
     Ok(())
 }
 
-/// What a user is to be. An admin with a password is made and unmade here, never by a token.
+/// Whether the user should be an admin. For a user with a password, a token never changes that.
 fn wanted_admin(user: &User, token: &TokenUser) -> bool {
     token.is_admin.filter(|_| user.password_hash == token.mark).unwrap_or(user.is_admin)
 }
 
-/// What begins the marks of tokens' users. It is a hash as the reference knows them, of no password: its salt says whose
-/// user this is.
+/// The prefix of marks. A mark has the form of one of the reference's hashes, but matches no password; the salt
+/// identifies the owner.
 const MARK: &str = "scrypt:32768:8:1$token.";
 
-/// What stands in the place of the password of the user that `owner` names: an account of a provider of tokens.
+/// The mark of the user of an external account, which `owner` identifies.
 ///
-/// A password would have to be hashed to zeros. It costs as much to try one as with any other user.
+/// A matching password would have to hash to zeros. Checking a password takes as long as for any other user.
 #[must_use]
 pub fn token_mark(owner: &str) -> String {
     format!("{MARK}{owner}${}", "0".repeat(128))
 }
 
-/// Whether what stands in the place of a password says that a user came with a token.
+/// Whether a stored password hash is a mark.
 #[must_use]
 pub fn is_mark(password_hash: &str) -> bool {
     password_hash.starts_with(MARK)

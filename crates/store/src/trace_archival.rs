@@ -1,9 +1,9 @@
-//! Archiving traces: which of them are due, and the moment at which the spans of one leave the database.
+//! Trace archival: selects the traces that are due, and removes the spans of an archived one from the database.
 //!
-//! A payload is in the archive before anything of its trace is changed. Whoever archives a trace in PostgreSQL holds its
-//! row meanwhile, so that no replica does the same and nobody adds spans; in SQLite, where a held row would keep all other
-//! writers waiting, the generation of the spans tells whether somebody did. A payload without a trace that names it
-//! is written over the next time.
+//! The payload is written to the archive before anything of its trace is changed. In PostgreSQL the trace's row is
+//! locked meanwhile, so that no other replica archives it and no spans are added. In SQLite, where a lock would block
+//! all writers, the payload generation of the trace detects concurrent changes. A payload that no trace refers to is
+//! overwritten next time.
 
 use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
@@ -13,10 +13,10 @@ use crate::{
     dialect::Dialect,
 };
 
-/// How an experiment's traces are kept, as its tags say.
+/// The tags of an experiment that control archival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivalTags {
-    /// Its number.
+    /// The experiment's id.
     pub experiment_id: i64,
     /// `mlflow.trace.archivalRetention`
     pub retention: Option<String>,
@@ -24,12 +24,12 @@ pub struct ArchivalTags {
     pub archive_now: Option<String>,
 }
 
-/// Traces of an experiment that are due.
+/// The traces of an experiment that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Its number.
+    /// The experiment's id.
     pub experiment_id: i64,
-    /// Milliseconds: those that began later are not.
+    /// Traces that began later are not due, in milliseconds since 1970.
     pub until: i64,
 }
 
@@ -38,38 +38,38 @@ pub struct Due {
 pub struct Candidate {
     /// Its id.
     pub trace_id: String,
-    /// The number of its experiment.
+    /// The id of its experiment.
     pub experiment_id: i64,
-    /// When it began, in milliseconds.
+    /// When it began, in milliseconds since 1970.
     pub timestamp_ms: i64,
 }
 
-/// A request to archive at once, which ends when nothing is left to do.
+/// A request to archive at once; it is deleted when nothing is left to archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveRequest {
-    /// What is asked for.
+    /// The traces to archive.
     pub due: Due,
-    /// The value of the tag: another one is another request.
+    /// The value of the tag; a changed value is a new request.
     pub value: String,
 }
 
 /// The spans of a trace that is being archived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivableSpans {
-    /// The number of its experiment.
+    /// The id of its experiment.
     pub experiment_id: i64,
-    /// Each as the JSON that it is kept as.
+    /// The spans, in the JSON form in which they are stored.
     pub contents: Vec<String>,
 }
 
-/// What became of a trace that was to be archived.
+/// The outcome of archiving a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Archived {
-    /// Its spans are in the archive, and no longer in the database.
+    /// Its spans are in the archive and no longer in the database.
     Yes,
-    /// It is gone, is archived or held by another, or has changed.
+    /// It is missing, already archived, locked by another replica, or was changed.
     No,
-    /// Its spans can not be archived. It is marked, so that nobody tries again until the mark is deleted.
+    /// Its spans cannot be archived. It is marked and skipped until the mark is deleted.
     Malformed,
 }
 
@@ -80,7 +80,7 @@ const TAGS: &str = "SELECT e.experiment_id, r.value, n.value FROM experiments e 
                     AND n.key = 'mlflow.trace.archiveNow' \
                     WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
 
-/// Of a trace `t`: its spans were in the database, and nobody has given it up.
+/// Condition on a trace `t`: its spans are stored in the database, and it is not marked as failed.
 macro_rules! in_database {
     () => {
         "NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = t.request_id \
@@ -89,7 +89,7 @@ macro_rules! in_database {
     };
 }
 
-/// Of a trace `t`: something is left of its spans.
+/// Condition on a trace `t`: it has a span with content.
 macro_rules! has_content {
     () => {
         "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.content <> '')"
@@ -118,7 +118,7 @@ const CANDIDATES: (&str, &str) = (
     ),
 );
 
-/// A trace that is finished. Tags and spans are looked at when it is held.
+/// A finished trace. Its tags and spans are checked again later.
 const LOOK: &str = "SELECT experiment_id, db_payload_generation, \
                     (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
                     FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
@@ -169,10 +169,10 @@ const END_REQUESTS: (&str, &str) = (
 );
 
 impl Store {
-    /// The experiments that are not deleted, and what their tags say of archiving.
+    /// The active experiments with the tags that control archival.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn archival_tags(&self) -> Result<Vec<ArchivalTags>> {
         let read = |row: &Row<'_>| {
             Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
@@ -180,10 +180,10 @@ impl Store {
         Ok(self.db.query(Statement::new(TAGS, Vec::new()), read).await?)
     }
 
-    /// The oldest traces that are due and can be archived, behind `after`.
+    /// The oldest traces that are due and can be archived, after the cursor `after`.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn archivable_traces(
         &self,
         due: &[Due],
@@ -205,17 +205,17 @@ impl Store {
         Ok(self.db.query(Statement::new(sql, values), read).await?)
     }
 
-    /// Archives a trace. `keep` puts its spans into the archive and says where they are then, or `None` when they
-    /// can not be archived.
+    /// Archives a trace. `keep` writes its spans to the archive and returns their location, or `None` if they cannot be
+    /// archived.
     ///
     /// # Errors
-    /// The archive or the database failed, and the trace is as it was.
+    /// The archive or the database failed; the trace is unchanged.
     pub async fn archive_trace<F>(&self, trace_id: &str, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Archived>
     where
         F: Future<Output = Result<Option<String>>>,
     {
         match self.db.dialect() {
-            // The row stays locked while the archive is written.
+            // The transaction locks the trace's row while the archive is written.
             Dialect::Postgres => {
                 self.db
                     .transaction_once(|tx| async move {
@@ -225,7 +225,8 @@ impl Store {
                     })
                     .await
             }
-            // There is one writer at a time: nothing is written while the archive is.
+            // A transaction would block all writers while the archive is written. `finish` checks the payload
+            // generation instead.
             Dialect::Sqlite => {
                 let conn = self.db.reader().await?;
                 let Some(found) = find(&conn, LOOK, trace_id).await? else { return Ok(Archived::No) };
@@ -237,11 +238,11 @@ impl Store {
         }
     }
 
-    /// Deletes the requests to archive at once for which nothing is left to do: no trace can be archived, and none
-    /// still runs. One that was changed meanwhile stays.
+    /// Deletes requests to archive at once that are complete: no trace can be archived, and none is still running. A
+    /// request that was changed meanwhile is kept.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn end_archive_requests(&self, requests: &[ArchiveRequest]) -> Result<()> {
         let values = vec![
             Value::Ints(requests.iter().map(|request| request.due.experiment_id).collect()),
@@ -253,16 +254,17 @@ impl Store {
     }
 }
 
-/// A trace that may be archived.
+/// A trace that may be archived, as it was read.
 struct Found {
     generation: i64,
-    /// `None` when they are too large to be read again.
+    /// `None` if they are too large to be read back.
     spans: Option<ArchivableSpans>,
 }
 
-/// A trace whose spans are archived, or can not be.
+/// A trace whose spans were written to the archive, or cannot be archived.
 struct Kept {
     generation: i64,
+    /// `None` if the spans cannot be archived.
     location: Option<String>,
 }
 
@@ -278,7 +280,7 @@ async fn find(conn: &Conn, head: &'static str, trace_id: &str) -> Result<Option<
 }
 
 impl Found {
-    /// Puts the spans into the archive; `None` when there are none.
+    /// Writes the spans to the archive; `None` if the trace has none in the database.
     async fn keep<F>(self, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Option<Kept>>
     where
         F: Future<Output = Result<Option<String>>>,
@@ -292,7 +294,7 @@ impl Found {
     }
 }
 
-/// Writes down what became of a trace, if it is what it was when it was read.
+/// Records the outcome for a trace, unless the trace was changed since it was read.
 async fn finish(tx: &Tx, trace_id: &str, kept: &Kept) -> Result<Archived> {
     let unchanged = Statement::new(UNCHANGED, vec![trace_id.into(), kept.generation.into()]);
     if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {

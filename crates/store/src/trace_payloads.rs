@@ -1,4 +1,4 @@
-//! Where the spans of a trace are: in the database, or in the artifacts of the trace.
+//! The location of a trace's spans: the database, an archive, or the artifacts of the trace.
 
 use ferroflow_model::{Error, Result};
 
@@ -7,7 +7,7 @@ use crate::{
     db::{DbError, Row, Statement},
 };
 
-/// Where the spans of a trace may be, other than among its artifacts.
+/// Locations of a trace's spans other than its artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpansLocation {
     /// In the database.
@@ -26,18 +26,18 @@ impl SpansLocation {
     }
 }
 
-/// Where a trace keeps what belongs to it.
+/// The locations of a trace's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracePlaces {
-    /// Where its spans are, unless they are among its artifacts.
+    /// The location of its spans; `None` if they are among its artifacts.
     pub spans: Option<SpansLocation>,
-    /// Where its spans are when they were archived.
+    /// The URI of its archived spans.
     pub archive: Option<String>,
-    /// Where its artifacts are: attachments, and its spans as clients of older releases wrote them.
+    /// The URI of its artifacts: attachments, and its spans if an older client wrote them.
     pub artifacts: Option<String>,
 }
 
-/// Reads the places of a trace, with [`places_from_row`].
+/// Selects the locations of a trace, for [`places_from_row`].
 pub(crate) fn places(trace_id: &str) -> Statement {
     Statement::new(PLACES, vec![trace_id.into()])
 }
@@ -55,24 +55,24 @@ const PLACES: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_i
                       (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                       AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
 
-// Root first. A span whose content was archived has none.
+// The root span first. Archived spans have no content.
 const SPANS: &str = "SELECT content FROM spans WHERE trace_id = $1 AND content <> '' \
                      ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_time_unix_nano, span_id";
 
 impl Store {
-    /// Where a trace keeps what belongs to it.
+    /// The locations of a trace's data.
     ///
     /// # Errors
-    /// There is no such trace.
+    /// No trace has the id.
     pub async fn trace_places(&self, trace_id: &str) -> Result<TracePlaces> {
         let found = self.db.query(places(trace_id), places_from_row).await?;
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 
-    /// The spans of a trace that are in the database, each as the JSON that it is kept as.
+    /// The spans of a trace in the database, in the JSON form in which they are stored.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
         Ok(self.db.query(Statement::new(SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
     }

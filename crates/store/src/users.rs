@@ -1,4 +1,4 @@
-//! The users database of basic-auth: who there is, and what is granted to them.
+//! The users database of basic-auth: users and their grants.
 
 use ferroflow_model::{
     Error, Result,
@@ -18,7 +18,7 @@ const INSERT: &str = "INSERT INTO users (username, password_hash, is_admin) VALU
 const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2 WHERE username = $1";
 const SET_ADMIN: &str = "UPDATE users SET is_admin = $2 WHERE username = $1";
 
-/// A user with every grant of all roles in a workspace. A user without one has a row too.
+/// A user with the grants of all its roles in a workspace; one row even without grants.
 const ACCOUNT: &str = "SELECT u.id, u.username, u.password_hash, u.is_admin, p.resource_type, p.resource_pattern, \
                        p.permission FROM users u \
                        LEFT JOIN user_role_assignments a ON a.user_id = u.id \
@@ -26,15 +26,15 @@ const ACCOUNT: &str = "SELECT u.id, u.username, u.password_hash, u.is_admin, p.r
                        LEFT JOIN role_permissions p ON p.role_id = r.id \
                        WHERE u.username = $1";
 
-/// The role of a user's own grants, with what hangs on it.
+/// Deletes the per-user role of a user, with its grants and assignments.
 const FORGET_ROLE: &[&str] = &[
     "DELETE FROM role_permissions WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
     "DELETE FROM user_role_assignments WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
     "DELETE FROM roles WHERE name = $1",
 ];
 
-/// What else hangs on a user, and then the user. Permissions were in tables of their own before there were roles;
-/// the tables are still there, and so are their foreign keys.
+/// Deletes a user with its assignments. Before there were roles, permissions had tables of their own; these and their
+/// foreign keys still exist.
 const FORGET_USER: &[&str] = &[
     "DELETE FROM user_role_assignments WHERE user_id = $1",
     "DELETE FROM experiment_permissions WHERE user_id = $1",
@@ -60,24 +60,24 @@ pub struct User {
     pub id: i64,
     /// The name, which is unique.
     pub username: String,
-    /// The password, hashed as werkzeug does.
+    /// The password hash, in werkzeug's format.
     pub password_hash: String,
-    /// Whether everything is allowed.
+    /// Whether all permission checks are skipped.
     pub is_admin: bool,
 }
 
-/// What a role allows.
+/// A permission that a user has through a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The kind of resource.
     pub resource_type: String,
-    /// Which of them: an id, or `*`.
+    /// The resources: an id, or `*` for all.
     pub resource_pattern: String,
     /// The name of the permission.
     pub permission: String,
 }
 
-/// A user with what is granted.
+/// A user with its grants.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The user.
@@ -86,10 +86,10 @@ pub struct Account {
     pub grants: Vec<Grant>,
 }
 
-/// Why the users database can not be used.
+/// Why the users database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// The tables are of an older MLflow.
+    /// The schema is that of an older MLflow.
     #[error(
         "Detected out-of-date schema of the users database (found version {found}, but expected {head}, which is \
          {release}). Take a backup of your database, then run `ferroflow db upgrade --auth <database_uri>` to migrate \
@@ -103,7 +103,7 @@ pub enum UsersError {
         /// The release of the reference with that revision.
         release: &'static str,
     },
-    /// The tables can not be made, migrated or looked at.
+    /// The tables cannot be created, migrated or inspected.
     #[error(transparent)]
     Migration(#[from] MigrationError),
     /// The database failed.
@@ -112,11 +112,11 @@ pub enum UsersError {
 }
 
 impl UserStore {
-    /// Opens the users database and makes the tables if there are none. `shared` is a database that is open already
-    /// at the same place. An old database is refused, or migrated if `migrate` says so.
+    /// Opens the users database, creating the tables if there are none. `shared` is an open database at the same URI.
+    /// An old schema is an error, unless `migrate` is set.
     ///
     /// # Errors
-    /// The database can not be reached, or has another revision.
+    /// The database cannot be reached, or has another schema revision.
     pub async fn open(
         uri: &BackendUri,
         shared: Option<Db>,
@@ -147,16 +147,16 @@ impl UserStore {
         Ok(Self { db })
     }
 
-    /// The database, for tables of our own in it.
+    /// The database, which also has ferroflow's own tables.
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.db
     }
 
-    /// A user with what is granted in the default workspace, with one query.
+    /// A user with its grants in the default workspace, with one query; `None` if there is no such user.
     ///
     /// # Errors
-    /// Only those of the database: no such user is `None`.
+    /// Database errors only.
     pub async fn account(&self, username: &str) -> Result<Option<Account>> {
         let statement = Statement::new(ACCOUNT, vec![username.into(), DEFAULT_WORKSPACE.into()]);
         let conn = self.db.reader().await?;
@@ -178,24 +178,24 @@ impl UserStore {
     /// One user.
     ///
     /// # Errors
-    /// There is no user with the name.
+    /// No user has the name.
     pub async fn get_user(&self, username: &str) -> Result<User> {
         self.find_user(username).await?.ok_or_else(|| no_user(username))
     }
 
-    /// One user, or `None`.
+    /// One user; `None` if there is no such user.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn find_user(&self, username: &str) -> Result<Option<User>> {
         let found = self.db.query(Statement::new(BY_NAME, vec![username.into()]), user_from_row).await?;
         Ok(found.into_iter().next())
     }
 
-    /// Every user, with the roles each of them has.
+    /// All users with their roles.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn list_users(&self) -> Result<Vec<(User, Vec<Role>)>> {
         let conn = self.db.reader().await?;
         let users = conn.query(Statement::new(ALL, Vec::new()), user_from_row).await?;
@@ -209,7 +209,7 @@ impl UserStore {
             .collect())
     }
 
-    /// Creates a user with a hashed password.
+    /// Creates a user. The password is already hashed.
     ///
     /// # Errors
     /// The name is empty or taken.
@@ -230,18 +230,18 @@ impl UserStore {
         Ok(User { id, username: username.to_owned(), password_hash: password_hash.to_owned(), is_admin })
     }
 
-    /// Replaces the hashed password of a user.
+    /// Replaces the password hash of a user.
     ///
     /// # Errors
-    /// There is no user with the name.
+    /// No user has the name.
     pub async fn set_password(&self, username: &str, password_hash: &str) -> Result<()> {
         self.update(SET_PASSWORD, username, password_hash.into()).await
     }
 
-    /// Makes a user an admin, or no admin any more.
+    /// Makes a user an admin, or revokes that.
     ///
     /// # Errors
-    /// There is no user with the name.
+    /// No user has the name.
     pub async fn set_admin(&self, username: &str, is_admin: bool) -> Result<()> {
         self.update(SET_ADMIN, username, is_admin.into()).await
     }
@@ -256,10 +256,10 @@ impl UserStore {
             .await
     }
 
-    /// Deletes a user with all that was granted to it.
+    /// Deletes a user with its grants and assignments.
     ///
     /// # Errors
-    /// There is no user with the name.
+    /// No user has the name.
     pub async fn delete_user(&self, username: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
@@ -274,7 +274,7 @@ impl UserStore {
     }
 }
 
-/// The key of a user.
+/// The id of a user.
 pub(crate) async fn id_of(tx: &Tx, username: &str) -> Result<i64> {
     let found = tx.query_opt(Statement::new(BY_NAME, vec![username.into()]), user_from_row).await?;
     Ok(found.ok_or_else(|| no_user(username))?.id)
@@ -284,7 +284,7 @@ pub(crate) fn user_from_row(row: &Row<'_>) -> Result<User, DbError> {
     Ok(User {
         id: row.get(0)?,
         username: row.get::<Option<String>>(1)?.unwrap_or_default(),
-        // Without a password nobody can log in.
+        // An empty hash matches no password.
         password_hash: row.get::<Option<String>>(2)?.unwrap_or_default(),
         is_admin: row.get(3)?,
     })

@@ -1,9 +1,8 @@
-//! Which rows of a search its caller may see.
+//! Restricts a search to the rows visible to its caller.
 
 use crate::{dialect::Dialect, select::Select};
 
-/// A set of ids or names, as one bound list at the most: a search has full pages and stays one query, whatever its
-/// caller may see.
+/// A set of ids or names, bound as one list: filtering in the query keeps pages full, whatever the caller may see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Visible {
     /// Everything.
@@ -16,13 +15,13 @@ pub enum Visible {
 }
 
 impl Visible {
-    /// Nothing.
+    /// The empty set.
     #[must_use]
     pub fn nothing() -> Self {
         Self::Only(Vec::new())
     }
 
-    /// Whether one id or name is in the set.
+    /// Whether an id or name is in the set.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {
         match self {
@@ -32,7 +31,7 @@ impl Visible {
         }
     }
 
-    /// The condition that a column of names is in the set, or `None` where that says nothing.
+    /// The condition that a text column is in the set; `None` if it is always true.
     pub(crate) fn names(&self, select: &mut Select, dialect: Dialect, column: &str) -> Option<String> {
         match self {
             Self::All => None,
@@ -48,7 +47,7 @@ impl Visible {
         }
     }
 
-    /// The same for a column of numbers. What is no number names no row.
+    /// The same for an integer column. Texts that are no integers match no row.
     pub(crate) fn ids(&self, select: &mut Select, dialect: Dialect, column: &str) -> Option<String> {
         let numbers = |ids: &[String]| ids.iter().filter_map(|id| id.parse::<i64>().ok()).collect::<Vec<_>>();
         match self {
@@ -69,7 +68,7 @@ impl Visible {
     }
 }
 
-/// The condition on rows that are models or prompts, which a tag's `value` tells apart.
+/// The condition on rows that are models or prompts, distinguished by the `value` of the prompt tag.
 pub(crate) fn either(
     select: &mut Select,
     dialect: Dialect,
@@ -78,7 +77,7 @@ pub(crate) fn either(
     models: &Visible,
     prompts: &Visible,
 ) -> Option<String> {
-    // Where little may be seen the search begins with it instead of looking at every row.
+    // If few rows are visible, this drives the query, which then does not scan all rows.
     let way_in = match (models, prompts) {
         (Visible::Only(models), Visible::Only(prompts)) => {
             let names: Vec<String> = models.iter().chain(prompts).cloned().collect();

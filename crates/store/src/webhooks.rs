@@ -1,4 +1,4 @@
-//! Webhooks: who is told of what happens in the registry.
+//! Webhooks: subscriptions to events in the registry.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::{
     select::{KeyKind, Select},
 };
 
-/// The environment variable that holds the key of secrets, the same as the reference's.
+/// The environment variable with the key that secrets are encrypted with; the reference's name for it.
 pub const KEY_VARIABLE: &str = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY";
 
 const COLUMNS: &str = "w.webhook_id, w.name, w.description, w.url, w.status, w.creation_timestamp, \
@@ -36,7 +36,7 @@ const EVENTS: (&str, &str) = (
 );
 const INSERT: &str = "INSERT INTO webhooks (webhook_id, name, description, url, status, secret, creation_timestamp, \
                       last_updated_timestamp, workspace) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 'default')";
-/// A NULL leaves what is there.
+/// NULL keeps the value.
 const UPDATE: &str = "UPDATE webhooks SET name = COALESCE($2, name), description = COALESCE($3, description), \
                       url = COALESCE($4, url), status = COALESCE($5, status), last_updated_timestamp = $6 \
                       WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
@@ -45,42 +45,42 @@ const FORGET_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
 const DELETE: &str = "UPDATE webhooks SET deleted_timestamp = $2, last_updated_timestamp = $2 \
                       WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
 
-/// A webhook to create. Its name and its URL were checked.
+/// A new webhook. Its name and URL are already validated.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
-    /// Its name, which need not be its own.
+    /// Its name; need not be unique.
     pub name: String,
     /// Where events are sent.
     pub url: String,
-    /// What it is told of.
+    /// The events it is subscribed to.
     pub events: Vec<EventType>,
-    /// In words.
+    /// The description.
     pub description: Option<String>,
-    /// What its messages are signed with.
+    /// The secret that its messages are signed with.
     pub secret: Option<String>,
-    /// Active unless told otherwise.
+    /// The status; active by default.
     pub status: Option<WebhookStatus>,
 }
 
-/// What is to be changed of a webhook.
+/// Changes to a webhook; `None` keeps the value.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange {
-    /// Another name, which was checked.
+    /// The new name, already validated.
     pub name: Option<String>,
-    /// Another URL, which was checked.
+    /// The new URL, already validated.
     pub url: Option<String>,
-    /// All that it is told of from now on.
+    /// The new events, replacing all others.
     pub events: Option<Vec<EventType>>,
-    /// Another description.
+    /// The new description.
     pub description: Option<String>,
-    /// Another secret; the empty one takes it away.
+    /// The new secret; empty removes it.
     pub secret: Option<String>,
-    /// Another status.
+    /// The new status.
     pub status: Option<WebhookStatus>,
 }
 
 impl Store {
-    /// Gives the key of secrets.
+    /// Sets the key that secrets are encrypted with.
     #[must_use]
     pub fn with_webhook_key(self, key: Option<FernetKey>) -> Self {
         Self { webhook_key: key, ..self }
@@ -89,7 +89,7 @@ impl Store {
     /// Creates a webhook.
     ///
     /// # Errors
-    /// There is no event, or there is no key to encrypt the secret with.
+    /// `events` is empty, the outbox's table is missing, or there is no key to encrypt the secret with.
     pub async fn create_webhook(&self, new: NewWebhook) -> Result<Webhook> {
         check_events(&new.events)?;
         if !self.outbox.is_ready() {
@@ -132,20 +132,20 @@ impl Store {
         Ok(webhook)
     }
 
-    /// The secret that messages of a webhook are signed with, if it has one.
+    /// The secret that the messages of a webhook are signed with, if it has one.
     ///
     /// # Errors
-    /// No webhook has the id, or the secret can not be decrypted.
+    /// No webhook has the id, or the secret cannot be decrypted.
     pub async fn webhook_secret(&self, webhook_id: &str) -> Result<Option<String>> {
         let statement = Statement::new(BY_ID, vec![webhook_id.into()]);
         let found = self.db.query(statement, |row| row.get::<Option<String>>(7)).await?;
         self.decrypt(found.into_iter().next().ok_or_else(|| no_webhook(webhook_id))?.as_deref())
     }
 
-    /// A page of webhooks, the newest first, and the token of the next one.
+    /// A page of webhooks, newest first, and the token of the next page.
     ///
     /// # Errors
-    /// The size of the page or the token is not valid.
+    /// The page size or the token is not valid.
     pub async fn list_webhooks(
         &self,
         max_results: i32,
@@ -165,10 +165,10 @@ impl Store {
         Ok((webhooks, next))
     }
 
-    /// Changes a webhook. One that is disabled is not told any more of what waits for it.
+    /// Changes a webhook. Disabling it deletes its pending events.
     ///
     /// # Errors
-    /// No webhook has the id, or there is no key to encrypt the secret with.
+    /// No webhook has the id, `events` is empty, or there is no key to encrypt the secret with.
     pub async fn update_webhook(&self, webhook_id: &str, change: WebhookChange) -> Result<Webhook> {
         if let Some(events) = &change.events {
             check_events(events)?;
@@ -203,7 +203,7 @@ impl Store {
             .await
     }
 
-    /// Deletes a webhook, with what it was not told yet. Its row stays, marked, as in the reference.
+    /// Soft-deletes a webhook, as the reference does, and deletes its pending events.
     ///
     /// # Errors
     /// No webhook has the id.
@@ -218,7 +218,7 @@ impl Store {
             .await
     }
 
-    /// A webhook as a transaction sees it.
+    /// Reads a webhook within a transaction.
     async fn webhook(&self, tx: &Tx, webhook_id: &str) -> Result<Webhook> {
         let found = tx.query_opt(Statement::new(BY_ID, vec![webhook_id.into()]), from_row).await?;
         let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
@@ -246,8 +246,7 @@ impl Store {
         Ok(())
     }
 
-    /// A secret on its way into the database. Without a key that is kept somewhere, nothing that is
-    /// encrypted could be read after a restart or by another server.
+    /// Encrypts a secret. Without a configured key it could not be decrypted after a restart or by another replica.
     fn encrypt(&self, secret: &str) -> Result<String> {
         let key = self.webhook_key.as_ref().ok_or_else(|| {
             Error::invalid(format!(
@@ -304,7 +303,7 @@ fn from_row(row: &Row<'_>) -> Result<Webhook, DbError> {
     })
 }
 
-/// An event that this server does not know is left out.
+/// Events that this server does not know are omitted.
 fn event_from_row(row: &Row<'_>) -> Result<(String, Option<EventType>), DbError> {
     Ok((row.get(0)?, EventType::from_stored(&row.get::<String>(1)?, &row.get::<String>(2)?)))
 }

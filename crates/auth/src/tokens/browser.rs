@@ -1,6 +1,6 @@
-//! Logins of browsers at the provider: the authorization code flow with PKCE (RFC 6749, RFC 7636, `OpenID` Connect Core
-//! 1.0, section 3.1). Nothing of it is kept here: what has to be known when the browser comes back is in a cookie, or
-//! made again from the state.
+//! Browser logins at the provider: the authorization code flow with PKCE (RFC 6749, RFC 7636, `OpenID` Connect Core
+//! 1.0, section 3.1). The server keeps no state: what it needs when the browser returns is in a cookie, or derived from
+//! `state`.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::{
     seal::{Seal, now},
 };
 
-/// The variable with the secret of the client, which outweighs the file.
+/// The variable with the client secret, which overrides the file.
 const SECRET: &str = "FERROFLOW_OIDC_CLIENT_SECRET";
 
-/// Where the provider sends browsers back to, below the prefix of the server.
+/// The path of the redirect URI, below the server's prefix.
 const CALLBACK: &str = "/oidc/callback";
 
-/// How long somebody may take to log in.
+/// How long a login may take.
 pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(600);
 
 /// The settings.
@@ -78,40 +78,41 @@ impl BrowserConfig {
     }
 }
 
-/// Logins of browsers.
+/// Handles browser logins.
 pub(crate) struct Browser {
     config: BrowserConfig,
     seal: Seal,
 }
 
-/// A login that has begun.
+/// The content of the login cookie.
 #[derive(Serialize, Deserialize)]
 struct Begun {
     state: String,
-    /// Where the browser wanted to go.
+    /// The page to return to.
     next: String,
     until: u64,
 }
 
-/// Who is logged in.
+/// The content of the session cookie.
 #[derive(Serialize, Deserialize)]
 struct Session {
     username: String,
-    /// Of the mark or hash that the user had, with which it would be another user, and of the epoch, which a restore ends.
+    /// Digest of the user's mark or password hash, which identifies the account, and of the login epoch, which a
+    /// restore renews.
     stored: String,
     until: u64,
 }
 
-/// What the provider sends a browser back with.
+/// The parameters of the provider's redirect (authorization response).
 #[derive(Debug, Clone, Default)]
 pub struct Callback {
-    /// The code for a token.
+    /// The authorization code.
     pub code: Option<String>,
-    /// What was sent along.
+    /// The `state` of the request.
     pub state: Option<String>,
-    /// The provider, if it says so (RFC 9207).
+    /// The issuer, if the provider sends it (RFC 9207).
     pub issuer: Option<String>,
-    /// What went wrong there.
+    /// The error code.
     pub error: Option<String>,
 }
 
@@ -122,7 +123,7 @@ struct Answer {
 }
 
 impl Browser {
-    /// Whether cookies are for https alone.
+    /// Whether cookies are for HTTPS only.
     pub(crate) fn is_secure(&self) -> bool {
         self.config.redirect_uri.scheme() == "https"
     }
@@ -131,14 +132,14 @@ impl Browser {
         self.config.session
     }
 
-    /// A cookie of a session.
+    /// Creates a session cookie.
     pub(crate) fn session(&self, username: &str, stored: &str, epoch: &str) -> String {
         let until = now() + self.config.session.as_secs();
         let session = Session { username: username.to_owned(), stored: digest(stored, epoch), until };
         self.seal.seal("session", &session)
     }
 
-    /// The user of a cookie, and a test for what the user has in the place of a password and for the epoch.
+    /// The user of a session cookie, and a predicate for the user's current mark or password hash and the login epoch.
     pub(crate) fn read_session(&self, cookie: &str) -> Option<(String, impl Fn(&str, &str) -> bool + use<>)> {
         let session: Session = self.seal.open("session", cookie)?;
         let stored = session.stored;
@@ -158,7 +159,7 @@ impl Browser {
         self.seal.derived("verifier", state)
     }
 
-    /// The address at the provider, and the cookie for the way back.
+    /// The authorization URL, and the login cookie.
     pub(crate) fn begin(&self, metadata: &Metadata, next: &str) -> Result<(Url, String)> {
         let endpoint = metadata.authorization_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
         let mut url = endpoint.ok_or_else(|| Error::unavailable("The provider has no page to log in at."))?;
@@ -177,7 +178,7 @@ impl Browser {
         Ok((url, self.seal.seal("login", &begun)))
     }
 
-    /// The question for a token, with what shows that it comes from the client that the code was given to.
+    /// The token request, with the client's authentication.
     fn ask(&self, mut request: RequestBuilder, metadata: &Metadata, code: &str, state: &str) -> RequestBuilder {
         let config = &self.config;
         let mut form = form_urlencoded::Serializer::new(String::new());
@@ -203,7 +204,7 @@ impl Browser {
         request.header("content-type", "application/x-www-form-urlencoded").body(form.finish())
     }
 
-    /// The address at the provider that ends a session there.
+    /// The provider's end-session URL.
     pub(crate) fn end(&self, metadata: &Metadata) -> Option<Url> {
         let mut url = Url::parse(metadata.end_session_endpoint.as_deref()?).ok()?;
         url.query_pairs_mut().append_pair("client_id", &self.config.client_id);
@@ -215,7 +216,7 @@ impl Browser {
 }
 
 impl Oidc {
-    /// Who comes back from the provider, and where the browser wanted to go.
+    /// Completes a login: the user, and the page to return to.
     pub(crate) async fn finish(&self, browser: &Browser, cookie: &str, back: &Callback) -> Result<(TokenUser, String)> {
         let begun: Option<Begun> = browser.seal.open("login", cookie);
         let begun = begun.filter(|begun| begun.until > now() && back.state.as_deref() == Some(begun.state.as_str()));
@@ -245,7 +246,7 @@ impl Oidc {
         Ok((user, begun.next))
     }
 
-    /// The token for a code.
+    /// Exchanges a code for an ID token.
     async fn exchange(
         &self,
         browser: &Browser,
@@ -263,7 +264,7 @@ impl Oidc {
     }
 }
 
-/// What a session remembers of a user's mark or hash, and of the epoch.
+/// Binds a session to a user's mark or password hash and to the login epoch.
 fn digest(stored: &str, epoch: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(format!("{epoch}\n{stored}").as_bytes())[..16])
 }

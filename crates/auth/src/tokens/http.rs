@@ -1,5 +1,5 @@
-//! The client for providers of tokens: it trusts one file of authorities or the system's, follows no redirect, and
-//! reads no more than it was told to.
+//! The HTTP client for token providers: trusts one CA file or the system's CAs, follows no redirects, and limits the
+//! size of responses.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an answer may take as a whole.
+/// Timeout of a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer at the most.
+/// Maximum size of a response, in bytes.
 const MAX_ANSWER: usize = 512 * 1024;
 
-/// A client. `ca_file` holds the authorities in PEM, instead of the system's.
+/// Creates a client. `ca_file` has PEM certificates that replace the system's CAs.
 pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Client, String> {
     let loaded = match ca_file {
         Some(path) => rustls_native_certs::load_certs_from_paths(Some(path), None),
@@ -42,10 +42,10 @@ pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Cl
     builder.build().map_err(|error| error.to_string())
 }
 
-/// An address that nobody can read along with or send answers for: https, or of this machine.
+/// Parses a URL that must be protected from eavesdropping and tampering: HTTPS, or on the loopback interface.
 ///
 /// # Errors
-/// It is another one; `key` is where it was set.
+/// It is not; the message contains `key`, the setting's name.
 pub(crate) fn address(key: &str, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| format!("{key} = {text} is not a URL"))?;
     let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
@@ -56,10 +56,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
-/// Sends a request and reads the JSON of its answer.
+/// Sends a request and parses the JSON of the response.
 ///
 /// # Errors
-/// What went wrong, in words for a log.
+/// The reason, for a log.
 pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
     let mut response = request.send().await.map_err(|error| with_causes(&error))?;
     let status = response.status();

@@ -1,4 +1,4 @@
-//! Whom a token names, and what groups mean here.
+//! Maps tokens to users, and groups to roles.
 
 use ferroflow_model::permission::USER_ROLE_PREFIX;
 use ferroflow_store::{TokenUser, token_mark};
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{ini::Section, password::hex};
 
-/// Groups and the roles that they give.
+/// The mapping of groups to roles.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Groups {
     roles: Vec<(String, String)>,
@@ -14,11 +14,11 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// `group_roles` and `admin_group` of a section.
+    /// Parses `group_roles` and `admin_group` of a section.
     pub(crate) fn parse(section: &Section) -> Result<Self, String> {
         let mut roles = Vec::new();
         for line in lines(section, "group_roles")? {
-            // Names of groups in directories have equals signs themselves.
+            // Group names of directories may contain equals signs.
             let parts = line.rsplit_once('=').map(|(group, role)| (group.trim(), role.trim()));
             match parts.filter(|(group, role)| !group.is_empty() && !role.is_empty()) {
                 Some((_, role)) if role.starts_with(USER_ROLE_PREFIX) => {
@@ -31,7 +31,7 @@ impl Groups {
         Ok(Self { roles, admin: text(section, "admin_group")? })
     }
 
-    /// The user of a token: `owner` tells accounts apart that have the same name one after the other.
+    /// The user of a token. `owner` distinguishes accounts that have the same name at different times.
     pub(crate) fn user(&self, username: String, owner: &str, groups: &[String], links: bool) -> TokenUser {
         let mut governed: Vec<String> = self.roles.iter().map(|(_, role)| role.clone()).collect();
         governed.sort();
@@ -48,37 +48,37 @@ impl Groups {
     }
 }
 
-/// A value that is not empty.
+/// An optional value; an empty one is `None`.
 pub(crate) fn text(section: &Section, key: &str) -> Result<Option<String>, String> {
     Ok(section.get(key)?.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()))
 }
 
-/// A value that has to be there.
+/// A required value.
 pub(crate) fn required(section: &Section, name: &str, key: &str) -> Result<String, String> {
     text(section, key)?.ok_or_else(|| format!("it has no {key} in [{name}]"))
 }
 
-/// The lines of a value.
+/// The lines of a value, without empty ones.
 pub(crate) fn lines(section: &Section, key: &str) -> Result<Vec<String>, String> {
     let value = section.get(key)?.unwrap_or_default();
     Ok(value.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// The words of a value, between commas or spaces.
+/// The words of a value, separated by commas or white space.
 pub(crate) fn words(section: &Section, key: &str) -> Result<Vec<String>, String> {
     let value = section.get(key)?.unwrap_or_default();
     let words = value.split(|char: char| char == ',' || char.is_whitespace());
     Ok(words.filter(|word| !word.is_empty()).map(str::to_owned).collect())
 }
 
-/// A number up to a limit.
+/// An integer from 0 to `most`.
 pub(crate) fn number(section: &Section, key: &str, default: u64, most: u64) -> Result<u64, String> {
     let Some(value) = text(section, key)? else { return Ok(default) };
     let parsed = value.parse().ok().filter(|number| *number <= most);
     parsed.ok_or_else(|| format!("{key} = {value} is not a number from 0 to {most}"))
 }
 
-/// A yes or a no.
+/// A boolean.
 pub(crate) fn flag(section: &Section, key: &str) -> Result<bool, String> {
     match text(section, key)?.map(|value| value.to_lowercase()).as_deref() {
         None | Some("0" | "no" | "false" | "off") => Ok(false),

@@ -1,4 +1,5 @@
-//! Signed tokens (RFC 7519): signatures are checked by ring, claims by `jsonwebtoken` and, where it is lenient, here.
+//! JSON Web Tokens (RFC 7519): ring verifies signatures; `jsonwebtoken` and, where it is lenient, this module validate
+//! claims.
 
 use std::sync::Once;
 
@@ -11,8 +12,8 @@ use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlg
 use serde_json::{Map, Value};
 use signature::Verifier;
 
-/// The algorithms that a provider may sign with: those whose keys for checking are public. With a shared secret, or with
-/// none at all, whoever can check a token could make one.
+/// The accepted signature algorithms: asymmetric ones only. With a shared secret or without a signature, whoever can
+/// verify a token could forge one.
 pub(crate) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -25,14 +26,14 @@ pub(crate) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// What a token of the provider must say.
+/// The expected claims.
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) audiences: &'a [String],
     pub(crate) leeway: u64,
 }
 
-/// The claims of a token whose signature and times are right.
+/// The claims of a token with a valid signature that has not expired.
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) subject: String,
@@ -42,7 +43,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// A claim by its name, or by names of claims within claims, with dots between them.
+    /// A claim by name; dots access nested claims.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         if let Some(found) = self.all.get(name) {
             return Some(found);
@@ -52,12 +53,12 @@ impl Claims {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    /// A claim that is a text.
+    /// A string claim.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()
     }
 
-    /// A claim that is a list of texts, or one.
+    /// A claim that is a list of strings, or a single one.
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         match self.get(name) {
             Some(Value::String(one)) => vec![one.clone()],
@@ -67,10 +68,10 @@ impl Claims {
     }
 }
 
-/// Checks a token.
+/// Verifies a token.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why it is not valid.
 pub(crate) fn check(
     token: &str,
     algorithm: Algorithm,
@@ -87,7 +88,7 @@ pub(crate) fn check(
     let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation);
     let all = decoded.map_err(|error| error.to_string())?.claims;
     let text = |name: &str| all.get(name).and_then(Value::as_str);
-    // The crate also takes a list of issuers with ours among them.
+    // The crate also accepts a list of issuers that contains the expected one.
     if text("iss") != Some(expected.issuer) {
         return Err("InvalidIssuer".into());
     }
@@ -98,13 +99,13 @@ pub(crate) fn check(
     Ok(Claims { subject, expires, all })
 }
 
-/// Has `jsonwebtoken` check signatures with ring.
+/// Makes `jsonwebtoken` verify signatures with ring.
 fn install() {
     static PROVIDER: CryptoProvider =
         CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Only a second call would fail.
+        // Fails only if called twice.
         let _ = PROVIDER.install_default();
     });
 }

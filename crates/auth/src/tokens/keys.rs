@@ -1,6 +1,5 @@
-//! What a provider says of itself, and the keys that it signs with: fetched when they are first needed, kept for an
-//! hour, and fetched again for a key that is not known, though not more often than every few seconds. Whoever makes up
-//! tokens does not make us ask the provider for each.
+//! The provider's metadata and signing keys: fetched on demand, cached for an hour, and fetched again for an unknown
+//! key id, with a minimum interval. So forged tokens do not cause a request to the provider each.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -19,16 +18,16 @@ use tokio::sync::Mutex;
 
 use super::http;
 
-/// How long keys count without another look.
+/// Time for which keys are cached.
 const FRESH: Duration = Duration::from_secs(3600);
 
-/// How long they count while the provider does not answer.
+/// Time for which cached keys are used while the provider does not respond.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// Keys of a provider at the most.
+/// Maximum number of keys of a provider.
 const MAX_KEYS: usize = 100;
 
-/// What the provider says of itself (`OpenID` Connect Discovery 1.0, section 3).
+/// The provider's metadata (`OpenID` Connect Discovery 1.0, section 3).
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) issuer: String,
@@ -40,16 +39,16 @@ pub(crate) struct Metadata {
     pub(crate) token_endpoint_auth_methods_supported: Vec<String>,
 }
 
-/// A provider.
+/// An `OpenID` Connect provider.
 pub(crate) struct Provider {
     pub(crate) client: Client,
     pub(crate) issuer: String,
-    /// Where the keys are, if nobody is to be asked.
+    /// The configured URL of the keys; `None` to use the provider's metadata.
     jwks_uri: Option<String>,
-    /// Time between two looks for a key that is not known.
+    /// Minimum interval between fetches for unknown keys.
     refresh: Duration,
     state: RwLock<State>,
-    /// One looks at a time.
+    /// Serializes fetches.
     looking: Mutex<()>,
 }
 
@@ -59,7 +58,7 @@ struct State {
     keys: Arc<Vec<Jwk>>,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
-    /// When somebody who wants to log in had the provider asked what it is.
+    /// When the metadata was last requested for a login.
     asked: Option<Instant>,
 }
 
@@ -68,10 +67,10 @@ impl Provider {
         Self { client, issuer, jwks_uri, refresh, state: RwLock::default(), looking: Mutex::default() }
     }
 
-    /// The key that a token was signed with, or `None` if the provider has no such key.
+    /// The key that a token was signed with; `None` if the provider has no such key.
     ///
     /// # Errors
-    /// The provider was never heard of.
+    /// The provider's keys are not available.
     pub(crate) async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Option<DecodingKey>> {
         let state = self.state();
         let found = find(&state.keys, kid, algorithm);
@@ -101,10 +100,10 @@ impl Provider {
         Err(Error::unavailable("The provider of the token can not be asked for its keys. Try again in a moment."))
     }
 
-    /// What the provider says of itself.
+    /// The provider's metadata.
     ///
     /// # Errors
-    /// It does not answer, or is another one.
+    /// The provider does not respond, or has another issuer.
     pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>> {
         if let Some(metadata) = self.state().metadata {
             return Ok(metadata);
@@ -133,7 +132,7 @@ impl Provider {
         }
         let endpoints = [&found.authorization_endpoint, &found.token_endpoint, &found.end_session_endpoint];
         for address in endpoints.into_iter().flatten().chain([&found.jwks_uri]) {
-            // Whoever can read along could send other keys.
+            // An attacker on the network could replace the keys.
             if self.issuer.starts_with("https:") && !address.starts_with("https:") {
                 return Err(format!("{url} leads to {address}, which is not https"));
             }
@@ -146,12 +145,12 @@ impl Provider {
     async fn fetch_keys(&self) -> Result<Vec<Jwk>, String> {
         let uri = match &self.jwks_uri {
             Some(uri) => uri.clone(),
-            // It may say something else than an hour ago.
+            // The URL may have changed within the hour.
             None => self.fetch_metadata().await?.jwks_uri.clone(),
         };
         let value: Value = self.get(&uri).await?;
         let keys = value.get("keys").and_then(Value::as_array).ok_or("there are no keys in the answer")?;
-        // A key of a kind that is not known is none of ours, and does not hide the others.
+        // Keys of unsupported types are ignored.
         Ok(keys.iter().take(MAX_KEYS).filter_map(|key| Jwk::deserialize(key).ok()).collect())
     }
 
@@ -177,12 +176,12 @@ fn younger(time: Option<Instant>, than: Duration) -> bool {
     time.is_some_and(|time| time.elapsed() < than)
 }
 
-/// The key of a name for an algorithm. Without a name there must be only one that fits.
+/// The key with an id for an algorithm. Without an id, exactly one key must match.
 fn find(keys: &[Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
     let signs = |key: &&Jwk| matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));
     let is_named = |key: &&Jwk| kid.is_none() || key.common.key_id.as_deref() == kid;
     let of_algorithm = |key: &&Jwk| {
-        // Both are named as in the registry of algorithms.
+        // Both names are those of the JOSE registry.
         key.common.key_algorithm.is_none_or(|of| of.to_string() == format!("{algorithm:?}"))
     };
     let fitting = keys.iter().filter(signs).filter(is_named).filter(of_algorithm);

@@ -1,6 +1,6 @@
-//! Tokens of Kubernetes service accounts: section `[kubernetes]` of the settings. The API server is asked whose a token
-//! is (<https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>), with the token
-//! of the server's own account.
+//! Kubernetes service account tokens: section `[kubernetes]` of the settings. The API server verifies them
+//! (`TokenReview`, <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>),
+//! with the server's own account.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -21,19 +21,19 @@ use crate::ini::Section;
 const KEYS: &[&str] =
     &["api_server", "token_file", "ca_file", "audiences", "namespaces", "group_roles", "admin_group", "cache_seconds"];
 
-/// Where a pod finds what it needs to talk to the API server.
+/// The directory where a pod's service account credentials are mounted.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// What begins the names of service accounts.
+/// The prefix of usernames of service accounts.
 const PREFIX: &str = "system:serviceaccount:";
 
-/// Characters of a name that the users database holds.
+/// Maximum length of a username in the users database, here in bytes.
 const MAX_USERNAME: usize = 255;
 
-/// How long a token that was refused is not asked for again.
+/// Time for which a rejected token is cached.
 const REFUSED_TIME: Duration = Duration::from_secs(10);
 
-/// Questions at the same time, and how long one waits for its turn.
+/// Maximum number of concurrent reviews, and how long one waits.
 const TURNS: usize = 8;
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -84,7 +84,7 @@ impl KubernetesConfig {
     }
 }
 
-/// The API server, and what its tokens mean.
+/// Verifies tokens with the API server.
 pub(crate) struct Kubernetes {
     config: KubernetesConfig,
     client: Client,
@@ -120,7 +120,7 @@ impl Kubernetes {
         Ok(Self { config, client, turns: Semaphore::new(TURNS) })
     }
 
-    /// Whose a token is.
+    /// Verifies a token.
     pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
             return Err(Error::busy("Too many tokens are being checked. Try again in a moment."));
@@ -137,7 +137,7 @@ impl Kubernetes {
 
     async fn review(&self, token: &str) -> Result<Status, String> {
         let file = &self.config.token_file;
-        // The kubelet renews it now and then.
+        // The kubelet rotates the token.
         let own = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
         let mut spec = json!({"token": token});
         if !self.config.audiences.is_empty() {
@@ -168,7 +168,7 @@ impl Kubernetes {
             Some(user) if status.authenticated => user,
             _ => return Err(status.error.unwrap_or_else(|| "it is nobody's".into())),
         };
-        // An API server that knows nothing of audiences gives none.
+        // An API server that is not audience-aware returns no audiences.
         let asked = &self.config.audiences;
         if !asked.is_empty() && !status.audiences.iter().any(|audience| asked.contains(audience)) {
             return Err("it is for another audience".into());
@@ -185,7 +185,7 @@ impl Kubernetes {
         }
         let mut groups = user.groups;
         groups.push(user.username.clone());
-        // An account that is made anew under its name is the same one, as for Kubernetes' own roles.
+        // An account that is recreated under its name is the same one, as in Kubernetes' own RBAC.
         let owner = format!("kubernetes\n{}", user.username);
         Ok(self.config.groups.user(user.username, &owner, &groups, false))
     }

@@ -60,12 +60,12 @@ pub struct OidcConfig {
 impl OidcConfig {
     pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         section.only(KEYS).map_err(|key| format!("[oidc] has an unknown key '{key}'"))?;
-        // Tokens name it to the letter.
+        // Compared literally with the `iss` claim.
         let issuer = required(section, "oidc", "issuer")?;
         address("issuer", &issuer)?;
         let audiences = words(section, "audience")?;
         if audiences.is_empty() {
-            // A token for another service of the provider would open this one.
+            // Tokens for the provider's other services would be accepted.
             return Err("it has no audience in [oidc]".into());
         }
         let mut algorithms = HashSet::new();
@@ -96,7 +96,7 @@ impl OidcConfig {
     }
 }
 
-/// The provider, and what its tokens mean.
+/// Verifies tokens of the provider.
 pub(crate) struct Oidc {
     config: OidcConfig,
     pub(crate) provider: Provider,
@@ -112,14 +112,14 @@ impl Oidc {
         Ok(Self { config, provider, browser })
     }
 
-    /// Whether a token says, unchecked, that it is of the provider.
+    /// Whether a token claims, unverified, to be from the provider.
     pub(crate) fn is_claimed_by(&self, token: &str) -> bool {
         let claims =
             jsonwebtoken::dangerous::insecure_decode_claims::<serde_json::Map<String, serde_json::Value>>(token);
         claims.is_ok_and(|claims| claims.get("iss").and_then(serde_json::Value::as_str) == Some(&self.config.issuer))
     }
 
-    /// Whose a token is that was sent with a call.
+    /// Verifies a bearer token.
     pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
         Ok(match self.claims(token, &self.config.audiences).await?.and_then(|claims| self.user(&claims)) {
             Ok((user, life)) => Verdict::Is(user, life),
@@ -127,7 +127,7 @@ impl Oidc {
         })
     }
 
-    /// The claims of a token of the provider for one of some audiences, or what is wrong with it.
+    /// The claims of a token of the provider for one of `audiences`, or why it is not valid.
     pub(crate) async fn claims(&self, token: &str, audiences: &[String]) -> Result<Result<Claims, String>> {
         let header = match jsonwebtoken::decode_header(token) {
             Ok(header) => header,
@@ -150,7 +150,7 @@ impl Oidc {
         Ok(jwt::check(token, header.alg, &key, &expected))
     }
 
-    /// The user that claims name, and how long they count.
+    /// The user in the claims, and for how long they are valid.
     pub(crate) fn user(&self, claims: &Claims) -> Result<(TokenUser, Duration), String> {
         let name = claims.text(&self.config.username_claim);
         let name = name.ok_or_else(|| format!("it has no claim '{}'", self.config.username_claim))?;

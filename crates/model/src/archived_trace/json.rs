@@ -1,4 +1,4 @@
-//! A span as JSON, byte for byte as Python writes it.
+//! Formats a span as JSON, byte for byte as Python does.
 
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::{number, python::Style};
 
-/// The attribute that holds the id of the trace.
+/// The attribute with the trace's id.
 const REQUEST_ID: &str = "mlflow.traceRequestId";
 
-/// The start of an id with the place of a trace in it.
+/// The prefix of a trace's id that includes its location.
 const PLACED: &str = "trace:/";
 
-/// How values are written into attributes of spans, which hold JSON as text.
+/// The style of attribute values, which are JSON in a string.
 const INNER: Style = Style { comma: ", ", colon: ": ", ascii: false };
 
-/// How the whole is written.
+/// The style of the whole span.
 const OUTER: Style = Style { comma: ",", colon: ":", ascii: true };
 
-// Writing to a string can not fail.
+// Writing to a string cannot fail.
 pub(super) fn span(span: &Span, ids: &Ids) -> String {
     let mut out = String::new();
     let _ = write!(
@@ -53,7 +53,7 @@ pub(super) fn span(span: &Span, ids: &Ids) -> String {
     }
     let (code, message) = match span.status.as_ref() {
         Some(status) if status.code == 2 => ("ERROR", status.message.as_str()),
-        // Only an error has something to say.
+        // Only errors have a message.
         Some(status) if status.code == 1 => ("OK", ""),
         _ => ("UNSET", ""),
     };
@@ -87,7 +87,7 @@ pub(super) fn span(span: &Span, ids: &Ids) -> String {
     out
 }
 
-/// An attribute of a span: text that is JSON.
+/// An attribute of a span: its value is JSON in a string.
 fn attribute(key: &str, value: Option<&AnyValue>, out: &mut String) {
     OUTER.text(key, out);
     out.push(':');
@@ -96,7 +96,7 @@ fn attribute(key: &str, value: Option<&AnyValue>, out: &mut String) {
     OUTER.text(&inner, out);
 }
 
-/// Where a trace is, as its id says in Unity Catalog.
+/// The location in the id of a trace in Unity Catalog.
 fn place(request_id: &AnyValue) -> Option<&str> {
     let Some(Value::Text(id)) = &request_id.value else { return None };
     let (place, id) = id.strip_prefix(PLACED)?.split_once('/')?;
@@ -139,7 +139,7 @@ fn mapping(pairs: &[KeyValue], style: Style, out: &mut String) {
     out.push('}');
 }
 
-/// Pairs as a dictionary keeps them: a key where it came first, with the value that came last.
+/// The pairs in the order of a Python dictionary: a repeated key keeps its position and gets the last value.
 fn distinct(pairs: &[KeyValue]) -> Vec<(&str, &Option<AnyValue>)> {
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(pairs.len());
     let mut found = Vec::with_capacity(pairs.len());
@@ -161,7 +161,7 @@ fn any(value: Option<&AnyValue>, style: Style, out: &mut String) {
         Some(Value::Bool(value)) => out.push_str(if *value { "true" } else { "false" }),
         Some(Value::Int(number)) => out.push_str(&number.to_string()),
         Some(Value::Double(number)) => out.push_str(&python_float(*number)),
-        // No archive of spans from the database has any outside of links: JSON has none.
+        // Never in archived spans from the database except in links, because JSON has no bytes.
         Some(Value::Bytes(bytes)) => style.text(&STANDARD.encode(bytes), out),
         Some(Value::Array(array)) => {
             out.push('[');
@@ -177,7 +177,7 @@ fn any(value: Option<&AnyValue>, style: Style, out: &mut String) {
     }
 }
 
-/// A number as `json.dumps` writes it, which has words for what is no number.
+/// A float in the form of `json.dumps`, which has `NaN` and infinities.
 fn python_float(number: f64) -> String {
     match number {
         n if n.is_nan() => "NaN".to_owned(),

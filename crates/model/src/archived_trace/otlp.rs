@@ -1,10 +1,10 @@
-//! The messages of `opentelemetry/proto/trace/v1/trace.proto` and of what it takes from `common.proto`, as far as an
-//! archive has them. Fields that are left out are skipped when a payload is read.
+//! The messages of `opentelemetry/proto/trace/v1/trace.proto` and of `common.proto` that an archive contains. Other
+//! fields are skipped.
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
-/// A whole payload. Its groups stay as they are in it until each is looked at: nothing is copied.
+/// A payload. Groups stay encoded and borrow from the payload (zero-copy).
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TracesData {
     #[prost(bytes = "bytes", repeated, tag = "1")]

@@ -1,12 +1,12 @@
-//! The type of a span that its instrumentation says in words of its own. Spans are stored with what it means since the
-//! reference knows of it; those that are older get it when they are read, and here when they are archived.
+//! Translates the span types of instrumentations. The reference stores the translated type; for older spans it
+//! translates when reading, and this module when archiving.
 
 use crate::python::json::Json;
 
-/// The attribute for the type.
+/// The attribute with the span type.
 const SPAN_TYPE: &str = "mlflow.spanType";
 
-/// Of one instrumentation: the attribute that says the type, and what its values mean.
+/// The convention of one instrumentation: the attribute with the type, and the meaning of its values.
 type Convention = (&'static str, &'static [(&'static str, &'static str)]);
 
 const OPEN_INFERENCE: Convention = (
@@ -79,7 +79,7 @@ const VERCEL: Convention = (
 
 const VOLT_AGENT: [Convention; 2] = {
     const TYPES: &[(&str, &str)] = &[("agent", "AGENT"), ("llm", "LLM"), ("tool", "TOOL"), ("memory", "MEMORY")];
-    // The second is that of the agent above, where there is a first.
+    // The second one equals the agent's convention above, if the first is present.
     [("span.type", TYPES), ("entity.type", TYPES)]
 };
 
@@ -113,11 +113,11 @@ const LANGFUSE: Convention = (
     ],
 );
 
-/// Adds the type to the attributes of a span that does not say it in our words.
+/// Adds the translated type to the attributes of a span that has no MLflow type.
 pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
     let said = match text_of(attributes, SPAN_TYPE) {
         Some(found) => found != "UNKNOWN",
-        // A type that is no text is somebody's own.
+        // A type that is not a string is a custom one.
         None => value_of(attributes, SPAN_TYPE).is_some_and(is_other_than_null),
     };
     if said {
@@ -131,7 +131,7 @@ pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
     }
 }
 
-/// In the order in which the reference asks.
+/// Applies the conventions in the order of the reference.
 fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
     let of = |convention: &Convention| {
         let kind = text_of(attributes, convention.0)?;
@@ -150,7 +150,7 @@ fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
         .or_else(|| of(&LANGFUSE))
 }
 
-/// `LiveKit` says it by the attributes that are there.
+/// `LiveKit` implies the type by the presence of other attributes.
 fn live_kit(attributes: &[(String, Json)]) -> Option<&'static str> {
     if value_of(attributes, "gen_ai.request.model").is_some() {
         return Some("LLM");
@@ -179,7 +179,7 @@ fn is_other_than_null(value: &Json) -> bool {
     value.is_truthy() && value.text() != Some("null")
 }
 
-/// The text of an attribute, which is JSON or the text itself.
+/// The text of an attribute, which is either a JSON string or plain text.
 fn text_of(attributes: &[(String, Json)], name: &str) -> Option<String> {
     let text = value_of(attributes, name)?.text().filter(|text| !text.is_empty())?;
     match Json::parse(text) {

@@ -1,4 +1,4 @@
-//! Making a payload of the spans that the database has.
+//! Encodes the spans of a trace in the database to a payload.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -14,31 +14,31 @@ use super::{
 };
 use crate::python::json::{Fault, Json};
 
-/// Spans that can not be archived and read again: they stay where they are.
+/// Spans that cannot be archived without loss: they stay in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the spans of the trace can not be archived")]
 pub struct Malformed;
 
-/// Messages inside each other, at the most: readers of protobuf give up behind that.
+/// Maximum nesting of messages, the limit of protobuf decoders.
 const MAX_DEPTH: usize = 101;
 
-/// Messages around the value of an attribute, itself included.
+/// Nesting depth of an attribute's value in a span, itself included.
 const SPAN_DEPTH: usize = 6;
 
-/// The same of an event or a link.
+/// Nesting depth of an attribute's value in an event or a link.
 const EVENT_DEPTH: usize = SPAN_DEPTH + 1;
 
-/// The payload of a trace, of its spans as the database has them.
+/// Encodes the spans of a trace, given as stored in the database.
 ///
 /// # Errors
-/// A span is none, they are of several traces, or nobody could read the payload.
+/// A span is not valid, there are several traces, or the payload could not be decoded again.
 pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
     let spans = contents.iter().map(|content| Ok(span(content.as_ref())?.encode_to_vec().into()));
     let spans = spans.collect::<Result<Vec<Bytes>, Malformed>>()?;
     let group = ScopeSpans { spans }.encode_to_vec().into();
     let group = ResourceSpans { resource: Some(Resource::default()), scope_spans: vec![group] }.encode_to_vec().into();
     let payload = Bytes::from(TracesData { resource_spans: vec![group] }.encode_to_vec());
-    // What can not be read must not replace what can.
+    // An unreadable payload must not replace readable spans.
     if payload.len() > MAX_PAYLOAD {
         return Err(Malformed);
     }
@@ -75,7 +75,8 @@ fn span(content: &str) -> Result<Span, Malformed> {
     })
 }
 
-/// Trace, span and parent. Release 3.5.0 wrote them as they are shown, all others in base64.
+/// The ids of the trace, the span and its parent. Release 3.5.0 stored them in their display form, all others in
+/// base64.
 fn ids(data: &Json) -> Result<(Bytes, Bytes, Bytes), Malformed> {
     let trace = text(data, "trace_id")?;
     let parent = data.get("parent_span_id").ok_or(Malformed)?;
@@ -96,7 +97,8 @@ fn sized<const N: usize>(id: &[u8]) -> Result<Bytes, Malformed> {
     super::padded::<N>(id).map(|id| Bytes::copy_from_slice(&id)).map_err(|_| Malformed)
 }
 
-/// A number as an id shows it: hexadecimal digits, those of a trace behind `tr-` or its place. None is larger than any id.
+/// Parses the display form of an id: hexadecimal digits, for a trace after `tr-` or a location. `None` if it is out of
+/// range.
 fn hex(id: &str) -> Result<Option<u128>, Malformed> {
     let id = match id.strip_prefix("trace:/") {
         Some(placed) => placed.split_once('/').ok_or(Malformed)?.1,
@@ -130,7 +132,7 @@ fn event(data: &Json) -> Result<Event, Malformed> {
     })
 }
 
-/// None for a link to what no id of OTLP can name.
+/// `None` for a link whose target has no OTLP id.
 fn link(data: &Json) -> Result<Option<Link>, Malformed> {
     let (Some(trace), Some(span)) = (hex(text(data, "trace_id")?)?, hex(text(data, "span_id")?)?) else {
         return Ok(None);
@@ -145,7 +147,7 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
     Ok(Some(Link { trace_id, span_id, attributes }))
 }
 
-/// An attribute of a span: text that is JSON, or what it is.
+/// An attribute of a span: the parsed JSON of a string, or the value itself.
 fn dumped(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
     let value = match value {
         value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH)?,
@@ -167,7 +169,7 @@ fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
         Json::Null => None,
         Json::Bool(value) => Some(Value::Bool(*value)),
         Json::Int(number) => Some(Value::Int(*number)),
-        // Another number would come back.
+        // It would be decoded as another number.
         Json::Huge => return Err(Malformed),
         Json::Float(number) => Some(Value::Double(*number)),
         Json::Text(text) => Some(Value::Text(text.clone())),
@@ -184,7 +186,7 @@ fn key_values(pairs: &[(String, Json)], depth: usize) -> Result<Vec<KeyValue>, M
     pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth)?))).collect()
 }
 
-/// A pair; null is a value that is not there.
+/// A pair; null is an absent value.
 fn key_value(name: &str, value: AnyValue) -> KeyValue {
     KeyValue { key: name.to_owned(), value: Some(value).filter(|value| value.value.is_some()) }
 }
@@ -193,7 +195,7 @@ fn pairs(value: &Json) -> Result<&[(String, Json)], Malformed> {
     if let Json::Object(pairs) = value { Ok(pairs) } else { Err(Malformed) }
 }
 
-/// A list that may be missing.
+/// An optional list.
 fn list<'a>(data: &'a Json, name: &str) -> Result<&'a [Json], Malformed> {
     match data.get(name) {
         None => Ok(&[]),
@@ -207,7 +209,7 @@ fn text<'a>(data: &'a Json, name: &str) -> Result<&'a str, Malformed> {
     data.get(name).and_then(Json::text).ok_or(Malformed)
 }
 
-/// Nanoseconds, as a number or its digits.
+/// Nanoseconds, as a number or a decimal string.
 fn time(value: &Json) -> Result<u64, Malformed> {
     match value {
         Json::Int(number) => u64::try_from(*number).map_err(|_| Malformed),

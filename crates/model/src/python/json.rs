@@ -1,5 +1,5 @@
-//! `json.loads`: JSON as Python reads it. Numbers may be `NaN` and `Infinity`, the order of names counts, and whole
-//! numbers are no others.
+//! `json.loads`: parses JSON like Python. Accepts `NaN` and `Infinity`, preserves the order of names, and distinguishes
+//! integers from floats.
 
 use std::str::FromStr;
 
@@ -9,25 +9,25 @@ pub(crate) enum Json {
     Null,
     Bool(bool),
     Int(i64),
-    /// A whole number of more than 64 bits.
+    /// An integer beyond 64 bits.
     Huge,
     Float(f64),
     Text(String),
     Array(Vec<Json>),
-    /// Pairs as they come: of a name that comes twice, the last one counts.
+    /// Pairs in source order; the last one of a name wins.
     Object(Vec<(String, Json)>),
 }
 
-/// Why a text has no value.
+/// Why a text cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is no JSON.
+    /// It is not JSON.
     NotJson,
-    /// It is nested deeper than anybody will read again.
+    /// It is nested more deeply than decoders accept.
     TooDeep,
 }
 
-/// Arrays and objects inside each other, at the most.
+/// Maximum nesting of arrays and objects.
 const MAX_DEPTH: usize = 64;
 
 impl Json {
@@ -45,7 +45,7 @@ impl Json {
         pairs.iter().rfind(|(found, _)| found == name).map(|(_, value)| value)
     }
 
-    /// The text that it is.
+    /// The value of a string.
     pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -67,7 +67,7 @@ impl Json {
 
 struct Reader<'a> {
     text: &'a str,
-    /// Always between two characters.
+    /// The position, always on a character boundary.
     at: usize,
 }
 
@@ -135,7 +135,7 @@ impl Reader<'_> {
         Ok(Json::Object(pairs))
     }
 
-    /// What stands between brackets, one after the other, between commas.
+    /// Comma-separated items up to the closing bracket.
     fn items(
         &mut self,
         depth: usize,
@@ -171,7 +171,7 @@ impl Reader<'_> {
         let rest = self.rest();
         let mut end = usize::from(rest.first() == Some(&b'-'));
         let whole = digits(&rest[end..]);
-        // A zero ends the number: more digits behind it are something else.
+        // A leading zero ends the number: further digits are not part of it.
         end += if rest.get(end) == Some(&b'0') { 1 } else { whole };
         let mut is_float = false;
         if whole > 0 && rest.get(end) == Some(&b'.') && digits(&rest[end + 1..]) > 0 {
@@ -235,7 +235,8 @@ impl Reader<'_> {
         Ok(char)
     }
 
-    /// A character as one or two units of UTF-16. Half of a pair is a question mark, as where it is written.
+    /// Decodes a character from one or two UTF-16 code units. An unpaired surrogate becomes a question mark, as in
+    /// Python's encoder.
     fn unit(&mut self) -> Result<char, Fault> {
         let first = self.hex().ok_or(Fault::NotJson)?;
         self.at += 5;
@@ -254,7 +255,7 @@ impl Reader<'_> {
         Ok('?')
     }
 
-    /// The four digits behind `u`.
+    /// The four digits after `u`.
     fn hex(&self) -> Option<u16> {
         let digits =
             self.rest().strip_prefix(b"u")?.get(..4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;

@@ -1,4 +1,4 @@
-//! The parameters in a body.
+//! Parameters in a body.
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 use super::check_values;
 use crate::{Error, Result, limits::RequestSize};
 
-/// The deepest nesting that is read.
+/// Maximum nesting.
 const MAX_DEPTH: usize = 127;
 
-/// The JSON object in a body. As in the reference, nothing and what is not JSON count as an empty object,
-/// and JSON inside a JSON string is read once more.
+/// The JSON object in a body. As in the reference, an empty body and one that is not JSON are an empty object, and JSON
+/// encoded as a JSON string is parsed again.
 ///
 /// # Errors
-/// The body is another JSON value, or JSON that only Python takes.
+/// The body is another JSON value, or JSON that only Python accepts.
 pub(super) fn parameters(body: impl AsRef<[u8]>) -> Result<Map<String, Value>> {
     let bytes = body.as_ref();
     let Ok(text) = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
@@ -37,7 +37,7 @@ pub(super) fn parameters(body: impl AsRef<[u8]>) -> Result<Map<String, Value>> {
     }
 }
 
-/// JSON, or `None` for text that is none.
+/// Parses JSON; `None` if the text is not JSON.
 fn read(text: &str) -> Result<Option<Value>> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(Some(value));
@@ -54,8 +54,8 @@ fn read(text: &str) -> Result<Option<Value>> {
     }
 }
 
-/// A text with what Python's `json` reads beyond the standard replaced by something standard, so that a body with
-/// such a detail is refused for it and not taken for an empty one.
+/// Replaces Python's extensions of JSON in a text by standard JSON, so that a body with such an extension is refused
+/// because of it instead of being treated as empty.
 struct Scan {
     strict: String,
     fault: Option<&'static str>,
@@ -86,7 +86,7 @@ impl Scan {
         scan
     }
 
-    /// Copies a number or a word in place of one; gives its length.
+    /// Copies a number or a literal; returns its length.
     fn number(&mut self, rest: &str) -> usize {
         let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(rest.len());
         let token = &rest[..length];
@@ -102,7 +102,7 @@ impl Scan {
         length
     }
 
-    /// Copies a string with its quotes; gives its length.
+    /// Copies a string with its quotes; returns its length.
     fn string(&mut self, rest: &str) -> usize {
         let bytes = rest.as_bytes();
         let mut at = 1;
@@ -125,7 +125,8 @@ impl Scan {
             }
             at += length;
         }
-        // An escape at the very end, or before a character of several bytes, may point inside or past the text.
+        // After an escape at the very end or before a multi-byte character, the position may be inside or past the
+        // text.
         let mut end = (at + 1).min(rest.len());
         while !rest.is_char_boundary(end) {
             end += 1;
@@ -135,7 +136,7 @@ impl Scan {
     }
 }
 
-/// The code unit of an escape `\uXXXX` at `at`.
+/// The code unit of an escape `\uXXXX` at position `at`.
 fn surrogate(text: &str, at: usize) -> Option<u32> {
     let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()

@@ -1,5 +1,5 @@
-//! A JSON tree to the strict form of a message, by the rules of `google.protobuf.json_format.ParseDict`
-//! with `ignore_unknown_fields`.
+//! Converts a JSON tree to the strict form of a message, by the rules of `google.protobuf.json_format.ParseDict` with
+//! `ignore_unknown_fields`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     wire::{Duration, Field, FieldMask, Kind, Timestamp},
 };
 
-/// Where a request does not fit its message, and why.
+/// The location and the reason of a conversion failure.
 #[derive(Debug)]
 pub(super) struct Failure {
     path: String,
@@ -33,8 +33,7 @@ fn fail<T>(path: &str, reason: &'static str) -> Converted<T> {
     Err(Failure { path: path.to_owned(), reason })
 }
 
-/// Refuses an object that spells one field in both ways: what checks a request and what carries it out
-/// could read different ones.
+/// Refuses an object that has a field under both spellings: validation and execution could use different ones.
 pub(super) fn reject_conflicting_aliases(request: &Map<String, Value>, fields: &[Field]) -> Result<()> {
     for field in fields {
         let (snake, camel) = (request.get(field.name), request.get(field.json_name));
@@ -58,7 +57,7 @@ pub(super) fn reject_conflicting_aliases(request: &Map<String, Value>, fields: &
     Ok(())
 }
 
-/// The object with proto names, without unknown fields and nulls, each value in its plain JSON form.
+/// Converts an object: proto names, no unknown fields, no nulls, each value in its plain JSON form.
 pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str) -> Converted<Map<String, Value>> {
     let mut plain = Map::new();
     let mut oneofs = 0_u64;
@@ -81,9 +80,9 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
     Ok(plain)
 }
 
-/// Whether the name of an enum says nothing: an empty one, which a form sends that is not filled in, and an unknown one of
-/// a view type (`all` in lower case), with which clients have always got the default. Everything else that is unknown is
-/// refused: dropped, the change would not be made and nobody would know.
+/// Whether an enum's name is treated as absent: an empty one, from a form that is not filled in, and an unknown view
+/// type (`all` in lower case), for which clients have always got the default. All other unknown names are refused: if
+/// they were dropped, the change would silently not be made.
 fn counts_as_absent(given: &Value, kind: Kind) -> bool {
     let (Kind::Enum(values), Value::String(name)) = (kind, given) else { return false };
     let is_view_type = values.iter().any(|(known, _)| *known == "ACTIVE_ONLY");
@@ -91,7 +90,7 @@ fn counts_as_absent(given: &Value, kind: Kind) -> bool {
         || is_view_type && number::parse_int(name).is_none() && !values.iter().any(|(known, _)| known == name)
 }
 
-/// The plain form of a field.
+/// Converts the value of a field.
 fn value(given: &Value, field: &Field, path: &str) -> Converted<Value> {
     if !field.repeated {
         return single(given, field.kind, path);
@@ -169,7 +168,7 @@ fn integer(given: &Value, least: i128, most: i128, path: &str) -> Converted<Valu
     match number {
         None => fail(path, "expected an integer"),
         Some(number) if number < least || number > most => fail(path, "the integer is out of range"),
-        // The range is within 64 bits.
+        // The range is within that of 64 bits.
         Some(number) => Ok(i64::try_from(number)
             .map(Value::from)
             .or_else(|_| u64::try_from(number).map(Value::from))

@@ -1,5 +1,5 @@
-//! How many values a body holds, told from its bytes: what reading it would take of the memory depends on that more than
-//! on its length, so it is known before anything is built.
+//! Counts the values in a body from its bytes. The memory for parsing depends on their number more than on the length,
+//! so it is known before anything is allocated.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 
-/// The most values that a JSON text can hold: objects, lists, texts, numbers and words. Every value but the first of all
-/// follows a comma or what opens its container; those inside texts count too, so that there may be fewer.
+/// An upper bound for the number of values in a JSON text: objects, lists, texts, numbers and literals. Every value
+/// except the first follows a comma or an opening bracket; those inside texts are counted too.
 #[must_use]
 pub fn at_most(json: &[u8]) -> usize {
     let mut count = 1;
-    // Sums of one byte each are counted many at a time.
+    // Sums of one byte each are vectorised.
     for part in json.chunks(255) {
         let of_part = part.iter().fold(0_u8, |sum, byte| sum + u8::from(separates(*byte)));
         count += usize::from(of_part);
@@ -21,14 +21,14 @@ pub fn at_most(json: &[u8]) -> usize {
     count
 }
 
-/// The values of a JSON text.
+/// The exact number of values in a JSON text.
 pub(super) fn exactly(json: &[u8]) -> usize {
     let (mut count, mut in_text, mut is_opened, mut at) = (1, false, false, 0);
     while let Some(byte) = json.get(at) {
         match byte {
             b'"' => in_text = !in_text,
             b'\\' if in_text => at += 1,
-            // Nothing was in it.
+            // The container is empty.
             b']' | b'}' if !in_text && is_opened => count -= 1,
             byte if !in_text => count += usize::from(separates(*byte)),
             _ => {}
@@ -45,7 +45,7 @@ const fn separates(byte: u8) -> bool {
     matches!(byte, b',' | b'[' | b'{')
 }
 
-/// The length of a list, without its elements.
+/// The length of a list, parsed without its elements.
 #[derive(Debug, Default)]
 pub(crate) struct Length(pub(crate) usize);
 
@@ -101,7 +101,7 @@ mod tests {
         #[test]
         fn no_json_holds_more(json in r#"(\[|\]|\{"k":|\}|,|1|"[a,\[]{0,3}"|\{\}){0,20}"#) {
             if let Ok(value) = serde_json::from_str::<Value>(&json)
-                // A key that is given twice is in the tree once.
+                // A repeated key is in the tree once.
                 && json.matches("\"k\":").count() < 2
             {
                 prop_assert_eq!(nodes(&value), exactly(json.as_bytes()));

@@ -1,4 +1,4 @@
-//! The parameters in a query.
+//! Parameters in a query.
 
 use std::fmt::Write as _;
 
@@ -10,16 +10,16 @@ use crate::{
     wire::{Field, Kind},
 };
 
-/// Whether a query has any parameter.
+/// Whether a query has parameters.
 pub(super) fn has_parameters(query: &str) -> bool {
     pairs(query).next().is_some()
 }
 
-/// The parameters that are fields: all values of a repeated one, the first of another.
-/// Only the proto spelling of a name counts.
+/// The parameters that are fields: all values of a repeated field, the first value of others. Only proto names are
+/// recognised.
 ///
 /// # Errors
-/// A boolean that is neither `true` nor `false`.
+/// A boolean is neither `true` nor `false`.
 pub(super) fn parameters(fields: &[Field], query: &str) -> Result<Map<String, Value>> {
     let mut request = Map::new();
     for (name, value) in pairs(query) {
@@ -27,7 +27,7 @@ pub(super) fn parameters(fields: &[Field], query: &str) -> Result<Map<String, Va
         if field.repeated {
             match request.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(values) => values.push(value.into()),
-                // Only a repeated field reaches this entry.
+                // Unreachable: only repeated fields use this entry.
                 other => *other = value.into(),
             }
         } else if !request.contains_key(&name) {
@@ -48,7 +48,7 @@ fn single(kind: Kind, value: String) -> Result<Value> {
     }
 }
 
-/// Names and values, decoded; `+` is a space, and a name without `=` has an empty value.
+/// Names and values, decoded. `+` is a space, and a name without `=` has an empty value.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -56,7 +56,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Undoes the escapes; a byte that is no UTF-8 stays escaped.
+/// Percent-decodes a text; bytes that are not UTF-8 stay encoded.
 fn decoded(text: &str) -> String {
     let text = text.replace('+', " ");
     let bytes: Vec<u8> = percent_decode_str(&text).collect();
@@ -64,7 +64,7 @@ fn decoded(text: &str) -> String {
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }

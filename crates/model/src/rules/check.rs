@@ -1,4 +1,4 @@
-//! The checks themselves.
+//! The checks.
 
 use serde_json::{Map, Value};
 
@@ -10,16 +10,16 @@ use crate::{
 
 const SEE_DOCS: &str = " See the API docs for more information about request parameters.";
 
-/// What a parameter must be.
+/// A check of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// There, and not an empty text.
+    /// Present, and not an empty text.
     Required,
     /// A text.
     Text,
-    /// An integer, or a text of one.
+    /// An integer, or a text that contains one.
     Integer,
-    /// A number, or a text of one.
+    /// A number, or a text that contains one.
     Number,
     /// True or false.
     Boolean,
@@ -27,36 +27,36 @@ pub enum Check {
     List,
     /// A list of texts.
     Texts,
-    /// An integer up to this one.
+    /// An integer not greater than this.
     AtMost(i64),
-    /// An integer of this range, ends included.
+    /// An integer in this range, inclusive.
     Within(i64, i64),
-    /// A list of at most so many runs.
+    /// A list of at most this many runs.
     AtMostItems(usize),
-    /// A list of objects that have these parameters.
+    /// A list of objects with these fields.
     EachHas(&'static [&'static str]),
-    /// A list of objects with a key each.
+    /// A list of objects with a `key` field.
     EntriesHaveKeys,
-    /// There; it is never shown in the message.
+    /// Present; its value is never quoted in the error message.
     Secret,
 }
 
 impl Check {
-    /// Whether reading the request as its message checks the same.
+    /// Whether parsing the request as its message performs the same check.
     const fn is_of_type(self) -> bool {
         matches!(self, Self::Text | Self::Integer | Self::Number | Self::Boolean | Self::List | Self::Texts)
     }
 
-    /// Whether a message that was read, and the set of fields that it had, are enough to check this.
+    /// Whether a parsed message and the set of its fields are sufficient for this check.
     pub(crate) const fn is_fast(self) -> bool {
         self.is_of_type() || matches!(self, Self::Required | Self::EachHas(_))
     }
 }
 
-/// Checks the parameters of a request against `rules`. `was_read` says that they could be read as the message.
+/// Checks the parameters of a request against `rules`. `was_read` is whether they could be parsed as the message.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` for the first rule that is broken.
+/// `INVALID_PARAMETER_VALUE` for the first violated rule.
 pub(crate) fn check(rules: &[Rule], request: &Map<String, Value>, was_read: bool) -> Result<()> {
     for (parameter, checks) in rules {
         if !request.contains_key(*parameter) && !checks.contains(&Check::Required) {
@@ -64,7 +64,7 @@ pub(crate) fn check(rules: &[Rule], request: &Map<String, Value>, was_read: bool
         }
         let given = |name: &str| request.get(name).filter(|value| !value.is_null());
         let value = match given(parameter) {
-            // Old clients call a run id a run uuid.
+            // Old clients send `run_uuid` instead of `run_id`.
             None if *parameter == "run_id" => given("run_uuid"),
             value => value,
         };
@@ -122,7 +122,7 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
         (Check::EntriesHaveKeys, Some(value)) => value.as_array().is_some_and(|entries| {
             entries.iter().all(|entry| entry.get("key").is_some_and(|key| !key.is_null() && key != ""))
         }),
-        // Null stands for absent when the request was read; the reference fails with a 500 here.
+        // Null is treated as absent when parsing; the reference fails with a 500 here.
         (Check::Secret | Check::AtMost(_) | Check::Within(..) | Check::AtMostItems(_) | Check::EachHas(_), _) => true,
         (_, None) => false,
     };
@@ -138,7 +138,7 @@ fn broken(message: String) -> Result<()> {
     Err(Error::invalid(message + SEE_DOCS))
 }
 
-/// What Python's `int()` takes of JSON.
+/// The JSON values that Python's `int()` accepts.
 fn is_integer(value: &Value) -> bool {
     match value {
         Value::String(text) => number::parse_int(text).is_some(),

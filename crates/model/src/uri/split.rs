@@ -1,47 +1,46 @@
-//! The parts of a URI as Python's `urllib.parse` finds them (3.11): what the reference accepts as a location depends
-//! on this reading.
+//! Splits URIs like Python's `urllib.parse` (3.11), on which it depends what the reference accepts as a location.
 
 use std::net::Ipv6Addr;
 
 use crate::{Error, Result};
 
-/// Schemes with parameters: what follows a `;` in the last component of the path.
+/// Schemes with parameters, which follow a `;` in the last path component.
 const WITH_PARAMS: &[&str] = &[
     "", "ftp", "hdl", "prospero", "http", "imap", "https", "shttp", "rtsp", "rtsps", "rtspu", "sip", "sips", "mms",
     "sftp", "tel",
 ];
 
-/// Characters that become one of `/?#@:` when a host is normalised.
+/// Characters that NFKC normalisation of a host maps to one of `/?#@:`.
 const DISGUISED: &[char] = &[
     '\u{2047}', '\u{2048}', '\u{2049}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{2a74}', '\u{fe13}',
     '\u{fe16}', '\u{fe55}', '\u{fe56}', '\u{fe5f}', '\u{fe6b}', '\u{ff03}', '\u{ff0f}', '\u{ff1a}', '\u{ff1f}',
     '\u{ff20}',
 ];
 
-/// A URI, or a plain path, in its parts.
+/// The parts of a URI or a plain path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitUri {
-    /// In lower case, empty for a plain path.
+    /// The scheme in lower case; empty for a plain path.
     pub scheme: String,
-    /// What follows `//`, up to the path: `user@host:port`.
+    /// The authority: `user@host:port`.
     pub authority: String,
     /// The path, as written.
     pub path: String,
 }
 
 impl SplitUri {
-    /// Splits a URI; what follows `?` or `#` is left out.
+    /// Splits a URI. Drops the query and the fragment.
     ///
     /// # Errors
-    /// The host can not be one.
+    /// The host is not valid.
     pub fn parse(uri: &str) -> Result<Self> {
         Self::split(uri, true)
     }
 
-    /// As [`parse`](Self::parse), but `#` is a character of the path as any other.
+    /// [`parse`](Self::parse), but `#` is part of the path.
     ///
     /// # Errors
-    /// The host can not be one.
+    /// The host is not valid.
     pub fn parse_without_fragment(uri: &str) -> Result<Self> {
         Self::split(uri, false)
     }
@@ -69,7 +68,7 @@ impl SplitUri {
         Ok(Self { scheme, authority: authority.to_owned(), path: path.to_owned() })
     }
 
-    /// The path without parameters, where the scheme has them.
+    /// The path without parameters, if the scheme has them.
     #[must_use]
     pub fn path_without_params(&self) -> &str {
         if !WITH_PARAMS.contains(&self.scheme.as_str()) {
@@ -79,7 +78,7 @@ impl SplitUri {
         self.path[last..].find(';').map_or(&self.path, |at| &self.path[..last + at])
     }
 
-    /// The host in lower case, empty if there is none.
+    /// The host in lower case; empty if there is none.
     #[must_use]
     pub fn host(&self) -> String {
         let (host, _) = self.host_and_port();
@@ -89,7 +88,7 @@ impl SplitUri {
         }
     }
 
-    /// The port, if one is given; `Err` if it is not a number of a port.
+    /// The port, if there is one; `Err` if it is not a valid port number.
     pub(crate) fn port(&self) -> Result<Option<u16>, ()> {
         match self.host_and_port().1 {
             "" => Ok(None),

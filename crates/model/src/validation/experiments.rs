@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{text, traces};
 use crate::{Error, Result, limits, number};
 
-/// The start of the key of a tag that holds a saved view.
+/// The key prefix of tags that hold a saved view.
 pub const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
 
 static LOCATION_LIMIT: AtomicUsize = AtomicUsize::new(limits::ARTIFACT_LOCATION);
@@ -15,14 +15,14 @@ pub fn experiment_id(id: &str) -> Result<()> {
     if text::is_id(id, 63) { Ok(()) } else { Err(Error::invalid(format!("Invalid experiment ID: '{id}'"))) }
 }
 
-/// The number of an experiment, which is its key in the database.
+/// Parses the id of an experiment, an integer.
 pub fn parse_experiment_id(id: &str) -> Result<i64> {
     number::parse_int(id)
         .and_then(|number| i64::try_from(number).ok())
         .ok_or_else(|| Error::invalid(format!("Invalid experiment ID '{id}'. Experiment ID must be a valid integer.")))
 }
 
-/// Checks the name of an experiment: any text that is not empty and not too long.
+/// Checks the name of an experiment: not empty and not too long.
 pub fn experiment_name(name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid("Invalid experiment name: ''"));
@@ -30,7 +30,7 @@ pub fn experiment_name(name: &str) -> Result<()> {
     text::length("name", limits::EXPERIMENT_NAME, name)
 }
 
-/// Checks an experiment tag; its value is never cut.
+/// Checks an experiment tag, which is never truncated.
 pub fn experiment_tag(key: &str, value: &str) -> Result<()> {
     text::entity_name("key", key)?;
     text::length("key", limits::EXPERIMENT_TAG_KEY, key)?;
@@ -38,7 +38,7 @@ pub fn experiment_tag(key: &str, value: &str) -> Result<()> {
     traces::experiment_tag(key, value)
 }
 
-/// Refuses a location that points into a run.
+/// Refuses a location within a run.
 pub fn artifact_location(location: &str) -> Result<()> {
     if location.starts_with("runs:") {
         return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
@@ -51,7 +51,7 @@ pub fn artifact_location_length(location: &str) -> Result<()> {
     location_length(location, LOCATION_LIMIT.load(Ordering::Relaxed))
 }
 
-/// Sets the longest artifact location for the whole process (`MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH`).
+/// Sets the maximum length of artifact locations, process-wide (`MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH`).
 pub fn set_artifact_location_limit(limit: usize) {
     LOCATION_LIMIT.store(limit, Ordering::Relaxed);
 }
@@ -66,7 +66,7 @@ fn location_length(location: &str, limit: usize) -> Result<()> {
     )))
 }
 
-/// Refuses a new experiment with too many saved views among its tags.
+/// Refuses a new experiment whose tags have too many saved views.
 pub fn custom_view_count<T: AsRef<str>>(keys: &[T]) -> Result<()> {
     if views(keys) > limits::CUSTOM_VIEWS_PER_EXPERIMENT {
         return Err(too_many_views(""));
@@ -74,8 +74,8 @@ pub fn custom_view_count<T: AsRef<str>>(keys: &[T]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses one more saved view in an experiment that has the most it may have; `keys` are those of its tags.
-/// Changing a view is always possible.
+/// Refuses another saved view if the experiment has the maximum number; `keys` are those of its tags. Changing a view
+/// is always allowed.
 pub fn custom_view_fits<T: AsRef<str>>(experiment_id: i64, key: &str, keys: &[T]) -> Result<()> {
     let is_new = key.starts_with(CUSTOM_VIEW_PREFIX) && keys.iter().all(|other| other.as_ref() != key);
     if is_new && views(keys) >= limits::CUSTOM_VIEWS_PER_EXPERIMENT {

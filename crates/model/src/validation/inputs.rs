@@ -3,7 +3,7 @@
 use super::text;
 use crate::{Result, limits, messages::service::DatasetInput};
 
-/// Checks the lengths of datasets and of the tags of each.
+/// Checks the lengths of datasets and of their tags.
 pub fn dataset_inputs(inputs: &[DatasetInput]) -> Result<()> {
     for input in inputs {
         if let Some(dataset) = &input.dataset {

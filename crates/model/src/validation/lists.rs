@@ -1,25 +1,26 @@
-//! Tags whose value is a JSON list that SDKs read, extend and write back. Cut after so many characters, as prose is,
-//! such a list would be no JSON from then on, and every later reader would fail.
+//! Tags whose value is a JSON list that SDKs read, extend and write back. Truncating such a list like other texts would
+//! make it invalid JSON, and every later reader would fail.
 
 use serde_json::Value;
 
 use super::text;
 use crate::{Error, Result, python};
 
-/// The models that SDKs before 3 have logged to a run.
+/// The models that SDKs before 3 logged to a run.
 pub const LOGGED_MODELS_TAG: &str = "mlflow.log-model.history";
 
-/// The tags: models of a run, tables of a run (`log_table`), prompts that a run or a trace used.
+/// Tags with JSON lists: the models of a run, the tables of a run (`log_table`), and the prompts used by a run or a
+/// trace.
 const LIST_TAGS: [&str; 3] = [LOGGED_MODELS_TAG, "mlflow.loggedArtifacts", "mlflow.linkedPrompts"];
 
-/// Whether a tag holds a JSON list.
+/// Whether a tag has a JSON list.
 #[must_use]
 pub fn is_list_tag(key: &str) -> bool {
     LIST_TAGS.contains(&key)
 }
 
-/// The newest elements of a list, as many as fit into `limit` characters of JSON in the order they have. `None` if not
-/// even the last one does.
+/// The newest elements of a list that fit into `limit` characters of JSON, in their order. `None` if even the last one
+/// does not fit.
 #[must_use]
 pub fn newest(list: &[Value], limit: usize) -> Option<String> {
     let (mut start, mut length) = (list.len(), "[]".len());
@@ -34,7 +35,7 @@ pub fn newest(list: &[Value], limit: usize) -> Option<String> {
     (start < list.len() || list.is_empty()).then(|| python::json_dumps(&list[start..].to_vec().into()))
 }
 
-/// The value to store for a tag: [`text::shorten`], but a list stays a list and loses its oldest elements instead.
+/// The value to store for a tag: [`text::shorten`], but a list loses its oldest elements instead of its end.
 pub(super) fn shorten(key: &str, path: &str, limit: usize, value: &str, truncate: bool) -> Result<String> {
     if !truncate || !is_list_tag(key) || text::length(path, limit, value).is_ok() {
         return text::shorten(path, limit, value, truncate);
@@ -59,7 +60,7 @@ mod tests {
         assert!(stored.len() <= 8000 && stored.len() > 7900, "{}", stored.len());
         let kept: Vec<Value> = serde_json::from_str(&stored).unwrap();
         assert_eq!(kept, list[1000 - kept.len()..]);
-        // What is no list, or no such tag, is prose.
+        // Values that are not lists, and other tags, are truncated.
         assert_eq!(shorten("mlflow.note.content", "value", 10, &whole, true).as_deref(), Ok(&whole[..10]));
         assert_eq!(shorten("mlflow.loggedArtifacts", "value", 3, "prose", true).as_deref(), Ok("pro"));
         assert!(shorten("mlflow.loggedArtifacts", "value", 8000, &whole, false).is_err());

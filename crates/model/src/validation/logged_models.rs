@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, python};
 
-/// Checks the name of a logged model; one without a name gets a random one.
+/// Checks the name of a logged model; without one, a random name is generated later.
 pub fn logged_model_name(name: Option<&str>) -> Result<()> {
     let Some(name) = name else { return Ok(()) };
     if !name.is_empty() && !name.contains(['/', ':', '.', '%', '"', '\'']) {

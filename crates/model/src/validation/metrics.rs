@@ -3,13 +3,13 @@
 use super::text;
 use crate::{Error, Result, limits, messages::service::Metric, number};
 
-/// Checks a metric: its name, time and length of name. `path` is where it stands in the request,
-/// such as `metrics[3]`, or empty.
+/// Checks a metric: its name, the length of the name, and its timestamp. `path` is the position in the request, such as
+/// `metrics[3]`, or empty.
 pub fn metric(metric: &Metric, path: &str) -> Result<()> {
     let key = metric.key();
     let timestamp = metric.timestamp.unwrap_or_default();
     if let Err(error) = text::entity_name("", key) {
-        // The path costs an allocation that a good metric need not pay.
+        // Building the path allocates, which valid metrics avoid.
         return Err(text::entity_name(&text::join(path, "name"), key).err().unwrap_or(error));
     }
     if timestamp < 0 {

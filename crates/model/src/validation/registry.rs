@@ -3,16 +3,16 @@
 use super::text;
 use crate::{Error, Result, limits, number, prompts};
 
-/// What a model version is used for.
+/// The stage of a model version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing yet.
+    /// No stage yet.
     None,
-    /// To be tried.
+    /// Being tested.
     Staging,
-    /// In use.
+    /// In production.
     Production,
-    /// Not used any more.
+    /// No longer used.
     Archived,
 }
 
@@ -20,7 +20,7 @@ impl Stage {
     /// Every stage.
     pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// The name, as it is stored.
+    /// The stored name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,13 +31,13 @@ impl Stage {
         }
     }
 
-    /// Whether a version in this stage takes the place of others.
+    /// Whether a transition to this stage may archive the versions that are in it.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Staging | Self::Production)
     }
 
-    /// Reads a stage, in upper or lower case.
+    /// Parses a stage, ignoring case.
     pub fn parse(text: &str) -> Result<Self> {
         let lower = text.to_lowercase();
         Self::ALL.into_iter().find(|stage| stage.name().to_lowercase() == lower).ok_or_else(|| {
@@ -54,7 +54,7 @@ pub fn model_name(name: &str) -> Result<()> {
     named("name", name)
 }
 
-/// Checks the name that a registered model is to have from now on.
+/// Checks the new name of a registered model.
 pub fn model_new_name(name: &str) -> Result<()> {
     named("new_name", name)
 }
@@ -69,7 +69,7 @@ fn named(parameter: &str, name: &str) -> Result<()> {
     text::own_path("name", name)
 }
 
-/// The number of a model version. It may be one that no version can have.
+/// Parses a version number, which may be out of the range of version numbers.
 pub fn model_version(version: &str) -> Result<i128> {
     number::parse_int(version)
         .ok_or_else(|| Error::invalid(format!("Parameter 'version' must be an integer, got '{version}'.")))
@@ -88,7 +88,7 @@ pub fn model_alias(alias: &str) -> Result<()> {
     text::length("Registered model alias name", limits::REGISTERED_MODEL_ALIAS, alias)
 }
 
-/// Refuses aliases that mean something already: `latest`, and `v1` for a version.
+/// Refuses reserved aliases: `latest`, and version aliases such as `v1`.
 pub fn model_alias_not_reserved(alias: &str) -> Result<()> {
     if alias.to_lowercase() == "latest" {
         return Err(Error::invalid("'latest' alias name (case insensitive) is reserved."));
@@ -106,7 +106,7 @@ pub(crate) fn is_digit(c: char) -> bool {
     c.is_ascii_digit() || get_general_category(c) == GeneralCategory::DecimalNumber
 }
 
-/// Checks the key of a tag that is to be deleted.
+/// Checks the key of a tag to delete.
 pub fn registry_tag_key(key: &str) -> Result<()> {
     text::entity_name("key", key)
 }

@@ -14,23 +14,23 @@ pub fn run_id(run_id: &str) -> Result<()> {
     }
 }
 
-/// Checks a param and gives the value to store, cut when it is too long and [`super::truncation`] is on.
-/// `path` is where it stands in the request, such as `params[3]`, or empty.
+/// Checks a param and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled.
+/// `path` is the position in the request, such as `params[3]`, or empty.
 pub fn param(key: &str, value: &str, path: &str) -> Result<String> {
     text::entity_name(&text::join(path, "key"), key)?;
     text::length("Param key", limits::ENTITY_KEY, key)?;
     text::shorten("Param value", limits::PARAM_VALUE, value, text::truncation())
 }
 
-/// Checks a run tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
-/// A JSON list that SDKs extend ([`super::is_list_tag`]) loses its oldest elements instead of its end.
-/// `path` is where it stands in the request, such as `tags[3]`, or empty.
+/// Checks a run tag and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled. A
+/// JSON list that SDKs extend ([`super::is_list_tag`]) loses its oldest elements instead of its end. `path` is the
+/// position in the request, such as `tags[3]`, or empty.
 pub fn tag(key: &str, value: &str, path: &str) -> Result<String> {
     tag_key(key, path)?;
     lists::shorten(key, &text::join(path, "value"), limits::TAG_VALUE, value, text::truncation())
 }
 
-/// [`tag`] for a database whose columns have no end: a list that SDKs extend stays whole.
+/// [`tag`] for a database whose columns have no maximum length: a list that SDKs extend is not truncated.
 pub fn whole_tag(key: &str, value: &str, path: &str) -> Result<String> {
     if !lists::is_list_tag(key) || !text::truncation() {
         return tag(key, value, path);
@@ -63,7 +63,7 @@ pub fn batch_limits(metrics: usize, params: usize, tags: usize) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a batch with two values of one param.
+/// Refuses a batch with duplicate param keys.
 pub fn unique_param_keys<T: AsRef<str>>(keys: &[T]) -> Result<()> {
     let mut seen = HashSet::new();
     let twice: Vec<&str> = keys.iter().map(AsRef::as_ref).filter(|key| !seen.insert(*key)).collect();

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, limits};
 
-/// Checks the size of a page.
+/// Checks a page size.
 pub fn max_results(max_results: i64) -> Result<()> {
     let must = if max_results < 1 {
         "a positive integer".to_owned()

@@ -1,4 +1,4 @@
-//! What the checks share: the sentences, the characters of a name, and lengths.
+//! Shared by the validators: error messages, characters of names, and lengths.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,15 +10,15 @@ use crate::{Error, Result, limits, python};
 const BAD_CHARACTERS: &str = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), \
                               spaces ( ), colon(:) and slashes (/).";
 
-/// Whether values that are too long are cut (`MLFLOW_TRUNCATE_LONG_VALUES`) or refused.
+/// Whether values that are too long are truncated (`MLFLOW_TRUNCATE_LONG_VALUES`) or refused.
 static TRUNCATE: AtomicBool = AtomicBool::new(true);
 
-/// Decides for the whole process whether long params and tags are cut, which is the default, or refused.
+/// Sets, process-wide, whether long params and tags are truncated (the default) or refused.
 pub fn set_truncation(truncate: bool) {
     TRUNCATE.store(truncate, Ordering::Relaxed);
 }
 
-/// What [`set_truncation`] decided.
+/// The setting of [`set_truncation`].
 #[must_use]
 pub fn truncation() -> bool {
     TRUNCATE.load(Ordering::Relaxed)
@@ -34,7 +34,7 @@ pub fn invalid_value(path: &str, value: &Value, reason: Option<&str>) -> String 
     }
 }
 
-/// A value with what goes beyond `room` characters left out, so that an answer does not repeat a long request.
+/// Truncates a value to `room` characters, so that an error message does not repeat a long request.
 fn shortened(value: &Value, room: &mut usize) -> Value {
     *room = room.saturating_sub(1);
     match value {
@@ -89,7 +89,7 @@ pub(super) fn length(name: &str, limit: usize, text: &str) -> Result<()> {
     if fits(limit, text) { Ok(()) } else { Err(Error::invalid(exceeds_maximum_length(name, limit))) }
 }
 
-/// The first `limit` characters of a text, or an error when `truncate` is off and there are more.
+/// Truncates a text to `limit` characters, or returns an error if it is longer and `truncate` is false.
 pub(super) fn shorten(name: &str, limit: usize, text: &str, truncate: bool) -> Result<String> {
     if fits(limit, text) {
         Ok(text.to_owned())
@@ -101,12 +101,12 @@ pub(super) fn shorten(name: &str, limit: usize, text: &str, truncate: bool) -> R
 }
 
 fn fits(limit: usize, text: &str) -> bool {
-    // A character takes at least one byte: most texts need no counting.
+    // A character has at least one byte: most texts need no counting.
     text.len() <= limit || text.chars().count() <= limit
 }
 
-/// Refuses what can not name a metric, param or tag: other characters than word characters and `/.- :`,
-/// or a path that does not stand for itself.
+/// Refuses invalid names of metrics, params and tags: characters other than word characters and `/.- :`, or a path that
+/// is not normalised.
 pub(super) fn entity_name(path: &str, name: &str) -> Result<()> {
     if !all_but_newline(name).chars().all(|c| is_word(c) || "/.- :".contains(c)) {
         return Err(Error::invalid(invalid_value(path, &name.into(), Some(BAD_CHARACTERS))));
@@ -114,7 +114,7 @@ pub(super) fn entity_name(path: &str, name: &str) -> Result<()> {
     own_path(path, name)
 }
 
-/// Refuses a name that resolves to another one when it is taken for a path.
+/// Refuses a name that, as a path, resolves to another one.
 pub(super) fn own_path(path: &str, name: &str) -> Result<()> {
     if is_plain_path(name) {
         return Ok(());
@@ -131,17 +131,17 @@ pub(super) fn own_path(path: &str, name: &str) -> Result<()> {
     Err(Error::invalid(invalid_value(path, &name.into(), Some(&reason))))
 }
 
-/// A name of one component that is no dot path: the usual case, which needs no normalising.
+/// Whether a name is a single component that is not a dot path. This is the common case and needs no normalisation.
 fn is_plain_path(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }
 
-/// The text without one newline at its end, which `$` in Python's regular expressions allows.
+/// The text without a trailing newline, which `$` in Python's regular expressions allows.
 pub(super) fn all_but_newline(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }
 
-/// Python's `\w`: letters, numbers and the underscore, in any script; not the marks that go on letters.
+/// Python's `\w`: letters, numbers and the underscore in any script, but no combining marks.
 pub(super) fn is_word(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || c == '_';
@@ -167,8 +167,8 @@ pub(super) fn is_id(text: &str, rest: usize) -> bool {
         && chars.all(|c| is_word(c) || c == '-')
 }
 
-/// `posixpath.normpath`: no empty and no `.` component, `..` resolved as far as it goes.
-/// Exactly two leading slashes are kept, as POSIX gives them a meaning.
+/// `posixpath.normpath`: removes empty and `.` components, and resolves `..` as far as possible. Exactly two leading
+/// slashes are kept, as POSIX allows them a special meaning.
 pub(super) fn normpath(path: &str) -> String {
     let slashes = match path.len() - path.trim_start_matches('/').len() {
         0 => "",

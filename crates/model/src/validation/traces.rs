@@ -1,29 +1,30 @@
-//! Tags of traces, and the tags of an experiment that say how long its traces are kept.
+//! Tags of traces, and the tags of an experiment that control archival of its traces.
 
 use serde_json::Value;
 
 use super::{lists, text};
 use crate::{Error, Result, limits};
 
-/// The tag of an experiment that says how long its traces are kept.
+/// The experiment tag with the retention of its traces.
 pub const RETENTION_TAG: &str = "mlflow.trace.archivalRetention";
 
-/// The tag of an experiment whose traces are to be archived at once.
+/// The experiment tag that requests archiving at once.
 pub const ARCHIVE_NOW_TAG: &str = "mlflow.trace.archiveNow";
 
-/// Checks a trace tag and gives the value to store, cut when it is too long and [`super::truncation`] is on.
+/// Checks a trace tag and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled.
 pub fn trace_tag(key: &str, value: &str) -> Result<String> {
     text::entity_name("key", key)?;
     text::length("key", limits::TRACE_TAG_KEY, key)?;
     lists::shorten(key, "value", limits::TRACE_TAG_VALUE, value, text::truncation())
 }
 
-/// Checks the value of the two experiment tags that hold a duration.
+/// Checks the value of the two experiment tags that contain a duration.
 pub(super) fn experiment_tag(key: &str, value: &str) -> Result<()> {
     archival_duration(key, value).map(drop)
 }
 
-/// The duration in the value of an experiment tag that is to hold one; a request to archive at once may have none.
+/// The duration in the value of an experiment tag; `None` for other tags, and for a request to archive at once without
+/// one.
 pub fn archival_duration(key: &str, value: &str) -> Result<Option<String>> {
     let (field, is_retention) = match key {
         RETENTION_TAG => ("value", true),
@@ -43,7 +44,7 @@ pub fn archival_duration(key: &str, value: &str) -> Result<Option<String>> {
     }
 }
 
-/// Checks how long traces are kept before they are archived: `[1-9][0-9]*[mhd]`.
+/// Checks a retention: `[1-9][0-9]*[mhd]`.
 pub fn archival_retention(duration: &str) -> Result<()> {
     if duration.chars().count() > limits::TRACE_ARCHIVAL_RETENTION {
         return Err(Error::invalid("Trace archival duration must be at most 32 characters."));

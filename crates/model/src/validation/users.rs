@@ -2,13 +2,13 @@
 
 use crate::{Error, Result};
 
-/// Characters of a password at the least.
+/// Minimum length of a password, in characters.
 const SHORTEST_PASSWORD: usize = 12;
 
-/// Bytes of a password at the most: the reference has no limit, and hashes whatever it is sent.
+/// Maximum length of a password, in bytes: the reference has no limit and hashes whatever it receives.
 const LONGEST_PASSWORD: usize = 4096;
 
-/// Characters of a username at the most, as many as the database holds.
+/// Maximum length of a username in characters, that of the database column.
 const LONGEST_USERNAME: usize = 255;
 
 /// Checks the name of a user.
@@ -20,7 +20,7 @@ pub fn username(name: &str) -> Result<()> {
         return Err(Error::invalid(format!("Username must be at most {LONGEST_USERNAME} characters.")));
     }
     if name.contains([':', '\0']) {
-        // Basic authentication ends the name at the first colon: nobody could log in.
+        // Basic authentication ends the username at the first colon, so the user could not log in.
         return Err(Error::invalid("Username must not contain ':'."));
     }
     Ok(())

@@ -2,10 +2,10 @@
 
 use crate::{Error, Result, python};
 
-/// Characters of a name at the most.
+/// Maximum length of a name, in characters.
 const MAX_NAME: usize = 63;
 
-/// Webhooks on a page at the most.
+/// Maximum page size.
 const MAX_RESULTS: i32 = 1000;
 
 /// Checks the name of a webhook.
@@ -26,10 +26,10 @@ pub fn webhook_name(name: &str) -> Result<()> {
     )))
 }
 
-/// What `[a-z]` means besides ASCII where Python does not look at the case.
+/// Non-ASCII characters that `[a-z]` matches in Python if case is ignored.
 const SAME_AS_ASCII: [char; 4] = ['\u{130}', '\u{131}', '\u{17f}', '\u{212a}'];
 
-/// The size of a page of webhooks; 0 stands for the usual one.
+/// The page size for webhooks; 0 is the default.
 pub fn webhook_page_size(max_results: i32) -> Result<i32> {
     match max_results {
         0 => Ok(100),

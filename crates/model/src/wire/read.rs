@@ -1,4 +1,4 @@
-//! The strict reader.
+//! The strict parser.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -10,21 +10,21 @@ use serde_json::{Map, Value};
 
 use super::{Enum, Message};
 
-/// A message with the set of its fields that the text gave a value other than null:
-/// bit `i` is field number `i`. An empty list is present, unlike in the struct.
+/// A message and the set of fields that have a value other than null: bit `i` is field number `i`. Unlike in the
+/// struct, an empty list is present.
 #[derive(Debug)]
 pub struct Present<M> {
     /// The message.
     pub message: M,
-    /// The fields that are there.
+    /// The present fields.
     pub fields: u64,
 }
 
-/// Reads one message from JSON text.
+/// Parses one message from JSON text.
 ///
 /// # Errors
-/// The text is not in the strict form: another JSON type than the field's, a camel-case or repeated key,
-/// two fields of one oneof, or not JSON at all.
+/// The text is not in the strict form: a value has another JSON type than the field, a key is camel-case or repeated,
+/// two fields belong to one oneof, or it is not JSON.
 pub fn from_slice<M: Message>(json: &[u8]) -> Result<Present<M>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let present = reader.deserialize_map(MessageVisitor(PhantomData))?;
@@ -32,10 +32,10 @@ pub fn from_slice<M: Message>(json: &[u8]) -> Result<Present<M>, serde_json::Err
     Ok(present)
 }
 
-/// Reads one message from a JSON tree, whose texts become those of the message.
+/// Parses one message from a JSON tree, moving its texts into the message.
 ///
 /// # Errors
-/// As of [`from_slice`].
+/// As [`from_slice`].
 pub fn from_tree<M: Message>(tree: Map<String, Value>) -> Result<M, serde_json::Error> {
     message(Value::Object(tree))
 }
@@ -114,13 +114,13 @@ impl Visitor<'_> for KeySeed {
     }
 }
 
-/// Reads a field that is one value.
+/// Parses a field with a single value.
 pub fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Option<T>, map: &mut A) -> Result<bool, A::Error> {
     *slot = map.next_value()?;
     Ok(slot.is_some())
 }
 
-/// Reads a repeated field.
+/// Parses a repeated field.
 pub fn list<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Vec<T>, map: &mut A) -> Result<bool, A::Error> {
     let list: Option<Vec<T>> = map.next_value()?;
     let present = list.is_some();
@@ -128,7 +128,7 @@ pub fn list<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Vec<T>, map:
     Ok(present)
 }
 
-/// Reads a map field.
+/// Parses a map field.
 pub fn map<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     slot: &mut BTreeMap<String, T>,
     map: &mut A,
@@ -139,20 +139,20 @@ pub fn map<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     Ok(present)
 }
 
-/// Reads a field of any JSON, where null is a value too.
+/// Parses a field of any JSON value, for which null is a value too.
 pub fn json<'de, A: MapAccess<'de>>(slot: &mut Option<Value>, map: &mut A) -> Result<bool, A::Error> {
     *slot = Some(map.next_value()?);
     Ok(true)
 }
 
-/// Reads a field of type double.
+/// Parses a double field.
 pub fn double<'de, A: MapAccess<'de>>(slot: &mut Option<f64>, map: &mut A) -> Result<bool, A::Error> {
     let number: Option<Double> = map.next_value()?;
     *slot = number.map(|Double(number)| number);
     Ok(slot.is_some())
 }
 
-/// Reads a field of type float.
+/// Parses a float field.
 #[expect(clippy::cast_possible_truncation, reason = "the field holds 32 bits")]
 pub fn float<'de, A: MapAccess<'de>>(slot: &mut Option<f32>, map: &mut A) -> Result<bool, A::Error> {
     let number: Option<Double> = map.next_value()?;
@@ -160,7 +160,7 @@ pub fn float<'de, A: MapAccess<'de>>(slot: &mut Option<f32>, map: &mut A) -> Res
     Ok(slot.is_some())
 }
 
-/// Reads a map of doubles.
+/// Parses a map of doubles.
 pub fn double_map<'de, A: MapAccess<'de>>(slot: &mut BTreeMap<String, f64>, map: &mut A) -> Result<bool, A::Error> {
     let entries: Option<BTreeMap<String, Double>> = map.next_value()?;
     let present = entries.is_some();
@@ -168,12 +168,12 @@ pub fn double_map<'de, A: MapAccess<'de>>(slot: &mut BTreeMap<String, f64>, map:
     Ok(present)
 }
 
-/// The last arm of a generated `match`: reads past the value.
+/// The last arm of a generated `match`: skips the value.
 pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
     map.next_value::<IgnoredAny>().map(|_| false)
 }
 
-/// A double as a JSON number or as one of the three words for what JSON has no number for.
+/// A double, as a JSON number or as one of the strings for NaN and the infinities.
 struct Double(f64);
 
 impl<'de> Deserialize<'de> for Double {

@@ -1,4 +1,4 @@
-//! The well-known types of protobuf that JSON writes as text.
+//! The well-known protobuf types that are strings in JSON.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_4
 /// 10,000 years, the range of `google.protobuf.Duration`.
 const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
 
-/// `google.protobuf.Timestamp`: a moment, to the nanosecond.
+/// `google.protobuf.Timestamp`: a point in time, with nanosecond precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub seconds: i64,
-    /// 0 to 999,999,999, counted forward.
+    /// 0 to 999,999,999, added to `seconds`.
     pub nanos: u32,
 }
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after 1970-01-01T00:00:00Z.
+    /// The time `millis` milliseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         let nanos = u32::try_from(millis.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
@@ -33,7 +33,7 @@ impl Timestamp {
         self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
     }
 
-    /// Reads RFC 3339, with `Z` or an offset.
+    /// Parses RFC 3339, with `Z` or an offset.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.split_once('T')?;
@@ -77,27 +77,27 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// `google.protobuf.Duration`: a span of time, to the nanosecond.
+/// `google.protobuf.Duration`, with nanosecond precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration {
-    /// The whole span in nanoseconds; a span of 10,000 years does not fit 64 bits.
+    /// The duration in nanoseconds; 10,000 years do not fit into 64 bits.
     pub nanos: i128,
 }
 
 impl Duration {
-    /// A span of `millis` milliseconds.
+    /// A duration of `millis` milliseconds.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self { nanos: i128::from(millis) * 1_000_000 }
     }
 
-    /// The span in milliseconds, rounded towards zero.
+    /// The duration in milliseconds, rounded towards zero.
     #[must_use]
     pub fn to_millis(self) -> i64 {
         i64::try_from(self.nanos / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// Reads `1.5s`.
+    /// Parses `1.5s`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let number = text.strip_suffix('s')?;
@@ -126,7 +126,7 @@ impl fmt::Display for Duration {
     }
 }
 
-/// `google.protobuf.FieldMask`: names of fields. On the wire they are in camel case, with commas between.
+/// `google.protobuf.FieldMask`: field names. In JSON they are camel-case, separated by commas.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct FieldMask {
     /// The names as in the proto file; a nested one is written `outer.inner`.
@@ -134,7 +134,7 @@ pub struct FieldMask {
 }
 
 impl FieldMask {
-    /// Reads `assessmentName,value.stringValue`.
+    /// Parses `assessmentName,value.stringValue`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains('_') {
@@ -191,12 +191,12 @@ as_text!(Timestamp, "not a timestamp such as 1972-01-01T10:00:20.021Z");
 as_text!(Duration, "not a duration such as 1.5s");
 as_text!(FieldMask, "not names of fields in camel case");
 
-/// A number of exactly `width` digits.
+/// Parses a number of exactly `width` digits.
 fn digits(text: &str, width: usize) -> Option<i64> {
     (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// The nanoseconds of 1 to 9 digits after a decimal point.
+/// The nanoseconds in 1 to 9 digits after a decimal point.
 fn parse_fraction(text: &str) -> Option<i64> {
     if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -204,7 +204,7 @@ fn parse_fraction(text: &str) -> Option<i64> {
     format!("{text:0<9}").parse().ok()
 }
 
-/// Writes nothing, or a point and 3, 6 or 9 digits.
+/// Writes nothing, or a decimal point and 3, 6 or 9 digits.
 fn write_fraction(f: &mut fmt::Formatter<'_>, nanos: u32) -> fmt::Result {
     match nanos {
         0 => Ok(()),

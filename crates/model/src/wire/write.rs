@@ -1,10 +1,10 @@
-//! The writer: proto names, what is not set left out, integers as numbers.
+//! Serialises messages: proto names, unset fields omitted, integers as numbers.
 
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-/// Writes a field that is one value.
+/// Writes a field with a single value.
 pub fn value<T: Serialize, M: SerializeMap>(map: &mut M, name: &'static str, slot: Option<&T>) -> Result<(), M::Error> {
     match slot {
         Some(value) => map.serialize_entry(name, value),
@@ -26,7 +26,7 @@ pub fn map<T: Serialize, M: SerializeMap>(
     if slot.is_empty() { Ok(()) } else { map.serialize_entry(name, slot) }
 }
 
-/// Writes a field of type double.
+/// Writes a double field.
 pub fn double<M: SerializeMap>(map: &mut M, name: &'static str, slot: Option<f64>) -> Result<(), M::Error> {
     match slot {
         Some(number) => map.serialize_entry(name, &Number(number)),
@@ -34,7 +34,7 @@ pub fn double<M: SerializeMap>(map: &mut M, name: &'static str, slot: Option<f64
     }
 }
 
-/// Writes a field of type float, with the fewest digits that read back as the same 32 bits.
+/// Writes a float field, with the fewest digits that parse to the same 32 bits.
 pub fn float<M: SerializeMap>(map: &mut M, name: &'static str, slot: Option<f32>) -> Result<(), M::Error> {
     match slot {
         Some(number) if number.is_finite() => map.serialize_entry(name, &number),
@@ -54,7 +54,7 @@ pub fn double_map<M: SerializeMap>(
     map.serialize_entry(name, &slot.iter().map(|(key, number)| (key, Number(*number))).collect::<BTreeMap<_, _>>())
 }
 
-/// A double in its protobuf JSON form: JSON has no number for NaN and the infinities.
+/// A double in protobuf JSON, which has strings for NaN and the infinities.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Number(pub f64);
 

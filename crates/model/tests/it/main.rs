@@ -1,5 +1,4 @@
-//! The integration tests of `ferroflow-model`: one module for each subject, all in one binary, so that the crate is
-//! linked once.
+//! Integration tests of `ferroflow-model`: one module per subject, all in one binary, so that the crate is linked once.
 
 mod messages;
 mod requests;

@@ -1,4 +1,4 @@
-//! The generated messages speak protobuf JSON as the reference does.
+//! The generated messages serialise to protobuf JSON like the reference's.
 
 use ferroflow_model::{
     messages::{

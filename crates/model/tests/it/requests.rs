@@ -1,5 +1,5 @@
-//! Requests are read as the reference reads them: `../fixtures/requests.json` holds what it made of each
-//! (see `../fixtures/record_requests.py`).
+//! Requests are parsed like the reference does: `../fixtures/requests.json` has its result for each (see
+//! `../fixtures/record_requests.py`).
 
 use ferroflow_model::{
     Error, ErrorCode, Result,
@@ -22,7 +22,7 @@ struct Case {
     method: String,
     query: Option<String>,
     content_type: Option<String>,
-    /// The bytes of the body, one character each.
+    /// The bytes of the body, as one character each.
     body: String,
     answer: Answer,
 }
@@ -30,13 +30,13 @@ struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    /// It became this message.
+    /// Parsed as this message.
     Request(Value),
-    /// It was refused with 400 and this text.
+    /// Refused with 400 and this message.
     Message(String),
-    /// Some of it was read, and the handler would have gone on with that.
+    /// Parsed in part, and the handler would have continued with that.
     HalfRead(IgnoredAny),
-    /// The handler failed with a 500.
+    /// The handler crashed with a 500.
     Crash(IgnoredAny),
 }
 
@@ -86,11 +86,11 @@ fn requests_are_read_as_the_reference_reads_them() {
             (Answer::Message(theirs), Err(ours)) => {
                 ours.code == ErrorCode::InvalidParameterValue && ours.message == *theirs
             }
-            // Going on with half a request, and failing on it, are both answered with a 400.
+            // Where the reference continues with a part, or crashes, ferroflow responds with 400.
             (Answer::HalfRead(_) | Answer::Crash(_), Err(ours)) => ours.code == ErrorCode::InvalidParameterValue,
-            // It drops a name that the enum has not, and goes on without.
+            // The reference drops an unknown name of an enum and continues.
             (Answer::Request(_), Err(ours)) => ours.message.contains("the enum has no such name"),
-            // A null is nothing.
+            // Null is treated as absent.
             (Answer::Crash(_), Ok(_)) => case.body.contains("null"),
             _ => false,
         };
@@ -165,7 +165,7 @@ fn an_integer_stays_in_its_range() {
     }
 }
 
-/// JSON of any shape, with the names and values of a request more often than chance would have them.
+/// JSON of any shape, biased towards names and values of a request.
 fn any_json() -> impl Strategy<Value = Value> {
     let name =
         prop_oneof!["run_id|runId|key|value|timestamp|step|metrics|params|tags|model_id|run_uuid", "[a-z]{0,3}",];
@@ -220,7 +220,7 @@ proptest! {
             })
             .collect();
         let short = json!({"run_id": "r", "metrics": metrics}).to_string();
-        // JSON in a JSON string is only read through the tree.
+        // JSON encoded as a JSON string is only parsed through the tree.
         prop_assert_eq!(
             request::parse_json::<LogBatch>(short.as_bytes()),
             request::parse_json::<LogBatch>(serde_json::to_string(&short).unwrap().as_bytes())

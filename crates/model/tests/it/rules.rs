@@ -1,5 +1,5 @@
-//! The rules of every call are those of the reference's handler: `../fixtures/rules.json` holds them
-//! (see `../fixtures/record_rules.py`).
+//! The rules of every call are those of the reference's handler, which `../fixtures/rules.json` has (see
+//! `../fixtures/record_rules.py`).
 
 use std::collections::BTreeMap;
 

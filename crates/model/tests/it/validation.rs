@@ -1,5 +1,5 @@
-//! Values are judged as the reference judges them: `../fixtures/validation.json` holds what it said of each
-//! (see `../fixtures/record_validation.py`).
+//! Values are validated like the reference does: `../fixtures/validation.json` has its result for each (see
+//! `../fixtures/record_validation.py`).
 
 use ferroflow_model::{ErrorCode, Result, messages::service::Metric, validation};
 use serde::Deserialize;
@@ -15,13 +15,13 @@ struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    /// It passed, and this is stored.
+    /// Accepted, and this is stored.
     Value(Value),
-    /// It was refused with this text.
+    /// Refused with this message.
     Message(String),
 }
 
-/// A text, or one of many equal characters written as `[character, count]`.
+/// A text, or a repeated character as `[character, count]`.
 fn text(value: &Value) -> String {
     match value {
         Value::Array(pair) => text(&pair[0]).repeat(count(&pair[1])),
@@ -33,7 +33,7 @@ fn count(value: &Value) -> usize {
     value.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
 }
 
-/// What our check of the same name says.
+/// The result of our validator with the same name.
 fn judge(case: &Case) -> Result<Value> {
     let text = |index: usize| text(&case.args[index]);
     let none = |result: Result<()>| result.map(|()| Value::Null);

@@ -1,6 +1,6 @@
-//! Character classes of the lexer, which are those of Python's regular expressions.
+//! Character classes of the lexer: those of Python's regular expressions.
 
-/// White space: the Unicode property and four separators that Python adds.
+/// White space: the Unicode property, plus four separators that Python includes.
 pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
@@ -10,14 +10,14 @@ pub(crate) fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// The first character of a plain name. Letters outside Latin-1 can not start one; the last four are those that
-/// Python's case folding maps into the Latin-1 letters.
+/// The first character of an unquoted name. Letters outside Latin-1 cannot start one; the last four are those that
+/// Python's case folding maps to Latin-1 letters.
 pub(crate) fn is_name_start(c: char) -> bool {
     c.is_ascii_alphabetic()
         || matches!(c, 'À'..='Ü' | 'à'..='ö' | 'ø'..='ü' | 'ı' | 'ſ' | 'İ' | '\u{212a}' | '\u{212b}')
 }
 
-/// Whether two characters are the same for a keyword, whose letters are `expected` in upper case.
+/// Compares a character, ignoring case, with an upper-case letter of a keyword.
 pub(crate) fn is_same_letter(c: char, expected: char) -> bool {
     match c {
         'ı' | 'İ' => expected == 'I',
@@ -38,7 +38,7 @@ pub(crate) fn digit(c: char) -> Option<u32> {
     (value < 10).then_some(value)
 }
 
-/// The digit zero of every script of Unicode 14; its nine successors follow each.
+/// The digit zero of every script of Unicode 14; its nine successors are the other digits.
 const ZEROS: [char; 65] = [
     '\u{660}',
     '\u{6f0}',

@@ -1,4 +1,4 @@
-//! Nodes → the comparisons of a filter.
+//! Converts nodes to the comparisons of a filter.
 
 use super::{
     grouping,
@@ -7,17 +7,17 @@ use super::{
     statement,
 };
 
-/// A comparison as written.
+/// A comparison.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clause<'a> {
     pub(crate) left: Operand<'a>,
-    /// As written, but for `NOT IN`, `IS NULL` and `IS NOT NULL`, which are in upper case with single blanks.
+    /// As written, except `NOT IN`, `IS NULL` and `IS NOT NULL`, which are in upper case with single spaces.
     pub(crate) sign: &'a str,
-    /// Missing for `IS NULL` and `IS NOT NULL`.
+    /// `None` for `IS NULL` and `IS NOT NULL`.
     pub(crate) right: Option<Operand<'a>>,
-    /// How many parts it has that are not blank; comments count.
+    /// The number of its parts that are not white space, comments included.
     pub(crate) parts: usize,
-    /// The whole of it, without blanks where the reference drops them.
+    /// The source text of the clause, without white space where the reference omits it.
     whole: Whole<'a>,
 }
 
@@ -27,14 +27,14 @@ enum Whole<'a> {
     Joined,
 }
 
-/// One side of a comparison.
+/// An operand of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operand<'a> {
     pub(crate) kind: Kind,
     pub(crate) text: &'a str,
 }
 
-/// What stands at the top level of a filter.
+/// An element of the top level of a filter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Piece<'a> {
     Clause(Clause<'a>),
@@ -42,14 +42,14 @@ pub(crate) enum Piece<'a> {
     Other(&'a str),
 }
 
-/// Why a text is no single expression.
+/// Why a text is not a single expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unparsable {
-    /// It is too long or too deep.
+    /// It is too long or nested too deeply.
     TooLarge(Limit),
-    /// There is nothing but white space.
+    /// It contains only white space.
     Empty,
-    /// There is more than one statement.
+    /// It contains several statements.
     Several,
 }
 
@@ -66,7 +66,7 @@ impl Clause<'_> {
     }
 }
 
-/// The nodes of the only statement of a text.
+/// The nodes of a text with exactly one statement.
 pub(crate) fn nodes(text: &str) -> Result<Vec<Node>, Unparsable> {
     let mut tokens = Vec::new();
     let mut counted = 0;
@@ -85,16 +85,17 @@ pub(crate) fn nodes(text: &str) -> Result<Vec<Node>, Unparsable> {
     }
 }
 
-/// The top level of a filter.
+/// The elements of the top level of a filter.
 pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Unparsable> {
     let nodes: Vec<Node> = nodes(text)?.into_iter().filter(|node| !node.token.kind.is_space()).collect();
     Ok(join_sets(text, &nodes))
 }
 
-/// Joins `x IN (…)`, `x NOT IN (…)`, `x IS NULL` and `x IS NOT NULL`, which are no comparisons for the grouping.
+/// Combines `x IN (…)`, `x NOT IN (…)`, `x IS NULL` and `x IS NOT NULL`, which the grouping does not treat as
+/// comparisons.
 ///
-/// From an identifier that starts none of these, three more nodes are taken as they are: the reference does so, and
-/// names all of them as invalid.
+/// From an identifier that starts none of these, three more nodes are passed through unchanged: so does the reference,
+/// which reports all of them as invalid.
 fn join_sets<'a>(text: &'a str, nodes: &[Node]) -> Vec<Piece<'a>> {
     let mut pieces = Vec::with_capacity(nodes.len());
     let mut rest = nodes;
@@ -118,7 +119,7 @@ fn join_sets<'a>(text: &'a str, nodes: &[Node]) -> Vec<Piece<'a>> {
     pieces
 }
 
-/// The set or null test at the start of `nodes`, with the number of nodes it takes.
+/// The set or null test at the start of `nodes`, and the number of nodes it consists of.
 fn set_clause<'a>(text: &'a str, nodes: &[Node]) -> Option<(Clause<'a>, usize)> {
     let word = |at: usize, keyword: &str| {
         nodes.get(at).is_some_and(|node| is_keyword(text, node.token, keyword)).then_some(())

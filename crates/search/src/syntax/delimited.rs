@@ -1,5 +1,5 @@
-//! Dollar-quoted literals (`$tag$ … $tag$`) and `/* … */` comments: both end at a delimiter that may be far away, so
-//! the closing delimiters are looked up once and not searched from every opening one.
+//! Dollar-quoted literals (`$tag$ … $tag$`) and `/* … */` comments. Their closing delimiters may be far away, so they
+//! are indexed once instead of searched for from every opening one (linear time).
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::{
     scanner::Scanner,
 };
 
-/// Where the delimiters of a text are.
+/// The positions of the delimiters in a text.
 pub(crate) struct Delimited<'a> {
     scanner: Scanner<'a>,
     last_comment_close: Option<usize>,
@@ -29,7 +29,7 @@ impl<'a> Delimited<'a> {
         Self { scanner, last_comment_close: text.rfind("*/"), dollar_tags }
     }
 
-    /// The end of the literal or comment that opens at a position, if there is one and it is closed.
+    /// The end of the closed literal or comment that opens at a position, if there is one.
     pub(crate) fn at(&self, pos: usize) -> Option<(usize, Kind)> {
         if self.scanner.has(pos, "/*") {
             let hint = usize::from(self.scanner.has(pos, "/*+"));

@@ -1,6 +1,5 @@
-//! Tokens → nodes of the top level: what belongs together becomes one node, in the passes and the order of the
-//! reference. What is inside a node matters only to a comparison, so nothing else is kept, and every pass is one walk
-//! over a flat list.
+//! Groups tokens into top-level nodes, in the passes and the order of the reference. The inner structure of a node
+//! matters only for comparisons, so nothing else is kept, and every pass is one traversal of a flat list.
 
 use super::{
     lexer::{Kind, Token},
@@ -45,7 +44,7 @@ fn literal_or_name(kind: Kind) -> bool {
     )
 }
 
-/// A run of comments and line ends is one comment, unless the text ends with it.
+/// Merges adjacent comments and line ends into one comment, except at the end of the text.
 fn comments(tokens: &[Token]) -> Vec<Node> {
     let is_part = |kind: Kind| kind.is_raw_comment() || kind == Kind::Newline;
     let mut nodes = Vec::with_capacity(tokens.len().min(MAX_TOKENS + 1));
@@ -68,7 +67,7 @@ fn comments(tokens: &[Token]) -> Vec<Node> {
     nodes
 }
 
-/// Every name is an identifier.
+/// Turns names into identifiers.
 fn identifiers(mut nodes: Vec<Node>) -> Vec<Node> {
     for node in &mut nodes {
         if matches!(node.kind(), Kind::Name | Kind::DoubleQuoted) {
@@ -78,7 +77,7 @@ fn identifiers(mut nodes: Vec<Node>) -> Vec<Node> {
     nodes
 }
 
-/// `ASC` and `DESC` belong to the identifier or number before them.
+/// Attaches `ASC` and `DESC` to the preceding identifier or number.
 fn orders(nodes: Vec<Node>) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -93,7 +92,7 @@ fn orders(nodes: Vec<Node>) -> Vec<Node> {
     out
 }
 
-/// A comment belongs to the group before it.
+/// Attaches a comment to the preceding group.
 fn attach_comments(nodes: Vec<Node>) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -122,7 +121,7 @@ impl Grouper<'_> {
         )
     }
 
-    /// A name and a parenthesis are a function call, unless the text creates a table.
+    /// Groups a name and a parenthesis into a function call, unless the text creates a table.
     fn functions(self, nodes: Vec<Node>) -> Vec<Node> {
         let has = |word: &str| nodes.iter().any(|node| self.see(node.token).text.eq_ignore_ascii_case(word));
         if has("CREATE") && has("TABLE") && !has("AS") {
@@ -363,7 +362,7 @@ impl Grouper<'_> {
         self.assignments(aliased)
     }
 
-    /// `x := …`, to the semicolon if there is one.
+    /// `x := …`, up to the semicolon if there is one.
     fn assignments(self, nodes: Vec<Node>) -> Vec<Node> {
         let is_value = |seen: Seen<'_>| seen.token.kind != Kind::Keyword;
         let joined = self.join(
@@ -420,7 +419,7 @@ impl Grouper<'_> {
         )
     }
 
-    /// `VALUES` to the last parenthesis behind it.
+    /// `VALUES` up to the last parenthesis after it.
     fn values(self, mut nodes: Vec<Node>) -> Vec<Node> {
         let Some(start) = nodes.iter().position(|node| self.see(node.token).is_word("VALUES")) else { return nodes };
         let last = nodes[start..].iter().rposition(|node| node.kind() == Kind::Parenthesis);

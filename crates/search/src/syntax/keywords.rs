@@ -1,13 +1,13 @@
-//! Which bare words are keywords.
+//! Unquoted words that are keywords.
 //!
-//! The table is a fact of the protocol: the reference tokenises filters as SQL (`sqlparse` 0.6.1), so an unquoted
-//! word of this list can not be a column, whatever dialect it comes from.
+//! The table is part of the protocol: the reference tokenises filters as SQL (`sqlparse` 0.6.1), so an unquoted word in
+//! this list cannot be a column, whatever dialect it comes from.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::lexer::Kind;
 
-/// What a word is when no more specific rule of the lexer took it.
+/// Classifies a word that no more specific rule of the lexer matched.
 pub(crate) fn kind_of(word: &str) -> Kind {
     static TABLE: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
         [(PLAIN, Kind::Keyword), (DML, Kind::Dml), (DDL, Kind::Ddl), (BUILTIN, Kind::Builtin)]
@@ -16,18 +16,18 @@ pub(crate) fn kind_of(word: &str) -> Kind {
             .chain([("WITH", Kind::Cte), ("GRANT", Kind::Dcl), ("REVOKE", Kind::Dcl), ("DIV", Kind::Operator)])
             .collect()
     });
-    // The longest keyword has fewer than 40 letters; a longer word need not be copied to upper case.
+    // Keywords have fewer than 40 letters; longer words need no conversion to upper case.
     if word.len() > 64 {
         return Kind::Name;
     }
     TABLE.get(word.to_uppercase().as_str()).copied().unwrap_or(Kind::Name)
 }
 
-/// Words that start a statement on rows.
+/// Words that start a DML statement.
 const DML: &str = "\
     COMMIT DELETE INSERT MERGE REPLACE ROLLBACK SELECT START UPDATE UPSERT";
 
-/// Words that start a statement on tables.
+/// Words that start a DDL statement.
 const DDL: &str = "\
     ALTER CREATE DROP TRUNCATE";
 

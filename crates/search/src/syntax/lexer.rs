@@ -1,5 +1,5 @@
-//! Text → tokens, by the rules of `sqlparse` 0.6.1, in their order: the first rule that matches at a position wins.
-//! Linear in the length of the text.
+//! The lexer: the rules of `sqlparse` 0.6.1, in their order; the first rule that matches at a position wins. Runs in
+//! linear time.
 
 use super::{
     chars::{digit, is_name_start, is_same_letter, is_space, is_word},
@@ -9,7 +9,7 @@ use super::{
     work,
 };
 
-/// What a token or a group of tokens is.
+/// The kind of a token or a group of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     // Tokens.
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Punctuation,
     /// `*`.
     Wildcard,
-    /// A word that is no keyword, or anything in backticks.
+    /// A word that is not a keyword, or anything in backticks.
     Name,
     Placeholder,
     /// The name of a column type, such as `timestamp`.
@@ -49,7 +49,7 @@ pub(crate) enum Kind {
     Literal,
     ComparisonSign,
     Operator,
-    /// A character no rule takes.
+    /// A character that no rule matches.
     Stray,
     // Groups.
     Assignment,
@@ -72,12 +72,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Blanks and line ends.
+    /// White space and line ends.
     pub(crate) fn is_space(self) -> bool {
         matches!(self, Self::Whitespace | Self::Newline)
     }
 
-    /// Comments as the lexer finds them, not yet grouped.
+    /// Comments before grouping.
     pub(crate) fn is_raw_comment(self) -> bool {
         matches!(self, Self::LineComment | Self::LineHint | Self::MultilineComment)
     }
@@ -92,7 +92,7 @@ impl Kind {
         matches!(self, Self::Hexadecimal | Self::Float | Self::Integer)
     }
 
-    /// Made of other tokens.
+    /// Groups of tokens.
     pub(crate) fn is_group(self) -> bool {
         matches!(
             self,
@@ -117,17 +117,17 @@ impl Kind {
     }
 }
 
-/// A piece of the text.
+/// A slice of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
     /// Byte position of the first character.
     pub(crate) start: usize,
-    /// Byte position behind the last character.
+    /// Byte position after the last character.
     pub(crate) end: usize,
 }
 
-/// The tokens of a text, one after the other; together they are the whole text.
+/// The tokens of a text. Together they cover the whole text.
 pub(crate) fn tokens(text: &str) -> impl Iterator<Item = Token> {
     let lexer = Lexer { scanner: Scanner { text }, delimited: Delimited::find(text) };
     let mut pos = 0;
@@ -200,8 +200,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// Behind a text in quotes that are doubled inside, and after a backslash mean themselves if `escaped`.
-    /// When the text ends too early, the last quote that was taken for a part of the content closes it.
+    /// The end of a quoted text. Doubled quotes are part of the content, and so are quotes after a backslash if
+    /// `escaped`. If the text ends without a closing quote, the last quote in the content closes it.
     fn quoted(&self, pos: usize, quote: char, escaped: bool) -> Option<usize> {
         let width = quote.len_utf8();
         let mut fallback = None;
@@ -271,8 +271,8 @@ impl Lexer<'_> {
         Some((self.number_end(body, whole, 1)?, Kind::Integer))
     }
 
-    /// Where a number ends whose last digits are `start..end`: a letter behind them takes the last digit away,
-    /// but `least` digits must remain.
+    /// The end of a number whose last digits are `start..end`: a letter after them excludes the last digit, but at
+    /// least `least` digits must remain.
     fn number_end(&self, start: usize, end: usize, least: usize) -> Option<usize> {
         if !self.scanner.is_letter(end) {
             return Some(end);
@@ -295,7 +295,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Keywords of several words, and single ones that are more than a keyword.
+    /// Keywords of several words, and single keywords with a kind of their own.
     fn phrase(&self, pos: usize, first: char) -> Option<(usize, Kind)> {
         if !is_name_start(first) {
             return None;
@@ -313,7 +313,7 @@ impl Lexer<'_> {
         self.go(pos).or_else(|| self.time_zone(pos))
     }
 
-    /// `JOIN` and what may stand before it.
+    /// `JOIN` with its optional modifiers.
     fn join(&self, pos: usize) -> Option<usize> {
         let s = self.scanner;
         let option = |pos, words: &[&str]| words.iter().find_map(|word| s.spaces(s.letters(pos, word)?));
@@ -367,7 +367,7 @@ impl Lexer<'_> {
 
 const JSON_OPERATORS: [&str; 8] = ["->>", "->", "#>>", "#>", "@>", "<@", "-", "#-"];
 
-/// Keywords of several words in the order in which they are tried.
+/// Keywords of several words, in matching order.
 const PHRASES: &[(&[&str], Kind)] = &[
     (&["END", "IF"], Kind::Keyword),
     (&["END", "LOOP"], Kind::Keyword),

@@ -1,9 +1,9 @@
-//! The list behind `IN`, which the reference reads as a Python literal: quotes, escapes and the joining of adjacent
-//! strings follow Python, not SQL.
+//! The list after `IN`, which the reference parses as a Python literal: quotes, escapes and the concatenation of
+//! adjacent strings follow Python, not SQL.
 
 use super::python::{self, Int};
 
-/// A Python value, as far as lists of texts can hold one.
+/// A Python value, as far as it may occur in a list of texts.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Literal {
     Text(String),
@@ -23,10 +23,10 @@ impl Literal {
     }
 }
 
-/// Nested parentheses in a list are pointless; Python allows 200.
+/// Maximum nesting of parentheses, which serves no purpose in a list; Python allows 200.
 const MAX_DEPTH: usize = 100;
 
-/// Reads one value from the whole text; `None` if the text is anything else.
+/// Parses the whole text as one value; `None` if that fails.
 pub(crate) fn parse(text: &str) -> Option<Literal> {
     let mut reader = Reader { rest: text };
     let value = reader.value(MAX_DEPTH)?;
@@ -87,7 +87,7 @@ impl Reader<'_> {
         Some(Literal::Tuple(items))
     }
 
-    /// Skips white space and says whether a string follows, with or without a prefix.
+    /// Skips white space; returns whether a string follows, with or without a prefix.
     fn starts_string(&mut self) -> bool {
         self.skip_space();
         self.rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with(['\'', '"'])
@@ -151,7 +151,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads what follows a backslash, and answers what follows that.
+/// Decodes the escape sequence after a backslash into `text` and returns the rest.
 fn escape<'a>(rest: &'a str, text: &mut String) -> Option<&'a str> {
     let c = rest.chars().next()?;
     let behind = &rest[c.len_utf8()..];

@@ -1,13 +1,13 @@
-//! Nodes of the top level and the ways to make one of several.
+//! Top-level nodes and the ways to group them.
 
 use super::lexer::{Kind, Token};
 
-/// More nested groups than this are refused, as by the reference.
+/// Maximum nesting of groups, as in the reference.
 pub(crate) const MAX_DEPTH: usize = 100;
-/// More tokens than this are refused, as by the reference.
+/// Maximum number of tokens, as in the reference.
 pub(crate) const MAX_TOKENS: usize = 10_000;
 
-/// Which bound a text exceeds.
+/// The limit that a text exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Depth,
@@ -15,7 +15,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    /// The sentence of the reference.
+    /// The message of the reference.
     pub(crate) fn message(self) -> String {
         match self {
             Self::Depth => format!("Maximum grouping depth exceeded ({MAX_DEPTH})."),
@@ -28,7 +28,7 @@ impl Limit {
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) token: Token,
-    /// How many groups are nested in it, itself included.
+    /// Nesting depth of groups, this one included.
     pub(crate) depth: usize,
     pub(crate) comparison: Option<Box<Comparison>>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Comparison {
     pub(crate) left: Token,
     pub(crate) sign: Token,
     pub(crate) right: Token,
-    /// Comments that ended up in the group.
+    /// Number of comments attached to the group.
     pub(crate) extra: usize,
 }
 
@@ -52,7 +52,7 @@ impl Node {
         self.token.kind
     }
 
-    /// One node over several, which follow each other and are not none.
+    /// A node that spans `nodes`, which are adjacent and not empty.
     pub(crate) fn over(kind: Kind, nodes: &[Self]) -> Self {
         let start = nodes.first().map_or(0, |node| node.token.start);
         let end = nodes.last().map_or(start, |node| node.token.end);
@@ -87,10 +87,10 @@ impl Seen<'_> {
     }
 }
 
-/// How the tokens that are joined by a middle token become one group.
+/// Groups tokens around a middle token.
 pub(crate) struct Joint<M, P, N, R> {
     pub(crate) kind: Kind,
-    /// A group of the same kind in front grows instead of being nested.
+    /// Extends a preceding group of the same kind instead of nesting it.
     pub(crate) extend: bool,
     pub(crate) is_middle: M,
     pub(crate) is_before: P,
@@ -98,7 +98,7 @@ pub(crate) struct Joint<M, P, N, R> {
     pub(crate) reach: R,
 }
 
-/// How far a group reaches around its middle token.
+/// Which neighbours of the middle token belong to the group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     Around,
@@ -106,12 +106,12 @@ pub(crate) enum Reach {
     Ahead,
 }
 
-/// The last node that is no white space.
+/// The last node that is not white space.
 pub(crate) fn last_solid(nodes: &[Node]) -> Option<usize> {
     nodes.iter().rposition(|node| !node.kind().is_space())
 }
 
-/// Makes one node of all from `start` on.
+/// Replaces the nodes from `start` on by one group.
 pub(crate) fn fold(nodes: &mut Vec<Node>, start: usize, kind: Kind, extend: bool) {
     let mut parts = nodes.split_off(start);
     let group = if extend && parts[0].kind() == kind {
@@ -136,7 +136,7 @@ impl<'a> Grouper<'a> {
         Seen { token, text: &self.text[token.start..token.end] }
     }
 
-    /// Groups from an opening token to the closing one that belongs to it. Those without partner stay.
+    /// Groups from an opening token to its closing one. Unmatched tokens are kept.
     pub(crate) fn pairs(
         self,
         nodes: Vec<Node>,
@@ -167,7 +167,7 @@ impl<'a> Grouper<'a> {
         Ok(out)
     }
 
-    /// Groups a token with the one behind it.
+    /// Groups a token with the following one.
     pub(crate) fn followed(
         self,
         nodes: Vec<Node>,
@@ -193,8 +193,8 @@ impl<'a> Grouper<'a> {
         out
     }
 
-    /// Groups what stands around middle tokens, from left to right. The token that ended a group is still looked at
-    /// as a possible middle and as what stands before the next one, as the reference does.
+    /// Groups tokens around middle tokens, from left to right. As in the reference, the token that ended a group may
+    /// still be a middle token itself, or the left neighbour of the next one.
     pub(crate) fn join<M, P, N, R>(self, nodes: Vec<Node>, joint: &Joint<M, P, N, R>) -> Vec<Node>
     where
         M: Fn(Seen<'a>) -> bool,
@@ -231,7 +231,7 @@ impl<'a> Grouper<'a> {
                 if (joint.is_behind)(next.map(|next| self.see(tokens[next]))) {
                     let reach = (joint.reach)(next.map(|next| tokens[next].kind));
                     let start = if reach == Reach::Ahead { own } else { at };
-                    // The token before may be inside a group by now; then the whole group is the left side.
+                    // The left token may already be in a group; then that group is the left operand.
                     let left = out[start].token;
                     fold(&mut out, start, joint.kind, joint.extend);
                     if joint.kind == Kind::Comparison {

@@ -1,4 +1,4 @@
-//! How the reference reads numbers and prints values: error messages show Python's notation.
+//! Parses numbers and formats values like the reference: error messages contain Python's notation.
 
 use std::fmt::Write;
 
@@ -9,11 +9,11 @@ pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// A whole number.
+/// An integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Int {
     Value(i64),
-    /// Python has it, a database column has not.
+    /// Valid in Python, but out of the range of a database column.
     TooLarge,
 }
 
@@ -38,11 +38,11 @@ pub(crate) fn int(text: &str) -> Option<Int> {
 
 /// `float(text)`.
 pub(crate) fn float(text: &str) -> Option<f64> {
-    // Rust reads what Python reads: decimal and exponent notation, `inf`, `infinity` and `nan` in any case.
+    // Rust accepts the same as Python: decimal and exponent notation, `inf`, `infinity` and `nan` in any case.
     ascii_number(text)?.parse().ok()
 }
 
-/// The digits of all scripts as ASCII, without white space around and underscores between digits.
+/// Converts digits of all scripts to ASCII, and removes surrounding white space and underscores between digits.
 fn ascii_number(text: &str) -> Option<String> {
     let text = strip(text);
     let mut ascii = String::with_capacity(text.len());
@@ -77,7 +77,7 @@ pub(crate) fn repr(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             _ if c == quote => out.extend(['\\', c]),
             _ if is_shown => out.push(c),
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             _ if code < 0x100 => _ = write!(out, "\\x{code:02x}"),
             _ if code < 0x1_0000 => _ = write!(out, "\\u{code:04x}"),
             _ => _ = write!(out, "\\U{code:08x}"),
@@ -87,7 +87,7 @@ pub(crate) fn repr(text: &str) -> String {
     out
 }
 
-/// Formatting characters and private use, which Python escapes.
+/// Format characters and private use characters, which Python escapes.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..)
@@ -142,18 +142,18 @@ pub(crate) fn repr_json(value: &serde_json::Value) -> String {
     }
 }
 
-/// A list of printed values.
+/// A list of formatted values.
 pub(crate) fn repr_list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
-/// A tuple of printed values.
+/// A tuple of formatted values.
 pub(crate) fn repr_tuple(items: impl Iterator<Item = String>) -> String {
     let items: Vec<_> = items.collect();
     if items.len() == 1 { format!("({},)", items[0]) } else { format!("({})", items.join(", ")) }
 }
 
-/// A set of words. Python prints them in any order; here it is that of the slice.
+/// A set of words. Python's order is arbitrary; here it is that of the slice.
 pub(crate) fn repr_set(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| repr(word)).collect();
     format!("{{{}}}", words.join(", "))

@@ -1,14 +1,14 @@
-//! Tokens → statements: where a text that should be one expression is several.
+//! Splits tokens into statements, to detect a text that is not a single expression.
 
 use super::lexer::{Kind, Token};
 
-/// Decides after each token whether the statement goes on.
+/// Decides after each token whether the statement continues.
 #[derive(Default)]
 struct Splitter {
-    /// Open parentheses and blocks; more closing than opening ones make it negative.
+    /// Nesting of parentheses and blocks; negative if more are closed than opened.
     level: i64,
     blocks: Vec<Block>,
-    /// A `FOR` or `WHILE` whose `LOOP` or `DO` has not come yet.
+    /// A `FOR` or `WHILE` whose `LOOP` or `DO` is still to come.
     pending_loop: Option<Block>,
     is_create: bool,
     seen_begin: bool,
@@ -26,7 +26,7 @@ enum Block {
     While,
 }
 
-/// Counts the statements of a text and keeps the tokens of the first one.
+/// The number of statements, and the index of the token after the first one.
 pub(crate) fn first(text: &str, tokens: &[Token]) -> (usize, usize) {
     let mut splitter = Splitter::default();
     let mut count = 0;
@@ -62,7 +62,7 @@ impl Splitter {
         }
     }
 
-    /// How much deeper the token goes.
+    /// The change of the nesting level.
     fn step(&mut self, kind: Kind, value: &str) -> i64 {
         match (kind, value) {
             (Kind::Punctuation, ";") => {
@@ -105,7 +105,7 @@ impl Splitter {
         self.close(&word)
     }
 
-    /// `BEGIN;` and `BEGIN TRANSACTION` open no block.
+    /// `BEGIN;` and `BEGIN TRANSACTION` do not open a block.
     fn end_of_lone_begin(&mut self) -> i64 {
         if !std::mem::take(&mut self.seen_begin) {
             return 0;

@@ -1,6 +1,7 @@
-//! How much of a text the lexer reads, looking ahead included. Only tests count: a clock would measure the machine.
+//! Counts the bytes that the lexer reads, including lookahead. Only in tests: measuring time would depend on the
+//! machine.
 
-/// Counts bytes that were looked at.
+/// Counts bytes that were read.
 #[cfg(not(test))]
 pub(super) fn read(_bytes: usize) {}
 
@@ -21,7 +22,7 @@ mod tests {
         READ.set(READ.get() + bytes);
     }
 
-    /// How many bytes the lexer reads until it has all tokens of a text.
+    /// Number of bytes that the lexer reads to tokenise a text.
     fn work(text: &str) -> usize {
         READ.set(0);
         tokens(text).for_each(drop);

@@ -1,5 +1,5 @@
-//! No text makes the parser panic or answer with another error than a refusal. How much work a text may be is asserted
-//! in `../../src/syntax/work.rs`.
+//! Fuzzing: no text makes the parser panic or return anything but an invalid-parameter error.
+//! `../../src/syntax/work.rs` tests that the work is linear.
 
 use ferroflow_model::{Error, ErrorCode};
 use ferroflow_search::{PageToken, experiments, logged_models, model_versions, registered_models, runs};
@@ -23,7 +23,7 @@ fn parse_everywhere(text: &str) {
     PageToken::decode_for_logged_models(text, &[], text, &serde_json::Value::Null).err().map(refused);
 }
 
-/// Pieces of the language, so that random texts come close to valid ones.
+/// Fragments of the language, so that random texts are nearly valid.
 fn sentence() -> impl Strategy<Value = String> {
     let words = [
         "metrics.a",

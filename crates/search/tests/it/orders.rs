@@ -1,4 +1,4 @@
-//! What the recorded texts do not show: the columns that make every order total, and how tokens travel.
+//! What the recorded texts do not cover: the columns that make an order total, and round trips of tokens.
 
 use ferroflow_search::{
     KeyValue, OrderBy, PageToken, experiments, logged_models, model_versions, registered_models, runs,

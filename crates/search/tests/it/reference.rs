@@ -1,5 +1,5 @@
-//! Every text of `../reference.json` gives what the reference gives. `../reference.py` made the file and says how to
-//! read it.
+//! Every text in `../reference.json` has the reference's result. `../reference.py` generates the file and documents its
+//! format.
 
 use ferroflow_model::{Error, ErrorCode};
 use ferroflow_search::{
@@ -7,7 +7,7 @@ use ferroflow_search::{
 };
 use serde_json::{Value, json};
 
-/// Texts on which the reference fails although their meaning is clear: what is accepted instead.
+/// Texts on which the reference crashes although their meaning is clear; these are accepted.
 const CLEAR_MEANING: &[&str] = &["attributes.creation_time", "attributes.last_updated_timestamp"];
 
 #[test]
@@ -233,7 +233,7 @@ fn model_version(condition: model_versions::Condition) -> Value {
     }
 }
 
-/// The columns that were asked for, without those that make the order total.
+/// The requested columns, without those that make the order total.
 fn columns<C>(order: Vec<OrderBy<C>>, asked: &[&str], name: impl Fn(C) -> (String, String)) -> Value {
     order
         .into_iter()
@@ -267,7 +267,7 @@ fn logged_models_order(given: &Value) -> Result<Value, Error> {
             }
         })
         .collect();
-    // A clause that repeats an earlier column is left out, as it changes nothing.
+    // A clause that repeats an earlier column is omitted, since it has no effect.
     let mut asked: Vec<Value> = Vec::new();
     for clause in &clauses {
         let field = match clause.field_name {

@@ -1,4 +1,4 @@
-//! One transaction for a set of writes.
+//! The transactions of a batch.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,7 +14,7 @@ use crate::{
     runs::{not_active, not_found},
 };
 
-/// The tag that carries a run's name; writing it renames the run.
+/// The tag that holds a run's name; writing it renames the run.
 pub(super) const RUN_NAME_TAG: &str = "mlflow.runName";
 
 const RUN_STATES: (&str, &str) = (
@@ -22,8 +22,7 @@ const RUN_STATES: (&str, &str) = (
     "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
 );
 
-// On SQLite each key is looked up in each of the runs: two JSON lists can only be paired by going through one
-// for each element of the other.
+// On SQLite, every key is looked up in every run: pairing two JSON lists would scan one for each element of the other.
 const STORED_PARAMS: (&str, &str) = (
     "SELECT p.run_uuid, p.key, p.value FROM params p \
      JOIN unnest($1::text[], $2::text[]) AS w(run_uuid, key) ON p.run_uuid = w.run_uuid AND p.key = w.key",
@@ -33,10 +32,11 @@ const STORED_PARAMS: (&str, &str) = (
 
 const RENAME_RUN: &str = "UPDATE runs SET name = $2 WHERE run_uuid = $1 AND lifecycle_stage = 'active'";
 
-/// Writes everything or nothing; one outcome per write, in order.
+/// Applies a batch: first the writes without preconditions, then the others, in one transaction each. One outcome per
+/// write, in order.
 ///
 /// # Errors
-/// The transaction failed and nothing was written.
+/// A transaction failed and was rolled back; an earlier one may have been committed. All writes are idempotent.
 pub(super) async fn apply(db: &Db, writes: &[Arc<RunWrite>]) -> Result<Vec<Result<()>>, DbError> {
     let (checked, plain): (Vec<_>, Vec<_>) = writes.iter().enumerate().partition(|(_, write)| write.needs_look());
     let mut outcomes: Vec<Result<()>> = writes.iter().map(|_| Ok(())).collect();
@@ -57,7 +57,7 @@ pub(super) async fn apply(db: &Db, writes: &[Arc<RunWrite>]) -> Result<Vec<Resul
     Ok(outcomes)
 }
 
-/// What is stored of a run that matters here.
+/// The columns of a run that decide whether it may be written to.
 struct RunState {
     stage: String,
     experiment: i64,
@@ -81,8 +81,8 @@ fn run_states(dialect: Dialect, run_ids: &[String]) -> Statement {
     Statement::new(dialect.pick(RUN_STATES.0, RUN_STATES.1), vec![run_ids.into()])
 }
 
-/// Metrics and tags: one round trip. Rows of a run that is missing or deleted are left out by their
-/// own statement, and the first answer says which runs those are.
+/// Writes metrics and tags in one round trip. Each INSERT skips rows of missing or deleted runs; the result of the
+/// first query tells which runs those are.
 async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
     let ids = run_ids(writes);
     let mut ops = vec![Op::Query(run_states(db.dialect(), &ids))];
@@ -103,7 +103,7 @@ async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, D
     Ok(writes.iter().map(|write| RunState::check(&write.run_id, &states).map(drop)).collect())
 }
 
-/// The statements for metrics and tags.
+/// The statements that write metrics and tags.
 fn write_ops(writes: &[&RunWrite], ids: &[String], dialect: Dialect) -> Vec<Op> {
     let mut ops = Vec::new();
     if writes.iter().any(|write| !write.metrics.is_empty()) {
@@ -117,7 +117,7 @@ fn write_ops(writes: &[&RunWrite], ids: &[String], dialect: Dialect) -> Vec<Op> 
     ops
 }
 
-/// Runs whose name tag is written. An empty name changes nothing, the tag included, as in the reference.
+/// Renames runs whose name tag is written. An empty name is ignored together with its tag, as in the reference.
 fn renames(writes: &[&RunWrite]) -> impl Iterator<Item = Op> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for write in writes {
@@ -128,7 +128,7 @@ fn renames(writes: &[&RunWrite]) -> impl Iterator<Item = Op> {
     names.into_iter().map(|(run_id, name)| Op::Execute(Statement::new(RENAME_RUN, vec![run_id.into(), name.into()])))
 }
 
-/// Writes that look first: params, which may not change, and points of models.
+/// Writes that read first: params, which are immutable, and points of logged models.
 async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
     let dialect = tx.conn()?.dialect();
     let ids = run_ids(writes);
@@ -186,7 +186,7 @@ async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
     Ok(outcomes)
 }
 
-/// A param keeps its first value.
+/// Checks that no param changes: the first value stays.
 fn check_params(
     write: &RunWrite,
     stored: &HashMap<(String, String), String>,

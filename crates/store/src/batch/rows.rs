@@ -1,5 +1,5 @@
-//! Which rows a set of writes comes to: without duplicates, and sorted so that two transactions
-//! lock rows in the same order.
+//! The rows of a batch: deduplicated, and sorted so that concurrent transactions lock rows in the same order (no
+//! deadlocks).
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::{
     dialect::Dialect,
 };
 
-/// A value for each run and key, with a number that tells which key came first.
+/// One value per run and key, with the position at which the key was first seen.
 pub(super) type Keyed<'a, T> = BTreeMap<(&'a str, &'a str), (usize, T)>;
 
-/// In which order new keys are written: by key, or on SQLite, which has one writer and reads the rows of a run in the
-/// order in which they were written, as they came.
+/// The order of new rows: by run and key. On SQLite, which has a single writer and returns the rows of a run in
+/// insertion order, by run and position.
 fn in_order<T>(keyed: Keyed<'_, T>, dialect: Dialect) -> impl Iterator<Item = (&str, &str, T)> {
     let mut rows: Vec<_> = keyed.into_iter().collect();
     if dialect == Dialect::Sqlite {
@@ -22,7 +22,7 @@ fn in_order<T>(keyed: Keyed<'_, T>, dialect: Dialect) -> impl Iterator<Item = (&
     rows.into_iter().map(|((run_id, key), (_, value))| (run_id, key, value))
 }
 
-/// Rows whose run may be written to.
+/// Inserts only rows whose run is active.
 fn active_runs(run_ids: &[String]) -> Guard {
     Guard {
         postgres: "r.run_uuid IN (SELECT run_uuid FROM runs WHERE run_uuid = ANY({list}) AND lifecycle_stage = 'active')",
@@ -60,7 +60,7 @@ fn metric_row(run_id: &str, point: &MetricPoint) -> Vec<Value> {
     ]
 }
 
-/// The points themselves. One that is there already is the same point logged again.
+/// Metric points. A duplicate of a stored point is the same point logged again and is skipped.
 pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
     let mut points: Vec<(&str, &MetricPoint)> =
         writes.iter().flat_map(|write| write.metrics.iter().map(|point| (write.run_id.as_str(), point))).collect();
@@ -80,8 +80,8 @@ pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
     }
 }
 
-/// The newest point of every metric by (step, timestamp, value), which wins over the stored one by
-/// the same rule.
+/// The latest point of every metric by (step, timestamp, value). The upsert compares with the stored point in the same
+/// order.
 pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
     let mut latest: Keyed<'_, &MetricPoint> = BTreeMap::new();
     for write in writes {
@@ -113,7 +113,7 @@ fn is_newer(a: &MetricPoint, b: &MetricPoint) -> bool {
     (a.step, a.timestamp).cmp(&(b.step, b.timestamp)).then(a.value.total_cmp(&b.value)).is_gt()
 }
 
-/// Points of logged models.
+/// Metric points of logged models.
 pub(super) fn model_metrics<'a>(writes: impl Iterator<Item = (&'a RunWrite, i64)>) -> Insert {
     let mut points: Vec<(&str, i64, &ModelMetricPoint)> = writes
         .flat_map(|(write, experiment)| {
@@ -153,7 +153,7 @@ pub(super) fn model_metrics<'a>(writes: impl Iterator<Item = (&'a RunWrite, i64)
     }
 }
 
-/// Params that are new. A param that appeared in the meantime leaves the count short.
+/// New params. If another transaction inserted one meanwhile, fewer rows are inserted than given.
 pub(super) fn params(params: Keyed<'_, &str>, dialect: Dialect) -> Insert {
     Insert {
         table: "params",
@@ -164,7 +164,7 @@ pub(super) fn params(params: Keyed<'_, &str>, dialect: Dialect) -> Insert {
     }
 }
 
-/// Tags; of the same key the last one counts.
+/// Tags; the last one of a key wins.
 pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
     let mut last: Keyed<'_, &str> = BTreeMap::new();
     for write in writes {

@@ -1,4 +1,4 @@
-//! One connection outside the pool, for work that owns the database for a while: migrations.
+//! A connection outside the pool, for work that needs the database for a while: migrations.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,22 +13,22 @@ use super::{
 };
 use crate::dialect::Dialect;
 
-/// How long a connection may take.
+/// Timeout for connecting.
 const CONNECT: Duration = Duration::from_secs(30);
 
-/// A long step and a long wait are meant, whatever the role's settings say.
+/// Migrations may run and wait for long: overrides the timeouts of the role's settings.
 pub(crate) const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
-/// What a [`Direct`] is opened for.
+/// The purpose of a [`Direct`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// To change the schema. A SQLite file is created when it is missing.
+    /// Changing the schema. Creates a missing SQLite file.
     Change,
-    /// To look only. A missing SQLite file is an error.
+    /// Reading only. A missing SQLite file is an error.
     Look,
 }
 
-/// A connection of its own.
+/// A dedicated connection.
 pub(crate) struct Direct(Inner);
 
 enum Inner {
@@ -37,7 +37,7 @@ enum Inner {
 }
 
 impl Direct {
-    /// Connects.
+    /// Connects to a database.
     pub(crate) async fn open(uri: &BackendUri, access: Access) -> Result<Self, DbError> {
         let inner = match uri {
             BackendUri::Postgres(uri) => {
@@ -56,13 +56,13 @@ impl Direct {
         Ok(Self(inner))
     }
 
-    /// A SQLite database in memory.
+    /// Opens a SQLite database in memory.
     pub(crate) fn in_memory() -> Result<Self, DbError> {
         let session = Session::open(Path::new(sqlite::IN_MEMORY), "sqlite-memory", Role::Migrator, Synchronous::Full)?;
         Ok(Self(Inner::Sqlite { session: Arc::new(session), path: None }))
     }
 
-    /// Closes the connection, and waits until a SQLite file is not open any more.
+    /// Closes the connection and waits until the SQLite file is closed.
     pub(crate) async fn close(self) {
         if let Inner::Sqlite { session, .. } = self.0
             && let Some(session) = Arc::into_inner(session)
@@ -71,7 +71,7 @@ impl Direct {
         }
     }
 
-    /// Which SQL this database speaks.
+    /// The SQL dialect of this database.
     pub(crate) fn dialect(&self) -> Dialect {
         match self.0 {
             Inner::Postgres(_) => Dialect::Postgres,
@@ -79,13 +79,13 @@ impl Direct {
         }
     }
 
-    /// Whether a pooler may run the next transaction on another connection: neither a lock nor a setting of the session
-    /// lasts.
+    /// Whether a pooler may run the next transaction on another server connection, so that neither session locks nor
+    /// session settings persist.
     pub(crate) fn is_pooled(&self) -> bool {
         matches!(&self.0, Inner::Postgres(client) if client.is_pooled())
     }
 
-    /// The file of a SQLite database on disk.
+    /// The file of a SQLite database; `None` for one in memory and for PostgreSQL.
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.0 {
             Inner::Sqlite { path, .. } => path.as_deref(),
@@ -93,7 +93,7 @@ impl Direct {
         }
     }
 
-    /// Runs SQL of any number of statements without values, in whatever transaction is open.
+    /// Runs any number of statements without parameters, in the open transaction if there is one.
     pub(crate) async fn batch(&self, sql: impl Into<String>) -> Result<(), DbError> {
         let sql = sql.into();
         match &self.0 {
@@ -102,7 +102,7 @@ impl Direct {
         }
     }
 
-    /// The rows of one statement.
+    /// Runs a statement and returns its rows.
     pub(crate) async fn query<T, F>(&self, statement: Statement, mut map: F) -> Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -132,18 +132,18 @@ impl Direct {
         }
     }
 
-    /// The first column of every row, as text.
+    /// Returns the first column of every row, as text.
     pub(crate) async fn texts(&self, sql: impl Into<String>) -> Result<Vec<String>, DbError> {
         self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get(0)).await
     }
 
-    /// The single number that a statement answers.
+    /// Returns the single number that a query selects.
     pub(crate) async fn number(&self, sql: impl Into<String>) -> Result<i64, DbError> {
         let numbers = self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get::<i64>(0)).await?;
         numbers.first().copied().ok_or_else(|| DbError::Other("a statement that counts answered nothing".into()))
     }
 
-    /// Runs a statement; the number of rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
         match &self.0 {
             Inner::Postgres(client) => postgres::execute(client, &statement).await,
@@ -153,7 +153,7 @@ impl Direct {
         }
     }
 
-    /// Runs a statement once for each row of values, sent together.
+    /// Runs a statement once per row of parameters, pipelined.
     pub(crate) async fn execute_each(&self, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
         match &self.0 {
             Inner::Postgres(client) if !client.keeps_names() => {
@@ -181,8 +181,8 @@ impl Direct {
         }
     }
 
-    /// Copies a SQLite file, as it was last committed, with SQLite's backup interface. `progress` gets the
-    /// pages that are copied and all pages.
+    /// Copies the last committed state of a SQLite file with SQLite's backup API. `progress` gets the number of copied
+    /// pages and of all pages.
     pub(crate) async fn back_up(
         from: &Path,
         to: &Path,

@@ -1,4 +1,4 @@
-//! What can go wrong below SQL, told apart as far as a caller acts on it.
+//! Database errors, distinguished as far as callers act on the difference.
 
 use std::error::Error as _;
 
@@ -7,49 +7,49 @@ use tokio_postgres::error::SqlState;
 
 use super::progress::honest;
 
-/// An error of the database or of the way to it.
+/// An error of the database or of the connection to it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
-    /// A primary key or unique constraint refused the row.
+    /// A primary key or unique constraint was violated.
     #[error("unique constraint violated: {0}")]
     Unique(String),
-    /// A foreign key refused the row.
+    /// A foreign key constraint was violated.
     #[error("foreign key violated: {0}")]
     ForeignKey(String),
-    /// The transaction lost against a concurrent one; running it again may work.
+    /// A conflict with a concurrent transaction (serialization failure, deadlock); a retry may succeed.
     #[error("transaction conflict: {0}")]
     Conflict(String),
-    /// Somebody else holds a lock for longer than this connection waits.
+    /// A lock was not obtained within the lock timeout.
     #[error("lock not obtained: {0}")]
     Locked(String),
-    /// The database is not there, or out of connections. Try again later.
+    /// The database is unreachable, or has no free connections. Retry later.
     #[error("database unavailable: {0}")]
     Unavailable(String),
-    /// There was no connection, or no transaction could begin on it: nothing was done.
+    /// No connection was available, or no transaction could begin: nothing was executed.
     #[error("nothing was begun: {0}")]
     NotBegun(String),
-    /// The caller's other requests have all the connections that one caller may have.
+    /// The caller's share of the connections is in use by its other requests.
     #[error("share of connections used up: {0}")]
     Busy(String),
-    /// The statement ran longer than the limit for statements, and was stopped. Nothing of it stays.
+    /// The statement exceeded the statement timeout and was cancelled. It had no effect.
     #[error("statement stopped: {0}")]
     Timeout(String),
-    /// A value the database can not hold, such as a NUL in text or an integer out of range.
+    /// A value that the database cannot store, such as a NUL in text or an integer out of range.
     #[error("value refused by the database: {0}")]
     Value(String),
-    /// Anything else: a defect of ours or of the database.
+    /// Any other error: a bug in ferroflow or in the database.
     #[error("database error: {0}")]
     Other(String),
 }
 
 impl DbError {
-    /// Whether running the same transaction once more can succeed.
+    /// Whether a retry of the same transaction may succeed.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
     }
 
-    /// The same error of a step before which nothing was begun.
+    /// The error of a step before BEGIN: if it is transient, nothing was executed.
     #[must_use]
     pub(crate) fn before_begin(self) -> Self {
         match self {
@@ -89,8 +89,7 @@ impl From<tokio_postgres::Error> for DbError {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             };
-            // Without an answer of the server it is the connection that failed, unless a value
-            // could not even be encoded.
+            // Without an error response of the server, the connection failed, unless a value could not be encoded.
             return if text.contains("error serializing parameter") {
                 Self::Value(text)
             } else {
@@ -114,12 +113,12 @@ impl From<tokio_postgres::Error> for DbError {
             Self::Timeout(text)
         } else {
             match code.code().get(..2) {
-                // 22: data exception; 23: the remaining integrity constraints; 54: limits.
+                // 22: data exception; 23: other integrity constraint violations; 54: program limit exceeded.
                 Some("22" | "23" | "54") => Self::Value(text),
-                // 08 connection, 28 login, 3D no such database, 53 resources, 57 shutdown,
-                // 25006 read-only: a replica or a server in recovery.
+                // 08: connection exception; 28: authorization; 3D: unknown database; 53: insufficient resources; 57:
+                // shutdown.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
-                // Every statement of such a transaction that would write is refused.
+                // Read-only: a replica, or a server in recovery. It rejects all writes of the transaction.
                 _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::NotBegun(text),
                 _ => Self::Other(text),
             }
@@ -127,7 +126,7 @@ impl From<tokio_postgres::Error> for DbError {
     }
 }
 
-/// What a client is told of a database error. The details go to the log, not over the wire.
+/// Maps a database error to the error that the client gets. The details are logged, not sent.
 impl From<DbError> for ferroflow_model::Error {
     fn from(error: DbError) -> Self {
         match &error {

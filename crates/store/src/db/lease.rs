@@ -1,5 +1,5 @@
-//! A connection to PostgreSQL that somebody reads from. What still runs when its reader goes away, or when its time is
-//! over, is stopped in the database, and only then does the connection go back to the pool.
+//! A PostgreSQL connection on loan from the pool. If a reader is dropped or times out while a statement runs, the
+//! statement is cancelled in the database before the connection returns to the pool.
 
 use std::{
     sync::{
@@ -17,25 +17,25 @@ use super::{
     share::Share,
 };
 
-/// How long a statement that has lost its reader may still run, so that short ones need no message of their own.
+/// How long an abandoned statement may still run: short ones need no cancel request.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// How long it may take to stop a statement. After that the connection is closed.
+/// Timeout for cancelling a statement. After that the connection is closed.
 const STOP: Duration = Duration::from_secs(10);
 
-/// A connection of the pool.
+/// A connection on loan from the pool.
 pub(super) struct Lease {
     client: Option<Client>,
     pool: Arc<PostgresPool>,
-    /// How long each read may take.
+    /// Timeout of each read.
     limit: Option<Duration>,
-    /// Reads that were begun and did not come to their end.
+    /// Reads that began and did not complete.
     running: AtomicUsize,
     share: Option<Share>,
 }
 
 impl Lease {
-    /// A connection to read from, each read for no longer than `limit`.
+    /// Borrows a connection for reading; each read takes at most `limit`.
     pub(super) async fn reader(
         pool: &Arc<PostgresPool>,
         limit: Option<Duration>,
@@ -45,7 +45,7 @@ impl Lease {
         Ok(Self { client, pool: Arc::clone(pool), limit, running: AtomicUsize::new(0), share })
     }
 
-    /// A connection for a transaction, which sets limits of its own.
+    /// Borrows a connection for a transaction, which sets its own statement timeout.
     pub(super) async fn writer(pool: &Arc<PostgresPool>, share: Option<Share>) -> Result<Self, DbError> {
         Self::reader(pool, None, share).await
     }
@@ -55,12 +55,12 @@ impl Lease {
         self.client.as_ref().ok_or_else(|| DbError::Other("the connection was given back".into()))
     }
 
-    /// Runs a statement and hands over every row as it arrives.
+    /// Runs a statement and passes every row to `visit` as it arrives.
     pub(super) async fn each(&self, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
         self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, visit))).await
     }
 
-    /// Runs several statements in one round trip and hands over every row with the number of its statement.
+    /// Runs several statements in one round trip and passes every row to `visit` with the index of its statement.
     pub(super) async fn each_of(&self, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
         self.read(Box::pin(postgres::each_of(self.client()?, statements, visit))).await
     }
@@ -74,14 +74,14 @@ impl Lease {
                 Err(_) => Err(DbError::Timeout(format!("no end within {} ms", limit.as_millis()))),
             },
         };
-        // After an error rows may still be on their way, and a reader that goes away never gets here.
+        // Skipped after an error, when rows may still be on their way, and when the reader is dropped.
         if outcome.is_ok() {
             self.running.fetch_sub(1, Ordering::Relaxed);
         }
         outcome
     }
 
-    /// Ends a transaction that nobody committed. What runs in it is left to its end: it is a write.
+    /// Rolls back a transaction that was not committed. Its running statement is not cancelled: it is a write.
     pub(super) fn abandon(mut self) {
         if let Some(client) = self.client.take() {
             postgres::abandon(client, self.share.take());
@@ -103,19 +103,19 @@ impl Drop for Lease {
                 tracing::warn!("a statement that lost its reader could not be stopped: its connection is closed");
                 client.close();
             }
-            // The caller's share is free when the database is.
+            // Releases the caller's share once the database is no longer busy for it.
             drop(share);
         });
     }
 }
 
-/// Waits until nothing runs on the connection any more, and stops what does.
+/// Waits until the connection is idle; cancels what still runs after [`GRACE`].
 async fn stop(client: &Client, pool: &PostgresPool) -> Result<(), DbError> {
     if let Ok(ended) = tokio::time::timeout(GRACE, client.batch_execute("")).await {
         return Ok(ended?);
     }
     pool.cancel(client).await?;
-    // The order to stop may also have met the statement that waits for the end.
+    // The cancel request may also have hit the empty statement that waits.
     loop {
         match client.batch_execute("").await {
             Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}

@@ -24,8 +24,9 @@ use super::{
     value::Literal,
 };
 
-/// Runs a statement and hands over every row as it arrives. `limit` is how long a statement whose text depends on the
-/// request may run in the database, which then needs no message of ours to stop; not to be used within a transaction.
+/// Runs a statement and passes every row to `visit` as it arrives. With `limit`, a statement of dynamic text runs under
+/// `statement_timeout` in a transaction of its own, so that the server stops it without a cancel request. Not for use
+/// within a transaction.
 pub(super) async fn each(
     client: &Client,
     statement: &Statement,
@@ -44,10 +45,10 @@ pub(super) async fn each(
     if limit.is_none() && statement.plan.settings().is_none() {
         return read.await;
     }
-    // All is sent at the first poll: whoever waits may go away, the transaction ends. The settings are those of a
-    // transaction, because PgBouncer may give the session to somebody else after it.
+    // Everything is sent at the first poll, so the transaction ends even if the caller drops this future. `SET LOCAL`,
+    // because PgBouncer may assign the session to another client after the transaction.
     let settings = statement.plan.settings().unwrap_or_default();
-    // Compiling the plan of a search with many conditions takes ten times longer than running it.
+    // JIT compilation of a search with many conditions takes ten times as long as running it.
     let limit = statement_timeout(limit);
     let begin = format!("BEGIN READ ONLY; SET LOCAL jit = off; {limit}{settings}");
     let begin = client.batch_execute(&begin);
@@ -58,10 +59,10 @@ pub(super) async fn each(
     Ok(commit?)
 }
 
-/// Runs several statements in one round trip and hands over every row with the number of its statement.
+/// Runs several statements in one round trip and passes every row to `visit` with the index of its statement.
 pub(super) async fn each_of(client: &Client, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
-    // A message is sent when its future is first polled. All of them are read at the same time: the connection
-    // holds few rows back, and stands still while nobody takes those of the answer that it has arrived at.
+    // A message is sent when its future is first polled. All results are consumed concurrently: the connection buffers
+    // few rows and stalls (back-pressure) while the rows of its current result are not consumed.
     let visit = Mutex::new(visit);
     let answers = statements.iter().enumerate().map(|(which, statement)| {
         let visit = &visit;
@@ -79,7 +80,7 @@ pub(super) async fn each_of(client: &Client, statements: &[Statement], visit: &m
     Ok(())
 }
 
-/// The setting of a transaction that stops its statements after a while.
+/// `SET LOCAL statement_timeout`, or nothing without a limit.
 pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
     limit.map_or_else(String::new, |limit| format!("SET LOCAL statement_timeout = {}; ", limit.as_millis().max(1)))
 }
@@ -100,7 +101,7 @@ async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbErr
     })
 }
 
-/// Runs a statement; the number of rows it changed.
+/// Runs a statement and returns the number of changed rows.
 pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u64, DbError> {
     if !client.keeps_names() {
         let params: Vec<(Literal<'_>, Type)> = statement.params.iter().map(Literal::typed).collect();
@@ -111,7 +112,7 @@ pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u6
     Ok(client.execute_raw(&prepared, &statement.params).await?)
 }
 
-/// Inserts many rows in one statement; the number of rows that were new.
+/// Inserts rows with one statement and returns the number of inserted ones.
 pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbError> {
     if insert.rows.is_empty() {
         return Ok(0);
@@ -125,7 +126,7 @@ pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbEr
     Ok(client.execute_raw(&prepared, arrays.into_iter().map(|(array, _)| array)).await?)
 }
 
-/// Runs everything in one transaction and one round trip.
+/// Runs all steps in one transaction and one round trip.
 pub(super) async fn unit(
     client: &Client,
     ops: &[Op],
@@ -134,14 +135,13 @@ pub(super) async fn unit(
     if let [op] = ops {
         return Ok(vec![run(client, op).await?]);
     }
-    // Before the transaction begins, so that nothing in it waits for a round trip of its own.
+    // Before BEGIN, so that no statement of the transaction waits for a round trip of its own.
     prepare(client, ops).await.map_err(DbError::before_begin)?;
-    // Futures are first polled in order, and a message is sent at the first poll: the server gets
-    // BEGIN, the statements and COMMIT in one go. After a failed statement it refuses the others
-    // and turns COMMIT into ROLLBACK.
+    // Futures are first polled in order, and a message is sent at the first poll: BEGIN, the statements and COMMIT are
+    // pipelined. After a failed statement the server rejects the others and turns COMMIT into ROLLBACK.
     //
-    // Plans of prepared statements are kept: PostgreSQL would plan anew each time, as it can not see
-    // how long the arrays are, and the planning takes ten times longer than logging one metric.
+    // Generic plans: PostgreSQL cannot see the length of the arrays and would make a custom plan each time, and
+    // planning takes ten times as long as logging one metric.
     let begin = format!("BEGIN; {}SET LOCAL plan_cache_mode = force_generic_plan", statement_timeout(limit));
     let begin = client.batch_execute(&begin);
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
@@ -153,7 +153,7 @@ pub(super) async fn unit(
     Ok(answers)
 }
 
-/// Prepares what is not prepared yet, so that the statements then go out together and in their order.
+/// Prepares the statements that are not prepared yet, so that they are then pipelined in order.
 async fn prepare(client: &Client, ops: &[Op]) -> Result<(), DbError> {
     if !client.keeps_names() {
         return Ok(());
@@ -173,15 +173,15 @@ async fn prepare(client: &Client, ops: &[Op]) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Runs everything in the transaction that is open, in its order and in one round trip. After a failed
-/// statement the server refuses the others.
+/// Runs all steps in the open transaction, in order and in one round trip. After a failed statement the server rejects
+/// the others.
 pub(super) async fn pipeline(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     futures_util::future::join_all(ops.iter().map(|op| run(client, op))).await.into_iter().collect()
 }
 
-/// Runs everything at the end of the transaction that is open, and commits it, in one round trip. After a
-/// failed statement the server turns COMMIT into ROLLBACK.
+/// Runs the steps and commits the open transaction, in one round trip. After a failed statement the server turns COMMIT
+/// into ROLLBACK.
 pub(super) async fn commit(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
@@ -212,7 +212,7 @@ fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
     (0..inner.len()).map(|index| row.get(index)).collect()
 }
 
-/// One array per column of an [`Insert`], with its type.
+/// The array of one column of an [`Insert`], with its type.
 type Array = (Box<dyn ToSql + Sync + Send>, Type);
 
 fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
@@ -274,8 +274,8 @@ fn collect<T>(rows: &[Vec<Value>], index: usize, get: impl Fn(&Value) -> Option<
         .collect()
 }
 
-/// A transaction that nobody ended: it is rolled back in the background before the connection
-/// serves anybody else, or another request of the same caller.
+/// Rolls back, in the background, a transaction that was dropped. Only then the connection returns to the pool, and the
+/// caller's share is released.
 pub(super) fn abandon(client: Client, share: Option<Share>) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {

@@ -1,4 +1,4 @@
-//! Whether a request has written anything yet. A request that finds no connection may be repeated by its client only if
+//! Tracks whether a request has written anything. A client may safely repeat a request that got no connection only if
 //! it has not.
 
 use std::cell::Cell;
@@ -9,18 +9,19 @@ tokio::task_local! {
     static WROTE: Cell<bool>;
 }
 
-/// Runs a request and notes what it writes.
+/// Runs a request and tracks whether it writes.
 pub async fn watch_writes<F: Future>(request: F) -> F::Output {
     WROTE.scope(Cell::new(false), request).await
 }
 
-/// Notes that the request has written something, or may have.
+/// Records that the request has written something, or may have.
 pub(crate) fn wrote() {
-    // Outside of a request nobody asks.
+    // Outside of a request there is nothing to track.
     let _ = WROTE.try_with(|wrote| wrote.set(true));
 }
 
-/// An error that says that nothing was done, if that is so; else one that leaves it open.
+/// Turns the error "nothing was done, repeat the request" into "unknown what was done" if the request has written
+/// something.
 pub(crate) fn honest(error: Error) -> Error {
     let has_written = WROTE.try_with(Cell::get).unwrap_or(false);
     if error.code == ErrorCode::ResourceExhausted && has_written {

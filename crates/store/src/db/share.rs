@@ -1,4 +1,4 @@
-//! A share of the connections for each caller: one that asks for everything at once does not leave the others without.
+//! Limits the connections of each caller, so that one caller cannot starve the others.
 
 use std::{
     collections::HashMap,
@@ -14,34 +14,35 @@ tokio::task_local! {
     static CALLER: Arc<str>;
 }
 
-/// Does work on behalf of a caller: the connections that it takes count as that caller's. Work outside of this, such as
-/// a login, a probe of readiness or a job, has no share and only waits for the pool.
+/// Runs `work` on behalf of a caller: its connections count towards that caller's share. Work outside of this, such as
+/// a login, a readiness probe or a job, has no share and only waits for the pool.
 pub async fn as_caller<F: Future>(caller: Arc<str>, work: F) -> F::Output {
     CALLER.scope(caller, work).await
 }
 
-/// The shares of all callers that have or wait for a connection.
+/// The shares of all callers that hold or await a connection.
 pub(super) struct Shares {
-    /// Connections that one caller may have at the same time.
+    /// Maximum number of connections of one caller.
     size: usize,
     callers: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
 
 impl Shares {
-    /// Half of `connections` for each caller, and one at least.
+    /// Half of `connections` for each caller, at least one.
     pub(super) fn of(connections: usize) -> Arc<Self> {
         Arc::new(Self { size: (connections / 2).max(1), callers: Mutex::default() })
     }
 
-    /// The right to one connection, once the caller has fewer than its share; `None` outside of [`as_caller`].
+    /// Acquires a permit for one connection, once the caller holds fewer than its share; `None` outside of
+    /// [`as_caller`].
     ///
     /// # Errors
-    /// The caller's other requests kept all of its share for as long as `wait`.
+    /// The caller's other requests held its whole share for all of `wait`.
     pub(super) async fn take(self: &Arc<Self>, wait: Duration) -> Result<Option<Share>, DbError> {
         let Ok(caller) = CALLER.try_with(Arc::clone) else { return Ok(None) };
         let semaphore =
             Arc::clone(self.lock().entry(Arc::clone(&caller)).or_insert_with(|| Arc::new(Semaphore::new(self.size))));
-        // Before the wait, so that a request that is given up is counted out too.
+        // Created before waiting, so that its destructor cleans up after a cancelled request too.
         let mut share = Share { shares: Arc::clone(self), caller, permit: None };
         let permit = tokio::time::timeout(wait, semaphore.acquire_owned()).await;
         share.permit = permit.ok().and_then(Result::ok);
@@ -56,7 +57,7 @@ impl Shares {
     }
 }
 
-/// One connection of a caller's share, given back when dropped.
+/// A permit for one connection of a caller's share, released when dropped.
 pub(super) struct Share {
     shares: Arc<Shares>,
     caller: Arc<str>,
@@ -66,7 +67,7 @@ pub(super) struct Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut callers = self.shares.lock();
-        // A permit and a waiting request hold the semaphore too: what only the map holds is of no use any more.
+        // Permits and waiting requests hold the semaphore too: an entry that only the map holds is unused.
         self.permit = None;
         if callers.get(&self.caller).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             callers.remove(&self.caller);

@@ -1,4 +1,4 @@
-//! The SQLite driver: one thread that writes, a few that read, each with its own connection.
+//! The SQLite driver: one writer thread and a few reader threads, each with its own connection.
 
 mod place;
 
@@ -19,55 +19,55 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, onesh
 use self::place::Place;
 use super::{DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
 
-/// The path of a database that has no file.
+/// The path of an in-memory database.
 pub(super) const IN_MEMORY: &str = ":memory:";
 
-/// How many prepared statements a connection keeps.
+/// Capacity of a connection's prepared statement cache.
 const STATEMENT_CACHE: usize = 256;
 
-/// How long a statement waits for another process that holds the file, as the reference does.
+/// How long a statement waits for another process's lock on the file, as in the reference.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pages that the writer and each reader keep in memory, in KiB; taken as they are needed, and kept. `SQLite`'s 2 MiB are
-/// less than one batch of a thousand metrics touches. What a reader does not keep comes from the system's cache.
+/// Page cache of the writer and of each reader, in KiB; allocated on demand and kept. `SQLite`'s default of 2 MiB is
+/// less than one batch of a thousand metrics touches. A reader's misses are served by the operating system's cache.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 8 * 1024;
 
-/// Pages of the write-ahead log after which they are moved into the file, 16 MiB. Logging writes the same pages
-/// of an index again and again: the more of that is in the log, the less goes to the file.
+/// `wal_autocheckpoint`: pages in the write-ahead log (16 MiB) that trigger a checkpoint. Logging rewrites the same
+/// index pages again and again: a longer log means fewer page writes to the database file.
 const CHECKPOINT_PAGES: i64 = 4000;
 
-/// How large the write-ahead log's file stays after a long transaction, in bytes.
+/// `journal_size_limit`: the size to which the write-ahead log's file is truncated after a long transaction, in bytes.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
 
-/// A migration asks again by itself, and tells its user that it waits.
+/// A migration retries on its own and reports that it waits.
 const MIGRATOR_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Steps of SQLite's virtual machine, a fraction of a millisecond, after which a reader looks whether it is to stop.
+/// Virtual machine instructions (a fraction of a millisecond) after which a reader checks whether it should stop.
 const STEPS: i32 = 5_000;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// A thread with a connection. Jobs run in the order they are sent.
+/// A thread that owns a connection. Jobs run in FIFO order.
 pub(super) struct Session {
     jobs: mpsc::Sender<Job>,
-    /// Jobs of [`Session::run`] that did not come to their end.
+    /// Jobs of [`Session::run`] that have not completed.
     pending: Arc<AtomicUsize>,
     stops: Stops,
-    /// Ends when the connection is closed.
+    /// Completes when the connection is closed.
     closed: oneshot::Receiver<()>,
 }
 
-/// What stops a job before its end.
+/// What interrupts a job.
 #[derive(Clone, Copy)]
 pub(super) enum Stops {
-    /// Nothing: it writes, or is upkeep.
+    /// Nothing: it writes, or is maintenance.
     Never,
-    /// That its caller goes away, or that it runs for longer than this.
+    /// Its caller is gone, or it has run for longer than this.
     WithCaller(Option<Duration>),
 }
 
-/// Tells a job that its caller is gone.
+/// Signals to a job, when dropped, that its caller is gone.
 struct Caller(Arc<AtomicBool>);
 
 impl Drop for Caller {
@@ -101,14 +101,14 @@ impl Session {
         Ok(Self { jobs, pending: Arc::default(), stops, closed })
     }
 
-    /// Waits until the connection is closed. Dropped, it closes some time later.
+    /// Closes the connection and waits until that is done. A dropped session closes some time later.
     pub(super) async fn close(self) {
         drop(self.jobs);
-        // The sender is dropped when the connection is closed: that is the answer.
+        // The sender is dropped when the connection is closed; nothing is ever sent.
         let _ = self.closed.await;
     }
 
-    /// Whether a job of [`Session::run`] runs or waits.
+    /// Whether a job of [`Session::run`] runs or is queued.
     fn is_busy(&self) -> bool {
         self.pending.load(Ordering::Acquire) > 0
     }
@@ -126,7 +126,7 @@ impl Session {
         let job: Job = Box::new(move |connection| {
             let outcome = turn.begin(connection).and_then(|()| job(connection));
             turn.end(connection);
-            // Whoever asked may be gone: then nobody reads the answer.
+            // The caller may be gone; the result is discarded then.
             let _ = reply.send(outcome);
         });
         self.jobs.send(job).map_err(|_| stopped())?;
@@ -135,12 +135,12 @@ impl Session {
 
     /// Sends a job without waiting for it.
     pub(super) fn send(&self, job: impl FnOnce(&mut Connection) + Send + 'static) {
-        // A thread that has ended has no transaction left to act on.
+        // A thread that has ended has no open transaction.
         let _ = self.jobs.send(Box::new(job));
     }
 }
 
-/// A job's turn on the connection. Of one type for all jobs: there are hundreds of them to compile.
+/// The execution of one job on the connection. Not generic: there are hundreds of job types to compile.
 struct Turn {
     stops: Stops,
     gone: Arc<AtomicBool>,
@@ -148,7 +148,7 @@ struct Turn {
 }
 
 impl Turn {
-    /// What reads is stopped when its caller is gone, or the limit is over.
+    /// A reader's job is interrupted when its caller is gone or its limit is exceeded.
     fn begin(&self, connection: &mut Connection) -> Result<(), DbError> {
         let Stops::WithCaller(limit) = self.stops else { return Ok(()) };
         if self.gone.load(Ordering::Relaxed) {
@@ -177,15 +177,15 @@ fn stopped() -> DbError {
 pub(super) enum Role {
     Writer,
     Reader,
-    /// Changes the schema: foreign keys are not enforced, since a table is rebuilt by dropping it,
-    /// and the journal mode stays as it is.
+    /// Changes the schema. Foreign keys are not enforced, since a table is rebuilt by dropping it, and the journal mode
+    /// is not changed.
     Migrator,
-    /// Looks at a file as it is, and never makes one.
+    /// Reads a file as it is and never creates one.
     Inspector,
 }
 
 impl Role {
-    /// Whether a file that is missing is made.
+    /// Whether a missing file is created.
     fn makes(self) -> bool {
         matches!(self, Self::Writer | Self::Migrator)
     }
@@ -194,10 +194,10 @@ impl Role {
 /// `PRAGMA synchronous` of the writing connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Synchronous {
-    /// Every commit reaches the disk before it is acknowledged.
+    /// Every commit is on disk before it is acknowledged.
     #[default]
     Full,
-    /// A power failure may lose the last commits, never the consistency of the file.
+    /// A power failure may lose the last commits but cannot corrupt the file.
     Normal,
 }
 
@@ -211,18 +211,18 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.pragma_update(None, "foreign_keys", role != Role::Migrator)?;
-    // LIKE tells upper from lower case, as in PostgreSQL and as the reference sets it.
+    // LIKE is case-sensitive, as in PostgreSQL and in the reference.
     connection.pragma_update(None, "case_sensitive_like", true)?;
     let cache = if role == Role::Reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
     connection.pragma_update(None, "cache_size", -cache)?;
     match role {
-        // What can not be written to is opened all the same, to read.
+        // SQLite falls back to read-only for a file without write permission.
         Role::Writer if connection.is_readonly("main")? => {
             return Err(DbError::Unavailable(format!("{} can not be written to", path.display())));
         }
         Role::Writer => {
-            // The reference may hold the file in its own journal mode for a moment; then ours is a
-            // rollback journal, slower and just as safe.
+            // While the reference holds the file in its own journal mode, WAL is not available: a rollback journal is
+            // slower and just as safe.
             let _mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
             let level = match synchronous {
                 Synchronous::Full => "FULL",
@@ -240,8 +240,8 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     Ok(connection)
 }
 
-/// Makes a file that is not there, for its owner alone: names, hashes and whatever users log will be in it. What SQLite
-/// puts beside it gets the same permissions. Where the file can not be made, SQLite says why.
+/// Creates a missing file with access for its owner only: it will contain names, password hashes and whatever users
+/// log. SQLite's auxiliary files get the same permissions. Errors are left to SQLite to report.
 fn make_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     if path == Path::new(IN_MEMORY) {
@@ -250,13 +250,13 @@ fn make_private(path: &Path) {
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
-/// All connections to one file.
+/// The connections to one file.
 pub(super) struct SqlitePool {
     path: PathBuf,
     place: Arc<Place>,
     synchronous: Synchronous,
     writer: Arc<Session>,
-    /// Held by whoever has a transaction open on the writer.
+    /// Held while a transaction is open on the writer.
     writing: Arc<Mutex<()>>,
     idle: StdMutex<Vec<Arc<Session>>>,
     permits: Arc<Semaphore>,
@@ -264,8 +264,8 @@ pub(super) struct SqlitePool {
 }
 
 impl SqlitePool {
-    /// Opens (and creates) the file. Readers are opened when they are first needed, `most` at the most and no more
-    /// than the processors can keep busy: each has a cache of its own.
+    /// Opens the file, creating it if necessary. Readers are opened on demand, at most `most` and no more than the
+    /// processors can keep busy: each has a cache of its own.
     pub(super) fn open(path: &Path, most: usize, synchronous: Synchronous) -> Result<Self, DbError> {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let readers = most.min((2 * processors).max(4));
@@ -282,7 +282,7 @@ impl SqlitePool {
         })
     }
 
-    /// The writing connection, once nobody else has it.
+    /// Acquires the writing connection, exclusively.
     pub(super) async fn writer(&self, wait: Duration) -> Result<Writer, DbError> {
         let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
             .await
@@ -290,7 +290,7 @@ impl SqlitePool {
         Ok(Writer { session: Arc::clone(&self.writer), place: Arc::clone(&self.place), _guard: guard })
     }
 
-    /// Whether the file can be read, is still there, and has room to grow.
+    /// Checks that the file can be read, still exists, and has room to grow.
     pub(super) async fn check(self: &Arc<Self>, wait: Duration, limit: Option<Duration>) -> Result<(), DbError> {
         let (reader, place) = (self.reader(wait, limit, None).await?, Arc::clone(&self.place));
         let done = reader.session.run(move |connection| {
@@ -306,17 +306,17 @@ impl SqlitePool {
         done.await
     }
 
-    /// Reading connections at the most.
+    /// Maximum number of reading connections.
     pub(super) fn readers(&self) -> usize {
         self.readers
     }
 
-    /// How many reading connections are in use.
+    /// Number of reading connections in use.
     pub(super) fn busy(&self) -> usize {
         self.readers.saturating_sub(self.permits.available_permits())
     }
 
-    /// A reading connection, each job on it for no longer than `limit`, which is the same for all.
+    /// Acquires a reading connection. Each job on it takes at most `limit`, which is the same for all readers.
     pub(super) async fn reader(
         self: &Arc<Self>,
         wait: Duration,
@@ -339,7 +339,7 @@ impl SqlitePool {
     }
 }
 
-/// The writing connection, ours until dropped.
+/// The writing connection, held exclusively until dropped.
 pub(super) struct Writer {
     pub(super) session: Arc<Session>,
     place: Arc<Place>,
@@ -347,7 +347,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Runs a job that commits, and looks whether the file that it was committed to will be found again.
+    /// Runs a job that commits, then checks that the open file is still the one at its path.
     pub(super) async fn write<T, F>(&self, job: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -363,7 +363,7 @@ impl Writer {
     }
 }
 
-/// A reading connection, given back when dropped.
+/// A reading connection, returned to the pool when dropped.
 pub(super) struct Reader {
     pub(super) session: Arc<Session>,
     pool: Arc<SqlitePool>,
@@ -377,12 +377,12 @@ impl Drop for Reader {
             pool.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(session);
             drop(right);
         };
-        // What runs was told to stop: the connection is free once it has.
+        // A running job has been signalled to stop; the connection is returned once it has.
         if self.session.is_busy() { self.session.send(move |_| give_back()) } else { give_back() }
     }
 }
 
-/// `$1` → `?1`: SQLite would take `$1` for a name and number it by first appearance.
+/// `$1` → `?1`: SQLite treats `$1` as a named parameter and numbers it by first appearance.
 fn numbered(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
     let mut chars = sql.chars().peekable();
@@ -392,7 +392,7 @@ fn numbered(sql: &str) -> String {
     out
 }
 
-/// Runs a statement and hands over every row.
+/// Runs a statement and passes every row to `visit`.
 pub(super) fn each(connection: &Connection, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
     let sql = numbered(&statement.sql);
     let params = rusqlite::params_from_iter(&statement.params);
@@ -409,14 +409,14 @@ pub(super) fn each(connection: &Connection, statement: &Statement, visit: &mut V
     }
 }
 
-/// Runs a statement; the number of rows it changed.
+/// Runs a statement and returns the number of changed rows.
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbError> {
     let sql = numbered(&statement.sql);
     let mut prepared = connection.prepare_cached(&sql)?;
     Ok(prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64)
 }
 
-/// Inserts many rows; the number of rows that were new.
+/// Inserts rows and returns the number of inserted ones.
 pub(super) fn insert(connection: &Connection, insert: &Insert) -> Result<u64, DbError> {
     let mut prepared = connection.prepare_cached(&insert.sqlite_sql())?;
     let Some(guard) = &insert.only_if else {
@@ -442,7 +442,7 @@ fn insert_rows(prepared: &mut rusqlite::Statement<'_>, rows: &[Vec<Value>]) -> R
     Ok(count)
 }
 
-/// Runs everything in one transaction.
+/// Runs all steps in one transaction.
 pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
     let transaction = transaction.map_err(|error| DbError::from(error).before_begin())?;
@@ -451,7 +451,7 @@ pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
     Ok(answers)
 }
 
-/// Runs everything in the transaction that is open.
+/// Runs all steps in the open transaction.
 pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let mut answers = Vec::with_capacity(ops.len());
     for op in ops {
@@ -471,7 +471,7 @@ pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
     Ok(answers)
 }
 
-/// Runs everything at the end of the transaction that is open, and commits it.
+/// Runs the steps and commits the open transaction.
 pub(super) fn commit(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let answers = pipeline(connection, ops)?;
     connection.execute_batch("COMMIT")?;
@@ -485,12 +485,12 @@ pub(super) fn batch(connection: &mut Connection, sql: &str) -> Result<(), DbErro
     Ok(transaction.commit()?)
 }
 
-/// Moves the write-ahead log into the file.
+/// Checkpoints the write-ahead log into the database file.
 pub(super) fn checkpoint(connection: &mut Connection) -> Result<(), DbError> {
     Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
 
-/// The number of changed rows as an answer of one row and one column.
+/// The number of changed rows as a one-row, one-column answer.
 pub(super) fn changed(count: u64) -> Vec<Vec<Value>> {
     vec![vec![Value::Int(i64::try_from(count).unwrap_or(i64::MAX))]]
 }
@@ -500,7 +500,7 @@ fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
     (0..inner.as_ref().column_count()).map(|index| row.get(index)).collect()
 }
 
-/// Pages that a backup copies before it tells how far it is.
+/// Pages copied between two reports of progress.
 const BACKUP_PAGES: i32 = 4096;
 
 /// Copies the database into a new file, which is complete and on disk when this returns.
@@ -508,9 +508,9 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
     use rusqlite::backup::{Backup, StepResult};
 
     let mut copy = Connection::open(to)?;
-    // Begun in a transaction, the copy is of that moment. Without one it would begin again with every commit of
-    // others, and never end under load. A file without a write-ahead log could not be written meanwhile, so it is
-    // copied between the commits.
+    // A transaction makes the copy a snapshot. Without one, the backup restarts whenever another connection commits,
+    // and never ends under load. Without a write-ahead log the transaction would block writers, so the copy proceeds
+    // between commits.
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if mode == "wal" {
         connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_master LIMIT 1")?;
@@ -520,7 +520,7 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
         match backup.step(BACKUP_PAGES)? {
             StepResult::Done => break,
             StepResult::More => {}
-            // Somebody is writing: the copy goes on when they are done.
+            // Another connection is writing: retry when it is done.
             _ => thread::sleep(Duration::from_millis(50)),
         }
         let at = backup.progress();
@@ -531,6 +531,6 @@ pub(super) fn back_up(connection: &mut Connection, to: &Path, progress: &dyn Fn(
     if mode == "wal" {
         connection.execute_batch("COMMIT")?;
     }
-    // Of a file with a write-ahead log the copy would have one too, and is to be a single file.
+    // The copy of a file in WAL mode is in WAL mode too, but must be a single file.
     Ok(copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?)
 }

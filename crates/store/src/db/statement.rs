@@ -1,14 +1,14 @@
-//! A statement with its bound values.
+//! Statements with their parameters.
 
 use std::borrow::Cow;
 
 use super::Value;
 use crate::dialect::Dialect;
 
-/// SQL text with `$1 …` and the values bound to them.
+/// SQL text with placeholders `$1 …` and the parameters bound to them.
 ///
-/// A statement of fixed text is prepared once per connection and kept; one that was put together
-/// from user input (a search) is sent as it is, so that the number of kept statements is bounded.
+/// A statement of static text is prepared once per connection and cached. One of dynamic text (a search) is not, so
+/// that the cache is bounded.
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(super) sql: Cow<'static, str>,
@@ -16,21 +16,21 @@ pub struct Statement {
     pub(super) plan: Plan,
 }
 
-/// How PostgreSQL is to find the rows of a statement, where it would not see the best way without statistics: it
-/// expects one row in two hundred behind an equality, and reads and sorts a whole table for the first page of it.
+/// Planner settings for PostgreSQL, where it chooses badly without statistics: it estimates that an equality selects
+/// one row in 200, and reads and sorts a whole table for its first page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Plan {
-    /// As it finds best.
+    /// The planner's own choice.
     #[default]
     Free,
-    /// In the order of an index, where one has the order that is asked for.
+    /// No sorting: reads an index in the requested order, if there is one.
     IndexOrder,
-    /// Likewise, and joins walk along two indexes side by side, so that a page ends the walk.
+    /// Also joins only by merging two indexes, so that LIMIT ends the scan of both.
     MergeJoin,
 }
 
 impl Plan {
-    /// The settings of the transaction that runs the statement.
+    /// The `SET LOCAL` statements of the transaction that runs the statement.
     pub(super) fn settings(self) -> Option<&'static str> {
         match self {
             Self::Free => None,
@@ -44,33 +44,33 @@ impl Plan {
 }
 
 impl Statement {
-    /// A statement of fixed text.
+    /// A statement of static text.
     #[must_use]
     pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
         Self { sql: Cow::Borrowed(sql), params, plan: Plan::default() }
     }
 
-    /// A statement whose text depends on the request. User text is always in `params`.
+    /// A statement of dynamic text. User input is always in `params`.
     #[must_use]
     pub fn dynamic(sql: String, params: Vec<Value>) -> Self {
         Self { sql: Cow::Owned(sql), params, plan: Plan::default() }
     }
 
-    /// The same statement, found in another way. Not to be used within a transaction.
+    /// Sets the planner settings. Not for use within a transaction.
     #[must_use]
     pub fn planned(self, plan: Plan) -> Self {
         Self { plan, ..self }
     }
 
-    /// The statement that asks how this one would be run.
+    /// The statement that explains this one.
     pub(super) fn explained(self, dialect: Dialect) -> Self {
         let sql = format!("{} {}", dialect.pick("EXPLAIN", "EXPLAIN QUERY PLAN"), self.sql);
         Self { sql: Cow::Owned(sql), ..self }
     }
 }
 
-/// Many rows for one table in one statement: `unnest` of arrays in PostgreSQL, one prepared
-/// statement run for every row in SQLite (where a round trip costs nothing).
+/// Rows to insert into one table with one statement: `unnest` of arrays in PostgreSQL; in SQLite, which has no round
+/// trips, one prepared statement per row.
 #[derive(Debug, Clone)]
 pub struct Insert {
     /// The table.
@@ -79,23 +79,23 @@ pub struct Insert {
     pub columns: &'static [Column],
     /// A condition that a row must meet to be inserted.
     pub only_if: Option<Guard>,
-    /// What follows the rows: `ON CONFLICT …`.
+    /// The clause after the rows: `ON CONFLICT …`.
     pub on_conflict: &'static str,
-    /// The rows. Sort them by key: it keeps two writers from locking each other out.
+    /// The rows, sorted by key so that concurrent transactions do not deadlock.
     pub rows: Vec<Vec<Value>>,
 }
 
 /// A condition on the row `r` of an [`Insert`].
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// For PostgreSQL, where it is planned once for all rows: `{list}` stands for the list.
+    /// The condition for PostgreSQL, planned once for all rows. `{list}` is replaced by the placeholder of the list.
     pub postgres: &'static str,
-    /// For SQLite: a query of the column [`key`](Self::key), which finds a row where the condition
-    /// holds. It is asked once for each key.
+    /// The query for SQLite, run once per value of [`key`](Self::key), its parameter. The condition is true if it
+    /// returns a row.
     pub sqlite: &'static str,
-    /// The column that the condition depends on. Rows are sorted by it first.
+    /// The column that the condition depends on. Rows with the same value must be adjacent.
     pub key: &'static str,
-    /// What `{list}` is bound to.
+    /// The list that `{list}` is bound to.
     pub list: Vec<String>,
 }
 

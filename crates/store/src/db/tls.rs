@@ -1,4 +1,4 @@
-//! TLS towards PostgreSQL, with libpq's meaning of `sslmode`.
+//! TLS for PostgreSQL connections, with libpq's `sslmode`.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{DbError, PostgresUri, SslMode};
 
-/// The connector for a URI. Files are read once, when the pool is made.
+/// The TLS connector for a URI. Reads the certificate files once, when the pool is created.
 pub(super) fn connector(uri: &PostgresUri) -> Result<MakeRustlsConnect, DbError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -25,7 +25,7 @@ pub(super) fn connector(uri: &PostgresUri) -> Result<MakeRustlsConnect, DbError>
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => {
             Arc::new(Checks { inner: None, provider: Arc::clone(&provider) })
         }
-        // With a root certificate libpq takes `require` for `verify-ca`.
+        // With a root certificate, libpq treats `require` as `verify-ca`.
         (SslMode::Require | SslMode::VerifyCa, _) => {
             Arc::new(Checks { inner: Some(webpki(uri, &provider)?), provider: Arc::clone(&provider) })
         }
@@ -72,8 +72,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, DbError> {
         .map_err(|error| DbError::Unavailable(format!("can not read {}: {error}", path.display())))
 }
 
-/// Checks less than `verify-full`: the chain without the host name (`verify-ca`), or nothing but
-/// that the server holds the key of the certificate it shows (`require` without a root).
+/// Verifies less than `verify-full`: the certificate chain without the host name (`verify-ca`), or only that the server
+/// owns the key of its certificate (`require` without a root certificate).
 #[derive(Debug)]
 struct Checks {
     inner: Option<Arc<WebPkiServerVerifier>>,
@@ -92,7 +92,7 @@ impl ServerCertVerifier for Checks {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
         let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
         match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is checked last: with this error the chain was good.
+            // The host name is verified last: with this error the chain is valid.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
                 Ok(ServerCertVerified::assertion())
             }

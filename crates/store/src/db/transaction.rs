@@ -1,5 +1,5 @@
-//! Transactions: one that returns `Ok` is committed, any other one is rolled back. There is no other way to begin or to
-//! commit one, so none can be forgotten, and none is left without its retries.
+//! Transactions. A transaction is committed if its work returns `Ok`, and rolled back otherwise. `begin` and `commit`
+//! are private to this module, so a caller can neither forget the commit nor leave out the retries by accident.
 
 use std::{
     sync::{
@@ -16,30 +16,30 @@ use super::{
     Answer, Backend, Conn, Db, DbError, Inner, Insert, Op, Row, Statement, lease::Lease, postgres, sqlite, wrote,
 };
 
-/// How often a transaction that lost against a concurrent one is run again.
+/// How often a transaction is retried after a conflict with a concurrent one.
 const RETRIES: u32 = 8;
 
-/// An open transaction, which [`Db::transaction`] ends. Rolled back when it is dropped before.
+/// A transaction. [`Db::transaction`] commits it; rolled back if it is dropped before.
 pub struct Tx(Arc<Open>);
 
 struct Open {
-    /// Taken when it is dropped.
+    /// `None` only after `drop` has taken it.
     conn: Option<Conn>,
     last: Mutex<Vec<(Op, Arc<Notify>)>>,
-    /// Whether a statement lost against a concurrent transaction.
+    /// Whether a statement failed with a conflict, or [`Tx::conflict`] was called.
     has_lost: AtomicBool,
     is_committed: AtomicBool,
 }
 
 impl Db {
-    /// Runs `work` in a transaction that is committed when `work` returns `Ok`, and rolled back when it returns an error
-    /// or is dropped. `work` is run again, in a new transaction, when the database ended this one in favour of a
-    /// concurrent one (`40001 serialization_failure`, `40P01 deadlock_detected`) or when [`Tx::conflict`] was called; so it
-    /// has no effects but those on the database.
+    /// Runs `work` in a transaction, which is committed if `work` returns `Ok`, and rolled back if `work` returns an
+    /// error or is dropped. On a conflict with a concurrent transaction (`40001 serialization_failure`,
+    /// `40P01 deadlock_detected`) or after [`Tx::conflict`], `work` is retried in a new transaction, at most 8 times,
+    /// with exponential backoff and jitter. So `work` must not have effects outside the database.
     ///
     /// # Errors
-    /// Those of `work`, and those of the database; the transaction has no effect then, unless the connection was lost
-    /// during the commit.
+    /// Errors of `work` and of the database. The transaction has no effect then, unless the connection was lost during
+    /// the commit.
     pub async fn transaction<T, Fut>(&self, work: impl Fn(Tx) -> Fut) -> Result<T>
     where
         Fut: Future<Output = Result<T>>,
@@ -47,10 +47,10 @@ impl Db {
         self.transact(work).await
     }
 
-    /// Runs `work` as [`Db::transaction`] does, but once: for work with effects outside the database.
+    /// [`Db::transaction`] without retries, for work with effects outside the database.
     ///
     /// # Errors
-    /// Those of [`Db::transaction`], and a conflict with a concurrent transaction.
+    /// Those of [`Db::transaction`], and conflicts with concurrent transactions.
     pub async fn transaction_once<T, Fut>(&self, work: impl FnOnce(Tx) -> Fut) -> Result<T>
     where
         Fut: Future<Output = Result<T>>,
@@ -61,7 +61,7 @@ impl Db {
         Ok(value)
     }
 
-    /// [`Db::transaction`] with the errors of the database as they are.
+    /// [`Db::transaction`] with an error type of the caller's choice, such as [`DbError`].
     pub(crate) async fn transact<T, E, Fut>(&self, work: impl Fn(Tx) -> Fut) -> std::result::Result<T, E>
     where
         E: From<DbError>,
@@ -83,7 +83,7 @@ impl Db {
         }
     }
 
-    /// Runs `work`, which is a transaction of its own, again while it loses against concurrent ones.
+    /// Retries `work`, which runs a transaction of its own, on a conflict with a concurrent one.
     pub(super) async fn retrying<T, Fut>(&self, work: impl Fn() -> Fut) -> std::result::Result<T, DbError>
     where
         Fut: Future<Output = std::result::Result<T, DbError>>,
@@ -102,16 +102,15 @@ impl Db {
 
     async fn begin(&self) -> std::result::Result<Tx, DbError> {
         let inner = match &self.backend {
-            // Transactions may wait for each other's locks, each on a connection.
+            // Transactions that wait for row locks hold their connections, so these count towards the caller's share.
             Backend::Postgres(pool) => {
                 let share = self.shares.take(self.options.acquire_timeout).await?;
                 Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
             }
             Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
         };
-        // The connection belongs to the transaction before BEGIN is sent: a caller that goes away
-        // while it is on its way leaves a rollback behind it, never a connection with a transaction
-        // that the next one would write into.
+        // `Tx` owns the connection before BEGIN is sent: if the caller drops this future meanwhile, the transaction is
+        // rolled back, and the connection does not return to the pool with an open transaction.
         let tx = Tx(Arc::new(Open {
             conn: Some(Conn(inner)),
             last: Mutex::default(),
@@ -134,7 +133,8 @@ impl Db {
     }
 }
 
-/// Waits a random time before the next attempt, up to 2 ms before the first and up to 256 ms before the last.
+/// Waits before a retry, with exponential backoff and jitter: up to 2 ms before the first one, up to 256 ms before the
+/// last.
 async fn back_off(attempt: u32) {
     let ceiling = 1000_u64 << attempt;
     tracing::debug!(attempt, "a transaction lost against a concurrent one and is run again");
@@ -142,18 +142,20 @@ async fn back_off(attempt: u32) {
 }
 
 impl Tx {
-    /// The connection, for what only reads.
+    /// The transaction's connection, for functions that only read.
     pub(crate) fn conn(&self) -> std::result::Result<&Conn, DbError> {
         let conn = self.0.conn.as_ref().filter(|_| !self.0.is_committed.load(Ordering::Relaxed));
         conn.ok_or_else(|| DbError::Other("the transaction has ended".into()))
     }
 
-    /// Says that a concurrent transaction made this one's work invalid: it is run again. Returns the error to end it with.
+    /// Requests a retry because a concurrent transaction has invalidated this one. Returns the error with which the
+    /// work has to end.
     pub(crate) fn conflict(&self, text: String) -> DbError {
         self.0.has_lost.store(true, Ordering::Relaxed);
         DbError::Conflict(text)
     }
 
+    /// Records whether a statement failed with a conflict.
     fn noted<T>(&self, outcome: std::result::Result<T, DbError>) -> std::result::Result<T, DbError> {
         if outcome.as_ref().is_err_and(DbError::is_conflict) {
             self.0.has_lost.store(true, Ordering::Relaxed);
@@ -161,7 +163,7 @@ impl Tx {
         outcome
     }
 
-    /// The rows of one statement.
+    /// Runs a statement and returns its rows.
     pub async fn query<T, F>(&self, statement: Statement, map: F) -> std::result::Result<Vec<T>, DbError>
     where
         T: Send + 'static,
@@ -170,7 +172,7 @@ impl Tx {
         self.noted(self.conn()?.query(statement, map).await)
     }
 
-    /// The first row of one statement, if any.
+    /// Runs a statement and returns its first row, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> std::result::Result<Option<T>, DbError>
     where
         T: Send + 'static,
@@ -179,18 +181,18 @@ impl Tx {
         self.noted(self.conn()?.query_opt(statement, map).await)
     }
 
-    /// Runs a statement; the number of rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     pub async fn execute(&self, statement: Statement) -> std::result::Result<u64, DbError> {
         self.noted(self.conn()?.execute(statement).await)
     }
 
-    /// Inserts many rows; the number of rows that were new.
+    /// Inserts rows and returns the number of inserted ones.
     pub async fn insert(&self, rows: Insert) -> std::result::Result<u64, DbError> {
         self.noted(self.conn()?.insert(rows).await)
     }
 
-    /// Runs several statements in their order, in one round trip. Statements that are awaited together
-    /// instead may be run in any order.
+    /// Runs statements in this order and in one round trip. The order of statements that are awaited together instead
+    /// is not defined.
     pub async fn run(&self, ops: Vec<Op>) -> std::result::Result<Vec<Answer>, DbError> {
         let outcome = match &self.conn()?.0 {
             Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
@@ -202,8 +204,8 @@ impl Tx {
         self.noted(outcome)
     }
 
-    /// Runs a statement at the end, in the round trip of the commit. If it changes something, `waiting` is
-    /// woken when that is committed.
+    /// Registers a statement that runs in the round trip of the commit, just before it. If it changes rows, `waiting`
+    /// is notified after the commit.
     pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
     }
@@ -236,7 +238,7 @@ impl Drop for Open {
         }
         match inner {
             Inner::Postgres(lease) => lease.abandon(),
-            // The job keeps the writer's guard until the rollback has run.
+            // The job holds the writer's guard until the rollback is done.
             Inner::SqliteWriter(writer) => {
                 let session = Arc::clone(&writer.session);
                 session.send(move |connection| {

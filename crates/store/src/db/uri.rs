@@ -1,4 +1,4 @@
-//! Where the data lives: backend URIs as SQLAlchemy writes them.
+//! Backend URIs in the form of SQLAlchemy.
 
 mod postgres;
 #[cfg(test)]
@@ -17,7 +17,7 @@ pub enum BackendUri {
     Postgres(Box<PostgresUri>),
 }
 
-/// What a PostgreSQL URI and the `PG*` environment variables say together.
+/// The settings of a PostgreSQL URI and of the `PG*` environment variables, combined.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PostgresUri {
     /// Host names, addresses or socket directories, in the order they are tried.
@@ -28,14 +28,14 @@ pub struct PostgresUri {
     pub user: Option<String>,
     /// The password, if any.
     pub password: Option<String>,
-    /// A file of passwords in the form of `~/.pgpass`, read for each connection, for where there is no
+    /// A password file in the format of `~/.pgpass`, read for each connection. Used if there is no
     /// [`PostgresUri::password`].
     pub password_file: Option<PathBuf>,
     /// The database; the role's name when absent.
     pub database: Option<String>,
-    /// How far TLS is asked for.
+    /// Whether TLS is required, and what is verified.
     pub ssl_mode: SslMode,
-    /// PEM file with the certificates that are trusted; the system's when absent.
+    /// PEM file with the trusted root certificates; the system's when absent.
     pub ssl_root_cert: Option<PathBuf>,
     /// PEM file with the client's certificate.
     pub ssl_cert: Option<PathBuf>,
@@ -47,21 +47,21 @@ pub struct PostgresUri {
     pub options: Option<String>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Option<Duration>,
-    /// Only a server that accepts writes will do (`target_session_attrs=read-write`).
+    /// Accept only a server that is writable (`target_session_attrs=read-write`).
     pub read_write_only: bool,
-    /// What is taken for the host and the database could be a part of the password: neither is ever shown.
+    /// The parsed host and database may contain a part of the password, and so are redacted.
     pub is_ambiguous: bool,
 }
 
 impl PostgresUri {
-    /// The port of a host.
+    /// The port of the host with this index.
     #[must_use]
     pub fn port(&self, host: usize) -> u16 {
         self.ports.get(host).or(self.ports.first()).copied().unwrap_or(DEFAULT_PORT)
     }
 }
 
-/// The port of PostgreSQL.
+/// PostgreSQL's default port.
 const DEFAULT_PORT: u16 = 5432;
 
 /// `sslmode` of libpq.
@@ -69,34 +69,34 @@ const DEFAULT_PORT: u16 = 5432;
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it, certificates unchecked.
+    /// TLS if the server supports it; certificates are not verified.
     #[default]
     Prefer,
-    /// TLS, certificates checked only when a root certificate is given.
+    /// TLS; certificates are verified only when a root certificate is given.
     Require,
-    /// TLS, the certificate chain is checked.
+    /// TLS; the certificate chain is verified.
     VerifyCa,
-    /// TLS, the certificate chain and the host name are checked.
+    /// TLS; the certificate chain and the host name are verified.
     VerifyFull,
 }
 
-/// Why a URI was refused, in one line without the password.
+/// Why a URI was rejected, in one line without the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UriError(String);
 
 impl BackendUri {
-    /// Parses `sqlite:///relative`, `sqlite:////absolute`, `postgres://…`, `postgresql://…`,
-    /// `postgresql+psycopg2://…` and `postgresql+psycopg://…`. What the URI leaves open comes from
-    /// the `PG*` environment variables, as with libpq.
+    /// Parses `sqlite:///relative`, `sqlite:////absolute`, `postgres://…` and `postgresql://…`, with or without a
+    /// driver as in `postgresql+psycopg2://…`. What the URI does not set comes from the `PG*` environment variables, as
+    /// in libpq.
     ///
     /// # Errors
-    /// One line that names what is wrong, never the password.
+    /// One line that says what is wrong, without the password.
     pub fn parse(uri: &str) -> Result<Self, UriError> {
         Self::parse_with_env(uri, |name| std::env::var(name).ok())
     }
 
-    /// [`BackendUri::parse`] with the environment given by the caller.
+    /// [`BackendUri::parse`] with an explicit environment.
     ///
     /// # Errors
     /// As [`BackendUri::parse`].
@@ -130,8 +130,7 @@ impl BackendUri {
     }
 }
 
-/// A text with quotation marks for an error line, or nothing where it is anything but a plain name or path: it may
-/// have a password in it.
+/// Quotes a text for an error message. Only a plain name or path is shown; anything else may contain a password.
 fn quoted(text: &str) -> String {
     let is_plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "./_-+".contains(char));
     if is_plain && text.len() <= 60 { format!(" '{text}'") } else { String::new() }

@@ -1,4 +1,4 @@
-//! Values on their way into a statement, and rows on their way out, the same for both drivers.
+//! Bind parameters and result rows, the same for both drivers.
 
 use bytes::BytesMut;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -94,7 +94,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Value {
-    /// The PostgreSQL type the value is declared as when the statement is not prepared by name.
+    /// The type the parameter is declared as in a statement that is not prepared by name.
     pub(super) fn postgres_type(&self) -> Type {
         match self {
             Self::Null | Self::Text(_) => Type::TEXT,
@@ -110,16 +110,16 @@ impl Value {
 
 type EncodeError = Box<dyn std::error::Error + Sync + Send>;
 
-/// A value as it would stand between quotation marks in SQL, for a statement of fixed text that is not prepared: the
-/// server finds its type where it stands, as it does when it prepares the statement.
+/// A parameter in text format with an unspecified type, for a statement of static text that is not prepared by name:
+/// the server infers the type from the context, as it does for a prepared statement.
 #[derive(Debug)]
 pub(super) struct Literal<'a>(&'a Value);
 
 impl<'a> Literal<'a> {
-    /// The value with the type that it is declared as.
+    /// The parameter with the type that it is declared as.
     pub(super) fn typed(value: &'a Value) -> (Self, Type) {
         let ty = match value {
-            // Comparable with lists of any integers, in their binary form.
+            // An int8 array compares with integers of any width, in binary format.
             Value::Ints(_) => Type::INT8_ARRAY,
             Value::Bytes(_) => Type::BYTEA,
             _ => Type::UNKNOWN,
@@ -157,7 +157,7 @@ impl ToSql for Literal<'_> {
     to_sql_checked!();
 }
 
-/// A list in the form of PostgreSQL's manual, "Array Input and Output Syntax".
+/// An array literal (PostgreSQL's manual, "Array Input and Output Syntax").
 fn array(texts: &[String]) -> String {
     let quoted = texts.iter().map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")));
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
@@ -186,7 +186,7 @@ impl ToSql for Value {
             Self::Ints(values) => match *ty {
                 Type::INT8_ARRAY => values.to_sql(ty, out),
                 Type::INT4_ARRAY => {
-                    // An id out of the column's range matches nothing: leave it out.
+                    // An id out of the column's range matches no row: it is omitted.
                     let values: Vec<i32> = values.iter().filter_map(|value| i32::try_from(*value).ok()).collect();
                     values.to_sql(ty, out)
                 }
@@ -242,7 +242,7 @@ fn json<T: serde::Serialize>(values: &[T]) -> rusqlite::Result<ToSqlOutput<'stat
     Ok(ToSqlOutput::Owned(rusqlite::types::Value::Text(text)))
 }
 
-/// One row of an answer, still owned by the driver.
+/// A result row, borrowed from the driver.
 pub enum Row<'a> {
     /// From tokio-postgres.
     Postgres(&'a tokio_postgres::Row),
@@ -251,17 +251,17 @@ pub enum Row<'a> {
 }
 
 impl Row<'_> {
-    /// The value of the column at `index`, counted from 0.
+    /// The value of the column at `index`, zero-based.
     pub fn get<T: FromColumn>(&self, index: usize) -> Result<T, DbError> {
         T::from_column(self, index)
     }
 
-    /// Text without a copy. NULL is an error.
+    /// A text column without a copy. NULL is an error.
     pub fn str(&self, index: usize) -> Result<&str, DbError> {
         self.opt_str(index)?.ok_or_else(|| DbError::Other(format!("column {index} is NULL")))
     }
 
-    /// Text without a copy, or `None` for NULL.
+    /// A text column without a copy; `None` for NULL.
     pub fn opt_str(&self, index: usize) -> Result<Option<&str>, DbError> {
         match self {
             Self::Postgres(row) => Ok(row.try_get(index)?),
@@ -278,7 +278,7 @@ impl Row<'_> {
 
 /// A type that a column can be read as.
 pub trait FromColumn: Sized {
-    /// Reads the column at `index`, counted from 0.
+    /// Reads the column at `index`, zero-based.
     fn from_column(row: &Row<'_>, index: usize) -> Result<Self, DbError>;
 }
 
@@ -338,7 +338,7 @@ impl FromColumn for Option<f64> {
 }
 
 impl FromColumn for Vec<i64> {
-    /// An array of PostgreSQL; NULL is an empty one.
+    /// A PostgreSQL array; NULL is an empty one.
     fn from_column(row: &Row<'_>, index: usize) -> Result<Self, DbError> {
         match row {
             Row::Postgres(row) => Ok(row.try_get::<_, Option<Self>>(index)?.unwrap_or_default()),
@@ -348,7 +348,7 @@ impl FromColumn for Vec<i64> {
 }
 
 impl FromColumn for Value {
-    /// A value of any scalar type, as needed for page tokens.
+    /// A value of any scalar type, such as a sort key.
     fn from_column(row: &Row<'_>, index: usize) -> Result<Self, DbError> {
         match row {
             Row::Postgres(row) => match *row.columns()[index].type_() {

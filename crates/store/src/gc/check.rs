@@ -1,4 +1,4 @@
-//! Whether what was asked for by id can be purged at all, before anything is.
+//! Checks, before anything is purged, that the ids given can be.
 
 use ferroflow_model::{Error, ErrorCode, Result};
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 impl Store {
-    /// Refuses runs that can not be purged: an id of nothing, of a run that is not deleted, or not before
-    /// a time. `age` is the time as it was asked for.
+    /// Checks that all runs exist, are deleted, and (if `age` is given) were deleted at or before `before`, in
+    /// milliseconds since 1970. `age` is the age as the user wrote it.
     ///
     /// # Errors
-    /// One of them is such a run.
+    /// A run does not meet this.
     pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
         let sql = self.db.dialect().pick(
             "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid = ANY($1)",
@@ -24,10 +24,10 @@ impl Store {
         check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
     }
 
-    /// Refuses logged models that can not be purged, as [`Store::check_purgeable_runs`].
+    /// Checks logged models as [`Store::check_purgeable_runs`] does runs.
     ///
     /// # Errors
-    /// One of them is such a model.
+    /// A model does not meet this.
     pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
         let sql = self.db.dialect().pick(
             "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id = ANY($1)",
@@ -38,10 +38,10 @@ impl Store {
         check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
     }
 
-    /// Refuses experiments that can not be purged, and gives the keys of the others.
+    /// Checks experiments as [`Store::check_purgeable_runs`] does runs, and returns their ids as integers.
     ///
     /// # Errors
-    /// One of them is no experiment, not deleted, or not before the time.
+    /// An experiment does not meet this.
     pub async fn check_purgeable_experiments(
         &self,
         ids: &[String],
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// An id, the stage, and since when.
+/// Id, lifecycle stage, and the time of deletion.
 type State = (String, Option<String>, Option<i64>);
 
 fn state_from_row(row: &Row<'_>) -> Result<State, DbError> {

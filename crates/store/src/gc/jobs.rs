@@ -1,15 +1,15 @@
-//! Jobs that are finished.
+//! Purges finished jobs.
 
 use ferroflow_model::Result;
 
 use crate::{Store, db::Statement};
 
 impl Store {
-    /// Deletes jobs that are finished, created before a time and, where any are given, with one of the
-    /// ids; gives their ids.
+    /// Deletes finished jobs that were created before `before` and, if `ids` are given, have one of these ids. Returns
+    /// the ids of the deleted jobs.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
         let sql = self.db.dialect().pick(
             "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3)) RETURNING id",
@@ -21,10 +21,10 @@ impl Store {
         self.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
     }
 
-    /// Jobs that [`Store::purge_jobs`] would delete.
+    /// The jobs that [`Store::purge_jobs`] would delete.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn doomed_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
         let sql = self.db.dialect().pick(
             "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",

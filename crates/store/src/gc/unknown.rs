@@ -1,10 +1,10 @@
-//! Folders of artifacts that belong to nothing.
+//! Finds orphaned artifact folders.
 
 use ferroflow_model::Result;
 
 use crate::{Store, db::Statement};
 
-/// What a folder of artifacts belongs to.
+/// The kind of entity that owns an artifact folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// A run.
@@ -16,10 +16,10 @@ pub enum Owner {
 }
 
 impl Store {
-    /// Those of the ids that no run, logged model, trace or experiment has.
+    /// Those of `ids` that no entity of this kind has.
     ///
     /// # Errors
-    /// Only those of the database.
+    /// Database errors only.
     pub async fn unknown(&self, kind: Owner, ids: Vec<String>) -> Result<Vec<String>> {
         let sql = match (kind, self.db.dialect().pick(0, 1)) {
             (Owner::Run, 0) => "SELECT run_uuid FROM runs WHERE run_uuid = ANY($1)",

@@ -1,5 +1,5 @@
-//! Revision 75868b020152: what traces, spans and assessments kept as JSON and as rows of key and value goes into
-//! columns. Rows are read in pages by key, so that memory does not grow with the tables.
+//! Revision 75868b020152: moves values of traces, spans and assessments from JSON and key-value rows into columns.
+//! Reads rows in pages by key, so that memory use does not depend on the size of the tables.
 
 use serde_json::Value as Json;
 
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::db::{DbError, Direct, Row, Statement, Value};
 
-/// Rows of a page.
+/// Rows per page.
 const PAGE: usize = 1000;
 
 const NAME_LENGTH: usize = 4096;
 const SESSION_LENGTH: usize = 250;
 const MODEL_LENGTH: usize = 500;
 
-/// Keys of token counts in the metadata and the metrics of a trace, and their columns.
+/// Token counts: keys in the metadata and the metrics of a trace, and names of the columns.
 const TOKENS: [&str; 6] = [
     "input_tokens",
     "output_tokens",
@@ -28,7 +28,7 @@ const TOKENS: [&str; 6] = [
     "cache_creation_input_tokens_above_1hr",
 ];
 
-/// Keys of costs in the metadata of a trace and the metrics of a span, and their columns.
+/// Costs: keys in the metadata of a trace and the metrics of a span, and names of the columns.
 const COSTS: [&str; 3] = ["input_cost", "output_cost", "total_cost"];
 
 const MODEL: &str = "mlflow.llm.model";
@@ -42,7 +42,7 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
     Ok(assessments(direct, progress).await?)
 }
 
-/// A trace as it was, and whether a column has a value already: the reference has a command that fills them ahead.
+/// A trace, and whether a new column already has a value: the reference has a command that fills them in advance.
 struct Trace {
     id: String,
     name: Option<String>,
@@ -57,7 +57,7 @@ struct Trace {
 /// A metric of a trace.
 enum Metric {
     Missing,
-    /// A row, which comes before what the metadata says, even when it has no value.
+    /// A row. It takes precedence over the metadata, even if its value is NULL.
     Row(Option<f64>),
 }
 
@@ -119,7 +119,7 @@ fn read_trace(row: &Row<'_>) -> Result<Trace, DbError> {
     })
 }
 
-/// The values of [`UPDATE_TRACE`], if any is to be written.
+/// The parameters of [`UPDATE_TRACE`]; `None` if nothing needs to be written.
 fn trace_update(trace: &Trace) -> Option<Vec<Value>> {
     let usage = object(trace.usage.as_deref());
     let cost = object(trace.cost.as_deref());
@@ -137,7 +137,7 @@ fn trace_update(trace: &Trace) -> Option<Vec<Value>> {
     (trace.filled || values[1..].iter().any(|value| *value != Value::Null)).then_some(values)
 }
 
-/// A span: its key, its dimensions as JSON, its costs, and whether a column has a value already.
+/// A span: its key, its dimensions as JSON, its costs, and whether a new column already has a value.
 struct Span {
     trace: String,
     id: String,
@@ -195,7 +195,7 @@ fn span_update(span: &Span) -> Result<Option<Vec<Value>>, Failure> {
     Ok((span.filled || values[2..].iter().any(|value| *value != Value::Null)).then_some(values))
 }
 
-/// Refuses dimensions that have no column, before anything is written.
+/// Refuses dimensions without a column, before anything is written.
 async fn check_dimensions(direct: &Direct) -> Result<(), Failure> {
     let sql = "SELECT trace_id, span_id, CAST(dimension_attributes AS TEXT) FROM spans \
          WHERE dimension_attributes IS NOT NULL AND (trace_id, span_id) > ($1, $2) \
@@ -224,7 +224,7 @@ fn dimensions(text: Option<&str>, trace: &str, span: &str) -> Result<(Option<Str
     let Some(text) = text else { return Ok((None, None)) };
     let malformed = |_| refused("JSON that can not be read".to_owned());
     let mut value: Json = serde_json::from_str(text).map_err(malformed)?;
-    // JSON in a JSON text is read too.
+    // JSON encoded as a JSON string is decoded too.
     if let Json::String(inner) = &value {
         value = serde_json::from_str(inner).map_err(malformed)?;
     }
@@ -282,7 +282,7 @@ async fn assessments(direct: &Direct, progress: &mut Progress<'_>) -> Result<(),
     }
 }
 
-/// The number that an assessment counts as, and whether it is one: true and yes count as 1.
+/// The numeric value of an assessment, and whether it is a JSON number: true and yes are 1, false and no are 0.
 fn aggregate(text: &str) -> (Option<f64>, bool) {
     match serde_json::from_str(text) {
         Ok(Json::Bool(value)) => (Some(f64::from(u8::from(value))), false),
@@ -304,8 +304,8 @@ fn yes_or_no(word: &str) -> Option<f64> {
     }
 }
 
-/// A JSON object as Python reads it, where NaN and infinities are numbers, and so are those too large for a float;
-/// here they are null, since none of them is carried over.
+/// Parses a JSON object as Python does, which accepts NaN, infinities and numbers out of range. These become null,
+/// since none of them is migrated.
 fn object(text: Option<&str>) -> Option<serde_json::Map<String, Json>> {
     let text = text?;
     let value = serde_json::from_str(text).or_else(|_| serde_json::from_str(&without_infinities(text))).ok()?;
@@ -341,7 +341,7 @@ fn without_infinities(text: &str) -> String {
     out
 }
 
-/// A cost: a number, or text that Python's `float` reads, if it is finite.
+/// A cost: a finite number, or a text that Python's `float` accepts.
 fn finite(value: &Json) -> Option<f64> {
     let number = match value {
         Json::Number(number) => number.as_f64(),
@@ -351,7 +351,7 @@ fn finite(value: &Json) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
-/// A count: a whole number of 64 bits, as a number or as text that Python's `Decimal` reads.
+/// A count: a 64-bit integer, as a number or as a text that Python's `Decimal` accepts.
 fn count(value: &Json) -> Option<i64> {
     match value {
         Json::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(count_of_float)),
@@ -361,7 +361,7 @@ fn count(value: &Json) -> Option<i64> {
 }
 
 fn count_of_float(number: f64) -> Option<i64> {
-    // What `repr` writes of a float is what counts: beyond 2^53 too it is the shortest text.
+    // The shortest decimal representation counts, as in Python's `repr`, also beyond 2^53.
     number.is_finite().then(|| whole(&format!("{number:e}"))).flatten()
 }
 
@@ -383,7 +383,7 @@ fn whole(text: &str) -> Option<i64> {
         return None;
     }
     let significant = all.trim_end_matches('0');
-    // The value is `significant` with this many zeros behind it.
+    // The value is `significant` followed by this many zeros.
     let zeros = i64::from(exponent) - i64::try_from(fraction.len()).ok()?
         + i64::try_from(all.len() - significant.len()).ok()?;
     if significant.trim_start_matches('0').is_empty() {

@@ -1,4 +1,4 @@
-//! Runs the steps of a revision inside the transaction that is open.
+//! Runs the steps of a revision in the open transaction.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use crate::{
     dialect::Dialect,
 };
 
-/// Why steps were not run to their end.
+/// Why steps failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The data can not be carried over: why, in a sentence.
+    /// The data cannot be converted: the reason, as a sentence.
     Refused(String),
-    /// The database failed, or did not give a lock.
+    /// The database failed, or a lock was not obtained.
     Db(DbError),
 }
 
@@ -30,8 +30,8 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Runs steps in order. `altered` gets the tables of SQLite whose references may be broken: copied ones, and
-/// those with a new foreign key.
+/// Runs steps in order. `altered` gets the SQLite tables whose foreign keys must be checked: copied ones, and those
+/// with a new foreign key.
 pub(super) fn run<'a>(
     direct: &'a Direct,
     steps: &'static [Step],
@@ -100,7 +100,7 @@ async fn add_columns(direct: &Direct, table: &str, columns: &[&str]) -> Result<(
     Ok(())
 }
 
-/// `ALTER TABLE` with all changes, so that PostgreSQL goes over the rows once.
+/// One `ALTER TABLE` with all changes, so that PostgreSQL scans the rows once.
 fn alter_table(table: &str, changes: &[Change]) -> String {
     let actions: Vec<String> = changes
         .iter()

@@ -157,7 +157,7 @@ pub(super) const REVISIONS: &[Revision] = &[
         title: "permissions as roles",
         rolling: false,
         steps: &[
-            // What is granted, in the order in which the reference meets it: it decides the ids of the new rows.
+            // Grants in the order of the reference, which determines the ids of the new rows.
             Sql("CREATE TEMPORARY TABLE ff_grants (
     place {SERIAL} PRIMARY KEY,
     user_id INTEGER NOT NULL,
@@ -166,8 +166,8 @@ pub(super) const REVISIONS: &[Revision] = &[
     resource_pattern TEXT NOT NULL,
     permission TEXT NOT NULL
 )"),
-            // A workspace is used or managed. Who could read one uses it; who could edit one uses it and edits
-            // everything in it; who had no permissions has no grant.
+            // Workspace permissions are now USE or MANAGE. READ becomes USE; EDIT becomes USE and EDIT on everything in
+            // the workspace; NO_PERMISSIONS is dropped.
             Sql("INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
 SELECT held.user_id, held.workspace, given.resource_type, '*', given.permission
 FROM workspace_permissions AS held
@@ -191,7 +191,7 @@ WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
 SELECT user_id, workspace, 'registered_model', name, permission FROM \
     registered_model_permissions
 WHERE permission IN ('READ', 'USE', 'EDIT', 'MANAGE') ORDER BY {HEAP}"),
-            // The name of a scorer as in a URL: percent, and two digits, for each byte that is not plain.
+            // The scorer's name, percent-encoded as in a URL.
             Postgres(
                 "INSERT INTO ff_grants (user_id, workspace, resource_type, resource_pattern, permission)
 SELECT user_id, 'default', 'scorer', experiment_id || '/' || COALESCE((

@@ -1,4 +1,4 @@
-//! The copy of a SQLite file that is taken before its first change.
+//! The backup of a SQLite file before its first change.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::{
     snapshot::{self, SnapshotError},
 };
 
-/// What SQLite writes beside what is computed: journals of small changes.
+/// Space for SQLite's journals of small changes, beyond the computed need, in bytes.
 const MARGIN: u64 = 16 << 20;
 
-/// Copies the file and checks the copy. The transaction that is open on `direct` keeps others from writing.
+/// Copies the file and checks the copy. The open transaction on `direct` blocks other writers.
 pub(super) async fn make(
     direct: &Direct,
     revision: Option<&str>,
@@ -29,7 +29,7 @@ pub(super) async fn make(
     let names = std::iter::once(format!("{stem}.db")).chain((2..).map(|number| format!("{stem}-{number}.db")));
     let free = names.map(PathBuf::from).find(|path| !path.exists());
     let path = free.ok_or_else(|| MigrationError::Backup(format!("there is no name left like {stem}.db")))?;
-    // What is not a backup, because the process was killed, must not look like one.
+    // An incomplete backup of a killed process must not look like a complete one.
     let part = PathBuf::from(format!("{}.part", path.display()));
     let refused = |reason: String| MigrationError::Backup(format!("{}: {reason}", path.display()));
     let made = snapshot::copy(file, &part, &mut |done, total| progress.tell(Event::Backup { done, total })).await;
@@ -46,7 +46,7 @@ pub(super) async fn make(
     made.map(|()| path.clone())
 }
 
-/// Refuses to begin where the disk would be full before the end.
+/// Fails if the disk would become full during the upgrade.
 pub(super) async fn room(
     direct: &Direct,
     chain: &'static Chain,
@@ -61,7 +61,7 @@ pub(super) async fn room(
     let pages = direct.number("PRAGMA page_count").await?;
     let page = direct.number("PRAGMA page_size").await?;
     let size = u64::try_from(pages.saturating_mul(page)).unwrap_or_default();
-    // A table that is copied is there twice, and once more in the journal.
+    // A copied table exists twice, and a third time in the journal.
     let copies = plan::copies(chain, from, to).await?;
     let needed = if with_backup { size } else { 0 } + if copies { size.saturating_mul(2) } else { size / 4 } + MARGIN;
     if free >= needed {

@@ -1,4 +1,4 @@
-//! Compares a database with what its revision should be.
+//! Compares a database with the schema of its revision.
 
 use std::collections::BTreeSet;
 
@@ -19,19 +19,19 @@ use crate::{
 /// The outcome of [`check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Where the database stands.
+    /// The revision of the database.
     pub state: State,
-    /// One line for everything that differs; empty when nothing does.
+    /// The differences, one line each.
     pub differences: Vec<String>,
 }
 
-/// Where PostgreSQL gets the expected tables, for as long as a transaction that is rolled back.
+/// The PostgreSQL schema in which the expected tables are created, in a transaction that is rolled back.
 const SCHEMA: &str = "ff_check_expected";
 
-/// Compares a database with the tables of its revision, and its revision with the head. Changes nothing.
+/// Compares the schema of a database with that of its revision, and its revision with the head. Changes nothing.
 ///
 /// # Errors
-/// The database can not be reached, or its revision is not of this chain.
+/// The database cannot be reached, or its revision is not in this chain.
 pub async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<Report, MigrationError> {
     let direct = Direct::open(uri, Access::Look).await?;
     let state = state::read(&direct, chain, chain.head()).await?;
@@ -59,7 +59,7 @@ pub async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<Report, Mi
     Ok(Report { state, differences })
 }
 
-/// Tables and columns that a revision has and the database lacks.
+/// Tables and columns that the revision has and the database lacks.
 pub(super) async fn missing(direct: &Direct, chain: &'static Chain, reached: usize) -> Result<Vec<String>, DbError> {
     let model = Model::at(chain, reached).await?;
     let found = objects(direct).await?;
@@ -68,7 +68,7 @@ pub(super) async fn missing(direct: &Direct, chain: &'static Chain, reached: usi
         .keys()
         .filter(|name| (name.starts_with("table ") || name.starts_with("column ")) && !found.contains_key(*name))
         .collect();
-    // The columns of a table that is missing are not news.
+    // The columns of a missing table are not listed.
     Ok(lost
         .iter()
         .filter(|name| name.starts_with("table ") || found.contains_key(&format!("table {}", table_of(name))))
@@ -76,8 +76,7 @@ pub(super) async fn missing(direct: &Direct, chain: &'static Chain, reached: usi
         .collect())
 }
 
-/// Tables that may be in the database and are not of this chain: both chains may share a database, and each has a
-/// version table, which is not in the model.
+/// Tables that do not belong to this chain: both chains may share a database. The version tables are not in the model.
 fn foreign_tables(chain: &'static Chain) -> BTreeSet<&'static str> {
     let other = if chain.name == TRACKING.name { &AUTH } else { &TRACKING };
     let steps = std::iter::once(other.initial).chain(other.revisions().map(|revision| revision.steps));
@@ -93,7 +92,7 @@ fn compare(expected: &Objects, found: &Objects, foreign: &BTreeSet<&'static str>
         if foreign.contains(table) {
             continue;
         }
-        // What belongs to a table that is missing, or that is not expected, is not news.
+        // Objects of a missing or unexpected table are not listed.
         let whole = format!("table {table}");
         if *name != whole && expected.contains_key(&whole) != found.contains_key(&whole) {
             continue;
@@ -115,8 +114,8 @@ fn compare(expected: &Objects, found: &Objects, foreign: &BTreeSet<&'static str>
     lines
 }
 
-/// Has PostgreSQL make the expected tables in a schema of their own and describe them in its own words, which
-/// depend on its version, and rolls that back.
+/// Creates the expected tables in a separate PostgreSQL schema, describes them, and rolls back. The descriptions depend
+/// on the version of the server.
 async fn expected_by_postgres(direct: &Direct, chain: &'static Chain, reached: usize) -> Result<Objects, DbError> {
     direct.batch("BEGIN").await?;
     let expected = describe(direct, chain, reached).await;

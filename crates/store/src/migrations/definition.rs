@@ -1,8 +1,7 @@
-//! The definition of a SQLite table as SQLite keeps it: `CREATE TABLE` taken apart into its clauses, changed,
-//! and put together again.
+//! The definition of a SQLite table: parses the stored `CREATE TABLE` into clauses, changes them, and writes it again.
 //!
-//! SQLite alters little. What it does not alter is changed in the definition that is there, not replaced by one
-//! from here, so that a column or an index that somebody added stays.
+//! SQLite's `ALTER TABLE` supports few changes. Others are made by editing the existing definition instead of replacing
+//! it, so that columns and indexes added by users are kept.
 
 use super::revision::Change;
 
@@ -11,7 +10,7 @@ use super::revision::Change;
 pub(super) struct Definition {
     columns: Vec<Column>,
     constraints: Vec<String>,
-    /// What follows the closing bracket, such as `STRICT`.
+    /// What follows the closing parenthesis, such as `STRICT`.
     options: String,
 }
 
@@ -22,24 +21,24 @@ struct Column {
     clause: String,
 }
 
-/// What it takes to bring a table from one definition to another.
+/// How a table is brought from one definition to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
-    /// There is nothing to change.
+    /// Nothing changes.
     None,
-    /// The rows and their indexes stay as they are: the text alone changes.
+    /// Only the text of the definition changes; rows and indexes stay valid.
     Text,
     /// The rows are copied into a new table.
     Copy,
 }
 
-/// Words that begin a table constraint, and those that end the type of a column.
+/// Keywords that start a table constraint, and keywords that follow the type of a column.
 const CONSTRAINTS: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"];
 const AFTER_TYPE: [&str; 10] =
     ["NOT", "NULL", "DEFAULT", "CHECK", "REFERENCES", "GENERATED", "CONSTRAINT", "PRIMARY", "UNIQUE", "COLLATE"];
 
 impl Definition {
-    /// Takes a statement apart. `None` when it is not one, as `CREATE TABLE … AS SELECT`.
+    /// Parses a statement. `None` for unsupported ones, such as `CREATE TABLE … AS SELECT`.
     pub(super) fn parse(sql: &str) -> Option<Self> {
         let open = sql.find('(')?;
         let (clauses, rest) = clauses(&sql[open + 1..])?;
@@ -59,10 +58,10 @@ impl Definition {
         (!definition.columns.is_empty()).then_some(definition)
     }
 
-    /// The statement that makes a table of this definition.
+    /// The statement that creates a table with this definition.
     pub(super) fn create(&self, table: &str) -> String {
         let columns = self.columns.iter().map(|column| column.clause.as_str());
-        // A constraint stays on one line: the reference finds its name in the stored text line by line.
+        // A constraint stays on one line: the reference finds its name by parsing the stored text line by line.
         let clauses: Vec<&str> = columns.chain(self.constraints.iter().map(String::as_str)).collect();
         let options = if self.options.is_empty() { String::new() } else { format!(" {}", self.options) };
         format!("CREATE TABLE \"{table}\" (\n    {}\n){options}", clauses.join(",\n    "))
@@ -75,12 +74,12 @@ impl Definition {
         columns.chain(self.constraints.iter().map(|clause| normal(clause)))
     }
 
-    /// The constraints, in one spelling.
+    /// The constraints, normalised.
     pub(super) fn constraints(&self) -> impl Iterator<Item = String> {
         self.constraints.iter().map(|clause| normal(clause))
     }
 
-    /// Makes the changes. A change that has been made already changes nothing.
+    /// Applies the changes. Idempotent.
     pub(super) fn change(&mut self, changes: &[Change]) -> Effort {
         let before = self.clone();
         let mut copy = false;
@@ -118,8 +117,8 @@ impl Definition {
         if *self == before {
             return Effort::None;
         }
-        // The reference can not tell a check without a name from one that belongs to a type, and leaves it
-        // behind when it changes the table.
+        // The reference cannot distinguish an unnamed CHECK constraint from that of a type, and drops it when it alters
+        // the table.
         let added: Vec<String> = changes
             .iter()
             .filter_map(|change| if let Change::Constrain(clause) = change { Some(normal(clause)) } else { None })
@@ -144,7 +143,7 @@ impl Definition {
         }
     }
 
-    /// Whether one of the constraints that went had an index.
+    /// Removes constraints; returns whether one of them had an index.
     fn drop_constraints(&mut self, gone: impl Fn(&str) -> bool) -> bool {
         let index = self.constraints.iter().any(|clause| gone(clause) && has_index(clause));
         self.constraints.retain(|clause| !gone(clause));
@@ -152,7 +151,7 @@ impl Definition {
     }
 }
 
-/// Whether SQLite keeps an index for the constraint, so that adding or removing it touches the rows.
+/// Whether SQLite has an index for the constraint, so that adding or removing it requires a copy.
 fn has_index(clause: &str) -> bool {
     let clause = clause.to_ascii_uppercase();
     clause.contains("PRIMARY KEY") || clause.contains("UNIQUE")
@@ -163,11 +162,11 @@ fn constraint_name(clause: &str) -> Option<String> {
     first.eq_ignore_ascii_case("CONSTRAINT").then(|| unquote(word(rest).0))
 }
 
-/// The clause with another type.
+/// The column clause with another type.
 fn retyped(clause: &str, to: &str) -> String {
     let (name, mut rest) = word(clause);
     loop {
-        // The length in VARCHAR(32).
+        // The length, as in VARCHAR(32).
         if rest.trim_start().starts_with('(') {
             rest = rest.find(')').map_or("", |close| &rest[close + 1..]);
         }
@@ -179,7 +178,7 @@ fn retyped(clause: &str, to: &str) -> String {
     }
 }
 
-/// A clause in one spelling: no quotes around plain names, one space between words, none beside brackets.
+/// The normalised clause: no quotes, single spaces between words, none beside parentheses and commas.
 pub(super) fn normal(clause: &str) -> String {
     let mut out = String::with_capacity(clause.len());
     for word in clause.replace('"', "").split_whitespace() {
@@ -199,7 +198,7 @@ fn spelled(clause: &str) -> String {
     clause.replace("ON DELETE cascade", "ON DELETE CASCADE").replace("ON UPDATE cascade", "ON UPDATE CASCADE")
 }
 
-/// The first word and what follows. A quoted name is one word.
+/// The first word and the rest. A quoted name is one word.
 fn word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
     let quote = match text.chars().next() {
@@ -218,7 +217,7 @@ fn unquote(name: &str) -> String {
     name.trim_matches(|c| matches!(c, '"' | '`' | '[' | ']')).to_owned()
 }
 
-/// Splits at the commas outside of brackets and quotes, up to the bracket that closes, and gives what follows it.
+/// Splits at commas outside of parentheses and quotes, up to the closing parenthesis, and returns what follows it.
 fn clauses(body: &str) -> Option<(Vec<String>, &str)> {
     let mut found = Vec::new();
     let (mut depth, mut start, mut quote) = (0_u32, 0, None);

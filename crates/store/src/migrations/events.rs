@@ -1,30 +1,30 @@
-//! What an upgrade tells while it runs.
+//! Progress reports of an upgrade.
 
 use std::{path::PathBuf, time::Duration};
 
 use super::Revision;
 
-/// What happens during an upgrade.
+/// A progress report.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Somebody else holds what is needed; told once for each wait.
+    /// Waiting for a lock; reported once per wait.
     Waiting {
-        /// What is waited for.
+        /// The lock.
         what: &'static str,
     },
-    /// A copy of the file is being made: pages done, and all.
+    /// The file is being backed up.
     Backup {
-        /// Pages that are copied.
+        /// Number of copied pages.
         done: u64,
-        /// All pages.
+        /// Total number of pages.
         total: u64,
     },
-    /// The copy is complete and was checked.
+    /// The backup is complete and verified.
     BackedUp {
-        /// Where it is.
+        /// The path of the backup.
         path: PathBuf,
     },
-    /// The tables of an empty database are made, at this revision.
+    /// The tables of an empty database were created at this revision.
     Create {
         /// The revision.
         revision: &'static str,
@@ -35,21 +35,21 @@ pub enum Event {
         from: Option<&'static str>,
         /// The revision that is applied.
         to: &'static Revision,
-        /// Its place among the pending ones, from 1.
+        /// Its position among the pending revisions, starting at 1.
         number: usize,
-        /// How many are pending.
+        /// Number of pending revisions.
         of: usize,
     },
-    /// Rows of a long step.
+    /// Rows were processed by a long step.
     Rows {
         /// The table.
         table: &'static str,
-        /// Rows that are done.
+        /// Number of processed rows.
         done: u64,
-        /// All rows.
+        /// Total number of rows.
         total: u64,
     },
-    /// A revision is committed.
+    /// A revision was committed.
     End {
         /// The revision.
         to: &'static Revision,
@@ -58,7 +58,7 @@ pub enum Event {
     },
 }
 
-/// Where events go.
+/// The receiver of events.
 pub(super) struct Progress<'a> {
     tell: &'a mut (dyn FnMut(Event) + Send),
 }

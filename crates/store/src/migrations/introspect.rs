@@ -1,4 +1,4 @@
-//! What a database knows about its tables, with a name for everything that can differ.
+//! Reads the schema of a database, with a name for everything that can differ.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
 /// Objects by name, such as `column runs.status`, each with its properties, such as `type`.
 pub(super) type Objects = BTreeMap<String, BTreeMap<&'static str, String>>;
 
-/// The tables of a database and what belongs to them. Names that begin with `ff_` are ours and left out.
+/// The tables of a database and their objects. ferroflow's own ones, whose names begin with `ff_`, are omitted.
 pub(super) async fn objects(direct: &Direct) -> Result<Objects, DbError> {
     let mut found = match direct.dialect() {
         Dialect::Postgres => postgres(direct).await?,
@@ -31,7 +31,7 @@ pub(super) fn table_of(object: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// The rows of a query about the schema: kind and name of the object, name and value of a property.
+/// The rows of a query of the catalog: kind and name of the object, name and value of a property.
 async fn read(direct: &Direct, sql: &'static str) -> Result<Vec<(String, String, String)>, DbError> {
     direct
         .query(Statement::new(sql, Vec::new()), |row| {
@@ -67,7 +67,7 @@ async fn sqlite(direct: &Direct) -> Result<Objects, DbError> {
             continue;
         }
         for clause in Definition::parse(&sql).iter().flat_map(Definition::constraints) {
-            // Most constraints have a name; what has none is named by what it says.
+            // An unnamed constraint is named by its definition.
             let named = clause.strip_prefix("CONSTRAINT ").and_then(|rest| rest.split_once(' '));
             let (constraint, definition) = named.unwrap_or((&clause, ""));
             let object = objects.entry(format!("constraint {name}.{constraint}")).or_default();
@@ -118,7 +118,7 @@ async fn postgres(direct: &Direct) -> Result<Objects, DbError> {
                 "definition" => "definition",
                 _ => continue,
             };
-            // The schema is named where it is not on the search path, and is not a part of the definition.
+            // The schema's name is included if it is not on the search path; it is not a part of the definition.
             let value = value.replace(&format!("{schema}."), "").replace(&format!("\"{schema}\"."), "");
             object.insert(property, value);
         }

@@ -1,4 +1,4 @@
-//! What an upgrade would do, with what it would touch.
+//! Plans an upgrade: the pending revisions and the tables they change.
 
 use serde::Serialize;
 
@@ -21,42 +21,42 @@ pub struct Plan {
     pub chain: &'static str,
     /// The revision of the database; null for one that is empty or older than the first revision.
     pub current: Option<&'static str>,
-    /// The revision it would have.
+    /// The target revision.
     pub target: &'static str,
-    /// What would be applied, in order. Empty for an empty database too: its tables are made at the target.
+    /// The pending revisions, in order. Empty for an empty database too, whose tables are created at the target.
     pub steps: Vec<PlannedStep>,
 }
 
 /// A pending revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedStep {
-    /// The name.
+    /// The revision's id.
     pub revision: &'static str,
     /// What it does.
     pub title: &'static str,
-    /// The tables it touches.
+    /// The tables it changes.
     pub tables: Vec<TableSize>,
-    /// Whether rows, or an index of them, are written anew.
+    /// Whether rows or their indexes are rewritten.
     pub rewrites: bool,
-    /// Whether writers wait for a time that grows with the table.
+    /// Whether writers are blocked for a time that depends on the size of a table.
     pub locks: bool,
-    /// Whether the previous server version reads and writes correctly while and after it is applied.
+    /// Whether the previous server version works correctly while and after it is applied.
     pub rolling: bool,
 }
 
-/// A table with its rows as of now.
+/// A table and its current size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableSize {
     /// The name.
     pub name: &'static str,
-    /// How many rows it has; 0 when it does not exist yet.
+    /// Number of rows; 0 if it does not exist yet.
     pub rows: i64,
 }
 
-/// Says what [`upgrade`](super::upgrade) would do. Changes nothing.
+/// Plans what [`upgrade`](super::upgrade) would do. Changes nothing.
 ///
 /// # Errors
-/// The database is refused as an upgrade would refuse it, or failed.
+/// An upgrade would be refused, or the database failed.
 pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> Result<Plan, MigrationError> {
     let target = to.unwrap_or(chain.head());
     let goal = chain.reached(Some(target));
@@ -102,7 +102,7 @@ pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> 
     Ok(plan)
 }
 
-/// Whether any of the revisions copies a table on SQLite.
+/// Whether a revision copies a table on SQLite.
 pub(super) async fn copies(chain: &'static Chain, from: usize, to: usize) -> Result<bool, DbError> {
     let model = Model::at(chain, from).await?;
     for (_, revision) in chain.between(from, to) {
@@ -114,20 +114,20 @@ pub(super) async fn copies(chain: &'static Chain, from: usize, to: usize) -> Res
     Ok(false)
 }
 
-/// An empty database in memory, at a revision.
+/// An in-memory SQLite database with the tables of a revision and no rows.
 pub(super) struct Model(pub(super) Direct);
 
-/// What a revision does to the rows of its tables.
+/// The effect of a revision on the rows of its tables.
 struct Effect {
     rewrites: bool,
     locks: bool,
 }
 
 impl Model {
-    /// Makes the tables as they are after so many revisions.
+    /// Creates the tables of the first `reached` revisions.
     pub(super) async fn at(chain: &'static Chain, reached: usize) -> Result<Self, DbError> {
         let model = Self(Direct::in_memory()?);
-        // One transaction, so that not every statement ends one.
+        // One transaction, so that statements do not commit separately.
         model.0.batch("BEGIN").await?;
         model.steps(chain.initial).await?;
         for revision in chain.revisions().take(reached) {
@@ -178,7 +178,7 @@ impl Model {
     }
 }
 
-/// PostgreSQL builds an index for a key, and goes over the rows for a type that may not hold them.
+/// PostgreSQL builds an index for a key, and scans the rows for a narrower type.
 fn rewrites_in_postgres(change: &Change) -> bool {
     match change {
         Change::Constrain(clause) => clause.contains("PRIMARY KEY") || clause.contains("UNIQUE"),
@@ -187,7 +187,7 @@ fn rewrites_in_postgres(change: &Change) -> bool {
     }
 }
 
-/// The tables that steps touch, each once.
+/// The tables that steps change, without duplicates.
 fn touched(steps: &'static [Step]) -> Vec<&'static str> {
     let mut tables: Vec<&'static str> = Vec::new();
     for step in steps {
@@ -207,7 +207,7 @@ fn touched(steps: &'static [Step]) -> Vec<&'static str> {
     tables
 }
 
-/// The table that a statement makes, fills or changes.
+/// The table that a statement creates, fills or alters.
 fn table_of(sql: &'static str) -> Option<&'static str> {
     let after = ["CREATE TABLE IF NOT EXISTS ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "ALTER TABLE "]
         .iter()

@@ -1,81 +1,81 @@
-//! What a revision is: a name that the reference gave it, and steps of our own.
+//! Revisions: the reference's ids, with steps of ferroflow.
 
 use crate::dialect::Dialect;
 
 /// One link of a [`Chain`](super::Chain).
 #[derive(Debug)]
 pub struct Revision {
-    /// The name in the version table.
+    /// The id in the version table.
     pub id: &'static str,
-    /// What it does, in a few words.
+    /// A short description.
     pub title: &'static str,
-    /// Whether the server of the revision before still reads and writes correctly while this revision is
-    /// applied and after it: new tables, indexes, nullable columns and columns with a default, yes; a column
-    /// that it names and that is gone, a key that it does not know, data moved to another place, no.
+    /// Whether the server of the previous revision works correctly while and after this revision is applied. True for
+    /// new tables, indexes, nullable columns and columns with a default; false if a column that it uses is dropped, if
+    /// there is a key that it does not know, or if data moves.
     pub rolling: bool,
     pub(super) steps: &'static [Step],
 }
 
-/// A part of a revision. The parts of one revision are one transaction.
+/// A step of a revision. All steps of a revision run in one transaction.
 ///
-/// Steps of SQLite are written so that they can be run again: the reference's own upgrade is not
-/// transactional there, and what it left half-done is finished.
+/// SQLite's steps are idempotent: the reference's upgrade is not transactional there, and one that was interrupted is
+/// completed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// One statement for both databases. `{SERIAL}`, `{IDENTITY}`, `{BYTES}`, `{FALSE}`, `{NOW_MS}` and
-    /// `{HEAP}` stand for what each of them calls it.
+    /// One statement for both databases. `{SERIAL}`, `{IDENTITY}`, `{BYTES}`, `{FALSE}`, `{NOW_MS}` and `{HEAP}` are
+    /// replaced by the dialect's spelling.
     Sql(&'static str),
     /// One statement for PostgreSQL.
     Postgres(&'static str),
     /// One statement for SQLite.
     Sqlite(&'static str),
-    /// New columns at the end of a table, with their definitions; one that is there already is left.
+    /// Appends columns to a table, with their definitions; existing ones are kept.
     AddColumns(&'static str, &'static [&'static str]),
-    /// Changes to a table: `ALTER TABLE` in PostgreSQL, an edited definition in SQLite.
+    /// Changes a table: `ALTER TABLE` in PostgreSQL, an edited definition in SQLite.
     Alter(&'static str, &'static [Change]),
     /// [`Step::Alter`] for SQLite alone.
     AlterSqlite(&'static str, &'static [Change]),
-    /// Steps for a database that has the table.
+    /// Steps that run only if the table exists.
     IfTable(&'static str, &'static [Step]),
-    /// A query whose first row, if there is one, says why the revision can not be applied.
+    /// A query whose first row, if any, is the reason why the revision cannot be applied.
     Refuse(&'static str),
     /// A step in Rust.
     Data(Data),
 }
 
-/// The steps that SQL alone does not do.
+/// The steps that SQL alone cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Data {
-    /// Token counts, costs, names and sessions of traces, costs and models of spans, values of assessments:
-    /// from JSON into columns.
+    /// Moves from JSON into columns: token counts, costs, names and sessions of traces; costs and models of spans;
+    /// values of assessments.
     TraceAnalytics,
 }
 
 /// A change to a table.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Change {
-    /// A new column.
+    /// Adds a column.
     Add(&'static str),
-    /// A wider type that holds every value of the old one.
+    /// Changes a column to a type that holds all values of the old one.
     Widen(&'static str, &'static str),
-    /// A narrower type: every row is looked at.
+    /// Changes a column to a narrower type: scans all rows.
     Narrow(&'static str, &'static str),
-    /// The column takes NULL.
+    /// Drops NOT NULL of a column.
     Nullable(&'static str),
-    /// The column does not take NULL.
+    /// Sets NOT NULL of a column.
     NotNull(&'static str),
-    /// The column goes.
+    /// Drops a column.
     DropColumn(&'static str),
-    /// The constraint of this name goes.
+    /// Drops the constraint with this name.
     Drop(&'static str),
-    /// A constraint that SQLite has without a name goes: its name in PostgreSQL, how it begins in SQLite.
+    /// Drops a constraint that is unnamed in SQLite: its name in PostgreSQL, its beginning in SQLite.
     DropUnnamed(&'static str, &'static str),
-    /// A new constraint.
+    /// Adds a constraint.
     Constrain(&'static str),
 }
 
 impl Step {
-    /// The statement as the dialect spells it, if it has one.
+    /// The statement for a dialect, if the step has one.
     pub(super) fn statement(&self, dialect: Dialect) -> Option<String> {
         match (self, dialect) {
             (Self::Sql(sql), _) | (Self::Postgres(sql), Dialect::Postgres) | (Self::Sqlite(sql), Dialect::Sqlite) => {
@@ -86,7 +86,7 @@ impl Step {
     }
 }
 
-/// Puts in what the dialect calls the things in braces.
+/// Replaces the placeholders in braces by the dialect's spelling.
 pub(super) fn spell(sql: &str, dialect: Dialect) -> String {
     let words = [
         ("{SERIAL}", dialect.pick("SERIAL NOT NULL", "INTEGER NOT NULL")),

@@ -1,4 +1,4 @@
-//! What SQLite needs beyond SQL: a table whose definition changes.
+//! Changes the definition of a SQLite table, beyond what SQL supports.
 
 use super::{
     Change,
@@ -7,10 +7,10 @@ use super::{
 };
 use crate::db::{DbError, Direct, Statement, Value};
 
-/// Rows that are copied at once, so that it can be told how far it is.
+/// Rows copied per statement, between two reports of progress.
 const ROWS: i64 = 100_000;
 
-/// Changes a table: its text alone where that is enough, else by copying its rows into a new one.
+/// Changes a table: its definition alone if that is sufficient, otherwise by copying its rows into a new table.
 pub(super) async fn alter(
     direct: &Direct,
     table: &'static str,
@@ -48,8 +48,8 @@ pub(super) async fn copies(direct: &Direct, table: &'static str, changes: &[Chan
     Ok(definition.is_some_and(|mut definition| definition.change(changes) == Effort::Copy))
 }
 
-/// Replaces the text of the definition, as SQLite's documentation of `ALTER TABLE` describes it for changes that
-/// leave the rows as they are.
+/// Replaces the text of the definition, as described in SQLite's documentation of `ALTER TABLE` for changes that keep
+/// the rows valid.
 async fn set_text(direct: &Direct, table: &'static str, definition: &Definition) -> Result<(), DbError> {
     let version = direct.number("PRAGMA schema_version").await?;
     direct.batch("PRAGMA writable_schema = ON").await?;
@@ -59,7 +59,7 @@ async fn set_text(direct: &Direct, table: &'static str, definition: &Definition)
             vec![definition.create(table).into(), table.into()],
         ))
         .await;
-    // Every connection reads the schema again, this one too.
+    // Makes every connection, including this one, reload the schema.
     direct.batch(format!("PRAGMA schema_version = {}; PRAGMA writable_schema = RESET", version + 1)).await?;
     set.map(drop)
 }
@@ -73,7 +73,7 @@ async fn copy(
 ) -> Result<(), DbError> {
     let new_table = format!("ff_new_{table}");
     direct.batch(format!("DROP TABLE IF EXISTS {new_table}; {}", definition.create(&new_table))).await?;
-    // What hangs on the table and goes with it.
+    // Indexes and triggers, which are dropped with the table.
     let attached = direct
         .query(
             Statement::new(
@@ -118,7 +118,7 @@ fn count(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or_default()
 }
 
-/// The columns of a table, and whether each is computed from others.
+/// The columns of a table, and whether each is generated.
 async fn columns(direct: &Direct, table: &str) -> Result<Vec<(String, bool)>, DbError> {
     direct
         .query(

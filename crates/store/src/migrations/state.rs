@@ -1,4 +1,4 @@
-//! Where a database stands in its chain.
+//! The current revision of a database.
 
 use super::{Chain, MigrationError, Step, shown};
 use crate::{
@@ -6,25 +6,25 @@ use crate::{
     dialect::Dialect,
 };
 
-/// Where a database stands.
+/// The current revision of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// There are no tables of the chain.
+    /// The database has no tables of the chain.
     Empty,
     /// The database is at a revision of the chain; `None` is before the first.
     At(Option<&'static str>),
 }
 
-/// Looks where a database stands. Changes nothing.
+/// Reads the current revision. Changes nothing.
 ///
 /// # Errors
-/// The database can not be reached, or its revision is not of this chain.
+/// The database cannot be reached, or its revision is not in this chain.
 pub async fn state(uri: &BackendUri, chain: &'static Chain) -> Result<State, MigrationError> {
     let direct = Direct::open(uri, Access::Look).await?;
     read(&direct, chain, chain.head()).await
 }
 
-/// [`state`] on an open connection. `target` is for the message.
+/// [`state`] on an open connection. `target` is used in error messages.
 pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -> Result<State, MigrationError> {
     let tables = tables(direct).await?;
     let has = |name: &str| tables.iter().any(|table| table == name);
@@ -72,7 +72,7 @@ pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -
     }
 }
 
-/// The tables that steps make.
+/// The tables that steps create.
 pub(super) fn made(steps: &'static [Step]) -> impl Iterator<Item = &'static str> {
     steps.iter().filter_map(|step| match step {
         Step::Sql(sql) => sql.strip_prefix("CREATE TABLE IF NOT EXISTS ")?.split([' ', '\n']).next(),
@@ -80,7 +80,7 @@ pub(super) fn made(steps: &'static [Step]) -> impl Iterator<Item = &'static str>
     })
 }
 
-/// The names of the tables, without those of the database itself.
+/// The names of the tables, without system tables.
 pub(crate) async fn tables(direct: &Direct) -> Result<Vec<String>, DbError> {
     let sql = match direct.dialect() {
         Dialect::Postgres => {

@@ -1,4 +1,4 @@
-//! The chain of the tracking database, in the order in which the revisions follow each other.
+//! The chain of the tracking database.
 
 mod analytics;
 mod gateway;

@@ -1,4 +1,4 @@
-//! Applies what is pending: one transaction per revision, under a lock that one upgrade holds at a time.
+//! Applies pending revisions: one transaction per revision, under a lock that only one upgrade holds.
 
 use std::{
     collections::BTreeMap,
@@ -19,24 +19,23 @@ use crate::{
     schema,
 };
 
-/// How long an upgrade asks for a lock when nothing else is said.
+/// Default timeout for locks on tables.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long one statement waits for a lock: whoever comes behind it in the queue waits as long.
+/// `lock_timeout` of a statement: other transactions queue behind it for as long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The longest pause between two attempts.
+/// Maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How an upgrade is done.
+/// Options of an upgrade.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The revision to stop at; the head when there is none.
+    /// The target revision; the head if `None`.
     pub to: Option<String>,
-    /// Whether a SQLite file is copied before its first change.
+    /// Whether a SQLite file is backed up before its first change.
     pub backup: bool,
-    /// How long locks are waited for. Without it ten minutes for tables, and as long as it takes for another
-    /// upgrade of the same database.
+    /// Timeout for locks. If `None`, ten minutes for tables, and no limit for another upgrade of the same database.
     pub lock_timeout: Option<Duration>,
 }
 
@@ -46,24 +45,24 @@ impl Default for Options {
     }
 }
 
-/// What an upgrade did.
+/// The outcome of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// Where the database was.
+    /// The revision before.
     pub from: State,
-    /// Where it is.
+    /// The revision after.
     pub to: &'static str,
-    /// How many revisions were applied here; another upgrade may have applied others meanwhile.
+    /// Number of revisions applied here; a concurrent upgrade may have applied others.
     pub applied: usize,
-    /// The copy that was made before the first change.
+    /// The backup made before the first change.
     pub backup: Option<PathBuf>,
 }
 
-/// Brings a database to the head of its chain, or to the revision that `options` names.
+/// Upgrades a database to the head of its chain, or to the target in `options`.
 ///
 /// # Errors
-/// The database is refused, a lock is not obtained, or a revision fails; the database is then at the last
-/// revision that was committed, and running this again goes on from there.
+/// The database is refused, a lock is not obtained, or a revision fails. The database is then at the last committed
+/// revision, and another run continues from there.
 pub async fn upgrade(
     uri: &BackendUri,
     chain: &'static Chain,
@@ -95,27 +94,27 @@ struct Run<'a> {
     chain: &'static Chain,
     options: &'a Options,
     target: &'a str,
-    /// How many revisions the database has at the end.
+    /// The number of revisions up to the target.
     goal: usize,
     progress: Progress<'a>,
-    /// Where the database was found.
+    /// The revision before the upgrade.
     first: Option<State>,
     count: usize,
     backup: Option<PathBuf>,
 }
 
-/// What came of a transaction.
+/// The outcome of a revision's transaction.
 enum Outcome {
     Committed,
-    /// Another upgrade did it in between.
+    /// A concurrent upgrade has applied the revision.
     Overtaken,
 }
 
 impl Run<'_> {
-    /// PostgreSQL: holds the lock of the chain for as long as the connection lives.
+    /// PostgreSQL: acquires the chain's session-level advisory lock, held until the connection closes.
     async fn only_one(&mut self) -> Result<(), MigrationError> {
         if self.direct.dialect() == Dialect::Sqlite || self.direct.is_pooled() {
-            // Each transaction has a lock of its own.
+            // Each transaction acquires its own lock instead.
             return Ok(());
         }
         let begun = Instant::now();
@@ -183,7 +182,7 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses a database that is not what its revision says, before anything is changed.
+    /// Refuses a database whose tables do not match its revision, before anything is changed.
     async fn precheck(&mut self, reached: usize) -> Result<(), MigrationError> {
         let missing = check::missing(&self.direct, self.chain, reached).await?;
         if missing.is_empty() {
@@ -198,7 +197,7 @@ impl Run<'_> {
         })
     }
 
-    /// Makes the tables of an empty database: straight at the head where there is a script for it.
+    /// Creates the tables of an empty database: directly at the head if there is a script for it.
     async fn create(&mut self) -> Result<(), MigrationError> {
         let at_head = self.goal == self.chain.revisions().count();
         let script = schema::script(self.chain, self.direct.dialect()).filter(|_| at_head);
@@ -214,11 +213,11 @@ impl Run<'_> {
     async fn create_in_transaction(&mut self, script: Option<&'static str>) -> Result<(), DbError> {
         let tables = state::tables(&self.direct).await?;
         if self.chain.marks.iter().any(|mark| tables.iter().any(|table| table == mark)) {
-            // Another upgrade, or a server, was first.
+            // A concurrent upgrade or server has created them.
             return Ok(());
         }
         if let Some(script) = script {
-            // Without a row: an upgrade by the reference that failed leaves it.
+            // Empty: left by a failed upgrade of the reference.
             self.direct.batch(format!("DROP TABLE IF EXISTS {}", self.chain.version_table)).await?;
             return self.direct.batch(script).await;
         }
@@ -229,8 +228,8 @@ impl Run<'_> {
             Err(Failure::Refused(reason)) => return Err(DbError::Other(reason)),
         }
         if self.chain.initial.is_empty() && self.goal > 0 {
-            // The first revision makes the first tables: it belongs to this transaction, since a database without
-            // tables is an empty one.
+            // The first revision creates the first tables. It belongs to this transaction, since a database without
+            // tables counts as empty.
             if let Some(first) = self.chain.revisions().next() {
                 if let Err(Failure::Db(error)) =
                     apply::run(&self.direct, first.steps, &mut altered, &mut self.progress).await
@@ -244,7 +243,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Applies one revision, again while locks are not given.
+    /// Applies one revision, and retries while locks are not obtained.
     async fn revision(
         &mut self,
         from: Option<&'static str>,
@@ -272,7 +271,7 @@ impl Run<'_> {
                 }
                 Err(failure) => failure,
             };
-            // A connection that is gone has rolled back by itself.
+            // A lost connection has been rolled back by the server.
             let _ = self.direct.batch("ROLLBACK").await;
             match failure {
                 Error::Failed(Failure::Db(error @ (DbError::Locked(_) | DbError::Conflict(_)))) => {
@@ -292,7 +291,7 @@ impl Run<'_> {
                     attempt += 1;
                 }
                 Error::Orphans(found) if tolerated.is_empty() => {
-                    // Rows that pointed nowhere before are not this revision's doing.
+                    // Rows that violated the foreign key before are tolerated.
                     for (table, count) in found {
                         let before = orphans(&self.direct, table).await?;
                         if count > before {
@@ -320,7 +319,8 @@ impl Run<'_> {
         }
     }
 
-    /// What a failed commit means: the revision was not applied, unless nobody can say.
+    /// The error for a failed COMMIT: a failed step if the revision was not applied, a database error if that is
+    /// unknown.
     async fn not_committed(&self, from: Option<&'static str>, to: &'static Revision, error: DbError) -> MigrationError {
         let _ = self.direct.batch("ROLLBACK").await;
         match self.still_at(from).await {
@@ -376,7 +376,8 @@ impl Run<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Begins a transaction that nobody else writes in. `step` is for the message.
+    /// Begins a transaction: with a lock timeout in PostgreSQL, as the only writer in SQLite. `step` is used in error
+    /// messages.
     async fn begin(&mut self, step: Option<(Option<&'static str>, &'static Revision)>) -> Result<(), MigrationError> {
         let begun = Instant::now();
         let patience = self.options.lock_timeout.unwrap_or(PATIENCE);
@@ -412,7 +413,7 @@ impl Run<'_> {
         }
     }
 
-    /// Through a pooler: holds the lock of the chain until the end of the transaction that has begun.
+    /// With a pooler: acquires the chain's advisory lock until the end of the open transaction.
     async fn lock_transaction(
         &mut self,
         step: Option<(Option<&'static str>, &'static Revision)>,
@@ -453,7 +454,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the version table still says what it said, and keeps on saying it until the commit.
+    /// Whether the database is still at this revision; locks the version table's row until the end of the transaction.
     async fn still_at(&self, from: Option<&'static str>) -> Result<bool, DbError> {
         let table = self.chain.version_table;
         let there = state::tables(&self.direct).await?.iter().any(|name| name == table);
@@ -487,7 +488,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tables that the reference was filling when it was killed: what they were to replace is still there.
+    /// Drops temporary tables of a killed upgrade of the reference, whose original tables still exist.
     async fn leftovers(&self) -> Result<(), DbError> {
         let tables = state::tables(&self.direct).await?;
         for table in &tables {
@@ -500,12 +501,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leaves a SQLite file without a log beside it, and PostgreSQL without the lock.
+    /// Checkpoints SQLite's write-ahead log, or releases PostgreSQL's advisory lock.
     async fn tidy(&self) -> Result<(), DbError> {
         match self.direct.dialect() {
             Dialect::Postgres if self.direct.is_pooled() => Ok(()),
             Dialect::Postgres => self.direct.batch(format!("SELECT pg_advisory_unlock({})", self.chain.lock)).await,
-            // Another connection may be reading: then the log stays, and is no harm.
+            // Fails if another connection is reading. The log then stays, which is harmless.
             Dialect::Sqlite => {
                 let _ = self.direct.batch("PRAGMA wal_checkpoint(TRUNCATE)").await;
                 Ok(())
@@ -517,7 +518,7 @@ impl Run<'_> {
 /// Why a revision was not committed.
 enum Error {
     Failed(Failure),
-    /// Rows without the row that they point to, by table.
+    /// Rows that violate a foreign key, per table.
     Orphans(Vec<(&'static str, i64)>),
     Other(MigrationError),
 }
@@ -543,7 +544,7 @@ async fn orphans(direct: &Direct, table: &'static str) -> Result<i64, DbError> {
     direct.number(format!("SELECT COUNT(*) FROM pragma_foreign_key_check('{table}')")).await
 }
 
-/// Longer from attempt to attempt, with jitter, so that two who wait do not meet again.
+/// Exponential backoff with jitter, so that concurrent waiters do not collide again.
 fn pause(attempt: u32) -> Duration {
     let ceiling = LONGEST_PAUSE.min(Duration::from_millis(250 << attempt.min(8)));
     ceiling.mul_f64(rand::random_range(0.5..=1.0))

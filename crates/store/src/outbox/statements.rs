@@ -1,7 +1,7 @@
 //! The SQL of the outbox, for PostgreSQL and for SQLite where they differ. Times are the database's, in milliseconds
-//! since 1970, so that servers need not agree on them.
+//! since 1970, so that clocks of replicas need not agree.
 
-/// The present, in milliseconds since 1970.
+/// The current time, in milliseconds since 1970.
 macro_rules! now {
     (postgres) => {
         "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
@@ -11,14 +11,14 @@ macro_rules! now {
     };
 }
 
-/// Webhooks `w` that are told of what happens.
+/// Webhooks `w` that receive events.
 macro_rules! active {
     () => {
         "w.status = 'ACTIVE' AND w.deleted_timestamp IS NULL AND w.workspace = 'default'"
     };
 }
 
-/// The first waiting row of each webhook that is told of what happens.
+/// The first pending row of each webhook that receives events.
 macro_rules! heads {
     () => {
         concat!(
@@ -46,7 +46,7 @@ macro_rules! enqueue {
     };
 }
 
-/// Each row has an id of its own, by which the receiver may recognise what it has seen.
+/// The delivery id of a row, by which the receiver can detect duplicates.
 macro_rules! uuid {
     (postgres) => {
         "CAST(gen_random_uuid() AS TEXT)"
@@ -65,7 +65,7 @@ macro_rules! enqueue_one {
 
 pub(super) const ENQUEUE: (&str, &str) = (enqueue_one!(uuid!(postgres)), enqueue_one!(uuid!(sqlite)));
 
-/// One event if a registered model is a prompt, the other if it is not.
+/// One event if the registered model is a prompt, the other one otherwise.
 macro_rules! enqueue_either {
     ($uuid:expr) => {
         enqueue!(
@@ -102,8 +102,8 @@ macro_rules! claim {
     };
 }
 
-/// A head that another server has locked is passed over, and with it its webhook: nobody else takes the
-/// row behind it. The array is made once, however the update is planned.
+/// `SKIP LOCKED` skips a head that another replica is claiming, and its webhook with it: the row behind the head is
+/// never claimed. The array is evaluated once, whatever the plan of the UPDATE.
 pub(super) const CLAIM: (&str, &str) = (
     claim!(now!(postgres), "= ANY(ARRAY(", " FOR UPDATE OF o SKIP LOCKED", "))"),
     claim!(now!(sqlite), "IN (", "", ")"),
@@ -126,7 +126,7 @@ pub(super) const NEXT_DUE: (&str, &str) = (next_due!(now!(postgres)), next_due!(
 pub(super) const WAITING: &str =
     "SELECT count(*) FROM (SELECT 1 FROM ff_webhook_deliveries WHERE failed_at IS NULL LIMIT 10000) AS waiting";
 
-/// Also when the claim has ended meanwhile: what was delivered was delivered.
+/// Applies even if the lease has expired: the event was delivered.
 pub(super) const DELIVERED: &str = "DELETE FROM ff_webhook_deliveries WHERE id = $1 AND delivery_id = $2";
 
 macro_rules! held {
@@ -174,7 +174,7 @@ macro_rules! expire {
     };
 }
 
-/// A row that is being delivered is left alone.
+/// Rows under a lease are not affected.
 pub(super) const EXPIRE: (&str, &str) = (expire!(now!(postgres)), expire!(now!(sqlite)));
 
 macro_rules! forget {
@@ -185,7 +185,7 @@ macro_rules! forget {
 
 pub(super) const FORGET: (&str, &str) = (forget!(now!(postgres)), forget!(now!(sqlite)));
 
-/// Another server may have disabled or deleted a webhook and left its rows.
+/// Another replica may have disabled or deleted a webhook and missed its rows.
 pub(super) const DISCARD: &str = concat!(
     "DELETE FROM ff_webhook_deliveries WHERE failed_at IS NULL AND NOT EXISTS \
      (SELECT 1 FROM webhooks w WHERE w.webhook_id = ff_webhook_deliveries.webhook_id AND ",

@@ -1,20 +1,19 @@
-//! Tables and indexes of our own, beside the reference's. Their names begin with `ff_`, the reference
-//! neither sees nor minds them, no foreign key ties them to its tables, and [`drop_all`] takes them all
-//! away. They hold nothing that outlives its purpose.
+//! ferroflow's own tables and indexes, beside the reference's. Their names begin with `ff_`, the reference ignores
+//! them, no foreign key connects them to its tables, and [`drop_all`] removes them. They hold only transient data.
 
 use crate::{
     db::{Db, DbError, Row, Statement},
     dialect::Dialect,
 };
 
-/// What begins the name of everything that is ours.
+/// The name prefix of ferroflow's own tables and indexes.
 const PREFIX: &str = "ff_";
 
-/// Events on their way to webhooks: `crate::outbox`.
+/// Webhook events to deliver: `crate::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
-/// Logins, in the users database: those that failed and from where users came (`crate::login_failures`), and what
-/// sessions are bound to (`crate::login_epoch`).
+/// Tables in the users database: failed logins and known login locations (`crate::login_failures`), and the login epoch
+/// (`crate::login_epoch`).
 const LOGINS: [&str; 3] = ["ff_login_failures", "ff_known_logins", "ff_login_epoch"];
 
 pub(crate) const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (
@@ -72,33 +71,33 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_failed
         ON ff_webhook_deliveries (failed_at) WHERE failed_at IS NOT NULL;";
 
-/// Whether the name of a table or an index says that it is ours.
+/// Whether a table or an index is ferroflow's own.
 #[must_use]
 pub fn is_own(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Makes what is missing.
+/// Creates the missing tables.
 ///
 /// # Errors
-/// The database failed, or does not let its user make tables.
+/// The database failed, or its role may not create tables.
 pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
     if names(db).await?.iter().any(|(_, name)| name == OUTBOX) {
         return Ok(());
     }
     let tables = db.dialect().pick(TABLES.0, TABLES.1);
     db.batch(match db.dialect() {
-        // Servers that start together take turns, as they do for the reference's tables.
+        // Serializes replicas that start at the same time, as for the reference's tables.
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{tables}{INDEXES}", super::LOCK_KEY),
         Dialect::Sqlite => format!("{tables}{INDEXES}"),
     })
     .await
 }
 
-/// Makes what is missing in the users database.
+/// Creates the missing tables in the users database.
 ///
 /// # Errors
-/// The database failed, or does not let its user make tables.
+/// The database failed, or its role may not create tables.
 pub(crate) async fn prepare_logins(db: &Db) -> Result<(), DbError> {
     let there = names(db).await?;
     if LOGINS.iter().all(|table| there.iter().any(|(_, name)| name == table)) {
@@ -111,13 +110,13 @@ pub(crate) async fn prepare_logins(db: &Db) -> Result<(), DbError> {
     .await
 }
 
-/// Takes everything away that is ours; what it was comes back. Servers that run meanwhile make it anew.
+/// Drops ferroflow's own tables and indexes and returns their names. Running servers create them again.
 ///
 /// # Errors
 /// The database failed.
 pub async fn drop_all(db: &Db) -> Result<Vec<String>, DbError> {
     let mut names = names(db).await?;
-    // Tables first: their indexes go with them.
+    // Tables first: this drops their indexes too.
     names.sort_by_key(|(is_table, _)| !*is_table);
     let script: Vec<String> = names
         .iter()
@@ -132,7 +131,7 @@ pub async fn drop_all(db: &Db) -> Result<Vec<String>, DbError> {
     Ok(names.into_iter().map(|(_, name)| name).collect())
 }
 
-/// What is ours in the database: whether it is a table (else an index), and its name.
+/// ferroflow's own tables and indexes: whether it is a table (or else an index), and its name.
 async fn names(db: &Db) -> Result<Vec<(bool, String)>, DbError> {
     let sql = db.dialect().pick(
         "SELECT c.relkind = 'r', CAST(c.relname AS TEXT) FROM pg_class c \

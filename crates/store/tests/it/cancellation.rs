@@ -1,4 +1,4 @@
-//! Callers that go away in the middle: a client that closes its connection drops what it asked for.
+//! Cancelled callers: a client that disconnects drops its request's future.
 
 use std::{
     future::{pending, poll_fn},
@@ -19,7 +19,7 @@ on_each!(a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open);
 async fn a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open(uri: &BackendUri) {
     let (store, other) = (support::open(uri).await, support::open(uri).await);
     let run = support::run(&store, "0").await;
-    // However far the beginning got when the caller went away.
+    // At every stage of BEGIN at which the caller may be dropped.
     for polls in 1..=5 {
         store.delete_run(&run).await.unwrap();
         {

@@ -1,4 +1,4 @@
-//! Datasets and models of runs, and logged models themselves.
+//! Datasets and models of runs, and logged models.
 
 use ferroflow_model::{
     ErrorCode,
@@ -28,7 +28,7 @@ on_each!(a_dataset_is_stored_once_and_linked_to_each_run);
 async fn a_dataset_is_stored_once_and_linked_to_each_run(store: &Store) {
     let runs = [support::run(store, "0").await, support::run(store, "0").await];
     for run in &runs {
-        // The same again changes nothing, twice in one request neither.
+        // Logging is idempotent, also within one request.
         for _ in 0..2 {
             let inputs = vec![dataset("d", "1", "train"), dataset("d", "1", "other"), dataset("e", "2", "eval")];
             store.log_inputs(run, inputs, Vec::new()).await.unwrap();
@@ -54,7 +54,7 @@ async fn datasets_of_a_run_come_back_in_the_order_in_which_they_were_logged(stor
         let inputs = names.iter().map(|name| dataset(name, "1", "train")).collect();
         store.log_inputs(run, inputs, Vec::new()).await.unwrap();
     };
-    // Some are known already, in another order.
+    // Some are stored already, in another order.
     log(&other, &["c", "train", "eval"]).await;
     log(&run, &["train", "eval", "d", "b"]).await;
     log(&run, &["b", "f", "a", "e", "c"]).await;

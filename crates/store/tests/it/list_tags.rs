@@ -1,4 +1,4 @@
-//! Tags that are JSON lists for SDKs: they stay lists however long they grow.
+//! Tags that SDKs read as JSON lists stay valid lists, however long they grow.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::support::{self, on_each};
 const HISTORY: &str = "mlflow.log-model.history";
 const TABLES: &str = "mlflow.loggedArtifacts";
 
-/// Characters that a run tag's column holds in PostgreSQL.
+/// Maximum length of a run tag in PostgreSQL, in characters.
 const COLUMN: usize = 8000;
 
-/// What the history keeps of a model, as long as SDK 2.22 makes it for a small scikit-learn model.
+/// An entry of the history, as long as SDK 2.22 makes it for a small scikit-learn model.
 fn model(number: usize) -> Value {
     json!({"run_id": "0123456789abcdef0123456789abcdef", "artifact_path": format!("model-{number}"),
         "utc_time_created": "2026-01-01 00:00:00.000000", "model_uuid": "f".repeat(32), "flavors":
@@ -95,7 +95,7 @@ async fn a_model_that_no_column_holds_is_refused_and_changes_nothing(store: &Sto
 }
 
 on_each!(the_list_of_tables_stays_a_list);
-/// `log_table` of every SDK reads the list, adds its table and writes it back.
+/// `log_table` of every SDK reads the list, appends its table and writes it back.
 async fn the_list_of_tables_stays_a_list(store: &Store) {
     let run = support::run(store, "0").await;
     let all: Vec<Value> = (0..400).map(|n| json!({"path": format!("tables/{n}.json"), "type": "table"})).collect();
@@ -113,7 +113,7 @@ async fn the_list_of_tables_stays_a_list(store: &Store) {
     let batch = vec![RunTag { key: Some(TABLES.into()), value: Some(value.clone()) }];
     store.log_batch(&run, Vec::new(), Vec::new(), batch).await.unwrap();
     check().await;
-    // Prose is cut, as the reference cuts it.
+    // Other texts are truncated, as in the reference.
     store.set_tag(&run, "mlflow.note.content", &value).await.unwrap();
     assert_eq!(tag(store, &run, "mlflow.note.content").await, value[..COLUMN]);
 }

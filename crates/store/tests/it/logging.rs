@@ -1,4 +1,4 @@
-//! What is logged to runs, by one client and by many at once.
+//! Logging to runs, by one client and by many concurrently.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,14 +59,14 @@ async fn the_latest_metric_goes_by_step_then_timestamp_then_value(store: &Store)
         store.log_metric(&run, metric("m", value, timestamp, step)).await.unwrap();
         assert_eq!(latest(store, &run, "m").await, expected);
     }
-    // In one batch the same rule holds among its own points.
+    // Within one batch the same rule applies.
     let batch = vec![metric("b", 3.0, 1, 2), metric("b", 1.0, 1, 3), metric("b", 2.0, 9, 1)];
     store.log_batch(&run, batch, Vec::new(), Vec::new()).await.unwrap();
     assert_eq!(latest(store, &run, "b").await, (1.0, 1, 3));
 }
 
 on_each!(a_run_with_very_much_in_it_is_read_whole);
-/// More than a connection holds back while nobody reads.
+/// More rows than a connection buffers.
 async fn a_run_with_very_much_in_it_is_read_whole(store: &Store) {
     let run = support::run(store, "0").await;
     for batch in 0..20 {
@@ -78,7 +78,7 @@ async fn a_run_with_very_much_in_it_is_read_whole(store: &Store) {
     }
     let read = tokio::time::timeout(Duration::from_secs(60), store.get_run(&run)).await;
     let data = read.expect("an answer in time").unwrap().data.unwrap();
-    // And the name of the run, which is a tag.
+    // Plus the tag with the run's name.
     assert_eq!((data.metrics.len(), data.params.len(), data.tags.len()), (2000, 2000, 2001));
 }
 
@@ -159,7 +159,7 @@ async fn the_name_tag_renames_the_run(store: &Store) {
 on_each!(one_bad_request_does_not_take_its_neighbours_along);
 async fn one_bad_request_does_not_take_its_neighbours_along(store: &Store) {
     let run = support::run(store, "0").await;
-    // Both are in the queue before the lane looks: the model does not exist, a foreign key fails.
+    // Both are queued before the lane runs: the model does not exist, so a foreign key is violated.
     let mut of_model = metric("m", 1.0, 1, 1);
     of_model.model_id = Some("m-does-not-exist".into());
     let (good, bad, also_good) = tokio::join!(
@@ -184,7 +184,7 @@ async fn on_sqlite_what_is_logged_comes_back_in_the_order_in_which_it_was_logged
         let tags = keys.iter().map(|key| tag(key, "1")).collect();
         store.log_batch(run, metrics, params, tags).await.unwrap();
     };
-    // The two are written in one transaction.
+    // Both are written in one transaction.
     tokio::join!(log(&one, &["z", "a", "m"]), log(&other, &["b", "a", "c"]));
     for key in ["a", "y", "b"] {
         store.set_tag(&one, key, "2").await.unwrap();
@@ -202,7 +202,7 @@ async fn on_sqlite_what_is_logged_comes_back_in_the_order_in_which_it_was_logged
             data.tags.iter().map(RunTag::key).filter(|key| !key.starts_with("mlflow.")).collect(),
         ];
         if store.db().dialect() == Dialect::Postgres {
-            // As the rows lie there; between writers they are written by key.
+            // Physical order; concurrent writers insert by key.
             found.iter_mut().chain([&mut metrics, &mut params, &mut tags]).for_each(|keys| keys.sort_unstable());
         }
         assert_eq!(found, [metrics, params, tags]);
@@ -211,7 +211,7 @@ async fn on_sqlite_what_is_logged_comes_back_in_the_order_in_which_it_was_logged
 
 on_each!(sixty_four_writers_on_the_same_runs_and_keys_lose_nothing, flavor = "multi_thread");
 async fn sixty_four_writers_on_the_same_runs_and_keys_lose_nothing(uri: &BackendUri) {
-    // Two stores on one database: two replicas, whose transactions really meet.
+    // Two stores on one database, like two replicas, whose transactions conflict.
     let stores = [Arc::new(support::open(uri).await), Arc::new(support::open(uri).await)];
     let mut runs = Vec::new();
     for _ in 0..4 {

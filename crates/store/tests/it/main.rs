@@ -1,5 +1,4 @@
-//! The integration tests of `ferroflow-store`: one module for each subject, all in one binary, so that the crate is
-//! linked once.
+//! Integration tests of `ferroflow-store`: one module per subject, all in one binary, so that the crate is linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 

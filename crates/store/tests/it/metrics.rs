@@ -1,4 +1,4 @@
-//! Histories: in order, in pages, and as samples for charts.
+//! Metric histories: ordered, paged, and sampled for charts.
 
 use ferroflow_model::messages::service::Metric;
 use ferroflow_store::Store;
@@ -22,8 +22,8 @@ async fn log_steps(store: &Store, run: &str, key: &str, count: i64) {
     }
 }
 
-/// The positions that the reference samples: the first of each of `n` buckets of NTILE, the last
-/// point in place of the last of them when there are `n` already.
+/// The positions that the reference samples: the first of each of `n` NTILE buckets; the last point replaces the last
+/// of them if there are already `n`.
 fn sampled(total: i64, n: i64) -> Vec<i64> {
     let (size, rest) = (total / n, total % n);
     let mut starts = Vec::new();
@@ -97,7 +97,7 @@ async fn pages_of_a_history_put_together_are_the_history(store: &Store) {
         }
         assert_eq!(format!("{pages:?}"), format!("{all:?}"), "pages of {size}");
     }
-    // A token of the reference holds an offset.
+    // The reference's tokens contain an offset.
     let (page, _) = support::history(store, &run, "m", Some(2), Some("eyJvZmZzZXQiOiAyMH0=")).await;
     assert_eq!(format!("{page:?}"), format!("{:?}", &all[20..22]));
 }
@@ -116,7 +116,7 @@ async fn the_bulk_history_goes_by_run_and_is_cut(store: &Store) {
     assert_eq!(found, expected);
 }
 
-/// A history of points at few steps and times, of which many are alike, and some below 0 or NaN.
+/// A history with few distinct steps and timestamps, duplicates, negative values and NaN.
 fn tangled(random: &mut StdRng, points: usize) -> Vec<Metric> {
     (0..points)
         .map(|_| Metric {
@@ -129,7 +129,7 @@ fn tangled(random: &mut StdRng, points: usize) -> Vec<Metric> {
         .collect()
 }
 
-/// The points as they are stored, in the order of the reference: NaN is 0 with a mark.
+/// The points as stored, in the order of the reference: NaN is 0 with `is_nan`.
 fn in_order(points: &[Metric]) -> Vec<(i64, i64, f64, bool)> {
     let mut rows: Vec<_> = points
         .iter()
@@ -184,7 +184,7 @@ async fn samples_of_tangled_histories_are_those_of_the_reference(store: &Store) 
 
 on_each!(pages_of_a_history_among_those_of_many_runs);
 async fn pages_of_a_history_among_those_of_many_runs(store: &Store) {
-    // More points of others lie between two of the run than are looked at for a page.
+    // Between two points of the run there are more points of other runs than a page scans.
     let (run, others) = (support::run(store, "0").await, support::run(store, "0").await);
     log_steps(store, &others, "m", 900).await;
     let far = [(5, 1), (110, 2), (500, 3), (500, 2), (2000, 0), (2001, 0)];

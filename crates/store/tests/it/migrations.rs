@@ -248,7 +248,7 @@ async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
         assert!(matches!(refused, MigrationError::Lock { .. }), "{text}");
         assert!(text.contains(MLFLOW_1_30) && text.contains(TRACKING.head()), "{text}");
 
-        // It goes on when the other is done.
+        // It continues when the other transaction ends.
         let mut told = Some(told);
         let patient = Options { lock_timeout: Some(Duration::from_secs(120)), backup: false, to: None };
         let mut tell = |event| {

@@ -1,4 +1,4 @@
-//! Artifacts that a database names.
+//! Artifacts that a database refers to.
 
 use ferroflow_model::messages::service::{LoggedModelStatus, LoggedModelTag};
 use ferroflow_store::{

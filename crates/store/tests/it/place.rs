@@ -1,4 +1,4 @@
-//! Where a SQLite file lies: folders that are made, files that go away under a running server.
+//! The path of a SQLite file: folders that are created, files that are removed under a running server.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ async fn tag(store: &Store, run: &str) -> Result<()> {
     store.set_tag(run, "t", "x").await
 }
 
-/// A write is not acknowledged and the server is not ready.
+/// Writes are rejected and the server is not ready.
 async fn refused(store: &Store, run: &str) {
     assert_eq!(tag(store, run).await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
     assert_eq!(store.delete_run(run).await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
@@ -36,7 +36,7 @@ async fn a_folder_that_is_missing_is_made() {
     serving(&folder.path().join("a/b/mlflow.db")).await;
     let uri = BackendUri::Sqlite(folder.path().join("c/d/mlflow.db"));
     migrations::upgrade(&uri, &TRACKING, &Options::default(), &mut |_| {}).await.unwrap();
-    // Who only looks makes nothing.
+    // Inspecting creates nothing.
     let missing = BackendUri::Sqlite(folder.path().join("e/mlflow.db"));
     let error = migrations::state(&missing, &TRACKING).await.unwrap_err().to_string();
     assert!(error.contains("e/mlflow.db: No such file or directory"), "{error}");
@@ -48,7 +48,7 @@ async fn a_database_in_memory_has_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let uri = BackendUri::Sqlite(folder.path().join("mlflow.db"));
     migrations::upgrade(&uri, &TRACKING, &Options::default(), &mut |_| {}).await.unwrap();
-    // It compares with tables that it makes in memory.
+    // It compares with tables in an in-memory database.
     migrations::check(&uri, &TRACKING).await.unwrap();
     assert!(!Path::new(":memory:").exists());
 }
@@ -58,13 +58,13 @@ async fn a_file_that_is_removed_takes_no_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mlflow.db");
     let (store, run) = serving(&path).await;
-    // Moved away and back: it is the same file.
+    // Moved away and back: the same file.
     fs::rename(&path, folder.path().join("other")).unwrap();
     refused(&store, &run).await;
     fs::rename(folder.path().join("other"), &path).unwrap();
     store.restore_run(&run).await.unwrap();
     store.ping().await.unwrap();
-    // Another one in its place is not.
+    // Replaced: another file.
     fs::copy(&path, folder.path().join("copy")).unwrap();
     fs::rename(folder.path().join("copy"), &path).unwrap();
     refused(&store, &run).await;

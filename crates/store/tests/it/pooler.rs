@@ -1,5 +1,5 @@
-//! PostgreSQL as it is reached in the field: through `PgBouncer`, by a Unix socket, with a password from a file, with
-//! fewer connections than asked for.
+//! PostgreSQL as deployed in practice: behind `PgBouncer`, on a Unix socket, with a password file, with fewer
+//! connections than requested.
 
 use std::{
     fs,
@@ -21,13 +21,13 @@ use crate::support::{self, postgres::as_superuser};
 
 const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 
-/// The first version that keeps statements which clients prepare by name.
+/// The first version that tracks named prepared statements.
 const KEEPS_NAMES: (u32, u32) = (1, 21);
 
-/// Runs for ever.
+/// A query that never ends.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT (i + 1) % 1000 FROM n) SELECT count(*) FROM n";
 
-/// Where a database is.
+/// The address of a database.
 struct Database {
     name: String,
     host: String,
@@ -60,7 +60,7 @@ fn version() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// A running `PgBouncer` before a database.
+/// A running `PgBouncer` in front of a database.
 struct Bouncer {
     child: Child,
     folder: tempfile::TempDir,
@@ -70,7 +70,7 @@ struct Bouncer {
 impl Bouncer {
     /// `settings` follow `[pgbouncer]`.
     async fn start(database: &Database, settings: &str) -> Self {
-        // Where another user can go: it does not run as root.
+        // A folder that other users can access: PgBouncer does not run as root.
         let folder = tempfile::Builder::new().prefix("ferroflow-pgbouncer-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
@@ -125,7 +125,7 @@ async fn numbers(db: &Db, statement: Statement) -> Result<Vec<i64>, DbError> {
     db.query(statement, |row| row.get(0)).await
 }
 
-/// Logs and reads with many clients at once, so that transactions change between connections; everything must succeed.
+/// Logs and reads with many concurrent clients, so that transactions move between server connections. All must succeed.
 async fn work(store: Arc<Store>, clients: usize) {
     let tasks: Vec<_> = (0..clients)
         .map(|client| {
@@ -161,7 +161,7 @@ async fn work(store: Arc<Store>, clients: usize) {
     }
 }
 
-/// What runs in the database ends when its caller goes away, and its connection serves the next one.
+/// A running statement is cancelled when its caller is dropped, and its connection is reused.
 async fn is_stopped(uri: &str) {
     let db = Db::open(&BackendUri::parse(uri).unwrap(), options(1)).unwrap();
     let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND \
@@ -186,7 +186,7 @@ async fn is_stopped(uri: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pgbouncer_in_transaction_mode_serves_many_clients() {
-    // Whether statements are prepared by name, and the setting that makes it so.
+    // Whether statements are prepared by name, and the setting for it.
     let cases: &[(bool, &str)] = if version() >= KEEPS_NAMES {
         &[(false, "max_prepared_statements = 0"), (true, "max_prepared_statements = 100")]
     } else {
@@ -200,7 +200,7 @@ async fn pgbouncer_in_transaction_mode_serves_many_clients() {
             let uri = bouncer.uri(&database);
             let store = Arc::new(open(&uri, 12).await);
             work(Arc::clone(&store), 12).await;
-            // The users' tables are made through it too.
+            // The users' tables are created through it too.
             UserStore::open(&BackendUri::parse(&uri).unwrap(), None, options(4), false).await.unwrap();
             store.ping().await.unwrap();
             let named = Statement::new("SELECT count(*) FROM pg_prepared_statements", Vec::new());
@@ -242,7 +242,7 @@ async fn a_server_that_has_no_connection_at_all_did_nothing() {
     as_superuser(format!("DROP ROLE {role}")).await;
 }
 
-/// Carries bytes between a Unix socket and the server.
+/// Forwards bytes between a Unix socket and the server.
 fn socket(folder: &Path, database: &Database) -> tokio::task::JoinHandle<()> {
     let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
     let server = (database.host.clone(), database.port);
@@ -298,11 +298,11 @@ async fn a_password_from_a_file_is_read_anew_for_each_connection() {
         let db = Db::open(&BackendUri::parse(&uri).unwrap(), options(2)).unwrap();
         let one = async || numbers(&db, Statement::new("SELECT 1", Vec::new())).await;
         assert!(one().await.unwrap_err().to_string().contains("authentication failed"));
-        // For root's own files a group may read.
+        // Files owned by root may be readable for the group.
         write("new\\:one", 0o644);
         let refused = one().await.unwrap_err().to_string();
         assert!(refused.contains("0644") && refused.contains("0600") && !refused.contains("one"), "{refused}");
-        // No restart, no new pool.
+        // Without a restart or a new pool.
         write("new\\:one", 0o600);
         assert_eq!(one().await.unwrap(), [1]);
     })

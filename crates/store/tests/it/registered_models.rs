@@ -1,4 +1,4 @@
-//! Registered models with their versions, tags and aliases, as a user sees them.
+//! Registered models with their versions, tags and aliases.
 
 use ferroflow_model::{
     ErrorCode,
@@ -117,7 +117,7 @@ async fn deleting_a_model_takes_everything_along(store: &Store) {
     ] {
         assert_eq!(error.code, ErrorCode::ResourceDoesNotExist);
     }
-    // Nothing of it is left for one that comes after.
+    // No rows are left for a later model of the same name.
     model(store, "m", 1).await;
     let again = store.get_registered_model("m").await.unwrap();
     assert_eq!((numbers(&again.latest_versions), again.aliases.len()), (vec!["1"], 0));
@@ -129,7 +129,7 @@ async fn writers_of_one_model_take_turns(store: &Store) {
     for round in 0..6 {
         model(store, "m", 3).await;
         let writes = async |index: usize| {
-            // The model may be gone already; nothing else may go wrong.
+            // The model may already be deleted; no other error is allowed.
             let outcome = match index % 6 {
                 0 => store.create_model_version(version_of("m")).await.map(drop),
                 1 => store.set_registered_model_alias("m", "best", "2").await,
@@ -180,7 +180,7 @@ async fn a_transition_archives_the_others_of_its_stage(store: &Store) {
     assert_eq!(stages.await, ["Archived", "Archived", "Staging", "Production"]);
     let latest = store.get_latest_versions("m", &["archived".into(), "Staging".into()]).await.unwrap();
     assert_eq!(numbers(&latest), ["2", "3"]);
-    // One that fails archives nothing.
+    // A failed transition archives nothing.
     assert!(store.transition_model_version_stage("m", "9", "Production", true).await.is_err());
     assert_eq!(store.get_model_version("m", "4").await.unwrap().current_stage(), "Production");
 }
@@ -217,7 +217,7 @@ async fn a_logged_model_knows_its_versions(store: &Store) {
     let list = r#"[{"name": "m", "version": 1}, {"name": "m", "version": 2}]"#;
     let tag = LoggedModelTag { key: Some("mlflow.modelVersions".into()), value: Some(list.into()) };
     assert_eq!(tags, [tag]);
-    // A logged model that is not there: no version either.
+    // If the logged model does not exist, no version is created.
     store.delete_logged_model(&id).await.unwrap();
     assert_eq!(store.create_model_version(from("s3://x/y")).await.unwrap_err().code, ErrorCode::ResourceDoesNotExist);
     assert!(store.get_model_version("m", "3").await.is_err());

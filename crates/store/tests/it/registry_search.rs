@@ -1,4 +1,4 @@
-//! Searches of the registry: what is found, page by page, and how the database finds it among many.
+//! Searches of the registry: results, pages, and query plans for many rows.
 
 use ferroflow_model::messages::model_registry::{ModelVersionTag, RegisteredModel, RegisteredModelTag};
 use ferroflow_store::{
@@ -138,12 +138,12 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
     }
 }
 
-/// 50,000 registered models, every second one a prompt, with a version each.
+/// 50,000 registered models, every second one a prompt, with one version each.
 async fn fill_with_many(store: &Store) {
     const COUNT: i64 = 50_000;
     const CHUNK: i64 = 10_000;
     if store.db().dialect() == Dialect::Postgres {
-        // Nobody counts rows: a plan must not depend on whether somebody has.
+        // No statistics: a plan must not depend on whether ANALYZE has run.
         for table in ["registered_models", "registered_model_tags", "model_versions", "model_version_tags"] {
             let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = false)");
             store.db().batch(sql).await.unwrap();
@@ -210,7 +210,7 @@ async fn fill_with_many(store: &Store) {
     }
 }
 
-/// Asserts that every table is reached by an index that gives the order, too. Nobody has run ANALYZE.
+/// Asserts that every table is read by an index that also gives the order, without statistics.
 fn assert_indexed(plan: &[String], what: &str) {
     assert_not_scanned(plan, what);
     let text = plan.join("\n");
@@ -219,11 +219,11 @@ fn assert_indexed(plan: &[String], what: &str) {
     }
 }
 
-/// Asserts that no table is read as a whole.
+/// Asserts that no table is scanned.
 fn assert_not_scanned(plan: &[String], what: &str) {
-    // The list of an IN is no table.
+    // The list of an IN is not a table.
     let text = plan.iter().filter(|line| !line.contains("json_each")).cloned().collect::<Vec<_>>().join("\n");
-    // What SQLite and PostgreSQL call reading a whole table, and putting it into a hash table.
+    // SQLite's and PostgreSQL's names for scans and hash tables.
     for word in ["SCAN", "Seq Scan", "Hash", "Bitmap"] {
         assert!(!text.contains(word), "{what}: {word}\n{text}");
     }
@@ -249,7 +249,7 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
             assert_indexed(&store.explain_registered_model_search(&next).await.unwrap(), filter);
         }
     }
-    // All models: one walk through the names of models and of prompts side by side, not a lookup for each.
+    // All models: a merge of the indexes of models and prompts, without a lookup per row.
     for order in [&[] as &[&str], &["name DESC"]] {
         let mut search = models("", order);
         let mut odd: Vec<String> = (0..25_000).map(|number| format!("name-{:05}", number * 2 + 1)).collect();
@@ -267,7 +267,7 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
             search.page_token = token;
         }
     }
-    // The few that have one of the names may be sorted.
+    // The few rows with one of the names may be sorted.
     let search = models(&format!("{PROMPTS} AND name IN ('name-00001', 'name-00002')"), &[]);
     assert_not_scanned(&store.explain_registered_model_search(&search).await.unwrap(), "names in a list");
     for filter in ["name = 'name-00001'", &format!("name = 'name-00000' AND {PROMPTS}"), PROMPTS] {

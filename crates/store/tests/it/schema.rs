@@ -1,4 +1,4 @@
-//! Databases that are looked at before they are served.
+//! Checks of a database at startup.
 
 use ferroflow_store::{
     Store, StoreOptions,

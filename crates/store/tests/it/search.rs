@@ -1,4 +1,4 @@
-//! Searches: what is found, in which order, and page by page.
+//! Searches: results, order, and pages.
 
 use ferroflow_model::{
     ErrorCode,
@@ -132,7 +132,7 @@ async fn a_token_of_another_order_is_refused(store: &Store) {
     let request = RunSearch { page_token: token, ..search("", &["metrics.m DESC"]) };
     let error = store.search_runs(request).await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidParameterValue);
-    // As many keys, of another kind.
+    // The same number of sort keys, of another type.
     let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &["params.p"]) }).await.unwrap();
     let request = RunSearch { page_token: token, ..search("", &["metrics.m"]) };
     let error = store.search_runs(request).await.map(drop).unwrap_err();

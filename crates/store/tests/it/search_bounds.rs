@@ -1,4 +1,4 @@
-//! The largest searches that are allowed end soon, and what is larger is refused with the bound's name.
+//! The largest allowed searches end soon, and larger ones are refused with the name of the bound.
 
 #![allow(clippy::disallowed_macros, reason = "a test that can not say its figures has failed")]
 
@@ -15,10 +15,10 @@ use ferroflow_store::{
 
 use crate::support::{self, on_each};
 
-/// Far more than the largest search takes on a busy machine. Planned as joins, it would take PostgreSQL hours.
+/// Far longer than the largest search takes on a busy machine. Planned as joins, it would take PostgreSQL hours.
 const SOON: Duration = Duration::from_secs(30);
 
-/// So many conditions in one filter.
+/// `count` conditions in one filter.
 fn joined(count: usize, condition: impl Fn(usize) -> String) -> String {
     (0..count).map(condition).collect::<Vec<_>>().join(" AND ")
 }
@@ -146,7 +146,7 @@ async fn what_is_larger_is_refused_with_the_bound(store: &Store) {
     refused(store.search_registered_models(registered(tags.clone(), Vec::new())).await, most);
     refused(store.search_model_versions(versions(tags, Vec::new())).await, most);
 
-    // 65 orders by metric were more tables than SQLite joins.
+    // 65 orders by metric exceed the number of tables that SQLite can join.
     let most = bounds::ORDERS;
     refused(store.search_runs(runs(String::new(), 65)).await, most);
     refused(store.search_logged_models(logged_models(String::new(), most + 1, 0)).await, most);

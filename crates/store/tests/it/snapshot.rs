@@ -1,4 +1,4 @@
-//! Copies of a SQLite file that is being written.
+//! Copies of a SQLite file while it is written.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ async fn a_copy_ends_while_others_commit_all_the_time() {
     let folder = tempfile::tempdir().unwrap();
     let (file, copy) = (folder.path().join("live.db"), folder.path().join("copy.db"));
     let connection = open(&file);
-    // Several times of what is copied in one go.
+    // Several times the number of pages copied per step.
     connection
         .execute_batch(
             "CREATE TABLE big (x BLOB); CREATE TABLE a (n INTEGER); CREATE TABLE b (n INTEGER);

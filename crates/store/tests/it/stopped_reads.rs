@@ -1,5 +1,5 @@
-//! Reads that end before their answer: because their caller goes away or their time is over. And callers that ask for
-//! more connections than one may have.
+//! Reads that are cancelled because their caller is dropped or they time out, and callers that exceed their share of
+//! the connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use ferroflow_store::{
 
 use crate::support::on_each;
 
-/// Runs for ever.
+/// A query that never ends.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT (i + 1) % 1000 FROM n) SELECT count(*) FROM n";
 
-/// How long anything here may take: far more than it does, and far less than for ever.
+/// Timeout of everything here: far longer than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn open(uri: &BackendUri, limit: Option<Duration>) -> Arc<Store> {
@@ -40,7 +40,7 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.expect("it comes to pass");
 }
 
-/// How many endless statements the database runs; `SQLite` tells by its connections that are in use.
+/// Number of endless statements that run in the database; for `SQLite`, the number of connections in use.
 async fn endless(store: &Store, observer: &Store) -> i64 {
     if store.db().dialect() == ferroflow_store::dialect::Dialect::Sqlite {
         return i64::try_from(store.db().pool_status().0).unwrap();
@@ -63,7 +63,7 @@ async fn what_runs_for_callers_that_went_away_is_stopped_in_the_database(uri: &B
         until(async || endless(&store, &observer).await == 2).await;
         callers.iter().for_each(tokio::task::JoinHandle::abort);
         until(async || endless(&store, &observer).await == 0).await;
-        // The connections answer others, and what stopped their last statement does not stop the next.
+        // The connections are reused, and the cancellation does not hit the next statement.
         for _ in 0..20 {
             let (one, other) = tokio::join!(
                 run(&store, Statement::new("SELECT 1", Vec::new())),
@@ -92,7 +92,7 @@ async fn a_statement_ends_at_its_limit_and_its_connection_lives(uri: &BackendUri
 on_each!(a_transaction_ends_at_the_limit_too_but_not_one_of_upkeep);
 async fn a_transaction_ends_at_the_limit_too_but_not_one_of_upkeep(uri: &BackendUri) {
     if matches!(uri, BackendUri::Sqlite(_)) {
-        return; // Its one writer is never stopped.
+        return; // The writer is never cancelled.
     }
     let sleep = || Statement::new("SELECT CAST(0 AS BIGINT) FROM pg_sleep(0.5)", Vec::new());
     for (limit, ends) in [(Some(Duration::from_millis(100)), false), (None, true)] {

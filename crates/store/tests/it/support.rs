@@ -1,4 +1,4 @@
-//! What the tests of the store share: an empty store of either kind, and a few ways to fill it.
+//! Shared test support: an empty store of either kind, and helpers to fill it.
 
 pub(crate) mod postgres;
 
@@ -10,11 +10,11 @@ use ferroflow_store::{
 };
 use futures_util::FutureExt as _;
 
-/// Makes two tests of an async function, `name::sqlite` and `name::postgres`: each calls it with an empty database of
-/// that kind, as what the function takes. What follows the name goes to `tokio::test`.
+/// Defines two tests of an async function, `name::sqlite` and `name::postgres`: each calls it with an empty database of
+/// that kind, as the type of its parameter. Options after the name are passed to `tokio::test`.
 ///
-/// The function stays a function, so that rustfmt and editors see it; one that is not named here is dead code, which
-/// the compiler reports.
+/// The function stays a plain function for rustfmt and editors; one that is not registered here is reported as dead
+/// code.
 macro_rules! on_each {
     ($test:ident $(, $($option:tt)+)?) => {
         mod $test {
@@ -35,9 +35,9 @@ macro_rules! on_each {
 
 pub(crate) use on_each;
 
-/// What a test of both databases can take.
+/// The parameter of a test of both databases.
 pub(crate) trait Fixture: Sized {
-    /// The name of the databases that are copied for it, if it wants tables.
+    /// The template database whose tables it needs, if any.
     const TEMPLATE: Option<&str>;
 
     /// Opens it in a database that has these tables, or none.
@@ -76,7 +76,7 @@ pub(crate) async fn on_sqlite<F: Fixture>(test: impl AsyncFnOnce(&F)) {
     test(&F::open(&BackendUri::Sqlite(folder.path().join("test.db"))).await).await;
 }
 
-/// Runs a test on PostgreSQL. Its database is dropped however the test ends.
+/// Runs a test on PostgreSQL. Drops its database even if the test panics.
 pub(crate) async fn on_postgres<F: Fixture>(test: impl AsyncFnOnce(&F)) {
     let database = postgres_for(F::TEMPLATE.map(|name| (name, make::<F> as postgres::Make))).await;
     let outcome = AssertUnwindSafe(async { test(&F::open(&database.uri).await).await }).catch_unwind().await;
@@ -86,8 +86,7 @@ pub(crate) async fn on_postgres<F: Fixture>(test: impl AsyncFnOnce(&F)) {
     }
 }
 
-/// A database for one test, with the tables of a template. A function of its own, and not of the test's type: it would
-/// be compiled for each test.
+/// A database for one test, with the tables of a template. Not generic, because it would be compiled once per test.
 async fn postgres_for(tables: Option<(&str, postgres::Make)>) -> postgres::Database {
     show_logs();
     let template = match tables {
@@ -101,7 +100,7 @@ fn make<F: Fixture>(uri: BackendUri) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move { drop(F::open(&uri).await) })
 }
 
-/// What the store logs is shown with a test that fails.
+/// Shows the store's logs if a test fails.
 fn show_logs() {
     let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("ferroflow_store=debug").try_init();
 }
@@ -116,14 +115,14 @@ pub(crate) async fn open(uri: &BackendUri) -> Store {
     Store::open(uri, options).await.expect("the store opens")
 }
 
-/// A fresh run in an experiment; gives its id.
+/// Creates a run in an experiment and returns its id.
 pub(crate) async fn run(store: &Store, experiment_id: &str) -> String {
     let new = ferroflow_store::NewRun { experiment_id: experiment_id.to_owned(), ..Default::default() };
     let run = store.create_run(new).await.expect("a run");
     run.info.and_then(|info| info.run_id).expect("an id")
 }
 
-/// A page of a metric's history, and the token of the next one.
+/// A page of a metric's history, and the token of the next page.
 pub(crate) async fn history(
     store: &Store,
     run_id: &str,

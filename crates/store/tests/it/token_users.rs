@@ -1,4 +1,4 @@
-//! Users of tokens: made when they are first seen, with the roles that the token gives.
+//! Token users: created on first use, with the roles that the token grants.
 
 use ferroflow_model::ErrorCode;
 use ferroflow_store::{TokenUser, UserStore, token_mark};

@@ -1,4 +1,4 @@
-//! Traces leave the database for the archive once, whole, and only as they are at that moment.
+//! Traces are moved from the database to the archive once, completely, and only if unchanged.
 
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
 use ferroflow_store::{
@@ -9,7 +9,7 @@ use ferroflow_store::{
 
 use crate::support::on_each;
 
-/// A finished trace of two spans.
+/// A finished trace with two spans.
 async fn trace(store: &Store, id: &str) {
     let sql = format!(
         "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('{id}', 0, 1, 'OK'); \
@@ -56,7 +56,7 @@ async fn of_two_that_archive_a_trace_one_does(store: &Store) {
 on_each!(spans_that_change_meanwhile_stay, flavor = "multi_thread");
 async fn spans_that_change_meanwhile_stay(store: &Store) {
     if store.db().dialect() == Dialect::Postgres {
-        // Whoever changes them waits for the row.
+        // The row lock blocks concurrent changes.
         return;
     }
     for (id, sql) in [
@@ -83,7 +83,7 @@ async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(sto
     assert_eq!(failed.expect_err("it failed").message, "the archive is away");
     let due = [ferroflow_store::Due { experiment_id: 0, until: 1 }];
     assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
-    // The transaction that failed may hold the row for a moment yet.
+    // The failed transaction may still hold the row lock.
     let mut outcome = Archived::No;
     while outcome == Archived::No {
         outcome = store.archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");

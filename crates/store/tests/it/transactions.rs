@@ -1,4 +1,4 @@
-//! Transactions: committed, rolled back, and run again when they lose.
+//! Transactions: commit, rollback, and retries after conflicts.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -58,7 +58,7 @@ async fn a_transaction_that_has_ended_takes_no_more_statements(uri: &BackendUri)
 on_each!(a_deadlock_is_run_again_and_both_are_committed, flavor = "multi_thread");
 async fn a_deadlock_is_run_again_and_both_are_committed(uri: &BackendUri) {
     if matches!(uri, BackendUri::Sqlite(_)) {
-        return; // It has one writer at a time.
+        return; // SQLite has a single writer.
     }
     let store = support::open(uri).await;
     let (one, other) = (support::run(&store, "0").await, support::run(&store, "0").await);
@@ -90,7 +90,7 @@ async fn a_deadlock_is_run_again_and_both_are_committed(uri: &BackendUri) {
 on_each!(work_with_other_effects_is_run_once, flavor = "multi_thread");
 async fn work_with_other_effects_is_run_once(uri: &BackendUri) {
     if matches!(uri, BackendUri::Sqlite(_)) {
-        return; // It has one writer at a time.
+        return; // SQLite has a single writer.
     }
     let store = support::open(uri).await;
     let (one, other) = (support::run(&store, "0").await, support::run(&store, "0").await);

@@ -53,7 +53,7 @@ async fn who_is_made_under_the_name_of_a_deleted_user_has_nothing_of_it(users: &
     users.create_user("u", "hash", false).await.unwrap();
     assert!(grants(users, "u").await.is_empty());
     assert_eq!(users.list_role_users(role.id).await.unwrap(), []);
-    // The role of its own grants is gone too.
+    // Its per-user role is deleted too.
     let names: Vec<String> = users.list_roles(None).await.unwrap().into_iter().map(|role| role.name).collect();
     assert_eq!(names, ["r"]);
 }
@@ -95,7 +95,7 @@ async fn grants_follow_what_is_renamed_and_go_with_what_is_deleted(users: &UserS
     users.add_role_permission(role.id, "registered_model", "old", "EDIT").await.unwrap();
     users.assign_role(users.get_user("u").await.unwrap().id, role.id).await.unwrap();
     users.set_grant("u", "registered_model", "old", "MANAGE").await.unwrap();
-    // A left-over of another model, and something of another kind.
+    // A leftover grant of another model, and a grant of another type.
     users.set_grant("u", "registered_model", "new", "READ").await.unwrap();
     users.set_grant("u", "experiment", "old", "READ").await.unwrap();
     users.rename_grants(&["registered_model", "prompt"], "old", "new").await.unwrap();
@@ -110,7 +110,7 @@ async fn a_role_is_made_changed_given_and_deleted(users: &UserStore) {
     let user = users.create_user("u", "hash", false).await.unwrap();
     let role = users.create_role("makers", "default", Some("who make")).await.unwrap();
     assert_eq!(code(users.create_role("makers", "default", None).await), ErrorCode::ResourceAlreadyExists);
-    // In another workspace it is another role, which counts there.
+    // In another workspace it is a different role.
     let elsewhere = users.create_role("makers", "lab", None).await.unwrap();
     assert_eq!(code(users.create_role("__user_1__", "default", None).await), ErrorCode::InvalidParameterValue);
     assert_eq!(code(users.update_role(role.id, Some("__user_x"), None).await), ErrorCode::InvalidParameterValue);
@@ -168,7 +168,7 @@ on_each!(the_same_grant_by_many_at_once_is_one);
 async fn the_same_grant_by_many_at_once_is_one(users: &UserStore) {
     let user = users.create_user("u", "hash", false).await.unwrap();
     let ids: Vec<String> = (0..8).map(|id| id.to_string()).collect();
-    // The role of a user's own grants is made by whoever comes first.
+    // The per-user role is created by the first of the concurrent transactions.
     let all =
         futures_util::future::join_all(ids.iter().chain(&ids).map(|id| users.set_grant("u", "experiment", id, "READ")));
     for done in all.await {

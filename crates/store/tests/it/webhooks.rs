@@ -1,4 +1,4 @@
-//! Webhooks and the events on their way to them.
+//! Webhooks and the delivery of events.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,7 +40,7 @@ fn new(name: &str) -> NewWebhook {
     }
 }
 
-/// A webhook that is told of versions of the model.
+/// Creates a webhook that is subscribed to versions of the model.
 async fn create(store: &Store, name: &str) -> String {
     if store.get_registered_model("m").await.is_err() {
         store.create_registered_model("m", "", &[]).await.unwrap();
@@ -48,13 +48,13 @@ async fn create(store: &Store, name: &str) -> String {
     store.create_webhook(new(name)).await.unwrap().webhook_id.unwrap()
 }
 
-/// The next version of the model appears.
+/// Creates the next version of the model.
 async fn happen(store: &Store) {
     let new = NewModelVersion { name: "m".into(), source: "s3://b/m".into(), ..NewModelVersion::default() };
     store.create_model_version(new).await.unwrap();
 }
 
-/// The version that a delivery tells of.
+/// The version in the body of a delivery.
 fn version(delivery: &Delivery) -> String {
     let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
     body["data"]["version"].as_str().unwrap().to_owned()
@@ -182,7 +182,7 @@ async fn only_active_webhooks_that_asked_are_told(store: &Store) {
     assert_eq!(store.waiting_deliveries().await.unwrap(), 0);
 }
 
-/// Every event there is.
+/// All events.
 fn all_events() -> Vec<EventType> {
     let of = |entity: &WebhookEntity| {
         let event = |action: &WebhookAction| WebhookEvent { entity: Some(*entity), action: Some(*action) };
@@ -349,7 +349,7 @@ async fn a_claim_ends_by_itself_and_the_late_server_changes_nothing(uri: &Backen
     alive.delivered(&second).await.unwrap();
     assert_eq!(rows(&alive, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
 
-    // A new event may get the number of the old one; whoever is late must not take it away.
+    // A new event may get the id of the old one; a late acknowledgement must not delete it.
     happen(&alive).await;
     dead.delivered(&first).await.unwrap();
     assert_eq!(version(&claim(&alive).await[0]), "2");
@@ -387,7 +387,7 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up(store: &Store) {
     let id = create(store, "w").await;
     happen(store).await;
     assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
-    // The clock of the database has to go on for that which is older than now.
+    // The database's clock has to advance for rows to be older than now.
     while store.tidy_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
     assert!(claim(store).await.is_empty());
     while store.tidy_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}

@@ -1,4 +1,4 @@
-//! Requests to stop what runs on another connection.
+//! Cancel requests: stop the statement that runs on another connection.
 
 use std::{
     io,
@@ -22,20 +22,20 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::DbError;
 
-/// How long a host may take to answer a request.
+/// Timeout of a cancel request, per host.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks to stop what runs on a connection to one of the hosts. When this returns, the server has acted: what runs on the
-/// connection from now on is not met by it.
+/// Cancels what runs on a connection to one of the hosts. When this returns, the server has processed the request:
+/// later statements on the connection are not affected.
 ///
 /// # Errors
-/// No host took the request.
+/// No host accepted the request.
 pub(super) async fn cancel(
     token: &CancelToken,
     hosts: &[Config],
     tls: Option<&MakeRustlsConnect>,
 ) -> Result<(), DbError> {
-    // A host that the connection does not lead to knows nothing of its key, and does nothing.
+    // A host that did not issue the connection's cancel key ignores the request.
     let asked = hosts.iter().map(|host| async move {
         timeout(TIMEOUT, ask(token, host, tls)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     });
@@ -70,9 +70,9 @@ async fn ask(token: &CancelToken, host: &Config, tls: Option<&MakeRustlsConnect>
     sent.map_err(io::Error::other)
 }
 
-/// A stream that ends when the other side ends it, or TLS over such streams. The server ends the connection of a request
-/// when it has acted. A pooler has to find a connection for the request first: it drops that of a client which has gone,
-/// and `PgBouncer` 1.18 even stops working. libpq waits in the same way.
+/// A stream whose shutdown waits for EOF from the peer, or TLS over such streams. The server closes the connection of a
+/// cancel request when it has processed it. A pooler first has to find a server connection for the request: it drops
+/// the request of a client that has disconnected, and `PgBouncer` 1.18 even hangs. libpq waits in the same way.
 pub(super) struct Patient<T>(pub(super) T);
 
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
@@ -95,7 +95,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
         loop {
             let mut rest = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut rest));
-            // However the other side ends it.
+            // EOF or an error, such as a reset.
             if read.is_err() || rest.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -104,7 +104,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Patient<T> {
-    /// A request to cancel has no login to bind to the channel.
+    /// A cancel request has no authentication to bind to the channel.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL: to which host, with or without TLS, with which password.
+//! Opens a PostgreSQL connection: choice of host, TLS, password.
 
 use std::{
     future::Future,
@@ -16,10 +16,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{cancel, password_file};
 use crate::db::{DbError, PostgresUri, SslMode, tls};
 
-/// How long one attempt may take, unless the URI says otherwise.
+/// Default connect timeout per attempt; the URI may set another one.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What went wrong on this side with the last connection, which the driver has no word for.
+/// The client-side error of the last connection attempt, such as an unreadable password file. The driver's error type
+/// cannot express it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fault(Arc<Mutex<Option<String>>>);
 
@@ -37,16 +38,16 @@ impl Fault {
 #[derive(Clone)]
 pub(super) struct Connector {
     uri: PostgresUri,
-    /// One for each host.
+    /// One config per host.
     hosts: Vec<Config>,
     password_file: Option<PathBuf>,
-    /// `None` where all hosts are sockets: a socket has no TLS, whatever `sslmode` says, as with libpq.
+    /// `None` if all hosts are Unix sockets: as in libpq, these ignore `sslmode`.
     tls: Option<MakeRustlsConnect>,
     fault: Fault,
 }
 
 impl Connector {
-    /// Reads the files of TLS. Those of passwords are read for each connection.
+    /// Reads the TLS files. Password files are read for each connection.
     pub(super) fn new(uri: &PostgresUri, fault: Fault) -> Result<Self, DbError> {
         let hosts: Vec<Config> = (0..uri.hosts.len()).map(|host| config(uri, host)).collect();
         let tls = if hosts.iter().all(is_socket) { None } else { Some(tls::connector(uri)?) };
@@ -54,7 +55,7 @@ impl Connector {
         Ok(Self { uri: uri.clone(), hosts, password_file, tls, fault })
     }
 
-    /// Asks the server to stop what runs on a connection that was made by this, or by a clone of it.
+    /// Cancels what runs on a connection that was made by this connector or a clone of it.
     pub(super) async fn cancel(&self, client: &Client) -> Result<(), DbError> {
         cancel::cancel(&client.cancel_token(), &self.hosts, self.tls.as_ref()).await
     }
@@ -70,7 +71,7 @@ impl Connector {
                     config.password(password);
                 }
                 Ok(None) => {}
-                // The server may ask for none.
+                // Not fatal: the server may not ask for a password.
                 Err(fault) => self.fault.set(Some(fault)),
             }
         }
@@ -116,12 +117,12 @@ fn is_socket(config: &Config) -> bool {
     matches!(config.get_hosts(), [Host::Unix(_)])
 }
 
-/// How one of the hosts is connected to.
+/// The config for one of the hosts.
 fn config(uri: &PostgresUri, host: usize) -> Config {
     let mut config = Config::new();
     config.host(&uri.hosts[host]);
     config.port(uri.port(host));
-    // Without a name it is that of the user who runs this process, as with libpq.
+    // Without a role name, the driver uses the operating system's user name, as libpq does.
     if let Some(user) = &uri.user {
         config.user(user);
     }

@@ -1,17 +1,17 @@
-//! `~/.pgpass`, as libpq reads it: `host:port:database:user:password` in each line, `*` for anything, `\` before a `:` or
-//! `\` that is meant. It is read for each connection, so that a password can be changed without a restart.
+//! `~/.pgpass`, as libpq reads it: lines of `host:port:database:user:password`, with `*` as wildcard and `\` to escape
+//! `:` and `\`. It is read for each connection, so that a password can be changed without a restart.
 
 use std::{fs::File, io::Read as _, os::unix::fs::MetadataExt as _, path::Path};
 
 use crate::db::PostgresUri;
 
-/// Bytes of a file at most.
+/// Maximum size, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The password for a host of a URI; `None` if no line is for it.
+/// The password for a host of a URI; `None` if no line matches.
 ///
 /// # Errors
-/// The file can not be read, or others can read it too; in one line without anything of its contents.
+/// The file cannot be read, or other users may access it. The message is one line and contains nothing of the file.
 pub(super) fn password(path: &Path, uri: &PostgresUri, host: usize) -> Result<Option<String>, String> {
     let failed = |error: std::io::Error| format!("the password file {} can not be read: {error}", path.display());
     let mut file = File::open(path).map_err(failed)?;
@@ -19,7 +19,7 @@ pub(super) fn password(path: &Path, uri: &PostgresUri, host: usize) -> Result<Op
     if !metadata.is_file() || metadata.len() > MAX_SIZE {
         return Err(format!("the password file {} is not a file of passwords", path.display()));
     }
-    // Kubernetes mounts a Secret as root's, readable for the group of the pod.
+    // Kubernetes mounts Secrets owned by root and readable for the pod's group.
     let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & others != 0 {
         return Err(format!(
@@ -30,7 +30,7 @@ pub(super) fn password(path: &Path, uri: &PostgresUri, host: usize) -> Result<Op
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
-    // libpq looks for a socket in its usual folder under this name.
+    // libpq looks up a socket in its default directory under this name.
     let name = match uri.hosts.get(host).map_or("", String::as_str) {
         "/var/run/postgresql" | "/tmp" => "localhost",
         name => name,
@@ -48,7 +48,7 @@ fn find(text: &str, wanted: [&str; 4]) -> Option<String> {
     })
 }
 
-/// The five fields of a line. The last one has the rest, colons included.
+/// The five fields of a line. The last one is the rest of the line, colons included.
 fn fields(line: &str) -> impl Iterator<Item = String> {
     let (mut fields, mut field) = (Vec::new(), String::new());
     let mut chars = line.chars();

@@ -1,4 +1,4 @@
-//! The connections of a process: bounded, fewer while the server has none left, each told from one through a pooler.
+//! The connection pool of a process: bounded, shrinks while the server has no connections left, detects poolers.
 
 use std::{
     ops::Deref,
@@ -19,27 +19,27 @@ use super::{
 };
 use crate::db::{DbError, PostgresUri};
 
-/// How long the pool stays small after the server refused a connection.
+/// How long the pool stays shrunk after the server rejected a connection.
 const SHRUNK: Duration = Duration::from_secs(5);
 
-/// Time between two attempts to get the only connection.
+/// Interval between attempts to get a connection when the pool cannot shrink further.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The connections of a process.
+/// The connection pool of a process.
 pub(crate) struct PostgresPool {
     pool: Pool,
     size: usize,
     wait: Duration,
-    /// One for each connection that may be in use. Those that the server refused are taken away for a while.
+    /// One permit per connection that may be in use. Those of rejected connections are removed for a while.
     permits: Arc<Semaphore>,
     shrunk: Mutex<Shrunk>,
-    /// The [`Pooler`] that asks for the most care of those that were found.
+    /// The most restrictive [`Pooler`] detected so far.
     pooler: Arc<AtomicU8>,
     connector: Connector,
     fault: Fault,
 }
 
-/// What the server refused.
+/// The permits removed because the server rejected connections.
 #[derive(Default)]
 struct Shrunk {
     permits: usize,
@@ -50,7 +50,7 @@ struct Shrunk {
 pub(crate) struct Client {
     object: Box<Object>,
     pooler: Pooler,
-    // Given back after the connection.
+    // Dropped after the connection.
     permit: OwnedSemaphorePermit,
 }
 
@@ -63,13 +63,13 @@ impl Deref for Client {
 }
 
 impl Client {
-    /// Whether the next transaction may run on another connection of the server: no setting and no lock outlasts a
-    /// transaction then.
+    /// Whether the next transaction may run on another server connection: session settings and session locks do not
+    /// persist then.
     pub(crate) fn is_pooled(&self) -> bool {
         self.pooler != Pooler::None
     }
 
-    /// Whether a statement that is prepared by name is there in the next transaction.
+    /// Whether a named prepared statement still exists in the next transaction.
     pub(crate) fn keeps_names(&self) -> bool {
         self.pooler != Pooler::WithoutNames
     }
@@ -82,7 +82,7 @@ impl Client {
 }
 
 impl PostgresPool {
-    /// A pool of `size` connections, for which a request waits `wait`. No connection is made yet.
+    /// A pool of `size` connections. A request waits at most `wait` for one. Connects lazily.
     pub(crate) fn new(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Self, DbError> {
         let (pooler, fault) = (Arc::new(AtomicU8::new(Pooler::None as u8)), Fault::default());
         let connector = Connector::new(uri, fault.clone())?;
@@ -110,14 +110,14 @@ impl PostgresPool {
         Ok(Self { pool, size, wait, permits, shrunk: Mutex::default(), pooler, connector, fault })
     }
 
-    /// A connection, once one is free. While the server has none left for this process, the pool is as small as what it
-    /// has, and requests wait for each other.
+    /// Waits for a free connection. While the server has no connections left for this process, the pool shrinks to the
+    /// open ones and requests share these.
     pub(crate) async fn get(&self) -> Result<Client, DbError> {
         let deadline = tokio::time::Instant::now() + self.wait;
         self.grow();
         let mut refusal = None;
         loop {
-            // A permit that is free is had without a wait, whatever the time is.
+            // A free permit is acquired without waiting, even after the deadline.
             let is_late = refusal.is_some() && tokio::time::Instant::now() >= deadline;
             let permit = tokio::time::timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
             let Some(permit) = permit.ok().filter(|_| !is_late) else {
@@ -158,7 +158,7 @@ impl PostgresPool {
         }
     }
 
-    /// Takes a permit away that no connection could be had for, and gives it back if it is the only one.
+    /// Removes the permit of a rejected connection, or returns it as an error if the pool cannot shrink further.
     fn shrink(&self, permit: OwnedSemaphorePermit) -> Result<(), OwnedSemaphorePermit> {
         let mut shrunk = self.shrunk.lock().unwrap_or_else(PoisonError::into_inner);
         shrunk.at = Some(Instant::now());
@@ -170,7 +170,7 @@ impl PostgresPool {
         Ok(())
     }
 
-    /// Tries all connections again after a while.
+    /// Restores the removed permits after [`SHRUNK`].
     fn grow(&self) {
         let mut shrunk = self.shrunk.lock().unwrap_or_else(PoisonError::into_inner);
         if shrunk.at.is_some_and(|at| at.elapsed() >= SHRUNK) {
@@ -179,43 +179,43 @@ impl PostgresPool {
         }
     }
 
-    /// Connections that are open and not free, and at most.
+    /// Connections in use, and the maximum.
     pub(crate) fn status(&self) -> (usize, usize) {
         let status = self.pool.status();
         (status.size.saturating_sub(status.available), status.max_size)
     }
 
-    /// Asks the server to stop what runs on a connection, and waits until it has been done.
+    /// Cancels what runs on a connection and waits until the server has done so.
     pub(crate) async fn cancel(&self, client: &Client) -> Result<(), DbError> {
         self.connector.cancel(client).await
     }
 
-    /// Closes the connections that are free, and the others when they become free.
+    /// Closes idle connections now, and the others when they are returned.
     pub(crate) fn close(&self) {
         self.pool.close();
     }
 }
 
-/// Prepares a connection, and looks for a pooler before the server.
+/// Initialises a connection and detects a pooler in front of the server.
 async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres::Error> {
-    // Text that goes to a client must not depend on the server's settings.
+    // Text that is sent to clients must not depend on the server's settings.
     let answer = client.simple_query("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()").await?;
     let process = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
         _ => None,
     });
-    // What can not be told is taken for a pooler, which is slower and never wrong.
+    // If the detection fails, a pooler is assumed, which is slower but always correct.
     if process.is_some() && pooler::named_process(client).await.ok() == process {
         return Ok(Pooler::None);
     }
     Ok(if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames })
 }
 
-/// Whether a server, or a pooler before it, has no connection left.
+/// Whether the server, or a pooler in front of it, has no connections left.
 fn is_exhausted(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| {
         *error.code() == SqlState::TOO_MANY_CONNECTIONS
-            // PgBouncer has one code for everything.
+            // PgBouncer uses one SQLSTATE for all errors.
             || error.message().starts_with("no more connections allowed")
     })
 }

@@ -1,9 +1,8 @@
-//! Whether there is a connection pooler such as `PgBouncer` between this process and the server.
+//! Detects a connection pooler such as `PgBouncer` between this process and the server.
 //!
-//! A pooler may run each transaction on another connection of its own. A statement that was prepared by name is then
-//! missing on the next one, or, worse, another client has prepared another statement by that name there. The protocol
-//! says whether it is so: a server names its process when a connection begins, for requests to cancel, and a pooler
-//! can only name something that it made up.
+//! A pooler may run each transaction on another server connection. A named prepared statement is then missing there or,
+//! worse, is another client's statement of that name. The protocol reveals a pooler: at startup a server sends its
+//! process id, for cancel requests, and a pooler can only send one that it made up.
 
 use std::{
     convert::Infallible,
@@ -16,20 +15,20 @@ use tokio_postgres::{Client, tls::TlsConnect};
 
 use super::cancel::Patient;
 
-/// Statements that have this text, with the names that the server knows them by.
+/// Selects the prepared statements with this text by the names that the server knows.
 const NAMES: &str =
     "SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT name FROM pg_prepared_statements %'";
 
-/// What is between this process and the server, in the order of the care that it asks for.
+/// What is between this process and the server, from least to most restrictive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Pooler {
-    /// Nothing that matters.
+    /// No pooler, or one that does not change server connections.
     None,
-    /// A pooler that prepares a statement wherever a client asks for it by name: `PgBouncer` from 1.21, if
+    /// A pooler that prepares named statements on whichever server connection it uses: `PgBouncer` from 1.21, if
     /// `max_prepared_statements` is not 0.
     WithNames,
-    /// A pooler that hands names on to whichever connection it has at the moment.
+    /// A pooler that passes names through to whichever server connection it uses.
     WithoutNames,
 }
 
@@ -55,16 +54,16 @@ impl Pooler {
     }
 }
 
-/// Whether a pooler keeps track of statements that are prepared by name: it gives each a name of its own on the server.
+/// Whether a pooler tracks named prepared statements, which it does by renaming them on the server.
 ///
 /// # Errors
-/// The connection failed, or can hold no transaction.
+/// The connection failed, or cannot begin a transaction.
 pub(super) async fn keeps_names(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    // In a transaction, so that a name that was handed on is taken away where it is.
+    // In a transaction, so that a statement whose name was passed through is deallocated on the same server connection.
     client.batch_execute("BEGIN").await?;
     let names = names(client).await;
     client.batch_execute("ROLLBACK").await?;
-    // The driver's own names are `s0`, `s1` and so on. One that is taken already is an error.
+    // The driver's own names are `s0`, `s1` and so on. A name that already exists is an error.
     Ok(names.is_ok_and(|names| !names.is_empty() && !names.iter().any(|name| is_own(name))))
 }
 
@@ -77,11 +76,11 @@ fn is_own(name: &str) -> bool {
     name.strip_prefix('s').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The number of a request for TLS (PostgreSQL's manual, "Message Formats").
+/// The code of an `SSLRequest` message (PostgreSQL's manual, "Message Formats").
 const SSL_REQUEST: i32 = 80_877_103;
 
-/// The process that was named when the connection began. The driver only gives it away in a request to cancel, so one is
-/// written into memory and read.
+/// The process id that was sent at startup. The driver only reveals it in a cancel request, so one is written to an
+/// in-memory stream and parsed.
 pub(super) async fn named_process(client: &Client) -> io::Result<i32> {
     let (near, mut far) = tokio::io::duplex(64);
     let token = client.cancel_token();
@@ -98,7 +97,7 @@ pub(super) async fn named_process(client: &Client) -> io::Result<i32> {
     read
 }
 
-/// What takes the place of TLS on the way into memory.
+/// Replaces TLS on the in-memory stream.
 struct Plain;
 
 impl TlsConnect<DuplexStream> for Plain {

@@ -1,4 +1,4 @@
-//! Where a SQLite file lies: why it can not be opened, whether it is still there, whether its disk has room.
+//! The path of a SQLite file: why it cannot be opened, whether the open file is still there, whether its disk has room.
 
 use std::{
     ffi::OsString,
@@ -12,24 +12,24 @@ use rustix::fs::{Access, access, statvfs};
 
 use crate::db::DbError;
 
-/// Bytes that a disk must have free for the next transactions.
+/// Minimum free space on the disk, in bytes.
 const LEAST_ROOM: u64 = 1 << 20;
 
-/// A file that is open. SQLite goes on with a file whose name is gone, and what it commits then is gone with the
-/// process.
+/// The identity of an open file. SQLite keeps using a file that was unlinked, and what it commits then is lost when the
+/// process ends.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
     file: OnceLock<Id>,
-    /// The write-ahead log, once there is one. SQLite deletes it with the last connection, and not before.
+    /// The write-ahead log, once it exists. SQLite deletes it when the last connection closes, not earlier.
     log: OnceLock<Id>,
 }
 
-/// What tells a file from another one of the same name: its device and its number there.
+/// Identifies a file regardless of its name: device and inode.
 type Id = (u64, u64);
 
 impl Place {
-    /// The place of a file that was opened a moment ago.
+    /// Records the identity of a file that was just opened.
     pub(super) fn of(path: &Path) -> Self {
         let place = Self { path: path.to_owned(), file: OnceLock::new(), log: OnceLock::new() };
         if let Ok(file) = id(path) {
@@ -38,10 +38,10 @@ impl Place {
         place
     }
 
-    /// Whether the open file is the one that its path leads to. Asked after a commit, before it is acknowledged.
+    /// Checks that the open file is the one at its path. Called after a commit, before it is acknowledged.
     ///
     /// # Errors
-    /// It is not: what was committed will not be found again.
+    /// It is not: the commit will be lost.
     pub(super) fn check(&self) -> Result<(), DbError> {
         let mut log = OsString::from(&self.path);
         log.push("-wal");
@@ -61,10 +61,10 @@ impl Place {
         )))
     }
 
-    /// Whether the file can be written to, and its disk has room.
+    /// Checks that the file can be written and that its disk has room.
     ///
     /// # Errors
-    /// It can not, or the disk is as good as full.
+    /// The file or its folder is not writable, or the disk has less than 1 MiB free.
     pub(super) fn room(&self) -> Result<(), DbError> {
         if let Err(error) =
             access(&self.path, Access::WRITE_OK).and_then(|()| access(folder(&self.path), Access::WRITE_OK))
@@ -81,19 +81,19 @@ impl Place {
     }
 }
 
-/// Makes the folder of a file that is to be made.
+/// Creates the folder of a file that is about to be created.
 ///
 /// # Errors
-/// It can not be made.
+/// The folder cannot be created.
 pub(super) fn make_folder(path: &Path) -> Result<(), DbError> {
     let folder = folder(path);
     fs::create_dir_all(folder)
-        // A file that is in the way is found where it is opened.
+        // If a file is in the way, opening the database reports it.
         .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
         .map_err(|error| DbError::Unavailable(format!("the folder {} can not be made: {error}", folder.display())))
 }
 
-/// The reason of the system why a file can not be opened, in place of SQLite's words, which are the same for all.
+/// Replaces SQLite's generic error for a file that cannot be opened with the operating system's.
 pub(super) fn explain(path: &Path, error: DbError) -> DbError {
     let DbError::Unavailable(text) = error else { return error };
     let reason = |what: &Path, error: io::Error| DbError::Unavailable(format!("{}: {error}", what.display()));
@@ -101,13 +101,13 @@ pub(super) fn explain(path: &Path, error: DbError) -> DbError {
         Ok(found) if found.is_dir() => return reason(path, io::ErrorKind::IsADirectory.into()),
         Ok(_) => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return reason(path, error),
-        // To be made, or missing.
+        // It is about to be created, or is missing.
         Err(error) => return reason(path, writable(folder(path)).err().unwrap_or(error)),
     }
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(path) {
         return reason(path, error);
     }
-    // The write-ahead log lies beside the file.
+    // The write-ahead log is in the same folder.
     match writable(folder(path)) {
         Err(error) => reason(folder(path), error),
         Ok(()) => DbError::Unavailable(text),

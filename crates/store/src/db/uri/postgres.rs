@@ -1,4 +1,4 @@
-//! URIs of PostgreSQL: those of libpq, and what SQLAlchemy takes besides.
+//! PostgreSQL URIs: those of libpq, and SQLAlchemy's extensions.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,15 +7,15 @@ use std::{
 
 use super::{DEFAULT_PORT, PostgresUri, SslMode, UriError, decode};
 
-/// Where the libpq of Debian, of Red Hat and of psycopg looks for the socket of a server on the same machine, and where
-/// the server puts it if it was built by hand.
+/// The default socket directories of libpq: that of Debian, Red Hat and psycopg, and that of a server built from
+/// source.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// Said instead of what is wrong where that could show a part of a password.
+/// Replaces an error message that could show a part of a password.
 const ENCODE: &str = "the PostgreSQL URI can not be read: percent-encode special characters in the user and the password \
                       ('/' is %2F, '@' is %40, ':' is %3A, '?' is %3F, '&' is %26)";
 
-/// Reads what follows the scheme.
+/// Parses what follows the scheme.
 pub(super) fn parse(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri, UriError> {
     let is_ambiguous = is_ambiguous(rest);
     let is_secret = is_ambiguous || rest.split_once('?').is_some_and(|(_, query)| query.contains("password"));
@@ -23,17 +23,16 @@ pub(super) fn parse(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<
     read.map(|uri| PostgresUri { is_ambiguous, ..uri })
 }
 
-/// Whether there may be a password with characters that end it: nothing between the first colon and the last `@` is
-/// shown then.
+/// Whether the password may contain a delimiter. What is between the first colon and the last `@` is redacted then.
 fn is_ambiguous(rest: &str) -> bool {
     let between = rest.find(':').zip(rest.rfind('@')).and_then(|(colon, at)| rest.get(colon + 1..at));
     let Some(between) = between else { return false };
-    // SQLAlchemy, and so this module, reads a password up to the only `@`, whatever is in it.
+    // SQLAlchemy, and so this module, reads a password up to the only `@`, whatever it contains.
     let is_only = rest.matches('@').count() == 1;
     between.contains(['/', '?', '@']) && !(is_only && split_login(rest).is_ok_and(|(login, _)| login.is_some()))
 }
 
-/// The user with the password, and what follows the `@` behind them.
+/// Splits `user:password` from the rest at the `@`.
 fn split_login(rest: &str) -> Result<(Option<&str>, &str), UriError> {
     let split = |at: usize| Ok((Some(&rest[..at]), &rest[at + 1..]));
     let path = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -48,7 +47,7 @@ fn split_login(rest: &str) -> Result<(Option<&str>, &str), UriError> {
     if !authority.contains(':') || authority.starts_with('[') {
         return Ok((None, rest));
     }
-    // A password with a slash or a question mark in it, unless these are hosts with their ports.
+    // A password that contains a slash or a question mark, unless these are hosts with ports.
     match rest[..query].rfind('@') {
         Some(at) => split(at),
         None if authority.split(',').all(|host| split_port(host).is_ok()) => Ok((None, rest)),
@@ -94,7 +93,7 @@ fn read(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri,
     Ok(uri)
 }
 
-/// Hosts and ports in the query, which count instead of those before the path.
+/// Hosts and ports of the query, which override those of the authority.
 #[derive(Default)]
 struct Further {
     hosts: Vec<String>,
@@ -123,14 +122,14 @@ fn parse_port(port: &str) -> Result<u16, UriError> {
     port.parse().map_err(|_| UriError(format!("'{}' in the PostgreSQL URI is not a port", shorten(port))))
 }
 
-/// A text of the URI for an error line.
+/// Truncates a text of the URI for an error message.
 fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
 fn set_option(uri: &mut PostgresUri, further: &mut Further, name: &str, value: String) -> Result<(), UriError> {
     match name {
-        // SQLAlchemy takes several, each with its port; libpq takes a list.
+        // SQLAlchemy accepts several `host` parameters, each with its port; libpq accepts a list.
         "host" => {
             for host in value.split(',').filter(|host| !host.is_empty()) {
                 let (host, port) = if is_socket(host) { (host, None) } else { split_port(host)? };
@@ -165,7 +164,7 @@ fn set_option(uri: &mut PostgresUri, further: &mut Further, name: &str, value: S
                 )));
             }
         },
-        // Options of libpq that change nothing here: keep-alives are on, GSS is not built.
+        // Options of libpq without effect here: keep-alives are always on, GSS is not supported.
         "keepalives"
         | "keepalives_idle"
         | "keepalives_interval"
@@ -181,7 +180,7 @@ fn set_option(uri: &mut PostgresUri, further: &mut Further, name: &str, value: S
     Ok(())
 }
 
-/// Whether a host is the folder of a Unix socket.
+/// Whether a host is the directory of a Unix socket.
 fn is_socket(host: &str) -> bool {
     host.starts_with('/')
 }
@@ -247,7 +246,7 @@ fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) ->
     Ok(())
 }
 
-/// Where a server of this machine is, as libpq finds it: the folder with its socket, else its port.
+/// The default host, as in libpq: the socket directory of a local server, else `localhost`.
 fn own_machine(port: u16) -> String {
     let has_socket = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     SOCKET_FOLDERS.into_iter().find(has_socket).unwrap_or("localhost").to_owned()

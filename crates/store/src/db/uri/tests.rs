@@ -1,4 +1,4 @@
-//! What URIs mean, and what is never shown of them.
+//! How URIs are parsed, and what is redacted.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! MLflow 3.17: analytics of traces in columns, and the persistence of jobs.
+//! MLflow 3.17: trace analytics in columns, and persistent jobs.
 
 use super::{
     Change::{DropColumn, NotNull},
@@ -59,7 +59,7 @@ LEFT JOIN trace_info ON trace_info.request_id = assessments.trace_id \
                 ],
             ),
             Data(super::Data::TraceAnalytics),
-            // A gateway keeps the cost of a call on its spans alone.
+            // A gateway stores the cost of a call only in its spans.
             Sql("UPDATE trace_info
 SET total_cost = (SELECT SUM(spans.total_cost) FROM spans \
     WHERE spans.trace_id = trace_info.request_id)
@@ -200,7 +200,7 @@ WHERE input_cost IS NOT NULL OR output_cost IS NOT NULL OR total_cost IS NOT NUL
                 ],
             ),
             Sql("CREATE INDEX IF NOT EXISTS index_jobs_status_lease_expires_at ON jobs (status, lease_expires_at)"),
-            // 0 is pending, 1 running, 5 cancelled: nobody is left who would finish them.
+            // 0 is pending, 1 running, 5 cancelled: no process is left that would finish them.
             Sql("UPDATE jobs SET status = 5, last_update_time = {NOW_MS} WHERE status IN (0, 1)"),
         ],
     },

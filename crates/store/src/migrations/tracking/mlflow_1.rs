@@ -6,7 +6,7 @@ use super::{
     Step::{self, AddColumns, Alter, AlterSqlite, Sql},
 };
 
-/// What MLflow made before it had revisions (0.9.1).
+/// The tables of MLflow before it had revisions (0.9.1).
 pub(super) const INITIAL: &[Step] = &[
     Sql("CREATE TABLE IF NOT EXISTS experiments (
     experiment_id {SERIAL},
@@ -134,7 +134,7 @@ WHERE user_id <> ''
     CONSTRAINT latest_metric_pk PRIMARY KEY ("key", run_uuid),
     FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid)
 )"#),
-            // The newest point of each metric by step, then time, then value, as the server keeps it from now on.
+            // The latest point of each metric by (step, timestamp, value), as the server maintains it.
             Sql(r#"INSERT INTO latest_metrics ("key", value, timestamp, step, is_nan, run_uuid)
 SELECT "key", value, timestamp, step, is_nan, run_uuid FROM (
     SELECT "key", value, timestamp, step, is_nan, run_uuid, row_number() OVER (

@@ -19,7 +19,7 @@ pub(super) const REVISIONS: &[Revision] = &[Revision {
                 Constrain("CONSTRAINT uq_experiments_workspace_name UNIQUE (workspace, name)"),
             ],
         ),
-        // The foreign keys to the old primary keys, whatever they are called.
+        // The foreign keys that refer to the old primary keys, whatever their names.
         Postgres(
             "DO $$
 DECLARE found RECORD;

@@ -1,5 +1,5 @@
-//! Databases on the PostgreSQL server of the tests. Making the tables takes far longer than copying them, so they are
-//! made once, in a template, and every test has a copy.
+//! Databases on the tests' PostgreSQL server. Creating the tables takes far longer than copying them, so they are
+//! created once in a template, and every test gets a copy.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -9,23 +9,23 @@ use std::{
 
 use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement};
 
-/// Names the server that `cargo xtask test` starts; a URL of a superuser without a database.
+/// The variable with the server that `cargo xtask test` starts: a URL of a superuser, without a database.
 const SERVER: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
-/// The advisory lock of the process that makes a template: nextest runs every test in a process of its own.
+/// The advisory lock held while a template is created: nextest runs every test in its own process.
 const LOCK: i64 = 7_314_299;
 
-/// What makes the tables of a template.
+/// A function that creates the tables of a template.
 pub(super) type Make = fn(BackendUri) -> Pin<Box<dyn Future<Output = ()>>>;
 
-/// A database of one test.
+/// The database of one test.
 pub(super) struct Database {
     pub(super) uri: BackendUri,
     name: String,
 }
 
 impl Database {
-    /// Makes a copy of a template, or an empty database.
+    /// Creates a copy of a template, or an empty database.
     pub(super) async fn create(template: Option<&str>) -> Self {
         let name = format!("store_{}", uuid::Uuid::new_v4().simple());
         let copied = template.map_or_else(String::new, |template| format!(" TEMPLATE {template}"));
@@ -38,8 +38,8 @@ impl Database {
     }
 }
 
-/// The name of a template; `make` makes its tables if this is the first test of this build that asks. A template that
-/// is complete accepts no connections, so that nothing changes it and nothing keeps it from being copied.
+/// The name of a template. The first test of this build creates it with `make`. A complete template accepts no
+/// connections, so that it cannot change and can always be copied.
 pub(super) async fn template(kind: &str, make: Make) -> String {
     const COMPLETE: &str = "SELECT 1 FROM pg_database WHERE datname = $1 AND NOT datallowconn";
     let (program, build) = build();
@@ -58,7 +58,7 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
                 lock.query(Statement::new("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
             taken.expect("the lock of templates");
             if !complete().await {
-                // What earlier builds of this program left, and a template that was not completed.
+                // Templates of earlier builds of this program, and an incomplete one.
                 let like = format!("template\\_{program}\\_%\\_{kind}");
                 let old = Statement::new(
                     "SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1",
@@ -79,8 +79,7 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     name.to_owned()
 }
 
-/// This program, and this build of it, as hashes. The tables are in the program (those of users as revisions, in Rust),
-/// so another schema is another build.
+/// This program and its build, as hashes. The program contains the schema, so another schema is another build.
 fn build() -> (String, String) {
     let program = std::env::current_exe().expect("the path of this program");
     let file = program.metadata().expect("the file of this program");
@@ -102,7 +101,7 @@ fn uri(database: &str) -> BackendUri {
     BackendUri::parse(&format!("{scheme}://{authority}/{database}{query}")).expect("a URI")
 }
 
-/// The database from which others are made: one connection, and one more for the holder of the lock.
+/// Connects to the maintenance database: one connection for statements, and one that holds the lock.
 fn admin() -> Db {
     Db::open(&uri("postgres"), DbOptions { pool_size: 2, ..DbOptions::default() }).expect("the server's database")
 }
