@@ -16,11 +16,12 @@ const HISTORY_PAGE: &str = "SELECT value, timestamp, step, is_nan FROM metrics W
 const HISTORY_AFTER: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
                              AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
                              ORDER BY timestamp, step, value, is_nan LIMIT $3";
+/// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary key.
 const BULK: (&str, &str) = (
     "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
      ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3",
     "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
-     ON m.run_uuid = w.value AND m.key = $2 \
+     ON m.run_uuid = w.value AND likely(m.key = $2) \
      ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
 );
 
