@@ -131,7 +131,7 @@ def test_no_client_makes_the_server_fail(dialect, tmp_path):
     with postgres.database(dialect, tmp_path, "wrong") as uri, servers.ferroflow(uri, tmp_path / "artifacts") as server, requests.Session() as session:
 
         def send(method, path, body):
-            # What is read is told by the query, as clients do it.
+            # A GET carries its parameters in the query, as clients send them.
             text = json.dumps(body, ensure_ascii=True)
             if method == "GET":
                 flat = {key: value for key, value in body.items() if not isinstance(value, dict)}

@@ -103,7 +103,6 @@ TROUBLES = {
 }
 
 
-@pytest.mark.rotates(every=2)
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_is_found(plain, trouble):
     make, remedy = TROUBLES[trouble]

@@ -123,7 +123,7 @@ impl Keys {
     }
 
     /// Deletes the failures of this name from this address, and remembers the address as known. Failures from other
-    /// addresses stay: they are somebody else's.
+    /// addresses stay: another client caused them.
     pub(crate) async fn succeeded(self, users: &UserStore) {
         if let Err(error) = users.record_login(self.here, self.known).await {
             tracing::warn!(message = error.message, "the failed logins of a user were not forgotten");

@@ -169,9 +169,7 @@ impl Store {
                 if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
-                let changed =
-                    by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
-                Ok(changed)
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
             })
             .await
     }
@@ -209,9 +207,7 @@ impl Store {
                 if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
                     return Err(version_not_found(name, version));
                 }
-                let changed =
-                    by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))?;
-                Ok(changed)
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
             })
             .await
     }

@@ -134,8 +134,7 @@ impl Store {
             .transaction(|tx| async move {
                 let values = vec![name.into(), description.into(), now_ms().into()];
                 tx.execute(Statement::new(UPDATE, values)).await?;
-                let changed = one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))?;
-                Ok(changed)
+                one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))
             })
             .await
     }
@@ -167,8 +166,7 @@ impl Store {
                     outcome => outcome?,
                 };
                 tx.execute(Statement::new(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
-                let changed = one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))?;
-                Ok(changed)
+                one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))
             })
             .await
     }

@@ -12,8 +12,8 @@ use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlg
 use serde_json::{Map, Value};
 use signature::Verifier;
 
-/// The accepted signature algorithms: asymmetric ones only. With a shared secret or without a signature, whoever can
-/// verify a token could forge one.
+/// The accepted signature algorithms: asymmetric ones only. With a shared secret, a verifier of tokens could forge them;
+/// without a signature, any client could.
 pub(crate) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,

@@ -1,7 +1,7 @@
 //! Transactions: commit, rollback, and retries after conflicts.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -66,7 +66,7 @@ async fn a_deadlock_is_run_again_and_both_are_committed(uri: &BackendUri) {
     let db = store.db();
     let crossing = |first: String, second: String, value: &'static str| async move {
         let (first, second) = (first.as_str(), second.as_str());
-        let is_first = &std::sync::atomic::AtomicBool::new(true);
+        let is_first = &AtomicBool::new(true);
         db.transaction(|tx| async move {
             attempts.fetch_add(1, Ordering::Relaxed);
             rename(&tx, first, value).await?;
