@@ -372,7 +372,7 @@ def test_an_archive_that_does_not_answer_leaves_everything_as_it_was(place, tmp_
     blocked = tmp_path / "blocked"
     blocked.write_text("a file")
     with archiving(place, tmp_path, location=blocked.as_uri()) as server:
-        wait_until(lambda: "a trace is not archived now" in server.logs, "it is told")
+        server.wait_logged("a trace is not archived now")
         assert requests.get(f"{server.url}/health").ok
     assert place.writer.contents(id) == before and not is_archived(place, id)
     assert "mlflow.trace.archivalFailure" not in place.writer.tags(id)
@@ -381,7 +381,7 @@ def test_an_archive_that_does_not_answer_leaves_everything_as_it_was(place, tmp_
 def test_a_server_without_jobs_archives_nothing_and_says_so(place, tmp_path):
     id = place.writer.trace({})
     with archiving(place, tmp_path, env={"MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false"}) as server:
-        assert "this server archives no traces" in server.logs
+        server.wait_logged("this server archives no traces")
         with archiving(place, tmp_path):
             wait_until(lambda: is_archived(place, id), "another one does")
 

@@ -160,7 +160,7 @@ def is_told(server, expected: str) -> None:
     assert answer.status_code == 503
     said = answer.json()["artifacts"]
     assert said.startswith(expected) and "\n" not in said and len(said) < 400, said
-    faults.wait_until(lambda: "the artifact storage can not be used" in server.logs, "the line at start")
+    server.wait_logged("the artifact storage can not be used")
     assert sum("the artifact storage can not be used" in line for line in server.logs.splitlines()) == 1
     assert "hunter2" not in server.logs + said
 

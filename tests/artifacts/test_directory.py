@@ -278,7 +278,7 @@ def test_what_a_killed_server_was_writing_is_swept(start, tmp_path):
         stop.set()
         thread.join()
     assert sorted(name for name in names(place) if "-tmp-" not in name) == [f"0/{'a' * 32}", "0/old.bin"]
-    assert any("took back uploads that nobody finished" in replica.logs for replica in replicas)
+    faults.wait_until(lambda: any("took back uploads that nobody finished" in replica.logs for replica in replicas), "the line of the sweep")
     slow.close()
 
 

@@ -40,4 +40,4 @@ def test_a_store_whose_authority_is_not_known_is_told_in_one_line(encrypted, sta
     ready = requests.get(f"{server.url}/readyz")
     assert ready.status_code == 503
     assert f"s3://{encrypted.bucket}" in ready.text
-    assert "certificate" in server.logs
+    server.wait_logged("certificate")

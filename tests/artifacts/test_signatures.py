@@ -62,10 +62,10 @@ def test_every_header_that_aws_wants_signed_is_signed(watched, start):
         "MLFLOW_S3_EXPECTED_BUCKET_OWNER": OWNER,
         "MLFLOW_S3_UPLOAD_EXTRA_ARGS": '{"ACL": "bucket-owner-full-control", "ServerSideEncryption": "AES256"}',
         "AWS_SESSION_TOKEN": "of-a-role",
-        "FERROFLOW_UPLOAD_SWEEP_AGE": "1s",
     }
-    server = start(f"s3://{store.bucket}", env)
-    use(server, store)
+    use(start(f"s3://{store.bucket}", env), store)
+    # A server that sweeps after a second would take back uploads that are under way, too.
+    start(f"s3://{store.bucket}", env | {"FERROFLOW_UPLOAD_SWEEP_AGE": "1s"})
     faults.wait_until(lambda: store.uploads() == [], "the upload to be swept")
     heads = proxy.heads()
     lines = [head.splitlines()[0] for head in heads]

@@ -101,6 +101,8 @@ def test_a_default_root_that_clients_reach_themselves_is_told(moto, servers, sta
         server = start(tmp_path / "served", env, args=["--default-artifact-root", root, *args])
         answer = told(server)
         assert answer["store"] == root and expected in answer["reading"]
+        if expected != "ok":
+            server.wait_logged("can not be read by this server")
         warnings = [line for line in lines(server, "can not be read by this server") if "WARN" in line]
         assert len(warnings) == (0 if expected == "ok" else 1) and all(expected in line for line in warnings)
         assert "hunter2" not in server.logs and not lines(server, "ERROR")
@@ -108,6 +110,7 @@ def test_a_default_root_that_clients_reach_themselves_is_told(moto, servers, sta
 
 def test_a_default_root_that_no_server_reads_is_told_and_one_that_is_served_is_told_once(start, moto, tmp_path):
     server = start(tmp_path / "served", {}, args=["--default-artifact-root", "hdfs://host/path"])
+    server.wait_logged("can not be read by this server")
     (line,) = lines(server, "can not be read by this server")
     assert "WARN" in line and "hdfs://host/path" in line
     assert ready(server)[0] == 200

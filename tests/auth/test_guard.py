@@ -228,7 +228,7 @@ def test_the_password_that_everybody_knows_is_replaced(tmp_path):
     env = settings(tmp_path, users) | {"MLFLOW_AUTH_ADMIN_PASSWORD": "password1234"}
     with servers.ferroflow(backend, args=args, env=env) as server:
         assert logs_in(People(server.url), ADMIN, "password1234") == 401
-        assert "insecure default password" in server.logs
+        server.wait_logged("insecure default password")
     with servers.ferroflow(backend, args=args, env=settings(tmp_path, users)) as server:
         assert logs_in(People(server.url), ADMIN, "password1234") == 401
         assert logs_in(People(server.url), ADMIN, password(ADMIN)) == 200

@@ -151,7 +151,7 @@ def test_a_provider_that_says_it_is_another_is_not_gone_to(tmp_path):
         for _ in range(2):
             answer = requests.get(f"{people.url}/oidc/login", allow_redirects=False, timeout=60)
             assert answer.status_code == 503 and "Location" not in answer.headers
-        assert "is of the issuer 'https://evil.example'" in server.logs
+        server.wait_logged("is of the issuer 'https://evil.example'")
 
 
 def session_of(guarded):

@@ -214,7 +214,7 @@ def test_a_name_stays_with_its_account(guarded):
     assert get(guarded, sign(ADMIN, "1")).status_code == 401
     assert get(guarded, sign("henry", "1")).status_code == 200
     assert get(guarded, sign("henry", "2")).status_code == 401
-    assert "belongs to another user" in guarded.server.logs
+    guarded.server.wait_logged("belongs to another user")
     # Who was deleted begins anew, with nothing.
     guarded.people.must(ADMIN, "DELETE", f"{API}/users/delete", body={"username": "henry"})
     soon(lambda: get(guarded, sign("henry", "2")).status_code, 200)

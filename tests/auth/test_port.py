@@ -128,7 +128,7 @@ def test_a_certificate_that_is_swapped_is_served_and_a_broken_one_is_not(tmp_pat
         (tmp_path / "4" / "tls.crt").write_text(third.pem)
         (tmp_path / "4" / "tls.key").write_bytes((tmp_path / "1" / "tls.key").read_bytes())
         swap("4")
-        wait(lambda: "the old ones stay" in server.logs)
+        server.wait_logged("the old ones stay")
         assert serial(server, authority) == second.certificate.serial_number
         swap("3")
         wait(lambda: serial(server, authority) == third.certificate.serial_number)

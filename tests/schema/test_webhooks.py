@@ -175,7 +175,7 @@ def test_a_user_who_may_make_no_tables_is_served_all_but_webhooks(tmp_path):
                 answer = requests.post(f"{server.url}/api/2.0/mlflow/webhooks", json=body, timeout=60)
                 assert answer.status_code == 503, answer.text
                 assert "may not create the table" in answer.json()["message"]
-                assert "ff_webhook_deliveries" in server.logs
+                server.wait_logged("ff_webhook_deliveries")
         finally:
             with connect(uri) as administrator, administrator.cursor() as cursor:
                 cursor.execute(f"DROP OWNED BY {name}")

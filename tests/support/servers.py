@@ -21,6 +21,8 @@ from support import required
 #: Seconds a server may take to answer, and to stop. The reference imports for 15 seconds of CPU.
 START_SECONDS = 180
 STOP_SECONDS = 30
+#: Seconds after which a line of the log must have been written.
+LOG_SECONDS = 60
 
 #: Variables that would make a server or an SDK talk to something else than the test meant.
 _FOREIGN = ("MLFLOW_", "_MLFLOW_", "AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_")
@@ -43,6 +45,13 @@ class Server:
     def logs(self) -> str:
         """Everything it has written to standard output and error so far."""
         return self._log.read_text(errors="replace")
+
+    def wait_logged(self, text: str) -> None:
+        """Waits for a text in its log, which a thread of its own writes."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while text not in self.logs:
+            assert time.monotonic() < deadline, f"{text!r} is not in the log:\n{self.logs}"
+            time.sleep(0.02)
 
     def wait_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
