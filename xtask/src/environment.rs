@@ -160,8 +160,9 @@ impl Environment {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).envs(locked(&self.variables).iter()).stdin(Stdio::null());
-        // Python's bytecode is cached, outside of the tree.
-        command.env("PYTHONPYCACHEPREFIX", self.folder().join("pycache"));
+        // Python's bytecode is cached, outside of the tree. Some images switch it off, and then every process compiles
+        // all that it imports: of the reference, for 9 seconds.
+        command.env("PYTHONPYCACHEPREFIX", self.folder().join("pycache")).env_remove("PYTHONDONTWRITEBYTECODE");
         command
     }
 
