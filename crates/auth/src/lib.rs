@@ -6,15 +6,15 @@
 mod bootstrap;
 mod caller;
 mod config;
+mod hash_limiter;
 mod ini;
 mod limit;
 mod login;
 pub mod password;
 mod requirement;
-mod seal;
+mod signer;
 mod signup;
 mod tokens;
-mod turns;
 
 pub use bootstrap::BootstrapError;
 pub use caller::Caller;

@@ -25,10 +25,10 @@ use crate::{
     bootstrap,
     caller::Caller,
     config::AuthConfig,
+    hash_limiter::Turns,
     limit::{Keys, Sender},
     password,
     tokens::Tokens,
-    turns::Turns,
 };
 
 /// Time for which a user's row and grants are cached.

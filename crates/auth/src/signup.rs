@@ -4,7 +4,7 @@
 
 use subtle::ConstantTimeEq as _;
 
-use crate::seal::{Seal, now};
+use crate::signer::{Seal, now};
 
 /// Lifetime of a token in seconds, as in the reference.
 const LIFE: u64 = 3600;

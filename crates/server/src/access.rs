@@ -7,12 +7,12 @@
 mod audit;
 mod chain;
 mod logins;
-mod named;
-mod parents;
-mod places;
+mod owners;
+mod redacted;
+mod refs;
 mod rules;
+mod run_experiments;
 mod sharing;
-mod withheld;
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ pub use self::{
 };
 pub(crate) use self::{
     audit::{Entry, Subject, now},
-    named::Named,
+    refs::Named,
     rules::canonical,
     sharing::{Seen, Sharing, grant_key, managed, old_pattern},
 };
-use self::{logins::Logins, parents::Parents, places::Places};
+use self::{logins::Logins, owners::Places, run_experiments::Parents};
 use crate::{app::Cx, session::Cookies};
 
 /// The reference's message for a call without permission.

@@ -1,7 +1,7 @@
 //! Request bodies. The memory of all bodies, and of the messages parsed from them, is bounded for the server as a
 //! whole; long bodies are parsed on blocking threads.
 
-mod room;
+mod budget;
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 
-pub(crate) use self::room::Held;
-use self::room::Room;
+pub(crate) use self::budget::Held;
+use self::budget::Room;
 
 /// The memory budgets of all requests.
 #[derive(Debug)]

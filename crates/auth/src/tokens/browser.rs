@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ini::Section,
-    seal::{Seal, now},
+    signer::{Seal, now},
 };
 
 /// The variable with the client secret, which overrides the file.

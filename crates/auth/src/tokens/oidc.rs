@@ -15,7 +15,7 @@ use super::{
     jwt::{self, Claims, Expected},
     keys::Provider,
 };
-use crate::{ini::Section, seal::now};
+use crate::{ini::Section, signer::now};
 
 const KEYS: &[&str] = &[
     "issuer",

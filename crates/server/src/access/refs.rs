@@ -1,6 +1,6 @@
 //! The resources that a request names: ids and names in its message, its path and its query.
 
-mod pick;
+mod extract;
 
 use std::any::Any;
 
@@ -29,7 +29,7 @@ impl Named {
         if let Some(batch) = (message as &dyn Any).downcast_ref::<LogBatch>() {
             return Self { message: of_batch(batch), others, is_message: true };
         }
-        Self { message: pick::named(message), others, is_message: true }
+        Self { message: extract::named(message), others, is_message: true }
     }
 
     /// Those of the path and the query.
