@@ -31,14 +31,14 @@ impl Caller {
 
     /// Whether permission checks are skipped: for admins, and for managers of the workspace.
     #[must_use]
-    pub fn is_above_rules(&self) -> bool {
+    pub fn is_unrestricted(&self) -> bool {
         self.is_admin || self.manages_workspace
     }
 
     /// Whether the grants meet all requirements of an operation.
     #[must_use]
     pub fn meets(&self, requirements: &[Requirement]) -> bool {
-        self.is_above_rules() || requirements.iter().all(|asked| asked.is_met(&self.grants, self.default))
+        self.is_unrestricted() || requirements.iter().all(|asked| asked.is_met(&self.grants, self.default))
     }
 
     /// Whether an action on a resource is allowed, regardless of its parents.
@@ -49,9 +49,9 @@ impl Caller {
 
     /// Whether an action is allowed on at least one resource: by a grant, or by the default permission.
     #[must_use]
-    pub fn may_somewhere(&self, action: Action) -> bool {
+    pub fn may_on_any_resource(&self, action: Action) -> bool {
         let mut granted = self.grants.iter().filter_map(|grant| Permission::from_name(&grant.permission));
-        self.is_above_rules()
+        self.is_unrestricted()
             || self.default.allows(action)
             || granted.any(|permission| floored(permission, self.default).allows(action))
     }
@@ -75,7 +75,7 @@ impl Caller {
     /// then the default permission.
     #[must_use]
     pub fn visible(&self, kind: ResourceType) -> Visible {
-        if self.is_above_rules() {
+        if self.is_unrestricted() {
             return Visible::All;
         }
         let named = |permission: &str| Permission::from_name(permission).unwrap_or(Permission::NoPermissions);
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn who_may_nothing_anywhere_is_known_without_a_resource() {
         use Permission::{Edit, NoPermissions, Read};
-        let may = |default, grants: &[_]| caller(default, grants).may_somewhere(Action::Update);
+        let may = |default, grants: &[_]| caller(default, grants).may_on_any_resource(Action::Update);
         assert!(!may(Read, &[]) && !may(NoPermissions, &[("experiment", "1", "READ"), ("run", "*", "DENY")]));
         assert!(may(Edit, &[("experiment", "*", "DENY")]) && may(Read, &[("run", "*", "EDIT")]));
         assert!(may(NoPermissions, &[("workspace", "*", "MANAGE")]));
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn who_manages_the_workspace_is_not_denied_anything() {
         let caller = caller(Permission::NoPermissions, &[("workspace", "*", "MANAGE"), ("run", "*", "DENY")]);
-        assert!(!caller.is_denied(ResourceType::Run) && caller.is_above_rules());
+        assert!(!caller.is_denied(ResourceType::Run) && caller.is_unrestricted());
         assert_eq!(caller.permission(&Key::new(ResourceType::Experiment, "1")), Permission::Manage);
     }
 }

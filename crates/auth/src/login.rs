@@ -3,7 +3,7 @@
 //! A verified password is cached as a hash with a key of this process, together with the stored hash that it was
 //! verified against. It is valid only while the database has the same hash, so a changed password and a deleted user
 //! are effective at once. A user's row with its grants is cached for [`SNAPSHOT_TIME`], so that a busy client does not
-//! cost a query per request. Before a request is refused, the row is reloaded ([`Auth::look_again`]), so a new grant is
+//! cost a query per request. Before a request is refused, the row is reloaded ([`Auth::reload`]), so a new grant is
 //! effective at once on all replicas, and a revocation within that time.
 
 use std::{
@@ -181,7 +181,7 @@ impl Auth {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn look_again(&self, username: &str) -> Result<Option<Arc<Caller>>> {
+    pub async fn reload(&self, username: &str) -> Result<Option<Arc<Caller>>> {
         Ok(self.load(username).await?.map(|found| found.caller))
     }
 

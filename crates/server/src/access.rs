@@ -31,15 +31,15 @@ pub use self::{
 };
 pub(crate) use self::{
     audit::{Entry, Subject, now},
-    refs::Named,
-    rules::canonical,
-    sharing::{Seen, Sharing, grant_key, managed, old_pattern},
+    refs::Refs,
+    rules::canonical_id,
+    sharing::{RoleVisibility, Sharing, grant_key, legacy_pattern, managed_workspaces},
 };
-use self::{logins::Logins, owners::Places, run_experiments::Parents};
+use self::{logins::RecentLogins, owners::ArtifactOwners, run_experiments::RunExperiments};
 use crate::{app::Cx, session::Cookies};
 
 /// The reference's message for a call without permission.
-pub(crate) const REFUSED: &str = "Permission denied";
+pub(crate) const PERMISSION_DENIED: &str = "Permission denied";
 
 /// Users and their permissions: present when the server runs with `--app-name basic-auth`.
 pub struct Access {
@@ -48,16 +48,23 @@ pub struct Access {
     /// The key that signs the sign-up form.
     pub signup: SignupKey,
     pub(crate) audit: Option<Audit>,
-    pub(crate) logins: Logins,
-    parents: Parents,
-    places: Places,
+    pub(crate) recent_logins: RecentLogins,
+    run_experiments: RunExperiments,
+    owners: ArtifactOwners,
 }
 
 impl Access {
     /// Creates it from its parts.
     #[must_use]
     pub fn new(auth: Auth, signup: SignupKey, audit: Option<Audit>) -> Self {
-        Self { auth, signup, audit, logins: Logins::default(), parents: Parents::default(), places: Places::default() }
+        Self {
+            auth,
+            signup,
+            audit,
+            recent_logins: RecentLogins::default(),
+            run_experiments: RunExperiments::default(),
+            owners: ArtifactOwners::default(),
+        }
     }
 
     /// Number of audit log lines that failed to be written since the start.
@@ -88,9 +95,9 @@ pub(crate) enum Resource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// None: public, also without authentication.
-    Nothing,
+    Public,
     /// Authentication only.
-    Login,
+    Authenticated,
     /// To create a resource in the parent that the request names.
     Create(Resource),
     /// To read the resources that the request names.
@@ -104,38 +111,38 @@ pub(crate) enum Needs {
     /// To be an admin.
     Admin,
     /// To manage users, roles and permissions.
-    Share(Sharing),
+    ManageAccess(Sharing),
     /// Authentication only; the response is that the endpoint is not implemented yet.
-    NotBuilt,
+    NotImplemented,
 }
 
-/// Whether the caller has the permission that a request requires. `named` is only called if that depends on it.
+/// Whether the caller has the permission that a request requires. `refs` is only called if that depends on it.
 ///
 /// # Errors
 /// A required parameter is missing, or the database failed.
-pub(crate) async fn check(cx: &Cx, needs: Needs, named: impl FnOnce() -> Named) -> Result<bool> {
+pub(crate) async fn check(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs) -> Result<bool> {
     let Some(access) = &cx.app.access else { return Ok(true) };
-    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
+    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Public) };
     match needs {
-        Needs::Nothing | Needs::Login | Needs::List(_) | Needs::NotBuilt => return Ok(true),
+        Needs::Public | Needs::Authenticated | Needs::List(_) | Needs::NotImplemented => return Ok(true),
         // Managing users has further rules, which apply to admins too.
-        Needs::Share(sharing) => return sharing::check(cx, access, caller, sharing, &named()).await,
+        Needs::ManageAccess(sharing) => return sharing::check(cx, access, caller, sharing, &refs()).await,
         _ if caller.is_admin => return Ok(true),
         Needs::Admin => return Ok(false),
         Needs::Create(_) | Needs::Read(_) | Needs::Edit(_) | Needs::Delete(_) => {}
     }
-    let Some(asked) = rules::requirements(cx, access, needs, &named()).await? else { return Ok(false) };
-    meets(access, caller, &asked).await
+    let Some(requirements) = rules::requirements(cx, access, needs, &refs()).await? else { return Ok(false) };
+    meets(access, caller, &requirements).await
 }
 
 /// Whether a caller meets all requirements.
-async fn meets(access: &Access, caller: &Caller, asked: &[Requirement]) -> Result<bool> {
-    if caller.meets(asked) {
+async fn meets(access: &Access, caller: &Caller, requirements: &[Requirement]) -> Result<bool> {
+    if caller.meets(requirements) {
         return Ok(true);
     }
     // Reload: another replica may have granted it since.
-    let caller = access.auth.look_again(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.meets(asked)))
+    let caller = access.auth.reload(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.meets(requirements)))
 }
 
 /// Whether the caller has the permission on any resource at all, whatever the request names: a long body is only read
@@ -143,43 +150,43 @@ async fn meets(access: &Access, caller: &Caller, asked: &[Requirement]) -> Resul
 ///
 /// # Errors
 /// The database failed.
-pub(crate) async fn may_at_all(cx: &Cx, needs: Needs) -> Result<bool> {
+pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
     let Some(access) = &cx.app.access else { return Ok(true) };
-    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Nothing) };
+    let Some(caller) = &cx.caller else { return Ok(needs == Needs::Public) };
     let action = match needs {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
         // Creating these only requires that nothing denies it.
         Needs::Create(Resource::Experiment | Resource::RegisteredModel)
-        | Needs::Nothing
-        | Needs::Login
+        | Needs::Public
+        | Needs::Authenticated
         | Needs::List(_)
-        | Needs::Share(_)
-        | Needs::NotBuilt => return Ok(true),
+        | Needs::ManageAccess(_)
+        | Needs::NotImplemented => return Ok(true),
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
     };
-    if caller.may_somewhere(action) {
+    if caller.may_on_any_resource(action) {
         return Ok(true);
     }
     // Reload: another replica may have granted it since.
-    let caller = access.auth.look_again(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.may_somewhere(action)))
+    let caller = access.auth.reload(&caller.username).await?;
+    Ok(caller.is_some_and(|caller| caller.may_on_any_resource(action)))
 }
 
 /// What a request is about, for the audit log; `None` without one.
-pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, named: impl FnOnce() -> Named) -> Option<Subject> {
+pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, refs: impl FnOnce() -> Refs) -> Option<Subject> {
     cx.app.access.as_ref()?.audit.as_ref()?;
     let is_change = match needs {
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => true,
-        Needs::Admin | Needs::Share(_) => *method != Method::GET,
-        Needs::Nothing | Needs::Login | Needs::Read(_) | Needs::List(_) | Needs::NotBuilt => false,
+        Needs::Admin | Needs::ManageAccess(_) => *method != Method::GET,
+        Needs::Public | Needs::Authenticated | Needs::Read(_) | Needs::List(_) | Needs::NotImplemented => false,
     };
-    Some(Subject::of(&named(), is_change))
+    Some(Subject::of(&refs(), is_change))
 }
 
 /// The error of a call without permission.
-pub(crate) fn refused() -> Error {
-    Error::new(ErrorCode::PermissionDenied, REFUSED)
+pub(crate) fn permission_denied() -> Error {
+    Error::new(ErrorCode::PermissionDenied, PERMISSION_DENIED)
 }
 
 impl Cx {
@@ -199,10 +206,10 @@ impl Cx {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else {
             return Ok(kinds.map(|_| Visible::All));
         };
-        if caller.is_above_rules() {
+        if caller.is_unrestricted() {
             return Ok(kinds.map(|_| Visible::All));
         }
-        match access.auth.look_again(&caller.username).await? {
+        match access.auth.reload(&caller.username).await? {
             Some(caller) => Ok(kinds.map(|kind| caller.visible(kind))),
             None => Ok(kinds.map(|_| Visible::nothing())),
         }
@@ -214,8 +221,8 @@ impl Cx {
     }
 
     /// Whether permissions apply to the caller: the server has users, and the caller is not an admin.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.app.access.is_some() && self.caller.as_ref().is_none_or(|caller| !caller.is_above_rules())
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.app.access.is_some() && self.caller.as_ref().is_none_or(|caller| !caller.is_unrestricted())
     }
 
     /// Refuses an action on a file below a stored location, if that lies in the served store and the caller lacks the
@@ -225,20 +232,20 @@ impl Cx {
     /// `PERMISSION_DENIED`.
     pub(crate) async fn check_file(&self, location: &str, path: &ArtifactPath, action: Action) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
-        if caller.is_above_rules() {
+        if caller.is_unrestricted() {
             return Ok(());
         }
         let Some(base) = self.app.locations.served(location) else { return Ok(()) };
-        match rules::of_file(self, access, &path.below(&base), action).await? {
-            Some(asked) if meets(access, caller, &asked).await? => Ok(()),
-            _ => Err(refused()),
+        match rules::file_requirements(self, access, &path.below(&base), action).await? {
+            Some(requirements) if meets(access, caller, &requirements).await? => Ok(()),
+            _ => Err(permission_denied()),
         }
     }
 
     /// Invalidates the cached artifact locations: an experiment was created.
-    pub(crate) async fn forget_places(&self) {
+    pub(crate) async fn invalidate_owners(&self) {
         if let Some(access) = &self.app.access {
-            access.places.forget().await;
+            access.owners.invalidate().await;
         }
     }
 
@@ -256,7 +263,7 @@ impl Cx {
     }
 
     /// Grants the caller `MANAGE` on a resource that it has just created.
-    pub(crate) async fn own(&self, kind: ResourceType, id: &str) -> Result<()> {
+    pub(crate) async fn grant_to_creator(&self, kind: ResourceType, id: &str) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
         let granted = access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await;
         access.auth.changed();

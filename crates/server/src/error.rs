@@ -7,7 +7,7 @@ use axum::{
 use ferroflow_model::{Error, ErrorCode, limits};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::access::REFUSED;
+use crate::access::PERMISSION_DENIED;
 
 /// `Retry-After` of an overloaded server, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -27,7 +27,7 @@ impl From<Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if self.0.code == ErrorCode::PermissionDenied && self.0.message == REFUSED {
+        if self.0.code == ErrorCode::PermissionDenied && self.0.message == PERMISSION_DENIED {
             return forbidden();
         }
         let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -59,7 +59,7 @@ impl IntoResponse for ApiError {
 
 /// The response to a caller without the required permission.
 pub(crate) fn forbidden() -> Response {
-    let mut response = (StatusCode::FORBIDDEN, REFUSED).into_response();
+    let mut response = (StatusCode::FORBIDDEN, PERMISSION_DENIED).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }

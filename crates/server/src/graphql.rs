@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use self::execute::{Operation, RootField};
 pub use self::safety::Limits;
 use crate::{
-    access::{self, Named, Needs, Resource},
+    access::{self, Needs, Refs, Resource},
     api::{artifacts, experiments, inputs, metrics, model_versions, runs},
     app::Cx,
     rpc,
@@ -130,7 +130,7 @@ where
     Fut: Future<Output = Result<T::Response>>,
 {
     let message = input::<T>(root)?;
-    if !access::check(cx, needs, || Named::of_message(cx, &message)).await? {
+    if !access::check(cx, needs, || Refs::from_message(cx, &message)).await? {
         return Ok(Value::Null);
     }
     tree(&handler(cx.clone(), message).await?)
@@ -188,7 +188,7 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     for version in versions {
         let run_id = version.run_id().to_owned();
         let mut shown = [version];
-        cx.withhold_from_versions(&mut shown);
+        cx.redact_versions(&mut shown);
         by_run.entry(run_id).or_default().push(tree(&shown[0])?);
     }
     for run in runs {

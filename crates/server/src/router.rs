@@ -29,13 +29,13 @@ use crate::{
     health::{self, Readiness},
     middleware::{
         audit::audit,
-        authenticate::{Gate, authenticate},
+        authenticate::{AuthState, authenticate},
         observe::observe,
         security,
     },
 };
 
-use Needs::{Admin, Create, Delete, Edit, List, Login, Nothing, Read, Share};
+use Needs::{Admin, Authenticated, Create, Delete, Edit, List, ManageAccess, Public, Read};
 use Resource::{Alias, Artifact, Experiment, LoggedModel, ModelVersion, RegisteredModel, Run, Trace};
 
 fn table(app: &Arc<App>) -> Table {
@@ -61,7 +61,7 @@ fn table(app: &Arc<App>) -> Table {
         .rpc(runs::delete_tag, Edit(Run))
         .rpc(runs::log_batch, Edit(Run))
         .rpc(runs::log_model, Edit(Run))
-        .written_rpc(metrics::history, Read(Run))
+        .rpc_response(metrics::history, Read(Run))
         .rpc(metrics::bulk_interval, Read(Run))
         .rpc(inputs::log_inputs, Edit(Run))
         .rpc(inputs::log_outputs, Edit(Run))
@@ -126,85 +126,91 @@ fn table(app: &Arc<App>) -> Table {
         .api(Method::GET, 2, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
         .api(Method::GET, 3, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
         .api(Method::POST, 2, "/mlflow/upload-artifact", artifacts::upload, Edit(Run))
-        .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
-        .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Login)
-        .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Nothing)
-        .api(Method::GET, 3, "/mlflow/ui-telemetry", server_info::get_ui_telemetry, Login)
-        .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Login)
-        .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Login)
-        .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Login)
+        .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
+        .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
+        .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Public)
+        .api(Method::GET, 3, "/mlflow/ui-telemetry", server_info::get_ui_telemetry, Authenticated)
+        .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Authenticated)
+        .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Authenticated)
+        .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Authenticated)
         .page(Method::GET, "/get-artifact", artifacts::get, Read(Run))
         .page(Method::GET, "/model-versions/get-artifact", model_versions::get_artifact, Read(ModelVersion))
         // Each field is authorized like the endpoint that it corresponds to.
-        .page(Method::POST, "/graphql", graphql::post, Login)
-        .with_params(Method::POST, 2, "/mlflow/users/create", users::create, Share(Sharing::CreateUser))
-        .with_params(Method::GET, 2, "/mlflow/users/get", users::get, Share(Sharing::Own))
-        .with_params(Method::GET, 2, "/mlflow/users/list", users::list, Login)
-        .with_params(Method::GET, 2, "/mlflow/users/current", users::current, Login)
-        .with_params(Method::PATCH, 2, "/mlflow/users/update-password", users::update_password, Share(Sharing::Own))
+        .page(Method::POST, "/graphql", graphql::post, Authenticated)
+        .with_params(Method::POST, 2, "/mlflow/users/create", users::create, ManageAccess(Sharing::CreateUser))
+        .with_params(Method::GET, 2, "/mlflow/users/get", users::get, ManageAccess(Sharing::SelfOnly))
+        .with_params(Method::GET, 2, "/mlflow/users/list", users::list, Authenticated)
+        .with_params(Method::GET, 2, "/mlflow/users/current", users::current, Authenticated)
+        .with_params(
+            Method::PATCH,
+            2,
+            "/mlflow/users/update-password",
+            users::update_password,
+            ManageAccess(Sharing::SelfOnly),
+        )
         .with_params(Method::PATCH, 2, "/mlflow/users/update-admin", users::update_admin, Admin)
         .with_params(Method::DELETE, 2, "/mlflow/users/delete", users::delete, Admin)
-        .page(Method::GET, "/oidc/login", oidc::login, Nothing)
-        .page(Method::GET, "/oidc/callback", oidc::callback, Nothing)
-        .page(Method::GET, "/oidc/logout", oidc::logout, Nothing)
-        .page(Method::GET, "/signup", signup::page, Share(Sharing::CreateUser))
-        .page(Method::POST, "/api/2.0/mlflow/users/create-ui", signup::create, Share(Sharing::CreateUser))
-        .with_params(Method::GET, 3, "/mlflow/users/current/permissions", grants::list_own, Login)
-        .with_params(Method::GET, 3, "/mlflow/users/permissions/list", grants::list, Share(Sharing::ViewUser))
-        .with_params(Method::GET, 3, "/mlflow/users/permissions/get", grants::get, Share(Sharing::ViewGrant))
-        .with_params(Method::POST, 3, "/mlflow/users/permissions/grant", grants::grant, Share(Sharing::Grant))
-        .with_params(Method::POST, 3, "/mlflow/users/permissions/revoke", grants::revoke, Share(Sharing::Grant))
-        .with_params(Method::GET, 3, "/mlflow/users/roles/list", roles::list_of_user, Share(Sharing::ViewUser))
-        .with_params(Method::POST, 3, "/mlflow/roles/create", roles::create, Share(Sharing::ManageRoles))
-        .with_params(Method::GET, 3, "/mlflow/roles/get", roles::get, Share(Sharing::ViewRoles))
-        .with_params(Method::GET, 3, "/mlflow/roles/list", roles::list, Share(Sharing::ListRoles))
-        .with_params(Method::PATCH, 3, "/mlflow/roles/update", roles::update, Share(Sharing::ManageRoles))
-        .with_params(Method::DELETE, 3, "/mlflow/roles/delete", roles::delete, Share(Sharing::ManageRoles))
-        .with_params(Method::POST, 3, "/mlflow/roles/assign", roles::assign, Share(Sharing::ManageRoles))
-        .with_params(Method::DELETE, 3, "/mlflow/roles/unassign", roles::unassign, Share(Sharing::ManageRoles))
-        .with_params(Method::GET, 3, "/mlflow/roles/users/list", roles::list_users, Share(Sharing::ManageRoles))
+        .page(Method::GET, "/oidc/login", oidc::login, Public)
+        .page(Method::GET, "/oidc/callback", oidc::callback, Public)
+        .page(Method::GET, "/oidc/logout", oidc::logout, Public)
+        .page(Method::GET, "/signup", signup::page, ManageAccess(Sharing::CreateUser))
+        .page(Method::POST, "/api/2.0/mlflow/users/create-ui", signup::create, ManageAccess(Sharing::CreateUser))
+        .with_params(Method::GET, 3, "/mlflow/users/current/permissions", grants::list_own, Authenticated)
+        .with_params(Method::GET, 3, "/mlflow/users/permissions/list", grants::list, ManageAccess(Sharing::ViewUser))
+        .with_params(Method::GET, 3, "/mlflow/users/permissions/get", grants::get, ManageAccess(Sharing::ViewGrant))
+        .with_params(Method::POST, 3, "/mlflow/users/permissions/grant", grants::grant, ManageAccess(Sharing::Grant))
+        .with_params(Method::POST, 3, "/mlflow/users/permissions/revoke", grants::revoke, ManageAccess(Sharing::Grant))
+        .with_params(Method::GET, 3, "/mlflow/users/roles/list", roles::list_of_user, ManageAccess(Sharing::ViewUser))
+        .with_params(Method::POST, 3, "/mlflow/roles/create", roles::create, ManageAccess(Sharing::ManageRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/get", roles::get, ManageAccess(Sharing::ViewRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/list", roles::list, ManageAccess(Sharing::ListRoles))
+        .with_params(Method::PATCH, 3, "/mlflow/roles/update", roles::update, ManageAccess(Sharing::ManageRoles))
+        .with_params(Method::DELETE, 3, "/mlflow/roles/delete", roles::delete, ManageAccess(Sharing::ManageRoles))
+        .with_params(Method::POST, 3, "/mlflow/roles/assign", roles::assign, ManageAccess(Sharing::ManageRoles))
+        .with_params(Method::DELETE, 3, "/mlflow/roles/unassign", roles::unassign, ManageAccess(Sharing::ManageRoles))
+        .with_params(Method::GET, 3, "/mlflow/roles/users/list", roles::list_users, ManageAccess(Sharing::ManageRoles))
         .with_params(
             Method::POST,
             3,
             "/mlflow/roles/permissions/add",
             roles::add_permission,
-            Share(Sharing::ManageRoles),
+            ManageAccess(Sharing::ManageRoles),
         )
         .with_params(
             Method::DELETE,
             3,
             "/mlflow/roles/permissions/remove",
             roles::remove_permission,
-            Share(Sharing::ManageRoles),
+            ManageAccess(Sharing::ManageRoles),
         )
         .with_params(
             Method::GET,
             3,
             "/mlflow/roles/permissions/list",
             roles::list_permissions,
-            Share(Sharing::ViewRoles),
+            ManageAccess(Sharing::ViewRoles),
         )
         .with_params(
             Method::PATCH,
             3,
             "/mlflow/roles/permissions/update",
             roles::update_permission,
-            Share(Sharing::ManageRoles),
+            ManageAccess(Sharing::ManageRoles),
         )
-        .old_grants(2, "/mlflow/experiments/permissions", ResourceType::Experiment)
-        .old_grants(2, "/mlflow/registered-models/permissions", ResourceType::RegisteredModel)
-        .old_grants(3, "/mlflow/scorers/permissions", ResourceType::Scorer)
-        .old_grants(3, "/mlflow/gateway/secrets/permissions", ResourceType::GatewaySecret)
-        .old_grants(3, "/mlflow/gateway/endpoints/permissions", ResourceType::GatewayEndpoint)
-        .old_grants(3, "/mlflow/gateway/model-definitions/permissions", ResourceType::GatewayModelDefinition)
-        .the_rest_is_not_built()
+        .legacy_grants(2, "/mlflow/experiments/permissions", ResourceType::Experiment)
+        .legacy_grants(2, "/mlflow/registered-models/permissions", ResourceType::RegisteredModel)
+        .legacy_grants(3, "/mlflow/scorers/permissions", ResourceType::Scorer)
+        .legacy_grants(3, "/mlflow/gateway/secrets/permissions", ResourceType::GatewaySecret)
+        .legacy_grants(3, "/mlflow/gateway/endpoints/permissions", ResourceType::GatewayEndpoint)
+        .legacy_grants(3, "/mlflow/gateway/model-definitions/permissions", ResourceType::GatewayModelDefinition)
+        .with_not_implemented()
 }
 
 /// The router with its middleware.
 pub(crate) fn build(app: &Arc<App>) -> Router {
     let prefix = app.config.static_prefix.as_str();
     let table = table(app);
-    let open = open_routes(&table, prefix);
+    let public_routes = public_routes(&table, prefix);
     let readiness = Arc::new(Readiness::default());
     let mut router = table.router.merge(pages(prefix, app.config.artifacts_only, &readiness));
     if !prefix.is_empty() {
@@ -219,7 +225,10 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
         .layer(from_fn(|request: Request, next: Next| ferroflow_store::db::watch_writes(next.run(request))))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(Gate { app: Arc::clone(app), open: Arc::new(open) }, authenticate));
+        .layer(from_fn_with_state(
+            AuthState { app: Arc::clone(app), public_routes: Arc::new(public_routes) },
+            authenticate,
+        ));
     if app.config.security.enabled {
         router = router
             .layer(security::cors(&app.config.security))
@@ -233,8 +242,8 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
 
 /// The routes that need no authentication: public rows of the table, probes, and the files of the UI, which are the
 /// same in every installation. The page that loads them needs authentication, so that the browser asks for a password.
-fn open_routes(table: &Table, prefix: &str) -> HashSet<String> {
-    let of_table = table.rows.iter().filter(|row| row.needs == Nothing).map(|row| row.path.clone());
+fn public_routes(table: &Table, prefix: &str) -> HashSet<String> {
+    let of_table = table.rows.iter().filter(|row| row.needs == Public).map(|row| row.path.clone());
     let pages = ["/health", "/livez", "/readyz", "/static-files/{*path}"];
     let of_pages = pages.iter().flat_map(|page| [(*page).to_owned(), format!("{prefix}{page}")]);
     of_table.chain(of_pages).collect()
@@ -287,7 +296,7 @@ mod tests {
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
 
     /// Paths of the reference outside of the API: one without its slash, and files of the UI.
-    const ELSEWHERE: &[&str] = &["/api/2.0mlflow/", "/build/"];
+    const NOT_IN_TABLE: &[&str] = &["/api/2.0mlflow/", "/build/"];
 
     async fn app(folder: &std::path::Path, prefix: &str) -> Arc<App> {
         let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
@@ -335,12 +344,12 @@ mod tests {
         // One row covers all endpoints of a family that is not implemented.
         let is_in_family = |method: &str, path: &str| {
             let family = |row: &Row| row.path.strip_suffix("{*below}").is_some_and(|family| path.starts_with(family));
-            rows.iter().any(|row| row.needs == Needs::NotBuilt && row.method == method && family(row))
+            rows.iter().any(|row| row.needs == Needs::NotImplemented && row.method == method && family(row))
         };
         let pages = ["/", "/health", "/version", "/static-files/_"];
         for line in REFERENCE.lines() {
             let (methods, path) = line.split_once(' ').unwrap();
-            if ELSEWHERE.iter().any(|prefix| path.starts_with(prefix)) || pages.contains(&plain(path).as_str()) {
+            if NOT_IN_TABLE.iter().any(|prefix| path.starts_with(prefix)) || pages.contains(&plain(path).as_str()) {
                 continue;
             }
             for method in methods.split('|').filter(|method| (*method, path) != ("GET", "/graphql")) {

@@ -20,7 +20,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
 use crate::{
-    access::{self, Named, Needs, Subject},
+    access::{self, Needs, Refs, Subject},
     app::{App, Cx},
     body::{self, Held, Received},
     error::ApiError,
@@ -33,7 +33,7 @@ pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Answer + Send + Sync>;
 
 /// A type-erased message: the adapter is compiled once and not once per message.
 pub(crate) trait Read: Send + Sync {
-    fn named(&self, cx: &Cx) -> Named;
+    fn refs(&self, cx: &Cx) -> Refs;
 
     /// Calls its handler.
     fn answer(self: Box<Self>, cx: Cx) -> Answer;
@@ -53,8 +53,8 @@ pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
     }
 
     impl<T: Rpc> Read for Message<T> {
-        fn named(&self, cx: &Cx) -> Named {
-            Named::of_message(cx, &self.message)
+        fn refs(&self, cx: &Cx) -> Refs {
+            Refs::from_message(cx, &self.message)
         }
 
         fn answer(self: Box<Self>, cx: Cx) -> Answer {
@@ -80,9 +80,9 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
         let body = receive(&cx, needs, &parts, body, size).await?;
         // `_room` holds the memory until the response is ready.
         let (message, _room) = read(&cx, &parts, body, size, reader).await?;
-        subject = access::subject(&cx, needs, &parts.method, || message.named(&cx));
-        if !access::check(&cx, needs, || message.named(&cx)).await? {
-            return Err(access::refused());
+        subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
+        if !access::check(&cx, needs, || message.refs(&cx)).await? {
+            return Err(access::permission_denied());
         }
         message.answer(cx).await
     });
@@ -92,9 +92,9 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
 async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: RequestSize) -> Result<Received> {
     let is_long = body::may_be_long(&parts.headers, &body);
-    if is_long && !access::may_at_all(cx, needs).await? {
+    if is_long && !access::may_on_any_resource(cx, needs).await? {
         body::discard(&parts.headers, body).await;
-        return Err(access::refused());
+        return Err(access::permission_denied());
     }
     cx.app.bodies.read(&parts.headers, body, size.bytes).await
 }
@@ -122,9 +122,9 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
     let caller = share_of(&parts.extensions);
     let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
-        subject = access::subject(&cx, needs, &parts.method, || Named::of_query(&cx));
-        if !access::check(&cx, needs, || Named::of_query(&cx)).await? {
-            return Err(access::refused());
+        subject = access::subject(&cx, needs, &parts.method, || Refs::from_query(&cx));
+        if !access::check(&cx, needs, || Refs::from_query(&cx)).await? {
+            return Err(access::permission_denied());
         }
         handler(cx, Request::from_parts(parts, body)).await
     });
@@ -142,10 +142,10 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
         cx.user()?;
         let method = parts.method.clone();
         let (params, _room) = Params::read(&cx, Request::from_parts(parts, body)).await?;
-        let named = || Named::of_parameters(params.map().clone());
-        subject = access::subject(&cx, needs, &method, named);
-        if !access::check(&cx, needs, named).await? {
-            return Err(access::refused());
+        let refs = || Refs::from_params(params.map().clone());
+        subject = access::subject(&cx, needs, &method, refs);
+        if !access::check(&cx, needs, refs).await? {
+            return Err(access::permission_denied());
         }
         handler(cx, params).await
     });

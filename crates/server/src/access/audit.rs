@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Named,
+    Refs,
     chain::{Link, hash},
 };
 
@@ -105,15 +105,15 @@ struct Line<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
     /// Ids and names.
-    pub(crate) named: Map<String, Value>,
+    pub(crate) refs: Map<String, Value>,
     /// Whether the request was to change something.
     pub(crate) is_change: bool,
 }
 
 impl Subject {
-    pub(crate) fn of(named: &Named, is_change: bool) -> Self {
-        let of = |name: &&str| named.shown(name).map(|value| ((*name).to_owned(), value));
-        Self { named: SUBJECTS.iter().filter_map(of).collect(), is_change }
+    pub(crate) fn of(refs: &Refs, is_change: bool) -> Self {
+        let of = |name: &&str| refs.audit_value(name).map(|value| ((*name).to_owned(), value));
+        Self { refs: SUBJECTS.iter().filter_map(of).collect(), is_change }
     }
 }
 

@@ -11,85 +11,85 @@ use ferroflow_artifacts::{ArtifactPath, Locations};
 use ferroflow_model::Result;
 use tokio::sync::Mutex;
 
-use super::canonical;
+use super::canonical_id;
 use crate::app::Cx;
 
 /// How long the cached locations are valid, as a user's grants are. A location never changes: what a stale cache misses
 /// is an experiment that another server has just created.
-const LOOK_TIME: Duration = Duration::from_secs(1);
+const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The cached locations.
 #[derive(Default)]
-pub(crate) struct Places(Mutex<Known>);
+pub(crate) struct ArtifactOwners(Mutex<Cached>);
 
 #[derive(Default)]
-struct Known {
-    taken: Option<Instant>,
+struct Cached {
+    loaded: Option<Instant>,
     rows: Vec<(i64, String)>,
     /// Resolving some locations reads the file system.
     resolved: HashMap<String, Option<ArtifactPath>>,
-    owned: Arc<Owned>,
+    index: Arc<OwnerIndex>,
 }
 
 /// The experiments that own paths.
 #[derive(Debug, Default)]
-pub(crate) struct Owned {
+pub(crate) struct OwnerIndex {
     /// The parent directory of experiments without a location of their own, which are below it by number.
     root: Option<Vec<String>>,
     /// Experiments by their own locations.
     by_path: BTreeMap<Vec<String>, Vec<String>>,
 }
 
-impl Places {
-    /// The owners as of at most [`LOOK_TIME`] ago.
-    pub(super) async fn owned(&self, cx: &Cx) -> Result<Arc<Owned>> {
-        let mut known = self.0.lock().await;
-        if known.taken.is_some_and(|taken| taken.elapsed() < LOOK_TIME) {
-            return Ok(Arc::clone(&known.owned));
+impl ArtifactOwners {
+    /// The owners as of at most [`MAX_AGE`] ago.
+    pub(super) async fn index(&self, cx: &Cx) -> Result<Arc<OwnerIndex>> {
+        let mut cached = self.0.lock().await;
+        if cached.loaded.is_some_and(|loaded| loaded.elapsed() < MAX_AGE) {
+            return Ok(Arc::clone(&cached.index));
         }
-        let taken = Instant::now();
+        let loaded = Instant::now();
         let store = &cx.app.store;
         let rows = store.own_locations().await?;
-        if known.taken.is_none() || rows != known.rows {
+        if cached.loaded.is_none() || rows != cached.rows {
             let root = cx.app.locations.served(&store.default_location("0")?).map(|path| path.parent());
-            known.learn(rows, root.as_ref(), &cx.app.locations);
+            cached.rebuild(rows, root.as_ref(), &cx.app.locations);
         }
-        known.taken = Some(taken);
-        Ok(Arc::clone(&known.owned))
+        cached.loaded = Some(loaded);
+        Ok(Arc::clone(&cached.index))
     }
 
     /// Invalidates the cache.
-    pub(super) async fn forget(&self) {
-        self.0.lock().await.taken = None;
+    pub(super) async fn invalidate(&self) {
+        self.0.lock().await.loaded = None;
     }
 }
 
-impl Known {
-    fn learn(&mut self, rows: Vec<(i64, String)>, root: Option<&ArtifactPath>, locations: &Locations) {
+impl Cached {
+    fn rebuild(&mut self, rows: Vec<(i64, String)>, root: Option<&ArtifactPath>, locations: &Locations) {
         let mut old = std::mem::take(&mut self.resolved);
-        let mut owned = Owned { root: root.map(|root| root.components().to_vec()), by_path: BTreeMap::new() };
+        let mut index = OwnerIndex { root: root.map(|root| root.components().to_vec()), by_path: BTreeMap::new() };
         for (id, location) in &rows {
             let path = match self.resolved.get(location) {
                 Some(path) => path.clone(),
                 None => old.remove(location).unwrap_or_else(|| locations.served(location)),
             };
             // A location that contains the root of all experiments does not own the unclaimed files there.
-            if let Some(path) = path.as_ref().filter(|path| !owned.has_all_below(path)) {
-                owned.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
+            if let Some(path) = path.as_ref().filter(|path| !index.is_root_or_above(path)) {
+                index.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
             }
             self.resolved.insert(location.clone(), path);
         }
-        (self.rows, self.owned) = (rows, Arc::new(owned));
+        (self.rows, self.index) = (rows, Arc::new(index));
     }
 }
 
-impl Owned {
+impl OwnerIndex {
     /// The experiments that own a path, and the length of the owning prefix in components.
-    pub(super) fn owner(&self, path: &ArtifactPath) -> Option<(usize, Vec<String>)> {
+    pub(super) fn owners(&self, path: &ArtifactPath) -> Option<(usize, Vec<String>)> {
         let parts = path.components();
         let by_location = (0..=parts.len()).rev().find_map(|depth| {
             let mut owners = self.by_path.get(&parts[..depth]).cloned().unwrap_or_default();
-            if let Some(id) = self.numbered(&parts[..depth])
+            if let Some(id) = self.numbered_directory(&parts[..depth])
                 && !owners.contains(&id)
             {
                 owners.push(id);
@@ -98,20 +98,22 @@ impl Owned {
         });
         // The reference treats a number at the beginning as an experiment, wherever experiments are.
         by_location.or_else(|| match parts {
-            [first, _, number, ..] if first == "workspaces" && is_number(number) => Some((3, vec![canonical(number)])),
-            [number, ..] if is_number(number) => Some((1, vec![canonical(number)])),
+            [first, _, number, ..] if first == "workspaces" && is_number(number) => {
+                Some((3, vec![canonical_id(number)]))
+            }
+            [number, ..] if is_number(number) => Some((1, vec![canonical_id(number)])),
             _ => None,
         })
     }
 
     /// The experiment whose number is the last component of a path directly below the root of all experiments.
-    fn numbered(&self, path: &[String]) -> Option<String> {
+    fn numbered_directory(&self, path: &[String]) -> Option<String> {
         let (number, above) = path.split_last()?;
-        (self.root.as_deref() == Some(above) && is_number(number)).then(|| canonical(number))
+        (self.root.as_deref() == Some(above) && is_number(number)).then(|| canonical_id(number))
     }
 
     /// The experiments with locations below a path.
-    pub(super) fn below<'a>(&'a self, path: &'a ArtifactPath) -> impl Iterator<Item = &'a str> {
+    pub(super) fn ids_below<'a>(&'a self, path: &'a ArtifactPath) -> impl Iterator<Item = &'a str> {
         let parts = path.components();
         self.by_path
             .range(parts.to_vec()..)
@@ -120,7 +122,7 @@ impl Owned {
     }
 
     /// Whether a path contains all experiments without a location of their own.
-    pub(super) fn has_all_below(&self, path: &ArtifactPath) -> bool {
+    pub(super) fn is_root_or_above(&self, path: &ArtifactPath) -> bool {
         self.root.as_ref().is_some_and(|root| root.starts_with(path.components()))
     }
 }
@@ -140,16 +142,16 @@ mod tests {
         ArtifactPath::parse(text).unwrap()
     }
 
-    fn owned(root: &str, rows: &[(i64, &str)]) -> Arc<Owned> {
+    fn index(root: &str, rows: &[(i64, &str)]) -> Arc<OwnerIndex> {
         let destination = Some(ArtifactRepository::Local(LocalRepository::new("/srv/artifacts")));
-        let mut known = Known::default();
+        let mut cached = Cached::default();
         let rows = rows.iter().map(|(id, location)| (*id, (*location).to_owned())).collect();
-        known.learn(rows, Some(&path(root)), &Locations { destination, ..Locations::default() });
-        known.owned
+        cached.rebuild(rows, Some(&path(root)), &Locations { destination, ..Locations::default() });
+        cached.index
     }
 
-    fn owner(owned: &Owned, text: &str) -> Option<(usize, String)> {
-        owned.owner(&path(text)).map(|(depth, ids)| (depth, ids.join(",")))
+    fn owners(index: &OwnerIndex, text: &str) -> Option<(usize, String)> {
+        index.owners(&path(text)).map(|(depth, ids)| (depth, ids.join(",")))
     }
 
     #[test]
@@ -157,38 +159,38 @@ mod tests {
         let hex = "0123456789abcdef0123456789abcdef";
         let deep = format!("mlflow-artifacts:/{hex}/team");
         let rows = [(7, "mlflow-artifacts:/team"), (8, "mlflow-artifacts:/team/inner"), (9, deep.as_str())];
-        let owned = owned("", &[&rows[..], &[(10, "mlflow-artifacts:/3"), (11, "s3://elsewhere/team")]].concat());
+        let index = index("", &[&rows[..], &[(10, "mlflow-artifacts:/3"), (11, "s3://elsewhere/team")]].concat());
         let is = |depth, ids: &str| Some((depth, ids.to_owned()));
-        assert_eq!(owner(&owned, "team/x"), is(1, "7"));
-        assert_eq!(owner(&owned, "team/inner"), is(2, "8"));
-        assert_eq!(owner(&owned, "team/inner2/x"), is(1, "7"));
-        assert_eq!(owner(&owned, &format!("{hex}/team/a/artifacts")), is(2, "9"));
-        assert_eq!(owner(&owned, hex), None);
-        assert_eq!(owner(&owned, "3/a"), is(1, "10,3"));
-        assert_eq!(owner(&owned, "0004/a"), is(1, "4"));
-        assert_eq!(owner(&owned, "workspaces/one/4/a"), is(3, "4"));
-        assert_eq!(owner(&owned, "teams"), None);
-        assert_eq!(owner(&owned, &"5".repeat(32)), None);
+        assert_eq!(owners(&index, "team/x"), is(1, "7"));
+        assert_eq!(owners(&index, "team/inner"), is(2, "8"));
+        assert_eq!(owners(&index, "team/inner2/x"), is(1, "7"));
+        assert_eq!(owners(&index, &format!("{hex}/team/a/artifacts")), is(2, "9"));
+        assert_eq!(owners(&index, hex), None);
+        assert_eq!(owners(&index, "3/a"), is(1, "10,3"));
+        assert_eq!(owners(&index, "0004/a"), is(1, "4"));
+        assert_eq!(owners(&index, "workspaces/one/4/a"), is(3, "4"));
+        assert_eq!(owners(&index, "teams"), None);
+        assert_eq!(owners(&index, &"5".repeat(32)), None);
     }
 
     #[test]
-    fn numbers_count_where_experiments_lie() {
+    fn numbers_are_experiments_in_the_root_only() {
         let rows = [(5, "mlflow-artifacts:/2024"), (6, "mlflow-artifacts:/base"), (7, "mlflow-artifacts:/")];
-        let owned = owned("base/all", &rows);
-        assert_eq!(owner(&owned, "base/all/4/x"), Some((3, "4".into())));
-        assert_eq!(owner(&owned, "2024/x"), Some((1, "5".into())));
-        assert_eq!(owner(&owned, "base/x"), None);
-        assert_eq!(owner(&owned, "2025/x"), Some((1, "2025".into())));
-        assert!(owned.has_all_below(&path("base")) && owned.has_all_below(&path("base/all")));
-        assert!(!owned.has_all_below(&path("base/all/4")) && !owned.has_all_below(&path("2024")));
+        let index = index("base/all", &rows);
+        assert_eq!(owners(&index, "base/all/4/x"), Some((3, "4".into())));
+        assert_eq!(owners(&index, "2024/x"), Some((1, "5".into())));
+        assert_eq!(owners(&index, "base/x"), None);
+        assert_eq!(owners(&index, "2025/x"), Some((1, "2025".into())));
+        assert!(index.is_root_or_above(&path("base")) && index.is_root_or_above(&path("base/all")));
+        assert!(!index.is_root_or_above(&path("base/all/4")) && !index.is_root_or_above(&path("2024")));
     }
 
     #[test]
-    fn what_lies_below_goes_with_a_directory() {
-        let owned =
-            owned("", &[(1, "mlflow-artifacts:/a/b"), (2, "mlflow-artifacts:/a/c/d"), (3, "mlflow-artifacts:/ab")]);
-        assert_eq!(owned.below(&path("a")).collect::<Vec<_>>(), ["1", "2"]);
-        assert_eq!(owned.below(&path("a/c")).collect::<Vec<_>>(), ["2"]);
-        assert_eq!(owned.below(&path("b")).count(), 0);
+    fn a_directory_contains_the_locations_below_it() {
+        let index =
+            index("", &[(1, "mlflow-artifacts:/a/b"), (2, "mlflow-artifacts:/a/c/d"), (3, "mlflow-artifacts:/ab")]);
+        assert_eq!(index.ids_below(&path("a")).collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(index.ids_below(&path("a/c")).collect::<Vec<_>>(), ["2"]);
+        assert_eq!(index.ids_below(&path("b")).count(), 0);
     }
 }

@@ -9,12 +9,12 @@ use ferroflow_model::{
     prompts,
 };
 
-use super::rules::version_of;
+use super::rules::version_kind_of;
 use crate::app::Cx;
 
 impl Cx {
     /// Redacts logged models in runs.
-    pub(crate) fn withhold_from_runs(&self, runs: &mut [Run]) {
+    pub(crate) fn redact_runs(&self, runs: &mut [Run]) {
         if !self.is_denied(ResourceType::LoggedModel) {
             return;
         }
@@ -32,7 +32,7 @@ impl Cx {
     }
 
     /// Redacts runs in logged models.
-    pub(crate) fn withhold_from_logged_models(&self, models: &mut [LoggedModel]) {
+    pub(crate) fn redact_logged_models(&self, models: &mut [LoggedModel]) {
         if !self.is_denied(ResourceType::Run) {
             return;
         }
@@ -47,7 +47,7 @@ impl Cx {
     }
 
     /// Redacts runs and logged models in model versions.
-    pub(crate) fn withhold_from_versions(&self, versions: &mut [ModelVersion]) {
+    pub(crate) fn redact_versions(&self, versions: &mut [ModelVersion]) {
         let (runs, models) = (self.is_denied(ResourceType::Run), self.is_denied(ResourceType::LoggedModel));
         for version in versions {
             if runs {
@@ -63,12 +63,12 @@ impl Cx {
     }
 
     /// Redacts versions in registered models, and runs and logged models in the remaining versions.
-    pub(crate) fn withhold_from_models(&self, models: &mut [RegisteredModel]) {
+    pub(crate) fn redact_models(&self, models: &mut [RegisteredModel]) {
         for model in models {
-            if self.is_denied(version_of(prompts::is_prompt(&model.tags))) {
+            if self.is_denied(version_kind_of(prompts::is_prompt(&model.tags))) {
                 model.latest_versions.clear();
             }
-            self.withhold_from_versions(&mut model.latest_versions);
+            self.redact_versions(&mut model.latest_versions);
         }
     }
 }

@@ -14,7 +14,7 @@ use ferroflow_model::{
 use ferroflow_store::Child;
 use serde_json::Value;
 
-use super::{Access, Named, Needs, Resource};
+use super::{Access, Needs, Refs, Resource};
 use crate::app::Cx;
 
 /// The kinds of resource that belong to an experiment and are deleted with it.
@@ -34,9 +34,9 @@ pub(super) async fn requirements(
     cx: &Cx,
     access: &Access,
     needs: Needs,
-    named: &Named,
+    refs: &Refs,
 ) -> Result<Option<Vec<Requirement>>> {
-    let rules = Rules { cx, access, named };
+    let rules = Rules { cx, access, refs };
     match needs {
         Needs::Create(resource) => rules.create(resource).await,
         Needs::Read(resource) => rules.on(resource, Action::Read).await,
@@ -49,7 +49,7 @@ pub(super) async fn requirements(
 struct Rules<'a> {
     cx: &'a Cx,
     access: &'a Access,
-    named: &'a Named,
+    refs: &'a Refs,
 }
 
 impl Rules<'_> {
@@ -57,17 +57,17 @@ impl Rules<'_> {
         match resource {
             Resource::Experiment => self.new_experiment().await,
             Resource::RegisteredModel => {
-                let key = Key::new(kind_of(is_marked(self.named.field("tags")) == Some(true)), self.required("name")?);
+                let key = Key::new(kind_of(prompt_tag(self.refs.field("tags")) == Some(true)), self.required("name")?);
                 Ok(Some(vec![Requirement::new(key, Action::NotDenied)]))
             }
             Resource::Run => Ok(Some(self.in_experiments(ResourceType::Run)?)),
             Resource::Trace => Ok(Some(self.in_experiments(ResourceType::Trace)?)),
             Resource::LoggedModel => {
-                let mut asked = self.in_experiments(ResourceType::LoggedModel)?;
-                let sources = self.named.all(&["source_run_id"]);
+                let mut requirements = self.in_experiments(ResourceType::LoggedModel)?;
+                let sources = self.refs.values(&["source_run_id"]);
                 Ok(self.runs(sources, Action::Read).await?.map(|runs| {
-                    asked.extend(runs);
-                    asked
+                    requirements.extend(runs);
+                    requirements
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
@@ -79,28 +79,28 @@ impl Rules<'_> {
         match resource {
             Resource::Experiment => self.experiments(action).await,
             Resource::Run => {
-                let ids = self.named.all(&["run_id", "run_uuid", "run_ids"]);
+                let ids = self.refs.values(&["run_id", "run_uuid", "run_ids"]);
                 if ids.is_empty() {
                     // An upload may be to a logged model instead.
-                    let models = self.named.all(&["model_id"]);
+                    let models = self.refs.values(&["model_id"]);
                     if !models.is_empty() {
                         return self.models(models, action).await;
                     }
                     return Err(Error::invalid("Request must specify run_id or run_uuid parameter"));
                 }
-                let Some(mut asked) = self.runs(ids, action).await? else { return Ok(None) };
+                let Some(mut requirements) = self.runs(ids, action).await? else { return Ok(None) };
                 if action == Action::Update {
-                    let Some(models) = self.models(self.named.models(), action).await? else { return Ok(None) };
-                    asked.extend(models);
+                    let Some(models) = self.models(self.refs.model_ids(), action).await? else { return Ok(None) };
+                    requirements.extend(models);
                 }
-                Ok(Some(asked))
+                Ok(Some(requirements))
             }
             Resource::LoggedModel => {
-                let ids = self.named.all(&["model_id"]);
+                let ids = self.refs.values(&["model_id"]);
                 if ids.is_empty() { Err(missing("model_id")) } else { self.models(ids, action).await }
             }
             Resource::Trace => {
-                let ids = self.named.all(&["trace_id", "request_id"]);
+                let ids = self.refs.values(&["trace_id", "request_id"]);
                 if ids.is_empty() {
                     return Err(missing("trace_id"));
                 }
@@ -110,13 +110,15 @@ impl Rules<'_> {
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,
             Resource::Artifact => {
-                let mut asked = Vec::new();
+                let mut requirements = Vec::new();
                 for path in self.file_paths() {
                     let Ok(path) = ArtifactPath::parse(&path) else { return Ok(None) };
-                    let Some(of_path) = of_file(self.cx, self.access, &path, action).await? else { return Ok(None) };
-                    asked.extend(of_path);
+                    let Some(path_requirements) = file_requirements(self.cx, self.access, &path, action).await? else {
+                        return Ok(None);
+                    };
+                    requirements.extend(path_requirements);
                 }
-                Ok(Some(asked))
+                Ok(Some(requirements))
             }
         }
     }
@@ -124,7 +126,7 @@ impl Rules<'_> {
     /// The paths in the served store that a request names.
     fn file_paths(&self) -> Vec<String> {
         let Some((_, directory)) = self.cx.path.iter().find(|(name, _)| name == "artifact_path") else {
-            let mut paths = self.named.all(&["path"]);
+            let mut paths = self.refs.values(&["path"]);
             if paths.is_empty() {
                 paths.push(String::new());
             }
@@ -132,31 +134,32 @@ impl Rules<'_> {
         };
         // `path` in the message, beside that of the URL, is the local path on the client: its last component is a file
         // name below the directory.
-        let below = self.named.field("path").and_then(Value::as_str).unwrap_or_default();
+        let below = self.refs.field("path").and_then(Value::as_str).unwrap_or_default();
         let name = below.rsplit(['/', '\\']).next().unwrap_or_default();
         if name.is_empty() { vec![directory.clone()] } else { vec![directory.clone(), format!("{directory}/{name}")] }
     }
 
     /// A new experiment must not take over a location that has artifacts of others.
     async fn new_experiment(&self) -> Result<Option<Vec<Requirement>>> {
-        let mut asked = vec![not_denied(ResourceType::Experiment)];
-        for location in self.named.all(&["artifact_location"]) {
+        let mut requirements = vec![not_denied(ResourceType::Experiment)];
+        for location in self.refs.values(&["artifact_location"]) {
             let Ok(location) = resolve_if_local(&location) else { continue };
             let Some(path) = self.cx.app.locations.served(&location) else { continue };
-            let owned = self.access.places.owned(self.cx).await?;
-            if !owned.has_all_below(&path) && self.is_archive(&path) {
+            let index = self.access.owners.index(self.cx).await?;
+            if !index.is_root_or_above(&path) && self.is_archive(&path) {
                 return Ok(None);
             }
-            let ids = named_in(self.cx, self.access, &path).await?;
-            let is_below = owned.owner(&path).is_some_and(|(depth, _)| depth < path.components().len());
+            let ids = resources_in_path(self.cx, self.access, &path).await?;
+            let is_below = index.owners(&path).is_some_and(|(depth, _)| depth < path.components().len());
             if is_below || !ids.is_empty() {
-                let Some(of_path) = of_file(self.cx, self.access, &path, Action::Update).await? else {
+                let Some(path_requirements) = file_requirements(self.cx, self.access, &path, Action::Update).await?
+                else {
                     return Ok(None);
                 };
-                asked.extend(of_path);
+                requirements.extend(path_requirements);
             }
         }
-        Ok(Some(asked))
+        Ok(Some(requirements))
     }
 
     /// Whether a path of the served store overlaps the archive of traces, which is shared by all experiments.
@@ -170,8 +173,8 @@ impl Rules<'_> {
     }
 
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
-        let mut ids = self.named.all(&["experiment_id", "experiment_ids"]);
-        for name in self.named.all(&["experiment_name"]) {
+        let mut ids = self.refs.values(&["experiment_id", "experiment_ids"]);
+        for name in self.refs.values(&["experiment_name"]) {
             let id = self.cx.app.store.experiment_id_of(&name).await?;
             // Not a refusal: clients check whether a name exists before they create it.
             ids.push(id.ok_or_else(|| Error::not_found(format!("Could not find experiment with name {name}")))?);
@@ -179,30 +182,31 @@ impl Rules<'_> {
         if ids.is_empty() {
             return Err(missing("experiment_id"));
         }
-        let mut asked = Vec::new();
+        let mut requirements = Vec::new();
         for id in ids {
-            let experiment = Key::new(ResourceType::Experiment, canonical(&id));
-            asked.push(Requirement::new(experiment.clone(), action));
+            let experiment = Key::new(ResourceType::Experiment, canonical_id(&id));
+            requirements.push(Requirement::new(experiment.clone(), action));
             if action == Action::Delete {
-                asked.extend(IN_EXPERIMENT.map(|kind| Requirement::new(Key::any(kind), action).or(&experiment)));
+                requirements.extend(IN_EXPERIMENT.map(|kind| Requirement::new(Key::any(kind), action).or(&experiment)));
             }
         }
-        Ok(Some(asked))
+        Ok(Some(requirements))
     }
 
     /// To create something in experiments: they must be writable, and its kind must not be denied.
     fn in_experiments(&self, kind: ResourceType) -> Result<Vec<Requirement>> {
-        let ids = self.named.all(&["experiment_id"]);
+        let ids = self.refs.values(&["experiment_id"]);
         if ids.is_empty() {
             return Err(missing("experiment_id"));
         }
-        let update = |id: &String| Requirement::new(Key::new(ResourceType::Experiment, canonical(id)), Action::Update);
+        let update =
+            |id: &String| Requirement::new(Key::new(ResourceType::Experiment, canonical_id(id)), Action::Update);
         Ok(ids.iter().map(update).chain([not_denied(kind)]).collect())
     }
 
     async fn runs(&self, ids: Vec<String>, action: Action) -> Result<Option<Vec<Requirement>>> {
         let count = ids.len();
-        let found = self.access.parents.of_runs(&self.cx.app.store, ids).await?;
+        let found = self.access.run_experiments.get(&self.cx.app.store, ids).await?;
         if found.len() < count {
             return Ok(None);
         }
@@ -232,33 +236,33 @@ impl Rules<'_> {
     }
 
     /// The one model or prompt that the request names, and whether it is a prompt.
-    async fn container(&self) -> Result<Option<(bool, Key)>> {
+    async fn model_or_prompt(&self) -> Result<Option<(bool, Key)>> {
         let name = self.required("name")?;
         let found = self.cx.app.store.is_prompt(&name).await?;
         Ok(found.map(|is_prompt| (is_prompt, Key::new(kind_of(is_prompt), name))))
     }
 
     async fn model(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
-        let Some((is_prompt, key)) = self.container().await? else {
+        let Some((is_prompt, key)) = self.model_or_prompt().await? else {
             // A model that does not exist passes for reading and updating, whose handlers report it, but not for
             // deleting.
             let key = Key::new(ResourceType::RegisteredModel, self.required("name")?);
             return Ok((action != Action::Delete).then(|| vec![Requirement::new(key, action)]));
         };
-        let mut asked = vec![Requirement::new(key.clone(), action)];
+        let mut requirements = vec![Requirement::new(key.clone(), action)];
         if action == Action::Delete {
-            asked.push(Requirement::new(Key::any(version_of(is_prompt)), action).or(&key));
+            requirements.push(Requirement::new(Key::any(version_kind_of(is_prompt)), action).or(&key));
         }
-        if action == Action::Update && self.named.text("key")?.as_deref() == Some(IS_PROMPT_TAG) {
+        if action == Action::Update && self.refs.text("key")?.as_deref() == Some(IS_PROMPT_TAG) {
             // This tag turns a model into a prompt, or the reverse: grants on both kinds apply.
-            asked.push(Requirement::new(Key::new(kind_of(!is_prompt), self.required("name")?), action));
+            requirements.push(Requirement::new(Key::new(kind_of(!is_prompt), self.required("name")?), action));
         }
-        Ok(Some(asked))
+        Ok(Some(requirements))
     }
 
     async fn version(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
-        let Some((is_prompt, key)) = self.container().await? else { return Ok(None) };
-        let version = Key::any(version_of(is_prompt));
+        let Some((is_prompt, key)) = self.model_or_prompt().await? else { return Ok(None) };
+        let version = Key::any(version_kind_of(is_prompt));
         let of_version = match action {
             Action::Read => Requirement::new(version, Action::NotDenied),
             _ => Requirement::new(version, action).or(&key),
@@ -267,24 +271,24 @@ impl Rules<'_> {
     }
 
     async fn alias(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
-        let Some((is_prompt, key)) = self.container().await? else { return Ok(None) };
-        let version = Requirement::new(Key::any(version_of(is_prompt)), Action::Read).or(&key);
+        let Some((is_prompt, key)) = self.model_or_prompt().await? else { return Ok(None) };
+        let version = Requirement::new(Key::any(version_kind_of(is_prompt)), Action::Read).or(&key);
         Ok(Some(vec![Requirement::new(key, action), version]))
     }
 
     /// A new version updates its model, and its readers can read its files: its creator must be allowed to read them at
     /// their source.
     async fn new_version(&self) -> Result<Option<Vec<Requirement>>> {
-        let Some((is_prompt, key)) = self.container().await? else { return Ok(None) };
-        let mut asked = vec![Requirement::new(key, Action::Update), not_denied(version_of(is_prompt))];
-        if is_marked(self.named.field("tags")).is_some_and(|marked| marked != is_prompt) {
-            asked.push(not_denied(version_of(!is_prompt)));
+        let Some((is_prompt, key)) = self.model_or_prompt().await? else { return Ok(None) };
+        let mut requirements = vec![Requirement::new(key, Action::Update), not_denied(version_kind_of(is_prompt))];
+        if prompt_tag(self.refs.field("tags")).is_some_and(|has_prompt_tag| has_prompt_tag != is_prompt) {
+            requirements.push(not_denied(version_kind_of(!is_prompt)));
         }
-        let source = self.named.text("source")?.unwrap_or_default();
+        let source = self.refs.text("source")?.unwrap_or_default();
         let uri = (model_source::kind(&source).ok() == Some(model_source::Kind::Models))
             .then(|| ModelUri::parse(&source))
             .flatten();
-        let mut models = self.named.all(&["model_id"]);
+        let mut models = self.refs.values(&["model_id"]);
         match uri {
             Some(ModelUri::Logged(id)) => models.push(id),
             Some(
@@ -295,24 +299,24 @@ impl Rules<'_> {
             ) => {
                 // The artifacts of a registered model are protected by its own permission.
                 let Some(is_prompt) = self.cx.app.store.is_prompt(&name).await? else { return Ok(None) };
-                asked.push(Requirement::new(Key::new(kind_of(is_prompt), name), Action::Read));
-                asked.push(not_denied(version_of(is_prompt)));
-                return Ok(Some(asked));
+                requirements.push(Requirement::new(Key::new(kind_of(is_prompt), name), Action::Read));
+                requirements.push(not_denied(version_kind_of(is_prompt)));
+                return Ok(Some(requirements));
             }
             None => {}
         }
         models.sort();
         models.dedup();
-        let runs = self.runs(self.named.all(&["run_id"]), Action::Read).await?;
+        let runs = self.runs(self.refs.values(&["run_id"]), Action::Read).await?;
         let models = self.models(models, Action::Read).await?;
         let (Some(runs), Some(models)) = (runs, models) else { return Ok(None) };
-        asked.extend(runs.into_iter().chain(models));
-        Ok(Some(asked))
+        requirements.extend(runs.into_iter().chain(models));
+        Ok(Some(requirements))
     }
 
     fn required(&self, name: &str) -> Result<String> {
-        self.named.text(name)?.ok_or_else(|| {
-            if self.named.is_message() {
+        self.refs.text(name)?.ok_or_else(|| {
+            if self.refs.is_message() {
                 missing(name)
             } else {
                 Error::invalid(format!("Request must specify {name} parameter"))
@@ -326,43 +330,43 @@ impl Rules<'_> {
 /// Checked are all runs, models and traces that the path names, and the experiment that owns the path by the longest
 /// matching location. If several experiments share that location, only those that contain something named in the path
 /// apply, where there are any.
-pub(super) async fn of_file(
+pub(super) async fn file_requirements(
     cx: &Cx,
     access: &Access,
     path: &ArtifactPath,
     action: Action,
 ) -> Result<Option<Vec<Requirement>>> {
-    let owned = access.places.owned(cx).await?;
+    let index = access.owners.index(cx).await?;
     let is_recursive = action == Action::Delete;
-    let ids = named_in(cx, access, path).await?;
-    let mut asked: Vec<Requirement> =
-        ids.iter().flat_map(|(id, kind)| in_experiment(id.clone(), *kind, whole(action))).collect();
+    let ids = resources_in_path(cx, access, path).await?;
+    let mut requirements: Vec<Requirement> =
+        ids.iter().flat_map(|(id, kind)| in_experiment(id.clone(), *kind, file_action(action))).collect();
     if is_recursive {
         // Deletion is recursive.
-        if owned.has_all_below(path) {
+        if index.is_root_or_above(path) {
             return Ok(None);
         }
-        asked.extend(owned.below(path).flat_map(|id| in_place(id, &[], action)));
+        requirements.extend(index.ids_below(path).flat_map(|id| requirements_at_location(id, &[], action)));
     }
-    match owned.owner(path) {
+    match index.owners(path) {
         Some((depth, mut owners)) => {
             if ids.iter().any(|(id, _)| owners.contains(id)) {
                 owners.retain(|owner| ids.iter().any(|(id, _)| id == owner));
             }
             let below = &path.components()[depth..];
-            asked.extend(owners.iter().flat_map(|id| in_place(id, below, action)));
+            requirements.extend(owners.iter().flat_map(|id| requirements_at_location(id, below, action)));
         }
         // The permission on a resource that has no grants.
         None if ids.is_empty() => {
-            asked.push(Requirement::new(Key::new(ResourceType::Experiment, ""), whole(action)));
+            requirements.push(Requirement::new(Key::new(ResourceType::Experiment, ""), file_action(action)));
         }
         None => {}
     }
-    Ok(Some(asked))
+    Ok(Some(requirements))
 }
 
 /// The experiments of the runs, logged models and traces that a path names, with the kind of each.
-async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(String, ResourceType)>> {
+async fn resources_in_path(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(String, ResourceType)>> {
     let (mut runs, mut models, mut traces) = (Vec::new(), Vec::new(), Vec::new());
     for part in path.components() {
         match part.split_once('-') {
@@ -381,7 +385,7 @@ async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(
         found.extend(experiments.into_values().map(|id| (id, kind)));
     };
     if !runs.is_empty() {
-        add(access.parents.of_runs(store, runs).await?, ResourceType::Run);
+        add(access.run_experiments.get(store, runs).await?, ResourceType::Run);
     }
     if !models.is_empty() {
         add(store.experiments_of(Child::LoggedModel, models).await?, ResourceType::LoggedModel);
@@ -395,14 +399,14 @@ async fn named_in(cx: &Cx, access: &Access, path: &ArtifactPath) -> Result<Vec<(
 }
 
 /// Deletion is recursive: it requires `MANAGE`.
-fn whole(action: Action) -> Action {
+fn file_action(action: Action) -> Action {
     if action == Action::Delete { Action::Manage } else { action }
 }
 
 /// The requirements of a file by its path below the location of an experiment: runs, models and traces are there.
-fn in_place(id: &str, below: &[String], action: Action) -> Vec<Requirement> {
+fn requirements_at_location(id: &str, below: &[String], action: Action) -> Vec<Requirement> {
     let is_recursive = action == Action::Delete;
-    let action = whole(action);
+    let action = file_action(action);
     let experiment = Key::new(ResourceType::Experiment, id);
     let kinds: &[ResourceType] = match below {
         [] if is_recursive => &[ResourceType::Run, ResourceType::Trace, ResourceType::LoggedModel],
@@ -436,22 +440,22 @@ pub(super) fn kind_of(is_prompt: bool) -> ResourceType {
     if is_prompt { ResourceType::Prompt } else { ResourceType::RegisteredModel }
 }
 
-pub(super) fn version_of(is_prompt: bool) -> ResourceType {
+pub(super) fn version_kind_of(is_prompt: bool) -> ResourceType {
     if is_prompt { ResourceType::PromptVersion } else { ResourceType::RegisteredModelVersion }
 }
 
 /// The value of the last tag in a list that distinguishes prompts from models.
-fn is_marked(tags: Option<&Value>) -> Option<bool> {
+fn prompt_tag(tags: Option<&Value>) -> Option<bool> {
     let tags = tags?.as_array()?.iter().rev();
-    let mut marks = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(IS_PROMPT_TAG));
-    marks
+    let mut prompt_tags = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(IS_PROMPT_TAG));
+    prompt_tags
         .next()
         .map(|tag| tag.get("value").and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case("true")))
 }
 
 /// The experiment id in the form that grants use. A client may send ` 007 ` for `7`, and grants and denials on 7 must
 /// apply to it.
-pub(crate) fn canonical(id: &str) -> String {
+pub(crate) fn canonical_id(id: &str) -> String {
     validation::parse_experiment_id(id).map_or_else(|_| id.to_owned(), |number| number.to_string())
 }
 

@@ -6,20 +6,20 @@ use ferroflow_model::{Result, cache::Cache};
 use ferroflow_store::{Child, Store};
 
 /// Maximum number of cached runs.
-const LIMIT: usize = 50_000;
+const MAX_RUNS: usize = 50_000;
 
 /// The cache, by run id.
-pub(crate) struct Parents(Cache<String, String>);
+pub(crate) struct RunExperiments(Cache<String, String>);
 
-impl Default for Parents {
+impl Default for RunExperiments {
     fn default() -> Self {
-        Self(Cache::new(LIMIT))
+        Self(Cache::new(MAX_RUNS))
     }
 }
 
-impl Parents {
+impl RunExperiments {
     /// The experiments of some runs; runs that do not exist are omitted.
-    pub(crate) async fn of_runs(&self, store: &Store, ids: Vec<String>) -> Result<HashMap<String, String>> {
+    pub(crate) async fn get(&self, store: &Store, ids: Vec<String>) -> Result<HashMap<String, String>> {
         let (mut found, mut missing) = (HashMap::new(), Vec::new());
         for id in ids {
             match self.0.get(&id) {

@@ -10,7 +10,7 @@ use ferroflow_model::{
 use ferroflow_store::Role;
 use serde_json::Value;
 
-use super::{Access, Named};
+use super::{Access, Refs};
 use crate::{app::Cx, params};
 
 /// An operation on users, roles or permissions.
@@ -19,7 +19,7 @@ pub(crate) enum Sharing {
     /// Create a user: allowed to managers of a workspace.
     CreateUser,
     /// Read the user that the request names, or change its password: allowed to the user itself.
-    Own,
+    SelfOnly,
     /// See the roles and grants of a user: also allowed to managers of a workspace that the user has a role in.
     ViewUser,
     /// Change roles: allowed to managers of their workspace.
@@ -27,7 +27,7 @@ pub(crate) enum Sharing {
     /// See a role: allowed to members of its workspace. The role that holds another user's own grants is only shown to
     /// managers of the workspace.
     ViewRoles,
-    /// List the roles of workspaces: allowed to members of each. The response is filtered to [`Seen`].
+    /// List the roles of workspaces: allowed to members of each. The response is filtered to [`RoleVisibility`].
     ListRoles,
     /// Grant or revoke a permission: allowed to managers of the resource.
     Grant,
@@ -43,83 +43,86 @@ pub(super) async fn check(
     access: &Access,
     caller: &Arc<Caller>,
     sharing: Sharing,
-    named: &Named,
+    refs: &Refs,
 ) -> Result<bool> {
     if matches!(sharing, Sharing::Grant | Sharing::ViewGrant) {
         // This error applies to admins too.
-        reject_workspace(&text(named, "resource_type")?)?;
+        refuse_workspace(&text(refs, "resource_type")?)?;
     }
     if caller.is_admin {
         return Ok(true);
     }
     let users = access.auth.users();
     match sharing {
-        Sharing::CreateUser => Ok(!managed(&users.list_user_roles(caller.user_id).await?).is_empty()),
-        Sharing::Own => Ok(text(named, "username")? == caller.username),
+        Sharing::CreateUser => Ok(!managed_workspaces(&users.list_user_roles(caller.user_id).await?).is_empty()),
+        Sharing::SelfOnly => Ok(text(refs, "username")? == caller.username),
         Sharing::ViewUser => {
-            let username = text(named, "username")?;
+            let username = text(refs, "username")?;
             if username == caller.username {
                 return Ok(true);
             }
             let Some(user) = users.find_user(&username).await? else { return Ok(false) };
-            let managed = managed(&users.list_user_roles(caller.user_id).await?);
+            let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
             let theirs = users.list_user_roles(user.id).await?;
             Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
         }
         Sharing::ManageRoles => {
-            let Some(found) = named_roles(access, named).await? else { return Ok(false) };
-            let managed = managed(&users.list_user_roles(caller.user_id).await?);
+            let Some(found) = referenced_roles(access, refs).await? else { return Ok(false) };
+            let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
             Ok(found.roles.iter().all(|role| managed.contains(&role.workspace)) && found.workspaces.is_subset(&managed))
         }
         Sharing::ViewRoles => {
-            let Some(found) = named_roles(access, named).await? else { return Ok(false) };
-            let seen = Seen::of(access, caller).await?;
-            Ok(found.roles.iter().all(|role| seen.has(role)) && found.workspaces.iter().all(|name| seen.lists(name)))
+            let Some(found) = referenced_roles(access, refs).await? else { return Ok(false) };
+            let visibility = RoleVisibility::load(access, caller).await?;
+            Ok(found.roles.iter().all(|role| visibility.shows(role))
+                && found.workspaces.iter().all(|name| visibility.shows_workspace(name)))
         }
         Sharing::ListRoles => {
-            let asked: BTreeSet<String> = cx
+            let requested: BTreeSet<String> = cx
                 .query_all("workspace")
                 .iter()
                 .map(|name| name.trim().to_owned())
                 .filter(|name| !name.is_empty())
                 .collect();
-            if asked.is_empty() {
+            if requested.is_empty() {
                 return Ok(false);
             }
-            let seen = Seen::of(access, caller).await?;
-            Ok(asked.iter().all(|workspace| seen.lists(workspace)))
+            let visibility = RoleVisibility::load(access, caller).await?;
+            Ok(requested.iter().all(|workspace| visibility.shows_workspace(workspace)))
         }
         Sharing::Grant => {
-            let (kind, id) = (text(named, "resource_type")?, text(named, "resource_id")?);
+            let (kind, id) = (text(refs, "resource_type")?, text(refs, "resource_id")?);
             let kind = ResourceType::parse(&kind)?;
             if id == ANY {
                 // There is no single resource to manage: managers of the workspace may, as with roles.
-                return Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE));
+                return Ok(
+                    managed_workspaces(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE)
+                );
             }
             manages(access, caller, grant_key(kind, &id)?).await
         }
         Sharing::ViewGrant => {
-            let username = text(named, "username")?;
+            let username = text(refs, "username")?;
             if username == caller.username {
                 return Ok(true);
             }
             if users.find_user(&username).await?.is_none() {
                 return Ok(false);
             }
-            Ok(managed(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE))
+            Ok(managed_workspaces(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE))
         }
-        Sharing::Manage(kind) => manages(access, caller, old_key(kind, named)?).await,
+        Sharing::Manage(kind) => manages(access, caller, legacy_key(kind, refs)?).await,
     }
 }
 
 /// Whether a caller manages a resource, by its current grants.
 async fn manages(access: &Access, caller: &Arc<Caller>, key: Key) -> Result<bool> {
-    let caller = access.auth.look_again(&caller.username).await?;
+    let caller = access.auth.reload(&caller.username).await?;
     Ok(caller.is_some_and(|caller| caller.permission(&key) == Permission::Manage))
 }
 
 /// The workspaces that a user with these roles manages.
-pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
+pub(crate) fn managed_workspaces(roles: &[Role]) -> BTreeSet<String> {
     let manages = |role: &&Role| {
         role.permissions.iter().any(|allowed| {
             allowed.resource_type == ResourceType::Workspace.name()
@@ -135,59 +138,59 @@ pub(crate) fn managed(roles: &[Role]) -> BTreeSet<String> {
 /// A role `__user_N__` holds the grants of one user, by resource name: its readers learn the names of private models
 /// and prompts. Almost every user has one, so it does not make a user a member of a workspace, and those of others are
 /// only shown to managers of the workspace.
-pub(crate) struct Seen {
+pub(crate) struct RoleVisibility {
     is_admin: bool,
-    own: String,
+    own_role: String,
     member: BTreeSet<String>,
     managed: BTreeSet<String>,
 }
 
-impl Seen {
-    pub(crate) async fn of(access: &Access, caller: &Caller) -> Result<Self> {
+impl RoleVisibility {
+    pub(crate) async fn load(access: &Access, caller: &Caller) -> Result<Self> {
         let roles = access.auth.users().list_user_roles(caller.user_id).await?;
         let shared = roles.iter().filter(|role| !permission::is_user_role(&role.name));
         Ok(Self {
             is_admin: caller.is_admin,
-            own: permission::user_role(caller.user_id),
+            own_role: permission::user_role(caller.user_id),
             member: shared.map(|role| role.workspace.clone()).collect(),
-            managed: managed(&roles),
+            managed: managed_workspaces(&roles),
         })
     }
 
     /// Whether a role may be seen.
-    pub(crate) fn has(&self, role: &Role) -> bool {
+    pub(crate) fn shows(&self, role: &Role) -> bool {
         if permission::is_user_role(&role.name) {
-            return self.is_admin || self.managed.contains(&role.workspace) || role.name == self.own;
+            return self.is_admin || self.managed.contains(&role.workspace) || role.name == self.own_role;
         }
-        self.lists(&role.workspace)
+        self.shows_workspace(&role.workspace)
     }
 
     /// Whether the roles of a workspace may be listed.
-    fn lists(&self, workspace: &str) -> bool {
+    fn shows_workspace(&self, workspace: &str) -> bool {
         self.is_admin || self.managed.contains(workspace) || self.member.contains(workspace)
     }
 }
 
 /// The roles and workspaces that a request names.
-struct NamedRoles {
+struct RoleRefs {
     roles: Vec<Role>,
     workspaces: BTreeSet<String>,
 }
 
 /// All roles and workspaces that a request names: the caller must be authorized for each, whichever the handler uses.
 /// `None` if a role does not exist.
-async fn named_roles(access: &Access, named: &Named) -> Result<Option<NamedRoles>> {
+async fn referenced_roles(access: &Access, refs: &Refs) -> Result<Option<RoleRefs>> {
     let users = access.auth.users();
     let found = async {
         let (mut roles, mut workspaces) = (Vec::new(), BTreeSet::new());
-        if let Some(id) = named.field("role_id") {
+        if let Some(id) = refs.field("role_id") {
             roles.push(users.get_role(params::int("role_id", id)?).await?);
         }
-        if let Some(id) = named.field("role_permission_id") {
+        if let Some(id) = refs.field("role_permission_id") {
             let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
             roles.push(users.get_role(allowed.role_id).await?);
         }
-        match named.field("workspace") {
+        match refs.field("workspace") {
             Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
                 workspaces.insert(workspace.clone());
             }
@@ -199,7 +202,7 @@ async fn named_roles(access: &Access, named: &Named) -> Result<Option<NamedRoles
             }
             _ => {}
         }
-        Ok(NamedRoles { roles, workspaces })
+        Ok(RoleRefs { roles, workspaces })
     };
     match found.await {
         Ok(found) => Ok(Some(found)),
@@ -223,37 +226,35 @@ pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
         )));
     }
     // The canonical id: a resource may be written in several ways.
-    let id = if kind == ResourceType::Experiment { super::canonical(id) } else { id.to_owned() };
+    let id = if kind == ResourceType::Experiment { super::canonical_id(id) } else { id.to_owned() };
     Ok(Key::new(kind, id))
 }
 
 /// The resource pattern of a request to one of the old paths.
-pub(crate) fn old_pattern(kind: ResourceType, named: &Named) -> Result<String> {
+pub(crate) fn legacy_pattern(kind: ResourceType, refs: &Refs) -> Result<String> {
     Ok(match kind {
-        ResourceType::RegisteredModel => text(named, "name")?,
-        ResourceType::Scorer => {
-            permission::scorer_pattern(&text(named, "experiment_id")?, &text(named, "scorer_name")?)
-        }
-        ResourceType::GatewaySecret => text(named, "secret_id")?,
-        ResourceType::GatewayEndpoint => text(named, "endpoint_id")?,
-        ResourceType::GatewayModelDefinition => text(named, "model_definition_id")?,
-        _ => super::canonical(&text(named, "experiment_id")?),
+        ResourceType::RegisteredModel => text(refs, "name")?,
+        ResourceType::Scorer => permission::scorer_pattern(&text(refs, "experiment_id")?, &text(refs, "scorer_name")?),
+        ResourceType::GatewaySecret => text(refs, "secret_id")?,
+        ResourceType::GatewayEndpoint => text(refs, "endpoint_id")?,
+        ResourceType::GatewayModelDefinition => text(refs, "model_definition_id")?,
+        _ => super::canonical_id(&text(refs, "experiment_id")?),
     })
 }
 
-fn old_key(kind: ResourceType, named: &Named) -> Result<Key> {
-    Ok(Key::new(kind, old_pattern(kind, named)?))
+fn legacy_key(kind: ResourceType, refs: &Refs) -> Result<Key> {
+    Ok(Key::new(kind, legacy_pattern(kind, refs)?))
 }
 
 /// A required parameter.
-fn text(named: &Named, name: &str) -> Result<String> {
-    match named.field(name) {
+fn text(refs: &Refs, name: &str) -> Result<String> {
+    match refs.field(name) {
         Some(value) => params::text(name, value),
         None => Err(params::missing(name)),
     }
 }
 
-fn reject_workspace(kind: &str) -> Result<()> {
+fn refuse_workspace(kind: &str) -> Result<()> {
     if kind == ResourceType::Workspace.name() {
         return Err(Error::invalid(
             "resource_type 'workspace' is not supported by the per-user permission convenience APIs. Use \

@@ -28,8 +28,8 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
         }
     };
     let id = cx.app.store.create_experiment(req.name(), location, req.tags.clone()).await?;
-    cx.forget_places().await;
-    cx.own(ResourceType::Experiment, &id).await?;
+    cx.invalidate_owners().await;
+    cx.grant_to_creator(ResourceType::Experiment, &id).await?;
     Ok(CreateExperimentResponse { experiment_id: Some(id) })
 }
 

@@ -26,18 +26,18 @@ pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLogge
         tags: req.tags,
     };
     let model = cx.app.store.create_logged_model(new).await?;
-    Ok(CreateLoggedModelResponse { model: Some(withheld(&cx, model)) })
+    Ok(CreateLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn get(cx: Cx, _: GetLoggedModel) -> Result<GetLoggedModelResponse> {
     let allow_deleted = cx.query("allow_deleted").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let model = cx.app.store.get_logged_model(cx.path("model_id"), allow_deleted).await?;
-    Ok(GetLoggedModelResponse { model: Some(withheld(&cx, model)) })
+    Ok(GetLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
 /// Redacts what the caller may not see in a model.
-fn withheld(cx: &Cx, mut model: LoggedModel) -> LoggedModel {
-    cx.withhold_from_logged_models(std::slice::from_mut(&mut model));
+fn redacted(cx: &Cx, mut model: LoggedModel) -> LoggedModel {
+    cx.redact_logged_models(std::slice::from_mut(&mut model));
     model
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<Finaliz
             Error::invalid("Invalid value for parameter 'status' supplied: it must be a status of a logged model.")
         })?;
     let model = cx.app.store.finalize_logged_model(req.model_id(), status).await?;
-    Ok(FinalizeLoggedModelResponse { model: Some(withheld(&cx, model)) })
+    Ok(FinalizeLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteLoggedModel) -> Result<DeleteLoggedModelResponse> {
@@ -74,7 +74,7 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
         || logged_models::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
         // The results would reveal which runs created which models.
-        return Err(access::refused());
+        return Err(access::permission_denied());
     }
     let visible = if cx.is_denied(ResourceType::LoggedModel) {
         Visible::nothing()
@@ -92,7 +92,7 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
         visible,
     };
     let (mut models, next_page_token) = cx.app.store.search_logged_models(search).await?;
-    cx.withhold_from_logged_models(&mut models);
+    cx.redact_logged_models(&mut models);
     Ok(SearchLoggedModelsResponse { models, next_page_token })
 }
 

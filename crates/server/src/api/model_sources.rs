@@ -180,7 +180,7 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
         },
         // The server opens buckets with its own credentials: if permissions apply, the source must be in the owner's
         // location.
-        (Kind::Elsewhere, owner) if cx.is_bound() && Buckets::have(&uri.scheme) => {
+        (Kind::Elsewhere, owner) if cx.is_restricted() && Buckets::have(&uri.scheme) => {
             match owner.artifacts(cx, source).await? {
                 Some(root) if model_source::is_within(source, &root)? => Ok(()),
                 _ => not_identified(owner.parameter()),

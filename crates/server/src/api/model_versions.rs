@@ -32,29 +32,29 @@ pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateMode
         tags: req.tags,
     };
     let version = cx.app.store.create_model_version(new).await?;
-    Ok(CreateModelVersionResponse { model_version: Some(withheld(&cx, version)) })
+    Ok(CreateModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 /// Redacts what the caller may not see in a version.
-fn withheld(cx: &Cx, mut version: ModelVersion) -> ModelVersion {
-    cx.withhold_from_versions(std::slice::from_mut(&mut version));
+fn redacted(cx: &Cx, mut version: ModelVersion) -> ModelVersion {
+    cx.redact_versions(std::slice::from_mut(&mut version));
     version
 }
 
 pub(crate) async fn get(cx: Cx, req: GetModelVersion) -> Result<GetModelVersionResponse> {
     let version = cx.app.store.get_model_version(req.name(), req.version()).await?;
-    Ok(GetModelVersionResponse { model_version: Some(withheld(&cx, version)) })
+    Ok(GetModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn get_by_alias(cx: Cx, req: GetModelVersionByAlias) -> Result<GetModelVersionByAliasResponse> {
     let version = cx.app.store.get_model_version_by_alias(req.name(), req.alias()).await?;
-    Ok(GetModelVersionByAliasResponse { model_version: Some(withheld(&cx, version)) })
+    Ok(GetModelVersionByAliasResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateModelVersion) -> Result<UpdateModelVersionResponse> {
     let description = req.description.as_deref();
     let version = cx.app.store.update_model_version(req.name(), req.version(), description).await?;
-    Ok(UpdateModelVersionResponse { model_version: Some(withheld(&cx, version)) })
+    Ok(UpdateModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn transition(
@@ -63,7 +63,7 @@ pub(crate) async fn transition(
 ) -> Result<TransitionModelVersionStageResponse> {
     let archive = req.archive_existing_versions.unwrap_or_default();
     let version = cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
-    Ok(TransitionModelVersionStageResponse { model_version: Some(withheld(&cx, version)) })
+    Ok(TransitionModelVersionStageResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteModelVersion) -> Result<DeleteModelVersionResponse> {
@@ -83,7 +83,7 @@ pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchMod
         || model_versions::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
         // The results would reveal which runs created which versions.
-        return Err(access::refused());
+        return Err(access::permission_denied());
     }
     let [visible, visible_prompts] = visible_versions(&cx).await?;
     let search = ModelVersionSearch {
@@ -96,7 +96,7 @@ pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchMod
         run_ids: None,
     };
     let (mut model_versions, next_page_token) = cx.app.store.search_model_versions(search).await?;
-    cx.withhold_from_versions(&mut model_versions);
+    cx.redact_versions(&mut model_versions);
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
 }
 

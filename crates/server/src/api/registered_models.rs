@@ -25,23 +25,23 @@ pub(crate) async fn create(cx: Cx, req: CreateRegisteredModel) -> Result<CreateR
     cx.check_grantable(req.name())?;
     let model = cx.app.store.create_registered_model(req.name(), req.description(), &req.tags).await?;
     let kind = if prompts::is_prompt(&model.tags) { ResourceType::Prompt } else { ResourceType::RegisteredModel };
-    cx.own(kind, req.name()).await?;
+    cx.grant_to_creator(kind, req.name()).await?;
     Ok(CreateRegisteredModelResponse { registered_model: Some(model) })
 }
 
 pub(crate) async fn get(cx: Cx, req: GetRegisteredModel) -> Result<GetRegisteredModelResponse> {
     let model = cx.app.store.get_registered_model(req.name()).await?;
-    Ok(GetRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
+    Ok(GetRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateRegisteredModel) -> Result<UpdateRegisteredModelResponse> {
     let model = cx.app.store.update_registered_model(req.name(), req.description()).await?;
-    Ok(UpdateRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
+    Ok(UpdateRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
 /// Redacts what the caller may not see in a model.
-fn withheld(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
-    cx.withhold_from_models(std::slice::from_mut(&mut model));
+fn redacted(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
+    cx.redact_models(std::slice::from_mut(&mut model));
     model
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
         access.auth.changed();
         moved?;
     }
-    Ok(RenameRegisteredModelResponse { registered_model: Some(withheld(&cx, model)) })
+    Ok(RenameRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteRegisteredModelResponse> {
@@ -79,13 +79,13 @@ pub(crate) async fn search(cx: Cx, req: SearchRegisteredModels) -> Result<Search
         page_token: req.page_token,
     };
     let (mut registered_models, next_page_token) = cx.app.store.search_registered_models(search).await?;
-    cx.withhold_from_models(&mut registered_models);
+    cx.redact_models(&mut registered_models);
     Ok(SearchRegisteredModelsResponse { registered_models, next_page_token })
 }
 
 pub(crate) async fn latest_versions(cx: Cx, req: GetLatestVersions) -> Result<GetLatestVersionsResponse> {
     let mut model_versions = cx.app.store.get_latest_versions(req.name(), &req.stages).await?;
-    cx.withhold_from_versions(&mut model_versions);
+    cx.redact_versions(&mut model_versions);
     Ok(GetLatestVersionsResponse { model_versions })
 }
 

@@ -6,7 +6,7 @@ use ferroflow_store::{Assignment, Role, RolePermission};
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Seen, managed},
+    access::{RoleVisibility, managed_workspaces},
     app::Cx,
     params::Params,
     rpc,
@@ -21,7 +21,7 @@ pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
     if workspace.trim().is_empty() {
         return Err(Error::invalid("Workspace cannot be empty."));
     }
-    let description = described(&params, "Role description must be a string or null.")?;
+    let description = optional_description(&params, "Role description must be a string or null.")?;
     let role = access.auth.users().create_role(&name, &workspace, description.as_deref()).await?;
     rpc::json(&json!({ "role": role_json(&role) }))
 }
@@ -37,9 +37,9 @@ pub(crate) async fn list(cx: Cx, _: Params) -> Result<Response> {
     if workspaces.iter().any(|workspace| workspace.trim().is_empty()) {
         return Err(Error::invalid("Parameter 'workspace' must be a non-empty string when provided."));
     }
-    let seen = Seen::of(access, caller).await?;
+    let visibility = RoleVisibility::load(access, caller).await?;
     let mut roles = access.auth.users().list_roles((!workspaces.is_empty()).then_some(workspaces)).await?;
-    roles.retain(|role| seen.has(role));
+    roles.retain(|role| visibility.shows(role));
     rpc::json(&json!({ "roles": roles.iter().map(role_json).collect::<Vec<_>>() }))
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn update(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let id = params.int("role_id")?;
     let name = params.opt_text("name")?;
-    let description = described(&params, "Role description must be a string.")?;
+    let description = optional_description(&params, "Role description must be a string.")?;
     if name.is_none() && description.is_none() {
         return Err(Error::invalid("At least one of 'name' or 'description' must be provided to update a role."));
     }
@@ -129,7 +129,7 @@ pub(super) async fn visible_roles(cx: &Cx, username: &str) -> Result<(bool, Vec<
     let user = users.get_user(username).await?;
     let mut roles = users.list_user_roles(user.id).await?;
     if !caller.is_admin && caller.username != username {
-        let managed = managed(&users.list_user_roles(caller.user_id).await?);
+        let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
         roles.retain(|role| managed.contains(&role.workspace));
     }
     Ok((user.is_admin, roles))
@@ -140,7 +140,7 @@ pub(crate) async fn list_users(cx: Cx, params: Params) -> Result<Response> {
     rpc::json(&json!({ "assignments": assignments.iter().map(assignment_json).collect::<Vec<_>>() }))
 }
 
-fn described(params: &Params, refusal: &str) -> Result<Option<String>> {
+fn optional_description(params: &Params, refusal: &str) -> Result<Option<String>> {
     match params.get("description") {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),

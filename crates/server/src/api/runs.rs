@@ -14,7 +14,7 @@ use ferroflow_model::{
 use ferroflow_store::{NewRun, RunSearch};
 use serde_json::Value;
 
-use crate::{access::canonical, app::Cx, rpc::done};
+use crate::{access::canonical_id, app::Cx, rpc::done};
 
 /// The run id, which older clients send as `run_uuid`.
 pub(crate) fn id<'a>(run_id: &'a str, run_uuid: &'a str) -> &'a str {
@@ -34,7 +34,7 @@ pub(crate) async fn create(cx: Cx, req: CreateRun) -> Result<CreateRunResponse> 
 
 pub(crate) async fn get(cx: Cx, req: GetRun) -> Result<GetRunResponse> {
     let mut run = cx.app.store.get_run(id(req.run_id(), req.run_uuid())).await?;
-    cx.withhold_from_runs(std::slice::from_mut(&mut run));
+    cx.redact_runs(std::slice::from_mut(&mut run));
     Ok(GetRunResponse { run: Some(run) })
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn restore(cx: Cx, req: RestoreRun) -> Result<RestoreRunRespons
 pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResponse> {
     let [visible] = cx.visible([ResourceType::Experiment]).await?;
     let denied = cx.is_denied(ResourceType::Run);
-    req.experiment_ids.retain(|id| !denied && visible.has(&canonical(id)));
+    req.experiment_ids.retain(|id| !denied && visible.has(&canonical_id(id)));
     let search = RunSearch {
         filter: req.filter().to_owned(),
         view: req.run_view_type(),
@@ -65,7 +65,7 @@ pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResp
         page_token: req.page_token,
     };
     let (mut runs, next_page_token) = cx.app.store.search_runs(search).await?;
-    cx.withhold_from_runs(&mut runs);
+    cx.redact_runs(&mut runs);
     Ok(SearchRunsResponse { runs, next_page_token })
 }
 

@@ -10,8 +10,8 @@ use ferroflow_store::{Role, User};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{grants::as_old, roles::role_json};
-use crate::{access::managed, app::Cx, params::Params, rpc};
+use super::{grants::to_legacy, roles::role_json};
+use crate::{access::managed_workspaces, app::Cx, params::Params, rpc};
 
 /// `POST users/create`
 pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
@@ -50,7 +50,7 @@ pub(crate) async fn list(cx: Cx, _: Params) -> Result<Response> {
     let (access, caller) = cx.user()?;
     let users = access.auth.users().list_users().await?;
     let mine = users.iter().find(|(user, _)| user.id == caller.user_id).map_or(&[][..], |(_, roles)| roles);
-    let managed = managed(mine);
+    let managed = managed_workspaces(mine);
     let users: Vec<Value> = users
         .iter()
         .map(|(user, roles)| {
@@ -120,7 +120,7 @@ fn with_grants(user: &User, roles: &[Role]) -> Value {
         allowed
             .filter(|allowed| allowed.resource_type == kind.name())
             .map(
-                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": as_old(&allowed.permission) }),
+                |allowed| json!({ id: allowed.resource_pattern, "user_id": user.id, "permission": to_legacy(&allowed.permission) }),
             )
             .collect()
     };

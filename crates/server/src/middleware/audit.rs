@@ -78,7 +78,7 @@ impl About {
     fn tell(&self, access: &Access, audit: &Audit, response: &Response) {
         let caller = response.extensions().get::<Arc<Caller>>().map(|caller| caller.username.as_str());
         let logged_in = response.extensions().get::<LoggedIn>().map(|user| user.0.as_str());
-        let login = logged_in.or(caller.filter(|username| access.logins.is_new(username, self.from)));
+        let login = logged_in.or(caller.filter(|username| access.recent_logins.is_new(username, self.from)));
         if let Some(username) = login {
             self.write(audit, response, Some(username), "login");
         }
@@ -110,7 +110,7 @@ impl About {
             forwarded_for: self.forwarded_for.as_deref(),
             method: self.method.as_str(),
             path: &self.path,
-            subject: response.extensions().get::<Subject>().map(|subject| &subject.named),
+            subject: response.extensions().get::<Subject>().map(|subject| &subject.refs),
             status: response.status().as_u16(),
             result,
             request_id: self.request_id.as_deref(),

@@ -15,19 +15,19 @@ use crate::{access::Access, app::App, error::forbidden};
 
 /// The server, and its public routes.
 #[derive(Clone)]
-pub(crate) struct Gate {
+pub(crate) struct AuthState {
     pub(crate) app: Arc<App>,
-    pub(crate) open: Arc<HashSet<String>>,
+    pub(crate) public_routes: Arc<HashSet<String>>,
 }
 
 /// Authenticates the caller of a request or refuses it. The response carries the caller as an extension.
-pub(crate) async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let Some(access) = &gate.app.access else { return next.run(request).await };
+pub(crate) async fn authenticate(State(state): State<AuthState>, request: Request, next: Next) -> Response {
+    let Some(access) = &state.app.access else { return next.run(request).await };
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if route.is_some_and(|route| gate.open.contains(route)) {
+    if route.is_some_and(|route| state.public_routes.contains(route)) {
         return next.run(request).await;
     }
-    let (mut response, caller) = answer(&gate.app, access, request, next).await;
+    let (mut response, caller) = answer(&state.app, access, request, next).await;
     if let Some(caller) = caller {
         response.extensions_mut().insert(caller);
     }

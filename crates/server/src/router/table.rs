@@ -28,7 +28,7 @@ use crate::{
 
 /// Endpoints without messages that are not implemented yet: methods, API version (`None`: a path outside of `/api` and
 /// `/ajax-api`), and path. If a whole family is missing, one row with a wildcard covers it.
-const NOT_BUILT: &[(&[Method], Option<u8>, &str)] = &[
+const NOT_IMPLEMENTED: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::POST], Some(2), "/mlflow/runs/create-promptlab-run"),
     (&[Method::POST], Some(3), "/jobs/"),
     (&[Method::POST], Some(3), "/jobs/search"),
@@ -114,7 +114,7 @@ impl Table {
     }
 
     /// A call with a message whose handler serializes the response itself, because it may be long.
-    pub(super) fn written_rpc<T, F, Fut>(self, handler: F, needs: Needs) -> Self
+    pub(super) fn rpc_response<T, F, Fut>(self, handler: F, needs: Needs) -> Self
     where
         T: Rpc,
         F: Fn(Cx, T) -> Fut + Send + Sync + 'static,
@@ -157,13 +157,13 @@ impl Table {
     }
 
     /// The endpoints by which clients older than the reference manage permissions on one kind of resource.
-    pub(super) fn old_grants(self, version: u8, path: &str, kind: ResourceType) -> Self {
-        let needs = Needs::Share(Sharing::Manage(kind));
+    pub(super) fn legacy_grants(self, version: u8, path: &str, kind: ResourceType) -> Self {
+        let needs = Needs::ManageAccess(Sharing::Manage(kind));
         let at = |action: &str| format!("{path}/{action}");
-        let create = move |cx, params| grants::old_create(cx, kind, params);
-        let get = move |cx, params| grants::old_get(cx, kind, params);
-        let update = move |cx, params| grants::old_update(cx, kind, params);
-        let delete = move |cx, params| grants::old_delete(cx, kind, params);
+        let create = move |cx, params| grants::legacy_create(cx, kind, params);
+        let get = move |cx, params| grants::legacy_get(cx, kind, params);
+        let update = move |cx, params| grants::legacy_update(cx, kind, params);
+        let delete = move |cx, params| grants::legacy_delete(cx, kind, params);
         self.with_params(Method::POST, version, &at("create"), create, needs)
             .with_params(Method::GET, version, &at("get"), get, needs)
             .with_params(Method::PATCH, version, &at("update"), update, needs)
@@ -185,9 +185,9 @@ impl Table {
     }
 
     /// Endpoints that are not implemented yet respond with the reference's error instead of a 404.
-    pub(super) fn the_rest_is_not_built(mut self) -> Self {
-        let built: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
-        for call in RPCS.iter().filter(|call| !built.contains(call.name)) {
+    pub(super) fn with_not_implemented(mut self) -> Self {
+        let implemented: BTreeSet<String> = self.rows.iter().map(|row| row.name.clone()).collect();
+        for call in RPCS.iter().filter(|call| !implemented.contains(call.name)) {
             for route in call.routes {
                 let path = axum_path(route.path);
                 let full = format!("/api/{}.0{path}", route.version);
@@ -201,19 +201,19 @@ impl Table {
                     Box::pin(std::future::ready(if off {
                         server_info::no_workspaces(&request)
                     } else {
-                        ApiError(not_built(name)).into_response()
+                        ApiError(not_implemented(name)).into_response()
                     }))
                 });
-                self = self.mount(name, &method(route), route.version, &path, Needs::NotBuilt, endpoint);
+                self = self.mount(name, &method(route), route.version, &path, Needs::NotImplemented, endpoint);
             }
         }
-        for (methods, version, path) in NOT_BUILT {
+        for (methods, version, path) in NOT_IMPLEMENTED {
             for method in *methods {
                 let name = path.trim_end_matches("/{*below}");
-                let answer = move |_, _| async move { Err(not_built(name)) };
+                let answer = move |_, _| async move { Err(not_implemented(name)) };
                 self = match version {
-                    Some(version) => self.api(method.clone(), *version, path, answer, Needs::NotBuilt),
-                    None => self.page(method.clone(), path, answer, Needs::NotBuilt),
+                    Some(version) => self.api(method.clone(), *version, path, answer, Needs::NotImplemented),
+                    None => self.page(method.clone(), path, answer, Needs::NotImplemented),
                 };
             }
         }
@@ -233,7 +233,7 @@ impl Table {
     fn add(mut self, name: String, method: Method, path: String, needs: Needs, endpoint: Endpoint) -> Self {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
         let of_artifacts = path.contains("/mlflow-artifacts/");
-        let route = if self.artifacts_only && !of_artifacts && needs != Needs::Nothing {
+        let route = if self.artifacts_only && !of_artifacts && needs != Needs::Public {
             let path = path.clone();
             on(filter, move || std::future::ready(server_info::no_tracking(&path)))
         } else if !self.serves_artifacts && of_artifacts {
@@ -257,7 +257,7 @@ where
     Arc::new(move |app, request| Box::pin(rpc::raw(app, needs, request, Arc::clone(&handler))))
 }
 
-fn not_built(name: &str) -> Error {
+fn not_implemented(name: &str) -> Error {
     Error::new(ErrorCode::NotImplemented, format!("This server does not have '{name}' yet."))
 }
 

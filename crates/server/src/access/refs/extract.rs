@@ -1,4 +1,4 @@
-//! A serializer that picks the ids and names out of a message, without building a tree of a long one.
+//! A serializer that extracts the ids and names of a message, without building a tree of a long one.
 
 use std::fmt::Display;
 
@@ -10,11 +10,11 @@ use serde::{
 use serde_json::{Error, Map, Value};
 
 /// Maximum bytes of a text that may be an id or a name; none is this long.
-const LONGEST: usize = 16 * 1024;
+const MAX_TEXT: usize = 16 * 1024;
 
 /// The fields of a message that may name something: texts, numbers and lists of them. Of messages in lists, the logged
 /// model that they refer to and the tag that distinguishes prompts from models.
-pub(super) fn named<T: Serialize>(message: &T) -> Map<String, Value> {
+pub(super) fn refs<T: Serialize>(message: &T) -> Map<String, Value> {
     match message.serialize(Part::Message) {
         Ok(Some(Value::Object(fields))) => fields,
         // A message is always an object.
@@ -30,12 +30,12 @@ enum Part {
     Element,
 }
 
-type Picked = Result<Option<Value>, Error>;
+type Extracted = Result<Option<Value>, Error>;
 
-/// The elements of a list that were picked.
+/// The elements of a list that were extracted.
 struct Elements(Vec<Value>);
 
-/// The fields of an object that were picked.
+/// The fields of an object that were extracted.
 struct Fields {
     part: Part,
     key: String,
@@ -51,7 +51,7 @@ impl SerializeSeq for Elements {
         Ok(())
     }
 
-    fn end(self) -> Picked {
+    fn end(self) -> Extracted {
         Ok(Some(Value::Array(self.0)))
     }
 }
@@ -69,18 +69,18 @@ impl SerializeMap for Fields {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let is_wanted = match self.part {
+        let is_ref = match self.part {
             Part::Message => true,
             Part::Field => false,
             Part::Element => matches!(self.key.as_str(), "model_id" | "key" | "value"),
         };
-        if is_wanted && let Some(value) = value.serialize(Part::Field)? {
+        if is_ref && let Some(value) = value.serialize(Part::Field)? {
             self.fields.insert(std::mem::take(&mut self.key), value);
         }
         Ok(())
     }
 
-    fn end(mut self) -> Picked {
+    fn end(mut self) -> Extracted {
         if self.part == Part::Element && self.fields.get("key").and_then(Value::as_str) != Some(IS_PROMPT_TAG) {
             self.fields.remove("key");
             self.fields.remove("value");
@@ -90,9 +90,9 @@ impl SerializeMap for Fields {
     }
 }
 
-type Never = Impossible<Option<Value>, Error>;
+type Unsupported = Impossible<Option<Value>, Error>;
 
-fn other<T>(what: impl Display) -> Result<T, Error> {
+fn unsupported<T>(what: impl Display) -> Result<T, Error> {
     Err(Error::custom(format!("a message has no {what}")))
 }
 
@@ -101,89 +101,89 @@ impl Serializer for Part {
     type Error = Error;
     type SerializeSeq = Elements;
     type SerializeMap = Fields;
-    type SerializeTuple = Never;
-    type SerializeTupleStruct = Never;
-    type SerializeTupleVariant = Never;
-    type SerializeStruct = Never;
-    type SerializeStructVariant = Never;
+    type SerializeTuple = Unsupported;
+    type SerializeTupleStruct = Unsupported;
+    type SerializeTupleVariant = Unsupported;
+    type SerializeStruct = Unsupported;
+    type SerializeStructVariant = Unsupported;
 
-    fn serialize_bool(self, value: bool) -> Picked {
+    fn serialize_bool(self, value: bool) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_i8(self, value: i8) -> Picked {
+    fn serialize_i8(self, value: i8) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_i16(self, value: i16) -> Picked {
+    fn serialize_i16(self, value: i16) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_i32(self, value: i32) -> Picked {
+    fn serialize_i32(self, value: i32) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_i64(self, value: i64) -> Picked {
+    fn serialize_i64(self, value: i64) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_u8(self, value: u8) -> Picked {
+    fn serialize_u8(self, value: u8) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_u16(self, value: u16) -> Picked {
+    fn serialize_u16(self, value: u16) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_u32(self, value: u32) -> Picked {
+    fn serialize_u32(self, value: u32) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_u64(self, value: u64) -> Picked {
+    fn serialize_u64(self, value: u64) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_f32(self, value: f32) -> Picked {
+    fn serialize_f32(self, value: f32) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_f64(self, value: f64) -> Picked {
+    fn serialize_f64(self, value: f64) -> Extracted {
         Ok(Some(value.into()))
     }
 
-    fn serialize_char(self, value: char) -> Picked {
+    fn serialize_char(self, value: char) -> Extracted {
         Ok(Some(value.to_string().into()))
     }
 
-    fn serialize_str(self, text: &str) -> Picked {
-        Ok((text.len() <= LONGEST).then(|| text.into()))
+    fn serialize_str(self, text: &str) -> Extracted {
+        Ok((text.len() <= MAX_TEXT).then(|| text.into()))
     }
 
-    fn serialize_bytes(self, _: &[u8]) -> Picked {
+    fn serialize_bytes(self, _: &[u8]) -> Extracted {
         Ok(None)
     }
 
-    fn serialize_none(self) -> Picked {
+    fn serialize_none(self) -> Extracted {
         Ok(None)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Picked {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Extracted {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Picked {
+    fn serialize_unit(self) -> Extracted {
         Ok(None)
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Picked {
+    fn serialize_unit_struct(self, _: &'static str) -> Extracted {
         Ok(None)
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Picked {
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Extracted {
         Ok(Some(variant.into()))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Picked {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Extracted {
         value.serialize(self)
     }
 
@@ -193,7 +193,7 @@ impl Serializer for Part {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Picked {
+    ) -> Extracted {
         Ok(None)
     }
 
@@ -205,24 +205,36 @@ impl Serializer for Part {
         Ok(Fields { part: self, key: String::new(), fields: Map::new() })
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Never, Error> {
-        other("tuples")
+    fn serialize_tuple(self, _: usize) -> Result<Unsupported, Error> {
+        unsupported("tuples")
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Never, Error> {
-        other(name)
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Unsupported, Error> {
+        unsupported(name)
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, name: &'static str, _: usize) -> Result<Never, Error> {
-        other(name)
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Unsupported, Error> {
+        unsupported(name)
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Never, Error> {
-        other(name)
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Unsupported, Error> {
+        unsupported(name)
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, name: &'static str, _: usize) -> Result<Never, Error> {
-        other(name)
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Unsupported, Error> {
+        unsupported(name)
     }
 }
 
@@ -240,8 +252,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rules_ask_for_is_picked_and_nothing_long() {
-        let long = "x".repeat(LONGEST + 1);
+    fn ids_and_names_are_extracted_and_long_texts_are_not() {
+        let long = "x".repeat(MAX_TEXT + 1);
         let inputs: LogInputs = request::parse_json(
             json!({
                 "run_id": "r",
@@ -253,7 +265,7 @@ mod tests {
         .unwrap();
         let expected =
             json!({ "run_id": "r", "datasets": [], "models": [{ "model_id": "m-1" }, { "model_id": "m-2" }] });
-        assert_eq!(Value::Object(named(&inputs)), expected);
+        assert_eq!(Value::Object(refs(&inputs)), expected);
         let version: CreateModelVersion = request::parse_json(
             json!({
                 "name": "n",
@@ -265,10 +277,10 @@ mod tests {
         )
         .unwrap();
         let expected = json!({ "name": "n", "source": "s", "tags": [{ "key": IS_PROMPT_TAG, "value": "true" }] });
-        assert_eq!(Value::Object(named(&version)), expected);
+        assert_eq!(Value::Object(refs(&version)), expected);
         let search: SearchRuns =
             request::parse_json(json!({ "experiment_ids": ["1", "2"], "max_results": 5 }).to_string()).unwrap();
-        let found = Value::Object(named(&search));
+        let found = Value::Object(refs(&search));
         assert_eq!((&found["experiment_ids"], &found["max_results"]), (&json!(["1", "2"]), &json!(5)));
     }
 }
