@@ -136,7 +136,7 @@ impl Tokens {
 impl Auth {
     /// Whether bearer tokens are accepted.
     #[must_use]
-    pub fn takes_tokens(&self) -> bool {
+    pub fn accepts_tokens(&self) -> bool {
         self.tokens().oidc.is_some() || self.tokens().kubernetes.is_some()
     }
 
@@ -216,7 +216,7 @@ impl Auth {
     /// The login was not started here, the provider rejected it, or its user is not allowed.
     pub async fn finish_login(&self, cookie: &str, back: &Callback) -> Result<(String, String, String)> {
         let Some((oidc, browser)) = self.tokens().browser() else {
-            return Err(Error::new(ErrorCode::EndpointNotFound, "This server has no provider to log in at."));
+            return Err(Error::new(ErrorCode::EndpointNotFound, "This server has no identity provider."));
         };
         let (user, next) = oidc.finish(browser, cookie, back).await?;
         let found = self.admit(&user).await?;

@@ -59,7 +59,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let port = listen::open(&args).await?;
     let (scheme, address) = (port.scheme(), port.address);
     // With users, a login from this machine does not make its user the owner.
-    let is_own = port.is_local() && args.app_name.is_none();
+    let is_local_only = port.is_local() && args.app_name.is_none();
 
     let buckets = Buckets::default();
     let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
@@ -69,7 +69,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
     let runs_jobs = archival::runs_jobs();
     archival::tell(archival.as_ref(), runs_jobs);
-    let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_own);
+    let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
     storage::sweep(&locations)?;
@@ -109,7 +109,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             static_prefix: prefix.trim_end_matches('/').to_owned(),
             url_prefix: port.url_prefix.clone(),
             keep_alive: port.keep_alive,
-            is_own,
+            is_local_only,
             artifacts_only: args.artifacts_only,
             security: security(&args)?,
             graphql: graphql_limits()?,
@@ -167,9 +167,9 @@ fn local_roots(
     args: &ServerArgs,
     own: &[Option<&str>],
     destination: Option<&ArtifactRepository>,
-    is_own: bool,
+    is_local_only: bool,
 ) -> Option<Vec<PathBuf>> {
-    if is_own && args.allowed_local_artifact_roots.is_empty() {
+    if is_local_only && args.allowed_local_artifact_roots.is_empty() {
         return None;
     }
     let mut roots = args.allowed_local_artifact_roots.clone();

@@ -124,11 +124,11 @@ pub mod memory {
     /// Budget for parsed messages of long bodies: one of the largest takes 44 MiB.
     pub const LONG_MESSAGES: usize = 48 * MIB;
     /// Maximum memory of one value of a message without its text: a small object in a JSON tree.
-    pub const VALUE: usize = 384;
+    pub const PER_VALUE: usize = 384;
     /// Number of copies of a body's text after parsing: in the message, and in the statements for the database.
     pub const COPIES: usize = 2;
     /// Memory per byte of a parsed GraphQL query.
-    pub const GRAPHQL_BYTE: usize = 64;
+    pub const PER_GRAPHQL_BYTE: usize = 64;
     /// Maximum number of long bodies that are parsed concurrently, each on its own thread.
     pub const PARSERS: usize = 1;
     /// How long a request waits for memory.
@@ -138,7 +138,7 @@ pub mod memory {
     /// Minimum progress per interval, in bytes.
     pub const PACE: usize = 64 * 1024;
     /// Maximum number of bytes of a rejected body that are discarded, so that its client gets to read the response.
-    pub const DISCARDED: usize = 128 * MIB;
+    pub const MAX_DISCARDED: usize = 128 * MIB;
     /// Timeout for discarding them.
     pub const DISCARD_TIME: Duration = Duration::from_secs(30);
 }

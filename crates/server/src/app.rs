@@ -47,7 +47,7 @@ pub struct Config {
     /// Keep-alive timeout: how long an idle connection stays open.
     pub keep_alive: Duration,
     /// Whether the server is reachable from this machine only and has no users: it belongs to the local user.
-    pub is_own: bool,
+    pub is_local_only: bool,
     /// Only artifacts are served (`--artifacts-only`).
     pub artifacts_only: bool,
     /// Host and origin checks.
@@ -84,7 +84,7 @@ impl Default for Config {
             static_prefix: String::new(),
             url_prefix: String::new(),
             keep_alive: Self::KEEP_ALIVE,
-            is_own: false,
+            is_local_only: false,
             artifacts_only: false,
             security: Security::default(),
             graphql: GraphqlLimits::default(),

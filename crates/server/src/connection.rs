@@ -1,7 +1,7 @@
 //! One client connection: its timeouts, and its graceful shutdown.
 //!
 //! A keep-alive connection must not be closed while a request is in transit. So a server that shuts down answers
-//! further requests with `Connection: close`, and closes a connection itself only after it has been idle for a moment.
+//! further requests with `Connection: close`, and closes a connection itself only after it has been idle for one second.
 
 use std::{
     io,
@@ -32,7 +32,7 @@ use crate::Peer;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection must be idle before a shutdown closes it.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+const IDLE_BEFORE_CLOSE: Duration = Duration::from_secs(1);
 
 /// State shared by all connections of a server.
 #[derive(Clone)]
@@ -56,15 +56,15 @@ impl Connections {
     {
         let activity = Activity::default();
         let keep_alive = self.keep_alive;
-        let stream = Watched::new(stream, activity.clone(), keep_alive);
+        let stream = TimeoutStream::new(stream, activity.clone(), keep_alive);
         let stopped = self.stopped.clone();
         let of_service = activity.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let running = of_service.begin();
             let stopped = self.stopped.clone();
             let is_read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-            let body = |body| crate::moving(Sent { body, is_read: Arc::clone(&is_read) });
-            let mut request = routed(request.map(body), &self.prefixes);
+            let body = |body| crate::with_idle_timeout(TrackedBody { body, is_read: Arc::clone(&is_read) });
+            let mut request = strip_prefixes(request.map(body), &self.prefixes);
             request.extensions_mut().insert(peer);
             let answer = self.router.clone().call(request);
             async move {
@@ -73,7 +73,7 @@ impl Connections {
                 if *stopped.borrow() || !is_read.load(Ordering::Relaxed) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, std::convert::Infallible>(response.map(|body| Answer { body, _running: running }))
+                Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody { body, _running: running }))
             }
         });
         let mut builder = http1::Builder::new();
@@ -87,26 +87,26 @@ impl Connections {
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = nothing_more(stopped, activity) => {
+            () = idle_after_stop(stopped, activity) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(%error, "a connection failed");
         }
     }
 }
 
-/// Completes when the server shuts down and the connection has been idle for [`LAST_REQUESTS`].
-async fn nothing_more(mut stopped: watch::Receiver<bool>, activity: Activity) {
+/// Completes when the server shuts down and the connection has been idle for [`IDLE_BEFORE_CLOSE`].
+async fn idle_after_stop(mut stopped: watch::Receiver<bool>, activity: Activity) {
     if stopped.wait_for(|stopped| *stopped).await.is_err() {
         // The sender was dropped: the server is gone.
         return;
     }
     loop {
         let before = activity.count();
-        tokio::time::sleep(LAST_REQUESTS).await;
+        tokio::time::sleep(IDLE_BEFORE_CLOSE).await;
         if activity.is_idle() && activity.count() == before {
             return;
         }
@@ -117,20 +117,22 @@ async fn nothing_more(mut stopped: watch::Receiver<bool>, activity: Activity) {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Prefixes {
     /// The path prefix of a reverse proxy that may not strip it; empty without one.
-    pub(crate) of_proxy: String,
+    pub(crate) url_prefix: String,
     /// The prefix of this server (`--static-prefix`); empty without one.
-    pub(crate) own: String,
+    pub(crate) static_prefix: String,
 }
 
 impl Prefixes {
     /// The path to route, if it differs from the one sent: without the proxy's prefix, and without the double slash of
     /// a client that appends its path to a base URL with a trailing slash.
-    fn routed(&self, sent: &str) -> Option<String> {
-        let path = one_slash(sent);
-        let path = below(path, &self.of_proxy).map_or(path, one_slash);
-        let own = below(path, &self.own).filter(|rest| !self.own.is_empty() && rest.starts_with("//")).map(one_slash);
+    fn strip(&self, sent: &str) -> Option<String> {
+        let path = one_leading_slash(sent);
+        let path = strip_path_prefix(path, &self.url_prefix).map_or(path, one_leading_slash);
+        let own = strip_path_prefix(path, &self.static_prefix)
+            .filter(|rest| !self.static_prefix.is_empty() && rest.starts_with("//"))
+            .map(one_leading_slash);
         match own {
-            Some(rest) => Some(format!("{}{rest}", self.own)),
+            Some(rest) => Some(format!("{}{rest}", self.static_prefix)),
             None if path.is_empty() => Some("/".to_owned()),
             None => (path.len() != sent.len()).then(|| path.to_owned()),
         }
@@ -138,18 +140,18 @@ impl Prefixes {
 }
 
 /// The rest of a path below a prefix.
-fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+fn strip_path_prefix<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A path with its leading slashes reduced to one.
-fn one_slash(path: &str) -> &str {
+fn one_leading_slash(path: &str) -> &str {
     let more = path.bytes().take_while(|byte| *byte == b'/').count();
     &path[more.saturating_sub(1)..]
 }
 
-fn routed(mut request: Request, prefixes: &Prefixes) -> Request {
-    let Some(path) = prefixes.routed(request.uri().path()) else { return request };
+fn strip_prefixes(mut request: Request, prefixes: &Prefixes) -> Request {
+    let Some(path) = prefixes.strip(request.uri().path()) else { return request };
     let target = match request.uri().query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -169,9 +171,9 @@ fn routed(mut request: Request, prefixes: &Prefixes) -> Request {
 struct Activity(Arc<AtomicU64>);
 
 impl Activity {
-    fn begin(&self) -> Running {
+    fn begin(&self) -> ActivityGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
+        ActivityGuard(self.clone())
     }
 
     fn count(&self) -> u64 {
@@ -184,21 +186,21 @@ impl Activity {
 }
 
 /// Guard of a request in flight.
-struct Running(Activity);
+struct ActivityGuard(Activity);
 
-impl Drop for Running {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.0.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// A request body that records whether it was read to its end.
-struct Sent {
+struct TrackedBody {
     body: Incoming,
     is_read: Arc<AtomicBool>,
 }
 
-impl http_body::Body for Sent {
+impl http_body::Body for TrackedBody {
     type Data = bytes::Bytes;
     type Error = hyper::Error;
 
@@ -223,12 +225,12 @@ impl http_body::Body for Sent {
 }
 
 /// A response body. Its request is in flight until the body has been sent.
-struct Answer {
+struct ResponseBody {
     body: Body,
-    _running: Running,
+    _running: ActivityGuard,
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = bytes::Bytes;
     type Error = axum::Error;
 
@@ -250,7 +252,7 @@ impl http_body::Body for Answer {
 
 /// A stream with timeouts: it ends when a client is idle for too long, and fails when a request head is not complete in
 /// time.
-struct Watched<S> {
+struct TimeoutStream<S> {
     stream: S,
     activity: Activity,
     keep_alive: Duration,
@@ -262,13 +264,13 @@ struct Watched<S> {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Watched<S> {
+impl<S> TimeoutStream<S> {
     fn new(stream: S, activity: Activity, keep_alive: Duration) -> Self {
         // A new connection must send a request: the timeout of a head applies.
         Self { stream, activity, keep_alive, count: 0, head: Some(Instant::now()), deadline: None }
     }
 
-    fn head_began(&mut self) {
+    fn start_head(&mut self) {
         if self.activity.is_idle() && self.head.is_none() {
             self.head = Some(Instant::now());
             self.deadline = None;
@@ -289,12 +291,12 @@ impl<S> Watched<S> {
         Poll::Ready(match head {
             // No request was begun: the stream just ends.
             None => Ok(()),
-            Some(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request did not come in time")),
+            Some(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "timed out while reading the head of a request")),
         })
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let count = this.activity.count();
@@ -306,7 +308,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             Poll::Pending => this.poll_deadline(cx),
             Poll::Ready(outcome) => {
                 if buf.filled().len() > before {
-                    this.head_began();
+                    this.start_head();
                 }
                 Poll::Ready(outcome)
             }
@@ -314,7 +316,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -347,9 +349,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_routed_without_what_joins_it_to_an_address() {
-        let prefixes = |of_proxy: &str, own: &str| Prefixes { of_proxy: of_proxy.into(), own: own.into() };
-        for (of_proxy, own, sent, routed) in [
+    fn prefixes_and_double_slashes_are_removed_before_routing() {
+        let prefixes = |url_prefix: &str, static_prefix: &str| Prefixes {
+            url_prefix: url_prefix.into(),
+            static_prefix: static_prefix.into(),
+        };
+        for (url_prefix, own, sent, routed) in [
             ("", "", "/api/x", "/api/x"),
             ("", "", "//api/x", "/api/x"),
             ("", "", "///", "/"),
@@ -364,8 +369,8 @@ mod tests {
             ("/p", "", "/px/api", "/px/api"),
             ("/p", "/ml", "/p/ml/api", "/ml/api"),
         ] {
-            let found = prefixes(of_proxy, own).routed(sent).unwrap_or_else(|| sent.to_owned());
-            assert_eq!(found, routed, "{of_proxy} {own} {sent}");
+            let found = prefixes(url_prefix, own).strip(sent).unwrap_or_else(|| sent.to_owned());
+            assert_eq!(found, routed, "{url_prefix} {own} {sent}");
         }
     }
 
@@ -404,7 +409,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_kept_as_long_as_it_should() {
+    async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
         let (mut stream, _stopping) = client(Duration::from_secs(75));
         for _ in 0..3 {
             ask(&mut stream).await;
@@ -415,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_head_of_a_request_comes_in_time() {
+    async fn a_slow_request_head_times_out() {
         let (mut stream, _stopping) = client(Duration::from_secs(75));
         assert_eq!(end(&mut stream).await, 30, "nothing came at all");
         for keep_alive in [5, 75] {
@@ -428,7 +433,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_stops_answers_what_still_comes() {
+    async fn a_stopping_server_answers_requests_on_open_connections() {
         let keep_alive = Duration::from_secs(75);
         let (mut busy, stopping) = client(keep_alive);
         assert!(!ask(&mut busy).await.contains("connection: close"));
@@ -440,11 +445,11 @@ mod tests {
         let (mut idle, stopping) = client(keep_alive);
         ask(&mut idle).await;
         stopping.send(true).unwrap();
-        assert_eq!(end(&mut idle).await, LAST_REQUESTS.as_secs());
+        assert_eq!(end(&mut idle).await, IDLE_BEFORE_CLOSE.as_secs());
     }
 
     #[tokio::test]
-    async fn who_sent_a_body_that_is_not_read_knows_that_the_connection_ends() {
+    async fn a_response_before_the_end_of_the_request_body_closes_the_connection() {
         let (mut stream, _stopping) = client(Duration::from_secs(75));
         stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n").await.unwrap();
         let mut answer = String::new();

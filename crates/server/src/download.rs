@@ -16,11 +16,11 @@ pub(crate) async fn send(
 ) -> Result<Response> {
     let mut response = Response::new(Body::empty());
     // Most clients request the whole file without conditions: then it is opened without a `stat` before.
-    let asks = [header::IF_NONE_MATCH, header::RANGE].iter().any(|name| headers.contains_key(name));
-    let known = if asks { Some(repository.stat(path).await?) } else { None };
-    let wanted = known.as_ref().map_or(Wanted::Whole, |stat| Wanted::of(headers, stat));
-    let stat = match (wanted, known) {
-        (Wanted::Part(range), Some(stat)) => {
+    let is_conditional = [header::IF_NONE_MATCH, header::RANGE].iter().any(|name| headers.contains_key(name));
+    let known = if is_conditional { Some(repository.stat(path).await?) } else { None };
+    let selection = known.as_ref().map_or(Selection::Full, |stat| Selection::of(headers, stat));
+    let stat = match (selection, known) {
+        (Selection::Partial(range), Some(stat)) => {
             let opened = repository.open(path, Some(range.clone()), stat.etag.as_deref()).await?;
             *response.body_mut() = Body::from_stream(opened.body);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -29,12 +29,12 @@ pub(crate) async fn send(
             set(&mut response, header::CONTENT_LENGTH, &(range.end - range.start).to_string())?;
             stat
         }
-        (Wanted::Nothing, Some(stat)) => {
+        (Selection::NotSatisfiable, Some(stat)) => {
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", stat.size))?;
             stat
         }
-        (Wanted::Unchanged, Some(stat)) => {
+        (Selection::NotModified, Some(stat)) => {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             stat
         }
@@ -58,28 +58,28 @@ pub(crate) async fn send(
 }
 
 /// The representation that a client gets.
-enum Wanted {
-    Whole,
-    Part(Range<u64>),
+enum Selection {
+    Full,
+    Partial(Range<u64>),
     /// The range is not satisfiable.
-    Nothing,
+    NotSatisfiable,
     /// `If-None-Match` matches: 304.
-    Unchanged,
+    NotModified,
 }
 
-impl Wanted {
+impl Selection {
     fn of(headers: &HeaderMap, stat: &Stat) -> Self {
         let etag = stat.tag();
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let is_it = |tag: &str| tag.trim() == etag || tag.trim() == "*";
-        if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(is_it)) {
-            return Self::Unchanged;
+        let is_current = |tag: &str| tag.trim() == etag || tag.trim() == "*";
+        if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(is_current)) {
+            return Self::NotModified;
         }
         let unchanged = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
         match text(header::RANGE).filter(|_| unchanged).and_then(|range| parse_range(range, stat.size)) {
-            Some(Ok(range)) => Self::Part(range),
-            Some(Err(())) => Self::Nothing,
-            None => Self::Whole,
+            Some(Ok(range)) => Self::Partial(range),
+            Some(Err(())) => Self::NotSatisfiable,
+            None => Self::Full,
         }
     }
 }

@@ -46,8 +46,8 @@ pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let RequestSize { bytes, values } = RequestSize::SMALL;
     let body = cx.app.bodies.read(&parts.headers, body, bytes).await?;
     check_values(&body.bytes, values)?;
-    // `_room` holds the memory until the response is ready.
-    let _room = cx.app.bodies.take(&body, body.bytes.len() * memory::GRAPHQL_BYTE).await?;
+    // `_permit` holds the memory until the response is ready.
+    let _permit = cx.app.bodies.acquire(&body, body.bytes.len() * memory::PER_GRAPHQL_BYTE).await?;
     let length = body.bytes.len();
     let query: Query = serde_json::from_slice(&body.bytes)
         .map_err(|_| Error::bad_request("The body of a GraphQL request is a JSON object with a 'query'."))?;

@@ -23,7 +23,7 @@ pub(crate) const VERSION: &str = ferroflow_model::messages::REFERENCE;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the result of a check is cached.
-const REMEMBERED: Duration = Duration::from_secs(1);
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) async fn health() -> &'static str {
     "OK"
@@ -38,40 +38,40 @@ pub(crate) async fn livez() -> &'static str {
     "OK"
 }
 
-/// The cached state of the dependencies. It is cached for [`REMEMBERED`], so that unauthenticated callers can not make
+/// The cached state of the dependencies. It is cached for [`CACHE_TIME`], so that unauthenticated callers can not make
 /// the server query its bucket with every request.
 #[derive(Default)]
-pub(crate) struct Readiness(Mutex<Option<(Instant, Found)>>);
+pub(crate) struct Readiness(Mutex<Option<(Instant, DependencyState)>>);
 
 /// The state of the dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+struct DependencyState {
     database: Result<(), String>,
     artifacts: Result<(), String>,
 }
 
 impl Readiness {
-    async fn look(&self, app: &App) -> Found {
+    async fn check(&self, app: &App) -> DependencyState {
         // Concurrent callers wait here and share the result.
         let mut last = self.0.lock().await;
-        if let Some((asked, found)) = &*last
-            && asked.elapsed() < REMEMBERED
+        if let Some((checked, state)) = &*last
+            && checked.elapsed() < CACHE_TIME
         {
-            return found.clone();
+            return state.clone();
         }
         let (database, artifacts) = tokio::join!(probe(databases(app)), probe(artifacts(app)));
-        let found = Found { database, artifacts };
-        if last.as_ref().is_none_or(|(_, before)| *before != found) {
-            found.tell();
+        let state = DependencyState { database, artifacts };
+        if last.as_ref().is_none_or(|(_, before)| *before != state) {
+            state.log();
         }
-        *last = Some((Instant::now(), found.clone()));
-        found
+        *last = Some((Instant::now(), state.clone()));
+        state
     }
 }
 
-impl Found {
+impl DependencyState {
     /// Logs a change: the response has no details for untrusted callers.
-    fn tell(&self) {
+    fn log(&self) {
         for (what, outcome) in [("database", &self.database), ("artifact store", &self.artifacts)] {
             match outcome {
                 Ok(()) => tracing::info!("the {what} answers"),
@@ -84,21 +84,21 @@ impl Found {
 /// Ready if the database and the artifact store answer; with `?needs=database` if the database does, which is enough
 /// for most of the API. Only admins, and the local user of a server without users, get details.
 pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Request) -> Response {
-    let Found { database, artifacts } = readiness.look(&app).await;
+    let DependencyState { database, artifacts } = readiness.check(&app).await;
     let ready = database.is_ok() && (artifacts.is_ok() || request.uri().query() == Some("needs=database"));
     let mut body = json!({ "ready": ready });
     if is_trusted(&app, request).await {
-        let say = |outcome: &Result<(), String>| match outcome {
+        let as_json = |outcome: &Result<(), String>| match outcome {
             Ok(()) => json!("ok"),
             Err(reason) => json!(reason),
         };
-        body["database"] = say(&database);
-        body["artifacts"] = say(&artifacts);
+        body["database"] = as_json(&database);
+        body["artifacts"] = as_json(&artifacts);
         body["artifact_store"] = json!(app.locations.destination.as_ref().map(ArtifactRepository::name));
         // Reported, but without effect on readiness: this store may be reachable from clients only.
         if let Some(direct) = &app.locations.direct {
             let last = direct.last().unwrap_or_else(|| Err("no answer yet".to_owned()));
-            body["default_artifact_root"] = json!({"store": direct.repository().name(), "reading": say(&last)});
+            body["default_artifact_root"] = json!({"store": direct.repository().name(), "reading": as_json(&last)});
         }
     }
     let mut response = rpc::json(&body).unwrap_or_else(|error| crate::error::ApiError(error).into_response());
@@ -110,7 +110,7 @@ pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Re
 
 /// Whether the caller may see names of stores and reasons of failures.
 async fn is_trusted(app: &App, request: Request) -> bool {
-    let Some(access) = &app.access else { return app.config.is_own };
+    let Some(access) = &app.access else { return app.config.is_local_only };
     let (head, _) = request.into_parts();
     identify(app, access, &head).await.is_ok_and(|caller| caller.is_admin)
 }

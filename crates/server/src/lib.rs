@@ -49,14 +49,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
 
 /// The listeners of a server.
-pub struct Listening {
+pub struct Listeners {
     /// The listening sockets.
     pub listeners: Vec<TcpListener>,
     /// TLS for all of them; `None` serves plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
 
-impl From<TcpListener> for Listening {
+impl From<TcpListener> for Listeners {
     fn from(listener: TcpListener) -> Self {
         Self { listeners: vec![listener], tls: None }
     }
@@ -68,11 +68,11 @@ impl From<TcpListener> for Listening {
 /// # Errors
 /// The listener failed.
 pub async fn serve(
-    listening: impl Into<Listening>,
+    listeners: impl Into<Listeners>,
     app: App,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let Listening { listeners, tls } = listening.into();
+    let Listeners { listeners, tls } = listeners.into();
     let app = Arc::new(app);
     let (stopping, stopped) = watch::channel(false);
     let archiving = app.config.trace_archival.clone().filter(|_| app.config.runs_jobs).map(|settings| {
@@ -85,19 +85,22 @@ pub async fn serve(
     let connections = Connections {
         router: router::build(&app),
         keep_alive: app.config.keep_alive,
-        prefixes: Arc::new(Prefixes { of_proxy: app.config.url_prefix.clone(), own: app.config.static_prefix.clone() }),
+        prefixes: Arc::new(Prefixes {
+            url_prefix: app.config.url_prefix.clone(),
+            static_prefix: app.config.static_prefix.clone(),
+        }),
         stopped: stopped.clone(),
     };
     let open = TaskTracker::new();
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            let door = Door { connections: connections.clone(), tls: tls.clone(), open: open.clone() };
-            tokio::spawn(door.accept(listener, stopped.clone()))
+            let accept_loop = AcceptLoop { connections: connections.clone(), tls: tls.clone(), open: open.clone() };
+            tokio::spawn(accept_loop.accept(listener, stopped.clone()))
         })
         .collect();
     shutdown.await;
-    tracing::info!("stopping: finishing the requests that run");
+    tracing::info!("stopping: waiting for requests in flight");
     // Each part has a receiver of its own, or has ended.
     let _ = stopping.send(true);
     for task in accepting {
@@ -105,7 +108,7 @@ pub async fn serve(
     }
     open.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, open.wait()).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
+        tracing::warn!("requests in flight did not finish within the drain timeout");
     }
     if let Some(task) = watching {
         task.abort();
@@ -119,19 +122,19 @@ pub async fn serve(
         }
     }
     if let Err(error) = app.store.close().await {
-        tracing::error!(%error, "the database was not left in order");
+        tracing::error!(%error, "closing the database failed");
     }
     Ok(())
 }
 
 /// Handles the connections of a listener.
-struct Door {
+struct AcceptLoop {
     connections: Connections,
     tls: Option<Arc<Tls>>,
     open: TaskTracker,
 }
 
-impl Door {
+impl AcceptLoop {
     /// Accepts connections until the server stops, then those already in the listen queue: they may have sent a
     /// request.
     async fn accept(self, listener: TcpListener, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
@@ -141,7 +144,7 @@ impl Door {
                 _ = stopped.wait_for(|stopped| *stopped) => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.welcome(stream, Peer(peer)),
+                Ok((stream, peer)) => self.spawn_connection(stream, Peer(peer)),
                 Err(error) => {
                     // Out of file descriptors, mostly: existing clients go on.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -152,12 +155,12 @@ impl Door {
         let listener = listener.into_std()?;
         while let Ok((stream, peer)) = listener.accept() {
             stream.set_nonblocking(true)?;
-            self.welcome(tokio::net::TcpStream::from_std(stream)?, Peer(peer));
+            self.spawn_connection(tokio::net::TcpStream::from_std(stream)?, Peer(peer));
         }
         Ok(())
     }
 
-    fn welcome(&self, stream: tokio::net::TcpStream, peer: Peer) {
+    fn spawn_connection(&self, stream: tokio::net::TcpStream, peer: Peer) {
         // Small responses must not wait for more data (Nagle's algorithm).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not set");
@@ -168,15 +171,15 @@ impl Door {
             let Some(acceptor) = acceptor else { return connections.serve(stream, peer).await };
             match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => connections.serve(stream, peer).await,
-                Ok(Err(error)) => tracing::debug!(%error, "no TLS connection was made"),
-                Err(_) => tracing::debug!("no TLS connection was made in time"),
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake timed out"),
             }
         });
     }
 }
 
 /// Wraps a body with an idle timeout. An empty body is returned as it is: `TimeoutBody` would hide `is_end_stream`.
-fn moving<B>(body: B) -> Body
+fn with_idle_timeout<B>(body: B) -> Body
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
@@ -195,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    fn piece(text: &'static str) -> Frame<Bytes> {
+    fn chunk(text: &'static str) -> Frame<Bytes> {
         Frame::data(Bytes::from_static(text.as_bytes()))
     }
 
@@ -204,8 +207,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stands_still_is_given_up() {
-        let body = moving(StreamBody::new(stream::iter([Ok::<_, Infallible>(piece("{"))]).chain(stream::pending())));
+    async fn a_stalled_body_times_out() {
+        let body = with_idle_timeout(StreamBody::new(
+            stream::iter([Ok::<_, Infallible>(chunk("{"))]).chain(stream::pending()),
+        ));
         let outcome = tokio::time::timeout(BODY_TIMEOUT * 2, read(body)).await;
         let error = outcome.expect("it does not wait forever").unwrap_err();
         assert_eq!(error.code.http_status(), 400);
@@ -213,17 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_anything_in_it_is_at_its_end() {
-        assert!(http_body::Body::is_end_stream(&moving(http_body_util::Empty::<Bytes>::new())));
+    fn an_empty_body_is_at_its_end() {
+        assert!(http_body::Body::is_end_stream(&with_idle_timeout(http_body_util::Empty::<Bytes>::new())));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_body_is_read_to_its_end() {
         let pieces = stream::iter(0..10).then(|_| async {
             tokio::time::sleep(BODY_TIMEOUT / 2).await;
-            Ok::<_, Infallible>(piece("x"))
+            Ok::<_, Infallible>(chunk("x"))
         });
-        let body = moving(StreamBody::new(pieces.boxed()));
+        let body = with_idle_timeout(StreamBody::new(pieces.boxed()));
         assert_eq!(read(body).await.unwrap(), "xxxxxxxxxx");
     }
 }

@@ -5,7 +5,7 @@ use ferroflow_model::{Error, Result, limits::RequestSize, python, request::check
 use http::{Method, header};
 use serde_json::{Map, Value};
 
-use crate::{app::Cx, body::Held};
+use crate::{app::Cx, body::MemoryPermit};
 
 /// The parameters of one request, by name.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Params {
 impl Params {
     /// Reads them as the reference does: from the query of a GET, or a DELETE without JSON, else from a JSON object in
     /// the body; any other body has no parameters. Returns their share of the memory budget too.
-    pub(crate) async fn read(cx: &Cx, request: Request) -> Result<(Self, Option<Held>)> {
+    pub(crate) async fn read(cx: &Cx, request: Request) -> Result<(Self, Option<MemoryPermit>)> {
         let (parts, body) = request.into_parts();
         let is_json = is_json(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
         if parts.method == Method::GET || (parts.method == Method::DELETE && !is_json) {
@@ -34,12 +34,12 @@ impl Params {
             return Ok((Self::default(), None));
         }
         check_values(&body.bytes, values)?;
-        let room = cx.app.bodies.admit(&body, values).await?;
+        let permit = cx.app.bodies.acquire_for_values(&body, values).await?;
         let map = match serde_json::from_slice(&body.bytes) {
             Ok(Value::Object(map)) => map,
             _ => Map::new(),
         };
-        Ok((Self { map, is_json }, Some(room)))
+        Ok((Self { map, is_json }, Some(permit)))
     }
 
     /// All parameters.

@@ -235,7 +235,7 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
             .layer(from_fn_with_state(Arc::clone(app), security::guard));
     }
     router
-        .layer(from_fn(security::one_host))
+        .layer(from_fn(security::require_one_host))
         .layer(from_fn_with_state(Arc::clone(app), audit))
         .layer(from_fn_with_state(Arc::clone(app), observe))
 }

@@ -22,42 +22,42 @@ use serde::Serialize;
 use crate::{
     access::{self, Needs, Refs, Subject},
     app::{App, Cx},
-    body::{self, Held, Received},
+    body::{self, MemoryPermit, RequestBody},
     error::ApiError,
     middleware::client::Client,
     params::Params,
 };
 
 /// A handler for one type of input, with a type-erased future.
-pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> Answer + Send + Sync>;
+pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> ResponseFuture + Send + Sync>;
 
 /// A type-erased message: the adapter is compiled once and not once per message.
-pub(crate) trait Read: Send + Sync {
+pub(crate) trait Call: Send + Sync {
     fn refs(&self, cx: &Cx) -> Refs;
 
     /// Calls its handler.
-    fn answer(self: Box<Self>, cx: Cx) -> Answer;
+    fn respond(self: Box<Self>, cx: Cx) -> ResponseFuture;
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
 
 /// Deserializes a message from a request's method, query, headers and body.
-pub(crate) type Reader =
-    Arc<dyn Fn(&Method, Option<&str>, &HeaderMap, Bytes) -> Result<Box<dyn Read>> + Send + Sync + 'static>;
+pub(crate) type Parser =
+    Arc<dyn Fn(&Method, Option<&str>, &HeaderMap, Bytes) -> Result<Box<dyn Call>> + Send + Sync + 'static>;
 
 /// The reader for a handler's messages, of at most `values` values.
-pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
+pub(crate) fn parser<T: Rpc>(handler: Handler<T>, values: usize) -> Parser {
     struct Message<T> {
         message: T,
         handler: Handler<T>,
     }
 
-    impl<T: Rpc> Read for Message<T> {
+    impl<T: Rpc> Call for Message<T> {
         fn refs(&self, cx: &Cx) -> Refs {
             Refs::from_message(cx, &self.message)
         }
 
-        fn answer(self: Box<Self>, cx: Cx) -> Answer {
+        fn respond(self: Box<Self>, cx: Cx) -> ResponseFuture {
             (self.handler)(cx, self.message)
         }
     }
@@ -71,26 +71,26 @@ pub(crate) fn reader<T: Rpc>(handler: Handler<T>, values: usize) -> Reader {
 }
 
 /// Answers a call with a message: reads it, authorizes the caller, and calls the handler.
-pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, reader: Reader) -> Response {
+pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, parser: Parser) -> Response {
     let mut subject = None;
-    let caller = share_of(request.extensions());
+    let caller = caller_key(request.extensions());
     let outcome = as_caller(caller, async {
         let (mut parts, body) = request.into_parts();
         let cx = context(app, &mut parts).await?;
         let body = receive(&cx, needs, &parts, body, size).await?;
-        // `_room` holds the memory until the response is ready.
-        let (message, _room) = read(&cx, &parts, body, size, reader).await?;
+        // `_permit` holds the memory until the response is ready.
+        let (message, _permit) = parse(&cx, &parts, body, size, parser).await?;
         subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
         if !access::check(&cx, needs, || message.refs(&cx)).await? {
             return Err(access::permission_denied());
         }
-        message.answer(cx).await
+        message.respond(cx).await
     });
-    answered(outcome.await, subject)
+    respond(outcome.await, subject)
 }
 
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
-async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: RequestSize) -> Result<Received> {
+async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: RequestSize) -> Result<RequestBody> {
     let is_long = body::may_be_long(&parts.headers, &body);
     if is_long && !access::may_on_any_resource(cx, needs).await? {
         body::discard(&parts.headers, body).await;
@@ -100,26 +100,26 @@ async fn receive(cx: &Cx, needs: Needs, parts: &Parts, body: Body, size: Request
 }
 
 /// Deserializes a body, with the memory that the message takes.
-async fn read(
+async fn parse(
     cx: &Cx,
     parts: &Parts,
-    body: Received,
+    body: RequestBody,
     size: RequestSize,
-    reader: Reader,
-) -> Result<(Box<dyn Read>, Held)> {
-    let room = cx.app.bodies.admit(&body, size.values).await?;
+    parser: Parser,
+) -> Result<(Box<dyn Call>, MemoryPermit)> {
+    let permit = cx.app.bodies.acquire_for_values(&body, size.values).await?;
     if !body.is_long() {
-        return Ok((reader(&parts.method, cx.query.as_deref(), &parts.headers, body.bytes)?, room));
+        return Ok((parser(&parts.method, cx.query.as_deref(), &parts.headers, body.bytes)?, permit));
     }
     let (method, query, headers) = (parts.method.clone(), cx.query.clone(), parts.headers.clone());
-    cx.app.bodies.parse(body, room, move |bytes| reader(&method, query.as_deref(), &headers, bytes)).await
+    cx.app.bodies.parse(body, permit, move |bytes| parser(&method, query.as_deref(), &headers, bytes)).await
 }
 
 /// Answers an endpoint without a message, which has only a path, a query and perhaps a body.
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let caller = share_of(&parts.extensions);
+    let caller = caller_key(&parts.extensions);
     let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         subject = access::subject(&cx, needs, &parts.method, || Refs::from_query(&cx));
@@ -128,20 +128,20 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
         }
         handler(cx, Request::from_parts(parts, body)).await
     });
-    answered(outcome.await, subject)
+    respond(outcome.await, subject)
 }
 
 /// Answers an endpoint with parameters instead of a message.
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let caller = share_of(&parts.extensions);
+    let caller = caller_key(&parts.extensions);
     let outcome = as_caller(caller, async {
         let cx = context(app, &mut parts).await?;
         // These endpoints only exist on a server with users.
         cx.user()?;
         let method = parts.method.clone();
-        let (params, _room) = Params::read(&cx, Request::from_parts(parts, body)).await?;
+        let (params, _permit) = Params::read(&cx, Request::from_parts(parts, body)).await?;
         let refs = || Refs::from_params(params.map().clone());
         subject = access::subject(&cx, needs, &method, refs);
         if !access::check(&cx, needs, refs).await? {
@@ -149,10 +149,10 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
         }
         handler(cx, params).await
     });
-    answered(outcome.await, subject)
+    respond(outcome.await, subject)
 }
 
-fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
+fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {
     let mut response = outcome.unwrap_or_else(|error| ApiError(error).into_response());
     if let Some(subject) = subject {
         response.extensions_mut().insert(subject);
@@ -162,7 +162,7 @@ fn answered(outcome: Result<Response>, subject: Option<Subject>) -> Response {
 
 /// The key for the fair share of database connections: the user, or without users the client's address. For IPv6 it is
 /// the /64 network, since a host usually has a whole one.
-fn share_of(extensions: &Extensions) -> Arc<str> {
+fn caller_key(extensions: &Extensions) -> Arc<str> {
     if let Some(caller) = extensions.get::<Arc<Caller>>() {
         return format!("user {}", caller.username).into();
     }
@@ -192,9 +192,9 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
 }
 
 /// A JSON response that is already serialized.
-pub(crate) fn json_bytes(written: serde_json::Result<Vec<u8>>) -> Result<Response> {
-    let bytes = written
-        .map_err(|error| Error::new(ErrorCode::InternalError, format!("The answer can not be written: {error}")))?;
+pub(crate) fn json_bytes(serialized: serde_json::Result<Vec<u8>>) -> Result<Response> {
+    let bytes = serialized
+        .map_err(|error| Error::new(ErrorCode::InternalError, format!("The response cannot be serialized: {error}")))?;
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -208,6 +208,6 @@ async fn path_parameters(parts: &mut http::request::Parts) -> Result<Vec<(String
 }
 
 /// An empty response message.
-pub(crate) fn done<T: Message>() -> T {
+pub(crate) fn empty<T: Message>() -> T {
     T::default()
 }

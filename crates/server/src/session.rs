@@ -53,7 +53,7 @@ impl Cookies {
     }
 
     /// A header that deletes a cookie.
-    pub(crate) fn forget(self, kind: Kind) -> Option<HeaderValue> {
+    pub(crate) fn delete(self, kind: Kind) -> Option<HeaderValue> {
         self.set(kind, "", Duration::ZERO)
     }
 
@@ -83,7 +83,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Whether the session cookie may authenticate this request: it comes from a page of this server or is a top-level
 /// navigation to one.
-pub(crate) fn is_own(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_same_origin(method: &Method, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reads = method == Method::GET || method == Method::HEAD;
     match text("sec-fetch-site") {
@@ -111,7 +111,7 @@ pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Whether a redirect target stays on this server, however a browser parses it.
-pub(crate) fn is_local(next: &str) -> bool {
+pub(crate) fn is_local_path(next: &str) -> bool {
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     is_plain && next.len() <= 2048 && next.starts_with('/') && !next.starts_with("//")
 }
@@ -125,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_counts_for_our_own_pages_alone() {
-        let own = |method: Method, pairs: &[(&'static str, &'static str)]| is_own(&method, &headers(pairs));
+    fn the_session_cookie_authenticates_same_origin_requests_only() {
+        let own = |method: Method, pairs: &[(&'static str, &'static str)]| is_same_origin(&method, &headers(pairs));
         let navigation =
             [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
         assert!(own(Method::POST, &[("sec-fetch-site", "same-origin")]));
@@ -136,7 +136,7 @@ mod tests {
         for site in ["cross-site", "same-site", "none", "nonsense"] {
             let mut sent = headers(&[("host", "a"), ("origin", "http://a")]);
             sent.insert("sec-fetch-site", HeaderValue::from_static(site));
-            assert!(!is_own(&Method::POST, &sent), "{site}");
+            assert!(!is_same_origin(&Method::POST, &sent), "{site}");
         }
         assert!(!own(Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "cors")]));
         // A navigation in a frame of another site is not a top-level navigation.
@@ -151,20 +151,20 @@ mod tests {
         ] {
             let mut sent = headers(&[("host", "ml.example")]);
             sent.insert("origin", HeaderValue::from_static(origin));
-            assert!(!is_own(&Method::POST, &sent) && !is_own(&Method::GET, &sent), "{origin}");
+            assert!(!is_same_origin(&Method::POST, &sent) && !is_same_origin(&Method::GET, &sent), "{origin}");
         }
     }
 
     #[test]
-    fn nobody_is_led_elsewhere() {
+    fn only_paths_of_this_server_are_redirect_targets() {
         for next in ["/", "/ml/", "/get-artifact?path=a%2Fb&run_uuid=1", "/#/experiments"] {
-            assert!(is_local(next), "{next}");
+            assert!(is_local_path(next), "{next}");
         }
         for next in ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/a b", "\t/a"]
         {
-            assert!(!is_local(next), "{next:?}");
+            assert!(!is_local_path(next), "{next:?}");
         }
-        assert!(!is_local(&format!("/{}", "x".repeat(2048))));
+        assert!(!is_local_path(&format!("/{}", "x".repeat(2048))));
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use ferroflow_server::{Config, Listening, Tls, TlsFiles};
+use ferroflow_server::{Config, Listeners, Tls, TlsFiles};
 use tokio::net::TcpListener;
 
 use super::{ServerArgs, process_opts::ProcessOptions};
 
 /// The bound listeners.
 pub(super) struct Port {
-    pub(super) listening: Listening,
+    pub(super) listening: Listeners,
     /// The address of `--host` and `--port`, with the actual port.
     pub(super) address: SocketAddr,
     pub(super) url_prefix: String,
@@ -61,7 +61,7 @@ pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
         address: addresses[0],
         url_prefix: options.url_prefix.unwrap_or_default(),
         keep_alive: keep_alive.unwrap_or(Config::KEEP_ALIVE),
-        listening: Listening { listeners, tls },
+        listening: Listeners { listeners, tls },
         addresses,
     })
 }

@@ -15,7 +15,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::ExperimentSearch;
 
-use crate::{app::Cx, rpc::done};
+use crate::{app::Cx, rpc::empty};
 
 pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperimentResponse> {
     let keys: Vec<&str> = req.tags.iter().map(ExperimentTag::key).collect();
@@ -70,23 +70,23 @@ fn with_retention(cx: &Cx, mut experiment: Experiment) -> Experiment {
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteExperiment) -> Result<DeleteExperimentResponse> {
-    cx.app.store.delete_experiment(req.experiment_id()).await.map(|()| done())
+    cx.app.store.delete_experiment(req.experiment_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn restore(cx: Cx, req: RestoreExperiment) -> Result<RestoreExperimentResponse> {
-    cx.app.store.restore_experiment(req.experiment_id()).await.map(|()| done())
+    cx.app.store.restore_experiment(req.experiment_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateExperiment) -> Result<UpdateExperimentResponse> {
-    cx.app.store.rename_experiment(req.experiment_id(), req.new_name()).await.map(|()| done())
+    cx.app.store.rename_experiment(req.experiment_id(), req.new_name()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetExperimentTag) -> Result<SetExperimentTagResponse> {
-    cx.app.store.set_experiment_tag(req.experiment_id(), req.key(), req.value()).await.map(|()| done())
+    cx.app.store.set_experiment_tag(req.experiment_id(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteExperimentTag) -> Result<DeleteExperimentTagResponse> {
-    cx.app.store.delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| done())
+    cx.app.store.delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchExperiments) -> Result<SearchExperimentsResponse> {

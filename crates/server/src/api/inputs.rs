@@ -7,19 +7,19 @@ use ferroflow_model::{
     },
 };
 
-use crate::{app::Cx, rpc::done};
+use crate::{app::Cx, rpc::empty};
 
 /// Maximum number of experiments in a search for datasets.
 const MAX_EXPERIMENTS: usize = 20;
 
 pub(crate) async fn log_inputs(cx: Cx, req: LogInputs) -> Result<LogInputsResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_inputs(&run_id, req.datasets, req.models).await.map(|()| done())
+    cx.app.store.log_inputs(&run_id, req.datasets, req.models).await.map(|()| empty())
 }
 
 pub(crate) async fn log_outputs(cx: Cx, req: LogOutputs) -> Result<LogOutputsResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_outputs(&run_id, req.models).await.map(|()| done())
+    cx.app.store.log_outputs(&run_id, req.models).await.map(|()| empty())
 }
 
 pub(crate) async fn search_datasets(cx: Cx, req: SearchDatasets) -> Result<SearchDatasetsResponse> {

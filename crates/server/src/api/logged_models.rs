@@ -14,7 +14,7 @@ use ferroflow_model::{
 use ferroflow_search::logged_models::{self, Attribute, Condition};
 use ferroflow_store::{LoggedModelSearch, NewLoggedModel, Visible};
 
-use crate::{access, app::Cx, rpc::done};
+use crate::{access, app::Cx, rpc::empty};
 
 pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLoggedModelResponse> {
     let new = NewLoggedModel {
@@ -51,22 +51,22 @@ pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<Finaliz
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteLoggedModel) -> Result<DeleteLoggedModelResponse> {
-    cx.app.store.delete_logged_model(cx.path("model_id")).await.map(|()| done())
+    cx.app.store.delete_logged_model(cx.path("model_id")).await.map(|()| empty())
 }
 
 pub(crate) async fn log_params(
     cx: Cx,
     req: LogLoggedModelParamsRequest,
 ) -> Result<LogLoggedModelParamsRequestResponse> {
-    cx.app.store.log_logged_model_params(cx.path("model_id"), &req.params).await.map(|()| done())
+    cx.app.store.log_logged_model_params(cx.path("model_id"), &req.params).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tags(cx: Cx, req: SetLoggedModelTags) -> Result<SetLoggedModelTagsResponse> {
-    cx.app.store.set_logged_model_tags(cx.path("model_id"), &req.tags).await.map(|()| done())
+    cx.app.store.set_logged_model_tags(cx.path("model_id"), &req.tags).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, _: DeleteLoggedModelTag) -> Result<DeleteLoggedModelTagResponse> {
-    cx.app.store.delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| done())
+    cx.app.store.delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {

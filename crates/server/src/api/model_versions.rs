@@ -18,7 +18,7 @@ use ferroflow_search::model_versions::{self, Condition, TextAttribute};
 use ferroflow_store::{ModelVersionSearch, NewModelVersion, Visible};
 
 use super::{artifacts, model_sources};
-use crate::{access, app::Cx, rpc::done};
+use crate::{access, app::Cx, rpc::empty};
 
 pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateModelVersionResponse> {
     let checked = model_sources::check(&cx, &req).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn transition(
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteModelVersion) -> Result<DeleteModelVersionResponse> {
-    cx.app.store.delete_model_version(req.name(), req.version()).await.map(|()| done())
+    cx.app.store.delete_model_version(req.name(), req.version()).await.map(|()| empty())
 }
 
 pub(crate) async fn download_uri(
@@ -117,11 +117,11 @@ fn is_of_run(condition: &Condition) -> bool {
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetModelVersionTag) -> Result<SetModelVersionTagResponse> {
-    cx.app.store.set_model_version_tag(req.name(), req.version(), req.key(), req.value()).await.map(|()| done())
+    cx.app.store.set_model_version_tag(req.name(), req.version(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteModelVersionTag) -> Result<DeleteModelVersionTagResponse> {
-    cx.app.store.delete_model_version_tag(req.name(), req.version(), req.key()).await.map(|()| done())
+    cx.app.store.delete_model_version_tag(req.name(), req.version(), req.key()).await.map(|()| empty())
 }
 
 /// `GET /model-versions/get-artifact?name=…&version=…&path=…`

@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{StatusCode, header};
 
 use super::artifacts::file_info;
-use crate::{app::Cx, download, rpc::done};
+use crate::{app::Cx, download, rpc::empty};
 
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
@@ -40,7 +40,7 @@ pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResp
 
 pub(crate) async fn delete(cx: Cx, _: DeleteArtifact) -> Result<DeleteArtifactResponse> {
     let path = ArtifactPath::parse(cx.path("artifact_path"))?;
-    cx.app.locations.destination()?.delete(&path).await.map(|()| done())
+    cx.app.locations.destination()?.delete(&path).await.map(|()| empty())
 }
 
 pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {

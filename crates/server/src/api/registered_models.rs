@@ -16,7 +16,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::RegisteredModelSearch;
 
-use crate::{app::Cx, rpc::done};
+use crate::{app::Cx, rpc::empty};
 
 /// The kinds of resource of a registered model in grants: a model or a prompt.
 const GRANTED: [&str; 2] = [ResourceType::RegisteredModel.name(), ResourceType::Prompt.name()];
@@ -65,7 +65,7 @@ pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteR
         access.auth.changed();
         deleted?;
     }
-    Ok(done())
+    Ok(empty())
 }
 
 pub(crate) async fn search(cx: Cx, req: SearchRegisteredModels) -> Result<SearchRegisteredModelsResponse> {
@@ -90,20 +90,20 @@ pub(crate) async fn latest_versions(cx: Cx, req: GetLatestVersions) -> Result<Ge
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetRegisteredModelTag) -> Result<SetRegisteredModelTagResponse> {
-    cx.app.store.set_registered_model_tag(req.name(), req.key(), req.value()).await.map(|()| done())
+    cx.app.store.set_registered_model_tag(req.name(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteRegisteredModelTag) -> Result<DeleteRegisteredModelTagResponse> {
-    cx.app.store.delete_registered_model_tag(req.name(), req.key()).await.map(|()| done())
+    cx.app.store.delete_registered_model_tag(req.name(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_alias(cx: Cx, req: SetRegisteredModelAlias) -> Result<SetRegisteredModelAliasResponse> {
-    cx.app.store.set_registered_model_alias(req.name(), req.alias(), req.version()).await.map(|()| done())
+    cx.app.store.set_registered_model_alias(req.name(), req.alias(), req.version()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_alias(
     cx: Cx,
     req: DeleteRegisteredModelAlias,
 ) -> Result<DeleteRegisteredModelAliasResponse> {
-    cx.app.store.delete_registered_model_alias(req.name(), req.alias()).await.map(|()| done())
+    cx.app.store.delete_registered_model_alias(req.name(), req.alias()).await.map(|()| empty())
 }

@@ -14,7 +14,7 @@ use ferroflow_model::{
 use ferroflow_store::{NewRun, RunSearch};
 use serde_json::Value;
 
-use crate::{access::canonical_id, app::Cx, rpc::done};
+use crate::{access::canonical_id, app::Cx, rpc::empty};
 
 /// The run id, which older clients send as `run_uuid`.
 pub(crate) fn id<'a>(run_id: &'a str, run_uuid: &'a str) -> &'a str {
@@ -45,11 +45,11 @@ pub(crate) async fn update(cx: Cx, req: UpdateRun) -> Result<UpdateRunResponse> 
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRun) -> Result<DeleteRunResponse> {
-    cx.app.store.delete_run(req.run_id()).await.map(|()| done())
+    cx.app.store.delete_run(req.run_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn restore(cx: Cx, req: RestoreRun) -> Result<RestoreRunResponse> {
-    cx.app.store.restore_run(req.run_id()).await.map(|()| done())
+    cx.app.store.restore_run(req.run_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResponse> {
@@ -81,26 +81,26 @@ pub(crate) async fn log_metric(cx: Cx, req: LogMetric) -> Result<LogMetricRespon
         dataset_digest: req.dataset_digest,
         ..Metric::default()
     };
-    cx.app.store.log_metric(&run_id, metric).await.map(|()| done())
+    cx.app.store.log_metric(&run_id, metric).await.map(|()| empty())
 }
 
 pub(crate) async fn log_param(cx: Cx, req: LogParam) -> Result<LogParamResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
-    cx.app.store.log_param(run_id, req.key(), req.value()).await.map(|()| done())
+    cx.app.store.log_param(run_id, req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetTag) -> Result<SetTagResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
-    cx.app.store.set_tag(run_id, req.key(), req.value()).await.map(|()| done())
+    cx.app.store.set_tag(run_id, req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteTag) -> Result<DeleteTagResponse> {
-    cx.app.store.delete_tag(req.run_id(), req.key()).await.map(|()| done())
+    cx.app.store.delete_tag(req.run_id(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn log_batch(cx: Cx, req: LogBatch) -> Result<LogBatchResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_batch(&run_id, req.metrics, req.params, req.tags).await.map(|()| done())
+    cx.app.store.log_batch(&run_id, req.metrics, req.params, req.tags).await.map(|()| empty())
 }
 
 pub(crate) async fn log_model(cx: Cx, req: LogModel) -> Result<LogModelResponse> {
@@ -118,7 +118,7 @@ pub(crate) async fn log_model(cx: Cx, req: LogModel) -> Result<LogModelResponse>
     if !missing.is_empty() {
         return Err(Error::invalid(format!("Model json is missing mandatory fields: {{{}}}", missing.join(", "))));
     }
-    cx.app.store.record_logged_model(req.run_id(), history_entry(model)).await.map(|()| done())
+    cx.app.store.record_logged_model(req.run_id(), history_entry(model)).await.map(|()| empty())
 }
 
 /// The entry for a model in a run's history: its path, creation time, and flavors without their configuration.

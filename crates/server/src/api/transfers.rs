@@ -22,7 +22,7 @@ use ferroflow_model::{
 
 use crate::{
     app::{Cx, Transfers},
-    rpc::done,
+    rpc::empty,
 };
 
 /// Default lifetime of an upload URL, in seconds.
@@ -80,7 +80,7 @@ pub(crate) async fn complete_multipart(
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
     let tags = tags(&req.parts, bucket.has_tags())?;
-    bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| done())
+    bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| empty())
 }
 
 /// The entity tags of the parts, which must be complete and in order; not every store has them.
@@ -101,7 +101,7 @@ fn tags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
 pub(crate) async fn abort_multipart(cx: Cx, req: AbortMultipartUpload) -> Result<AbortMultipartUploadResponse> {
     let path = target(&cx, req.path())?;
     let repository = cx.app.locations.destination()?;
-    bucket(&cx, &repository, "Multipart upload")?.abort_upload(&path, req.upload_id()).await.map(|()| done())
+    bucket(&cx, &repository, "Multipart upload")?.abort_upload(&path, req.upload_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn presigned_of_proxy(cx: Cx, _: GetPresignedDownloadUrl) -> Result<GetPresignedDownloadUrlResponse> {

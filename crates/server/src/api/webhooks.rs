@@ -12,7 +12,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{NewWebhook, WebhookChange};
 
-use crate::{app::Cx, rpc::done};
+use crate::{app::Cx, rpc::empty};
 
 fn events(events: &[WebhookEvent]) -> Result<Vec<EventType>> {
     events.iter().map(EventType::from_message).collect()
@@ -73,7 +73,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookRe
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteWebhook) -> Result<DeleteWebhookResponse> {
-    cx.app.store.delete_webhook(cx.path("webhook_id")).await.map(|()| done())
+    cx.app.store.delete_webhook(cx.path("webhook_id")).await.map(|()| empty())
 }
 
 pub(crate) async fn test(cx: Cx, req: TestWebhook) -> Result<TestWebhookResponse> {

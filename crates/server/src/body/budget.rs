@@ -20,11 +20,11 @@ use tokio::{
 const KIB: usize = 1024;
 
 /// Interval of the check whether other requests wait.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A memory budget.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Inner>);
+pub(super) struct MemoryBudget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -36,15 +36,15 @@ struct Inner {
 
 /// A share of the budget, released on drop.
 #[derive(Debug)]
-pub(crate) struct Held {
-    room: Room,
-    /// Start of the current measuring interval; `come` is the number of bytes received in it.
+pub(crate) struct MemoryPermit {
+    budget: MemoryBudget,
+    /// Start of the current measuring interval; `received` is the number of bytes received in it.
     since: Instant,
-    come: usize,
+    received: usize,
     _memory: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl MemoryBudget {
     /// A budget of `bytes`, rounded down to KiB.
     pub(super) fn new(bytes: usize) -> Self {
         let size = bytes / KIB;
@@ -55,11 +55,11 @@ impl Room {
     ///
     /// # Errors
     /// No memory became available in time; nothing has been done.
-    pub(super) async fn take(&self, bytes: usize) -> Result<Held> {
+    pub(super) async fn acquire(&self, bytes: usize) -> Result<MemoryPermit> {
         let share = u32::try_from(bytes.div_ceil(KIB).clamp(1, self.0.size)).unwrap_or(u32::MAX);
         let now = Arc::clone(&self.0.memory).try_acquire_many_owned(share);
         let memory = if let Ok(memory) = now { memory } else { self.wait(share).await? };
-        Ok(Held { room: self.clone(), since: Instant::now(), come: 0, _memory: memory })
+        Ok(MemoryPermit { budget: self.clone(), since: Instant::now(), received: 0, _memory: memory })
     }
 
     async fn wait(&self, share: u32) -> Result<OwnedSemaphorePermit> {
@@ -68,14 +68,14 @@ impl Room {
         taken
             .ok()
             .and_then(std::result::Result::ok)
-            .ok_or_else(|| exhausted("The server has no memory for this request at the moment. Try again later."))
+            .ok_or_else(|| exhausted("The server has no memory for this request now. Try again later."))
     }
 }
 
-impl Held {
+impl MemoryPermit {
     /// Whether it is a share of this budget.
-    pub(super) fn is_of(&self, room: &Room) -> bool {
-        Arc::ptr_eq(&self.room.0, &room.0)
+    pub(super) fn belongs_to(&self, budget: &MemoryBudget) -> bool {
+        Arc::ptr_eq(&self.budget.0, &budget.0)
     }
 
     /// Waits for the next chunk of the body that the share is for. A slow client is tolerated while no other request
@@ -83,18 +83,23 @@ impl Held {
     ///
     /// # Errors
     /// The body ended early; or the client is too slow while others wait, and nothing has been done.
-    pub(super) async fn fill(&mut self, next: impl Future<Output = Result<Option<Bytes>>>) -> Result<Option<Bytes>> {
+    pub(super) async fn next_chunk(
+        &mut self,
+        next: impl Future<Output = Result<Option<Bytes>>>,
+    ) -> Result<Option<Bytes>> {
         let mut next = pin!(next);
         loop {
-            let outcome = timeout(LOOK, &mut next).await;
+            let outcome = timeout(CHECK_INTERVAL, &mut next).await;
             if let Ok(Ok(Some(bytes))) = &outcome {
-                self.come += bytes.len();
+                self.received += bytes.len();
             }
             if self.since.elapsed() >= memory::GRACE {
-                if self.come < memory::PACE && self.room.0.waiting.load(Ordering::Relaxed) > 0 {
-                    return Err(exhausted("The request came too slowly, and others were waiting. Try again later."));
+                if self.received < memory::PACE && self.budget.0.waiting.load(Ordering::Relaxed) > 0 {
+                    return Err(exhausted(
+                        "The request arrived too slowly while other requests waited for memory. Try again later.",
+                    ));
                 }
-                (self.since, self.come) = (Instant::now(), 0);
+                (self.since, self.received) = (Instant::now(), 0);
             }
             if let Ok(outcome) = outcome {
                 return outcome;
@@ -132,51 +137,51 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_too_long_is_told_to_come_again() {
-        let room = Room::new(64 * KIB);
-        let held = room.take(60 * KIB).await.unwrap();
-        let error = timeout(MINUTE, room.take(8 * KIB)).await.expect("it does not wait for ever").unwrap_err();
+    async fn a_wait_for_memory_ends_with_429() {
+        let budget = MemoryBudget::new(64 * KIB);
+        let permit = budget.acquire(60 * KIB).await.unwrap();
+        let error = timeout(MINUTE, budget.acquire(8 * KIB)).await.expect("it does not wait for ever").unwrap_err();
         assert_eq!(error.code.http_status(), 429);
-        assert_eq!(room.0.waiting.load(Ordering::Relaxed), 0);
-        drop(held);
-        room.take(64 * KIB).await.unwrap();
-        room.take(65 * KIB).await.expect("what is larger than all has it to itself");
+        assert_eq!(budget.0.waiting.load(Ordering::Relaxed), 0);
+        drop(permit);
+        budget.acquire(64 * KIB).await.unwrap();
+        budget.acquire(65 * KIB).await.expect("a request larger than the budget takes all of it");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_client_keeps_its_room_until_another_waits_for_it() {
-        let room = Room::new(64 * KIB);
-        let mut held = room.take(60 * KIB).await.unwrap();
-        assert!(timeout(MINUTE, held.fill(pending())).await.is_err(), "no other waits");
+    async fn a_slow_client_keeps_its_memory_until_another_request_waits() {
+        let budget = MemoryBudget::new(64 * KIB);
+        let mut permit = budget.acquire(60 * KIB).await.unwrap();
+        assert!(timeout(MINUTE, permit.next_chunk(pending())).await.is_err(), "no other request waits");
         let waiting = tokio::spawn({
-            let room = room.clone();
-            async move { room.take(8 * KIB).await.map(drop) }
+            let budget = budget.clone();
+            async move { budget.acquire(8 * KIB).await.map(drop) }
         });
-        let error = timeout(MINUTE, held.fill(pending())).await.expect("another waits").unwrap_err();
+        let error = timeout(MINUTE, permit.next_chunk(pending())).await.expect("another request waits").unwrap_err();
         assert!(error.message.contains("too slowly"), "{}", error.message);
-        drop(held);
+        drop(permit);
         waiting.await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_trickles_is_slow_and_one_at_the_pace_is_let_finish() {
+    async fn only_a_client_below_the_minimum_pace_is_slow() {
         for (bytes, is_slow) in [(1, true), (memory::PACE / 9, false)] {
-            let room = Room::new(64 * KIB);
-            let mut held = room.take(60 * KIB).await.unwrap();
+            let budget = MemoryBudget::new(64 * KIB);
+            let mut permit = budget.acquire(60 * KIB).await.unwrap();
             let waiting = tokio::spawn({
-                let room = room.clone();
-                async move { room.take(8 * KIB).await.map(drop) }
+                let budget = budget.clone();
+                async move { budget.acquire(8 * KIB).await.map(drop) }
             });
             tokio::task::yield_now().await;
             let start = Instant::now();
-            let piece = || async {
+            let chunk = || async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(Some(Bytes::from(vec![0; bytes])))
             };
-            while held.fill(piece()).await.is_ok() && !waiting.is_finished() {}
-            let told = if is_slow { memory::GRACE * 2 } else { memory::REQUEST_WAIT * 2 };
-            assert!(start.elapsed() < told, "{bytes}");
-            drop(held);
+            while permit.next_chunk(chunk()).await.is_ok() && !waiting.is_finished() {}
+            let limit = if is_slow { memory::GRACE * 2 } else { memory::REQUEST_WAIT * 2 };
+            assert!(start.elapsed() < limit, "{bytes}");
+            drop(permit);
             assert_eq!(waiting.await.unwrap().is_ok(), is_slow, "{bytes}");
         }
     }

@@ -40,14 +40,14 @@ pub(crate) struct LoggedIn(pub(crate) String);
 pub(crate) async fn audit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(access) = &app.access else { return next.run(request).await };
     let Some(audit) = &access.audit else { return next.run(request).await };
-    let about = About::of(&request);
+    let context = AuditContext::from_request(&request);
     let response = next.run(request).await;
-    about.tell(access, audit, &response);
+    context.record(access, audit, &response);
     response
 }
 
 /// The parts of a request that go into the audit log.
-struct About {
+struct AuditContext {
     claimed: Option<String>,
     from: Option<IpAddr>,
     forwarded_for: Option<String>,
@@ -58,8 +58,8 @@ struct About {
     client_request_id: Option<String>,
 }
 
-impl About {
-    fn of(request: &Request) -> Self {
+impl AuditContext {
+    fn from_request(request: &Request) -> Self {
         let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.chars().take(256).collect());
         let extensions = request.extensions();
         let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -75,7 +75,7 @@ impl About {
         }
     }
 
-    fn tell(&self, access: &Access, audit: &Audit, response: &Response) {
+    fn record(&self, access: &Access, audit: &Audit, response: &Response) {
         let caller = response.extensions().get::<Arc<Caller>>().map(|caller| caller.username.as_str());
         let logged_in = response.extensions().get::<LoggedIn>().map(|user| user.0.as_str());
         let login = logged_in.or(caller.filter(|username| access.recent_logins.is_new(username, self.from)));

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use crate::Peer;
 
 /// Maximum number of entries that are read.
-const MOST_HOPS: usize = 32;
+const MAX_HOPS: usize = 32;
 
 /// Networks of proxies whose forwarding headers are trusted.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ impl TrustedProxies {
     /// added it is the client.
     fn last_untrusted(&self, peer: IpAddr, entries: &[Option<IpAddr>]) -> IpAddr {
         let mut client = peer;
-        for entry in entries.iter().rev().take(MOST_HOPS) {
+        for entry in entries.iter().rev().take(MAX_HOPS) {
             let Some(address) = entry else { break };
             client = *address;
             if !self.has(client) {
@@ -144,7 +144,7 @@ mod tests {
     const XFF: &str = "x-forwarded-for";
 
     #[test]
-    fn what_a_stranger_says_is_not_believed() {
+    fn headers_of_untrusted_peers_are_ignored() {
         assert_eq!(client("203.0.113.1", &[(XFF, "198.51.100.1"), ("forwarded", "for=198.51.100.1")]), "203.0.113.1");
         assert_eq!(client("::ffff:203.0.113.1", &[(XFF, "198.51.100.1")]), "203.0.113.1");
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn invalid_networks_are_refused() {
         for wrong in ["10.0.0.0/33", "10.*", "proxy.example", "fd00::/8x"] {
             assert!(TrustedProxies::parse([wrong]).unwrap_err().contains(wrong));
         }

@@ -33,7 +33,7 @@ enum Rule {
 pub(super) struct Pattern {
     text: String,
     /// Whether it only matches IP addresses.
-    of_addresses: bool,
+    addresses_only: bool,
 }
 
 impl Default for Hosts {
@@ -115,17 +115,17 @@ impl Pattern {
         };
         let of_digits = host.bytes().any(|byte| byte.is_ascii_digit())
             && host.bytes().all(|byte| byte.is_ascii_digit() || b".*?".contains(&byte));
-        Self { text: text.to_owned(), of_addresses: of_digits || host.starts_with('[') }
+        Self { text: text.to_owned(), addresses_only: of_digits || host.starts_with('[') }
     }
 
     /// Whether it is literally this text.
-    pub(super) fn is(&self, text: &str) -> bool {
+    pub(super) fn equals(&self, text: &str) -> bool {
         self.text == text
     }
 
     /// Whether it matches a text, whose host is `host`.
     pub(super) fn matches<S>(&self, text: &str, host: &Host<S>) -> bool {
-        (!self.of_addresses || address(host).is_some()) && matches(&self.text, text)
+        (!self.addresses_only || address(host).is_some()) && matches(&self.text, text)
     }
 }
 

@@ -21,17 +21,17 @@ impl Origins {
     }
 
     /// Whether every origin is allowed.
-    pub(super) fn are_all(&self) -> bool {
+    pub(super) fn allows_any(&self) -> bool {
         self.any
     }
 
     /// Whether an `Origin` header is local or allowed by the operator.
     pub(super) fn allow(&self, header: &str) -> bool {
-        if self.any || self.patterns.iter().any(|pattern| pattern.is(header)) {
+        if self.any || self.patterns.iter().any(|pattern| pattern.equals(header)) {
             return true;
         }
         let Some(host) = host(header) else { return false };
-        is_this_machine(&host) || self.patterns.iter().any(|pattern| pattern.matches(header, &host))
+        is_loopback(&host) || self.patterns.iter().any(|pattern| pattern.matches(header, &host))
     }
 }
 
@@ -41,7 +41,7 @@ fn host(header: &str) -> Option<Host> {
     url.origin().ascii_serialization().eq_ignore_ascii_case(header).then(|| url.host().map(|host| host.to_owned()))?
 }
 
-fn is_this_machine(host: &Host) -> bool {
+fn is_loopback(host: &Host) -> bool {
     match host {
         Host::Domain(name) => name == "localhost",
         Host::Ipv4(ip) => *ip == std::net::Ipv4Addr::LOCALHOST,

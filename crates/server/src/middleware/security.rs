@@ -27,7 +27,7 @@ const CROSS_ORIGIN: &str = "Cross-origin request blocked. If this origin is to c
 const NOTEBOOK_RENDERER: &str = "/static-files/lib/notebook-trace-renderer/";
 
 /// Refuses a request with ambiguous hosts (RFC 9112, 3.2).
-pub(crate) async fn one_host(request: Request, next: Next) -> Response {
+pub(crate) async fn require_one_host(request: Request, next: Next) -> Response {
     if has_one_host(&request) {
         return next.run(request).await;
     }
@@ -59,8 +59,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let framed = path.starts_with(&format!("{}{NOTEBOOK_RENDERER}", app.config.static_prefix));
-    if !framed
+    let may_be_framed = path.starts_with(&format!("{}{NOTEBOOK_RENDERER}", app.config.static_prefix));
+    if !may_be_framed
         && !security.frame_options.is_empty()
         && !security.frame_options.eq_ignore_ascii_case("none")
         && let Ok(value) = HeaderValue::from_str(&security.frame_options.to_ascii_uppercase())
@@ -103,7 +103,7 @@ fn origin_blocked(allowed: &Origins, origin: &str, method: &Method) -> bool {
 
 /// Answers CORS preflight requests and sets CORS headers on responses, for localhost and the allowed origins.
 pub(crate) fn cors(security: &Security) -> CorsLayer {
-    if security.allowed_origins.are_all() {
+    if security.allowed_origins.allows_any() {
         return CorsLayer::very_permissive().allow_credentials(false).allow_origin(AllowOrigin::any());
     }
     let allowed = security.allowed_origins.clone();
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_watched_with_the_prefix_and_without_it() {
+    fn api_paths_are_recognized_with_and_without_the_prefix() {
         for path in ["/api/2.0/mlflow/runs/create", "/ajax-api/2.0/mlflow/upload-artifact"] {
             assert!(is_api("", path) && is_api("/ml", path) && is_api("/ml", &format!("/ml{path}")), "{path}");
         }

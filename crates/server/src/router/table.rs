@@ -125,9 +125,9 @@ impl Table {
 
     fn message<T: Rpc>(mut self, handler: rpc::Handler<T>, needs: Needs) -> Self {
         let size = sizes::of(T::NAME);
-        let reader = rpc::reader(handler, size.values);
+        let parser = rpc::parser(handler, size.values);
         let endpoint: Endpoint =
-            Arc::new(move |app, request| Box::pin(rpc::call(app, needs, size, request, Arc::clone(&reader))));
+            Arc::new(move |app, request| Box::pin(rpc::call(app, needs, size, request, Arc::clone(&parser))));
         for route in T::ROUTES {
             let path = axum_path(route.path);
             self = self.mount(T::NAME, &method(route), route.version, &path, needs, Arc::clone(&endpoint));
@@ -258,7 +258,7 @@ where
 }
 
 fn not_implemented(name: &str) -> Error {
-    Error::new(ErrorCode::NotImplemented, format!("This server does not have '{name}' yet."))
+    Error::new(ErrorCode::NotImplemented, format!("This server does not implement '{name}' yet."))
 }
 
 fn method(route: &Route) -> Method {
