@@ -128,11 +128,11 @@ def test_a_certificate_that_is_swapped_is_served_and_a_broken_one_is_not(tmp_pat
         (tmp_path / "4" / "tls.crt").write_text(third.pem)
         (tmp_path / "4" / "tls.key").write_bytes((tmp_path / "1" / "tls.key").read_bytes())
         swap("4")
-        server.wait_logged("the old ones stay")
+        server.wait_logged("the previous ones stay in use")
         assert serial(server, authority) == second.certificate.serial_number
         swap("3")
         wait(lambda: serial(server, authority) == third.certificate.serial_number)
-        assert server.logs.count("the old ones stay") == 1
+        assert server.logs.count("the previous ones stay in use") == 1
         # Who was connected all the time still is.
         assert kept.get(server.url + EXPERIMENT, verify=str(authority.ca), timeout=30).status_code == 200
 
@@ -176,8 +176,8 @@ def test_what_would_not_be_guarded_as_asked_does_not_start(tmp_path, authority):
         (["--waitress-opts", "--unix-socket=/tmp/x"], "--unix-socket"),
         (["--uvicorn-opts", "--ssl-certfle x"], "not known"),
         (["--tls-key", str(key)], "--tls-cert"),
-        (["--tls-cert", str(cert), "--tls-key", str(other)], "can not be used with the key"),
-        (["--tls-cert", str(tmp_path / "none")], "can not be read"),
+        (["--tls-cert", str(cert), "--tls-key", str(other)], "cannot be used with the key"),
+        (["--tls-cert", str(tmp_path / "none")], "cannot be read"),
     ):  # fmt: skip
         text = refused(tmp_path, *args)
         assert said in text and "PRIVATE KEY" not in text, f"{args}: {text}"

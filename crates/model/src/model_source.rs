@@ -25,7 +25,7 @@ pub enum Kind {
     /// A path in the artifact store of an MLflow server.
     Proxied,
     /// A location in another store, such as a bucket.
-    Elsewhere,
+    External,
 }
 
 /// Classifies a source.
@@ -52,7 +52,7 @@ pub fn kind(source: &str) -> Result<Kind> {
         "models" => Kind::Models,
         "mlflow-artifacts" => Kind::Proxied,
         "http" | "https" if components(&uri.path).windows(ROUTE.len()).any(|part| part == ROUTE) => Kind::Proxied,
-        _ => Kind::Elsewhere,
+        _ => Kind::External,
     })
 }
 
@@ -172,10 +172,10 @@ mod tests {
             ("mlflow-artifacts:/1/x", Kind::Proxied),
             ("https://h/api/2.0/mlflow-artifacts/artifacts/1", Kind::Proxied),
             ("http://h/p/api/2.0/mlflow%2dartifacts/artifacts/1", Kind::Proxied),
-            ("https://h/1", Kind::Elsewhere),
-            ("s3://b/1", Kind::Elsewhere),
-            ("c:\\x", Kind::Elsewhere),
-            ("databricks", Kind::Elsewhere),
+            ("https://h/1", Kind::External),
+            ("s3://b/1", Kind::External),
+            ("c:\\x", Kind::External),
+            ("databricks", Kind::External),
         ] {
             assert_eq!(kind(source), Ok(expected), "{source}");
         }

@@ -21,7 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::app::App;
 
 /// Maximum delay from the start to the first pass. It is random, so that replicas start at different times.
-const FIRST: Duration = Duration::from_secs(10);
+const MAX_FIRST_DELAY: Duration = Duration::from_secs(10);
 
 /// Number of candidate traces fetched at a time.
 const PAGE: usize = 1000;
@@ -32,7 +32,7 @@ const MAX_FAILURES: usize = 5;
 /// Archives until stopped; a trace in progress is finished.
 pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch::Receiver<bool>) {
     let interval = Duration::from_secs(settings.interval_seconds);
-    let mut pause = FIRST.min(interval).mul_f64(rand::random_range(0.0..1.0));
+    let mut pause = MAX_FIRST_DELAY.min(interval).mul_f64(rand::random_range(0.0..1.0));
     loop {
         tokio::select! {
             _ = stop.changed() => return,
@@ -48,7 +48,7 @@ pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch:
             tracing::info!(archived, malformed, failed, ms, "traces were archived");
         }
         if let Err(error) = outcome {
-            tracing::warn!("traces are not archived: {}", error.message);
+            tracing::warn!("an archival pass failed: {}", error.message);
         }
     }
 }
@@ -59,12 +59,12 @@ struct Pass<'a> {
     settings: &'a TraceArchival,
     stop: &'a watch::Receiver<bool>,
     /// All traces that were tried: the maximum per pass applies to them.
-    tried: usize,
+    attempted: usize,
     archived: usize,
     malformed: usize,
     failed: usize,
     /// Failures since the last success.
-    in_a_row: usize,
+    consecutive_failures: usize,
     /// Experiments with traces that failed: their archive requests stay open.
     unfinished: HashSet<i64>,
 }
@@ -72,7 +72,17 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(app: &'a App, settings: &'a TraceArchival, stop: &'a watch::Receiver<bool>) -> Self {
         let unfinished = HashSet::new();
-        Self { app, settings, stop, tried: 0, archived: 0, malformed: 0, failed: 0, in_a_row: 0, unfinished }
+        Self {
+            app,
+            settings,
+            stop,
+            attempted: 0,
+            archived: 0,
+            malformed: 0,
+            failed: 0,
+            consecutive_failures: 0,
+            unfinished,
+        }
     }
 
     async fn run(&mut self) -> Result<()> {
@@ -81,8 +91,8 @@ impl<'a> Pass<'a> {
         let (mut requests, mut regular) = (Vec::new(), Vec::new());
         for tags in self.app.store.archival_tags().await? {
             let id = tags.experiment_id;
-            let asked = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
-            if let Some((request, value)) = asked {
+            let request = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
+            if let Some((request, value)) = request {
                 let until = request.older_than_ms.map_or(i64::MAX, |age| now.saturating_sub(age));
                 requests.push(ArchiveRequest { due: Due { experiment_id: id, until }, value });
             }
@@ -90,18 +100,18 @@ impl<'a> Pass<'a> {
             regular.push(Due { experiment_id: id, until: now.saturating_sub(duration_ms(&retention)) });
         }
         let urgent: Vec<Due> = requests.iter().map(|request| request.due).collect();
-        self.all(&urgent).await?;
-        self.all(&regular).await?;
+        self.archive_due(&urgent).await?;
+        self.archive_due(&regular).await?;
         requests.retain(|request| !self.unfinished.contains(&request.due.experiment_id));
         if requests.is_empty() { Ok(()) } else { self.app.store.end_archive_requests(&requests).await }
     }
 
     /// Archives the oldest first, by keyset pagination, which skips traces that failed.
-    async fn all(&mut self, due: &[Due]) -> Result<()> {
+    async fn archive_due(&mut self, due: &[Due]) -> Result<()> {
         let mut after: Option<Candidate> = None;
         while !due.is_empty() {
-            let most = self.settings.max_traces_per_pass.unwrap_or(u64::MAX);
-            let left = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.tried);
+            let max_traces = self.settings.max_traces_per_pass.unwrap_or(u64::MAX);
+            let left = usize::try_from(max_traces).unwrap_or(usize::MAX).saturating_sub(self.attempted);
             let page = self.app.store.archivable_traces(due, after.as_ref(), left.min(PAGE)).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
@@ -110,17 +120,18 @@ impl<'a> Pass<'a> {
                     self.unfinished.extend(due.iter().map(|due| due.experiment_id));
                     return Ok(());
                 }
-                self.one(&candidate).await?;
+                self.archive(&candidate).await?;
             }
         }
         Ok(())
     }
 
-    async fn one(&mut self, candidate: &Candidate) -> Result<()> {
+    async fn archive(&mut self, candidate: &Candidate) -> Result<()> {
         let id = candidate.trace_id.as_str();
-        self.tried += 1;
-        let outcome = self.app.store.archive_trace(id, |spans| keep(self.app, self.settings, id, spans)).await;
-        self.app.telemetry.trace_archived(match &outcome {
+        self.attempted += 1;
+        let outcome =
+            self.app.store.archive_trace(id, |spans| write_to_archive(self.app, self.settings, id, spans)).await;
+        self.app.telemetry.record_archival(match &outcome {
             Ok(Archived::Yes) => "archived",
             Ok(Archived::Malformed) => "malformed",
             Ok(Archived::No) => "skipped",
@@ -130,24 +141,29 @@ impl<'a> Pass<'a> {
             Ok(Archived::Yes) => self.archived += 1,
             Ok(Archived::No) => {}
             Ok(Archived::Malformed) => {
-                tracing::warn!(trace = id, "the spans of a trace can not be archived: it is marked as malformed");
+                tracing::warn!(trace = id, "the spans of a trace cannot be archived: it is marked as malformed");
                 self.malformed += 1;
             }
             Err(error) => {
                 tracing::warn!(trace = id, error = error.message, "a trace is not archived now");
                 self.failed += 1;
-                self.in_a_row += 1;
+                self.consecutive_failures += 1;
                 self.unfinished.insert(candidate.experiment_id);
-                return if self.in_a_row < MAX_FAILURES { Ok(()) } else { Err(error) };
+                return if self.consecutive_failures < MAX_FAILURES { Ok(()) } else { Err(error) };
             }
         }
-        self.in_a_row = 0;
+        self.consecutive_failures = 0;
         Ok(())
     }
 }
 
 /// Writes the spans of a trace to the archive, at the reference's location. `None` if they can not be archived.
-async fn keep(app: &App, settings: &TraceArchival, id: &str, spans: ArchivableSpans) -> Result<Option<String>> {
+async fn write_to_archive(
+    app: &App,
+    settings: &TraceArchival,
+    id: &str,
+    spans: ArchivableSpans,
+) -> Result<Option<String>> {
     let ArchivableSpans { experiment_id, contents } = spans;
     // An id that is valid and unambiguous as a component of a URI.
     let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
@@ -157,9 +173,9 @@ async fn keep(app: &App, settings: &TraceArchival, id: &str, spans: ArchivableSp
         _ => return Ok(None),
     };
     let location = uri::append_path(&settings.location, &format!("{experiment_id}/traces/{id}/artifacts"))?;
-    let place = app.locations.resolve(&location)?;
-    let path = ArtifactPath::parse(archived_trace::FILE)?.below(&place.base);
+    let target = app.locations.resolve(&location)?;
+    let path = ArtifactPath::parse(archived_trace::FILE)?.below(&target.base);
     let length = payload.len() as u64;
-    place.repository.write(&path, stream::iter([Ok(payload)]).boxed(), Some(length)).await?;
+    target.repository.write(&path, stream::iter([Ok(payload)]).boxed(), Some(length)).await?;
     Ok(Some(location))
 }

@@ -50,7 +50,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if error.code == ErrorCode::ResourceExhausted {
-            tracing::warn!(message = %error.message, "nothing was done");
+            tracing::warn!(message = %error.message, "a request was refused for lack of resources");
             response.extensions_mut().insert(Busy);
         }
         response

@@ -92,27 +92,27 @@ fn answer(data: Value, errors: Vec<String>) -> Result<Response> {
 /// The REST response behind a root field; null if the caller lacks the permission.
 async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
     match root.name {
-        "mlflowGetExperiment" => answered(cx, root, Needs::Read(Resource::Experiment), experiments::get).await,
+        "mlflowGetExperiment" => call(cx, root, Needs::Read(Resource::Experiment), experiments::get).await,
         "mlflowGetMetricHistoryBulkInterval" => {
-            answered::<GetMetricHistoryBulkInterval, _, _>(cx, root, Needs::Read(Resource::Run), metrics::bulk_interval)
+            call::<GetMetricHistoryBulkInterval, _, _>(cx, root, Needs::Read(Resource::Run), metrics::bulk_interval)
                 .await
         }
         "mlflowGetRun" => {
-            let mut answer = answered(cx, root, Needs::Read(Resource::Run), runs::get).await?;
+            let mut answer = call(cx, root, Needs::Read(Resource::Run), runs::get).await?;
             let run: Vec<&mut Value> = answer.get_mut("run").into_iter().collect();
-            complete(cx, operation, root, "run", run).await?;
+            add_related(cx, operation, root, "run", run).await?;
             Ok(answer)
         }
         "mlflowSearchRuns" => {
-            let mut answer = answered(cx, root, Needs::List(Resource::Run), runs::search).await?;
+            let mut answer = call(cx, root, Needs::List(Resource::Run), runs::search).await?;
             let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
-            complete(cx, operation, root, "runs", runs.into_iter().flatten().collect()).await?;
+            add_related(cx, operation, root, "runs", runs.into_iter().flatten().collect()).await?;
             Ok(answer)
         }
-        "mlflowListArtifacts" => answered(cx, root, Needs::Read(Resource::Run), artifacts::list).await,
-        "mlflowSearchDatasets" => answered(cx, root, Needs::Read(Resource::Experiment), inputs::search_datasets).await,
+        "mlflowListArtifacts" => call(cx, root, Needs::Read(Resource::Run), artifacts::list).await,
+        "mlflowSearchDatasets" => call(cx, root, Needs::Read(Resource::Experiment), inputs::search_datasets).await,
         "mlflowSearchModelVersions" => {
-            match answered(cx, root, Needs::List(Resource::ModelVersion), model_versions::search).await {
+            match call(cx, root, Needs::List(Resource::ModelVersion), model_versions::search).await {
                 Err(error) if error.code == ErrorCode::PermissionDenied => Ok(Value::Null),
                 other => other,
             }
@@ -123,7 +123,7 @@ async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Re
 }
 
 /// The response of a call, or null if the caller lacks the permission.
-async fn answered<T, F, Fut>(cx: &Cx, root: &RootField<'_>, needs: Needs, handler: F) -> Result<Value>
+async fn call<T, F, Fut>(cx: &Cx, root: &RootField<'_>, needs: Needs, handler: F) -> Result<Value>
 where
     T: Rpc + DeserializeOwned,
     F: FnOnce(Cx, T) -> Fut,
@@ -133,11 +133,11 @@ where
     if !access::check(cx, needs, || Refs::from_message(cx, &message)).await? {
         return Ok(Value::Null);
     }
-    tree(&handler(cx.clone(), message).await?)
+    to_json(&handler(cx.clone(), message).await?)
 }
 
 /// Adds related objects to runs, if the query selects them.
-async fn complete(
+async fn add_related(
     cx: &Cx,
     operation: &Operation<'_>,
     root: &RootField<'_>,
@@ -160,7 +160,7 @@ async fn add_experiments(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
         let id = run.pointer("/info/experiment_id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let experiment = match known.get(&id) {
             Some(experiment) => experiment.clone(),
-            None => tree(&cx.app.store.get_experiment(&id).await?)?,
+            None => to_json(&cx.app.store.get_experiment(&id).await?)?,
         };
         run["experiment"] = experiment.clone();
         known.insert(id, experiment);
@@ -189,7 +189,7 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
         let run_id = version.run_id().to_owned();
         let mut shown = [version];
         cx.redact_versions(&mut shown);
-        by_run.entry(run_id).or_default().push(tree(&shown[0])?);
+        by_run.entry(run_id).or_default().push(to_json(&shown[0])?);
     }
     for run in runs {
         let found = by_run.remove(&id_of(run)).unwrap_or_default();
@@ -198,8 +198,8 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     Ok(())
 }
 
-fn tree<T: Serialize>(answer: &T) -> Result<Value> {
-    serde_json::to_value(answer).map_err(|error| Error::internal(format!("The answer can not be written: {error}")))
+fn to_json<T: Serialize>(answer: &T) -> Result<Value> {
+    serde_json::to_value(answer).map_err(|error| Error::internal(format!("The response cannot be serialized: {error}")))
 }
 
 /// The message in the argument `input`.

@@ -64,25 +64,22 @@ impl Default for Telemetry {
         });
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let deliveries = Family::<DeliveryLabels, Counter>::default();
-        registry.register("webhook_deliveries", "Attempts to tell webhooks of events", deliveries.clone());
+        registry.register("webhook_deliveries", "Attempts to deliver events to webhooks", deliveries.clone());
         let archived = Family::<ArchivalLabels, Counter>::default();
-        registry.register("traces_archived", "Traces whose time to be archived had come", archived.clone());
+        registry.register("traces_archived", "Traces that were due for archival", archived.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
             gauge
         };
         Self {
-            running: gauge("http_requests_running", "Requests that are being answered"),
+            running: gauge("http_requests_running", "Requests in flight"),
             connections: gauge("database_connections_in_use", "Database connections in use"),
             waiting: gauge("writes_waiting", "Write requests that wait for their transaction"),
             written: gauge("writes", "Write requests that were committed or refused since the start"),
-            transactions: gauge("write_transactions", "Transactions that they took"),
+            transactions: gauge("write_transactions", "Transactions that committed write requests since the start"),
             resident: gauge("process_resident_memory_bytes", "Resident memory"),
-            deliveries_waiting: gauge(
-                "webhook_deliveries_waiting",
-                "Events that wait for their webhooks, up to 10,000",
-            ),
+            deliveries_waiting: gauge("webhook_deliveries_waiting", "Undelivered webhook events, counted up to 10,000"),
             audit_lost: gauge("audit_lines_lost", "Lines of the audit log that could not be written since the start"),
             requests,
             duration,
@@ -94,9 +91,9 @@ impl Default for Telemetry {
 }
 
 /// Guard of a request in flight.
-pub(crate) struct Running<'a>(&'a Gauge);
+pub(crate) struct InFlight<'a>(&'a Gauge);
 
-impl Drop for Running<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -104,13 +101,13 @@ impl Drop for Running<'_> {
 
 impl Telemetry {
     /// Counts a request as in flight until the guard is dropped.
-    pub(crate) fn begin(&self) -> Running<'_> {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
         self.running.inc();
-        Running(&self.running)
+        InFlight(&self.running)
     }
 
     /// Counts an answered request.
-    pub(crate) fn answered(&self, method: &http::Method, route: &str, status: u16, elapsed: Duration) {
+    pub(crate) fn record_response(&self, method: &http::Method, route: &str, status: u16, elapsed: Duration) {
         // Other methods could be any text.
         let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
         let method = known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other");
@@ -120,17 +117,17 @@ impl Telemetry {
     }
 
     /// Counts an attempt to deliver an event to a webhook, by outcome.
-    pub(crate) fn told_webhook(&self, outcome: &'static str) {
+    pub(crate) fn record_delivery(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
     }
 
     /// Counts a trace that was due for archival, by outcome.
-    pub(crate) fn trace_archived(&self, outcome: &'static str) {
+    pub(crate) fn record_archival(&self, outcome: &'static str) {
         self.archived.get_or_create(&ArchivalLabels { outcome }).inc();
     }
 
     /// Sets the number of undelivered events.
-    pub(crate) fn webhooks_wait(&self, count: u64) {
+    pub(crate) fn set_waiting_deliveries(&self, count: u64) {
         self.deliveries_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 

@@ -17,7 +17,7 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 /// Interval between checks of the files.
-const PAUSE: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The PEM files for TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,20 +36,20 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can not be read.
-    #[error("{0} can not be read: {1}")]
+    #[error("{0} cannot be read: {1}")]
     Read(PathBuf, std::io::Error),
     /// A file has no certificate or no key.
-    #[error("{0} holds no {1} in PEM")]
+    #[error("{0} has no {1} in PEM")]
     Missing(PathBuf, &'static str),
     /// A file is not valid PEM.
     #[error("{0} is not PEM: {1}")]
     Pem(PathBuf, pem::Error),
     /// The key does not match the certificate, or is of an unsupported type.
-    #[error("the certificate {0} can not be used with the key {1}: {2}")]
+    #[error("the certificate {0} cannot be used with the key {1}: {2}")]
     Pair(PathBuf, PathBuf, rustls::Error),
     /// The CA certificates can not be used.
-    #[error("the authorities of clients in {0} can not be used: {1}")]
-    Authorities(PathBuf, String),
+    #[error("the CA certificates for clients in {0} cannot be used: {1}")]
+    ClientCa(PathBuf, String),
 }
 
 /// The contents of the files: certificate chain, key and CA certificates.
@@ -82,11 +82,11 @@ impl Tls {
     /// Checks the files periodically, for as long as the server runs.
     pub(crate) async fn watch(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let tls = Arc::clone(&self);
             // File systems may block.
             if let Err(error) = tokio::task::spawn_blocking(move || tls.refresh()).await {
-                tracing::error!(%error, "the TLS files were not looked at");
+                tracing::error!(%error, "checking the TLS files failed");
             }
         }
     }
@@ -99,17 +99,19 @@ impl Tls {
         if *last == found {
             return;
         }
-        let taken = match &found {
+        let configured = match &found {
             Ok(contents) => configure(&self.files, contents).map_err(|error| error.to_string()),
             Err(reason) => Err(reason.clone()),
         };
-        match taken {
+        match configured {
             Ok(config) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-                tracing::info!(cert = %self.files.cert.display(), "the TLS certificate was read again");
+                tracing::info!(cert = %self.files.cert.display(), "the TLS certificate was reloaded");
             }
             Err(reason) => {
-                tracing::error!("the TLS files have changed and can not be used; the old ones stay: {reason}");
+                tracing::error!(
+                    "the TLS files have changed and cannot be used; the previous ones stay in use: {reason}"
+                );
             }
         }
         *last = found;
@@ -118,11 +120,11 @@ impl Tls {
 
 fn read(files: &TlsFiles) -> Result<Contents, TlsError> {
     let bytes = |path: &Path| fs::read(path).map_err(|error| TlsError::Read(path.to_owned(), error));
-    let authorities = files.client_ca.as_deref().map(bytes).transpose()?;
-    Ok([bytes(&files.cert)?, bytes(&files.key)?, authorities.unwrap_or_default()])
+    let ca_certificates = files.client_ca.as_deref().map(bytes).transpose()?;
+    Ok([bytes(&files.cert)?, bytes(&files.key)?, ca_certificates.unwrap_or_default()])
 }
 
-fn configure(files: &TlsFiles, [cert, key, authorities]: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
+fn configure(files: &TlsFiles, [cert, key, ca_certificates]: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&files.cert, cert)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
@@ -135,9 +137,9 @@ fn configure(files: &TlsFiles, [cert, key, authorities]: &Contents) -> Result<Ar
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let failed = |error: String| TlsError::Authorities(path.clone(), error);
+            let failed = |error: String| TlsError::ClientCa(path.clone(), error);
             let mut roots = RootCertStore::empty();
-            for authority in certificates(path, authorities)? {
+            for authority in certificates(path, ca_certificates)? {
                 roots.add(authority).map_err(|error| failed(error.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);

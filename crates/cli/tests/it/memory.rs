@@ -180,7 +180,7 @@ fn attacks() -> Vec<(&'static str, &'static str, Vec<u8>, &'static str)> {
             repeated(r#"{"query":""#, "query{a}", r#""}"#, 128 * 1024),
             "maximum total tokens",
         ),
-        ("variables", "/graphql", graphql_variables(), "variables put in"),
+        ("variables", "/graphql", graphql_variables(), "variables expanded"),
         ("deep", LOG_BATCH, b"[".repeat(largest), "values"),
         ("less deep", LOG_BATCH, b"[".repeat(19_000), "nested too deeply"),
         ("maps", LOG_INPUTS, repeated(r#"{"run_id":"a","datasets":["#, maps, "{}]}", largest), "values"),

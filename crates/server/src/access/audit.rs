@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_changed_taken_out_or_put_in_is_found() {
+    fn changed_removed_and_inserted_lines_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit");
         // Two servers that write to one file, one of them after a restart.
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_torn_stays_apart() {
+    fn an_incomplete_line_is_not_continued() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit");
         write(&Audit::open(&path).unwrap(), "a");
@@ -270,11 +270,11 @@ mod tests {
         write(&Audit::open(&path).unwrap(), "b");
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
-        assert_eq!(faults(&text), ["log:2: is no line of a chain"]);
+        assert_eq!(faults(&text), ["log:2: is not a line of a chain"]);
     }
 
     #[test]
-    fn a_new_log_is_its_owners() {
+    fn a_new_log_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit");

@@ -84,10 +84,10 @@ pub fn verify_audit<R: BufRead>(files: impl IntoIterator<Item = (String, R)>) ->
                             report.notes.push(format!("{at}: follows a line that is not in these files"));
                         }
                         (None, 0) => {
-                            report.faults.push(format!("{at}: the line before its chain was changed or is gone"));
+                            report.faults.push(format!("{at}: the line before its chain was changed or removed"));
                         }
                         (None, _) if is_from_start => {
-                            report.faults.push(format!("{at}: the first lines of its chain are gone"));
+                            report.faults.push(format!("{at}: the first lines of its chain are missing"));
                         }
                         (None, seq) => {
                             report.notes.push(format!("{at}: its chain begins {seq} lines before these files"));
@@ -95,11 +95,11 @@ pub fn verify_audit<R: BufRead>(files: impl IntoIterator<Item = (String, R)>) ->
                     }
                     chains.insert(link.chain, (link.seq, digest.clone()));
                 }
-                Err(_) if is_chained => report.faults.push(format!("{at}: is no line of a chain")),
+                Err(_) if is_chained => report.faults.push(format!("{at}: is not a line of a chain")),
                 Err(_) => report.notes.push(format!("{at}: was written before lines were chained")),
             }
             if !is_whole {
-                report.notes.push(format!("{at}: the line has no end"));
+                report.notes.push(format!("{at}: the line is incomplete"));
             }
             report.lines += 1;
             report.last.clone_from(&digest);

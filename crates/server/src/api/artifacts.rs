@@ -100,16 +100,17 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
     let path = cx.query("path").filter(|path| !path.is_empty()).ok_or_else(|| missing("path"))?;
     let path = ArtifactPath::parse(&path)?;
     let too_large = || Error::invalid("Artifact size is too large. Max size is 10MB.");
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > MAX_UPLOAD) {
+    let content_length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if content_length.is_some_and(|length: u64| length > MAX_UPLOAD) {
         return Err(too_large());
     }
     let mut body = request.into_body().into_data_stream().map_err(io::Error::other).boxed();
     let first = loop {
         match body.next().await {
             None => return Err(missing("data")),
-            Some(Ok(piece)) if piece.is_empty() => {}
-            Some(piece) => break piece,
+            Some(Ok(chunk)) if chunk.is_empty() => {}
+            Some(chunk) => break chunk,
         }
     };
     let run = cx.app.store.get_run_info(&run_id).await?;
@@ -118,16 +119,16 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
     // The body is streamed to the store, with an error as soon as it is too long.
     let (mut size, excess) = (0, Arc::new(AtomicBool::new(false)));
     let seen = Arc::clone(&excess);
-    let body = stream::once(std::future::ready(first)).chain(body).map(move |piece| {
-        let piece = piece?;
-        size += piece.len() as u64;
+    let body = stream::once(std::future::ready(first)).chain(body).map(move |chunk| {
+        let chunk = chunk?;
+        size += chunk.len() as u64;
         if size > MAX_UPLOAD {
             seen.store(true, Ordering::Relaxed);
             return Err(io::Error::other("it is too large"));
         }
-        Ok(piece)
+        Ok(chunk)
     });
-    let written = location.repository.write(&path.below(&location.base), body.boxed(), announced).await;
+    let written = location.repository.write(&path.below(&location.base), body.boxed(), content_length).await;
     written.map_err(|error| if excess.load(Ordering::Relaxed) { too_large() } else { error })?;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], Body::empty()).into_response())
 }

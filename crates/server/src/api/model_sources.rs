@@ -15,7 +15,7 @@ use ferroflow_model::{
 use crate::app::Cx;
 
 /// The validated origin of a new version.
-pub(crate) struct Checked {
+pub(crate) struct ResolvedSource {
     /// The source; a `models:/` source is resolved to the version it refers to now.
     pub(crate) source: String,
     /// The run.
@@ -28,7 +28,7 @@ pub(crate) struct Checked {
 ///
 /// # Errors
 /// The caller may not use the source.
-pub(crate) async fn check(cx: &Cx, req: &CreateModelVersion) -> Result<Checked> {
+pub(crate) async fn check(cx: &Cx, req: &CreateModelVersion) -> Result<ResolvedSource> {
     let source = req.source();
     if cx.app.config.source_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(source)) {
         return Err(Error::invalid(format!("Invalid model version source: '{source}'.")));
@@ -38,25 +38,25 @@ pub(crate) async fn check(cx: &Cx, req: &CreateModelVersion) -> Result<Checked> 
         prompts::check_source(source)?;
     }
     cx.app.config.hosts.check(source, "source")?;
-    let mut checked = Checked {
+    let mut resolved = ResolvedSource {
         source: source.to_owned(),
         run_id: Some(req.run_id().to_owned()),
         model_id: Some(req.model_id().to_owned()),
     };
     if is_prompt {
-        return Ok(checked);
+        return Ok(resolved);
     }
-    follow_registered_model(cx, req, &mut checked).await?;
-    let owner = match (checked.model_id.as_deref(), checked.run_id.as_deref()) {
+    resolve_registered_model(cx, req, &mut resolved).await?;
+    let owner = match (resolved.model_id.as_deref(), resolved.run_id.as_deref()) {
         (Some(model_id), _) if !model_id.is_empty() => Owner::Model(model_id),
         (_, run_id) => Owner::Run(run_id.unwrap_or_default()),
     };
-    check_owner(cx, &checked.source, owner).await?;
-    Ok(checked)
+    check_owner(cx, &resolved.source, owner).await?;
+    Ok(resolved)
 }
 
 /// Resolves a source such as `models:/name@alias` to a version, whose run becomes that of the new version too.
-async fn follow_registered_model(cx: &Cx, req: &CreateModelVersion, checked: &mut Checked) -> Result<()> {
+async fn resolve_registered_model(cx: &Cx, req: &CreateModelVersion, resolved: &mut ResolvedSource) -> Result<()> {
     let source = req.source();
     if model_source::kind(source)? != Kind::Models {
         return Ok(());
@@ -94,9 +94,9 @@ async fn follow_registered_model(cx: &Cx, req: &CreateModelVersion, checked: &mu
     if other_run || !req.model_id().is_empty() {
         return Err(refused("The run_id and model_id request parameters must match the referenced model version."));
     }
-    checked.source = format!("models:/{name}/{}", found.version());
+    resolved.source = format!("models:/{name}/{}", found.version());
     if req.run_id.is_none() {
-        checked.run_id = found.run_id;
+        resolved.run_id = found.run_id;
     }
     Ok(())
 }
@@ -180,12 +180,12 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
         },
         // The server opens buckets with its own credentials: if permissions apply, the source must be in the owner's
         // location.
-        (Kind::Elsewhere, owner) if cx.is_restricted() && Buckets::have(&uri.scheme) => {
+        (Kind::External, owner) if cx.is_restricted() && Buckets::have(&uri.scheme) => {
             match owner.artifacts(cx, source).await? {
                 Some(root) if model_source::is_within(source, &root)? => Ok(()),
                 _ => not_identified(owner.parameter()),
             }
         }
-        (Kind::Local | Kind::Elsewhere, _) => Ok(()),
+        (Kind::Local | Kind::External, _) => Ok(()),
     }
 }

@@ -56,17 +56,17 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     match access.auth.users().create_user(&username, &hash, false).await {
         Ok(_) => {
             access.auth.changed();
-            Ok(said(&format!("Successfully signed up user: {username}"), &format!("{prefix}/")))
+            Ok(message_page(&format!("Successfully signed up user: {username}"), &format!("{prefix}/")))
         }
         Err(error) if error.code == ErrorCode::ResourceAlreadyExists => {
-            Ok(said(&format!("Username has already been taken: {username}"), &format!("{prefix}/signup")))
+            Ok(message_page(&format!("Username has already been taken: {username}"), &format!("{prefix}/signup")))
         }
         Err(error) => Err(error),
     }
 }
 
 /// A page with a message and a link.
-fn said(text: &str, next: &str) -> Response {
+fn message_page(text: &str, next: &str) -> Response {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     Html(format!(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>Sign up</title>\n\

@@ -32,12 +32,12 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let places = cx.app.store.trace_places(&id).await?;
     let path = if let Some(name) = &attachment {
         ArtifactPath::parse(&format!("attachments/{name}"))?
-    } else if let Some(response) = elsewhere(&cx, &id, &places).await? {
+    } else if let Some(response) = stored_spans(&cx, &id, &places).await? {
         return Ok(response);
     } else {
         ArtifactPath::parse(FILE)?
     };
-    let location = places.artifacts.ok_or_else(|| damaged(&format!("request_id={id}")))?;
+    let location = places.artifacts.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
     // The location is a tag, which clients of the reference may write: check access to it.
     cx.check_file(&location, &path, Action::Read).await?;
     let sent = send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await;
@@ -55,8 +55,8 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// The spans of a trace that are not stored as an artifact.
-async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Response>> {
-    let moved;
+async fn stored_spans(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Response>> {
+    let reloaded;
     let mut places = places;
     if places.spans == Some(SpansLocation::TrackingStore) {
         let texts = cx.app.store.span_texts(id).await?;
@@ -64,8 +64,8 @@ async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Res
             return spans(texts.into_iter().map(Ok)).map(Some);
         }
         // They may have been archived since their location was read.
-        moved = cx.app.store.trace_places(id).await?;
-        places = &moved;
+        reloaded = cx.app.store.trace_places(id).await?;
+        places = &reloaded;
     }
     match places.spans {
         Some(SpansLocation::TrackingStore) => spans(std::iter::empty()).map(Some),
@@ -77,19 +77,19 @@ async fn elsewhere(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Res
 /// Spans in the archive. If they are gone, the list is empty, so that the rest of the trace can be shown.
 async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<Response> {
     let location = location.filter(|location| !location.is_empty());
-    let location = location.ok_or_else(|| damaged(&format!("request_id={id}")))?;
-    let Some((trace, room)) = archive::read(&cx.app.locations.resolve(location)?).await? else {
-        tracing::warn!(trace = id, location, "the spans of an archived trace are gone");
+    let location = location.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
+    let Some((trace, permit)) = archive::read(&cx.app.locations.resolve(location)?).await? else {
+        tracing::warn!(trace = id, location, "the archived spans of a trace are missing");
         return spans(std::iter::empty());
     };
     spans(trace.into_json().map(move |span| {
         // Held until the last span is sent: others wait for this memory.
-        let _ = &room;
+        let _ = &permit;
         span.map_err(std::io::Error::other)
     }))
 }
 
-fn damaged(what: &str) -> Error {
+fn corrupted(what: &str) -> Error {
     Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for {what}"))
 }
 

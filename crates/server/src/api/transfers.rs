@@ -35,7 +35,7 @@ fn unsupported(what: &str) -> Error {
 }
 
 /// Translates the error of signing into the wording that SDKs know.
-fn signed<T>(outcome: Result<T>, what: &str) -> Result<T> {
+fn or_unsupported<T>(outcome: Result<T>, what: &str) -> Result<T> {
     outcome.map_err(|error| if error.code == ErrorCode::NotImplemented { unsupported(what) } else { error })
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn create_multipart(cx: Cx, req: CreateMultipartUpload) -> Resu
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
     let upload = bucket.start_upload(&path, req.num_parts.unwrap_or_default()).await;
-    let upload = signed(upload, "Multipart upload")?;
+    let upload = or_unsupported(upload, "Multipart upload")?;
     let credentials = (1..)
         .zip(upload.urls)
         .map(|(number, url)| MultipartUploadCredential {
@@ -79,16 +79,16 @@ pub(crate) async fn complete_multipart(
     let path = target(&cx, req.path())?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
-    let tags = tags(&req.parts, bucket.has_tags())?;
-    bucket.complete_upload(&path, req.upload_id(), tags).await.map(|()| empty())
+    let etags = etags(&req.parts, bucket.has_tags())?;
+    bucket.complete_upload(&path, req.upload_id(), etags).await.map(|()| empty())
 }
 
 /// The entity tags of the parts, which must be complete and in order; not every store has them.
-fn tags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
-    let plain = |tag: &str| (!needed || !tag.is_empty()) && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
+fn etags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
+    let is_valid = |tag: &str| (!needed || !tag.is_empty()) && tag.len() <= 256 && !tag.contains(['<', '>', '&']);
     let mut tags = Vec::with_capacity(parts.len());
     for (number, part) in (1..).zip(parts) {
-        if part.part_number != Some(number) || !plain(part.etag()) {
+        if part.part_number != Some(number) || !is_valid(part.etag()) {
             return Err(Error::invalid(
                 "Invalid value for parameter 'parts': part numbers must count from 1, each with the ETag of its upload.",
             ));
@@ -110,7 +110,7 @@ pub(crate) async fn presigned_of_proxy(cx: Cx, _: GetPresignedDownloadUrl) -> Re
     let bucket = bucket(&cx, &repository, "Multipart download")?;
     let stat = repository.stat(&path).await?;
     let url = bucket.presign_download(&path, seconds(cx.app.config.transfers.download_expiration)?).await;
-    let signed = signed(url, "Multipart download")?;
+    let signed = or_unsupported(url, "Multipart download")?;
     Ok(GetPresignedDownloadUrlResponse {
         url: Some(signed.url),
         headers: signed.headers,
@@ -140,7 +140,7 @@ pub(crate) async fn presigned_upload(
     cx.check_file(&uri, &path, Action::Update).await?;
     let Location { repository, base } = cx.app.locations.resolve(&uri)?;
     let url = bucket(&cx, &repository, "Presigned upload")?.presign_upload(&path.below(&base), expires).await;
-    let signed = signed(url, "Presigned upload")?;
+    let signed = or_unsupported(url, "Presigned upload")?;
     Ok(CreatePresignedUploadUrlResponse { presigned_url: Some(signed.url), headers: signed.headers })
 }
 
@@ -162,7 +162,7 @@ pub(crate) async fn presigned_download(
     let bucket = bucket(&cx, &repository, "Presigned download")?;
     let path = path.below(&base);
     let stat = repository.stat(&path).await?;
-    let signed = signed(bucket.presign_download(&path, expires).await, "Presigned download")?;
+    let signed = or_unsupported(bucket.presign_download(&path, expires).await, "Presigned download")?;
     Ok(CreatePresignedDownloadUrlResponse {
         presigned_url: Some(signed.url),
         headers: signed.headers,

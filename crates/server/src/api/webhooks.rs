@@ -18,7 +18,7 @@ fn events(events: &[WebhookEvent]) -> Result<Vec<EventType>> {
     events.iter().map(EventType::from_message).collect()
 }
 
-fn given(text: Option<String>) -> Option<String> {
+fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -30,8 +30,8 @@ pub(crate) async fn create(cx: Cx, req: CreateWebhook) -> Result<CreateWebhookRe
         name: req.name.unwrap_or_default(),
         url: req.url.unwrap_or_default(),
         events,
-        description: given(req.description),
-        secret: given(req.secret),
+        description: non_empty(req.description),
+        secret: non_empty(req.secret),
         status: req.status,
     };
     Ok(CreateWebhookResponse { webhook: Some(cx.app.store.create_webhook(new).await?) })
@@ -50,7 +50,7 @@ pub(crate) async fn get(cx: Cx, _: GetWebhook) -> Result<GetWebhookResponse> {
 pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookResponse> {
     let webhook_id = cx.path("webhook_id");
     let events = events(&req.events)?;
-    let (name, url) = (given(req.name), given(req.url));
+    let (name, url) = (non_empty(req.name), non_empty(req.url));
     if name.is_some() || url.is_some() {
         // A missing webhook takes precedence over other errors.
         cx.app.store.get_webhook(webhook_id).await?;

@@ -183,7 +183,7 @@ impl<'d> Operation<'d> {
             Type::Enum(_, "") => value.cloned().unwrap_or_default(),
             Type::Enum(_, default) => value.cloned().unwrap_or_else(|| default.into()),
             Type::Strings => value.cloned().unwrap_or_else(|| json!([])),
-            Type::Nothing(_) => Json::Null,
+            Type::AlwaysNull(_) => Json::Null,
             Type::Object(object) => self.object(object, value, set),
             Type::Objects(object) => match value {
                 Some(Json::Array(items)) => items.iter().map(|item| self.object(object, Some(item), set)).collect(),
@@ -203,7 +203,7 @@ impl<'d> Operation<'d> {
             };
             match out.get_mut(&key) {
                 // The same field, selected twice with different subfields.
-                Some(there) => merge(there, answer),
+                Some(existing) => merge(existing, answer),
                 None => {
                     out.insert(key, answer);
                 }
@@ -257,24 +257,24 @@ fn operation_name<'o>(operation: &'o OperationDefinition<'static, String>) -> Op
     }
 }
 
-fn merge(there: &mut Json, answer: Json) {
-    match (there, answer) {
-        (Json::Object(there), Json::Object(answer)) => {
+fn merge(existing: &mut Json, answer: Json) {
+    match (existing, answer) {
+        (Json::Object(existing), Json::Object(answer)) => {
             for (key, value) in answer {
-                match there.get_mut(&key) {
+                match existing.get_mut(&key) {
                     Some(field) => merge(field, value),
                     None => {
-                        there.insert(key, value);
+                        existing.insert(key, value);
                     }
                 }
             }
         }
-        (Json::Array(there), Json::Array(answer)) => {
-            for (item, other) in there.iter_mut().zip(answer) {
+        (Json::Array(existing), Json::Array(answer)) => {
+            for (item, other) in existing.iter_mut().zip(answer) {
                 merge(item, other);
             }
         }
-        (there, answer) => *there = answer,
+        (existing, answer) => *existing = answer,
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn check_text(text: &str, length: usize) -> Result<(), String> {
         return Err(format!("Query exceeds maximum total tokens of {}", limits::GRAPHQL_TOKENS));
     }
     if variables * length > limits::GRAPHQL_EXPANDED {
-        return Err(format!("Query exceeds {} bytes with its variables put in", limits::GRAPHQL_EXPANDED));
+        return Err(format!("Query exceeds {} bytes with its variables expanded", limits::GRAPHQL_EXPANDED));
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(super) enum Type {
     /// An object. If absent, an object with default values.
     Object(&'static Object),
     /// An object that is always null.
-    Nothing(&'static Object),
+    AlwaysNull(&'static Object),
     /// A list of objects.
     Objects(&'static Object),
     /// A list of texts.
@@ -39,7 +39,7 @@ impl Type {
     /// The object type, if the field needs a selection set.
     pub(super) fn object(self) -> Option<&'static Object> {
         match self {
-            Self::Object(object) | Self::Nothing(object) | Self::Objects(object) => Some(object),
+            Self::Object(object) | Self::AlwaysNull(object) | Self::Objects(object) => Some(object),
             _ => None,
         }
     }
@@ -52,7 +52,7 @@ impl Type {
             Self::Float => "Float".into(),
             Self::Boolean => "Boolean".into(),
             Self::Enum(name, _) => name.into(),
-            Self::Object(object) | Self::Nothing(object) => object.name.into(),
+            Self::Object(object) | Self::AlwaysNull(object) => object.name.into(),
             Self::Objects(object) => format!("[{}!]", object.name),
             Self::Strings => "[String]".into(),
         }
@@ -66,7 +66,7 @@ impl Object {
     }
 }
 
-use Type::{Boolean, Enum, Float, Long, Nothing, Object as Obj, Objects, String, Strings};
+use Type::{AlwaysNull, Boolean, Enum, Float, Long, Object as Obj, Objects, String, Strings};
 
 const KEY_VALUE: &[Field] = &[("key", String), ("value", String)];
 
@@ -209,17 +209,17 @@ static DATASET_SUMMARY: Object = Object {
 
 static GET_EXPERIMENT: Object = Object {
     name: "MlflowGetExperimentResponse",
-    fields: &[("experiment", Obj(&EXPERIMENT)), ("apiError", Nothing(&API_ERROR))],
+    fields: &[("experiment", Obj(&EXPERIMENT)), ("apiError", AlwaysNull(&API_ERROR))],
 };
 static GET_RUN: Object =
-    Object { name: "MlflowGetRunResponse", fields: &[("run", Obj(&RUN)), ("apiError", Nothing(&API_ERROR))] };
+    Object { name: "MlflowGetRunResponse", fields: &[("run", Obj(&RUN)), ("apiError", AlwaysNull(&API_ERROR))] };
 static SEARCH_RUNS: Object = Object {
     name: "MlflowSearchRunsResponse",
-    fields: &[("runs", Objects(&RUN)), ("nextPageToken", String), ("apiError", Nothing(&API_ERROR))],
+    fields: &[("runs", Objects(&RUN)), ("nextPageToken", String), ("apiError", AlwaysNull(&API_ERROR))],
 };
 static BULK_INTERVAL: Object = Object {
     name: "MlflowGetMetricHistoryBulkIntervalResponse",
-    fields: &[("metrics", Objects(&METRIC_WITH_RUN_ID)), ("apiError", Nothing(&API_ERROR))],
+    fields: &[("metrics", Objects(&METRIC_WITH_RUN_ID)), ("apiError", AlwaysNull(&API_ERROR))],
 };
 static LIST_ARTIFACTS: Object = Object {
     name: "MlflowListArtifactsResponse",
@@ -227,16 +227,20 @@ static LIST_ARTIFACTS: Object = Object {
         ("rootUri", String),
         ("files", Objects(&FILE_INFO)),
         ("nextPageToken", String),
-        ("apiError", Nothing(&API_ERROR)),
+        ("apiError", AlwaysNull(&API_ERROR)),
     ],
 };
 static SEARCH_MODEL_VERSIONS: Object = Object {
     name: "MlflowSearchModelVersionsResponse",
-    fields: &[("modelVersions", Objects(&MODEL_VERSION)), ("nextPageToken", String), ("apiError", Nothing(&API_ERROR))],
+    fields: &[
+        ("modelVersions", Objects(&MODEL_VERSION)),
+        ("nextPageToken", String),
+        ("apiError", AlwaysNull(&API_ERROR)),
+    ],
 };
 static SEARCH_DATASETS: Object = Object {
     name: "MlflowSearchDatasetsResponse",
-    fields: &[("datasetSummaries", Objects(&DATASET_SUMMARY)), ("apiError", Nothing(&API_ERROR))],
+    fields: &[("datasetSummaries", Objects(&DATASET_SUMMARY)), ("apiError", AlwaysNull(&API_ERROR))],
 };
 static TEST: Object = Object { name: "Test", fields: &[("output", String)] };
 static TEST_MUTATION: Object = Object { name: "TestMutation", fields: &[("output", String)] };

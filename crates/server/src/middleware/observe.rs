@@ -64,7 +64,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     let mut response = next.run(request).instrument(span.clone()).await;
     drop(running);
     let (status, elapsed) = (response.status().as_u16(), start.elapsed());
-    app.telemetry.answered(&method, &route, status, elapsed);
+    app.telemetry.record_response(&method, &route, status, elapsed);
     let _entered = span.enter();
     let ms = elapsed.as_secs_f64() * 1000.0;
     if status >= 500 {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_a_client_is_short_and_plain() {
+    fn client_request_ids_are_truncated_and_sanitized() {
         let shown = |value: &[u8]| ClientRequestId::of(&HeaderValue::from_bytes(value).unwrap()).0;
         assert_eq!(shown(b"5f2b-x_1.2:3/4+5=@"), "5f2b-x_1.2:3/4+5=@");
         assert_eq!(shown(b"a b\"\t\xff{}"), "a?b?????");

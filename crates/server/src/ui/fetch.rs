@@ -27,7 +27,7 @@ const MAX_WHEEL: u64 = 128 * 1024 * 1024;
 /// Why the download failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("the address of the package index is no URL")]
+    #[error("the address of the package index is not a URL")]
     Address,
     #[error(transparent)]
     Http(reqwest::Error),
@@ -35,7 +35,7 @@ pub(super) enum FetchError {
     Tls(#[from] rustls::Error),
     #[error("the package index at {index} does not list {name}")]
     NotListed { index: String, name: String },
-    #[error("the package index sends more than can be right")]
+    #[error("the response of the package index is too large")]
     TooLarge,
     #[error("{name} has the SHA-256 {found} instead of {expected}, so it is not used")]
     Hash { name: String, found: String, expected: String },
@@ -43,7 +43,7 @@ pub(super) enum FetchError {
     Wheel(#[from] zip::result::ZipError),
     #[error("the wheel has a file with the name {0:?}")]
     Name(String),
-    #[error("the files cannot be kept")]
+    #[error("the files cannot be stored")]
     Cache(#[source] io::Error),
 }
 
@@ -63,7 +63,7 @@ pub(super) type Result<T, E = FetchError> = std::result::Result<T, E>;
 /// directory of this process.
 pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Result<Files> {
     let cache = sources::cached(config);
-    let (temporary, cache) = blocking(move || make_room(cache)).await.map_err(FetchError::Cache)?;
+    let (temporary, cache) = blocking(move || create_temporary_dir(cache)).await.map_err(FetchError::Cache)?;
     let client = index::client().await?;
     let response = index::wheel(&client, config).await?;
     let wheel = download(response, &config.wheel, temporary.path(), state).await?;
@@ -75,7 +75,7 @@ pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Re
 }
 
 /// A temporary directory on the file system of the cache, and the target in the cache.
-fn make_room(cache: Option<PathBuf>) -> io::Result<(TempDir, Option<PathBuf>)> {
+fn create_temporary_dir(cache: Option<PathBuf>) -> io::Result<(TempDir, Option<PathBuf>)> {
     let in_cache = cache.and_then(|cache| {
         let parent = cache.parent()?;
         fs::create_dir_all(parent).ok()?;

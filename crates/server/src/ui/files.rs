@@ -22,7 +22,7 @@ use tokio::{
 use super::encoding::Encoding;
 
 /// Maximum number of concurrent compressions: API requests come first.
-const COMPRESSING: usize = 2;
+const MAX_COMPRESSIONS: usize = 2;
 
 /// A directory with the built UI.
 pub(super) struct Files {
@@ -54,7 +54,7 @@ impl Files {
         Ok(Self {
             dir: Arc::new(dir),
             known: Arc::default(),
-            compressing: Arc::new(Semaphore::new(COMPRESSING)),
+            compressing: Arc::new(Semaphore::new(MAX_COMPRESSIONS)),
             _temporary: None,
         })
     }

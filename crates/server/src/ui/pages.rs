@@ -7,10 +7,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::Pending;
 
 /// Seconds until the page of a running download reloads.
-const LOOK_AGAIN: u8 = 3;
+const RELOAD_SECONDS: u8 = 3;
 
 /// Seconds until the page reloads after a failure.
-const LOOK_AGAIN_LATER: u8 = 15;
+const RELOAD_AFTER_FAILURE: u8 = 15;
 
 /// 404 Not Found.
 pub(super) fn not_found(method: &Method) -> Response {
@@ -34,8 +34,8 @@ pub(super) fn method_not_allowed() -> Response {
 pub(super) fn pending(pending: &Pending, method: &Method) -> Response {
     let failure = pending.failure.as_deref().map(|reason| {
         format!(
-            "<p>The files could not be had: <code>{}</code></p>\n\
-             <p>Any of these helps:</p>\n<ul>\n\
+            "<p>The files could not be fetched: <code>{}</code></p>\n\
+             <p>Do one of the following:</p>\n<ul>\n\
              <li>start the server with <code>--ui-dir</code> and the directory of a built UI,</li>\n\
              <li>install the package with <code>pip install mlflow=={REFERENCE}</code> in the environment of the \
              server,</li>\n\
@@ -50,9 +50,9 @@ pub(super) fn pending(pending: &Pending, method: &Method) -> Response {
                 "<p>This happens once. The API already answers.</p>\n\
                  <p><progress max=\"100\" value=\"{percent}\"></progress> {percent}&#8239;%</p>\n"
             ),
-            LOOK_AGAIN,
+            RELOAD_SECONDS,
         ),
-        None => ("The web UI is not available", "<p>The API answers.</p>\n".to_owned(), LOOK_AGAIN_LATER),
+        None => ("The web UI is not available", "<p>The API answers.</p>\n".to_owned(), RELOAD_AFTER_FAILURE),
     };
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\

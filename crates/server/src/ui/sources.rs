@@ -23,7 +23,7 @@ pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
                 tracing::debug!(path = %dir.display(), "the web UI is served from the given directory");
                 Ok(Some(files))
             }
-            Err(error) => Err(format!("{} holds no index.html: {error}", dir.display())),
+            Err(error) => Err(format!("{} has no index.html: {error}", dir.display())),
         };
     }
     let installed = prefixes().into_iter().flat_map(|prefix| installed(&prefix, &config.wheel.version));

@@ -13,7 +13,7 @@ use crate::app::App;
 const POLL: Duration = Duration::from_secs(5);
 
 /// Minimum time between two polls while an event is about to be due.
-const PAUSE: Duration = Duration::from_millis(20);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// How much longer than the timeout of an attempt its claim lasts.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -28,41 +28,41 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Delay before a delivery that failed for a reason of this server is retried.
-const OWN_TROUBLE: Duration = Duration::from_secs(60);
+const LOCAL_ERROR_DELAY: Duration = Duration::from_secs(60);
 
-/// Interval of the cleanup.
-const TIDY: Duration = Duration::from_secs(5 * 60);
+/// Interval of the sweep.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Maximum age of an undelivered event.
-const PATIENCE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+const MAX_EVENT_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// How long a failed event is kept.
-const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const FAILED_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Delivers until stopped; then finishes the deliveries in flight.
 pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let workers = app.webhooks.options.workers.max(1);
     let mut running = JoinSet::new();
-    let mut tidied: Option<Instant> = None;
-    let mut trouble = None;
+    let mut swept: Option<Instant> = None;
+    let mut last_error = None;
     while !*stop.borrow() {
-        let pause = match turn(&app, workers, &mut running, &stop).await {
+        let pause = match poll_outbox(&app, workers, &mut running, &stop).await {
             Ok(pause) => {
-                trouble = None;
+                last_error = None;
                 pause
             }
             Err(error) => {
                 // Logged once per error, however long it lasts.
-                if trouble.as_ref() != Some(&error.message) {
-                    tracing::warn!(error = %error.message, "the outbox can not be read");
+                if last_error.as_ref() != Some(&error.message) {
+                    tracing::warn!(error = %error.message, "reading the outbox failed");
                 }
-                trouble = Some(error.message);
+                last_error = Some(error.message);
                 POLL
             }
         };
-        if tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY) {
-            tidied = Some(Instant::now());
-            tidy(&app).await;
+        if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_INTERVAL) {
+            swept = Some(Instant::now());
+            sweep(&app).await;
         }
         let free = running.len() < workers;
         tokio::select! {
@@ -76,7 +76,7 @@ pub(crate) async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Sends the events that are due, and returns the time until the next poll.
-async fn turn(
+async fn poll_outbox(
     app: &Arc<App>,
     workers: usize,
     running: &mut JoinSet<()>,
@@ -84,7 +84,7 @@ async fn turn(
 ) -> ferroflow_model::Result<Duration> {
     while running.try_join_next().is_some() {}
     let waiting = app.store.waiting_deliveries().await?;
-    app.telemetry.webhooks_wait(waiting);
+    app.telemetry.set_waiting_deliveries(waiting);
     let free = workers.saturating_sub(running.len());
     // Shutting down: undelivered events are left to other servers or the next start.
     if waiting == 0 || free == 0 || *stop.borrow() {
@@ -94,21 +94,21 @@ async fn turn(
     for delivery in app.store.claim_deliveries(free, lease).await? {
         running.spawn(deliver(Arc::clone(app), delivery, stop.clone()));
     }
-    Ok(app.store.next_delivery().await?.map_or(POLL, |wait| wait.clamp(PAUSE, POLL)))
+    Ok(app.store.next_delivery().await?.map_or(POLL, |wait| wait.clamp(MIN_PAUSE, POLL)))
 }
 
-async fn tidy(app: &App) {
-    match app.store.tidy_outbox(PATIENCE, MEMORY).await {
+async fn sweep(app: &App) {
+    match app.store.tidy_outbox(MAX_EVENT_AGE, FAILED_RETENTION).await {
         Ok([0, _, 0]) => {}
         Ok([expired, _, discarded]) => {
-            tracing::warn!(expired, discarded, "events were not delivered: too old, or for webhooks that are gone");
+            tracing::warn!(expired, discarded, "undelivered events were deleted: expired, or of deleted webhooks");
         }
-        Err(error) => tracing::warn!(error = %error.message, "the outbox can not be tidied up"),
+        Err(error) => tracing::warn!(error = %error.message, "sweeping the outbox failed"),
     }
 }
 
 /// The outcome of a delivery.
-enum Verdict {
+enum Outcome {
     Delivered,
     /// Retry after this time.
     Retry(Duration, String),
@@ -123,72 +123,72 @@ async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bo
         let _ = stop.wait_for(|stop| *stop).await;
         tokio::time::sleep(STOP_TIMEOUT).await;
     };
-    let verdict = tokio::select! {
-        verdict = attempt(&app, &delivery) => verdict,
+    let outcome = tokio::select! {
+        outcome = attempt(&app, &delivery) => outcome,
         // Another server, or this one after its restart, sends it again.
-        () = stopped => Verdict::Postpone(Duration::ZERO, None),
+        () = stopped => Outcome::Postpone(Duration::ZERO, None),
     };
     let (webhook, id) = (&delivery.webhook_id, &delivery.delivery_id);
-    let (outcome, settled) = match verdict {
-        Verdict::Delivered => ("delivered", app.store.delivered(&delivery).await),
-        Verdict::Retry(wait, error) => {
-            tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a webhook was not reached");
+    let (label, settled) = match outcome {
+        Outcome::Delivered => ("delivered", app.store.delivered(&delivery).await),
+        Outcome::Retry(wait, error) => {
+            tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery failed: it is retried");
             ("retried", app.store.retry_delivery(&delivery, wait, &error).await)
         }
-        Verdict::Postpone(wait, reason) => {
+        Outcome::Postpone(wait, reason) => {
             if let Some(reason) = &reason {
-                tracing::error!(%webhook, delivery = %id, reason, "a webhook can not be told of an event now");
+                tracing::error!(%webhook, delivery = %id, reason, "a delivery is postponed");
             }
             ("postponed", app.store.postpone_delivery(&delivery, wait, reason.as_deref()).await)
         }
-        Verdict::GiveUp(error) => {
-            tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "an event was not delivered");
+        Outcome::GiveUp(error) => {
+            tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery failed: it is given up");
             ("failed", app.store.give_up_delivery(&delivery, &error).await)
         }
     };
-    app.telemetry.told_webhook(outcome);
+    app.telemetry.record_delivery(label);
     if let Err(error) = settled {
         // The claim expires, and the event is sent again.
-        tracing::warn!(%webhook, delivery = %id, error = %error.message, "the outcome of a delivery is not kept");
+        tracing::warn!(%webhook, delivery = %id, error = %error.message, "the outcome of a delivery was not recorded");
     }
 }
 
-async fn attempt(app: &App, delivery: &Delivery) -> Verdict {
+async fn attempt(app: &App, delivery: &Delivery) -> Outcome {
     let secret = match app.store.secret_of(delivery) {
         Ok(secret) => secret,
-        Err(error) => return Verdict::Postpone(OWN_TROUBLE, Some(error.message)),
+        Err(error) => return Outcome::Postpone(LOCAL_ERROR_DELAY, Some(error.message)),
     };
-    let Some(url) = delivery.url.as_deref() else { return Verdict::GiveUp("the webhook is gone".into()) };
+    let Some(url) = delivery.url.as_deref() else { return Outcome::GiveUp("the webhook was deleted".into()) };
     let message = Message { url, secret: secret.as_deref(), delivery_id: &delivery.delivery_id, body: &delivery.body };
-    verdict(app.webhooks.send(&message).await, delivery.attempt, app.webhooks.options.max_retries)
+    classify(app.webhooks.send(&message).await, delivery.attempt, app.webhooks.options.max_retries)
 }
 
 /// Status codes that the reference retries.
-const TRY_AGAIN: [u16; 5] = [429, 500, 502, 503, 504];
+const RETRIED: [u16; 5] = [429, 500, 502, 503, 504];
 
 /// Status codes whose `Retry-After` is respected.
-const LATER: [u16; 3] = [413, 429, 503];
+const RESPECTS_RETRY_AFTER: [u16; 3] = [413, 429, 503];
 
-fn verdict(outcome: Result<Answer, Failure>, attempt: i64, max_retries: u32) -> Verdict {
+fn classify(outcome: Result<Answer, Failure>, attempt: i64, max_retries: u32) -> Outcome {
     let (error, may_retry, retry_after) = match outcome {
-        Ok(answer) if answer.status.is_success() => return Verdict::Delivered,
+        Ok(answer) if answer.status.is_success() => return Outcome::Delivered,
         Ok(answer) => {
             let status = answer.status.as_u16();
-            let later = answer.retry_after.filter(|_| LATER.contains(&status));
+            let later = answer.retry_after.filter(|_| RESPECTS_RETRY_AFTER.contains(&status));
             let error = if answer.status.is_redirection() {
                 format!("answered {status}, and redirects are not followed")
             } else {
                 format!("answered {status}")
             };
-            (error, TRY_AGAIN.contains(&status) || later.is_some(), later)
+            (error, RETRIED.contains(&status) || later.is_some(), later)
         }
-        Err(failure) => (failure.reason, !failure.is_final, None),
+        Err(failure) => (failure.reason, !failure.is_permanent, None),
     };
     if !may_retry || attempt > i64::from(max_retries) {
-        return Verdict::GiveUp(error);
+        return Outcome::GiveUp(error);
     }
     let wait = backoff(attempt).max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
-    Verdict::Retry(wait, error)
+    Outcome::Retry(wait, error)
 }
 
 /// Exponential backoff from one second up to [`MAX_WAIT`], plus up to a second of jitter.
@@ -204,33 +204,33 @@ mod tests {
 
     use super::*;
 
-    fn answered(status: u16, retry_after: Option<u64>, attempt: i64) -> Verdict {
+    fn answered(status: u16, retry_after: Option<u64>, attempt: i64) -> Outcome {
         let status = StatusCode::from_u16(status).unwrap();
         let retry_after = retry_after.map(Duration::from_secs);
-        verdict(Ok(Answer { status, text: String::new(), retry_after }), attempt, 3)
+        classify(Ok(Answer { status, text: String::new(), retry_after }), attempt, 3)
     }
 
     #[test]
-    fn what_is_tried_again_is_what_the_reference_tries_again() {
+    fn the_statuses_that_the_reference_retries_are_retried() {
         for status in [200, 201, 204, 299] {
-            assert!(matches!(answered(status, None, 1), Verdict::Delivered), "{status}");
+            assert!(matches!(answered(status, None, 1), Outcome::Delivered), "{status}");
         }
-        for status in TRY_AGAIN {
-            assert!(matches!(answered(status, None, 3), Verdict::Retry(..)), "{status}");
-            assert!(matches!(answered(status, None, 4), Verdict::GiveUp(_)), "{status} after three retries");
+        for status in RETRIED {
+            assert!(matches!(answered(status, None, 3), Outcome::Retry(..)), "{status}");
+            assert!(matches!(answered(status, None, 4), Outcome::GiveUp(_)), "{status} after three retries");
         }
         for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 501, 505] {
-            assert!(matches!(answered(status, None, 1), Verdict::GiveUp(_)), "{status}");
+            assert!(matches!(answered(status, None, 1), Outcome::GiveUp(_)), "{status}");
         }
-        let lost = |is_final| verdict(Err(Failure { reason: "lost".into(), is_final }), 1, 3);
-        assert!(matches!(lost(false), Verdict::Retry(..)));
-        assert!(matches!(lost(true), Verdict::GiveUp(_)));
+        let lost = |is_permanent| classify(Err(Failure { reason: "lost".into(), is_permanent }), 1, 3);
+        assert!(matches!(lost(false), Outcome::Retry(..)));
+        assert!(matches!(lost(true), Outcome::GiveUp(_)));
     }
 
     #[test]
-    fn waits_grow_and_are_as_long_as_the_webhook_asks_within_reason() {
-        let wait = |verdict| match verdict {
-            Verdict::Retry(wait, _) => wait.as_secs(),
+    fn backoff_is_exponential_and_respects_retry_after() {
+        let wait = |outcome| match outcome {
+            Outcome::Retry(wait, _) => wait.as_secs(),
             _ => panic!("tried again"),
         };
         for attempt in 1..=3 {

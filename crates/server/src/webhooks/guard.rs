@@ -105,9 +105,10 @@ impl Guard {
         });
         let found = match tokio::time::timeout(TIMEOUT, lookup).await {
             Ok(joined) => joined.unwrap_or_else(|error| Err(io::Error::other(error))),
-            Err(_) => return Err(Refusal::Slow { host: host.to_owned() }),
+            Err(_) => return Err(Refusal::TimedOut { host: host.to_owned() }),
         };
-        let found = found.map_err(|error| Refusal::Unknown { host: host.to_owned(), reason: error.to_string() })?;
+        let found =
+            found.map_err(|error| Refusal::Unresolvable { host: host.to_owned(), reason: error.to_string() })?;
         for address in &found {
             self.allow(host, address.ip())?;
         }
@@ -136,14 +137,14 @@ pub(super) enum Refusal {
     /// It resolves to a non-public address.
     NotPublic { host: String, address: IpAddr },
     /// It can not be resolved.
-    Unknown { host: String, reason: String },
+    Unresolvable { host: String, reason: String },
     /// The lookup timed out.
-    Slow { host: String },
+    TimedOut { host: String },
 }
 
 impl Refusal {
     /// Whether a retry is pointless.
-    pub(super) fn is_final(&self) -> bool {
+    pub(super) fn is_permanent(&self) -> bool {
         matches!(self, Self::NotPublic { .. })
     }
 }
@@ -156,10 +157,10 @@ impl fmt::Display for Refusal {
                 "Webhook URL must not resolve to a non-public IP address. {} resolves to {address}.",
                 python::repr(host.trim_matches(['[', ']']))
             ),
-            Self::Unknown { host, reason } => {
+            Self::Unresolvable { host, reason } => {
                 write!(f, "Cannot resolve Webhook URL hostname {}: {reason}", python::repr(host))
             }
-            Self::Slow { host } => write!(
+            Self::TimedOut { host } => write!(
                 f,
                 "Timed out resolving Webhook URL hostname {} after {} seconds",
                 python::repr(host),
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn no_way_of_writing_an_inner_address_is_allowed() {
+    fn non_public_addresses_are_refused_in_every_notation() {
         for host in [
             "127.0.0.1",
             "127.1",
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_inside_is_refused_where_it_is_checked_and_where_it_is_connected_to() {
+    async fn names_of_non_public_addresses_are_refused_on_check_and_on_connect() {
         let message = guard().check("https://localhost:8443/").await.unwrap_err().message;
         assert!(
             message.starts_with("Webhook URL must not resolve to a non-public IP address. 'localhost'"),
@@ -249,7 +250,7 @@ mod tests {
         let message = guard().check(&format!("https://{unknown}/")).await.unwrap_err().message;
         assert!(message.starts_with(&format!("Cannot resolve Webhook URL hostname '{unknown}': ")), "{message}");
         let Err(error) = Resolve::resolve(&guard(), "localhost".parse().unwrap()).await else { panic!("refused") };
-        assert!(error.downcast_ref::<Refusal>().is_some_and(Refusal::is_final));
+        assert!(error.downcast_ref::<Refusal>().is_some_and(Refusal::is_permanent));
         let open = Guard::new(vec!["https".into()], true);
         assert!(open.check(&format!("https://{unknown}/")).await.is_ok(), "it may come into being later");
         assert!(Resolve::resolve(&open, "localhost".parse().unwrap()).await.is_ok());

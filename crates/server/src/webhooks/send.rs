@@ -49,12 +49,12 @@ pub(crate) struct Answer {
 pub(crate) struct Failure {
     pub(crate) reason: String,
     /// Whether a retry is pointless.
-    pub(crate) is_final: bool,
+    pub(crate) is_permanent: bool,
 }
 
 impl Failure {
-    pub(crate) fn last(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_final: true }
+    pub(crate) fn permanent(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_permanent: true }
     }
 }
 
@@ -62,20 +62,20 @@ impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
         let mut reason = if error.is_timeout() { "no answer in time".to_owned() } else { error.to_string() };
-        let mut is_final = error.is_builder();
+        let mut is_permanent = error.is_builder();
         let mut cause = error.source();
         while let Some(inner) = cause {
             if let Some(refusal) = inner.downcast_ref::<Refusal>() {
-                return Self { reason: refusal.to_string(), is_final: refusal.is_final() };
+                return Self { reason: refusal.to_string(), is_permanent: refusal.is_permanent() };
             }
             let more = inner.to_string();
             if !reason.contains(&more) {
                 reason = format!("{reason}: {more}");
             }
-            is_final |= inner.is::<http::Error>();
+            is_permanent |= inner.is::<http::Error>();
             cause = inner.source();
         }
-        Self { reason, is_final }
+        Self { reason, is_permanent }
     }
 }
 
@@ -83,8 +83,8 @@ impl Webhooks {
     /// Sends a message once. Redirects are not followed, and no proxy is used: it would resolve the name instead of the
     /// guard.
     pub(crate) async fn send(&self, message: &Message<'_>) -> Result<Answer, Failure> {
-        let url = self.guard.target(message.url).map_err(|error| Failure::last(error.message))?;
-        let client = self.client.get_or_try_init(|| self.make_client()).await?;
+        let url = self.guard.target(message.url).map_err(|error| Failure::permanent(error.message))?;
+        let client = self.client.get_or_try_init(|| self.build_client()).await?;
         let timestamp = (now_micros() / 1_000_000).to_string();
         let mut request = client
             .post(url)
@@ -97,13 +97,13 @@ impl Webhooks {
         let response = request.timeout(self.options.timeout).body(message.body.to_owned()).send().await?;
         let status = response.status();
         let retry_after = retry_after(&response);
-        Ok(Answer { status, retry_after, text: beginning(response).await? })
+        Ok(Answer { status, retry_after, text: read_prefix(response).await? })
     }
 
-    async fn make_client(&self) -> Result<Client, Failure> {
+    async fn build_client(&self) -> Result<Client, Failure> {
         let certificates = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
             .await
-            .map_err(|error| Failure { reason: error.to_string(), is_final: false })?;
+            .map_err(|error| Failure { reason: error.to_string(), is_permanent: false })?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates.certs);
         if roots.is_empty() {
@@ -111,7 +111,7 @@ impl Webhooks {
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| Failure { reason: error.to_string(), is_final: false })?
+            .map_err(|error| Failure { reason: error.to_string(), is_permanent: false })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let client = Client::builder()
@@ -145,7 +145,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// The beginning of the body. The rest is not read.
-async fn beginning(mut response: Response) -> Result<String, Failure> {
+async fn read_prefix(mut response: Response) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     while bytes.len() < MAX_ANSWER {
         let Some(chunk) = response.chunk().await? else { break };

@@ -19,7 +19,7 @@ use tokio::{
 const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
 /// Timeout for another caller: without cancellation it waits for minutes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -73,7 +73,7 @@ async fn answer(mut stream: TcpStream) -> String {
 /// Requests a page and returns the response, with a timeout.
 async fn soon(server: std::net::SocketAddr, from: Ipv4Addr, head: &str) -> String {
     let asked = async { answer(send(server, from, head, "").await).await };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{head} from {from} has to wait"))
+    tokio::time::timeout(TIMEOUT, asked).await.unwrap_or_else(|_| panic!("{head} from {from} has to wait"))
 }
 
 async fn try_on(uri: &BackendUri) {
@@ -106,7 +106,7 @@ async fn try_on(uri: &BackendUri) {
         greedy.spawn(answer(send(server, GREEDY, "POST /api/2.0/mlflow/runs/search", &body).await));
     }
     // Requests above the fair share of one caller are refused.
-    let refused = tokio::time::timeout(PATIENCE, greedy.join_next()).await.unwrap().unwrap().unwrap();
+    let refused = tokio::time::timeout(TIMEOUT, greedy.join_next()).await.unwrap().unwrap().unwrap();
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     assert!(refused.to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{refused}");
     let other = soon(server, OTHER, "GET /api/2.0/mlflow/experiments/search?max_results=1").await;
@@ -133,19 +133,19 @@ async fn try_on(uri: &BackendUri) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, idle).await.expect("the database stops");
+    tokio::time::timeout(TIMEOUT, idle).await.expect("the database stops");
     stop.send(()).unwrap();
-    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, task).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_searches_of_clients_that_hang_up_hold_nobody_up_on_sqlite() {
+async fn long_searches_of_disconnected_clients_block_no_other_client_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     try_on(&BackendUri::Sqlite(folder.path().join("test.db"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_searches_of_clients_that_hang_up_hold_nobody_up_on_postgresql() {
+async fn long_searches_of_disconnected_clients_block_no_other_client_on_postgresql() {
     let admin = Db::open(&postgres("postgres"), DbOptions { pool_size: 1, ..DbOptions::default() }).unwrap();
     let name = format!("server_{}", uuid::Uuid::new_v4().simple());
     admin.batch(format!("CREATE DATABASE {name}")).await.unwrap();

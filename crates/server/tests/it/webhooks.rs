@@ -32,16 +32,16 @@ use tokio::{
 };
 
 const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A received message.
-struct Heard {
+struct Received {
     path: String,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Heard {
+impl Received {
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -62,12 +62,12 @@ enum Reply {
     /// With an endless body.
     Endless,
     /// Sent once the gate is opened.
-    Later,
+    AfterGate,
 }
 
 struct Receiver {
     url: String,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    received: mpsc::UnboundedReceiver<Received>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     gate: Arc<Semaphore>,
 }
@@ -76,27 +76,27 @@ impl Receiver {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, heard) = mpsc::unbounded_channel();
+        let (sender, received) = mpsc::unbounded_channel();
         let replies = Arc::new(Mutex::new(VecDeque::new()));
         let gate = Arc::new(Semaphore::new(0));
-        let router = Router::new().fallback(hear).with_state((sender, Arc::clone(&replies), Arc::clone(&gate)));
+        let router = Router::new().fallback(receive).with_state((sender, Arc::clone(&replies), Arc::clone(&gate)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, heard, replies, gate }
+        Self { url, received, replies, gate }
     }
 
-    async fn next(&mut self) -> Heard {
-        tokio::time::timeout(PATIENCE, self.heard.recv()).await.expect("a message in time").unwrap()
+    async fn next(&mut self) -> Received {
+        tokio::time::timeout(TIMEOUT, self.received.recv()).await.expect("a message in time").unwrap()
     }
 
-    fn will(&self, replies: impl IntoIterator<Item = Reply>) {
+    fn reply_with(&self, replies: impl IntoIterator<Item = Reply>) {
         self.replies.lock().unwrap().extend(replies);
     }
 }
 
-type Shared = (mpsc::UnboundedSender<Heard>, Arc<Mutex<VecDeque<Reply>>>, Arc<Semaphore>);
+type Shared = (mpsc::UnboundedSender<Received>, Arc<Mutex<VecDeque<Reply>>>, Arc<Semaphore>);
 
-async fn hear(State((sender, replies, gate)): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    sender.send(Heard { path: uri.path().to_owned(), headers, body }).unwrap();
+async fn receive(State((sender, replies, gate)): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    sender.send(Received { path: uri.path().to_owned(), headers, body }).unwrap();
     let reply = replies.lock().unwrap().pop_front();
     match reply {
         None => "thanks".into_response(),
@@ -105,13 +105,13 @@ async fn hear(State((sender, replies, gate)): State<Shared>, uri: Uri, headers: 
             for (name, value) in headers {
                 response = response.header(*name, *value);
             }
-            response.body(Body::from("as told")).unwrap()
+            response.body(Body::from("scripted")).unwrap()
         }
         Some(Reply::Endless) => {
             let piece = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096]));
             Body::from_stream(futures_util::stream::repeat_with(piece)).into_response()
         }
-        Some(Reply::Later) => {
+        Some(Reply::AfterGate) => {
             gate.acquire().await.unwrap().forget();
             "at last".into_response()
         }
@@ -170,7 +170,7 @@ impl Server {
     async fn stop(self) {
         drop(self.client);
         self.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("it stops").unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, self.task).await.expect("it stops").unwrap().unwrap();
     }
 
     /// Calls the API and returns the status and the body.
@@ -208,7 +208,7 @@ impl Server {
 
     /// Waits until a metric has a value.
     async fn metric(&self, line: &str) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let text = self.client.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
             if text.lines().any(|found| found == line) {
@@ -229,31 +229,31 @@ async fn an_event_arrives_at_once_and_is_signed() {
     let body = json!({ "name": "größe", "tags": [{ "key": "k", "value": "v" }], "description": "d" });
     server.good("POST", "registered-models/create", body).await;
 
-    let heard = receiver.next().await;
-    assert_eq!((heard.path.as_str(), heard.header("content-type")), ("/hook", "application/json"));
-    let body = heard.json();
+    let received = receiver.next().await;
+    assert_eq!((received.path.as_str(), received.header("content-type")), ("/hook", "application/json"));
+    let body = received.json();
     assert_eq!((&body["entity"], &body["action"]), (&json!("registered_model"), &json!("created")));
     assert_eq!(body["data"], json!({ "name": "größe", "tags": { "k": "v" }, "description": "d" }));
     let timestamp = body["timestamp"].as_str().unwrap();
     assert!(timestamp.starts_with("20") && timestamp.ends_with("+00:00"), "{timestamp}");
 
-    let (id, seconds) = (heard.header("x-mlflow-delivery-id"), heard.header("x-mlflow-timestamp"));
+    let (id, seconds) = (received.header("x-mlflow-delivery-id"), received.header("x-mlflow-timestamp"));
     assert!(id.parse::<uuid::Uuid>().is_ok() && seconds.parse::<u64>().is_ok(), "{id} {seconds}");
     let mut mac = Hmac::<Sha256>::new_from_slice(b"s3cret").unwrap();
     mac.update(format!("{id}.{seconds}.").as_bytes());
-    mac.update(&heard.body);
+    mac.update(&received.body);
     let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-    assert_eq!(heard.header("x-mlflow-signature"), signature);
+    assert_eq!(received.header("x-mlflow-signature"), signature);
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"delivered\"} 1").await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_message_that_fails_is_sent_again_before_what_follows() {
+async fn a_failed_delivery_is_retried_before_later_events() {
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let server = Server::start(folder.path(), options()).await;
-    receiver.will([Reply::Status(503, &[("retry-after", "1")])]);
+    receiver.reply_with([Reply::Status(503, &[("retry-after", "1")])]);
     server.webhook(&receiver.url, None).await;
     server.register("first").await;
     server.register("second").await;
@@ -272,7 +272,7 @@ async fn a_redirect_is_not_followed_and_a_refusal_is_final() {
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let server = Server::start(folder.path(), options()).await;
-    receiver.will([
+    receiver.reply_with([
         Reply::Status(302, &[("location", "/elsewhere")]),
         Reply::Status(307, &[("location", "http://169.254.169.254/")]),
         Reply::Status(410, &[]),
@@ -282,8 +282,8 @@ async fn a_redirect_is_not_followed_and_a_refusal_is_final() {
         server.register(name).await;
     }
     for name in ["a", "b", "c", "d"] {
-        let heard = receiver.next().await;
-        assert_eq!((heard.path.as_str(), heard.name().as_str()), ("/here", name));
+        let received = receiver.next().await;
+        assert_eq!((received.path.as_str(), received.name().as_str()), ("/here", name));
     }
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"failed\"} 3").await;
     server.metric("ferroflow_webhook_deliveries_waiting 0").await;
@@ -291,12 +291,12 @@ async fn a_redirect_is_not_followed_and_a_refusal_is_final() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_answer_or_does_not_end_holds_nobody_up() {
+async fn a_slow_or_endless_receiver_does_not_block_other_deliveries() {
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let timeout = Duration::from_millis(300);
     let server = Server::start(folder.path(), WebhookOptions { timeout, max_retries: 0, ..options() }).await;
-    receiver.will([Reply::Later, Reply::Endless]);
+    receiver.reply_with([Reply::AfterGate, Reply::Endless]);
     let id = server.webhook(&receiver.url, None).await;
     for name in ["silence", "flood", "next"] {
         server.register(name).await;
@@ -305,7 +305,7 @@ async fn a_receiver_that_does_not_answer_or_does_not_end_holds_nobody_up() {
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"failed\"} 1").await;
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"delivered\"} 2").await;
 
-    receiver.will([Reply::Endless]);
+    receiver.reply_with([Reply::Endless]);
     let result = server.test(&id).await;
     assert_eq!(result["success"], true);
     assert_eq!(result["response_body"].as_str().unwrap().len(), 8192, "a few KiB of it");
@@ -341,22 +341,25 @@ async fn private_addresses_are_never_connected_to() {
         assert_eq!(server.call("PATCH", &path, json!({ "url": url })).await.0, 400);
     }
     server.stop().await;
-    assert!(receiver.heard.try_recv().is_err(), "nobody has called");
+    assert!(receiver.received.try_recv().is_err(), "the receiver got a request");
 }
 
 #[tokio::test]
-async fn a_test_sends_once_and_tells_what_came_back() {
+async fn a_test_sends_once_and_returns_the_response() {
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let server = Server::start(folder.path(), options()).await;
     let id = server.webhook(&receiver.url, Some("s")).await;
     assert_eq!(server.test(&id).await, json!({ "success": true, "response_status": 200, "response_body": "thanks" }));
-    let heard = receiver.next().await;
-    assert_eq!(heard.json()["data"]["name"], "example_model");
-    assert!(heard.header("x-mlflow-signature").starts_with("v1,"));
+    let received = receiver.next().await;
+    assert_eq!(received.json()["data"]["name"], "example_model");
+    assert!(received.header("x-mlflow-signature").starts_with("v1,"));
 
-    receiver.will([Reply::Status(503, &[]), Reply::Status(301, &[("location", "/x")])]);
-    assert_eq!(server.test(&id).await, json!({ "success": false, "response_status": 503, "response_body": "as told" }));
+    receiver.reply_with([Reply::Status(503, &[]), Reply::Status(301, &[("location", "/x")])]);
+    assert_eq!(
+        server.test(&id).await,
+        json!({ "success": false, "response_status": 503, "response_body": "scripted" })
+    );
     let redirected = server.test(&id).await;
     assert_eq!((&redirected["success"], &redirected["response_status"]), (&json!(false), &json!(301)));
     assert!(redirected["error_message"].as_str().unwrap().contains("redirects are not followed"), "{redirected}");
@@ -383,7 +386,7 @@ async fn what_is_being_sent_when_the_server_stops_is_finished_and_the_rest_is_se
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let server = Server::start(folder.path(), options()).await;
-    receiver.will([Reply::Later]);
+    receiver.reply_with([Reply::AfterGate]);
     server.webhook(&receiver.url, None).await;
     server.register("running").await;
     assert_eq!(receiver.next().await.name(), "running");
@@ -422,6 +425,6 @@ async fn with_another_key_nothing_is_sent_unsigned_and_nothing_is_lost() {
     let result = server.test(id).await;
     assert!(result["error_message"].as_str().unwrap().contains("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"), "{result}");
     server.stop().await;
-    assert!(receiver.heard.try_recv().is_err(), "nobody has called");
+    assert!(receiver.received.try_recv().is_err(), "the receiver got a request");
     assert_eq!(store(folder.path(), None).await.waiting_deliveries().await.unwrap(), 1);
 }

@@ -18,28 +18,28 @@ const MEMORY: usize = archived_trace::MAX_PAYLOAD / MIB;
 const MIB: usize = 1024 * 1024;
 
 /// Smaller payloads need no permit, in bytes.
-const SMALL: u64 = 1024 * 1024;
+const MIN_SIZE: u64 = 1024 * 1024;
 
 /// Timeout of waiting for memory; the client may retry.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-static ROOM: Semaphore = Semaphore::const_new(MEMORY);
+static BUDGET: Semaphore = Semaphore::const_new(MEMORY);
 
 /// The permit for the memory of a payload; small ones need none.
-pub(super) type Room = Option<SemaphorePermit<'static>>;
+pub(super) type Permit = Option<SemaphorePermit<'static>>;
 
 /// The archived trace at a location, if it still exists.
 ///
 /// # Errors
 /// Its payload is damaged or too large, or the store failed.
-pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, Room)>> {
+pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, Permit)>> {
     let path = ArtifactPath::parse(archived_trace::FILE)?.below(&location.base);
     let found = match location.repository.stat(&path).await {
         Ok(found) => found,
         Err(error) if error.code == ErrorCode::ResourceDoesNotExist => return Ok(None),
         Err(error) => return Err(error),
     };
-    let room = room_for(found.size).await?;
+    let permit = acquire(found.size).await?;
     let payload = match payload(location, &path, &found).await {
         Ok(payload) => payload,
         Err(error) if error.code == ErrorCode::ResourceDoesNotExist => return Ok(None),
@@ -47,8 +47,8 @@ pub(super) async fn read(location: &Location) -> Result<Option<(ArchivedTrace, R
     };
     let parsed = tokio::task::spawn_blocking(|| ArchivedTrace::parse(payload)).await;
     match parsed.map_err(|error| Error::internal(error.to_string()))? {
-        Ok(trace) => Ok(Some((trace, room))),
-        Err(_) => Err(super::damaged(&format!("path={}", archived_trace::FILE))),
+        Ok(trace) => Ok(Some((trace, permit))),
+        Err(_) => Err(super::corrupted(&format!("path={}", archived_trace::FILE))),
     }
 }
 
@@ -61,25 +61,25 @@ async fn payload(location: &Location, path: &ArtifactPath, found: &Stat) -> Resu
         Ok(all)
     });
     let all = read.await.map_err(|error| {
-        tracing::warn!(%error, "the payload of an archived trace can not be read");
-        Error::unavailable("The archived spans of the trace can not be read now. Try again later.")
+        tracing::warn!(%error, "reading the payload of an archived trace failed");
+        Error::unavailable("The archived spans of the trace cannot be read now. Try again later.")
     })?;
     Ok(all.freeze())
 }
 
-async fn room_for(size: u64) -> Result<Room> {
-    if size < SMALL {
+async fn acquire(size: u64) -> Result<Permit> {
+    if size < MIN_SIZE {
         return Ok(None);
     }
     let needed = u32::try_from(size.div_ceil(MIB as u64)).unwrap_or(u32::MAX);
     if needed as usize > MEMORY {
         return Err(Error::invalid(format!(
-            "The archived spans of the trace take {needed} MiB. This server reads up to {MEMORY} MiB."
+            "The archived spans of the trace take {needed} MiB. This server reads at most {MEMORY} MiB."
         )));
     }
-    let room = tokio::time::timeout(MAX_WAIT, ROOM.acquire_many(needed)).await;
-    match room {
-        Ok(Ok(room)) => Ok(Some(room)),
+    let permit = tokio::time::timeout(MAX_WAIT, BUDGET.acquire_many(needed)).await;
+    match permit {
+        Ok(Ok(permit)) => Ok(Some(permit)),
         _ => Err(Error::busy("Too many archived traces are being read. Try again later.")),
     }
 }
