@@ -48,7 +48,7 @@ impl Auth {
                 "failed logins are not counted, and a restore does not end sessions: the server's user of the users \
                  database may not create the tables"
             );
-            self.has_no_epoch.store(true, Ordering::Relaxed);
+            self.is_epoch_unavailable.store(true, Ordering::Relaxed);
         }
         let config = self.config();
         let Some(username) = config.admin_username.as_deref() else {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ferroflow_model::permission::{ANY, Action, Permission, ResourceType};
 use ferroflow_store::{Account, Grant, Visible};
 
-use crate::requirement::{Key, Requirement, combined, floored, fold, manages_workspace};
+use crate::requirement::{Key, Requirement, at_least_default, combine, manages_workspace, permission_on};
 
 /// The authenticated user who sends a request.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Caller {
     /// Whether the grants meet all requirements of an operation.
     #[must_use]
     pub fn meets(&self, requirements: &[Requirement]) -> bool {
-        self.is_unrestricted() || requirements.iter().all(|asked| asked.is_met(&self.grants, self.default))
+        self.is_unrestricted() || requirements.iter().all(|requirement| requirement.is_met(&self.grants, self.default))
     }
 
     /// Whether an action on a resource is allowed, regardless of its parents.
@@ -53,7 +53,7 @@ impl Caller {
         let mut granted = self.grants.iter().filter_map(|grant| Permission::from_name(&grant.permission));
         self.is_unrestricted()
             || self.default.allows(action)
-            || granted.any(|permission| floored(permission, self.default).allows(action))
+            || granted.any(|permission| at_least_default(permission, self.default).allows(action))
     }
 
     /// Whether a resource type is denied as a whole. Other resources' references to it are redacted then.
@@ -68,7 +68,7 @@ impl Caller {
         if self.manages_workspace {
             return Permission::Manage;
         }
-        fold(&self.grants, key).map_or(self.default, |found| floored(found, self.default))
+        permission_on(&self.grants, key).map_or(self.default, |found| at_least_default(found, self.default))
     }
 
     /// The resources of a type that a list may contain. Without a grant on a resource, one on the workspace decides,
@@ -79,13 +79,13 @@ impl Caller {
             return Visible::All;
         }
         let named = |permission: &str| Permission::from_name(permission).unwrap_or(Permission::NoPermissions);
-        let readable = |permission| floored(permission, self.default).allows(Action::Read);
+        let readable = |permission| at_least_default(permission, self.default).allows(Action::Read);
         let mut by_id: BTreeMap<&str, Vec<Permission>> = BTreeMap::new();
         for grant in self.grants.iter().filter(|grant| grant.resource_type == kind.name()) {
             by_id.entry(&grant.resource_pattern).or_default().push(named(&grant.permission));
         }
-        let of_all = combined(by_id.remove(ANY).unwrap_or_default().into_iter());
-        let base = match of_all.or_else(|| fold(&self.grants, &Key::any(ResourceType::Workspace))) {
+        let of_all = combine(by_id.remove(ANY).unwrap_or_default().into_iter());
+        let base = match of_all.or_else(|| permission_on(&self.grants, &Key::any(ResourceType::Workspace))) {
             Some(found) => readable(found),
             None => self.default.allows(Action::Read),
         };
@@ -93,7 +93,7 @@ impl Caller {
         let ids = by_id
             .into_iter()
             .filter(|_| kind.has_ids())
-            .filter(|(_, found)| combined(found.iter().copied().chain(of_all)).is_some_and(readable) != base)
+            .filter(|(_, found)| combine(found.iter().copied().chain(of_all)).is_some_and(readable) != base)
             .map(|(id, _)| id.to_owned())
             .collect();
         if base { Visible::Except(ids) } else { Visible::Only(ids) }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_names_only_what_differs_from_the_rest() {
+    fn a_list_has_only_the_exceptions() {
         use Permission::{NoPermissions, Read};
         let of = |default, grants: &[_]| caller(default, grants).visible(ResourceType::Experiment);
         assert_eq!(of(Read, &[]), Visible::Except(vec![]));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_shows_what_may_be_read_and_nothing_else() {
+    fn a_list_shows_exactly_the_readable_resources() {
         let levels = ["DENY", "READ", "EDIT", "NO_PERMISSIONS"];
         for default in [Permission::Read, Permission::NoPermissions] {
             for one in levels {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_nothing_anywhere_is_known_without_a_resource() {
+    fn permissions_on_any_resource_need_no_resource() {
         use Permission::{Edit, NoPermissions, Read};
         let may = |default, grants: &[_]| caller(default, grants).may_on_any_resource(Action::Update);
         assert!(!may(Read, &[]) && !may(NoPermissions, &[("experiment", "1", "READ"), ("run", "*", "DENY")]));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_manages_the_workspace_is_not_denied_anything() {
+    fn managers_of_the_workspace_are_never_denied() {
         let caller = caller(Permission::NoPermissions, &[("workspace", "*", "MANAGE"), ("run", "*", "DENY")]);
         assert!(!caller.is_denied(ResourceType::Run) && caller.is_unrestricted());
         assert_eq!(caller.permission(&Key::new(ResourceType::Experiment, "1")), Permission::Manage);

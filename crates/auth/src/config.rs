@@ -54,7 +54,7 @@ impl fmt::Debug for AuthConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{PATH}={path} can not be read: {error}", path = path.display())]
+    #[error("{PATH}={path} cannot be read: {error}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -107,9 +107,8 @@ impl AuthConfig {
             Ok(value.filter(|value| !value.is_empty()))
         };
         let number = |key: &str| -> Result<Option<u64>, String> {
-            let parse = |text: String| {
-                text.trim().parse().map_err(|_| format!("{key} = {text} is not a number that is not negative"))
-            };
+            let parse =
+                |text: String| text.trim().parse().map_err(|_| format!("{key} = {text} is not a non-negative number"));
             section.get(key)?.map(parse).transpose()
         };
         let permission = required("default_permission")?;
@@ -131,7 +130,7 @@ impl AuthConfig {
             return Err(format!("grant_default_workspace_access = {text} is neither true nor false"));
         }
         if section.get("read_database_uri")?.is_some() {
-            tracing::warn!("read_database_uri is ignored: everything is read from database_uri");
+            tracing::warn!("read_database_uri is ignored: this server reads from database_uri");
         }
         // Validated only: there is one workspace, and nothing about it is cached.
         number("workspace_cache_max_size")?;
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_counts_even_if_it_is_empty() {
+    fn an_empty_variable_overrides_the_file() {
         let set = |value: &'static str| move |name: &str| (name == "MLFLOW_AUTH_ADMIN_PASSWORD").then(|| value.into());
         assert_eq!(AuthConfig::parse(FILE, set("other")).unwrap().admin_password.as_deref(), Some("other"));
         assert_eq!(AuthConfig::parse(FILE, set("")).unwrap().admin_password, None);
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_let_everybody_in_is_refused() {
+    fn unsafe_settings_are_refused() {
         for (text, word) in [
             ("", "[mlflow]"),
             ("[mlflow]\ndefault_permission = READ\n", "database_uri"),

@@ -23,26 +23,26 @@ use crate::limit::Sender;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum queue length per address.
-const WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// Number of addresses at which idle queues are removed.
-const SENDERS: usize = 1024;
+const QUEUES_BEFORE_CLEANUP: usize = 1024;
 
 /// The running and waiting checks.
-pub(crate) struct Turns {
-    all: Semaphore,
+pub(crate) struct HashLimiter {
+    permits: Semaphore,
     senders: Mutex<HashMap<Sender, Arc<Queue>>>,
 }
 
 struct Queue {
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 /// A permit for a check, held while it runs.
-pub(crate) struct Turn<'a> {
-    _all: SemaphorePermit<'a>,
-    _sender: Option<OwnedSemaphorePermit>,
+pub(crate) struct HashPermit<'a> {
+    _permit: SemaphorePermit<'a>,
+    _sender_permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A login in a queue, until it is dropped.
@@ -54,49 +54,49 @@ impl Drop for Waiting {
     }
 }
 
-impl Turns {
+impl HashLimiter {
     /// Sized for this machine: half of its cores.
-    pub(crate) fn of_machine() -> Self {
+    pub(crate) fn for_this_machine() -> Self {
         Self::new(std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2))
     }
 
     fn new(at_once: usize) -> Self {
-        Self { all: Semaphore::new(at_once), senders: Mutex::default() }
+        Self { permits: Semaphore::new(at_once), senders: Mutex::default() }
     }
 
-    /// Waits until a password may be checked, in the queue of the address `behind`, if any.
+    /// Waits until a password may be checked, in the queue of the address `sender`, if any.
     ///
     /// # Errors
     /// The queue is full, or the wait timed out.
-    pub(crate) async fn take(&self, behind: Option<Sender>) -> Result<Turn<'_>> {
-        let busy = || Error::busy("Too many logins are being checked. Try again in a moment.");
-        let turn = async {
-            let sender = match behind {
-                Some(sender) => Some(self.of_sender(sender).await.ok_or_else(busy)?),
+    pub(crate) async fn acquire(&self, sender: Option<Sender>) -> Result<HashPermit<'_>> {
+        let busy = || Error::busy("Too many logins are being checked. Try again later.");
+        let wait = async {
+            let sender = match sender {
+                Some(sender) => Some(self.acquire_for_sender(sender).await.ok_or_else(busy)?),
                 None => None,
             };
-            let all = self.all.acquire().await.map_err(|_| busy())?;
-            Ok(Turn { _all: all, _sender: sender })
+            let permits = self.permits.acquire().await.map_err(|_| busy())?;
+            Ok(HashPermit { _permit: permits, _sender_permit: sender })
         };
-        tokio::time::timeout(TIMEOUT, turn).await.unwrap_or_else(|_| Err(busy()))
+        tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| Err(busy()))
     }
 
-    async fn of_sender(&self, sender: Sender) -> Option<OwnedSemaphorePermit> {
+    async fn acquire_for_sender(&self, sender: Sender) -> Option<OwnedSemaphorePermit> {
         let queue = {
             let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-            if senders.len() >= SENDERS {
+            if senders.len() >= QUEUES_BEFORE_CLEANUP {
                 // Each waiting or running login holds a reference to its queue.
-                senders.retain(|_, queue| Arc::strong_count(queue) > 1 || Arc::strong_count(&queue.turn) > 1);
+                senders.retain(|_, queue| Arc::strong_count(queue) > 1 || Arc::strong_count(&queue.permit) > 1);
             }
-            let new = || Arc::new(Queue { turn: Arc::new(Semaphore::new(1)), waiting: AtomicUsize::new(0) });
+            let new = || Arc::new(Queue { permit: Arc::new(Semaphore::new(1)), waiting: AtomicUsize::new(0) });
             Arc::clone(senders.entry(sender).or_insert_with(new))
         };
         let waits = queue.waiting.fetch_add(1, Ordering::SeqCst);
         let waiting = Waiting(queue);
-        if waits >= WAITING {
+        if waits >= MAX_WAITING {
             return None;
         }
-        Arc::clone(&waiting.0.turn).acquire_owned().await.ok()
+        Arc::clone(&waiting.0.permit).acquire_owned().await.ok()
     }
 }
 
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_from_one_address_keeps_no_other_waiting() {
-        let turns = Arc::new(Turns::new(1));
-        let check = |behind| {
-            let turns = Arc::clone(&turns);
+    async fn a_flood_from_one_address_does_not_delay_others() {
+        let limiter = Arc::new(HashLimiter::new(1));
+        let check = |sender| {
+            let limiter = Arc::clone(&limiter);
             tokio::spawn(async move {
-                let turn = turns.take(behind).await;
+                let permit = limiter.acquire(sender).await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                turn.map(drop).map(|()| tokio::time::Instant::now())
+                permit.map(drop).map(|()| tokio::time::Instant::now())
             })
         };
         let start = tokio::time::Instant::now();
@@ -133,17 +133,17 @@ mod tests {
         for one in flood {
             refused += usize::from(one.await.unwrap().is_err());
         }
-        assert_eq!(refused, 200 - WAITING - 1);
+        assert_eq!(refused, 200 - MAX_WAITING - 1);
         // The queue is empty again.
-        assert!(turns.take(Some(sender(1))).await.is_ok());
+        assert!(limiter.acquire(Some(sender(1))).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_ends() {
-        let turns = Turns::new(1);
-        let _running = turns.take(Some(sender(1))).await.unwrap();
+    async fn a_wait_times_out() {
+        let limiter = HashLimiter::new(1);
+        let _running = limiter.acquire(Some(sender(1))).await.unwrap();
         let start = tokio::time::Instant::now();
-        assert!(turns.take(Some(sender(2))).await.is_err());
+        assert!(limiter.acquire(Some(sender(2))).await.is_err());
         assert_eq!(start.elapsed(), TIMEOUT);
     }
 }

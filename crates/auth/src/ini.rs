@@ -23,7 +23,7 @@ impl Section {
         let mut sections: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let mut section: Option<String> = None;
         // The key that an indented line continues, and the indentation of the key.
-        let mut open: Option<(String, usize)> = None;
+        let mut continued: Option<(String, usize)> = None;
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let content = line.trim();
             let indent = line.len() - line.trim_start().len();
@@ -31,7 +31,7 @@ impl Section {
                 continue;
             }
             let keys = section.as_ref().and_then(|section| sections.get_mut(section));
-            if let (Some((key, from)), Some(keys)) = (&open, keys)
+            if let (Some((key, from)), Some(keys)) = (&continued, keys)
                 && indent > *from
             {
                 let value = keys.entry(key.clone()).or_default();
@@ -42,7 +42,7 @@ impl Section {
             if let Some(header) = content.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
                 sections.entry(header.to_owned()).or_default();
                 section = Some(header.to_owned());
-                open = None;
+                continued = None;
                 continue;
             }
             let Some(section) = &section else { return Err(format!("line {}: no section header", number + 1)) };
@@ -52,9 +52,9 @@ impl Section {
             let key = key.trim().to_lowercase();
             let keys = sections.entry(section.clone()).or_default();
             if keys.insert(key.clone(), value.trim().to_owned()).is_some() {
-                return Err(format!("line {}: the key '{key}' is there twice", number + 1));
+                return Err(format!("line {}: the key '{key}' is given twice", number + 1));
             }
-            open = Some((key, indent));
+            continued = Some((key, indent));
         }
         let Some(own) = sections.remove(name) else { return Ok(None) };
         let mut keys = sections.remove("DEFAULT").unwrap_or_default();
@@ -67,7 +67,7 @@ impl Section {
     ///
     /// # Errors
     /// The first unknown key.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), &str> {
+    pub(crate) fn check_keys(&self, known: &[&str]) -> Result<(), &str> {
         match self.own.iter().find(|key| !known.contains(&key.as_str())) {
             Some(other) => Err(other),
             None => Ok(()),
@@ -95,7 +95,7 @@ impl Section {
                 rest = after;
             } else if let Some((name, after)) = after.strip_prefix('(').and_then(|inner| inner.split_once(")s")) {
                 let referred = self.keys.get(&name.to_lowercase());
-                let referred = referred.ok_or_else(|| format!("'{key}' refers to '{name}', which is not there"))?;
+                let referred = referred.ok_or_else(|| format!("'{key}' refers to '{name}', which is not defined"))?;
                 out.push_str(&self.expand(key, referred, depth + 1)?);
                 rest = after;
             } else {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_said() {
+    fn syntax_errors_are_reported() {
         assert!(get("a = b", "a").unwrap_err().contains("line 1"));
         assert!(get("[mlflow]\na", "a").unwrap_err().contains("line 2"));
         assert!(get("[mlflow]\na = 1\na = 2", "a").unwrap_err().contains("twice"));

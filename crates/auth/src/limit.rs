@@ -19,18 +19,18 @@ use crate::password::hex;
 /// Number of free failures, and the longest block after that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit {
-    free: i64,
-    longest: Duration,
+    free_attempts: i64,
+    max_wait: Duration,
 }
 
 /// Limit per name and address.
-const HERE: Limit = Limit { free: 10, longest: Duration::from_secs(300) };
+const PER_USER_AND_ADDRESS: Limit = Limit { free_attempts: 10, max_wait: Duration::from_secs(300) };
 
 /// Limit per name, from all addresses.
-const ANYWHERE: Limit = Limit { free: 30, longest: Duration::from_secs(300) };
+const PER_USER: Limit = Limit { free_attempts: 30, max_wait: Duration::from_secs(300) };
 
 /// Limit per address, for existing users: many clients may share it.
-const ADDRESS: Limit = Limit { free: 100, longest: Duration::from_secs(60) };
+const PER_ADDRESS: Limit = Limit { free_attempts: 100, max_wait: Duration::from_secs(60) };
 
 /// The first block.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -53,53 +53,53 @@ impl Sender {
 }
 
 /// The keys that a login is counted under.
-pub(crate) struct Keys {
-    here: String,
-    anywhere: String,
+pub(crate) struct LimitKeys {
+    user_and_address: String,
+    user: String,
     address: String,
     /// Counted instead of the address for an unknown name, so that both cases take the same time.
-    invented: String,
+    unknown_user: String,
     known: String,
 }
 
 /// What is known about the client of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct SenderStatus {
     /// Whether the user has recently logged in from this address.
     pub(crate) is_known: bool,
 }
 
-impl Keys {
+impl LimitKeys {
     pub(crate) fn new(username: &str, from: Option<Sender>) -> Self {
         let from = from.map(|Sender(address)| address.to_string()).unwrap_or_default();
         let pair = hash(&format!("{from}\n{username}"));
         Self {
-            here: format!("name:{pair}"),
-            anywhere: format!("anywhere:{}", hash(username)),
+            user_and_address: format!("name:{pair}"),
+            user: format!("anywhere:{}", hash(username)),
             address: format!("address:{from}"),
-            invented: format!("invented:{from}"),
+            unknown_user: format!("invented:{from}"),
             known: pair,
         }
     }
 
     /// The keys for a user who confirms the password within a session.
-    pub(crate) fn of_session(username: &str) -> Self {
+    pub(crate) fn for_own_password(username: &str) -> Self {
         Self::new(&format!("own password\n{username}"), None)
     }
 
     /// Refuses a login that is blocked.
-    pub(crate) async fn check(&self, users: &UserStore) -> Result<Standing> {
-        let keys = vec![self.here.clone(), self.anywhere.clone(), self.address.clone()];
+    pub(crate) async fn check(&self, users: &UserStore) -> Result<SenderStatus> {
+        let keys = vec![self.user_and_address.clone(), self.user.clone(), self.address.clone()];
         let (found, is_known) = match users.login_failures(keys, self.known.clone()).await {
             Ok(found) => found,
             Err(error) => {
                 // Fails open: a user with the correct password must not be locked out.
-                tracing::warn!(message = error.message, "failed logins can not be counted");
-                return Ok(Standing { is_known: false });
+                tracing::warn!(message = error.message, "failed logins cannot be counted");
+                return Ok(SenderStatus { is_known: false });
             }
         };
         match found.iter().filter_map(|failures| self.limit(&failures.key, is_known)?.wait(failures)).max() {
-            None => Ok(Standing { is_known }),
+            None => Ok(SenderStatus { is_known }),
             Some(wait) => Err(Error::new(
                 ErrorCode::RequestLimitExceeded,
                 format!("Too many logins have failed. Try again in {} seconds.", wait.as_secs() + 1),
@@ -108,25 +108,25 @@ impl Keys {
     }
 
     fn limit(&self, key: &str, is_known: bool) -> Option<Limit> {
-        if key == self.here {
-            return Some(HERE);
+        if key == self.user_and_address {
+            return Some(PER_USER_AND_ADDRESS);
         }
-        (!is_known).then_some(if key == self.anywhere { ANYWHERE } else { ADDRESS })
+        (!is_known).then_some(if key == self.user { PER_USER } else { PER_ADDRESS })
     }
 
     /// Counts a failure. `exists` is whether there is a user with the name.
     pub(crate) async fn failed(self, users: &UserStore, exists: bool) {
-        let keys = vec![self.here, self.anywhere, if exists { self.address } else { self.invented }];
+        let keys = vec![self.user_and_address, self.user, if exists { self.address } else { self.unknown_user }];
         if let Err(error) = users.record_login_failure(keys).await {
-            tracing::warn!(message = error.message, "a failed login was not counted");
+            tracing::warn!(message = error.message, "counting a failed login failed");
         }
     }
 
     /// Deletes the failures of this name from this address, and remembers the address as known. Failures from other
     /// addresses stay: another client caused them.
     pub(crate) async fn succeeded(self, users: &UserStore) {
-        if let Err(error) = users.record_login(self.here, self.known).await {
-            tracing::warn!(message = error.message, "the failed logins of a user were not forgotten");
+        if let Err(error) = users.record_login(self.user_and_address, self.known).await {
+            tracing::warn!(message = error.message, "resetting the failed logins of a user failed");
         }
     }
 }
@@ -134,8 +134,8 @@ impl Keys {
 impl Limit {
     /// The rest of the block.
     fn wait(self, found: &LoginFailures) -> Option<Duration> {
-        let over = u32::try_from(found.failures - self.free).ok()?;
-        let wait = FIRST_WAIT.saturating_mul(1 << over.min(16)).min(self.longest);
+        let excess = u32::try_from(found.failures - self.free_attempts).ok()?;
+        let wait = FIRST_WAIT.saturating_mul(1 << excess.min(16)).min(self.max_wait);
         wait.checked_sub(found.age).filter(|left| !left.is_zero())
     }
 }
@@ -153,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_beyond_those_that_are_free_doubles_the_wait() {
-        let wait = |count, ago| HERE.wait(&failures(count, ago)).map(|wait| wait.as_secs());
+    fn each_failure_beyond_the_free_attempts_doubles_the_wait() {
+        let wait = |count, ago| PER_USER_AND_ADDRESS.wait(&failures(count, ago)).map(|wait| wait.as_secs());
         assert_eq!((wait(9, 0), wait(10, 0), wait(11, 0), wait(12, 0)), (None, Some(5), Some(10), Some(20)));
         assert_eq!((wait(10, 4), wait(10, 5), wait(10, 60)), (Some(1), None, None));
         assert_eq!((wait(15, 0), wait(16, 0), wait(17, 0)), (Some(160), Some(300), Some(300)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_sender_is_its_network() {
+    fn an_ipv6_sender_is_its_64_bit_network() {
         let sender = |text: &str| Sender::of(text.parse().unwrap());
         assert_eq!(sender("2001:db8:1:2:a:b:c:d"), sender("2001:db8:1:2::1"));
         assert_ne!(sender("2001:db8:1:2::1"), sender("2001:db8:1:3::1"));
@@ -171,13 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_is_known_here_waits_for_own_failures_alone() {
-        let keys = Keys::new("alice", Some(Sender::of("192.0.2.1".parse().unwrap())));
-        let limits = |is_known| [&keys.here, &keys.anywhere, &keys.address].map(|key| keys.limit(key, is_known));
-        assert_eq!(limits(false), [Some(HERE), Some(ANYWHERE), Some(ADDRESS)]);
-        assert_eq!(limits(true), [Some(HERE), None, None]);
-        let elsewhere = Keys::new("alice", Some(Sender::of("192.0.2.2".parse().unwrap())));
-        assert_ne!(keys.here, elsewhere.here);
-        assert_eq!(keys.anywhere, elsewhere.anywhere);
+    fn a_user_known_at_an_address_is_limited_by_its_own_failures_only() {
+        let keys = LimitKeys::new("alice", Some(Sender::of("192.0.2.1".parse().unwrap())));
+        let limits =
+            |is_known| [&keys.user_and_address, &keys.user, &keys.address].map(|key| keys.limit(key, is_known));
+        assert_eq!(limits(false), [Some(PER_USER_AND_ADDRESS), Some(PER_USER), Some(PER_ADDRESS)]);
+        assert_eq!(limits(true), [Some(PER_USER_AND_ADDRESS), None, None]);
+        let elsewhere = LimitKeys::new("alice", Some(Sender::of("192.0.2.2".parse().unwrap())));
+        assert_ne!(keys.user_and_address, elsewhere.user_and_address);
+        assert_eq!(keys.user, elsewhere.user);
     }
 }

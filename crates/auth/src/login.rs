@@ -25,8 +25,8 @@ use crate::{
     bootstrap,
     caller::Caller,
     config::AuthConfig,
-    hash_limiter::Turns,
-    limit::{Keys, Sender},
+    hash_limiter::HashLimiter,
+    limit::{LimitKeys, Sender},
     password,
     tokens::Tokens,
 };
@@ -41,18 +41,18 @@ pub struct Auth {
     tokens: Tokens,
     /// Keys the hashes of cached passwords, so that they are useless outside of this process.
     key: [u8; 32],
-    passwords: Cache<String, Checked>,
+    passwords: Cache<String, VerifiedPassword>,
     snapshots: Cache<String, Snapshot>,
     /// Number of changes; prevents caching of data read before a change.
     changes: AtomicU64,
-    turns: Turns,
+    hash_limiter: HashLimiter,
     epoch: tokio::sync::Mutex<Option<(Instant, Arc<str>)>>,
     /// Whether the login epoch is unavailable, because the database role may not create its table.
-    pub(crate) has_no_epoch: AtomicBool,
+    pub(crate) is_epoch_unavailable: AtomicBool,
 }
 
 /// A verified password.
-struct Checked {
+struct VerifiedPassword {
     digest: [u8; 32],
     stored: String,
     until: Instant,
@@ -62,7 +62,7 @@ struct Checked {
 pub(crate) struct Snapshot {
     pub(crate) caller: Arc<Caller>,
     pub(crate) stored: Arc<str>,
-    taken: Instant,
+    loaded: Instant,
 }
 
 impl Auth {
@@ -79,9 +79,9 @@ impl Auth {
             passwords: Cache::new(size),
             snapshots: Cache::new(size),
             changes: AtomicU64::new(0),
-            turns: Turns::of_machine(),
+            hash_limiter: HashLimiter::for_this_machine(),
             epoch: tokio::sync::Mutex::default(),
-            has_no_epoch: AtomicBool::new(false),
+            is_epoch_unavailable: AtomicBool::new(false),
         }
     }
 
@@ -104,36 +104,36 @@ impl Auth {
     ) -> Result<Option<Arc<Caller>>> {
         let digest = self.digest(password);
         if let Some(found) = self.snapshot(username).await?
-            && self.was_right(username, &digest, &found.stored)
+            && self.is_cached(username, &digest, &found.stored)
         {
             return Ok(Some(found.caller));
         }
         let from = from.map(Sender::of);
-        let keys = Keys::new(username, from);
-        let standing = keys.check(&self.users).await?;
-        let turn = self.turns.take(from.filter(|_| !standing.is_known)).await?;
+        let keys = LimitKeys::new(username, from);
+        let sender_status = keys.check(&self.users).await?;
+        let permit = self.hash_limiter.acquire(from.filter(|_| !sender_status.is_known)).await?;
         // Logins verified meanwhile may have exceeded the limit.
         keys.check(&self.users).await?;
         // The cached row may be outdated, and another request may have verified the same password meanwhile.
         let snapshot = self.load(username).await?;
         if let Some(found) = &snapshot
-            && self.was_right(username, &digest, &found.stored)
+            && self.is_cached(username, &digest, &found.stored)
         {
             return Ok(Some(Arc::clone(&found.caller)));
         }
         let stored: Arc<str> =
-            snapshot.as_ref().map_or_else(|| password::NOBODY.into(), |found| Arc::clone(&found.stored));
-        let right = self.check(&stored, password).await?;
-        drop(turn);
-        let Some(found) = snapshot.filter(|_| right) else {
-            keys.failed(&self.users, &*stored != password::NOBODY).await;
+            snapshot.as_ref().map_or_else(|| password::DUMMY_HASH.into(), |found| Arc::clone(&found.stored));
+        let is_correct = self.check(&stored, password).await?;
+        drop(permit);
+        let Some(found) = snapshot.filter(|_| is_correct) else {
+            keys.failed(&self.users, &*stored != password::DUMMY_HASH).await;
             return Ok(None);
         };
         if found.caller.is_admin && password == bootstrap::LEGACY_PASSWORD {
             bootstrap::warn_of_refused_login(username);
             return Ok(None);
         }
-        self.remember(username, digest, &stored);
+        self.cache_password(username, digest, &stored);
         keys.succeeded(&self.users).await;
         Ok(Some(found.caller))
     }
@@ -144,15 +144,15 @@ impl Auth {
     /// # Errors
     /// The database failed, too many logins are waiting, or too many have failed.
     pub async fn confirm_password(&self, username: &str, password: &str) -> Result<bool> {
-        let keys = Keys::of_session(username);
+        let keys = LimitKeys::for_own_password(username);
         keys.check(&self.users).await?;
-        let is_right = self.is_password(username, password).await?;
-        if is_right {
+        let is_correct = self.is_password(username, password).await?;
+        if is_correct {
             keys.succeeded(&self.users).await;
         } else {
             keys.failed(&self.users, false).await;
         }
-        Ok(is_right)
+        Ok(is_correct)
     }
 
     /// Verifies a user's password without the cache.
@@ -161,8 +161,8 @@ impl Auth {
     /// The database failed, or too many logins are waiting.
     pub(crate) async fn is_password(&self, username: &str, password: &str) -> Result<bool> {
         let user = self.users.find_user(username).await?;
-        let _turn = self.turns.take(None).await?;
-        let stored = user.as_ref().map_or(password::NOBODY, |user| user.password_hash.as_str());
+        let _permit = self.hash_limiter.acquire(None).await?;
+        let stored = user.as_ref().map_or(password::DUMMY_HASH, |user| user.password_hash.as_str());
         Ok(self.check(stored, password).await? && user.is_some())
     }
 
@@ -172,7 +172,7 @@ impl Auth {
     /// It is too short, or too many logins are waiting.
     pub async fn hash(&self, password: &str) -> Result<String> {
         ferroflow_model::validation::password(password)?;
-        let _turn = self.turns.take(None).await?;
+        let _permit = self.hash_limiter.acquire(None).await?;
         let password = password.to_owned();
         blocking(move || password::hash(&password)).await
     }
@@ -186,7 +186,7 @@ impl Auth {
     }
 
     /// Invalidates the cached rows of this process after a change.
-    pub fn changed(&self) {
+    pub fn invalidate_snapshots(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.snapshots.clear();
     }
@@ -197,28 +197,28 @@ impl Auth {
     /// # Errors
     /// The database failed.
     pub(crate) async fn epoch(&self) -> Result<Arc<str>> {
-        if self.has_no_epoch.load(Ordering::Relaxed) {
+        if self.is_epoch_unavailable.load(Ordering::Relaxed) {
             return Ok("".into());
         }
         let mut known = self.epoch.lock().await;
-        if let Some((taken, epoch)) = &*known
-            && taken.elapsed() < SNAPSHOT_TIME
+        if let Some((loaded, epoch)) = &*known
+            && loaded.elapsed() < SNAPSHOT_TIME
         {
             return Ok(Arc::clone(epoch));
         }
-        let taken = Instant::now();
+        let loaded = Instant::now();
         let epoch: Arc<str> = self.users.login_epoch().await?.into();
         if known.as_ref().is_some_and(|(_, before)| *before != epoch) {
-            tracing::warn!("the users database was restored, or sessions were ended: everybody logs in anew");
+            tracing::warn!("the users database was restored, or sessions were ended: all users must log in again");
             self.passwords.clear();
-            self.changed();
+            self.invalidate_snapshots();
         }
-        *known = Some((taken, Arc::clone(&epoch)));
+        *known = Some((loaded, Arc::clone(&epoch)));
         Ok(epoch)
     }
 
     pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
-        match self.snapshots.get(username).filter(|known| known.taken.elapsed() < SNAPSHOT_TIME) {
+        match self.snapshots.get(username).filter(|known| known.loaded.elapsed() < SNAPSHOT_TIME) {
             Some(known) => Ok(Some(known)),
             None => self.load(username).await,
         }
@@ -226,21 +226,21 @@ impl Auth {
 
     pub(crate) async fn load(&self, username: &str) -> Result<Option<Snapshot>> {
         let changes = self.changes.load(Ordering::SeqCst);
-        let taken = Instant::now();
+        let loaded = Instant::now();
         let Some(account) = self.users.account(username).await? else {
             self.snapshots.remove(username);
             self.passwords.remove(username);
             return Ok(None);
         };
-        let snapshot = self.taken(account, taken);
+        let snapshot = self.snapshot_of(account, loaded);
         let unchanged = || self.changes.load(Ordering::SeqCst) == changes;
         self.snapshots.insert_if(username.to_owned(), snapshot.clone(), unchanged);
         Ok(Some(snapshot))
     }
 
-    fn taken(&self, account: Account, taken: Instant) -> Snapshot {
+    fn snapshot_of(&self, account: Account, loaded: Instant) -> Snapshot {
         let stored = Arc::from(account.user.password_hash.as_str());
-        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, taken }
+        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, loaded }
     }
 
     /// A keyed hash of a password or a token, with the key of this process.
@@ -252,15 +252,15 @@ impl Auth {
         })
     }
 
-    fn was_right(&self, username: &str, digest: &[u8; 32], stored: &str) -> bool {
-        self.passwords.has(username, |checked| {
-            bool::from(checked.digest.ct_eq(digest)) && checked.stored == stored && checked.until > Instant::now()
+    fn is_cached(&self, username: &str, digest: &[u8; 32], stored: &str) -> bool {
+        self.passwords.has(username, |verified| {
+            bool::from(verified.digest.ct_eq(digest)) && verified.stored == stored && verified.until > Instant::now()
         })
     }
 
-    fn remember(&self, username: &str, digest: [u8; 32], stored: &str) {
+    fn cache_password(&self, username: &str, digest: [u8; 32], stored: &str) {
         let until = Instant::now() + self.config.cache_time;
-        self.passwords.insert(username.to_owned(), Checked { digest, stored: stored.to_owned(), until });
+        self.passwords.insert(username.to_owned(), VerifiedPassword { digest, stored: stored.to_owned(), until });
     }
 
     async fn check(&self, stored: &str, password: &str) -> Result<bool> {
@@ -280,5 +280,5 @@ impl Auth {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| Error::internal(format!("A password was not checked: {error}")))
+        .map_err(|error| Error::internal(format!("A password check failed: {error}")))
 }

@@ -8,10 +8,10 @@ use sha2::{Sha224, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
 /// The method for new hashes, as in the reference: 32 MiB of memory and some 60 ms.
-const NEW: Method = Method::Scrypt { log_n: 15, r: 8, p: 1 };
+const DEFAULT_METHOD: Method = Method::Scrypt { log_n: 15, r: 8, p: 1 };
 
 /// Length of a salt, in characters.
-const SALT: usize = 16;
+const SALT_LENGTH: usize = 16;
 
 /// Output length of scrypt, in bytes.
 const SCRYPT_BYTES: usize = 64;
@@ -23,7 +23,7 @@ const ITERATIONS: u32 = 1_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
 /// A hash that matches no password and takes as long to verify as a real one.
-pub(crate) const NOBODY: &str = "scrypt:32768:8:1$0000000000000000$\
+pub(crate) const DUMMY_HASH: &str = "scrypt:32768:8:1$0000000000000000$\
     0000000000000000000000000000000000000000000000000000000000000000\
     0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -44,8 +44,8 @@ enum Digest {
 /// Hashes a new password. CPU-bound: takes tens of milliseconds.
 #[must_use]
 pub fn hash(password: &str) -> String {
-    let salt: String = rand::rng().sample_iter(Alphanumeric).take(SALT).map(char::from).collect();
-    let bytes = NEW.hash(password, &salt).unwrap_or_default();
+    let salt: String = rand::rng().sample_iter(Alphanumeric).take(SALT_LENGTH).map(char::from).collect();
+    let bytes = DEFAULT_METHOD.hash(password, &salt).unwrap_or_default();
     format!("scrypt:32768:8:1${salt}${}", hex(&bytes))
 }
 
@@ -64,7 +64,7 @@ impl Method {
         let mut parts = text.split(':');
         let (name, arguments) = (parts.next()?, parts.collect::<Vec<_>>());
         match (name, arguments.as_slice()) {
-            ("scrypt", []) => Some(NEW),
+            ("scrypt", []) => Some(DEFAULT_METHOD),
             ("scrypt", [n, r, p]) => {
                 let (n, r, p): (u64, u32, u32) = (n.parse().ok()?, r.parse().ok()?, p.parse().ok()?);
                 let memory = n.checked_mul(u64::from(r))?.checked_mul(128)?;
@@ -161,12 +161,12 @@ mod tests {
     fn a_new_hash_is_one_of_the_references_and_never_the_same() {
         let (first, second) = (hash("correct horse"), hash("correct horse"));
         assert_ne!(first, second);
-        assert!(first.starts_with("scrypt:32768:8:1$") && first.len() == 17 + SALT + 1 + 2 * SCRYPT_BYTES);
+        assert!(first.starts_with("scrypt:32768:8:1$") && first.len() == 17 + SALT_LENGTH + 1 + 2 * SCRYPT_BYTES);
         assert!(verify(&first, "correct horse") && !verify(&first, "correct"));
     }
 
     #[test]
-    fn what_is_no_hash_is_no_password() {
+    fn an_invalid_hash_matches_no_password() {
         for stored in [
             "",
             "x",
@@ -177,7 +177,7 @@ mod tests {
             "pbkdf2:md5:1$a$b",
             "pbkdf2:sha256:0$a$",
             "scrypt:1073741824:8:1$a$00",
-            NOBODY,
+            DUMMY_HASH,
         ] {
             assert!(!verify(stored, "secret") && !verify(stored, ""), "{stored}");
         }

@@ -33,37 +33,37 @@ impl Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
     /// The keys that may decide, most specific first, each with the action that it must allow.
-    rungs: Vec<(Key, Action)>,
+    alternatives: Vec<(Key, Action)>,
 }
 
 impl Requirement {
     /// Requires an action on a resource.
     #[must_use]
     pub fn new(key: Key, action: Action) -> Self {
-        Self { rungs: vec![(key, action)] }
+        Self { alternatives: vec![(key, action)] }
     }
 
     /// Adds a key that decides if there is no grant on the previous ones.
     #[must_use]
     pub fn or(self, key: &Key) -> Self {
-        let action = self.rungs[0].1;
-        self.or_to(key, action)
+        let action = self.alternatives[0].1;
+        self.or_with_action(key, action)
     }
 
     /// [`Requirement::or`] with another action for that key.
     #[must_use]
-    pub fn or_to(mut self, key: &Key, action: Action) -> Self {
-        self.rungs.push((key.clone(), action));
+    pub fn or_with_action(mut self, key: &Key, action: Action) -> Self {
+        self.alternatives.push((key.clone(), action));
         self
     }
 
     /// Whether grants meet it. Not called for managers of the workspace.
     pub(crate) fn is_met(&self, grants: &[Grant], default: Permission) -> bool {
         let mut action = Action::Read;
-        for (key, wanted) in &self.rungs {
+        for (key, wanted) in &self.alternatives {
             action = *wanted;
-            if let Some(found) = fold(grants, key) {
-                return floored(found, default).allows(action);
+            if let Some(found) = permission_on(grants, key) {
+                return at_least_default(found, default).allows(action);
             }
         }
         default.allows(action)
@@ -78,15 +78,15 @@ pub(crate) fn manages_workspace(grant: &Grant) -> bool {
 }
 
 /// The permission granted on a key. `None` means that there is no grant, which is not a denial.
-pub(crate) fn fold(grants: &[Grant], key: &Key) -> Option<Permission> {
+pub(crate) fn permission_on(grants: &[Grant], key: &Key) -> Option<Permission> {
     let found = grants
         .iter()
         .filter(|grant| grant.resource_type == key.kind.name() && key.kind.matches(&grant.resource_pattern, &key.id));
-    combined(found.map(|grant| Permission::from_name(&grant.permission).unwrap_or(Permission::NoPermissions)))
+    combine(found.map(|grant| Permission::from_name(&grant.permission).unwrap_or(Permission::NoPermissions)))
 }
 
 /// Combines several grants on a key: a denial wins, else the highest permission.
-pub(crate) fn combined(permissions: impl Iterator<Item = Permission>) -> Option<Permission> {
+pub(crate) fn combine(permissions: impl Iterator<Item = Permission>) -> Option<Permission> {
     permissions.reduce(|one, other| match (one, other) {
         (Permission::Deny, _) | (_, Permission::Deny) => Permission::Deny,
         _ => one.max(other),
@@ -94,7 +94,7 @@ pub(crate) fn combined(permissions: impl Iterator<Item = Permission>) -> Option<
 }
 
 /// A positive grant is at least the default permission.
-pub(crate) fn floored(permission: Permission, default: Permission) -> Permission {
+pub(crate) fn at_least_default(permission: Permission, default: Permission) -> Permission {
     match permission {
         Permission::Deny | Permission::NoPermissions => permission,
         positive => positive.max(default),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_counts_for_at_least_the_default_and_a_denial_for_nothing() {
+    fn a_positive_grant_is_at_least_the_default() {
         let update = Requirement::new(Key::new(Experiment, "1"), Action::Update);
         assert!(update.is_met(&[grant("experiment", "1", "READ")], Permission::Edit));
         assert!(!update.is_met(&[grant("experiment", "1", "DENY")], Permission::Manage));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrow_grant_decides_in_both_directions() {
+    fn the_specific_grant_decides_in_both_directions() {
         let both = |run: &str| [grant("experiment", "1", "EDIT"), grant("run", "*", run)];
         assert!(run(Action::Update).is_met(&both("EDIT"), Read) && !run(Action::Update).is_met(&both("READ"), Read));
         assert!(run(Action::Delete).is_met(&both("MANAGE"), Read) && !run(Action::Read).is_met(&both("DENY"), Read));
@@ -143,8 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_may_ask_for_less() {
-        let delete = Requirement::new(Key::any(Run), Action::Delete).or_to(&Key::new(Experiment, "1"), Action::Update);
+    fn an_alternative_may_require_a_lesser_action() {
+        let delete =
+            Requirement::new(Key::any(Run), Action::Delete).or_with_action(&Key::new(Experiment, "1"), Action::Update);
         assert!(delete.is_met(&[grant("experiment", "1", "EDIT")], Read));
         assert!(!delete.is_met(&[grant("experiment", "1", "MANAGE"), grant("run", "*", "EDIT")], Read));
     }

@@ -11,29 +11,29 @@ use subtle::ConstantTimeEq as _;
 
 /// The signing key.
 #[derive(Clone)]
-pub(crate) struct Seal(Vec<u8>);
+pub(crate) struct Signer(Vec<u8>);
 
-impl Seal {
+impl Signer {
     pub(crate) fn new(secret: &str) -> Self {
         Self(secret.as_bytes().to_vec())
     }
 
     /// Encodes and signs a value.
-    pub(crate) fn seal<T: Serialize>(&self, purpose: &str, value: &T) -> String {
+    pub(crate) fn sign<T: Serialize>(&self, purpose: &str, value: &T) -> String {
         let text = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(value).unwrap_or_default());
-        format!("{text}.{}", self.derived(purpose, &text))
+        format!("{text}.{}", self.mac(purpose, &text))
     }
 
     /// Verifies and decodes a signed value.
-    pub(crate) fn open<T: DeserializeOwned>(&self, purpose: &str, sealed: &str) -> Option<T> {
-        let (text, signature) = sealed.split_once('.')?;
-        let is_ours = bool::from(self.derived(purpose, text).as_bytes().ct_eq(signature.as_bytes()));
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|_| is_ours)?;
+    pub(crate) fn verify<T: DeserializeOwned>(&self, purpose: &str, signed: &str) -> Option<T> {
+        let (text, signature) = signed.split_once('.')?;
+        let is_valid = bool::from(self.mac(purpose, text).as_bytes().ct_eq(signature.as_bytes()));
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|_| is_valid)?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Derives a pseudorandom text from a text with the key: 43 URL-safe characters.
-    pub(crate) fn derived(&self, purpose: &str, text: &str) -> String {
+    pub(crate) fn mac(&self, purpose: &str, text: &str) -> String {
         // HMAC takes keys of any length.
         Hmac::<Sha256>::new_from_slice(&self.0).map_or_else(
             |_| String::new(),
@@ -55,16 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_changed_is_nothing() {
-        let seal = Seal::new("secret");
-        let sealed = seal.seal("session", &("alice", 7));
-        assert_eq!(Seal::new("secret").open("session", &sealed), Some(("alice".to_owned(), 7)));
-        let (text, signature) = sealed.split_once('.').unwrap();
-        let other = seal.seal("session", &("admin", 7));
+    fn modified_values_are_refused() {
+        let signer = Signer::new("secret");
+        let signed = signer.sign("session", &("alice", 7));
+        assert_eq!(Signer::new("secret").verify("session", &signed), Some(("alice".to_owned(), 7)));
+        let (text, signature) = signed.split_once('.').unwrap();
+        let other = signer.sign("session", &("admin", 7));
         let mixed = format!("{}.{signature}", other.split_once('.').unwrap().0);
-        for wrong in ["", ".", text, &sealed[1..], &format!("{text}."), &mixed, &seal.seal("login", &("alice", 7))] {
-            assert_eq!(seal.open::<(String, i32)>("session", wrong), None, "{wrong}");
+        for wrong in ["", ".", text, &signed[1..], &format!("{text}."), &mixed, &signer.sign("login", &("alice", 7))] {
+            assert_eq!(signer.verify::<(String, i32)>("session", wrong), None, "{wrong}");
         }
-        assert_eq!(Seal::new("other").open::<(String, i32)>("session", &sealed), None);
+        assert_eq!(Signer::new("other").verify::<(String, i32)>("session", &signed), None);
     }
 }

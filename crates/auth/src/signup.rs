@@ -4,26 +4,26 @@
 
 use subtle::ConstantTimeEq as _;
 
-use crate::signer::{Seal, now};
+use crate::signer::{Signer, now};
 
 /// Lifetime of a token in seconds, as in the reference.
-const LIFE: u64 = 3600;
+const LIFETIME: u64 = 3600;
 
 /// The key of the CSRF tokens.
 #[derive(Clone)]
-pub struct SignupKey(Seal);
+pub struct SignupKey(Signer);
 
 impl SignupKey {
     /// Derives the key from a secret that all replicas share.
     #[must_use]
     pub fn new(secret: &str) -> Self {
-        Self(Seal::new(secret))
+        Self(Signer::new(secret))
     }
 
     /// Issues a token for a user.
     #[must_use]
     pub fn token(&self, username: &str) -> String {
-        let end = now() + LIFE;
+        let end = now() + LIFETIME;
         format!("{end}.{}", self.signature(username, end))
     }
 
@@ -36,7 +36,7 @@ impl SignupKey {
     }
 
     fn signature(&self, username: &str, end: u64) -> String {
-        self.0.derived("sign-up", &format!("{end}\n{username}"))
+        self.0.mac("sign-up", &format!("{end}\n{username}"))
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_counts_for_its_user_at_every_server_with_the_key() {
+    fn a_token_is_valid_for_its_user_on_every_server_with_the_key() {
         let token = SignupKey::new("secret").token("admin");
         assert!(SignupKey::new("secret").is_valid(&token, "admin"));
         assert!(!SignupKey::new("secret").is_valid(&token, "mallory"));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends() {
+    fn a_token_expires() {
         let key = SignupKey::new("secret");
         let end = now() - 1;
         assert!(!key.is_valid(&format!("{end}.{}", key.signature("admin", end)), "admin"));

@@ -40,7 +40,7 @@ const MAX_TOKEN: usize = 16 * 1024;
 const CACHE_TIME: Duration = Duration::from_secs(60);
 
 /// Capacity of the caches of verified and of rejected tokens.
-const MAX_GOOD: usize = 10_000;
+const MAX_ACCEPTED: usize = 10_000;
 const MAX_REFUSED: usize = 1_000;
 
 type Digest = [u8; 32];
@@ -49,18 +49,18 @@ type Digest = [u8; 32];
 pub struct Tokens {
     oidc: Option<Oidc>,
     kubernetes: Option<Kubernetes>,
-    good: Cache<Digest, Good>,
+    accepted: Cache<Digest, AcceptedToken>,
     refused: Cache<Digest, Instant>,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { oidc: None, kubernetes: None, good: Cache::new(MAX_GOOD), refused: Cache::new(MAX_REFUSED) }
+        Self { oidc: None, kubernetes: None, accepted: Cache::new(MAX_ACCEPTED), refused: Cache::new(MAX_REFUSED) }
     }
 }
 
 #[derive(Clone)]
-struct Good {
+struct AcceptedToken {
     username: Arc<str>,
     stored: Arc<str>,
     epoch: Arc<str>,
@@ -68,9 +68,9 @@ struct Good {
 }
 
 /// The result of verifying a token.
-enum Verdict {
+enum TokenCheck {
     /// The user, and for how long this may be cached.
-    Is(TokenUser, Duration),
+    Accepted(TokenUser, Duration),
     /// The reason for rejection, and for how long this may be cached.
     Refused { reason: String, keep: Duration },
 }
@@ -102,17 +102,19 @@ impl Tokens {
         self.oidc.as_ref().and_then(|oidc| Some((oidc, oidc.browser.as_ref()?)))
     }
 
-    async fn identify(&self, token: &str) -> Result<Verdict> {
+    async fn identify(&self, token: &str) -> Result<TokenCheck> {
         match (&self.oidc, &self.kubernetes) {
             (Some(oidc), None) => oidc.identify(token).await,
             (Some(oidc), Some(_)) if oidc.is_claimed_by(token) => oidc.identify(token).await,
             (_, Some(kubernetes)) => kubernetes.identify(token).await,
-            (None, None) => Ok(Verdict::Refused { reason: "no tokens count here".into(), keep: Duration::ZERO }),
+            (None, None) => {
+                Ok(TokenCheck::Refused { reason: "this server accepts no tokens".into(), keep: Duration::ZERO })
+            }
         }
     }
 
-    fn known(&self, digest: &Digest) -> Option<Good> {
-        self.good.get(digest).filter(|known| known.until > Instant::now())
+    fn known(&self, digest: &Digest) -> Option<AcceptedToken> {
+        self.accepted.get(digest).filter(|known| known.until > Instant::now())
     }
 
     fn is_refused(&self, digest: &Digest) -> bool {
@@ -122,8 +124,8 @@ impl Tokens {
     fn remember(&self, digest: Digest, found: &Snapshot, epoch: Arc<str>, life: Duration) {
         let until = Instant::now() + life.min(CACHE_TIME);
         let username = found.caller.username.as_str().into();
-        let good = Good { username, stored: Arc::clone(&found.stored), epoch, until };
-        self.good.insert(digest, good);
+        let accepted = AcceptedToken { username, stored: Arc::clone(&found.stored), epoch, until };
+        self.accepted.insert(digest, accepted);
     }
 
     fn refuse(&self, digest: Digest, keep: Duration) {
@@ -162,7 +164,7 @@ impl Auth {
             return Ok(None);
         }
         match tokens.identify(token).await? {
-            Verdict::Is(user, life) => match self.admit(&user).await {
+            TokenCheck::Accepted(user, life) => match self.admit(&user).await {
                 Ok(found) => {
                     tokens.remember(digest, &found, epoch, life);
                     Ok(Some(found.caller))
@@ -173,7 +175,7 @@ impl Auth {
                 }
                 Err(error) => Err(error),
             },
-            Verdict::Refused { reason, keep } => {
+            TokenCheck::Refused { reason, keep } => {
                 tracing::info!(reason, "a bearer token was refused");
                 tokens.refuse(digest, keep);
                 Ok(None)
@@ -185,7 +187,7 @@ impl Auth {
     async fn admit(&self, user: &TokenUser) -> Result<Snapshot> {
         self.users().admit(user).await?;
         let found = self.load(&user.username).await?;
-        found.ok_or_else(|| Error::unavailable("The user of the token was deleted a moment ago."))
+        found.ok_or_else(|| Error::unavailable("The user of the token was deleted. Try again later."))
     }
 
     /// Whether browsers log in at a provider.
@@ -214,11 +216,11 @@ impl Auth {
     ///
     /// # Errors
     /// The login was not started here, the provider rejected it, or its user is not allowed.
-    pub async fn finish_login(&self, cookie: &str, back: &Callback) -> Result<(String, String, String)> {
+    pub async fn finish_login(&self, cookie: &str, callback: &Callback) -> Result<(String, String, String)> {
         let Some((oidc, browser)) = self.tokens().browser() else {
             return Err(Error::new(ErrorCode::EndpointNotFound, "This server has no identity provider."));
         };
-        let (user, next) = oidc.finish(browser, cookie, back).await?;
+        let (user, next) = oidc.finish(browser, cookie, callback).await?;
         let found = self.admit(&user).await?;
         let session = browser.session(&found.caller.username, &found.stored, &self.epoch().await?);
         Ok((session, user.username, next))
@@ -242,6 +244,6 @@ impl Auth {
     pub async fn logout_page(&self) -> Option<Url> {
         let (oidc, browser) = self.tokens().browser()?;
         // Logging out works even if the provider does not respond.
-        browser.end(&*oidc.provider.metadata().await.ok()?)
+        browser.logout_url(&*oidc.provider.metadata().await.ok()?)
     }
 }

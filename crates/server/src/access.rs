@@ -266,7 +266,7 @@ impl Cx {
     pub(crate) async fn grant_to_creator(&self, kind: ResourceType, id: &str) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
         let granted = access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await;
-        access.auth.changed();
+        access.auth.invalidate_snapshots();
         granted
     }
 }

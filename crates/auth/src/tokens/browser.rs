@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ini::Section,
-    signer::{Seal, now},
+    signer::{Signer, now},
 };
 
 /// The variable with the client secret, which overrides the file.
@@ -55,7 +55,7 @@ impl BrowserConfig {
         let (client_id, redirect_uri) = match (text(section, "client_id")?, uri("redirect_uri")?) {
             (None, None) => return Ok(None),
             (Some(id), Some(uri)) => (id, uri),
-            _ => return Err("client_id and redirect_uri of [oidc] go together".into()),
+            _ => return Err("[oidc] needs both client_id and redirect_uri, or neither".into()),
         };
         if !redirect_uri.path().ends_with(CALLBACK) || redirect_uri.query().is_some() {
             return Err(format!("redirect_uri = {redirect_uri} does not end with {CALLBACK}"));
@@ -81,12 +81,12 @@ impl BrowserConfig {
 /// Handles browser logins.
 pub(crate) struct Browser {
     config: BrowserConfig,
-    seal: Seal,
+    signer: Signer,
 }
 
 /// The content of the login cookie.
 #[derive(Serialize, Deserialize)]
-struct Begun {
+struct PendingLogin {
     state: String,
     /// The page to return to.
     next: String,
@@ -117,7 +117,7 @@ pub struct Callback {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     id_token: Option<String>,
     error: Option<String>,
 }
@@ -136,33 +136,33 @@ impl Browser {
     pub(crate) fn session(&self, username: &str, stored: &str, epoch: &str) -> String {
         let until = now() + self.config.session.as_secs();
         let session = Session { username: username.to_owned(), stored: digest(stored, epoch), until };
-        self.seal.seal("session", &session)
+        self.signer.sign("session", &session)
     }
 
     /// The user of a session cookie, and a predicate for the user's current mark or password hash and the login epoch.
     pub(crate) fn read_session(&self, cookie: &str) -> Option<(String, impl Fn(&str, &str) -> bool + use<>)> {
-        let session: Session = self.seal.open("session", cookie)?;
+        let session: Session = self.signer.verify("session", cookie)?;
         let stored = session.stored;
         (session.until > now())
             .then_some((session.username, move |found: &str, epoch: &str| digest(found, epoch) == stored))
     }
 
     pub(crate) fn new(config: BrowserConfig, secret: &str) -> Self {
-        Self { config, seal: Seal::new(secret) }
+        Self { config, signer: Signer::new(secret) }
     }
 
     fn nonce(&self, state: &str) -> String {
-        self.seal.derived("nonce", state)
+        self.signer.mac("nonce", state)
     }
 
     fn verifier(&self, state: &str) -> String {
-        self.seal.derived("verifier", state)
+        self.signer.mac("verifier", state)
     }
 
     /// The authorization URL, and the login cookie.
     pub(crate) fn begin(&self, metadata: &Metadata, next: &str) -> Result<(Url, String)> {
         let endpoint = metadata.authorization_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
-        let mut url = endpoint.ok_or_else(|| Error::unavailable("The provider has no page to log in at."))?;
+        let mut url = endpoint.ok_or_else(|| Error::unavailable("The provider has no authorization endpoint."))?;
         let state = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state).as_bytes()));
         url.query_pairs_mut()
@@ -174,12 +174,18 @@ impl Browser {
             .append_pair("nonce", &self.nonce(&state))
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        let begun = Begun { state, next: next.to_owned(), until: now() + LOGIN_TIME.as_secs() };
-        Ok((url, self.seal.seal("login", &begun)))
+        let pending = PendingLogin { state, next: next.to_owned(), until: now() + LOGIN_TIME.as_secs() };
+        Ok((url, self.signer.sign("login", &pending)))
     }
 
     /// The token request, with the client's authentication.
-    fn ask(&self, mut request: RequestBuilder, metadata: &Metadata, code: &str, state: &str) -> RequestBuilder {
+    fn token_request(
+        &self,
+        mut request: RequestBuilder,
+        metadata: &Metadata,
+        code: &str,
+        state: &str,
+    ) -> RequestBuilder {
         let config = &self.config;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
@@ -205,11 +211,11 @@ impl Browser {
     }
 
     /// The provider's end-session URL.
-    pub(crate) fn end(&self, metadata: &Metadata) -> Option<Url> {
+    pub(crate) fn logout_url(&self, metadata: &Metadata) -> Option<Url> {
         let mut url = Url::parse(metadata.end_session_endpoint.as_deref()?).ok()?;
         url.query_pairs_mut().append_pair("client_id", &self.config.client_id);
-        if let Some(back) = &self.config.logout_redirect_uri {
-            url.query_pairs_mut().append_pair("post_logout_redirect_uri", back.as_str());
+        if let Some(uri) = &self.config.logout_redirect_uri {
+            url.query_pairs_mut().append_pair("post_logout_redirect_uri", uri.as_str());
         }
         Some(url)
     }
@@ -217,33 +223,40 @@ impl Browser {
 
 impl Oidc {
     /// Completes a login: the user, and the page to return to.
-    pub(crate) async fn finish(&self, browser: &Browser, cookie: &str, back: &Callback) -> Result<(TokenUser, String)> {
-        let begun: Option<Begun> = browser.seal.open("login", cookie);
-        let begun = begun.filter(|begun| begun.until > now() && back.state.as_deref() == Some(begun.state.as_str()));
-        let begun = begun.ok_or_else(|| Error::bad_request("This login was not begun here, or took too long."))?;
+    pub(crate) async fn finish(
+        &self,
+        browser: &Browser,
+        cookie: &str,
+        callback: &Callback,
+    ) -> Result<(TokenUser, String)> {
+        let pending: Option<PendingLogin> = browser.signer.verify("login", cookie);
+        let pending = pending
+            .filter(|pending| pending.until > now() && callback.state.as_deref() == Some(pending.state.as_str()));
+        let pending = pending
+            .ok_or_else(|| Error::bad_request("This login was not started in this browser, or it took too long."))?;
         let refused = |reason: &str| {
             tracing::info!(reason, "a login at the provider was refused");
             Error::new(ErrorCode::PermissionDenied, "The provider did not log you in.")
         };
-        if let Some(error) = &back.error {
+        if let Some(error) = &callback.error {
             return Err(refused(error));
         }
-        if back.issuer.as_ref().is_some_and(|issuer| *issuer != self.provider.issuer) {
-            return Err(refused("the answer is of another provider"));
+        if callback.issuer.as_ref().is_some_and(|issuer| *issuer != self.provider.issuer) {
+            return Err(refused("the response is from another provider"));
         }
-        let code = back.code.as_deref().ok_or_else(|| refused("there is no code"))?;
+        let code = callback.code.as_deref().ok_or_else(|| refused("the response has no code"))?;
         let metadata = self.provider.metadata().await?;
-        let token = self.exchange(browser, &metadata, code, &begun.state).await.map_err(|reason| refused(&reason))?;
+        let token = self.exchange(browser, &metadata, code, &pending.state).await.map_err(|reason| refused(&reason))?;
         let client = std::slice::from_ref(&browser.config.client_id);
         let claims = self.claims(&token, client).await?.map_err(|reason| refused(&reason))?;
-        if claims.text("nonce") != Some(browser.nonce(&begun.state).as_str()) {
-            return Err(refused("the token was made for another login"));
+        if claims.text("nonce") != Some(browser.nonce(&pending.state).as_str()) {
+            return Err(refused("the nonce of the token is from another login"));
         }
         if claims.text("azp").is_some_and(|party| party != browser.config.client_id) {
-            return Err(refused("the token was made for another client"));
+            return Err(refused("the token was issued to another client"));
         }
         let (user, _) = self.user(&claims).map_err(|reason| refused(&reason))?;
-        Ok((user, begun.next))
+        Ok((user, pending.next))
     }
 
     /// Exchanges a code for an ID token.
@@ -254,12 +267,12 @@ impl Oidc {
         code: &str,
         state: &str,
     ) -> Result<String, String> {
-        let endpoint = metadata.token_endpoint.as_deref().ok_or("the provider gives no tokens")?;
-        let request = browser.ask(self.provider.client.post(endpoint), metadata, code, state);
+        let endpoint = metadata.token_endpoint.as_deref().ok_or("the provider has no token endpoint")?;
+        let request = browser.token_request(self.provider.client.post(endpoint), metadata, code, state);
         let (status, value) = http::json(request).await?;
-        let answer = Answer::deserialize(value).map_err(|error| format!("the answer is not understood: {error}"))?;
+        let answer = TokenResponse::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
         answer.id_token.filter(|_| status.is_success()).ok_or_else(|| {
-            format!("the code was answered with {status} {} and no token", answer.error.unwrap_or_default())
+            format!("the token endpoint answered {status} {} without an ID token", answer.error.unwrap_or_default())
         })
     }
 }

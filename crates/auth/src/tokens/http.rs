@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum size of a response, in bytes.
-const MAX_ANSWER: usize = 512 * 1024;
+const MAX_RESPONSE: usize = 512 * 1024;
 
 /// Creates a client. `ca_file` has PEM certificates that replace the system's CAs.
 pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Client, String> {
@@ -25,7 +25,7 @@ pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Cl
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(loaded.certs);
     if let Some(path) = ca_file.filter(|_| roots.is_empty()) {
-        return Err(format!("{} has no certificate of an authority: {:?}", path.display(), loaded.errors));
+        return Err(format!("{} has no CA certificate: {:?}", path.display(), loaded.errors));
     }
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -65,11 +65,11 @@ pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value),
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(format!("the answer is larger than {MAX_ANSWER} bytes"));
+        if body.len() + chunk.len() > MAX_RESPONSE {
+            return Err(format!("the response is larger than {MAX_RESPONSE} bytes"));
         }
         body.extend_from_slice(&chunk);
     }
-    let value = serde_json::from_slice(&body).map_err(|_| format!("the answer ({status}) is not JSON"))?;
+    let value = serde_json::from_slice(&body).map_err(|_| format!("the response ({status}) is not JSON"))?;
     Ok((status, value))
 }

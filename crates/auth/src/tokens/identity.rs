@@ -22,7 +22,7 @@ impl Groups {
             let parts = line.rsplit_once('=').map(|(group, role)| (group.trim(), role.trim()));
             match parts.filter(|(group, role)| !group.is_empty() && !role.is_empty()) {
                 Some((_, role)) if role.starts_with(USER_ROLE_PREFIX) => {
-                    return Err(format!("group_roles: the role {role} is one user's own"));
+                    return Err(format!("group_roles: the role {role} is reserved for a user's own grants"));
                 }
                 Some((group, role)) => roles.push((group.to_owned(), role.to_owned())),
                 None => return Err(format!("group_roles: '{line}' is not 'group = role'")),
@@ -36,13 +36,13 @@ impl Groups {
         let mut governed: Vec<String> = self.roles.iter().map(|(_, role)| role.clone()).collect();
         governed.sort();
         governed.dedup();
-        let given = |role: &String| self.roles.iter().any(|(group, of)| of == role && groups.contains(group));
+        let is_granted = |role: &String| self.roles.iter().any(|(group, of)| of == role && groups.contains(group));
         TokenUser {
             username,
             mark: token_mark(&hex(&Sha256::digest(owner.as_bytes()))[..32]),
             links,
             is_admin: self.admin.as_ref().map(|admin| groups.contains(admin)),
-            roles: governed.iter().filter(|role| given(role)).cloned().collect(),
+            roles: governed.iter().filter(|role| is_granted(role)).cloned().collect(),
             governed,
         }
     }
@@ -72,10 +72,10 @@ pub(crate) fn words(section: &Section, key: &str) -> Result<Vec<String>, String>
 }
 
 /// An integer from 0 to `most`.
-pub(crate) fn number(section: &Section, key: &str, default: u64, most: u64) -> Result<u64, String> {
+pub(crate) fn number(section: &Section, key: &str, default: u64, max: u64) -> Result<u64, String> {
     let Some(value) = text(section, key)? else { return Ok(default) };
-    let parsed = value.parse().ok().filter(|number| *number <= most);
-    parsed.ok_or_else(|| format!("{key} = {value} is not a number from 0 to {most}"))
+    let parsed = value.parse().ok().filter(|number| *number <= max);
+    parsed.ok_or_else(|| format!("{key} = {value} is not a number from 0 to {max}"))
 }
 
 /// A boolean.
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_give_roles_and_govern_those_that_they_do_not_give() {
+    fn groups_grant_roles_and_govern_the_others() {
         let groups =
             groups("group_roles =\n  cn=ml,o=x = makers\n  b = makers\n  c = readers\nadmin_group = root").unwrap();
         let user = groups.user("u".into(), "a", &["b".into(), "other".into()], false);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_of_one_account_and_fits_into_the_database() {
+    fn a_mark_identifies_one_account_and_fits_into_the_database() {
         let of = |owner: &str| Groups::default().user("u".into(), owner, &[], false).mark;
         assert_ne!(of("a"), of("b"));
         assert!(of("a").len() <= 255);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_meant_is_refused() {
+    fn invalid_group_roles_are_refused() {
         for text in ["group_roles = a", "group_roles = a =", "group_roles = a = __user_1__"] {
             assert!(groups(text).is_err(), "{text}");
         }

@@ -93,7 +93,7 @@ pub(crate) fn check(
         return Err("InvalidIssuer".into());
     }
     let subject = text("sub").filter(|subject| !subject.is_empty()).ok_or("it has no subject")?.to_owned();
-    let expires = all.get("exp").and_then(Value::as_f64).ok_or("it has no end")?;
+    let expires = all.get("exp").and_then(Value::as_f64).ok_or("it has no expiry")?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the crate has read it as a number")]
     let expires = expires as u64;
     Ok(Claims { subject, expires, all })
@@ -136,7 +136,7 @@ impl JwtVerifier for Ring {
 
 impl Verifier<Vec<u8>> for Ring {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let right = match (self.key.kind(), rsa(self.algorithm), other(self.algorithm)) {
+        let outcome = match (self.key.kind(), rsa(self.algorithm), other(self.algorithm)) {
             (DecodingKeyKind::RsaModulusExponent { n, e }, Some(algorithm), _) => {
                 ring_signature::RsaPublicKeyComponents { n, e }.verify(algorithm, message, signature)
             }
@@ -145,7 +145,7 @@ impl Verifier<Vec<u8>> for Ring {
             }
             _ => return Err(signature::Error::new()),
         };
-        right.map_err(|_| signature::Error::new())
+        outcome.map_err(|_| signature::Error::new())
     }
 }
 

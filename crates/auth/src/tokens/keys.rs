@@ -49,7 +49,7 @@ pub(crate) struct Provider {
     refresh: Duration,
     state: RwLock<State>,
     /// Serializes fetches.
-    looking: Mutex<()>,
+    fetching: Mutex<()>,
 }
 
 #[derive(Default, Clone)]
@@ -59,12 +59,12 @@ struct State {
     fetched: Option<Instant>,
     attempted: Option<Instant>,
     /// When the metadata was last requested for a login.
-    asked: Option<Instant>,
+    metadata_attempted: Option<Instant>,
 }
 
 impl Provider {
     pub(crate) fn new(client: Client, issuer: String, jwks_uri: Option<String>, refresh: Duration) -> Self {
-        Self { client, issuer, jwks_uri, refresh, state: RwLock::default(), looking: Mutex::default() }
+        Self { client, issuer, jwks_uri, refresh, state: RwLock::default(), fetching: Mutex::default() }
     }
 
     /// The key that a token was signed with; `None` if the provider has no such key.
@@ -74,30 +74,30 @@ impl Provider {
     pub(crate) async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Option<DecodingKey>> {
         let state = self.state();
         let found = find(&state.keys, kid, algorithm);
-        if found.is_some() && younger(state.fetched, FRESH) {
+        if found.is_some() && is_younger(state.fetched, FRESH) {
             return Ok(found);
         }
-        let _turn = self.looking.lock().await;
+        let _guard = self.fetching.lock().await;
         let state = self.state();
         let found = find(&state.keys, kid, algorithm);
-        if found.is_some() && younger(state.fetched, FRESH) {
+        if found.is_some() && is_younger(state.fetched, FRESH) {
             return Ok(found);
         }
-        if !younger(state.attempted, self.refresh) {
+        if !is_younger(state.attempted, self.refresh) {
             self.update(|state| state.attempted = Some(Instant::now()));
             match self.fetch_keys().await {
                 Ok(keys) => self.update(|state| {
                     state.keys = Arc::new(keys);
                     state.fetched = Some(Instant::now());
                 }),
-                Err(reason) => tracing::warn!(issuer = self.issuer, reason, "the keys of the provider were not read"),
+                Err(reason) => tracing::warn!(issuer = self.issuer, reason, "reading the keys of the provider failed"),
             }
         }
         let state = self.state();
-        if younger(state.fetched, STALE) {
+        if is_younger(state.fetched, STALE) {
             return Ok(find(&state.keys, kid, algorithm));
         }
-        Err(Error::unavailable("The provider of the token can not be asked for its keys. Try again in a moment."))
+        Err(Error::unavailable("The keys of the identity provider cannot be read now. Try again later."))
     }
 
     /// The provider's metadata.
@@ -108,18 +108,18 @@ impl Provider {
         if let Some(metadata) = self.state().metadata {
             return Ok(metadata);
         }
-        let _turn = self.looking.lock().await;
+        let _guard = self.fetching.lock().await;
         let state = self.state();
         if let Some(metadata) = state.metadata {
             return Ok(metadata);
         }
-        let unavailable = || Error::unavailable("The provider of logins does not answer. Try again in a moment.");
-        if younger(state.asked, self.refresh) {
+        let unavailable = || Error::unavailable("The identity provider does not respond. Try again later.");
+        if is_younger(state.metadata_attempted, self.refresh) {
             return Err(unavailable());
         }
-        self.update(|state| state.asked = Some(Instant::now()));
+        self.update(|state| state.metadata_attempted = Some(Instant::now()));
         self.fetch_metadata().await.map_err(|reason| {
-            tracing::warn!(issuer = self.issuer, reason, "the provider does not say what it is");
+            tracing::warn!(issuer = self.issuer, reason, "reading the metadata of the provider failed");
             unavailable()
         })
     }
@@ -134,7 +134,7 @@ impl Provider {
         for address in endpoints.into_iter().flatten().chain([&found.jwks_uri]) {
             // An attacker on the network could replace the keys.
             if self.issuer.starts_with("https:") && !address.starts_with("https:") {
-                return Err(format!("{url} leads to {address}, which is not https"));
+                return Err(format!("{url} has the endpoint {address}, which is not https"));
             }
         }
         let found = Arc::new(found);
@@ -149,7 +149,7 @@ impl Provider {
             None => self.fetch_metadata().await?.jwks_uri.clone(),
         };
         let value: Value = self.get(&uri).await?;
-        let keys = value.get("keys").and_then(Value::as_array).ok_or("there are no keys in the answer")?;
+        let keys = value.get("keys").and_then(Value::as_array).ok_or("the response has no keys")?;
         // Keys of unsupported types are ignored.
         Ok(keys.iter().take(MAX_KEYS).filter_map(|key| Jwk::deserialize(key).ok()).collect())
     }
@@ -157,7 +157,7 @@ impl Provider {
     async fn get<T: for<'a> Deserialize<'a>>(&self, url: &str) -> Result<T, String> {
         match http::json(self.client.get(url)).await? {
             (status, value) if status.is_success() => {
-                T::deserialize(value).map_err(|error| format!("{url} is not understood: {error}"))
+                T::deserialize(value).map_err(|error| format!("the response of {url} is invalid: {error}"))
             }
             (status, _) => Err(format!("{url} answered {status}")),
         }
@@ -172,7 +172,7 @@ impl Provider {
     }
 }
 
-fn younger(time: Option<Instant>, than: Duration) -> bool {
+fn is_younger(time: Option<Instant>, than: Duration) -> bool {
     time.is_some_and(|time| time.elapsed() < than)
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
-    Verdict,
+    TokenCheck,
     http::{self, address},
     identity::{Groups, number, text, words},
 };
@@ -22,7 +22,7 @@ const KEYS: &[&str] =
     &["api_server", "token_file", "ca_file", "audiences", "namespaces", "group_roles", "admin_group", "cache_seconds"];
 
 /// The directory where a pod's service account credentials are mounted.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The prefix of usernames of service accounts.
 const PREFIX: &str = "system:serviceaccount:";
@@ -34,8 +34,8 @@ const MAX_USERNAME: usize = 255;
 const REFUSED_TIME: Duration = Duration::from_secs(10);
 
 /// Maximum number of concurrent reviews, and how long one waits.
-const TURNS: usize = 8;
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_REVIEWS: usize = 8;
+const REVIEW_WAIT: Duration = Duration::from_secs(5);
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct KubernetesConfig {
 
 impl KubernetesConfig {
     pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        section.only(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
+        section.check_keys(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
         let in_cluster = || {
             let set = |name: &str| variable(name).filter(|value| !value.is_empty());
             let (host, port) = (set("KUBERNETES_SERVICE_HOST")?, set("KUBERNETES_SERVICE_PORT")?);
@@ -65,16 +65,17 @@ impl KubernetesConfig {
         let namespaces = words(section, "namespaces")?;
         if namespaces.is_empty() {
             return Err(
-                "it has no namespaces in [kubernetes]: name those whose accounts may log in, or * for all".into()
+                "it has no namespaces in [kubernetes]: list those whose accounts may log in, or * for all".into()
             );
         }
         let ca_file = match text(section, "ca_file")? {
             Some(path) => Some(PathBuf::from(path)),
-            None => Some(PathBuf::from(format!("{ACCOUNT}/ca.crt"))).filter(|_| url.scheme() == "https"),
+            None => Some(PathBuf::from(format!("{ACCOUNT_DIR}/ca.crt"))).filter(|_| url.scheme() == "https"),
         };
         Ok(Self {
             api_server: url,
-            token_file: text(section, "token_file")?.map_or_else(|| format!("{ACCOUNT}/token").into(), PathBuf::from),
+            token_file: text(section, "token_file")?
+                .map_or_else(|| format!("{ACCOUNT_DIR}/token").into(), PathBuf::from),
             ca_file,
             audiences: words(section, "audiences")?,
             namespaces,
@@ -88,7 +89,7 @@ impl KubernetesConfig {
 pub(crate) struct Kubernetes {
     config: KubernetesConfig,
     client: Client,
-    turns: Semaphore,
+    reviews: Semaphore,
 }
 
 #[derive(Deserialize)]
@@ -117,21 +118,21 @@ struct Account {
 impl Kubernetes {
     pub(crate) fn open(config: KubernetesConfig) -> Result<Self, String> {
         let client = http::client(config.ca_file.as_deref(), false)?;
-        Ok(Self { config, client, turns: Semaphore::new(TURNS) })
+        Ok(Self { config, client, reviews: Semaphore::new(MAX_REVIEWS) })
     }
 
     /// Verifies a token.
-    pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
-        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
-            return Err(Error::busy("Too many tokens are being checked. Try again in a moment."));
+    pub(crate) async fn identify(&self, token: &str) -> Result<TokenCheck> {
+        let Ok(Ok(_permit)) = tokio::time::timeout(REVIEW_WAIT, self.reviews.acquire()).await else {
+            return Err(Error::busy("Too many tokens are being checked. Try again later."));
         };
         let status = self.review(token).await.map_err(|reason| {
-            tracing::error!(reason, "the Kubernetes API server does not say whose a token is");
-            Error::unavailable("The Kubernetes API server can not be asked whose the token is. Try again in a moment.")
+            tracing::error!(reason, "the token review of the Kubernetes API server failed");
+            Error::unavailable("The Kubernetes API server cannot review the token now. Try again later.")
         })?;
         Ok(match self.user(status) {
-            Ok(user) => Verdict::Is(user, self.config.cache),
-            Err(reason) => Verdict::Refused { reason, keep: REFUSED_TIME },
+            Ok(user) => TokenCheck::Accepted(user, self.config.cache),
+            Err(reason) => TokenCheck::Refused { reason, keep: REFUSED_TIME },
         })
     }
 
@@ -153,12 +154,12 @@ impl Kubernetes {
             .body(body.to_string());
         match http::json(request).await? {
             (StatusCode::OK | StatusCode::CREATED, value) => {
-                let review = Review::deserialize(value).map_err(|error| format!("it is not understood: {error}"))?;
-                review.status.ok_or_else(|| "the answer has no status".into())
+                let review = Review::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
+                review.status.ok_or_else(|| "the response has no status".into())
             }
             (status, value) => {
-                let said = value.get("message").and_then(|message| message.as_str()).unwrap_or_default();
-                Err(format!("it answered {status}: {said} (the server's account needs system:auth-delegator)"))
+                let message = value.get("message").and_then(|message| message.as_str()).unwrap_or_default();
+                Err(format!("it answered {status}: {message} (the server's account needs system:auth-delegator)"))
             }
         }
     }
@@ -166,11 +167,11 @@ impl Kubernetes {
     fn user(&self, status: Status) -> Result<TokenUser, String> {
         let user = match status.user {
             Some(user) if status.authenticated => user,
-            _ => return Err(status.error.unwrap_or_else(|| "it is nobody's".into())),
+            _ => return Err(status.error.unwrap_or_else(|| "it authenticates no user".into())),
         };
         // An API server that is not audience-aware returns no audiences.
-        let asked = &self.config.audiences;
-        if !asked.is_empty() && !status.audiences.iter().any(|audience| asked.contains(audience)) {
+        let requested = &self.config.audiences;
+        if !requested.is_empty() && !status.audiences.iter().any(|audience| requested.contains(audience)) {
             return Err("it is for another audience".into());
         }
         let account = user.username.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));

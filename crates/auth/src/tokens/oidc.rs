@@ -8,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 
 use super::{
-    Verdict,
+    TokenCheck,
     browser::{Browser, BrowserConfig},
     http::{self, address, is_loopback},
     identity::{Groups, flag, lines, number, required, text, words},
@@ -59,7 +59,7 @@ pub struct OidcConfig {
 
 impl OidcConfig {
     pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        section.only(KEYS).map_err(|key| format!("[oidc] has an unknown key '{key}'"))?;
+        section.check_keys(KEYS).map_err(|key| format!("[oidc] has an unknown key '{key}'"))?;
         // Compared literally with the `iss` claim.
         let issuer = required(section, "oidc", "issuer")?;
         address("issuer", &issuer)?;
@@ -72,7 +72,10 @@ impl OidcConfig {
         for name in words(section, "algorithms")? {
             let found = Algorithm::from_str(&name).ok().filter(|found| jwt::ALGORITHMS.contains(found));
             algorithms.insert(found.ok_or_else(|| {
-                format!("algorithms: {name} is not one of {:?}: only keys that may be public count", jwt::ALGORITHMS)
+                format!(
+                    "algorithms: {name} is not one of {:?}: only algorithms with public keys are allowed",
+                    jwt::ALGORITHMS
+                )
             })?);
         }
         if algorithms.is_empty() {
@@ -120,10 +123,10 @@ impl Oidc {
     }
 
     /// Verifies a bearer token.
-    pub(crate) async fn identify(&self, token: &str) -> Result<Verdict> {
+    pub(crate) async fn identify(&self, token: &str) -> Result<TokenCheck> {
         Ok(match self.claims(token, &self.config.audiences).await?.and_then(|claims| self.user(&claims)) {
-            Ok((user, life)) => Verdict::Is(user, life),
-            Err(reason) => Verdict::Refused { reason, keep: Duration::ZERO },
+            Ok((user, life)) => TokenCheck::Accepted(user, life),
+            Err(reason) => TokenCheck::Refused { reason, keep: Duration::ZERO },
         })
     }
 
@@ -137,14 +140,14 @@ impl Oidc {
             return Ok(Err(format!("the algorithm {:?} is not allowed", header.alg)));
         }
         if header.crit.is_some() {
-            return Ok(Err("it has extensions that are not known".into()));
+            return Ok(Err("it has unknown critical header parameters".into()));
         }
         let kind = header.typ.as_deref().unwrap_or("JWT").to_ascii_lowercase();
         if !matches!(kind.as_str(), "jwt" | "at+jwt" | "application/at+jwt") {
-            return Ok(Err(format!("it is a '{kind}' and not a token of access or identity")));
+            return Ok(Err(format!("its type '{kind}' is neither an access token nor an ID token")));
         }
         let Some(key) = self.provider.key(header.kid.as_deref(), header.alg).await? else {
-            return Ok(Err("the provider has no such key".into()));
+            return Ok(Err("the provider has no key with its key id".into()));
         };
         let expected = Expected { issuer: &self.config.issuer, audiences, leeway: self.config.leeway };
         Ok(jwt::check(token, header.alg, &key, &expected))
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_let_strangers_in_is_refused() {
+    fn unsafe_settings_are_refused() {
         let good = "issuer = https://id.example\naudience = mlflow\n";
         assert!(parse(good).is_ok() && parse("issuer = http://127.0.0.1:9\naudience = a").is_ok());
         for (text, word) in [

@@ -51,7 +51,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
     if let Some(access) = &cx.app.access {
         // Grants on the model move to its new name.
         let moved = access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await;
-        access.auth.changed();
+        access.auth.invalidate_snapshots();
         moved?;
     }
     Ok(RenameRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
@@ -62,7 +62,7 @@ pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteR
     if let Some(access) = &cx.app.access {
         // Grants must not apply to a later model of the same name.
         let deleted = access.auth.users().delete_grants(&GRANTED, req.name()).await;
-        access.auth.changed();
+        access.auth.invalidate_snapshots();
         deleted?;
     }
     Ok(empty())

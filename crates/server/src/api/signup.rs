@@ -55,7 +55,7 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     let prefix = cx.app.config.base();
     match access.auth.users().create_user(&username, &hash, false).await {
         Ok(_) => {
-            access.auth.changed();
+            access.auth.invalidate_snapshots();
             Ok(message_page(&format!("Successfully signed up user: {username}"), &format!("{prefix}/")))
         }
         Err(error) if error.code == ErrorCode::ResourceAlreadyExists => {

@@ -26,7 +26,7 @@ pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
     validation::username(&username)?;
     let hash = access.auth.hash(&password).await?;
     let user = access.auth.users().create_user(&username, &hash, false).await?;
-    access.auth.changed();
+    access.auth.invalidate_snapshots();
     rpc::json(&json!({ "user": with_grants(&user, &[]) }))
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn update_password(cx: Cx, params: Params) -> Result<Response> 
     access.auth.users().get_user(&username).await?;
     let hash = access.auth.hash(&password).await?;
     access.auth.users().set_password(&username, &hash).await?;
-    access.auth.changed();
+    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn update_admin(cx: Cx, params: Params) -> Result<Response> {
     let is_admin = params.required("is_admin")?.as_bool();
     let is_admin = is_admin.ok_or_else(|| Error::invalid("Parameter 'is_admin' must be true or false."))?;
     access.auth.users().set_admin(&username, is_admin).await?;
-    access.auth.changed();
+    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn delete(cx: Cx, params: Params) -> Result<Response> {
         ));
     }
     access.auth.users().delete_user(&username).await?;
-    access.auth.changed();
+    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 

@@ -132,7 +132,7 @@ async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bo
     let (label, settled) = match outcome {
         Outcome::Delivered => ("delivered", app.store.delivered(&delivery).await),
         Outcome::Retry(wait, error) => {
-            tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery failed: it is retried");
+            tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery is retried");
             ("retried", app.store.retry_delivery(&delivery, wait, &error).await)
         }
         Outcome::Postpone(wait, reason) => {
@@ -142,7 +142,7 @@ async fn deliver(app: Arc<App>, delivery: Delivery, mut stop: watch::Receiver<bo
             ("postponed", app.store.postpone_delivery(&delivery, wait, reason.as_deref()).await)
         }
         Outcome::GiveUp(error) => {
-            tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery failed: it is given up");
+            tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery is given up");
             ("failed", app.store.give_up_delivery(&delivery, &error).await)
         }
     };
