@@ -68,7 +68,7 @@ impl Buckets {
     }
 
     fn bucket(&self, scheme: &str, name: &str) -> Result<Arc<Bucket>> {
-        self.open.get_or_make(format!("{scheme}://{name}"), |_| self.open_bucket(scheme, name).map(Arc::new))
+        self.open.get_or_try_insert_with(format!("{scheme}://{name}"), |_| self.open_bucket(scheme, name).map(Arc::new))
     }
 
     fn open_bucket(&self, scheme: &str, name: &str) -> Result<Bucket> {

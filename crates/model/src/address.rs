@@ -31,7 +31,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// IPv4 networks that are not globally reachable, with prefix lengths.
-const INNER_V4: &[(Ipv4Addr, u32)] = &[
+const NON_PUBLIC_V4: &[(Ipv4Addr, u32)] = &[
     // This network.
     (Ipv4Addr::UNSPECIFIED, 8),
     // Private.
@@ -56,7 +56,7 @@ const INNER_V4: &[(Ipv4Addr, u32)] = &[
 ];
 
 /// IPv6 networks within `2000::/3`, the only prefix of global unicast, that are not globally reachable.
-const INNER_V6: &[(Ipv6Addr, u32)] = &[
+const NON_PUBLIC_V6: &[(Ipv6Addr, u32)] = &[
     // Protocol assignments, including Teredo and ORCHID.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     // Documentation.
@@ -66,12 +66,13 @@ const INNER_V6: &[(Ipv6Addr, u32)] = &[
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let prefix = |address: Ipv4Addr, bits: u32| u32::from(address) >> (32 - bits);
-    !INNER_V4.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
+    !NON_PUBLIC_V4.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let prefix = |address: Ipv6Addr, bits: u32| u128::from(address) >> (128 - bits);
-    prefix(address, 3) == 1 && !INNER_V6.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
+    prefix(address, 3) == 1
+        && !NON_PUBLIC_V6.iter().any(|(network, bits)| prefix(address, *bits) == prefix(*network, *bits))
 }
 
 #[cfg(test)]
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_addresses_are_not_in_any_form() {
+    fn non_public_addresses_are_recognized_in_every_form() {
         for address in [
             "0.0.0.0",
             "0.1.2.3",

@@ -27,10 +27,10 @@ pub struct ArchivedTrace {
 
 /// Not a payload of an archived trace: not OTLP, without spans, or with several groups or traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the payload of the archived trace is damaged")]
-pub struct Damaged;
+#[error("the payload of the archived trace is corrupt")]
+pub struct CorruptPayload;
 
-impl From<prost::DecodeError> for Damaged {
+impl From<prost::DecodeError> for CorruptPayload {
     fn from(_: prost::DecodeError) -> Self {
         Self
     }
@@ -41,28 +41,29 @@ impl ArchivedTrace {
     ///
     /// # Errors
     /// The payload is damaged.
-    pub fn parse(payload: Bytes) -> Result<Self, Damaged> {
-        let [group] = <[Bytes; 1]>::try_from(TracesData::decode(payload)?.resource_spans).map_err(|_| Damaged)?;
-        let [group] = <[Bytes; 1]>::try_from(ResourceSpans::decode(group)?.scope_spans).map_err(|_| Damaged)?;
+    pub fn parse(payload: Bytes) -> Result<Self, CorruptPayload> {
+        let [group] =
+            <[Bytes; 1]>::try_from(TracesData::decode(payload)?.resource_spans).map_err(|_| CorruptPayload)?;
+        let [group] = <[Bytes; 1]>::try_from(ResourceSpans::decode(group)?.scope_spans).map_err(|_| CorruptPayload)?;
         let mut spans = Vec::new();
         let mut trace = None;
         for bytes in ScopeSpans::decode(group)?.spans {
             let span = Span::decode(bytes.clone())?;
             let ids = Ids::of(&span)?;
             if *trace.get_or_insert(ids.trace) != ids.trace {
-                return Err(Damaged);
+                return Err(CorruptPayload);
             }
             spans.push(((ids.parent.is_some(), span.start_time_unix_nano, ids.span), bytes));
         }
         if spans.is_empty() {
-            return Err(Damaged);
+            return Err(CorruptPayload);
         }
-        spans.sort_by_key(|(place, _)| *place);
+        spans.sort_by_key(|(sort_key, _)| *sort_key);
         Ok(Self { spans: spans.into_iter().map(|(_, bytes)| bytes).collect() })
     }
 
     /// Decodes the spans to JSON, lazily: only one of them is in memory in both forms.
-    pub fn into_json(self) -> impl Iterator<Item = Result<String, Damaged>> {
+    pub fn into_json(self) -> impl Iterator<Item = Result<String, CorruptPayload>> {
         self.spans.into_iter().map(|bytes| {
             let span = Span::decode(bytes)?;
             let ids = Ids::of(&span)?;
@@ -80,9 +81,9 @@ struct Ids {
 }
 
 impl Ids {
-    fn of(span: &Span) -> Result<Self, Damaged> {
+    fn of(span: &Span) -> Result<Self, CorruptPayload> {
         if span.trace_id.is_empty() || span.span_id.is_empty() {
-            return Err(Damaged);
+            return Err(CorruptPayload);
         }
         let trace = u128::from_be_bytes(padded(&span.trace_id)?);
         let parent = u64::from_be_bytes(padded(&span.parent_span_id)?);
@@ -91,11 +92,11 @@ impl Ids {
 }
 
 /// Left-pads a big-endian integer to `N` bytes, or removes leading zeros.
-fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Damaged> {
+fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], CorruptPayload> {
     let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     let digits = &bytes[start..];
     let mut out = [0; N];
-    let from = N.checked_sub(digits.len()).ok_or(Damaged)?;
+    let from = N.checked_sub(digits.len()).ok_or(CorruptPayload)?;
     out[from..].copy_from_slice(digits);
     Ok(out)
 }
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_span_does_not_say_is_filled_in() {
+    fn missing_fields_of_a_span_get_defaults() {
         let plain = Span { status: Some(Status { message: "lost".into(), code: 1 }), ..span(2, 7, 0) };
         let expected = concat!(
             r#"{"trace_id":"AQEBAQEBAQEBAQEBAQEBAQ==","span_id":"AAAAAAAAAAI=","parent_span_id":"AAAAAAAAAAc=","#,
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lie_where_their_trace_lies() {
+    fn links_have_the_location_of_their_trace() {
         let linked = Span {
             attributes: vec![attribute("mlflow.traceRequestId", text("trace:/catalog.schema/abc"))],
             links: vec![Link {
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_comes_first_then_they_come_by_start_and_id() {
+    fn spans_are_ordered_root_first_then_by_start_and_id() {
         let spans = [span(4, 1, 3), span(3, 1, 3), span(2, 1, 2), span(1, 0, 9)];
         let order: Vec<_> =
             json(&spans).iter().map(|span| span.split("span ").nth(1).unwrap()[..1].to_owned()).collect();
@@ -229,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_payload_is_told_from_one_that_is_whole() {
+    fn corrupt_payloads_are_refused() {
         let whole = payload(&[span(1, 0, 0)]);
         assert!(ArchivedTrace::parse(whole.clone()).is_ok());
         let twice = [whole.as_ref(), whole.as_ref()].concat();
         let other = Span { trace_id: Bytes::from_static(&[9]), ..span(2, 1, 0) };
         let long = Span { span_id: Bytes::from(vec![1; 9]), ..span(1, 0, 0) };
-        for damaged in [
+        for corrupt in [
             Bytes::new(),
             Bytes::from_static(b"{\"spans\":[]}"),
             whole.slice(..whole.len() - 3),
@@ -245,7 +246,7 @@ mod tests {
             payload(&[Span { trace_id: Bytes::new(), ..span(1, 0, 0) }]),
             payload(&[long]),
         ] {
-            assert_eq!(ArchivedTrace::parse(damaged.clone()).map(drop), Err(Damaged), "{damaged:?}");
+            assert_eq!(ArchivedTrace::parse(corrupt.clone()).map(drop), Err(CorruptPayload), "{corrupt:?}");
         }
     }
 

@@ -37,12 +37,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     }
 
     /// Whether the value of a key meets a condition. Marks it as used.
-    pub fn has<Q>(&self, key: &Q, is: impl FnOnce(&V) -> bool) -> bool
+    pub fn has<Q>(&self, key: &Q, predicate: impl FnOnce(&V) -> bool) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.state().entries.get(key).is_some_and(is)
+        self.state().entries.get(key).is_some_and(predicate)
     }
 
     /// Inserts a value.
@@ -51,9 +51,9 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     }
 
     /// Inserts a value if a condition is true. The condition is evaluated under the lock.
-    pub fn insert_if(&self, key: K, value: V, holds: impl FnOnce() -> bool) {
+    pub fn insert_if(&self, key: K, value: V, condition: impl FnOnce() -> bool) {
         let mut state = self.state();
-        if holds() {
+        if condition() {
             state.insert(key, value);
         }
     }
@@ -63,7 +63,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     ///
     /// # Errors
     /// Those of `make`; nothing is inserted then.
-    pub fn get_or_make<E>(&self, key: K, make: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E>
+    pub fn get_or_try_insert_with<E>(&self, key: K, create: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E>
     where
         V: Clone,
     {
@@ -71,7 +71,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         if let Some(value) = state.entries.get(&key) {
             return Ok(value.clone());
         }
-        let value = make(&key)?;
+        let value = create(&key)?;
         state.insert(key, value.clone());
         Ok(value)
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scan_over_many_keys_leaves_what_is_in_use() {
+    fn a_scan_over_many_keys_keeps_entries_in_use() {
         let cache = Cache::new(100);
         for user in 0..10 {
             cache.insert(user, user * 2);
@@ -137,11 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_made_once_and_not_remembered_when_that_fails() {
+    fn a_value_is_created_once_and_errors_are_not_cached() {
         let cache: Cache<&str, i32> = Cache::new(2);
-        assert_eq!(cache.get_or_make("a", |_| Err("no")), Err("no"));
-        assert_eq!(cache.get_or_make("a", |_| Ok::<_, ()>(1)), Ok(1));
-        assert_eq!(cache.get_or_make("a", |_| Ok::<_, ()>(2)), Ok(1));
+        assert_eq!(cache.get_or_try_insert_with("a", |_| Err("no")), Err("no"));
+        assert_eq!(cache.get_or_try_insert_with("a", |_| Ok::<_, ()>(1)), Ok(1));
+        assert_eq!(cache.get_or_try_insert_with("a", |_| Ok::<_, ()>(2)), Ok(1));
         cache.insert_if("b", 3, || false);
         assert!(!cache.has("b", |_| true));
         cache.remove("a");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_of_nothing_remembers_nothing() {
+    fn a_cache_without_capacity_keeps_nothing() {
         let cache = Cache::new(0);
         cache.insert(1, 1);
         assert_eq!(cache.get(&1), None);

@@ -102,7 +102,7 @@ impl RequestSize {
 const REQUEST_VALUES: usize = 20_000;
 
 /// Maximum length of a value that is quoted in an error message.
-pub const SHOWN_VALUE: usize = 10_000;
+pub const VALUE_IN_ERROR: usize = 10_000;
 /// Maximum size of an error message, in bytes.
 pub const ERROR_MESSAGE: usize = 20_000;
 

@@ -106,7 +106,7 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<()> {
 /// `INVALID_PARAMETER_VALUE` with the reference's message.
 pub fn parse_json<T: Rpc>(body: impl AsRef<[u8]>) -> Result<T> {
     if T::RULES.iter().all(|(_, checks)| checks.iter().all(|check| check.is_fast()))
-        && let Ok(read::Present { message, fields }) = read::from_slice::<T>(body.as_ref())
+        && let Ok(read::WithPresence { message, fields }) = read::from_slice::<T>(body.as_ref())
         && has_required(&message, fields)
         && message.is_complete()
     {

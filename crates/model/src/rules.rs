@@ -32,7 +32,7 @@ pub(crate) use check::check;
 pub type Rule = (&'static str, &'static [Check]);
 
 /// A request with validation rules.
-pub trait Validated {
+pub trait Validate {
     /// The rules, in the order in which they are checked.
     const RULES: &'static [Rule] = &[];
 

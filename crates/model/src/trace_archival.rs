@@ -42,7 +42,7 @@ impl TraceArchival {
     pub fn from_file(file: &Value) -> Result<Self, String> {
         let mapping = match file {
             Value::Object(file) => file.get(MAPPING),
-            _ => return Err(format!("it is no mapping with the key '{MAPPING}'")),
+            _ => return Err(format!("it is not a mapping with the key '{MAPPING}'")),
         };
         let Some(Value::Object(settings)) = mapping else {
             return Err(format!("the mapping '{MAPPING}' is missing"));
@@ -113,7 +113,7 @@ fn location(value: &Value) -> Result<String, String> {
     match uri::scheme(location).as_deref() {
         None => Err(format!("'{MAPPING}.location' must be a URI, such as s3://bucket/archive or file:///srv/archive")),
         Some("mlflow-artifacts") => {
-            Err(format!("'{MAPPING}.location' can not be an mlflow-artifacts: location, which only a server serves"))
+            Err(format!("'{MAPPING}.location' cannot be an mlflow-artifacts: location, which only a server serves"))
         }
         Some(_) => Ok(location.to_owned()),
     }
@@ -124,7 +124,7 @@ fn retention(value: &Value) -> Result<String, String> {
     match validation::archival_retention(text) {
         Ok(()) => Ok(text.to_owned()),
         Err(_) => {
-            Err(format!("'{MAPPING}.retention' must be a duration such as 30d, 12h or 45m, of 32 characters at most"))
+            Err(format!("'{MAPPING}.retention' must be a duration such as 30d, 12h or 45m, of at most 32 characters"))
         }
     }
 }
@@ -133,7 +133,7 @@ fn positive(settings: &Map<String, Value>, key: &str, most: Option<u64>) -> Resu
     let Some(value) = settings.get(key) else { return Ok(None) };
     match (value.as_u64().filter(|number| *number > 0), most) {
         (None, _) => Err(format!("'{MAPPING}.{key}' must be a whole number above 0")),
-        (Some(number), Some(most)) if number > most => Err(format!("'{MAPPING}.{key}' must be {most} at most")),
+        (Some(number), Some(most)) if number > most => Err(format!("'{MAPPING}.{key}' must be at most {most}")),
         (number, _) => Ok(number),
     }
 }
@@ -155,12 +155,12 @@ fn allowlist(value: Option<&Value>) -> Result<Vec<String>, String> {
             Value::Bool(false) => "False".to_owned(),
             Value::Null => "None".to_owned(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(format!("'{MAPPING}.long_retention_allowlist' must hold ids of experiments, not {item}"));
+                return Err(format!("'{MAPPING}.long_retention_allowlist' must have ids of experiments, not {item}"));
             }
         };
         for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
             experiment_id(id).map_err(|_| {
-                format!("'{MAPPING}.long_retention_allowlist' has '{id}', which is no id of an experiment")
+                format!("'{MAPPING}.long_retention_allowlist' has '{id}', which is not an experiment id")
             })?;
             if found.iter().all(|other| other != id) {
                 found.push(id.to_owned());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_and_the_rest_is_filled_in() {
+    fn settings_are_read_and_missing_ones_get_defaults() {
         let least = with("enabled", json!(false)).unwrap();
         assert_eq!(
             least,
@@ -231,41 +231,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_setting() {
         for (file, words) in [
-            (json!([]), "no mapping"),
-            (json!(null), "no mapping"),
+            (json!([]), "not a mapping"),
+            (json!(null), "not a mapping"),
             (json!({}), "'trace_archival' is missing"),
             (json!({"trace_archival": true}), "'trace_archival' is missing"),
             (json!({"trace_archival": {"location": "s3://b", "retention": "1d"}}), "enabled' is missing"),
             (json!({"trace_archival": {"enabled": true, "retention": "1d"}}), "location' is missing"),
             (json!({"trace_archival": {"enabled": true, "location": "s3://b"}}), "retention' is missing"),
         ] {
-            let told = TraceArchival::from_file(&file).unwrap_err();
-            assert!(told.contains(words), "{file}: {told}");
+            let error = TraceArchival::from_file(&file).unwrap_err();
+            assert!(error.contains(words), "{file}: {error}");
         }
         for (key, value, words) in [
             ("enabled", json!("true"), "enabled' must be true or false"),
             ("enabled", json!(1), "enabled' must be true or false"),
             ("location", json!(null), "location' must be a URI"),
             ("location", json!("/srv/archive"), "location' must be a URI"),
-            ("location", json!("mlflow-artifacts:/archive"), "can not be an mlflow-artifacts:"),
+            ("location", json!("mlflow-artifacts:/archive"), "cannot be an mlflow-artifacts:"),
             ("retention", json!(30), "retention' must be a duration"),
             ("retention", json!("30"), "retention' must be a duration"),
             ("retention", json!("030d"), "retention' must be a duration"),
             ("interval_seconds", json!(0), "interval_seconds' must be a whole number above 0"),
             ("interval_seconds", json!(true), "interval_seconds' must be a whole number above 0"),
             ("interval_seconds", json!(1.5), "interval_seconds' must be a whole number above 0"),
-            ("interval_seconds", json!(86401), "interval_seconds' must be 86400 at most"),
+            ("interval_seconds", json!(86401), "interval_seconds' must be at most 86400"),
             ("max_traces_per_pass", json!(-1), "max_traces_per_pass' must be a whole number above 0"),
             ("max_traces_per_pass", json!(null), "max_traces_per_pass' must be a whole number above 0"),
             ("long_retention_allowlist", json!("1"), "long_retention_allowlist' must be a list"),
-            ("long_retention_allowlist", json!([[1]]), "must hold ids of experiments"),
-            ("long_retention_allowlist", json!(["a b"]), "has 'a b', which is no id"),
-            ("long_retention_allowlist", json!([1.5]), "has '1.5', which is no id"),
+            ("long_retention_allowlist", json!([[1]]), "must have ids of experiments"),
+            ("long_retention_allowlist", json!(["a b"]), "has 'a b', which is not an experiment id"),
+            ("long_retention_allowlist", json!([1.5]), "has '1.5', which is not an experiment id"),
         ] {
-            let told = with(key, value.clone()).unwrap_err();
-            assert!(told.contains(words), "{key} {value}: {told}");
+            let error = with(key, value.clone()).unwrap_err();
+            assert!(error.contains(words), "{key} {value}: {error}");
         }
     }
 }

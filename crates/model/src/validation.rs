@@ -27,7 +27,7 @@ pub use registry::{
     Stage, model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
     registered_model_tag, registry_tag_key,
 };
-pub use runs::{batch_limits, param, run_id, tag, unique_param_keys, whole_tag};
+pub use runs::{batch_limits, param, run_id, tag, unique_param_keys, untruncated_tag};
 pub use search::max_results;
 pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
 pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention, trace_tag};

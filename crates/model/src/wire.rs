@@ -15,7 +15,7 @@ pub mod write;
 
 use serde::{Serialize, de::MapAccess};
 
-use crate::rules::{Rule, Validated};
+use crate::rules::{Rule, Validate};
 
 pub use time::{Duration, FieldMask, Timestamp};
 
@@ -30,7 +30,7 @@ pub trait Message: Default + Serialize + Send + Sync + 'static {
 }
 
 /// The request message of a call.
-pub trait Rpc: Message + Validated {
+pub trait Rpc: Message + Validate {
     /// The proto name without the leading `mlflow.`, such as `LogMetric` or `artifacts.ListArtifacts`.
     const NAME: &'static str;
     /// The routes of the call.

@@ -5,7 +5,7 @@ use ferroflow_model::Error;
 use crate::{
     filter::{self, EntityType, Identifier, Listing, Parsed},
     order_by::{self, OrderBy},
-    registered_models::{check_comparator, expected_text, no_null_tests},
+    registered_models::{check_comparator, expected_text, null_tests_unsupported},
     syntax::{
         clauses::Clause,
         python::{self, Int},
@@ -103,7 +103,7 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
 }
 
 fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let right = clause.right.ok_or_else(no_null_tests)?;
+    let right = clause.right.ok_or_else(null_tests_unsupported)?;
     let Identifier { entity, key } = filter::registry_identifier(clause.left.text, &FILTER_KEYS)?;
     let value = if entity == EntityType::Tag {
         filter::pair_value(entity, right)?

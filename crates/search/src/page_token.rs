@@ -163,7 +163,7 @@ fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
         .filter(|_| version.as_u64() == Some(VERSION))
         .and_then(|values| values.as_array()?.iter().map(KeyValue::from_json).collect::<Option<Vec<_>>>());
     Some(key.map(PageToken::Key).ok_or_else(|| {
-        Error::invalid("Invalid page token, it was made by another version of this server or was changed")
+        Error::invalid("Invalid page token, it was created by another version of this server or was modified")
     }))
 }
 

@@ -69,7 +69,7 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
 }
 
 fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let right = clause.right.ok_or_else(no_null_tests)?;
+    let right = clause.right.ok_or_else(null_tests_unsupported)?;
     let Identifier { entity, key } = filter::registry_identifier(clause.left.text, &KEYS)?;
     let value = if entity == EntityType::Tag {
         filter::pair_value(entity, right)?
@@ -80,7 +80,7 @@ fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
 }
 
 /// The error for `IS NULL`, on which the reference crashes.
-pub(crate) fn no_null_tests() -> Error {
+pub(crate) fn null_tests_unsupported() -> Error {
     Error::invalid("IS NULL / IS NOT NULL is not supported for registered models and model versions")
 }
 

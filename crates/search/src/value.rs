@@ -109,7 +109,7 @@ impl TextTest {
             ("IN", Value::List(items)) => Ok(Self::In(items)),
             ("NOT IN", Value::List(items)) => Ok(Self::NotIn(items)),
             (_, Value::List(_)) => Err(Value::list_error(sign)),
-            _ => Err(Error::invalid(format!("The comparator '{sign}' can not be used with this value."))),
+            _ => Err(Error::invalid(format!("The comparator '{sign}' cannot be used with this value."))),
         }
     }
 }

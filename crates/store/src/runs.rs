@@ -329,7 +329,7 @@ impl Store {
     fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
         match self.db.dialect() {
             Dialect::Postgres => validation::tag(key, value, path),
-            Dialect::Sqlite => validation::whole_tag(key, value, path),
+            Dialect::Sqlite => validation::untruncated_tag(key, value, path),
         }
     }
 

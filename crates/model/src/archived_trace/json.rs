@@ -14,7 +14,7 @@ use crate::{number, python::Style};
 const REQUEST_ID: &str = "mlflow.traceRequestId";
 
 /// The prefix of a trace's id that includes its location.
-const PLACED: &str = "trace:/";
+const LOCATION_PREFIX: &str = "trace:/";
 
 /// The style of attribute values, which are JSON in a string.
 const INNER: Style = Style { comma: ", ", colon: ": ", ascii: false };
@@ -76,12 +76,12 @@ pub(super) fn span(span: &Span, ids: &Ids) -> String {
         attribute(REQUEST_ID, own.as_ref(), &mut out);
     }
     out.push_str(r#"},"links":["#);
-    let place = request_id.and_then(|(_, value)| place(value.as_ref()?));
+    let location = request_id.and_then(|(_, value)| trace_location(value.as_ref()?));
     for (index, found) in span.links.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        link(found, place, &mut out);
+        link(found, location, &mut out);
     }
     out.push_str("]}");
     out
@@ -97,13 +97,13 @@ fn attribute(key: &str, value: Option<&AnyValue>, out: &mut String) {
 }
 
 /// The location in the id of a trace in Unity Catalog.
-fn place(request_id: &AnyValue) -> Option<&str> {
+fn trace_location(request_id: &AnyValue) -> Option<&str> {
     let Some(Value::Text(id)) = &request_id.value else { return None };
-    let (place, id) = id.strip_prefix(PLACED)?.split_once('/')?;
-    (!place.is_empty() && !id.is_empty() && !id.contains('/')).then_some(place)
+    let (location, id) = id.strip_prefix(LOCATION_PREFIX)?.split_once('/')?;
+    (!location.is_empty() && !id.is_empty() && !id.contains('/')).then_some(location)
 }
 
-fn link(link: &Link, place: Option<&str>, out: &mut String) {
+fn link(link: &Link, location: Option<&str>, out: &mut String) {
     let hex = |bytes: &[u8]| {
         let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
         bytes[start..].iter().fold(String::new(), |mut hex, byte| {
@@ -112,8 +112,8 @@ fn link(link: &Link, place: Option<&str>, out: &mut String) {
         })
     };
     let mut id = format!("tr-{:0>32}", hex(&link.trace_id));
-    if let Some(place) = place {
-        id = format!("{PLACED}{place}/{id}");
+    if let Some(location) = location {
+        id = format!("{LOCATION_PREFIX}{location}/{id}");
     }
     out.push_str(r#"{"trace_id":"#);
     OUTER.text(&id, out);
@@ -141,14 +141,14 @@ fn mapping(pairs: &[KeyValue], style: Style, out: &mut String) {
 
 /// The pairs in the order of a Python dictionary: a repeated key keeps its position and gets the last value.
 fn distinct(pairs: &[KeyValue]) -> Vec<(&str, &Option<AnyValue>)> {
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(pairs.len());
+    let mut indexes: HashMap<&str, usize> = HashMap::with_capacity(pairs.len());
     let mut found = Vec::with_capacity(pairs.len());
     for KeyValue { key, value } in pairs {
-        let place = *places.entry(key).or_insert(found.len());
-        if place == found.len() {
+        let index = *indexes.entry(key).or_insert(found.len());
+        if index == found.len() {
             found.push((key.as_str(), value));
         } else {
-            found[place].1 = value;
+            found[index].1 = value;
         }
     }
     found

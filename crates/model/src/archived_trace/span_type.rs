@@ -115,12 +115,12 @@ const LANGFUSE: Convention = (
 
 /// Adds the translated type to the attributes of a span that has no MLflow type.
 pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
-    let said = match text_of(attributes, SPAN_TYPE) {
+    let is_set = match text_of(attributes, SPAN_TYPE) {
         Some(found) => found != "UNKNOWN",
         // A type that is not a string is a custom one.
         None => value_of(attributes, SPAN_TYPE).is_some_and(is_other_than_null),
     };
-    if said {
+    if is_set {
         return;
     }
     let Some(found) = translated(attributes) else { return };
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_taken_from_the_words_of_others() {
+    fn types_of_other_conventions_are_translated() {
         for (pairs, found) in [
             (&[("openinference.span.kind", "\"LLM\"")][..], Some("\"LLM\"")),
             (&[("openinference.span.kind", "RERANKER")], Some("\"RERANKER\"")),

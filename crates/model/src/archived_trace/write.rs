@@ -12,11 +12,11 @@ use super::{
     },
     span_type,
 };
-use crate::python::json::{Fault, Json};
+use crate::python::json::{Json, ParseError};
 
 /// Spans that cannot be archived without loss: they stay in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the spans of the trace can not be archived")]
+#[error("the spans of the trace cannot be archived")]
 pub struct Malformed;
 
 /// Maximum nesting of messages, the limit of protobuf decoders.
@@ -68,7 +68,7 @@ fn span(content: &str) -> Result<Span, Malformed> {
             Some(end) => time(end)?,
             None => 0,
         },
-        attributes: pairs(attributes)?.iter().map(|(name, value)| dumped(name, value)).collect::<Result<_, _>>()?,
+        attributes: pairs(attributes)?.iter().map(|(name, value)| attribute(name, value)).collect::<Result<_, _>>()?,
         events: list(&data, "events")?.iter().map(event).collect::<Result<_, _>>()?,
         links: list(&data, "links")?.iter().filter_map(|found| link(found).transpose()).collect::<Result<_, _>>()?,
         status: Some(status(data.get("status").ok_or(Malformed)?)?),
@@ -101,7 +101,7 @@ fn sized<const N: usize>(id: &[u8]) -> Result<Bytes, Malformed> {
 /// range.
 fn hex(id: &str) -> Result<Option<u128>, Malformed> {
     let id = match id.strip_prefix("trace:/") {
-        Some(placed) => placed.split_once('/').ok_or(Malformed)?.1,
+        Some(located) => located.split_once('/').ok_or(Malformed)?.1,
         None => id,
     };
     let digits = id.strip_prefix("tr-").unwrap_or(id);
@@ -148,13 +148,13 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
 }
 
 /// An attribute of a span: the parsed JSON of a string, or the value itself.
-fn dumped(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
+fn attribute(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
     let value = match value {
         value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH)?,
         Json::Text(text) => match Json::parse(text) {
             Ok(value) => any(&value, SPAN_DEPTH)?,
-            Err(Fault::NotJson) => any(value, SPAN_DEPTH)?,
-            Err(Fault::TooDeep) => return Err(Malformed),
+            Err(ParseError::NotJson) => any(value, SPAN_DEPTH)?,
+            Err(ParseError::TooDeep) => return Err(Malformed),
         },
         value => any(value, SPAN_DEPTH)?,
     };
@@ -251,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_archived_is_read_again_as_it_was() {
+    fn archived_spans_read_back_unchanged() {
         assert_eq!(read(&stored()).unwrap(), stored());
     }
 
     #[test]
-    fn what_other_releases_wrote_is_archived_as_it_is_meant() {
+    fn spans_of_other_releases_are_normalized() {
         let mut span = stored();
         span["trace_id"] = json!("tr-01010101010101010101010101010101");
         span["span_id"] = json!("0000000000000001");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_come_back_as_something_else_stays() {
+    fn spans_that_would_change_are_not_archived() {
         let nested = |open: &str, close: &str, depth: usize| json!(open.repeat(depth) + "1" + &close.repeat(depth));
         for (path, value) in [
             ("/attributes/mlflow.traceRequestId", json!("")),

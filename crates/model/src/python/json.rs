@@ -20,7 +20,7 @@ pub(crate) enum Json {
 
 /// Why a text cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ParseError {
     /// It is not JSON.
     NotJson,
     /// It is nested more deeply than decoders accept.
@@ -31,12 +31,12 @@ pub(crate) enum Fault {
 const MAX_DEPTH: usize = 64;
 
 impl Json {
-    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut reader = Reader { text, at: 0 };
         reader.blank();
         let value = reader.value(0)?;
         reader.blank();
-        if reader.at == text.len() { Ok(value) } else { Err(Fault::NotJson) }
+        if reader.at == text.len() { Ok(value) } else { Err(ParseError::NotJson) }
     }
 
     /// The value of a name in an object.
@@ -90,7 +90,7 @@ impl Reader<'_> {
         found
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn value(&mut self, depth: usize) -> Result<Json, ParseError> {
         for (word, value) in [
             ("null", Json::Null),
             ("true", Json::Bool(true)),
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn array(&mut self, depth: usize) -> Result<Json, ParseError> {
         let mut items = Vec::new();
         self.items(depth, b']', |reader, depth| {
             items.push(reader.value(depth)?);
@@ -120,13 +120,13 @@ impl Reader<'_> {
         Ok(Json::Array(items))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn object(&mut self, depth: usize) -> Result<Json, ParseError> {
         let mut pairs = Vec::new();
         self.items(depth, b'}', |reader, depth| {
             let name = reader.string()?;
             reader.blank();
             if !reader.take(":") {
-                return Err(Fault::NotJson);
+                return Err(ParseError::NotJson);
             }
             reader.blank();
             pairs.push((name, reader.value(depth)?));
@@ -140,10 +140,10 @@ impl Reader<'_> {
         &mut self,
         depth: usize,
         end: u8,
-        mut item: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        mut item: impl FnMut(&mut Self, usize) -> Result<(), ParseError>,
+    ) -> Result<(), ParseError> {
         if depth == MAX_DEPTH {
-            return Err(Fault::TooDeep);
+            return Err(ParseError::TooDeep);
         }
         self.at += 1;
         self.blank();
@@ -160,13 +160,13 @@ impl Reader<'_> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return Err(Fault::NotJson),
+                _ => return Err(ParseError::NotJson),
             }
             self.blank();
         }
     }
 
-    fn number(&mut self) -> Result<Json, Fault> {
+    fn number(&mut self) -> Result<Json, ParseError> {
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let rest = self.rest();
         let mut end = usize::from(rest.first() == Some(&b'-'));
@@ -187,19 +187,19 @@ impl Reader<'_> {
             }
         }
         if whole == 0 {
-            return Err(Fault::NotJson);
+            return Err(ParseError::NotJson);
         }
         let text = &self.text[self.at..self.at + end];
         self.at += end;
         if is_float {
-            return f64::from_str(text).map(Json::Float).map_err(|_| Fault::NotJson);
+            return f64::from_str(text).map(Json::Float).map_err(|_| ParseError::NotJson);
         }
         Ok(i64::from_str(text).map_or(Json::Huge, Json::Int))
     }
 
-    fn string(&mut self) -> Result<String, Fault> {
+    fn string(&mut self) -> Result<String, ParseError> {
         if !self.take("\"") {
-            return Err(Fault::NotJson);
+            return Err(ParseError::NotJson);
         }
         let mut out = String::new();
         loop {
@@ -215,13 +215,13 @@ impl Reader<'_> {
                     self.at += 1;
                     out.push(self.escaped()?);
                 }
-                _ => return Err(Fault::NotJson),
+                _ => return Err(ParseError::NotJson),
             }
         }
     }
 
-    fn escaped(&mut self) -> Result<char, Fault> {
-        let char = match self.peek().ok_or(Fault::NotJson)? {
+    fn escaped(&mut self) -> Result<char, ParseError> {
+        let char = match self.peek().ok_or(ParseError::NotJson)? {
             b'n' => '\n',
             b't' => '\t',
             b'r' => '\r',
@@ -229,7 +229,7 @@ impl Reader<'_> {
             b'f' => '\u{c}',
             b'u' => return self.unit(),
             char @ (b'"' | b'\\' | b'/') => char.into(),
-            _ => return Err(Fault::NotJson),
+            _ => return Err(ParseError::NotJson),
         };
         self.at += 1;
         Ok(char)
@@ -237,8 +237,8 @@ impl Reader<'_> {
 
     /// Decodes a character from one or two UTF-16 code units. An unpaired surrogate becomes a question mark, as in
     /// Python's encoder.
-    fn unit(&mut self) -> Result<char, Fault> {
-        let first = self.hex().ok_or(Fault::NotJson)?;
+    fn unit(&mut self) -> Result<char, ParseError> {
+        let first = self.hex().ok_or(ParseError::NotJson)?;
         self.at += 5;
         if !(0xd800..0xdc00).contains(&first) {
             return Ok(char::from_u32(first.into()).unwrap_or('?'));
@@ -329,10 +329,10 @@ mod tests {
             "nan",
             "\u{a0}1",
         ] {
-            assert_eq!(Json::parse(text), Err(Fault::NotJson), "{text:?}");
+            assert_eq!(Json::parse(text), Err(ParseError::NotJson), "{text:?}");
         }
         assert!(Json::parse(&("[".repeat(64) + &"]".repeat(64))).is_ok());
-        assert_eq!(Json::parse(&"[".repeat(65)), Err(Fault::TooDeep));
+        assert_eq!(Json::parse(&"[".repeat(65)), Err(ParseError::TooDeep));
     }
 
     proptest! {

@@ -112,13 +112,13 @@ impl Scan {
                 at += 1;
                 continue;
             }
-            let (length, half) = match (surrogate(rest, at), surrogate(rest, at + 6)) {
+            let (length, is_unpaired) = match (surrogate(rest, at), surrogate(rest, at + 6)) {
                 (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (12, false),
                 (Some(0xd800..0xe000), _) => (6, true),
                 _ => (2, false),
             };
-            if half {
-                self.fault = Some("a text holds half of a surrogate pair");
+            if is_unpaired {
+                self.fault = Some("a string has an unpaired surrogate");
                 self.strict.push_str(&rest[from..at]);
                 self.strict.push('?');
                 from = at + length;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_counts_as_nothing() {
+    fn invalid_json_is_an_empty_request() {
         for body in ["", "null", "{", "{'a': 1}", "{\"a\": 1} x", "{\"a\": \"\u{1}\"}", "\"null\""] {
             assert_eq!(object(body), json!({}), "{body}");
         }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_no_request() {
+    fn values_other_than_objects_are_refused() {
         for body in ["[]", "1", "true", r#""[1]""#, r#""\"twice\"""#] {
             let error = parameters(body.as_bytes()).unwrap_err();
             assert_eq!(error.message, "The request body must be a JSON object.", "{body}");
@@ -177,15 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn what_only_python_reads_is_refused_by_name() {
+    fn json_that_only_python_accepts_is_refused_with_the_reason() {
         for (body, fault) in [
             (r#"{"a": NaN}"#, "NaN and Infinity must be in quotes"),
             (r#"{"a": NaN, "b": "\ud83d\ude00"}"#, "NaN and Infinity must be in quotes"),
             (r#"{"a": [-Infinity]}"#, "NaN and Infinity must be in quotes"),
             (r#"{"a": "\" NaN", "b": Infinity}"#, "NaN and Infinity must be in quotes"),
             (r#"{"a": 1e999}"#, "a number is too large"),
-            (r#"{"a": "x\ud800y"}"#, "a text holds half of a surrogate pair"),
-            (r#"{"a": "x\\\udc00"}"#, "a text holds half of a surrogate pair"),
+            (r#"{"a": "x\ud800y"}"#, "a string has an unpaired surrogate"),
+            (r#"{"a": "x\\\udc00"}"#, "a string has an unpaired surrogate"),
         ] {
             let error = parameters(body.as_bytes()).unwrap_err();
             assert_eq!(error.message, format!("The request body is not valid JSON: {fault}."), "{body}");

@@ -27,9 +27,9 @@ impl fmt::Display for Failure {
     }
 }
 
-type Converted<T> = std::result::Result<T, Failure>;
+type ConvertResult<T> = std::result::Result<T, Failure>;
 
-fn fail<T>(path: &str, reason: &'static str) -> Converted<T> {
+fn fail<T>(path: &str, reason: &'static str) -> ConvertResult<T> {
     Err(Failure { path: path.to_owned(), reason })
 }
 
@@ -58,7 +58,7 @@ pub(super) fn reject_conflicting_aliases(request: &Map<String, Value>, fields: &
 }
 
 /// Converts an object: proto names, no unknown fields, no nulls, each value in its plain JSON form.
-pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str) -> Converted<Map<String, Value>> {
+pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str) -> ConvertResult<Map<String, Value>> {
     let mut plain = Map::new();
     let mut oneofs = 0_u64;
     for (name, given) in object {
@@ -68,7 +68,7 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
         if given.is_null() && (field.repeated || !matches!(field.kind, Kind::Value)) {
             continue;
         }
-        if !field.repeated && counts_as_absent(given, field.kind) {
+        if !field.repeated && is_absent(given, field.kind) {
             continue;
         }
         if field.oneof != 0 && oneofs & (1 << field.oneof) != 0 {
@@ -83,7 +83,7 @@ pub(super) fn message(object: &Map<String, Value>, fields: &[Field], path: &str)
 /// Whether an enum's name is treated as absent: an empty one, from a form that is not filled in, and an unknown view
 /// type (`all` in lower case), for which clients have always got the default. All other unknown names are refused: if
 /// they were dropped, the change would silently not be made.
-fn counts_as_absent(given: &Value, kind: Kind) -> bool {
+fn is_absent(given: &Value, kind: Kind) -> bool {
     let (Kind::Enum(values), Value::String(name)) = (kind, given) else { return false };
     let is_view_type = values.iter().any(|(known, _)| *known == "ACTIVE_ONLY");
     name.is_empty()
@@ -91,7 +91,7 @@ fn counts_as_absent(given: &Value, kind: Kind) -> bool {
 }
 
 /// Converts the value of a field.
-fn value(given: &Value, field: &Field, path: &str) -> Converted<Value> {
+fn value(given: &Value, field: &Field, path: &str) -> ConvertResult<Value> {
     if !field.repeated {
         return single(given, field.kind, path);
     }
@@ -100,14 +100,14 @@ fn value(given: &Value, field: &Field, path: &str) -> Converted<Value> {
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         if item.is_null() && !matches!(field.kind, Kind::Value) {
-            return fail(&path, "null can not be an element of a list");
+            return fail(&path, "null cannot be an element of a list");
         }
         list.push(single(item, field.kind, &path)?);
     }
     Ok(Value::Array(list))
 }
 
-fn single(given: &Value, kind: Kind, path: &str) -> Converted<Value> {
+fn single(given: &Value, kind: Kind, path: &str) -> ConvertResult<Value> {
     let text = given.as_str();
     let is_good = match kind {
         Kind::String | Kind::Bytes => text.is_some(),
@@ -154,7 +154,7 @@ const fn expected(kind: Kind) -> &'static str {
     }
 }
 
-fn integer(given: &Value, least: i128, most: i128, path: &str) -> Converted<Value> {
+fn integer(given: &Value, least: i128, most: i128, path: &str) -> ConvertResult<Value> {
     let number = match given {
         Value::Number(number) => number
             .as_i64()
@@ -182,7 +182,7 @@ fn integral(float: f64) -> Option<i128> {
     (float.is_finite() && float.fract() == 0.0).then_some(float as i128)
 }
 
-fn float(given: &Value, most: f64, path: &str) -> Converted<Value> {
+fn float(given: &Value, most: f64, path: &str) -> ConvertResult<Value> {
     let number = match given {
         Value::Number(number) => number.as_f64(),
         Value::Bool(bool) => Some(f64::from(u8::from(*bool))),
@@ -199,7 +199,7 @@ fn float(given: &Value, most: f64, path: &str) -> Converted<Value> {
     }
 }
 
-fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> Converted<Value> {
+fn variant(given: &Value, values: &[(&str, i32)], path: &str) -> ConvertResult<Value> {
     #[expect(clippy::cast_possible_truncation, reason = "Python's int() cuts the fraction too")]
     let number = match given {
         Value::String(name) if values.iter().any(|(known, _)| known == name) => return Ok(given.clone()),

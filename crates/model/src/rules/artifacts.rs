@@ -2,7 +2,7 @@
 
 use super::{
     Check::{Integer, Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::{
     mlflow_artifacts::{
@@ -12,38 +12,38 @@ use crate::messages::{
     service::{CreatePresignedDownloadUrl, CreatePresignedUploadUrl, ListArtifacts},
 };
 
-impl Validated for ListArtifacts {
+impl Validate for ListArtifacts {
     const RULES: &'static [Rule] = &[("run_id", &[Text, Required]), ("path", &[Text]), ("page_token", &[Text])];
 }
 
-impl Validated for CreatePresignedUploadUrl {
+impl Validate for CreatePresignedUploadUrl {
     const RULES: &'static [Rule] =
         &[("run_id", &[Text]), ("model_id", &[Text]), ("path", &[Required, Text]), ("expiration", &[Integer])];
 }
 
-impl Validated for CreatePresignedDownloadUrl {
+impl Validate for CreatePresignedDownloadUrl {
     const RULES: &'static [Rule] =
         &[("run_id", &[Required, Text]), ("path", &[Required, Text]), ("expiration", &[Integer])];
 }
 
-impl Validated for DownloadArtifact {}
+impl Validate for DownloadArtifact {}
 
-impl Validated for UploadArtifact {}
+impl Validate for UploadArtifact {}
 
-impl Validated for mlflow_artifacts::ListArtifacts {}
+impl Validate for mlflow_artifacts::ListArtifacts {}
 
-impl Validated for DeleteArtifact {}
+impl Validate for DeleteArtifact {}
 
-impl Validated for CreateMultipartUpload {
+impl Validate for CreateMultipartUpload {
     const RULES: &'static [Rule] = &[("path", &[Required, Text]), ("num_parts", &[Integer])];
 }
 
-impl Validated for CompleteMultipartUpload {
+impl Validate for CompleteMultipartUpload {
     const RULES: &'static [Rule] = &[("path", &[Required, Text]), ("upload_id", &[Text]), ("parts", &[Required])];
 }
 
-impl Validated for AbortMultipartUpload {
+impl Validate for AbortMultipartUpload {
     const RULES: &'static [Rule] = &[("path", &[Required, Text]), ("upload_id", &[Text])];
 }
 
-impl Validated for GetPresignedDownloadUrl {}
+impl Validate for GetPresignedDownloadUrl {}

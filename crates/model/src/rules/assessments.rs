@@ -1,16 +1,16 @@
 //! Assessments.
 
-use super::{Check::Required, Rule, Validated};
+use super::{Check::Required, Rule, Validate};
 use crate::messages::service::{CreateAssessment, DeleteAssessment, GetAssessmentRequest, UpdateAssessment};
 
-impl Validated for GetAssessmentRequest {}
+impl Validate for GetAssessmentRequest {}
 
-impl Validated for CreateAssessment {
+impl Validate for CreateAssessment {
     const RULES: &'static [Rule] = &[("assessment", &[Required])];
 }
 
-impl Validated for UpdateAssessment {
+impl Validate for UpdateAssessment {
     const RULES: &'static [Rule] = &[("assessment", &[Required]), ("update_mask", &[Required])];
 }
 
-impl Validated for DeleteAssessment {}
+impl Validate for DeleteAssessment {}

@@ -2,7 +2,7 @@
 
 use super::{
     Check::{Integer, List, Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{
     AddDatasetToExperiments, CreateDataset, DeleteDataset, DeleteDatasetRecords, DeleteDatasetTag, GetDataset,
@@ -10,15 +10,15 @@ use crate::messages::service::{
     UpsertDatasetRecords,
 };
 
-impl Validated for CreateDataset {
+impl Validate for CreateDataset {
     const RULES: &'static [Rule] = &[("name", &[Required, Text]), ("experiment_ids", &[List]), ("tags", &[Text])];
 }
 
-impl Validated for GetDataset {}
+impl Validate for GetDataset {}
 
-impl Validated for DeleteDataset {}
+impl Validate for DeleteDataset {}
 
-impl Validated for SearchEvaluationDatasets {
+impl Validate for SearchEvaluationDatasets {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List]),
         ("filter_string", &[Text]),
@@ -28,30 +28,30 @@ impl Validated for SearchEvaluationDatasets {
     ];
 }
 
-impl Validated for SetDatasetTags {
+impl Validate for SetDatasetTags {
     const RULES: &'static [Rule] = &[("tags", &[Required, Text])];
 }
 
-impl Validated for DeleteDatasetTag {}
+impl Validate for DeleteDatasetTag {}
 
-impl Validated for UpsertDatasetRecords {
+impl Validate for UpsertDatasetRecords {
     const RULES: &'static [Rule] = &[("records", &[Required, Text])];
 }
 
-impl Validated for GetDatasetExperimentIds {}
+impl Validate for GetDatasetExperimentIds {}
 
-impl Validated for GetDatasetRecords {
+impl Validate for GetDatasetRecords {
     const RULES: &'static [Rule] = &[("max_results", &[Integer]), ("page_token", &[Text])];
 }
 
-impl Validated for DeleteDatasetRecords {
+impl Validate for DeleteDatasetRecords {
     const RULES: &'static [Rule] = &[("dataset_record_ids", &[List])];
 }
 
-impl Validated for AddDatasetToExperiments {
+impl Validate for AddDatasetToExperiments {
     const RULES: &'static [Rule] = &[("experiment_ids", &[List])];
 }
 
-impl Validated for RemoveDatasetFromExperiments {
+impl Validate for RemoveDatasetFromExperiments {
     const RULES: &'static [Rule] = &[("experiment_ids", &[List])];
 }

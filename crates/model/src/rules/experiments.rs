@@ -2,22 +2,22 @@
 
 use super::{
     Check::{Integer, List, Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{
     CreateExperiment, DeleteExperiment, DeleteExperimentTag, GetExperiment, GetExperimentByName, RestoreExperiment,
     SearchExperiments, SetExperimentTag, UpdateExperiment,
 };
 
-impl Validated for GetExperimentByName {
+impl Validate for GetExperimentByName {
     const RULES: &'static [Rule] = &[("experiment_name", &[Required, Text])];
 }
 
-impl Validated for CreateExperiment {
+impl Validate for CreateExperiment {
     const RULES: &'static [Rule] = &[("name", &[Required, Text]), ("artifact_location", &[Text]), ("tags", &[List])];
 }
 
-impl Validated for SearchExperiments {
+impl Validate for SearchExperiments {
     const RULES: &'static [Rule] = &[
         ("view_type", &[Integer]),
         ("max_results", &[Integer]),
@@ -27,27 +27,27 @@ impl Validated for SearchExperiments {
     ];
 }
 
-impl Validated for GetExperiment {
+impl Validate for GetExperiment {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text])];
 }
 
-impl Validated for DeleteExperiment {
+impl Validate for DeleteExperiment {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text])];
 }
 
-impl Validated for RestoreExperiment {
+impl Validate for RestoreExperiment {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text])];
 }
 
-impl Validated for UpdateExperiment {
+impl Validate for UpdateExperiment {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("new_name", &[Text, Required])];
 }
 
-impl Validated for SetExperimentTag {
+impl Validate for SetExperimentTag {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
 }
 
-impl Validated for DeleteExperimentTag {
+impl Validate for DeleteExperimentTag {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("key", &[Required, Text])];
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Check::{Integer, Required, Secret, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{
     AddGuardrailToEndpoint, AttachModelToGatewayEndpoint, CreateGatewayBudgetPolicy, CreateGatewayEndpoint,
@@ -16,7 +16,7 @@ use crate::messages::service::{
     UpdateGatewayEndpoint, UpdateGatewayModelDefinition, UpdateGatewaySecret,
 };
 
-impl Validated for CreateGatewaySecret {
+impl Validate for CreateGatewaySecret {
     const RULES: &'static [Rule] = &[
         ("secret_name", &[Required, Text]),
         ("secret_value", &[Secret]),
@@ -25,23 +25,23 @@ impl Validated for CreateGatewaySecret {
     ];
 }
 
-impl Validated for GetGatewaySecretInfo {
+impl Validate for GetGatewaySecretInfo {
     const RULES: &'static [Rule] = &[("secret_id", &[Required, Text])];
 }
 
-impl Validated for UpdateGatewaySecret {
+impl Validate for UpdateGatewaySecret {
     const RULES: &'static [Rule] = &[("secret_id", &[Required, Text]), ("updated_by", &[Text])];
 }
 
-impl Validated for DeleteGatewaySecret {
+impl Validate for DeleteGatewaySecret {
     const RULES: &'static [Rule] = &[("secret_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewaySecretInfos {
+impl Validate for ListGatewaySecretInfos {
     const RULES: &'static [Rule] = &[("provider", &[Text])];
 }
 
-impl Validated for CreateGatewayEndpoint {
+impl Validate for CreateGatewayEndpoint {
     const RULES: &'static [Rule] = &[
         ("name", &[Required, Text]),
         ("created_by", &[Text]),
@@ -50,11 +50,11 @@ impl Validated for CreateGatewayEndpoint {
     ];
 }
 
-impl Validated for GetGatewayEndpoint {
+impl Validate for GetGatewayEndpoint {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Text]), ("name", &[Text])];
 }
 
-impl Validated for UpdateGatewayEndpoint {
+impl Validate for UpdateGatewayEndpoint {
     const RULES: &'static [Rule] = &[
         ("endpoint_id", &[Required, Text]),
         ("name", &[Text]),
@@ -63,15 +63,15 @@ impl Validated for UpdateGatewayEndpoint {
     ];
 }
 
-impl Validated for DeleteGatewayEndpoint {
+impl Validate for DeleteGatewayEndpoint {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewayEndpoints {
+impl Validate for ListGatewayEndpoints {
     const RULES: &'static [Rule] = &[("provider", &[Text])];
 }
 
-impl Validated for CreateGatewayModelDefinition {
+impl Validate for CreateGatewayModelDefinition {
     const RULES: &'static [Rule] = &[
         ("name", &[Required, Text]),
         ("secret_id", &[Required, Text]),
@@ -81,15 +81,15 @@ impl Validated for CreateGatewayModelDefinition {
     ];
 }
 
-impl Validated for GetGatewayModelDefinition {
+impl Validate for GetGatewayModelDefinition {
     const RULES: &'static [Rule] = &[("model_definition_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewayModelDefinitions {
+impl Validate for ListGatewayModelDefinitions {
     const RULES: &'static [Rule] = &[("provider", &[Text]), ("secret_id", &[Text])];
 }
 
-impl Validated for UpdateGatewayModelDefinition {
+impl Validate for UpdateGatewayModelDefinition {
     const RULES: &'static [Rule] = &[
         ("model_definition_id", &[Required, Text]),
         ("name", &[Text]),
@@ -100,20 +100,20 @@ impl Validated for UpdateGatewayModelDefinition {
     ];
 }
 
-impl Validated for DeleteGatewayModelDefinition {
+impl Validate for DeleteGatewayModelDefinition {
     const RULES: &'static [Rule] = &[("model_definition_id", &[Required, Text])];
 }
 
-impl Validated for AttachModelToGatewayEndpoint {
+impl Validate for AttachModelToGatewayEndpoint {
     const RULES: &'static [Rule] =
         &[("endpoint_id", &[Required, Text]), ("model_config", &[Required]), ("created_by", &[Text])];
 }
 
-impl Validated for DetachModelFromGatewayEndpoint {
+impl Validate for DetachModelFromGatewayEndpoint {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text]), ("model_definition_id", &[Required, Text])];
 }
 
-impl Validated for CreateGatewayEndpointBinding {
+impl Validate for CreateGatewayEndpointBinding {
     const RULES: &'static [Rule] = &[
         ("endpoint_id", &[Required, Text]),
         ("resource_type", &[Required, Text]),
@@ -122,25 +122,25 @@ impl Validated for CreateGatewayEndpointBinding {
     ];
 }
 
-impl Validated for DeleteGatewayEndpointBinding {
+impl Validate for DeleteGatewayEndpointBinding {
     const RULES: &'static [Rule] =
         &[("endpoint_id", &[Required, Text]), ("resource_type", &[Required, Text]), ("resource_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewayEndpointBindings {
+impl Validate for ListGatewayEndpointBindings {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Text]), ("resource_type", &[Text]), ("resource_id", &[Text])];
 }
 
-impl Validated for SetGatewayEndpointTag {
+impl Validate for SetGatewayEndpointTag {
     const RULES: &'static [Rule] =
         &[("endpoint_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
 }
 
-impl Validated for DeleteGatewayEndpointTag {
+impl Validate for DeleteGatewayEndpointTag {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text]), ("key", &[Required, Text])];
 }
 
-impl Validated for CreateGatewayBudgetPolicy {
+impl Validate for CreateGatewayBudgetPolicy {
     const RULES: &'static [Rule] = &[
         ("budget_unit", &[Required]),
         ("budget_amount", &[Required]),
@@ -152,26 +152,26 @@ impl Validated for CreateGatewayBudgetPolicy {
     ];
 }
 
-impl Validated for GetGatewayBudgetPolicy {
+impl Validate for GetGatewayBudgetPolicy {
     const RULES: &'static [Rule] = &[("budget_policy_id", &[Required, Text])];
 }
 
-impl Validated for UpdateGatewayBudgetPolicy {
+impl Validate for UpdateGatewayBudgetPolicy {
     const RULES: &'static [Rule] =
         &[("budget_policy_id", &[Required, Text]), ("updated_by", &[Text]), ("target_value", &[Text])];
 }
 
-impl Validated for DeleteGatewayBudgetPolicy {
+impl Validate for DeleteGatewayBudgetPolicy {
     const RULES: &'static [Rule] = &[("budget_policy_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewayBudgetPolicies {
+impl Validate for ListGatewayBudgetPolicies {
     const RULES: &'static [Rule] = &[("max_results", &[Integer]), ("page_token", &[Text])];
 }
 
-impl Validated for ListGatewayBudgetWindows {}
+impl Validate for ListGatewayBudgetWindows {}
 
-impl Validated for CreateGatewayGuardrail {
+impl Validate for CreateGatewayGuardrail {
     const RULES: &'static [Rule] = &[
         ("name", &[Required, Text]),
         ("scorer_id", &[Required, Text]),
@@ -182,31 +182,31 @@ impl Validated for CreateGatewayGuardrail {
     ];
 }
 
-impl Validated for GetGatewayGuardrail {
+impl Validate for GetGatewayGuardrail {
     const RULES: &'static [Rule] = &[("guardrail_id", &[Required, Text])];
 }
 
-impl Validated for DeleteGatewayGuardrail {
+impl Validate for DeleteGatewayGuardrail {
     const RULES: &'static [Rule] = &[("guardrail_id", &[Required, Text])];
 }
 
-impl Validated for ListGatewayGuardrails {
+impl Validate for ListGatewayGuardrails {
     const RULES: &'static [Rule] = &[("max_results", &[Integer]), ("page_token", &[Text])];
 }
 
-impl Validated for AddGuardrailToEndpoint {
+impl Validate for AddGuardrailToEndpoint {
     const RULES: &'static [Rule] =
         &[("endpoint_id", &[Required, Text]), ("guardrail_id", &[Required, Text]), ("execution_order", &[Integer])];
 }
 
-impl Validated for RemoveGuardrailFromEndpoint {
+impl Validate for RemoveGuardrailFromEndpoint {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text]), ("guardrail_id", &[Required, Text])];
 }
 
-impl Validated for ListEndpointGuardrailConfigs {
+impl Validate for ListEndpointGuardrailConfigs {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text])];
 }
 
-impl Validated for UpdateEndpointGuardrailConfig {
+impl Validate for UpdateEndpointGuardrailConfig {
     const RULES: &'static [Rule] = &[("endpoint_id", &[Required, Text]), ("guardrail_id", &[Required, Text])];
 }

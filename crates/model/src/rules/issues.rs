@@ -2,19 +2,19 @@
 
 use super::{
     Check::{Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::issues::{CreateIssue, GetIssue, SearchIssues, UpdateIssue};
 
-impl Validated for CreateIssue {
+impl Validate for CreateIssue {
     const RULES: &'static [Rule] =
         &[("name", &[Required, Text]), ("description", &[Required, Text]), ("experiment_id", &[Required, Text])];
 }
 
-impl Validated for UpdateIssue {
+impl Validate for UpdateIssue {
     const RULES: &'static [Rule] = &[("issue_id", &[Required])];
 }
 
-impl Validated for GetIssue {}
+impl Validate for GetIssue {}
 
-impl Validated for SearchIssues {}
+impl Validate for SearchIssues {}

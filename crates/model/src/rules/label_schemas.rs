@@ -2,7 +2,7 @@
 
 use super::{
     Check::{Integer, Required, Text, Within},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
@@ -11,27 +11,27 @@ use crate::{
     },
 };
 
-impl Validated for CreateLabelSchema {
+impl Validate for CreateLabelSchema {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("name", &[Required, Text])];
 }
 
-impl Validated for GetLabelSchema {
+impl Validate for GetLabelSchema {
     const RULES: &'static [Rule] = &[("schema_id", &[Required, Text])];
 }
 
-impl Validated for GetLabelSchemaByName {
+impl Validate for GetLabelSchemaByName {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("name", &[Required, Text])];
 }
 
-impl Validated for ListLabelSchemas {
+impl Validate for ListLabelSchemas {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("max_results", &[Integer, Within(1, limits::SEARCH_RESULTS)])];
 }
 
-impl Validated for UpdateLabelSchema {
+impl Validate for UpdateLabelSchema {
     const RULES: &'static [Rule] = &[("schema_id", &[Required, Text])];
 }
 
-impl Validated for DeleteLabelSchema {
+impl Validate for DeleteLabelSchema {
     const RULES: &'static [Rule] = &[("schema_id", &[Required, Text])];
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Check::{Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{
     CreateLoggedModel, DeleteLoggedModel, DeleteLoggedModelTag, FinalizeLoggedModel, GetLoggedModel,
     ListLoggedModelArtifacts, LogLoggedModelParamsRequest, SearchLoggedModels, SetLoggedModelTags,
 };
 
-impl Validated for CreateLoggedModel {
+impl Validate for CreateLoggedModel {
     const RULES: &'static [Rule] = &[
         ("experiment_id", &[Text, Required]),
         ("name", &[Text]),
@@ -20,15 +20,15 @@ impl Validated for CreateLoggedModel {
     ];
 }
 
-impl Validated for FinalizeLoggedModel {
+impl Validate for FinalizeLoggedModel {
     const RULES: &'static [Rule] = &[("model_id", &[Text, Required]), ("status", &[Integer, Required])];
 }
 
-impl Validated for GetLoggedModel {}
+impl Validate for GetLoggedModel {}
 
-impl Validated for DeleteLoggedModel {}
+impl Validate for DeleteLoggedModel {}
 
-impl Validated for SearchLoggedModels {
+impl Validate for SearchLoggedModels {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List, Texts, Required]),
         ("filter", &[Text]),
@@ -39,16 +39,16 @@ impl Validated for SearchLoggedModels {
     ];
 }
 
-impl Validated for SetLoggedModelTags {
+impl Validate for SetLoggedModelTags {
     const RULES: &'static [Rule] = &[("tags", &[List])];
 }
 
-impl Validated for DeleteLoggedModelTag {}
+impl Validate for DeleteLoggedModelTag {}
 
-impl Validated for ListLoggedModelArtifacts {
+impl Validate for ListLoggedModelArtifacts {
     const RULES: &'static [Rule] = &[("artifact_directory_path", &[Text])];
 }
 
-impl Validated for LogLoggedModelParamsRequest {
+impl Validate for LogLoggedModelParamsRequest {
     const RULES: &'static [Rule] = &[("model_id", &[Text, Required]), ("params", &[List])];
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Check::{AtMostItems, Integer, List, Number, Required, Text, Texts, Within},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
     messages::service::{GetMetricHistory, GetMetricHistoryBulkInterval, LogMetric},
 };
 
-impl Validated for LogMetric {
+impl Validate for LogMetric {
     const RULES: &'static [Rule] = &[
         ("run_id", &[Required, Text]),
         ("key", &[Required, Text]),
@@ -22,12 +22,12 @@ impl Validated for LogMetric {
     ];
 }
 
-impl Validated for GetMetricHistory {
+impl Validate for GetMetricHistory {
     const RULES: &'static [Rule] =
         &[("run_id", &[Text, Required]), ("metric_key", &[Text, Required]), ("page_token", &[Text])];
 }
 
-impl Validated for GetMetricHistoryBulkInterval {
+impl Validate for GetMetricHistoryBulkInterval {
     const RULES: &'static [Rule] = &[
         ("run_ids", &[Required, List, Texts, AtMostItems(limits::RUNS_PER_BULK_INTERVAL)]),
         ("metric_key", &[Required, Text]),

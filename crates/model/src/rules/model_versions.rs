@@ -2,7 +2,7 @@
 
 use super::{
     Check::{AtMost, Boolean, Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-impl Validated for CreateModelVersion {
+impl Validate for CreateModelVersion {
     const RULES: &'static [Rule] = &[
         ("name", &[Text, Required]),
         ("source", &[Text, Required]),
@@ -25,12 +25,12 @@ impl Validated for CreateModelVersion {
     ];
 }
 
-impl Validated for UpdateModelVersion {
+impl Validate for UpdateModelVersion {
     const RULES: &'static [Rule] =
         &[("name", &[Text, Required]), ("version", &[Text, Required]), ("description", &[Text])];
 }
 
-impl Validated for TransitionModelVersionStage {
+impl Validate for TransitionModelVersionStage {
     const RULES: &'static [Rule] = &[
         ("name", &[Text, Required]),
         ("version", &[Text, Required]),
@@ -39,15 +39,15 @@ impl Validated for TransitionModelVersionStage {
     ];
 }
 
-impl Validated for DeleteModelVersion {
+impl Validate for DeleteModelVersion {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("version", &[Text, Required])];
 }
 
-impl Validated for GetModelVersion {
+impl Validate for GetModelVersion {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("version", &[Text, Required])];
 }
 
-impl Validated for SearchModelVersions {
+impl Validate for SearchModelVersions {
     const RULES: &'static [Rule] = &[
         ("filter", &[Text]),
         ("max_results", &[Integer, AtMost(limits::MODEL_VERSIONS)]),
@@ -56,18 +56,18 @@ impl Validated for SearchModelVersions {
     ];
 }
 
-impl Validated for GetModelVersionDownloadUri {}
+impl Validate for GetModelVersionDownloadUri {}
 
-impl Validated for SetModelVersionTag {
+impl Validate for SetModelVersionTag {
     const RULES: &'static [Rule] =
         &[("name", &[Text, Required]), ("version", &[Text, Required]), ("key", &[Text, Required]), ("value", &[Text])];
 }
 
-impl Validated for DeleteModelVersionTag {
+impl Validate for DeleteModelVersionTag {
     const RULES: &'static [Rule] =
         &[("name", &[Text, Required]), ("version", &[Text, Required]), ("key", &[Text, Required])];
 }
 
-impl Validated for GetModelVersionByAlias {
+impl Validate for GetModelVersionByAlias {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("alias", &[Text, Required])];
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Check::{List, Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{
     CancelPromptOptimizationJob, CreatePromptOptimizationJob, DeletePromptOptimizationJob, GetPromptOptimizationJob,
     SearchPromptOptimizationJobs,
 };
 
-impl Validated for CreatePromptOptimizationJob {
+impl Validate for CreatePromptOptimizationJob {
     const RULES: &'static [Rule] = &[
         ("experiment_id", &[Text]),
         ("source_prompt_uri", &[Text, Required]),
@@ -18,12 +18,12 @@ impl Validated for CreatePromptOptimizationJob {
     ];
 }
 
-impl Validated for GetPromptOptimizationJob {}
+impl Validate for GetPromptOptimizationJob {}
 
-impl Validated for SearchPromptOptimizationJobs {
+impl Validate for SearchPromptOptimizationJobs {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text])];
 }
 
-impl Validated for CancelPromptOptimizationJob {}
+impl Validate for CancelPromptOptimizationJob {}
 
-impl Validated for DeletePromptOptimizationJob {}
+impl Validate for DeletePromptOptimizationJob {}

@@ -2,7 +2,7 @@
 
 use super::{
     Check::{AtMost, Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
@@ -13,27 +13,27 @@ use crate::{
     },
 };
 
-impl Validated for CreateRegisteredModel {
+impl Validate for CreateRegisteredModel {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("tags", &[List]), ("description", &[Text])];
 }
 
-impl Validated for RenameRegisteredModel {
+impl Validate for RenameRegisteredModel {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("new_name", &[Text, Required])];
 }
 
-impl Validated for UpdateRegisteredModel {
+impl Validate for UpdateRegisteredModel {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("description", &[Text])];
 }
 
-impl Validated for DeleteRegisteredModel {
+impl Validate for DeleteRegisteredModel {
     const RULES: &'static [Rule] = &[("name", &[Text, Required])];
 }
 
-impl Validated for GetRegisteredModel {
+impl Validate for GetRegisteredModel {
     const RULES: &'static [Rule] = &[("name", &[Text, Required])];
 }
 
-impl Validated for SearchRegisteredModels {
+impl Validate for SearchRegisteredModels {
     const RULES: &'static [Rule] = &[
         ("filter", &[Text]),
         ("max_results", &[Integer, AtMost(limits::REGISTERED_MODELS)]),
@@ -42,23 +42,23 @@ impl Validated for SearchRegisteredModels {
     ];
 }
 
-impl Validated for GetLatestVersions {
+impl Validate for GetLatestVersions {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("stages", &[List, Texts])];
 }
 
-impl Validated for SetRegisteredModelTag {
+impl Validate for SetRegisteredModelTag {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("key", &[Text, Required]), ("value", &[Text])];
 }
 
-impl Validated for DeleteRegisteredModelTag {
+impl Validate for DeleteRegisteredModelTag {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("key", &[Text, Required])];
 }
 
-impl Validated for SetRegisteredModelAlias {
+impl Validate for SetRegisteredModelAlias {
     const RULES: &'static [Rule] =
         &[("name", &[Text, Required]), ("alias", &[Text, Required]), ("version", &[Text, Required])];
 }
 
-impl Validated for DeleteRegisteredModelAlias {
+impl Validate for DeleteRegisteredModelAlias {
     const RULES: &'static [Rule] = &[("name", &[Text, Required]), ("alias", &[Text, Required])];
 }

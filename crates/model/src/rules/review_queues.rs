@@ -2,7 +2,7 @@
 
 use super::{
     Check::{Integer, Required, Text, Within},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
@@ -13,48 +13,48 @@ use crate::{
     },
 };
 
-impl Validated for CreateReviewQueue {
+impl Validate for CreateReviewQueue {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("name", &[Required, Text])];
 }
 
-impl Validated for GetOrCreateUserQueue {
+impl Validate for GetOrCreateUserQueue {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("user", &[Required, Text])];
 }
 
-impl Validated for GetReviewQueue {
+impl Validate for GetReviewQueue {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text])];
 }
 
-impl Validated for GetReviewQueueByName {
+impl Validate for GetReviewQueueByName {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("name", &[Required, Text])];
 }
 
-impl Validated for ListReviewQueues {
+impl Validate for ListReviewQueues {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("max_results", &[Integer, Within(1, limits::SEARCH_RESULTS)])];
 }
 
-impl Validated for UpdateReviewQueue {
+impl Validate for UpdateReviewQueue {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text])];
 }
 
-impl Validated for DeleteReviewQueue {
+impl Validate for DeleteReviewQueue {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text])];
 }
 
-impl Validated for AddItemsToReviewQueue {
+impl Validate for AddItemsToReviewQueue {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text])];
 }
 
-impl Validated for RemoveItemsFromReviewQueue {
+impl Validate for RemoveItemsFromReviewQueue {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text])];
 }
 
-impl Validated for ListReviewQueueItems {
+impl Validate for ListReviewQueueItems {
     const RULES: &'static [Rule] =
         &[("queue_id", &[Required, Text]), ("max_results", &[Integer, Within(1, limits::SEARCH_RESULTS)])];
 }
 
-impl Validated for SetReviewQueueItemStatus {
+impl Validate for SetReviewQueueItemStatus {
     const RULES: &'static [Rule] = &[("queue_id", &[Required, Text]), ("item_id", &[Required, Text])];
 }

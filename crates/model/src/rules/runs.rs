@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     Check::{AtMost, EachHas, Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     Error, limits,
@@ -16,40 +16,40 @@ use crate::{
     validation,
 };
 
-impl Validated for CreateRun {
+impl Validate for CreateRun {
     const RULES: &'static [Rule] = &[("experiment_id", &[Text]), ("start_time", &[Integer]), ("run_name", &[Text])];
 }
 
-impl Validated for UpdateRun {
+impl Validate for UpdateRun {
     const RULES: &'static [Rule] =
         &[("run_id", &[Required, Text]), ("end_time", &[Integer]), ("status", &[Text]), ("run_name", &[Text])];
 }
 
-impl Validated for DeleteRun {
+impl Validate for DeleteRun {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
 }
 
-impl Validated for RestoreRun {
+impl Validate for RestoreRun {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
 }
 
-impl Validated for LogParam {
+impl Validate for LogParam {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
 }
 
-impl Validated for SetTag {
+impl Validate for SetTag {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text]), ("value", &[Text])];
 }
 
-impl Validated for DeleteTag {
+impl Validate for DeleteTag {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("key", &[Required, Text])];
 }
 
-impl Validated for GetRun {
+impl Validate for GetRun {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text])];
 }
 
-impl Validated for SearchRuns {
+impl Validate for SearchRuns {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List]),
         ("filter", &[Text]),
@@ -58,7 +58,7 @@ impl Validated for SearchRuns {
     ];
 }
 
-impl Validated for LogBatch {
+impl Validate for LogBatch {
     const RULES: &'static [Rule] = &[
         ("run_id", &[Text, Required]),
         ("metrics", &[List, EachHas(&["key", "value", "timestamp"])]),
@@ -87,16 +87,16 @@ impl Validated for LogBatch {
     }
 }
 
-impl Validated for LogModel {
+impl Validate for LogModel {
     const RULES: &'static [Rule] = &[("run_id", &[Text, Required]), ("model_json", &[Text, Required])];
 }
 
-impl Validated for LogInputs {
+impl Validate for LogInputs {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("datasets", &[List]), ("models", &[List])];
 }
 
-impl Validated for LogOutputs {
+impl Validate for LogOutputs {
     const RULES: &'static [Rule] = &[("run_id", &[Required, Text]), ("models", &[Required, List])];
 }
 
-impl Validated for SearchDatasets {}
+impl Validate for SearchDatasets {}

@@ -2,29 +2,29 @@
 
 use super::{
     Check::{Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::service::{DeleteScorer, GetScorer, ListScorerVersions, ListScorers, RegisterScorer};
 
-impl Validated for RegisterScorer {
+impl Validate for RegisterScorer {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("name", &[Required, Text]), ("serialized_scorer", &[Required, Text])];
 }
 
-impl Validated for ListScorers {
+impl Validate for ListScorers {
     const RULES: &'static [Rule] = &[("experiment_id", &[Text]), ("experiment_ids", &[List, Texts])];
 }
 
-impl Validated for ListScorerVersions {
+impl Validate for ListScorerVersions {
     const RULES: &'static [Rule] = &[("experiment_id", &[Required, Text]), ("name", &[Required, Text])];
 }
 
-impl Validated for GetScorer {
+impl Validate for GetScorer {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("name", &[Required, Text]), ("version", &[Integer])];
 }
 
-impl Validated for DeleteScorer {
+impl Validate for DeleteScorer {
     const RULES: &'static [Rule] =
         &[("experiment_id", &[Required, Text]), ("name", &[Required, Text]), ("version", &[Integer])];
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Check::{AtMost, Boolean, EntriesHaveKeys, Integer, List, Required, Text, Texts},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::{
     limits,
@@ -14,23 +14,23 @@ use crate::{
     },
 };
 
-impl Validated for SetTraceTag {
+impl Validate for SetTraceTag {
     const RULES: &'static [Rule] = &[("key", &[Text, Required]), ("value", &[Text])];
 }
 
-impl Validated for SetTraceTagV3 {
+impl Validate for SetTraceTagV3 {
     const RULES: &'static [Rule] = &[("key", &[Text, Required]), ("value", &[Text])];
 }
 
-impl Validated for DeleteTraceTag {
+impl Validate for DeleteTraceTag {
     const RULES: &'static [Rule] = &[("key", &[Text, Required])];
 }
 
-impl Validated for DeleteTraceTagV3 {
+impl Validate for DeleteTraceTagV3 {
     const RULES: &'static [Rule] = &[("key", &[Text, Required])];
 }
 
-impl Validated for StartTrace {
+impl Validate for StartTrace {
     const RULES: &'static [Rule] = &[
         ("experiment_id", &[Text]),
         ("timestamp_ms", &[Integer]),
@@ -39,7 +39,7 @@ impl Validated for StartTrace {
     ];
 }
 
-impl Validated for EndTrace {
+impl Validate for EndTrace {
     const RULES: &'static [Rule] = &[
         ("timestamp_ms", &[Integer]),
         ("status", &[Text]),
@@ -48,23 +48,23 @@ impl Validated for EndTrace {
     ];
 }
 
-impl Validated for GetTraceInfo {}
+impl Validate for GetTraceInfo {}
 
-impl Validated for GetTraceInfoV3 {}
+impl Validate for GetTraceInfoV3 {}
 
-impl Validated for GetTrace {
+impl Validate for GetTrace {
     const RULES: &'static [Rule] = &[("trace_id", &[Text, Required]), ("allow_partial", &[Boolean])];
 }
 
-impl Validated for BatchGetTraces {
+impl Validate for BatchGetTraces {
     const RULES: &'static [Rule] = &[("trace_ids", &[List, Required, Texts]), ("experiment_ids", &[List, Texts])];
 }
 
-impl Validated for BatchGetTraceInfos {
+impl Validate for BatchGetTraceInfos {
     const RULES: &'static [Rule] = &[("trace_ids", &[List, Required, Texts]), ("experiment_ids", &[List, Texts])];
 }
 
-impl Validated for SearchTraces {
+impl Validate for SearchTraces {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List, Texts, Required]),
         ("filter", &[Text]),
@@ -74,7 +74,7 @@ impl Validated for SearchTraces {
     ];
 }
 
-impl Validated for SearchTracesV3 {
+impl Validate for SearchTracesV3 {
     const RULES: &'static [Rule] = &[
         ("locations", &[List, Required]),
         ("filter", &[Text]),
@@ -84,23 +84,23 @@ impl Validated for SearchTracesV3 {
     ];
 }
 
-impl Validated for StartTraceV3 {
+impl Validate for StartTraceV3 {
     const RULES: &'static [Rule] = &[("trace", &[Required])];
 }
 
-impl Validated for LinkTracesToRun {
+impl Validate for LinkTracesToRun {
     const RULES: &'static [Rule] = &[("trace_ids", &[List, Required, Texts]), ("run_id", &[Text, Required])];
 }
 
-impl Validated for LinkPromptsToTrace {
+impl Validate for LinkPromptsToTrace {
     const RULES: &'static [Rule] = &[("trace_id", &[Text, Required]), ("prompt_versions", &[List, Required])];
 }
 
-impl Validated for SearchUnifiedTraces {}
+impl Validate for SearchUnifiedTraces {}
 
-impl Validated for GetOnlineTraceDetails {}
+impl Validate for GetOnlineTraceDetails {}
 
-impl Validated for DeleteTraces {
+impl Validate for DeleteTraces {
     const RULES: &'static [Rule] = &[
         ("experiment_id", &[Text, Required]),
         ("max_timestamp_millis", &[Integer]),
@@ -109,11 +109,11 @@ impl Validated for DeleteTraces {
     ];
 }
 
-impl Validated for DeleteTracesV3 {
+impl Validate for DeleteTracesV3 {
     const RULES: &'static [Rule] = DeleteTraces::RULES;
 }
 
-impl Validated for CalculateTraceFilterCorrelation {
+impl Validate for CalculateTraceFilterCorrelation {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List, Required, Texts]),
         ("filter_string1", &[Text, Required]),
@@ -122,7 +122,7 @@ impl Validated for CalculateTraceFilterCorrelation {
     ];
 }
 
-impl Validated for QueryTraceMetrics {
+impl Validate for QueryTraceMetrics {
     const RULES: &'static [Rule] = &[
         ("experiment_ids", &[List, Required, Texts]),
         ("view_type", &[Required]),

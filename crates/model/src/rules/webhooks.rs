@@ -2,11 +2,11 @@
 
 use super::{
     Check::{Integer, List, Required, Text},
-    Rule, Validated,
+    Rule, Validate,
 };
 use crate::messages::webhooks::{CreateWebhook, DeleteWebhook, GetWebhook, ListWebhooks, TestWebhook, UpdateWebhook};
 
-impl Validated for CreateWebhook {
+impl Validate for CreateWebhook {
     const RULES: &'static [Rule] = &[
         ("name", &[Text, Required]),
         ("url", &[Text, Required]),
@@ -17,13 +17,13 @@ impl Validated for CreateWebhook {
     ];
 }
 
-impl Validated for ListWebhooks {
+impl Validate for ListWebhooks {
     const RULES: &'static [Rule] = &[("max_results", &[Integer]), ("page_token", &[Text])];
 }
 
-impl Validated for GetWebhook {}
+impl Validate for GetWebhook {}
 
-impl Validated for UpdateWebhook {
+impl Validate for UpdateWebhook {
     const RULES: &'static [Rule] = &[
         ("name", &[Text]),
         ("description", &[Text]),
@@ -34,6 +34,6 @@ impl Validated for UpdateWebhook {
     ];
 }
 
-impl Validated for DeleteWebhook {}
+impl Validate for DeleteWebhook {}
 
-impl Validated for TestWebhook {}
+impl Validate for TestWebhook {}

@@ -1,14 +1,14 @@
 //! Workspaces.
 
-use super::Validated;
+use super::Validate;
 use crate::messages::service::{CreateWorkspace, DeleteWorkspace, GetWorkspace, ListWorkspaces, UpdateWorkspace};
 
-impl Validated for ListWorkspaces {}
+impl Validate for ListWorkspaces {}
 
-impl Validated for CreateWorkspace {}
+impl Validate for CreateWorkspace {}
 
-impl Validated for GetWorkspace {}
+impl Validate for GetWorkspace {}
 
-impl Validated for UpdateWorkspace {}
+impl Validate for UpdateWorkspace {}
 
-impl Validated for DeleteWorkspace {}
+impl Validate for DeleteWorkspace {}

@@ -11,7 +11,7 @@ const WITH_PARAMS: &[&str] = &[
 ];
 
 /// Characters that NFKC normalisation of a host maps to one of `/?#@:`.
-const DISGUISED: &[char] = &[
+const NFKC_DELIMITERS: &[char] = &[
     '\u{2047}', '\u{2048}', '\u{2049}', '\u{2100}', '\u{2101}', '\u{2105}', '\u{2106}', '\u{2a74}', '\u{fe13}',
     '\u{fe16}', '\u{fe55}', '\u{fe56}', '\u{fe5f}', '\u{fe6b}', '\u{ff03}', '\u{ff0f}', '\u{ff1a}', '\u{ff1f}',
     '\u{ff20}',
@@ -121,7 +121,7 @@ fn is_authority(authority: &str) -> bool {
         }),
         None => host.split('%').next().unwrap_or_default().parse::<Ipv6Addr>().is_ok(),
     });
-    host && !authority.contains(DISGUISED)
+    host && !authority.contains(NFKC_DELIMITERS)
 }
 
 #[cfg(test)]

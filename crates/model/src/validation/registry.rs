@@ -51,22 +51,22 @@ impl Stage {
 
 /// Checks the name of a registered model.
 pub fn model_name(name: &str) -> Result<()> {
-    named("name", name)
+    name_parameter("name", name)
 }
 
 /// Checks the new name of a registered model.
 pub fn model_new_name(name: &str) -> Result<()> {
-    named("new_name", name)
+    name_parameter("new_name", name)
 }
 
-fn named(parameter: &str, name: &str) -> Result<()> {
+fn name_parameter(parameter: &str, name: &str) -> Result<()> {
     if name.trim().is_empty() {
         return Err(Error::invalid(text::missing_value(parameter)));
     }
     if name.contains(['/', ':']) {
         return Err(Error::invalid(format!("Invalid model name '{name}'. Names cannot contain '/' or ':'.")));
     }
-    text::own_path("name", name)
+    text::unchanged_path("name", name)
 }
 
 /// Parses a version number, which may be out of the range of version numbers.

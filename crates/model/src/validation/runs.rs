@@ -31,7 +31,7 @@ pub fn tag(key: &str, value: &str, path: &str) -> Result<String> {
 }
 
 /// [`tag`] for a database whose columns have no maximum length: a list that SDKs extend is not truncated.
-pub fn whole_tag(key: &str, value: &str, path: &str) -> Result<String> {
+pub fn untruncated_tag(key: &str, value: &str, path: &str) -> Result<String> {
     if !lists::is_list_tag(key) || !text::truncation() {
         return tag(key, value, path);
     }

@@ -27,7 +27,7 @@ pub fn truncation() -> bool {
 /// `Invalid value … for parameter '…' supplied`, followed by a full stop or by `: ` and `reason`.
 #[must_use]
 pub fn invalid_value(path: &str, value: &Value, reason: Option<&str>) -> String {
-    let value = python::json_dumps_compact(&shortened(value, &mut limits::SHOWN_VALUE.clone()));
+    let value = python::json_dumps_compact(&shortened(value, &mut limits::VALUE_IN_ERROR.clone()));
     match reason {
         Some(reason) => format!("Invalid value {value} for parameter '{path}' supplied: {reason}"),
         None => format!("Invalid value {value} for parameter '{path}' supplied."),
@@ -35,31 +35,31 @@ pub fn invalid_value(path: &str, value: &Value, reason: Option<&str>) -> String 
 }
 
 /// Truncates a value to `room` characters, so that an error message does not repeat a long request.
-fn shortened(value: &Value, room: &mut usize) -> Value {
-    *room = room.saturating_sub(1);
+fn shortened(value: &Value, budget: &mut usize) -> Value {
+    *budget = budget.saturating_sub(1);
     match value {
         Value::String(text) => {
-            let cut = text.char_indices().nth(*room).map(|(cut, _)| &text[..cut]);
-            *room = room.saturating_sub(text.len());
+            let cut = text.char_indices().nth(*budget).map(|(cut, _)| &text[..cut]);
+            *budget = budget.saturating_sub(text.len());
             cut.map_or_else(|| value.clone(), |cut| format!("{cut}…").into())
         }
         Value::Array(items) => {
             let mut list = Vec::new();
             for item in items {
-                if *room == 0 {
+                if *budget == 0 {
                     break;
                 }
-                list.push(shortened(item, room));
+                list.push(shortened(item, budget));
             }
             list.into()
         }
         Value::Object(fields) => {
             let mut object = Map::new();
             for (name, field) in fields {
-                if *room == 0 {
+                if *budget == 0 {
                     break;
                 }
-                object.insert(name.chars().take(*room).collect(), shortened(field, room));
+                object.insert(name.chars().take(*budget).collect(), shortened(field, budget));
             }
             object.into()
         }
@@ -111,11 +111,11 @@ pub(super) fn entity_name(path: &str, name: &str) -> Result<()> {
     if !all_but_newline(name).chars().all(|c| is_word(c) || "/.- :".contains(c)) {
         return Err(Error::invalid(invalid_value(path, &name.into(), Some(BAD_CHARACTERS))));
     }
-    own_path(path, name)
+    unchanged_path(path, name)
 }
 
 /// Refuses a name that, as a path, resolves to another one.
-pub(super) fn own_path(path: &str, name: &str) -> Result<()> {
+pub(super) fn unchanged_path(path: &str, name: &str) -> Result<()> {
     if is_plain_path(name) {
         return Ok(());
     }
@@ -245,7 +245,7 @@ mod tests {
         }
 
         #[test]
-        fn the_short_cut_agrees_with_the_rule(name in "[./a ]{0,8}") {
+        fn the_fast_path_agrees_with_normpath(name in "[./a ]{0,8}") {
             if is_plain_path(&name) {
                 prop_assert_eq!(normpath(&name), name);
             }

@@ -13,7 +13,7 @@ use super::{Enum, Message};
 /// A message and the set of fields that have a value other than null: bit `i` is field number `i`. Unlike in the
 /// struct, an empty list is present.
 #[derive(Debug)]
-pub struct Present<M> {
+pub struct WithPresence<M> {
     /// The message.
     pub message: M,
     /// The present fields.
@@ -25,7 +25,7 @@ pub struct Present<M> {
 /// # Errors
 /// The text is not in the strict form: a value has another JSON type than the field, a key is camel-case or repeated,
 /// two fields belong to one oneof, or it is not JSON.
-pub fn from_slice<M: Message>(json: &[u8]) -> Result<Present<M>, serde_json::Error> {
+pub fn from_slice<M: Message>(json: &[u8]) -> Result<WithPresence<M>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let present = reader.deserialize_map(MessageVisitor(PhantomData))?;
     reader.end()?;
@@ -48,7 +48,7 @@ pub fn message<'de, M: Message, D: Deserializer<'de>>(deserializer: D) -> Result
 struct MessageVisitor<M>(PhantomData<M>);
 
 impl<'de, M: Message> Visitor<'de> for MessageVisitor<M> {
-    type Value = Present<M>;
+    type Value = WithPresence<M>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -79,7 +79,7 @@ impl<'de, M: Message> Visitor<'de> for MessageVisitor<M> {
                 oneofs |= 1 << oneof;
             }
         }
-        Ok(Present { message, fields })
+        Ok(WithPresence { message, fields })
     }
 }
 

@@ -23,7 +23,7 @@ fn what_is_not_set_is_left_out_and_integers_stay_numbers() {
 }
 
 #[test]
-fn json_has_words_for_what_has_no_number() {
+fn non_finite_numbers_are_strings() {
     for (value, word) in [(f64::NAN, "NaN"), (f64::INFINITY, "Infinity"), (f64::NEG_INFINITY, "-Infinity")] {
         let metric = Metric { value: Some(value), ..Metric::default() };
         let text = serde_json::to_string(&metric).unwrap();
@@ -53,7 +53,7 @@ fn declared_defaults_apply_on_reading() {
 }
 
 #[test]
-fn unknown_fields_and_nulls_are_nothing() {
+fn unknown_fields_and_nulls_are_ignored() {
     let metric: LogMetric =
         serde_json::from_str(r#"{"run_id":null,"future":{"deep":[1,{"x":null}]},"key":"a"}"#).unwrap();
     assert_eq!(metric, LogMetric { key: Some("a".into()), ..LogMetric::default() });
@@ -101,7 +101,7 @@ fn every_call_has_a_route_and_its_own_name() {
 }
 
 #[test]
-fn an_empty_list_is_present_in_the_text() {
+fn an_empty_list_counts_as_present() {
     let present = ferroflow_model::wire::read::from_slice::<LogBatch>(br#"{"run_id":"r","metrics":[]}"#).unwrap();
     let names: Vec<_> = LogBatch::FIELDS
         .iter()

@@ -106,7 +106,7 @@ fn log_metric(body: &Value) -> Result<LogMetric> {
 }
 
 #[test]
-fn half_a_request_is_refused_with_the_place_of_the_fault() {
+fn an_invalid_request_is_refused_with_the_path_of_the_field() {
     let body = json!({"run_id": "r", "metrics": [{"key": "a", "value": 1, "timestamp": 1},
                                                  {"key": "b", "value": "x", "timestamp": 1}]});
     let error = request::parse_json::<LogBatch>(body.to_string().as_bytes()).unwrap_err();

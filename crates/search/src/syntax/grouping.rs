@@ -3,7 +3,7 @@
 
 use super::{
     lexer::{Kind, Token},
-    nodes::{Grouper, Joint, Limit, MAX_DEPTH, MAX_TOKENS, Node, Reach, Seen, fold, last_solid},
+    nodes::{Grouper, JoinRule, Limit, MAX_DEPTH, MAX_TOKENS, Node, Reach, TokenView, fold, last_non_space},
 };
 
 /// Groups the tokens of one statement.
@@ -81,7 +81,7 @@ fn identifiers(mut nodes: Vec<Node>) -> Vec<Node> {
 fn orders(nodes: Vec<Node>) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let start = last_solid(&out).filter(|&at| {
+        let start = last_non_space(&out).filter(|&at| {
             node.kind() == Kind::Order && (out[at].kind() == Kind::Identifier || out[at].kind().is_number())
         });
         out.push(node);
@@ -96,7 +96,7 @@ fn orders(nodes: Vec<Node>) -> Vec<Node> {
 fn attach_comments(nodes: Vec<Node>) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let start = last_solid(&out).filter(|&at| node.kind() == Kind::Comment && out[at].kind().is_group());
+        let start = last_non_space(&out).filter(|&at| node.kind() == Kind::Comment && out[at].kind().is_group());
         let Some(start) = start else {
             out.push(node);
             continue;
@@ -112,29 +112,35 @@ fn attach_comments(nodes: Vec<Node>) -> Vec<Node> {
 
 impl Grouper<'_> {
     fn over(self, nodes: Vec<Node>) -> Vec<Node> {
-        self.followed(
+        self.group_pairs(
             nodes,
             Kind::Over,
             false,
-            |seen| seen.is_word("OVER"),
+            |view| view.is_word("OVER"),
             |next| matches!(next, Kind::Parenthesis | Kind::Name | Kind::Builtin | Kind::Placeholder),
         )
     }
 
     /// Groups a name and a parenthesis into a function call, unless the text creates a table.
     fn functions(self, nodes: Vec<Node>) -> Vec<Node> {
-        let has = |word: &str| nodes.iter().any(|node| self.see(node.token).text.eq_ignore_ascii_case(word));
+        let has = |word: &str| nodes.iter().any(|node| self.view(node.token).text.eq_ignore_ascii_case(word));
         if has("CREATE") && has("TABLE") && !has("AS") {
             return nodes;
         }
-        let called = self.followed(
+        let called = self.group_pairs(
             nodes,
             Kind::Function,
             false,
-            |seen| matches!(seen.token.kind, Kind::Name | Kind::Builtin | Kind::Placeholder),
+            |view| matches!(view.token.kind, Kind::Name | Kind::Builtin | Kind::Placeholder),
             |next| next == Kind::Parenthesis,
         );
-        self.followed(called, Kind::Function, true, |seen| seen.token.kind == Kind::Function, |next| next == Kind::Over)
+        self.group_pairs(
+            called,
+            Kind::Function,
+            true,
+            |view| view.token.kind == Kind::Function,
+            |next| next == Kind::Over,
+        )
     }
 
     fn wheres(self, nodes: Vec<Node>) -> Vec<Node> {
@@ -153,14 +159,14 @@ impl Grouper<'_> {
         let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
         let mut start = None;
         for node in nodes {
-            let seen = self.see(node.token);
+            let view = self.view(node.token);
             if let Some(open) = start
-                && ENDS.iter().any(|end| seen.is_word(end))
+                && ENDS.iter().any(|end| view.is_word(end))
             {
                 fold(&mut out, open, Kind::Where, false);
                 start = None;
             }
-            if start.is_none() && seen.is_word("WHERE") {
+            if start.is_none() && view.is_word("WHERE") {
                 start = Some(out.len());
             }
             out.push(node);
@@ -174,16 +180,16 @@ impl Grouper<'_> {
     fn periods(self, nodes: Vec<Node>) -> Vec<Node> {
         self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Identifier,
                 extend: true,
-                is_middle: |seen: Seen<'_>| {
-                    seen.is(".") || (seen.token.kind == Kind::Operator && matches!(seen.text, "->" | "->>"))
+                is_middle: |view: TokenView<'_>| {
+                    view.is(".") || (view.token.kind == Kind::Operator && matches!(view.text, "->" | "->>"))
                 },
-                is_before: |seen: Seen<'_>| {
-                    matches!(seen.token.kind, Kind::SquareBrackets | Kind::Identifier | Kind::Name | Kind::DoubleQuoted)
+                is_before: |view: TokenView<'_>| {
+                    matches!(view.token.kind, Kind::SquareBrackets | Kind::Identifier | Kind::Name | Kind::DoubleQuoted)
                 },
-                is_behind: |_: Option<Seen<'_>>| true,
+                is_behind: |_: Option<TokenView<'_>>| true,
                 reach: |next: Option<Kind>| match next {
                     Some(
                         Kind::SquareBrackets
@@ -202,17 +208,17 @@ impl Grouper<'_> {
     fn arrays(self, nodes: Vec<Node>) -> Vec<Node> {
         self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Identifier,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::SquareBrackets,
-                is_before: |seen: Seen<'_>| {
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::SquareBrackets,
+                is_before: |view: TokenView<'_>| {
                     matches!(
-                        seen.token.kind,
+                        view.token.kind,
                         Kind::SquareBrackets | Kind::Identifier | Kind::Function | Kind::Name | Kind::DoubleQuoted
                     )
                 },
-                is_behind: |_: Option<Seen<'_>>| true,
+                is_behind: |_: Option<TokenView<'_>>| true,
                 reach: |_: Option<Kind>| Reach::Back,
             },
         )
@@ -222,24 +228,24 @@ impl Grouper<'_> {
     fn casts(self, nodes: Vec<Node>) -> Vec<Node> {
         let typed = self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Identifier,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.is("::"),
-                is_before: |_: Seen<'_>| true,
-                is_behind: |next: Option<Seen<'_>>| next.is_some(),
+                is_middle: |view: TokenView<'_>| view.is("::"),
+                is_before: |_: TokenView<'_>| true,
+                is_behind: |next: Option<TokenView<'_>>| next.is_some(),
                 reach: |_: Option<Kind>| Reach::Around,
             },
         );
         self.join(
             typed,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Identifier,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::TimeZoneCast,
-                is_before: |_: Seen<'_>| true,
-                is_behind: |next: Option<Seen<'_>>| {
-                    next.is_some_and(|seen| seen.is_word("AS") || seen.token.kind == Kind::SingleQuoted)
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::TimeZoneCast,
+                is_before: |_: TokenView<'_>| true,
+                is_behind: |next: Option<TokenView<'_>>| {
+                    next.is_some_and(|view| view.is_word("AS") || view.token.kind == Kind::SingleQuoted)
                 },
                 reach: |_: Option<Kind>| Reach::Around,
             },
@@ -250,25 +256,25 @@ impl Grouper<'_> {
     fn typed_literals(self, nodes: Vec<Node>) -> Vec<Node> {
         let literals = self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::TypedLiteral,
                 extend: false,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::Builtin || seen.is_word("TIMESTAMP"),
-                is_before: |_: Seen<'_>| true,
-                is_behind: |next: Option<Seen<'_>>| next.is_some_and(|seen| seen.token.kind == Kind::SingleQuoted),
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::Builtin || view.is_word("TIMESTAMP"),
+                is_before: |_: TokenView<'_>| true,
+                is_behind: |next: Option<TokenView<'_>>| next.is_some_and(|view| view.token.kind == Kind::SingleQuoted),
                 reach: |_: Option<Kind>| Reach::Ahead,
             },
         );
         self.join(
             literals,
-            &Joint {
+            &JoinRule {
                 kind: Kind::TypedLiteral,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::TypedLiteral,
-                is_before: |_: Seen<'_>| true,
-                is_behind: |next: Option<Seen<'_>>| {
-                    next.is_some_and(|seen| {
-                        ["DAY", "HOUR", "MINUTE", "MONTH", "SECOND", "YEAR"].iter().any(|unit| seen.is_word(unit))
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::TypedLiteral,
+                is_before: |_: TokenView<'_>| true,
+                is_behind: |next: Option<TokenView<'_>>| {
+                    next.is_some_and(|view| {
+                        ["DAY", "HOUR", "MINUTE", "MONTH", "SECOND", "YEAR"].iter().any(|unit| view.is_word(unit))
                     })
                 },
                 reach: |_: Option<Kind>| Reach::Ahead,
@@ -277,10 +283,10 @@ impl Grouper<'_> {
     }
 
     fn operations(self, nodes: Vec<Node>) -> Result<Vec<Node>, Limit> {
-        let is_operand = |seen: Seen<'_>| {
-            literal_or_name(seen.token.kind)
+        let is_operand = |view: TokenView<'_>| {
+            literal_or_name(view.token.kind)
                 || matches!(
-                    seen.token.kind,
+                    view.token.kind,
                     Kind::SquareBrackets
                         | Kind::Parenthesis
                         | Kind::Function
@@ -288,16 +294,16 @@ impl Grouper<'_> {
                         | Kind::Operation
                         | Kind::TypedLiteral
                 )
-                || ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"].iter().any(|now| seen.is_word(now))
+                || ["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"].iter().any(|now| view.is_word(now))
         };
         let nodes = self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Operation,
                 extend: false,
-                is_middle: |seen: Seen<'_>| matches!(seen.token.kind, Kind::Operator | Kind::Wildcard),
+                is_middle: |view: TokenView<'_>| matches!(view.token.kind, Kind::Operator | Kind::Wildcard),
                 is_before: is_operand,
-                is_behind: |next: Option<Seen<'_>>| next.is_some_and(is_operand),
+                is_behind: |next: Option<TokenView<'_>>| next.is_some_and(is_operand),
                 reach: |_: Option<Kind>| Reach::Around,
             },
         );
@@ -305,22 +311,22 @@ impl Grouper<'_> {
     }
 
     fn comparisons(self, nodes: Vec<Node>) -> Vec<Node> {
-        let is_operand = |seen: Seen<'_>| {
-            literal_or_name(seen.token.kind)
+        let is_operand = |view: TokenView<'_>| {
+            literal_or_name(view.token.kind)
                 || matches!(
-                    seen.token.kind,
+                    view.token.kind,
                     Kind::Parenthesis | Kind::Function | Kind::Identifier | Kind::Operation | Kind::TypedLiteral
                 )
-                || seen.is_null()
+                || view.is_null()
         };
         self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Comparison,
                 extend: false,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::ComparisonSign,
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::ComparisonSign,
                 is_before: is_operand,
-                is_behind: |next: Option<Seen<'_>>| next.is_some_and(is_operand),
+                is_behind: |next: Option<TokenView<'_>>| next.is_some_and(is_operand),
                 reach: |_: Option<Kind>| Reach::Around,
             },
         )
@@ -330,25 +336,25 @@ impl Grouper<'_> {
     fn aliases(self, nodes: Vec<Node>) -> Vec<Node> {
         let named = self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Identifier,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.is_word("AS"),
-                is_before: |seen: Seen<'_>| seen.is_null() || !seen.token.kind.is_keyword(),
-                is_behind: |next: Option<Seen<'_>>| {
-                    next.is_some_and(|seen| !matches!(seen.token.kind, Kind::Dml | Kind::Ddl | Kind::Cte))
+                is_middle: |view: TokenView<'_>| view.is_word("AS"),
+                is_before: |view: TokenView<'_>| view.is_null() || !view.token.kind.is_keyword(),
+                is_behind: |next: Option<TokenView<'_>>| {
+                    next.is_some_and(|view| !matches!(view.token.kind, Kind::Dml | Kind::Ddl | Kind::Cte))
                 },
                 reach: |_: Option<Kind>| Reach::Around,
             },
         );
-        let aliased = self.followed(
+        let aliased = self.group_pairs(
             named,
             Kind::Identifier,
             true,
-            |seen| {
-                seen.token.kind.is_number()
+            |view| {
+                view.token.kind.is_number()
                     || matches!(
-                        seen.token.kind,
+                        view.token.kind,
                         Kind::Parenthesis
                             | Kind::Function
                             | Kind::Case
@@ -364,22 +370,22 @@ impl Grouper<'_> {
 
     /// `x := …`, up to the semicolon if there is one.
     fn assignments(self, nodes: Vec<Node>) -> Vec<Node> {
-        let is_value = |seen: Seen<'_>| seen.token.kind != Kind::Keyword;
+        let is_value = |view: TokenView<'_>| view.token.kind != Kind::Keyword;
         let joined = self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::Assignment,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.token.kind == Kind::AssignmentSign,
+                is_middle: |view: TokenView<'_>| view.token.kind == Kind::AssignmentSign,
                 is_before: is_value,
-                is_behind: |next: Option<Seen<'_>>| next.is_some_and(is_value),
+                is_behind: |next: Option<TokenView<'_>>| next.is_some_and(is_value),
                 reach: |_: Option<Kind>| Reach::Around,
             },
         );
         let mut out: Vec<Node> = Vec::with_capacity(joined.len());
         let mut open = None;
         for node in joined {
-            let closes = self.see(node.token).is(";");
+            let closes = self.view(node.token).is(";");
             if node.kind() == Kind::Assignment && open.is_none() {
                 open = Some(out.len());
             }
@@ -392,10 +398,10 @@ impl Grouper<'_> {
     }
 
     fn lists(self, nodes: Vec<Node>) -> Vec<Node> {
-        let is_item = |seen: Seen<'_>| {
-            literal_or_name(seen.token.kind)
+        let is_item = |view: TokenView<'_>| {
+            literal_or_name(view.token.kind)
                 || matches!(
-                    seen.token.kind,
+                    view.token.kind,
                     Kind::Function
                         | Kind::Case
                         | Kind::Identifier
@@ -408,12 +414,12 @@ impl Grouper<'_> {
         };
         self.join(
             nodes,
-            &Joint {
+            &JoinRule {
                 kind: Kind::IdentifierList,
                 extend: true,
-                is_middle: |seen: Seen<'_>| seen.is(","),
+                is_middle: |view: TokenView<'_>| view.is(","),
                 is_before: is_item,
-                is_behind: |next: Option<Seen<'_>>| next.is_some_and(is_item),
+                is_behind: |next: Option<TokenView<'_>>| next.is_some_and(is_item),
                 reach: |_: Option<Kind>| Reach::Around,
             },
         )
@@ -421,7 +427,7 @@ impl Grouper<'_> {
 
     /// `VALUES` up to the last parenthesis after it.
     fn values(self, mut nodes: Vec<Node>) -> Vec<Node> {
-        let Some(start) = nodes.iter().position(|node| self.see(node.token).is_word("VALUES")) else { return nodes };
+        let Some(start) = nodes.iter().position(|node| self.view(node.token).is_word("VALUES")) else { return nodes };
         let last = nodes[start..].iter().rposition(|node| node.kind() == Kind::Parenthesis);
         if let Some(last) = last {
             let behind = nodes.split_off(start + last + 1);

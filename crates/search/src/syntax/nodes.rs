@@ -68,12 +68,12 @@ impl Node {
 
 /// A token with its text.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct TokenView<'a> {
     pub(crate) token: Token,
     pub(crate) text: &'a str,
 }
 
-impl Seen<'_> {
+impl TokenView<'_> {
     pub(crate) fn is(self, punctuation: &str) -> bool {
         self.token.kind == Kind::Punctuation && self.text == punctuation
     }
@@ -88,7 +88,7 @@ impl Seen<'_> {
 }
 
 /// Groups tokens around a middle token.
-pub(crate) struct Joint<M, P, N, R> {
+pub(crate) struct JoinRule<M, P, N, R> {
     pub(crate) kind: Kind,
     /// Extends a preceding group of the same kind instead of nesting it.
     pub(crate) extend: bool,
@@ -107,7 +107,7 @@ pub(crate) enum Reach {
 }
 
 /// The last node that is not white space.
-pub(crate) fn last_solid(nodes: &[Node]) -> Option<usize> {
+pub(crate) fn last_non_space(nodes: &[Node]) -> Option<usize> {
     nodes.iter().rposition(|node| !node.kind().is_space())
 }
 
@@ -132,8 +132,8 @@ pub(crate) struct Grouper<'a> {
 }
 
 impl<'a> Grouper<'a> {
-    pub(crate) fn see(self, token: Token) -> Seen<'a> {
-        Seen { token, text: &self.text[token.start..token.end] }
+    pub(crate) fn view(self, token: Token) -> TokenView<'a> {
+        TokenView { token, text: &self.text[token.start..token.end] }
     }
 
     /// Groups from an opening token to its closing one. Unmatched tokens are kept.
@@ -141,17 +141,17 @@ impl<'a> Grouper<'a> {
         self,
         nodes: Vec<Node>,
         kind: Kind,
-        opens: fn(Seen<'_>) -> bool,
-        closes: fn(Seen<'_>) -> bool,
+        opens: fn(TokenView<'_>) -> bool,
+        closes: fn(TokenView<'_>) -> bool,
     ) -> Result<Vec<Node>, Limit> {
         let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
         let mut open = Vec::new();
         for node in nodes {
-            let seen = self.see(node.token);
-            let start = if opens(seen) {
+            let view = self.view(node.token);
+            let start = if opens(view) {
                 open.push(out.len());
                 None
-            } else if closes(seen) {
+            } else if closes(view) {
                 open.pop()
             } else {
                 None
@@ -168,26 +168,26 @@ impl<'a> Grouper<'a> {
     }
 
     /// Groups a token with the following one.
-    pub(crate) fn followed(
+    pub(crate) fn group_pairs(
         self,
         nodes: Vec<Node>,
         kind: Kind,
         extend: bool,
-        is_first: impl Fn(Seen<'a>) -> bool,
+        is_first: impl Fn(TokenView<'a>) -> bool,
         is_next: impl Fn(Kind) -> bool,
     ) -> Vec<Node> {
         let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
         let mut waiting: Option<usize> = None;
         for node in nodes {
-            let seen = self.see(node.token);
-            let is_space = seen.token.kind.is_space();
-            let start = waiting.filter(|_| !is_space && is_next(seen.token.kind));
+            let view = self.view(node.token);
+            let is_space = view.token.kind.is_space();
+            let start = waiting.filter(|_| !is_space && is_next(view.token.kind));
             out.push(node);
             if let Some(start) = start {
                 fold(&mut out, start, kind, extend);
                 waiting = None;
             } else if !is_space {
-                waiting = is_first(seen).then(|| out.len() - 1);
+                waiting = is_first(view).then(|| out.len() - 1);
             }
         }
         out
@@ -195,11 +195,11 @@ impl<'a> Grouper<'a> {
 
     /// Groups tokens around middle tokens, from left to right. As in the reference, the token that ended a group may
     /// still be a middle token itself, or the left neighbour of the next one.
-    pub(crate) fn join<M, P, N, R>(self, nodes: Vec<Node>, joint: &Joint<M, P, N, R>) -> Vec<Node>
+    pub(crate) fn join<M, P, N, R>(self, nodes: Vec<Node>, rule: &JoinRule<M, P, N, R>) -> Vec<Node>
     where
-        M: Fn(Seen<'a>) -> bool,
-        P: Fn(Seen<'a>) -> bool,
-        N: Fn(Option<Seen<'a>>) -> bool,
+        M: Fn(TokenView<'a>) -> bool,
+        P: Fn(TokenView<'a>) -> bool,
+        N: Fn(Option<TokenView<'a>>) -> bool,
         R: Fn(Option<Kind>) -> Reach,
     {
         let tokens: Vec<Token> = nodes.iter().map(|node| node.token).collect();
@@ -207,8 +207,8 @@ impl<'a> Grouper<'a> {
         let mut before: Option<(usize, Token)> = None;
         let mut absorbed_to = None;
         for (index, node) in nodes.into_iter().enumerate() {
-            let seen = self.see(node.token);
-            let is_space = seen.token.kind.is_space();
+            let view = self.view(node.token);
+            let is_space = view.token.kind.is_space();
             if absorbed_to.is_some_and(|last| index <= last) {
                 if let Some(group) = out.last_mut() {
                     group.absorb(&node);
@@ -223,19 +223,19 @@ impl<'a> Grouper<'a> {
                 continue;
             }
             let own = out.len() - 1;
-            if (joint.is_middle)(seen)
+            if (rule.is_middle)(view)
                 && let Some((at, token)) = before
-                && (joint.is_before)(self.see(token))
+                && (rule.is_before)(self.view(token))
             {
                 let next = (index + 1..tokens.len()).find(|&next| !tokens[next].kind.is_space());
-                if (joint.is_behind)(next.map(|next| self.see(tokens[next]))) {
-                    let reach = (joint.reach)(next.map(|next| tokens[next].kind));
+                if (rule.is_behind)(next.map(|next| self.view(tokens[next]))) {
+                    let reach = (rule.reach)(next.map(|next| tokens[next].kind));
                     let start = if reach == Reach::Ahead { own } else { at };
                     // The left token may already be in a group; then that group is the left operand.
                     let left = out[start].token;
-                    fold(&mut out, start, joint.kind, joint.extend);
-                    if joint.kind == Kind::Comparison {
-                        let parts = Comparison { left, sign: seen.token, right: seen.token, extra: 0 };
+                    fold(&mut out, start, rule.kind, rule.extend);
+                    if rule.kind == Kind::Comparison {
+                        let parts = Comparison { left, sign: view.token, right: view.token, extra: 0 };
                         out[start].comparison = Some(Box::new(parts));
                     }
                     if reach != Reach::Back {
@@ -245,7 +245,7 @@ impl<'a> Grouper<'a> {
                     continue;
                 }
             }
-            before = Some((own, seen.token));
+            before = Some((own, view.token));
         }
         out
     }

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn many_opening_marks_do_not_each_read_the_text_behind_them() {
+    fn unclosed_delimiters_do_not_each_read_the_rest_of_the_text() {
         let rest = "x".repeat(1_000_000);
         for mark in ["/* ", "$a$", "'", "\"", "`", "´", "[", "(", "\\'"] {
             let text = mark.repeat(9_000) + &rest;

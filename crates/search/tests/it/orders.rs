@@ -102,7 +102,7 @@ fn an_offset_token_is_written_as_the_reference_writes_it() {
 fn a_key_token_of_another_version_is_refused() {
     // {"v":2,"k":[]}
     let error = PageToken::decode("eyJ2IjoyLCJrIjpbXX0").unwrap_err();
-    assert_eq!(error.message, "Invalid page token, it was made by another version of this server or was changed");
+    assert_eq!(error.message, "Invalid page token, it was created by another version of this server or was modified");
 }
 
 /// Made by `SearchLoggedModelsPaginationToken(["1"], "name = 'a'", order_by, 3).encode()` of the reference.
