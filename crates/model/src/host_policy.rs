@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_location_that_names_no_host_is_fine() {
+    fn locations_without_a_host_are_allowed() {
         let policy = HostPolicy::default();
         for location in
             ["s3://bucket/x", "mlflow-artifacts:/1/x", "/a/b", "file:///x", "dbfs:/x", "wasbs://c@a/x", "sqlite:///x"]

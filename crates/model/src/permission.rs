@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_weighs_less_than_everything_and_allows_nothing() {
+    fn a_denial_is_the_lowest_permission_and_allows_nothing() {
         assert!(Permission::Deny < Permission::NoPermissions && Permission::Edit < Permission::Manage);
         for action in [Action::NotDenied, Action::Read, Action::Use, Action::Update, Action::Delete, Action::Manage] {
             assert!(!Permission::Deny.allows(action));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_that_say_nothing_are_refused() {
+    fn grants_without_effect_are_refused() {
         assert!(check_grant("READ", "experiment").is_ok() && check_grant("DENY", "run").is_ok());
         assert!(check_grant("USE", "workspace").is_ok());
         for (permission, kind) in [("READ", "workspace"), ("NO_PERMISSIONS", "run"), ("WRITE", "run"), ("READ", "x")] {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn only_roles_named_after_a_user_hold_what_is_granted_to_one() {
+    fn only_roles_named_after_a_user_are_user_roles() {
         assert!(is_user_role("__user_12__"));
         for name in ["__user___", "__user_x__", "__user_12", "user_12__", "__user_12__ "] {
             assert!(!is_user_role(name), "{name}");

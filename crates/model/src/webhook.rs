@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_what_the_reference_sends() {
+    fn a_body_equals_that_of_the_reference() {
         let tags = [("größe", "1"), ("b", "2"), ("größe", "\"3\"\n")];
         let event = Event::version_created("m", "7", "models:/x", None, &tags, Some("d"));
         assert_eq!(
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tags_of_a_prompt_are_its_text_and_what_its_author_gave() {
+    fn internal_tags_of_a_prompt_are_omitted() {
         let tags = [
             ("a", "1"),
             ("mlflow.prompt.is_prompt", "True"),

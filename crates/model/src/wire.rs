@@ -62,7 +62,7 @@ pub struct RpcInfo {
     pub routes: &'static [Route],
     /// [`Message::FIELDS`].
     pub fields: &'static [Field],
-    /// [`Validated::RULES`].
+    /// [`Validate::RULES`].
     pub rules: &'static [Rule],
 }
 

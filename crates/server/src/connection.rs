@@ -77,7 +77,7 @@ impl Connections {
             }
         });
         let mut builder = http1::Builder::new();
-        // `Watched` enforces the timeouts: hyper has a single one for a request head and an idle connection. This one
+        // `TimeoutStream` enforces the timeouts: hyper has a single one for a request head and an idle connection. This one
         // exceeds both together; it is set because hyper only continues to read while it sends a response if there is
         // one.
         let both = keep_alive + HEAD_TIMEOUT + Duration::from_secs(1);

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_python_reads_is_read() {
+    fn json_that_python_accepts_is_parsed() {
         for (text, value) in [
             (" null ", Json::Null),
             ("-0", Json::Int(0)),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_refuses_is_refused() {
+    fn json_that_python_refuses_is_refused() {
         for text in [
             "",
             " ",

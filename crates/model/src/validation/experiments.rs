@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_experiment_holds_fifty_views() {
+    fn an_experiment_has_at_most_fifty_views() {
         let mut keys: Vec<String> = (0..50).map(|i| format!("{CUSTOM_VIEW_PREFIX}{i}")).collect();
         assert_eq!(custom_view_count(&keys), Ok(()));
         assert_eq!(custom_view_fits(7, &keys[0], &keys), Ok(()));

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn some_aliases_are_taken() {
+    fn reserved_aliases_are_refused() {
         assert_eq!(model_alias("champion-2_é"), Ok(()));
         assert!(model_alias("").is_err());
         assert!(model_alias("a b").unwrap_err().message.starts_with("Invalid alias name: 'a b'."));

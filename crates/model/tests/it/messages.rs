@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 #[test]
-fn what_is_not_set_is_left_out_and_integers_stay_numbers() {
+fn unset_fields_are_omitted_and_integers_are_numbers() {
     let metric =
         Metric { key: Some("loss".into()), value: Some(0.5), timestamp: Some(1_700_000_000_000), ..Metric::default() };
     assert_eq!(
@@ -60,7 +60,7 @@ fn unknown_fields_and_nulls_are_ignored() {
 }
 
 #[test]
-fn the_strict_reader_refuses_what_needs_the_lenient_one() {
+fn the_fast_reader_refuses_input_that_needs_conversion() {
     for text in [
         r#"{"runId":"x"}"#,
         r#"{"key":"a","key":"b"}"#,

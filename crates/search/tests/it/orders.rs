@@ -17,7 +17,7 @@ fn runs_without_an_order_come_newest_first() {
 }
 
 #[test]
-fn runs_keep_a_start_time_or_id_that_was_asked_for() {
+fn an_explicit_order_by_start_time_or_id_is_kept() {
     let order = runs::parse_order_by(&["Created ASC", "metrics.`a b`"]).unwrap();
     assert_eq!(shown(order), ["Time(StartTime) asc", "Metric(\"a b\") asc", "Text(RunId) asc"]);
     let order = runs::parse_order_by(&["run_id DESC"]).unwrap();

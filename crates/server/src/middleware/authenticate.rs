@@ -27,7 +27,7 @@ pub(crate) async fn authenticate(State(state): State<AuthState>, request: Reques
     if route.is_some_and(|route| state.public_routes.contains(route)) {
         return next.run(request).await;
     }
-    let (mut response, caller) = answer(&state.app, access, request, next).await;
+    let (mut response, caller) = respond(&state.app, access, request, next).await;
     if let Some(caller) = caller {
         response.extensions_mut().insert(caller);
     }
@@ -40,7 +40,7 @@ pub(super) fn client(extensions: &Extensions) -> Option<IpAddr> {
 }
 
 /// The response to a request, and its caller.
-async fn answer(app: &App, access: &Access, request: Request, next: Next) -> (Response, Option<Arc<Caller>>) {
+async fn respond(app: &App, access: &Access, request: Request, next: Next) -> (Response, Option<Arc<Caller>>) {
     let (mut head, body) = request.into_parts();
     let is_routed = head.extensions.get::<MatchedPath>().is_some();
     let caller = match identify(app, access, &head).await {

@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-async fn ask(ui: &Ui, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
+async fn request(ui: &Ui, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
@@ -56,7 +56,7 @@ async fn ask(ui: &Ui, method: Method, path: &str, headers: &[(HeaderName, &str)]
 }
 
 async fn fetch(ui: &Ui, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
-    ask(ui, Method::GET, path, headers).await
+    request(ui, Method::GET, path, headers).await
 }
 
 /// A built UI in a directory, with a secret beside it.
@@ -97,7 +97,7 @@ async fn the_page_is_revalidated_and_hashed_files_are_kept() {
 }
 
 #[tokio::test]
-async fn text_is_compressed_as_the_client_likes() {
+async fn text_is_compressed_by_accept_encoding() {
     let (_root, ui) = tree();
     let mut tags = Vec::new();
     for (accept, encoding) in [("", ""), ("gzip", "gzip"), ("gzip, deflate, br", "br"), ("gzip;q=1, br;q=0.9", "gzip")]
@@ -126,7 +126,7 @@ async fn text_is_compressed_as_the_client_likes() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_is_not_sent_again() {
+async fn an_unchanged_file_is_answered_with_304() {
     let (root, ui) = tree();
     for accept in ["", "br"] {
         let first = fetch(&ui, SCRIPT, &[(header::ACCEPT_ENCODING, accept)]).await;
@@ -144,7 +144,7 @@ async fn what_the_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_file_can_be_asked_for() {
+async fn range_requests_get_a_part_of_a_file() {
     let (_root, ui) = tree();
     let part = fetch(&ui, SCRIPT, &[(header::RANGE, "bytes=7-11"), (header::ACCEPT_ENCODING, "br")]).await;
     assert_eq!((part.status, part.text()), (StatusCode::PARTIAL_CONTENT, "const"));
@@ -156,15 +156,15 @@ async fn a_part_of_a_file_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn heads_have_the_headers_alone() {
+async fn head_requests_get_headers_only() {
     let (_root, ui) = tree();
     for accept in ["", "gzip", "br"] {
         let whole = fetch(&ui, SCRIPT, &[(header::ACCEPT_ENCODING, accept)]).await;
-        let head = ask(&ui, Method::HEAD, SCRIPT, &[(header::ACCEPT_ENCODING, accept)]).await;
+        let head = request(&ui, Method::HEAD, SCRIPT, &[(header::ACCEPT_ENCODING, accept)]).await;
         assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
         assert_eq!(head.headers, whole.headers);
     }
-    let answer = ask(&ui, Method::POST, "index.html", &[]).await;
+    let answer = request(&ui, Method::POST, "index.html", &[]).await;
     assert_eq!((answer.status, answer.header(&header::ALLOW)), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
 }
 
@@ -298,7 +298,7 @@ async fn several_processes_may_fetch_at_once() {
 }
 
 #[tokio::test]
-async fn another_file_than_the_pinned_one_is_refused() {
+async fn a_wheel_with_another_hash_is_refused() {
     let cache = tempfile::tempdir().unwrap();
     let mut index = index(&PACKAGE, 0).await;
     index.wheel.sha256 = "0".repeat(64);
@@ -312,7 +312,7 @@ async fn another_file_than_the_pinned_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_out_is_refused() {
+async fn names_outside_of_the_directory_are_refused() {
     let cache = tempfile::tempdir().unwrap();
     let mut package = PACKAGE.to_vec();
     package.push(("mlflow/server/js/build/../../../escaped", "x"));
@@ -324,7 +324,7 @@ async fn a_name_that_leads_out_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failed_fetch_is_tried_again() {
+async fn a_failed_fetch_is_retried() {
     let cache = tempfile::tempdir().unwrap();
     let index = index(&PACKAGE, 2).await;
     let ui = Ui::open(UiConfig { retry: Duration::from_millis(20), ..index.config(cache.path()) });
@@ -352,7 +352,7 @@ async fn an_index_without_the_release_is_named() {
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_written_is_no_obstacle() {
+async fn an_unwritable_cache_is_not_required() {
     let root = tempfile::tempdir().unwrap();
     let blocked = root.path().join("file");
     fs::write(&blocked, "").unwrap();

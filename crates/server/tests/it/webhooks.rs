@@ -382,7 +382,7 @@ async fn a_test_sends_once_and_returns_the_response() {
 }
 
 #[tokio::test]
-async fn what_is_being_sent_when_the_server_stops_is_finished_and_the_rest_is_sent_by_the_next() {
+async fn a_stopping_server_finishes_deliveries_and_the_next_sends_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::start().await;
     let server = Server::start(folder.path(), options()).await;
