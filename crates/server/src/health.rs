@@ -74,7 +74,7 @@ impl DependencyState {
     fn log(&self) {
         for (what, outcome) in [("database", &self.database), ("artifact store", &self.artifacts)] {
             match outcome {
-                Ok(()) => tracing::info!("the {what} answers"),
+                Ok(()) => tracing::info!("ready: the {what} responds"),
                 Err(reason) => tracing::warn!("not ready: the {what}: {reason}"),
             }
         }

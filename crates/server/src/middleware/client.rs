@@ -46,14 +46,14 @@ impl TrustedProxies {
         if !self.has(peer) {
             return peer;
         }
-        let said = |name, entries: fn(&str) -> Vec<Option<IpAddr>>| {
+        let from_header = |name, entries: fn(&str) -> Vec<Option<IpAddr>>| {
             let lines: Option<Vec<&str>> =
                 headers.get_all(name).iter().map(|line| line.to_str().ok()).collect::<Option<_>>();
             // Unreadable lines are an unknown client.
             let found = lines.map_or_else(|| vec![None], |lines| lines.into_iter().flat_map(entries).collect());
             (!found.is_empty()).then(|| self.last_untrusted(peer, &found))
         };
-        match (said("x-forwarded-for", forwarded_for), said("forwarded", forwarded)) {
+        match (from_header("x-forwarded-for", forwarded_for), from_header("forwarded", forwarded)) {
             (None, None) => peer,
             (Some(client), None) | (None, Some(client)) => client,
             // A proxy that writes one header may pass the other on from its client: both must agree.
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_list_is_read_from_the_right_to_the_first_that_is_not_trusted() {
-        for (said, expected) in [
+        for (value, expected) in [
             ("198.51.100.1", "198.51.100.1"),
             ("1.1.1.1, 198.51.100.1", "198.51.100.1"),
             ("1.1.1.1, 198.51.100.1, 10.9.9.9,192.0.2.7", "198.51.100.1"),
@@ -165,7 +165,7 @@ mod tests {
             ("", "10.0.0.1"),
             ("198.51.100.1,", "10.0.0.1"),
         ] {
-            assert_eq!(client("10.0.0.1", &[(XFF, said)]), expected, "{said}");
+            assert_eq!(client("10.0.0.1", &[(XFF, value)]), expected, "{value}");
         }
         // Several header lines form one list.
         assert_eq!(client("10.0.0.1", &[(XFF, "1.1.1.1"), (XFF, "198.51.100.1")]), "198.51.100.1");
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn forwarded_is_read_as_its_rfc_says() {
-        for (said, expected) in [
+        for (value, expected) in [
             ("for=198.51.100.1", "198.51.100.1"),
             ("For=\"[2001:db8::1]:4711\";proto=https;by=10.0.0.1", "2001:db8::1"),
             ("for=1.1.1.1, for=198.51.100.1;host=x, proto=http;for=10.2.2.2", "198.51.100.1"),
@@ -185,7 +185,7 @@ mod tests {
             ("for=198.51.100.1, for=\"unknown, for=1.1.1.1\"", "10.0.0.1"),
             ("for=\"1.1.1.1, for=198.51.100.1", "198.51.100.1"),
         ] {
-            assert_eq!(client("10.0.0.1", &[("forwarded", said)]), expected, "{said}");
+            assert_eq!(client("10.0.0.1", &[("forwarded", value)]), expected, "{value}");
         }
     }
 
