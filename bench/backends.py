@@ -53,7 +53,7 @@ class Postgres:
             for setting in ("fsync", "synchronous_commit"):
                 cursor.execute(f"SHOW {setting}")
                 if cursor.fetchone()[0] != "on":
-                    raise SystemExit(f"{setting} is off: measure on a PostgreSQL that keeps what it acknowledges")
+                    raise SystemExit(f"{setting} is off: measure on a PostgreSQL that flushes commits to disk")
 
             def many(sql, rows):
                 head, _, tail = sql.partition(" VALUES ")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import pytest
 from support import recordings, shards
-from support.selection import leave_out
+from support.selection import deselect
 
 FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
@@ -64,11 +64,11 @@ def mode(request):
 def pytest_collection_modifyitems(config, items):
     """Leaves the files of other shares to other processes, and cases of tests that rotate to other samples."""
     if (sample := config.getoption("sample")) is not None:
-        leave_out(config, items, _other_cases(items, sample))
+        deselect(config, items, _other_cases(items, sample))
     if shard := config.getoption("shard"):
         found = {item.path.relative_to(FOLDER).as_posix() for item in items}
         mine = shards.share(found, json.loads(SECONDS.read_text()), *shard)
-        leave_out(config, items, (item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine))
+        deselect(config, items, (item for item in items if item.path.relative_to(FOLDER).as_posix() not in mine))
 
 
 def _other_cases(items, sample: int) -> list:
@@ -99,7 +99,7 @@ def pytest_sessionfinish(session, exitstatus):
     # What only some of the tests recorded is as old as the rest.
     if session.config.getoption("mode") == "record" and exitstatus == pytest.ExitCode.OK and not session.config.getoption("keyword"):
         for suite in {item.path.relative_to(FOLDER).parts[0] for item in session.items}:
-            recordings.keep(suite)
+            recordings.save_fingerprint(suite)
 
 
 class Clock:

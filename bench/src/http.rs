@@ -31,16 +31,16 @@ pub(crate) struct Http {
     /// A header of every request, such as `Authorization: Basic …`
     #[arg(long)]
     header: Vec<String>,
-    /// One body per line; each connection takes its own and then goes round. `{n}` is a number that
+    /// One body per line; each connection starts with its own and cycles through them. `{n}` is a number that
     /// no other request has
     #[arg(long)]
     bodies: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     connections: usize,
-    /// Requests at the most, over all connections
+    /// Maximum number of requests, over all connections
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
-    /// Seconds at the most
+    /// Maximum duration in seconds
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
 }

@@ -20,16 +20,16 @@ pub(crate) struct Sql {
     #[arg(long)]
     sqlite: Option<PathBuf>,
     /// Statements, separated by lines with a semicolon alone. `{ids}` is the list of what the first
-    /// column of the first statement gave, `{n}` the number of the repetition
+    /// column of the first statement returned, `{n}` the number of the repetition
     #[arg(long)]
     statements: PathBuf,
-    /// They write: each repetition is a transaction, committed before the next
+    /// Run each repetition in a transaction, committed before the next
     #[arg(long)]
     commit: bool,
-    /// Repetitions at the most
+    /// Maximum number of repetitions
     #[arg(long, default_value_t = 20)]
     repeat: usize,
-    /// Seconds at the most; one repetition is done anyway
+    /// Maximum duration in seconds; at least one repetition is run
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
 }
@@ -47,7 +47,7 @@ impl Sql {
     }
 
     /// Whether there is one more repetition.
-    fn goes_on(&self, done: usize, start: Instant) -> bool {
+    fn continues(&self, done: usize, start: Instant) -> bool {
         done == 0 || done < self.repeat && start.elapsed().as_secs_f64() < self.seconds
     }
 
@@ -55,7 +55,7 @@ impl Sql {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
         let (mut latencies, begin) = (Vec::new(), Instant::now());
-        while self.goes_on(latencies.len(), begin) {
+        while self.continues(latencies.len(), begin) {
             let start = Instant::now();
             let mut ids = String::new();
             if self.commit {
@@ -79,7 +79,7 @@ impl Sql {
         let connection = rusqlite::Connection::open(self.sqlite.as_ref().context("--postgres or --sqlite")?)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
         let (mut latencies, begin) = (Vec::new(), Instant::now());
-        while self.goes_on(latencies.len(), begin) {
+        while self.continues(latencies.len(), begin) {
             let start = Instant::now();
             let mut ids = Vec::new();
             if self.commit {

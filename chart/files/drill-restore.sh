@@ -11,7 +11,7 @@ say "deleting what an earlier drill may have left"
 remove || { echo "an earlier scratch cluster cannot be deleted" >/tmp/failed; exit 0; }
 
 say "restoring the newest backup into $SCRATCH"
-kubectl create -f /drill/cluster.yaml || { echo "the scratch cluster cannot be made" >/tmp/failed; exit 0; }
+kubectl create -f /drill/cluster.yaml || { echo "the scratch cluster cannot be created" >/tmp/failed; exit 0; }
 kubectl wait "$RESOURCE/$SCRATCH" --for=condition=Ready --timeout="${TIMEOUT_SECONDS}s" ||
   { echo "the scratch cluster did not become ready" >/tmp/failed; kubectl get "$RESOURCE/$SCRATCH" -o yaml; exit 0; }
 date +%s >/tmp/ready

@@ -70,7 +70,7 @@ data:
   {{- end }}
 {{- end }}
 
-{{/* The place to stop at. */}}
+{{/* The recovery target. */}}
 {{- define "recoveryTarget" -}}
 {{- with .Values.recovery }}
 {{- if or .targetTime .targetLSN .targetName .targetImmediate .backupID }}

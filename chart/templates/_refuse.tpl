@@ -24,7 +24,7 @@ is wrong and what to set.
 {{- fail (printf "route.termination %s: the server speaks plain HTTP. Put a proxy that ends TLS into mlflow.containers and its port into service.targetPort, or use edge." .Values.route.termination) -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
-{{- fail "ingress.enabled: set ingress.hosts; a server that is called by a host that it does not know answers 403." -}}
+{{- fail "ingress.enabled: set ingress.hosts; the server answers 403 to a host name that is not allowed." -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not (and .Values.httpRoute.parentRefs .Values.httpRoute.hostnames)) -}}
 {{- fail "httpRoute.enabled: set httpRoute.parentRefs and httpRoute.hostnames." -}}
@@ -34,7 +34,7 @@ is wrong and what to set.
 {{- fail "s3.bucket: set the bucket for artifacts and backups." -}}
 {{- end -}}
 {{- if and $cluster .Values.backup.enabled (not .Values.s3.bucket) -}}
-{{- fail "s3.bucket: set the bucket for backups, or backup.enabled: false, with which nothing can be recovered." -}}
+{{- fail "s3.bucket: set the bucket for backups, or backup.enabled: false, which makes recovery impossible." -}}
 {{- end -}}
 {{- if and (eq .Values.postgresql.mode "external") (not (and .Values.postgresql.external.host .Values.postgresql.external.existingSecret)) -}}
 {{- fail "postgresql.mode external: set postgresql.external.host and postgresql.external.existingSecret." -}}
@@ -58,13 +58,13 @@ is wrong and what to set.
 {{- end -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (ne (toString .Values.mlflow.replicas) "<nil>") (ne (toString .Values.mlflow.replicas) "") -}}
-{{- fail "mlflow.replicas: leave it out with autoscaling.enabled, or every upgrade undoes the autoscaler." -}}
+{{- fail "mlflow.replicas: leave it out with autoscaling.enabled, or every upgrade resets the autoscaler's number." -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas must not be above autoscaling.maxReplicas." -}}
 {{- end -}}
 {{- if and .Values.mlflow.autoMigrate .Values.postgresql.pooler.enabled $cluster -}}
-{{- fail "mlflow.autoMigrate: a migration holds a lock of its session, which PgBouncer does not keep. Turn one of mlflow.autoMigrate and postgresql.pooler.enabled off; the migration Job goes around PgBouncer." -}}
+{{- fail "mlflow.autoMigrate: a migration holds a session-level lock, which PgBouncer does not support. Turn one of mlflow.autoMigrate and postgresql.pooler.enabled off; the migration Job bypasses PgBouncer." -}}
 {{- end -}}
 {{- if and .Values.mlflow.autoMigrate (eq .Values.engine "mlflow") -}}
 {{- fail "mlflow.autoMigrate: the official server does not upgrade its database when it starts. Run the migration Job." -}}
@@ -85,21 +85,21 @@ is wrong and what to set.
 {{- if regexMatch "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?$" .targetTime -}}
 {{- fail (printf "recovery.targetTime: %s has no time zone. Write %sZ if that is UTC, or add an offset such as +02:00." .targetTime .targetTime) -}}
 {{- end -}}
-{{- fail (printf "recovery.targetTime: %s is not understood. Write it like 2026-11-23T14:05:00Z." .targetTime) -}}
+{{- fail (printf "recovery.targetTime: %s is not a time. Write it like 2026-11-23T14:05:00Z." .targetTime) -}}
 {{- end -}}
 {{- $targets := list -}}
 {{- range list "targetTime" "targetLSN" "targetName" "targetImmediate" -}}
 {{- if index $values.recovery . }}{{ $targets = append $targets (printf "recovery.%s" .) }}{{ end -}}
 {{- end -}}
 {{- if gt (len $targets) 1 -}}
-{{- fail (printf "%s: set one of them; each is a place to stop at." (join " and " $targets)) -}}
+{{- fail (printf "%s: set one of them; each is a recovery target." (join " and " $targets)) -}}
 {{- end -}}
 {{- if and (or $targets .backupID .path) (not .serverName) -}}
 {{- fail (printf "recovery.serverName: set the old cluster's name; %s alone recovers nothing." (first (concat $targets (list "recovery.backupID")))) -}}
 {{- end -}}
 {{- if and .serverName $cluster -}}
 {{- if eq .serverName $values.postgresql.clusterName -}}
-{{- fail (printf "recovery.serverName and postgresql.clusterName are both %s: a recovered cluster needs a new name, or it would write over the backups that it comes from. Set postgresql.clusterName to a new name, such as %s, and recovery.serverName to the old one." .serverName (include "nextName" .serverName)) -}}
+{{- fail (printf "recovery.serverName and postgresql.clusterName are both %s: a recovered cluster needs a new name, or it would overwrite the backups that it is recovered from. Set postgresql.clusterName to a new name, such as %s, and recovery.serverName to the old one." .serverName (include "nextName" .serverName)) -}}
 {{- end -}}
 {{- if eq .serverName (include "ownServerName" $) -}}
 {{- fail (printf "recovery.serverName and backup.serverName are both %s: a recovered cluster must archive under a name of its own." .serverName) -}}
@@ -111,12 +111,12 @@ is wrong and what to set.
 {{- end -}}
 
 {{- if and .Values.monitoring.serviceMonitor .Values.auth.enabled (not .Values.monitoring.basicAuth.existingSecret) -}}
-{{- fail "monitoring.serviceMonitor: with auth.enabled /metrics asks for a login. Make a user for it, put its name and password into a Secret, and set monitoring.basicAuth.existingSecret." -}}
+{{- fail "monitoring.serviceMonitor: with auth.enabled /metrics requires a login. Create a user for it, put its name and password into a Secret, and set monitoring.basicAuth.existingSecret." -}}
 {{- end -}}
 
 {{- if .Values.drill.enabled -}}
 {{- if not (and $cluster .Values.backup.enabled) -}}
-{{- fail "drill.enabled: only backups of postgresql.mode cluster with backup.enabled can be tried." -}}
+{{- fail "drill.enabled: only backups of postgresql.mode cluster with backup.enabled can be restored in a drill." -}}
 {{- end -}}
 {{- $image := .Values.drill.image -}}
 {{- if not (or (and $image.repository $image.tag) (and (include "openshift" .) (not $image.repository))) -}}

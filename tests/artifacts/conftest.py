@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
 from support import certificates, stores
-from support.selection import leave_out
+from support.selection import deselect
 from support.servers import ferroflow, free_port
 
 MIB = 1024 * 1024
@@ -47,7 +47,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("sample") is not None:
-        leave_out(config, items, (item for item in items if item.get_closest_marker("built")))
+        deselect(config, items, (item for item in items if item.get_closest_marker("built")))
 
 
 def pytest_generate_tests(metafunc):
@@ -87,7 +87,7 @@ def server(store, start):
 
 
 @pytest.fixture(scope="session")
-def secure(tmp_path_factory):
+def tls_store(tmp_path_factory):
     """A store that is reached by TLS, with a certificate of an authority that nobody knows."""
     folder = tmp_path_factory.mktemp("tls")
     authority = certificates.issue("an authority of its own")
@@ -109,9 +109,9 @@ def secure(tmp_path_factory):
 
 
 @pytest.fixture
-def secure_bucket(secure, monkeypatch) -> str:
+def tls_bucket(tls_store, monkeypatch) -> str:
     """An empty bucket in it."""
-    endpoint, authority = secure
+    endpoint, authority = tls_store
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
     name = stores.random_name("tls")
     stores.Store("moto", endpoint, "").client.create_bucket(Bucket=name)
@@ -130,7 +130,7 @@ def key_file(tmp_path):
 
 
 @pytest.fixture
-def sends_parts(monkeypatch):
+def small_parts(monkeypatch):
     """SDKs send everything of 6 MiB and more in parts, and have no way to the bucket of their own."""
     monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(6 * MIB))
     monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(5 * MIB))
@@ -142,7 +142,7 @@ def sends_parts(monkeypatch):
 
 
 @pytest.fixture
-def sdk(sends_parts):
+def sdk(small_parts):
     """Such an SDK at a server, and a run."""
 
     def connect(server):

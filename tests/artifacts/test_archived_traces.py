@@ -420,7 +420,7 @@ GOOD = "trace_archival:\n  enabled: true\n  location: s3://bucket/archive\n  ret
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "can not be read: No such file"),
+        (None, "cannot be read: No such file"),
         ("trace_archival: [", "is not YAML"),
         ("", "it is not a mapping"),
         ("other: 1", "the mapping 'trace_archival' is missing"),

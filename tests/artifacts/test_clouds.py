@@ -160,8 +160,8 @@ def is_told(server, expected: str) -> None:
     assert answer.status_code == 503
     said = answer.json()["artifacts"]
     assert said.startswith(expected) and "\n" not in said and len(said) < 400, said
-    server.wait_logged("the artifact storage can not be used")
-    assert sum("the artifact storage can not be used" in line for line in server.logs.splitlines()) == 1
+    server.wait_logged("the artifact storage cannot be used")
+    assert sum("the artifact storage cannot be used" in line for line in server.logs.splitlines()) == 1
     assert "hunter2" not in server.logs + said
 
 

@@ -27,15 +27,15 @@ def works(server) -> bool:
 KEYS = {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
 
 
-def test_an_authority_of_ones_own_is_trusted_when_it_is_named(secure, secure_bucket, start):
-    endpoint, authority = secure
+def test_an_authority_of_ones_own_is_trusted_when_it_is_named(tls_store, tls_bucket, start):
+    endpoint, authority = tls_store
     env = KEYS | {"MLFLOW_S3_ENDPOINT_URL": endpoint}
-    distrusting = start(f"s3://{secure_bucket}", env)
+    distrusting = start(f"s3://{tls_bucket}", env)
     answer = requests.get(distrusting.url + "/readyz")
     assert answer.status_code == 503
     assert "certificate" in answer.json()["artifacts"].lower(), answer.text
-    assert works(start(f"s3://{secure_bucket}", env | {"AWS_CA_BUNDLE": str(authority)}))
-    assert works(start(f"s3://{secure_bucket}", env | {"MLFLOW_S3_IGNORE_TLS": "true"}))
+    assert works(start(f"s3://{tls_bucket}", env | {"AWS_CA_BUNDLE": str(authority)}))
+    assert works(start(f"s3://{tls_bucket}", env | {"MLFLOW_S3_IGNORE_TLS": "true"}))
 
 
 class TokenService(http.server.BaseHTTPRequestHandler):
@@ -63,8 +63,8 @@ class TokenService(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_service_account_takes_its_role(secure, secure_bucket, start, tmp_path):
-    endpoint, authority = secure
+def test_a_service_account_takes_its_role(tls_store, tls_bucket, start, tmp_path):
+    endpoint, authority = tls_store
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.with_name("cert.pem"), authority.with_name("key.pem"))
     service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TokenService)
@@ -74,7 +74,7 @@ def test_a_service_account_takes_its_role(secure, secure_bucket, start, tmp_path
     token.write_text("a token of the cluster")
     role = "arn:aws:iam::123456789012:role/artifacts"
     server = start(
-        f"s3://{secure_bucket}",
+        f"s3://{tls_bucket}",
         {
             "MLFLOW_S3_ENDPOINT_URL": endpoint,
             "AWS_CA_BUNDLE": str(authority),
@@ -140,7 +140,7 @@ def test_a_pod_has_an_identity(moto, start, tmp_path):
 def test_without_any_credentials_one_line_says_so_in_time(moto, start, tmp_path):
     refused = f"http://127.0.0.1:{free_port()}"
     with services.nowhere() as silent:
-        none, late = "none are set, and the machine has none of its own", "none came in 3 s"
+        none, late = "none are set, and the machine has none", "no credentials within 3 s"
         for address, why in ((refused, none), (silent, late)):
             env = {"MLFLOW_S3_ENDPOINT_URL": moto.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": address, "HOME": str(tmp_path)}
             server = start(f"s3://{moto.bucket}", env)

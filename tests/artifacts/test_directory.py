@@ -1,4 +1,4 @@
-"""Artifacts in a directory: one that can not be used, one that is full, clients that send next to nothing."""
+"""Artifacts in a directory: one that cannot be used, one that is full, clients that send next to nothing."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def no_directory(folder):
 def missing(folder):
     place = folder / "above" / "place"
     place.parent.mkdir(mode=0o555)
-    yield place, f"can not be made: {place.parent} is not writable", lambda: place.parent.chmod(0o755)
+    yield place, f"cannot be created: {place.parent} is not writable", lambda: place.parent.chmod(0o755)
 
 
 @contextlib.contextmanager
@@ -62,8 +62,8 @@ def test_a_directory_that_can_not_be_used_is_told(broken, tmp_path):
         status, body = ready(server)
         assert (status, body["ready"], body["database"]) == (503, False, "ok")
         assert body["artifacts"].startswith(f"{place} {wrong}") and body["artifact_store"] == str(place)
-        faults.wait_until(lambda: lines(server, "can not be used"), "the line")
-        (line,) = lines(server, "the artifact storage can not be used")
+        faults.wait_until(lambda: lines(server, "cannot be used"), "the line")
+        (line,) = lines(server, "the artifact storage cannot be used")
         assert f"{place} {wrong}" in line and "ERROR" in line
         # Where nothing can be read, something can be written.
         method = "GET" if broken is unreadable else "PUT"
@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_behind(start, tmp_path):
         server = start(place, {})
         answer = requests.put(f"{server.url}{API}/0/run/large.bin", data=bytes(9 * MIB))
         assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-        assert any("No space left" in line for line in lines(server, "does not take the file"))
+        assert any("No space left" in line for line in lines(server, "cannot store the file"))
         assert names(place) == []
         body = os.urandom(7 * MIB)
         assert requests.put(f"{server.url}{API}/0/run/fits.bin", data=body).status_code == 200
@@ -278,7 +278,7 @@ def test_what_a_killed_server_was_writing_is_swept(start, tmp_path):
         stop.set()
         thread.join()
     assert sorted(name for name in names(place) if "-tmp-" not in name) == [f"0/{'a' * 32}", "0/old.bin"]
-    faults.wait_until(lambda: any("took back uploads that nobody finished" in replica.logs for replica in replicas), "the line of the sweep")
+    faults.wait_until(lambda: any("removed incomplete uploads" in replica.logs for replica in replicas), "the line of the sweep")
     slow.close()
 
 

@@ -68,7 +68,7 @@ def run(tmp_path, env, args) -> None:
             works(server)
 
 
-def test_every_server_of_the_page_works(moto, emulators, secure, secure_bucket, tmp_path, key_file):
+def test_every_server_of_the_page_works(moto, emulators, tls_store, tls_bucket, tmp_path, key_file):
     kinds = []
     for env, args in configurations():
         place = " ".join(args)
@@ -89,9 +89,9 @@ def test_every_server_of_the_page_works(moto, emulators, secure, secure_bucket, 
             run(tmp_path, env, [word.replace("my-bucket", google.bucket) for word in args])
             kinds.append("google")
         elif "AWS_CA_BUNDLE" in env:
-            endpoint, authority = secure
+            endpoint, authority = tls_store
             env |= {"MLFLOW_S3_ENDPOINT_URL": endpoint, "AWS_CA_BUNDLE": str(authority)}
-            run(tmp_path, env, [word.replace("my-bucket", secure_bucket) for word in args])
+            run(tmp_path, env, [word.replace("my-bucket", tls_bucket) for word in args])
             kinds.append("private authority")
         else:
             env |= {"MLFLOW_S3_ENDPOINT_URL": moto.endpoint}

@@ -32,7 +32,7 @@ def test_a_client_that_dies_leaves_nothing(moto, start):
     client = faults.half_an_upload(server.url, f"{API}/0/large.bin", 20 * MIB, 100 * MIB)
     faults.wait_until(lambda: moto.uploads() == ["0/large.bin"], "the upload to begin")
     client.close()
-    faults.wait_until(lambda: moto.uploads() == [], "the upload to be taken back")
+    faults.wait_until(lambda: moto.uploads() == [], "the upload to be aborted")
     small = faults.half_an_upload(server.url, f"{API}/0/small.bin", 1000, 2000)
     small.close()
     assert requests.put(f"{server.url}{API}/0/after.bin", data=b"x").status_code == 200
@@ -52,7 +52,7 @@ def test_a_server_that_is_killed_leaves_no_object_and_its_upload_is_swept(moto, 
     replicas = [start(f"s3://{moto.bucket}/p", env) for _ in range(2)]
     faults.wait_until(lambda: moto.uploads() == ["other/0/large.bin"], "the upload to be swept")
     for replica in replicas:
-        assert "could not be taken back" not in replica.logs
+        assert "could not be aborted" not in replica.logs
         assert requests.get(replica.url + "/readyz").status_code == 200
 
 

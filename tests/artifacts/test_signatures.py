@@ -91,7 +91,7 @@ def test_a_client_that_uploads_is_told_to_name_the_owner(moto, start, tmp_path):
     assert requests.put(upload["presigned_url"], data=b"{}", headers=upload["headers"]).status_code == 200
 
 
-def test_clients_reach_the_store_by_an_address_of_their_own(servers, start, sends_parts, tmp_path):
+def test_clients_reach_the_store_by_an_address_of_their_own(servers, start, small_parts, tmp_path):
     # This store checks the host that a signature is for.
     store = servers("seaweed").with_bucket(stores.random_name("public"))
     with faults.before(store.endpoint) as public, faults.before(store.endpoint) as private:

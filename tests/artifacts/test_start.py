@@ -1,4 +1,4 @@
-"""What an operator is told when the store can not be used."""
+"""What an operator is told when the store cannot be used."""
 
 import http.server
 import subprocess
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_one_line_and_the_server_is_not_ready(moto, servers, st
         status, body = ready(server)
         assert (status, body["ready"], body["database"]) == (503, False, "ok")
         assert expected in body["artifacts"], body
-        assert len(lines(server, "the artifact storage can not be used")) <= 1
+        assert len(lines(server, "the artifact storage cannot be used")) <= 1
         answer = requests.get(server.url + "/readyz?needs=database")
         assert answer.status_code == 200 and expected in answer.json()["artifacts"]
         # The rest of the API does not need the store.
@@ -71,7 +71,7 @@ def test_what_is_wrong_is_one_line_and_the_server_is_not_ready(moto, servers, st
         ("s3://bucket", {"MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS": "604801"}, "is not between 1 and 604800"),
         ("s3://bucket", {"MLFLOW_S3_UPLOAD_EXTRA_ARGS": '{"Nonsense": "x"}'}, "'Nonsense' is not supported"),
         ("s3://", {}, "is not the name of a bucket"),
-        ("s3://bucket/a/../b", {}, "can not be the prefix"),
+        ("s3://bucket/a/../b", {}, "cannot be the prefix"),
     ],
 )
 def test_what_can_never_work_is_refused_in_one_line(destination, env, expected, tmp_path):
@@ -102,16 +102,16 @@ def test_a_default_root_that_clients_reach_themselves_is_told(moto, servers, sta
         answer = told(server)
         assert answer["store"] == root and expected in answer["reading"]
         if expected != "ok":
-            server.wait_logged("can not be read by this server")
-        warnings = [line for line in lines(server, "can not be read by this server") if "WARN" in line]
+            server.wait_logged("cannot be read by this server")
+        warnings = [line for line in lines(server, "cannot be read by this server") if "WARN" in line]
         assert len(warnings) == (0 if expected == "ok" else 1) and all(expected in line for line in warnings)
         assert "hunter2" not in server.logs and not lines(server, "ERROR")
 
 
 def test_a_default_root_that_no_server_reads_is_told_and_one_that_is_served_is_told_once(start, moto, tmp_path):
     server = start(tmp_path / "served", {}, args=["--default-artifact-root", "hdfs://host/path"])
-    server.wait_logged("can not be read by this server")
-    (line,) = lines(server, "can not be read by this server")
+    server.wait_logged("cannot be read by this server")
+    (line,) = lines(server, "cannot be read by this server")
     assert "WARN" in line and "hdfs://host/path" in line
     assert ready(server)[0] == 200
     server = start(f"s3://{moto.bucket}/x", moto.env, args=["--default-artifact-root", f"s3://{moto.bucket}/x"])

@@ -107,7 +107,7 @@ def test_what_the_place_has_lost_is_written_again(server, home, other, place):
     process = command.start("backup", place, *home.flags, "--keep", 1)
     out, error = process.communicate(timeout=command.SECONDS)
     assert process.returncode == 0, error
-    assert "of older backups are gone or cut short" in error, error
+    assert "of older backups are missing or truncated" in error, error
     assert "0 of 2 artifacts were in an older backup" in out
     command.run("backup", place, "--check")
     other.restore(place)
@@ -261,7 +261,7 @@ def test_who_was_shut_out_since_is_told_or_stays_shut_out(server, home, place):
     user(home, "end-sessions")
     first = epoch(home)
     command.run("backup", place, *home.flags, *users)
-    # Since then one is deleted, one has another password, one is no admin any more, and what is new is granted to one.
+    # Since then one is deleted, one has another password, one is no longer an admin, and what is new is granted to one.
     user(home, "delete", "eve")
     user(home, "passwd", "ann", secret="another password for a test")
     user(home, "admin", "bob", "false")
@@ -286,7 +286,7 @@ def test_who_was_shut_out_since_is_told_or_stays_shut_out(server, home, place):
     told = [line.strip() for line in out.splitlines()]
     for line in (
         "'eve' is a user again: deleted since",
-        "'joe' is no user any more: made since",
+        "'joe' is no longer a user: created since",
         "'ann' has an older password again: changed since",
         "'bob' is an admin again",
         "'ann' has again: EDIT on experiment 0",
@@ -333,7 +333,7 @@ def test_odd_names_links_and_empty_files_come_back(server, home, other, place):
 def test_nothing_that_is_there_is_lost_by_restoring(server, home, place):
     run = log_run(server.url)
     home.back_up(place)
-    assert "is there already" in command.refused("restore", place, *home.flags)
+    assert "exists already" in command.refused("restore", place, *home.flags)
     # Not even when told to: a server that is running would go on writing to what it has open.
     assert "stop the server" in command.refused("restore", place, *home.flags, "--force")
     later = log_run(server.url)

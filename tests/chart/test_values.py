@@ -57,10 +57,10 @@ RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cl
 @pytest.mark.parametrize(
     ("case", "sets", "words"),
     [
-        ("openshift", ["recovery.serverName=pg-cluster-v1"], "a recovered cluster needs a new name, or it would write over the backups that it comes from. Set postgresql.clusterName to a new name, such as pg-cluster-v2, and"),
+        ("openshift", ["recovery.serverName=pg-cluster-v1"], "a recovered cluster needs a new name, or it would overwrite the backups that it is recovered from. Set postgresql.clusterName to a new name, such as pg-cluster-v2, and"),
         ("openshift", [*RECOVERING, "backup.serverName=pg-cluster-v1"], "a recovered cluster must archive under a name of its own"),
         ("openshift", [*RECOVERING, "recovery.targetTime=2026-11-23 14:05:00"], "2026-11-23 14:05:00 has no time zone. Write 2026-11-23 14:05:00Z if that is UTC"),
-        ("openshift", [*RECOVERING, "recovery.targetTime=yesterday"], "yesterday is not understood. Write it like 2026-11-23T14:05:00Z"),
+        ("openshift", [*RECOVERING, "recovery.targetTime=yesterday"], "yesterday is not a time. Write it like 2026-11-23T14:05:00Z"),
         ("openshift", [*RECOVERING, "recovery.targetTime=2026-11-23T14:05:00Z", "recovery.targetName=before"], "recovery.targetTime and recovery.targetName: set one of them"),
         ("openshift", ["recovery.targetTime=2026-11-23T14:05:00Z"], "recovery.targetTime alone recovers nothing"),
         ("openshift", ["backup.schedule=0 0 * * *"], "needs six fields, seconds first"),
@@ -72,7 +72,7 @@ RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cl
         ("openshift", ["mlflow.autoMigrate=true", "engine=mlflow"], "does not upgrade its database when it starts"),
         ("openshift", ["engine=mlflow", "mlflow.image.tag=v3.5.0", "postgresql.usersDatabase=mlflow"], "needs a database of its own for users"),
         ("openshift", ["drill.enabled=true", "backup.enabled=false", "drill.image.repository=a", "drill.image.tag=b"], "only backups of"),
-        ("kubernetes", ["monitoring.serviceMonitor=true"], "with auth.enabled /metrics asks for a login"),
+        ("kubernetes", ["monitoring.serviceMonitor=true"], "with auth.enabled /metrics requires a login"),
         ("kubernetes", ["drill.enabled=true"], "an image with kubectl and a shell"),
         ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow"], "has no ferroflow. Build the Containerfile"),
         ("kubernetes", ["mlflow.image.repository=ghcr.io/mlflow/mlflow", "engine=mlflow"], "has no driver for PostgreSQL and none for S3"),

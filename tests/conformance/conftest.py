@@ -1,7 +1,7 @@
 """Turns every story of ``stories/`` into one test for each SDK and each database, or for those of a sample.
 
 The stories run in the SDK's own Python: once for each SDK and database, all together, because importing
-``mlflow`` is the slow part. Their outcomes are then told here, one test each. With ``--pair`` each pair of an SDK and a database may be run by a process
+``mlflow`` is the slow part. Their outcomes are then reported here, one test each. With ``--pair`` each pair of an SDK and a database may be run by a process
 of its own: ``python3 tests/conformance/pairs.py N`` lists those of ``--sample N``.
 """
 
@@ -37,15 +37,15 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def told() -> dict:
+def results() -> dict:
     """The outcomes of the runs so far."""
     return {}
 
 
 @pytest.fixture
-def outcomes(request, told, tmp_path_factory):
+def outcomes(request, results, tmp_path_factory):
     """What became of each story of one SDK on one database. Only those asked for are run, all at once."""
-    if request.param not in told:
+    if request.param not in results:
         wanted = [
             item.callspec.params["story"]
             for item in request.session.items
@@ -53,6 +53,6 @@ def outcomes(request, told, tmp_path_factory):
         ]
         folder = tmp_path_factory.mktemp(str(request.param))
         # Kept before it runs: what fails to start fails once for each story, and is not tried again.
-        told[request.param] = {}
-        told[request.param] = sdks.run(request.param, wanted, folder, against=request.config.getoption("--against"))
-    return told[request.param]
+        results[request.param] = {}
+        results[request.param] = sdks.run(request.param, wanted, folder, against=request.config.getoption("--against"))
+    return results[request.param]

@@ -92,8 +92,8 @@ def engine(uri: str) -> Iterator[sqlalchemy.Engine]:
     used.dispose()
 
 
-class Ladder:
-    """A database that climbs a chain by the reference, and is copied at the revisions that tests ask for."""
+class UpgradedDatabase:
+    """A database that the reference upgrades along a chain, and that is copied at the revisions that tests request."""
 
     def __init__(self, chain: Chain, dialect: str, folder: Path):
         self.chain, self.dialect, self.folder = chain, dialect, folder
@@ -104,15 +104,15 @@ class Ladder:
     @contextlib.contextmanager
     def at(self, revision: str | None) -> Iterator[str]:
         """The URI of a database without rows at a revision."""
-        uri = self._climb(revision)
+        uri = self._upgrade_to(revision)
         with copy_of(uri, self.folder, f"{self.chain.name}_{revision or 'base'}") as copied:
             yield copied
 
     def catalogues(self) -> dict[str, introspect.Schema]:
         """What the catalogue of a database holds at each revision."""
-        return {revision: introspect.catalogue(self._climb(revision)) for revision in self.chain.revisions}
+        return {revision: introspect.catalogue(self._upgrade_to(revision)) for revision in self.chain.revisions}
 
-    def _climb(self, revision: str | None) -> str:
+    def _upgrade_to(self, revision: str | None) -> str:
         """The URI of the database, which is brought to a revision: from where it is, else from the beginning."""
         wanted = 0 if revision is None else self.chain.revisions.index(revision) + 1
         if self._uri is None or wanted < self._step:

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from chains import AUTH, TRACKING, Ladder
-from sample import EVERY, place, takes
+from chains import AUTH, TRACKING, UpgradedDatabase
+from sample import EVERY, is_in_sample, position
 from support.postgres import DIALECTS
-from support.selection import leave_out
+from support.selection import deselect
 
 # Alembic tells every step, and the reference what it cut off; pytest would show it all with a failure.
 logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -17,7 +17,7 @@ logging.getLogger("alembic_75868b020152").setLevel(logging.ERROR)
 
 
 #: Of a test without parameters.
-NOTHING = SimpleNamespace(params={})
+NO_PARAMS = SimpleNamespace(params={})
 
 
 def pytest_addoption(parser):
@@ -30,16 +30,16 @@ def pytest_collection_modifyitems(config, items):
     sample = config.getoption("sample")
     every = config.getoption("every") or (1 if sample is None else EVERY)
     ours = [item for item in items if item.path.parent == Path(__file__).parent]
-    given = {item: getattr(item, "callspec", NOTHING).params for item in ours}
+    given = {item: getattr(item, "callspec", NO_PARAMS).params for item in ours}
     revisions = [item for item in ours if "revision" in given[item]]
-    dropped = {item for at, item in enumerate(revisions) if not takes(at, sample, every)}
+    dropped = {item for at, item in enumerate(revisions) if not is_in_sample(at, sample, every)}
     # Which releases need an environment is known before anything is collected.
     dropped |= {
         item
         for item in ours
-        if "release" in given[item] and not takes(place(given[item]["release"], given[item]["dialect"]), sample, every)
+        if "release" in given[item] and not is_in_sample(position(given[item]["release"], given[item]["dialect"]), sample, every)
     }
-    leave_out(config, items, dropped)
+    deselect(config, items, dropped)
     for item in items:
         if "catalogues" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group(f"catalogues {item.callspec.params['dialect']}"))
@@ -51,45 +51,45 @@ def dialect(request):
 
 
 @pytest.fixture(scope="session")
-def ladders(tmp_path_factory):
-    """The ladder of a chain on a dialect."""
+def upgraded_databases(tmp_path_factory):
+    """A function that returns the upgraded database of a chain on a dialect."""
     made = {}
 
-    def ladder(chain, dialect):
+    def upgraded(chain, dialect):
         if (chain.name, dialect) not in made:
-            made[chain.name, dialect] = Ladder(chain, dialect, tmp_path_factory.mktemp(chain.name))
+            made[chain.name, dialect] = UpgradedDatabase(chain, dialect, tmp_path_factory.mktemp(chain.name))
         return made[chain.name, dialect]
 
-    yield ladder
-    for ladder in made.values():
-        ladder.close()
+    yield upgraded
+    for upgraded in made.values():
+        upgraded.close()
 
 
 @pytest.fixture(scope="session")
-def catalogues(ladders):
+def catalogues(upgraded_databases):
     """What the catalogue of a database holds at each revision of a chain."""
     made = {}
 
     def all_of(chain, dialect):
         if (chain.name, dialect) not in made:
-            made[chain.name, dialect] = ladders(chain, dialect).catalogues()
+            made[chain.name, dialect] = upgraded_databases(chain, dialect).catalogues()
         return made[chain.name, dialect]
 
     return all_of
 
 
 @pytest.fixture
-def tracking(ladders, dialect):
+def tracking(upgraded_databases, dialect):
     """A function that gives a database of the tracking chain without rows at a revision."""
-    yield from _at(ladders(TRACKING, dialect))
+    yield from _at(upgraded_databases(TRACKING, dialect))
 
 
 @pytest.fixture
-def auth(ladders, dialect):
+def auth(upgraded_databases, dialect):
     """A function that gives a database of the auth chain without rows at a revision."""
-    yield from _at(ladders(AUTH, dialect))
+    yield from _at(upgraded_databases(AUTH, dialect))
 
 
-def _at(ladder):
+def _at(upgraded):
     with contextlib.ExitStack() as stack:
-        yield lambda revision: stack.enter_context(ladder.at(revision))
+        yield lambda revision: stack.enter_context(upgraded.at(revision))

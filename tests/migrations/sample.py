@@ -24,20 +24,20 @@ def number(release: str) -> tuple[int, ...]:
 RELEASES = sorted([*(path.stem for path in LISTS.glob("*.txt")), NEWEST], key=number)
 
 
-def takes(place: int, sample: int | None, every: int) -> bool:
-    """Whether a sample takes the upgrade at a place in their list."""
-    return (place - (sample or 0)) % every == 0
+def is_in_sample(position: int, sample: int | None, every: int) -> bool:
+    """Whether a sample takes the upgrade at a position in their list."""
+    return (position - (sample or 0)) % every == 0
 
 
-def place(release: str, dialect: str) -> int:
-    """The place of the upgrade of what a release made in a database."""
+def position(release: str, dialect: str) -> int:
+    """The position of the upgrade of what a release made in a database."""
     return RELEASES.index(release) * len(DIALECTS) + DIALECTS.index(dialect)
 
 
 def releases(sample: int | None) -> list[str]:
     """The releases that need an environment."""
     every = 1 if sample is None else EVERY
-    taken = [release for release in RELEASES for dialect in DIALECTS if takes(place(release, dialect), sample, every)]
+    taken = [release for release in RELEASES for dialect in DIALECTS if is_in_sample(position(release, dialect), sample, every)]
     return [release for release in dict.fromkeys(taken) if release != NEWEST]
 
 

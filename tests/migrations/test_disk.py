@@ -15,7 +15,7 @@ import pytest
 import rows
 from chains import TRACKING
 from support import introspect, required
-from support.postgres import connect, copy_of, drop, undisturbed
+from support.postgres import connect, copy_of, drop, exclusively
 
 #: An old revision: much is pending, and there are tables with rows.
 OLD = "2b4d017a5e9b"
@@ -71,7 +71,7 @@ def test_it_becomes_full_on_the_way(filled, disk, catalogues, dialect):
             begun.append(process.stdout.readline())
             assert begun[-1], begun
         process.send_signal(signal.SIGSTOP)
-        with undisturbed(), full(disk):
+        with exclusively(), full(disk):
             process.send_signal(signal.SIGCONT)
             output = "".join(begun) + process.communicate(timeout=ferroflow_db.TIMEOUT)[0]
     assert process.returncode == 1, output

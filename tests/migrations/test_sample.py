@@ -4,16 +4,16 @@ import sample
 
 
 def test_nine_samples_take_every_upgrade_once():
-    places = [sample.place(release, dialect) for release in sample.RELEASES for dialect in sample.DIALECTS]
+    places = [sample.position(release, dialect) for release in sample.RELEASES for dialect in sample.DIALECTS]
     assert places == list(range(len(places)))
     for at in range(100):
-        assert [sample.takes(at, number, sample.EVERY) for number in range(20, 29)].count(True) == 1
+        assert [sample.is_in_sample(at, number, sample.EVERY) for number in range(20, 29)].count(True) == 1
 
 
 def test_a_sample_needs_few_releases_and_all_come_round():
     assert sample.releases(None) == [release for release in sample.RELEASES if release != sample.NEWEST]
     for number in range(9):
-        taken = [r for r in sample.RELEASES for d in sample.DIALECTS if sample.takes(sample.place(r, d), number, sample.EVERY)]
+        taken = [r for r in sample.RELEASES for d in sample.DIALECTS if sample.is_in_sample(sample.position(r, d), number, sample.EVERY)]
         assert sample.releases(number) == [release for release in taken if release != sample.NEWEST]
         assert 3 <= len(taken) <= 4
     assert {release for number in range(9) for release in sample.releases(number)} == set(sample.releases(None))

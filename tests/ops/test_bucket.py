@@ -50,7 +50,7 @@ def test_the_bucket_is_tried_and_left_as_it_was(installed):
     said = installed.ops("doctor", "--look-inside")
     assert f"ok    s3://{BUCKET}/artifacts can be written, read and deleted from" in said
     assert "clocks of the node and of the bucket are 0 s apart" in said
-    assert f"a signed address at {installed.store.endpoint} answers the server" in said
+    assert f"a signed URL at {installed.store.endpoint} answers the server" in said
     assert before and files(installed) == before
 
 
@@ -73,7 +73,7 @@ def test_what_the_store_says_leads_to_the_value(plain, proxy, status, code, valu
 def test_a_key_that_the_store_does_not_know(plain):
     secret(plain, AWS_ACCESS_KEY_ID="AKIAIOSFODNN7UNKNOWN")
     said = found(plain)
-    assert f"WRONG the server can not write in s3://{BUCKET}/artifacts: " in said and "AWS_ACCESS_KEY_ID" in said
+    assert f"WRONG the server cannot write in s3://{BUCKET}/artifacts: " in said and "AWS_ACCESS_KEY_ID" in said
 
 
 def test_a_secret_that_is_not_that_of_the_key(plain):
@@ -84,13 +84,13 @@ def test_a_secret_that_is_not_that_of_the_key(plain):
 
 def test_settings_that_make_no_sense(plain):
     variable(plain, "AWS_CA_BUNDLE", "/nowhere/ca.crt")
-    assert "WRONG the bucket can not be tried: AWS_CA_BUNDLE: /nowhere/ca.crt" in found(plain)
+    assert "WRONG the bucket cannot be tested: AWS_CA_BUNDLE: /nowhere/ca.crt" in found(plain)
 
 
 def test_an_endpoint_where_nothing_is(plain):
     variable(plain, "MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     said = found(plain)
-    assert "can not write" in said and "look at s3.endpointUrl" in said
+    assert "cannot write" in said and "check s3.endpointUrl" in said
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_clients_are_sent_to_an_address_where_nothing_is(plain):
     nowhere = f"http://127.0.0.1:{free_port()}"
     variable(plain, "FERROFLOW_S3_PUBLIC_ENDPOINT_URL", nowhere)
     said = found(plain)
-    assert f"WRONG a signed address at {nowhere}, where clients are sent, does not answer" in said
+    assert f"WRONG a signed URL at {nowhere}, where clients are sent, does not answer" in said
     assert "set FERROFLOW_S3_PUBLIC_ENDPOINT_URL" in said and "can be written" in said
     # Nobody is sent there.
     variable(plain, "FERROFLOW_PRESIGNED_TRANSFERS", "false")
@@ -145,5 +145,5 @@ def test_a_router_that_changes_the_name_of_the_store(plain):
 
 def test_what_has_no_secrets_is_not_looked_into(plain):
     plain.delete("Secret", "s3-credentials", None)
-    assert "are looked into when the Secrets" in found(plain)
+    assert "are inspected when the Secrets" in found(plain)
     assert not plain.names("Job") and plain.is_ready(OLD)

@@ -125,7 +125,7 @@ def test_a_certificate_that_is_not_good_is_found(plain, certificate, trouble):
     host, days, words = CERTIFICATES[trouble]
     plain.delete("Secret", "mlflow-tls", None)
     plain.secret("mlflow-tls", {"tls.crt": certificate(host, days), "tls.key": "key"})
-    assert "1 things are wrong" in plain.refused("doctor")
+    assert "1 problems were found" in plain.refused("doctor")
     plain.delete("Secret", "mlflow-tls", None)
     plain.secret("mlflow-tls", {"tls.crt": certificate("*.example", 90), "tls.key": "key"})
     assert "the certificate in the Secret mlflow-tls is for mlflow.example" in plain.ops("doctor")
@@ -145,14 +145,14 @@ def test_hosts_of_the_gateway_are_looked_at(cluster):
     cluster.install("kubernetes-gateway")
     assert "the server answers to mlflow.example" in cluster.ops("doctor")
     cluster.patch("HTTPRoute", "mlflow", {"spec": {"hostnames": ["elsewhere.example"]}})
-    assert "1 things are wrong" in cluster.refused("doctor")
+    assert "1 problems were found" in cluster.refused("doctor")
 
 
 def test_an_operator_without_backups_of_its_own_is_found(cluster):
     cluster.install("openshift-in-tree")
     assert "the operator is CloudNativePG 1.29.1" in cluster.ops("doctor")
     operator("1.31.0")(cluster)
-    assert "1 things are wrong" in cluster.refused("doctor")
+    assert "1 problems were found" in cluster.refused("doctor")
 
 
 def test_without_a_cluster_it_is_said_what_is_missing(tmp_path):

@@ -60,7 +60,7 @@ def test_what_was_acknowledged_after_the_last_backup_is_recovered(installed):
     said = installed.ops("recover")
     check(installed, ["first", "second"])
     [backup] = installed.names("Backup")
-    # A standby can not have the primary end its piece of the log.
+    # A standby cannot have the primary end its piece of the log.
     assert installed.get("Backup", backup)["spec"]["target"] == "primary"
     assert said.index("0 replicas") < said.index(f"create Backup {backup}") < said.index(f"create Cluster {NEW}")
 
@@ -171,7 +171,7 @@ def test_who_was_shut_out_since_is_told_and_has_no_session(installed):
     installed.take_backup()
     said = installed.ops("recover", "--to", moment.isoformat())
     check(installed, ["first"])
-    assert "'ann' is a user again: deleted since" in said and "'bob' is no user any more: made since" in said
+    assert "'ann' is a user again: deleted since" in said and "'bob' is no longer a user: created since" in said
     assert said.index("'ann' is a user again") < said.index("8. start the server")
     assert len(epoch(NEW)) == 1 and epoch(NEW) != epoch(OLD)
     # The newest users come back as they are.
@@ -237,7 +237,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_touched(plain):
     assert first[:19] in plain.refused("recover", "--to", "2020-01-01T00:00:00Z")
     assert "in the future" in plain.refused("recover", "--to", "2100-01-01T00:00:00Z")
     assert "another name" in plain.refused("recover", "--name", OLD)
-    assert "can not be the name" in plain.refused("recover", "--name", "PG.v2")
+    assert "cannot be the name" in plain.refused("recover", "--name", "PG.v2")
     assert "no Deployment other" in plain.refused("recover", "--release", "other")
     plain.status("Cluster", OLD, firstRecoverabilityPoint=None)
     assert "ferroflow ops backup" in plain.refused("recover")

@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items):
 
 
 @dataclass(frozen=True)
-class Made:
+class CreatedDatabase:
     """A database as its maker left it after the first start on an empty one."""
 
     uri: str
@@ -36,5 +36,5 @@ def made(request, tmp_path_factory):
             uri = stack.enter_context(database(request.param, folder, maker))
             artifacts = str(folder / "artifacts")
             with server(uri, artifacts):
-                result[maker] = Made(uri, artifacts, introspect.schema(uri), introspect.rows(uri))
+                result[maker] = CreatedDatabase(uri, artifacts, introspect.schema(uri), introspect.rows(uri))
         yield result

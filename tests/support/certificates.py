@@ -14,7 +14,7 @@ _PEM = serialization.Encoding.PEM
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedCertificate:
     """A certificate and its key."""
 
     certificate: x509.Certificate
@@ -32,7 +32,7 @@ class Issued:
         return certificate, key
 
 
-def issue(name: str, hosts: Sequence[str] = (), issuer: Issued | None = None, days: int = 2) -> Issued:
+def issue(name: str, hosts: Sequence[str] = (), issuer: IssuedCertificate | None = None, days: int = 2) -> IssuedCertificate:
     """A certificate of an authority, or of nobody but itself, that is good for so many days, or was until so many days ago."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -49,7 +49,7 @@ def issue(name: str, hosts: Sequence[str] = (), issuer: Issued | None = None, da
     )
     if hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
-    return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+    return IssuedCertificate(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
 def _host(host: str) -> x509.GeneralName:

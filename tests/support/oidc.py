@@ -92,8 +92,8 @@ class Provider:
             }
             for client in self.clients
         ]
-        told = {"jwks": {"keys": [self.key.jwk]}, "accounts": self.accounts, "clients": clients}
-        self._process.stdin.write(json.dumps(told) + "\n")
+        settings = {"jwks": {"keys": [self.key.jwk]}, "accounts": self.accounts, "clients": clients}
+        self._process.stdin.write(json.dumps(settings) + "\n")
         self._process.stdin.flush()
         while (line := self._process.stdout.readline()) != "ready\n":
             assert line, "the provider has ended: start it by hand to see why"
@@ -105,7 +105,7 @@ class Provider:
         assert answer.status_code == 200, answer.text
         return answer.json()["access_token"]
 
-    def asked(self, path: str) -> int:
+    def request_count(self, path: str) -> int:
         """How often something was fetched."""
         return requests.get(f"{self.issuer}/asked", timeout=30).json().get(path, 0)
 

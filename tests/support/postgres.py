@@ -74,7 +74,7 @@ def connect(url: str):
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def exclusively() -> Iterator[None]:
     """While this lasts, no other test makes or drops a database: the server then writes down all that it has in
     memory, also for a disk that a test has filled, and fails."""
     with _lock(fcntl.LOCK_EX):

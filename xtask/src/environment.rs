@@ -62,7 +62,7 @@ pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
 
 /// Nine tenths of the files that Azurite would install: telemetry, and drivers of databases that the tests do not use.
-const AZURITE_DOES_WITHOUT: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
+const AZURITE_OMITTED: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
 
 /// The Python that runs every release listed in `tests/requirements/releases`.
 const RELEASES_PYTHON: &str = "3.11";
@@ -214,12 +214,10 @@ impl Environment {
             Need::Barman => self.barman(),
             Need::Chromium => self.once(CHROMIUM, chromium::find).map(drop),
             Need::S3s(profile) => self.s3s(profile),
-            Need::Azurite => {
-                self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob", &AZURITE_DOES_WITHOUT)
-            }
+            Need::Azurite => self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob", &AZURITE_OMITTED),
             Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules", &[]),
         }
-        .with_context(|| format!("{need:?} can not be prepared"))
+        .with_context(|| format!("{need:?} cannot be prepared"))
     }
 
     /// Whether a variable is already set.
@@ -407,8 +405,8 @@ impl Environment {
                     let mut npm = Command::new("npm");
                     npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts"]);
                     let output = npm.current_dir(begun).stdin(Stdio::null()).output()?;
-                    let told = String::from_utf8_lossy(&output.stderr);
-                    ensure!(output.status.success(), "{package} does not install: {told}");
+                    let stderr = String::from_utf8_lossy(&output.stderr);
+                    ensure!(output.status.success(), "{package} does not install: {stderr}");
                     Ok(())
                 })?;
             }

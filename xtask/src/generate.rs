@@ -35,7 +35,7 @@ pub(crate) struct Options {
 ///
 /// # Errors
 ///
-/// A source can not be parsed, or a Python environment can not be created.
+/// A source cannot be parsed, or a Python environment cannot be created.
 pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
     let python = environment.reference()?;
     let mut files = Files::new(environment.root.clone());
@@ -54,7 +54,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
             println!("{difference}");
         }
         if failed > 0 {
-            println!("{failed} of {count} generated files are not as they are generated: run `cargo xtask generate`");
+            println!("{failed} of {count} generated files are out of date: run `cargo xtask generate`");
         }
         let tally = Tally { passed: count.saturating_sub(failed), failed };
         println!("checks: {} passed, {} failed", tally.passed, tally.failed);

@@ -1,6 +1,6 @@
-//! `cargo xtask …`: the chores of a contributor. CI and a laptop run the same ones.
+//! `cargo xtask …`: development tasks. CI and a laptop run the same ones.
 
-#![allow(clippy::disallowed_macros, reason = "a chore whose output is closed has no reader")]
+#![allow(clippy::disallowed_macros, reason = "output is lost only if standard output is closed")]
 
 mod apt;
 mod bench;
@@ -24,14 +24,14 @@ use clap::{Parser, Subcommand};
 use crate::{environment::Environment, tally::Tally};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The chores of a contributor", disable_help_subcommand = true)]
+#[command(name = "cargo xtask", about = "Development tasks", disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Run all checks and tests, those that fail soonest first
     Test(test::Options),
     /// Compare the schema with that of the reference
@@ -65,7 +65,7 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().chore) {
+    match run(&Cli::parse().task) {
         Ok(tally) if tally.failed == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -75,23 +75,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chore: &Chore) -> Result<Tally> {
+fn run(task: &Task) -> Result<Tally> {
     let environment = &Environment::new()?;
-    match chore {
-        Chore::Test(options) => test::run(environment, options),
-        Chore::Schema(options) => suite::SCHEMA.run(environment, options),
-        Chore::Diff(options) => suite::DIFF.run(environment, options),
-        Chore::Auth(options) => suite::AUTH.run(environment, options),
-        Chore::Conformance(options) => suite::CONFORMANCE.run(environment, options),
-        Chore::Durability(options) => suite::DURABILITY.run(environment, options),
-        Chore::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
-        Chore::Backup(options) => suite::BACKUP.run(environment, options),
-        Chore::Browser(options) => suite::BROWSER.run(environment, options),
-        Chore::Chart(options) => suite::CHART.run(environment, options),
-        Chore::Drill(options) => suite::DRILL.run(environment, options),
-        Chore::Ops(options) => suite::OPS.run(environment, options),
-        Chore::Bench(options) => bench::run(environment, options),
-        Chore::Deny => deny::run(environment),
-        Chore::Generate(options) => generate::run(environment, options),
+    match task {
+        Task::Test(options) => test::run(environment, options),
+        Task::Schema(options) => suite::SCHEMA.run(environment, options),
+        Task::Diff(options) => suite::DIFF.run(environment, options),
+        Task::Auth(options) => suite::AUTH.run(environment, options),
+        Task::Conformance(options) => suite::CONFORMANCE.run(environment, options),
+        Task::Durability(options) => suite::DURABILITY.run(environment, options),
+        Task::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
+        Task::Backup(options) => suite::BACKUP.run(environment, options),
+        Task::Browser(options) => suite::BROWSER.run(environment, options),
+        Task::Chart(options) => suite::CHART.run(environment, options),
+        Task::Drill(options) => suite::DRILL.run(environment, options),
+        Task::Ops(options) => suite::OPS.run(environment, options),
+        Task::Bench(options) => bench::run(environment, options),
+        Task::Deny => deny::run(environment),
+        Task::Generate(options) => generate::run(environment, options),
     }
 }

@@ -30,7 +30,7 @@ rm -rf "$folder"
 const START: Duration = Duration::from_secs(60);
 
 /// Bytes needed for a cluster in memory: its WAL, and the databases that exist at the same time.
-const ROOM: u64 = 4 << 30;
+const MIN_MEMORY: u64 = 4 << 30;
 
 /// A running server.
 pub(crate) struct Cluster {
@@ -126,7 +126,7 @@ fn memory() -> Option<PathBuf> {
     let text = String::from_utf8(answer.stdout).ok()?;
     // The columns are file system, blocks, used, available.
     let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
-    (kib >= ROOM / 1024).then(|| place.to_owned())
+    (kib >= MIN_MEMORY / 1024).then(|| place.to_owned())
 }
 
 fn accepts_connections(programs: &Path, port: u16) -> Result<bool> {

@@ -47,7 +47,7 @@ pub(crate) fn tests(command: &mut Command) -> Result<Tally> {
 }
 
 /// The outcome of a command whose output went to a file.
-pub(crate) struct Ended {
+pub(crate) struct CommandOutcome {
     /// The tests that it reported.
     pub(crate) tally: Tally,
     /// CPU time of the command and of the children it waited for, in seconds; 0 if unknown.
@@ -55,7 +55,7 @@ pub(crate) struct Ended {
 }
 
 /// Runs a command with its output in the file `log`, counts the tests, and kills it after `limit`.
-pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended> {
+pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Result<CommandOutcome> {
     let file = File::create(log).with_context(|| log.display().to_string())?;
     let deadline = Instant::now() + limit;
     let mut child = piped(command)?;
@@ -83,10 +83,10 @@ pub(crate) fn logged(command: &mut Command, log: &Path, limit: Duration) -> Resu
     if late {
         writeln!(&file, "\nerror: killed, because it did not end within {} s", limit.as_secs())?;
         // Its children may hold the pipes for as long as they live.
-        return Ok(Ended { tally: Tally { passed: 0, failed: 1 }, cpu: cpu.unwrap_or_default() });
+        return Ok(CommandOutcome { tally: Tally { passed: 0, failed: 1 }, cpu: cpu.unwrap_or_default() });
     }
     let tally: Tally = readers.into_iter().flatten().filter_map(|reader| reader.join().ok()).sum();
-    Ok(Ended { tally: tally.of(success), cpu: cpu.unwrap_or_default() })
+    Ok(CommandOutcome { tally: tally.of(success), cpu: cpu.unwrap_or_default() })
 }
 
 fn piped(command: &mut Command) -> Result<Child> {
@@ -94,7 +94,7 @@ fn piped(command: &mut Command) -> Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("can not run {}", command.get_program().display()))
+        .with_context(|| format!("cannot run {}", command.get_program().display()))
 }
 
 fn reader(pipe: impl Read + Send + 'static, file: &File) -> Result<JoinHandle<Tally>> {

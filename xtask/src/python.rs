@@ -34,11 +34,11 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
     if !folder.join("bin/python").exists() {
         let mut venv = command()?;
         venv.args(["venv", "--quiet"]).args(version.iter().flat_map(|version| ["--python", version])).arg(folder);
-        ensure!(venv.status()?.success(), "uv can not make {}", folder.display());
+        ensure!(venv.status()?.success(), "uv cannot create {}", folder.display());
     }
     let mut install = command()?;
     install.args(["pip", "install", "--quiet", "--python", &python]).args(&wanted);
-    ensure!(install.status()?.success(), "can not install {}", wanted.join(" "));
+    ensure!(install.status()?.success(), "cannot install {}", wanted.join(" "));
     fs::write(stamp, wanted.join("\n"))?;
     Ok(python)
 }
@@ -47,13 +47,13 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
 pub(crate) fn download(package: &str, folder: &Path) -> Result<()> {
     let mut install = command()?;
     install.args(["pip", "install", "--quiet", "--no-deps", "--target"]).arg(folder).arg(package);
-    ensure!(install.status()?.success(), "can not install {package}");
+    ensure!(install.status()?.success(), "cannot install {package}");
     Ok(())
 }
 
 /// Runs Python code and returns its output.
 pub(crate) fn run(python: &str, code: &str) -> Result<String> {
-    let output = Command::new(python).args(["-c", code]).output().with_context(|| format!("can not run {python}"))?;
+    let output = Command::new(python).args(["-c", code]).output().with_context(|| format!("cannot run {python}"))?;
     ensure!(output.status.success(), "{python}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
@@ -83,11 +83,11 @@ fn find_uv() -> Result<PathBuf> {
         }
         ensure!(
             Command::new("python3").args(["-m", "venv"]).arg(&folder).status()?.success(),
-            "python3 can not make a venv"
+            "python3 cannot create a venv"
         );
         let mut pip = Command::new(folder.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"]);
-        ensure!(pip.status()?.success(), "can not install uv");
+        ensure!(pip.status()?.success(), "cannot install uv");
     }
     Ok(uv)
 }

@@ -11,8 +11,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The tests in a line of output: none, unless it is the summary line of cargo test, nextest, pytest or a chore
-    /// with checks.
+    /// The tests in a line of output: none, unless it is the summary line of cargo test, nextest, pytest or a task of
+    /// this program with checks.
     pub(crate) fn of_line(line: &str) -> Self {
         // Indented lines were printed by a test, whose runner has its own summary.
         let line = if line.starts_with("     Summary [") { line.trim() } else { line.trim_end() };
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chore_closes_its_checks() {
+    fn a_task_closes_its_checks() {
         assert_eq!(counted("checks: 22 passed, 1 failed"), (22, 1));
     }
 

@@ -106,7 +106,7 @@ fn build(environment: &Environment, parts: &[Part], logs: &Path) -> Result<Optio
     if ended.tally.failed == 0 && !environment.is_set(BIN) {
         match environment::program(&fs::read(&log)?, "ferroflow") {
             Some(path) => environment.set(BIN, path),
-            None => bail!("the build made no program"),
+            None => bail!("the build produced no program"),
         }
     }
     Ok(Some(Line::new("build", "build", &ended, start.elapsed(), log)))

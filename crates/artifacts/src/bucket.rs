@@ -4,7 +4,7 @@
 mod blocks;
 mod download;
 mod explain;
-mod room;
+mod memory_budget;
 mod session;
 mod sweep;
 mod transfer;
@@ -33,15 +33,15 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::explain::reason;
 pub use self::transfer::{PresignedUrl, StartedUpload};
-use self::{explain::explain, room::UploadRoom};
+use self::{explain::explain, memory_budget::UploadBudget};
 use crate::{
     ArtifactPath, gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
-    s3::{Calls, Listed},
+    s3::{Calls, ListPage},
 };
 
 /// How long a successful check is cached for probes: requests to the store are charged.
-const CHECKED_FOR: Duration = Duration::from_secs(15);
+const CHECK_TTL: Duration = Duration::from_secs(15);
 
 /// Maximum number of objects deleted at a time. Azure's pages are larger, and the last objects would time out.
 const MAX_DELETED: usize = 1_000;
@@ -59,20 +59,20 @@ enum Transfers {
     Parts(HttpClient),
     /// Blocks with names chosen by the server. The store discards uncommitted blocks by itself.
     Blocks,
-    /// Not at all: URLs can not be signed.
+    /// Not at all: URLs cannot be signed.
     None,
 }
 
 /// The memory budget of transfers.
 #[derive(Debug, Clone)]
-pub(crate) struct Room {
-    uploads: UploadRoom,
+pub(crate) struct TransferBudget {
+    uploads: UploadBudget,
     downloads: Arc<Semaphore>,
 }
 
-impl Default for Room {
+impl Default for TransferBudget {
     fn default() -> Self {
-        Self { uploads: UploadRoom::default(), downloads: download::room() }
+        Self { uploads: UploadBudget::default(), downloads: download::permits() }
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct Bucket {
     sessions: Option<Arc<gcs::Writer>>,
     /// The client for listing and deleting exact names, if not through `object_store`.
     calls: Option<Calls>,
-    room: Room,
+    budget: TransferBudget,
     /// The time of the last successful check.
     checked: Mutex<Option<Instant>>,
 }
@@ -117,14 +117,14 @@ impl Bucket {
             signed_headers: HeaderMap::new(),
             sessions: None,
             calls: None,
-            room: Room::default(),
+            budget: TransferBudget::default(),
             checked: Mutex::default(),
         }
     }
 
-    /// With multipart uploads of clients; `asks` is the client for listing them.
-    pub(crate) fn with_parts(self, asks: HttpClient) -> Self {
-        Self { transfers: Transfers::Parts(asks), ..self }
+    /// With multipart uploads of clients; `list_client` is the client for listing them.
+    pub(crate) fn with_parts(self, list_client: HttpClient) -> Self {
+        Self { transfers: Transfers::Parts(list_client), ..self }
     }
 
     /// With block uploads of clients.
@@ -143,8 +143,8 @@ impl Bucket {
     }
 
     /// With the memory budget shared by all buckets.
-    pub(crate) fn with_room(self, room: Room) -> Self {
-        Self { room, ..self }
+    pub(crate) fn with_budget(self, budget: TransferBudget) -> Self {
+        Self { budget, ..self }
     }
 
     /// With the attributes and tags of all objects.
@@ -168,7 +168,7 @@ impl BucketRepository {
         let prefix = prefix.strip_prefix('/').unwrap_or(prefix);
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         Path::parse(prefix)
-            .map_err(|_| Error::invalid(format!("'{prefix}' can not be the prefix of an artifact location.")))?;
+            .map_err(|_| Error::invalid(format!("'{prefix}' cannot be the prefix of an artifact location.")))?;
         Ok(Self { bucket, prefix: prefix.to_owned() })
     }
 
@@ -195,7 +195,7 @@ impl BucketRepository {
         one_level: bool,
         page_token: Option<String>,
         max_keys: Option<usize>,
-    ) -> object_store::Result<Listed> {
+    ) -> object_store::Result<ListPage> {
         if let Some(calls) = &self.bucket.calls {
             return calls.list(prefix, one_level, page_token.as_deref(), max_keys).await;
         }
@@ -205,7 +205,7 @@ impl BucketRepository {
         let page = self.bucket.reads.list_paginated(prefix, options).await?;
         let objects = page.result.objects.into_iter().map(|found| (found.location.into(), found.size));
         let directories = page.result.common_prefixes.into_iter().map(|found| format!("{found}/"));
-        Ok(Listed { objects: objects.collect(), directories: directories.collect(), next: page.page_token })
+        Ok(ListPage { objects: objects.collect(), directories: directories.collect(), next: page.page_token })
     }
 
     /// Whether no object has a prefix.
@@ -331,7 +331,7 @@ impl BucketRepository {
 
     pub(crate) async fn check(&self) -> Result<()> {
         let last = *self.bucket.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| last.elapsed() < CHECKED_FOR) {
+        if last.is_some_and(|last| last.elapsed() < CHECK_TTL) {
             return Ok(());
         }
         let prefix = self.below(&ArtifactPath::root())?;

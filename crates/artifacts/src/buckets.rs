@@ -6,7 +6,7 @@ use ferroflow_model::{Error, Result, cache::Cache, uri};
 
 use crate::{
     azure,
-    bucket::{Bucket, BucketRepository, Room},
+    bucket::{Bucket, BucketRepository, TransferBudget},
     gcs, s3,
 };
 
@@ -21,12 +21,12 @@ pub struct Buckets {
     /// The open buckets; an evicted one is reopened.
     open: Arc<Cache<String, Arc<Bucket>>>,
     /// The memory budget of all transfers.
-    room: Room,
+    budget: TransferBudget,
 }
 
 impl Default for Buckets {
     fn default() -> Self {
-        Self { s3: Arc::default(), open: Arc::new(Cache::new(MAX_OPEN)), room: Room::default() }
+        Self { s3: Arc::default(), open: Arc::new(Cache::new(MAX_OPEN)), budget: TransferBudget::default() }
     }
 }
 
@@ -78,13 +78,13 @@ impl Buckets {
             _ => self
                 .s3()
                 .map_err(|error| {
-                    tracing::error!(reason = error.message, "buckets can not be reached");
+                    tracing::error!(reason = error.message, "the settings for buckets are not usable");
                     Error::unavailable(
-                        "This server can not reach buckets: its settings are not usable. Its log says why.",
+                        "This server cannot access buckets: its settings are not usable. Its log has the details.",
                     )
                 })?
                 .bucket(name)?,
         };
-        Ok(bucket.with_room(self.room.clone()))
+        Ok(bucket.with_budget(self.budget.clone()))
     }
 }

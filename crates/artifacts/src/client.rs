@@ -47,7 +47,7 @@ pub(crate) fn pause(attempt: u32) -> Duration {
 
 /// Sends a request with retries, until the response is not a transient error. The outer error of an attempt is not
 /// retried.
-pub(crate) async fn persistently<F>(attempt: impl Fn() -> F) -> object_store::Result<HttpResponse>
+pub(crate) async fn with_retries<F>(attempt: impl Fn() -> F) -> object_store::Result<HttpResponse>
 where
     F: Future<Output = object_store::Result<std::result::Result<HttpResponse, HttpError>>>,
 {
@@ -73,14 +73,14 @@ pub(crate) fn is_busy(status: StatusCode) -> bool {
 /// Whether an HTTP server responds at an origin, with any status.
 ///
 /// # Errors
-/// There is no response within `patience`; the message is the reason.
-pub async fn answers(origin: &str, patience: Duration) -> std::result::Result<(), String> {
+/// There is no response within `timeout`; the message is the reason.
+pub async fn responds(origin: &str, timeout: Duration) -> std::result::Result<(), String> {
     let client = ReqwestConnector::default().connect(&options(Some(origin))).map_err(|error| error.to_string())?;
     let request = http::Request::head(origin).body(HttpRequestBody::empty()).map_err(|error| error.to_string())?;
-    match tokio::time::timeout(patience, client.execute(request)).await {
+    match tokio::time::timeout(timeout, client.execute(request)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(last_cause(&error)),
-        Err(_) => Err(format!("no answer in {} s", patience.as_secs())),
+        Err(_) => Err(format!("no answer in {} s", timeout.as_secs())),
     }
 }
 

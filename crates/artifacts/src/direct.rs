@@ -48,7 +48,7 @@ mod tests {
     use crate::LocalRepository;
 
     #[tokio::test]
-    async fn what_changes_is_news_and_nothing_else() {
+    async fn only_a_changed_result_is_returned() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("root");
         let root = DirectRoot::new(ArtifactRepository::Local(LocalRepository::new(&place)));

@@ -21,7 +21,7 @@ use crate::{
 /// Opens a bucket with the settings in the environment.
 ///
 /// # Errors
-/// The name is not a valid bucket name, or the credentials file can not be used.
+/// The name is not a valid bucket name, or the credentials file cannot be used.
 pub(crate) fn bucket(name: &str) -> Result<Bucket> {
     let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if !is_name(name) {
@@ -38,12 +38,12 @@ pub(crate) fn bucket(name: &str) -> Result<Bucket> {
         .with_retry(retries())
         .with_client_options(client.clone());
     let file = get("GOOGLE_APPLICATION_CREDENTIALS");
-    // An instance can request signatures from an API; an emulator can not.
+    // An instance can request signatures from an API; an emulator cannot.
     let signs = emulator.is_none() || file.is_some();
     if let Some(url) = &emulator {
         // An emulator does not authenticate requests.
-        let nobody = GcpCredential { bearer: "nobody".to_owned() };
-        builder = builder.with_base_url(url).with_credentials(Arc::new(StaticCredentialProvider::new(nobody)));
+        let anonymous = GcpCredential { bearer: "nobody".to_owned() };
+        builder = builder.with_base_url(url).with_credentials(Arc::new(StaticCredentialProvider::new(anonymous)));
         if let Some(file) = file {
             builder = builder.with_service_account_path(file);
         }

@@ -19,7 +19,7 @@ mod trial;
 
 pub use bucket::{BucketRepository, PresignedUrl, StartedUpload};
 pub use buckets::Buckets;
-pub use client::answers;
+pub use client::responds;
 pub use direct::DirectRoot;
 pub use local::LocalRepository;
 pub use location::{Location, Locations};

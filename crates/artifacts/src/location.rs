@@ -11,10 +11,10 @@ use percent_encoding::percent_decode_str;
 use crate::{ArtifactPath, ArtifactRepository, Buckets, DirectRoot, LocalRepository};
 
 /// The part of an artifact server's URL between its base and the artifact path.
-const ANCHOR: &str = "/api/2.0/mlflow-artifacts/artifacts/";
+const PROXY_PATH: &str = "/api/2.0/mlflow-artifacts/artifacts/";
 
 /// Schemes of stores that are not supported yet.
-const NOT_BUILT: &[&str] = &["abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
+const UNSUPPORTED: &[&str] = &["abfss", "hdfs", "viewfs", "dbfs", "ftp", "sftp", "r2", "b2", "oci"];
 
 /// A place in a repository.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Locations {
             }
             Some("http" | "https") => {
                 // Only in the path, not in a query or fragment.
-                if let Some((_, path)) = SplitUri::parse(location)?.path.split_once(ANCHOR) {
+                if let Some((_, path)) = SplitUri::parse(location)?.path.split_once(PROXY_PATH) {
                     return self.proxied(path);
                 }
                 Err(Error::invalid(format!("'{location}' is not the URL of an artifact server.")))
@@ -80,9 +80,9 @@ impl Locations {
                 let repository = ArtifactRepository::Bucket(self.buckets.repository(location)?);
                 Ok(Location { repository, base: ArtifactPath::root() })
             }
-            Some(scheme) if NOT_BUILT.contains(&scheme) => Err(Error::new(
+            Some(scheme) if UNSUPPORTED.contains(&scheme) => Err(Error::new(
                 ErrorCode::NotImplemented,
-                format!("This server can not read artifacts at '{scheme}:' locations yet."),
+                format!("This server cannot read artifacts at '{scheme}:' locations yet."),
             )),
             Some(scheme) => {
                 Err(Error::invalid(format!("Could not find a registered artifact repository for: {scheme}:")))
@@ -159,7 +159,7 @@ pub fn resolve_if_local(location: &str) -> Result<String> {
 /// Whether both locations are local paths, and the first is inside the second, with symbolic links resolved.
 ///
 /// # Errors
-/// A location can not be parsed.
+/// A location cannot be parsed.
 pub fn is_within(location: &str, root: &str) -> Result<bool> {
     let (Some(path), Some(root)) = (local_path(location)?, local_path(root)?) else { return Ok(false) };
     let (path, root) = (real(&absolute(&path)?), real(&absolute(&root)?));
@@ -186,7 +186,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let here = std::env::current_dir()
-        .map_err(|error| Error::internal(format!("The working directory can not be read: {error}")))?;
+        .map_err(|error| Error::internal(format!("The working directory cannot be read: {error}")))?;
     // `./x` and `x` are the same directory and must be stored as the same text.
     Ok(here.join(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect())
 }
@@ -204,7 +204,7 @@ pub(crate) fn real(path: &Path) -> PathBuf {
                 rest.push(name.to_owned());
                 existing = parent;
             }
-            // `..` after a component that does not exist can not be resolved: the empty path is a prefix match of
+            // `..` after a component that does not exist cannot be resolved: the empty path is a prefix match of
             // nothing.
             _ => return PathBuf::new(),
         }

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_way_out_is_refused() {
+    fn every_known_path_traversal_is_refused() {
         for text in [
             "..",
             "../x",

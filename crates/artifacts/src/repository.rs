@@ -98,7 +98,7 @@ impl ArtifactRepository {
     /// `length` is the announced size in bytes, if known.
     ///
     /// # Errors
-    /// The stream or the store failed, or the path can not be a file.
+    /// The stream or the store failed, or the path cannot be a file.
     pub async fn write(&self, path: &ArtifactPath, body: ByteStream, length: Option<u64>) -> Result<()> {
         if path.is_root() {
             return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));

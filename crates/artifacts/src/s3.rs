@@ -14,7 +14,7 @@ use object_store::{
     client::{HttpConnector as _, ReqwestConnector},
 };
 
-pub(crate) use self::calls::{Calls, Listed};
+pub(crate) use self::calls::{Calls, ListPage};
 use self::profile::Profile;
 use crate::{
     bucket::Bucket,
@@ -58,7 +58,7 @@ impl Settings {
     /// Settings from the environment of this process.
     ///
     /// # Errors
-    /// A variable is invalid, or a file that it names can not be read.
+    /// A variable is invalid, or a file that it names cannot be read.
     pub fn from_env() -> Result<Self> {
         Self::read(
             &std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
@@ -285,7 +285,7 @@ fn unusable(error: &object_store::Error) -> Error {
 }
 
 fn header(name: &str, value: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(value).map_err(|_| Error::invalid(format!("{name} holds what no header can")))
+    HeaderValue::from_str(value).map_err(|_| Error::invalid(format!("the value of {name} is not valid in a header")))
 }
 
 #[cfg(test)]
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_work_is_told_at_start() {
+    fn unusable_settings_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing").to_string_lossy().into_owned();
         for (variables, expected) in [
@@ -309,7 +309,7 @@ mod tests {
             (&[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", r#"{"Nonsense": "x"}"#)], "'Nonsense' is not supported"),
             (&[("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "sideways")], "not one of auto, path, virtual"),
             (&[("AWS_REQUEST_CHECKSUM_CALCULATION", "maybe")], "when_required"),
-            (&[("AWS_PROFILE", "x"), ("AWS_SHARED_CREDENTIALS_FILE", missing.as_str())], "can not be read"),
+            (&[("AWS_PROFILE", "x"), ("AWS_SHARED_CREDENTIALS_FILE", missing.as_str())], "cannot be read"),
         ] {
             let error = read(variables).map(drop).unwrap_err();
             assert!(error.message.contains(expected), "{variables:?}: {}", error.message);

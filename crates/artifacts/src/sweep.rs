@@ -30,7 +30,7 @@ impl Sweeper {
     /// entries.
     ///
     /// # Errors
-    /// The store can not list its uploads.
+    /// The store cannot list its uploads.
     pub async fn sweep(&mut self, idle: Duration) -> Result<usize> {
         let local = match &self.repository {
             ArtifactRepository::Bucket(bucket) => return bucket.sweep(idle).await,

@@ -83,7 +83,7 @@ impl ArtifactRepository {
     async fn read_back(&self, path: &ArtifactPath) -> Result<(), String> {
         let body = self.open(path, None, None).await.map_err(|error| error.message)?.body;
         let bytes: Vec<_> = body.try_collect().await.map_err(|error| error.to_string())?;
-        if bytes.concat() == CONTENT { Ok(()) } else { Err("it gives other bytes than were written".to_owned()) }
+        if bytes.concat() == CONTENT { Ok(()) } else { Err("other bytes were read than written".to_owned()) }
     }
 }
 
@@ -92,14 +92,14 @@ pub(crate) fn file() -> ferroflow_model::Result<ArtifactPath> {
     ArtifactPath::parse(&format!(".ferroflow-try-{:032x}", rand::random::<u128>()))
 }
 
-/// How far another clock is ahead of the local one, in seconds: it assigned the time `told` between the local times
+/// How far another clock is ahead of the local one, in seconds: it assigned the time `stored` between the local times
 /// `before` and `after`. Stores have a resolution of one second.
-pub(crate) fn skew(before: SystemTime, told: SystemTime, after: SystemTime) -> i64 {
+pub(crate) fn skew(before: SystemTime, stored: SystemTime, after: SystemTime) -> i64 {
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    if let Ok(ahead) = told.duration_since(after) {
+    if let Ok(ahead) = stored.duration_since(after) {
         return seconds(ahead);
     }
-    before.duration_since(told + Duration::from_secs(1)).map_or(0, |behind| -seconds(behind))
+    before.duration_since(stored + Duration::from_secs(1)).map_or(0, |behind| -seconds(behind))
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     use crate::LocalRepository;
 
     #[test]
-    fn a_clock_is_judged_by_what_it_wrote_between_two_looks_at_ours() {
+    fn skew_is_measured_between_two_readings_of_the_local_clock() {
         let at = |seconds: f64| SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds);
         assert_eq!(skew(at(100.8), at(100.0), at(101.1)), 0);
         assert_eq!(skew(at(100.8), at(101.0), at(101.1)), 0);

@@ -38,11 +38,11 @@ pub(crate) fn run(command: AuditCommand) -> ExitCode {
 
 fn verify(files: &[PathBuf]) -> Result<bool> {
     let open = |path: &PathBuf| {
-        let file = File::open(path).with_context(|| format!("{} can not be read", path.display()))?;
+        let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
         Ok((name(path), BufReader::new(file)))
     };
     let files = files.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let found = verify_audit(files).context("the audit log can not be read")?;
+    let found = verify_audit(files).context("the audit log cannot be read")?;
     for note in &found.notes {
         out!("note: {note}");
     }

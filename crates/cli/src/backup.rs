@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::{ArtifactRepository, Buckets};
 use ferroflow_model::uri;
-use ferroflow_ops::backup::{self, Manifest, Restored, Role, Sources, Targets, Vault, Wanted};
+use ferroflow_ops::backup::{self, BackupSelector, Manifest, RestoreOutcome, Role, Sources, Targets, Vault};
 use ferroflow_store::db::BackendUri;
 use indicatif::HumanBytes;
 
@@ -30,10 +30,10 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
         let reporter = Reporter::new();
         if args.check {
             let vault = Vault::open_to_read(repository, directory).await?;
-            let checked = backup::check(&vault, &reporter.tell()).await;
+            let checked = backup::check(&vault, &reporter.on_event()).await;
             reporter.end();
             let checked = checked?;
-            out!("{} backups in {} are whole: {} blocks were read", checked.backups, vault.name(), checked.blocks);
+            out!("{} backups in {} are intact: {} blocks were read", checked.backups, vault.name(), checked.blocks);
             return Ok(());
         }
         let sources = Sources {
@@ -43,7 +43,7 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
             read_all: args.read_all,
         };
         let vault = Vault::open_to_write(repository, directory, &sources).await?;
-        let created = backup::create(&vault, &sources, &reporter.tell()).await;
+        let created = backup::create(&vault, &sources, &reporter.on_event()).await;
         reporter.end();
         let created = created?;
         let manifest = &created.manifest;
@@ -66,10 +66,10 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
     start(async {
         let (repository, directory) = place(&args.place)?;
         let vault = Vault::open_to_read(repository, directory).await?;
-        let manifest = vault.find(&Wanted::parse(&args.at)?).await?;
+        let manifest = vault.find(&BackupSelector::parse(&args.at)?).await?;
         let has_users = manifest.databases.iter().any(|database| database.role == Role::Users);
         if has_users && args.users_store_uri.is_none() && !args.no_users {
-            bail!("the backup {} has users: say where they go with --users-store-uri, or --no-users", manifest.id);
+            bail!("the backup {} has users: give their target with --users-store-uri, or pass --no-users", manifest.id);
         }
         let with_artifacts = manifest.artifacts.is_some() && !args.no_artifacts;
         let targets = Targets {
@@ -80,24 +80,24 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
             keep_users: args.keep_users,
         };
         let reporter = Reporter::new();
-        let restored = backup::restore(&vault, &manifest, &targets, &reporter.tell()).await;
+        let restored = backup::restore(&vault, &manifest, &targets, &reporter.on_event()).await;
         reporter.end();
         let restored = restored?;
         out!("restored {} of {}", manifest.id, manifest.time);
         contents(&manifest);
-        out!("  every row and every checksum is as in the backup");
-        tell_users(&restored, args.keep_users);
+        out!("  all rows and checksums match the backup");
+        print_user_changes(&restored, args.keep_users);
         Ok(())
     })
 }
 
 /// Prints what a restore means for users and sessions.
-fn tell_users(restored: &Restored, are_kept: bool) {
+fn print_user_changes(restored: &RestoreOutcome, are_kept: bool) {
     if are_kept {
-        out!("  the users are those that were there, not those of the backup");
-        restored.dropped.iter().for_each(|what| out!("  nothing is granted any more on {what}: not in the backup"));
+        out!("  the existing users were kept, not those of the backup");
+        restored.dropped.iter().for_each(|what| out!("  dropped the grants on {what}: not in the backup"));
     } else if let Some(differences) = &restored.users {
-        out!("  {} differences between the users and those that were moved aside", differences.len());
+        out!("  {} differences between the restored users and those that were moved aside", differences.len());
         for line in differences {
             out!("    {line}");
         }
@@ -162,7 +162,7 @@ fn file(text: &str) -> Result<PathBuf> {
     match BackendUri::parse(text)? {
         BackendUri::Sqlite(path) => Ok(path),
         uri @ BackendUri::Postgres(_) => bail!(
-            "{uri} is not a SQLite file. PostgreSQL brings its own backups, with a log of every change: docs/backup.md"
+            "{uri} is not a SQLite file. For PostgreSQL, use its own backups and its write-ahead log: docs/backup.md"
         ),
     }
 }

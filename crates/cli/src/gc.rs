@@ -103,7 +103,7 @@ async fn collect(args: GcArgs) -> Result<()> {
     let store =
         Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options(None)? })
             .await
-            .with_context(|| format!("the backend store {backend} can not be opened"))?;
+            .with_context(|| format!("the backend store {backend} cannot be opened"))?;
     let outcome = if args.unreferenced {
         unreferenced::report(&store, &locations).await
     } else {

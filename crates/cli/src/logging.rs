@@ -34,7 +34,7 @@ pub(crate) fn init(format: LogFormat) {
             "warn,ferroflow={level},ferroflow_server={level},ferroflow_store={level},ferroflow_artifacts={level}"
         ))
     });
-    // An event that can not be written must not panic while that is reported.
+    // An event that cannot be written must not panic while that is reported.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(writer::Log);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

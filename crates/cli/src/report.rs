@@ -32,7 +32,7 @@ pub(crate) fn line_out(line: fmt::Arguments<'_>) {
 }
 
 pub(crate) fn line_err(line: fmt::Arguments<'_>) {
-    // Earlier log lines come first; a lost line can not be reported anywhere else.
+    // Earlier log lines come first; a lost line cannot be reported anywhere else.
     crate::logging::flush();
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -42,6 +42,6 @@ pub(crate) fn line_err(line: fmt::Arguments<'_>) {
 /// # Errors
 /// A line could not be written.
 pub(crate) fn complete() -> Result<()> {
-    ensure!(!INCOMPLETE.load(Ordering::Relaxed), "the standard output did not take everything: it is closed or full");
+    ensure!(!INCOMPLETE.load(Ordering::Relaxed), "the standard output is closed or full: the output is incomplete");
     Ok(())
 }

@@ -68,7 +68,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let archival = args.trace_archival_config.as_deref().map(|file| archival::settings(file, &buckets)).transpose()?;
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
     let runs_jobs = archival::runs_jobs();
-    archival::tell(archival.as_ref(), runs_jobs);
+    archival::log_settings(archival.as_ref(), runs_jobs);
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
@@ -80,13 +80,13 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     if args.auto_migrate {
         db::migrate_at_start(&backend)
             .await
-            .with_context(|| format!("the backend store {backend} can not be upgraded"))?;
+            .with_context(|| format!("the backend store {backend} cannot be upgraded"))?;
     }
     let mut db = db_options(args.database_connections)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
     let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db.clone() })
         .await
-        .with_context(|| format!("the backend store {backend} can not be opened"))?
+        .with_context(|| format!("the backend store {backend} cannot be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
         Some(auth) => {
@@ -215,7 +215,7 @@ fn security(args: &ServerArgs) -> Result<Security> {
             if let Ok(address) = address.parse() {
                 hosts = hosts.with_address(address);
             } else {
-                tracing::warn!("{variable} has '{address}', which is no address: it is passed over");
+                tracing::warn!("{variable} has '{address}', which is not an address: ignored");
             }
         }
     }
@@ -300,8 +300,8 @@ fn env_number<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
 /// Handles SIGTERM and SIGINT from now on; the returned future completes with the first. A second one exits at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be received")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can not be received")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be received")?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -312,7 +312,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::warn!("told to stop twice: stopping at once");
+            tracing::warn!("received a second signal: exiting immediately");
             logging::flush();
             std::process::exit(130);
         });

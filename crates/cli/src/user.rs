@@ -168,7 +168,7 @@ impl Database {
         let uri = BackendUri::parse(&uri)?;
         UserStore::open(&uri, None, DbOptions { pool_size: 1, ..DbOptions::default() }, false)
             .await
-            .with_context(|| format!("the users database {uri} can not be opened"))
+            .with_context(|| format!("the users database {uri} cannot be opened"))
     }
 }
 
@@ -197,7 +197,7 @@ async fn perform(command: UserCommand) -> Result<()> {
             }
             let hash = password::hash(&new_password(&username)?);
             checked(users.create_user(&username, &hash, admin).await)?;
-            out!("made the {} '{username}'", if admin { "admin" } else { "user" });
+            out!("created the {} '{username}'", if admin { "admin" } else { "user" });
         }
         UserCommand::Passwd { username, database } => {
             let users = database.open().await?;
@@ -224,7 +224,7 @@ async fn perform(command: UserCommand) -> Result<()> {
         }
         UserCommand::Admin { username, is_admin, database } => {
             checked(database.open().await?.set_admin(&username, is_admin).await)?;
-            out!("'{username}' is {} admin", if is_admin { "an" } else { "no" });
+            out!("'{username}' is {} admin", if is_admin { "an" } else { "not an" });
         }
         UserCommand::Grant { username, resource_type, resource, permission, database } => {
             let users = database.open().await?;
@@ -235,7 +235,7 @@ async fn perform(command: UserCommand) -> Result<()> {
             let missing = format!("nothing is granted to '{username}' on {}", shown(&resource_type, &resource));
             let users = database.open().await?;
             checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
-            out!("'{username}' has no grant on {} any more", shown(&resource_type, &resource));
+            out!("revoked the grant of '{username}' on {}", shown(&resource_type, &resource));
         }
         UserCommand::EndSessions { database } => {
             checked(database.open().await?.end_sessions().await)?;
@@ -250,7 +250,7 @@ async fn role(command: RoleCommand) -> Result<()> {
     match command {
         RoleCommand::Add { role, database } => {
             checked(database.open().await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
-            out!("made the role '{role}'");
+            out!("created the role '{role}'");
         }
         RoleCommand::List { database } => {
             let roles = checked(database.open().await?.list_roles(None).await)?;
@@ -307,16 +307,16 @@ fn checked<T>(outcome: ferroflow_model::Result<T>) -> Result<T> {
 /// of the machine can see.
 fn new_password(username: &str) -> Result<String> {
     if io::stdin().is_terminal() {
-        let ask = |prompt: String| rpassword::prompt_password(prompt).context("the terminal can not be read");
+        let ask = |prompt: String| rpassword::prompt_password(prompt).context("the terminal cannot be read");
         let password = ask(format!("New password of '{username}': "))?;
         checked(validation::password(&password))?;
-        if ask("The same once more: ".into())? != password {
-            bail!("the two are not the same: nothing was changed");
+        if ask("Repeat the password: ".into())? != password {
+            bail!("the passwords differ: nothing was changed");
         }
         return Ok(password);
     }
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context("the standard input can not be read")?;
+    io::stdin().lock().read_line(&mut line).context("the standard input cannot be read")?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
     checked(validation::password(&password))?;
     Ok(password)

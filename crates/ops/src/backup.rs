@@ -21,12 +21,12 @@ mod walk;
 
 use std::sync::Arc;
 
-pub use check::{Checked, check};
-pub use create::{Created, Sources, create};
+pub use check::{CheckOutcome, check};
+pub use create::{CreateOutcome, Sources, create};
 pub use manifest::{Database, Manifest, Role};
-pub use restore::{Restored, Targets, restore};
-pub use retention::{Removed, keep_newest};
-pub use vault::{Vault, Wanted};
+pub use restore::{RestoreOutcome, Targets, restore};
+pub use retention::{RetentionOutcome, keep_newest};
+pub use vault::{BackupSelector, Vault};
 
 /// A progress event.
 #[derive(Debug, Clone)]
@@ -61,4 +61,4 @@ pub enum Event {
 }
 
 /// The receiver of events; called from any thread.
-pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;

@@ -24,4 +24,4 @@ pub use rollback::rollback;
 pub use upgrade::{UpgradeOptions, upgrade};
 
 /// The prefix of ferroflow's own annotations and labels.
-const OURS: &str = "ferroflow-ops";
+const ANNOTATION_PREFIX: &str = "ferroflow-ops";

@@ -14,7 +14,7 @@ use ferroflow_model::{
     trace_archival::{ArchiveNow, TraceArchival, duration_ms},
     uri,
 };
-use ferroflow_store::{ArchivableSpans, ArchiveRequest, Archived, Candidate, Due};
+use ferroflow_store::{ArchivableSpans, ArchiveOutcome, ArchiveRequest, Candidate, Due};
 use futures_util::{StreamExt as _, stream};
 use tokio::{sync::watch, time::Instant};
 
@@ -132,15 +132,15 @@ impl<'a> Pass<'a> {
         let outcome =
             self.app.store.archive_trace(id, |spans| write_to_archive(self.app, self.settings, id, spans)).await;
         self.app.telemetry.record_archival(match &outcome {
-            Ok(Archived::Yes) => "archived",
-            Ok(Archived::Malformed) => "malformed",
-            Ok(Archived::No) => "skipped",
+            Ok(ArchiveOutcome::Archived) => "archived",
+            Ok(ArchiveOutcome::Malformed) => "malformed",
+            Ok(ArchiveOutcome::Skipped) => "skipped",
             Err(_) => "failed",
         });
         match outcome {
-            Ok(Archived::Yes) => self.archived += 1,
-            Ok(Archived::No) => {}
-            Ok(Archived::Malformed) => {
+            Ok(ArchiveOutcome::Archived) => self.archived += 1,
+            Ok(ArchiveOutcome::Skipped) => {}
+            Ok(ArchiveOutcome::Malformed) => {
                 tracing::warn!(trace = id, "the spans of a trace cannot be archived: it is marked as malformed");
                 self.malformed += 1;
             }

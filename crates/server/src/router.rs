@@ -223,7 +223,7 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         .fallback(|request: Request| async move { error::not_found(request.uri().path()) })
         .method_not_allowed_fallback(|| async { error::method_not_allowed() })
         .with_state(Arc::clone(app))
-        .layer(from_fn(|request: Request, next: Next| ferroflow_store::db::watch_writes(next.run(request))))
+        .layer(from_fn(|request: Request, next: Next| ferroflow_store::db::track_writes(next.run(request))))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(
             AuthState { app: Arc::clone(app), public_routes: Arc::new(public_routes) },

@@ -6,14 +6,14 @@ use crate::{
 };
 
 // `assessment_metadata`, a JSON text, names the run that made the assessment.
-const FORGET_RUN: (&str, &str) = (
+const OF_RUN: (&str, &str) = (
     "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
      AND substring(assessment_metadata from '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') = $1",
     "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
      AND instr(assessment_metadata, '\"mlflow.assessment.sourceRunId\": \"' || $1 || '\"') > 0",
 );
 
-const FORGET_EXPERIMENT: (&str, &str) = (
+const OF_EXPERIMENT: (&str, &str) = (
     "DELETE FROM assessments WHERE assessment_metadata LIKE '%mlflow.assessment.sourceRunId%' \
      AND substring(assessment_metadata from '\"mlflow.assessment.sourceRunId\": \"([^\"]*)\"') IN \
      (SELECT run_uuid FROM runs WHERE experiment_id = $1)",
@@ -23,13 +23,13 @@ const FORGET_EXPERIMENT: (&str, &str) = (
 );
 
 /// Deletes the assessments that a run made.
-pub(crate) async fn forget_run(tx: &Tx, dialect: Dialect, run_id: &str) -> Result<(), DbError> {
-    tx.execute(Statement::new(dialect.pick(FORGET_RUN.0, FORGET_RUN.1), vec![run_id.into()])).await?;
+pub(crate) async fn delete_of_run(tx: &Tx, dialect: Dialect, run_id: &str) -> Result<(), DbError> {
+    tx.execute(Statement::new(dialect.pick(OF_RUN.0, OF_RUN.1), vec![run_id.into()])).await?;
     Ok(())
 }
 
 /// Deletes the assessments that the runs of an experiment made.
-pub(crate) async fn forget_runs_of_experiment(tx: &Tx, dialect: Dialect, id: i64) -> Result<(), DbError> {
-    tx.execute(Statement::new(dialect.pick(FORGET_EXPERIMENT.0, FORGET_EXPERIMENT.1), vec![id.into()])).await?;
+pub(crate) async fn delete_of_experiment_runs(tx: &Tx, dialect: Dialect, id: i64) -> Result<(), DbError> {
+    tx.execute(Statement::new(dialect.pick(OF_EXPERIMENT.0, OF_EXPERIMENT.1), vec![id.into()])).await?;
     Ok(())
 }

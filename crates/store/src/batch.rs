@@ -20,7 +20,7 @@ use ferroflow_model::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    db::{Db, DbError, honest, wrote},
+    db::{Db, DbError, downgrade_if_written, mark_written},
     dialect::Dialect,
 };
 
@@ -39,7 +39,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a lane yields to the scheduler so that arriving requests can join a batch. It yields only if the previous
 /// batch had several requests.
-const GATHER_TURNS: usize = 12;
+const GATHER_YIELDS: usize = 12;
 
 /// What one request writes to one run. Values are already validated.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +102,7 @@ impl RunWrite {
 
     /// Whether the stored rows decide about this write: params are immutable, and points of a logged model need the
     /// run's experiment.
-    fn needs_look(&self) -> bool {
+    fn needs_read(&self) -> bool {
         !self.params.is_empty() || !self.model_metrics.is_empty()
     }
 }
@@ -158,13 +158,14 @@ impl Batcher {
         let mut hasher = DefaultHasher::new();
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
-        self.lanes[lane].send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT).await.map_err(|_| {
-            honest(Error::busy("The server has more writes waiting than it can take. Try again in a moment."))
-        })?;
+        self.lanes[lane]
+            .send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT)
+            .await
+            .map_err(|_| downgrade_if_written(Error::busy("The queue of writes is full. Try again later.")))?;
         let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
         match outcome {
-            Ok(()) => wrote(),
-            Err(error) => return Err(honest(error)),
+            Ok(()) => mark_written(),
+            Err(error) => return Err(downgrade_if_written(error)),
         }
         Ok(())
     }
@@ -183,7 +184,7 @@ impl Batcher {
 }
 
 async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
-    let mut company = 1;
+    let mut previous_len = 1;
     while let Some(first) = queue.recv().await {
         let mut rows = first.write.rows();
         let mut jobs = vec![first];
@@ -195,14 +196,14 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
                 jobs.push(job);
             }
             // Clients that were answered together send their next requests together: wait for as many as last time, for
-            // at most `GATHER_TURNS` yields.
-            if jobs.len() >= company || turns == GATHER_TURNS {
+            // at most `GATHER_YIELDS` yields.
+            if jobs.len() >= previous_len || turns == GATHER_YIELDS {
                 break;
             }
             turns += 1;
             tokio::task::yield_now().await;
         }
-        company = jobs.len();
+        previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         commit(&db, jobs, &stats).await;
     }

@@ -59,29 +59,29 @@ pub(crate) struct Pairs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Approach {
     /// `id IN (SELECT owner …)`: the condition drives the query.
-    WayIn,
+    Drive,
     /// `EXISTS (SELECT … WHERE owner = id)`: evaluated for each row found by other means.
     LookUp,
     /// The same with an optimization fence (`OFFSET 0`). PostgreSQL turns the other forms into joins and may plan all
     /// join orders: planning twenty takes seconds, eighty takes minutes.
-    LookUpAlone,
+    FencedLookUp,
 }
 
 /// Number of conditions on child tables without a fence: a join may find few rows sooner.
-const JOINED: usize = 5;
+const MAX_UNFENCED: usize = 5;
 
 impl Approach {
     /// The approach for a condition that follows `earlier` others.
     pub(crate) fn after(self, earlier: usize) -> Self {
-        if earlier < JOINED { self } else { Self::LookUpAlone }
+        if earlier < MAX_UNFENCED { self } else { Self::FencedLookUp }
     }
 
     /// The condition that a row of `table` with the owner `id` meets `test`.
     pub(crate) fn condition(self, table: &str, owner: &str, id: &str, test: &str) -> String {
         match self {
-            Self::WayIn => format!("{id} IN (SELECT {owner} FROM {table} WHERE {test})"),
+            Self::Drive => format!("{id} IN (SELECT {owner} FROM {table} WHERE {test})"),
             Self::LookUp => format!("EXISTS (SELECT 1 FROM {table} WHERE {owner} = {id} AND {test})"),
-            Self::LookUpAlone => {
+            Self::FencedLookUp => {
                 format!("EXISTS (SELECT 1 FROM {table} WHERE {owner} = {id} AND {test} LIMIT 1 OFFSET 0)")
             }
         }
@@ -106,7 +106,7 @@ pub(crate) fn pair(
             approach.condition(table, owner, id, &test)
         }
         PairTest::IsNull => {
-            let approach = if approach == Approach::WayIn { Approach::LookUp } else { approach };
+            let approach = if approach == Approach::Drive { Approach::LookUp } else { approach };
             format!("NOT {}", approach.condition(table, owner, id, &key))
         }
         PairTest::IsNotNull => approach.condition(table, owner, id, &key),

@@ -4,7 +4,6 @@ mod direct;
 mod error;
 mod lease;
 mod postgres;
-mod progress;
 mod share;
 mod sqlite;
 mod statement;
@@ -12,21 +11,22 @@ mod tls;
 mod transaction;
 mod uri;
 mod value;
+mod written;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
-pub(crate) use direct::{Access, Direct, PATIENT};
+pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
-pub use progress::watch_writes;
-pub(crate) use progress::{honest, wrote};
 pub use share::as_caller;
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use transaction::Tx;
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};
+pub use written::track_writes;
+pub(crate) use written::{downgrade_if_written, mark_written};
 
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
 use crate::dialect::Dialect;
@@ -158,7 +158,7 @@ impl Db {
         let ops = Arc::new(ops);
         let outcome = self.retrying(|| self.unit_once(Arc::clone(&ops))).await;
         if !matches!(outcome, Err(DbError::NotBegun(_))) {
-            wrote();
+            mark_written();
         }
         outcome
     }

@@ -5,7 +5,7 @@ use ferroflow_model::{Result, uri};
 use crate::{Store, db::Statement};
 
 /// Experiments whose location is not the default one.
-const OWN: &str = "SELECT experiment_id, artifact_location FROM experiments WHERE artifact_location IS NOT NULL \
+const CUSTOM: &str = "SELECT experiment_id, artifact_location FROM experiments WHERE artifact_location IS NOT NULL \
                    AND artifact_location <> CAST($1 AS TEXT) || CAST(experiment_id AS TEXT) ORDER BY experiment_id";
 
 impl Store {
@@ -21,11 +21,11 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Store::default_location`], and database errors.
-    pub async fn own_locations(&self) -> Result<Vec<(i64, String)>> {
+    pub async fn custom_locations(&self) -> Result<Vec<(i64, String)>> {
         let first = self.default_location("0")?;
         // If the location does not end with the id, every location is treated as a custom one.
         let root = first.strip_suffix('0').unwrap_or_default().to_owned();
-        let statement = Statement::new(OWN, vec![root.into()]);
+        let statement = Statement::new(CUSTOM, vec![root.into()]);
         Ok(self.db.query(statement, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?))).await?)
     }
 }

@@ -63,7 +63,7 @@ impl Store {
             select.filter(condition);
         }
         for (index, condition) in conditions.iter().enumerate() {
-            let condition = condition_sql(&mut select, dialect, condition, Approach::WayIn.after(index));
+            let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));
             select.filter(condition);
         }
         for clause in &order {

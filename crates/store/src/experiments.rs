@@ -8,7 +8,7 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    assessments::forget_runs_of_experiment,
+    assessments::delete_of_experiment_runs,
     clock::now_ms,
     db::{Conn, DbError, Insert, Row, Statement, Tx, Value, int, text},
     dialect::Dialect,
@@ -130,7 +130,7 @@ impl Store {
                 if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                forget_runs_of_experiment(&tx, self.db.dialect(), id).await?;
+                delete_of_experiment_runs(&tx, self.db.dialect(), id).await?;
                 tx.execute(Statement::new(DELETE_RUNS, vec![id.into(), now.into()])).await?;
                 Ok(())
             })

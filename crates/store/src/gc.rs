@@ -11,15 +11,15 @@ use ferroflow_model::Result;
 
 pub use self::unknown::Owner;
 use crate::{
-    Store, TracePlaces,
-    assessments::forget_run,
+    Store, TraceLocations,
+    assessments::delete_of_run,
     db::{DbError, Row, Statement, Tx, Value},
-    trace_payloads::{places, places_from_row},
+    trace_payloads::{locations, locations_from_row},
 };
 
 /// A soft-deleted entity with the location of its artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deleted {
+pub struct DeletedEntity {
     /// Its id.
     pub id: String,
     /// Location of its artifacts; a trace may have none.
@@ -28,7 +28,7 @@ pub struct Deleted {
 
 /// The kinds of entities to purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doomed {
+pub enum Purgeable {
     /// Deleted runs.
     Runs,
     /// Deleted logged models.
@@ -45,11 +45,11 @@ pub enum Doomed {
 
 /// The outcome of a purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purged {
+pub enum PurgeOutcome {
     /// It was purged.
-    Yes,
+    Purged,
     /// It was restored, was deleted too recently, or does not exist.
-    NotThere,
+    NotFound,
     /// An experiment that still contains runs, logged models or traces.
     NotEmpty,
 }
@@ -96,37 +96,37 @@ impl Store {
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn doomed(&self, what: Doomed, before: i64, after: Option<&str>) -> Result<Vec<Deleted>> {
+    pub async fn purgeable(&self, what: Purgeable, before: i64, after: Option<&str>) -> Result<Vec<DeletedEntity>> {
         let after = after.unwrap_or_default();
         let text = || Value::from(after);
         let (sql, values): (&'static str, Vec<Value>) = match what {
-            Doomed::Runs => (
+            Purgeable::Runs => (
                 "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid > $1 AND lifecycle_stage = 'deleted' \
                  AND deleted_time <= $2 ORDER BY run_uuid LIMIT $3",
                 vec![text(), before.into(), PAGE.into()],
             ),
-            Doomed::LoggedModels => (
+            Purgeable::LoggedModels => (
                 "SELECT model_id, artifact_location FROM logged_models WHERE model_id > $1 \
                  AND lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3",
                 vec![text(), before.into(), PAGE.into()],
             ),
-            Doomed::Experiments => (
+            Purgeable::Experiments => (
                 "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments \
                  WHERE experiment_id > $1 AND lifecycle_stage = 'deleted' AND last_update_time <= $2 \
                  ORDER BY experiment_id LIMIT $3",
                 vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()],
             ),
-            Doomed::RunsOf(experiment) => (
+            Purgeable::RunsOf(experiment) => (
                 "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = $1 AND run_uuid > $2 \
                  AND lifecycle_stage = 'deleted' AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4",
                 vec![experiment.into(), text(), before.into(), PAGE.into()],
             ),
-            Doomed::LoggedModelsOf(experiment) => (
+            Purgeable::LoggedModelsOf(experiment) => (
                 "SELECT model_id, artifact_location FROM logged_models WHERE experiment_id = $1 AND model_id > $2 \
                  ORDER BY model_id LIMIT $3",
                 vec![experiment.into(), text(), PAGE.into()],
             ),
-            Doomed::TracesOf(experiment) => (
+            Purgeable::TracesOf(experiment) => (
                 "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
                  ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
                  WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3",
@@ -136,11 +136,17 @@ impl Store {
         Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
     }
 
-    /// Purges a run that was deleted at or before `before`, in milliseconds since 1970. `forget` deletes its artifacts.
+    /// Purges a run that was deleted at or before `before`, in milliseconds since 1970.
+    /// `delete_artifacts` deletes its artifacts.
     ///
     /// # Errors
     /// The artifacts could not be deleted, or the database failed; the run is unchanged.
-    pub async fn purge_run<F>(&self, run_id: &str, before: i64, forget: impl FnOnce(Deleted) -> F) -> Result<Purged>
+    pub async fn purge_run<F>(
+        &self,
+        run_id: &str,
+        before: i64,
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
     where
         F: Future<Output = Result<()>>,
     {
@@ -154,11 +160,11 @@ impl Store {
             .transaction_once(|tx| async move {
                 let found =
                     tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
-                let Some(found) = found else { return Ok(Purged::NotThere) };
-                forget(found).await?;
-                forget_run(&tx, self.db.dialect(), run_id).await?;
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
+                delete_artifacts(found).await?;
+                delete_of_run(&tx, self.db.dialect(), run_id).await?;
                 delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
-                Ok(Purged::Yes)
+                Ok(PurgeOutcome::Purged)
             })
             .await
     }
@@ -171,8 +177,8 @@ impl Store {
         &self,
         model_id: &str,
         before: i64,
-        forget: impl FnOnce(Deleted) -> F,
-    ) -> Result<Purged>
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
     where
         F: Future<Output = Result<()>>,
     {
@@ -190,16 +196,16 @@ impl Store {
             .transaction_once(|tx| async move {
                 let found =
                     tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
-                let Some(found) = found else { return Ok(Purged::NotThere) };
-                forget(found).await?;
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
+                delete_artifacts(found).await?;
                 delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
-                Ok(Purged::Yes)
+                Ok(PurgeOutcome::Purged)
             })
             .await
     }
 
-    /// Purges a trace whose experiment was deleted at or before `before`. `forget` gets the locations as read under the
-    /// row lock: the trace may have been archived since it was found.
+    /// Purges a trace whose experiment was deleted at or before `before`. `delete_artifacts` gets the
+    /// locations as read under the row lock: the trace may have been archived since it was found.
     ///
     /// # Errors
     /// The artifacts could not be deleted, or the database failed; the trace is unchanged.
@@ -207,8 +213,8 @@ impl Store {
         &self,
         trace_id: &str,
         before: i64,
-        forget: impl FnOnce(TracePlaces) -> F,
-    ) -> Result<Purged>
+        delete_artifacts: impl FnOnce(TraceLocations) -> F,
+    ) -> Result<PurgeOutcome>
     where
         F: Future<Output = Result<()>>,
     {
@@ -222,19 +228,20 @@ impl Store {
             .transaction_once(|tx| async move {
                 let id = Value::from(trace_id);
                 if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
-                    return Ok(Purged::NotThere);
+                    return Ok(PurgeOutcome::NotFound);
                 }
-                let Some(found) = tx.query_opt(places(trace_id), places_from_row).await? else {
-                    return Ok(Purged::NotThere);
+                let Some(found) = tx.query_opt(locations(trace_id), locations_from_row).await? else {
+                    return Ok(PurgeOutcome::NotFound);
                 };
-                forget(found).await?;
+                delete_artifacts(found).await?;
                 delete_rows(&tx, TRACE_ROWS, id).await?;
-                Ok(Purged::Yes)
+                Ok(PurgeOutcome::Purged)
             })
             .await
     }
 
-    /// Purges an empty experiment that was deleted at or before `before`. `forget` deletes what is left in its folder.
+    /// Purges an empty experiment that was deleted at or before `before`. `delete_artifacts` deletes
+    /// what is left in its folder.
     ///
     /// # Errors
     /// The folder could not be deleted, or the database failed; the experiment is unchanged.
@@ -242,8 +249,8 @@ impl Store {
         &self,
         experiment_id: i64,
         before: i64,
-        forget: impl FnOnce(Deleted) -> F,
-    ) -> Result<Purged>
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
     where
         F: Future<Output = Result<()>>,
     {
@@ -257,20 +264,20 @@ impl Store {
             .transaction_once(|tx| async move {
                 let values = vec![experiment_id.into(), before.into()];
                 let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
-                let Some(found) = found else { return Ok(Purged::NotThere) };
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
                             OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
                             OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
                 if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
-                    return Ok(Purged::NotEmpty);
+                    return Ok(PurgeOutcome::NotEmpty);
                 }
                 match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
                     Ok(()) => {}
-                    Err(DbError::ForeignKey(_)) => return Ok(Purged::NotEmpty),
+                    Err(DbError::ForeignKey(_)) => return Ok(PurgeOutcome::NotEmpty),
                     Err(error) => return Err(error.into()),
                 }
-                forget(found).await?;
-                Ok(Purged::Yes)
+                delete_artifacts(found).await?;
+                Ok(PurgeOutcome::Purged)
             })
             .await
     }
@@ -283,6 +290,6 @@ async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<
     Ok(())
 }
 
-fn deleted_from_row(row: &Row<'_>) -> Result<Deleted, DbError> {
-    Ok(Deleted { id: row.get(0)?, location: row.get(1)? })
+fn deleted_from_row(row: &Row<'_>) -> Result<DeletedEntity, DbError> {
+    Ok(DeletedEntity { id: row.get(0)?, location: row.get(1)? })
 }

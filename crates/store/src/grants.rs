@@ -12,7 +12,7 @@ use crate::{
     users::{UserStore, id_of},
 };
 
-const MAKE_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
+const INSERT_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
                          ON CONFLICT (workspace, name) DO NOTHING";
 const ROLE: &str = "SELECT id FROM roles WHERE workspace = $2 AND name = $1";
 const ASSIGNED: &str = "SELECT user_id FROM user_role_assignments WHERE role_id = $1";
@@ -42,14 +42,14 @@ const CLEAR_NEW: &str = "DELETE FROM role_permissions WHERE resource_type = $1 A
 
 /// A grant to one user.
 #[derive(Debug, Clone, Copy)]
-struct Given<'a> {
+struct UserGrant<'a> {
     username: &'a str,
     resource_type: &'a str,
     pattern: &'a str,
     permission: &'a str,
 }
 
-impl Given<'_> {
+impl UserGrant<'_> {
     fn values(self, role: i64) -> Vec<Value> {
         vec![role.into(), self.resource_type.into(), self.pattern.into(), self.permission.into()]
     }
@@ -64,7 +64,7 @@ impl UserStore {
         permission::check_pattern(pattern, resource_type)?;
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
-        let given = Given { username, resource_type, pattern, permission };
+        let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
@@ -89,7 +89,7 @@ impl UserStore {
         permission::check_pattern(pattern, resource_type)?;
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
-        let given = Given { username, resource_type, pattern, permission };
+        let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
@@ -115,7 +115,7 @@ impl UserStore {
         missing: &str,
     ) -> Result<()> {
         permission::check_grant(permission, resource_type)?;
-        let given = Given { username, resource_type, pattern, permission };
+        let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
                 let role = find_role(&tx, given.username).await?.unwrap_or(-1);
@@ -187,8 +187,8 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let role = if let Some(role) = find().await? {
         role
     } else {
-        tx.execute(Statement::new(MAKE_ROLE, values())).await?;
-        find().await?.ok_or_else(|| Error::internal("The role of a user is gone."))?
+        tx.execute(Statement::new(INSERT_ROLE, values())).await?;
+        find().await?.ok_or_else(|| Error::internal("The role of a user was deleted meanwhile."))?
     };
     let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {

@@ -1,6 +1,7 @@
 //! The tracking database on PostgreSQL and SQLite: one module per resource, each function one unit
 //! of work.
 
+pub mod artifact_refs;
 mod assessments;
 pub mod batch;
 mod clock;
@@ -23,7 +24,6 @@ mod metrics;
 pub mod migrations;
 mod model_version_search;
 mod model_versions;
-pub mod named;
 mod new_model_version;
 mod outbox;
 mod parents;
@@ -64,8 +64,8 @@ pub use roles::{Assignment, Role};
 pub use run_search::RunSearch;
 pub use runs::NewRun;
 pub use token_users::{TokenUser, is_mark, token_mark};
-pub use trace_archival::{ArchivableSpans, ArchivalTags, ArchiveRequest, Archived, Candidate, Due};
-pub use trace_payloads::{SpansLocation, TracePlaces};
+pub use trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due};
+pub use trace_payloads::{SpansLocation, TraceLocations};
 pub use users::{Account, Grant, User, UserStore, UsersError};
 pub use visible::Visible;
 pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};

@@ -97,7 +97,7 @@ impl Store {
         }
         let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };
         for (index, condition) in conditions.iter().enumerate() {
-            let condition = condition_sql(&mut select, dialect, condition, &on, Approach::WayIn.after(index));
+            let condition = condition_sql(&mut select, dialect, condition, &on, Approach::Drive.after(index));
             select.filter(condition);
         }
         let about_metrics = conditions.iter().any(|condition| matches!(condition, Condition::Metric { .. }));

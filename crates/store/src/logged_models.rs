@@ -272,7 +272,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) 
     };
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let id = row.str(0)?;
-        index.get(id).copied().ok_or_else(|| DbError::Other(format!("a row of model {id}, which was not asked for")))
+        index.get(id).copied().ok_or_else(|| DbError::Other(format!("a row of model {id}, which was not requested")))
     };
     let (by_metric, by_param, by_tag) = (Arc::clone(&index), Arc::clone(&index), index);
     let (metrics, params, tags) = tokio::join!(

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const READ: &str = "SELECT epoch FROM ff_login_epoch WHERE id = 1";
-const BEGIN: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+const INSERT: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
 const RENEW: &str = "INSERT INTO ff_login_epoch (id, epoch) VALUES (1, $1) ON CONFLICT (id) \
                      DO UPDATE SET epoch = excluded.epoch";
 
@@ -28,10 +28,10 @@ impl UserStore {
             // The table was dropped: it is created again, with a new epoch.
             Err(_) => own::prepare_logins(&self.db).await?,
         }
-        let begin = Statement::new(BEGIN, vec![new_epoch().into()]);
+        let begin = Statement::new(INSERT, vec![new_epoch().into()]);
         self.db.unit(vec![Op::Execute(begin)]).await?;
         let found = self.read_epoch().await?;
-        found.ok_or_else(|| Error::unavailable("the epoch of logins is gone again: another program deletes it"))
+        found.ok_or_else(|| Error::unavailable("the login epoch was deleted again: another program deletes it"))
     }
 
     async fn read_epoch(&self) -> Result<Option<String>, DbError> {
@@ -55,7 +55,7 @@ impl UserStore {
 /// # Errors
 /// The file cannot be written.
 pub async fn end_sessions_of(file: &Path) -> Result<(), DbError> {
-    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
+    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Migrate).await?;
     direct.batch(own::LOGINS_TABLES).await?;
     direct.execute(Statement::new(RENEW, vec![new_epoch().into()])).await?;
     Ok(())

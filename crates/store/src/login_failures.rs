@@ -22,14 +22,14 @@ const COUNT: (&str, &str) = (
     "SELECT key, failures, since FROM ff_login_failures WHERE key = ANY($1) AND since > $2",
     "SELECT key, failures, since FROM ff_login_failures WHERE key IN (SELECT value FROM json_each($1)) AND since > $2",
 );
-const KNOWN: &str = "SELECT until FROM ff_known_logins WHERE key = $1 AND until > $2";
-const RECORD: &str = "INSERT INTO ff_login_failures (key, since, failures) VALUES ($1, $2, 1) ON CONFLICT (key) \
+const IS_KNOWN: &str = "SELECT until FROM ff_known_logins WHERE key = $1 AND until > $2";
+const RECORD_FAILURE: &str = "INSERT INTO ff_login_failures (key, since, failures) VALUES ($1, $2, 1) ON CONFLICT (key) \
                       DO UPDATE SET failures = ff_login_failures.failures + 1, since = excluded.since";
-const FORGET_OLD: &str = "DELETE FROM ff_login_failures WHERE since <= $1";
-const FORGET: &str = "DELETE FROM ff_login_failures WHERE key = $1";
-const REMEMBER: &str = "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2) ON CONFLICT (key) \
+const DELETE_EXPIRED_FAILURES: &str = "DELETE FROM ff_login_failures WHERE since <= $1";
+const DELETE_FAILURES: &str = "DELETE FROM ff_login_failures WHERE key = $1";
+const RECORD_LOGIN: &str = "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2) ON CONFLICT (key) \
                         DO UPDATE SET until = excluded.until WHERE ff_known_logins.until < $3";
-const FORGET_LOGINS: &str = "DELETE FROM ff_known_logins WHERE until <= $1";
+const DELETE_EXPIRED_LOGINS: &str = "DELETE FROM ff_known_logins WHERE until <= $1";
 
 /// The number of failures of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl UserStore {
         let count = self.db.dialect().pick(COUNT.0, COUNT.1);
         let statements = vec![
             Statement::new(count, vec![keys.into(), (now - FAILURES_MS).into()]),
-            Statement::new(KNOWN, vec![known.into(), now.into()]),
+            Statement::new(IS_KNOWN, vec![known.into(), now.into()]),
         ];
         let conn = self.db.reader().await?;
         let found = conn.fold_all(statements, (Vec::new(), false), move |(failures, is_known), which, row| {
@@ -84,9 +84,9 @@ impl UserStore {
     pub async fn record_login_failure(&self, mut keys: Vec<String>) -> Result<()> {
         let now = now_ms();
         keys.sort();
-        let record = |key: String| Op::Execute(Statement::new(RECORD, vec![key.into(), now.into()]));
-        let forget = Op::Execute(Statement::new(FORGET_OLD, vec![(now - FAILURES_MS).into()]));
-        self.db.unit(std::iter::once(forget).chain(keys.into_iter().map(record)).collect()).await?;
+        let record = |key: String| Op::Execute(Statement::new(RECORD_FAILURE, vec![key.into(), now.into()]));
+        let delete_expired = Op::Execute(Statement::new(DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
+        self.db.unit(std::iter::once(delete_expired).chain(keys.into_iter().map(record)).collect()).await?;
         Ok(())
     }
 
@@ -98,9 +98,9 @@ impl UserStore {
         let now = now_ms();
         let until = now + LOGINS_MS;
         let work = vec![
-            Statement::new(FORGET, vec![failures.into()]),
-            Statement::new(FORGET_LOGINS, vec![now.into()]),
-            Statement::new(REMEMBER, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
+            Statement::new(DELETE_FAILURES, vec![failures.into()]),
+            Statement::new(DELETE_EXPIRED_LOGINS, vec![now.into()]),
+            Statement::new(RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
         ];
         self.db.unit(work.into_iter().map(Op::Execute).collect()).await?;
         Ok(())

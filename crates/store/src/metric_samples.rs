@@ -18,7 +18,7 @@ use crate::{
 const STEPS_IN_MEMORY: usize = 1 << 20;
 
 /// Number of histories whose steps are queried in one round trip.
-const TOGETHER: usize = 8;
+const HISTORIES_PER_QUERY: usize = 8;
 
 /// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
 const STEPS: (&str, &str) = (
@@ -96,7 +96,7 @@ impl Store {
             steps_in_memory,
         };
         let mut points = Vec::new();
-        for runs in unique.chunks(TOGETHER) {
+        for runs in unique.chunks(HISTORIES_PER_QUERY) {
             let histories = sample.steps(runs).await?;
             points.extend(sample.points(runs, histories).await?);
         }
@@ -166,7 +166,7 @@ impl Sample {
     }
 
     /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.
-    fn lookup(&self, run: &str, steps: &[i64]) -> (Statement, Option<Chosen>) {
+    fn lookup(&self, run: &str, steps: &[i64]) -> (Statement, Option<Selection>) {
         let dialect = self.conn.dialect();
         let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
         if steps.len() > self.steps_in_memory {
@@ -190,19 +190,19 @@ impl Sample {
             return (Statement::new(AMONG_STEPS, params), None);
         }
         params.push(distinct.into());
-        let chosen = Chosen { points: points.into_iter().peekable(), at: None };
+        let chosen = Selection { points: points.into_iter().peekable(), at: None };
         (Statement::new(dialect.pick(AT_STEPS.0, AT_STEPS.1), params), Some(chosen))
     }
 }
 
 /// Selects the sampled points among the rows of some steps, by step and position within the step.
-struct Chosen {
+struct Selection {
     points: std::iter::Peekable<std::vec::IntoIter<(i64, i64)>>,
     /// The step and position of the last row.
     at: Option<(i64, i64)>,
 }
 
-impl Chosen {
+impl Selection {
     /// Whether the next row, which has this step, is sampled.
     fn takes(&mut self, step: i64) -> bool {
         let at = match self.at {

@@ -53,7 +53,7 @@ const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.min
 const NEAR: (i64, i64) = (10, 20_000);
 
 /// The sort keys of a point.
-type Place = (i64, i64, f64, bool);
+type SortKeys = (i64, i64, f64, bool);
 
 /// A page of a history while it is read.
 struct Page<S> {
@@ -61,7 +61,7 @@ struct Page<S> {
     /// Points missing from the page.
     left: i64,
     /// The last point of the page, or the cursor it starts after.
-    last: Option<Place>,
+    last: Option<SortKeys>,
     /// Whether there is a next page.
     more: bool,
     /// Whether points may be missing: nothing was scanned yet, or the scan hit its limit.

@@ -42,7 +42,7 @@ pub struct Chain {
     /// The version table.
     version_table: &'static str,
     /// Tables that distinguish a database without a revision from an empty one.
-    marks: &'static [&'static str],
+    marker_tables: &'static [&'static str],
     /// The steps that create the tables before the first revision.
     initial: &'static [Step],
     /// The revision of a database that has tables but no revision; `None` is before the first one.
@@ -57,7 +57,7 @@ pub static TRACKING: Chain = Chain {
     name: "tracking",
     release: "MLflow 3.17.2",
     version_table: "alembic_version",
-    marks: &["experiments", "runs"],
+    marker_tables: &["experiments", "runs"],
     initial: tracking::INITIAL,
     unversioned: None,
     groups: tracking::REVISIONS,
@@ -69,7 +69,7 @@ pub static AUTH: Chain = Chain {
     name: "auth",
     release: "MLflow 3.17.2",
     version_table: "alembic_version_auth",
-    marks: &["users"],
+    marker_tables: &["users"],
     initial: &[],
     // Before 3.6.0 the users database did not have this version table.
     unversioned: Some("8606fa83a998"),
@@ -151,7 +151,7 @@ pub enum MigrationError {
         head: &'static str,
     },
     /// The tables do not match the revision.
-    #[error("the {chain} database at revision {found} can not be upgraded to {target}: {reason}")]
+    #[error("the {chain} database at revision {found} cannot be upgraded to {target}: {reason}")]
     Broken {
         /// The name of the chain.
         chain: &'static str,
@@ -193,7 +193,7 @@ pub enum MigrationError {
     Backup(String),
     /// The disk has too little free space.
     #[error("{0}")]
-    Room(String),
+    DiskSpace(String),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),

@@ -106,12 +106,12 @@ impl Store {
                     DbError::Unique(text) => tx.conflict(text),
                     error => error,
                 })?;
-                if let Some(model_id) = given(new.model_id.as_deref())
+                if let Some(model_id) = non_empty(new.model_id.as_deref())
                     && !prompts::is_prompt(&new.tags)
                 {
-                    tell_logged_model(&tx, dialect, model_id, name, version).await?;
+                    tag_logged_model(&tx, dialect, model_id, name, version).await?;
                 }
-                let (run_id, description) = (given(new.run_id.as_deref()), given(Some(&new.description)));
+                let (run_id, description) = (non_empty(new.run_id.as_deref()), non_empty(Some(&new.description)));
                 let event =
                     Event::version_created(name, &version.to_string(), &new.source, run_id, &new.tags, description);
                 self.enqueue(&tx, &event);
@@ -142,7 +142,7 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
             let (location, run_id) =
                 logged_model(tx, &model_id).await?.ok_or_else(|| unreachable(no_logged_model(&model_id)))?;
             origin.storage_location = location;
-            if given(origin.run_id.as_deref()).is_none() {
+            if non_empty(origin.run_id.as_deref()).is_none() {
                 origin.run_id = run_id;
             }
         }
@@ -155,8 +155,8 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
         // The caller has resolved other forms to the version they refer to.
         _ => {}
     }
-    if given(origin.run_id.as_deref()).is_none()
-        && let Some(model_id) = given(new.model_id.as_deref())
+    if non_empty(origin.run_id.as_deref()).is_none()
+        && let Some(model_id) = non_empty(new.model_id.as_deref())
     {
         let (_, run_id) = logged_model(tx, model_id).await?.ok_or_else(|| no_logged_model(model_id))?;
         origin.run_id = run_id;
@@ -170,7 +170,7 @@ async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<
 }
 
 /// Adds a version to the tag of its logged model.
-async fn tell_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
+async fn tag_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
     let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
     let experiment = tx
         .query_opt(Statement::new(lock, vec![model_id.into()]), |row| row.get::<i64>(0))
@@ -218,6 +218,6 @@ fn no_logged_model(model_id: &str) -> Error {
 }
 
 /// Old clients send an empty text for an absent value.
-fn given(id: Option<&str>) -> Option<&str> {
+fn non_empty(id: Option<&str>) -> Option<&str> {
     id.filter(|id| !id.is_empty())
 }

@@ -49,7 +49,7 @@ impl Outbox {
             // The table may exist: going on without it would lose events.
             Err(error @ (DbError::Unavailable(_) | DbError::NotBegun(_) | DbError::Conflict(_))) => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "webhooks are told of nothing: the table {} can not be made", own::OUTBOX);
+                tracing::warn!(%error, "webhooks receive no events: the table {} cannot be created", own::OUTBOX);
             }
         }
         Ok(outbox)
@@ -115,7 +115,7 @@ impl Store {
     fn put(&self, tx: &Tx, sql: (&'static str, &'static str), values: Vec<Value>) {
         if self.outbox.is_ready() {
             let statement = Statement::new(self.db.dialect().pick(sql.0, sql.1), values);
-            tx.at_last(Op::Execute(statement), &self.outbox.filled);
+            tx.before_commit(Op::Execute(statement), &self.outbox.filled);
         }
     }
 
@@ -153,7 +153,7 @@ impl Store {
         let answer = self.db.unit(vec![Op::Query(claim)]).await?.into_iter().next().unwrap_or_default();
         answer
             .into_iter()
-            .map(|row| delivery(row).ok_or_else(|| Error::internal("A delivery can not be read.")))
+            .map(|row| delivery(row).ok_or_else(|| Error::internal("A delivery cannot be read.")))
             .collect()
     }
 
@@ -181,7 +181,7 @@ impl Store {
     /// The database failed; the event will be delivered again.
     pub async fn delivered(&self, delivery: &Delivery) -> Result<()> {
         let values = vec![delivery.id.into(), delivery.delivery_id.as_str().into()];
-        self.settle(Statement::new(statements::DELIVERED, values)).await
+        self.record_outcome(Statement::new(statements::DELIVERED, values)).await
     }
 
     /// Records that the attempt failed; the next one is due after `wait`.
@@ -189,9 +189,10 @@ impl Store {
     /// # Errors
     /// The database failed; the lease expires.
     pub async fn retry_delivery(&self, delivery: &Delivery, wait: Duration, error: &str) -> Result<()> {
-        let mut values = delivery.held();
+        let mut values = delivery.claim();
         values.extend([ms(wait), error.into()]);
-        self.settle(Statement::new(self.db.dialect().pick(statements::RETRY.0, statements::RETRY.1), values)).await
+        self.record_outcome(Statement::new(self.db.dialect().pick(statements::RETRY.0, statements::RETRY.1), values))
+            .await
     }
 
     /// Releases the event without counting the attempt; it is due again after `wait`.
@@ -199,10 +200,13 @@ impl Store {
     /// # Errors
     /// The database failed; the lease expires.
     pub async fn postpone_delivery(&self, delivery: &Delivery, wait: Duration, reason: Option<&str>) -> Result<()> {
-        let mut values = delivery.held();
+        let mut values = delivery.claim();
         values.extend([ms(wait), reason.into()]);
-        self.settle(Statement::new(self.db.dialect().pick(statements::POSTPONE.0, statements::POSTPONE.1), values))
-            .await
+        self.record_outcome(Statement::new(
+            self.db.dialect().pick(statements::POSTPONE.0, statements::POSTPONE.1),
+            values,
+        ))
+        .await
     }
 
     /// Records that delivery is abandoned. The row is kept for inspection.
@@ -210,21 +214,28 @@ impl Store {
     /// # Errors
     /// The database failed; the lease expires.
     pub async fn give_up_delivery(&self, delivery: &Delivery, error: &str) -> Result<()> {
-        let mut values = delivery.held();
+        let mut values = delivery.claim();
         values.push(error.into());
-        self.settle(Statement::new(self.db.dialect().pick(statements::GIVE_UP.0, statements::GIVE_UP.1), values)).await
+        self.record_outcome(Statement::new(
+            self.db.dialect().pick(statements::GIVE_UP.0, statements::GIVE_UP.1),
+            values,
+        ))
+        .await
     }
 
-    /// Abandons events older than `patience`, deletes abandoned ones after `memory`, and deletes those of disabled or
+    /// Abandons events older than `max_age`, deletes abandoned ones after `retention`, and deletes those of disabled or
     /// deleted webhooks. Returns the number of each.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn tidy_outbox(&self, patience: Duration, memory: Duration) -> Result<[u64; 3]> {
+    pub async fn sweep_outbox(&self, max_age: Duration, retention: Duration) -> Result<[u64; 3]> {
         let dialect = self.db.dialect();
         let ops = vec![
-            Op::Execute(Statement::new(dialect.pick(statements::EXPIRE.0, statements::EXPIRE.1), vec![ms(patience)])),
-            Op::Execute(Statement::new(dialect.pick(statements::FORGET.0, statements::FORGET.1), vec![ms(memory)])),
+            Op::Execute(Statement::new(dialect.pick(statements::EXPIRE.0, statements::EXPIRE.1), vec![ms(max_age)])),
+            Op::Execute(Statement::new(
+                dialect.pick(statements::DELETE_FAILED.0, statements::DELETE_FAILED.1),
+                vec![ms(retention)],
+            )),
             Op::Execute(Statement::new(statements::DISCARD, Vec::new())),
         ];
         let answers = self.db.unit(ops).await?;
@@ -237,7 +248,7 @@ impl Store {
         Ok(counts)
     }
 
-    async fn settle(&self, statement: Statement) -> Result<()> {
+    async fn record_outcome(&self, statement: Statement) -> Result<()> {
         self.db.unit(vec![Op::Execute(statement)]).await?;
         Ok(())
     }
@@ -253,7 +264,7 @@ impl Store {
 
 impl Delivery {
     /// Identifies the claim: a later claim of the same row has another attempt number, until it is postponed.
-    fn held(&self) -> Vec<Value> {
+    fn claim(&self) -> Vec<Value> {
         vec![self.id.into(), self.delivery_id.as_str().into(), self.attempt.into()]
     }
 }

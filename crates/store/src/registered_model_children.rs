@@ -70,7 +70,10 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
         |sql: (&'static str, &'static str)| Statement::new(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()]);
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let name = row.str(0)?;
-        index.get(name).copied().ok_or_else(|| DbError::Other(format!("a row of model {name}, not asked for")))
+        index
+            .get(name)
+            .copied()
+            .ok_or_else(|| DbError::Other(format!("a row of model {name}, which was not requested")))
     };
     let (by_tag, by_alias, by_version) = (Arc::clone(&index), Arc::clone(&index), index);
     let (tags, aliases, versions) = tokio::join!(

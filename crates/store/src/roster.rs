@@ -26,7 +26,7 @@ const NAMED_GRANTS: &str =
 const DROP_GRANT: &str = "DELETE FROM role_permissions WHERE id = $1";
 
 /// Hexadecimal digits of a password's fingerprint: enough to detect a change, too few for guessing passwords.
-const MARK: usize = 8;
+const FINGERPRINT_DIGITS: usize = 8;
 
 /// Users by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ struct Member {
 /// # Errors
 /// The database cannot be read, or its schema is older than roles.
 pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     if !migrations::tables(&direct).await?.iter().any(|table| table == "users") {
         return Ok(None);
     }
@@ -59,7 +59,7 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
         member.admin = admin;
         let mark = Sha256::digest(hash.unwrap_or_default().as_bytes());
         member.password.clear();
-        for byte in mark.iter().take(MARK / 2) {
+        for byte in mark.iter().take(FINGERPRINT_DIGITS / 2) {
             member.password += &format!("{byte:02x}");
         }
         member.grants.extend(described(grant));
@@ -92,18 +92,19 @@ impl Roster {
         for name in names {
             match (self.0.get(name), newer.0.get(name)) {
                 (Some(_), None) => lines.push(format!("'{name}' is a user again: deleted since")),
-                (None, Some(_)) => lines.push(format!("'{name}' is no user any more: made since")),
+                (None, Some(_)) => lines.push(format!("'{name}' is no longer a user: created since")),
                 (Some(old), Some(new)) => {
                     if old.password != new.password {
                         lines.push(format!("'{name}' has an older password again: changed since"));
                     }
                     match (old.admin, new.admin) {
                         (true, false) => lines.push(format!("'{name}' is an admin again")),
-                        (false, true) => lines.push(format!("'{name}' is no admin any more")),
+                        (false, true) => lines.push(format!("'{name}' is no longer an admin")),
                         _ => {}
                     }
                     let back = old.grants.difference(&new.grants).map(|grant| format!("'{name}' has again: {grant}"));
-                    let gone = new.grants.difference(&old.grants).map(|grant| format!("'{name}' has not: {grant}"));
+                    let gone =
+                        new.grants.difference(&old.grants).map(|grant| format!("'{name}' no longer has: {grant}"));
                     lines.extend(back.chain(gone));
                 }
                 (None, None) => {}
@@ -118,12 +119,12 @@ impl Roster {
 ///
 /// # Errors
 /// A file cannot be read, or the users cannot be written.
-pub async fn drop_stray_grants(users: &Path, tracking: &Path) -> Result<Vec<String>, SnapshotError> {
-    let there = Direct::open(&BackendUri::Sqlite(tracking.to_owned()), Access::Look).await?;
+pub async fn drop_orphaned_grants(users: &Path, tracking: &Path) -> Result<Vec<String>, SnapshotError> {
+    let there = Direct::open(&BackendUri::Sqlite(tracking.to_owned()), Access::Inspect).await?;
     let ids = there.texts("SELECT CAST(experiment_id AS TEXT) FROM experiments").await?;
     let names = there.texts("SELECT name FROM registered_models").await?;
     let (ids, names): (BTreeSet<_>, BTreeSet<_>) = (ids.into_iter().collect(), names.into_iter().collect());
-    let users = Direct::open(&BackendUri::Sqlite(users.to_owned()), Access::Change).await?;
+    let users = Direct::open(&BackendUri::Sqlite(users.to_owned()), Access::Migrate).await?;
     let grants = Statement::new(NAMED_GRANTS, vec![ANY.into()]);
     let mut grants =
         users.query(grants, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))).await?;
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_in_that_is_open_again_is_told() {
+    fn every_regained_permission_is_listed() {
         let old = roster(&[
             ("ann", true, "a", &[]),
             ("bob", false, "b", &["EDIT on experiment 1"]),
@@ -167,9 +168,9 @@ mod tests {
                 "'ann' is an admin again",
                 "'bob' has an older password again: changed since",
                 "'bob' has again: EDIT on experiment 1",
-                "'bob' has not: READ on experiment 1",
+                "'bob' no longer has: READ on experiment 1",
                 "'eve' is a user again: deleted since",
-                "'joe' is no user any more: made since",
+                "'joe' is no longer a user: created since",
             ]
         );
         assert!(old.differences(&old).is_empty());

@@ -94,7 +94,7 @@ pub(crate) async fn load(
     let statements = [METRICS, PARAMS, TAGS, DATASETS, MODELS]
         .map(|(postgres, sqlite)| Statement::new(dialect.pick(postgres, sqlite), vec![run_ids.as_slice().into()]))
         .to_vec();
-    let mut places = Places::new(run_ids);
+    let mut places = RunIndex::new(run_ids);
     conn.fold_all(statements, children, move |children, which, row| {
         let at = places.of(row.str(0)?)?;
         add[which](children, at, row)
@@ -175,13 +175,13 @@ pub(crate) fn attach(infos: Vec<RunInfo>, children: Children) -> Vec<Run> {
 }
 
 /// The index of each run in the list of requested ids.
-struct Places {
+struct RunIndex {
     run_ids: Vec<String>,
     index: HashMap<String, usize>,
     last: usize,
 }
 
-impl Places {
+impl RunIndex {
     fn new(run_ids: Vec<String>) -> Self {
         let index = run_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect();
         Self { run_ids, index, last: 0 }
@@ -191,7 +191,7 @@ impl Places {
         // Rows of the same run are usually adjacent.
         if self.run_ids[self.last] != run_id {
             let place = self.index.get(run_id).copied();
-            self.last = place.ok_or_else(|| DbError::Other("a row of a run that was not asked for".into()))?;
+            self.last = place.ok_or_else(|| DbError::Other("a row of a run that was not requested".into()))?;
         }
         Ok(self.last)
     }

@@ -62,9 +62,9 @@ impl Store {
         let place = select.bind(experiments);
         select.filter(dialect.any("r.experiment_id", &place));
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
-        let way_in = way_in(&conditions);
+        let driving = driving_condition(&conditions);
         for (index, condition) in conditions.iter().enumerate() {
-            let approach = if way_in == Some(index) { Approach::WayIn } else { Approach::LookUp.after(index) };
+            let approach = if driving == Some(index) { Approach::Drive } else { Approach::LookUp.after(index) };
             let condition = condition_sql(&mut select, dialect, condition, approach);
             select.filter(condition);
         }
@@ -84,7 +84,7 @@ impl Store {
 
 /// The index of the condition on metrics, params or tags that drives the query: the most selective one, by kind.
 /// Equality with a text comes first.
-fn way_in(conditions: &[Condition]) -> Option<usize> {
+fn driving_condition(conditions: &[Condition]) -> Option<usize> {
     let cost = |condition: &Condition| match condition {
         Condition::Param { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. }
         | Condition::Tag { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. } => Some(0),
@@ -130,11 +130,11 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, a
             };
             let test = compare::text(select, dialect, column, test);
             let of = format!("datasets d JOIN inputs i ON i.source_id = d.dataset_uuid{join}");
-            if approach == Approach::LookUpAlone {
+            if approach == Approach::FencedLookUp {
                 let test = format!("i.destination_type = 'RUN' AND {test}");
                 return approach.condition(&of, "i.destination_id", "r.run_uuid", &test);
             }
-            Approach::WayIn.condition(&of, "i.destination_id", "r.run_uuid", &test)
+            Approach::Drive.condition(&of, "i.destination_id", "r.run_uuid", &test)
         }
     }
 }

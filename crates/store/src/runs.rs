@@ -10,7 +10,7 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    assessments::forget_run,
+    assessments::delete_of_run,
     batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
     clock::now_ms,
     db::{DbError, Insert, Op, Row, Statement, Value, text},
@@ -207,7 +207,7 @@ impl Store {
                 if tx.execute(Statement::new(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
                     return Err(not_found(run_id));
                 }
-                Ok(forget_run(&tx, self.db.dialect(), run_id).await?)
+                Ok(delete_of_run(&tx, self.db.dialect(), run_id).await?)
             })
             .await
     }

@@ -148,7 +148,7 @@ const INSERT_DEFAULT: &str = "INSERT INTO experiments (experiment_id, name, arti
 /// Creates experiment 0, which exists in every database.
 async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     let location = ferroflow_model::uri::append_path(artifact_root, "0").map_err(|error| {
-        SchemaError::Refused(format!("the default artifact root can not be used: {}", error.message))
+        SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
     })?;
     let exists =
         db.query(Statement::new("SELECT 1 FROM experiments WHERE experiment_id = 0", Vec::new()), |_| Ok(())).await?;

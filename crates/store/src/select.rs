@@ -213,7 +213,7 @@ fn key_value(row: &Row<'_>, index: usize) -> Result<KeyValue, DbError> {
         Value::Real(value) => KeyValue::Real(value),
         Value::Text(value) => KeyValue::Text(value),
         Value::Bytes(_) | Value::Texts(_) | Value::Ints(_) => {
-            return Err(DbError::Other(format!("column {index} can not be a sort key")));
+            return Err(DbError::Other(format!("column {index} cannot be a sort key")));
         }
     })
 }

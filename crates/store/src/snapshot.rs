@@ -27,11 +27,11 @@ pub enum SnapshotError {
 }
 
 /// Copies the last committed state into a single file without a write-ahead log, and runs SQLite's integrity check on
-/// the copy. `tell` gets the number of copied pages and of all pages, every 250 ms.
+/// the copy. `progress` gets the number of copied pages and of all pages, every 250 ms.
 ///
 /// # Errors
 /// The file cannot be read or is damaged, or `to` exists.
-pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), SnapshotError> {
+pub async fn copy(from: &Path, to: &Path, progress: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), SnapshotError> {
     // Created first, so that the copy has the original's permissions before it has contents.
     let unreadable = |error: std::io::Error| DbError::Unavailable(error.to_string());
     std::fs::metadata(from).map_err(unreadable)?;
@@ -53,7 +53,7 @@ pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send
                 break;
             }
             () = tokio::time::sleep(Duration::from_millis(250)) => {
-                tell(at.0.load(Ordering::Relaxed), at.1.load(Ordering::Relaxed));
+                progress(at.0.load(Ordering::Relaxed), at.1.load(Ordering::Relaxed));
             }
         }
     }
@@ -65,7 +65,7 @@ pub async fn copy(from: &Path, to: &Path, tell: &mut (dyn FnMut(u64, u64) + Send
 /// # Errors
 /// The check fails, or the file cannot be read.
 pub async fn verify(file: &Path) -> Result<(), SnapshotError> {
-    let copy = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Look).await?;
+    let copy = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Inspect).await?;
     let problems = copy.texts("PRAGMA integrity_check(3)").await?;
     let said = || problems.iter().flat_map(|problem| problem.lines()).collect::<Vec<_>>().join("; ");
     if problems == ["ok"] { Ok(()) } else { Err(SnapshotError::Damaged(said())) }
@@ -76,7 +76,7 @@ pub async fn verify(file: &Path) -> Result<(), SnapshotError> {
 /// # Errors
 /// The database cannot be read.
 pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let tables = crate::migrations::tables(&direct).await?;
     if tables.is_empty() {
         return Ok(BTreeMap::new());
@@ -96,7 +96,7 @@ pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotErr
 /// # Errors
 /// The database cannot be read.
 pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, SnapshotError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let sql = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location NOT LIKE 'mlflow-artifacts:%' \
                ORDER BY 1";
     Ok(direct.texts(sql).await?)
@@ -106,15 +106,15 @@ pub async fn foreign_locations(uri: &BackendUri) -> Result<Vec<String>, Snapshot
 ///
 /// # Errors
 /// Another process has it open, or it is not a database.
-pub async fn settle(file: &Path) -> Result<(), SnapshotError> {
-    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Change).await?;
-    let outcome = settle_by(&direct, file).await;
+pub async fn checkpoint(file: &Path) -> Result<(), SnapshotError> {
+    let direct = Direct::open(&BackendUri::Sqlite(file.to_owned()), Access::Migrate).await?;
+    let outcome = checkpoint_by(&direct, file).await;
     // Close first: the file may be renamed or settled again next.
     direct.close().await;
     outcome
 }
 
-async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
+async fn checkpoint_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
     // SQLite leaves WAL mode only if this is the only connection; an exclusive lock detects a writer without WAL.
     let mode = direct.texts("PRAGMA journal_mode = DELETE").await;
     let alone = match mode {
@@ -135,7 +135,7 @@ async fn settle_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError> {
 /// # Errors
 /// The database cannot be read.
 pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let sql = "SELECT MAX(at) FROM (SELECT MAX(start_time) AS at FROM runs UNION ALL SELECT MAX(end_time) FROM runs \
                UNION ALL SELECT MAX(last_update_time) FROM experiments) times";
     let found = direct.query(Statement::dynamic(sql.to_owned(), Vec::new()), |row| row.get::<Option<i64>>(0)).await?;

@@ -8,10 +8,10 @@ use crate::{
 };
 
 const BY_NAME: &str = "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
-const MAKE_USER: &str = "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) \
+const INSERT_USER: &str = "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) \
                          ON CONFLICT (username) DO NOTHING";
 const SET_ADMIN: &str = "UPDATE users SET is_admin = $2 WHERE id = $1";
-const MAKE_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
+const INSERT_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
                          ON CONFLICT (workspace, name) DO NOTHING";
 const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) \
                       SELECT $1, id FROM roles WHERE workspace = $2 AND name = $3 \
@@ -58,18 +58,18 @@ impl UserStore {
                     token.mark.as_str().into(),
                     token.is_admin.unwrap_or_default().into(),
                 ];
-                tx.execute(Statement::new(MAKE_USER, make)).await?;
+                tx.execute(Statement::new(INSERT_USER, make)).await?;
                 let id = id_of(&tx, &token.username).await?;
                 let by_name = Statement::new(BY_NAME, vec![token.username.as_str().into()]);
                 let found = tx.query_opt(by_name, user_from_row).await?;
-                let mut user = found.ok_or_else(|| Error::internal("The new user is not there."))?;
+                let mut user = found.ok_or_else(|| Error::internal("The new user was not found."))?;
                 // Another transaction may have created a user with this name.
                 check(&user, token)?;
                 let mut work = Vec::new();
                 for role in &token.governed {
                     let name = || role.as_str().into();
                     if token.roles.contains(role) {
-                        work.push(Statement::new(MAKE_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
+                        work.push(Statement::new(INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
                         work.push(Statement::new(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
                     } else {
                         work.push(Statement::new(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));

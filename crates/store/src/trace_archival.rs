@@ -64,11 +64,11 @@ pub struct ArchivableSpans {
 
 /// The outcome of archiving a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Archived {
+pub enum ArchiveOutcome {
     /// Its spans are in the archive and no longer in the database.
-    Yes,
+    Archived,
     /// It is missing, already archived, locked by another replica, or was changed.
-    No,
+    Skipped,
     /// Its spans cannot be archived. It is marked and skipped until the mark is deleted.
     Malformed,
 }
@@ -119,11 +119,11 @@ const CANDIDATES: (&str, &str) = (
 );
 
 /// A finished trace. Its tags and spans are checked again later.
-const LOOK: &str = "SELECT experiment_id, db_payload_generation, \
+const READ_TRACE: &str = "SELECT experiment_id, db_payload_generation, \
                     (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
                     FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
 
-const HOLD: &str = "SELECT experiment_id, db_payload_generation, \
+const LOCK_TRACE: &str = "SELECT experiment_id, db_payload_generation, \
                     (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
                     FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') \
                     FOR UPDATE SKIP LOCKED";
@@ -205,12 +205,16 @@ impl Store {
         Ok(self.db.query(Statement::new(sql, values), read).await?)
     }
 
-    /// Archives a trace. `keep` writes its spans to the archive and returns their location, or `None` if they cannot be
-    /// archived.
+    /// Archives a trace. `write` writes its spans to the archive and returns their location, or `None` if they cannot
+    /// be archived.
     ///
     /// # Errors
     /// The archive or the database failed; the trace is unchanged.
-    pub async fn archive_trace<F>(&self, trace_id: &str, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Archived>
+    pub async fn archive_trace<F>(
+        &self,
+        trace_id: &str,
+        write: impl FnOnce(ArchivableSpans) -> F,
+    ) -> Result<ArchiveOutcome>
     where
         F: Future<Output = Result<Option<String>>>,
     {
@@ -219,9 +223,11 @@ impl Store {
             Dialect::Postgres => {
                 self.db
                     .transaction_once(|tx| async move {
-                        let Some(found) = find(tx.conn()?, HOLD, trace_id).await? else { return Ok(Archived::No) };
-                        let Some(kept) = found.keep(keep).await? else { return Ok(Archived::No) };
-                        finish(&tx, trace_id, &kept).await
+                        let Some(loaded) = find(tx.conn()?, LOCK_TRACE, trace_id).await? else {
+                            return Ok(ArchiveOutcome::Skipped);
+                        };
+                        let Some(written) = loaded.write(write).await? else { return Ok(ArchiveOutcome::Skipped) };
+                        finish(&tx, trace_id, &written).await
                     })
                     .await
             }
@@ -229,11 +235,11 @@ impl Store {
             // generation instead.
             Dialect::Sqlite => {
                 let conn = self.db.reader().await?;
-                let Some(found) = find(&conn, LOOK, trace_id).await? else { return Ok(Archived::No) };
+                let Some(loaded) = find(&conn, READ_TRACE, trace_id).await? else { return Ok(ArchiveOutcome::Skipped) };
                 drop(conn);
-                let Some(kept) = found.keep(keep).await? else { return Ok(Archived::No) };
-                let kept = &kept;
-                self.db.transaction(|tx| async move { finish(&tx, trace_id, kept).await }).await
+                let Some(written) = loaded.write(write).await? else { return Ok(ArchiveOutcome::Skipped) };
+                let written = &written;
+                self.db.transaction(|tx| async move { finish(&tx, trace_id, written).await }).await
             }
         }
     }
@@ -255,59 +261,59 @@ impl Store {
 }
 
 /// A trace that may be archived, as it was read.
-struct Found {
+struct LoadedTrace {
     generation: i64,
     /// `None` if they are too large to be read back.
     spans: Option<ArchivableSpans>,
 }
 
 /// A trace whose spans were written to the archive, or cannot be archived.
-struct Kept {
+struct WrittenTrace {
     generation: i64,
     /// `None` if the spans cannot be archived.
     location: Option<String>,
 }
 
-async fn find(conn: &Conn, head: &'static str, trace_id: &str) -> Result<Option<Found>> {
+async fn find(conn: &Conn, head: &'static str, trace_id: &str) -> Result<Option<LoadedTrace>> {
     let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
-    let found = conn.query_opt(Statement::new(head, vec![trace_id.into()]), read_head).await?;
-    let Some((experiment_id, generation, size)) = found else { return Ok(None) };
+    let loaded = conn.query_opt(Statement::new(head, vec![trace_id.into()]), read_head).await?;
+    let Some((experiment_id, generation, size)) = loaded else { return Ok(None) };
     if !usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
-        return Ok(Some(Found { generation, spans: None }));
+        return Ok(Some(LoadedTrace { generation, spans: None }));
     }
     let contents = conn.query(Statement::new(CONTENTS, vec![trace_id.into()]), |row| row.get(0)).await?;
-    Ok(Some(Found { generation, spans: Some(ArchivableSpans { experiment_id, contents }) }))
+    Ok(Some(LoadedTrace { generation, spans: Some(ArchivableSpans { experiment_id, contents }) }))
 }
 
-impl Found {
+impl LoadedTrace {
     /// Writes the spans to the archive; `None` if the trace has none in the database.
-    async fn keep<F>(self, keep: impl FnOnce(ArchivableSpans) -> F) -> Result<Option<Kept>>
+    async fn write<F>(self, write: impl FnOnce(ArchivableSpans) -> F) -> Result<Option<WrittenTrace>>
     where
         F: Future<Output = Result<Option<String>>>,
     {
         let location = match self.spans {
             Some(spans) if spans.contents.iter().all(String::is_empty) => return Ok(None),
-            Some(spans) => keep(spans).await?,
+            Some(spans) => write(spans).await?,
             None => None,
         };
-        Ok(Some(Kept { generation: self.generation, location }))
+        Ok(Some(WrittenTrace { generation: self.generation, location }))
     }
 }
 
 /// Records the outcome for a trace, unless the trace was changed since it was read.
-async fn finish(tx: &Tx, trace_id: &str, kept: &Kept) -> Result<Archived> {
-    let unchanged = Statement::new(UNCHANGED, vec![trace_id.into(), kept.generation.into()]);
+async fn finish(tx: &Tx, trace_id: &str, written: &WrittenTrace) -> Result<ArchiveOutcome> {
+    let unchanged = Statement::new(UNCHANGED, vec![trace_id.into(), written.generation.into()]);
     if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {
-        return Ok(Archived::No);
+        return Ok(ArchiveOutcome::Skipped);
     }
-    let Some(location) = &kept.location else {
+    let Some(location) = &written.location else {
         set_tag(tx, "mlflow.trace.archivalFailure", "MALFORMED_TRACE", trace_id).await?;
-        return Ok(Archived::Malformed);
+        return Ok(ArchiveOutcome::Malformed);
     };
     tx.execute(Statement::new("UPDATE spans SET content = '' WHERE trace_id = $1", vec![trace_id.into()])).await?;
     set_tag(tx, "mlflow.trace.spansLocation", "ARCHIVE_REPO", trace_id).await?;
     set_tag(tx, "mlflow.trace.archiveLocation", location, trace_id).await?;
-    Ok(Archived::Yes)
+    Ok(ArchiveOutcome::Archived)
 }
 
 async fn set_tag(tx: &Tx, key: &'static str, value: &str, trace_id: &str) -> Result<()> {

@@ -28,7 +28,7 @@ impl SpansLocation {
 
 /// The locations of a trace's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TracePlaces {
+pub struct TraceLocations {
     /// The location of its spans; `None` if they are among its artifacts.
     pub spans: Option<SpansLocation>,
     /// The URI of its archived spans.
@@ -37,18 +37,18 @@ pub struct TracePlaces {
     pub artifacts: Option<String>,
 }
 
-/// Selects the locations of a trace, for [`places_from_row`].
-pub(crate) fn places(trace_id: &str) -> Statement {
-    Statement::new(PLACES, vec![trace_id.into()])
+/// Selects the locations of a trace, for [`locations_from_row`].
+pub(crate) fn locations(trace_id: &str) -> Statement {
+    Statement::new(LOCATIONS, vec![trace_id.into()])
 }
 
-pub(crate) fn places_from_row(row: &Row<'_>) -> Result<TracePlaces, DbError> {
+pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbError> {
     let spans: Option<String> = row.get(0)?;
     let spans = spans.as_deref().and_then(SpansLocation::from_tag);
-    Ok(TracePlaces { spans, archive: row.get(1)?, artifacts: row.get(2)? })
+    Ok(TraceLocations { spans, archive: row.get(1)?, artifacts: row.get(2)? })
 }
 
-const PLACES: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+const LOCATIONS: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                       AND g.key = 'mlflow.trace.spansLocation'), \
                       (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                       AND g.key = 'mlflow.trace.archiveLocation'), \
@@ -64,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// No trace has the id.
-    pub async fn trace_places(&self, trace_id: &str) -> Result<TracePlaces> {
-        let found = self.db.query(places(trace_id), places_from_row).await?;
+    pub async fn trace_locations(&self, trace_id: &str) -> Result<TraceLocations> {
+        let found = self.db.query(locations(trace_id), locations_from_row).await?;
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 

@@ -27,7 +27,7 @@ const ACCOUNT: &str = "SELECT u.id, u.username, u.password_hash, u.is_admin, p.r
                        WHERE u.username = $1";
 
 /// Deletes the per-user role of a user, with its grants and assignments.
-const FORGET_ROLE: &[&str] = &[
+const DELETE_USER_ROLE: &[&str] = &[
     "DELETE FROM role_permissions WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
     "DELETE FROM user_role_assignments WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
     "DELETE FROM roles WHERE name = $1",
@@ -35,7 +35,7 @@ const FORGET_ROLE: &[&str] = &[
 
 /// Deletes a user with its assignments. Before there were roles, permissions had tables of their own; these and their
 /// foreign keys still exist.
-const FORGET_USER: &[&str] = &[
+const DELETE_USER: &[&str] = &[
     "DELETE FROM user_role_assignments WHERE user_id = $1",
     "DELETE FROM experiment_permissions WHERE user_id = $1",
     "DELETE FROM registered_model_permissions WHERE user_id = $1",
@@ -265,8 +265,8 @@ impl UserStore {
             .transaction(|tx| async move {
                 let id = id_of(&tx, username).await?;
                 let role = permission::user_role(id);
-                let of_role = FORGET_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
-                let of_user = FORGET_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
+                let of_role = DELETE_USER_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
+                let of_user = DELETE_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
                 tx.run(of_role.chain(of_user).map(Op::Execute).collect()).await?;
                 Ok(())
             })

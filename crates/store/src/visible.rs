@@ -78,7 +78,7 @@ pub(crate) fn either(
     prompts: &Visible,
 ) -> Option<String> {
     // If few rows are visible, this drives the query, which then does not scan all rows.
-    let way_in = match (models, prompts) {
+    let driving = match (models, prompts) {
         (Visible::Only(models), Visible::Only(prompts)) => {
             let names: Vec<String> = models.iter().chain(prompts).cloned().collect();
             Visible::Only(names).names(select, dialect, column)
@@ -92,7 +92,7 @@ pub(crate) fn either(
     }
     let [of_models, of_prompts] = [of_models, of_prompts].map(|test| test.unwrap_or_else(|| "TRUE".to_owned()));
     let test = format!("CASE WHEN lower(COALESCE({value}, '')) = 'true' THEN {of_prompts} ELSE {of_models} END");
-    Some(way_in.map_or_else(|| test.clone(), |way_in| format!("{way_in} AND {test}")))
+    Some(driving.map_or_else(|| test.clone(), |driving| format!("{driving} AND {test}")))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ const UPDATE: &str = "UPDATE webhooks SET name = COALESCE($2, name), description
                       url = COALESCE($4, url), status = COALESCE($5, status), last_updated_timestamp = $6 \
                       WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
 const SET_SECRET: &str = "UPDATE webhooks SET secret = $2 WHERE webhook_id = $1";
-const FORGET_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
+const DELETE_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
 const DELETE: &str = "UPDATE webhooks SET deleted_timestamp = $2, last_updated_timestamp = $2 \
                       WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
 
@@ -94,8 +94,7 @@ impl Store {
         check_events(&new.events)?;
         if !self.outbox.is_ready() {
             return Err(Error::unavailable(
-                "Webhooks are not available: the server's user of the database may not create the table that events \
-                 wait in.",
+                "Webhooks are not available: the server's database user may not create the table of the outbox.",
             ));
         }
         let secret = new.secret.as_deref().map(|secret| self.encrypt(secret)).transpose()?;
@@ -192,7 +191,7 @@ impl Store {
                     tx.execute(Statement::new(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
                 }
                 if let Some(events) = &change.events {
-                    tx.execute(Statement::new(FORGET_EVENTS, vec![webhook_id.into()])).await?;
+                    tx.execute(Statement::new(DELETE_EVENTS, vec![webhook_id.into()])).await?;
                     insert_events(&tx, webhook_id, events).await?;
                 }
                 if change.status == Some(WebhookStatus::Disabled) {

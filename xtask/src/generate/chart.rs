@@ -13,14 +13,14 @@ const SCHEMA: &str = "chart/values.schema.json";
 const README: &str = "chart/README.md";
 
 #[derive(Deserialize)]
-struct Printed {
+struct ScriptOutput {
     schema: String,
     table: String,
 }
 
 /// Adds both. `print` runs the script with an input.
 pub(super) fn add(files: &mut Files, print: impl FnOnce(&str) -> Result<Vec<u8>>) -> Result<()> {
-    let printed: Printed = serde_json::from_slice(&print(&files.text(VALUES)?)?)?;
+    let printed: ScriptOutput = serde_json::from_slice(&print(&files.text(VALUES)?)?)?;
     files.whole(SCHEMA, printed.schema);
     let readme = between(&files.text(README)?, "<!-- values -->\n", "<!-- /values -->\n", &printed.table);
     files.partly(README, readme.context(README)?);

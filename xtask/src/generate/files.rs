@@ -137,7 +137,7 @@ fn is_in(path: &str, folder: &str) -> bool {
 pub(super) fn between(text: &str, begin: &str, end: &str, content: &str) -> Result<String> {
     for mark in [begin, end] {
         let count = text.matches(mark).count();
-        ensure!(count == 1, "has the mark {} {count} times, and should once", mark.trim());
+        ensure!(count == 1, "has the mark {} {count} times instead of once", mark.trim());
     }
     let (before, rest) = text.split_once(begin).context("counted above")?;
     let (_, after) = rest.split_once(end).with_context(|| format!("{} is before {}", end.trim(), begin.trim()))?;
@@ -158,7 +158,7 @@ impl fmt::Display for Difference {
             writeln!(f, "{line}")?;
         }
         match unified.lines().count().checked_sub(SHOWN) {
-            Some(more @ 1..) => writeln!(f, "… and {more} lines more"),
+            Some(more @ 1..) => writeln!(f, "… and {more} more lines"),
             _ => Ok(()),
         }
     }
@@ -201,7 +201,7 @@ mod tests {
         let (_root, files) = files(&[("a", &"x\n".repeat(100))], &[("a", &"y\n".repeat(100))]);
         let shown = files.differences().expect("readable")[0].to_string();
         assert_eq!(shown.lines().count(), 41);
-        assert!(shown.ends_with("… and 163 lines more\n"), "{shown}");
+        assert!(shown.ends_with("… and 163 more lines\n"), "{shown}");
     }
 
     #[test]

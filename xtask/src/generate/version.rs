@@ -29,7 +29,7 @@ pub(super) fn add(files: &mut Files) -> Result<String> {
     let version = pinned(&files.text(list)?, name).with_context(|| format!("{list} has no {name}"))?;
     for (path, before) in REPEATED {
         let (text, count) = with_version(&files.text(path)?, before, &version);
-        ensure!(count > 0, "{path} has no version behind {before:?}");
+        ensure!(count > 0, "{path} has no version after {before:?}");
         files.partly(path, text);
     }
     Ok(version)

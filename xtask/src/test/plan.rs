@@ -133,8 +133,8 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             }
             shares.add("", 240, 2, command);
         }
-        Part::Generate => shares.chore(10, &["generate", "--check"])?,
-        Part::Deny => shares.chore(10, &["deny"])?,
+        Part::Generate => shares.task(10, &["generate", "--check"])?,
+        Part::Deny => shares.task(10, &["deny"])?,
         Part::Schema => {
             shares.suite("fresh", 80, 1, &["schema"], &[])?;
             shares.suite("migrations", 280, 2, &["migrations"], &[])?;
@@ -163,14 +163,14 @@ struct Shares<'a> {
 }
 
 impl Shares<'_> {
-    fn add(&mut self, share: &str, seconds: u32, places: usize, command: Command) {
+    fn add(&mut self, share: &str, seconds: u32, slots: usize, command: Command) {
         let part = self.part.name();
         let name = if share.is_empty() { part.clone() } else { format!("{part} {share}") };
-        self.jobs.push(Job { part, name, seconds, places, command });
+        self.jobs.push(Job { part, name, seconds, slots, command });
     }
 
-    /// Another chore of this program.
-    fn chore(&mut self, seconds: u32, arguments: &[&str]) -> Result<()> {
+    /// Another task of this program.
+    fn task(&mut self, seconds: u32, arguments: &[&str]) -> Result<()> {
         let mut command = self.environment.command(env::current_exe()?);
         command.args(arguments);
         self.add("", seconds, 1, command);

@@ -10,13 +10,13 @@ use std::{
 use anyhow::{Error, Result};
 
 use super::plan::Level;
-use crate::{process::Ended, tally::Tally};
+use crate::{process::CommandOutcome, tally::Tally};
 
 /// The budget of a run on two processors, from a clean clone without a build, in minutes. Exceeding it prints a notice.
 const BUDGET: f64 = 20.0;
 
 /// Number of lines of a failed job's log that are printed again.
-const LINES_OF_A_FAILURE: usize = 120;
+const MAX_FAILURE_LINES: usize = 120;
 
 /// The outcome of a job.
 pub(super) struct Line {
@@ -29,7 +29,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(part: &str, name: &str, ended: &Ended, took: Duration, log: PathBuf) -> Self {
+    pub(super) fn new(part: &str, name: &str, ended: &CommandOutcome, took: Duration, log: PathBuf) -> Self {
         Self {
             part: part.to_owned(),
             name: name.to_owned(),
@@ -44,7 +44,7 @@ impl Line {
     pub(super) fn not_run(part: &str, logs: &Path, error: &Error) -> Result<Self> {
         let log = logs.join(format!("{part}.log"));
         fs::write(&log, format!("error: {error:#}\n"))?;
-        let ended = Ended { tally: Tally { passed: 0, failed: 1 }, cpu: 0.0 };
+        let ended = CommandOutcome { tally: Tally { passed: 0, failed: 1 }, cpu: 0.0 };
         Ok(Self::new(part, part, &ended, Duration::ZERO, log))
     }
 }
@@ -146,7 +146,7 @@ impl Report {
             println!("notice: {notice}");
         }
         if matches!(level, Level::Sample(_)) {
-            println!("notice: this was a sample; `cargo xtask test --all` leaves nothing out");
+            println!("notice: this was a sample; `cargo xtask test --all` runs all tests");
             if minutes > BUDGET {
                 println!("notice: this run took {:.1} minutes more than the budget", minutes - BUDGET);
             }
@@ -164,6 +164,6 @@ fn failure(log: &str) -> String {
         .iter()
         .rposition(|line| line.contains("= FAILURES =") || line.contains("= ERRORS =") || line.starts_with("error: "))
         .unwrap_or(0)
-        .max(lines.len().saturating_sub(LINES_OF_A_FAILURE));
+        .max(lines.len().saturating_sub(MAX_FAILURE_LINES));
     lines[from..].join("\n")
 }

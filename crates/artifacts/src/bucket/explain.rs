@@ -16,7 +16,7 @@ pub(super) fn explain(error: &object_store::Error, path: &ArtifactPath, store: &
         }
         _ => {
             tracing::error!(store, reason = reason(error), %path, "the artifact storage failed");
-            Error::unavailable("The artifact storage does not answer as it should. The server's log has the details.")
+            Error::unavailable("The artifact storage failed. The server's log has the details.")
         }
     }
 }
@@ -35,15 +35,15 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             _ => code.to_owned(),
         };
     }
-    if let Some(said) = said_in_json(&text) {
-        return said;
+    if let Some(error) = json_error(&text) {
+        return error;
     }
     // Addresses of the metadata services of Azure, Google and AWS, for credentials of the machine.
     if ["169.254.169.254", "metadata.google.internal", "/latest/api/token", "/latest/meta-data/"]
         .iter()
         .any(|place| text.contains(place))
     {
-        return "no credentials: none are set, and the machine has none of its own".to_owned();
+        return "no credentials: none are set, and the machine has none".to_owned();
     }
     match error {
         object_store::Error::NotFound { .. } => "the bucket does not exist".to_owned(),
@@ -55,7 +55,7 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
 }
 
 /// The code and message in a JSON error of Google.
-fn said_in_json(text: &str) -> Option<String> {
+fn json_error(text: &str) -> Option<String> {
     let body = &text[text.find('{')?..];
     let body = serde_json::Deserializer::from_str(body).into_iter::<serde_json::Value>().next()?.ok()?;
     let (code, message) = (body["error"]["code"].as_u64()?, body["error"]["message"].as_str()?);
@@ -70,11 +70,11 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Translates a result for the client.
-pub(super) trait Explained<T> {
+pub(super) trait ExplainResult<T> {
     fn explained(self, path: &ArtifactPath, store: &str) -> Result<T>;
 }
 
-impl<T> Explained<T> for object_store::Result<T> {
+impl<T> ExplainResult<T> for object_store::Result<T> {
     fn explained(self, path: &ArtifactPath, store: &str) -> Result<T> {
         self.map_err(|error| explain(&error, path, store))
     }

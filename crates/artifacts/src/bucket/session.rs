@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Bucket,
-    explain::Explained as _,
+    explain::ExplainResult as _,
     upload::{self, Body, PART},
 };
 use crate::{
@@ -40,15 +40,15 @@ pub(super) async fn write(
             return Ok(());
         }
         let size = usize::try_from(PART).unwrap_or(usize::MAX);
-        if let Some(more) = bucket.room.uploads.try_take(size) {
-            let next = bucket.room.uploads.fill(size, body.part(size));
+        if let Some(more) = bucket.budget.uploads.try_acquire(size) {
+            let next = bucket.budget.uploads.fill(size, body.part(size));
             let (sent, next) = tokio::join!(session.send(piece.0.clone(), false), next);
             sent.explained(path, &bucket.uri)?;
             piece = (next?, Some(more));
         } else {
             // No permit for a second chunk: send and read in turn.
             session.send(piece.0.clone(), false).await.explained(path, &bucket.uri)?;
-            piece.0 = bucket.room.uploads.fill(size, body.part(size)).await?;
+            piece.0 = bucket.budget.uploads.fill(size, body.part(size)).await?;
         }
     }
 }

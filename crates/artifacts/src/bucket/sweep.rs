@@ -12,14 +12,14 @@ use super::{BucketRepository, Transfers, explain::reason};
 use crate::ArtifactPath;
 
 /// Lifetime of the signed URL for listing uploads.
-const ASKING: Duration = Duration::from_secs(60);
+const LIST_URL_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A page of incomplete uploads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Uploads {
     #[serde(rename = "Upload")]
-    uploads: Vec<Begun>,
+    uploads: Vec<IncompleteUpload>,
     is_truncated: bool,
     next_key_marker: String,
     next_upload_id_marker: String,
@@ -28,7 +28,7 @@ struct Uploads {
 /// An incomplete upload.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Begun {
+struct IncompleteUpload {
     key: String,
     upload_id: String,
     initiated: String,
@@ -56,7 +56,7 @@ impl BucketRepository {
     /// may do so concurrently.
     ///
     /// # Errors
-    /// The store can not list its uploads.
+    /// The store cannot list its uploads.
     pub async fn sweep(&self, idle: Duration) -> Result<usize> {
         if !self.has_tags() {
             return Ok(0);
@@ -68,14 +68,14 @@ impl BucketRepository {
         loop {
             let query =
                 [("uploads", ""), ("prefix", &prefix), ("key-marker", &key_marker), ("upload-id-marker", &id_marker)];
-            let page: Uploads = self.ask(&Path::default(), &query, "ListMultipartUploadsResult").await?;
+            let page: Uploads = self.query_page(&Path::default(), &query, "ListMultipartUploadsResult").await?;
             for upload in &page.uploads {
-                if self.is_ours(&upload.key, &prefix)
+                if self.belongs_to_server(&upload.key, &prefix)
                     && is_before(&upload.initiated, before)
                     && let Ok(key) = Path::parse(&upload.key)
                     && self.is_idle(&key, &upload.upload_id, before).await?
                 {
-                    swept += usize::from(self.take_back(&key, &upload.upload_id).await);
+                    swept += usize::from(self.try_abort(&key, &upload.upload_id).await);
                 }
             }
             let next = (page.next_key_marker, page.next_upload_id_marker);
@@ -86,7 +86,7 @@ impl BucketRepository {
         }
     }
 
-    fn is_ours(&self, key: &str, prefix: &str) -> bool {
+    fn belongs_to_server(&self, key: &str, prefix: &str) -> bool {
         let experiment = key.split('/').next().unwrap_or_default();
         key.starts_with(prefix)
             && (!self.prefix.is_empty()
@@ -97,7 +97,8 @@ impl BucketRepository {
     async fn is_idle(&self, key: &Path, id: &str, before: SystemTime) -> Result<bool> {
         let mut marker = String::new();
         loop {
-            let page: Parts = self.ask(key, &[("uploadId", id), ("part-number-marker", &marker)], "ListParts").await?;
+            let page: Parts =
+                self.query_page(key, &[("uploadId", id), ("part-number-marker", &marker)], "ListParts").await?;
             if !page.parts.iter().all(|part| is_before(&part.last_modified, before)) {
                 return Ok(false);
             }
@@ -108,39 +109,46 @@ impl BucketRepository {
         }
     }
 
-    async fn take_back(&self, key: &Path, id: &str) -> bool {
+    async fn try_abort(&self, key: &Path, id: &str) -> bool {
         match self.bucket.writes.abort_multipart(key, &id.to_owned()).await {
             Ok(()) => {
-                tracing::info!(store = self.bucket.uri, %key, "took back an upload that nobody finished");
+                tracing::info!(store = self.bucket.uri, %key, "aborted an incomplete upload");
                 true
             }
             // Another replica was faster.
             Err(object_store::Error::NotFound { .. }) => false,
             Err(error) => {
-                tracing::warn!(store = self.bucket.uri, %key, reason = reason(&error), "an upload could not be taken back");
+                tracing::warn!(store = self.bucket.uri, %key, reason = reason(&error), "an incomplete upload could not be aborted");
                 false
             }
         }
     }
 
     /// A query that `object_store` does not support. Google's store accepts it as a presigned URL.
-    async fn ask<T: Default + DeserializeOwned>(&self, key: &Path, query: &[(&str, &str)], element: &str) -> Result<T> {
-        let failed = |why: String| Error::unavailable(format!("{} does not tell of uploads: {why}", self.bucket.uri));
+    async fn query_page<T: Default + DeserializeOwned>(
+        &self,
+        key: &Path,
+        query: &[(&str, &str)],
+        element: &str,
+    ) -> Result<T> {
+        let failed = |why: String| {
+            Error::unavailable(format!("the incomplete uploads of {} cannot be listed: {why}", self.bucket.uri))
+        };
         let query = query.iter().filter(|(name, value)| *name == "uploads" || !value.is_empty()).copied();
         if let Some(calls) = &self.bucket.calls {
-            let told = calls.ask(key.as_ref(), &query.collect::<Vec<_>>(), element).await;
+            let page = calls.query_object(key.as_ref(), &query.collect::<Vec<_>>(), element).await;
             // An upload that does not exist was completed meanwhile.
-            return told.map(Option::unwrap_or_default).map_err(|error| failed(reason(&error)));
+            return page.map(Option::unwrap_or_default).map_err(|error| failed(reason(&error)));
         }
         let options = SignedUrlOptions::default().with_query(query);
-        let url = self.bucket.reads.signed_url_opts(Method::GET, key, ASKING, &options).await;
+        let url = self.bucket.reads.signed_url_opts(Method::GET, key, LIST_URL_LIFETIME, &options).await;
         let url = url.map_err(|error| failed(reason(&error)))?;
         let request = http::Request::get(url.as_str()).body(object_store::client::HttpRequestBody::empty());
         let request = request.map_err(|error| failed(error.to_string()))?;
-        let Transfers::Parts(asks) = &self.bucket.transfers else {
-            return Err(failed("it has no such question".to_owned()));
+        let Transfers::Parts(client) = &self.bucket.transfers else {
+            return Err(failed("it does not support this query".to_owned()));
         };
-        let answer = asks.execute(request).await.map_err(|error| failed(error.to_string()))?;
+        let answer = client.execute(request).await.map_err(|error| failed(error.to_string()))?;
         let status = answer.status();
         let body = answer.into_body().bytes().await.map_err(|error| failed(error.to_string()))?;
         let text = String::from_utf8_lossy(&body);
@@ -155,7 +163,7 @@ impl BucketRepository {
     }
 }
 
-/// A time that can not be parsed is not before anything.
+/// A time that cannot be parsed is not before anything.
 fn is_before(time: &str, before: SystemTime) -> bool {
     chrono::DateTime::parse_from_rfc3339(time).is_ok_and(|time| SystemTime::from(time) < before)
 }

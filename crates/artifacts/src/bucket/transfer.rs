@@ -9,7 +9,7 @@ use object_store::{PutMultipartOptions, multipart::PartId, path::Path, signer::S
 
 use super::{
     BucketRepository, Transfers, blocks,
-    explain::Explained as _,
+    explain::ExplainResult as _,
     upload::{self, MAX_PARTS},
 };
 use crate::{ArtifactPath, mime};
@@ -42,7 +42,7 @@ impl BucketRepository {
     /// Begins an upload that the client sends directly to the store, in `parts` parts.
     ///
     /// # Errors
-    /// The number of parts is not within the limits, the store failed, or URLs can not be signed.
+    /// The number of parts is not within the limits, the store failed, or URLs cannot be signed.
     pub async fn start_upload(&self, path: &ArtifactPath, parts: i64) -> Result<StartedUpload> {
         let parts = u64::try_from(parts).ok().filter(|parts| (1..=MAX_PARTS).contains(parts)).ok_or_else(|| {
             Error::invalid(format!(
@@ -122,7 +122,7 @@ impl BucketRepository {
     /// signature would have to include that, which `object_store` does not support.
     ///
     /// # Errors
-    /// URLs can not be signed.
+    /// URLs cannot be signed.
     pub async fn presign_download(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
         let query = [("response-content-disposition", mime::attachment(path.name()))];
         let options = SignedUrlOptions::default().with_query(query);
@@ -133,9 +133,9 @@ impl BucketRepository {
     /// A presigned URL to upload a file.
     ///
     /// # Errors
-    /// URLs can not be signed.
+    /// URLs cannot be signed.
     pub async fn presign_upload(&self, path: &ArtifactPath, expires: Duration) -> Result<PresignedUrl> {
-        let invalid = |_| Error::internal("a media type is no header");
+        let invalid = |_| Error::internal("a media type is not a header value");
         let mut signed = self.bucket.signed_headers.clone();
         if !signed.contains_key(header::CONTENT_TYPE) {
             let known = mime::known(path.name()).unwrap_or("application/octet-stream");
@@ -164,7 +164,7 @@ impl BucketRepository {
             Transfers::Blocks | Transfers::None => return Err(not_signed()),
         };
         signed.map(Into::into).map_err(|error| {
-            tracing::warn!(store = self.bucket.uri, reason = super::reason(&error), "an address could not be signed");
+            tracing::warn!(store = self.bucket.uri, reason = super::reason(&error), "a URL could not be signed");
             not_signed()
         })
     }
@@ -175,7 +175,7 @@ impl BucketRepository {
 }
 
 fn not_signed() -> Error {
-    Error::new(ErrorCode::NotImplemented, "This server can not sign addresses of its artifact storage.")
+    Error::new(ErrorCode::NotImplemented, "This server cannot sign URLs of its artifact storage.")
 }
 
 /// Validates an upload id, which becomes part of a query.
@@ -192,9 +192,9 @@ fn no_upload(error: &object_store::Error) -> Option<Error> {
     let reason = super::reason(error);
     let code = reason.split(':').next().unwrap_or_default();
     match code {
-        "NoSuchUpload" => Some(Error::not_found("The upload does not exist: it was completed or taken back.")),
+        "NoSuchUpload" => Some(Error::not_found("The upload does not exist: it was completed or aborted.")),
         "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "MalformedXML" | "InvalidBlockList" => {
-            Some(Error::invalid(format!("The upload can not be completed: {code}.")))
+            Some(Error::invalid(format!("The upload cannot be completed: {code}.")))
         }
         _ => None,
     }

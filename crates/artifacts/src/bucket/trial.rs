@@ -15,7 +15,7 @@ use crate::{
 const EXPIRATION: Duration = Duration::from_secs(60);
 
 /// Timeout of its download.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl BucketRepository {
     pub(crate) async fn try_out(&self, presign: bool) -> Trial {
@@ -65,12 +65,12 @@ impl BucketRepository {
         let found = self.bucket.reads.get(key).await.map_err(|error| reason(&error))?;
         let modified = SystemTime::from(found.meta.last_modified);
         let bytes = found.bytes().await.map_err(|error| reason(&error))?;
-        if bytes == CONTENT { Ok(modified) } else { Err("it gives other bytes than were written".to_owned()) }
+        if bytes == CONTENT { Ok(modified) } else { Err("other bytes were read than written".to_owned()) }
     }
 
     /// Downloads it like a client. `None` if URLs are not signed.
     async fn fetch(&self, path: &ArtifactPath) -> Option<Presigned> {
-        let Transfers::Parts(asks) = &self.bucket.transfers else { return None };
+        let Transfers::Parts(client) = &self.bucket.transfers else { return None };
         let url = match self.presign_download(path, EXPIRATION).await {
             Ok(signed) => signed.url,
             Err(error) => {
@@ -78,26 +78,26 @@ impl BucketRepository {
             }
         };
         let mut answered = false;
-        let asked = async {
+        let download = async {
             let request = http::Request::get(&url).body(HttpRequestBody::empty()).map_err(|error| error.to_string())?;
-            let answer = asks.execute(request).await.map_err(|error| last_cause(&error))?;
+            let answer = client.execute(request).await.map_err(|error| last_cause(&error))?;
             answered = true;
             let status = answer.status();
             let bytes = answer.into_body().bytes().await.map_err(|error| last_cause(&error))?;
             match (status.is_success(), bytes == CONTENT) {
                 (true, true) => Ok(()),
-                (true, false) => Err("it is not the bucket that answers there".to_owned()),
-                (false, _) => Err(said(status, &String::from_utf8_lossy(&bytes))),
+                (true, false) => Err("the response is not from the bucket".to_owned()),
+                (false, _) => Err(status_text(status, &String::from_utf8_lossy(&bytes))),
             }
         };
-        let outcome = tokio::time::timeout(PATIENCE, asked).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer in {} s", PATIENCE.as_secs())));
+        let outcome = tokio::time::timeout(DOWNLOAD_TIMEOUT, download).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer in {} s", DOWNLOAD_TIMEOUT.as_secs())));
         Some(Presigned { origin: origin(&url), failed: outcome.err(), answered })
     }
 }
 
 /// The status, with the store's own error code.
-fn said(status: http::StatusCode, body: &str) -> String {
+fn status_text(status: http::StatusCode, body: &str) -> String {
     let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     code.map_or_else(|| status.to_string(), |(code, _)| format!("{status}: {code}"))
 }
@@ -113,10 +113,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_could_be_used_is_told_of_an_address() {
+    fn an_origin_shows_no_credentials() {
         assert_eq!(origin("https://s3.example:9000/bucket/key?X-Amz-Signature=s"), "https://s3.example:9000");
-        let denied = said(http::StatusCode::FORBIDDEN, "<Error><Code>SignatureDoesNotMatch</Code></Error>");
+        let denied = status_text(http::StatusCode::FORBIDDEN, "<Error><Code>SignatureDoesNotMatch</Code></Error>");
         assert_eq!(denied, "403 Forbidden: SignatureDoesNotMatch");
-        assert_eq!(said(http::StatusCode::BAD_GATEWAY, "<html>"), "502 Bad Gateway");
+        assert_eq!(status_text(http::StatusCode::BAD_GATEWAY, "<html>"), "502 Bad Gateway");
     }
 }

@@ -11,7 +11,7 @@ use object_store::{
 };
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 
-use super::{Bucket, explain::Explained as _, session};
+use super::{Bucket, explain::ExplainResult as _, session};
 use crate::{ArtifactPath, mime, repository::ByteStream};
 
 /// Default part size in bytes. Stores require at least 5 MiB.
@@ -50,7 +50,7 @@ impl PartSize {
     fn of(length: Option<u64>) -> Self {
         let Some(length) = length else { return Self { first: PART, constant: false } };
         let fitting = length.div_ceil(MAX_PARTS).next_multiple_of(1024 * 1024);
-        // A client can not reserve memory by announcing a large body: beyond the maximum, parts grow as data arrives.
+        // A client cannot reserve memory by announcing a large body: beyond the maximum, parts grow as data arrives.
         let first = fitting.clamp(PART, MAX_PART);
         Self { first, constant: fitting <= first }
     }
@@ -77,24 +77,24 @@ pub(super) async fn write(
     length: Option<u64>,
 ) -> Result<()> {
     if length.is_some_and(|length| length > MAX_OBJECT) {
-        return Err(Error::invalid("The artifact is larger than 5 TiB, which no bucket takes."));
+        return Err(Error::invalid("The artifact is larger than 5 TiB, the maximum size of an object."));
     }
     let size = PartSize::of(length);
     let mut body = Body { stream: body, rest: Bytes::new(), ended: false };
     let part = size.at(0).min(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX));
     // Small bodies need no permit: they never wait for others.
     let counted = length.is_none_or(|length| length >= SMALL);
-    let (first, room) = if counted {
-        let Ok(room) = tokio::time::timeout(MAX_WAIT, bucket.room.uploads.take(part)).await else {
+    let (first, permit) = if counted {
+        let Ok(permit) = tokio::time::timeout(MAX_WAIT, bucket.budget.uploads.acquire(part)).await else {
             return Err(Error::busy("The server is busy with other uploads. Try again later."));
         };
-        let room = room?;
-        (bucket.room.uploads.fill(part, body.part(size.at(0))).await?, Some(room))
+        let permit = permit?;
+        (bucket.budget.uploads.fill(part, body.part(size.at(0))).await?, Some(permit))
     } else {
         (body.part(size.at(0)).await?, None)
     };
     if let Some(sessions) = &bucket.sessions {
-        return session::write(bucket, sessions, key, path, (first, room), body).await;
+        return session::write(bucket, sessions, key, path, (first, permit), body).await;
     }
     if body.ended {
         let options =
@@ -102,7 +102,7 @@ pub(super) async fn write(
         return bucket.writes.put_opts(key, first, options).await.map(drop).explained(path, &bucket.uri);
     }
     let mut upload = Upload::begin(bucket, key, path).await?;
-    match send(&mut upload, (first, room), &mut body, size, path).await {
+    match send(&mut upload, (first, permit), &mut body, size, path).await {
         Ok(()) => Ok(()),
         Err(error) => {
             upload.abort().await;
@@ -113,33 +113,33 @@ pub(super) async fn write(
 
 async fn send(
     upload: &mut Upload,
-    (first, room): (PutPayload, Option<OwnedSemaphorePermit>),
+    (first, permit): (PutPayload, Option<OwnedSemaphorePermit>),
     body: &mut Body,
     size: PartSize,
     path: &ArtifactPath,
 ) -> Result<()> {
     let bucket = Arc::clone(&upload.bucket);
-    upload.part(first, room);
+    upload.part(first, permit);
     while !body.ended {
         if upload.begun == MAX_PARTS {
-            return Err(Error::invalid("The artifact is larger than a bucket takes."));
+            return Err(Error::invalid("The artifact has more parts than a bucket accepts."));
         }
         let next = size.at(upload.begun);
-        let room = loop {
+        let permit = loop {
             if upload.running.is_empty() {
                 // Without a timeout: the parts sent so far are not discarded.
-                break bucket.room.uploads.take(next).await?;
+                break bucket.budget.uploads.acquire(next).await?;
             }
-            match bucket.room.uploads.try_take(next) {
-                Some(room) => break room,
+            match bucket.budget.uploads.try_acquire(next) {
+                Some(permit) => break permit,
                 None => upload.finished_part().await.explained(path, &bucket.uri)?,
             }
         };
-        let part = bucket.room.uploads.fill(next, body.part(next)).await?;
+        let part = bucket.budget.uploads.fill(next, body.part(next)).await?;
         while !upload.running.is_empty() && (upload.running.len() + 1) * next > CONCURRENT {
             upload.finished_part().await.explained(path, &bucket.uri)?;
         }
-        upload.part(part, Some(room));
+        upload.part(part, Some(permit));
     }
     while !upload.running.is_empty() {
         upload.finished_part().await.explained(path, &bucket.uri)?;
@@ -172,8 +172,8 @@ impl Body {
     pub(super) async fn part(&mut self, size: usize) -> Result<PutPayload> {
         let mut part = PutPayloadMut::new().with_block_size(BLOCK);
         loop {
-            let room = size - part.content_length();
-            let taken = self.rest.split_to(self.rest.len().min(room));
+            let missing = size - part.content_length();
+            let taken = self.rest.split_to(self.rest.len().min(missing));
             // Copied: a small slice would keep the whole read buffer alive.
             part.extend_from_slice(&taken);
             if !self.rest.is_empty() {
@@ -214,13 +214,13 @@ impl Upload {
         Ok(Self { bucket: Arc::clone(bucket), key: key.clone(), parts: Some(parts), running: JoinSet::new(), begun: 0 })
     }
 
-    fn part(&mut self, payload: PutPayload, room: Option<OwnedSemaphorePermit>) {
+    fn part(&mut self, payload: PutPayload, permit: Option<OwnedSemaphorePermit>) {
         if let Some(parts) = &mut self.parts {
             self.begun += 1;
             let part = parts.put_part(payload);
             self.running.spawn(async move {
                 let outcome = part.await;
-                drop(room);
+                drop(permit);
                 outcome
             });
         }
@@ -266,7 +266,7 @@ async fn abort(
     running.shutdown().await;
     if let Err(error) = parts.abort().await {
         let reason = super::reason(&error);
-        tracing::warn!(store = uri, %key, reason, "an upload could not be taken back: it is swept later");
+        tracing::warn!(store = uri, %key, reason, "an incomplete upload could not be aborted: it is swept later");
     }
 }
 

@@ -14,7 +14,7 @@ use object_store::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::client::{ATTEMPTS, is_busy, pause, persistently};
+use crate::client::{ATTEMPTS, is_busy, pause, with_retries};
 
 /// The status of an incomplete resumable upload: 308, for which `http` has another name.
 const MORE: StatusCode = StatusCode::PERMANENT_REDIRECT;
@@ -45,7 +45,7 @@ impl Writer {
         headers: &[(header::HeaderName, String)],
         body: HttpRequestBody,
     ) -> Result<HttpResponse> {
-        persistently(|| self.once(method.clone(), url, headers, body.clone())).await
+        with_retries(|| self.once(method.clone(), url, headers, body.clone())).await
     }
 
     /// One attempt; the outer error is not retried.
@@ -82,9 +82,9 @@ impl Writer {
         let headers = [(header::CONTENT_TYPE, "application/json".to_owned())];
         let url = self.url(key, "resumable");
         let answer = self.send(Method::POST, &url, &headers, about.to_string().into()).await?;
-        let place = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok()).map(str::to_owned);
-        match place.filter(|_| answer.status().is_success()) {
-            Some(place) => Ok(Session { writer: Arc::clone(self), place, kept: 0 }),
+        let uri = answer.headers().get(header::LOCATION).and_then(|uri| uri.to_str().ok()).map(str::to_owned);
+        match uri.filter(|_| answer.status().is_success()) {
+            Some(uri) => Ok(Session { writer: Arc::clone(self), uri, confirmed: 0 }),
             None => Err(refused(answer).await),
         }
     }
@@ -94,44 +94,44 @@ impl Writer {
 pub(crate) struct Session {
     writer: Arc<Writer>,
     /// The session URI; it authorizes the upload by itself.
-    place: String,
+    uri: String,
     /// Number of bytes that the store has confirmed.
-    kept: u64,
+    confirmed: u64,
 }
 
 impl Session {
     /// Sends the next chunk: a multiple of 256 KiB, unless it is the last one, which completes the object. Bytes that
     /// the store already has are skipped, so a chunk can be sent again after its response was lost.
     pub(crate) async fn send(&mut self, piece: PutPayload, last: bool) -> Result<()> {
-        let start = self.kept;
+        let start = self.confirmed;
         let end = start + piece.content_length() as u64;
         let total = if last { end.to_string() } else { "*".to_owned() };
         for attempt in 1.. {
             // The part of the chunk that the store does not have yet.
-            let rest = skip(&piece, self.kept - start);
-            let range = if self.kept == end {
+            let rest = skip(&piece, self.confirmed - start);
+            let range = if self.confirmed == end {
                 format!("bytes */{total}")
             } else {
-                format!("bytes {}-{}/{total}", self.kept, end - 1)
+                format!("bytes {}-{}/{total}", self.confirmed, end - 1)
             };
             let headers = [(header::CONTENT_RANGE, range)];
-            let outcome = self.writer.once(Method::PUT, &self.place, &headers, rest.into()).await?;
+            let outcome = self.writer.once(Method::PUT, &self.uri, &headers, rest.into()).await?;
             let why = match outcome {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
                 Ok(answer) if answer.status() == MORE => {
-                    let kept = kept(&answer);
-                    if !(start..=end).contains(&kept) {
-                        return Err(failed(format!("the store has {kept} bytes, and {start} to {end} were sent")));
+                    let confirmed = confirmed(&answer);
+                    if !(start..=end).contains(&confirmed) {
+                        return Err(failed(format!("the store has {confirmed} bytes, and {start} to {end} were sent")));
                     }
-                    let moved = kept > self.kept;
-                    self.kept = kept;
-                    if kept == end && !last {
+                    let moved = confirmed > self.confirmed;
+                    self.confirmed = confirmed;
+                    if confirmed == end && !last {
                         return Ok(());
                     }
                     if moved {
                         continue;
                     }
-                    failed("the store takes no more")
+                    failed("the store did not accept the last chunk")
                 }
                 Ok(answer) if is_busy(answer.status()) => refused(answer).await,
                 Ok(answer) => return Err(refused(answer).await),
@@ -147,12 +147,12 @@ impl Session {
 
     /// Cancels the upload. Without this it expires later.
     pub(crate) async fn cancel(self) {
-        let _ = self.writer.once(Method::DELETE, &self.place, &[], HttpRequestBody::empty()).await;
+        let _ = self.writer.once(Method::DELETE, &self.uri, &[], HttpRequestBody::empty()).await;
     }
 }
 
 /// The number of bytes that the store has, from `Range` of its response.
-fn kept(answer: &HttpResponse) -> u64 {
+fn confirmed(answer: &HttpResponse) -> u64 {
     let range = answer.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
     range.and_then(|range| range.rsplit_once('-')?.1.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1))
 }

@@ -15,11 +15,11 @@ use rustix::{
 use crate::ArtifactPath;
 
 /// Minimum free space for new files, in bytes.
-const LEAST_ROOM: u64 = 1 << 20;
+const MIN_FREE_SPACE: u64 = 1 << 20;
 
 /// An I/O error, and what it concerns.
 pub(super) enum Fault {
-    /// The root directory can not be used.
+    /// The root directory cannot be used.
     Root(io::Error),
     /// The path.
     Path(io::Error),
@@ -54,8 +54,8 @@ impl Fault {
                 Error::invalid("Invalid path: resolved path is outside the artifact directory")
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
-                tracing::error!(store = %root.display(), reason = %error, %path, "the artifact storage does not take the file");
-                Error::unavailable("The artifact storage can not take the file now. The server's log has the details.")
+                tracing::error!(store = %root.display(), reason = %error, %path, "the artifact storage cannot store the file");
+                Error::unavailable("The artifact storage cannot store the file now. The server's log has the details.")
             }
             _ => failed(root, &error.to_string(), path),
         }
@@ -64,7 +64,7 @@ impl Fault {
 
 fn failed(root: &Path, reason: &str, path: &ArtifactPath) -> Error {
     tracing::error!(store = %root.display(), reason, %path, "the artifact storage failed");
-    Error::unavailable("The artifact storage does not answer as it should. The server's log has the details.")
+    Error::unavailable("The artifact storage failed. The server's log has the details.")
 }
 
 /// Checks that the directory is readable and, with `writes`, writable; the error says why it is not. A missing
@@ -76,26 +76,26 @@ pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
             Ok(metadata) => break metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if fs::symlink_metadata(place).is_ok() {
-                    return Err(format!("{} is a link to nothing", place.display()));
+                    return Err(format!("{} is a broken symbolic link", place.display()));
                 }
                 match place.parent() {
                     Some(parent) if parent != Path::new("") => place = parent,
                     _ => return Ok(()),
                 }
             }
-            Err(error) => return Err(format!("{} can not be looked at: {error}", place.display())),
+            Err(error) => return Err(format!("{} cannot be inspected: {error}", place.display())),
         }
     };
     let is = |what: &str, error: Option<Errno>| {
         let reason = error.map(|error| {
             let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
-            format!(": {} (it is of user {owner} and group {group}, mode {mode:04o})", io::Error::from(error))
+            format!(": {} (owner {owner}, group {group}, mode {mode:04o})", io::Error::from(error))
         });
         let reason = reason.unwrap_or_default();
         if place == root {
             format!("is {what}{reason}")
         } else {
-            format!("can not be made: {} is {what}{reason}", place.display())
+            format!("cannot be created: {} is {what}{reason}", place.display())
         }
     };
     if !metadata.is_dir() {
@@ -109,7 +109,7 @@ pub(super) fn check(root: &Path, writes: bool) -> Result<(), String> {
             Errno::ROFS => is("on a read-only file system", None),
             error => is("not writable", Some(error)),
         })?;
-        if statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM) {
+        if statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_FREE_SPACE) {
             return Err(is("on a full disk", None));
         }
     }

@@ -20,14 +20,14 @@ const CHUNK: usize = 128 * 1024;
 /// Streams a range of a file. A file that was truncated meanwhile is an error: its reader must not take it for
 /// complete.
 pub(super) fn read(file: File, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let reader = Reader { file: Arc::new(file), rest: range, buffers: Buffers::default(), cached: true };
+    let reader = Reader { file: Arc::new(file), rest: range, buffers: BufferPool::default(), cached: true };
     stream::try_unfold(reader, |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) })
 }
 
 struct Reader {
     file: Arc<File>,
     rest: Range<u64>,
-    buffers: Buffers,
+    buffers: BufferPool,
     /// Whether the file system supports reads of cached data only.
     cached: bool,
 }
@@ -80,34 +80,34 @@ impl Reader {
 
 /// Buffers that are reused once their data has been sent.
 #[derive(Default, Clone)]
-struct Buffers(Arc<Mutex<Vec<Box<[u8]>>>>);
+struct BufferPool(Arc<Mutex<Vec<Box<[u8]>>>>);
 
-impl Buffers {
+impl BufferPool {
     fn take(&self) -> Box<[u8]> {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         free.unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice())
     }
 
     fn lend(&self, buffer: Box<[u8]>, length: usize) -> Bytes {
-        Bytes::from_owner(Lent { buffer, length, home: self.clone() })
+        Bytes::from_owner(PooledBuffer { buffer, length, pool: self.clone() })
     }
 }
 
-struct Lent {
+struct PooledBuffer {
     buffer: Box<[u8]>,
     length: usize,
-    home: Buffers,
+    pool: BufferPool,
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.length]
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }

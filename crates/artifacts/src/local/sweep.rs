@@ -43,7 +43,7 @@ impl Walk {
                         }
                     }
                     Ok(kind) if kind.is_file() && is_left_behind(&entry, before) => {
-                        swept += usize::from(take_back(&entry));
+                        swept += usize::from(remove_file(&entry));
                     }
                     _ => {}
                 },
@@ -80,13 +80,13 @@ fn is_left_behind(entry: &DirEntry, before: SystemTime) -> bool {
         && entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified.into_std() < before)
 }
 
-fn take_back(entry: &DirEntry) -> bool {
+fn remove_file(entry: &DirEntry) -> bool {
     match entry.remove_file() {
         Ok(()) => true,
         // Another replica was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => {
-            tracing::warn!(name = %entry.file_name().display(), %error, "what an upload left behind could not be removed");
+            tracing::warn!(name = %entry.file_name().display(), %error, "a leftover file of an upload could not be removed");
             false
         }
     }

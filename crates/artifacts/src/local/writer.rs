@@ -24,7 +24,7 @@ use crate::{ArtifactPath, repository::ByteStream};
 const PIECE: usize = 1024 * 1024;
 
 /// How long received bytes wait for more before they are written.
-const PATIENCE: Duration = Duration::from_millis(100);
+const GATHER_WAIT: Duration = Duration::from_millis(100);
 
 impl LocalRepository {
     pub(crate) async fn write(&self, path: &ArtifactPath, body: ByteStream) -> Result<()> {
@@ -72,7 +72,7 @@ async fn gather(body: &mut ByteStream, mut piece: Vec<u8>) -> Result<(Vec<u8>, b
     let Some(first) = body.next().await.transpose().map_err(ended)? else { return Ok((piece, true)) };
     piece.extend_from_slice(&first);
     drop(first);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + GATHER_WAIT;
     while piece.len() < PIECE {
         match timeout_at(deadline, body.next()).await {
             Ok(Some(chunk)) => piece.extend_from_slice(&chunk.map_err(ended)?),
@@ -99,11 +99,11 @@ struct Temporary {
 
 impl Pending {
     fn create(root: &Path, target: PathBuf) -> Result<Self, Fault> {
-        let dir = make_root(root).map_err(Fault::Root)?;
+        let dir = create_root(root).map_err(Fault::Root)?;
         let name = target.with_file_name(format!("{TEMPORARY}{:032x}", rand::random::<u128>()));
         let file = match dir.create(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_dirs(&dir, target.parent().unwrap_or(Path::new("")))?;
+                create_dirs(&dir, target.parent().unwrap_or(Path::new("")))?;
                 dir.create(&name)?
             }
             created => created?,
@@ -118,7 +118,7 @@ impl Pending {
         let Some(mut temporary) = self.temporary.take() else { return Ok(()) };
         let Temporary { dir, name, target, .. } = &temporary;
         dir.rename(name, dir, target).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::other("what was uploaded so far has been removed"),
+            io::ErrorKind::NotFound => io::Error::other("the temporary file of the upload was removed"),
             _ => error,
         })?;
         sync_dir(dir, target.parent().unwrap_or(Path::new("")))?;
@@ -149,7 +149,7 @@ impl Drop for Temporary {
 }
 
 /// Opens the root, which is created if missing.
-fn make_root(root: &Path) -> io::Result<Dir> {
+fn create_root(root: &Path) -> io::Result<Dir> {
     match Dir::open_ambient_dir(root, ambient_authority()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened,
@@ -163,7 +163,7 @@ fn make_root(root: &Path) -> io::Result<Dir> {
 }
 
 /// Creates a directory and its missing parents.
-fn make_dirs(dir: &Dir, path: &Path) -> io::Result<()> {
+fn create_dirs(dir: &Dir, path: &Path) -> io::Result<()> {
     let mut made = PathBuf::new();
     for component in path {
         let parent = made.clone();
@@ -183,7 +183,7 @@ fn sync_dir(dir: &Dir, path: &Path) -> io::Result<()> {
     sync(dir.open(path).and_then(|dir| dir.sync_all()))
 }
 
-/// Some file systems do not support this, and a directory that is only writable can not be opened.
+/// Some file systems do not support this, and a directory that is only writable cannot be opened.
 fn sync(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error)

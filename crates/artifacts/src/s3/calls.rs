@@ -16,7 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::escape::escape;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::client::persistently;
+use crate::client::with_retries;
 
 /// The characters that a signature does not encode
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
@@ -29,7 +29,7 @@ const ENCODED_KEY: &AsciiSet = &ENCODED.remove(b'/');
 const MAX_DELETED: usize = 1_000;
 
 /// Timeout of fetching credentials in a check: probes must be able to report the failure.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client for a bucket.
 pub(crate) struct Calls {
@@ -49,7 +49,7 @@ pub(crate) struct Calls {
 
 /// A page of a listing with exact names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ListPage {
     /// Names and sizes in bytes.
     pub(crate) objects: Vec<(String, u64)>,
     /// Common prefixes, including the trailing slash.
@@ -79,7 +79,7 @@ struct Prefix {
     prefix: String,
 }
 
-impl From<Listing> for Listed {
+impl From<Listing> for ListPage {
     fn from(listing: Listing) -> Self {
         Self {
             objects: listing.contents.into_iter().map(|found| (found.key, found.size)).collect(),
@@ -94,12 +94,12 @@ impl From<Listing> for Listed {
 #[serde(rename_all = "PascalCase", default)]
 struct Deleted {
     #[serde(rename = "Error")]
-    errors: Vec<NotDeleted>,
+    errors: Vec<DeleteError>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct NotDeleted {
+struct DeleteError {
     code: String,
     message: String,
 }
@@ -108,12 +108,12 @@ impl Calls {
     /// Checks that there are credentials.
     ///
     /// # Errors
-    /// There are none, or they can not be fetched.
+    /// There are none, or they cannot be fetched.
     pub(crate) async fn check_credentials(&self) -> Result<()> {
         let Some(credentials) = &self.credentials else { return Ok(()) };
-        match tokio::time::timeout(PATIENCE, credentials.get_credential()).await {
+        match tokio::time::timeout(CREDENTIALS_TIMEOUT, credentials.get_credential()).await {
             Ok(outcome) => outcome.map(drop),
-            Err(_) => Err(failed(format!("no credentials: none came in {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(failed(format!("no credentials within {} s", CREDENTIALS_TIMEOUT.as_secs()))),
         }
     }
 
@@ -124,20 +124,20 @@ impl Calls {
         one_level: bool,
         page: Option<&str>,
         at_most: Option<usize>,
-    ) -> Result<Listed> {
+    ) -> Result<ListPage> {
         let at_most = at_most.map(|count| count.to_string());
         let mut query = vec![("list-type", "2"), ("prefix", prefix)];
         query.extend(one_level.then_some(("delimiter", "/")));
         query.extend(page.map(|token| ("continuation-token", token)));
         query.extend(at_most.as_deref().map(|count| ("max-keys", count)));
-        Ok(self.ask::<Listing>("", &query, "ListBucketResult").await?.unwrap_or_default().into())
+        Ok(self.query_object::<Listing>("", &query, "ListBucketResult").await?.unwrap_or_default().into())
     }
 
     /// Deletes objects by exact names. It is not an error if one does not exist.
     pub(crate) async fn delete(&self, keys: &[String]) -> Result<()> {
         if !self.bulk {
             for key in keys {
-                // A URL can not contain these components: they would be normalized away.
+                // A URL cannot contain these components: they would be normalized away.
                 if key.split('/').any(|part| matches!(part, "." | "..")) {
                     return Err(failed(format!("'{key}' can be deleted together with others only")));
                 }
@@ -149,7 +149,7 @@ impl Calls {
             let mut body =
                 String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
             for key in keys {
-                // Writing to a string can not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(body, "<Object><Key>{}</Key></Object>", escape(key.as_str()));
             }
             body += "</Delete>";
@@ -168,7 +168,7 @@ impl Calls {
     }
 
     /// Sends a query; `None` if its object does not exist. A missing bucket is an error.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn query_object<T: DeserializeOwned>(
         &self,
         key: &str,
         query: &[(&str, &str)],
@@ -186,7 +186,7 @@ impl Calls {
         headers: HeaderMap,
         body: String,
     ) -> Result<Option<String>> {
-        let answer = persistently(|| async {
+        let answer = with_retries(|| async {
             let request = self.request(method.clone(), key, query, headers.clone(), body.clone()).await?;
             Ok(self.client.execute(request).await)
         });
@@ -236,7 +236,7 @@ fn read<T: DeserializeOwned>(said: &str, element: &str) -> Result<T> {
     let start = said.find(&format!("<{element}")).filter(|start| said[..*start].matches('<').count() <= 1);
     match start {
         Some(start) => quick_xml::de::from_str(&said[start..]).map_err(failed),
-        None => Err(failed("it is not the store that answers there")),
+        None => Err(failed("the response is not from an object store")),
     }
 }
 
@@ -253,13 +253,13 @@ mod tests {
         let page = "<ListBucketResult><Name>b</Name><Contents><Key> d/a+b%20&amp;c&#x1; </Key><Size>5</Size></Contents>\
                     <CommonPrefixes><Prefix>d//</Prefix></CommonPrefixes>\
                     <NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
-        let expected = Listed {
+        let expected = ListPage {
             objects: vec![(" d/a+b%20&c\u{1} ".to_owned(), 5)],
             directories: vec!["d//".to_owned()],
             next: Some("t".to_owned()),
         };
-        assert_eq!(Listed::from(quick_xml::de::from_str::<Listing>(page).unwrap()), expected);
+        assert_eq!(ListPage::from(quick_xml::de::from_str::<Listing>(page).unwrap()), expected);
         let last = "<ListBucketResult><NextContinuationToken></NextContinuationToken></ListBucketResult>";
-        assert_eq!(Listed::from(quick_xml::de::from_str::<Listing>(last).unwrap()), Listed::default());
+        assert_eq!(ListPage::from(quick_xml::de::from_str::<Listing>(last).unwrap()), ListPage::default());
     }
 }

@@ -35,7 +35,7 @@ impl Settings {
                     }
                     continue;
                 }
-                _ => return Err(Error::invalid(format!("{NAME}: '{name}' is not a text"))),
+                _ => return Err(Error::invalid(format!("{NAME}: '{name}' is not a string"))),
             };
             let mut attribute = |attribute: Attribute| {
                 self.attributes.insert(attribute, text.clone().into());

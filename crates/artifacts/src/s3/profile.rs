@@ -20,7 +20,7 @@ impl Profile {
     /// The keys of the selected profile, or of the default one if the file exists.
     ///
     /// # Errors
-    /// The selected profile or file can not be read or does not exist.
+    /// The selected profile or file cannot be read or does not exist.
     pub(super) fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
         let file = get("AWS_SHARED_CREDENTIALS_FILE")
             .map(PathBuf::from)
@@ -29,12 +29,12 @@ impl Profile {
         let text = match file.as_deref().map(std::fs::read_to_string) {
             Some(Ok(text)) => text,
             Some(Err(error)) if chosen.is_some() || get("AWS_SHARED_CREDENTIALS_FILE").is_some() => {
-                return Err(Error::invalid(format!("The file of AWS credentials can not be read: {error}")));
+                return Err(Error::invalid(format!("The file of AWS credentials cannot be read: {error}")));
             }
             _ => return Ok(None),
         };
         match Self::parse(&text, chosen.unwrap_or("default")) {
-            None if chosen.is_some() => Err(Error::invalid("AWS_PROFILE names a profile without keys")),
+            None if chosen.is_some() => Err(Error::invalid("the profile in AWS_PROFILE has no keys")),
             found => Ok(found),
         }
     }

@@ -1,7 +1,7 @@
 //! The integration tests of `ferroflow-artifacts`: one module per subject, all in one binary, so that the crate is
 //! linked once.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod local;
 mod reference;

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
-use ferroflow_ops::backup::{Event, Tell};
+use ferroflow_ops::backup::{Event, OnEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::report::err;
@@ -22,7 +22,7 @@ impl Reporter {
     }
 
     /// The receiver of events.
-    pub(super) fn tell(&self) -> Tell {
+    pub(super) fn on_event(&self) -> OnEvent {
         let bar = self.0.clone();
         Arc::new(move |event| match (event, &bar) {
             (Event::Note(text), Some(bar)) => bar.println(format!("note: {text}")),

@@ -21,7 +21,7 @@ pub(super) async fn drop_own(uri: &BackendUri) -> Result<ExitCode> {
     let dropped = own::drop_all(&db).await.with_context(what)?;
     db.close().await.with_context(what)?;
     match dropped.as_slice() {
-        [] => out!("{uri} has nothing of ferroflow's own"),
+        [] => out!("{uri} has no tables or indexes of ferroflow's own"),
         names => out!("dropped {}", names.join(", ")),
     }
     Ok(ExitCode::SUCCESS)

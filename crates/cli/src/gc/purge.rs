@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use ferroflow_artifacts::{ArtifactPath, Location, Locations};
 use ferroflow_model::{Error, archived_trace, uri};
 use ferroflow_store::{
-    SpansLocation, Store, TracePlaces,
-    gc::{Deleted, Doomed, Purged},
+    SpansLocation, Store, TraceLocations,
+    gc::{DeletedEntity, PurgeOutcome, Purgeable},
 };
 
 use super::GcArgs;
@@ -24,8 +24,8 @@ pub(super) struct Purge<'a> {
     /// Milliseconds since the Unix epoch; what was deleted later is kept.
     before: i64,
     /// Labels that a dry run has printed: nothing is deleted in between, so the experiment lists them again.
-    told: HashSet<String>,
-    gone: usize,
+    printed: HashSet<String>,
+    purged: usize,
     kept: usize,
 }
 
@@ -51,18 +51,18 @@ impl<'a> Purge<'a> {
     pub(super) fn new(store: &'a Store, locations: &'a Locations, args: &'a GcArgs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let before = i64::try_from(now).unwrap_or(i64::MAX) - args.older_than.as_ref().map_or(0, |age| age.ms);
-        Self { store, locations, args, before, told: HashSet::new(), gone: 0, kept: 0 }
+        Self { store, locations, args, before, printed: HashSet::new(), purged: 0, kept: 0 }
     }
 
     pub(super) async fn run(mut self) -> Result<()> {
-        let experiments = self.check().await.map_err(told)?;
+        let experiments = self.check().await.map_err(to_anyhow)?;
         match &self.args.run_ids {
-            Some(ids) => self.each(Kind::Run, given(ids)).await?,
-            None => self.pages(Kind::Run, Doomed::Runs).await?,
+            Some(ids) => self.each(Kind::Run, entities(ids)).await?,
+            None => self.pages(Kind::Run, Purgeable::Runs).await?,
         }
         match &self.args.logged_model_ids {
-            Some(ids) => self.each(Kind::LoggedModel, given(ids)).await?,
-            None => self.pages(Kind::LoggedModel, Doomed::LoggedModels).await?,
+            Some(ids) => self.each(Kind::LoggedModel, entities(ids)).await?,
+            None => self.pages(Kind::LoggedModel, Purgeable::LoggedModels).await?,
         }
         match experiments {
             Some(ids) => {
@@ -74,14 +74,14 @@ impl<'a> Purge<'a> {
         }
         self.jobs().await?;
         let verb = if self.args.dry_run { "would be deleted" } else { "deleted" };
-        out!("{} {verb}, {} kept.", self.gone, self.kept);
+        out!("{} {verb}, {} kept.", self.purged, self.kept);
         if self.kept > 0 {
-            bail!("something was kept: the lines above say why, and running this again goes on with it");
+            bail!("some objects were kept, see the lines above; run the command again to retry");
         }
         Ok(())
     }
 
-    /// Checks all given ids first: nothing is deleted if one of them can not be purged.
+    /// Checks all given ids first: nothing is deleted if one of them cannot be purged.
     async fn check(&self) -> ferroflow_model::Result<Option<Vec<i64>>> {
         let age = self.args.older_than.as_ref().map(|age| age.text.as_str());
         if let Some(ids) = &self.args.run_ids {
@@ -99,7 +99,8 @@ impl<'a> Purge<'a> {
     async fn experiments(&mut self) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.store.doomed(Doomed::Experiments, self.before, after.as_deref()).await.map_err(told)?;
+            let page =
+                self.store.purgeable(Purgeable::Experiments, self.before, after.as_deref()).await.map_err(to_anyhow)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for experiment in &page {
@@ -111,53 +112,53 @@ impl<'a> Purge<'a> {
     async fn experiment(&mut self, id: i64) -> Result<()> {
         // Its runs have been purged by now, unless ids were given.
         let kept = self.kept;
-        self.pages(Kind::Run, Doomed::RunsOf(id)).await?;
-        self.pages(Kind::LoggedModel, Doomed::LoggedModelsOf(id)).await?;
-        self.pages(Kind::Trace, Doomed::TracesOf(id)).await?;
+        self.pages(Kind::Run, Purgeable::RunsOf(id)).await?;
+        self.pages(Kind::LoggedModel, Purgeable::LoggedModelsOf(id)).await?;
+        self.pages(Kind::Trace, Purgeable::TracesOf(id)).await?;
         if self.args.dry_run {
-            return self.tell(&format!("Experiment with ID {id}"), Purged::Yes);
+            return self.report(&format!("Experiment with ID {id}"), PurgeOutcome::Purged);
         }
         if self.kept > kept {
-            return self.tell(&format!("Experiment with ID {id}"), Purged::NotEmpty);
+            return self.report(&format!("Experiment with ID {id}"), PurgeOutcome::NotEmpty);
         }
-        let forget = |found: Deleted| forget_folder(self.locations, found);
-        let purged = self.store.purge_experiment(id, self.before, forget).await.map_err(told)?;
-        self.tell(&format!("Experiment with ID {id}"), purged)
+        let delete_artifacts = |found: DeletedEntity| delete_folder(self.locations, found);
+        let purged = self.store.purge_experiment(id, self.before, delete_artifacts).await.map_err(to_anyhow)?;
+        self.report(&format!("Experiment with ID {id}"), purged)
     }
 
     /// Page by page, by keyset: what is kept is not listed again.
-    async fn pages(&mut self, kind: Kind, what: Doomed) -> Result<()> {
+    async fn pages(&mut self, kind: Kind, what: Purgeable) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.store.doomed(what, self.before, after.as_deref()).await.map_err(told)?;
+            let page = self.store.purgeable(what, self.before, after.as_deref()).await.map_err(to_anyhow)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             self.each(kind, page).await?;
         }
     }
 
-    async fn each(&mut self, kind: Kind, found: Vec<Deleted>) -> Result<()> {
-        for Deleted { id, location } in found {
+    async fn each(&mut self, kind: Kind, found: Vec<DeletedEntity>) -> Result<()> {
+        for DeletedEntity { id, location } in found {
             let label = format!("{} with ID {id}", kind.name());
             if self.args.dry_run {
-                if !self.told.insert(label.clone()) {
+                if !self.printed.insert(label.clone()) {
                     continue;
                 }
                 let place = location.map(|location| format!(" ({location})")).unwrap_or_default();
-                self.tell(&format!("{label}{place}"), Purged::Yes)?;
+                self.report(&format!("{label}{place}"), PurgeOutcome::Purged)?;
                 continue;
             }
-            let forget = |found: Deleted| forget(self.locations, found);
+            let delete_artifacts = |found: DeletedEntity| delete_artifacts(self.locations, found);
             let purged = match kind {
-                Kind::Run => self.store.purge_run(&id, self.before, forget).await,
-                Kind::LoggedModel => self.store.purge_logged_model(&id, self.before, forget).await,
+                Kind::Run => self.store.purge_run(&id, self.before, delete_artifacts).await,
+                Kind::LoggedModel => self.store.purge_logged_model(&id, self.before, delete_artifacts).await,
                 Kind::Trace => {
-                    let forget = |places| forget_trace(self.locations, &id, places);
-                    self.store.purge_trace(&id, self.before, forget).await
+                    let delete_artifacts = |trace| delete_trace_artifacts(self.locations, &id, trace);
+                    self.store.purge_trace(&id, self.before, delete_artifacts).await
                 }
             };
             match purged {
-                Ok(purged) => self.tell(&label, purged)?,
+                Ok(purged) => self.report(&label, purged)?,
                 Err(error) => {
                     self.kept += 1;
                     err!("{label} is kept: {}", error.message);
@@ -174,40 +175,40 @@ impl<'a> Purge<'a> {
         let before = self.args.older_than.as_ref().filter(|age| age.ms > 0).map(|_| self.before);
         let ids = self.args.job_ids.as_deref();
         let jobs = if self.args.dry_run {
-            self.store.doomed_jobs(before, ids).await
+            self.store.purgeable_jobs(before, ids).await
         } else {
             self.store.purge_jobs(before, ids).await
         };
-        for job in jobs.map_err(told)? {
-            self.tell(&format!("Job with ID {job}"), Purged::Yes)?;
+        for job in jobs.map_err(to_anyhow)? {
+            self.report(&format!("Job with ID {job}"), PurgeOutcome::Purged)?;
         }
         Ok(())
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "the end of functions that may fail")]
-    fn tell(&mut self, label: &str, purged: Purged) -> Result<()> {
+    fn report(&mut self, label: &str, purged: PurgeOutcome) -> Result<()> {
         match purged {
-            Purged::Yes if self.args.dry_run => out!("{label} would be deleted."),
-            Purged::Yes => out!("{label} has been permanently deleted."),
-            Purged::NotThere => {
+            PurgeOutcome::Purged if self.args.dry_run => out!("{label} would be deleted."),
+            PurgeOutcome::Purged => out!("{label} has been permanently deleted."),
+            PurgeOutcome::NotFound => {
                 out!("{label} is no longer marked as deleted.");
                 return Ok(());
             }
-            Purged::NotEmpty => {
+            PurgeOutcome::NotEmpty => {
                 self.kept += 1;
                 err!("{label} is kept: something in it is not deleted, or refers to it.");
                 return Ok(());
             }
         }
-        self.gone += 1;
+        self.purged += 1;
         Ok(())
     }
 }
 
 /// Deletes the folder of an experiment, if it is an empty local directory.
-async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
+async fn delete_folder(locations: &Locations, found: DeletedEntity) -> ferroflow_model::Result<()> {
     let location = found.location.unwrap_or_default();
-    // One that can not be resolved has no artifacts, or they were reported as kept.
+    // One that cannot be resolved has no artifacts, or they were reported as kept.
     let Ok(place) = locations.resolve(&location) else { return Ok(()) };
     if place.base.name() != found.id {
         return Ok(());
@@ -219,7 +220,7 @@ async fn forget_folder(locations: &Locations, found: Deleted) -> ferroflow_model
 }
 
 /// Deletes the artifacts of an object, whose location contains its id.
-async fn forget(locations: &Locations, found: Deleted) -> ferroflow_model::Result<()> {
+async fn delete_artifacts(locations: &Locations, found: DeletedEntity) -> ferroflow_model::Result<()> {
     match place(locations, found.location, &found.id)? {
         Some(place) => delete(place, &found.id).await,
         None => Ok(()),
@@ -238,9 +239,9 @@ async fn delete(place: Location, id: &str) -> ferroflow_model::Result<()> {
 }
 
 /// Deletes the artifacts of a trace, and the file with its spans in the archive: other files beside it are unknown.
-async fn forget_trace(locations: &Locations, id: &str, places: TracePlaces) -> ferroflow_model::Result<()> {
-    let archive = places.archive.filter(|_| places.spans == Some(SpansLocation::Archive));
-    let (archive, artifacts) = (place(locations, archive, id)?, place(locations, places.artifacts, id)?);
+async fn delete_trace_artifacts(locations: &Locations, id: &str, trace: TraceLocations) -> ferroflow_model::Result<()> {
+    let archive = trace.archive.filter(|_| trace.spans == Some(SpansLocation::Archive));
+    let (archive, artifacts) = (place(locations, archive, id)?, place(locations, trace.artifacts, id)?);
     if let Some(place) = archive {
         place.repository.delete(&ArtifactPath::parse(archived_trace::FILE)?.below(&place.base)).await?;
     }
@@ -256,7 +257,7 @@ fn place(locations: &Locations, location: Option<String>, id: &str) -> ferroflow
     let proxied = matches!(uri::scheme(&location).as_deref(), Some("mlflow-artifacts" | "http" | "https"));
     if proxied && locations.destination.is_none() {
         return Err(Error::invalid(format!(
-            "its artifacts at {location} are served by a server: give --artifacts-destination as that server has it"
+            "its artifacts at {location} are served by a server: give the --artifacts-destination of that server"
         )));
     }
     // A folder without the id may be shared, and must not be deleted.
@@ -266,13 +267,13 @@ fn place(locations: &Locations, location: Option<String>, id: &str) -> ferroflow
     locations.resolve(&location).map(Some)
 }
 
-fn given(ids: &[String]) -> Vec<Deleted> {
+fn entities(ids: &[String]) -> Vec<DeletedEntity> {
     let mut ids: Vec<_> = ids.to_vec();
     ids.sort();
     ids.dedup();
-    ids.into_iter().map(|id| Deleted { id, location: None }).collect()
+    ids.into_iter().map(|id| DeletedEntity { id, location: None }).collect()
 }
 
-fn told(error: Error) -> anyhow::Error {
+fn to_anyhow(error: Error) -> anyhow::Error {
     anyhow::anyhow!(error.message)
 }

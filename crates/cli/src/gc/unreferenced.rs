@@ -16,25 +16,25 @@ const CHUNK: usize = 500;
 /// `experiment/models/model/artifacts`, `experiment/traces/trace/artifacts`. A folder whose name is not an experiment
 /// id is not the server's, and is skipped.
 pub(super) async fn report(store: &Store, locations: &Locations) -> Result<()> {
-    let told = |error: Error| anyhow!(error.message);
-    let repository = locations.destination().map_err(told)?;
+    let to_anyhow = |error: Error| anyhow!(error.message);
+    let repository = locations.destination().map_err(to_anyhow)?;
     let mut found = 0;
-    for experiment in folders(&repository, "").await.map_err(told)? {
+    for experiment in folders(&repository, "").await.map_err(to_anyhow)? {
         if !experiment.chars().all(|char| char.is_ascii_digit()) {
             continue;
         }
         let mut owners: BTreeMap<&str, (Owner, Vec<String>)> = BTreeMap::new();
         for (folder, kind) in [("models/", Owner::LoggedModel), ("traces/", Owner::Trace)] {
-            let names = folders(&repository, &format!("{experiment}/{folder}")).await.map_err(told)?;
+            let names = folders(&repository, &format!("{experiment}/{folder}")).await.map_err(to_anyhow)?;
             owners.insert(folder, (kind, names));
         }
-        let mut runs = folders(&repository, &experiment).await.map_err(told)?;
+        let mut runs = folders(&repository, &experiment).await.map_err(to_anyhow)?;
         // Run ids have 32 hexadecimal digits; folders with other names are not the server's.
         runs.retain(|name| name.len() == 32 && name.chars().all(|char| char.is_ascii_hexdigit()));
         owners.insert("", (Owner::Run, runs));
         for (folder, (kind, names)) in owners {
             for chunk in names.chunks(CHUNK) {
-                for name in store.unknown(kind, chunk.to_vec()).await.map_err(told)? {
+                for name in store.unknown(kind, chunk.to_vec()).await.map_err(to_anyhow)? {
                     out!("{experiment}/{folder}{name}");
                     found += 1;
                 }

@@ -68,7 +68,7 @@ fn start() -> Lines {
     let (queue, lines) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&lost);
-    // If the thread can not be started the queue is closed, and nothing is logged.
+    // If the thread cannot be started the queue is closed, and nothing is logged.
     let _ = thread::Builder::new().name("log".into()).spawn(move || write(&lines, &counted));
     Lines { queue, lost }
 }
@@ -90,7 +90,7 @@ fn write(lines: &Receiver<Message>, lost: &AtomicU64) {
         }
         let count = lost.swap(0, Ordering::Relaxed);
         if count > 0 {
-            let _ = writeln!(stream, "{count} lines of the log were lost: the standard error did not take them");
+            let _ = writeln!(stream, "{count} log lines were dropped: the standard error was blocked or closed");
         }
     }
 }

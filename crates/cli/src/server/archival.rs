@@ -9,7 +9,7 @@ use ferroflow_model::{trace_archival::TraceArchival, uri};
 /// Reads the settings of trace archival.
 pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> {
     let name = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("the trace archival config {name} can not be read"))?;
+    let text = fs::read_to_string(file).with_context(|| format!("the trace archival config {name} cannot be read"))?;
     let options = serde_saphyr::options! {
         // As in the reference's YAML parser.
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
@@ -17,27 +17,27 @@ pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> 
     let found: serde_json::Value = match serde_saphyr::from_str_with_options(&text, options) {
         Ok(found) => found,
         Err(error) => {
-            let told = error.to_string();
-            bail!("the trace archival config {name} is not YAML: {}", told.lines().next().unwrap_or_default());
+            let text = error.to_string();
+            bail!("the trace archival config {name} is not YAML: {}", text.lines().next().unwrap_or_default());
         }
     };
     let settings = TraceArchival::from_file(&found)
-        .map_err(|reason| anyhow::anyhow!("the trace archival config {name} can not be used: {reason}"))?;
+        .map_err(|reason| anyhow::anyhow!("the trace archival config {name} cannot be used: {reason}"))?;
     check_location(&settings.location, buckets)
-        .with_context(|| format!("the trace archival config {name} can not be used: 'trace_archival.location'"))?;
+        .with_context(|| format!("the trace archival config {name} cannot be used: 'trace_archival.location'"))?;
     Ok(settings)
 }
 
 /// Refuses a location from which archived spans could not be read or deleted.
 fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
-    let told = |error: ferroflow_model::Error| anyhow::anyhow!(error.message);
+    let to_anyhow = |error: ferroflow_model::Error| anyhow::anyhow!(error.message);
     match uri::scheme(location).as_deref() {
-        Some("file") => resolve_if_local(location).map(drop).map_err(told),
+        Some("file") => resolve_if_local(location).map(drop).map_err(to_anyhow),
         Some(scheme) if Buckets::have(scheme) => {
-            buckets.check_settings(location).and_then(|()| buckets.repository(location)).map(drop).map_err(told)
+            buckets.check_settings(location).and_then(|()| buckets.repository(location)).map(drop).map_err(to_anyhow)
         }
         Some(scheme) => bail!("{scheme}: is not supported by this version: use file:, s3:, gs: or wasbs:"),
-        None => bail!("it is no URI"),
+        None => bail!("it is not a URI"),
     }
 }
 
@@ -49,11 +49,11 @@ pub(super) fn runs_jobs() -> bool {
 }
 
 /// Logs that the spans of old traces will be moved out of the database.
-pub(super) fn tell(settings: Option<&TraceArchival>, runs_jobs: bool) {
+pub(super) fn log_settings(settings: Option<&TraceArchival>, runs_jobs: bool) {
     let Some(TraceArchival { location, retention, .. }) = settings.filter(|settings| settings.enabled) else { return };
     if runs_jobs {
         tracing::info!(archive = location, retention, "the spans of old traces are moved to the archive");
     } else {
-        tracing::warn!(archive = location, "this server archives no traces: its jobs are off");
+        tracing::warn!(archive = location, "this server archives no traces: its periodic jobs are off");
     }
 }

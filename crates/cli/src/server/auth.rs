@@ -44,7 +44,7 @@ pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
 /// Opens the users database and creates the first admin.
 ///
 /// # Errors
-/// The database can not be opened, or there is no admin and none can be created.
+/// The database cannot be opened, or there is no admin and none can be created.
 pub(crate) async fn open(
     (config, signup, tokens): Settings,
     backend: &BackendUri,
@@ -56,7 +56,7 @@ pub(crate) async fn open(
     let audit = match audit_log {
         Some(path) => {
             let audit = Audit::open(path);
-            Some(audit.with_context(|| format!("the audit log {} can not be opened", path.display()))?)
+            Some(audit.with_context(|| format!("the audit log {} cannot be opened", path.display()))?)
         }
         None => None,
     };
@@ -65,7 +65,7 @@ pub(crate) async fn open(
     let shared = (uri == *backend).then(|| store.db().clone());
     let users = UserStore::open(&uri, shared, options, migrate)
         .await
-        .with_context(|| format!("the users database {uri} can not be opened"))?;
+        .with_context(|| format!("the users database {uri} cannot be opened"))?;
     let auth = Auth::new(users, config, tokens);
     auth.bootstrap().await?;
     Ok(Access::new(auth, signup, audit))

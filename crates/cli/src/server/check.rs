@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::ServerArgs;
 
-/// Refuses flags that can not be honoured, and warns about ignored ones.
+/// Refuses flags that cannot be honoured, and warns about ignored ones.
 pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     refuse_what_is_missing(args)?;
     if let Some(prefix) = args.static_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
@@ -21,13 +21,13 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
         }
     }
     if args.artifacts_only && args.backend_store_uri.is_some() {
-        bail!("--artifacts-only serves artifacts and nothing else: it can not be used with --backend-store-uri");
+        bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --backend-store-uri");
     }
     if args.artifacts_only && args.trace_archival_config.is_some() {
-        bail!("--artifacts-only serves artifacts and nothing else: it can not be used with --trace-archival-config");
+        bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --trace-archival-config");
     }
     if args.disable_security_middleware && (args.allowed_hosts.is_some() || args.cors_allowed_origins.is_some()) {
-        bail!("--disable-security-middleware can not be used with --allowed-hosts or --cors-allowed-origins");
+        bail!("--disable-security-middleware cannot be used with --allowed-hosts or --cors-allowed-origins");
     }
     if args.dev {
         tracing::warn!("--dev ignored: there is no Python process to reload");

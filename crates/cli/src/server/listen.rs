@@ -44,7 +44,7 @@ pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
     if !options.ignored.is_empty() {
         tracing::warn!("{} ignored: there is no Python process to manage", options.ignored.join(", "));
     }
-    let tls = files(args, &options)?.map(Tls::open).transpose().context("TLS can not be served")?;
+    let tls = files(args, &options)?.map(Tls::open).transpose().context("TLS cannot be served")?;
     let mut listeners = vec![listen(&args.host, args.port).await?];
     for address in &options.binds {
         // `process_opts` has added a port to every host.
@@ -101,7 +101,7 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
         Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!("the port {} of {} is in use: choose another with --port", address.port(), address.ip())
         }
-        Some((address, error)) => Err(error).with_context(|| format!("can not listen on {address}")),
+        Some((address, error)) => Err(error).with_context(|| format!("cannot listen on {address}")),
         None => bail!("the host '{host}' has no address"),
     }
 }

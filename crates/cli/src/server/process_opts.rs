@@ -178,11 +178,11 @@ impl ProcessOptions {
             return Ok(None);
         };
         if self.client != ClientCertificate::None && self.client_ca.is_none() {
-            bail!("certificates of clients are asked for, and no file says whose");
+            bail!("client certificates are requested, but there is no file with their CA");
         }
         if self.client_ca.is_some() && self.client == ClientCertificate::None {
             tracing::warn!(
-                "no client is asked for a certificate, as in the reference: that takes --ssl-cert-reqs 2 \
+                "client certificates are not requested, as in the reference: that needs --ssl-cert-reqs 2 \
                  (--cert-reqs of gunicorn), or --tls-client-ca"
             );
         }
@@ -254,7 +254,7 @@ impl ProcessOptions {
                 Err(_) => bail!("{name} {value} is not a number of seconds"),
             },
             Ignored | Flag => self.ignored.push(name.to_owned()),
-            Refused => bail!("{name} is not supported, and changes what is safe: take it away to start without it"),
+            Refused => bail!("{name} affects security and is not supported: remove it to start without it"),
         }
         Ok(())
     }
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_how_the_port_is_reached_is_taken() {
+    fn options_of_the_listener_are_used() {
         let found =
             gunicorn("-b0.0.0.0:8443 --bind=[::1]:80 --certf 'my cert.pem' --keyfile k --keep-alive 9 -D").unwrap();
         assert_eq!(found.binds, ["0.0.0.0:8443", "[::1]:80"]);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_uvicorn_count_and_its_options_before_them() {
+    fn options_of_uvicorn_override_its_variables() {
         let variables = |name: &str| match name {
             "UVICORN_SSL_CERTFILE" => Some("c".to_owned()),
             "UVICORN_SSL_CERT_REQS" => Some("2".to_owned()),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_guards_and_is_not_built_is_refused() {
+    fn unsupported_security_options_are_refused() {
         for text in
             ["--ssl-keyfile-password x", "--uds /run/x", "--ssl-ciphers=HIGH", "--ssl-version 3", "--nonsense 1"]
         {
@@ -371,7 +371,7 @@ mod tests {
             assert!(gunicorn(text).is_err(), "{text}");
         }
         assert!(uvicorn("--ssl-keyfile k").unwrap().tls().is_err(), "a key alone");
-        assert!(uvicorn("--ssl-certfile c --ssl-cert-reqs 2").unwrap().tls().is_err(), "nobody says whose");
+        assert!(uvicorn("--ssl-certfile c --ssl-cert-reqs 2").unwrap().tls().is_err(), "no CA file");
         for prefix in ["a b", "/a/../b", "/a//b", "{x}"] {
             assert!(
                 ProcessOptions::read(None, None, Some(&format!("--url-prefix='{prefix}'")), none).is_err(),

@@ -26,10 +26,7 @@ pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
     let repository = match locations.resolve(root) {
         Ok(found) => found.repository,
         Err(error) => {
-            tracing::warn!(
-                "artifacts of new experiments, at {root}, can not be read by this server: {}",
-                error.message
-            );
+            tracing::warn!("artifacts of new experiments, at {root}, cannot be read by this server: {}", error.message);
             return None;
         }
     };
@@ -40,7 +37,7 @@ pub(super) fn direct(root: &str, locations: &Locations) -> Option<DirectRoot> {
     Some(DirectRoot::new(repository))
 }
 
-/// Logs when the artifact store can not be used. The server runs anyway, but is not ready: the store may become
+/// Logs when the artifact store cannot be used. The server runs anyway, but is not ready: the store may become
 /// available, and the rest of the API does not need it. A default root that clients access directly is checked
 /// periodically, and its failures are logged as warnings.
 ///
@@ -51,7 +48,7 @@ pub(super) fn watch(locations: &Locations) {
             match store.check().await {
                 Ok(()) if store.bucket().is_none() => {}
                 Ok(()) => tracing::info!(store = store.name(), "the artifact storage answers"),
-                Err(error) => tracing::error!("the artifact storage can not be used: {}", error.message),
+                Err(error) => tracing::error!("the artifact storage cannot be used: {}", error.message),
             }
         });
     }
@@ -66,7 +63,7 @@ async fn watch_direct(direct: DirectRoot) {
         match direct.ask().await {
             Some(Err(reason)) => {
                 failed = true;
-                tracing::warn!("artifacts of new experiments can not be read by this server: {reason}");
+                tracing::warn!("artifacts of new experiments cannot be read by this server: {reason}");
             }
             Some(Ok(())) if failed => {
                 tracing::info!(store = direct.repository().name(), "artifacts of new experiments can be read again");
@@ -107,13 +104,13 @@ async fn sweep_store(store: ArtifactRepository, idle: Duration) {
             Ok(uploads) => {
                 failure = None;
                 if uploads > 0 {
-                    tracing::info!(store = name, uploads, "took back uploads that nobody finished");
+                    tracing::info!(store = name, uploads, "removed incomplete uploads");
                 }
             }
             // A missing permission fails every time: logged once.
             Err(error) if failure.as_ref() == Some(&error.message) => {}
             Err(error) => {
-                tracing::warn!(store = name, "uploads that nobody finishes are not swept: {}", error.message);
+                tracing::warn!(store = name, "incomplete uploads cannot be swept: {}", error.message);
                 failure = Some(error.message);
             }
         }

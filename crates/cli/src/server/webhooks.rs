@@ -28,7 +28,9 @@ pub(super) fn options() -> Result<WebhookOptions> {
         options.workers = workers.clamp(1, 1000);
     }
     if options.allow_private {
-        tracing::warn!("webhooks may lead to private addresses: whoever manages them reaches what this server reaches");
+        tracing::warn!(
+            "webhooks may use private addresses: users who manage webhooks can reach every host that this server can reach"
+        );
     }
     Ok(options)
 }
@@ -38,7 +40,7 @@ pub(super) fn key() -> Result<Option<FernetKey>> {
     let Some(text) = variable(KEY_VARIABLE) else { return Ok(None) };
     match FernetKey::parse(&text) {
         Some(key) => Ok(Some(key)),
-        None => bail!("{KEY_VARIABLE} is no key: it must be 32 bytes in URL-safe base64"),
+        None => bail!("{KEY_VARIABLE} is not a key: it must be 32 bytes in URL-safe base64"),
     }
 }
 

@@ -39,13 +39,13 @@ fn old_database() -> tempfile::TempDir {
 }
 
 #[test]
-fn an_upgrade_tells_each_revision_and_a_second_one_has_nothing_to_do() {
+fn an_upgrade_reports_each_revision_and_a_second_one_has_nothing_to_do() {
     let folder = old_database();
-    let told = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
-    let lines: Vec<&str> = told.lines().collect();
+    let output = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
+    let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[0], format!("upgrading {OLD} -> 97727af70f4d: creation and update time of experiments"));
-    assert!(lines[1].starts_with(&format!("backup: mlflow.db.before-{OLD}-")), "{told}");
-    assert!(lines[2].starts_with("upgraded to 97727af70f4d in ") && lines[2].ends_with(" s"), "{told}");
+    assert!(lines[1].starts_with(&format!("backup: mlflow.db.before-{OLD}-")), "{output}");
+    assert!(lines[2].starts_with("upgraded to 97727af70f4d in ") && lines[2].ends_with(" s"), "{output}");
     assert_eq!(
         lines[lines.len() - 1],
         format!("upgraded the tracking database sqlite:///mlflow.db from {OLD} to {HEAD}: 49 revisions")
@@ -59,10 +59,10 @@ fn an_upgrade_tells_each_revision_and_a_second_one_has_nothing_to_do() {
 #[test]
 fn an_empty_database_is_created_at_the_head_of_either_chain() {
     let folder = tempfile::tempdir().unwrap();
-    let told = stdout(folder.path(), &["db", "upgrade", "sqlite:///new.db"]);
-    assert_eq!(told, format!("created the tracking tables of sqlite:///new.db at {HEAD}\n"));
-    let told = stdout(folder.path(), &["db", "upgrade", "--auth", "sqlite:///users.db"]);
-    assert!(told.ends_with("created the auth tables of sqlite:///users.db at f1a2b3c4d5e6\n"), "{told}");
+    let output = stdout(folder.path(), &["db", "upgrade", "sqlite:///new.db"]);
+    assert_eq!(output, format!("created the tracking tables of sqlite:///new.db at {HEAD}\n"));
+    let output = stdout(folder.path(), &["db", "upgrade", "--auth", "sqlite:///users.db"]);
+    assert!(output.ends_with("created the auth tables of sqlite:///users.db at f1a2b3c4d5e6\n"), "{output}");
     assert_eq!(stdout(folder.path(), &["db", "check", "--auth", "sqlite:///users.db"]), "no differences\n");
 }
 

@@ -1,6 +1,6 @@
 //! The integration tests of `ferroflow`: one module per subject, all in one binary, so that the program is linked once.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod closed_output;
 mod db;

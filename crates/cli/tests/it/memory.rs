@@ -1,7 +1,7 @@
 //! Memory use of requests: little, whatever they contain and however many there are.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
-#![allow(clippy::disallowed_macros, reason = "a test that can not say its figures has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_macros, reason = "a test that cannot say its figures has failed")]
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -49,7 +49,7 @@ impl Server {
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
-            let line = log.next().expect("the server tells where it listens").unwrap();
+            let line = log.next().expect("the server logs its address").unwrap();
             if let Some((_, rest)) = line.split_once("listening on http://") {
                 break rest.split(['"', '/']).next().unwrap().to_owned();
             }
@@ -318,7 +318,7 @@ fn many_requests_take_a_bounded_memory_and_the_server_goes_on_answering() {
 }
 
 #[test]
-fn who_sends_slowly_does_not_keep_others_out() {
+fn a_slow_sender_does_not_block_others() {
     let server = Server::start();
     let run = server.create_run();
     // More than the memory budget.
@@ -340,7 +340,7 @@ fn who_sends_slowly_does_not_keep_others_out() {
 }
 
 #[test]
-fn without_memory_a_client_is_told_to_come_again() {
+fn without_memory_a_client_gets_retry_after() {
     let server = Server::start();
     let run = server.create_run();
     let going = AtomicBool::new(true);
@@ -360,8 +360,8 @@ fn without_memory_a_client_is_told_to_come_again() {
         let batch = repeated(&format!(r#"{{"run_id":"{run}","tags":[{{"key":"k","value":""#), "x", r#""}]}"#, MIB);
         let answers: Vec<String> = (0..3).map(|_| server.post(LOG_BATCH, &batch)).collect();
         // The first may have come before both others had taken their share.
-        let told = answers.iter().find(|answer| status(answer) == "429").expect(&answers[0]);
-        assert!(told.to_ascii_lowercase().contains("retry-after: 1"), "{told}");
+        let refused = answers.iter().find(|answer| status(answer) == "429").expect(&answers[0]);
+        assert!(refused.to_ascii_lowercase().contains("retry-after: 1"), "{refused}");
         let metric = format!(r#"{{"run_id":"{run}","key":"m","value":1,"timestamp":1,"step":1}}"#);
         assert_eq!(status(&server.post("/api/2.0/mlflow/runs/log-metric", metric.as_bytes())), "200");
         going.store(false, Ordering::Relaxed);
@@ -373,7 +373,7 @@ const ADMIN: &str = "Authorization: Basic YWRtaW46YWRtaW4tcGFzc3dvcmQtMQ==\r\n";
 const ALICE: &str = "Authorization: Basic YWxpY2U6YWxpY2UtcGFzc3dvcmQtMQ==\r\n";
 
 #[test]
-fn a_long_body_of_a_user_who_may_nothing_is_not_read() {
+fn a_long_body_of_a_user_without_permissions_is_not_read() {
     let server = Server::start_with(
         &["--app-name", "basic-auth"],
         &[

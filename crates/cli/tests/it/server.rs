@@ -31,9 +31,9 @@ impl Server {
             .unwrap();
         let mut server = Self { child, address: String::new(), folder };
         let log = BufReader::new(server.child.stderr.take().unwrap()).lines();
-        let (tell, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::channel();
         // Reads to the end, because the pipe must not fill up.
-        std::thread::spawn(move || log.for_each(|line| drop(tell.send(line.unwrap()))));
+        std::thread::spawn(move || log.for_each(|line| drop(sender.send(line.unwrap()))));
         let (deadline, mut printed) = (Instant::now() + support::DEADLINE, String::new());
         while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if let Some((_, rest)) = line.split_once("listening on http://") {
@@ -148,7 +148,7 @@ fn an_interrupted_upload_leaves_nothing() {
 }
 
 #[test]
-fn told_to_stop_it_finishes_what_runs() {
+fn on_sigterm_running_requests_finish() {
     let mut server = Server::start(&[]);
     let path = "/api/2.0/mlflow-artifacts/artifacts/slow.bin";
     let mut stream = server.connect();
@@ -178,7 +178,7 @@ fn told_to_stop_it_finishes_what_runs() {
 }
 
 #[test]
-fn variables_of_webhooks_that_can_not_be_right_are_told() {
+fn invalid_variables_of_webhooks_are_refused() {
     for (name, value) in [
         ("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", "hunter2"),
         ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "perhaps"),
@@ -203,10 +203,10 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
     let unknown = "x".repeat(64);
     let cases: [(&[&str], &str); 15] = [
         (&["--port", &port], "is in use"),
-        (&["--port", "0", "--backend-store-uri", &closing], "can not be opened"),
+        (&["--port", "0", "--backend-store-uri", &closing], "cannot be opened"),
         (&["--backend-store-uri", "mysql://u:hunter2@h/d"], "not supported"),
         (&["--backend-store-uri", "sqlite://"], "in-memory"),
-        (&["--port", "0", "--backend-store-uri", "sqlite:///file/x.db"], "can not be opened"),
+        (&["--port", "0", "--backend-store-uri", "sqlite:///file/x.db"], "cannot be opened"),
         (&["postgresql://u:hunter2@h/d"], "unexpected argument 'postgresql://…' found"),
         (&["--port", "postgresql://u:hunter2@h/d"], "invalid value 'postgresql://…"),
         (&["--backend-store-url=postgresql://u:hunter2@h/d"], "did you mean '--backend-store-uri'?"),
@@ -274,7 +274,7 @@ fn paths_of_clients_are_no_labels() {
 }
 
 #[test]
-fn what_is_ours_in_a_database_goes_with_one_command() {
+fn drop_own_drops_all_own_tables_and_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let drop_own = |uri: &str| {
         let output = support::output(support::ferroflow(folder.path()).args(["db", "drop-own", uri]));
@@ -290,11 +290,11 @@ fn what_is_ours_in_a_database_goes_with_one_command() {
     let uri = format!("sqlite:///{}/mlflow.db", server.folder.path().display());
     let (done, text) = drop_own(&uri);
     assert!(done && text.contains("dropped ff_webhook_deliveries, "), "{text}");
-    assert!(drop_own(&uri).1.contains("nothing of ferroflow's own"));
+    assert!(drop_own(&uri).1.contains("has no tables or indexes"));
 }
 
 #[test]
-fn an_older_database_is_upgraded_at_start_when_the_server_is_told_to() {
+fn an_older_database_is_upgraded_at_start_with_auto_migrate() {
     let folder = tempfile::tempdir().unwrap();
     let mut upgrade = support::ferroflow(folder.path());
     let made = support::output(upgrade.args(["db", "upgrade", "sqlite:///mlflow.db", "--to", "cc1f77228345"]));

@@ -53,7 +53,7 @@ impl<'a> Blocks<'a> {
                 Ok((hash.map(|hash| (hash, Bytes::from(block))), file))
             })
             .await?
-            .with_context(|| format!("{} can not be read", path.display()))?;
+            .with_context(|| format!("{} cannot be read", path.display()))?;
             file = back;
             let Some((hash, block)) = block else { return Ok((hashes, bytes)) };
             hashes.push(hash);

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt as _, stream};
 
-use super::{Event, Tell, manifest::Manifest, vault::Vault};
+use super::{Event, OnEvent, manifest::Manifest, vault::Vault};
 
 /// The result of a verification.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct CheckOutcome {
     /// Number of backups.
     pub backups: usize,
     /// Number of distinct blocks.
@@ -20,7 +20,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// Something is missing or damaged; the message names the affected backups.
-pub async fn check(vault: &Vault, tell: &Tell) -> Result<Checked> {
+pub async fn check(vault: &Vault, on_event: &OnEvent) -> Result<CheckOutcome> {
     let mut broken = Vec::new();
     let manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;
     let blocks: BTreeSet<_> = manifests.iter().flat_map(Manifest::blocks).collect();
@@ -30,14 +30,14 @@ pub async fn check(vault: &Vault, tell: &Tell) -> Result<Checked> {
     let (mut done, mut damaged) = (0, BTreeSet::new());
     while let Some((hash, error)) = read.next().await {
         done += 1;
-        tell(Event::Blocks { done, total });
+        on_event(Event::Blocks { done, total });
         if let Some(error) = error {
-            tell(Event::Note(format!("{error:#}")));
+            on_event(Event::Note(format!("{error:#}")));
             damaged.insert(hash);
         }
     }
     let unusable = manifests.iter().filter(|manifest| manifest.blocks().any(|hash| damaged.contains(&hash)));
     broken.extend(unusable.map(|manifest| format!("the backup {} is damaged", manifest.id)));
     ensure!(broken.is_empty(), "{}", broken.join("; "));
-    Ok(Checked { backups: manifests.len(), blocks: blocks.len() })
+    Ok(CheckOutcome { backups: manifests.len(), blocks: blocks.len() })
 }

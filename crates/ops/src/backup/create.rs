@@ -22,19 +22,19 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::{
-    Event, Role, Tell,
+    Event, OnEvent, Role,
     blocks::{self, Blocks},
     manifest::{Database, FileEntry, Hash, LinkEntry, Manifest},
     vault::Vault,
-    walk::{self, Entry, Seen},
+    walk::{self, Entry, FileMeta},
 };
 
 /// Maximum number of files copied concurrently.
-const AT_ONCE: usize = 4;
+const CONCURRENT_FILES: usize = 4;
 
 /// A file modified this shortly before the last backup is read again: a later write may have the same modification
 /// time, because of the resolution of the file system.
-const SETTLED: Duration = Duration::from_secs(2);
+const MTIME_MARGIN: Duration = Duration::from_secs(2);
 
 /// How often a file is read if it changes meanwhile.
 const ATTEMPTS: usize = 3;
@@ -61,7 +61,7 @@ impl Sources {
 
 /// A created backup.
 #[derive(Debug, Clone)]
-pub struct Created {
+pub struct CreateOutcome {
     /// Its manifest.
     pub manifest: Manifest,
     /// Number of artifacts that were unchanged since an older backup.
@@ -71,28 +71,28 @@ pub struct Created {
 /// Creates a backup. It is complete and durable when this returns.
 ///
 /// # Errors
-/// A database is damaged, or something can not be read or written.
-pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Created> {
-    let older = vault.manifests(&mut |reason| tell(Event::Note(format!("left out: {reason}")))).await?;
-    let there = there(vault, &older, tell).await?;
+/// A database is damaged, or something cannot be read or written.
+pub async fn create(vault: &Vault, sources: &Sources, on_event: &OnEvent) -> Result<CreateOutcome> {
+    let older = vault.manifests(&mut |reason| on_event(Event::Note(format!("skipped: {reason}")))).await?;
+    let existing = existing_blocks(vault, &older, on_event).await?;
     // A block that was damaged without changing its length is only detected by reading it, so all are written again.
-    let known = if sources.read_all { HashSet::new() } else { there.clone() };
+    let known = if sources.read_all { HashSet::new() } else { existing.clone() };
     let blocks = Blocks::new(vault, known);
     let staging = Staging::new(vault)?;
 
     let time = Timestamp::now();
     for ahead in older.iter().filter(|manifest| manifest.time > time) {
-        tell(Event::Note(format!(
-            "the backup {} is of the future: a clock was wrong, or is. `latest` means it as long as it is there; \
-             restore by name (--at), or delete its list",
+        on_event(Event::Note(format!(
+            "the backup {} has a time in the future: a clock is or was wrong. `latest` selects it while it exists; \
+             restore by name (--at), or delete its manifest",
             ahead.id
         )));
     }
     let mut databases = Vec::new();
     if let Some(users) = &sources.users {
-        databases.push(database(Role::Users, users, &staging, &blocks, tell).await?);
+        databases.push(database(Role::Users, users, &staging, &blocks, on_event).await?);
     }
-    databases.push(database(Role::Tracking, &sources.tracking, &staging, &blocks, tell).await?);
+    databases.push(database(Role::Tracking, &sources.tracking, &staging, &blocks, on_event).await?);
     drop(staging);
 
     let mut manifest = Manifest {
@@ -107,13 +107,13 @@ pub async fn create(vault: &Vault, sources: &Sources, tell: &Tell) -> Result<Cre
     };
     let mut unchanged = 0;
     if let Some(root) = &sources.artifacts {
-        let trusted = if sources.read_all { HashMap::new() } else { trusted(older, root, &there) };
-        let (files, links, same) = artifacts(root, &trusted, &blocks, tell).await?;
+        let trusted = if sources.read_all { HashMap::new() } else { trusted(older, root, &existing) };
+        let (files, links, same) = artifacts(root, &trusted, &blocks, on_event).await?;
         (manifest.files, manifest.links, unchanged) = (files, links, same);
     }
     manifest.added = blocks.added();
     vault.put_manifest(&manifest).await?;
-    Ok(Created { manifest, unchanged })
+    Ok(CreateOutcome { manifest, unchanged })
 }
 
 /// The directory for database copies: in the vault, or a temporary one.
@@ -126,10 +126,10 @@ impl Staging {
     fn new(vault: &Vault) -> Result<Self> {
         let Some(path) = vault.staging() else {
             let temporary = tempfile::Builder::new().prefix("ferroflow-backup-").tempdir();
-            let temporary = temporary.context("there is no temporary directory for a copy of the database")?;
+            let temporary = temporary.context("no temporary directory for a copy of the database")?;
             return Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) });
         };
-        std::fs::create_dir(&path).with_context(|| format!("{} can not be made", path.display()))?;
+        std::fs::create_dir(&path).with_context(|| format!("{} cannot be created", path.display()))?;
         Ok(Self { path, _temporary: None })
     }
 }
@@ -141,11 +141,17 @@ impl Drop for Staging {
     }
 }
 
-async fn database(role: Role, file: &Path, staging: &Staging, blocks: &Blocks<'_>, tell: &Tell) -> Result<Database> {
+async fn database(
+    role: Role,
+    file: &Path,
+    staging: &Staging,
+    blocks: &Blocks<'_>,
+    on_event: &OnEvent,
+) -> Result<Database> {
     let copy = staging.path.join(format!("{role}.db"));
-    let mut pages = |done, total| tell(Event::Pages { role, done, total });
+    let mut pages = |done, total| on_event(Event::Pages { role, done, total });
     let copied = snapshot::copy(file, &copy, &mut pages).await;
-    copied.with_context(|| format!("the {role} database {} can not be copied", file.display()))?;
+    copied.with_context(|| format!("the {role} database {} cannot be copied", file.display()))?;
     let uri = BackendUri::Sqlite(copy.clone());
     let chain = match role {
         Role::Tracking => &TRACKING,
@@ -160,7 +166,7 @@ async fn database(role: Role, file: &Path, staging: &Staging, blocks: &Blocks<'_
     };
     if role == Role::Tracking {
         for location in snapshot::foreign_locations(&uri).await? {
-            tell(Event::Note(format!("experiments keep artifacts in {location}, which is not in the backup")));
+            on_event(Event::Note(format!("experiments keep artifacts in {location}, which is not in the backup")));
         }
     }
     let rows = snapshot::rows(&uri).await?;
@@ -173,41 +179,41 @@ async fn free_id(vault: &Vault, time: Timestamp) -> Result<String> {
     let taken = vault.ids().await?;
     let name = time.strftime("%Y%m%dT%H%M%SZ").to_string();
     let names = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
-    names.into_iter().find(|name| !taken.contains(name)).context("no name is left")
+    names.into_iter().find(|name| !taken.contains(name)).context("all names are taken")
 }
 
 /// The blocks of older backups that still exist with the right length. A lifecycle rule of the bucket or a person may
 /// have deleted some, and a backup must not rely on them.
-async fn there(vault: &Vault, older: &[Manifest], tell: &Tell) -> Result<HashSet<Hash>> {
+async fn existing_blocks(vault: &Vault, older: &[Manifest], on_event: &OnEvent) -> Result<HashSet<Hash>> {
     let listed = vault.blocks().await?;
     let wanted: HashMap<_, _> = older.iter().flat_map(Manifest::lengths).collect();
-    let is_there =
+    let is_intact =
         |hash: &Hash, length: u64| listed.get(hash).is_some_and(|listed| listed.is_none_or(|listed| listed == length));
-    let there: HashSet<_> =
-        wanted.iter().filter(|(hash, length)| is_there(hash, **length)).map(|(hash, _)| *hash).collect();
-    let lost = wanted.len() - there.len();
+    let existing: HashSet<_> =
+        wanted.iter().filter(|(hash, length)| is_intact(hash, **length)).map(|(hash, _)| *hash).collect();
+    let lost = wanted.len() - existing.len();
     if lost > 0 {
-        tell(Event::Note(format!(
-            "{lost} blocks of older backups are gone or cut short: those that this backup needs are written again; \
+        on_event(Event::Note(format!(
+            "{lost} blocks of older backups are missing or truncated: those that this backup needs are written again; \
              --check says which backups lack the others"
         )));
     }
-    Ok(there)
+    Ok(existing)
 }
 
 /// The files in the newest backup of this directory whose size and modification time can be trusted, and whose blocks
 /// exist.
-fn trusted(mut older: Vec<Manifest>, root: &Path, there: &HashSet<Hash>) -> HashMap<String, FileEntry> {
+fn trusted(mut older: Vec<Manifest>, root: &Path, existing: &HashSet<Hash>) -> HashMap<String, FileEntry> {
     let root = root.display().to_string();
     let Some(place) = older.iter().rposition(|manifest| manifest.artifacts.as_deref() == Some(&root)) else {
         return HashMap::new();
     };
     let last = older.swap_remove(place);
     let limit = i64::try_from(last.time.as_nanosecond()).unwrap_or(i64::MAX);
-    let limit = limit.saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or_default());
-    let settled = last.files.into_iter().filter(|file| file.modified < limit);
-    let settled = settled.filter(|file| file.blocks.iter().all(|hash| there.contains(hash)));
-    settled.map(|file| (file.path.clone(), file)).collect()
+    let limit = limit.saturating_sub(i64::try_from(MTIME_MARGIN.as_nanos()).unwrap_or_default());
+    let candidates = last.files.into_iter().filter(|file| file.modified < limit);
+    let candidates = candidates.filter(|file| file.blocks.iter().all(|hash| existing.contains(hash)));
+    candidates.map(|file| (file.path.clone(), file)).collect()
 }
 
 type Artifacts = (Vec<FileEntry>, Vec<LinkEntry>, usize);
@@ -216,10 +222,10 @@ async fn artifacts(
     root: &Path,
     trusted: &HashMap<String, FileEntry>,
     blocks: &Blocks<'_>,
-    tell: &Tell,
+    on_event: &OnEvent,
 ) -> Result<Artifacts> {
-    let (walked, told) = (root.to_owned(), Arc::clone(tell));
-    let entries = spawn_blocking(move || walk::walk(&walked, &|found| told(Event::Found(found)))).await??;
+    let (walked, progress) = (root.to_owned(), Arc::clone(on_event));
+    let entries = spawn_blocking(move || walk::walk(&walked, &|found| progress(Event::Found(found)))).await??;
     let (mut seen, mut links) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry {
@@ -234,13 +240,13 @@ async fn artifacts(
             let same = trusted.get(&file.path).filter(|old| old.size == file.size && old.modified == file.modified);
             let entry = match same {
                 Some(old) => Some((old.clone(), true)),
-                None => one(root, file, blocks, tell).await?.map(|entry| (entry, false)),
+                None => copy_file(root, file, blocks, on_event).await?.map(|entry| (entry, false)),
             };
-            tell(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
+            on_event(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
             anyhow::Ok(entry)
         }
     });
-    let copied: Vec<_> = copied.buffer_unordered(AT_ONCE).try_collect().await?;
+    let copied: Vec<_> = copied.buffer_unordered(CONCURRENT_FILES).try_collect().await?;
     let unchanged = copied.iter().flatten().filter(|(_, same)| *same).count();
     let mut files: Vec<_> = copied.into_iter().flatten().map(|(file, _)| file).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -249,20 +255,25 @@ async fn artifacts(
 }
 
 /// Copies one file; `None` if it was deleted meanwhile.
-async fn one(root: &Path, mut file: Seen, blocks: &Blocks<'_>, tell: &Tell) -> Result<Option<FileEntry>> {
+async fn copy_file(
+    root: &Path,
+    mut file: FileMeta,
+    blocks: &Blocks<'_>,
+    on_event: &OnEvent,
+) -> Result<Option<FileEntry>> {
     let below = walk::below(&file.path)?;
     let path = root.join(&below);
     for attempt in 1.. {
-        let gone = |error: &anyhow::Error| {
+        let is_missing = |error: &anyhow::Error| {
             error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         let (hashes, size) = match blocks.add(&path, blocks::OF_ARTIFACT).await {
             Ok(added) => added,
-            Err(error) if gone(&error) => return Ok(None),
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error.context(path.display().to_string())),
         };
         let now = match std::fs::metadata(&path) {
-            Ok(meta) => walk::seen(&below, &meta),
+            Ok(meta) => walk::file_meta(&below, &meta),
             // It was deleted after it was read: what was read is valid.
             Err(_) => file.clone(),
         };
@@ -270,7 +281,10 @@ async fn one(root: &Path, mut file: Seen, blocks: &Blocks<'_>, tell: &Tell) -> R
             if now != file || size != file.size {
                 // The server replaces files atomically; anything else that writes to them in place is caught in the
                 // middle.
-                tell(Event::Note(format!("{} changes all the time; it is kept as it was read last", path.display())));
+                on_event(Event::Note(format!(
+                    "{} was changing while it was read; the last version read is in the backup",
+                    path.display()
+                )));
             }
             return Ok(Some(FileEntry { path: file.path, size, modified: file.modified, blocks: hashes }));
         }

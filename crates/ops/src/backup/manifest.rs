@@ -219,12 +219,12 @@ impl Manifest {
         ensure!(Hash::of(&bytes[..last]) == end.sha256, "its checksum is wrong");
         let mut rest = bytes[..last].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let first: serde_json::Value = serde_json::from_slice(rest.next().context("it is empty")?)?;
-        let format = first["backup"]["format"].as_u64().context("it does not say its format")?;
+        let format = first["backup"]["format"].as_u64().context("it has no format number")?;
         ensure!(
             format == u64::from(FORMAT),
             "it has format {format}, which this version does not know: it knows {FORMAT}"
         );
-        let Line::Backup(head) = serde_json::from_value(first)? else { bail!("it does not begin as one") };
+        let Line::Backup(head) = serde_json::from_value(first)? else { bail!("it does not begin with a header line") };
         let (mut files, mut links, mut count) = (Vec::new(), Vec::new(), 1);
         for line in rest {
             match serde_json::from_slice(line)? {

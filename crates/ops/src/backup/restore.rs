@@ -21,17 +21,17 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use super::{
-    Event, Role, Tell,
+    Event, OnEvent, Role,
     manifest::{Database, FileEntry, Hash, LinkEntry, Manifest},
     vault::{Vault, sync_all},
     walk,
 };
 
 /// Suffix of targets that are not complete yet.
-const UNFINISHED: &str = ".restoring";
+const PARTIAL_SUFFIX: &str = ".restoring";
 
 /// Suffixes of the files that SQLite keeps beside a database.
-const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+const SIDECAR_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The targets of a restore.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub struct Targets {
 
 /// The side effects of a restore.
 #[derive(Debug, Clone, Default)]
-pub struct Restored {
+pub struct RestoreOutcome {
     /// How the restored users differ from the existing ones, one line each; `None` if there is nothing to compare.
     pub users: Option<Vec<String>>,
     /// Experiments and models that kept users had grants on, and that are not in the backup.
@@ -61,7 +61,12 @@ pub struct Restored {
 ///
 /// # Errors
 /// A target exists and `force` is not set, a server has it open, or a block is missing or damaged.
-pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell: &Tell) -> Result<Restored> {
+pub async fn restore(
+    vault: &Vault,
+    manifest: &Manifest,
+    targets: &Targets,
+    on_event: &OnEvent,
+) -> Result<RestoreOutcome> {
     let mut places = vec![(Role::Tracking, &targets.tracking)];
     let kept = targets.users.as_ref().filter(|_| targets.keep_users);
     places.extend(targets.users.as_ref().filter(|_| kept.is_none()).map(|path| (Role::Users, path)));
@@ -75,34 +80,34 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
     ensure!(artifacts.is_none() || manifest.artifacts.is_some(), "the backup {} has no artifacts", manifest.id);
     let mut files: Vec<&PathBuf> = databases.iter().map(|(_, path)| *path).collect();
     files.extend(kept);
-    if let Some(first) = occupied(&files, artifacts)?.first()
+    if let Some(first) = existing_targets(&files, artifacts)?.first()
         && !targets.force
     {
-        bail!("{} is there already: restore to another place, or move it aside with --force", first.display());
+        bail!("{} exists already: restore to another path, or move it aside with --force", first.display());
     }
     if let Some(path) = kept {
-        ensure!(path.exists(), "{} is not there: there are no users to keep", path.display());
+        ensure!(path.exists(), "{} does not exist: there are no users to keep", path.display());
     }
     for path in &files {
-        settle(path, tell).await?;
+        checkpoint(path, on_event).await?;
     }
 
     let mut locks = Vec::new();
     for (database, path) in &databases {
-        locks.push(put_database(vault, database, &beside(path, UNFINISHED), tell).await?);
+        locks.push(put_database(vault, database, &with_suffix(path, PARTIAL_SUFFIX), on_event).await?);
     }
     if let Some(root) = artifacts {
-        put_artifacts(vault, manifest, &beside(root, UNFINISHED), tell).await?;
+        put_artifacts(vault, manifest, &with_suffix(root, PARTIAL_SUFFIX), on_event).await?;
     }
-    let mut restored = Restored::default();
+    let mut restored = RestoreOutcome::default();
     if let Some(path) = kept {
-        let copy = beside(path, UNFINISHED);
+        let copy = with_suffix(path, PARTIAL_SUFFIX);
         remove(&copy);
         snapshot::copy(path, &copy, &mut |_, _| ()).await?;
-        restored.dropped = roster::drop_stray_grants(&copy, &beside(&targets.tracking, UNFINISHED)).await?;
+        restored.dropped = roster::drop_orphaned_grants(&copy, &with_suffix(&targets.tracking, PARTIAL_SUFFIX)).await?;
     }
     for path in &files {
-        end_sessions(path, &mut restored.users, tell).await?;
+        end_sessions(path, &mut restored.users, on_event).await?;
     }
     for path in files.iter().copied().chain(artifacts) {
         sync_all(folder(path))?;
@@ -110,15 +115,15 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
 
     // The old database must never be served with the new artifacts: it is moved away first, and the new one comes last.
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
-    for path in occupied(&files, artifacts)? {
-        let aside = free(&path, &time)?;
-        tell(Event::Note(format!("moving {} to {}", path.display(), aside.display())));
-        std::fs::rename(&path, &aside).with_context(|| format!("{} can not be moved aside", path.display()))?;
+    for path in existing_targets(&files, artifacts)? {
+        let aside = free_name(&path, &time)?;
+        on_event(Event::Note(format!("moving {} to {}", path.display(), aside.display())));
+        std::fs::rename(&path, &aside).with_context(|| format!("{} cannot be moved aside", path.display()))?;
     }
     let ready = artifacts.into_iter().chain(files.iter().rev().copied());
     for path in ready {
-        let from = beside(path, UNFINISHED);
-        std::fs::rename(&from, path).with_context(|| format!("{} can not be put in place", path.display()))?;
+        let from = with_suffix(path, PARTIAL_SUFFIX);
+        std::fs::rename(&from, path).with_context(|| format!("{} cannot be put in place", path.display()))?;
         sync_all(folder(path))?;
     }
     Ok(restored)
@@ -126,8 +131,8 @@ pub async fn restore(vault: &Vault, manifest: &Manifest, targets: &Targets, tell
 
 /// Invalidates the sessions in a restored database, if it has users, and records how they differ from the existing
 /// ones.
-async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, tell: &Tell) -> Result<()> {
-    let copy = beside(path, UNFINISHED);
+async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, on_event: &OnEvent) -> Result<()> {
+    let copy = with_suffix(path, PARTIAL_SUFFIX);
     let uri = |path: &Path| BackendUri::Sqlite(path.to_owned());
     let compared = async {
         let Some(old) = roster::roster(&uri(&copy)).await? else { return Ok(false) };
@@ -139,102 +144,103 @@ async fn end_sessions(path: &Path, differences: &mut Option<Vec<String>>, tell: 
         anyhow::Ok(true)
     };
     let has_users = compared.await.unwrap_or_else(|error| {
-        tell(Event::Note(format!("the users of {} can not be compared: {error:#}", path.display())));
+        on_event(Event::Note(format!("the users of {} cannot be compared: {error:#}", path.display())));
         true
     });
     if has_users {
         let ended = async {
             login_epoch::end_sessions_of(&copy).await?;
-            snapshot::settle(&copy).await?;
+            snapshot::checkpoint(&copy).await?;
             File::open(&copy)?.sync_all()?;
             anyhow::Ok(())
         };
-        ended.await.with_context(|| format!("the sessions of {} can not be ended", copy.display()))?;
+        ended.await.with_context(|| format!("the sessions of {} cannot be ended", copy.display()))?;
     }
     Ok(())
 }
 
 /// Existing targets, the tracking database first.
-fn occupied(files: &[&PathBuf], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
-    let mut occupied = Vec::new();
+fn existing_targets(files: &[&PathBuf], artifacts: Option<&PathBuf>) -> Result<Vec<PathBuf>> {
+    let mut existing = Vec::new();
     for path in files {
-        let all = std::iter::once((*path).clone()).chain(BESIDE.iter().map(|suffix| beside(path, suffix)));
-        occupied.extend(all.filter(|path| path.symlink_metadata().is_ok()));
+        let all =
+            std::iter::once((*path).clone()).chain(SIDECAR_SUFFIXES.iter().map(|suffix| with_suffix(path, suffix)));
+        existing.extend(all.filter(|path| path.symlink_metadata().is_ok()));
     }
     if let Some(root) = artifacts
         && root.symlink_metadata().is_ok()
     {
         let is_empty = root.is_dir() && std::fs::read_dir(root)?.next().is_none();
         if !is_empty {
-            occupied.push(root.clone());
+            existing.push(root.clone());
         }
     }
-    Ok(occupied)
+    Ok(existing)
 }
 
 /// Checkpoints a database that is to be moved aside into a single file, and checks that it is not in use.
-async fn settle(path: &Path, tell: &Tell) -> Result<()> {
+async fn checkpoint(path: &Path, on_event: &OnEvent) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    match snapshot::settle(path).await {
+    match snapshot::checkpoint(path).await {
         Ok(()) => Ok(()),
         Err(error @ SnapshotError::InUse(_)) => Err(error.into()),
         Err(error) => {
-            tell(Event::Note(format!("{} is moved aside as it is: {error}", path.display())));
+            on_event(Event::Note(format!("{} is moved aside without a checkpoint: {error}", path.display())));
             Ok(())
         }
     }
 }
 
-async fn put_database(vault: &Vault, database: &Database, to: &Path, tell: &Tell) -> Result<File> {
+async fn put_database(vault: &Vault, database: &Database, to: &Path, on_event: &OnEvent) -> Result<File> {
     let role = database.role;
-    std::fs::create_dir_all(folder(to)).with_context(|| format!("{} can not be made", folder(to).display()))?;
+    std::fs::create_dir_all(folder(to)).with_context(|| format!("{} cannot be created", folder(to).display()))?;
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(to).with_context(|| format!("{} can not be written", to.display()))?;
+    let file = options.open(to).with_context(|| format!("{} cannot be written", to.display()))?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
         bail!("another restore is writing {}", to.display());
     }
     // A killed restore may have left data.
     file.set_len(0)?;
-    remove_beside(to);
-    write_blocks(vault, &file, &database.blocks, &|done, total| tell(Event::Pages { role, done, total })).await?;
-    ensure!(file.metadata()?.len() == database.size, "{} has another size than the backup says", to.display());
+    remove_sidecars(to);
+    write_blocks(vault, &file, &database.blocks, &|done, total| on_event(Event::Pages { role, done, total })).await?;
+    ensure!(file.metadata()?.len() == database.size, "{} does not have the size recorded in the backup", to.display());
     file.sync_all()?;
     let rows = async {
         snapshot::verify(to).await?;
         snapshot::rows(&BackendUri::Sqlite(to.to_owned())).await
     };
     let rows = rows.await.with_context(|| format!("the restored {role} database"))?;
-    ensure!(rows == database.rows, "the restored {role} database has other rows than the backup says");
+    ensure!(rows == database.rows, "the restored {role} database does not have the row counts recorded in the backup");
     Ok(file)
 }
 
 /// Removes what a killed restore may have left of a database.
 fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
-    remove_beside(path);
+    remove_sidecars(path);
 }
 
-fn remove_beside(path: &Path) {
-    for suffix in BESIDE {
-        let _ = std::fs::remove_file(beside(path, suffix));
+fn remove_sidecars(path: &Path) {
+    for suffix in SIDECAR_SUFFIXES {
+        let _ = std::fs::remove_file(with_suffix(path, suffix));
     }
 }
 
-async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, tell: &Tell) -> Result<()> {
+async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, on_event: &OnEvent) -> Result<()> {
     if to.exists() {
-        std::fs::remove_dir_all(to).with_context(|| format!("{} can not be removed", to.display()))?;
+        std::fs::remove_dir_all(to).with_context(|| format!("{} cannot be removed", to.display()))?;
     }
-    std::fs::create_dir_all(to).with_context(|| format!("{} can not be made", to.display()))?;
+    std::fs::create_dir_all(to).with_context(|| format!("{} cannot be created", to.display()))?;
     let (total, done) = (manifest.files() as u64, AtomicU64::new(0));
     let written = stream::iter(&manifest.files).map(|file| {
         let done = &done;
         async move {
             put_file(vault, file, to).await?;
-            tell(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
+            on_event(Event::Files { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
             anyhow::Ok(())
         }
     });
@@ -245,26 +251,31 @@ async fn put_artifacts(vault: &Vault, manifest: &Manifest, to: &Path, tell: &Tel
 
 async fn put_file(vault: &Vault, entry: &FileEntry, root: &Path) -> Result<()> {
     let path = root.join(walk::below(&entry.path)?);
-    let refused = || format!("{} can not be written", path.display());
+    let refused = || format!("{} cannot be written", path.display());
     std::fs::create_dir_all(folder(&path)).with_context(refused)?;
     let file = File::create_new(&path).with_context(refused)?;
     write_blocks(vault, &file, &entry.blocks, &|_, _| ()).await?;
-    ensure!(file.metadata()?.len() == entry.size, "{} has another size than the backup says", path.display());
+    ensure!(file.metadata()?.len() == entry.size, "{} does not have the size recorded in the backup", path.display());
     // The next backup recognizes it as unchanged.
     file.set_times(FileTimes::new().set_modified(time(entry.modified))).with_context(refused)
 }
 
 fn put_link(link: &LinkEntry, root: &Path) -> Result<()> {
     let path = root.join(walk::below(&link.path)?);
-    let refused = || format!("{} can not be made", path.display());
+    let refused = || format!("{} cannot be created", path.display());
     std::fs::create_dir_all(folder(&path)).with_context(refused)?;
     std::os::unix::fs::symlink(walk::unescape(&link.target), &path).with_context(refused)
 }
 
-async fn write_blocks(vault: &Vault, mut file: &File, blocks: &[Hash], tell: &(dyn Fn(u64, u64) + Sync)) -> Result<()> {
+async fn write_blocks(
+    vault: &Vault,
+    mut file: &File,
+    blocks: &[Hash],
+    on_event: &(dyn Fn(u64, u64) + Sync),
+) -> Result<()> {
     for (number, hash) in (1..).zip(blocks) {
         file.write_all(&vault.block(*hash).await?)?;
-        tell(number, blocks.len() as u64);
+        on_event(number, blocks.len() as u64);
     }
     Ok(())
 }
@@ -275,7 +286,7 @@ fn time(nanoseconds: i64) -> SystemTime {
 }
 
 /// `mlflow.db` and `-wal` → `mlflow.db-wal`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(suffix);
     path.with_file_name(name)
@@ -286,13 +297,13 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// The name that a target is moved to. Files of SQLite keep their suffix.
-fn free(path: &Path, time: &str) -> Result<PathBuf> {
+fn free_name(path: &Path, time: &str) -> Result<PathBuf> {
     let name = path.to_string_lossy();
-    let (whole, suffix) = BESIDE
+    let (whole, suffix) = SIDECAR_SUFFIXES
         .iter()
         .find_map(|suffix| name.strip_suffix(suffix).map(|whole| (PathBuf::from(whole), *suffix)))
         .unwrap_or_else(|| (path.to_owned(), ""));
-    let aside = beside(&whole, &format!(".before-restore-{time}{suffix}"));
-    ensure!(aside.symlink_metadata().is_err(), "{} is there already: try again in a second", aside.display());
+    let aside = with_suffix(&whole, &format!(".before-restore-{time}{suffix}"));
+    ensure!(aside.symlink_metadata().is_err(), "{} exists already: try again in a second", aside.display());
     Ok(aside)
 }

@@ -8,7 +8,7 @@ use super::{manifest::Manifest, vault::Vault};
 
 /// The result of a deletion.
 #[derive(Debug, Clone, Default)]
-pub struct Removed {
+pub struct RetentionOutcome {
     /// The deleted backups.
     pub backups: Vec<String>,
     /// Number of deleted blocks that no backup refers to, including those of killed backups.
@@ -21,8 +21,8 @@ pub struct Removed {
 /// to.
 ///
 /// # Errors
-/// A manifest can not be read, so its blocks are unknown; then nothing is deleted.
-pub async fn keep_newest(vault: &Vault, keep: usize, taken: &str) -> Result<Removed> {
+/// A manifest cannot be read, so its blocks are unknown; then nothing is deleted.
+pub async fn keep_newest(vault: &Vault, keep: usize, taken: &str) -> Result<RetentionOutcome> {
     let mut broken = Vec::new();
     let mut manifests = vault.manifests(&mut |reason| broken.push(reason)).await?;
     ensure!(broken.is_empty(), "nothing was removed: {}", broken.join("; "));
@@ -37,5 +37,5 @@ pub async fn keep_newest(vault: &Vault, keep: usize, taken: &str) -> Result<Remo
         vault.delete_manifest(&manifest.id).await?;
     }
     let (blocks, bytes) = vault.sweep(&needed).await?;
-    Ok(Removed { backups: manifests.into_iter().map(|manifest| manifest.id).collect(), blocks, bytes })
+    Ok(RetentionOutcome { backups: manifests.into_iter().map(|manifest| manifest.id).collect(), blocks, bytes })
 }

@@ -27,7 +27,7 @@ use super::{
 };
 
 const MARKER: &str = "ferroflow-backup";
-const MARKED: &[u8] = b"Backups of ferroflow, form 1. Use `ferroflow restore`.\n";
+const MARKER_TEXT: &[u8] = b"Backups of ferroflow, form 1. Use `ferroflow restore`.\n";
 const BACKUPS: &str = "backups";
 const BLOCKS: &str = "blocks";
 const SUFFIX: &str = ".jsonl";
@@ -36,7 +36,7 @@ const STAGING: &str = "staging";
 
 /// Selects a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum BackupSelector {
     /// The newest.
     Newest,
     /// The newest one taken at or before this time.
@@ -45,7 +45,7 @@ pub enum Wanted {
     Id(String),
 }
 
-impl Wanted {
+impl BackupSelector {
     /// Parses `latest`, the id of a backup, or a time with its zone, such as `2026-01-02T03:04:05Z`.
     ///
     /// # Errors
@@ -84,29 +84,33 @@ impl Vault {
         sources: &Sources,
     ) -> Result<Self> {
         if let Some(directory) = &directory {
-            sources.paths().try_for_each(|source| apart(directory, source))?;
+            sources.paths().try_for_each(|source| check_disjoint(directory, source))?;
             // It will contain users and their password hashes.
             std::fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(directory)
-                .with_context(|| format!("{} can not be made", directory.display()))?;
+                .with_context(|| format!("{} cannot be created", directory.display()))?;
         }
         let mut vault = Self::new(repository, directory);
         let there = vault.repository.list(&ArtifactPath::root()).await.map_err(plain)?;
         if !there.iter().any(|entry| entry.name == MARKER) {
             if let Some(other) = there.first() {
-                bail!("{} holds something else ({}): give a place of its own", vault.name, other.name);
+                bail!(
+                    "{} contains something else ({}): give backups a directory or prefix of their own",
+                    vault.name,
+                    other.name
+                );
             }
             if vault.directory.is_none() {
-                vault.put(MARKER, Bytes::from_static(MARKED)).await?;
+                vault.put(MARKER, Bytes::from_static(MARKER_TEXT)).await?;
             }
         }
         vault.mark_and_lock()?;
         if let Some(staging) = vault.staging()
             && staging.exists()
         {
-            std::fs::remove_dir_all(&staging).with_context(|| format!("{} can not be emptied", staging.display()))?;
+            std::fs::remove_dir_all(&staging).with_context(|| format!("{} cannot be emptied", staging.display()))?;
         }
         Ok(vault)
     }
@@ -119,9 +123,9 @@ impl Vault {
         let mut vault = Self::new(repository, directory);
         let there = vault.repository.list(&ArtifactPath::root()).await.map_err(plain)?;
         ensure!(there.iter().any(|entry| entry.name == MARKER), "there are no backups in {}", vault.name);
-        // Excludes running backups, which may delete old ones. There is no lock if the marker can not be opened.
+        // Excludes running backups, which may delete old ones. There is no lock if the marker cannot be opened.
         if let Some(file) = vault.directory.as_ref().and_then(|directory| File::open(directory.join(MARKER)).ok()) {
-            let held = "a backup is running there, which may remove old ones";
+            let held = "a backup is running there, which may delete old ones";
             vault.lock(file, FlockOperation::NonBlockingLockShared, held)?;
         }
         Ok(vault)
@@ -139,10 +143,10 @@ impl Vault {
         let path = directory.join(MARKER);
         // Open for writing: network file systems require it for an exclusive lock.
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.with_context(|| format!("{} can not be written", path.display()))?;
+        let mut file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         self.lock(file.try_clone()?, FlockOperation::NonBlockingLockExclusive, "another backup is running there")?;
-        if file.metadata()?.len() < MARKED.len() as u64 {
-            file.write_all(MARKED)?;
+        if file.metadata()?.len() < MARKER_TEXT.len() as u64 {
+            file.write_all(MARKER_TEXT)?;
             file.sync_all()?;
         }
         Ok(())
@@ -154,7 +158,7 @@ impl Vault {
             Err(rustix::io::Errno::WOULDBLOCK) => bail!("{}: {held}", self.name),
             // Some network file systems do not support locks.
             Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOLCK) => {}
-            Err(error) => bail!("{} can not be locked: {error}", self.name),
+            Err(error) => bail!("{} cannot be locked: {error}", self.name),
         }
         Ok(())
     }
@@ -173,7 +177,7 @@ impl Vault {
     /// All backups, the oldest first. Unreadable ones are reported and omitted.
     ///
     /// # Errors
-    /// The vault can not be read.
+    /// The vault cannot be read.
     pub async fn manifests(&self, broken: &mut dyn FnMut(String)) -> Result<Vec<Manifest>> {
         let mut manifests = Vec::new();
         for id in self.ids().await? {
@@ -195,19 +199,19 @@ impl Vault {
     /// The selected backup.
     ///
     /// # Errors
-    /// There is none, or it can not be read.
-    pub async fn find(&self, wanted: &Wanted) -> Result<Manifest> {
+    /// There is none, or it cannot be read.
+    pub async fn find(&self, wanted: &BackupSelector) -> Result<Manifest> {
         let mut broken = Vec::new();
         let manifests = match wanted {
-            Wanted::Id(id) if self.ids().await?.contains(id) => return self.manifest(id).await,
+            BackupSelector::Id(id) if self.ids().await?.contains(id) => return self.manifest(id).await,
             _ => self.manifests(&mut |reason| broken.push(reason)).await?,
         };
         // An older backup must not silently replace a damaged one.
-        ensure!(broken.is_empty(), "{}; name the backup that is meant", broken.join("; "));
+        ensure!(broken.is_empty(), "{}; select a backup by its name", broken.join("; "));
         let found = match wanted {
-            Wanted::Newest => manifests.last(),
-            Wanted::At(time) => manifests.iter().rfind(|manifest| manifest.time <= *time),
-            Wanted::Id(_) => None,
+            BackupSelector::Newest => manifests.last(),
+            BackupSelector::At(time) => manifests.iter().rfind(|manifest| manifest.time <= *time),
+            BackupSelector::Id(_) => None,
         };
         found.cloned().with_context(|| {
             let (Some(first), Some(last)) = (manifests.first(), manifests.last()) else {
@@ -222,7 +226,7 @@ impl Vault {
 
     async fn manifest(&self, id: &str) -> Result<Manifest> {
         let bytes = self.get(&format!("{BACKUPS}/{id}{SUFFIX}")).await?;
-        let manifest = Manifest::parse(&bytes).with_context(|| format!("the backup {id} can not be used"))?;
+        let manifest = Manifest::parse(&bytes).with_context(|| format!("the backup {id} cannot be used"))?;
         ensure!(manifest.id == id, "the backup {id} says that it is {}", manifest.id);
         Ok(manifest)
     }
@@ -254,7 +258,7 @@ impl Vault {
     /// A block, with its checksum verified.
     pub(super) async fn block(&self, hash: Hash) -> Result<Bytes> {
         let bytes =
-            self.get(&block_path(hash)).await.with_context(|| format!("a block of {} is not there", self.name))?;
+            self.get(&block_path(hash)).await.with_context(|| format!("a block of {} is missing", self.name))?;
         ensure!(Hash::of(&bytes) == hash, "the block {} of {} is damaged", block_path(hash), self.name);
         Ok(bytes)
     }
@@ -312,18 +316,18 @@ impl Vault {
         let mut bytes = BytesMut::with_capacity(usize::try_from(opened.stat.size)?);
         let mut body = opened.body;
         while let Some(chunk) = body.next().await {
-            bytes.extend_from_slice(&chunk.with_context(|| format!("{name} of {} can not be read", self.name))?);
+            bytes.extend_from_slice(&chunk.with_context(|| format!("{name} of {} cannot be read", self.name))?);
         }
         Ok(bytes.freeze())
     }
 }
 
 /// A vault inside its own source would grow without end.
-fn apart(place: &Path, source: &Path) -> Result<()> {
+fn check_disjoint(place: &Path, source: &Path) -> Result<()> {
     let (place, source) = (real(place)?, real(source)?);
     if place.starts_with(&source) || (source.is_dir() && source.starts_with(&place)) {
         bail!(
-            "{} and {} lie within each other: give the backups a place of their own",
+            "{} and {} lie within each other: give backups a directory of their own",
             place.display(),
             source.display()
         );
@@ -343,7 +347,7 @@ fn real(path: &Path) -> Result<PathBuf> {
 
 /// Syncs the file system of a directory.
 pub(super) fn sync_all(directory: &Path) -> Result<()> {
-    let opened = File::open(directory).with_context(|| format!("{} can not be opened", directory.display()))?;
+    let opened = File::open(directory).with_context(|| format!("{} cannot be opened", directory.display()))?;
     rustix::fs::syncfs(&opened).with_context(|| format!("the disk of {} failed", directory.display()))
 }
 
@@ -366,13 +370,16 @@ mod tests {
 
     #[test]
     fn a_backup_is_named_by_its_name_or_by_a_time_with_its_zone() {
-        assert_eq!(Wanted::parse("latest").unwrap(), Wanted::Newest);
-        assert_eq!(Wanted::parse("20260102T030405Z-2").unwrap(), Wanted::Id("20260102T030405Z-2".into()));
-        let time = Wanted::At("2026-01-02T01:04:05Z".parse().unwrap());
-        assert_eq!(Wanted::parse("2026-01-02T03:04:05+02:00").unwrap(), time);
-        assert_eq!(Wanted::parse("2026-01-02 03:04:05+02:00").unwrap(), time);
+        assert_eq!(BackupSelector::parse("latest").unwrap(), BackupSelector::Newest);
+        assert_eq!(
+            BackupSelector::parse("20260102T030405Z-2").unwrap(),
+            BackupSelector::Id("20260102T030405Z-2".into())
+        );
+        let time = BackupSelector::At("2026-01-02T01:04:05Z".parse().unwrap());
+        assert_eq!(BackupSelector::parse("2026-01-02T03:04:05+02:00").unwrap(), time);
+        assert_eq!(BackupSelector::parse("2026-01-02 03:04:05+02:00").unwrap(), time);
         for text in ["2026-01-02T03:04:05", "2026-01-02", "yesterday", ""] {
-            let refused = Wanted::parse(text).unwrap_err().to_string();
+            let refused = BackupSelector::parse(text).unwrap_err().to_string();
             assert!(refused.contains("with its zone"), "{text}: {refused}");
         }
     }

@@ -19,14 +19,14 @@ const UNFINISHED: &str = ".mlflow-tmp-";
 /// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    File(Seen),
+    File(FileMeta),
     /// A symbolic link and its target. It is not followed: the target may be anywhere.
     Link(String, String),
 }
 
 /// The metadata of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct FileMeta {
     pub(super) path: String,
     pub(super) size: u64,
     pub(super) modified: i64,
@@ -57,7 +57,7 @@ pub(super) fn walk(root: &Path, found: &dyn Fn(u64)) -> Result<Vec<Entry>> {
                 let Ok(target) = std::fs::read_link(root.join(&below)) else { continue };
                 entries.push(Entry::Link(escape(below.as_os_str()), escape(target.as_os_str())));
             } else if meta.is_file() && !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                entries.push(Entry::File(seen(&below, &meta)));
+                entries.push(Entry::File(file_meta(&below, &meta)));
             }
         }
         found(entries.len() as u64);
@@ -65,8 +65,8 @@ pub(super) fn walk(root: &Path, found: &dyn Fn(u64)) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-pub(super) fn seen(below: &Path, meta: &std::fs::Metadata) -> Seen {
-    Seen { path: escape(below.as_os_str()), size: meta.len(), modified: modified(meta) }
+pub(super) fn file_meta(below: &Path, meta: &std::fs::Metadata) -> FileMeta {
+    FileMeta { path: escape(below.as_os_str()), size: meta.len(), modified: modified(meta) }
 }
 
 /// Nanoseconds since the Unix epoch.

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 const ATTEMPTS: usize = 5;
 
 /// Maximum polling interval.
-const SLOWEST: Duration = Duration::from_secs(5);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A kind of object: its API path, and its name in messages.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +76,11 @@ impl Api {
             Config::infer().await.context("there is no kubeconfig")?
         } else {
             let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
-            let kubeconfig = Kubeconfig::read().context("the kubeconfig can not be read")?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig can not be used")?
+            let kubeconfig = Kubeconfig::read().context("the kubeconfig cannot be read")?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.context("the kubeconfig cannot be used")?
         };
         let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("the cluster can not be reached")?;
+        let client = Client::try_from(config).context("the cluster cannot be reached")?;
         Ok(Self { client, namespace, dry_run: target.dry_run })
     }
 
@@ -105,12 +105,12 @@ impl Api {
         match self.call(Method::GET, &self.path(kind, name), None).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if code(&error) == Some(404) => Ok(None),
-            Err(error) => Err(explain(error, &format!("{} {name} can not be read", kind.name))),
+            Err(error) => Err(explain(error, &format!("{} {name} cannot be read", kind.name))),
         }
     }
 
     /// An object that must exist.
-    pub(super) async fn need(&self, kind: Kind, name: &str) -> Result<Value> {
+    pub(super) async fn get_required(&self, kind: Kind, name: &str) -> Result<Value> {
         let found = self.get(kind, name).await?;
         found.with_context(|| format!("there is no {} {name} in the namespace {}", kind.name, self.namespace))
     }
@@ -124,12 +124,12 @@ impl Api {
                 _ => Ok(Vec::new()),
             },
             Err(error) if code(&error) == Some(404) => Ok(Vec::new()),
-            Err(error) => Err(explain(error, &format!("{}s can not be listed", kind.name))),
+            Err(error) => Err(explain(error, &format!("{}s cannot be listed", kind.name))),
         }
     }
 
     /// The response of the API server at a cluster-scoped path, and the server's time.
-    pub(super) async fn ask(&self, path: &str) -> Result<(Option<Value>, Option<jiff::Timestamp>)> {
+    pub(super) async fn get_path(&self, path: &str) -> Result<(Option<Value>, Option<jiff::Timestamp>)> {
         let request = Request::get(path).body(kube::client::Body::empty())?;
         let answer = self.client.send(request).await.context("the API server does not answer")?;
         let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
@@ -142,14 +142,14 @@ impl Api {
     /// Creates an object. `why` is printed.
     pub(super) async fn create(&self, kind: Kind, why: &str, object: Value) -> Result<Value> {
         let name = text(&object, "/metadata/name").to_owned();
-        tell(&format!("create {} {name}: {why}", kind.name));
+        print_step(&format!("create {} {name}: {why}", kind.name));
         if self.dry_run {
             show(&object);
             return Ok(object);
         }
         let path = format!("{}?fieldManager=ferroflow-ops", self.path(kind, ""));
         let created = self.call(Method::POST, &path, Some(("application/json", &object))).await;
-        created.map_err(|error| explain(error, &format!("{} {name} can not be created", kind.name)))
+        created.map_err(|error| explain(error, &format!("{} {name} cannot be created", kind.name)))
     }
 
     /// Changes an object, with retries after conflicts. Nothing is sent if nothing changes.
@@ -161,12 +161,12 @@ impl Api {
         change: impl Fn(&mut Value) -> Result<()>,
     ) -> Result<Value> {
         for attempt in 1.. {
-            let before = self.need(kind, name).await?;
+            let before = self.get_required(kind, name).await?;
             let mut after = before.clone();
             change(&mut after)?;
             let Some(mut edit) = merge_patch(&before, &after) else { return Ok(before) };
             if attempt == 1 {
-                tell(&format!("change {} {name}: {why}", kind.name));
+                print_step(&format!("change {} {name}: {why}", kind.name));
             }
             if self.dry_run {
                 show(&if kind.plural == SECRETS.plural { json!({"data": "(not shown)"}) } else { edit });
@@ -177,16 +177,16 @@ impl Api {
             match self.call(Method::PATCH, &path, Some(("application/merge-patch+json", &edit))).await {
                 Ok(object) => return Ok(object),
                 Err(error) if code(&error) == Some(409) && attempt < ATTEMPTS => {}
-                Err(error) => return Err(explain(error, &format!("{} {name} can not be changed", kind.name))),
+                Err(error) => return Err(explain(error, &format!("{} {name} cannot be changed", kind.name))),
             }
         }
-        bail!("{} {name} changes all the time", kind.name)
+        bail!("{} {name} changed during every attempt", kind.name)
     }
 
     /// Deletes this object by its UID, and waits until it is gone.
     pub(super) async fn delete(&self, kind: Kind, object: &Value, why: &str) -> Result<()> {
         let name = text(object, "/metadata/name");
-        tell(&format!("delete {} {name}: {why}", kind.name));
+        print_step(&format!("delete {} {name}: {why}", kind.name));
         if self.dry_run {
             return Ok(());
         }
@@ -201,49 +201,52 @@ impl Api {
             Ok(_) => {}
             // Deleted, or replaced by another one.
             Err(error) if matches!(code(&error), Some(404 | 409)) => return Ok(()),
-            Err(error) => return Err(explain(error, &format!("{} {name} can not be deleted", kind.name))),
+            Err(error) => return Err(explain(error, &format!("{} {name} cannot be deleted", kind.name))),
         }
         let gone = async || {
             let now = self.get(kind, name).await?;
             Ok(now.is_none_or(|now| now["metadata"]["uid"] != uid).then_some(()))
         };
-        self.wait(&format!("{} {name} is gone", kind.name), Duration::from_secs(600), gone).await.map(drop)
+        self.wait(&format!("{} {name} is deleted", kind.name), Duration::from_secs(600), gone).await.map(drop)
     }
 
     /// The log of a pod's container.
     pub(super) async fn logs(&self, pod: &str, container: &str) -> Result<String> {
         let request = Request::get(format!("{}/log?container={container}", self.path(PODS, pod))).body(Vec::new())?;
         let text = self.client.request_text(request).await;
-        text.map_err(|error| explain(error, &format!("the log of the pod {pod} can not be read")))
+        text.map_err(|error| explain(error, &format!("the log of the pod {pod} cannot be read")))
     }
 
     /// Polls until there is a result. `None` in a dry run.
     pub(super) async fn wait<T>(
         &self,
         until: &str,
-        longest: Duration,
-        mut look: impl AsyncFnMut() -> Result<Option<T>>,
+        timeout: Duration,
+        mut poll: impl AsyncFnMut() -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        tell(&format!("wait until {until}"));
+        print_step(&format!("wait until {until}"));
         if self.dry_run {
             return Ok(None);
         }
         let (start, mut pause) = (Instant::now(), Duration::from_millis(100));
         loop {
-            if let Some(found) = look().await? {
+            if let Some(found) = poll().await? {
                 return Ok(Some(found));
             }
-            if start.elapsed() > longest {
-                bail!("{} s have passed and it is not so that {until}. Run it again to go on", longest.as_secs());
+            if start.elapsed() > timeout {
+                bail!(
+                    "timed out after {} s waiting until {until}. Run the command again to continue",
+                    timeout.as_secs()
+                );
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(SLOWEST);
+            pause = (pause * 2).min(MAX_POLL_INTERVAL);
         }
     }
 }
 
 /// Prints a step.
-pub(super) fn tell(line: &str) {
+pub(super) fn print_step(line: &str) {
     let mut out = std::io::stdout().lock();
     // The reader of the output may be gone: the runbook continues.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -251,7 +254,7 @@ pub(super) fn tell(line: &str) {
 
 fn show(object: &Value) {
     let text = serde_json::to_string_pretty(object).unwrap_or_default();
-    text.lines().for_each(|line| tell(&format!("    {line}")));
+    text.lines().for_each(|line| print_step(&format!("    {line}")));
 }
 
 /// The text at a JSON pointer, or empty.

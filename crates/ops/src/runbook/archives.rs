@@ -25,7 +25,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// What to do with it, and when.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let Self { place, successor, retention, until } = self;
         let when = match until {
             Some(until) if *until < Timestamp::now() => {
@@ -37,11 +37,11 @@ impl Archive {
                     "Keep it until {until}: then everything in it is older than the {retention} of backup.retention"
                 )
             }
-            None => "No retention says how long to keep it".to_owned(),
+            None => "No retention is configured".to_owned(),
         };
         format!(
-            "{place} has the backups from before {successor}. Nothing is written to it any more, and nobody deletes it. \
-             {when}, and, with a backup of {successor} there, it may go: aws s3 rm --recursive {place}"
+            "{place} has the backups from before {successor}. Nothing is written to it any more, and it is not deleted automatically. \
+             {when}. Then, if {successor} has a backup, delete it: aws s3 rm --recursive {place}"
         )
     }
 }
@@ -92,13 +92,13 @@ async fn archive(api: &Api, successor: &Value, source: &str) -> Result<Option<Ar
     Ok(Some(Archive {
         place: format!("{}/{}/", path.trim_end_matches('/'), if server.is_empty() { source } else { server }),
         successor: text(successor, "/metadata/name").to_owned(),
-        until: made.and_then(|made| after(made, &retention)),
+        until: made.and_then(|made| add_retention(made, &retention)),
         retention,
     }))
 }
 
 /// Adds a retention such as `30d`, `4w` or `6m` to a time.
-fn after(moment: Timestamp, retention: &str) -> Option<Timestamp> {
+fn add_retention(moment: Timestamp, retention: &str) -> Option<Timestamp> {
     let (number, unit) = retention.split_at_checked(retention.len().checked_sub(1)?)?;
     let number: i32 = number.parse().ok()?;
     let span = match unit {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_retention_is_added_as_the_operator_reads_it() {
         let moment: Timestamp = "2026-01-31T10:00:00Z".parse().unwrap();
-        let end = |retention| after(moment, retention).map(|end| end.to_string());
+        let end = |retention| add_retention(moment, retention).map(|end| end.to_string());
         assert_eq!(end("30d").as_deref(), Some("2026-03-02T10:00:00Z"));
         assert_eq!(end("2w").as_deref(), Some("2026-02-14T10:00:00Z"));
         assert_eq!(end("1m").as_deref(), Some("2026-02-28T10:00:00Z"));

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, BACKUPS, CLUSTERS, items, tell, text},
+    api::{Api, BACKUPS, CLUSTERS, items, print_step, text},
     release::Release,
 };
 
 /// Timeout of a base backup.
-const LONGEST: Duration = Duration::from_secs(4 * 3600);
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// The backup plugin that the chart uses.
 pub(super) const PLUGIN: &str = "barman-cloud.cloudnative-pg.io";
@@ -45,7 +45,7 @@ pub(super) async fn take_of_primary(api: &Api, cluster: &str) -> Result<String> 
 }
 
 async fn take_of(api: &Api, cluster: &str, name: Option<String>, target: Option<&str>) -> Result<String> {
-    let live = api.need(CLUSTERS, cluster).await?;
+    let live = api.get_required(CLUSTERS, cluster).await?;
     let name = name.unwrap_or_else(|| format!("{cluster}-{}", Timestamp::now().strftime("%Y%m%d%H%M%S")));
     if api.get(BACKUPS, &name).await?.is_none() {
         let mut spec = method(&live)?;
@@ -61,17 +61,17 @@ async fn take_of(api: &Api, cluster: &str, name: Option<String>, target: Option<
         });
         api.create(BACKUPS, &format!("a base backup of {cluster}"), object).await?;
     }
-    let look = async || {
-        let backup = api.need(BACKUPS, &name).await?;
+    let poll = async || {
+        let backup = api.get_required(BACKUPS, &name).await?;
         match text(&backup, "/status/phase") {
             "completed" => Ok(Some(backup)),
             "failed" => bail!("the backup {name} failed: {}", text(&backup, "/status/error")),
             _ => Ok(None),
         }
     };
-    if let Some(backup) = api.wait(&format!("Backup {name} is complete"), LONGEST, look).await? {
+    if let Some(backup) = api.wait(&format!("Backup {name} is complete"), BACKUP_TIMEOUT, poll).await? {
         let (began, ended) = (text(&backup, "/status/startedAt"), text(&backup, "/status/stoppedAt"));
-        tell(&format!("backup {name}: {} from {began} to {ended}", text(&backup, "/status/backupId")));
+        print_step(&format!("backup {name}: {} from {began} to {ended}", text(&backup, "/status/backupId")));
     }
     Ok(name)
 }

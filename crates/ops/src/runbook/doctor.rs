@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    api::{Api, DEPLOYMENTS, PODS, items, tell, text},
-    release::{Release, remembered},
+    api::{Api, DEPLOYMENTS, PODS, items, print_step, text},
+    release::{Release, annotation},
 };
 
 /// Maximum clock skew: beyond it signed requests fail, and `--to` refers to another time.
@@ -26,18 +26,18 @@ struct Findings {
 }
 
 fn ok(what: &str) {
-    tell(&format!("ok    {what}"));
+    print_step(&format!("ok    {what}"));
 }
 
 /// Prints information that is not a problem.
 fn note(what: &str) {
-    tell(&format!("-     {what}"));
+    print_step(&format!("-     {what}"));
 }
 
 impl Findings {
     fn wrong(&mut self, what: &str, remedy: &str) {
         self.wrong += 1;
-        tell(&format!("WRONG {what}\n      {remedy}"));
+        print_step(&format!("WRONG {what}\n      {remedy}"));
     }
 
     fn check(&mut self, is_right: bool, what: &str, wrong: &str, remedy: &str) {
@@ -68,19 +68,19 @@ pub async fn doctor(api: &Api, name: &str, look_inside: bool) -> Result<()> {
             if look_inside && has_cluster && has_secrets {
                 inside::inside(api, &release, &mut found).await;
             } else if look_inside {
-                note("the databases and the bucket are looked into when the Secrets and the Cluster are right");
+                note("the databases and the bucket are inspected when the Secrets and the Cluster are right");
             }
         }
         Err(error) => note(&format!("{error:#}")),
     }
     if found.wrong > 0 {
-        bail!("{} things are wrong", found.wrong);
+        bail!("{} problems were found", found.wrong);
     }
     Ok(())
 }
 
 async fn clock(api: &Api, found: &mut Findings) -> Result<()> {
-    let (version, clock) = api.ask("/version").await?;
+    let (version, clock) = api.get_path("/version").await?;
     let version = version.map(|version| text(&version, "/gitVersion").to_owned()).unwrap_or_default();
     ok(&format!("the API server answers, Kubernetes {version}"));
     if let Some(clock) = clock {
@@ -90,14 +90,14 @@ async fn clock(api: &Api, found: &mut Findings) -> Result<()> {
             apart <= CLOCKS,
             &what,
             &what,
-            "set this machine's clock: `--to` would name another moment than you mean",
+            "set this machine's clock: `--to` would refer to another time than intended",
         );
     }
     Ok(())
 }
 
 async fn kinds(api: &Api, found: &mut Findings) -> Result<()> {
-    let (operator, _) = api.ask("/apis/postgresql.cnpg.io/v1").await?;
+    let (operator, _) = api.get_path("/apis/postgresql.cnpg.io/v1").await?;
     found.check(
         operator.is_some(),
         "the operator CloudNativePG is installed",
@@ -111,8 +111,8 @@ async fn rollout(api: &Api, deployment: &Value, name: &str, found: &mut Findings
     let number = |place: &str| deployment.pointer(place).and_then(Value::as_u64).unwrap_or_default();
     let (wanted, ready) = (deployment["spec"]["replicas"].as_u64().unwrap_or(1), number("/status/readyReplicas"));
     for what in ["recovering", "upgrading"] {
-        if let Some(begun) = remembered(deployment, what) {
-            found.wrong(&format!("{what} {begun} was begun and not ended"), "run that runbook again: it goes on");
+        if let Some(begun) = annotation(deployment, what) {
+            found.wrong(&format!("{what} {begun} was begun and not completed"), "run that runbook again: it continues");
         }
     }
     if wanted == 0 {

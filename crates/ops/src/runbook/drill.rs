@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    OURS,
-    api::{Api, CLUSTERS, tell, text},
+    ANNOTATION_PREFIX,
+    api::{Api, CLUSTERS, print_step, text},
     backup::earliest,
     probe::{self, Work},
     recover::successor,
-    release::{Release, cluster_ready, remember, remembered},
+    release::{Release, annotation, cluster_ready, set_annotation},
 };
 
 /// Options of a drill.
@@ -29,25 +29,25 @@ pub struct DrillOptions {
 /// Runs a drill.
 ///
 /// # Errors
-/// The backup can not be restored, or lacks data of the live cluster.
+/// The backup cannot be restored, or lacks data of the live cluster.
 pub async fn drill(api: &Api, name: &str, options: &DrillOptions) -> Result<()> {
     let release = Release::find(api, name).await?;
-    let live = api.need(CLUSTERS, &release.cluster).await?;
+    let live = api.get_required(CLUSTERS, &release.cluster).await?;
     clean_up(api, &release.cluster).await?;
-    ensure!(earliest(&live).is_some(), "{} has no backup: `ferroflow ops backup` takes one", release.cluster);
+    ensure!(earliest(&live).is_some(), "{} has no backup: take one with `ferroflow ops backup`", release.cluster);
 
     let start = Instant::now();
     let scratch = api.create(CLUSTERS, "restores the newest backup", scratch(&live, options)).await?;
     let outcome = rehearse(api, &release, text(&scratch, "/metadata/name"), options, start).await;
     // Whatever the outcome.
-    let removed = api.delete(CLUSTERS, &scratch, "it was for the drill").await;
+    let removed = api.delete(CLUSTERS, &scratch, "it was created for the drill").await;
     let wrong = outcome?;
     removed?;
     if !wrong.is_empty() {
         bail!("the drill failed: {}", wrong.join("; "));
     }
     if !api.dry_run {
-        tell("\nthe backup can be restored");
+        print_step("\nthe backup can be restored");
     }
     Ok(())
 }
@@ -63,12 +63,12 @@ async fn rehearse(
     let recovery = start.elapsed().as_secs();
     let live = probe::contents(api, release, &release.cluster, None).await?;
     let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
-    let restored = probe::look(api, release, work, scratch, None).await?;
+    let restored = probe::inspect(api, release, work, scratch, None).await?;
     let (Some(live), Some(restored)) = (live, restored) else { return Ok(Vec::new()) };
     let mut wrong = probe::compare(&live, &restored.contents, true);
     wrong.extend(probe::sampled(&restored, work));
     let lag = probe::lag(&live, &restored.contents);
-    tell(&format!(
+    print_step(&format!(
         "\nrecovery time: {recovery} s\ndata loss: {}",
         lag.map_or_else(
             || "unknown, there are no runs".to_owned(),
@@ -83,20 +83,20 @@ async fn rehearse(
 
 /// Deletes expired clusters of earlier drills. A running drill is an error.
 async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
-    for left in api.list(CLUSTERS, &format!("{OURS}/drill-of={cluster}")).await? {
-        let until = remembered(&left, "until").and_then(|until| until.parse::<Timestamp>().ok());
+    for left in api.list(CLUSTERS, &format!("{ANNOTATION_PREFIX}/drill-of={cluster}")).await? {
+        let until = annotation(&left, "until").and_then(|until| until.parse::<Timestamp>().ok());
         ensure!(
             until.is_some_and(|until| until < Timestamp::now()),
             "another drill is running in {} (until {}): wait, or delete that Cluster",
             text(&left, "/metadata/name"),
             until.map_or_else(|| "an unknown time".to_owned(), |until| until.to_string())
         );
-        api.delete(CLUSTERS, &left, "an earlier drill has left it").await?;
+        api.delete(CLUSTERS, &left, "it is left over from an earlier drill").await?;
     }
     Ok(())
 }
 
-/// A small cluster like the live one, without archiving: it can not write to the bucket.
+/// A small cluster like the live one, without archiving: it cannot write to the bucket.
 fn scratch(live: &Value, options: &DrillOptions) -> Value {
     let cluster = text(live, "/metadata/name");
     let time = Timestamp::now();
@@ -111,10 +111,10 @@ fn scratch(live: &Value, options: &DrillOptions) -> Value {
     }
     spec["instances"] = json!(1);
     // Helm and people must not take it for their own.
-    scratch["metadata"] = json!({"name": name, "labels": {format!("{OURS}/drill-of"): cluster}});
+    scratch["metadata"] = json!({"name": name, "labels": {format!("{ANNOTATION_PREFIX}/drill-of"): cluster}});
     scratch["metadata"]["annotations"] = json!({});
     // The Jobs that inspect it run after the restore.
     let until = time + options.deadline + Duration::from_secs(3600);
-    remember(&mut scratch, "until", until.to_string());
+    set_annotation(&mut scratch, "until", until.to_string());
     scratch
 }

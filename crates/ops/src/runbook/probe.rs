@@ -11,20 +11,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    OURS,
-    api::{Api, JOBS, PODS, items, tell, text},
+    ANNOTATION_PREFIX,
+    api::{Api, JOBS, PODS, items, print_step, text},
     release::{Release, retarget, server},
 };
 use crate::sample::Sample;
 
 /// Timeout of a read-only Job.
-const LOOK: Duration = Duration::from_secs(900);
+const READ_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Timeout of a Job that changes tables.
-const CHANGE: Duration = Duration::from_secs(4 * 3600);
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// Reasons for which a pod waits that do not resolve themselves.
-const HOPELESS: [&str; 5] =
+const PERMANENT_REASONS: [&str; 5] =
     ["CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RunContainerError"];
 
 /// A line of output of `ferroflow db rows`.
@@ -53,13 +53,13 @@ pub(super) struct Storage {
 
 /// The line of output of `ferroflow storage sample`.
 #[derive(Debug, Clone, Deserialize)]
-struct Sampled {
+struct SampleLine {
     sample: Sample,
 }
 
 /// The results of a Job.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct Inspection {
     pub(super) contents: Vec<Contents>,
     pub(super) sample: Option<Sample>,
     pub(super) storage: Option<Storage>,
@@ -102,7 +102,7 @@ impl Work {
     }
 
     /// The command after that. Its failure does not fail the Job: the output has the result.
-    fn and_then(self) -> &'static str {
+    fn storage_command(self) -> &'static str {
         match self {
             Self::Rows | Self::Upgrade | Self::EndSessions => "",
             Self::Sample => "ferroflow storage sample \"$MLFLOW_BACKEND_STORE_URI\" || true\n",
@@ -123,9 +123,9 @@ pub(super) async fn run(
     let why = format!("`{}` on {cluster}", work.command());
     let created = api.create(JOBS, &why, job).await?;
     let name = text(&created, "/metadata/name").to_owned();
-    let longest = if matches!(work, Work::Upgrade) { CHANGE } else { LOOK };
-    let look = async || {
-        let job = api.need(JOBS, &name).await?;
+    let timeout = if matches!(work, Work::Upgrade) { UPGRADE_TIMEOUT } else { READ_TIMEOUT };
+    let poll = async || {
+        let job = api.get_required(JOBS, &name).await?;
         let count = |field: &str| job["status"][field].as_u64().unwrap_or_default();
         if count("succeeded") + count("failed") > 0 {
             return Ok(Some(count("succeeded") > 0));
@@ -135,18 +135,18 @@ pub(super) async fn run(
             let waiting = items(&pod, "/status/containerStatuses").first().map(|status| &status["state"]["waiting"]);
             let reason = waiting.map(|waiting| text(waiting, "/reason")).unwrap_or_default();
             let message = waiting.map(|waiting| text(waiting, "/message")).unwrap_or_default();
-            ensure!(!HOPELESS.contains(&reason), "the Job {name} does not start: {reason}: {message}");
+            ensure!(!PERMANENT_REASONS.contains(&reason), "the Job {name} does not start: {reason}: {message}");
         }
         Ok(None)
     };
-    let Some(succeeded) = api.wait(&format!("Job {name} has ended"), longest, look).await? else { return Ok(None) };
+    let Some(succeeded) = api.wait(&format!("Job {name} has ended"), timeout, poll).await? else { return Ok(None) };
     let pods = api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await?;
     let pod = pods.first().map(|pod| text(pod, "/metadata/name")).unwrap_or_default();
     let said = api.logs(pod, "ops").await?;
     if !succeeded {
-        bail!("the Job {name} failed, it is kept to look at. It said: {}", last_lines(&said));
+        bail!("the Job {name} failed, it is kept for inspection. Its output: {}", last_lines(&said));
     }
-    api.delete(JOBS, &created, "it has done its work").await?;
+    api.delete(JOBS, &created, "its task is complete").await?;
     Ok(Some(said))
 }
 
@@ -157,37 +157,39 @@ pub(super) async fn contents(
     cluster: &str,
     image: Option<&str>,
 ) -> Result<Option<Vec<Contents>>> {
-    Ok(look(api, release, Work::Rows, cluster, image).await?.map(|seen| seen.contents))
+    Ok(inspect(api, release, Work::Rows, cluster, image).await?.map(|inspection| inspection.contents))
 }
 
 /// Inspects a cluster with a Job.
-pub(super) async fn look(
+pub(super) async fn inspect(
     api: &Api,
     release: &Release,
     work: Work,
     cluster: &str,
     image: Option<&str>,
-) -> Result<Option<Seen>> {
+) -> Result<Option<Inspection>> {
     let Some(said) = run(api, release, work, cluster, image).await? else { return Ok(None) };
-    let mut seen = Seen::default();
+    let mut inspection = Inspection::default();
     for line in said.lines().filter(|line| line.starts_with('{')) {
-        let value: Value = serde_json::from_str(line).with_context(|| format!("it said: {line}"))?;
-        let told = || format!("it said: {line}");
+        let value: Value = serde_json::from_str(line).with_context(|| format!("its output: {line}"))?;
+        let unreadable = || format!("its output: {line}");
         if value["chain"].is_string() {
-            seen.contents.push(serde_json::from_value(value).with_context(told)?);
+            inspection.contents.push(serde_json::from_value(value).with_context(unreadable)?);
         } else if value["sample"].is_object() {
-            seen.sample = Some(serde_json::from_value::<Sampled>(value).with_context(told)?.sample);
+            inspection.sample = Some(serde_json::from_value::<SampleLine>(value).with_context(unreadable)?.sample);
         } else if value["storage"].is_string() {
-            seen.storage = Some(serde_json::from_value(value).with_context(told)?);
+            inspection.storage = Some(serde_json::from_value(value).with_context(unreadable)?);
         }
     }
     let error = said.lines().rev().find_map(|line| line.strip_prefix("Error: "));
-    error.unwrap_or("the program of the server's image does not know `ferroflow storage`").clone_into(&mut seen.error);
+    error
+        .unwrap_or("the ferroflow in the server's image does not support `ferroflow storage`")
+        .clone_into(&mut inspection.error);
     ensure!(
-        seen.contents.iter().any(|contents| contents.chain == "tracking"),
-        "it said nothing of the tracking database: {said}"
+        inspection.contents.iter().any(|contents| contents.chain == "tracking"),
+        "its output lacks the tracking database: {said}"
     );
-    Ok(Some(seen))
+    Ok(Some(inspection))
 }
 
 /// Compares a restored cluster with the live one, prints the row counts of all tables, and returns the problems.
@@ -210,7 +212,7 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
         for (table, rows) in &old.rows {
             let there = new.rows.get(table).copied();
             if *rows > 0 || there.unwrap_or_default() > 0 {
-                tell(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
+                print_step(&format!("  {chain}.{table}: {rows} rows live, {} restored", there.unwrap_or_default()));
             }
             // The server's own tables may become empty, such as the outbox and failed logins.
             if is_latest && *rows > 0 && there.unwrap_or_default() == 0 && !is_own(table) {
@@ -218,7 +220,7 @@ pub(super) fn compare(live: &[Contents], restored: &[Contents], is_latest: bool)
             }
         }
         if let (Some(old), Some(new)) = (old.newest, new.newest) {
-            tell(&format!("  {chain}: the newest change is {} s behind the live one", (old - new).max(0) / 1000));
+            print_step(&format!("  {chain}: the newest change is {} s behind the live one", (old - new).max(0) / 1000));
         }
     }
     wrong
@@ -231,7 +233,7 @@ pub(super) fn users(live: &[Contents], recovered: &[Contents]) -> Vec<String> {
 }
 
 /// What a restored cluster lacks, compared with one without writes since it was inspected.
-pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
+pub(super) fn missing_data(live: &[Contents], restored: &[Contents]) -> Vec<String> {
     let mut wrong = Vec::new();
     for old in live {
         let chain = &old.chain;
@@ -250,15 +252,15 @@ pub(super) fn lacking(live: &[Contents], restored: &[Contents]) -> Vec<String> {
 }
 
 /// Prints which artifacts were read, and returns the failure if any.
-pub(super) fn sampled(seen: &Seen, work: Work) -> Option<String> {
+pub(super) fn sampled(inspection: &Inspection, work: Work) -> Option<String> {
     if !matches!(work, Work::Sample) {
         return None;
     }
-    let Some(sample) = &seen.sample else {
-        tell(&format!("  artifacts were not looked at: {}", seen.error));
+    let Some(sample) = &inspection.sample else {
+        print_step(&format!("  artifacts were not read: {}", inspection.error));
         return None;
     };
-    sample.lines().iter().for_each(|line| tell(&format!("  {line}")));
+    sample.lines().iter().for_each(|line| print_step(&format!("  {line}")));
     sample.failure()
 }
 
@@ -304,7 +306,7 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
         "app.kubernetes.io/name": "mlflow-ops",
         "app.kubernetes.io/component": "ops",
         "app.kubernetes.io/part-of": "mlflow",
-        format!("{OURS}/release"): release.name,
+        format!("{ANNOTATION_PREFIX}/release"): release.name,
     });
     let time = Timestamp::now().strftime("%Y%m%d%H%M%S%3f").to_string();
     Ok(json!({
@@ -313,7 +315,7 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
         "metadata": {"name": format!("{}-{}-{time}", release.name, work.name()), "labels": labels},
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": if matches!(work, Work::Upgrade) { CHANGE.as_secs() } else { LOOK.as_secs() },
+            "activeDeadlineSeconds": if matches!(work, Work::Upgrade) { UPGRADE_TIMEOUT.as_secs() } else { READ_TIMEOUT.as_secs() },
             "ttlSecondsAfterFinished": 86400,
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
@@ -349,7 +351,7 @@ if test -n "${{MLFLOW_AUTH_CONFIG_PATH:-}}"; then
 fi
 {}"#,
         prologue.join("\n"),
-        work.and_then()
+        work.storage_command()
     )
 }
 
@@ -378,8 +380,8 @@ mod tests {
         assert!(compare(&live, &restored, true).is_empty());
         assert_eq!(lag(&live, &restored), Some(7));
         let lacks = ["tracking: the newest change is 7 s behind", "tracking.runs lacks 1 rows"];
-        assert_eq!(lacking(&live, &restored), lacks);
-        assert!(lacking(&live, &live).is_empty());
+        assert_eq!(missing_data(&live, &restored), lacks);
+        assert!(missing_data(&live, &live).is_empty());
         restored[0].revision = Some("a".into());
         restored[0].rows.insert("runs".into(), 0);
         assert_eq!(compare(&live, &restored, true).len(), 2);

@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 pub use self::abandon::abandon;
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, tell, text},
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, print_step, text},
     archives,
     backup::{self, PLUGIN, earliest, newest, plugin, server_name},
-    probe::{self, Contents, Seen, Work},
-    release::{RECOVERY, Release, cluster_ready, forget, is_ready, remember, remembered, scale},
+    probe::{self, Contents, Inspection, Work},
+    release::{
+        RECOVERY_TIMEOUT, Release, annotation, cluster_ready, is_ready, remove_annotation, scale, set_annotation,
+    },
 };
 
 /// Maximum length of a cluster name: the operator appends to it.
@@ -49,82 +51,82 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     // If the server already uses the new cluster, only the last steps of an interrupted recovery remain.
     let (old, new) = begun(&release.deployment)
         .unwrap_or_else(|| (release.cluster.clone(), options.name.clone().unwrap_or_else(|| next(&release.cluster))));
-    if let Some(moment) = remembered(&release.deployment, "moment") {
+    if let Some(moment) = annotation(&release.deployment, "moment") {
         let wanted = options.to.map_or_else(|| LATEST.to_owned(), |to| to.to_string());
         ensure!(
             moment == wanted,
-            "a recovery from {old} to {new} at {moment} was begun: finish it first, with that moment, or give it up: \
+            "a recovery from {old} to {new} at {moment} was begun: finish it first, with that time, or abandon it: \
              {ABANDON}"
         );
     }
     if let Some(wanted) = options.name.as_ref().filter(|wanted| **wanted != new) {
         bail!(
-            "a recovery from {old} to {new} was begun: finish it first, without --name {wanted}, or give it up: {ABANDON}"
+            "a recovery from {old} to {new} was begun: finish it first, without --name {wanted}, or abandon it: {ABANDON}"
         );
     }
     let release = Release { cluster: old.clone(), ..release };
-    let live = api.need(CLUSTERS, &old).await?;
+    let live = api.get_required(CLUSTERS, &old).await?;
     let target = check(api, &live, &new, options).await?;
 
-    tell(&format!("1. remember that {old} is recovered to {new}"));
+    print_step(&format!("1. record that {old} is recovered to {new}"));
     let replicas = servers(&release);
-    api.change(DEPLOYMENTS, name, "so that the recovery can be gone on with", |deployment| {
-        remember(deployment, "recovering", format!("{old} to {new}"));
-        remember(deployment, "moment", target.as_deref().unwrap_or(LATEST));
-        remember(deployment, "replicas", replicas.to_string());
+    api.change(DEPLOYMENTS, name, "so that the recovery can be continued", |deployment| {
+        set_annotation(deployment, "recovering", format!("{old} to {new}"));
+        set_annotation(deployment, "moment", target.as_deref().unwrap_or(LATEST));
+        set_annotation(deployment, "replicas", replicas.to_string());
         Ok(())
     })
     .await?;
 
-    tell("2. stop the server");
+    print_step("2. stop the server");
     if release.cluster == Release::find(api, name).await?.cluster {
-        jobs::hold(api, name).await?;
+        jobs::suspend_gc(api, name).await?;
         scale(api, name, 0).await?;
     }
     let before = if is_ready(&live) { probe::contents(api, &release, &old, None).await? } else { None };
 
-    tell(&format!("3. make {new} from the backups of {old}, which stays"));
-    make(api, &live, &new, target.as_deref()).await?;
+    print_step(&format!("3. create {new} from the backups of {old}, which is kept"));
+    create_cluster(api, &live, &new, target.as_deref()).await?;
 
-    tell("4. wait for the database");
-    let ready = cluster_ready(api, &new, RECOVERY).await;
-    ready.with_context(|| format!("{new} does not come up. To give the recovery up: {ABANDON}"))?;
+    print_step("4. wait for the database");
+    let ready = cluster_ready(api, &new, RECOVERY_TIMEOUT).await;
+    ready.with_context(|| format!("{new} does not become ready. To abandon the recovery: {ABANDON}"))?;
 
-    tell("5. back up the new cluster from now on, and no longer the old one");
-    follow(api, SCHEDULED_BACKUPS, &old, &new, true).await?;
-    follow(api, POOLERS, &old, &new, false).await?;
+    print_step("5. schedule backups of the new cluster, and suspend those of the old one");
+    copy_for(api, SCHEDULED_BACKUPS, &old, &new, true).await?;
+    copy_for(api, POOLERS, &old, &new, false).await?;
 
-    tell("6. compare the databases, and read some of the artifacts that they name");
+    print_step("6. compare the databases, and read some of the artifacts that they refer to");
     let work = if options.no_artifacts { Work::Rows } else { Work::Sample };
-    let after = probe::look(api, &release, work, &new, None).await?;
+    let after = probe::inspect(api, &release, work, &new, None).await?;
     if let Some(after) = &after {
         verify(before.as_deref(), after, work, &old, target.is_none()).with_context(|| {
             format!(
-                "{new} is not what it should be. The server is still stopped; {old} is untouched, and the way back to it \
-                 is {ABANDON}"
+                "{new} failed the checks. The server is still stopped; {old} is unchanged. To return to it: \
+                 {ABANDON}"
             )
         })?;
     }
 
-    tell(&format!("7. have the server and its Jobs use {new}"));
-    login::follow(api, &release, &old, &new).await?;
-    jobs::follow(api, name, &old, &new).await?;
+    print_step(&format!("7. point the server and its Jobs to {new}"));
+    login::retarget(api, &release, &old, &new).await?;
+    jobs::retarget_all(api, name, &old, &new).await?;
     // Before it serves: sessions that were ended since that time must not become valid again.
     let ended = probe::run(api, &Release::find(api, name).await?, Work::EndSessions, &new, None).await?;
     if ended.is_some_and(|said| said.contains("Error: ")) {
-        tell(
-            "  SESSIONS of browsers were not ended: the program of the server's image does not know how. To end them, give \
-             the server another flaskSecretKey",
+        print_step(
+            "  SESSIONS of browsers were not ended: the ferroflow in the server's image does not support it. To end them, \
+             change flaskSecretKey",
         );
     }
     if let Some((before, after)) = before.as_ref().zip(after.as_ref()) {
         let differences = probe::users(before, &after.contents);
         if !differences.is_empty() {
-            tell(&format!("  USERS went back in time, too. Otherwise than in {old}:"));
+            print_step(&format!("  USERS went back in time, too. Differences from {old}:"));
             for line in &differences {
-                tell(&format!("    {line}"));
+                print_step(&format!("    {line}"));
             }
-            tell("  to shut somebody out again: ferroflow user delete, passwd, admin, revoke");
+            print_step("  to remove access again: ferroflow user delete, passwd, admin, revoke");
         }
     }
 
@@ -132,39 +134,41 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     let unfit = after.iter().flat_map(|after| &after.contents).find(|contents| contents.pending != Some(0));
     if let Some(Contents { chain, revision, .. }) = unfit {
         let revision = revision.as_deref().unwrap_or("no revision");
-        tell(&format!("8. leave the server stopped: the {chain} database is at {revision}, which its image refuses"));
+        print_step(&format!(
+            "8. leave the server stopped: the {chain} database is at {revision}, which its image refuses"
+        ));
     } else {
-        tell(&format!("8. start the server, {replicas} of it"));
+        print_step(&format!("8. start the server, {replicas} of it"));
         scale(api, name, replicas).await?;
     }
     // A later upgrade takes the number of replicas from there.
     let over: &[_] = if unfit.is_some() { &["upgrading"] } else { &["replicas"] };
     api.change(DEPLOYMENTS, name, "the recovery is complete", |deployment| {
-        ["recovering", "moment"].iter().chain(over).for_each(|what| forget(deployment, what));
+        ["recovering", "moment"].iter().chain(over).for_each(|what| remove_annotation(deployment, what));
         Ok(())
     })
     .await?;
 
     report(&live, &new, target.as_deref(), start);
     if api.get(CRON_JOBS, &format!("{name}-drill")).await?.is_some() {
-        tell(&format!("Until then, {name}-drill tries the backups of {old}"));
+        print_step(&format!("Until then, {name}-drill tries the backups of {old}"));
     }
     if let Some(made) = api.get(CLUSTERS, &new).await? {
         for archive in archives::retired(api, &made).await? {
-            tell(&format!("\n{}", archive.told()));
+            print_step(&format!("\n{}", archive.description()));
         }
     }
     let missing = after.as_ref().and_then(|after| after.sample.as_ref()).map_or(0, |sample| sample.missing.len());
     if missing > 0 {
-        tell(&format!(
-            "\n{missing} of the sampled artifacts are MISSING, see above: deleted since, by people or by gc. The database \
+        print_step(&format!(
+            "\n{missing} of the sampled artifacts are MISSING, see above: deleted since, by users or by gc. The database \
              went back in time, the bucket did not."
         ));
     }
     if unfit.is_some() {
-        let image = remembered(&release.deployment, "previous-image").unwrap_or("IMAGE");
-        tell(&format!(
-            "\nThe server is stopped. Start it with the image that these tables are of: ferroflow ops upgrade --image {image}"
+        let image = annotation(&release.deployment, "previous-image").unwrap_or("IMAGE");
+        print_step(&format!(
+            "\nThe server is stopped. Start it with the image of this schema: ferroflow ops upgrade --image {image}"
         ));
     }
     Ok(())
@@ -172,19 +176,19 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
 
 /// The old and new cluster of a recovery that was begun.
 fn begun(deployment: &Value) -> Option<(String, String)> {
-    let (old, new) = remembered(deployment, "recovering")?.split_once(" to ")?;
+    let (old, new) = annotation(deployment, "recovering")?.split_once(" to ")?;
     Some((old.to_owned(), new.to_owned()))
 }
 
 /// The number of replicas before a runbook stopped them.
 fn servers(release: &Release) -> u64 {
-    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas = annotation(&release.deployment, "replicas").and_then(|count| count.parse().ok());
     replicas.unwrap_or_else(|| release.replicas()).max(1)
 }
 
 /// Creates the new cluster. A live old one is backed up first: the end of its WAL may be minutes old and not archived
 /// yet.
-async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
+async fn create_cluster(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
     if api.get(CLUSTERS, new).await?.is_some() {
         return Ok(());
     }
@@ -193,8 +197,8 @@ async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Resul
         let taken = backup::take_of_primary(api, old).await;
         taken.with_context(|| {
             format!(
-                "{old} lives, and what it has not archived would be lost. The server is still stopped; the way back is \
-                 {ABANDON}"
+                "{old} is running, and changes that it has not archived would be lost. The server is still stopped. To \
+                 return to {old}: {ABANDON}"
             )
         })?;
     }
@@ -203,18 +207,18 @@ async fn make(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Resul
 
 /// Whether a recovered cluster has the expected data; prints the row counts. `before`: the contents of the old one, if
 /// it still responds.
-fn verify(before: Option<&[Contents]>, after: &Seen, work: Work, old: &str, is_latest: bool) -> Result<()> {
+fn verify(before: Option<&[Contents]>, after: &Inspection, work: Work, old: &str, is_latest: bool) -> Result<()> {
     let mut wrong = Vec::new();
     if let Some(before) = before {
         wrong = probe::compare(before, &after.contents, is_latest);
         if is_latest {
-            wrong.extend(probe::lacking(before, &after.contents));
+            wrong.extend(probe::missing_data(before, &after.contents));
         }
     } else {
-        tell(&format!("  {old} does not answer, so there is nothing to compare with"));
+        print_step(&format!("  {old} does not answer, so there is nothing to compare with"));
         let runs = after.contents.iter().find_map(|contents| contents.rows.get("runs"));
         if runs.is_none_or(|runs| *runs == 0) {
-            wrong.push("there are no runs in it".to_owned());
+            wrong.push("it has no runs".to_owned());
         }
     }
     wrong.extend(probe::sampled(after, work));
@@ -228,7 +232,7 @@ async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> 
     let is_name = new.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-');
     ensure!(
         is_name && new.len() <= LONGEST_NAME && new.starts_with(|char: char| char.is_ascii_lowercase()),
-        "'{new}' can not be the name of a cluster: lower case, digits and '-', {LONGEST_NAME} characters at the most"
+        "'{new}' cannot be the name of a cluster: lower case, digits and '-', at most {LONGEST_NAME} characters"
     );
     let server = server_name(live);
     ensure!(new != old && new != server, "{new} has the backups: a recovery needs another name");
@@ -237,7 +241,7 @@ async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> 
         let made_of = text(&there, "/spec/bootstrap/recovery/source");
         ensure!(
             made_of == server,
-            "there is a Cluster {new} already, and it is no recovery of {server}: give another --name"
+            "there is a Cluster {new} already, and it is not a recovery of {server}: give another --name"
         );
         let made_to = text(&there, "/spec/bootstrap/recovery/recoveryTarget/targetTime");
         ensure!(
@@ -248,12 +252,12 @@ async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> 
         return Ok(target);
     }
     let earliest =
-        earliest(live).with_context(|| format!("{old} has no backup yet: `ferroflow ops backup` takes one"))?;
+        earliest(live).with_context(|| format!("{old} has no backup yet: take one with `ferroflow ops backup`"))?;
     if let Some(to) = options.to {
-        ensure!(to >= earliest, "the backups begin at {earliest}: {to} can not be recovered");
+        ensure!(to >= earliest, "the backups begin at {earliest}: {to} cannot be recovered");
         ensure!(to <= Timestamp::now(), "{to} is in the future: leave --to out for the latest state");
     }
-    tell(&format!(
+    print_step(&format!(
         "{old}: the backups begin at {earliest}, the newest ended at {}",
         newest(live).map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
     ));
@@ -320,7 +324,7 @@ fn metadata(old: &Value, name: &str) -> Value {
 }
 
 /// Creates, for the new cluster, the objects of a kind that the old one has. Their cluster is immutable.
-async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> Result<()> {
+async fn copy_for(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> Result<()> {
     for object in api.list(kind, "app.kubernetes.io/part-of=mlflow").await? {
         let name = text(&object, "/metadata/name");
         if text(&object, "/spec/cluster/name") != old {
@@ -355,16 +359,16 @@ async fn follow(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) -> R
 fn report(live: &Value, new: &str, target: Option<&str>, start: Instant) {
     let old = text(live, "/metadata/name");
     let time = target.map(|time| format!(",\"{time}\"")).unwrap_or_default();
-    tell(&format!(
+    print_step(&format!(
         "\nThe server uses {new}, recovered in {} s. Put this into values.yaml, then `helm upgrade`:\n",
         start.elapsed().as_secs()
     ));
-    tell(&format!("postgresql:\n  clusterName: {new}\nrecovery:\n  serverName: {}", server_name(live)));
+    print_step(&format!("postgresql:\n  clusterName: {new}\nrecovery:\n  serverName: {}", server_name(live)));
     if target.is_some() {
-        tell(&format!("  targetTime: {}", &time[1..]));
+        print_step(&format!("  targetTime: {}", &time[1..]));
     }
-    tell(&format!(
-        "\n{old} and its volumes are still there. When nothing of it is wanted any more: kubectl delete \
+    print_step(&format!(
+        "\n{old} and its volumes still exist. When they are no longer needed: kubectl delete \
          clusters.postgresql.cnpg.io/{old}"
     ));
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::api::{Api, CLUSTERS, DEPLOYMENTS, items, tell, text};
+use super::api::{Api, CLUSTERS, DEPLOYMENTS, items, print_step, text};
 
 /// Suffixes of objects of a cluster, from the operator or the chart.
-const BELONGS: [&str; 7] = ["-rw", "-ro", "-r", "-pooler-rw", "-app", "-ca", "-superuser"];
+const CLUSTER_SUFFIXES: [&str; 7] = ["-rw", "-ro", "-r", "-pooler-rw", "-app", "-ca", "-superuser"];
 
 /// Timeout of starting or stopping a server.
-const ROLLOUT: Duration = Duration::from_secs(900);
+const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Timeout of a database cluster's recovery.
-pub(super) const RECOVERY: Duration = Duration::from_secs(4 * 3600);
+pub(super) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// An installed release.
 pub(super) struct Release {
@@ -27,7 +27,7 @@ pub(super) struct Release {
 impl Release {
     /// Finds the release.
     pub(super) async fn find(api: &Api, name: &str) -> Result<Self> {
-        let deployment = api.need(DEPLOYMENTS, name).await?;
+        let deployment = api.get_required(DEPLOYMENTS, name).await?;
         let host = variable(&deployment, "PGHOST").unwrap_or_default();
         let cluster = host.strip_suffix("-pooler-rw").or_else(|| host.strip_suffix("-rw"));
         let cluster = cluster.with_context(|| {
@@ -72,7 +72,7 @@ pub(super) fn configuration(deployment: &Value) -> Option<(&str, &str)> {
 pub(super) fn retarget(spec: &mut Value, old: &str, new: &str) {
     match spec {
         Value::String(text) => {
-            let belongs = text.strip_prefix(old).is_some_and(|rest| BELONGS.contains(&rest));
+            let belongs = text.strip_prefix(old).is_some_and(|rest| CLUSTER_SUFFIXES.contains(&rest));
             if belongs {
                 *text = format!("{new}{}", &text[old.len()..]);
             }
@@ -96,8 +96,8 @@ pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
 
 /// Waits until the Deployment has rolled out.
 pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
-    let look = async || {
-        let deployment = api.need(DEPLOYMENTS, name).await?;
+    let poll = async || {
+        let deployment = api.get_required(DEPLOYMENTS, name).await?;
         let number = |place: &str| deployment.pointer(place).and_then(Value::as_u64).unwrap_or_default();
         let wanted = number("/spec/replicas");
         let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
@@ -105,24 +105,24 @@ pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
         let runs = runs.iter().all(|field| number(&format!("/status/{field}")) == wanted);
         Ok((is_seen && runs).then_some(()))
     };
-    api.wait(&format!("Deployment {name} runs as it should"), ROLLOUT, look).await.map(drop)
+    api.wait(&format!("Deployment {name} is rolled out"), ROLLOUT_TIMEOUT, poll).await.map(drop)
 }
 
 /// Waits until a database cluster is ready.
-pub(super) async fn cluster_ready(api: &Api, name: &str, longest: Duration) -> Result<()> {
+pub(super) async fn cluster_ready(api: &Api, name: &str, timeout: Duration) -> Result<()> {
     let mut phase = String::new();
-    let look = async || {
-        let cluster = api.need(CLUSTERS, name).await?;
+    let poll = async || {
+        let cluster = api.get_required(CLUSTERS, name).await?;
         let now = text(&cluster, "/status/phase");
         if now != phase {
-            tell(&format!("  {name}: {now} {}", text(&cluster, "/status/phaseReason")));
+            print_step(&format!("  {name}: {now} {}", text(&cluster, "/status/phaseReason")));
             now.clone_into(&mut phase);
         }
         let failed = now.to_lowercase().contains("unrecoverable");
-        ensure!(!failed, "the cluster {name} can not be made: {now} {}", text(&cluster, "/status/phaseReason"));
+        ensure!(!failed, "the cluster {name} cannot be created: {now} {}", text(&cluster, "/status/phaseReason"));
         Ok(is_ready(&cluster).then_some(()))
     };
-    api.wait(&format!("Cluster {name} is ready"), longest, look).await.map(drop)
+    api.wait(&format!("Cluster {name} is ready"), timeout, poll).await.map(drop)
 }
 
 pub(super) fn is_ready(cluster: &Value) -> bool {
@@ -135,19 +135,19 @@ pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> 
 }
 
 /// Reads one of ferroflow's annotations.
-pub(super) fn remembered<'a>(object: &'a Value, what: &str) -> Option<&'a str> {
-    object["metadata"]["annotations"][format!("{}/{what}", super::OURS)].as_str()
+pub(super) fn annotation<'a>(object: &'a Value, what: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][format!("{}/{what}", super::ANNOTATION_PREFIX)].as_str()
 }
 
 /// Sets one of ferroflow's annotations.
-pub(super) fn remember(object: &mut Value, what: &str, value: impl Into<Value>) {
-    object["metadata"]["annotations"][format!("{}/{what}", super::OURS)] = value.into();
+pub(super) fn set_annotation(object: &mut Value, what: &str, value: impl Into<Value>) {
+    object["metadata"]["annotations"][format!("{}/{what}", super::ANNOTATION_PREFIX)] = value.into();
 }
 
 /// Removes one of ferroflow's annotations.
-pub(super) fn forget(object: &mut Value, what: &str) {
+pub(super) fn remove_annotation(object: &mut Value, what: &str) {
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
-        annotations.remove(&format!("{}/{what}", super::OURS));
+        annotations.remove(&format!("{}/{what}", super::ANNOTATION_PREFIX));
     }
 }
 

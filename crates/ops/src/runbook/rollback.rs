@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    api::{Api, DEPLOYMENTS, tell, text},
+    api::{Api, DEPLOYMENTS, print_step, text},
     probe,
-    release::{Release, forget, remembered, scale},
+    release::{Release, annotation, remove_annotation, scale},
     upgrade::use_image,
 };
 
@@ -17,30 +17,30 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     let release = Release::find(api, name).await?;
     let current = text(release.container()?, "/image").to_owned();
     let deployment = &release.deployment;
-    let previous = remembered(deployment, "previous-image");
+    let previous = annotation(deployment, "previous-image");
     let previous = previous.with_context(|| format!("{name} was not upgraded by `ferroflow ops upgrade`"))?;
     // `migrated` is set before the first table is changed, and the migration may have failed before that.
-    if remembered(deployment, "migrated") == Some("yes") && !fits(api, &release, previous).await? {
+    if annotation(deployment, "migrated") == Some("yes") && !fits(api, &release, previous).await? {
         bail!(
-            "the upgrade from {previous} to {current} changed tables, and there is no downgrade. Recover to the moment \
+            "the upgrade from {previous} to {current} changed tables, and there is no downgrade. Recover to the time \
              before it, which loses what was logged since: ferroflow ops recover --to {} (backup {}); then upgrade to \
              {previous}",
-            remembered(deployment, "before").unwrap_or("TIME"),
-            remembered(deployment, "backup").unwrap_or("unknown")
+            annotation(deployment, "before").unwrap_or("TIME"),
+            annotation(deployment, "backup").unwrap_or("unknown")
         );
     }
-    let replicas = remembered(deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas = annotation(deployment, "replicas").and_then(|count| count.parse().ok());
     let replicas: u64 = replicas.unwrap_or_else(|| release.replicas()).max(1);
     use_image(api, name, &current, previous).await?;
     scale(api, name, replicas).await?;
-    api.change(DEPLOYMENTS, name, "the way back is gone", |deployment| {
+    api.change(DEPLOYMENTS, name, "the rollback is complete", |deployment| {
         for what in ["upgrading", "previous-image", "migrated", "before", "backup", "replicas"] {
-            forget(deployment, what);
+            remove_annotation(deployment, what);
         }
         Ok(())
     })
     .await?;
-    tell(&format!("\n{name} runs {previous} again. Put its tag back into values.yaml, too"));
+    print_step(&format!("\n{name} runs {previous} again. Put its tag back into values.yaml, too"));
     Ok(())
 }
 

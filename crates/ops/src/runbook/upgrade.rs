@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, tell, text},
+    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, print_step, text},
     backup,
     probe::{self, Contents, Work},
-    release::{Release, forget, is_ready, remember, remembered, scale},
+    release::{Release, annotation, is_ready, remove_annotation, scale, set_annotation},
 };
 
 /// Options of an upgrade.
@@ -29,60 +29,60 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
     let (repository, tag) = split(image)?;
     let release = Release::find(api, name).await?;
     let current = text(release.container()?, "/image").to_owned();
-    let begun = remembered(&release.deployment, "upgrading").map(str::to_owned);
+    let begun = annotation(&release.deployment, "upgrading").map(str::to_owned);
     if let Some(other) = begun.as_ref().filter(|begun| *begun != image) {
-        bail!("an upgrade to {other} was begun: finish it first, or go back by `ferroflow ops rollback`");
+        bail!("an upgrade to {other} was begun: finish it first, or return with `ferroflow ops rollback`");
     }
     if current == image && begun.is_none() {
-        tell(&format!("{name} runs {image} already"));
+        print_step(&format!("{name} runs {image} already"));
         return Ok(());
     }
 
-    tell("1. look whether it can be done");
-    let cluster = api.need(CLUSTERS, &release.cluster).await?;
+    print_step("1. check the preconditions");
+    let cluster = api.get_required(CLUSTERS, &release.cluster).await?;
     ensure!(is_ready(&cluster), "Cluster {} is not ready: {}", release.cluster, text(&cluster, "/status/phase"));
-    let replicas = remembered(&release.deployment, "replicas").and_then(|count| count.parse().ok());
+    let replicas = annotation(&release.deployment, "replicas").and_then(|count| count.parse().ok());
     let replicas: u64 = replicas.unwrap_or_else(|| release.replicas()).max(1);
     let before = probe::contents(api, &release, &release.cluster, Some(image)).await?;
     let pending = before.as_deref().map(|before| pending(before, image)).transpose()?;
 
-    let saved = match remembered(&release.deployment, "backup") {
+    let saved = match annotation(&release.deployment, "backup") {
         Some(saved) if begun.is_some() => Some(saved.to_owned()),
         _ if options.no_backup => None,
         _ => {
-            tell("2. back up");
+            print_step("2. back up");
             Some(backup::take(api, &release.cluster, None).await?)
         }
     };
     let moment = Timestamp::now();
-    let previous = remembered(&release.deployment, "previous-image").filter(|_| begun.is_some()).unwrap_or(&current);
+    let previous = annotation(&release.deployment, "previous-image").filter(|_| begun.is_some()).unwrap_or(&current);
     let migrates = pending != Some(0);
-    api.change(DEPLOYMENTS, name, "so that there is a way back", |deployment| {
-        remember(deployment, "upgrading", image);
-        remember(deployment, "previous-image", previous);
-        remember(deployment, "replicas", replicas.to_string());
+    api.change(DEPLOYMENTS, name, "so that the upgrade can be rolled back", |deployment| {
+        set_annotation(deployment, "upgrading", image);
+        set_annotation(deployment, "previous-image", previous);
+        set_annotation(deployment, "replicas", replicas.to_string());
         if begun.is_none() {
-            remember(deployment, "migrated", "no");
-            remember(deployment, "before", moment.to_string());
+            set_annotation(deployment, "migrated", "no");
+            set_annotation(deployment, "before", moment.to_string());
         }
         match &saved {
-            Some(saved) => remember(deployment, "backup", saved.as_str()),
-            None => forget(deployment, "backup"),
+            Some(saved) => set_annotation(deployment, "backup", saved.as_str()),
+            None => remove_annotation(deployment, "backup"),
         }
         Ok(())
     })
     .await?;
 
     match pending {
-        Some(0) => tell("3. no table changes: one server after the other, none is missed"),
-        Some(count) => tell(&format!("3. {count} revisions change tables: the server stops meanwhile")),
-        None => tell("3. if tables change, the server stops meanwhile; else one server is replaced after the other"),
+        Some(0) => print_step("3. no table changes: a rolling update, without downtime"),
+        Some(count) => print_step(&format!("3. {count} revisions change tables: the server is stopped meanwhile")),
+        None => print_step("3. if tables change, the server is stopped meanwhile; otherwise a rolling update"),
     }
     if migrates {
         scale(api, name, 0).await?;
         if !api.dry_run {
-            api.change(DEPLOYMENTS, name, "the way back is a recovery from here on", |deployment| {
-                remember(deployment, "migrated", "yes");
+            api.change(DEPLOYMENTS, name, "from here on, only a recovery returns to the old version", |deployment| {
+                set_annotation(deployment, "migrated", "yes");
                 Ok(())
             })
             .await?;
@@ -90,30 +90,30 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
         probe::run(api, &release, Work::Upgrade, &release.cluster, Some(image)).await?;
     }
     use_image(api, name, &current, image).await?;
-    tell(&format!("4. wait for {replicas} servers"));
+    print_step(&format!("4. wait for {replicas} servers"));
     scale(api, name, replicas).await?;
 
-    tell("5. look at the databases again");
+    print_step("5. inspect the databases again");
     let after = probe::contents(api, &release, &release.cluster, Some(image)).await?;
     if let (Some(before), Some(after)) = (&before, &after) {
         verify(before, after)?;
     }
     api.change(DEPLOYMENTS, name, "the upgrade is complete", |deployment| {
-        forget(deployment, "upgrading");
-        forget(deployment, "replicas");
+        remove_annotation(deployment, "upgrading");
+        remove_annotation(deployment, "replicas");
         Ok(())
     })
     .await?;
-    tell(&format!(
+    print_step(&format!(
         "\n{name} runs {image}. Put this into values.yaml:\n\nmlflow:\n  image:\n    repository: {repository}\n    tag: {tag}\n\n\
-         The way back to {previous}: ferroflow ops rollback"
+         To return to {previous}: ferroflow ops rollback"
     ));
     Ok(())
 }
 
 fn split(image: &str) -> Result<(&str, &str)> {
     let found = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/') && !tag.is_empty() && *tag != "latest");
-    found.with_context(|| format!("'{image}' has no tag that says which version it is"))
+    found.with_context(|| format!("'{image}' has no tag that identifies a version"))
 }
 
 /// The number of pending revisions.
@@ -126,11 +126,11 @@ fn pending(before: &[Contents], image: &str) -> Result<usize> {
             (_, Some(pending)) => pending,
             (None, None) => bail!("the {chain} database has no revision"),
             (Some(revision), None) => bail!(
-                "the {chain} database is at {revision}, which {image} does not know: it is older than what runs now. \
-                 The way back is `ferroflow ops rollback`, or a recovery"
+                "the {chain} database is at {revision}, which {image} does not know: it is older than the running version. \
+                 To return to an older version: `ferroflow ops rollback`, or a recovery"
             ),
         };
-        tell(&format!("  {chain}: {} to {}, {pending} revisions", revision.unwrap_or("none"), contents.head));
+        print_step(&format!("  {chain}: {} to {}, {pending} revisions", revision.unwrap_or("none"), contents.head));
         all += pending;
     }
     Ok(all)
@@ -146,7 +146,7 @@ fn verify(before: &[Contents], after: &[Contents]) -> Result<()> {
             let Some(there) = new.rows.get(table) else { continue };
             let is_core = matches!(table.as_str(), "runs" | "experiments" | "registered_models" | "users");
             if is_core {
-                tell(&format!("  {chain}.{table}: {rows} rows before, {there} after"));
+                print_step(&format!("  {chain}.{table}: {rows} rows before, {there} after"));
             }
             ensure!(*rows == 0 || *there > 0, "{chain}.{table} had {rows} rows and has none");
         }

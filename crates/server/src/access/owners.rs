@@ -49,7 +49,7 @@ impl ArtifactOwners {
         }
         let loaded = Instant::now();
         let store = &cx.app.store;
-        let rows = store.own_locations().await?;
+        let rows = store.custom_locations().await?;
         if cached.loaded.is_none() || rows != cached.rows {
             let root = cx.app.locations.served(&store.default_location("0")?).map(|path| path.parent());
             cached.rebuild(rows, root.as_ref(), &cx.app.locations);

@@ -6,7 +6,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use ferroflow_artifacts::{ArtifactPath, mime};
 use ferroflow_model::{Error, ErrorClass, ErrorCode, Result, permission::Action};
-use ferroflow_store::{SpansLocation, TracePlaces};
+use ferroflow_store::{SpansLocation, TraceLocations};
 use futures_util::stream;
 use http::{HeaderValue, header};
 
@@ -29,7 +29,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
         let text = format!("Invalid attachment path: '{name}'. Attachment path must be a valid UUID.");
         return Err(Error::invalid(text).with_class(ErrorClass::AttributeNotFound));
     }
-    let places = cx.app.store.trace_places(&id).await?;
+    let places = cx.app.store.trace_locations(&id).await?;
     let path = if let Some(name) = &attachment {
         ArtifactPath::parse(&format!("attachments/{name}"))?
     } else if let Some(response) = stored_spans(&cx, &id, &places).await? {
@@ -55,7 +55,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// The spans of a trace that are not stored as an artifact.
-async fn stored_spans(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<Response>> {
+async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Option<Response>> {
     let reloaded;
     let mut places = places;
     if places.spans == Some(SpansLocation::TrackingStore) {
@@ -64,7 +64,7 @@ async fn stored_spans(cx: &Cx, id: &str, places: &TracePlaces) -> Result<Option<
             return spans(texts.into_iter().map(Ok)).map(Some);
         }
         // They may have been archived since their location was read.
-        reloaded = cx.app.store.trace_places(id).await?;
+        reloaded = cx.app.store.trace_locations(id).await?;
         places = &reloaded;
     }
     match places.spans {

@@ -98,7 +98,7 @@ async fn poll_outbox(
 }
 
 async fn sweep(app: &App) {
-    match app.store.tidy_outbox(MAX_EVENT_AGE, FAILED_RETENTION).await {
+    match app.store.sweep_outbox(MAX_EVENT_AGE, FAILED_RETENTION).await {
         Ok([0, _, 0]) => {}
         Ok([expired, _, discarded]) => {
             tracing::warn!(expired, discarded, "undelivered events were deleted: expired, or of deleted webhooks");

@@ -38,7 +38,7 @@ const RENAME_RUN: &str = "UPDATE runs SET name = $2 WHERE run_uuid = $1 AND life
 /// # Errors
 /// A transaction failed and was rolled back; an earlier one may have been committed. All writes are idempotent.
 pub(super) async fn apply(db: &Db, writes: &[Arc<RunWrite>]) -> Result<Vec<Result<()>>, DbError> {
-    let (checked, plain): (Vec<_>, Vec<_>) = writes.iter().enumerate().partition(|(_, write)| write.needs_look());
+    let (checked, plain): (Vec<_>, Vec<_>) = writes.iter().enumerate().partition(|(_, write)| write.needs_read());
     let mut outcomes: Vec<Result<()>> = writes.iter().map(|_| Ok(())).collect();
     if !plain.is_empty() {
         let group: Vec<&RunWrite> = plain.iter().map(|(_, write)| write.as_ref()).collect();

@@ -17,15 +17,16 @@ use crate::dialect::Dialect;
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// Migrations may run and wait for long: overrides the timeouts of the role's settings.
-pub(crate) const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+pub(crate) const NO_TIMEOUTS: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// The purpose of a [`Direct`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Changing the schema. Creates a missing SQLite file.
-    Change,
+    Migrate,
     /// Reading only. A missing SQLite file is an error.
-    Look,
+    Inspect,
 }
 
 /// A dedicated connection.
@@ -43,12 +44,12 @@ impl Direct {
             BackendUri::Postgres(uri) => {
                 let client = PostgresPool::new(uri, 1, CONNECT)?.get().await?;
                 if !client.is_pooled() {
-                    client.batch_execute(&PATIENT.replace("LOCAL ", "")).await?;
+                    client.batch_execute(&NO_TIMEOUTS.replace("LOCAL ", "")).await?;
                 }
                 Inner::Postgres(client)
             }
             BackendUri::Sqlite(path) => {
-                let role = if access == Access::Change { Role::Migrator } else { Role::Inspector };
+                let role = if access == Access::Migrate { Role::Migrator } else { Role::Inspector };
                 let session = Session::open(path, "sqlite-direct", role, Synchronous::Full)?;
                 Inner::Sqlite { session: Arc::new(session), path: Some(path.clone()) }
             }
@@ -140,7 +141,7 @@ impl Direct {
     /// Returns the single number that a query selects.
     pub(crate) async fn number(&self, sql: impl Into<String>) -> Result<i64, DbError> {
         let numbers = self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get::<i64>(0)).await?;
-        numbers.first().copied().ok_or_else(|| DbError::Other("a statement that counts answered nothing".into()))
+        numbers.first().copied().ok_or_else(|| DbError::Other("a count query returned no row".into()))
     }
 
     /// Runs a statement and returns the number of changed rows.

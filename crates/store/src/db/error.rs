@@ -5,7 +5,7 @@ use std::error::Error as _;
 use ferroflow_model::ErrorCode;
 use tokio_postgres::error::SqlState;
 
-use super::progress::honest;
+use super::written::downgrade_if_written;
 
 /// An error of the database or of the connection to it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -131,31 +131,33 @@ impl From<DbError> for ferroflow_model::Error {
     fn from(error: DbError) -> Self {
         match &error {
             DbError::Unavailable(_) | DbError::Locked(_) | DbError::Conflict(_) => {
-                tracing::warn!(%error, "the database could not answer");
-                Self::unavailable("The database is temporarily unavailable. Try again in a moment.")
+                tracing::warn!(%error, "the database is unavailable");
+                Self::unavailable("The database is temporarily unavailable. Try again later.")
             }
             DbError::NotBegun(_) => {
-                tracing::warn!(%error, "the database could not be asked");
-                honest(Self::busy("The database is temporarily unavailable; nothing was done. Try again in a moment."))
+                tracing::warn!(%error, "no connection or no transaction: nothing was executed");
+                downgrade_if_written(Self::busy(
+                    "The database is temporarily unavailable; nothing was done. Try again later.",
+                ))
             }
             DbError::Busy(_) => {
-                tracing::debug!(%error, "a caller has its share of the connections");
+                tracing::debug!(%error, "a caller has used its share of the connections");
                 Self::new(
                     ErrorCode::RequestLimitExceeded,
-                    "Too many requests of this caller are running. Try again in a moment.",
+                    "Too many requests of this caller are running. Try again later.",
                 )
             }
             DbError::Timeout(_) => {
-                tracing::warn!(%error, "a statement took too long");
+                tracing::warn!(%error, "a statement timed out");
                 Self::new(
                     ErrorCode::DeadlineExceeded,
-                    "The database did not answer within the server's limit for a statement. Ask for less: fewer \
+                    "The statement exceeded the server's time limit. Request less: fewer \
                      conditions, fewer experiments or a smaller page.",
                 )
             }
             DbError::Value(_) => {
                 tracing::debug!(%error, "the database refused a value");
-                Self::bad_request("The request has a value that the database can not hold.")
+                Self::bad_request("The request has a value that the database cannot hold.")
             }
             DbError::Unique(_) | DbError::ForeignKey(_) => {
                 tracing::debug!(%error, "the database refused a row");

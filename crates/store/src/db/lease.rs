@@ -52,7 +52,7 @@ impl Lease {
 
     /// The connection.
     pub(super) fn client(&self) -> Result<&Client, DbError> {
-        self.client.as_ref().ok_or_else(|| DbError::Other("the connection was given back".into()))
+        self.client.as_ref().ok_or_else(|| DbError::Other("the connection was returned to the pool".into()))
     }
 
     /// Runs a statement and passes every row to `visit` as it arrives.
@@ -71,7 +71,7 @@ impl Lease {
             None => read.await,
             Some(limit) => match tokio::time::timeout(limit, read).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(DbError::Timeout(format!("no end within {} ms", limit.as_millis()))),
+                Err(_) => Err(DbError::Timeout(format!("no completion within {} ms", limit.as_millis()))),
             },
         };
         // Skipped after an error, when rows may still be on their way, and when the reader is dropped.
@@ -100,7 +100,7 @@ impl Drop for Lease {
         runtime.spawn(async move {
             let stopped = tokio::time::timeout(STOP, stop(&client, &pool)).await;
             if !matches!(stopped, Ok(Ok(()))) {
-                tracing::warn!("a statement that lost its reader could not be stopped: its connection is closed");
+                tracing::warn!("an abandoned statement could not be cancelled: its connection is closed");
                 client.close();
             }
             // Releases the caller's share once the database is no longer busy for it.

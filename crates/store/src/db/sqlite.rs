@@ -1,6 +1,6 @@
 //! The SQLite driver: one writer thread and a few reader threads, each with its own connection.
 
-mod place;
+mod file_identity;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use self::place::Place;
+use self::file_identity::FileIdentity;
 use super::{DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
 
 /// The path of an in-memory database.
@@ -53,14 +53,14 @@ pub(super) struct Session {
     jobs: mpsc::Sender<Job>,
     /// Jobs of [`Session::run`] that have not completed.
     pending: Arc<AtomicUsize>,
-    stops: Stops,
+    stops: Interrupt,
     /// Completes when the connection is closed.
     closed: oneshot::Receiver<()>,
 }
 
 /// What interrupts a job.
 #[derive(Clone, Copy)]
-pub(super) enum Stops {
+pub(super) enum Interrupt {
     /// Nothing: it writes, or is maintenance.
     Never,
     /// Its caller is gone, or it has run for longer than this.
@@ -68,9 +68,9 @@ pub(super) enum Stops {
 }
 
 /// Signals to a job, when dropped, that its caller is gone.
-struct Caller(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for Caller {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -78,14 +78,20 @@ impl Drop for Caller {
 
 impl Session {
     pub(super) fn open(path: &Path, name: &str, role: Role, synchronous: Synchronous) -> Result<Self, DbError> {
-        Self::open_with(path, name, role, synchronous, Stops::Never)
+        Self::open_with(path, name, role, synchronous, Interrupt::Never)
     }
 
-    fn open_with(path: &Path, name: &str, role: Role, synchronous: Synchronous, stops: Stops) -> Result<Self, DbError> {
-        if role.makes() {
-            place::make_folder(path)?;
+    fn open_with(
+        path: &Path,
+        name: &str,
+        role: Role,
+        synchronous: Synchronous,
+        stops: Interrupt,
+    ) -> Result<Self, DbError> {
+        if role.creates_file() {
+            file_identity::create_folder(path)?;
         }
-        let mut connection = connect(path, role, synchronous).map_err(|error| place::explain(path, error))?;
+        let mut connection = connect(path, role, synchronous).map_err(|error| file_identity::explain(path, error))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let (closing, closed) = oneshot::channel::<()>();
         thread::Builder::new()
@@ -121,11 +127,11 @@ impl Session {
     {
         let (reply, answer) = oneshot::channel();
         self.pending.fetch_add(1, Ordering::AcqRel);
-        let caller = Caller(Arc::default());
-        let turn = Turn { stops: self.stops, gone: Arc::clone(&caller.0), pending: Arc::clone(&self.pending) };
+        let caller = CancelOnDrop(Arc::default());
+        let run = JobRun { stops: self.stops, cancelled: Arc::clone(&caller.0), pending: Arc::clone(&self.pending) };
         let job: Job = Box::new(move |connection| {
-            let outcome = turn.begin(connection).and_then(|()| job(connection));
-            turn.end(connection);
+            let outcome = run.begin(connection).and_then(|()| job(connection));
+            run.end(connection);
             // The caller may be gone; the result is discarded then.
             let _ = reply.send(outcome);
         });
@@ -141,28 +147,28 @@ impl Session {
 }
 
 /// The execution of one job on the connection. Not generic: there are hundreds of job types to compile.
-struct Turn {
-    stops: Stops,
-    gone: Arc<AtomicBool>,
+struct JobRun {
+    stops: Interrupt,
+    cancelled: Arc<AtomicBool>,
     pending: Arc<AtomicUsize>,
 }
 
-impl Turn {
+impl JobRun {
     /// A reader's job is interrupted when its caller is gone or its limit is exceeded.
     fn begin(&self, connection: &mut Connection) -> Result<(), DbError> {
-        let Stops::WithCaller(limit) = self.stops else { return Ok(()) };
-        if self.gone.load(Ordering::Relaxed) {
+        let Interrupt::WithCaller(limit) = self.stops else { return Ok(()) };
+        if self.cancelled.load(Ordering::Relaxed) {
             return Err(DbError::Timeout("the caller is gone".into()));
         }
-        let gone = Arc::clone(&self.gone);
+        let cancelled = Arc::clone(&self.cancelled);
         let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let is_over = move || gone.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+        let is_over = move || cancelled.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
         connection.progress_handler(STEPS, Some(is_over));
         Ok(())
     }
 
     fn end(self, connection: &mut Connection) {
-        if matches!(self.stops, Stops::WithCaller(_)) {
+        if matches!(self.stops, Interrupt::WithCaller(_)) {
             connection.progress_handler(0, None::<fn() -> bool>);
         }
         self.pending.fetch_sub(1, Ordering::AcqRel);
@@ -186,7 +192,7 @@ pub(super) enum Role {
 
 impl Role {
     /// Whether a missing file is created.
-    fn makes(self) -> bool {
+    fn creates_file(self) -> bool {
         matches!(self, Self::Writer | Self::Migrator)
     }
 }
@@ -203,9 +209,9 @@ pub enum Synchronous {
 
 fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connection, DbError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if role.makes() {
+    if role.creates_file() {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
-        make_private(path);
+        create_private(path);
     }
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -218,7 +224,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     match role {
         // SQLite falls back to read-only for a file without write permission.
         Role::Writer if connection.is_readonly("main")? => {
-            return Err(DbError::Unavailable(format!("{} can not be written to", path.display())));
+            return Err(DbError::Unavailable(format!("{} cannot be written to", path.display())));
         }
         Role::Writer => {
             // While the reference holds the file in its own journal mode, WAL is not available: a rollback journal is
@@ -242,7 +248,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
 
 /// Creates a missing file with access for its owner only: it will contain names, password hashes and whatever users
 /// log. SQLite's auxiliary files get the same permissions. Errors are left to SQLite to report.
-fn make_private(path: &Path) {
+fn create_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     if path == Path::new(IN_MEMORY) {
         return;
@@ -253,7 +259,7 @@ fn make_private(path: &Path) {
 /// The connections to one file.
 pub(super) struct SqlitePool {
     path: PathBuf,
-    place: Arc<Place>,
+    identity: Arc<FileIdentity>,
     synchronous: Synchronous,
     writer: Arc<Session>,
     /// Held while a transaction is open on the writer.
@@ -272,7 +278,7 @@ impl SqlitePool {
         let writer = Session::open(path, "sqlite-writer", Role::Writer, synchronous)?;
         Ok(Self {
             path: path.to_owned(),
-            place: Arc::new(Place::of(path)),
+            identity: Arc::new(FileIdentity::of(path)),
             synchronous,
             writer: Arc::new(writer),
             writing: Arc::default(),
@@ -287,12 +293,12 @@ impl SqlitePool {
         let guard = tokio::time::timeout(wait, Arc::clone(&self.writing).lock_owned())
             .await
             .map_err(|_| DbError::NotBegun("the SQLite writer is busy".into()))?;
-        Ok(Writer { session: Arc::clone(&self.writer), place: Arc::clone(&self.place), _guard: guard })
+        Ok(Writer { session: Arc::clone(&self.writer), identity: Arc::clone(&self.identity), _guard: guard })
     }
 
     /// Checks that the file can be read, still exists, and has room to grow.
     pub(super) async fn check(self: &Arc<Self>, wait: Duration, limit: Option<Duration>) -> Result<(), DbError> {
-        let (reader, place) = (self.reader(wait, limit, None).await?, Arc::clone(&self.place));
+        let (reader, identity) = (self.reader(wait, limit, None).await?, Arc::clone(&self.identity));
         let done = reader.session.run(move |connection| {
             connection.query_row("SELECT 1 FROM sqlite_master LIMIT 1", [], |_| Ok(())).or_else(
                 |error| match error {
@@ -300,8 +306,8 @@ impl SqlitePool {
                     error => Err(error),
                 },
             )?;
-            place.check()?;
-            place.room()
+            identity.check()?;
+            identity.check_free_space()
         });
         done.await
     }
@@ -331,7 +337,7 @@ impl SqlitePool {
         let session = if let Some(session) = idle {
             session
         } else {
-            let stops = Stops::WithCaller(limit);
+            let stops = Interrupt::WithCaller(limit);
             Arc::new(Session::open_with(&self.path, "sqlite-reader", Role::Reader, self.synchronous, stops)?)
         };
         let right = Some((permit, share));
@@ -342,7 +348,7 @@ impl SqlitePool {
 /// The writing connection, held exclusively until dropped.
 pub(super) struct Writer {
     pub(super) session: Arc<Session>,
-    place: Arc<Place>,
+    identity: Arc<FileIdentity>,
     _guard: OwnedMutexGuard<()>,
 }
 
@@ -353,10 +359,10 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
     {
-        let place = Arc::clone(&self.place);
+        let identity = Arc::clone(&self.identity);
         let done = self.session.run(move |connection| {
             let done = job(connection)?;
-            place.check()?;
+            identity.check()?;
             Ok(done)
         });
         done.await

@@ -23,11 +23,11 @@ pub(super) fn connector(uri: &PostgresUri) -> Result<MakeRustlsConnect, DbError>
         .map_err(|error| DbError::Other(error.to_string()))?;
     let verifier: Arc<dyn ServerCertVerifier> = match (uri.ssl_mode, &uri.ssl_root_cert) {
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => {
-            Arc::new(Checks { inner: None, provider: Arc::clone(&provider) })
+            Arc::new(PartialVerifier { inner: None, provider: Arc::clone(&provider) })
         }
         // With a root certificate, libpq treats `require` as `verify-ca`.
         (SslMode::Require | SslMode::VerifyCa, _) => {
-            Arc::new(Checks { inner: Some(webpki(uri, &provider)?), provider: Arc::clone(&provider) })
+            Arc::new(PartialVerifier { inner: Some(webpki(uri, &provider)?), provider: Arc::clone(&provider) })
         }
         (SslMode::VerifyFull, _) => webpki(uri, &provider)?,
     };
@@ -35,7 +35,7 @@ pub(super) fn connector(uri: &PostgresUri) -> Result<MakeRustlsConnect, DbError>
     let config = match (&uri.ssl_cert, &uri.ssl_key) {
         (Some(cert), Some(key)) => builder
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-            .map_err(|error| DbError::Unavailable(format!("the client certificate can not be used: {error}")))?,
+            .map_err(|error| DbError::Unavailable(format!("the client certificate cannot be used: {error}")))?,
         _ => builder.with_no_client_auth(),
     };
     Ok(MakeRustlsConnect::new(config))
@@ -62,25 +62,25 @@ fn webpki(uri: &PostgresUri, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPk
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DbError> {
     let unreadable =
-        |error: &dyn std::fmt::Display| DbError::Unavailable(format!("can not read {}: {error}", path.display()));
+        |error: &dyn std::fmt::Display| DbError::Unavailable(format!("cannot read {}: {error}", path.display()));
     let pem = fs::read(path).map_err(|error| unreadable(&error))?;
     CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| unreadable(&error))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, DbError> {
     PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| DbError::Unavailable(format!("can not read {}: {error}", path.display())))
+        .map_err(|error| DbError::Unavailable(format!("cannot read {}: {error}", path.display())))
 }
 
 /// Verifies less than `verify-full`: the certificate chain without the host name (`verify-ca`), or only that the server
 /// owns the key of its certificate (`require` without a root certificate).
 #[derive(Debug)]
-struct Checks {
+struct PartialVerifier {
     inner: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Checks {
+impl ServerCertVerifier for PartialVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -13,7 +13,7 @@ use ferroflow_model::Result;
 use tokio::sync::Notify;
 
 use super::{
-    Answer, Backend, Conn, Db, DbError, Inner, Insert, Op, Row, Statement, lease::Lease, postgres, sqlite, wrote,
+    Answer, Backend, Conn, Db, DbError, Inner, Insert, Op, Row, Statement, lease::Lease, mark_written, postgres, sqlite,
 };
 
 /// How often a transaction is retried after a conflict with a concurrent one.
@@ -25,9 +25,9 @@ pub struct Tx(Arc<Open>);
 struct Open {
     /// `None` only after `drop` has taken it.
     conn: Option<Conn>,
-    last: Mutex<Vec<(Op, Arc<Notify>)>>,
+    before_commit: Mutex<Vec<(Op, Arc<Notify>)>>,
     /// Whether a statement failed with a conflict, or [`Tx::conflict`] was called.
-    has_lost: AtomicBool,
+    has_conflict: AtomicBool,
     is_committed: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ impl Db {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(error) => Err(error),
             };
-            if outcome.is_ok() || !tx.0.has_lost.load(Ordering::Relaxed) || attempt >= RETRIES {
+            if outcome.is_ok() || !tx.0.has_conflict.load(Ordering::Relaxed) || attempt >= RETRIES {
                 return outcome;
             }
             drop(tx);
@@ -113,8 +113,8 @@ impl Db {
         // rolled back, and the connection does not return to the pool with an open transaction.
         let tx = Tx(Arc::new(Open {
             conn: Some(Conn(inner)),
-            last: Mutex::default(),
-            has_lost: AtomicBool::new(false),
+            before_commit: Mutex::default(),
+            has_conflict: AtomicBool::new(false),
             is_committed: AtomicBool::new(false),
         }));
         match &tx.conn()?.0 {
@@ -137,7 +137,7 @@ impl Db {
 /// last.
 async fn back_off(attempt: u32) {
     let ceiling = 1000_u64 << attempt;
-    tracing::debug!(attempt, "a transaction lost against a concurrent one and is run again");
+    tracing::debug!(attempt, "retrying a transaction after a conflict with a concurrent one");
     tokio::time::sleep(Duration::from_micros(rand::random_range(0..=ceiling))).await;
 }
 
@@ -151,14 +151,14 @@ impl Tx {
     /// Requests a retry because a concurrent transaction has invalidated this one. Returns the error with which the
     /// work has to end.
     pub(crate) fn conflict(&self, text: String) -> DbError {
-        self.0.has_lost.store(true, Ordering::Relaxed);
+        self.0.has_conflict.store(true, Ordering::Relaxed);
         DbError::Conflict(text)
     }
 
     /// Records whether a statement failed with a conflict.
-    fn noted<T>(&self, outcome: std::result::Result<T, DbError>) -> std::result::Result<T, DbError> {
+    fn record_conflict<T>(&self, outcome: std::result::Result<T, DbError>) -> std::result::Result<T, DbError> {
         if outcome.as_ref().is_err_and(DbError::is_conflict) {
-            self.0.has_lost.store(true, Ordering::Relaxed);
+            self.0.has_conflict.store(true, Ordering::Relaxed);
         }
         outcome
     }
@@ -169,7 +169,7 @@ impl Tx {
         T: Send + 'static,
         F: FnMut(&Row<'_>) -> std::result::Result<T, DbError> + Send + 'static,
     {
-        self.noted(self.conn()?.query(statement, map).await)
+        self.record_conflict(self.conn()?.query(statement, map).await)
     }
 
     /// Runs a statement and returns its first row, if any.
@@ -178,17 +178,17 @@ impl Tx {
         T: Send + 'static,
         F: FnMut(&Row<'_>) -> std::result::Result<T, DbError> + Send + 'static,
     {
-        self.noted(self.conn()?.query_opt(statement, map).await)
+        self.record_conflict(self.conn()?.query_opt(statement, map).await)
     }
 
     /// Runs a statement and returns the number of changed rows.
     pub async fn execute(&self, statement: Statement) -> std::result::Result<u64, DbError> {
-        self.noted(self.conn()?.execute(statement).await)
+        self.record_conflict(self.conn()?.execute(statement).await)
     }
 
     /// Inserts rows and returns the number of inserted ones.
     pub async fn insert(&self, rows: Insert) -> std::result::Result<u64, DbError> {
-        self.noted(self.conn()?.insert(rows).await)
+        self.record_conflict(self.conn()?.insert(rows).await)
     }
 
     /// Runs statements in this order and in one round trip. The order of statements that are awaited together instead
@@ -201,25 +201,25 @@ impl Tx {
                 session.run(move |connection| sqlite::pipeline(connection, &ops)).await
             }
         };
-        self.noted(outcome)
+        self.record_conflict(outcome)
     }
 
     /// Registers a statement that runs in the round trip of the commit, just before it. If it changes rows, `waiting`
     /// is notified after the commit.
-    pub(crate) fn at_last(&self, op: Op, waiting: &Arc<Notify>) {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
+    pub(crate) fn before_commit(&self, op: Op, waiting: &Arc<Notify>) {
+        self.0.before_commit.lock().unwrap_or_else(PoisonError::into_inner).push((op, Arc::clone(waiting)));
     }
 
     async fn commit(&self) -> std::result::Result<(), DbError> {
-        wrote();
-        let last = std::mem::take(&mut *self.0.last.lock().unwrap_or_else(PoisonError::into_inner));
+        mark_written();
+        let last = std::mem::take(&mut *self.0.before_commit.lock().unwrap_or_else(PoisonError::into_inner));
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
         let outcome = match &self.conn()?.0 {
             Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await,
             Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await,
             Inner::SqliteReader(reader) => reader.session.run(move |connection| sqlite::commit(connection, &ops)).await,
         };
-        let answers = self.noted(outcome)?;
+        let answers = self.record_conflict(outcome)?;
         self.0.is_committed.store(true, Ordering::Relaxed);
         for (answer, waiting) in answers.into_iter().zip(waiting) {
             if answer != sqlite::changed(0) {

@@ -139,7 +139,7 @@ fn quoted(text: &str) -> String {
 fn parse_sqlite(rest: &str) -> Result<BackendUri, UriError> {
     let (location, _query) = rest.split_once('?').unwrap_or((rest, ""));
     let Some((host, path)) = location.split_once('/') else {
-        return Err(UriError("an in-memory SQLite database can not be served: use sqlite:///path/to/file.db".into()));
+        return Err(UriError("an in-memory SQLite database cannot be served: use sqlite:///path/to/file.db".into()));
     };
     if !host.is_empty() {
         return Err(UriError(
@@ -148,7 +148,7 @@ fn parse_sqlite(rest: &str) -> Result<BackendUri, UriError> {
     }
     let path = decode(path, "path")?;
     if path.is_empty() || path == ":memory:" {
-        return Err(UriError("an in-memory SQLite database can not be served: use sqlite:///path/to/file.db".into()));
+        return Err(UriError("an in-memory SQLite database cannot be served: use sqlite:///path/to/file.db".into()));
     }
     Ok(BackendUri::Sqlite(PathBuf::from(path)))
 }

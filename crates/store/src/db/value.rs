@@ -218,7 +218,7 @@ fn mismatch(value: &Value, ty: &Type) -> EncodeError {
         Value::Texts(_) => "list of texts",
         Value::Ints(_) => "list of integers",
     };
-    format!("a {kind} can not be bound as {ty}").into()
+    format!("a {kind} cannot be bound as {ty}").into()
 }
 
 impl rusqlite::ToSql for Value {

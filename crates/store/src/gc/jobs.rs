@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn doomed_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
+    pub async fn purgeable_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
         let sql = self.db.dialect().pick(
             "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",
             "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \

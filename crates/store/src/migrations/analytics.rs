@@ -97,7 +97,7 @@ async fn traces(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), DbEr
         done += page.len();
         let updates = page.iter().filter_map(trace_update).collect();
         direct.execute_each(UPDATE_TRACE, updates).await?;
-        progress.tell(Event::Rows { table: "trace_info", done: rows(done), total: total.unsigned_abs() });
+        progress.report(Event::Rows { table: "trace_info", done: rows(done), total: total.unsigned_abs() });
     }
 }
 
@@ -172,7 +172,7 @@ async fn spans(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), Failu
             updates.extend(span_update(span)?);
         }
         direct.execute_each(UPDATE_SPAN, updates).await?;
-        progress.tell(Event::Rows { table: "spans", done: rows(done), total: total.unsigned_abs() });
+        progress.report(Event::Rows { table: "spans", done: rows(done), total: total.unsigned_abs() });
     }
 }
 
@@ -222,7 +222,7 @@ fn dimensions(text: Option<&str>, trace: &str, span: &str) -> Result<(Option<Str
         Failure::Refused(format!("spans.dimension_attributes of the span {span} of the trace {trace} has {what}"))
     };
     let Some(text) = text else { return Ok((None, None)) };
-    let malformed = |_| refused("JSON that can not be read".to_owned());
+    let malformed = |_| refused("JSON that cannot be read".to_owned());
     let mut value: Json = serde_json::from_str(text).map_err(malformed)?;
     // JSON encoded as a JSON string is decoded too.
     if let Json::String(inner) = &value {
@@ -278,7 +278,7 @@ async fn assessments(direct: &Direct, progress: &mut Progress<'_>) -> Result<(),
             })
             .collect();
         direct.execute_each(UPDATE_ASSESSMENT, updates).await?;
-        progress.tell(Event::Rows { table: "assessments", done: rows(done), total: total.unsigned_abs() });
+        progress.report(Event::Rows { table: "assessments", done: rows(done), total: total.unsigned_abs() });
     }
 }
 
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assessment_counts_as_a_number_when_it_says_one() {
+    fn an_assessment_is_numeric_if_it_is_a_number_or_a_boolean() {
         assert_eq!(aggregate("true"), (Some(1.0), false));
         assert_eq!(aggregate("0.25"), (Some(0.25), true));
         assert_eq!(aggregate("\" Yes \""), (Some(1.0), false));

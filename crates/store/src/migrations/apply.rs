@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use super::{
     Change, Step, analytics,
-    definition::Effort,
+    definition::AlterMethod,
     events::Progress,
     revision::{Data, spell},
     sqlite, state,
@@ -50,8 +50,8 @@ pub(super) fn run<'a>(
                 Step::Alter(table, changes) => match direct.dialect() {
                     Dialect::Postgres => direct.batch(alter_table(table, changes)).await?,
                     Dialect::Sqlite => {
-                        let effort = sqlite::alter(direct, table, changes, progress).await?;
-                        if effort == Effort::Copy || changes.iter().any(is_foreign_key) {
+                        let method = sqlite::alter(direct, table, changes, progress).await?;
+                        if method == AlterMethod::Copy || changes.iter().any(is_foreign_key) {
                             altered.push(table);
                         }
                     }

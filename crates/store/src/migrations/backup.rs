@@ -16,7 +16,7 @@ use crate::{
 const MARGIN: u64 = 16 << 20;
 
 /// Copies the file and checks the copy. The open transaction on `direct` blocks other writers.
-pub(super) async fn make(
+pub(super) async fn create(
     direct: &Direct,
     revision: Option<&str>,
     progress: &mut Progress<'_>,
@@ -28,11 +28,11 @@ pub(super) async fn make(
     let stem = format!("{}.before-{}-{time}", file.display(), revision.unwrap_or("first"));
     let names = std::iter::once(format!("{stem}.db")).chain((2..).map(|number| format!("{stem}-{number}.db")));
     let free = names.map(PathBuf::from).find(|path| !path.exists());
-    let path = free.ok_or_else(|| MigrationError::Backup(format!("there is no name left like {stem}.db")))?;
+    let path = free.ok_or_else(|| MigrationError::Backup(format!("all names like {stem}.db are taken")))?;
     // An incomplete backup of a killed process must not look like a complete one.
     let part = PathBuf::from(format!("{}.part", path.display()));
     let refused = |reason: String| MigrationError::Backup(format!("{}: {reason}", path.display()));
-    let made = snapshot::copy(file, &part, &mut |done, total| progress.tell(Event::Backup { done, total })).await;
+    let made = snapshot::copy(file, &part, &mut |done, total| progress.report(Event::Backup { done, total })).await;
     let made = made.map_err(|error| match error {
         SnapshotError::Damaged(_) => {
             MigrationError::Backup(format!("{error}. Nothing was changed; repair it, or restore a backup"))
@@ -47,7 +47,7 @@ pub(super) async fn make(
 }
 
 /// Fails if the disk would become full during the upgrade.
-pub(super) async fn room(
+pub(super) async fn check_disk_space(
     direct: &Direct,
     chain: &'static Chain,
     from: usize,
@@ -67,13 +67,13 @@ pub(super) async fn room(
     if free >= needed {
         return Ok(());
     }
-    Err(MigrationError::Room(format!(
+    Err(MigrationError::DiskSpace(format!(
         "the disk of {} has {} MiB free, and the upgrade may need {} MiB{}. Nothing was changed",
         folder.display(),
         free >> 20,
         needed >> 20,
         if with_backup {
-            ", the backup among it: make room, or keep a backup elsewhere and pass --no-backup"
+            " including the backup: free space, or keep a backup elsewhere and pass --no-backup"
         } else {
             ""
         }

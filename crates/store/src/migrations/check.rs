@@ -33,7 +33,7 @@ const SCHEMA: &str = "ff_check_expected";
 /// # Errors
 /// The database cannot be reached, or its revision is not in this chain.
 pub async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<Report, MigrationError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let state = state::read(&direct, chain, chain.head()).await?;
     let State::At(revision) = state else {
         let differences = vec![format!("missing: the tables of the {} database: it is empty", chain.name)];
@@ -81,7 +81,7 @@ fn foreign_tables(chain: &'static Chain) -> BTreeSet<&'static str> {
     let other = if chain.name == TRACKING.name { &AUTH } else { &TRACKING };
     let steps = std::iter::once(other.initial).chain(other.revisions().map(|revision| revision.steps));
     let versions = [TRACKING.version_table, AUTH.version_table];
-    steps.flat_map(state::made).chain(versions).collect()
+    steps.flat_map(state::created_tables).chain(versions).collect()
 }
 
 fn compare(expected: &Objects, found: &Objects, foreign: &BTreeSet<&'static str>) -> Vec<String> {
@@ -122,7 +122,7 @@ async fn expected_by_postgres(direct: &Direct, chain: &'static Chain, reached: u
     direct.batch("ROLLBACK").await?;
     expected.map_err(|error| match error {
         DbError::Other(text) => {
-            DbError::Other(format!("the expected tables can not be made in a schema to roll back: {text}"))
+            DbError::Other(format!("the expected tables cannot be created in a schema to roll back: {text}"))
         }
         other => other,
     })

@@ -23,7 +23,7 @@ struct Column {
 
 /// How a table is brought from one definition to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effort {
+pub(super) enum AlterMethod {
     /// Nothing changes.
     None,
     /// Only the text of the definition changes; rows and indexes stay valid.
@@ -80,7 +80,7 @@ impl Definition {
     }
 
     /// Applies the changes. Idempotent.
-    pub(super) fn change(&mut self, changes: &[Change]) -> Effort {
+    pub(super) fn change(&mut self, changes: &[Change]) -> AlterMethod {
         let before = self.clone();
         let mut copy = false;
         for change in changes {
@@ -115,7 +115,7 @@ impl Definition {
             }
         }
         if *self == before {
-            return Effort::None;
+            return AlterMethod::None;
         }
         // The reference cannot distinguish an unnamed CHECK constraint from that of a type, and drops it when it alters
         // the table.
@@ -130,7 +130,7 @@ impl Definition {
         for clause in &mut self.constraints {
             *clause = spelled(clause);
         }
-        if copy { Effort::Copy } else { Effort::Text }
+        if copy { AlterMethod::Copy } else { AlterMethod::Text }
     }
 
     fn has_column(&self, name: &str) -> bool {
@@ -258,10 +258,10 @@ mod tests {
 	CHECK (deleted_time > 0)
 )"#;
 
-    fn changed(changes: &[Change]) -> (Effort, Vec<String>) {
+    fn changed(changes: &[Change]) -> (AlterMethod, Vec<String>) {
         let mut definition = Definition::parse(RUNS).unwrap();
-        let effort = definition.change(changes);
-        (effort, definition.clauses().collect())
+        let method = definition.change(changes);
+        (method, definition.clauses().collect())
     }
 
     #[test]
@@ -278,13 +278,13 @@ mod tests {
 
     #[test]
     fn a_type_and_a_null_change_in_place_and_without_a_copy() {
-        let (effort, clauses) = changed(&[
+        let (method, clauses) = changed(&[
             Change::Widen("key", "VARCHAR(500)"),
             Change::NotNull("status"),
             Change::Nullable("run_uuid"),
             Change::Add("workspace VARCHAR(63) DEFAULT 'default' NOT NULL"),
         ]);
-        assert_eq!(effort, Effort::Text);
+        assert_eq!(method, AlterMethod::Text);
         assert_eq!(
             clauses[..5],
             [
@@ -300,8 +300,8 @@ mod tests {
     #[test]
     fn a_key_changes_with_a_copy() {
         let key = "CONSTRAINT run_pk PRIMARY KEY (run_uuid, status)";
-        let (effort, clauses) = changed(&[Change::Drop("run_pk"), Change::Constrain(key)]);
-        assert_eq!(effort, Effort::Copy);
+        let (method, clauses) = changed(&[Change::Drop("run_pk"), Change::Constrain(key)]);
+        assert_eq!(method, AlterMethod::Copy);
         assert!(
             clauses.contains(&normal(key)) && !clauses.contains(&"CONSTRAINT run_pk PRIMARY KEY(run_uuid)".to_owned())
         );
@@ -309,11 +309,11 @@ mod tests {
 
     #[test]
     fn a_constraint_without_a_name_is_known_by_its_beginning_and_checks_without_one_go() {
-        let (effort, clauses) = changed(&[
+        let (method, clauses) = changed(&[
             Change::DropUnnamed("runs_experiment_id_fkey", "FOREIGN KEY (experiment_id)"),
             Change::Drop("status"),
         ]);
-        assert_eq!(effort, Effort::Text);
+        assert_eq!(method, AlterMethod::Text);
         assert_eq!(clauses[4..], ["CONSTRAINT run_pk PRIMARY KEY(run_uuid)"]);
     }
 
@@ -321,6 +321,6 @@ mod tests {
     fn what_is_done_already_is_no_change() {
         let again =
             [Change::Add("status VARCHAR(20)"), Change::Drop("nothing"), Change::Widen("status", "VARCHAR(20)")];
-        assert_eq!(changed(&again).0, Effort::None);
+        assert_eq!(changed(&again).0, AlterMethod::None);
     }
 }

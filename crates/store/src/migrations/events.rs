@@ -60,15 +60,15 @@ pub enum Event {
 
 /// The receiver of events.
 pub(super) struct Progress<'a> {
-    tell: &'a mut (dyn FnMut(Event) + Send),
+    report: &'a mut (dyn FnMut(Event) + Send),
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(tell: &'a mut (dyn FnMut(Event) + Send)) -> Self {
-        Self { tell }
+    pub(super) fn new(report: &'a mut (dyn FnMut(Event) + Send)) -> Self {
+        Self { report }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
-        (self.tell)(event);
+    pub(super) fn report(&mut self, event: Event) {
+        (self.report)(event);
     }
 }

@@ -64,7 +64,7 @@ pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> 
     let (Some(goal), Some(revision)) = (goal, revision) else {
         return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
     };
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let mut plan = Plan { chain: chain.name, current: None, target: revision.id, steps: Vec::new() };
     let State::At(current) = state::read(&direct, chain, target).await? else { return Ok(plan) };
     plan.current = current;
@@ -81,14 +81,14 @@ pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> 
     let mut new: Vec<&'static str> = Vec::new();
     for (_, revision) in chain.between(reached, goal) {
         let effect = model.effect(revision, direct.dialect()).await?;
-        new.extend(state::made(revision.steps));
+        new.extend(state::created_tables(revision.steps));
         let mut tables = Vec::new();
-        for name in touched(revision.steps) {
+        for name in changed_tables(revision.steps) {
             let exists = there.iter().any(|table| table == name);
             let rows = if exists { direct.number(format!("SELECT COUNT(*) FROM \"{name}\"")).await? } else { 0 };
             tables.push(TableSize { name, rows });
         }
-        let old = touched(revision.steps).iter().any(|name| !new.contains(name));
+        let old = changed_tables(revision.steps).iter().any(|name| !new.contains(name));
         plan.steps.push(PlannedStep {
             revision: revision.id,
             title: revision.title,
@@ -151,10 +151,10 @@ impl Model {
 
     async fn effect(&self, revision: &'static Revision, dialect: Dialect) -> Result<Effect, DbError> {
         let mut effect = Effect { rewrites: false, locks: false };
-        let made: Vec<&str> = state::made(revision.steps).collect();
+        let created: Vec<&str> = state::created_tables(revision.steps).collect();
         for step in revision.steps {
             match *step {
-                Step::Alter(table, changes) if !made.contains(&table) => {
+                Step::Alter(table, changes) if !created.contains(&table) => {
                     effect.rewrites |= match dialect {
                         Dialect::Sqlite => sqlite::copies(&self.0, table, changes).await?,
                         Dialect::Postgres => changes.iter().any(rewrites_in_postgres),
@@ -166,7 +166,7 @@ impl Model {
                     let table = table_of(sql);
                     effect.locks |= !sql.starts_with("CREATE TABLE")
                         && !sql.starts_with("ALTER TABLE")
-                        && table.is_some_and(|table| !made.contains(&table));
+                        && table.is_some_and(|table| !created.contains(&table));
                 }
                 Step::Data(_) => {
                     effect.rewrites = true;
@@ -188,13 +188,13 @@ fn rewrites_in_postgres(change: &Change) -> bool {
 }
 
 /// The tables that steps change, without duplicates.
-fn touched(steps: &'static [Step]) -> Vec<&'static str> {
+fn changed_tables(steps: &'static [Step]) -> Vec<&'static str> {
     let mut tables: Vec<&'static str> = Vec::new();
     for step in steps {
         let found: Vec<&'static str> = match *step {
             Step::Sql(sql) => table_of(sql).into_iter().collect(),
             Step::AddColumns(table, _) | Step::Alter(table, _) | Step::AlterSqlite(table, _) => vec![table],
-            Step::IfTable(_, steps) => touched(steps),
+            Step::IfTable(_, steps) => changed_tables(steps),
             Step::Data(_) => vec!["trace_info", "spans", "assessments"],
             Step::Postgres(_) | Step::Sqlite(_) | Step::Refuse(_) => Vec::new(),
         };

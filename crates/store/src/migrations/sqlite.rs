@@ -2,7 +2,7 @@
 
 use super::{
     Change,
-    definition::{Definition, Effort},
+    definition::{AlterMethod, Definition},
     events::{Event, Progress},
 };
 use crate::db::{DbError, Direct, Statement, Value};
@@ -16,7 +16,7 @@ pub(super) async fn alter(
     table: &'static str,
     changes: &[Change],
     progress: &mut Progress<'_>,
-) -> Result<Effort, DbError> {
+) -> Result<AlterMethod, DbError> {
     let sql = direct
         .query(
             Statement::new("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
@@ -27,13 +27,13 @@ pub(super) async fn alter(
         DbError::Other(format!("the table {table} is missing or has no definition that can be changed"))
     })?;
     let old = columns(direct, table).await?;
-    let effort = definition.change(changes);
-    match effort {
-        Effort::None => {}
-        Effort::Text => set_text(direct, table, &definition).await?,
-        Effort::Copy => copy(direct, table, &definition, &old, progress).await?,
+    let method = definition.change(changes);
+    match method {
+        AlterMethod::None => {}
+        AlterMethod::Text => set_text(direct, table, &definition).await?,
+        AlterMethod::Copy => copy(direct, table, &definition, &old, progress).await?,
     }
-    Ok(effort)
+    Ok(method)
 }
 
 /// Whether the changes would copy the table.
@@ -45,7 +45,7 @@ pub(super) async fn copies(direct: &Direct, table: &'static str, changes: &[Chan
         )
         .await?;
     let definition = found.first().and_then(|sql| Definition::parse(sql));
-    Ok(definition.is_some_and(|mut definition| definition.change(changes) == Effort::Copy))
+    Ok(definition.is_some_and(|mut definition| definition.change(changes) == AlterMethod::Copy))
 }
 
 /// Replaces the text of the definition, as described in SQLite's documentation of `ALTER TABLE` for changes that keep
@@ -105,7 +105,7 @@ async fn copy(
             ))
             .await?;
         from = to;
-        progress.tell(Event::Rows { table, done: count(from.min(last) - first), total: count(last - first) });
+        progress.report(Event::Rows { table, done: count(from.min(last) - first), total: count(last - first) });
     }
     direct.batch(format!("DROP TABLE \"{table}\"; ALTER TABLE {new_table} RENAME TO \"{table}\"")).await?;
     for sql in attached {

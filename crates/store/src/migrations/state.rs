@@ -20,7 +20,7 @@ pub enum State {
 /// # Errors
 /// The database cannot be reached, or its revision is not in this chain.
 pub async fn state(uri: &BackendUri, chain: &'static Chain) -> Result<State, MigrationError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+    let direct = Direct::open(uri, Access::Inspect).await?;
     read(&direct, chain, chain.head()).await
 }
 
@@ -49,10 +49,10 @@ pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -
                 release: chain.release,
             }),
         },
-        [] if !chain.marks.iter().any(|mark| has(mark)) => Ok(State::Empty),
+        [] if !chain.marker_tables.iter().any(|table| has(table)) => Ok(State::Empty),
         [] => {
             let place = chain.reached(chain.unversioned).unwrap_or_default();
-            let newer = chain.revisions().skip(place).find_map(|r| made(r.steps).find(|name| has(name)));
+            let newer = chain.revisions().skip(place).find_map(|r| created_tables(r.steps).find(|name| has(name)));
             match newer {
                 None => Ok(State::At(chain.unversioned)),
                 Some(table) => Err(broken(
@@ -73,7 +73,7 @@ pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -
 }
 
 /// The tables that steps create.
-pub(super) fn made(steps: &'static [Step]) -> impl Iterator<Item = &'static str> {
+pub(super) fn created_tables(steps: &'static [Step]) -> impl Iterator<Item = &'static str> {
     steps.iter().filter_map(|step| match step {
         Step::Sql(sql) => sql.strip_prefix("CREATE TABLE IF NOT EXISTS ")?.split([' ', '\n']).next(),
         _ => None,

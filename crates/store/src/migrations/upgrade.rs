@@ -14,13 +14,13 @@ use super::{
     shown, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct, PATIENT, Statement},
+    db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement},
     dialect::Dialect,
     schema,
 };
 
 /// Default timeout for locks on tables.
-const PATIENCE: Duration = Duration::from_secs(600);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `lock_timeout` of a statement: other transactions queue behind it for as long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -67,25 +67,25 @@ pub async fn upgrade(
     uri: &BackendUri,
     chain: &'static Chain,
     options: &Options,
-    tell: &mut (dyn FnMut(Event) + Send),
+    report: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Done, MigrationError> {
     let target = options.to.as_deref().unwrap_or(chain.head());
-    let Some(goal) = chain.reached(Some(target)) else {
+    let Some(target_index) = chain.reached(Some(target)) else {
         return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
     };
-    let direct = Direct::open(uri, Access::Change).await?;
+    let direct = Direct::open(uri, Access::Migrate).await?;
     let mut run = Run {
         direct,
         chain,
         options,
         target,
-        goal,
-        progress: Progress::new(tell),
+        target_index,
+        progress: Progress::new(report),
         first: None,
         count: 0,
         backup: None,
     };
-    run.only_one().await?;
+    run.acquire_lock().await?;
     run.finished().await
 }
 
@@ -95,7 +95,7 @@ struct Run<'a> {
     options: &'a Options,
     target: &'a str,
     /// The number of revisions up to the target.
-    goal: usize,
+    target_index: usize,
     progress: Progress<'a>,
     /// The revision before the upgrade.
     first: Option<State>,
@@ -112,20 +112,20 @@ enum Outcome {
 
 impl Run<'_> {
     /// PostgreSQL: acquires the chain's session-level advisory lock, held until the connection closes.
-    async fn only_one(&mut self) -> Result<(), MigrationError> {
+    async fn acquire_lock(&mut self) -> Result<(), MigrationError> {
         if self.direct.dialect() == Dialect::Sqlite || self.direct.is_pooled() {
             // Each transaction acquires its own lock instead.
             return Ok(());
         }
         let begun = Instant::now();
         let sql = format!("SELECT CASE WHEN pg_try_advisory_lock({}) THEN 1 ELSE 0 END", self.chain.lock);
-        let mut told = false;
+        let mut reported = false;
         while self.direct.number(sql.clone()).await? == 0 {
-            if !told {
-                told = true;
-                self.progress.tell(Event::Waiting { what: "another upgrade or server start on this database" });
+            if !reported {
+                reported = true;
+                self.progress.report(Event::Waiting { what: "another upgrade or server start on this database" });
             }
-            if self.options.lock_timeout.is_some_and(|patience| begun.elapsed() >= patience) {
+            if self.options.lock_timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
                 let found = state::read(&self.direct, self.chain, self.target).await?;
                 return Err(self.lock_error(
                     "the upgrade lock",
@@ -157,15 +157,15 @@ impl Run<'_> {
                 State::Empty => self.create().await?,
                 State::At(revision) => {
                     let reached = self.chain.reached(revision).unwrap_or_default();
-                    if reached > self.goal {
+                    if reached > self.target_index {
                         return Err(MigrationError::Later {
                             chain: self.chain.name,
                             found: shown(revision),
                             target: self.target.to_owned(),
                         });
                     }
-                    let Some((from, next)) = self.chain.between(reached, self.goal).next() else {
-                        self.tidy().await?;
+                    let Some((from, next)) = self.chain.between(reached, self.target_index).next() else {
+                        self.clean_up().await?;
                         return Ok(Done {
                             from: first,
                             to: revision.unwrap_or_default(),
@@ -176,7 +176,7 @@ impl Run<'_> {
                     if self.count == 0 && first == found {
                         self.precheck(reached).await?;
                     }
-                    self.revision(from, next, first != State::Empty, self.goal - reached).await?;
+                    self.revision(from, next, first != State::Empty, self.target_index - reached).await?;
                 }
             }
         }
@@ -199,20 +199,20 @@ impl Run<'_> {
 
     /// Creates the tables of an empty database: directly at the head if there is a script for it.
     async fn create(&mut self) -> Result<(), MigrationError> {
-        let at_head = self.goal == self.chain.revisions().count();
+        let at_head = self.target_index == self.chain.revisions().count();
         let script = schema::script(self.chain, self.direct.dialect()).filter(|_| at_head);
         self.begin(None).await?;
         let made = self.create_in_transaction(script).await;
         self.finish(made.map_err(MigrationError::from)).await?;
         if script.is_some() {
-            self.progress.tell(Event::Create { revision: self.chain.head() });
+            self.progress.report(Event::Create { revision: self.chain.head() });
         }
         Ok(())
     }
 
     async fn create_in_transaction(&mut self, script: Option<&'static str>) -> Result<(), DbError> {
         let tables = state::tables(&self.direct).await?;
-        if self.chain.marks.iter().any(|mark| tables.iter().any(|table| table == mark)) {
+        if self.chain.marker_tables.iter().any(|marker| tables.iter().any(|table| table == marker)) {
             // A concurrent upgrade or server has created them.
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl Run<'_> {
             Err(Failure::Db(error)) => return Err(error),
             Err(Failure::Refused(reason)) => return Err(DbError::Other(reason)),
         }
-        if self.chain.initial.is_empty() && self.goal > 0 {
+        if self.chain.initial.is_empty() && self.target_index > 0 {
             // The first revision creates the first tables. It belongs to this transaction, since a database without
             // tables counts as empty.
             if let Some(first) = self.chain.revisions().next() {
@@ -253,7 +253,7 @@ impl Run<'_> {
     ) -> Result<(), MigrationError> {
         let begun = Instant::now();
         let mut tolerated = BTreeMap::new();
-        self.progress.tell(Event::Begin { from, to, number: self.count + 1, of: self.count + left });
+        self.progress.report(Event::Begin { from, to, number: self.count + 1, of: self.count + left });
         let mut attempt = 0;
         loop {
             self.begin(Some((from, to))).await?;
@@ -265,7 +265,7 @@ impl Run<'_> {
                     }
                     if matches!(outcome, Outcome::Committed) {
                         self.count += 1;
-                        self.progress.tell(Event::End { to, took: begun.elapsed() });
+                        self.progress.report(Event::End { to, took: begun.elapsed() });
                     }
                     return Ok(());
                 }
@@ -275,17 +275,17 @@ impl Run<'_> {
             let _ = self.direct.batch("ROLLBACK").await;
             match failure {
                 Error::Failed(Failure::Db(error @ (DbError::Locked(_) | DbError::Conflict(_)))) => {
-                    if begun.elapsed() >= self.options.lock_timeout.unwrap_or(PATIENCE) {
+                    if begun.elapsed() >= self.options.lock_timeout.unwrap_or(LOCK_TIMEOUT) {
                         tracing::debug!(%error, "giving up");
                         return Err(self.lock_error(
                             "a lock on a table",
                             &shown(from),
                             begun,
-                            "somebody else uses it without a pause, stop them or try again at a quieter time",
+                            "another program keeps using it: stop that program, or try again when the database is less busy",
                         ));
                     }
                     if attempt == 0 {
-                        self.progress.tell(Event::Waiting { what: "a lock on a table" });
+                        self.progress.report(Event::Waiting { what: "a lock on a table" });
                     }
                     tokio::time::sleep(pause(attempt)).await;
                     attempt += 1;
@@ -341,19 +341,19 @@ impl Run<'_> {
         }
         let sqlite = self.direct.dialect() == Dialect::Sqlite;
         if sqlite && had_rows && self.count == 0 && self.backup.is_none() {
-            self.leftovers().await?;
-            backup::room(
+            self.drop_leftovers().await?;
+            backup::check_disk_space(
                 &self.direct,
                 self.chain,
                 self.chain.reached(from).unwrap_or_default(),
-                self.goal,
+                self.target_index,
                 self.options.backup,
             )
             .await
             .map_err(Error::Other)?;
             if self.options.backup {
-                let path = backup::make(&self.direct, from, &mut self.progress).await.map_err(Error::Other)?;
-                self.progress.tell(Event::BackedUp { path: path.clone() });
+                let path = backup::create(&self.direct, from, &mut self.progress).await.map_err(Error::Other)?;
+                self.progress.report(Event::BackedUp { path: path.clone() });
                 self.backup = Some(path);
             }
         }
@@ -380,12 +380,12 @@ impl Run<'_> {
     /// messages.
     async fn begin(&mut self, step: Option<(Option<&'static str>, &'static Revision)>) -> Result<(), MigrationError> {
         let begun = Instant::now();
-        let patience = self.options.lock_timeout.unwrap_or(PATIENCE);
+        let timeout = self.options.lock_timeout.unwrap_or(LOCK_TIMEOUT);
         if self.direct.dialect() == Dialect::Postgres {
-            let wait = LOCK_WAIT.min(patience).as_millis();
+            let wait = LOCK_WAIT.min(timeout).as_millis();
             self.direct.batch(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.max(1))).await?;
             if self.direct.is_pooled() {
-                return self.lock_transaction(step, begun, patience).await;
+                return self.lock_transaction(step, begun, timeout).await;
             }
             return Ok(());
         }
@@ -393,9 +393,9 @@ impl Run<'_> {
         loop {
             match self.direct.batch("BEGIN IMMEDIATE").await {
                 Ok(()) => return Ok(()),
-                Err(DbError::Locked(_)) if begun.elapsed() < patience => {
+                Err(DbError::Locked(_)) if begun.elapsed() < timeout => {
                     if attempt == 0 {
-                        self.progress.tell(Event::Waiting { what: "the lock on the database file" });
+                        self.progress.report(Event::Waiting { what: "the lock on the database file" });
                     }
                     attempt += 1;
                 }
@@ -418,18 +418,18 @@ impl Run<'_> {
         &mut self,
         step: Option<(Option<&'static str>, &'static Revision)>,
         begun: Instant,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), MigrationError> {
         let lock = self.chain.lock;
         let sql = format!("SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN 1 ELSE 0 END");
-        self.direct.batch(PATIENT).await?;
-        let mut told = false;
+        self.direct.batch(NO_TIMEOUTS).await?;
+        let mut reported = false;
         while self.direct.number(sql.clone()).await? == 0 {
-            if !told {
-                told = true;
-                self.progress.tell(Event::Waiting { what: "another upgrade or server start on this database" });
+            if !reported {
+                reported = true;
+                self.progress.report(Event::Waiting { what: "another upgrade or server start on this database" });
             }
-            if self.options.lock_timeout.is_some() && begun.elapsed() >= patience {
+            if self.options.lock_timeout.is_some() && begun.elapsed() >= timeout {
                 let _ = self.direct.batch("ROLLBACK").await;
                 let from = step.map_or_else(|| "an empty database".to_owned(), |(from, _)| shown(from));
                 return Err(self.lock_error(
@@ -489,7 +489,7 @@ impl Run<'_> {
     }
 
     /// Drops temporary tables of a killed upgrade of the reference, whose original tables still exist.
-    async fn leftovers(&self) -> Result<(), DbError> {
+    async fn drop_leftovers(&self) -> Result<(), DbError> {
         let tables = state::tables(&self.direct).await?;
         for table in &tables {
             if let Some(original) = table.strip_prefix("_alembic_tmp_")
@@ -502,7 +502,7 @@ impl Run<'_> {
     }
 
     /// Checkpoints SQLite's write-ahead log, or releases PostgreSQL's advisory lock.
-    async fn tidy(&self) -> Result<(), DbError> {
+    async fn clean_up(&self) -> Result<(), DbError> {
         match self.direct.dialect() {
             Dialect::Postgres if self.direct.is_pooled() => Ok(()),
             Dialect::Postgres => self.direct.batch(format!("SELECT pg_advisory_unlock({})", self.chain.lock)).await,

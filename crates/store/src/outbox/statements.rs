@@ -129,7 +129,7 @@ pub(super) const WAITING: &str =
 /// Applies even if the lease has expired: the event was delivered.
 pub(super) const DELIVERED: &str = "DELETE FROM ff_webhook_deliveries WHERE id = $1 AND delivery_id = $2";
 
-macro_rules! held {
+macro_rules! update_claimed {
     ($set:expr) => {
         concat!("UPDATE ff_webhook_deliveries SET ", $set, " WHERE id = $1 AND delivery_id = $2 AND attempts = $3")
     };
@@ -137,7 +137,7 @@ macro_rules! held {
 
 macro_rules! retry {
     ($now:expr) => {
-        held!(concat!("due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
+        update_claimed!(concat!("due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
     };
 }
 
@@ -145,7 +145,7 @@ pub(super) const RETRY: (&str, &str) = (retry!(now!(postgres)), retry!(now!(sqli
 
 macro_rules! postpone {
     ($now:expr) => {
-        held!(concat!("attempts = attempts - 1, due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
+        update_claimed!(concat!("attempts = attempts - 1, due_at = ", $now, " + CAST($4 AS BIGINT), last_error = $5"))
     };
 }
 
@@ -153,7 +153,7 @@ pub(super) const POSTPONE: (&str, &str) = (postpone!(now!(postgres)), postpone!(
 
 macro_rules! give_up {
     ($now:expr) => {
-        held!(concat!("failed_at = ", $now, ", last_error = $4"))
+        update_claimed!(concat!("failed_at = ", $now, ", last_error = $4"))
     };
 }
 
@@ -177,13 +177,13 @@ macro_rules! expire {
 /// Rows under a lease are not affected.
 pub(super) const EXPIRE: (&str, &str) = (expire!(now!(postgres)), expire!(now!(sqlite)));
 
-macro_rules! forget {
+macro_rules! delete_failed {
     ($now:expr) => {
         concat!("DELETE FROM ff_webhook_deliveries WHERE failed_at < ", $now, " - CAST($1 AS BIGINT)")
     };
 }
 
-pub(super) const FORGET: (&str, &str) = (forget!(now!(postgres)), forget!(now!(sqlite)));
+pub(super) const DELETE_FAILED: (&str, &str) = (delete_failed!(now!(postgres)), delete_failed!(now!(sqlite)));
 
 /// Another replica may have disabled or deleted a webhook and missed its rows.
 pub(super) const DISCARD: &str = concat!(

@@ -1,16 +1,16 @@
 //! Integration tests of `ferroflow-store`: one module per subject, all in one binary, so that the crate is linked once.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod artifact_refs;
 mod cancellation;
 mod experiments;
+mod file_identity;
 mod inputs;
 mod list_tags;
 mod logging;
 mod metrics;
 mod migrations;
-mod named;
-mod place;
 mod pooler;
 mod registered_models;
 mod registry_search;

@@ -231,7 +231,7 @@ on_each!(a_table_in_use_is_waited_for_and_given_up_in_time);
 async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
     upgrade_to(uri, &TRACKING, MLFLOW_1_30).await.unwrap();
     let (locked, is_locked) = tokio::sync::oneshot::channel();
-    let (told, waits) = tokio::sync::oneshot::channel();
+    let (is_waiting, waits) = tokio::sync::oneshot::channel();
     let holder = db(uri);
     let held = holder.transaction_once(move |transaction| async move {
         let insert = "INSERT INTO experiments (experiment_id, name) VALUES (7, 'busy')";
@@ -249,16 +249,16 @@ async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
         assert!(text.contains(MLFLOW_1_30) && text.contains(TRACKING.head()), "{text}");
 
         // It continues when the other transaction ends.
-        let mut told = Some(told);
+        let mut is_waiting = Some(is_waiting);
         let patient = Options { lock_timeout: Some(Duration::from_secs(120)), backup: false, to: None };
-        let mut tell = |event| {
+        let mut report = |event| {
             if let Event::Waiting { .. } = event
-                && let Some(told) = told.take()
+                && let Some(is_waiting) = is_waiting.take()
             {
-                let _ = told.send(());
+                let _ = is_waiting.send(());
             }
         };
-        migrations::upgrade(uri, &TRACKING, &patient, &mut tell).await
+        migrations::upgrade(uri, &TRACKING, &patient, &mut report).await
     };
     let (held, done) = tokio::join!(held, upgrades);
     held.unwrap();

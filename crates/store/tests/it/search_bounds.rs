@@ -1,6 +1,6 @@
 //! The largest allowed searches end soon, and larger ones are refused with the name of the bound.
 
-#![allow(clippy::disallowed_macros, reason = "a test that can not say its figures has failed")]
+#![allow(clippy::disallowed_macros, reason = "a test that cannot say its figures has failed")]
 
 use std::time::{Duration, Instant};
 

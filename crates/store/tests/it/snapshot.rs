@@ -48,14 +48,14 @@ async fn a_copy_ends_while_others_commit_all_the_time() {
         tokio::task::yield_now().await;
     }
     let before = commits.load(Ordering::Relaxed);
-    let mut tell = |_, _| ();
-    let copying = snapshot::copy(&file, &copy, &mut tell);
+    let mut progress = |_, _| ();
+    let copying = snapshot::copy(&file, &copy, &mut progress);
     tokio::time::timeout(Duration::from_secs(60), copying).await.expect("it begins again and again").unwrap();
     let during = commits.load(Ordering::Relaxed);
     stop.store(true, Ordering::Relaxed);
     writer.join().unwrap();
 
-    assert!(during > before, "nobody wrote meanwhile");
+    assert!(during > before, "no write happened meanwhile");
     let rows = snapshot::rows(&BackendUri::Sqlite(copy)).await.unwrap();
     assert_eq!(rows["a"], rows["b"], "a half transaction");
     assert!(rows["a"] >= i64::try_from(before).unwrap(), "a commit from before is missing");
@@ -68,9 +68,9 @@ async fn a_file_that_somebody_has_open_is_not_settled() {
     let file = folder.path().join("live.db");
     let connection = open(&file);
     connection.execute_batch("CREATE TABLE a (n INTEGER); INSERT INTO a VALUES (1)").unwrap();
-    assert!(matches!(snapshot::settle(&file).await, Err(SnapshotError::InUse(_))));
+    assert!(matches!(snapshot::checkpoint(&file).await, Err(SnapshotError::InUse(_))));
     drop(connection);
-    snapshot::settle(&file).await.unwrap();
+    snapshot::checkpoint(&file).await.unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "all of it is in one file");
     assert_eq!(snapshot::rows(&BackendUri::Sqlite(file)).await.unwrap()["a"], 1);
 }

@@ -14,7 +14,7 @@ use crate::support::on_each;
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT (i + 1) % 1000 FROM n) SELECT count(*) FROM n";
 
 /// Timeout of everything here: far longer than it takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn open(uri: &BackendUri, limit: Option<Duration>) -> Arc<Store> {
     let db = DbOptions {
@@ -37,7 +37,7 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it comes to pass");
+    tokio::time::timeout(TIMEOUT, wait).await.expect("it comes to pass");
 }
 
 /// Number of endless statements that run in the database; for `SQLite`, the number of connections in use.
@@ -79,7 +79,7 @@ async fn a_statement_ends_at_its_limit_and_its_connection_lives(uri: &BackendUri
     let (store, observer) = (open(uri, Some(Duration::from_millis(300))).await, open(uri, None).await);
     for statement in [Statement::new(ENDLESS, Vec::new()), Statement::dynamic(ENDLESS.into(), Vec::new())] {
         for _ in 0..3 {
-            let outcome = tokio::time::timeout(PATIENCE, run(&store, statement.clone())).await.unwrap();
+            let outcome = tokio::time::timeout(TIMEOUT, run(&store, statement.clone())).await.unwrap();
             assert!(matches!(outcome, Err(DbError::Timeout(_))), "{outcome:?}");
         }
         until(async || endless(&store, &observer).await == 0).await;

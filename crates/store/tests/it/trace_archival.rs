@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
 use ferroflow_store::{
-    Archived, SpansLocation, Store,
+    ArchiveOutcome, SpansLocation, Store,
     db::{Op, Statement},
     dialect::Dialect,
 };
@@ -43,10 +43,10 @@ async fn of_two_that_archive_a_trace_one_does(store: &Store) {
         }
     });
     let outer = outer.await.expect("no error");
-    let places = store.trace_places("tr-1").await.expect("a trace");
+    let places = store.trace_locations("tr-1").await.expect("a trace");
     let (won, place) = match outer {
-        Archived::Yes => (inner == Some(Archived::No), "file:///outer"),
-        _ => (inner == Some(Archived::Yes), "file:///inner"),
+        ArchiveOutcome::Archived => (inner == Some(ArchiveOutcome::Skipped), "file:///outer"),
+        _ => (inner == Some(ArchiveOutcome::Archived), "file:///inner"),
     };
     assert!(won, "{outer:?} {inner:?}");
     assert_eq!((places.spans, places.archive.as_deref()), (Some(SpansLocation::Archive), Some(place)));
@@ -69,11 +69,11 @@ async fn spans_that_change_meanwhile_stay(store: &Store) {
             change(store, sql).await;
             Ok(Some("file:///x".into()))
         });
-        assert_eq!(outcome.await, Ok(Archived::No), "{sql}");
+        assert_eq!(outcome.await, Ok(ArchiveOutcome::Skipped), "{sql}");
     }
     assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
     assert_eq!(contents(store, "tr-2").await, ["first", "second"]);
-    assert_eq!(store.trace_places("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
+    assert_eq!(store.trace_locations("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
 }
 
 on_each!(what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can, flavor = "multi_thread");
@@ -84,21 +84,24 @@ async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(sto
     let due = [ferroflow_store::Due { experiment_id: 0, until: 1 }];
     assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
     // The failed transaction may still hold the row lock.
-    let mut outcome = Archived::No;
-    while outcome == Archived::No {
+    let mut outcome = ArchiveOutcome::Skipped;
+    while outcome == ArchiveOutcome::Skipped {
         outcome = store.archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");
     }
-    assert_eq!(outcome, Archived::Malformed);
+    assert_eq!(outcome, ArchiveOutcome::Malformed);
     assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
     assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates"), []);
-    assert_eq!(store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await, Ok(Archived::No));
+    assert_eq!(
+        store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await,
+        Ok(ArchiveOutcome::Skipped)
+    );
     trace(store, "tr-2").await;
     let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
     let longer = Op::Execute(Statement::new(longer, vec!["x".repeat(MAX_PAYLOAD).into()]));
     store.db().unit(vec![longer]).await.expect("a long span");
     let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
-    assert_eq!(unasked, Ok(Archived::Malformed));
-    assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(Archived::No));
+    assert_eq!(unasked, Ok(ArchiveOutcome::Malformed));
+    assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(ArchiveOutcome::Skipped));
 }
 
 on_each!(the_oldest_come_first_and_every_one_once, flavor = "multi_thread");

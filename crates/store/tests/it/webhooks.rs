@@ -162,7 +162,7 @@ async fn a_secret_is_encrypted_and_never_breaks_a_list(uri: &BackendUri) {
 
 on_each!(only_active_webhooks_that_asked_are_told);
 async fn only_active_webhooks_that_asked_are_told(store: &Store) {
-    let told = create(store, "told").await;
+    let subscribed = create(store, "subscribed").await;
     let disabled = NewWebhook { status: Some(WebhookStatus::Disabled), ..new("disabled") };
     store.create_webhook(disabled).await.unwrap();
     let elsewhere = vec![event(WebhookEntity::Prompt, WebhookAction::Created)];
@@ -174,8 +174,8 @@ async fn only_active_webhooks_that_asked_are_told(store: &Store) {
     store.set_registered_model_alias("m", "a", "1").await.unwrap();
     let claimed = claim(store).await;
     let to: Vec<&str> = claimed.iter().map(|delivery| delivery.webhook_id.as_str()).collect();
-    assert_eq!(to, [told.as_str()]);
-    assert_eq!(claimed[0].url.as_deref(), Some("https://example.org/told"));
+    assert_eq!(to, [subscribed.as_str()]);
+    assert_eq!(claimed[0].url.as_deref(), Some("https://example.org/subscribed"));
     assert_eq!(claimed[0].delivery_id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
     assert_eq!(store.waiting_deliveries().await.unwrap(), 1);
     store.delivered(&claimed[0]).await.unwrap();
@@ -237,11 +237,11 @@ async fn every_change_of_the_registry_is_told(store: &Store) {
     store.set_registered_model_alias("p", "best", "1").await.unwrap();
     store.delete_registered_model_alias("p", "best").await.unwrap();
 
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     while let Some(delivery) = claim(store).await.pop() {
         let body: serde_json::Value = serde_json::from_str(&delivery.body).unwrap();
         let text = |key: &str| body[key].as_str().unwrap().to_owned();
-        told.push((format!("{}.{}", text("entity"), text("action")), body["data"].to_string()));
+        delivered.push((format!("{}.{}", text("entity"), text("action")), body["data"].to_string()));
         store.delivered(&delivery).await.unwrap();
     }
     let expected = [
@@ -266,7 +266,7 @@ async fn every_change_of_the_registry_is_told(store: &Store) {
         ("prompt_alias.created", r#"{"alias":"best","name":"p","version":"1"}"#),
         ("prompt_alias.deleted", r#"{"alias":"best","name":"p"}"#),
     ];
-    assert_eq!(told, expected.map(|(event, data)| (event.to_owned(), data.to_owned())));
+    assert_eq!(delivered, expected.map(|(event, data)| (event.to_owned(), data.to_owned())));
 }
 
 on_each!(a_change_that_is_refused_is_not_told);
@@ -276,9 +276,9 @@ async fn a_change_that_is_refused_is_not_told(store: &Store) {
     store.create_registered_model("m", "", &[]).await.unwrap();
     assert!(store.create_registered_model("m", "", &[]).await.is_err());
     assert!(store.set_model_version_tag("m", "7", "k", "v").await.is_err());
-    let told = claim(store).await;
-    assert_eq!(told.len(), 1);
-    store.delivered(&told[0]).await.unwrap();
+    let claimed = claim(store).await;
+    assert_eq!(claimed.len(), 1);
+    store.delivered(&claimed[0]).await.unwrap();
     assert!(claim(store).await.is_empty());
 }
 
@@ -386,17 +386,17 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up(store: &Store) {
     const AGES: Duration = Duration::from_secs(3600);
     let id = create(store, "w").await;
     happen(store).await;
-    assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
+    assert_eq!(store.sweep_outbox(AGES, AGES).await.unwrap(), [0, 0, 0]);
     // The database's clock has to advance for rows to be older than now.
-    while store.tidy_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
+    while store.sweep_outbox(Duration::ZERO, AGES).await.unwrap()[0] == 0 {}
     assert!(claim(store).await.is_empty());
-    while store.tidy_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}
+    while store.sweep_outbox(AGES, Duration::ZERO).await.unwrap()[1] == 0 {}
     assert_eq!(rows(store, "SELECT count(*) FROM ff_webhook_deliveries").await, [Value::Int(0)]);
 
     happen(store).await;
     let disabled = WebhookChange { status: Some(WebhookStatus::Disabled), ..WebhookChange::default() };
     store.update_webhook(&id, disabled).await.unwrap();
-    assert_eq!(store.waiting_deliveries().await.unwrap(), 0, "a webhook that is disabled is told nothing more");
+    assert_eq!(store.waiting_deliveries().await.unwrap(), 0, "a disabled webhook has no pending deliveries");
 
     let active = WebhookChange { status: Some(WebhookStatus::Active), ..WebhookChange::default() };
     store.update_webhook(&id, active).await.unwrap();
@@ -404,7 +404,7 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up(store: &Store) {
     let by_another_server = Statement::new("UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
     store.db().unit(vec![ferroflow_store::db::Op::Execute(by_another_server)]).await.unwrap();
     assert!(claim(store).await.is_empty());
-    assert_eq!(store.tidy_outbox(AGES, AGES).await.unwrap(), [0, 0, 1]);
+    assert_eq!(store.sweep_outbox(AGES, AGES).await.unwrap(), [0, 0, 1]);
 }
 
 on_each!(our_own_tables_go_with_one_call_and_come_back);

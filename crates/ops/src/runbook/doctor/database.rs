@@ -22,7 +22,7 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
     let Some(cluster) = api.get(CLUSTERS, name).await? else {
         found.wrong(
             &format!("there is no Cluster {name}"),
-            "set postgresql.clusterName to one that is there, or recover",
+            "set postgresql.clusterName to an existing cluster, or recover",
         );
         return Ok(false);
     };
@@ -46,11 +46,11 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
             "the write-ahead log is not archived: {}",
             archiving.map(|it| text(it, "/message")).unwrap_or_default()
         ),
-        "look at the keys in the Secret, s3.bucket and s3.endpointUrl; an archive that is not empty wants another \
+        "check the keys in the Secret, s3.bucket and s3.endpointUrl; an archive that is not empty needs another \
          backup.serverName",
     );
     if let Some(plugin) = plugin(&cluster) {
-        let (kinds, _) = api.ask("/apis/barmancloud.cnpg.io/v1").await?;
+        let (kinds, _) = api.get_path("/apis/barmancloud.cnpg.io/v1").await?;
         found.check(
             kinds.is_some(),
             "the Barman Cloud plugin is installed",
@@ -59,20 +59,20 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
         );
         let store = text(plugin, "/parameters/barmanObjectName");
         if kinds.is_some() && api.get(OBJECT_STORES, store).await?.is_none() {
-            found.wrong(&format!("there is no ObjectStore {store}"), "helm upgrade makes it anew");
+            found.wrong(&format!("there is no ObjectStore {store}"), "helm upgrade creates it again");
         }
     }
     versions::versions(api, &cluster, plugin(&cluster).is_some(), found).await?;
     schedules(api, name, found).await?;
     for archive in archives::retired(api, &cluster).await? {
         if archive.until.is_some_and(|until| until < Timestamp::now()) {
-            note(&archive.told());
+            note(&archive.description());
         }
     }
     let age = newest(&cluster).map(|newest| Timestamp::now().duration_since(newest));
     found.check(
         age.is_some_and(|age| age < BACKUP_AGE),
-        "there is a backup of the last day",
+        "the newest backup is less than 26 hours old",
         &age.map_or_else(
             || "there is no backup yet".to_owned(),
             |age| format!("the newest backup is {} hours old", age.as_hours()),

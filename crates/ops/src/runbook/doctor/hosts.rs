@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A host name, and the value that it comes from.
-struct Called {
+struct ConfiguredHost {
     host: String,
     value: &'static str,
 }
@@ -24,7 +24,7 @@ pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut
     called.extend(http_routes(api, name).await?);
     let allowed = variable(deployment, "MLFLOW_SERVER_ALLOWED_HOSTS").unwrap_or_default();
     let allowed: Vec<_> = allowed.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
-    for Called { host, value } in called.iter().filter(|called| !called.host.is_empty()) {
+    for ConfiguredHost { host, value } in called.iter().filter(|called| !called.host.is_empty()) {
         let is_allowed = allowed.is_empty() || allowed.iter().any(|pattern| matches(pattern, host));
         found.check(
             is_allowed,
@@ -37,7 +37,7 @@ pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut
 }
 
 /// OpenShift Routes. One without a certificate uses the router's own.
-async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Called>> {
+async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
     for route in api.list(ROUTES, "").await?.iter().filter(|route| text(route, "/spec/to/name") == name) {
         let given = text(route, "/spec/host");
@@ -50,12 +50,12 @@ async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Calle
         } else if !external.is_empty() {
             secret(api, external, &[host], "the Route's externalCertificate", found).await?;
         }
-        called.push(Called { host: host.to_owned(), value: "route.host" });
+        called.push(ConfiguredHost { host: host.to_owned(), value: "route.host" });
     }
     Ok(called)
 }
 
-async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Called>> {
+async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
     for ingress in api.list(INGRESSES, "").await? {
         let rules = items(&ingress, "/spec/rules")
@@ -70,13 +70,13 @@ async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Ca
                 secret(api, name, &listed, "ingress.tls", found).await?;
             }
         }
-        called.extend(hosts.iter().map(|host| Called { host: (*host).to_owned(), value: "ingress.hosts" }));
+        called.extend(hosts.iter().map(|host| ConfiguredHost { host: (*host).to_owned(), value: "ingress.hosts" }));
     }
     Ok(called)
 }
 
 /// Their certificates belong to the Gateway, which is seldom in this namespace.
-async fn http_routes(api: &Api, name: &str) -> Result<Vec<Called>> {
+async fn http_routes(api: &Api, name: &str) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
     for route in api.list(HTTP_ROUTES, "").await? {
         let leads_here = items(&route, "/spec/rules")
@@ -85,7 +85,7 @@ async fn http_routes(api: &Api, name: &str) -> Result<Vec<Called>> {
             .any(|backend| text(backend, "/name") == name);
         if leads_here {
             let hosts = items(&route, "/spec/hostnames").iter().filter_map(Value::as_str);
-            called.extend(hosts.map(|host| Called { host: host.to_owned(), value: "httpRoute.hostnames" }));
+            called.extend(hosts.map(|host| ConfiguredHost { host: host.to_owned(), value: "httpRoute.hostnames" }));
         }
     }
     Ok(called)

@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::{
     super::{
         api::Api,
-        probe::{self, Seen, Storage, Work},
+        probe::{self, Inspection, Storage, Work},
         release::Release,
     },
     CLOCKS, Findings, note, ok,
 };
 
 /// Timeout of the bucket's response to this machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where environment variables of the server are set.
 const VARIABLE: &str = "in mlflow.extraEnv";
 
 /// Runs the checks with a Job.
 pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
-    let seen = match probe::look(api, release, Work::Check, &release.cluster, None).await {
+    let seen = match probe::inspect(api, release, Work::Check, &release.cluster, None).await {
         Ok(Some(seen)) => seen,
         Ok(None) => return,
         Err(error) => {
-            found.wrong(&format!("the databases can not be looked into: {error:#}"), "kubectl get jobs");
+            found.wrong(&format!("the databases cannot be inspected: {error:#}"), "kubectl get jobs");
             return;
         }
     };
@@ -31,13 +31,13 @@ pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
     match &seen.storage {
         Some(storage) => bucket(storage, found).await,
         None => found.wrong(
-            &format!("the bucket can not be tried: {}", seen.error),
-            "look at the values of s3 and at the Secret of s3.existingSecret",
+            &format!("the bucket cannot be tested: {}", seen.error),
+            "check the values of s3 and the Secret of s3.existingSecret",
         ),
     }
 }
 
-fn revisions(seen: &Seen, found: &mut Findings) {
+fn revisions(seen: &Inspection, found: &mut Findings) {
     for contents in &seen.contents {
         let revision = contents.revision.as_deref().unwrap_or("none");
         let what = format!("the {} database is at {revision}", contents.chain);
@@ -51,7 +51,7 @@ async fn bucket(storage: &Storage, found: &mut Findings) {
     match &trial.failed {
         None => ok(&format!("{name} can be written, read and deleted from")),
         Some(failure) => {
-            let what = format!("the server can not {} in {name}: {}", failure.step, failure.reason);
+            let what = format!("the server cannot {} in {name}: {}", failure.step, failure.reason);
             found.wrong(&what, remedy(&failure.step, &failure.reason));
         }
     }
@@ -63,8 +63,8 @@ async fn bucket(storage: &Storage, found: &mut Findings) {
     let Some(presigned) = &trial.presigned else { return };
     let origin = &presigned.origin;
     let Some(reason) = &presigned.failed else {
-        ok(&format!("a signed address at {origin} answers the server"));
-        if let Err(reason) = ferroflow_artifacts::answers(origin, PATIENCE).await {
+        ok(&format!("a signed URL at {origin} answers the server"));
+        if let Err(reason) = ferroflow_artifacts::responds(origin, BUCKET_TIMEOUT).await {
             note(&format!(
                 "{origin} does not answer this machine ({reason}): where clients are as far away, set \
                  FERROFLOW_S3_PUBLIC_ENDPOINT_URL to an address that they reach, or FERROFLOW_PRESIGNED_TRANSFERS=false, \
@@ -74,26 +74,26 @@ async fn bucket(storage: &Storage, found: &mut Findings) {
         return;
     };
     // Not reachable from inside is fine if clients are outside and can reach it.
-    if !presigned.answered && ferroflow_artifacts::answers(origin, PATIENCE).await.is_ok() {
+    if !presigned.answered && ferroflow_artifacts::responds(origin, BUCKET_TIMEOUT).await.is_ok() {
         note(&format!("{origin}, where clients are sent, answers this machine, and not the server ({reason})"));
         return;
     }
     let remedy = if trial.failed.is_some() {
-        "what is wrong with the bucket comes first".to_owned()
+        "solve the problem of the bucket first".to_owned()
     } else {
         format!(
             "set FERROFLOW_S3_PUBLIC_ENDPOINT_URL to the address by which clients reach the bucket, or \
              FERROFLOW_PRESIGNED_TRANSFERS=false, {VARIABLE}"
         )
     };
-    found.wrong(&format!("a signed address at {origin}, where clients are sent, does not answer: {reason}"), &remedy);
+    found.wrong(&format!("a signed URL at {origin}, where clients are sent, does not answer: {reason}"), &remedy);
 }
 
 /// The value to change, by the store's error.
 fn remedy(step: &str, reason: &str) -> &'static str {
     let code = reason.split(':').next().unwrap_or_default();
     match code {
-        "NoSuchBucket" | "the bucket does not exist" => "set s3.bucket to one that is there, or make it",
+        "NoSuchBucket" | "the bucket does not exist" => "set s3.bucket to an existing bucket, or create it",
         "InvalidAccessKeyId" | "NotSignedUp" => {
             "set AWS_ACCESS_KEY_ID in the Secret of s3.existingSecret to a key that the store knows"
         }
@@ -108,6 +108,6 @@ fn remedy(step: &str, reason: &str) -> &'static str {
                   and s3:ListBucket"
             }
         },
-        _ => "look at s3.endpointUrl, s3.bucket, s3.ca and the network (networkPolicy.egressPorts)",
+        _ => "check s3.endpointUrl, s3.bucket, s3.ca and the network (networkPolicy.egressPorts)",
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn secrets(api: &Api, deployment: &Value, found: &mut Findings)
         };
         let has = |key: &str| secret["data"][key].as_str().is_some_and(|value| !value.is_empty());
         let missing: Vec<_> = keys.iter().filter(|key| !has(key)).cloned().collect();
-        let what = format!("the Secret {name} has what the server takes from it");
+        let what = format!("the Secret {name} has all keys that the server reads");
         found.check(
             missing.is_empty(),
             &what,
@@ -84,7 +84,7 @@ fn remedy(secret: &str) -> String {
             "kubectl create secret generic s3-credentials --from-env-file=env/s3-credentials".to_owned()
         }
         _ if secret.ends_with("-app") || secret.ends_with("-ca") => {
-            "the operator makes it with the cluster: see postgresql.clusterName, and whether the Cluster is there"
+            "the operator creates it with the cluster: check postgresql.clusterName, and whether the Cluster exists"
                 .to_owned()
         }
         _ => format!("create the Secret {secret}, or name another one in values.yaml"),
@@ -102,12 +102,12 @@ fn login(secret: &str, ini: &str, found: &mut Findings) {
     for name in
         ["admin_username", "admin_password"].iter().filter(|name| value(name).is_none_or(|value| value.is_empty()))
     {
-        found.wrong(&format!("the configuration in {secret} has no {name}"), "add it, and create the Secret anew");
+        found.wrong(&format!("the configuration in {secret} has no {name}"), "add it, and create the Secret again");
     }
     if value("admin_password").is_some_and(|password| password == "password1234" || password == "password") {
         found.wrong(
             &format!("the configuration in {secret} has the well-known admin_password"),
-            "choose another one: the server refuses to make an administrator with it",
+            "choose another one: the server refuses to create an admin with it",
         );
     }
 }

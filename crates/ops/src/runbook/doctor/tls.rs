@@ -16,7 +16,7 @@ const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The fields of a certificate that browsers check.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct CertificateFields {
     from: Timestamp,
     until: Timestamp,
     names: Vec<String>,
@@ -27,8 +27,7 @@ pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings)
     let seen = match read(pem) {
         Ok(seen) => seen,
         Err(error) => {
-            found
-                .wrong(&format!("{what} can not be read: {error:#}"), "put the server's own certificate first, as PEM");
+            found.wrong(&format!("{what} cannot be read: {error:#}"), "put the server's own certificate first, as PEM");
             return;
         }
     };
@@ -38,9 +37,9 @@ pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings)
     } else if until.duration_since(now) < SOON {
         found.wrong(&format!("{what} expires soon, at {until}"), "renew it");
     } else if seen.from > now {
-        found.wrong(&format!("{what} is not good before {}", seen.from), "wait, or look at the clock of who made it");
+        found.wrong(&format!("{what} is not valid before {}", seen.from), "wait, or check the clock of its issuer");
     } else {
-        ok(&format!("{what} is good until {until}"));
+        ok(&format!("{what} is valid until {until}"));
     }
     for host in hosts.iter().filter(|host| !host.is_empty()) {
         let names = seen.names.join(", ");
@@ -48,17 +47,17 @@ pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings)
             seen.names.iter().any(|name| covers(name, host)),
             &format!("{what} is for {host}"),
             &format!("{what} is for {names}, not for {host}"),
-            &format!("get one for {host}, or call the server by a name that it is for"),
+            &format!("get one for {host}, or use a host name that it is for"),
         );
     }
 }
 
-fn read(pem: &str) -> Result<Seen> {
+fn read(pem: &str) -> Result<CertificateFields> {
     let body = pem.split_once("-----BEGIN CERTIFICATE-----").context("there is no certificate in it")?.1;
-    let body = body.split_once("-----END CERTIFICATE-----").context("it is cut off")?.0;
+    let body = body.split_once("-----END CERTIFICATE-----").context("it is truncated")?.0;
     let body: String = body.split_whitespace().collect();
-    let der = BASE64_STANDARD.decode(body).context("it is no base64")?;
-    let certificate = Certificate::from_der(&der).context("it is no certificate")?.tbs_certificate;
+    let der = BASE64_STANDARD.decode(body).context("it is not base64")?;
+    let certificate = Certificate::from_der(&der).context("it is not a certificate")?.tbs_certificate;
     let time = |time: &x509_cert::time::Time| {
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).context("its time is out of range")?;
         Timestamp::from_second(seconds).context("its time is out of range")
@@ -66,13 +65,17 @@ fn read(pem: &str) -> Result<Seen> {
     let mut names = Vec::new();
     for extension in certificate.extensions.iter().flatten().filter(|one| one.extn_id == SubjectAltName::OID) {
         let alternatives =
-            SubjectAltName::from_der(extension.extn_value.as_bytes()).context("its names are unclear")?;
+            SubjectAltName::from_der(extension.extn_value.as_bytes()).context("its names cannot be parsed")?;
         names.extend(alternatives.0.iter().filter_map(|name| match name {
             GeneralName::DnsName(name) => Some(name.to_string().to_ascii_lowercase()),
             _ => None,
         }));
     }
-    Ok(Seen { from: time(&certificate.validity.not_before)?, until: time(&certificate.validity.not_after)?, names })
+    Ok(CertificateFields {
+        from: time(&certificate.validity.not_before)?,
+        until: time(&certificate.validity.not_after)?,
+        names,
+    })
 }
 
 /// Whether a DNS name of a certificate, in which `*` is exactly one label, matches a host.
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_told() {
+    fn something_else_than_a_certificate_is_refused() {
         for text in ["", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -32,7 +32,7 @@ pub(super) async fn versions(api: &Api, cluster: &Value, by_plugin: bool, found:
         (Some(text), Some(version)) if by_plugin => found.check(
             version >= PLUGINS,
             &format!("the operator is CloudNativePG {text}"),
-            &format!("the operator CloudNativePG {text} knows no plugins for backups"),
+            &format!("the operator CloudNativePG {text} does not support backup plugins"),
             "upgrade it to 1.26 or newer, or set backup.method=inTree",
         ),
         (Some(text), Some(version)) => found.check(
@@ -41,7 +41,7 @@ pub(super) async fn versions(api: &Api, cluster: &Value, by_plugin: bool, found:
             &format!("the operator CloudNativePG {text} has no built-in backups any more"),
             "install the Barman Cloud plugin and set backup.method=plugin",
         ),
-        _ => note("the version of the operator is not told by the pods of the cluster"),
+        _ => note("the pods of the cluster do not show the version of the operator"),
     }
     if by_plugin {
         let loaded = items(cluster, "/status/pluginStatus").iter().find(|plugin| plugin["name"] == PLUGIN);
@@ -49,7 +49,7 @@ pub(super) async fn versions(api: &Api, cluster: &Value, by_plugin: bool, found:
             Some(plugin) => ok(&format!("the Barman Cloud plugin {} is loaded", text(plugin, "/version"))),
             None => found.wrong(
                 "the operator has not loaded the Barman Cloud plugin",
-                "kubectl logs of the operator say why: the plugin runs in the operator's own namespace, and wants \
+                "kubectl logs of the operator say why: the plugin runs in the operator's own namespace, and needs \
                  certificates of cert-manager",
             ),
         }

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::super::{
     api::{Api, CRON_JOBS, DEPLOYMENTS, NETWORK_POLICIES, TEMPLATES},
-    release::{forget, remember, remembered, retarget},
+    release::{annotation, remove_annotation, retarget, set_annotation},
 };
 
 /// Suspends `gc`. It deletes artifacts of runs that are deleted in its database, and may not be in the other one.
-pub(super) async fn hold(api: &Api, name: &str) -> Result<()> {
+pub(super) async fn suspend_gc(api: &Api, name: &str) -> Result<()> {
     let gc = format!("{name}-gc");
     if api.get(CRON_JOBS, &gc).await?.is_some() {
-        api.change(CRON_JOBS, &gc, "it must not go by the one database while there is the other", |gc| {
+        api.change(CRON_JOBS, &gc, "it must not run while two databases refer to the artifacts", |gc| {
             suspend(gc);
             Ok(())
         })
@@ -25,7 +25,7 @@ pub(super) async fn hold(api: &Api, name: &str) -> Result<()> {
 pub(super) async fn resume_gc(api: &Api, name: &str) -> Result<()> {
     let gc = format!("{name}-gc");
     if api.get(CRON_JOBS, &gc).await?.is_some() {
-        api.change(CRON_JOBS, &gc, "it may go on", |gc| {
+        api.change(CRON_JOBS, &gc, "no recovery is running any more", |gc| {
             resume(gc);
             Ok(())
         })
@@ -35,9 +35,9 @@ pub(super) async fn resume_gc(api: &Api, name: &str) -> Result<()> {
 }
 
 /// Points the server and its Jobs to another cluster. Resumes `gc`.
-pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
+pub(super) async fn retarget_all(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
     if api.get(NETWORK_POLICIES, name).await?.is_some() {
-        api.change(NETWORK_POLICIES, name, &format!("{new} is let through"), |policy| {
+        api.change(NETWORK_POLICIES, name, &format!("connections to {new} are allowed"), |policy| {
             let rules = policy.pointer_mut("/spec/egress").and_then(Value::as_array_mut).into_iter().flatten();
             for peer in rules.filter_map(|rule| rule.get_mut("to")?.as_array_mut()).flatten() {
                 let cluster = peer.pointer_mut("/podSelector/matchLabels/cnpg.io~1cluster");
@@ -75,15 +75,15 @@ pub(super) async fn follow(api: &Api, name: &str, old: &str, new: &str) -> Resul
 /// Suspends an object unless it is suspended already, and records that for [`resume`].
 pub(super) fn suspend(object: &mut Value) {
     if object["spec"]["suspend"] != true {
-        remember(object, "suspended", "yes");
+        set_annotation(object, "suspended", "yes");
         object["spec"]["suspend"] = json!(true);
     }
 }
 
 /// Reverts [`suspend`].
 pub(super) fn resume(object: &mut Value) {
-    if remembered(object, "suspended").is_some() {
-        forget(object, "suspended");
+    if annotation(object, "suspended").is_some() {
+        remove_annotation(object, "suspended");
         if let Some(spec) = object["spec"].as_object_mut() {
             spec.remove("suspend");
         }

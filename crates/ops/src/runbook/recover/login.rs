@@ -11,9 +11,9 @@ use super::super::{
 
 /// Replaces the old cluster's host in the basic-auth configuration with the new one's, and its credentials, which
 /// differ.
-pub(super) async fn follow(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
+pub(super) async fn retarget(api: &Api, release: &Release, old: &str, new: &str) -> Result<()> {
     let Some((secret, key)) = configuration(&release.deployment) else { return Ok(()) };
-    let stored = api.need(SECRETS, secret).await?;
+    let stored = api.get_required(SECRETS, secret).await?;
     let ini = decoded(&stored, key).with_context(|| format!("the Secret {secret} has no {key}"))?;
     if !ini.contains(&format!("@{old}-rw")) {
         return Ok(());
@@ -21,7 +21,7 @@ pub(super) async fn follow(api: &Api, release: &Release, old: &str, new: &str) -
     let (user, password) = if api.dry_run {
         (String::new(), String::new())
     } else {
-        let app = api.need(SECRETS, &format!("{new}-app")).await?;
+        let app = api.get_required(SECRETS, &format!("{new}-app")).await?;
         let field = |name| decoded(&app, name).with_context(|| format!("the Secret {new}-app has no {name}"));
         (field("username")?, field("password")?)
     };

@@ -54,16 +54,16 @@ async fn ask(token: &CancelToken, host: &Config, tls: Option<&MakeRustlsConnect>
     let sent = match (host.get_hosts(), tls) {
         ([Host::Unix(folder)], _) => {
             let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?;
-            token.cancel_query_raw(Patient(stream), NoTls).await
+            token.cancel_query_raw(EofOnShutdown(stream), NoTls).await
         }
         ([Host::Tcp(name)], None) => {
             let stream = TcpStream::connect((name.as_str(), port)).await?;
-            token.cancel_query_raw(Patient(stream), NoTls).await
+            token.cancel_query_raw(EofOnShutdown(stream), NoTls).await
         }
         ([Host::Tcp(name)], Some(tls)) => {
             let stream = TcpStream::connect((name.as_str(), port)).await?;
-            let tls = MakeTlsConnect::<Patient<TcpStream>>::make_tls_connect(&mut tls.clone(), name);
-            token.cancel_query_raw(Patient(stream), Patient(tls.map_err(io::Error::other)?)).await
+            let tls = MakeTlsConnect::<EofOnShutdown<TcpStream>>::make_tls_connect(&mut tls.clone(), name);
+            token.cancel_query_raw(EofOnShutdown(stream), EofOnShutdown(tls.map_err(io::Error::other)?)).await
         }
         _ => return Err(io::Error::other("no host")),
     };
@@ -73,15 +73,15 @@ async fn ask(token: &CancelToken, host: &Config, tls: Option<&MakeRustlsConnect>
 /// A stream whose shutdown waits for EOF from the peer, or TLS over such streams. The server closes the connection of a
 /// cancel request when it has processed it. A pooler first has to find a server connection for the request: it drops
 /// the request of a client that has disconnected, and `PgBouncer` 1.18 even hangs. libpq waits in the same way.
-pub(super) struct Patient<T>(pub(super) T);
+pub(super) struct EofOnShutdown<T>(pub(super) T);
 
-impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for EofOnShutdown<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for EofOnShutdown<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
@@ -103,19 +103,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Patient<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for EofOnShutdown<T> {
     /// A cancel request has no authentication to bind to the channel.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl<S, T: TlsConnect<S>> TlsConnect<S> for Patient<T> {
-    type Stream = Patient<T::Stream>;
+impl<S, T: TlsConnect<S>> TlsConnect<S> for EofOnShutdown<T> {
+    type Stream = EofOnShutdown<T::Stream>;
     type Error = T::Error;
-    type Future = MapOk<T::Future, fn(T::Stream) -> Patient<T::Stream>>;
+    type Future = MapOk<T::Future, fn(T::Stream) -> EofOnShutdown<T::Stream>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        self.0.connect(stream).map_ok(Patient)
+        self.0.connect(stream).map_ok(EofOnShutdown)
     }
 }

@@ -13,7 +13,7 @@ const MAX_SIZE: u64 = 1 << 20;
 /// # Errors
 /// The file cannot be read, or other users may access it. The message is one line and contains nothing of the file.
 pub(super) fn password(path: &Path, uri: &PostgresUri, host: usize) -> Result<Option<String>, String> {
-    let failed = |error: std::io::Error| format!("the password file {} can not be read: {error}", path.display());
+    let failed = |error: std::io::Error| format!("the password file {} cannot be read: {error}", path.display());
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() || metadata.len() > MAX_SIZE {

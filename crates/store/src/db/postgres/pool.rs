@@ -99,7 +99,7 @@ impl PostgresPool {
                 Box::pin(async move {
                     let found = begin(client).await.map_err(HookError::Backend)?;
                     if known.fetch_max(found as u8, Ordering::SeqCst) < found as u8 {
-                        found.tell();
+                        found.log();
                     }
                     Ok(())
                 })
@@ -205,7 +205,7 @@ async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres
         _ => None,
     });
     // If the detection fails, a pooler is assumed, which is slower but always correct.
-    if process.is_some() && pooler::named_process(client).await.ok() == process {
+    if process.is_some() && pooler::startup_pid(client).await.ok() == process {
         return Ok(Pooler::None);
     }
     Ok(if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames })

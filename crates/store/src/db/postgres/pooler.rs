@@ -13,7 +13,7 @@ use std::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_postgres::{Client, tls::TlsConnect};
 
-use super::cancel::Patient;
+use super::cancel::EofOnShutdown;
 
 /// Selects the prepared statements with this text by the names that the server knows.
 const NAMES: &str =
@@ -40,14 +40,14 @@ impl From<u8> for Pooler {
 
 impl Pooler {
     /// Logs what was found.
-    pub(super) fn tell(self) {
+    pub(super) fn log(self) {
         match self {
             Self::None => {}
             Self::WithNames => {
-                tracing::info!("a connection pooler that keeps prepared statements is before the database");
+                tracing::info!("a connection pooler that keeps prepared statements is in front of the database");
             }
             Self::WithoutNames => tracing::info!(
-                "a connection pooler is before the database: statements are sent without a name, and planned each time. \
+                "a connection pooler is in front of the database: statements are sent without a name, and planned each time. \
                  PgBouncer from 1.21 keeps them if its max_prepared_statements is 200 or so"
             ),
         }
@@ -81,7 +81,7 @@ const SSL_REQUEST: i32 = 80_877_103;
 
 /// The process id that was sent at startup. The driver only reveals it in a cancel request, so one is written to an
 /// in-memory stream and parsed.
-pub(super) async fn named_process(client: &Client) -> io::Result<i32> {
+pub(super) async fn startup_pid(client: &Client) -> io::Result<i32> {
     let (near, mut far) = tokio::io::duplex(64);
     let token = client.cancel_token();
     let (sent, read) = tokio::join!(token.cancel_query_raw(near, Plain), async move {
@@ -101,11 +101,11 @@ pub(super) async fn named_process(client: &Client) -> io::Result<i32> {
 struct Plain;
 
 impl TlsConnect<DuplexStream> for Plain {
-    type Stream = Patient<DuplexStream>;
+    type Stream = EofOnShutdown<DuplexStream>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Stream, Infallible>>;
 
     fn connect(self, stream: DuplexStream) -> Self::Future {
-        ready(Ok(Patient(stream)))
+        ready(Ok(EofOnShutdown(stream)))
     }
 }

@@ -12,7 +12,7 @@ use super::{DEFAULT_PORT, PostgresUri, SslMode, UriError, decode};
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Replaces an error message that could show a part of a password.
-const ENCODE: &str = "the PostgreSQL URI can not be read: percent-encode special characters in the user and the password \
+const ENCODE: &str = "the PostgreSQL URI cannot be read: percent-encode special characters in the user and the password \
                       ('/' is %2F, '@' is %40, ':' is %3A, '?' is %3F, '&' is %26)";
 
 /// Parses what follows the scheme.
@@ -74,7 +74,7 @@ fn read(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri,
         uri.ports.extend(port);
     }
     uri.database = Some(decode(database, "database")?).filter(|database| !database.is_empty());
-    let mut further = Further::default();
+    let mut further = QueryHosts::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = decode(&value.replace('+', " "), name)?;
@@ -95,7 +95,7 @@ fn read(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri,
 
 /// Hosts and ports of the query, which override those of the authority.
 #[derive(Default)]
-struct Further {
+struct QueryHosts {
     hosts: Vec<String>,
     ports: Vec<u16>,
 }
@@ -127,7 +127,7 @@ fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-fn set_option(uri: &mut PostgresUri, further: &mut Further, name: &str, value: String) -> Result<(), UriError> {
+fn set_option(uri: &mut PostgresUri, further: &mut QueryHosts, name: &str, value: String) -> Result<(), UriError> {
     match name {
         // SQLAlchemy accepts several `host` parameters, each with its port; libpq accepts a list.
         "host" => {
@@ -212,7 +212,7 @@ fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) ->
     if uri.hosts.is_empty() {
         uri.hosts = match env("PGHOST") {
             Some(hosts) => hosts.split(',').map(str::to_owned).collect(),
-            None => vec![own_machine(uri.port(0))],
+            None => vec![default_host(uri.port(0))],
         };
     }
     let from = |field: &mut Option<String>, name: &str| {
@@ -247,7 +247,7 @@ fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) ->
 }
 
 /// The default host, as in libpq: the socket directory of a local server, else `localhost`.
-fn own_machine(port: u16) -> String {
+fn default_host(port: u16) -> String {
     let has_socket = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     SOCKET_FOLDERS.into_iter().find(has_socket).unwrap_or("localhost").to_owned()
 }

@@ -3,8 +3,8 @@
 use ferroflow_model::messages::service::{LoggedModelStatus, LoggedModelTag};
 use ferroflow_store::{
     NewLoggedModel, Store,
+    artifact_refs::{self, ArtifactRefs},
     db::BackendUri,
-    named::{self, Named},
 };
 
 use crate::support::{self, on_each};
@@ -35,18 +35,18 @@ async fn of_the_newest_runs_and_of_models_that_are_complete(uri: &BackendUri) {
     let tag = LoggedModelTag { key: Some("mlflow.model.isExternal".into()), value: Some("True".into()) };
     store.set_logged_model_tags(&external, &[tag]).await.unwrap();
 
-    let all = named::artifacts(uri, 10).await.unwrap();
+    let all = artifact_refs::artifacts(uri, 10).await.unwrap();
     let find = |owner: &str| all.iter().find(|one| one.owner == owner);
     assert_eq!(all.len(), 4, "{all:?}");
     for (run, files) in [(&plain, vec![]), (&tagged, vec!["a/t.json".to_owned()]), (&odd, vec![])] {
         let owner = format!("run {run}");
         let location = format!("mlflow-artifacts:/0/{run}/artifacts");
-        assert_eq!(find(&owner), Some(&Named { owner: owner.clone(), location, files, has_some: false }));
+        assert_eq!(find(&owner), Some(&ArtifactRefs { owner: owner.clone(), location, files, must_have_files: false }));
     }
     let found = find(&format!("logged model {ready}")).unwrap();
-    assert!(found.has_some && found.location.contains(&ready), "{found:?}");
+    assert!(found.must_have_files && found.location.contains(&ready), "{found:?}");
 
-    let few = named::artifacts(uri, 1).await.unwrap();
+    let few = artifact_refs::artifacts(uri, 1).await.unwrap();
     assert_eq!(few.len(), 2, "{few:?}");
     store.close().await.unwrap();
 }

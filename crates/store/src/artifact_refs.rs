@@ -9,7 +9,7 @@ use crate::{
 
 /// An entity with artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct ArtifactRefs {
     /// The entity: `run abc`.
     pub owner: String,
     /// The location of its artifacts.
@@ -17,7 +17,7 @@ pub struct Named {
     /// Files that must exist.
     pub files: Vec<String>,
     /// Whether at least one file must exist.
-    pub has_some: bool,
+    pub must_have_files: bool,
 }
 
 /// The newest `count` runs that are not deleted, with the files that their tags list, and the newest `count` logged
@@ -25,8 +25,8 @@ pub struct Named {
 ///
 /// # Errors
 /// The database cannot be read.
-pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, SnapshotError> {
-    let direct = Direct::open(uri, Access::Look).await?;
+pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<ArtifactRefs>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Inspect).await?;
     let tables = crate::migrations::tables(&direct).await?;
     let count = i64::from(count);
     let sql = "SELECT r.run_uuid, r.artifact_uri, t.value FROM \
@@ -45,16 +45,21 @@ pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<Named>, Snaps
     Ok(found)
 }
 
-fn run_from_row(row: &Row<'_>) -> Result<Named, DbError> {
+fn run_from_row(row: &Row<'_>) -> Result<ArtifactRefs, DbError> {
     let (id, location, tag): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
     // `[{"path": "table.json", "type": "table"}]`; anything else lists no files.
     let listed: Vec<BTreeMap<String, serde_json::Value>> =
         tag.and_then(|tag| serde_json::from_str(&tag).ok()).unwrap_or_default();
     let files = listed.iter().filter_map(|file| file.get("path")?.as_str().map(str::to_owned)).collect();
-    Ok(Named { owner: format!("run {id}"), location, files, has_some: false })
+    Ok(ArtifactRefs { owner: format!("run {id}"), location, files, must_have_files: false })
 }
 
-fn model_from_row(row: &Row<'_>) -> Result<Named, DbError> {
+fn model_from_row(row: &Row<'_>) -> Result<ArtifactRefs, DbError> {
     let id: String = row.get(0)?;
-    Ok(Named { owner: format!("logged model {id}"), location: row.get(1)?, files: Vec::new(), has_some: true })
+    Ok(ArtifactRefs {
+        owner: format!("logged model {id}"),
+        location: row.get(1)?,
+        files: Vec::new(),
+        must_have_files: true,
+    })
 }

@@ -13,12 +13,12 @@ use rustix::fs::{Access, access, statvfs};
 use crate::db::DbError;
 
 /// Minimum free space on the disk, in bytes.
-const LEAST_ROOM: u64 = 1 << 20;
+const MIN_FREE_SPACE: u64 = 1 << 20;
 
 /// The identity of an open file. SQLite keeps using a file that was unlinked, and what it commits then is lost when the
 /// process ends.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     path: PathBuf,
     file: OnceLock<Id>,
     /// The write-ahead log, once it exists. SQLite deletes it when the last connection closes, not earlier.
@@ -28,14 +28,14 @@ pub(super) struct Place {
 /// Identifies a file regardless of its name: device and inode.
 type Id = (u64, u64);
 
-impl Place {
+impl FileIdentity {
     /// Records the identity of a file that was just opened.
     pub(super) fn of(path: &Path) -> Self {
-        let place = Self { path: path.to_owned(), file: OnceLock::new(), log: OnceLock::new() };
+        let identity = Self { path: path.to_owned(), file: OnceLock::new(), log: OnceLock::new() };
         if let Ok(file) = id(path) {
-            let _ = place.file.set(file);
+            let _ = identity.file.set(file);
         }
-        place
+        identity
     }
 
     /// Checks that the open file is the one at its path. Called after a commit, before it is acknowledged.
@@ -54,8 +54,8 @@ impl Place {
             return Ok(());
         }
         Err(DbError::Unavailable(format!(
-            "the database file {}{} was removed or replaced while the server ran: put it back, or restart the server on \
-             what is there now",
+            "the database file {}{} was removed or replaced while the server ran: put it back, or restart the server with \
+             the file that is there now",
             self.path.display(),
             if is_file { "-wal" } else { "" }
         )))
@@ -65,15 +65,15 @@ impl Place {
     ///
     /// # Errors
     /// The file or its folder is not writable, or the disk has less than 1 MiB free.
-    pub(super) fn room(&self) -> Result<(), DbError> {
+    pub(super) fn check_free_space(&self) -> Result<(), DbError> {
         if let Err(error) =
             access(&self.path, Access::WRITE_OK).and_then(|()| access(folder(&self.path), Access::WRITE_OK))
         {
             let reason = io::Error::from(error);
-            return Err(DbError::Unavailable(format!("{} can not be written to: {reason}", self.path.display())));
+            return Err(DbError::Unavailable(format!("{} cannot be written to: {reason}", self.path.display())));
         }
         match statvfs(folder(&self.path)) {
-            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM => {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_FREE_SPACE => {
                 Err(DbError::Unavailable(format!("the disk of the database file {} is full", self.path.display())))
             }
             _ => Ok(()),
@@ -85,12 +85,12 @@ impl Place {
 ///
 /// # Errors
 /// The folder cannot be created.
-pub(super) fn make_folder(path: &Path) -> Result<(), DbError> {
+pub(super) fn create_folder(path: &Path) -> Result<(), DbError> {
     let folder = folder(path);
     fs::create_dir_all(folder)
         // If a file is in the way, opening the database reports it.
         .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
-        .map_err(|error| DbError::Unavailable(format!("the folder {} can not be made: {error}", folder.display())))
+        .map_err(|error| DbError::Unavailable(format!("the folder {} cannot be created: {error}", folder.display())))
 }
 
 /// Replaces SQLite's generic error for a file that cannot be opened with the operating system's.
