@@ -5,8 +5,8 @@ use anyhow::Result;
 use ferroflow_artifacts::{ArtifactPath, Location, Locations};
 use ferroflow_model::ErrorCode;
 use ferroflow_store::{
-    artifact_refs::{self, ArtifactRefs},
     db::BackendUri,
+    upkeep::artifact_refs::{self, ArtifactRefs},
 };
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};

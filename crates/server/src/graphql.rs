@@ -22,7 +22,11 @@ use self::execute::{Operation, RootField};
 pub use self::safety::Limits;
 use crate::{
     access::{self, Needs, Refs, Resource},
-    api::{artifacts, experiments, inputs, metrics, model_versions, runs},
+    api::{
+        registry::model_versions,
+        storage::artifacts,
+        tracking::{experiments, inputs, metrics, runs},
+    },
     app::Cx,
     rpc,
 };

@@ -1,5 +1,7 @@
 //! The database: one interface over two drivers. No other module knows the drivers.
 
+pub(crate) mod clock;
+pub mod dialect;
 mod direct;
 mod error;
 mod lease;
@@ -29,7 +31,7 @@ pub use written::track_writes;
 pub(crate) use written::{downgrade_if_written, mark_written};
 
 use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
-use crate::dialect::Dialect;
+use crate::db::dialect::Dialect;
 
 /// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
 const PING: Duration = Duration::from_secs(3);

@@ -1,81 +1,51 @@
 //! The tracking database on PostgreSQL and SQLite: one module per resource, each function one unit
 //! of work.
 
-pub mod artifact_refs;
-mod assessments;
-pub mod batch;
-mod clock;
-mod compare;
+pub mod accounts;
 pub mod db;
-pub mod dialect;
-mod experiment_locations;
-mod experiment_search;
-mod experiments;
-pub mod fernet;
-pub mod gc;
-mod grants;
-mod inputs;
-mod logged_model_search;
-mod logged_models;
-pub mod login_epoch;
-mod login_failures;
-mod metric_samples;
-mod metrics;
+pub mod events;
 pub mod migrations;
-mod model_version_search;
-mod model_versions;
-mod new_model_version;
-mod outbox;
-mod parents;
-mod prompt_links;
-mod prompt_split;
-mod registered_model_children;
-mod registered_model_search;
-mod registered_models;
-mod role_permissions;
-mod roles;
-pub mod roster;
-mod run_children;
-mod run_search;
-mod runs;
+mod query;
+mod registry;
 pub mod schema;
-mod select;
-pub mod snapshot;
-mod token_users;
-mod trace_archival;
-mod trace_payloads;
-mod users;
-mod visible;
-mod webhooks;
+mod traces;
+pub mod tracking;
+pub mod upkeep;
 
-pub use experiment_search::ExperimentSearch;
+pub use accounts::{
+    login_failures::LoginFailures,
+    role_permissions::RolePermission,
+    roles::{Assignment, Role},
+    token_users::{TokenUser, is_mark, token_mark},
+    users::{Account, Grant, User, UserStore, UsersError},
+};
+pub use events::{
+    outbox::Delivery,
+    webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
+};
 use ferroflow_model::{Result, messages::service::ViewType};
-pub use logged_model_search::LoggedModelSearch;
-pub use logged_models::NewLoggedModel;
-pub use login_failures::LoginFailures;
-pub use metrics::{HistoryPoint, MAX_BULK_HISTORY};
-pub use model_version_search::ModelVersionSearch;
-pub use new_model_version::NewModelVersion;
-pub use outbox::Delivery;
-pub use parents::Child;
-pub use registered_model_search::RegisteredModelSearch;
-pub use role_permissions::RolePermission;
-pub use roles::{Assignment, Role};
-pub use run_search::RunSearch;
-pub use runs::NewRun;
-pub use token_users::{TokenUser, is_mark, token_mark};
-pub use trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due};
-pub use trace_payloads::{SpansLocation, TraceLocations};
-pub use users::{Account, Grant, User, UserStore, UsersError};
-pub use visible::Visible;
-pub use webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange};
+pub use query::visible::Visible;
+pub use registry::{
+    model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
+    registered_model_search::RegisteredModelSearch,
+};
+pub use traces::trace_payloads::{SpansLocation, TraceLocations};
+pub use tracking::{
+    experiment_search::ExperimentSearch,
+    logged_model_search::LoggedModelSearch,
+    logged_models::NewLoggedModel,
+    metrics::{HistoryPoint, MAX_BULK_HISTORY},
+    parents::Child,
+    run_search::RunSearch,
+    runs::NewRun,
+};
+pub use upkeep::trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due};
 
 use crate::{
-    batch::Batcher,
     db::{BackendUri, Db, DbOptions},
-    fernet::FernetKey,
-    outbox::Outbox,
+    events::{fernet::FernetKey, outbox::Outbox},
     schema::SchemaError,
+    tracking::batch::Batcher,
 };
 
 /// The tracking store. One per process, shared by reference.

@@ -6,9 +6,7 @@
 pub mod own;
 
 use crate::{
-    clock::now_ms,
-    db::{Db, DbError, Op, Statement},
-    dialect::Dialect,
+    db::{Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect},
     migrations::{Chain, TRACKING},
 };
 

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use ferroflow_store::{
+    accounts::roster,
     db::BackendUri,
     migrations::{self, AUTH, Chain, MigrationError, State, TRACKING},
-    roster, snapshot,
+    upkeep::snapshot,
 };
 
 use crate::report::{self, out};

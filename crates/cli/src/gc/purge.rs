@@ -10,7 +10,7 @@ use ferroflow_artifacts::{ArtifactPath, Location, Locations};
 use ferroflow_model::{Error, archived_trace, uri};
 use ferroflow_store::{
     SpansLocation, Store, TraceLocations,
-    gc::{DeletedEntity, PurgeOutcome, Purgeable},
+    upkeep::gc::{DeletedEntity, PurgeOutcome, Purgeable},
 };
 
 use super::GcArgs;

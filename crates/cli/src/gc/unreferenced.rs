@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo, Locations};
 use ferroflow_model::Error;
-use ferroflow_store::{Store, gc::Owner};
+use ferroflow_store::{Store, upkeep::gc::Owner};
 
 use crate::report::{complete, out};
 

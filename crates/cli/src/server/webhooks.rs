@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ferroflow_server::WebhookOptions;
-use ferroflow_store::{KEY_VARIABLE, fernet::FernetKey};
+use ferroflow_store::{KEY_VARIABLE, events::fernet::FernetKey};
 
 use super::env_number;
 

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use ferroflow_store::{
     db::BackendUri,
     migrations::{self, AUTH, State, TRACKING},
-    snapshot,
+    upkeep::snapshot,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;

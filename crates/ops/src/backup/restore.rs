@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_store::{
+    accounts::{login_epoch, roster},
     db::BackendUri,
-    login_epoch, roster,
-    snapshot::{self, SnapshotError},
+    upkeep::snapshot::{self, SnapshotError},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;

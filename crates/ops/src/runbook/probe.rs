@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::Trial;
-use ferroflow_store::{roster::Roster, schema::own::is_own};
+use ferroflow_store::{accounts::roster::Roster, schema::own::is_own};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use super::authenticate::client;
 use crate::{
     access::Access,
-    api::oidc::redirect,
+    api::accounts::oidc::redirect,
     app::App,
     error::ApiError,
     session::{Kind, is_logged_out, is_navigation, is_same_origin},

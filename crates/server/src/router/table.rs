@@ -19,7 +19,7 @@ use http::Method;
 use super::sizes;
 use crate::{
     access::{Needs, Sharing},
-    api::{grants, server_info},
+    api::{accounts::grants, system::server_info},
     app::{App, Cx},
     error::ApiError,
     params::Params,
@@ -95,6 +95,11 @@ impl Table {
             artifacts_only: app.config.artifacts_only,
             serves_artifacts: app.locations.destination.is_some(),
         }
+    }
+
+    /// The rows of a family.
+    pub(super) fn rows(self, add: fn(Self) -> Self) -> Self {
+        add(self)
     }
 
     /// A call with a message, at all its routes.

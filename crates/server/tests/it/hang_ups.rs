@@ -6,8 +6,7 @@ use ferroflow_artifacts::Locations;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, Db, DbOptions, Statement},
-    dialect::Dialect,
+    db::{BackendUri, Db, DbOptions, Statement, dialect::Dialect},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -19,7 +19,7 @@ use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks,
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions},
-    fernet::FernetKey,
+    events::fernet::FernetKey,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, Uri};
@@ -229,21 +229,21 @@ async fn an_event_arrives_at_once_and_is_signed() {
     let body = json!({ "name": "größe", "tags": [{ "key": "k", "value": "v" }], "description": "d" });
     server.good("POST", "registered-models/create", body).await;
 
-    let received = receiver.next().await;
-    assert_eq!((received.path.as_str(), received.header("content-type")), ("/hook", "application/json"));
-    let body = received.json();
+    let delivery = receiver.next().await;
+    assert_eq!((delivery.path.as_str(), delivery.header("content-type")), ("/hook", "application/json"));
+    let body = delivery.json();
     assert_eq!((&body["entity"], &body["action"]), (&json!("registered_model"), &json!("created")));
     assert_eq!(body["data"], json!({ "name": "größe", "tags": { "k": "v" }, "description": "d" }));
     let timestamp = body["timestamp"].as_str().unwrap();
     assert!(timestamp.starts_with("20") && timestamp.ends_with("+00:00"), "{timestamp}");
 
-    let (id, seconds) = (received.header("x-mlflow-delivery-id"), received.header("x-mlflow-timestamp"));
+    let (id, seconds) = (delivery.header("x-mlflow-delivery-id"), delivery.header("x-mlflow-timestamp"));
     assert!(id.parse::<uuid::Uuid>().is_ok() && seconds.parse::<u64>().is_ok(), "{id} {seconds}");
     let mut mac = Hmac::<Sha256>::new_from_slice(b"s3cret").unwrap();
     mac.update(format!("{id}.{seconds}.").as_bytes());
-    mac.update(&received.body);
+    mac.update(&delivery.body);
     let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-    assert_eq!(received.header("x-mlflow-signature"), signature);
+    assert_eq!(delivery.header("x-mlflow-signature"), signature);
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"delivered\"} 1").await;
     server.stop().await;
 }
@@ -282,8 +282,8 @@ async fn a_redirect_is_not_followed_and_a_refusal_is_final() {
         server.register(name).await;
     }
     for name in ["a", "b", "c", "d"] {
-        let received = receiver.next().await;
-        assert_eq!((received.path.as_str(), received.name().as_str()), ("/here", name));
+        let delivery = receiver.next().await;
+        assert_eq!((delivery.path.as_str(), delivery.name().as_str()), ("/here", name));
     }
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"failed\"} 3").await;
     server.metric("ferroflow_webhook_deliveries_waiting 0").await;
@@ -351,9 +351,9 @@ async fn a_test_sends_once_and_returns_the_response() {
     let server = Server::start(folder.path(), options()).await;
     let id = server.webhook(&receiver.url, Some("s")).await;
     assert_eq!(server.test(&id).await, json!({ "success": true, "response_status": 200, "response_body": "thanks" }));
-    let received = receiver.next().await;
-    assert_eq!(received.json()["data"]["name"], "example_model");
-    assert!(received.header("x-mlflow-signature").starts_with("v1,"));
+    let delivery = receiver.next().await;
+    assert_eq!(delivery.json()["data"]["name"], "example_model");
+    assert!(delivery.header("x-mlflow-signature").starts_with("v1,"));
 
     receiver.reply_with([Reply::Status(503, &[]), Reply::Status(301, &[("location", "/x")])]);
     assert_eq!(

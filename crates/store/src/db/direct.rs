@@ -11,7 +11,7 @@ use super::{
     postgres::{self, PostgresPool},
     sqlite::{self, Role, Session},
 };
-use crate::dialect::Dialect;
+use crate::db::dialect::Dialect;
 
 /// Timeout for connecting.
 const CONNECT: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Value;
-use crate::dialect::Dialect;
+use crate::db::dialect::Dialect;
 
 /// SQL text with placeholders `$1 …` and the parameters bound to them.
 ///

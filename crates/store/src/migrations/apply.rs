@@ -10,10 +10,7 @@ use super::{
     revision::{Data, spell},
     sqlite, state,
 };
-use crate::{
-    db::{DbError, Direct},
-    dialect::Dialect,
-};
+use crate::db::{DbError, Direct, dialect::Dialect};
 
 /// Why steps failed.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::Direct,
-    snapshot::{self, SnapshotError},
+    upkeep::snapshot::{self, SnapshotError},
 };
 
 /// Space for SQLite's journals of small changes, beyond the computed need, in bytes.

@@ -11,8 +11,7 @@ use super::{
     shown, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct},
-    dialect::Dialect,
+    db::{Access, BackendUri, DbError, Direct, dialect::Dialect},
     schema,
 };
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::definition::{Definition, normal};
 use crate::{
-    db::{DbError, Direct, Statement},
-    dialect::Dialect,
+    db::{DbError, Direct, Statement, dialect::Dialect},
     schema::own::is_own,
 };
 

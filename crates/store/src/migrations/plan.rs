@@ -9,8 +9,7 @@ use super::{
     sqlite, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct},
-    dialect::Dialect,
+    db::{Access, BackendUri, DbError, Direct, dialect::Dialect},
     schema::own::is_own,
 };
 

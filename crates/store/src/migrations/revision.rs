@@ -1,6 +1,6 @@
 //! Revisions: the reference's ids, with steps of ferroflow.
 
-use crate::dialect::Dialect;
+use crate::db::dialect::Dialect;
 
 /// One link of a [`Chain`](super::Chain).
 #[derive(Debug)]

@@ -1,10 +1,7 @@
 //! The current revision of a database.
 
 use super::{Chain, MigrationError, Step, shown};
-use crate::{
-    db::{Access, BackendUri, DbError, Direct},
-    dialect::Dialect,
-};
+use crate::db::{Access, BackendUri, DbError, Direct, dialect::Dialect};
 
 /// The current revision of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,7 @@ use super::{
     shown, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement},
-    dialect::Dialect,
+    db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement, dialect::Dialect},
     schema,
 };
 

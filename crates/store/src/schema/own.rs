@@ -1,19 +1,16 @@
 //! ferroflow's own tables and indexes, beside the reference's. Their names begin with `ff_`, the reference ignores
 //! them, no foreign key connects them to its tables, and [`drop_all`] removes them. They hold only transient data.
 
-use crate::{
-    db::{Db, DbError, Row, Statement},
-    dialect::Dialect,
-};
+use crate::db::{Db, DbError, Row, Statement, dialect::Dialect};
 
 /// The name prefix of ferroflow's own tables and indexes.
 const PREFIX: &str = "ff_";
 
-/// Webhook events to deliver: `crate::outbox`.
+/// Webhook events to deliver: `crate::events::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
-/// Tables in the users database: failed logins and known login locations (`crate::login_failures`), and the login epoch
-/// (`crate::login_epoch`).
+/// Tables in the users database: failed logins and known login locations (`crate::accounts::login_failures`), and the login epoch
+/// (`crate::accounts::login_epoch`).
 const LOGINS: [&str; 3] = ["ff_login_failures", "ff_known_logins", "ff_login_epoch"];
 
 pub(crate) const LOGINS_TABLES: &str = "CREATE TABLE IF NOT EXISTS ff_login_failures (

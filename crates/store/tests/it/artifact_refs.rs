@@ -3,8 +3,8 @@
 use ferroflow_model::messages::service::{LoggedModelStatus, LoggedModelTag};
 use ferroflow_store::{
     NewLoggedModel, Store,
-    artifact_refs::{self, ArtifactRefs},
     db::BackendUri,
+    upkeep::artifact_refs::{self, ArtifactRefs},
 };
 
 use crate::support::{self, on_each};

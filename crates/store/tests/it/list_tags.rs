@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ferroflow_model::messages::service::RunTag;
-use ferroflow_store::{Store, db::BackendUri, dialect::Dialect};
+use ferroflow_store::{
+    Store,
+    db::{BackendUri, dialect::Dialect},
+};
 use serde_json::{Value, json};
 
 use crate::support::{self, on_each};

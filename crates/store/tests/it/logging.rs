@@ -8,8 +8,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{
     Store,
-    db::{BackendUri, Statement},
-    dialect::Dialect,
+    db::{BackendUri, Statement, dialect::Dialect},
 };
 
 use crate::support::{self, on_each};

@@ -3,8 +3,7 @@
 use ferroflow_model::messages::model_registry::{ModelVersionTag, RegisteredModel, RegisteredModelTag};
 use ferroflow_store::{
     ModelVersionSearch, NewModelVersion, RegisteredModelSearch, Store,
-    db::{Insert, Op, Value, int, text},
-    dialect::Dialect,
+    db::{Insert, Op, Value, dialect::Dialect, int, text},
 };
 
 use crate::support::on_each;

@@ -10,7 +10,7 @@ use std::{
 
 use ferroflow_store::{
     db::BackendUri,
-    snapshot::{self, SnapshotError},
+    upkeep::snapshot::{self, SnapshotError},
 };
 use rusqlite::Connection;
 

@@ -42,7 +42,7 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
 
 /// Number of endless statements that run in the database; for `SQLite`, the number of connections in use.
 async fn endless(store: &Store, observer: &Store) -> i64 {
-    if store.db().dialect() == ferroflow_store::dialect::Dialect::Sqlite {
+    if store.db().dialect() == ferroflow_store::db::dialect::Dialect::Sqlite {
         return i64::try_from(store.db().pool_status().0).unwrap();
     }
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \

@@ -3,8 +3,7 @@
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
 use ferroflow_store::{
     ArchiveOutcome, SpansLocation, Store,
-    db::{Op, Statement},
-    dialect::Dialect,
+    db::{Op, Statement, dialect::Dialect},
 };
 
 use crate::support::on_each;

@@ -12,7 +12,7 @@ use ferroflow_model::{
 use ferroflow_store::{
     Delivery, NewModelVersion, NewWebhook, Store, WebhookChange,
     db::{BackendUri, Statement, Value},
-    fernet::FernetKey,
+    events::fernet::FernetKey,
     schema::own,
 };
 

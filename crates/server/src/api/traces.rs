@@ -1,0 +1,3 @@
+//! Traces.
+
+pub(crate) mod trace_payloads;

@@ -1,0 +1,28 @@
+//! The endpoints of the server itself.
+
+use http::Method;
+
+use super::table::Table;
+use crate::{
+    access::Needs,
+    api::system::{server_info, webhooks},
+};
+
+use Needs::{Admin, Authenticated, Public};
+
+pub(super) fn rows(table: Table) -> Table {
+    table
+        .rpc(webhooks::create, Admin)
+        .rpc(webhooks::list, Admin)
+        .rpc(webhooks::get, Admin)
+        .rpc(webhooks::update, Admin)
+        .rpc(webhooks::delete, Admin)
+        .rpc(webhooks::test, Admin)
+        .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
+        .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
+        .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Public)
+        .api(Method::GET, 3, "/mlflow/ui-telemetry", server_info::get_ui_telemetry, Authenticated)
+        .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Authenticated)
+        .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Authenticated)
+        .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Authenticated)
+}

@@ -1,0 +1,54 @@
+//! The endpoints of tracking.
+
+use http::Method;
+
+use super::table::Table;
+use crate::{
+    access::{Needs, Resource},
+    api::tracking::{experiments, inputs, logged_models, metrics, runs},
+    graphql,
+};
+
+use Needs::{Authenticated, Create, Delete, Edit, List, Read};
+use Resource::{Experiment, LoggedModel, Run};
+
+pub(super) fn rows(table: Table) -> Table {
+    table
+        .rpc(experiments::create, Create(Experiment))
+        .rpc(experiments::get, Read(Experiment))
+        .rpc(experiments::get_by_name, Read(Experiment))
+        .rpc(experiments::search, List(Experiment))
+        .rpc(experiments::update, Edit(Experiment))
+        .rpc(experiments::delete, Delete(Experiment))
+        .rpc(experiments::restore, Delete(Experiment))
+        .rpc(experiments::set_tag, Edit(Experiment))
+        .rpc(experiments::delete_tag, Edit(Experiment))
+        .rpc(runs::create, Create(Run))
+        .rpc(runs::get, Read(Run))
+        .rpc(runs::search, List(Run))
+        .rpc(runs::update, Edit(Run))
+        .rpc(runs::delete, Delete(Run))
+        .rpc(runs::restore, Delete(Run))
+        .rpc(runs::log_metric, Edit(Run))
+        .rpc(runs::log_param, Edit(Run))
+        .rpc(runs::set_tag, Edit(Run))
+        .rpc(runs::delete_tag, Edit(Run))
+        .rpc(runs::log_batch, Edit(Run))
+        .rpc(runs::log_model, Edit(Run))
+        .rpc_response(metrics::history, Read(Run))
+        .rpc(metrics::bulk_interval, Read(Run))
+        .rpc(inputs::log_inputs, Edit(Run))
+        .rpc(inputs::log_outputs, Edit(Run))
+        .rpc(inputs::search_datasets, Read(Experiment))
+        .rpc(logged_models::create, Create(LoggedModel))
+        .rpc(logged_models::get, Read(LoggedModel))
+        .rpc(logged_models::search, List(LoggedModel))
+        .rpc(logged_models::finalize, Edit(LoggedModel))
+        .rpc(logged_models::delete, Delete(LoggedModel))
+        .rpc(logged_models::log_params, Edit(LoggedModel))
+        .rpc(logged_models::set_tags, Edit(LoggedModel))
+        .rpc(logged_models::delete_tag, Delete(LoggedModel))
+        .api(Method::GET, 2, "/mlflow/metrics/get-history-bulk", metrics::bulk, Read(Run))
+        // Each field is authorized like the endpoint that it corresponds to.
+        .page(Method::POST, "/graphql", graphql::post, Authenticated)
+}

@@ -1,0 +1,5 @@
+//! Parts of search statements: comparisons, and restriction to what the caller may see.
+
+pub(crate) mod compare;
+pub(crate) mod select;
+pub(crate) mod visible;

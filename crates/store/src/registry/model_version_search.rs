@@ -1,0 +1,163 @@
+//! Searching model versions.
+
+use ferroflow_model::{Error, Result, limits, messages::model_registry::ModelVersion};
+use ferroflow_search::{
+    PageToken,
+    model_versions::{self, Column, Condition, TextAttribute},
+};
+
+use crate::{
+    Store,
+    query::{
+        compare,
+        select::{KeyKind, Page, Select},
+        visible::{Visible, either},
+    },
+    registry::{
+        model_versions::{COLUMN_COUNT, COLUMNS, attach_tags, from_row},
+        prompt_split::{self, Split},
+    },
+};
+
+/// A search for model versions.
+#[derive(Debug, Clone, Default)]
+pub struct ModelVersionSearch {
+    /// Filter expression; empty for all. Excludes prompts unless it has a condition for them.
+    pub filter: String,
+    /// Only versions produced by these runs.
+    pub run_ids: Option<Vec<String>>,
+    /// Maximum number of versions per page.
+    pub max_results: i64,
+    /// `ORDER BY` clauses; without any, last updated first.
+    pub order_by: Vec<String>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+    /// Models whose versions are visible to the caller.
+    pub visible: Visible,
+    /// Prompts whose versions are visible to the caller.
+    pub visible_prompts: Visible,
+}
+
+impl Store {
+    /// A page of model versions without their aliases, and the token of the next page.
+    ///
+    /// # Errors
+    /// The filter, order, token or size of the page is not valid.
+    pub async fn search_model_versions(
+        &self,
+        search: ModelVersionSearch,
+    ) -> Result<(Vec<ModelVersion>, Option<String>)> {
+        let page = self.model_version_page(&search)?;
+        let conn = self.db.reader().await?;
+        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
+        let (found, next) = page.finish(rows);
+        let (keys, mut versions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        attach_tags(&conn, self.db.dialect(), keys, &mut versions).await?;
+        Ok((versions, next))
+    }
+
+    /// The query plan of a search for model versions, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_model_version_search(&self, search: &ModelVersionSearch) -> Result<Vec<String>> {
+        let page = self.model_version_page(search)?;
+        Ok(self.db.explain(page.statement).await?)
+    }
+
+    fn model_version_page(&self, search: &ModelVersionSearch) -> Result<Page> {
+        let max = search.max_results;
+        if max < 1 {
+            return Err(Error::invalid(format!(
+                "Invalid value for max_results. It must be a positive integer, but got {max}"
+            )));
+        }
+        if max > limits::MODEL_VERSIONS {
+            return Err(Error::invalid(format!(
+                "Invalid value for request parameter max_results. It must be at most {}, but got value {max}",
+                limits::MODEL_VERSIONS
+            )));
+        }
+        let conditions = model_versions::parse_filter(&search.filter)?;
+        let order = model_versions::parse_order_by(&search.order_by)?;
+        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let dialect = self.db.dialect();
+
+        let tags = conditions.iter().filter_map(|condition| match condition {
+            Condition::Tag { key, test } => Some((key.as_str(), test)),
+            _ => None,
+        });
+        let Split { prompts, first, others } = prompt_split::split(tags.collect());
+        let mut select = Select::default();
+        select.filter("v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'".to_owned());
+        // As in the search for registered models, a required tag drives the query.
+        let (from, name, number) = if let Some((key, test)) = first {
+            let key = select.bind(key);
+            select.filter(format!(
+                "d.workspace = 'default' AND d.key = {key} AND v.name = d.name AND v.version = d.version"
+            ));
+            let test = compare::text(&mut select, dialect, "d.value", test);
+            select.filter(test);
+            ("model_version_tags d CROSS JOIN model_versions v", "d.name", "d.version")
+        } else {
+            ("model_versions v", "v.name", "v.version")
+        };
+        if let Some(run_ids) = &search.run_ids {
+            let place = select.bind(run_ids.as_slice());
+            select.filter(dialect.any("v.run_id", &place));
+        }
+        for condition in &conditions {
+            let test = match condition {
+                Condition::Text { column, test } => {
+                    let column = match column {
+                        TextAttribute::Name => name,
+                        TextAttribute::RunId => "v.run_id",
+                        TextAttribute::SourcePath => "v.source",
+                    };
+                    compare::text(&mut select, dialect, column, test)
+                }
+                Condition::Version { op, value } => compare::number(&mut select, number, *op, *value),
+                Condition::Tag { .. } => continue,
+            };
+            select.filter(test);
+        }
+        for (key, test) in others {
+            let value = format!(
+                "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' AND t.key = {} \
+                 AND t.name = {name} AND t.version = {number})",
+                select.bind(key)
+            );
+            let test = compare::text(&mut select, dialect, &value, test);
+            select.filter(test);
+        }
+        if !prompts {
+            // If any version of a name is a prompt, so are all.
+            select.filter(format!(
+                "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = 'default' \
+                 AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true')"
+            ));
+        }
+        let value = format!(
+            "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' \
+             AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.version = {number})"
+        );
+        let (models, prompts) = (&search.visible, &search.visible_prompts);
+        if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
+            select.filter(condition);
+        }
+        for clause in &order {
+            let column = match clause.column {
+                Column::Name => name,
+                Column::Version => number,
+                Column::CreationTime => "v.creation_time",
+                Column::LastUpdatedTime => "v.last_updated_time",
+            };
+            if matches!(clause.column, Column::CreationTime | Column::LastUpdatedTime) {
+                select.nulls_last(column);
+            }
+            let kind = if clause.column == Column::Name { KeyKind::Text } else { KeyKind::Int };
+            select.order_by(column, !clause.ascending, kind);
+        }
+        select.page(COLUMNS, from, max, token)
+    }
+}

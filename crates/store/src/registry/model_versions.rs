@@ -1,0 +1,381 @@
+//! Model versions: lifecycle, stages and tags. Creating them is in `new_model_version`, searching them in
+//! `model_version_search`.
+
+use std::collections::HashMap;
+
+use ferroflow_model::{
+    Error, Result,
+    messages::model_registry::{ModelVersion, ModelVersionStatus, ModelVersionTag},
+    validation,
+    validation::Stage,
+    webhook::Event,
+    wire::Enum as _,
+};
+
+use crate::{
+    Store,
+    db::{Conn, DbError, Op, Row, Statement, Value, clock::now_ms, count, dialect::Dialect},
+    registry::registered_models::{locked, not_found, touch},
+};
+
+/// The columns of a model version, in the order [`from_row`] reads them.
+pub(crate) const COLUMNS: &str = "v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+                                  v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link";
+
+/// The number of columns in [`COLUMNS`].
+pub(crate) const COLUMN_COUNT: usize = 12;
+
+const BY_NUMBER: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+                         v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
+                         FROM model_versions v WHERE v.workspace = 'default' AND v.name = $1 AND v.version = $2 \
+                         AND v.current_stage <> 'Deleted_Internal'";
+const BY_ALIAS: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+                        v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
+                        FROM registered_model_aliases a JOIN model_versions v \
+                        ON v.workspace = a.workspace AND v.name = a.name AND v.version = a.version \
+                        WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2 \
+                        AND v.current_stage <> 'Deleted_Internal'";
+const LATEST: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+                      v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
+                      FROM model_versions v WHERE v.workspace = 'default' AND v.name = $1 \
+                      AND v.current_stage IN ('None', 'Staging', 'Production', 'Archived') \
+                      ORDER BY v.version DESC LIMIT 1";
+const TAGS_BY_NUMBER: &str = "SELECT key, value FROM model_version_tags \
+                              WHERE workspace = 'default' AND name = $1 AND version = $2";
+const TAGS_BY_ALIAS: &str = "SELECT t.key, t.value FROM registered_model_aliases a JOIN model_version_tags t \
+                             ON t.workspace = a.workspace AND t.name = a.name AND t.version = a.version \
+                             WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2";
+const ALIASES_BY_NUMBER: &str = "SELECT alias FROM registered_model_aliases \
+                                 WHERE workspace = 'default' AND name = $1 AND version = $2 ORDER BY alias";
+const ALIASES_BY_ALIAS: &str = "SELECT b.alias FROM registered_model_aliases a JOIN registered_model_aliases b \
+                                ON b.workspace = a.workspace AND b.name = a.name AND b.version = a.version \
+                                WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2 ORDER BY b.alias";
+const ALIASED: &str = "SELECT (SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1), \
+                       (SELECT version FROM registered_model_aliases \
+                       WHERE workspace = 'default' AND name = $1 AND alias = $2)";
+const EXISTS: &str = "SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1";
+const DOWNLOAD_URI: &str = "SELECT COALESCE(NULLIF(storage_location, ''), source) FROM model_versions \
+                            WHERE workspace = 'default' AND name = $1 AND version = $2 \
+                            AND current_stage <> 'Deleted_Internal'";
+const DESCRIBE: &str = "UPDATE model_versions SET description = $3, last_updated_time = $4 \
+                        WHERE workspace = 'default' AND name = $1 AND version = $2 \
+                        AND current_stage <> 'Deleted_Internal'";
+const ARCHIVE_OTHERS: &str = "UPDATE model_versions SET current_stage = 'Archived', last_updated_time = $4 \
+                              WHERE workspace = 'default' AND name = $1 AND version <> $2 AND current_stage = $3";
+const SET_STAGE: &str = "UPDATE model_versions SET current_stage = $3, last_updated_time = $4 \
+                         WHERE workspace = 'default' AND name = $1 AND version = $2 \
+                         AND current_stage <> 'Deleted_Internal'";
+// Redacts the row but keeps it, so that its version number is never reused.
+const DELETE: &str = "UPDATE model_versions SET current_stage = 'Deleted_Internal', last_updated_time = $3, \
+                      description = NULL, user_id = NULL, source = 'REDACTED-SOURCE-PATH', \
+                      run_id = 'REDACTED-RUN-ID', run_link = 'REDACTED-RUN-LINK', status_message = NULL \
+                      WHERE workspace = 'default' AND name = $1 AND version = $2 \
+                      AND current_stage <> 'Deleted_Internal'";
+const DELETE_ALIASES: &str = "DELETE FROM registered_model_aliases \
+                              WHERE workspace = 'default' AND name = $1 AND version = $2";
+const SET_TAG: &str = "INSERT INTO model_version_tags (workspace, name, version, key, value) \
+                       SELECT 'default', v.name, v.version, CAST($3 AS TEXT), CAST($4 AS TEXT) FROM model_versions v \
+                       WHERE v.workspace = 'default' AND v.name = $1 AND v.version = $2 \
+                       AND v.current_stage <> 'Deleted_Internal' \
+                       ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value";
+const DELETE_TAG: &str = "DELETE FROM model_version_tags \
+                          WHERE workspace = 'default' AND name = $1 AND version = $2 AND key = $3";
+// PostgreSQL gets two arrays, SQLite one list of pairs: pairing two JSON lists would scan one for each element of the
+// other.
+const TAGS: (&str, &str) = (
+    "SELECT t.name, t.version, t.key, t.value FROM model_version_tags t \
+     JOIN unnest($1::text[], $2::bigint[]) AS w(name, version) ON t.name = w.name AND t.version = w.version \
+     WHERE t.workspace = 'default'",
+    "SELECT t.name, t.version, t.key, t.value FROM json_each($1) AS w CROSS JOIN model_version_tags t \
+     ON t.workspace = 'default' AND t.name = w.value ->> 0 AND t.version = w.value ->> 1",
+);
+
+/// Name and version number.
+pub(crate) type VersionKey = (String, i64);
+
+impl Store {
+    /// A version of a registered model.
+    ///
+    /// # Errors
+    /// The name or number is not valid, or there is no such version.
+    pub async fn get_model_version(&self, name: &str, version: &str) -> Result<ModelVersion> {
+        validation::model_name(name)?;
+        let version = number(name, version)?;
+        let conn = self.db.reader().await?;
+        by_number(&conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
+    }
+
+    /// The version with an alias; `latest` is the one with the highest number.
+    ///
+    /// # Errors
+    /// The name or the alias is not valid, or there is no such model, alias or version.
+    pub async fn get_model_version_by_alias(&self, name: &str, alias: &str) -> Result<ModelVersion> {
+        validation::model_name(name)?;
+        validation::model_alias(alias)?;
+        let conn = self.db.reader().await?;
+        if alias.to_lowercase() == "latest" {
+            return latest(&conn, name).await;
+        }
+        let values: Vec<Value> = vec![name.into(), alias.into()];
+        let (found, tags, aliases) = tokio::join!(
+            conn.query_opt(Statement::new(BY_ALIAS, values.clone()), from_row),
+            conn.query(Statement::new(TAGS_BY_ALIAS, values.clone()), tag_from_row),
+            conn.query(Statement::new(ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
+        );
+        if let Some((_, version)) = found? {
+            return Ok(ModelVersion { tags: tags?, aliases: aliases?, ..version });
+        }
+        let (model, number) = conn
+            .query(Statement::new(ALIASED, values), |row| Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?)))
+            .await?
+            .pop()
+            .unzip();
+        Err(match (model.flatten(), number.flatten()) {
+            (None, _) => not_found(name),
+            (_, None) => Error::invalid(format!("Registered model alias {alias} not found.")),
+            (_, Some(number)) => version_not_found(name, number),
+        })
+    }
+
+    /// The location of a version's artifacts.
+    ///
+    /// # Errors
+    /// The name or number is not valid, or there is no such version.
+    pub async fn get_model_version_download_uri(&self, name: &str, version: &str) -> Result<String> {
+        validation::model_name(name)?;
+        let version = number(name, version)?;
+        let conn = self.db.reader().await?;
+        let found = download_uri(&conn, name, version).await?;
+        found.ok_or_else(|| version_not_found(name, version))
+    }
+
+    /// Sets the description of a version; `None` removes it.
+    ///
+    /// # Errors
+    /// The name or number is not valid, or there is no such version.
+    pub async fn update_model_version(
+        &self,
+        name: &str,
+        version: &str,
+        description: Option<&str>,
+    ) -> Result<ModelVersion> {
+        validation::model_name(name)?;
+        let version = number(name, version)?;
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
+                if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
+                    return Err(version_not_found(name, version));
+                }
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+            })
+            .await
+    }
+
+    /// Sets the stage of a version. With `archive`, archives all other versions in that stage.
+    ///
+    /// # Errors
+    /// The name, number or stage is not valid, `archive` is set and the stage is not an active one, or there is no such
+    /// version.
+    pub async fn transition_model_version_stage(
+        &self,
+        name: &str,
+        version: &str,
+        stage: &str,
+        archive: bool,
+    ) -> Result<ModelVersion> {
+        let parsed = Stage::parse(stage)?;
+        if archive && !parsed.is_active() {
+            return Err(Error::invalid(format!(
+                "Model version transition cannot archive existing model versions because '{stage}' is not an Active \
+                 stage. Valid stages are ['Staging', 'Production']"
+            )));
+        }
+        validation::model_name(name)?;
+        let version = number(name, version)?;
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
+                let mut ops = vec![touch(name, now)];
+                if archive {
+                    ops.push(Op::Execute(Statement::new(ARCHIVE_OTHERS, values.clone())));
+                }
+                ops.push(Op::Execute(Statement::new(SET_STAGE, values)));
+                if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
+                    return Err(version_not_found(name, version));
+                }
+                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+            })
+            .await
+    }
+
+    /// Deletes a version and its aliases. Its number is never reused.
+    ///
+    /// # Errors
+    /// The name or number is not valid, or there is no such version.
+    pub async fn delete_model_version(&self, name: &str, version: &str) -> Result<()> {
+        // Validates the number first, as the reference does.
+        validation::model_version(version)?;
+        validation::model_name(name)?;
+        let version = number(name, version)?;
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let ops = vec![
+                    touch(name, now),
+                    Op::Execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
+                    Op::Execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
+                ];
+                if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
+                    return Err(version_not_found(name, version));
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Sets a tag of a version.
+    ///
+    /// # Errors
+    /// The name, number or tag is not valid, or there is no such version.
+    pub async fn set_model_version_tag(&self, name: &str, version: &str, key: &str, value: &str) -> Result<()> {
+        validation::model_name(name)?;
+        validation::model_version(version)?;
+        validation::model_version_tag(key, value)?;
+        let (as_given, version) = (version, number(name, version)?);
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), version.into(), key.into(), value.into()];
+                if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
+                    return Err(version_not_found(name, version));
+                }
+                let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes a tag of a version, if it exists.
+    ///
+    /// # Errors
+    /// The name, number or key is not valid, or there is no such version.
+    pub async fn delete_model_version_tag(&self, name: &str, version: &str, key: &str) -> Result<()> {
+        validation::model_name(name)?;
+        validation::model_version(version)?;
+        validation::registry_tag_key(key)?;
+        let (as_given, version) = (version, number(name, version)?);
+        self.db
+            .transaction(|tx| async move {
+                let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+                locked(&tx, self.db.dialect(), name, delete).await?;
+                if download_uri(tx.conn()?, name, version).await?.is_none() {
+                    return Err(version_not_found(name, version));
+                }
+                let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
+                self.enqueue_of(&tx, name, event);
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Parses a version number. A number out of the column's range is the number of no version.
+pub(crate) fn number(name: &str, version: &str) -> Result<i64> {
+    let number = validation::model_version(version)?;
+    i32::try_from(number).map(i64::from).map_err(|_| version_not_found(name, number))
+}
+
+pub(crate) fn version_not_found(name: &str, version: impl std::fmt::Display) -> Error {
+    Error::not_found(format!("Model Version (name={name}, version={version}) not found"))
+}
+
+async fn by_number(conn: &Conn, name: &str, version: i64) -> Result<Option<ModelVersion>, DbError> {
+    let values: Vec<Value> = vec![name.into(), version.into()];
+    let (found, tags, aliases) = tokio::join!(
+        conn.query_opt(Statement::new(BY_NUMBER, values.clone()), from_row),
+        conn.query(Statement::new(TAGS_BY_NUMBER, values.clone()), tag_from_row),
+        conn.query(Statement::new(ALIASES_BY_NUMBER, values), |row| row.get::<String>(0)),
+    );
+    let Some((_, version)) = found? else { return Ok(None) };
+    Ok(Some(ModelVersion { tags: tags?, aliases: aliases?, ..version }))
+}
+
+/// The version with the highest number.
+async fn latest(conn: &Conn, name: &str) -> Result<ModelVersion> {
+    let (exists, found) = tokio::join!(
+        conn.query_opt(Statement::new(EXISTS, vec![name.into()]), |_| Ok(())),
+        conn.query_opt(Statement::new(LATEST, vec![name.into()]), |row| row.get::<i64>(1)),
+    );
+    if exists?.is_none() {
+        return Err(not_found(name));
+    }
+    let missing = || Error::not_found(format!("Latest version not found for model {name}."));
+    let number = found?.ok_or_else(missing)?;
+    by_number(conn, name, number).await?.ok_or_else(missing)
+}
+
+/// The location of a version's artifacts.
+pub(crate) async fn download_uri(conn: &Conn, name: &str, version: i64) -> Result<Option<String>, DbError> {
+    let statement = Statement::new(DOWNLOAD_URI, vec![name.into(), version.into()]);
+    let found = conn.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
+    Ok(found.map(Option::unwrap_or_default))
+}
+
+/// Loads the tags of versions with one query.
+pub(crate) async fn attach_tags(
+    conn: &Conn,
+    dialect: Dialect,
+    keys: Vec<VersionKey>,
+    versions: &mut [ModelVersion],
+) -> Result<(), DbError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let values: Vec<Value> = match dialect {
+        Dialect::Postgres => {
+            let (names, numbers): (Vec<String>, Vec<i64>) = keys.iter().cloned().unzip();
+            vec![names.into(), numbers.into()]
+        }
+        Dialect::Sqlite => vec![serde_json::json!(keys).to_string().into()],
+    };
+    let index: HashMap<VersionKey, usize> = keys.into_iter().enumerate().map(|(at, key)| (key, at)).collect();
+    let tags = conn
+        .query(Statement::new(dialect.pick(TAGS.0, TAGS.1), values), |row| {
+            let tag = ModelVersionTag { key: row.get(2)?, value: row.get(3)? };
+            Ok(((row.get::<String>(0)?, row.get::<i64>(1)?), tag))
+        })
+        .await?;
+    for (key, tag) in tags {
+        if let Some(at) = index.get(&key) {
+            versions[*at].tags.push(tag);
+        }
+    }
+    Ok(())
+}
+
+/// Reads [`COLUMNS`].
+pub(crate) fn from_row(row: &Row<'_>) -> Result<(VersionKey, ModelVersion), DbError> {
+    let (name, version): VersionKey = (row.get(0)?, row.get(1)?);
+    let found = ModelVersion {
+        name: Some(name.clone()),
+        version: Some(version.to_string()),
+        creation_timestamp: row.get(2)?,
+        last_updated_timestamp: row.get(3)?,
+        description: row.get(4)?,
+        user_id: row.get(5)?,
+        current_stage: row.get(6)?,
+        source: row.get(7)?,
+        run_id: row.get(8)?,
+        status: row.opt_str(9)?.and_then(ModelVersionStatus::from_name),
+        status_message: row.get::<Option<String>>(10)?.filter(|message| !message.is_empty()),
+        run_link: row.get(11)?,
+        ..ModelVersion::default()
+    };
+    Ok(((name, version), found))
+}
+
+fn tag_from_row(row: &Row<'_>) -> Result<ModelVersionTag, DbError> {
+    Ok(ModelVersionTag { key: row.get(0)?, value: row.get(1)? })
+}

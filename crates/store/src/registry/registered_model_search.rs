@@ -1,0 +1,185 @@
+//! Searching registered models and prompts.
+
+use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
+use ferroflow_search::{
+    PageToken,
+    registered_models::{self, Column, Condition},
+};
+
+use crate::{
+    Store,
+    db::{Plan, dialect::Dialect},
+    query::{
+        compare,
+        select::{KeyKind, Page, Parts, Select},
+        visible::{Visible, either},
+    },
+    registry::{
+        prompt_split::{self, Split},
+        registered_model_children::load,
+        registered_models::{COLUMNS, from_row},
+    },
+};
+
+/// The number of columns in [`COLUMNS`].
+const COLUMN_COUNT: usize = 4;
+
+/// A search for registered models.
+#[derive(Debug, Clone, Default)]
+pub struct RegisteredModelSearch {
+    /// Filter expression; empty for all. Excludes prompts unless it has a condition for them.
+    pub filter: String,
+    /// Maximum number of models per page.
+    pub max_results: i64,
+    /// `ORDER BY` clauses; ties are ordered by name.
+    pub order_by: Vec<String>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+    /// Models visible to the caller.
+    pub visible: Visible,
+    /// Prompts visible to the caller.
+    pub visible_prompts: Visible,
+}
+
+impl Store {
+    /// A page of registered models with their children, and the token of the next page.
+    ///
+    /// # Errors
+    /// The filter, order, token or size of the page is not valid.
+    pub async fn search_registered_models(
+        &self,
+        search: RegisteredModelSearch,
+    ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
+        let page = self.registered_model_page(&search)?;
+        let conn = self.db.reader().await?;
+        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
+        let (models, next) = page.finish(rows);
+        let names = models.iter().map(|model| model.name().to_owned()).collect();
+        let children = load(&conn, self.db.dialect(), names).await?;
+        Ok((models.into_iter().zip(children).map(|(model, children)| children.attach(model)).collect(), next))
+    }
+
+    /// The query plan of a search for registered models, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_registered_model_search(&self, search: &RegisteredModelSearch) -> Result<Vec<String>> {
+        let page = self.registered_model_page(search)?;
+        Ok(self.db.explain(page.statement).await?)
+    }
+
+    fn registered_model_page(&self, search: &RegisteredModelSearch) -> Result<Page> {
+        let max = search.max_results;
+        if max < 0 {
+            return Err(Error::invalid(format!(
+                "Invalid value for max_results. It must be a positive integer, but got {max}"
+            )));
+        }
+        if max > limits::REGISTERED_MODELS {
+            return Err(Error::invalid(format!(
+                "Invalid value for request parameter max_results. It must be at most {}, but got value {max}",
+                limits::REGISTERED_MODELS
+            )));
+        }
+        let conditions = registered_models::parse_filter(&search.filter)?;
+        let order = registered_models::parse_order_by(&search.order_by)?;
+        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let dialect = self.db.dialect();
+
+        let tags = conditions.iter().filter_map(|condition| match condition {
+            Condition::Tag { key, test } => Some((key.as_str(), test)),
+            Condition::Name(_) => None,
+        });
+        let Split { prompts, first, others } = prompt_split::split(tags.collect());
+        let mut select = Select::default();
+        // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
+        // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
+        // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
+        let many = first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
+        let (from, name) = if let Some((key, test)) = first {
+            let key = select.bind(key);
+            select.filter(format!(
+                "d.workspace = 'default' AND d.key = {key} AND m.workspace = 'default' AND m.name = d.name"
+            ));
+            let test = compare::text(&mut select, dialect, "d.value", test);
+            select.filter(test);
+            ("registered_model_tags d CROSS JOIN registered_models m", "d.name")
+        } else {
+            select.filter("m.workspace = 'default'".to_owned());
+            ("registered_models m", "m.name")
+        };
+        for condition in &conditions {
+            if let Condition::Name(test) = condition {
+                let test = compare::text(&mut select, dialect, name, test);
+                select.filter(test);
+            }
+        }
+        for (key, test) in others {
+            let key = select.bind(key);
+            let test = compare::text(&mut select, dialect, &tag_value(&key, name), test);
+            select.filter(test);
+        }
+        if !prompts {
+            let value = tag_value("'mlflow.prompt.is_prompt'", name);
+            select.filter(format!("COALESCE({value}, '') <> 'true'"));
+        }
+        let value = tag_value("'mlflow.prompt.is_prompt'", name);
+        let (of_models, of_prompts) = (&search.visible, &search.visible_prompts);
+        if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
+            select.filter(condition);
+        }
+        let by_name = order.first().filter(|clause| clause.column == Column::Name);
+        // Every condition that restricts the search has bound a parameter.
+        if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
+            return models_by_name(dialect, !clause.ascending, max, token);
+        }
+        if many && by_name.is_some() {
+            select.plan(Plan::IndexOrder);
+        }
+        for clause in &order {
+            match clause.column {
+                Column::Name => select.order_by(name, !clause.ascending, KeyKind::Text),
+                Column::LastUpdatedTime => {
+                    select.nulls_last("m.last_updated_time");
+                    select.order_by("m.last_updated_time", !clause.ascending, KeyKind::Int);
+                }
+            }
+        }
+        select.page(COLUMNS, from, max, token)
+    }
+}
+
+/// All models by name, as the UI lists them initially: a merge join of the index of models and that of the prompt tag.
+/// There may be many prompts before the first model, so they are skipped without a lookup for each.
+fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken) -> Result<Page> {
+    let mut select = Select::default();
+    select.order_by("name", descending, KeyKind::Text);
+    select.plan(Plan::MergeJoin);
+    select.page_of(max, token, |Parts { conditions, order, limit, .. }| {
+        let prompts = format!(
+            "SELECT name FROM registered_model_tags WHERE workspace = 'default' AND key = 'mlflow.prompt.is_prompt' \
+             AND value = 'true' AND {conditions}"
+        );
+        match dialect {
+            Dialect::Postgres => format!(
+                "SELECT {COLUMNS}, m.name FROM registered_models m WHERE workspace = 'default' AND {conditions} \
+                 AND NOT EXISTS (SELECT 1 FROM ({prompts} ORDER BY {order} OFFSET 0) p WHERE p.name = m.name) \
+                 ORDER BY m.{order}{limit}"
+            ),
+            Dialect::Sqlite => format!(
+                "SELECT {COLUMNS}, m.name FROM (SELECT name FROM registered_models \
+                 WHERE workspace = 'default' AND {conditions} EXCEPT {prompts} ORDER BY {order}{limit}) p \
+                 CROSS JOIN registered_models m WHERE m.workspace = 'default' AND m.name = p.name ORDER BY m.{order}"
+            ),
+        }
+    })
+}
+
+/// The value of a tag of a model, or NULL. A scalar subquery, one lookup by primary key, which PostgreSQL does not turn
+/// into a join: without statistics it would expect few tags and read all of them for one page.
+fn tag_value(key: &str, name: &str) -> String {
+    format!(
+        "(SELECT t.value FROM registered_model_tags t \
+         WHERE t.workspace = 'default' AND t.key = {key} AND t.name = {name})"
+    )
+}

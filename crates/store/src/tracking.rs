@@ -1,0 +1,15 @@
+//! Experiments, runs, metrics, datasets and logged models, and the batching writer for what is logged to runs.
+
+pub mod batch;
+pub(crate) mod experiment_locations;
+pub(crate) mod experiment_search;
+pub(crate) mod experiments;
+pub(crate) mod inputs;
+pub(crate) mod logged_model_search;
+pub(crate) mod logged_models;
+pub(crate) mod metric_samples;
+pub(crate) mod metrics;
+pub(crate) mod parents;
+pub(crate) mod run_children;
+pub(crate) mod run_search;
+pub(crate) mod runs;

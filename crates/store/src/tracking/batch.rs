@@ -1,0 +1,244 @@
+//! The batching writer: commits small writes that are queued at the same time together (group commit).
+//!
+//! Every request that logs metrics, params or tags becomes a [`RunWrite`] in a bounded queue. A lane (a task with its
+//! own queue) takes the queued writes, commits them together, and answers each request with its own outcome, always
+//! after the commit. A single client is never delayed.
+
+mod apply;
+mod rows;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ferroflow_model::{Error, Result};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::db::{Db, DbError, dialect::Dialect, downgrade_if_written, mark_written};
+
+/// Capacity of a lane's queue, in requests. If it is full, the next request waits for [`QUEUE_TIMEOUT`], then gets 429
+/// (503 if it has already written something).
+const QUEUE: usize = 4096;
+
+/// Maximum number of requests in a batch; bounds the latency of the last one.
+const MAX_REQUESTS: usize = 256;
+
+/// Maximum number of rows in a batch, for the same reason.
+const MAX_ROWS: usize = 20_000;
+
+/// How long a request waits for a place in a full queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a lane yields to the scheduler so that arriving requests can join a batch. It yields only if the previous
+/// batch had several requests.
+const GATHER_YIELDS: usize = 12;
+
+/// What one request writes to one run. Values are already validated.
+#[derive(Debug, Clone, Default)]
+pub struct RunWrite {
+    /// The run.
+    pub run_id: String,
+    /// Metric points.
+    pub metrics: Vec<MetricPoint>,
+    /// Those of the points that belong to a logged model as well.
+    pub model_metrics: Vec<ModelMetricPoint>,
+    /// Params, keys unique.
+    pub params: Vec<Pair>,
+    /// Tags; the last one of a key wins.
+    pub tags: Vec<Pair>,
+    /// Sent by `log-parameter`, whose error message differs from that of `log-batch`.
+    pub single_param: bool,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+/// A metric point as it is stored: NaN is the value 0 with `is_nan`, infinities are the largest finite doubles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricPoint {
+    /// The metric's name.
+    pub key: String,
+    /// A finite value.
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+    /// Whether the value was NaN.
+    pub is_nan: bool,
+}
+
+/// A metric point of a logged model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelMetricPoint {
+    /// The logged model.
+    pub model_id: String,
+    /// The point.
+    pub point: MetricPoint,
+    /// The dataset it was measured on.
+    pub dataset_name: Option<String>,
+    /// The dataset's digest.
+    pub dataset_digest: Option<String>,
+}
+
+impl RunWrite {
+    fn rows(&self) -> usize {
+        1 + self.metrics.len() + self.model_metrics.len() + self.params.len() + self.tags.len()
+    }
+
+    /// Whether the stored rows decide about this write: params are immutable, and points of a logged model need the
+    /// run's experiment.
+    fn needs_read(&self) -> bool {
+        !self.params.is_empty() || !self.model_metrics.is_empty()
+    }
+}
+
+struct Job {
+    write: Arc<RunWrite>,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+/// The queues of all lanes.
+#[derive(Clone)]
+pub struct Batcher {
+    lanes: Vec<mpsc::Sender<Job>>,
+    stats: Arc<BatchStats>,
+}
+
+/// Counters of the batching writer, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct BatchStats {
+    /// Requests taken from the queues.
+    pub requests: AtomicU64,
+    /// Commits of a batch, or of one request of a failed batch. Each is one or two transactions.
+    pub transactions: AtomicU64,
+}
+
+impl Batcher {
+    /// Starts the lanes. They write what is queued and end when every clone of the `Batcher` is dropped.
+    #[must_use]
+    pub fn start(db: &Db) -> Self {
+        // SQLite has one writer. In PostgreSQL, one lane works while the other waits for the disk.
+        let count = match db.dialect() {
+            Dialect::Postgres => 2,
+            Dialect::Sqlite => 1,
+        };
+        let stats = Arc::new(BatchStats::default());
+        let lanes = (0..count)
+            .map(|_| {
+                let (sender, queue) = mpsc::channel(QUEUE);
+                tokio::spawn(lane(db.clone(), queue, Arc::clone(&stats)));
+                sender
+            })
+            .collect();
+        Self { lanes, stats }
+    }
+
+    /// Queues a write and waits for its commit.
+    ///
+    /// # Errors
+    /// The run does not exist or is deleted, a param would change, the queue is full, or the database failed.
+    pub async fn write(&self, write: RunWrite) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        // All writes to a run share a lane, so lanes never contend for the rows of a run.
+        let mut hasher = DefaultHasher::new();
+        write.run_id.hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
+        self.lanes[lane]
+            .send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT)
+            .await
+            .map_err(|_| downgrade_if_written(Error::busy("The queue of writes is full. Try again later.")))?;
+        let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
+        match outcome {
+            Ok(()) => mark_written(),
+            Err(error) => return Err(downgrade_if_written(error)),
+        }
+        Ok(())
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &BatchStats {
+        &self.stats
+    }
+
+    /// Requests queued in all lanes.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
+    }
+}
+
+async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
+    let mut previous_len = 1;
+    while let Some(first) = queue.recv().await {
+        let mut rows = first.write.rows();
+        let mut jobs = vec![first];
+        let mut turns = 0;
+        loop {
+            while jobs.len() < MAX_REQUESTS && rows < MAX_ROWS {
+                let Ok(job) = queue.try_recv() else { break };
+                rows += job.write.rows();
+                jobs.push(job);
+            }
+            // Clients that were answered together send their next requests together: wait for as many as last time, for
+            // at most `GATHER_YIELDS` yields.
+            if jobs.len() >= previous_len || turns == GATHER_YIELDS {
+                break;
+            }
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+        previous_len = jobs.len();
+        stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+        commit(&db, jobs, &stats).await;
+    }
+}
+
+/// Commits the jobs together. If that fails, commits each on its own, so that a request that the database rejects does
+/// not fail the others.
+async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
+    let writes: Vec<Arc<RunWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
+    stats.transactions.fetch_add(1, Ordering::Relaxed);
+    match apply::apply(db, &writes).await {
+        Ok(outcomes) => {
+            for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                // The client may have disconnected; its data is written nevertheless.
+                let _ = job.reply.send(outcome);
+            }
+        }
+        Err(error) if jobs.len() == 1 || is_down(&error) => {
+            let error = Error::from(error);
+            for job in jobs {
+                let _ = job.reply.send(Err(error.clone()));
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
+            for job in jobs {
+                stats.transactions.fetch_add(1, Ordering::Relaxed);
+                let outcome = match apply::apply(db, std::slice::from_ref(&job.write)).await {
+                    Ok(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
+                    Err(error) => Err(error.into()),
+                };
+                let _ = job.reply.send(outcome);
+            }
+        }
+    }
+}
+
+/// Whether the other requests of the batch would fail in the same way.
+fn is_down(error: &DbError) -> bool {
+    matches!(error, DbError::Unavailable(_) | DbError::Locked(_) | DbError::NotBegun(_))
+}

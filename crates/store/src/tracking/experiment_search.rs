@@ -1,0 +1,129 @@
+//! Searching experiments.
+
+use std::collections::HashMap;
+
+use ferroflow_model::{
+    Result,
+    messages::service::{Experiment, ViewType},
+    validation,
+};
+use ferroflow_search::{
+    PageToken,
+    experiments::{self, Column, Condition, IdTest, TimeAttribute},
+};
+
+use crate::{
+    Store,
+    db::dialect::Dialect,
+    query::{
+        compare::{self, Approach, Pairs},
+        select::{KeyKind, Select},
+        visible::Visible,
+    },
+    stages,
+    tracking::experiments::{COLUMNS, from_row, tags_of},
+};
+
+const TAGS: Pairs = Pairs { table: "experiment_tags", owner: "experiment_id", key: "key", value: "value" };
+
+/// The number of columns in [`COLUMNS`].
+const COLUMN_COUNT: usize = 7;
+
+/// An experiment search.
+#[derive(Debug, Clone)]
+pub struct ExperimentSearch {
+    /// Lifecycle stages: active, deleted or all.
+    pub view: ViewType,
+    /// Maximum number of experiments per page.
+    pub max_results: i64,
+    /// Filter expression; empty for all.
+    pub filter: String,
+    /// `ORDER BY` clauses; without any, newest first.
+    pub order_by: Vec<String>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+    /// Experiments visible to the caller.
+    pub visible: Visible,
+}
+
+impl Store {
+    /// A page of experiments, and the token of the next one.
+    ///
+    /// # Errors
+    /// The filter, order, token or size of the page is not valid.
+    pub async fn search_experiments(&self, search: ExperimentSearch) -> Result<(Vec<Experiment>, Option<String>)> {
+        validation::max_results(search.max_results)?;
+        let conditions = experiments::parse_filter(&search.filter)?;
+        let order = experiments::parse_order_by(&search.order_by)?;
+        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let dialect = self.db.dialect();
+
+        let mut select = Select::default();
+        select.filter("e.workspace = 'default'".to_owned());
+        select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
+        if let Some(condition) = search.visible.ids(&mut select, dialect, "e.experiment_id") {
+            select.filter(condition);
+        }
+        for (index, condition) in conditions.iter().enumerate() {
+            let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));
+            select.filter(condition);
+        }
+        for clause in &order {
+            let column = column_sql(clause.column);
+            if matches!(clause.column, Column::Time(_)) {
+                // Only databases created by old servers have experiments without timestamps.
+                select.nulls_last(column);
+            }
+            let kind = if clause.column == Column::Name { KeyKind::Text } else { KeyKind::Int };
+            select.order_by(column, !clause.ascending, kind);
+        }
+
+        let page = select.page(COLUMNS, "experiments e", search.max_results, token)?;
+        let conn = self.db.reader().await?;
+        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
+        let (found, next) = page.finish(rows);
+        let (ids, mut experiments): (Vec<i64>, Vec<Experiment>) = found.into_iter().unzip();
+        if !ids.is_empty() {
+            let index: HashMap<i64, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+            for (id, tag) in tags_of(&conn, dialect, ids).await? {
+                if let Some(at) = index.get(&id) {
+                    experiments[*at].tags.push(tag);
+                }
+            }
+        }
+        Ok((experiments, next))
+    }
+}
+
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, approach: Approach) -> String {
+    match condition {
+        Condition::Name(test) => compare::text(select, dialect, "e.name", test),
+        Condition::Id(IdTest::Equal(id)) => format!("e.experiment_id = {}", select.bind(*id)),
+        Condition::Id(IdTest::NotEqual(id)) => format!("e.experiment_id != {}", select.bind(*id)),
+        Condition::Id(IdTest::In(ids)) => {
+            let place = select.bind(ids.clone());
+            dialect.any("e.experiment_id", &place)
+        }
+        Condition::Id(IdTest::NotIn(ids)) => {
+            let place = select.bind(ids.clone());
+            format!("NOT ({})", dialect.any("e.experiment_id", &place))
+        }
+        Condition::Time { column, op, value } => compare::number(select, time_column(*column), *op, *value),
+        Condition::Tag { key, test } => compare::pair(select, dialect, "e.experiment_id", &TAGS, key, test, approach),
+    }
+}
+
+fn column_sql(column: Column) -> &'static str {
+    match column {
+        Column::Name => "e.name",
+        Column::Id => "e.experiment_id",
+        Column::Time(column) => time_column(column),
+    }
+}
+
+fn time_column(column: TimeAttribute) -> &'static str {
+    match column {
+        TimeAttribute::CreationTime => "e.creation_time",
+        TimeAttribute::LastUpdateTime => "e.last_update_time",
+    }
+}

@@ -1,0 +1,286 @@
+//! Experiments and their tags.
+
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{Experiment, ExperimentTag},
+    uri, validation,
+};
+
+use crate::{
+    Store,
+    db::{Conn, DbError, Insert, Row, Statement, Tx, Value, clock::now_ms, dialect::Dialect, int, text},
+    traces::assessments::delete_of_experiment_runs,
+};
+
+/// The columns of an experiment, in the order [`from_row`] reads them.
+pub(crate) const COLUMNS: &str = "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
+                                  e.last_update_time, e.workspace";
+
+const BY_ID: &str = "SELECT e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
+                     e.last_update_time, e.workspace FROM experiments e WHERE e.experiment_id = $1";
+const BY_NAME: &str = "SELECT e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
+                       e.last_update_time, e.workspace FROM experiments e WHERE e.workspace = 'default' AND e.name = $1";
+const TAGS_BY_ID: &str = "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = $1";
+const TAGS_BY_NAME: &str = "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t \
+                            JOIN experiments e ON e.experiment_id = t.experiment_id \
+                            WHERE e.workspace = 'default' AND e.name = $1";
+const INSERT: &str = "INSERT INTO experiments \
+                      (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) \
+                      VALUES ($1, $2, 'active', $3, $3, 'default') RETURNING experiment_id";
+const SET_LOCATION: &str = "UPDATE experiments SET artifact_location = $2 WHERE experiment_id = $1";
+const SET_STAGE: &str = "UPDATE experiments SET lifecycle_stage = $2, last_update_time = $4 \
+                         WHERE experiment_id = $1 AND lifecycle_stage = $3";
+const DELETE_RUNS: &str = "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE experiment_id = $1";
+const RESTORE_RUNS: &str = "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE experiment_id = $1";
+const RENAME: &str = "UPDATE experiments SET name = $2, last_update_time = $3 \
+                      WHERE experiment_id = $1 AND lifecycle_stage = 'active'";
+const STAGE: &str = "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1";
+const SET_TAG: &str = "INSERT INTO experiment_tags (key, value, experiment_id) VALUES ($2, $3, $1) \
+                       ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value";
+const DELETE_TAG: &str = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
+
+/// The prefix of tags that hold a saved view of the UI. Their number per experiment is limited.
+const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
+
+impl Store {
+    /// Creates an experiment and returns its id. Without a location, its artifacts are stored below the store's root.
+    ///
+    /// # Errors
+    /// The name, location or a tag is not valid, or the name is taken (by a deleted experiment too).
+    pub async fn create_experiment(
+        &self,
+        name: &str,
+        artifact_location: Option<String>,
+        tags: Vec<ExperimentTag>,
+    ) -> Result<String> {
+        validation::experiment_name(name)?;
+        if let Some(location) = &artifact_location {
+            validation::artifact_location_length(location)?;
+        }
+        for tag in &tags {
+            validation::experiment_tag(tag.key(), tag.value())?;
+        }
+        let (location, tags) = (&artifact_location, &tags);
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![name.into(), location.clone().into(), now_ms().into()];
+                let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
+                    Err(DbError::Unique(_)) => {
+                        return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
+                    }
+                    id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
+                };
+                if location.is_none() {
+                    let location = uri::append_path(&self.artifact_root, &id.to_string())?;
+                    tx.execute(Statement::new(SET_LOCATION, vec![id.into(), location.into()])).await?;
+                }
+                insert_tags(&tx, id, tags).await?;
+                Ok(id.to_string())
+            })
+            .await
+    }
+
+    /// One experiment, deleted or not.
+    ///
+    /// # Errors
+    /// The id is not an integer, or no experiment has it.
+    pub async fn get_experiment(&self, experiment_id: &str) -> Result<Experiment> {
+        let id = id_of(experiment_id)?;
+        let conn = self.db.reader().await?;
+        self.one(&conn, BY_ID, TAGS_BY_ID, id.into()).await?.ok_or_else(|| no_experiment(id))
+    }
+
+    /// One experiment by name, deleted or not.
+    ///
+    /// # Errors
+    /// Database errors only; an unknown name is `None`.
+    pub async fn get_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
+        let conn = self.db.reader().await?;
+        self.one(&conn, BY_NAME, TAGS_BY_NAME, name.into()).await
+    }
+
+    async fn one(
+        &self,
+        conn: &Conn,
+        experiment: &'static str,
+        tags: &'static str,
+        key: Value,
+    ) -> Result<Option<Experiment>> {
+        let (found, tags) = tokio::join!(
+            conn.query_opt(Statement::new(experiment, vec![key.clone()]), from_row),
+            conn.query(Statement::new(tags, vec![key]), tag_from_row),
+        );
+        let Some((_, mut experiment)) = found? else { return Ok(None) };
+        experiment.tags = tags?.into_iter().map(|(_, tag)| tag).collect();
+        Ok(Some(experiment))
+    }
+
+    /// Marks an experiment and all its runs as deleted, and deletes the assessments that these runs made.
+    ///
+    /// # Errors
+    /// No active experiment has the id.
+    pub async fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
+        let id = id_of(experiment_id)?;
+        self.db
+            .transaction(|tx| async move {
+                let now = now_ms();
+                let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
+                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                    return Err(no_experiment(id));
+                }
+                delete_of_experiment_runs(&tx, self.db.dialect(), id).await?;
+                tx.execute(Statement::new(DELETE_RUNS, vec![id.into(), now.into()])).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Restores a deleted experiment and all its runs.
+    ///
+    /// # Errors
+    /// No deleted experiment has the id.
+    pub async fn restore_experiment(&self, experiment_id: &str) -> Result<()> {
+        let id = id_of(experiment_id)?;
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
+                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                    return Err(no_experiment(id));
+                }
+                tx.execute(Statement::new(RESTORE_RUNS, vec![id.into()])).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Renames an experiment.
+    ///
+    /// # Errors
+    /// No experiment has the id, it is deleted, or the name is not valid or taken.
+    pub async fn rename_experiment(&self, experiment_id: &str, new_name: &str) -> Result<()> {
+        validation::experiment_name(new_name)?;
+        let id = id_of(experiment_id)?;
+        self.db
+            .transaction(|tx| async move {
+                let values = vec![id.into(), new_name.into(), now_ms().into()];
+                match tx.execute(Statement::new(RENAME, values)).await {
+                    Ok(0) => Err(match stage(&tx, id).await? {
+                        None => no_experiment(id),
+                        Some(_) => Error::invalid("Cannot rename a non-active experiment."),
+                    }),
+                    Err(DbError::Unique(_)) => {
+                        Err(Error::already_exists(format!("Experiment(name={new_name}) already exists.")))
+                    }
+                    outcome => Ok(outcome.map(|_| ())?),
+                }
+            })
+            .await
+    }
+
+    /// Sets a tag of an active experiment.
+    ///
+    /// # Errors
+    /// The tag is not valid, the experiment is missing or deleted, or has too many saved views.
+    pub async fn set_experiment_tag(&self, experiment_id: &str, key: &str, value: &str) -> Result<()> {
+        validation::experiment_tag(key, value)?;
+        let id = id_of(experiment_id)?;
+        self.db
+            .transaction(|tx| async move {
+                check_active(id, stage(&tx, id).await?)?;
+                if key.starts_with(CUSTOM_VIEW_PREFIX) {
+                    let tags = Statement::new(TAGS_BY_ID, vec![id.into()]);
+                    let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
+                    validation::custom_view_fits(id, key, &keys)?;
+                }
+                tx.execute(Statement::new(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes a tag of an active experiment.
+    ///
+    /// # Errors
+    /// The experiment is missing or deleted, or has no such tag.
+    pub async fn delete_experiment_tag(&self, experiment_id: &str, key: &str) -> Result<()> {
+        let id = id_of(experiment_id)?;
+        self.db
+            .transaction(|tx| async move {
+                check_active(id, stage(&tx, id).await?)?;
+                if tx.execute(Statement::new(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
+                    let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
+                    return Err(Error::not_found(text));
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Tags of the given experiments, each with the experiment's id.
+pub(crate) async fn tags_of(
+    conn: &Conn,
+    dialect: Dialect,
+    ids: Vec<i64>,
+) -> Result<Vec<(i64, ExperimentTag)>, DbError> {
+    let sql = dialect.pick(
+        "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1)",
+        "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id IN (SELECT value FROM json_each($1))",
+    );
+    conn.query(Statement::new(sql, vec![ids.into()]), tag_from_row).await
+}
+
+/// Reads [`COLUMNS`].
+pub(crate) fn from_row(row: &Row<'_>) -> Result<(i64, Experiment), DbError> {
+    let id: i64 = row.get(0)?;
+    let experiment = Experiment {
+        experiment_id: Some(id.to_string()),
+        name: row.get(1)?,
+        artifact_location: row.get(2)?,
+        lifecycle_stage: row.get(3)?,
+        creation_time: row.get::<Option<i64>>(4)?.filter(|time| *time != 0),
+        last_update_time: row.get::<Option<i64>>(5)?.filter(|time| *time != 0),
+        workspace: row.get(6)?,
+        ..Experiment::default()
+    };
+    Ok((id, experiment))
+}
+
+fn tag_from_row(row: &Row<'_>) -> Result<(i64, ExperimentTag), DbError> {
+    Ok((row.get(0)?, ExperimentTag { key: row.get(1)?, value: row.get(2)? }))
+}
+
+async fn insert_tags(tx: &Tx, id: i64, tags: &[ExperimentTag]) -> Result<(), DbError> {
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let rows = tags.iter().map(|tag| vec![tag.key().into(), tag.value().into(), id.into()]).collect();
+    let columns = &const { [text("key"), text("value"), int("experiment_id")] };
+    tx.insert(Insert { table: "experiment_tags", columns, only_if: None, on_conflict: "", rows }).await?;
+    Ok(())
+}
+
+async fn stage(tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
+    tx.query_opt(Statement::new(STAGE, vec![id.into()]), |row| row.get(0)).await
+}
+
+/// Parses an experiment's id. A number out of the column's range is the id of no experiment.
+pub(crate) fn id_of(experiment_id: &str) -> Result<i64> {
+    let id = validation::parse_experiment_id(experiment_id)?;
+    if i32::try_from(id).is_ok() { Ok(id) } else { Err(no_experiment(id)) }
+}
+
+fn no_experiment(id: i64) -> Error {
+    Error::not_found(format!("No Experiment with id={id} exists"))
+}
+
+/// The error for writing to an experiment that is missing or deleted.
+pub(crate) fn check_active(id: i64, stage: Option<String>) -> Result<()> {
+    match stage.as_deref() {
+        Some("active") => Ok(()),
+        Some(stage) => {
+            Err(Error::invalid(format!("The experiment {id} must be in the 'active' state. Current state is {stage}.")))
+        }
+        None => Err(no_experiment(id)),
+    }
+}

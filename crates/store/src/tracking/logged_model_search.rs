@@ -1,0 +1,219 @@
+//! Searching logged models.
+
+use ferroflow_model::{
+    Error, Result, limits,
+    messages::service::{LoggedModel, SearchLoggedModelsDataset, SearchLoggedModelsOrderBy},
+    validation,
+};
+use ferroflow_search::{
+    PageToken, PairTest, bounds,
+    logged_models::{self, Attribute, Column, Condition, OrderClause},
+};
+
+use crate::{
+    Store,
+    db::dialect::Dialect,
+    query::{
+        compare::{self, Approach, Pairs},
+        select::{KeyKind, Select},
+        visible::Visible,
+    },
+    tracking::logged_models::{COLUMNS, attach, info_from_row, load},
+};
+
+const TAGS: Pairs = Pairs { table: "logged_model_tags", owner: "model_id", key: "tag_key", value: "tag_value" };
+const PARAMS: Pairs = Pairs { table: "logged_model_params", owner: "model_id", key: "param_key", value: "param_value" };
+
+/// The number of columns in [`COLUMNS`].
+const COLUMN_COUNT: usize = 10;
+
+/// Page size for `max_results` 0. If the field is missing, the message's default applies.
+const DEFAULT_PAGE: i64 = 100;
+
+/// A search for logged models.
+#[derive(Debug, Clone)]
+pub struct LoggedModelSearch {
+    /// The experiments to search in.
+    pub experiment_ids: Vec<String>,
+    /// Filter expression; empty for all.
+    pub filter: String,
+    /// Datasets that conditions on metrics refer to; without such a condition, models with any metric on one of them.
+    pub datasets: Vec<SearchLoggedModelsDataset>,
+    /// Maximum number of models per page; 0 means 100.
+    pub max_results: i64,
+    /// `ORDER BY` clauses; ties are ordered newest first.
+    pub order_by: Vec<SearchLoggedModelsOrderBy>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+    /// Experiments visible to the caller.
+    pub visible: Visible,
+}
+
+impl Store {
+    /// A page of logged models, and the token of the next page.
+    ///
+    /// # Errors
+    /// The filter, order, token or an experiment's id is not valid, or a dataset has no name.
+    pub async fn search_logged_models(&self, search: LoggedModelSearch) -> Result<(Vec<LoggedModel>, Option<String>)> {
+        if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
+            return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
+        }
+        bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
+        bounds::check("datasets", search.datasets.len(), bounds::DATASETS)?;
+        let conditions = logged_models::parse_filter(&search.filter)?;
+        let clauses: Vec<OrderClause<'_>> = search
+            .order_by
+            .iter()
+            .map(|clause| OrderClause {
+                field_name: clause.field_name(),
+                ascending: clause.ascending(),
+                dataset_name: clause.dataset_name.as_deref(),
+                dataset_digest: clause.dataset_digest.as_deref(),
+            })
+            .collect();
+        let order = logged_models::parse_order_by(&clauses)?;
+        let token = PageToken::decode_for_logged_models(
+            search.page_token.as_deref().unwrap_or_default(),
+            &search.experiment_ids,
+            &search.filter,
+            &order_as_json(&search.order_by),
+        )?;
+        let experiments =
+            search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
+        let limit = if search.max_results == 0 { DEFAULT_PAGE } else { search.max_results };
+        if limit < 0 {
+            return Err(Error::invalid(format!(
+                "Invalid value {limit} for parameter 'max_results' supplied. It must be positive."
+            )));
+        }
+        // The reference has no maximum: a larger page is split into several.
+        let limit = limit.min(limits::SEARCH_RESULTS);
+        let dialect = self.db.dialect();
+
+        let mut select = Select::default();
+        let place = select.bind(experiments);
+        select.filter(dialect.any("m.experiment_id", &place));
+        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
+        if let Some(condition) = search.visible.ids(&mut select, dialect, "m.experiment_id") {
+            select.filter(condition);
+        }
+        let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };
+        for (index, condition) in conditions.iter().enumerate() {
+            let condition = condition_sql(&mut select, dialect, condition, &on, Approach::Drive.after(index));
+            select.filter(condition);
+        }
+        let about_metrics = conditions.iter().any(|condition| matches!(condition, Condition::Metric { .. }));
+        if !search.datasets.is_empty() && !about_metrics {
+            select.filter(format!("m.model_id IN (SELECT model_id FROM logged_model_metrics WHERE {on})"));
+        }
+        for (index, clause) in order.iter().enumerate() {
+            order_by(&mut select, index, &clause.column, !clause.ascending);
+        }
+
+        let page = select.page(COLUMNS, "logged_models m", limit, token)?;
+        let conn = self.db.reader().await?;
+        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, info_from_row)).await?;
+        let (infos, next) = page.finish(rows);
+        let ids = infos.iter().map(|info| info.model_id().to_owned()).collect();
+        let children = load(&conn, dialect, ids).await?;
+        Ok((attach(infos, children), next))
+    }
+}
+
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, on: &str, approach: Approach) -> String {
+    match condition {
+        Condition::Text { column, test } => {
+            let name = column.column();
+            let column = match column {
+                Attribute::ExperimentId | Attribute::Status => format!("CAST(m.{name} AS TEXT)"),
+                _ => format!("m.{name}"),
+            };
+            compare::text(select, dialect, &column, test)
+        }
+        Condition::Time { column, op, value } => {
+            compare::number(select, &format!("m.{}", column.column()), *op, *value)
+        }
+        Condition::Metric { key, op, value } => {
+            let key = select.bind(key);
+            let test = compare::number(select, "metric_value", *op, *value);
+            let test = format!("metric_name = {key} AND {test} AND {on}");
+            approach.condition("logged_model_metrics", "model_id", "m.model_id", &test)
+        }
+        Condition::Param { key, test } => {
+            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()), approach)
+        }
+        Condition::Tag { key, test } => {
+            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()), approach)
+        }
+    }
+}
+
+/// The condition that a metric row is on one of the datasets; one without a digest matches all versions.
+fn on_datasets(select: &mut Select, datasets: &[SearchLoggedModelsDataset]) -> String {
+    let any: Vec<String> = datasets
+        .iter()
+        .map(|dataset| {
+            let name = format!("dataset_name = {}", select.bind(dataset.dataset_name()));
+            match dataset.dataset_digest() {
+                "" => name,
+                digest => format!("({name} AND dataset_digest = {})", select.bind(digest)),
+            }
+        })
+        .collect();
+    format!("({})", any.join(" OR "))
+}
+
+/// Models without a value come last in both directions.
+fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
+    let (value, kind) = match column {
+        Column::Attribute(Attribute::ModelId) => {
+            select.order_by("m.model_id", descending, KeyKind::Text);
+            return;
+        }
+        Column::Attribute(column) => (format!("m.{}", column.column()), attribute_kind(*column)),
+        Column::Metric { key, dataset_name, dataset_digest } => {
+            let mut on = format!("metric_name = {}", select.bind(key));
+            if let Some(name) = dataset_name {
+                on.push_str(&format!(" AND dataset_name = {}", select.bind(name)));
+            }
+            if let Some(digest) = dataset_digest {
+                on.push_str(&format!(" AND dataset_digest = {}", select.bind(digest)));
+            }
+            select.join(&format!(
+                "LEFT JOIN (SELECT model_id, metric_value, row_number() OVER (PARTITION BY model_id \
+                 ORDER BY metric_timestamp_ms DESC, metric_step DESC, run_id) AS place \
+                 FROM logged_model_metrics WHERE {on}) o{index} ON o{index}.model_id = m.model_id AND o{index}.place = 1"
+            ));
+            (format!("o{index}.metric_value"), KeyKind::Real)
+        }
+    };
+    select.nulls_last(&value);
+    select.order_by(value, descending, kind);
+}
+
+fn attribute_kind(column: Attribute) -> KeyKind {
+    match column {
+        Attribute::ExperimentId
+        | Attribute::Status
+        | Attribute::CreationTimestamp
+        | Attribute::LastUpdatedTimestamp => KeyKind::Int,
+        _ => KeyKind::Text,
+    }
+}
+
+/// The order in the JSON form of the reference's page tokens.
+fn order_as_json(order: &[SearchLoggedModelsOrderBy]) -> serde_json::Value {
+    let given = |text: &str| if text.is_empty() { serde_json::Value::Null } else { text.into() };
+    let clauses: Vec<_> = order
+        .iter()
+        .map(|clause| {
+            serde_json::json!({
+                "field_name": clause.field_name(),
+                "ascending": clause.ascending(),
+                "dataset_name": given(clause.dataset_name()),
+                "dataset_digest": given(clause.dataset_digest()),
+            })
+        })
+        .collect();
+    if clauses.is_empty() { serde_json::Value::Null } else { clauses.into() }
+}

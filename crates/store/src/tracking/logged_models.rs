@@ -1,0 +1,347 @@
+//! Logged models: lifecycle, params and tags. Searching them is in `logged_model_search`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{
+        LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelParameter, LoggedModelStatus, LoggedModelTag, Metric,
+    },
+    names, python, uri, validation,
+    wire::Enum as _,
+};
+
+use crate::{
+    Store,
+    db::{Column, Conn, DbError, Insert, Op, Row, Statement, Tx, clock::now_ms, dialect::Dialect, int, text},
+    tracking::experiments::{check_active, id_of},
+};
+
+/// The columns of a logged model, in the order [`info_from_row`] reads them.
+pub(crate) const COLUMNS: &str = "m.model_id, m.experiment_id, m.name, m.artifact_location, m.creation_timestamp_ms, \
+                                  m.last_updated_timestamp_ms, m.status, m.model_type, m.source_run_id, m.status_message";
+
+const BY_ID: &str = "SELECT m.model_id, m.experiment_id, m.name, m.artifact_location, m.creation_timestamp_ms, \
+                     m.last_updated_timestamp_ms, m.status, m.model_type, m.source_run_id, m.status_message, \
+                     m.lifecycle_stage FROM logged_models m WHERE m.model_id = $1";
+const EXPERIMENT: &str = "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1";
+const INSERT: &str = "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, \
+                      creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage, model_type, \
+                      source_run_id) VALUES ($1, $2, $3, $4, $5, $5, $6, 'active', $7, $8)";
+const OWNER: &str = "SELECT experiment_id FROM logged_models WHERE model_id = $1";
+const SET_STATUS: &str = "UPDATE logged_models SET status = $2, last_updated_timestamp_ms = $3 WHERE model_id = $1";
+const DELETE: &str = "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 \
+                      WHERE model_id = $1";
+const DELETE_TAG: &str = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+const METRICS: (&str, &str) = (
+    "SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name, dataset_digest \
+     FROM logged_model_metrics WHERE model_id = ANY($1)",
+    "SELECT x.model_id, x.metric_name, x.metric_value, x.metric_timestamp_ms, x.metric_step, x.run_id, \
+     x.dataset_name, x.dataset_digest FROM json_each($1) AS w CROSS JOIN logged_model_metrics x ON x.model_id = w.value",
+);
+const PARAMS: (&str, &str) = (
+    "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id = ANY($1)",
+    "SELECT p.model_id, p.param_key, p.param_value FROM json_each($1) AS w \
+     CROSS JOIN logged_model_params p ON p.model_id = w.value",
+);
+const TAGS: (&str, &str) = (
+    "SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id = ANY($1)",
+    "SELECT t.model_id, t.tag_key, t.tag_value FROM json_each($1) AS w \
+     CROSS JOIN logged_model_tags t ON t.model_id = w.value",
+);
+const PARAM_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("param_key"), text("param_value")];
+const TAG_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("tag_key"), text("tag_value")];
+
+/// The fields of a new logged model.
+#[derive(Debug, Clone, Default)]
+pub struct NewLoggedModel {
+    /// The experiment's id.
+    pub experiment_id: String,
+    /// The name; generated when empty.
+    pub name: Option<String>,
+    /// The type of model, such as `agent`.
+    pub model_type: String,
+    /// The run that produced it.
+    pub source_run_id: String,
+    /// Params.
+    pub params: Vec<LoggedModelParameter>,
+    /// Tags.
+    pub tags: Vec<LoggedModelTag>,
+}
+
+impl Store {
+    /// Creates a logged model in an active experiment; its status is pending until it is finalised.
+    ///
+    /// # Errors
+    /// The name is not valid, the experiment is missing or deleted, or a param or tag is given twice.
+    pub async fn create_logged_model(&self, new: NewLoggedModel) -> Result<LoggedModel> {
+        let given_name = new.name.filter(|name| !name.is_empty());
+        validation::logged_model_name(given_name.as_deref())?;
+        let experiment = id_of(&new.experiment_id)?;
+        let (location, stage) = self
+            .db
+            .query(Statement::new(EXPERIMENT, vec![experiment.into()]), |row| {
+                Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
+            })
+            .await?
+            .pop()
+            .unzip();
+        check_active(experiment, stage)?;
+        let model_id = format!("m-{}", uuid::Uuid::new_v4().simple());
+        let root = location.flatten().unwrap_or_default();
+        let artifact_uri = uri::append_path(&root, &format!("models/{model_id}/artifacts"))?;
+        let name = given_name.unwrap_or_else(names::random_name);
+        let now = now_ms();
+        let values = vec![
+            model_id.as_str().into(),
+            experiment.into(),
+            name.as_str().into(),
+            artifact_uri.as_str().into(),
+            now.into(),
+            status_number(LoggedModelStatus::LoggedModelPending).into(),
+            new.model_type.as_str().into(),
+            new.source_run_id.as_str().into(),
+        ];
+        self.db
+            .unit(vec![
+                Op::Execute(Statement::new(INSERT, values)),
+                Op::Insert(params_insert(&model_id, experiment, &new.params)),
+                Op::Insert(tags_insert(&model_id, experiment, &new.tags)),
+            ])
+            .await?;
+        let info = LoggedModelInfo {
+            model_id: Some(model_id),
+            experiment_id: Some(experiment.to_string()),
+            name: Some(name),
+            artifact_uri: Some(artifact_uri),
+            creation_timestamp_ms: Some(now),
+            last_updated_timestamp_ms: Some(now),
+            status: Some(LoggedModelStatus::LoggedModelPending),
+            model_type: Some(new.model_type),
+            source_run_id: Some(new.source_run_id),
+            tags: new.tags,
+            ..LoggedModelInfo::default()
+        };
+        Ok(LoggedModel {
+            info: Some(info),
+            data: Some(LoggedModelData { params: new.params, ..LoggedModelData::default() }),
+        })
+    }
+
+    /// A logged model with its params, tags and metrics.
+    ///
+    /// # Errors
+    /// No model has the id, or it is deleted and `allow_deleted` is not set.
+    pub async fn get_logged_model(&self, model_id: &str, allow_deleted: bool) -> Result<LoggedModel> {
+        let conn = self.db.reader().await?;
+        let (found, children) = tokio::join!(
+            conn.query_opt(Statement::new(BY_ID, vec![model_id.into()]), |row| {
+                Ok((info_from_row(row)?, row.get::<Option<String>>(10)?))
+            }),
+            load(&conn, self.db.dialect(), vec![model_id.to_owned()]),
+        );
+        match found? {
+            Some((info, stage)) if allow_deleted || stage.as_deref() != Some("deleted") => {
+                attach(vec![info], children?).pop().ok_or_else(|| not_found(model_id))
+            }
+            _ => Err(not_found(model_id)),
+        }
+    }
+
+    /// Sets the final status of a logged model.
+    ///
+    /// # Errors
+    /// No model has the id.
+    pub async fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
+        let values = vec![model_id.into(), status_number(status).into(), now_ms().into()];
+        self.change(model_id, Statement::new(SET_STATUS, values)).await?;
+        self.get_logged_model(model_id, true).await
+    }
+
+    /// Marks a logged model as deleted.
+    ///
+    /// # Errors
+    /// No model has the id.
+    pub async fn delete_logged_model(&self, model_id: &str) -> Result<()> {
+        self.change(model_id, Statement::new(DELETE, vec![model_id.into(), now_ms().into()])).await
+    }
+
+    async fn change(&self, model_id: &str, statement: Statement) -> Result<()> {
+        let statement = &statement;
+        self.db
+            .transaction(|tx| async move {
+                match tx.execute(statement.clone()).await? {
+                    0 => Err(not_found(model_id)),
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Adds params, which are immutable.
+    ///
+    /// # Errors
+    /// No model has the id, or a param exists already.
+    pub async fn log_logged_model_params(&self, model_id: &str, params: &[LoggedModelParameter]) -> Result<()> {
+        self.db
+            .transaction(|tx| async move {
+                let experiment = owner(&tx, model_id).await?;
+                tx.insert(params_insert(model_id, experiment, params)).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Sets tags; the last one of a key wins.
+    ///
+    /// # Errors
+    /// No model has the id.
+    pub async fn set_logged_model_tags(&self, model_id: &str, tags: &[LoggedModelTag]) -> Result<()> {
+        let mut last: HashMap<&str, &LoggedModelTag> = HashMap::new();
+        for tag in tags {
+            last.insert(tag.key(), tag);
+        }
+        let mut tags: Vec<LoggedModelTag> = last.into_values().cloned().collect();
+        tags.sort_by(|a, b| a.key.cmp(&b.key));
+        let tags = &tags;
+        self.db
+            .transaction(|tx| async move {
+                let experiment = owner(&tx, model_id).await?;
+                let mut insert = tags_insert(model_id, experiment, tags);
+                insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
+                tx.insert(insert).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes a tag.
+    ///
+    /// # Errors
+    /// No model has the id, or it has no such tag.
+    pub async fn delete_logged_model_tag(&self, model_id: &str, key: &str) -> Result<()> {
+        self.db
+            .transaction(|tx| async move {
+                owner(&tx, model_id).await?;
+                if tx.execute(Statement::new(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
+                    return Err(Error::not_found(format!(
+                        "No tag with key {} found for model with ID {}.",
+                        python::repr(key),
+                        python::repr(model_id)
+                    )));
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Reads [`COLUMNS`].
+pub(crate) fn info_from_row(row: &Row<'_>) -> Result<LoggedModelInfo, DbError> {
+    Ok(LoggedModelInfo {
+        model_id: row.get(0)?,
+        experiment_id: Some(row.get::<i64>(1)?.to_string()),
+        name: row.get(2)?,
+        artifact_uri: row.get(3)?,
+        creation_timestamp_ms: row.get(4)?,
+        last_updated_timestamp_ms: row.get(5)?,
+        status: i32::try_from(row.get::<i64>(6)?).ok().and_then(LoggedModelStatus::from_number),
+        model_type: row.get(7)?,
+        source_run_id: row.get(8)?,
+        status_message: row.get(9)?,
+        ..LoggedModelInfo::default()
+    })
+}
+
+/// Children of logged models, in the order of the requested ids.
+pub(crate) type Children = Vec<(Vec<LoggedModelTag>, LoggedModelData)>;
+
+/// Loads params, tags and metrics of models with one query each.
+pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) -> Result<Children, DbError> {
+    let mut children: Children = Vec::new();
+    children.resize_with(model_ids.len(), Default::default);
+    if model_ids.is_empty() {
+        return Ok(children);
+    }
+    let index: Arc<HashMap<String, usize>> =
+        Arc::new(model_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect());
+    let statement = |sql: (&'static str, &'static str)| {
+        Statement::new(dialect.pick(sql.0, sql.1), vec![model_ids.as_slice().into()])
+    };
+    let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
+        let id = row.str(0)?;
+        index.get(id).copied().ok_or_else(|| DbError::Other(format!("a row of model {id}, which was not requested")))
+    };
+    let (by_metric, by_param, by_tag) = (Arc::clone(&index), Arc::clone(&index), index);
+    let (metrics, params, tags) = tokio::join!(
+        conn.query(statement(METRICS), move |row| Ok((at(&by_metric, row)?, metric_from_row(row)?))),
+        conn.query(statement(PARAMS), move |row| {
+            Ok((at(&by_param, row)?, LoggedModelParameter { key: row.get(1)?, value: row.get(2)? }))
+        }),
+        conn.query(statement(TAGS), move |row| {
+            Ok((at(&by_tag, row)?, LoggedModelTag { key: row.get(1)?, value: row.get(2)? }))
+        }),
+    );
+    for (at, metric) in metrics? {
+        children[at].1.metrics.push(metric);
+    }
+    for (at, param) in params? {
+        children[at].1.params.push(param);
+    }
+    for (at, tag) in tags? {
+        children[at].0.push(tag);
+    }
+    Ok(children)
+}
+
+/// Attaches the loaded children. `infos` are in the order of the loaded ids.
+pub(crate) fn attach(infos: Vec<LoggedModelInfo>, children: Children) -> Vec<LoggedModel> {
+    infos
+        .into_iter()
+        .zip(children)
+        .map(|(mut info, (tags, data))| {
+            info.tags = tags;
+            LoggedModel { info: Some(info), data: Some(data) }
+        })
+        .collect()
+}
+
+fn metric_from_row(row: &Row<'_>) -> Result<Metric, DbError> {
+    Ok(Metric {
+        key: row.get(1)?,
+        value: row.get(2)?,
+        timestamp: row.get(3)?,
+        step: row.get(4)?,
+        run_id: row.get(5)?,
+        dataset_name: row.get::<Option<String>>(6)?.filter(|name| !name.is_empty()),
+        dataset_digest: row.get::<Option<String>>(7)?.filter(|digest| !digest.is_empty()),
+        model_id: row.get(0)?,
+    })
+}
+
+async fn owner(tx: &Tx, model_id: &str) -> Result<i64> {
+    tx.query_opt(Statement::new(OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
+        .await?
+        .ok_or_else(|| not_found(model_id))
+}
+
+fn not_found(model_id: &str) -> Error {
+    Error::not_found(format!("Logged model with ID '{model_id}' not found."))
+}
+
+/// The status as it is stored.
+fn status_number(status: LoggedModelStatus) -> i64 {
+    i64::from(status.number())
+}
+
+fn params_insert(model_id: &str, experiment: i64, params: &[LoggedModelParameter]) -> Insert {
+    let rows =
+        params.iter().map(|p| vec![model_id.into(), experiment.into(), p.key().into(), p.value().into()]).collect();
+    Insert { table: "logged_model_params", columns: PARAM_COLUMNS, only_if: None, on_conflict: "", rows }
+}
+
+fn tags_insert(model_id: &str, experiment: i64, tags: &[LoggedModelTag]) -> Insert {
+    let rows =
+        tags.iter().map(|t| vec![model_id.into(), experiment.into(), t.key().into(), t.value().into()]).collect();
+    Insert { table: "logged_model_tags", columns: TAG_COLUMNS, only_if: None, on_conflict: "", rows }
+}

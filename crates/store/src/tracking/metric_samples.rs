@@ -1,0 +1,284 @@
+//! Samples of metric histories for charts: the points that the reference would choose, without reading the others.
+//!
+//! The reference sorts all points of a run by (step, timestamp, value) into equal buckets and takes the first point of
+//! each. Here only the steps are read, in order from an index; they give the position of each step, and only the points
+//! at the sampled positions are looked up.
+
+use ferroflow_model::{Result, messages::service::MetricWithRunId};
+
+use crate::{
+    Store,
+    db::{Conn, DbError, Row, Statement, Value, dialect::Dialect},
+    tracking::metrics::metric_of_run,
+};
+
+/// Steps of a history that are held in memory, 8 bytes each. Longer histories are sampled by the database, which spills
+/// to disk.
+const STEPS_IN_MEMORY: usize = 1 << 20;
+
+/// Number of histories whose steps are queried in one round trip.
+const HISTORIES_PER_QUERY: usize = 8;
+
+/// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
+const STEPS: (&str, &str) = (
+    "SELECT array_agg(s.step) FROM (SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
+     AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5) s",
+    "SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5",
+);
+
+/// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
+/// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key, which has
+/// every column, for each step.
+const AT_STEPS: (&str, &str) = (
+    "SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) CROSS JOIN LATERAL \
+     (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m \
+     ORDER BY m.step, m.timestamp, m.value, m.is_nan",
+    "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w CROSS JOIN metrics m \
+     WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001) ORDER BY m.step, m.timestamp, m.value, m.is_nan",
+);
+
+/// Some of the points at some steps, for steps with very many points: those at the zero-based positions $4 within their
+/// steps.
+const AMONG_STEPS: &str = "SELECT $1, x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, m.is_nan, \
+     row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
+     FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
+     (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m\
+     ) x WHERE (x.step, x.nth) IN (SELECT c.step, c.nth FROM unnest($3::bigint[], $4::bigint[]) AS c(step, nth)) \
+     ORDER BY x.step, x.timestamp, x.value, x.is_nan";
+
+/// The sample, computed by the database: the first point of each of `n` equal buckets in the order of (step, timestamp,
+/// value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled one. `at` is the
+/// zero-based position of a point. The first `rest` buckets of NTILE have one point more than the others: buckets start
+/// at 0, q+1, 2(q+1), … and then every q.
+const SAMPLE: &str = "WITH points AS (SELECT value, timestamp, step, is_nan, \
+     row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
+     FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
+     bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
+     SELECT $1, value, timestamp, step, is_nan FROM bounds WHERE \
+     (at = total - 1 OR (CASE WHEN total <= $5 THEN TRUE \
+      WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
+      AND NOT (total > $5 AND total - at <= q))) \
+     ORDER BY step, timestamp, value, is_nan";
+
+impl Store {
+    /// At most `max_results` points of a metric per run, evenly distributed over its history (between two steps,
+    /// inclusive). The last point is always included.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn sample_metric_history(
+        &self,
+        run_ids: &[String],
+        key: &str,
+        max_results: i64,
+        steps: Option<(i64, i64)>,
+    ) -> Result<Vec<MetricWithRunId>> {
+        self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps).await
+    }
+
+    async fn sample_within(
+        &self,
+        steps_in_memory: usize,
+        run_ids: &[String],
+        key: &str,
+        max_results: i64,
+        steps: Option<(i64, i64)>,
+    ) -> Result<Vec<MetricWithRunId>> {
+        let mut unique = run_ids.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        let sample = Sample {
+            conn: self.db.reader().await?,
+            key: key.to_owned(),
+            most: max_results.max(1),
+            range: steps.unwrap_or((i64::MIN, i64::MAX)),
+            steps_in_memory,
+        };
+        let mut points = Vec::new();
+        for runs in unique.chunks(HISTORIES_PER_QUERY) {
+            let histories = sample.steps(runs).await?;
+            points.extend(sample.points(runs, histories).await?);
+        }
+        // The response follows the order of the request and repeats a run that is requested twice.
+        let mut out = Vec::with_capacity(points.len());
+        for run_id in run_ids {
+            let start = points.partition_point(|point| point.run_id.as_deref() < Some(run_id));
+            out.extend(points[start..].iter().take_while(|point| point.run_id.as_deref() == Some(run_id)).cloned());
+        }
+        Ok(out)
+    }
+}
+
+/// The parameters of a sample.
+struct Sample {
+    conn: Conn,
+    key: String,
+    /// Maximum number of points per run.
+    most: i64,
+    /// The first and the last step, inclusive.
+    range: (i64, i64),
+    /// See [`STEPS_IN_MEMORY`].
+    steps_in_memory: usize,
+}
+
+impl Sample {
+    /// The steps of each run, ascending, one per point. A history that does not fit in memory is cut after one step too
+    /// many.
+    async fn steps(&self, runs: &[String]) -> Result<Vec<Vec<i64>>, DbError> {
+        let dialect = self.conn.dialect();
+        let (first, last) = self.range;
+        let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
+        let statement = |run: &String| {
+            let params: Vec<Value> = vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
+            Statement::new(dialect.pick(STEPS.0, STEPS.1), params)
+        };
+        let histories = vec![Vec::new(); runs.len()];
+        let add = move |histories: &mut Vec<Vec<i64>>, which: usize, row: &Row<'_>| {
+            match dialect {
+                Dialect::Postgres => histories[which] = row.get(0)?,
+                Dialect::Sqlite => histories[which].push(row.get(0)?),
+            }
+            Ok(())
+        };
+        self.conn.fold_all(runs.iter().map(statement).collect(), histories, add).await
+    }
+
+    /// The sampled points of the runs, in the order of the runs.
+    async fn points(&self, runs: &[String], histories: Vec<Vec<i64>>) -> Result<Vec<MetricWithRunId>, DbError> {
+        let mut statements = Vec::new();
+        let mut chosen = Vec::new();
+        for (run, steps) in runs.iter().zip(histories) {
+            let (statement, points) = self.lookup(run, &steps);
+            statements.push(statement);
+            chosen.push(points);
+        }
+        let key = self.key.clone();
+        let add = move |out: &mut Vec<Vec<MetricWithRunId>>, which: usize, row: &Row<'_>| {
+            let point = metric_of_run(&key, row)?;
+            if chosen[which].as_mut().is_none_or(|chosen| chosen.takes(point.step.unwrap_or_default())) {
+                out[which].push(point);
+            }
+            Ok(())
+        };
+        let points = vec![Vec::new(); runs.len()];
+        Ok(self.conn.fold_all(statements, points, add).await?.concat())
+    }
+
+    /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.
+    fn lookup(&self, run: &str, steps: &[i64]) -> (Statement, Option<Selection>) {
+        let dialect = self.conn.dialect();
+        let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
+        if steps.len() > self.steps_in_memory {
+            params.extend([self.range.0.into(), self.range.1.into(), self.most.into()]);
+            return (Statement::new(SAMPLE, params), None);
+        }
+        let places = positions(steps.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
+        let first_of = |step: i64| steps.partition_point(|earlier| *earlier < step);
+        let points: Vec<(i64, i64)> = places
+            .into_iter()
+            .map(|place| (steps[place], i64::try_from(place - first_of(steps[place])).unwrap_or(i64::MAX)))
+            .collect();
+        let mut distinct: Vec<i64> = points.iter().map(|(step, _)| *step).collect();
+        distinct.dedup();
+        let found: usize =
+            distinct.iter().map(|step| steps.partition_point(|other| other <= step) - first_of(*step)).sum();
+        // Reading a few rows too many costs less than counting rows in the database.
+        if dialect == Dialect::Postgres && found > 2 * points.len() {
+            let (steps, nths): (Vec<i64>, Vec<i64>) = points.into_iter().unzip();
+            params.extend([steps.into(), nths.into()]);
+            return (Statement::new(AMONG_STEPS, params), None);
+        }
+        params.push(distinct.into());
+        let chosen = Selection { points: points.into_iter().peekable(), at: None };
+        (Statement::new(dialect.pick(AT_STEPS.0, AT_STEPS.1), params), Some(chosen))
+    }
+}
+
+/// Selects the sampled points among the rows of some steps, by step and position within the step.
+struct Selection {
+    points: std::iter::Peekable<std::vec::IntoIter<(i64, i64)>>,
+    /// The step and position of the last row.
+    at: Option<(i64, i64)>,
+}
+
+impl Selection {
+    /// Whether the next row, which has this step, is sampled.
+    fn takes(&mut self, step: i64) -> bool {
+        let at = match self.at {
+            Some((last, nth)) if last == step => (step, nth + 1),
+            _ => (step, 0),
+        };
+        self.at = Some(at);
+        self.points.next_if_eq(&at).is_some()
+    }
+}
+
+/// The positions of a sample of `most` out of `total` points: the first of each of `most` NTILE buckets, of which the
+/// first ones have one point more, and the last point, which replaces the last one of those if they are already `most`.
+fn positions(total: usize, most: usize) -> Vec<usize> {
+    if total <= most {
+        return (0..total).collect();
+    }
+    let (size, rest) = (total / most, total % most);
+    let mut places: Vec<usize> = (0..most).map(|bucket| bucket * size + bucket.min(rest)).collect();
+    if let Some(last) = places.last_mut() {
+        *last = total - 1;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use ferroflow_model::messages::service::Metric;
+
+    use super::*;
+    use crate::{
+        StoreOptions,
+        db::{BackendUri, DbOptions},
+        tracking::runs::NewRun,
+    };
+
+    #[test]
+    fn positions_are_the_first_of_each_bucket_and_the_last() {
+        assert_eq!(positions(0, 3), [0; 0]);
+        assert_eq!(positions(3, 3), [0, 1, 2]);
+        assert_eq!(positions(7, 3), [0, 3, 6]);
+        assert_eq!(positions(8, 3), [0, 3, 7]);
+        assert_eq!(positions(10, 1), [9]);
+    }
+
+    #[tokio::test]
+    async fn sqlite_looks_sampled_steps_up_in_the_index_over_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
+        let values = vec!["run".into(), "m".into(), Value::Ints(vec![1, 2])];
+        let plan = store.db.explain(Statement::new(AT_STEPS.1, values)).await.unwrap().join("\n");
+        assert!(plan.contains("index_metrics_run_uuid_key_step (run_uuid=? AND key=? AND step=?)"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_history_too_long_for_memory_has_the_same_sample() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
+        let run = store.create_run(NewRun { experiment_id: "0".into(), ..NewRun::default() }).await.unwrap();
+        let run = run.info.unwrap().run_id.unwrap();
+        let point = |at: i64| Metric {
+            key: Some("m".into()),
+            value: Some(f64::from(i32::try_from(at % 3).unwrap())),
+            timestamp: Some(at),
+            step: Some(at / 4),
+            ..Metric::default()
+        };
+        store.log_batch(&run, (0..50).map(point).collect(), Vec::new(), Vec::new()).await.unwrap();
+        let runs = [run, "unknown".to_owned()];
+        for most in [1, 2, 7, 49, 50, 51] {
+            for steps in [None, Some((2, 9))] {
+                let long = store.sample_within(3, &runs, "m", most, steps).await.unwrap();
+                assert_eq!(long, store.sample_metric_history(&runs, "m", most, steps).await.unwrap());
+                assert!(!long.is_empty());
+            }
+        }
+    }
+}

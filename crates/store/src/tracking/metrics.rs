@@ -1,0 +1,187 @@
+//! Metric histories.
+
+use ferroflow_model::{Error, Result, messages::service::MetricWithRunId};
+use ferroflow_search::{KeyValue, PageToken};
+
+use crate::{
+    Store,
+    db::{DbError, Row, Statement, Value, dialect::Dialect},
+};
+
+const HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                       ORDER BY timestamp, step, value, is_nan";
+const HISTORY_PAGE: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                            ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
+const HISTORY_AFTER: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                             AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
+                             ORDER BY timestamp, step, value, is_nan LIMIT $3";
+/// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary key.
+const BULK: (&str, &str) = (
+    "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
+     ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3",
+    "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
+     ON m.run_uuid = w.value AND likely(m.key = $2) \
+     ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
+);
+
+/// Maximum number of points that `get-history-bulk` returns.
+pub const MAX_BULK_HISTORY: i64 = 25_000;
+
+/// A point of a history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistoryPoint {
+    /// NaN where NaN was logged; infinities are the largest finite doubles.
+    pub value: f64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+}
+
+/// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key has
+/// in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this finds a
+/// page without sorting the run's whole history.
+const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
+     (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
+     (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
+     ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
+     WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
+     ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8";
+
+/// Points of all runs scanned per point of a page, and the maximum in total.
+const NEAR: (i64, i64) = (10, 20_000);
+
+/// The sort keys of a point.
+type SortKeys = (i64, i64, f64, bool);
+
+/// A page of a history while it is read.
+struct Page<S> {
+    state: S,
+    /// Points missing from the page.
+    left: i64,
+    /// The last point of the page, or the cursor it starts after.
+    last: Option<SortKeys>,
+    /// Whether there is a next page.
+    more: bool,
+    /// Whether points may be missing: nothing was scanned yet, or the scan hit its limit.
+    cut: bool,
+}
+
+impl<S> Page<S> {
+    /// Adds the next point unless the page is full.
+    fn push(&mut self, row: &Row<'_>, add: &mut impl FnMut(&mut S, HistoryPoint)) -> Result<(), DbError> {
+        if self.left == 0 {
+            self.more = true;
+            return Ok(());
+        }
+        self.left -= 1;
+        let (value, timestamp, step, is_nan) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        self.last = Some((timestamp, step, value, is_nan));
+        add(&mut self.state, HistoryPoint { value: if is_nan { f64::NAN } else { value }, timestamp, step });
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Folds the history of a metric, by (timestamp, step, value), into `state` as it is read. Also returns the token
+    /// of the next page. An unknown run or metric has an empty history.
+    ///
+    /// # Errors
+    /// The page token is not valid.
+    pub async fn fold_metric_history<S, F>(
+        &self,
+        run_id: &str,
+        key: &str,
+        max_results: Option<i64>,
+        page_token: Option<&str>,
+        state: S,
+        mut add: F,
+    ) -> Result<(S, Option<String>)>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, HistoryPoint) + Send + 'static,
+    {
+        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let (offset, last) = match token {
+            PageToken::Offset(offset) => (i64::try_from(offset).unwrap_or(i64::MAX), None),
+            PageToken::Key(key) => {
+                let [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan)] =
+                    key[..]
+                else {
+                    return Err(Error::invalid("Invalid page token: it belongs to another search"));
+                };
+                (0, Some((timestamp, step, value, is_nan != 0)))
+            }
+        };
+        let mut page = Page { state, left: max_results.unwrap_or(i64::MAX), last, more: false, cut: true };
+        let conn = self.db.reader().await?;
+        let near = page.left.saturating_add(1).saturating_mul(NEAR.0);
+        if conn.dialect() == Dialect::Postgres && offset == 0 && near <= NEAR.1 {
+            let (timestamp, step, value, is_nan) = last.unwrap_or((i64::MIN, i64::MIN, f64::NEG_INFINITY, false));
+            let (run_id, key, rows) = (run_id.into(), key.into(), (page.left + 2).into());
+            let place = [timestamp.into(), step.into(), near.into(), value.into(), is_nan.into()];
+            let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
+            page.cut = false;
+            (page, add) = conn
+                .fold(Statement::new(HISTORY_NEAR, params), (page, add), |(page, add), row| {
+                    page.cut |= row.get::<bool>(5)?;
+                    if row.get(4)? { page.push(row, add) } else { Ok(()) }
+                })
+                .await?;
+        }
+        if page.cut && !page.more {
+            let mut params: Vec<Value> = vec![run_id.into(), key.into()];
+            // One row more than requested tells whether there is a next page.
+            let limit = page.left.saturating_add(1);
+            let sql = match page.last {
+                Some((timestamp, step, value, is_nan)) => {
+                    params.extend([limit.into(), timestamp.into(), step.into(), value.into(), is_nan.into()]);
+                    HISTORY_AFTER
+                }
+                None if offset == 0 && max_results.is_none() => HISTORY,
+                None => {
+                    params.extend([limit.into(), offset.into()]);
+                    HISTORY_PAGE
+                }
+            };
+            page = conn.fold(Statement::new(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
+        }
+        let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
+            let keys =
+                [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan.into())];
+            PageToken::Key(keys.to_vec()).encode()
+        });
+        Ok((page.state, next))
+    }
+
+    /// The histories of a metric in several runs, by (run, timestamp, step, value); at most `max_results` points in
+    /// total.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn get_metric_history_bulk(
+        &self,
+        mut run_ids: Vec<String>,
+        key: &str,
+        max_results: i64,
+    ) -> Result<Vec<MetricWithRunId>> {
+        // A run that is requested twice is returned once.
+        run_ids.sort_unstable();
+        run_ids.dedup();
+        let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
+        let statement = Statement::new(self.db.dialect().pick(BULK.0, BULK.1), params);
+        let name = key.to_owned();
+        Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+    }
+}
+
+/// Reads a point from a row that starts with the run's id.
+pub(crate) fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
+    Ok(MetricWithRunId {
+        key: Some(key.to_owned()),
+        value: Some(if row.get(4)? { f64::NAN } else { row.get(1)? }),
+        timestamp: row.get(2)?,
+        step: row.get(3)?,
+        run_id: row.get(0)?,
+    })
+}

@@ -1,0 +1,200 @@
+//! Searching runs.
+
+use ferroflow_model::{
+    Result,
+    messages::service::{Run, ViewType},
+    validation,
+};
+use ferroflow_search::{
+    Number, PageToken, PairTest, TextTest, bounds,
+    runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
+};
+
+use crate::{
+    Store,
+    db::dialect::Dialect,
+    query::{
+        compare::{self, Approach, Pairs},
+        select::{KeyKind, Select},
+    },
+    stages,
+    tracking::{
+        run_children::{self, Scope},
+        runs::{COLUMNS, RUN_NAME_TAG, info_from_row},
+    },
+};
+
+const TAGS: Pairs = Pairs { table: "tags", owner: "run_uuid", key: "key", value: "value" };
+const PARAMS: Pairs = Pairs { table: "params", owner: "run_uuid", key: "key", value: "value" };
+
+/// The number of columns in [`COLUMNS`].
+const COLUMN_COUNT: usize = 9;
+
+/// A run search.
+#[derive(Debug, Clone)]
+pub struct RunSearch {
+    /// The experiments to search in.
+    pub experiment_ids: Vec<String>,
+    /// Filter expression; empty for all.
+    pub filter: String,
+    /// Lifecycle stages: active, deleted or all.
+    pub view: ViewType,
+    /// Maximum number of runs per page.
+    pub max_results: i64,
+    /// `ORDER BY` clauses; ties are ordered newest first.
+    pub order_by: Vec<String>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+}
+
+impl Store {
+    /// A page of runs, and the token of the next page.
+    ///
+    /// # Errors
+    /// The filter, order, token, size of the page or an experiment's id is not valid.
+    pub async fn search_runs(&self, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
+        validation::max_results(search.max_results)?;
+        bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
+        let conditions = runs::parse_filter(&search.filter)?;
+        let order = runs::parse_order_by(&search.order_by)?;
+        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let experiments =
+            search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
+        let dialect = self.db.dialect();
+
+        let mut select = Select::default();
+        let place = select.bind(experiments);
+        select.filter(dialect.any("r.experiment_id", &place));
+        select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
+        let driving = driving_condition(&conditions);
+        for (index, condition) in conditions.iter().enumerate() {
+            let approach = if driving == Some(index) { Approach::Drive } else { Approach::LookUp.after(index) };
+            let condition = condition_sql(&mut select, dialect, condition, approach);
+            select.filter(condition);
+        }
+        for (index, clause) in order.iter().enumerate() {
+            order_by(&mut select, index, &clause.column, !clause.ascending);
+        }
+
+        let page = select.page(COLUMNS, "runs r", search.max_results, token)?;
+        let conn = self.db.reader().await?;
+        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, info_from_row)).await?;
+        let (infos, next) = page.finish(rows);
+        let ids = infos.iter().map(|info| info.run_id().to_owned()).collect();
+        let children = run_children::load(&conn, dialect, ids, Scope::Page).await?;
+        Ok((run_children::attach(infos, children), next))
+    }
+}
+
+/// The index of the condition on metrics, params or tags that drives the query: the most selective one, by kind.
+/// Equality with a text comes first.
+fn driving_condition(conditions: &[Condition]) -> Option<usize> {
+    let cost = |condition: &Condition| match condition {
+        Condition::Param { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. }
+        | Condition::Tag { test: PairTest::Value(TextTest::Equal(_) | TextTest::In(_)), .. } => Some(0),
+        Condition::Metric { .. } => Some(1),
+        Condition::Param { test: PairTest::Value(_) | PairTest::IsNotNull, .. }
+        | Condition::Tag { test: PairTest::Value(_) | PairTest::IsNotNull, .. }
+        | Condition::Text { column: TextAttribute::RunName, .. } => Some(2),
+        _ => None,
+    };
+    let candidates = conditions.iter().enumerate().filter_map(|(index, condition)| Some((cost(condition)?, index)));
+    candidates.min().map(|(_, index)| index)
+}
+
+fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, approach: Approach) -> String {
+    match condition {
+        Condition::Metric { key, op, value } => {
+            let key = select.bind(key);
+            let test = format!("key = {key} AND {}", compare::metric(select, *op, *value));
+            approach.condition("latest_metrics", "run_uuid", "r.run_uuid", &test)
+        }
+        Condition::Param { key, test } => compare::pair(select, dialect, "r.run_uuid", &PARAMS, key, test, approach),
+        Condition::Tag { key, test } => compare::pair(select, dialect, "r.run_uuid", &TAGS, key, test, approach),
+        // Runs logged by MLflow 1.29 and older have their name only in the tag.
+        Condition::Text { column: TextAttribute::RunName, test } => {
+            let test = PairTest::Value(test.clone());
+            compare::pair(select, dialect, "r.run_uuid", &TAGS, RUN_NAME_TAG, &test, approach)
+        }
+        Condition::Text { column, test } => compare::text(select, dialect, text_column(*column), test),
+        Condition::Time { column, op, value } => {
+            let column = time_column(*column);
+            match value {
+                Number::Int(value) => compare::number(select, column, *op, *value),
+                Number::Real(value) => compare::number(select, column, *op, *value),
+            }
+        }
+        Condition::Dataset { column, test } => {
+            let (join, column) = match column {
+                DatasetAttribute::Name => ("", "d.name"),
+                DatasetAttribute::Digest => ("", "d.digest"),
+                DatasetAttribute::Context => {
+                    (" JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context'", "t.value")
+                }
+            };
+            let test = compare::text(select, dialect, column, test);
+            let of = format!("datasets d JOIN inputs i ON i.source_id = d.dataset_uuid{join}");
+            if approach == Approach::FencedLookUp {
+                let test = format!("i.destination_type = 'RUN' AND {test}");
+                return approach.condition(&of, "i.destination_id", "r.run_uuid", &test);
+            }
+            Approach::Drive.condition(&of, "i.destination_id", "r.run_uuid", &test)
+        }
+    }
+}
+
+/// Runs without a value come last in both directions, preceded by those whose metric is NaN.
+fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
+    match column {
+        // The id is unique, so it is the last key of every order.
+        Column::Text(TextAttribute::RunId) => select.order_by("r.run_uuid", descending, KeyKind::Text),
+        Column::Text(column) => {
+            select.nulls_last(text_column(*column));
+            select.order_by(text_column(*column), descending, KeyKind::Text);
+        }
+        Column::Time(column) => {
+            select.nulls_last(time_column(*column));
+            select.order_by(time_column(*column), descending, KeyKind::Int);
+        }
+        Column::Metric(key) => {
+            let value = joined_value(select, index, "latest_metrics", key);
+            let rank = format!("CASE WHEN o{index}.is_nan THEN 1 WHEN {value} IS NULL THEN 2 ELSE 0 END");
+            select.order_by(rank, false, KeyKind::Int);
+            select.order_by(value, descending, KeyKind::Real);
+        }
+        Column::Param(key) => {
+            let value = joined_value(select, index, "params", key);
+            select.nulls_last(&value);
+            select.order_by(value, descending, KeyKind::Text);
+        }
+        Column::Tag(key) => {
+            let value = joined_value(select, index, "tags", key);
+            select.nulls_last(&value);
+            select.order_by(value, descending, KeyKind::Text);
+        }
+    }
+}
+
+/// Joins the value of one key per run and returns its column.
+fn joined_value(select: &mut Select, index: usize, table: &str, key: &str) -> String {
+    let (alias, key) = (format!("o{index}"), select.bind(key));
+    select.join(&format!("LEFT JOIN {table} {alias} ON {alias}.key = {key} AND {alias}.run_uuid = r.run_uuid"));
+    format!("{alias}.value")
+}
+
+fn text_column(column: TextAttribute) -> &'static str {
+    match column {
+        TextAttribute::RunId => "r.run_uuid",
+        TextAttribute::RunName => "r.name",
+        TextAttribute::UserId => "r.user_id",
+        TextAttribute::Status => "r.status",
+        TextAttribute::ArtifactUri => "r.artifact_uri",
+    }
+}
+
+fn time_column(column: TimeAttribute) -> &'static str {
+    match column {
+        TimeAttribute::StartTime => "r.start_time",
+        TimeAttribute::EndTime => "r.end_time",
+    }
+}

@@ -1,0 +1,297 @@
+//! Purges soft-deleted rows, and what belongs to them outside of the database.
+//!
+//! A purge locks the row while the artifacts are deleted. A concurrent restore waits and then finds no row; an earlier
+//! restore is seen, and nothing is deleted. An interrupted purge leaves the row, and the next one completes it.
+
+mod check;
+mod jobs;
+mod unknown;
+
+use ferroflow_model::Result;
+
+pub use self::unknown::Owner;
+use crate::{
+    Store, TraceLocations,
+    db::{DbError, Row, Statement, Tx, Value},
+    traces::{
+        assessments::delete_of_run,
+        trace_payloads::{locations, locations_from_row},
+    },
+};
+
+/// A soft-deleted entity with the location of its artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedEntity {
+    /// Its id.
+    pub id: String,
+    /// Location of its artifacts; a trace may have none.
+    pub location: Option<String>,
+}
+
+/// The kinds of entities to purge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purgeable {
+    /// Deleted runs.
+    Runs,
+    /// Deleted logged models.
+    LoggedModels,
+    /// Deleted experiments.
+    Experiments,
+    /// All soft-deleted runs of a deleted experiment.
+    RunsOf(i64),
+    /// All logged models of a deleted experiment, deleted or not.
+    LoggedModelsOf(i64),
+    /// All traces of a deleted experiment.
+    TracesOf(i64),
+}
+
+/// The outcome of a purge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeOutcome {
+    /// It was purged.
+    Purged,
+    /// It was restored, was deleted too recently, or does not exist.
+    NotFound,
+    /// An experiment that still contains runs, logged models or traces.
+    NotEmpty,
+}
+
+/// Rows per page.
+const PAGE: i64 = 500;
+
+// The rows of a run, in the order of the foreign keys.
+const RUN_ROWS: &[&str] = &[
+    "DELETE FROM metrics WHERE run_uuid = $1",
+    "DELETE FROM latest_metrics WHERE run_uuid = $1",
+    "DELETE FROM params WHERE run_uuid = $1",
+    "DELETE FROM tags WHERE run_uuid = $1",
+    "DELETE FROM logged_model_metrics WHERE run_id = $1",
+    "DELETE FROM input_tags WHERE input_uuid IN \
+     (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1)",
+    "DELETE FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1",
+    "DELETE FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id = $1",
+    "DELETE FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id = $1",
+    "DELETE FROM runs WHERE run_uuid = $1",
+];
+
+const MODEL_ROWS: &[&str] = &[
+    "DELETE FROM inputs WHERE destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT') AND destination_id = $1",
+    "DELETE FROM logged_models WHERE model_id = $1",
+];
+
+const TRACE_ROWS: &[&str] = &["DELETE FROM trace_info WHERE request_id = $1"];
+
+// Rollups have no foreign key, and a later experiment may get the same id.
+const EXPERIMENT_ROWS: &[&str] = &[
+    "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1",
+    "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM sql_span_cost_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM sql_assessment_daily_rollups WHERE experiment_id = $1",
+    "DELETE FROM online_scoring_configs WHERE experiment_id = $1",
+    "DELETE FROM experiment_tags WHERE experiment_id = $1",
+    "DELETE FROM experiments WHERE experiment_id = $1",
+];
+
+impl Store {
+    /// A page of what can be purged, by id; `after` is the last id of the previous page. Only what was deleted at or
+    /// before `before`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn purgeable(&self, what: Purgeable, before: i64, after: Option<&str>) -> Result<Vec<DeletedEntity>> {
+        let after = after.unwrap_or_default();
+        let text = || Value::from(after);
+        let (sql, values): (&'static str, Vec<Value>) = match what {
+            Purgeable::Runs => (
+                "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid > $1 AND lifecycle_stage = 'deleted' \
+                 AND deleted_time <= $2 ORDER BY run_uuid LIMIT $3",
+                vec![text(), before.into(), PAGE.into()],
+            ),
+            Purgeable::LoggedModels => (
+                "SELECT model_id, artifact_location FROM logged_models WHERE model_id > $1 \
+                 AND lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3",
+                vec![text(), before.into(), PAGE.into()],
+            ),
+            Purgeable::Experiments => (
+                "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments \
+                 WHERE experiment_id > $1 AND lifecycle_stage = 'deleted' AND last_update_time <= $2 \
+                 ORDER BY experiment_id LIMIT $3",
+                vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()],
+            ),
+            Purgeable::RunsOf(experiment) => (
+                "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = $1 AND run_uuid > $2 \
+                 AND lifecycle_stage = 'deleted' AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4",
+                vec![experiment.into(), text(), before.into(), PAGE.into()],
+            ),
+            Purgeable::LoggedModelsOf(experiment) => (
+                "SELECT model_id, artifact_location FROM logged_models WHERE experiment_id = $1 AND model_id > $2 \
+                 ORDER BY model_id LIMIT $3",
+                vec![experiment.into(), text(), PAGE.into()],
+            ),
+            Purgeable::TracesOf(experiment) => (
+                "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
+                 ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
+                 WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3",
+                vec![experiment.into(), text(), PAGE.into()],
+            ),
+        };
+        Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
+    }
+
+    /// Purges a run that was deleted at or before `before`, in milliseconds since 1970.
+    /// `delete_artifacts` deletes its artifacts.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, or the database failed; the run is unchanged.
+    pub async fn purge_run<F>(
+        &self,
+        run_id: &str,
+        before: i64,
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
+             AND deleted_time <= $2 FOR UPDATE",
+            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
+             AND deleted_time <= $2",
+        );
+        self.db
+            .transaction_once(|tx| async move {
+                let found =
+                    tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
+                delete_artifacts(found).await?;
+                delete_of_run(&tx, self.db.dialect(), run_id).await?;
+                delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
+                Ok(PurgeOutcome::Purged)
+            })
+            .await
+    }
+
+    /// Purges a logged model that was deleted at or before `before`, or whose experiment was.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, or the database failed; the model is unchanged.
+    pub async fn purge_logged_model<F>(
+        &self,
+        model_id: &str,
+        before: i64,
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT m.model_id, m.artifact_location FROM logged_models m \
+             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
+             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
+             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2)) FOR UPDATE",
+            "SELECT m.model_id, m.artifact_location FROM logged_models m \
+             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
+             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
+             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2))",
+        );
+        self.db
+            .transaction_once(|tx| async move {
+                let found =
+                    tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
+                delete_artifacts(found).await?;
+                delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
+                Ok(PurgeOutcome::Purged)
+            })
+            .await
+    }
+
+    /// Purges a trace whose experiment was deleted at or before `before`. `delete_artifacts` gets the
+    /// locations as read under the row lock: the trace may have been archived since it was found.
+    ///
+    /// # Errors
+    /// The artifacts could not be deleted, or the database failed; the trace is unchanged.
+    pub async fn purge_trace<F>(
+        &self,
+        trace_id: &str,
+        before: i64,
+        delete_artifacts: impl FnOnce(TraceLocations) -> F,
+    ) -> Result<PurgeOutcome>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 FOR UPDATE",
+            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
+        );
+        self.db
+            .transaction_once(|tx| async move {
+                let id = Value::from(trace_id);
+                if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
+                    return Ok(PurgeOutcome::NotFound);
+                }
+                let Some(found) = tx.query_opt(locations(trace_id), locations_from_row).await? else {
+                    return Ok(PurgeOutcome::NotFound);
+                };
+                delete_artifacts(found).await?;
+                delete_rows(&tx, TRACE_ROWS, id).await?;
+                Ok(PurgeOutcome::Purged)
+            })
+            .await
+    }
+
+    /// Purges an empty experiment that was deleted at or before `before`. `delete_artifacts` deletes
+    /// what is left in its folder.
+    ///
+    /// # Errors
+    /// The folder could not be deleted, or the database failed; the experiment is unchanged.
+    pub async fn purge_experiment<F>(
+        &self,
+        experiment_id: i64,
+        before: i64,
+        delete_artifacts: impl FnOnce(DeletedEntity) -> F,
+    ) -> Result<PurgeOutcome>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let lock = self.db.dialect().pick(
+            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
+             AND lifecycle_stage = 'deleted' AND last_update_time <= $2 FOR UPDATE",
+            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
+             AND lifecycle_stage = 'deleted' AND last_update_time <= $2",
+        );
+        self.db
+            .transaction_once(|tx| async move {
+                let values = vec![experiment_id.into(), before.into()];
+                let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
+                let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
+                let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
+                            OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
+                            OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
+                if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
+                    return Ok(PurgeOutcome::NotEmpty);
+                }
+                match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
+                    Ok(()) => {}
+                    Err(DbError::ForeignKey(_)) => return Ok(PurgeOutcome::NotEmpty),
+                    Err(error) => return Err(error.into()),
+                }
+                delete_artifacts(found).await?;
+                Ok(PurgeOutcome::Purged)
+            })
+            .await
+    }
+}
+
+async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<(), DbError> {
+    for statement in statements {
+        tx.execute(Statement::new(statement, vec![id.clone()])).await?;
+    }
+    Ok(())
+}
+
+fn deleted_from_row(row: &Row<'_>) -> Result<DeletedEntity, DbError> {
+    Ok(DeletedEntity { id: row.get(0)?, location: row.get(1)? })
+}

@@ -1,0 +1,104 @@
+//! Checks, before anything is purged, that the ids given can be.
+
+use ferroflow_model::{Error, ErrorCode, Result};
+
+use crate::{
+    Store,
+    db::{DbError, Row, Statement},
+    tracking::experiments::id_of,
+};
+
+impl Store {
+    /// Checks that all runs exist, are deleted, and (if `age` is given) were deleted at or before `before`, in
+    /// milliseconds since 1970. `age` is the age as the user wrote it.
+    ///
+    /// # Errors
+    /// A run does not meet this.
+    pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
+        let sql = self.db.dialect().pick(
+            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid = ANY($1)",
+            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs \
+             WHERE run_uuid IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
+    }
+
+    /// Checks logged models as [`Store::check_purgeable_runs`] does runs.
+    ///
+    /// # Errors
+    /// A model does not meet this.
+    pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
+        let sql = self.db.dialect().pick(
+            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id = ANY($1)",
+            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models \
+             WHERE model_id IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
+    }
+
+    /// Checks experiments as [`Store::check_purgeable_runs`] does runs, and returns their ids as integers.
+    ///
+    /// # Errors
+    /// An experiment does not meet this.
+    pub async fn check_purgeable_experiments(
+        &self,
+        ids: &[String],
+        before: i64,
+        age: Option<&str>,
+    ) -> Result<Vec<i64>> {
+        let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
+        let sql = self.db.dialect().pick(
+            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
+             WHERE experiment_id = ANY($1)",
+            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
+             WHERE experiment_id IN (SELECT value FROM json_each($1))",
+        );
+        let found = self.db.query(Statement::new(sql, vec![keys.clone().into()]), state_from_row).await?;
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let not_found = |id: &str| format!("No Experiment with id={id} exists");
+        check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)
+    }
+}
+
+/// Id, lifecycle stage, and the time of deletion.
+type State = (String, Option<String>, Option<i64>);
+
+fn state_from_row(row: &Row<'_>) -> Result<State, DbError> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn check(
+    ids: &[String],
+    found: &[State],
+    before: i64,
+    age: Option<&str>,
+    kind: &str,
+    not_found: impl Fn(&str) -> String,
+) -> Result<()> {
+    for id in ids {
+        let Some((_, stage, time)) = found.iter().find(|(found, ..)| found == id) else {
+            return Err(Error::not_found(not_found(id)));
+        };
+        if stage.as_deref() != Some("deleted") {
+            return Err(Error::new(
+                ErrorCode::InvalidState,
+                format!(
+                    "{kind} {id} is not in `deleted` lifecycle stage. Only {}s in `deleted` lifecycle stage can be \
+                     deleted.",
+                    kind.to_lowercase()
+                ),
+            ));
+        }
+        if let Some(age) = age
+            && time.is_none_or(|time| time > before)
+        {
+            return Err(Error::invalid(format!(
+                "{kind} {id} is not older than the required age. Only {}s older than {age} can be deleted.",
+                kind.to_lowercase()
+            )));
+        }
+    }
+    Ok(())
+}
