@@ -57,14 +57,14 @@ mod tests {
     #[test]
     fn modified_values_are_refused() {
         let signer = Signer::new("secret");
-        let signed = signer.sign("session", &("alice", 7));
-        assert_eq!(Signer::new("secret").verify("session", &signed), Some(("alice".to_owned(), 7)));
-        let (text, signature) = signed.split_once('.').unwrap();
+        let token = signer.sign("session", &("alice", 7));
+        assert_eq!(Signer::new("secret").verify("session", &token), Some(("alice".to_owned(), 7)));
+        let (text, signature) = token.split_once('.').unwrap();
         let other = signer.sign("session", &("admin", 7));
         let mixed = format!("{}.{signature}", other.split_once('.').unwrap().0);
-        for wrong in ["", ".", text, &signed[1..], &format!("{text}."), &mixed, &signer.sign("login", &("alice", 7))] {
+        for wrong in ["", ".", text, &token[1..], &format!("{text}."), &mixed, &signer.sign("login", &("alice", 7))] {
             assert_eq!(signer.verify::<(String, i32)>("session", wrong), None, "{wrong}");
         }
-        assert_eq!(Signer::new("other").verify::<(String, i32)>("session", &signed), None);
+        assert_eq!(Signer::new("other").verify::<(String, i32)>("session", &token), None);
     }
 }

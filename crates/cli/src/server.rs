@@ -20,7 +20,7 @@ use ferroflow_model::{host_policy::HostPolicy, uri, validation};
 use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, DbOptions, Synchronous},
+    db::{BackendUri, DbOptions, ResultBudget, Synchronous},
 };
 
 pub(crate) use self::args::ServerArgs;
@@ -104,6 +104,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
         webhooks: Webhooks::new(webhooks),
         access,
         bodies: Bodies::default(),
+        results: ResultBudget::default(),
         telemetry: Telemetry::default(),
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),

@@ -125,6 +125,16 @@ pub mod memory {
     pub const LONG_MESSAGES: usize = 48 * MIB;
     /// Maximum memory of one value of a message without its text: a small object in a JSON tree.
     pub const PER_VALUE: usize = 384;
+    /// Size of the rows of a request up to which it never waits for others.
+    pub const SMALL_RESULT: usize = 2 * MIB;
+    /// Size of a page of a search at which it ends, with the token of the next page.
+    pub const PAGE: usize = 24 * MIB;
+    /// Maximum size of the rows of a request. In memory, as messages and as JSON, they take about four times as much.
+    pub const LARGEST_RESULT: usize = 48 * MIB;
+    /// Number of requests with more than [`SMALL_RESULT`] whose rows or responses are in memory at once.
+    pub const LARGE_RESULTS: usize = 2;
+    /// How long a request with a large result waits for its turn. It keeps its connection to the database meanwhile.
+    pub const RESULT_WAIT: Duration = Duration::from_secs(5);
     /// Number of copies of a body's text after parsing: in the message, and in the statements for the database.
     pub const COPIES: usize = 2;
     /// Memory per byte of a parsed GraphQL query.

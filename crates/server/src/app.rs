@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
 use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
-use ferroflow_store::Store;
+use ferroflow_store::{Store, db::ResultBudget};
 use regex::Regex;
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct App {
     pub access: Option<Access>,
     /// The memory budget for request bodies.
     pub bodies: Bodies,
+    /// The memory budget for query results and large responses.
+    pub results: ResultBudget,
     /// Counters.
     pub telemetry: Telemetry,
     /// Settings.

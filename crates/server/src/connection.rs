@@ -31,6 +31,9 @@ use crate::Peer;
 /// Timeout for the head of a request: request line and header section.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a client may read nothing of a response before its connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long a connection must be idle before a shutdown closes it.
 const IDLE_BEFORE_CLOSE: Duration = Duration::from_secs(1);
 
@@ -262,12 +265,14 @@ struct TimeoutStream<S> {
     head: Option<Instant>,
     /// When the connection times out; set when a read is pending.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When a blocked write fails; set while the client reads nothing.
+    blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> TimeoutStream<S> {
     fn new(stream: S, activity: Activity, keep_alive: Duration) -> Self {
         // A new connection must send a request: the timeout of a head applies.
-        Self { stream, activity, keep_alive, count: 0, head: Some(Instant::now()), deadline: None }
+        Self { stream, activity, keep_alive, count: 0, head: Some(Instant::now()), deadline: None, blocked: None }
     }
 
     fn start_head(&mut self) {
@@ -275,6 +280,17 @@ impl<S> TimeoutStream<S> {
             self.head = Some(Instant::now());
             self.deadline = None;
         }
+    }
+
+    /// Passes the outcome of a write on; one that is blocked for [`WRITE_TIMEOUT`] fails.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
+        ready!(blocked.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 
     /// Ready when the timeout of an idle client has passed.
@@ -318,7 +334,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_blocked(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -334,7 +351,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.poll_blocked(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

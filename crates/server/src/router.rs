@@ -120,7 +120,7 @@ mod tests {
     use ferroflow_artifacts::Locations;
     use ferroflow_store::{
         Store, StoreOptions,
-        db::{BackendUri, DbOptions},
+        db::{BackendUri, DbOptions, ResultBudget},
     };
 
     use ferroflow_model::messages::RPCS;
@@ -147,6 +147,7 @@ mod tests {
             webhooks: Webhooks::new(WebhookOptions::default()),
             access: None,
             bodies: Bodies::default(),
+            results: ResultBudget::default(),
             telemetry: Telemetry::default(),
             config: Config { static_prefix: prefix.into(), ..Config::default() },
         })

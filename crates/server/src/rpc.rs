@@ -24,6 +24,7 @@ use crate::{
     app::{App, Cx},
     body::{self, MemoryPermit, RequestBody},
     error::ApiError,
+    large_response,
     middleware::client::Client,
     params::Params,
 };
@@ -73,20 +74,23 @@ pub(crate) fn parser<T: Rpc>(handler: Handler<T>, values: usize) -> Parser {
 /// Answers a call with a message: reads it, authorizes the caller, and calls the handler.
 pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, parser: Parser) -> Response {
     let mut subject = None;
-    let caller = caller_key(request.extensions());
-    let outcome = as_caller(caller, async {
-        let (mut parts, body) = request.into_parts();
-        let cx = context(app, &mut parts).await?;
-        let body = receive(&cx, needs, &parts, body, size).await?;
-        // `_permit` holds the memory until the response is ready.
-        let (message, _permit) = parse(&cx, &parts, body, size, parser).await?;
-        subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
-        if !access::check(&cx, needs, || message.refs(&cx)).await? {
-            return Err(access::permission_denied());
-        }
-        message.respond(cx).await
-    });
-    respond(outcome.await, subject)
+    let (caller, account) = (caller_key(request.extensions()), app.results.account());
+    let outcome = as_caller(
+        caller,
+        account.clone().scope(async {
+            let (mut parts, body) = request.into_parts();
+            let cx = context(app, &mut parts).await?;
+            let body = receive(&cx, needs, &parts, body, size).await?;
+            // `_permit` holds the memory until the response is ready.
+            let (message, _permit) = parse(&cx, &parts, body, size, parser).await?;
+            subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
+            if !access::check(&cx, needs, || message.refs(&cx)).await? {
+                return Err(access::permission_denied());
+            }
+            message.respond(cx).await
+        }),
+    );
+    large_response::hold(respond(outcome.await, subject), account)
 }
 
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
@@ -119,37 +123,43 @@ async fn parse(
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let caller = caller_key(&parts.extensions);
-    let outcome = as_caller(caller, async {
-        let cx = context(app, &mut parts).await?;
-        subject = access::subject(&cx, needs, &parts.method, || Refs::from_query(&cx));
-        if !access::check(&cx, needs, || Refs::from_query(&cx)).await? {
-            return Err(access::permission_denied());
-        }
-        handler(cx, Request::from_parts(parts, body)).await
-    });
-    respond(outcome.await, subject)
+    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let outcome = as_caller(
+        caller,
+        account.clone().scope(async {
+            let cx = context(app, &mut parts).await?;
+            subject = access::subject(&cx, needs, &parts.method, || Refs::from_query(&cx));
+            if !access::check(&cx, needs, || Refs::from_query(&cx)).await? {
+                return Err(access::permission_denied());
+            }
+            handler(cx, Request::from_parts(parts, body)).await
+        }),
+    );
+    large_response::hold(respond(outcome.await, subject), account)
 }
 
 /// Answers an endpoint with parameters instead of a message.
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let caller = caller_key(&parts.extensions);
-    let outcome = as_caller(caller, async {
-        let cx = context(app, &mut parts).await?;
-        // These endpoints only exist on a server with users.
-        cx.user()?;
-        let method = parts.method.clone();
-        let (params, _permit) = Params::read(&cx, Request::from_parts(parts, body)).await?;
-        let refs = || Refs::from_params(params.map().clone());
-        subject = access::subject(&cx, needs, &method, refs);
-        if !access::check(&cx, needs, refs).await? {
-            return Err(access::permission_denied());
-        }
-        handler(cx, params).await
-    });
-    respond(outcome.await, subject)
+    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let outcome = as_caller(
+        caller,
+        account.clone().scope(async {
+            let cx = context(app, &mut parts).await?;
+            // These endpoints only exist on a server with users.
+            cx.user()?;
+            let method = parts.method.clone();
+            let (params, _permit) = Params::read(&cx, Request::from_parts(parts, body)).await?;
+            let refs = || Refs::from_params(params.map().clone());
+            subject = access::subject(&cx, needs, &method, refs);
+            if !access::check(&cx, needs, refs).await? {
+                return Err(access::permission_denied());
+            }
+            handler(cx, params).await
+        }),
+    );
+    large_response::hold(respond(outcome.await, subject), account)
 }
 
 fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {

@@ -1,5 +1,6 @@
 //! The database: one interface over two drivers. No other module knows the drivers.
 
+mod account;
 pub(crate) mod clock;
 pub mod dialect;
 mod direct;
@@ -18,7 +19,9 @@ mod written;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
+pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
 pub use share::as_caller;
@@ -133,7 +136,7 @@ impl Db {
     pub async fn reader(&self) -> Result<Conn, DbError> {
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let share = self.shares.take(wait).await?;
-        Ok(Conn(match &self.backend {
+        Ok(Conn::new(match &self.backend {
             Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
             Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
         }))
@@ -251,7 +254,11 @@ type Visit<'a> = dyn FnMut(&Row<'_>) -> Result<(), DbError> + Send + 'a;
 type VisitOf<'a> = dyn FnMut(usize, &Row<'_>) -> Result<(), DbError> + Send + 'a;
 
 /// A connection.
-pub struct Conn(Inner);
+pub struct Conn {
+    inner: Inner,
+    /// The account that rows are charged to.
+    account: Option<Account>,
+}
 
 enum Inner {
     Postgres(Box<Lease>),
@@ -260,11 +267,27 @@ enum Inner {
 }
 
 impl Conn {
+    fn new(inner: Inner) -> Self {
+        Self { inner, account: Account::current() }
+    }
+
     /// The SQL dialect of the database.
     pub(crate) fn dialect(&self) -> Dialect {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(_) => Dialect::Postgres,
             Inner::SqliteReader(_) | Inner::SqliteWriter(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// The size of the rows that the request has read so far; 0 for work without an account.
+    pub(crate) fn charged(&self) -> usize {
+        self.account.as_ref().map_or(0, Account::charged)
+    }
+
+    /// Takes back the charge for rows that are no longer in memory.
+    pub(crate) fn refund(&self, bytes: usize) {
+        if let Some(account) = &self.account {
+            account.refund(bytes);
         }
     }
 
@@ -282,40 +305,66 @@ impl Conn {
     }
 
     /// Runs a statement and folds its rows into `state` as they arrive.
-    pub async fn fold<S, F>(&self, statement: Statement, mut state: S, mut add: F) -> Result<S, DbError>
+    pub async fn fold<S, F>(&self, statement: Statement, state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
         F: FnMut(&mut S, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
-        match &self.0 {
-            Inner::Postgres(lease) => lease.each(&statement, &mut |row| add(&mut state, row)).await?,
-            Inner::SqliteReader(sqlite::Reader { session, .. })
-            | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
-                return session
-                    .run(move |connection| {
-                        sqlite::each(connection, &statement, &mut |row| add(&mut state, row))?;
-                        Ok(state)
-                    })
-                    .await;
-            }
-        }
-        Ok(state)
+        self.fold_all(vec![statement], state, move |state, _, row| add(state, row)).await
     }
 
     /// [`Conn::fold`] for several statements that are sent together; `add` also gets the index of the row's statement.
-    pub async fn fold_all<S, F>(&self, statements: Vec<Statement>, mut state: S, mut add: F) -> Result<S, DbError>
+    pub async fn fold_all<S, F>(&self, statements: Vec<Statement>, state: S, mut add: F) -> Result<S, DbError>
     where
         S: Send + 'static,
         F: FnMut(&mut S, usize, &Row<'_>) -> Result<(), DbError> + Send + 'static,
     {
-        match &self.0 {
-            Inner::Postgres(lease) => lease.each_of(&statements, &mut |which, row| add(&mut state, which, row)).await?,
+        let is_counted = self.account.is_some();
+        let add = move |state: &mut S, which: usize, row: &Row<'_>| {
+            add(state, which, row)?;
+            if is_counted { row.size() } else { Ok(0) }
+        };
+        self.fold_counted(statements, state, add).await
+    }
+
+    /// [`Conn::fold_all`] where `add` returns the size of what it keeps of a row, which is charged to the request's
+    /// account.
+    pub(crate) async fn fold_counted<S, F>(
+        &self,
+        statements: Vec<Statement>,
+        mut state: S,
+        mut add: F,
+    ) -> Result<S, DbError>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, usize, &Row<'_>) -> Result<usize, DbError> + Send + 'static,
+    {
+        let account = self.account.clone();
+        let mut visit = {
+            let account = account.clone();
+            move |state: &mut S, which: usize, row: &Row<'_>| {
+                let size = add(state, which, row)?;
+                match &account {
+                    Some(account) if size > 0 => account.charge(size),
+                    _ => Ok(()),
+                }
+            }
+        };
+        match &self.inner {
+            Inner::Postgres(lease) => match statements.as_slice() {
+                [statement] => lease.each(statement, account.as_ref(), &mut |row| visit(&mut state, 0, row)).await?,
+                several => {
+                    lease.each_of(several, account.as_ref(), &mut |which, row| visit(&mut state, which, row)).await?;
+                }
+            },
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
+                let account = account.map(|account| (account, Handle::current()));
                 return session
                     .run(move |connection| {
                         for (which, statement) in statements.iter().enumerate() {
-                            sqlite::each(connection, statement, &mut |row| add(&mut state, which, row))?;
+                            let visit = &mut |row: &Row<'_>| visit(&mut state, which, row);
+                            sqlite::each(connection, statement, account.as_ref(), visit)?;
                         }
                         Ok(state)
                     })
@@ -335,7 +384,7 @@ impl Conn {
     }
 
     async fn execute(&self, statement: Statement) -> Result<u64, DbError> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(lease) => postgres::execute(lease.client()?, &statement).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
@@ -345,7 +394,7 @@ impl Conn {
     }
 
     async fn insert(&self, rows: Insert) -> Result<u64, DbError> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(lease) => postgres::insert(lease.client()?, &rows).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {

@@ -6,7 +6,7 @@ use ferroflow_artifacts::Locations;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, Db, DbOptions, Statement, dialect::Dialect},
+    db::{BackendUri, Db, DbOptions, ResultBudget, Statement, dialect::Dialect},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -89,6 +89,7 @@ async fn try_on(uri: &BackendUri) {
         access: None,
         telemetry: Telemetry::default(),
         bodies: Bodies::default(),
+        results: ResultBudget::default(),
         config: Config::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

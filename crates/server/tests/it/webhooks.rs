@@ -18,7 +18,7 @@ use ferroflow_artifacts::Locations;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, DbOptions},
+    db::{BackendUri, DbOptions, ResultBudget},
     events::fernet::FernetKey,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -149,6 +149,7 @@ impl Server {
             webhooks: Webhooks::new(options),
             access: None,
             bodies: Bodies::default(),
+            results: ResultBudget::default(),
             telemetry: Telemetry::default(),
             config: Config::default(),
         };

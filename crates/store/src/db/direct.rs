@@ -112,7 +112,7 @@ impl Direct {
         let mut rows = Vec::new();
         match &self.0 {
             Inner::Postgres(client) => {
-                postgres::each(client, &statement, None, &mut |row| {
+                postgres::each(client, &statement, None, None, &mut |row| {
                     rows.push(map(row)?);
                     Ok(())
                 })
@@ -122,7 +122,7 @@ impl Direct {
             Inner::Sqlite { session, .. } => {
                 session
                     .run(move |connection| {
-                        sqlite::each(connection, &statement, &mut |row| {
+                        sqlite::each(connection, &statement, None, &mut |row| {
                             rows.push(map(row)?);
                             Ok(())
                         })?;

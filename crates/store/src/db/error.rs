@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use ferroflow_model::ErrorCode;
+use ferroflow_model::{ErrorCode, limits::memory};
 use tokio_postgres::error::SqlState;
 
 use super::written::downgrade_if_written;
@@ -31,6 +31,12 @@ pub enum DbError {
     /// The caller's share of the connections is in use by its other requests.
     #[error("share of connections used up: {0}")]
     Busy(String),
+    /// Other requests with large results had all turns. Retry later.
+    #[error("no turn for a large result: {0}")]
+    Crowded(String),
+    /// The request read more than a result may hold.
+    #[error("result too large: {0}")]
+    TooLarge(String),
     /// The statement exceeded the statement timeout and was cancelled. It had no effect.
     #[error("statement stopped: {0}")]
     Timeout(String),
@@ -146,6 +152,18 @@ impl From<DbError> for ferroflow_model::Error {
                     ErrorCode::RequestLimitExceeded,
                     "Too many requests of this caller are running. Try again later.",
                 )
+            }
+            DbError::Crowded(_) => {
+                tracing::warn!(%error, "large results take turns");
+                Self::busy("Other large responses are being sent. Try again in a moment, or request a smaller page.")
+            }
+            DbError::TooLarge(_) => {
+                tracing::info!(%error, "a result is too large");
+                Self::invalid(format!(
+                    "The response would hold more than {} MiB. Request less of it: a smaller page (max_results), or \
+                     fewer ids.",
+                    memory::LARGEST_RESULT / 1024 / 1024
+                ))
             }
             DbError::Timeout(_) => {
                 tracing::warn!(%error, "a statement timed out");

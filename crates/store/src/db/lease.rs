@@ -12,7 +12,7 @@ use std::{
 use tokio_postgres::error::SqlState;
 
 use super::{
-    DbError, Statement, Visit, VisitOf,
+    Account, DbError, Statement, Visit, VisitOf,
     postgres::{self, Client, PostgresPool},
     share::Share,
 };
@@ -56,13 +56,23 @@ impl Lease {
     }
 
     /// Runs a statement and passes every row to `visit` as it arrives.
-    pub(super) async fn each(&self, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
-        self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, visit))).await
+    pub(super) async fn each(
+        &self,
+        statement: &Statement,
+        account: Option<&Account>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), DbError> {
+        self.read(Box::pin(postgres::each(self.client()?, statement, self.limit, account, visit))).await
     }
 
     /// Runs several statements in one round trip and passes every row to `visit` with the index of its statement.
-    pub(super) async fn each_of(&self, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
-        self.read(Box::pin(postgres::each_of(self.client()?, statements, visit))).await
+    pub(super) async fn each_of(
+        &self,
+        statements: &[Statement],
+        account: Option<&Account>,
+        visit: &mut VisitOf<'_>,
+    ) -> Result<(), DbError> {
+        self.read(Box::pin(postgres::each_of(self.client()?, statements, account, visit))).await
     }
 
     async fn read(&self, read: impl Future<Output = Result<(), DbError>> + Unpin) -> Result<(), DbError> {

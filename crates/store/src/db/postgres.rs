@@ -20,8 +20,8 @@ use tokio_postgres::{
 
 pub(super) use self::pool::{Client, PostgresPool};
 use super::{
-    DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf, share::Share, sqlite::changed, statement::Kind,
-    value::Literal,
+    Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf, share::Share, sqlite::changed,
+    statement::Kind, value::Literal,
 };
 
 /// Runs a statement and passes every row to `visit` as it arrives. With `limit`, a statement of dynamic text runs under
@@ -31,6 +31,7 @@ pub(super) async fn each(
     client: &Client,
     statement: &Statement,
     limit: Option<Duration>,
+    account: Option<&Account>,
     visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
     let read = async move {
@@ -38,6 +39,9 @@ pub(super) async fn each(
         pin_mut!(rows);
         while let Some(row) = rows.try_next().await? {
             visit(&Row::Postgres(&row))?;
+            if let Some(account) = account {
+                account.settle().await?;
+            }
         }
         Ok::<(), DbError>(())
     };
@@ -60,7 +64,12 @@ pub(super) async fn each(
 }
 
 /// Runs several statements in one round trip and passes every row to `visit` with the index of its statement.
-pub(super) async fn each_of(client: &Client, statements: &[Statement], visit: &mut VisitOf<'_>) -> Result<(), DbError> {
+pub(super) async fn each_of(
+    client: &Client,
+    statements: &[Statement],
+    account: Option<&Account>,
+    visit: &mut VisitOf<'_>,
+) -> Result<(), DbError> {
     // A message is sent when its future is first polled. All results are consumed concurrently: the connection buffers
     // few rows and stalls (back-pressure) while the rows of its current result are not consumed.
     let visit = Mutex::new(visit);
@@ -70,8 +79,10 @@ pub(super) async fn each_of(client: &Client, statements: &[Statement], visit: &m
             let rows = send(client, statement).await?;
             pin_mut!(rows);
             while let Some(row) = rows.try_next().await? {
-                let mut visit = visit.lock().unwrap_or_else(PoisonError::into_inner);
-                visit(which, &Row::Postgres(&row))?;
+                visit.lock().unwrap_or_else(PoisonError::into_inner)(which, &Row::Postgres(&row))?;
+                if let Some(account) = account {
+                    account.settle().await?;
+                }
             }
             Ok::<(), DbError>(())
         }
@@ -195,7 +206,7 @@ async fn run(client: &Client, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {
     match op {
         Op::Query(statement) => {
             let mut rows = Vec::new();
-            each(client, statement, None, &mut |row| {
+            each(client, statement, None, None, &mut |row| {
                 rows.push(row_values(row)?);
                 Ok(())
             })

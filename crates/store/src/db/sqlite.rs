@@ -14,10 +14,13 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot},
+};
 
 use self::file_identity::FileIdentity;
-use super::{DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
+use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
 
 /// The path of an in-memory database.
 pub(super) const IN_MEMORY: &str = ":memory:";
@@ -398,14 +401,23 @@ fn numbered(sql: &str) -> String {
     out
 }
 
-/// Runs a statement and passes every row to `visit`.
-pub(super) fn each(connection: &Connection, statement: &Statement, visit: &mut Visit<'_>) -> Result<(), DbError> {
+/// Runs a statement and passes every row to `visit`, which charges it to the account. This thread waits for the turn of
+/// a large result, on the runtime beside the account.
+pub(super) fn each(
+    connection: &Connection,
+    statement: &Statement,
+    account: Option<&(Account, Handle)>,
+    visit: &mut Visit<'_>,
+) -> Result<(), DbError> {
     let sql = numbered(&statement.sql);
     let params = rusqlite::params_from_iter(&statement.params);
     let all = |prepared: &mut rusqlite::Statement<'_>| {
         let mut rows = prepared.query(params)?;
         while let Some(row) = rows.next()? {
             visit(&Row::Sqlite(row))?;
+            if let Some((account, runtime)) = account.filter(|(account, _)| account.must_settle()) {
+                runtime.block_on(account.settle())?;
+            }
         }
         Ok(())
     };
@@ -464,7 +476,7 @@ pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
         answers.push(match op {
             Op::Query(statement) => {
                 let mut rows = Vec::new();
-                each(connection, statement, &mut |row| {
+                each(connection, statement, None, &mut |row| {
                     rows.push(row_values(row)?);
                     Ok(())
                 })?;

@@ -112,12 +112,12 @@ impl Db {
         // `Tx` owns the connection before BEGIN is sent: if the caller drops this future meanwhile, the transaction is
         // rolled back, and the connection does not return to the pool with an open transaction.
         let tx = Tx(Arc::new(Open {
-            conn: Some(Conn(inner)),
+            conn: Some(Conn::new(inner)),
             before_commit: Mutex::default(),
             has_conflict: AtomicBool::new(false),
             is_committed: AtomicBool::new(false),
         }));
-        match &tx.conn()?.0 {
+        match &tx.conn()?.inner {
             Inner::Postgres(lease) => {
                 let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
                 let answer = lease.client()?.batch_execute(&begin).await;
@@ -194,7 +194,7 @@ impl Tx {
     /// Runs statements in this order and in one round trip. The order of statements that are awaited together instead
     /// is not defined.
     pub async fn run(&self, ops: Vec<Op>) -> std::result::Result<Vec<Answer>, DbError> {
-        let outcome = match &self.conn()?.0 {
+        let outcome = match &self.conn()?.inner {
             Inner::Postgres(lease) => postgres::pipeline(lease.client()?, &ops).await,
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
@@ -214,7 +214,7 @@ impl Tx {
         mark_written();
         let last = std::mem::take(&mut *self.0.before_commit.lock().unwrap_or_else(PoisonError::into_inner));
         let (ops, waiting): (Vec<Op>, Vec<Arc<Notify>>) = last.into_iter().unzip();
-        let outcome = match &self.conn()?.0 {
+        let outcome = match &self.conn()?.inner {
             Inner::Postgres(lease) => postgres::commit(lease.client()?, &ops).await,
             Inner::SqliteWriter(writer) => writer.write(move |connection| sqlite::commit(connection, &ops)).await,
             Inner::SqliteReader(reader) => reader.session.run(move |connection| sqlite::commit(connection, &ops)).await,
@@ -232,7 +232,7 @@ impl Tx {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let Some(Conn(inner)) = self.conn.take() else { return };
+        let Some(Conn { inner, .. }) = self.conn.take() else { return };
         if *self.is_committed.get_mut() {
             return;
         }

@@ -256,6 +256,23 @@ impl Row<'_> {
         T::from_column(self, index)
     }
 
+    /// The size of the columns, in bytes.
+    pub(crate) fn size(&self) -> Result<usize, DbError> {
+        match self {
+            Self::Postgres(row) => Ok(row.raw_size_bytes()),
+            Self::Sqlite(row) => {
+                let columns = row.as_ref().column_count();
+                let mut size = 8 * columns;
+                for index in 0..columns {
+                    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(index)? {
+                        size += bytes.len();
+                    }
+                }
+                Ok(size)
+            }
+        }
+    }
+
     /// A text column without a copy. NULL is an error.
     pub fn str(&self, index: usize) -> Result<&str, DbError> {
         self.opt_str(index)?.ok_or_else(|| DbError::Other(format!("column {index} is NULL")))

@@ -157,8 +157,7 @@ impl Store {
         select.order_by("w.webhook_id", false, KeyKind::Text);
         let page = select.page(COLUMNS, "webhooks w", max.into(), token)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
-        let (mut webhooks, next) = page.finish(rows);
+        let (mut webhooks, next) = page.read(&conn, COLUMN_COUNT, from_row).await?.finish();
         self.load_events(&conn, &mut webhooks).await?;
         Ok((webhooks, next))
     }

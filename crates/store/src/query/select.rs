@@ -2,10 +2,13 @@
 //!
 //! User input is only ever bound. The builder knows no tables; the searches do.
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, Result, limits::memory};
 use ferroflow_search::{KeyValue, PageToken};
 
-use crate::db::{DbError, Plan, Row, Statement, Value};
+use crate::db::{Conn, DbError, Plan, Row, Statement, Value};
+
+/// Number of rows whose children are loaded in one round trip.
+const ROWS_TOGETHER: usize = 2000;
 
 /// A SELECT under construction.
 #[derive(Debug, Default)]
@@ -180,29 +183,99 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Maps a row to the result of `map` and the sort keys.
-    pub(crate) fn mapping<T>(
-        &self,
+    /// Reads the rows of the page; `map` reads the first `columns` columns of one. The page ends early where its rows
+    /// would take more memory than a page may ([`memory::PAGE`]).
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn read<T: Send + 'static>(
+        self,
+        conn: &Conn,
         columns: usize,
         map: impl Fn(&Row<'_>) -> Result<T, DbError> + Send + 'static,
-    ) -> impl FnMut(&Row<'_>) -> Result<(T, Vec<KeyValue>), DbError> + Send + 'static {
-        let keys = self.keys;
-        move |row| {
-            let values = (columns..columns + keys).map(|index| key_value(row, index)).collect::<Result<_, _>>()?;
-            Ok((map(row)?, values))
-        }
+    ) -> Result<Found<T>, DbError> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let keys = columns..columns + self.keys;
+        let found = Found { rows: Vec::new(), has_more: false };
+        let mut size = 0;
+        conn.fold_counted(vec![self.statement], found, move |found, _, row| {
+            if found.has_more || found.rows.len() == limit || size > memory::PAGE {
+                found.has_more = true;
+                return Ok(0);
+            }
+            let values = keys.clone().map(|index| key_value(row, index)).collect::<Result<_, _>>()?;
+            found.rows.push((map(row)?, values));
+            let row = row.size()?;
+            size += row;
+            Ok(row)
+        })
+        .await
+    }
+}
+
+/// The rows of a page, and whether there are more.
+pub(crate) struct Found<T> {
+    rows: Vec<(T, Vec<KeyValue>)>,
+    has_more: bool,
+}
+
+impl<T> Found<T> {
+    /// The rows.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().map(|(row, _)| row)
     }
 
-    /// Drops the extra row, and returns the token of the next page if there is one.
-    pub(crate) fn finish<T>(&self, mut rows: Vec<(T, Vec<KeyValue>)>) -> (Vec<T>, Option<String>) {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let mut token = None;
-        if rows.len() > limit {
-            rows.truncate(limit);
-            token = rows.last().map(|(_, keys)| PageToken::Key(keys.clone()).encode());
-        }
-        (rows.into_iter().map(|(row, _)| row).collect(), token)
+    /// Ends the page after `len` rows.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.has_more |= len < self.rows.len();
+        self.rows.truncate(len);
     }
+
+    /// The rows, and the token of the next page if there is one.
+    pub(crate) fn finish(self) -> (Vec<T>, Option<String>) {
+        let last = self.rows.last().filter(|_| self.has_more);
+        let token = last.map(|(_, keys)| PageToken::Key(keys.clone()).encode());
+        (self.rows.into_iter().map(|(row, _)| row).collect(), token)
+    }
+}
+
+/// Loads the children of a page's rows, given by their keys, in order: all at once where the page is small, otherwise a
+/// part at a time until the page has the size at which it ends. Returns the parts, and the number of rows that they are
+/// of.
+///
+/// # Errors
+/// Errors of `load`.
+pub(crate) async fn load_children<K: Clone, C, Fut>(
+    conn: &Conn,
+    keys: Vec<K>,
+    load: impl Fn(Vec<K>) -> Fut,
+) -> Result<(Vec<C>, usize), DbError>
+where
+    Fut: Future<Output = Result<C, DbError>>,
+{
+    let (mut parts, mut done, mut step) = (Vec::new(), 0, ROWS_TOGETHER);
+    let start = conn.charged();
+    while done < keys.len() && (done == 0 || conn.charged() - start < memory::PAGE) {
+        let end = keys.len().min(done + step);
+        let before = conn.charged();
+        match load(keys[done..end].to_vec()).await {
+            Ok(part) => {
+                parts.push(part);
+                done = end;
+            }
+            // What was read is dropped; the page is made of fewer rows.
+            Err(DbError::TooLarge(_)) if end - done > 1 => {
+                conn.refund(conn.charged() - before);
+                step = (end - done).div_ceil(4);
+            }
+            Err(DbError::TooLarge(_)) if done > 0 => {
+                conn.refund(conn.charged() - before);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((parts, done))
 }
 
 fn key_value(row: &Row<'_>, index: usize) -> Result<KeyValue, DbError> {

@@ -10,11 +10,11 @@ use crate::{
     Store,
     query::{
         compare,
-        select::{KeyKind, Page, Select},
+        select::{KeyKind, Page, Select, load_children},
         visible::{Visible, either},
     },
     registry::{
-        model_versions::{COLUMN_COUNT, COLUMNS, attach_tags, from_row},
+        model_versions::{COLUMN_COUNT, COLUMNS, from_row, tags_of},
         prompt_split::{self, Split},
     },
 };
@@ -49,11 +49,14 @@ impl Store {
     ) -> Result<(Vec<ModelVersion>, Option<String>)> {
         let page = self.model_version_page(&search)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
-        let (found, next) = page.finish(rows);
-        let (keys, mut versions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        attach_tags(&conn, self.db.dialect(), keys, &mut versions).await?;
-        Ok((versions, next))
+        let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
+        let keys = found.rows().map(|(key, _)| key.clone()).collect();
+        let (tags, count) = load_children(&conn, keys, |keys| tags_of(&conn, self.db.dialect(), keys)).await?;
+        found.truncate(count);
+        let (versions, next) = found.finish();
+        let tags = tags.into_iter().flatten();
+        let with_tags = |((_, version), tags)| ModelVersion { tags, ..version };
+        Ok((versions.into_iter().zip(tags).map(with_tags).collect(), next))
     }
 
     /// The query plan of a search for model versions, one line per step.

@@ -323,15 +323,28 @@ pub(crate) async fn download_uri(conn: &Conn, name: &str, version: i64) -> Resul
     Ok(found.map(Option::unwrap_or_default))
 }
 
-/// Loads the tags of versions with one query.
+/// Loads the tags of versions with one query and attaches them.
 pub(crate) async fn attach_tags(
     conn: &Conn,
     dialect: Dialect,
     keys: Vec<VersionKey>,
     versions: &mut [ModelVersion],
 ) -> Result<(), DbError> {
+    for (version, tags) in versions.iter_mut().zip(tags_of(conn, dialect, keys).await?) {
+        version.tags = tags;
+    }
+    Ok(())
+}
+
+/// Loads the tags of versions with one query, in the order of the keys.
+pub(crate) async fn tags_of(
+    conn: &Conn,
+    dialect: Dialect,
+    keys: Vec<VersionKey>,
+) -> Result<Vec<Vec<ModelVersionTag>>, DbError> {
+    let mut found = vec![Vec::new(); keys.len()];
     if keys.is_empty() {
-        return Ok(());
+        return Ok(found);
     }
     let values: Vec<Value> = match dialect {
         Dialect::Postgres => {
@@ -349,10 +362,10 @@ pub(crate) async fn attach_tags(
         .await?;
     for (key, tag) in tags {
         if let Some(at) = index.get(&key) {
-            versions[*at].tags.push(tag);
+            found[*at].push(tag);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Reads [`COLUMNS`].

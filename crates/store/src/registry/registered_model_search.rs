@@ -11,7 +11,7 @@ use crate::{
     db::{Plan, dialect::Dialect},
     query::{
         compare,
-        select::{KeyKind, Page, Parts, Select},
+        select::{KeyKind, Page, Parts, Select, load_children},
         visible::{Visible, either},
     },
     registry::{
@@ -52,10 +52,12 @@ impl Store {
     ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
         let page = self.registered_model_page(&search)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
-        let (models, next) = page.finish(rows);
-        let names = models.iter().map(|model| model.name().to_owned()).collect();
-        let children = load(&conn, self.db.dialect(), names).await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
+        let names = found.rows().map(|model| model.name().to_owned()).collect();
+        let (children, count) = load_children(&conn, names, |names| load(&conn, self.db.dialect(), names)).await?;
+        found.truncate(count);
+        let (models, next) = found.finish();
+        let children = children.into_iter().flatten();
         Ok((models.into_iter().zip(children).map(|(model, children)| children.attach(model)).collect(), next))
     }
 

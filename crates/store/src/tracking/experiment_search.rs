@@ -17,7 +17,7 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
-        select::{KeyKind, Select},
+        select::{KeyKind, Select, load_children},
         visible::Visible,
     },
     stages,
@@ -80,15 +80,16 @@ impl Store {
 
         let page = select.page(COLUMNS, "experiments e", search.max_results, token)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, from_row)).await?;
-        let (found, next) = page.finish(rows);
-        let (ids, mut experiments): (Vec<i64>, Vec<Experiment>) = found.into_iter().unzip();
-        if !ids.is_empty() {
-            let index: HashMap<i64, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-            for (id, tag) in tags_of(&conn, dialect, ids).await? {
-                if let Some(at) = index.get(&id) {
-                    experiments[*at].tags.push(tag);
-                }
+        let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
+        let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
+        let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, dialect, ids)).await?;
+        found.truncate(count);
+        let (experiments, next) = found.finish();
+        let mut experiments: Vec<Experiment> = experiments.into_iter().map(|(_, experiment)| experiment).collect();
+        let index: HashMap<i64, usize> = ids.into_iter().take(count).enumerate().map(|(at, id)| (id, at)).collect();
+        for (id, tag) in tags.into_iter().flatten() {
+            if let Some(at) = index.get(&id) {
+                experiments[*at].tags.push(tag);
             }
         }
         Ok((experiments, next))

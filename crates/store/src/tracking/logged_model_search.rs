@@ -15,7 +15,7 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
-        select::{KeyKind, Select},
+        select::{KeyKind, Select, load_children},
         visible::Visible,
     },
     tracking::logged_models::{COLUMNS, attach, info_from_row, load},
@@ -112,10 +112,11 @@ impl Store {
 
         let page = select.page(COLUMNS, "logged_models m", limit, token)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, info_from_row)).await?;
-        let (infos, next) = page.finish(rows);
-        let ids = infos.iter().map(|info| info.model_id().to_owned()).collect();
-        let children = load(&conn, dialect, ids).await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
+        let (children, count) = load_children(&conn, ids, |ids| load(&conn, dialect, ids)).await?;
+        found.truncate(count);
+        let (infos, next) = found.finish();
         Ok((attach(infos, children), next))
     }
 }

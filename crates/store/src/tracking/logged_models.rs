@@ -142,7 +142,7 @@ impl Store {
         );
         match found? {
             Some((info, stage)) if allow_deleted || stage.as_deref() != Some("deleted") => {
-                attach(vec![info], children?).pop().ok_or_else(|| not_found(model_id))
+                attach(vec![info], vec![children?]).pop().ok_or_else(|| not_found(model_id))
             }
             _ => Err(not_found(model_id)),
         }
@@ -295,10 +295,10 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) 
 }
 
 /// Attaches the loaded children. `infos` are in the order of the loaded ids.
-pub(crate) fn attach(infos: Vec<LoggedModelInfo>, children: Children) -> Vec<LoggedModel> {
+pub(crate) fn attach(infos: Vec<LoggedModelInfo>, children: Vec<Children>) -> Vec<LoggedModel> {
     infos
         .into_iter()
-        .zip(children)
+        .zip(children.into_iter().flatten())
         .map(|(mut info, (tags, data))| {
             info.tags = tags;
             LoggedModel { info: Some(info), data: Some(data) }

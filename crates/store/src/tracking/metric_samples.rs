@@ -17,7 +17,7 @@ use crate::{
 const STEPS_IN_MEMORY: usize = 1 << 20;
 
 /// Number of histories whose steps are queried in one round trip.
-const HISTORIES_PER_QUERY: usize = 8;
+const HISTORIES_PER_QUERY: usize = 4;
 
 /// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
 const STEPS: (&str, &str) = (
@@ -96,8 +96,11 @@ impl Store {
         };
         let mut points = Vec::new();
         for runs in unique.chunks(HISTORIES_PER_QUERY) {
+            let before = sample.conn.charged();
             let histories = sample.steps(runs).await?;
+            let steps = sample.conn.charged() - before;
             points.extend(sample.points(runs, histories).await?);
+            sample.conn.refund(steps);
         }
         // The response follows the order of the request and repeats a run that is requested twice.
         let mut out = Vec::with_capacity(points.len());

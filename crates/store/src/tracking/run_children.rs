@@ -152,10 +152,10 @@ impl Children {
 }
 
 /// Attaches the loaded children. `infos` are in the order of the loaded ids.
-pub(crate) fn attach(infos: Vec<RunInfo>, children: Children) -> Vec<Run> {
+pub(crate) fn attach(infos: Vec<RunInfo>, children: Vec<Children>) -> Vec<Run> {
     infos
         .into_iter()
-        .zip(children.runs)
+        .zip(children.into_iter().flat_map(|part| part.runs))
         .map(|(mut info, child)| {
             // Runs logged by MLflow 1.29 and older have their name only in the tag.
             if info.run_name.as_deref().is_none_or(str::is_empty)

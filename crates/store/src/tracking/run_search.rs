@@ -15,7 +15,7 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
-        select::{KeyKind, Select},
+        select::{KeyKind, Select, load_children},
     },
     stages,
     tracking::{
@@ -78,10 +78,12 @@ impl Store {
 
         let page = select.page(COLUMNS, "runs r", search.max_results, token)?;
         let conn = self.db.reader().await?;
-        let rows = conn.query(page.statement.clone(), page.mapping(COLUMN_COUNT, info_from_row)).await?;
-        let (infos, next) = page.finish(rows);
-        let ids = infos.iter().map(|info| info.run_id().to_owned()).collect();
-        let children = run_children::load(&conn, dialect, ids, Scope::Page).await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
+        let load = |ids| run_children::load(&conn, dialect, ids, Scope::Page);
+        let (children, count) = load_children(&conn, ids, load).await?;
+        found.truncate(count);
+        let (infos, next) = found.finish();
         Ok((run_children::attach(infos, children), next))
     }
 }

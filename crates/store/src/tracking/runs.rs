@@ -153,7 +153,7 @@ impl Store {
             run_children::load(&conn, dialect, vec![run_id.to_owned()], Scope::OneRun),
         );
         let info = info?.ok_or_else(|| not_found(run_id))?;
-        let run = run_children::attach(vec![info], children?).pop();
+        let run = run_children::attach(vec![info], vec![children?]).pop();
         run.ok_or_else(|| not_found(run_id))
     }
 

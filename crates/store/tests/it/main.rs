@@ -7,6 +7,7 @@ mod cancellation;
 mod experiments;
 mod file_identity;
 mod inputs;
+mod large_results;
 mod list_tags;
 mod logging;
 mod metrics;
