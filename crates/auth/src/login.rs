@@ -3,14 +3,14 @@
 //! A verified password is cached as a hash with a key of this process, together with the stored hash that it was
 //! verified against. It is valid only while the database has the same hash, so a changed password and a deleted user
 //! are effective at once. A user's row with its grants is cached for [`SNAPSHOT_TIME`], so that a busy client does not
-//! cost a query per request. Before a request is refused, the row is reloaded ([`Auth::reload`]), so a new grant is
+//! cost a query per request; a change by this process invalidates it. Before a request is refused, the row is reloaded ([`Auth::reload`]), so a new grant is
 //! effective at once on all replicas, and a revocation within that time.
 
 use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,8 +43,6 @@ pub struct Auth {
     key: [u8; 32],
     passwords: Cache<String, VerifiedPassword>,
     snapshots: Cache<String, Snapshot>,
-    /// Number of changes; prevents caching of data read before a change.
-    changes: AtomicU64,
     hash_limiter: HashLimiter,
     epoch: tokio::sync::Mutex<Option<(Instant, Arc<str>)>>,
     /// Whether the login epoch is unavailable, because the database role may not create its table.
@@ -62,6 +60,8 @@ struct VerifiedPassword {
 pub(crate) struct Snapshot {
     pub(crate) caller: Arc<Caller>,
     pub(crate) stored: Arc<str>,
+    /// [`UserStore::changes`] when it was read.
+    changes: u64,
     loaded: Instant,
 }
 
@@ -78,7 +78,6 @@ impl Auth {
             key: rand::random(),
             passwords: Cache::new(size),
             snapshots: Cache::new(size),
-            changes: AtomicU64::new(0),
             hash_limiter: HashLimiter::for_this_machine(),
             epoch: tokio::sync::Mutex::default(),
             is_epoch_unavailable: AtomicBool::new(false),
@@ -185,12 +184,6 @@ impl Auth {
         Ok(self.load(username).await?.map(|found| found.caller))
     }
 
-    /// Invalidates the cached rows of this process after a change.
-    pub fn invalidate_snapshots(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.snapshots.clear();
-    }
-
     /// The login epoch, which sessions and cached tokens are bound to, at most [`SNAPSHOT_TIME`] old. A new epoch
     /// invalidates all caches.
     ///
@@ -211,36 +204,38 @@ impl Auth {
         if known.as_ref().is_some_and(|(_, before)| *before != epoch) {
             tracing::warn!("the users database was restored, or sessions were ended: all users must log in again");
             self.passwords.clear();
-            self.invalidate_snapshots();
+            self.snapshots.clear();
         }
         *known = Some((loaded, Arc::clone(&epoch)));
         Ok(epoch)
     }
 
     pub(crate) async fn snapshot(&self, username: &str) -> Result<Option<Snapshot>> {
-        match self.snapshots.get(username).filter(|known| known.loaded.elapsed() < SNAPSHOT_TIME) {
+        let changes = self.users.changes();
+        let is_fresh = |known: &Snapshot| known.changes == changes && known.loaded.elapsed() < SNAPSHOT_TIME;
+        match self.snapshots.get(username).filter(is_fresh) {
             Some(known) => Ok(Some(known)),
             None => self.load(username).await,
         }
     }
 
     pub(crate) async fn load(&self, username: &str) -> Result<Option<Snapshot>> {
-        let changes = self.changes.load(Ordering::SeqCst);
+        // Read before the row: after a change in between, the snapshot is stale at once.
+        let changes = self.users.changes();
         let loaded = Instant::now();
         let Some(account) = self.users.account(username).await? else {
             self.snapshots.remove(username);
             self.passwords.remove(username);
             return Ok(None);
         };
-        let snapshot = self.snapshot_of(account, loaded);
-        let unchanged = || self.changes.load(Ordering::SeqCst) == changes;
-        self.snapshots.insert_if(username.to_owned(), snapshot.clone(), unchanged);
+        let snapshot = self.snapshot_of(account, changes, loaded);
+        self.snapshots.insert(username.to_owned(), snapshot.clone());
         Ok(Some(snapshot))
     }
 
-    fn snapshot_of(&self, account: Account, loaded: Instant) -> Snapshot {
+    fn snapshot_of(&self, account: Account, changes: u64, loaded: Instant) -> Snapshot {
         let stored = Arc::from(account.user.password_hash.as_str());
-        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, loaded }
+        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, changes, loaded }
     }
 
     /// A keyed hash of a password or a token, with the key of this process.

@@ -50,14 +50,6 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.state().insert(key, value);
     }
 
-    /// Inserts a value if a condition is true. The condition is evaluated under the lock.
-    pub fn insert_if(&self, key: K, value: V, condition: impl FnOnce() -> bool) {
-        let mut state = self.state();
-        if condition() {
-            state.insert(key, value);
-        }
-    }
-
     /// The value of a key, computed and inserted if it is missing. Holds the lock meanwhile, so that it is computed
     /// once.
     ///
@@ -142,8 +134,6 @@ mod tests {
         assert_eq!(cache.get_or_try_insert_with("a", |_| Err("no")), Err("no"));
         assert_eq!(cache.get_or_try_insert_with("a", |_| Ok::<_, ()>(1)), Ok(1));
         assert_eq!(cache.get_or_try_insert_with("a", |_| Ok::<_, ()>(2)), Ok(1));
-        cache.insert_if("b", 3, || false);
-        assert!(!cache.has("b", |_| true));
         cache.remove("a");
         assert_eq!(cache.get("a"), None);
     }

@@ -1,8 +1,8 @@
 //! Authorization: which permissions an endpoint requires, and whether the caller has them.
 //!
 //! The router's table has a [`Needs`] for each row, and the adapters in `rpc` call [`check`] after reading a request
-//! and before calling its handler: they refuse what is not allowed. Lists are filtered by their handlers, in the query,
-//! to what [`Cx::visible`] returns.
+//! and before calling its handler: they refuse what is not allowed. The adapter hands the handler of a list
+//! its [`Scope`], which the search takes as a parameter: the rows that the caller may see are selected in the query.
 
 mod audit;
 mod chain;
@@ -22,7 +22,7 @@ use ferroflow_model::{
     Error, ErrorCode, Result,
     permission::{ANY, Action, Permission, ResourceType},
 };
-use ferroflow_store::Visible;
+use ferroflow_store::{Scope, Visible};
 use http::Method;
 
 pub use self::{
@@ -102,8 +102,6 @@ pub(crate) enum Needs {
     Create(Resource),
     /// To read the resources that the request names.
     Read(Resource),
-    /// Authentication only: the handler filters the response to the readable resources.
-    List(Resource),
     /// To update the resources that the request names.
     Edit(Resource),
     /// To delete or restore the resources that the request names.
@@ -124,7 +122,7 @@ pub(crate) async fn check(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs) ->
     let Some(access) = &cx.app.access else { return Ok(true) };
     let Some(caller) = &cx.caller else { return Ok(needs == Needs::Public) };
     match needs {
-        Needs::Public | Needs::Authenticated | Needs::List(_) | Needs::NotImplemented => return Ok(true),
+        Needs::Public | Needs::Authenticated | Needs::NotImplemented => return Ok(true),
         // Managing users has further rules, which apply to admins too.
         Needs::ManageAccess(sharing) => return sharing::check(cx, access, caller, sharing, &refs()).await,
         _ if caller.is_admin => return Ok(true),
@@ -160,7 +158,6 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         Needs::Create(Resource::Experiment | Resource::RegisteredModel)
         | Needs::Public
         | Needs::Authenticated
-        | Needs::List(_)
         | Needs::ManageAccess(_)
         | Needs::NotImplemented => return Ok(true),
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
@@ -179,7 +176,7 @@ pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, refs: impl FnOnce(
     let is_change = match needs {
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => true,
         Needs::Admin | Needs::ManageAccess(_) => *method != Method::GET,
-        Needs::Public | Needs::Authenticated | Needs::Read(_) | Needs::List(_) | Needs::NotImplemented => false,
+        Needs::Public | Needs::Authenticated | Needs::Read(_) | Needs::NotImplemented => false,
     };
     Some(Subject::of(&refs(), is_change))
 }
@@ -201,18 +198,34 @@ impl Cx {
         }
     }
 
-    /// Which resources of some kinds a list may show, by the caller's current grants.
-    pub(crate) async fn visible<const N: usize>(&self, kinds: [ResourceType; N]) -> Result<[Visible; N]> {
-        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else {
-            return Ok(kinds.map(|_| Visible::All));
-        };
+    /// What a list of one kind of resource may return, by the caller's current grants.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn scope(&self, listed: Resource) -> Result<Scope> {
+        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(Scope::everything()) };
         if caller.is_unrestricted() {
-            return Ok(kinds.map(|_| Visible::All));
+            return Ok(Scope::everything());
         }
-        match access.auth.reload(&caller.username).await? {
-            Some(caller) => Ok(kinds.map(|kind| caller.visible(kind))),
-            None => Ok(kinds.map(|_| Visible::nothing())),
-        }
+        let Some(caller) = access.auth.reload(&caller.username).await? else { return Ok(Scope::nothing()) };
+        // A kind that is denied altogether is in no list, whatever its parents allow.
+        let [experiments, models, prompts] = match listed {
+            Resource::Run => [Some(ResourceType::Run), None, None],
+            Resource::LoggedModel => [Some(ResourceType::LoggedModel), None, None],
+            Resource::ModelVersion => {
+                [None, Some(ResourceType::RegisteredModelVersion), Some(ResourceType::PromptVersion)]
+            }
+            _ => [None, None, None],
+        };
+        let within = |parent, child: Option<ResourceType>| match child {
+            Some(child) if caller.is_denied(child) => Visible::nothing(),
+            _ => caller.visible(parent),
+        };
+        Ok(Scope {
+            experiments: within(ResourceType::Experiment, experiments),
+            models: within(ResourceType::RegisteredModel, models),
+            prompts: within(ResourceType::Prompt, prompts),
+        })
     }
 
     /// Whether a kind of resource is denied to the caller altogether.
@@ -265,8 +278,6 @@ impl Cx {
     /// Grants the caller `MANAGE` on a resource that it has just created.
     pub(crate) async fn grant_to_creator(&self, kind: ResourceType, id: &str) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
-        let granted = access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await;
-        access.auth.invalidate_snapshots();
-        granted
+        access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await
     }
 }

@@ -7,7 +7,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -15,6 +15,8 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use ferroflow_model::limits::memory;
+use ferroflow_store::db::ResultBudget;
 use http::{HeaderValue, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1};
@@ -76,6 +78,7 @@ impl Connections {
                 if *stopped.borrow() || !is_read.load(Ordering::Relaxed) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
+                running.sends(response.extensions_mut().remove::<ResultBudget>());
                 Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody { body, _running: running }))
             }
         });
@@ -171,16 +174,29 @@ fn strip_prefixes(mut request: Request, prefixes: &Prefixes) -> Request {
 /// Request activity of a connection: a counter incremented when a request begins and when its response has ended, so it
 /// is odd while a request is in flight.
 #[derive(Debug, Clone, Default)]
-struct Activity(Arc<AtomicU64>);
+struct Activity(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    count: AtomicU64,
+    /// The budget of the large response in flight, if it is one.
+    sending: Mutex<Option<ResultBudget>>,
+}
 
 impl Activity {
     fn begin(&self) -> ActivityGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         ActivityGuard(self.clone())
     }
 
     fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether a large response is in flight and other requests wait for its memory.
+    fn is_wanted(&self) -> bool {
+        let sending = self.0.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.as_ref().is_some_and(ResultBudget::is_wanted)
     }
 
     fn is_idle(&self) -> bool {
@@ -191,9 +207,17 @@ impl Activity {
 /// Guard of a request in flight.
 struct ActivityGuard(Activity);
 
+impl ActivityGuard {
+    /// The budget that the response counts against, if it is a large one.
+    fn sends(&self, budget: Option<ResultBudget>) {
+        *self.0.0.sending.lock().unwrap_or_else(PoisonError::into_inner) = budget;
+    }
+}
+
 impl Drop for ActivityGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.sends(None);
+        self.0.0.count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -265,8 +289,8 @@ struct TimeoutStream<S> {
     head: Option<Instant>,
     /// When the connection times out; set when a read is pending.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// When a blocked write fails; set while the client reads nothing.
-    blocked: Option<Pin<Box<Sleep>>>,
+    /// Since when the client reads nothing, and the next look whether others wait for the memory of the response.
+    blocked: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> TimeoutStream<S> {
@@ -282,15 +306,22 @@ impl<S> TimeoutStream<S> {
         }
     }
 
-    /// Passes the outcome of a write on; one that is blocked for [`WRITE_TIMEOUT`] fails.
+    /// Passes the outcome of a write on. A blocked one fails after [`WRITE_TIMEOUT`], that of a large response as soon as
+    /// others wait.
     fn poll_blocked(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.blocked = None;
             return written;
         }
-        let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
-        ready!(blocked.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+        let next = || Instant::now() + memory::GRACE;
+        let (since, look) = self.blocked.get_or_insert_with(|| (Instant::now(), Box::pin(sleep_until(next()))));
+        loop {
+            ready!(look.as_mut().poll(cx));
+            if since.elapsed() >= WRITE_TIMEOUT || self.activity.is_wanted() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")));
+            }
+            look.as_mut().reset(next());
+        }
     }
 
     /// Ready when the timeout of an idle client has passed.

@@ -14,7 +14,7 @@ use ferroflow_model::{
     request::check_values,
     wire::Rpc,
 };
-use ferroflow_store::ModelVersionSearch;
+use ferroflow_store::{ModelVersionSearch, Scope};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -108,22 +108,30 @@ async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Re
             Ok(answer)
         }
         "mlflowSearchRuns" => {
-            let mut answer = call(cx, root, Needs::List(Resource::Run), runs::search).await?;
+            let mut answer = list(cx, root, Resource::Run, runs::search).await?;
             let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
             add_related(cx, operation, root, "runs", runs.into_iter().flatten().collect()).await?;
             Ok(answer)
         }
         "mlflowListArtifacts" => call(cx, root, Needs::Read(Resource::Run), artifacts::list).await,
         "mlflowSearchDatasets" => call(cx, root, Needs::Read(Resource::Experiment), inputs::search_datasets).await,
-        "mlflowSearchModelVersions" => {
-            match call(cx, root, Needs::List(Resource::ModelVersion), model_versions::search).await {
-                Err(error) if error.code == ErrorCode::PermissionDenied => Ok(Value::Null),
-                other => other,
-            }
-        }
+        "mlflowSearchModelVersions" => match list(cx, root, Resource::ModelVersion, model_versions::search).await {
+            Err(error) if error.code == ErrorCode::PermissionDenied => Ok(Value::Null),
+            other => other,
+        },
         "test" | "testMutation" => Ok(json!({ "output": root.arguments.get("inputString") })),
         other => Err(Error::internal(format!("The field '{other}' has no resolver."))),
     }
+}
+
+/// The response of a call that lists resources of a kind.
+async fn list<T, F, Fut>(cx: &Cx, root: &RootField<'_>, listed: Resource, handler: F) -> Result<Value>
+where
+    T: Rpc + DeserializeOwned,
+    F: FnOnce(Cx, Scope, T) -> Fut,
+    Fut: Future<Output = Result<T::Response>>,
+{
+    to_json(&handler(cx.clone(), cx.scope(listed).await?, input::<T>(root)?).await?)
 }
 
 /// The response of a call, or null if the caller lacks the permission.
@@ -179,15 +187,10 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     if run_ids.is_empty() {
         return Ok(());
     }
-    let [visible, visible_prompts] = model_versions::visible_versions(cx).await?;
-    let search = ModelVersionSearch {
-        run_ids: Some(run_ids),
-        max_results: MAX_MODEL_VERSIONS,
-        visible,
-        visible_prompts,
-        ..ModelVersionSearch::default()
-    };
-    let (versions, _) = cx.app.store.search_model_versions(search).await?;
+    let scope = cx.scope(Resource::ModelVersion).await?;
+    let search =
+        ModelVersionSearch { run_ids: Some(run_ids), max_results: MAX_MODEL_VERSIONS, ..ModelVersionSearch::default() };
+    let (versions, _) = cx.app.store.search_model_versions(&scope, search).await?;
     let mut by_run: HashMap<String, Vec<Value>> = HashMap::new();
     for version in versions {
         let run_id = version.run_id().to_owned();

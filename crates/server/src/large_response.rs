@@ -18,10 +18,12 @@ const PIECE: usize = 64 * 1024;
 
 /// Keeps the turn of a large result until its response is sent. A client that reads slowly is cut off when another
 /// request waits for a turn.
-pub(crate) fn hold(response: Response, account: Account) -> Response {
+pub(crate) fn hold(mut response: Response, account: Account) -> Response {
     if !account.is_large() {
         return response;
     }
+    // The connection learns of the budget, because a body is not asked for more while its client reads nothing.
+    response.extensions_mut().insert(account.budget().clone());
     response.map(|body| Body::new(Held { body, rest: Bytes::new(), account, since: Instant::now(), sent: 0 }))
 }
 
@@ -43,7 +45,7 @@ impl Held {
         }
         let is_slow = self.sent < memory::PACE;
         (self.since, self.sent) = (Instant::now(), 0);
-        !(is_slow && self.account.is_wanted())
+        !(is_slow && self.account.budget().is_wanted())
     }
 }
 

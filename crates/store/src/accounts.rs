@@ -7,4 +7,5 @@ pub(crate) mod role_permissions;
 pub(crate) mod roles;
 pub mod roster;
 pub(crate) mod token_users;
+pub(crate) mod user_db;
 pub(crate) mod users;

@@ -24,7 +24,7 @@ pub use events::{
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
 use ferroflow_model::{Result, messages::service::ViewType};
-pub use query::visible::Visible;
+pub use query::{scope::Scope, visible::Visible};
 pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
     registered_model_search::RegisteredModelSearch,

@@ -1,5 +1,6 @@
 //! Parts of search statements: comparisons, and restriction to what the caller may see.
 
 pub(crate) mod compare;
+pub(crate) mod scope;
 pub(crate) mod select;
 pub(crate) mod visible;

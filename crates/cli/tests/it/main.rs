@@ -4,6 +4,7 @@
 
 mod closed_output;
 mod db;
+mod large_responses;
 mod memory;
 mod server;
 mod support;

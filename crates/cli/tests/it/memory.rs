@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const MIB: usize = 1024 * 1024;
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// Maximum MiB above an idle server: for one request, and for any number of them.
 const ONE: usize = 64;
@@ -25,14 +25,14 @@ const LOG_BATCH: &str = "/api/2.0/mlflow/runs/log-batch";
 const LOG_INPUTS: &str = "/api/2.0/mlflow/runs/log-inputs";
 const CREATE_RUN: &str = "/api/2.0/mlflow/runs/create";
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
     _folder: tempfile::TempDir,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[], &[])
     }
 
@@ -62,19 +62,19 @@ impl Server {
     }
 
     /// The peak resident size, in MiB.
-    fn peak(&self) -> usize {
+    pub(crate) fn peak(&self) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         stream
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = self.connect();
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Sends a request as far as the server reads it, and returns the response.
-    fn post(&self, path: &str, body: &[u8]) -> String {
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(head(path, Some(body.len())).as_bytes()).unwrap();
         let _ = stream.write_all(body);
@@ -105,7 +105,7 @@ impl Server {
         answer(stream)
     }
 
-    fn create_run(&self) -> String {
+    pub(crate) fn create_run(&self) -> String {
         let answer = self.post(CREATE_RUN, br#"{"experiment_id":"0"}"#);
         let (_, rest) = answer.split_once("\"run_id\":\"").expect(&answer);
         rest.split('"').next().unwrap().to_owned()
@@ -119,20 +119,20 @@ impl Drop for Server {
     }
 }
 
-fn head(path: &str, length: Option<usize>) -> String {
+pub(crate) fn head(path: &str, length: Option<usize>) -> String {
     let length = length.map_or("Transfer-Encoding: chunked".to_owned(), |length| format!("Content-Length: {length}"));
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
     )
 }
 
-fn answer(mut stream: TcpStream) -> String {
+pub(crate) fn answer(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn status(answer: &str) -> &str {
+pub(crate) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("no answer")
 }
 

@@ -8,14 +8,14 @@ use crate::{
     api::registry::{model_versions, prompts, registered_models},
 };
 
-use Needs::{Create, Delete, Edit, List, Read};
+use Needs::{Create, Delete, Edit, Read};
 use Resource::{Alias, ModelVersion, RegisteredModel, Trace};
 
 pub(super) fn rows(table: Table) -> Table {
     table
         .rpc(registered_models::create, Create(RegisteredModel))
         .rpc(registered_models::get, Read(RegisteredModel))
-        .rpc(registered_models::search, List(RegisteredModel))
+        .list(registered_models::search, RegisteredModel)
         .rpc(registered_models::update, Edit(RegisteredModel))
         .rpc(registered_models::rename, Edit(RegisteredModel))
         .rpc(registered_models::delete, Delete(RegisteredModel))
@@ -28,7 +28,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(model_versions::create, Create(ModelVersion))
         .rpc(model_versions::get, Read(ModelVersion))
         .rpc(model_versions::get_by_alias, Read(ModelVersion))
-        .rpc(model_versions::search, List(ModelVersion))
+        .list(model_versions::search, ModelVersion)
         .rpc(model_versions::update, Edit(ModelVersion))
         .rpc(model_versions::transition, Edit(ModelVersion))
         .rpc(model_versions::delete, Delete(ModelVersion))

@@ -14,11 +14,12 @@ use ferroflow_model::{
     permission::ResourceType,
     wire::{Route, Rpc},
 };
+use ferroflow_store::Scope;
 use http::Method;
 
 use super::sizes;
 use crate::{
-    access::{Needs, Sharing},
+    access::{Needs, Resource, Sharing},
     api::{accounts::grants, system::server_info},
     app::{App, Cx},
     error::ApiError,
@@ -115,6 +116,26 @@ impl Table {
                 Box::pin(async move { rpc::json(&answer.await?) })
             }),
             needs,
+        )
+    }
+
+    /// A call that lists resources of a kind. Its handler is given the scope of the list, without which nothing can be
+    /// searched.
+    pub(super) fn list<T, F, Fut>(self, handler: F, listed: Resource) -> Self
+    where
+        T: Rpc,
+        F: Fn(Cx, Scope, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.message(
+            Arc::new(move |cx: Cx, message: T| {
+                let handler = handler.clone();
+                Box::pin(async move {
+                    let scope = cx.scope(listed).await?;
+                    rpc::json(&handler(cx, scope, message).await?)
+                })
+            }),
+            Needs::Authenticated,
         )
     }
 

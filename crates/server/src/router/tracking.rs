@@ -9,7 +9,7 @@ use crate::{
     graphql,
 };
 
-use Needs::{Authenticated, Create, Delete, Edit, List, Read};
+use Needs::{Authenticated, Create, Delete, Edit, Read};
 use Resource::{Experiment, LoggedModel, Run};
 
 pub(super) fn rows(table: Table) -> Table {
@@ -17,7 +17,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(experiments::create, Create(Experiment))
         .rpc(experiments::get, Read(Experiment))
         .rpc(experiments::get_by_name, Read(Experiment))
-        .rpc(experiments::search, List(Experiment))
+        .list(experiments::search, Experiment)
         .rpc(experiments::update, Edit(Experiment))
         .rpc(experiments::delete, Delete(Experiment))
         .rpc(experiments::restore, Delete(Experiment))
@@ -25,7 +25,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(experiments::delete_tag, Edit(Experiment))
         .rpc(runs::create, Create(Run))
         .rpc(runs::get, Read(Run))
-        .rpc(runs::search, List(Run))
+        .list(runs::search, Run)
         .rpc(runs::update, Edit(Run))
         .rpc(runs::delete, Delete(Run))
         .rpc(runs::restore, Delete(Run))
@@ -42,7 +42,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(inputs::search_datasets, Read(Experiment))
         .rpc(logged_models::create, Create(LoggedModel))
         .rpc(logged_models::get, Read(LoggedModel))
-        .rpc(logged_models::search, List(LoggedModel))
+        .list(logged_models::search, LoggedModel)
         .rpc(logged_models::finalize, Edit(LoggedModel))
         .rpc(logged_models::delete, Delete(LoggedModel))
         .rpc(logged_models::log_params, Edit(LoggedModel))

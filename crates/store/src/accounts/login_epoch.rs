@@ -26,10 +26,10 @@ impl UserStore {
             Ok(Some(epoch)) => return Ok(epoch),
             Ok(None) => {}
             // The table was dropped: it is created again, with a new epoch.
-            Err(_) => own::prepare_logins(&self.db).await?,
+            Err(_) => own::prepare_logins(self.db.uncounted()).await?,
         }
         let begin = Statement::new(INSERT, vec![new_epoch().into()]);
-        self.db.unit(vec![Op::Execute(begin)]).await?;
+        self.db.uncounted().unit(vec![Op::Execute(begin)]).await?;
         let found = self.read_epoch().await?;
         found.ok_or_else(|| Error::unavailable("the login epoch was deleted again: another program deletes it"))
     }
@@ -44,8 +44,8 @@ impl UserStore {
     /// # Errors
     /// The database failed, or its role may not create the table.
     pub async fn end_sessions(&self) -> Result<()> {
-        own::prepare_logins(&self.db).await?;
-        self.db.unit(vec![Op::Execute(Statement::new(RENEW, vec![new_epoch().into()]))]).await?;
+        own::prepare_logins(self.db.uncounted()).await?;
+        self.db.uncounted().unit(vec![Op::Execute(Statement::new(RENEW, vec![new_epoch().into()]))]).await?;
         Ok(())
     }
 }

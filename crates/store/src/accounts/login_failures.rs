@@ -47,7 +47,7 @@ impl UserStore {
     /// # Errors
     /// The database failed, or its role may not create tables.
     pub async fn prepare_logins(&self) -> Result<()> {
-        Ok(own::prepare_logins(&self.db).await?)
+        Ok(own::prepare_logins(self.db.uncounted()).await?)
     }
 
     /// The failures of `keys` within the last 15 minutes, and whether a login of the key `known` is remembered.
@@ -85,7 +85,7 @@ impl UserStore {
         keys.sort();
         let record = |key: String| Op::Execute(Statement::new(RECORD_FAILURE, vec![key.into(), now.into()]));
         let delete_expired = Op::Execute(Statement::new(DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
-        self.db.unit(std::iter::once(delete_expired).chain(keys.into_iter().map(record)).collect()).await?;
+        self.db.uncounted().unit(std::iter::once(delete_expired).chain(keys.into_iter().map(record)).collect()).await?;
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl UserStore {
             Statement::new(DELETE_EXPIRED_LOGINS, vec![now.into()]),
             Statement::new(RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
         ];
-        self.db.unit(work.into_iter().map(Op::Execute).collect()).await?;
+        self.db.uncounted().unit(work.into_iter().map(Op::Execute).collect()).await?;
         Ok(())
     }
 }

@@ -7,7 +7,10 @@ use ferroflow_model::{
 };
 
 use crate::{
-    accounts::roles::{Role, roles_of},
+    accounts::{
+        roles::{Role, roles_of},
+        user_db::UserDb,
+    },
     db::{BackendUri, Db, DbError, DbOptions, Op, Row, Statement, Tx, Value},
     migrations::{self, AUTH, MigrationError, Options, State},
 };
@@ -50,7 +53,7 @@ const DELETE_USER: &[&str] = &[
 /// The users database.
 #[derive(Clone)]
 pub struct UserStore {
-    pub(crate) db: Db,
+    pub(crate) db: UserDb,
 }
 
 /// A user.
@@ -144,13 +147,19 @@ impl UserStore {
             Some(db) => db,
             None => Db::open(uri, options)?,
         };
-        Ok(Self { db })
+        Ok(Self { db: UserDb::new(db) })
     }
 
     /// The database, which also has ferroflow's own tables.
     #[must_use]
     pub fn db(&self) -> &Db {
-        &self.db
+        self.db.uncounted()
+    }
+
+    /// Number of changes of users, roles and grants by this process so far. What was read at another number is stale.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.db.changes()
     }
 
     /// A user with its grants in the default workspace, with one query; `None` if there is no such user.

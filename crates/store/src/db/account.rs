@@ -43,6 +43,12 @@ impl ResultBudget {
     pub fn account(&self) -> Account {
         Account(Arc::new(Open { budget: self.clone(), bytes: AtomicUsize::new(0), turn: OnceCell::new() }))
     }
+
+    /// Whether a request waits for a turn.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Default for ResultBudget {
@@ -80,10 +86,10 @@ impl Account {
         self.0.turn.initialized()
     }
 
-    /// Whether another request waits for a turn.
+    /// The budget that it is of.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        self.0.budget.0.waiting.load(Ordering::Relaxed) > 0
+    pub fn budget(&self) -> &ResultBudget {
+        &self.0.budget
     }
 
     /// Charges a row that is kept in memory.

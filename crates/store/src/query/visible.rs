@@ -3,10 +3,9 @@
 use crate::{db::dialect::Dialect, query::select::Select};
 
 /// A set of ids or names, bound as one list: filtering in the query keeps pages full, whatever the caller may see.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Visible {
     /// Everything.
-    #[default]
     All,
     /// Only these.
     Only(Vec<String>),

@@ -10,8 +10,9 @@ use crate::{
     Store,
     query::{
         compare,
+        scope::Scope,
         select::{KeyKind, Page, Select, load_children},
-        visible::{Visible, either},
+        visible::either,
     },
     registry::{
         model_versions::{COLUMN_COUNT, COLUMNS, from_row, tags_of},
@@ -32,10 +33,6 @@ pub struct ModelVersionSearch {
     pub order_by: Vec<String>,
     /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Models whose versions are visible to the caller.
-    pub visible: Visible,
-    /// Prompts whose versions are visible to the caller.
-    pub visible_prompts: Visible,
 }
 
 impl Store {
@@ -45,9 +42,10 @@ impl Store {
     /// The filter, order, token or size of the page is not valid.
     pub async fn search_model_versions(
         &self,
+        scope: &Scope,
         search: ModelVersionSearch,
     ) -> Result<(Vec<ModelVersion>, Option<String>)> {
-        let page = self.model_version_page(&search)?;
+        let page = self.model_version_page(scope, &search)?;
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let keys = found.rows().map(|(key, _)| key.clone()).collect();
@@ -63,12 +61,16 @@ impl Store {
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
-    pub async fn explain_model_version_search(&self, search: &ModelVersionSearch) -> Result<Vec<String>> {
-        let page = self.model_version_page(search)?;
+    pub async fn explain_model_version_search(
+        &self,
+        scope: &Scope,
+        search: &ModelVersionSearch,
+    ) -> Result<Vec<String>> {
+        let page = self.model_version_page(scope, search)?;
         Ok(self.db.explain(page.statement).await?)
     }
 
-    fn model_version_page(&self, search: &ModelVersionSearch) -> Result<Page> {
+    fn model_version_page(&self, scope: &Scope, search: &ModelVersionSearch) -> Result<Page> {
         let max = search.max_results;
         if max < 1 {
             return Err(Error::invalid(format!(
@@ -144,7 +146,7 @@ impl Store {
             "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' \
              AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.version = {number})"
         );
-        let (models, prompts) = (&search.visible, &search.visible_prompts);
+        let (models, prompts) = (&scope.models, &scope.prompts);
         if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
             select.filter(condition);
         }

@@ -11,8 +11,9 @@ use crate::{
     db::{Plan, dialect::Dialect},
     query::{
         compare,
+        scope::Scope,
         select::{KeyKind, Page, Parts, Select, load_children},
-        visible::{Visible, either},
+        visible::either,
     },
     registry::{
         prompt_split::{self, Split},
@@ -35,10 +36,6 @@ pub struct RegisteredModelSearch {
     pub order_by: Vec<String>,
     /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Models visible to the caller.
-    pub visible: Visible,
-    /// Prompts visible to the caller.
-    pub visible_prompts: Visible,
 }
 
 impl Store {
@@ -48,9 +45,10 @@ impl Store {
     /// The filter, order, token or size of the page is not valid.
     pub async fn search_registered_models(
         &self,
+        scope: &Scope,
         search: RegisteredModelSearch,
     ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
-        let page = self.registered_model_page(&search)?;
+        let page = self.registered_model_page(scope, &search)?;
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();
@@ -65,12 +63,16 @@ impl Store {
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
-    pub async fn explain_registered_model_search(&self, search: &RegisteredModelSearch) -> Result<Vec<String>> {
-        let page = self.registered_model_page(search)?;
+    pub async fn explain_registered_model_search(
+        &self,
+        scope: &Scope,
+        search: &RegisteredModelSearch,
+    ) -> Result<Vec<String>> {
+        let page = self.registered_model_page(scope, search)?;
         Ok(self.db.explain(page.statement).await?)
     }
 
-    fn registered_model_page(&self, search: &RegisteredModelSearch) -> Result<Page> {
+    fn registered_model_page(&self, scope: &Scope, search: &RegisteredModelSearch) -> Result<Page> {
         let max = search.max_results;
         if max < 0 {
             return Err(Error::invalid(format!(
@@ -126,7 +128,7 @@ impl Store {
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
         }
         let value = tag_value("'mlflow.prompt.is_prompt'", name);
-        let (of_models, of_prompts) = (&search.visible, &search.visible_prompts);
+        let (of_models, of_prompts) = (&scope.models, &scope.prompts);
         if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
             select.filter(condition);
         }

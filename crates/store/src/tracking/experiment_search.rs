@@ -17,8 +17,8 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
+        scope::Scope,
         select::{KeyKind, Select, load_children},
-        visible::Visible,
     },
     stages,
     tracking::experiments::{COLUMNS, from_row, tags_of},
@@ -42,16 +42,18 @@ pub struct ExperimentSearch {
     pub order_by: Vec<String>,
     /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Experiments visible to the caller.
-    pub visible: Visible,
 }
 
 impl Store {
-    /// A page of experiments, and the token of the next one.
+    /// A page of the experiments in a scope, and the token of the next one.
     ///
     /// # Errors
     /// The filter, order, token or size of the page is not valid.
-    pub async fn search_experiments(&self, search: ExperimentSearch) -> Result<(Vec<Experiment>, Option<String>)> {
+    pub async fn search_experiments(
+        &self,
+        scope: &Scope,
+        search: ExperimentSearch,
+    ) -> Result<(Vec<Experiment>, Option<String>)> {
         validation::max_results(search.max_results)?;
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
@@ -61,7 +63,7 @@ impl Store {
         let mut select = Select::default();
         select.filter("e.workspace = 'default'".to_owned());
         select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
-        if let Some(condition) = search.visible.ids(&mut select, dialect, "e.experiment_id") {
+        if let Some(condition) = scope.experiments.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);
         }
         for (index, condition) in conditions.iter().enumerate() {

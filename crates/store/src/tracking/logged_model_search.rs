@@ -15,8 +15,8 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
+        scope::Scope,
         select::{KeyKind, Select, load_children},
-        visible::Visible,
     },
     tracking::logged_models::{COLUMNS, attach, info_from_row, load},
 };
@@ -45,16 +45,18 @@ pub struct LoggedModelSearch {
     pub order_by: Vec<SearchLoggedModelsOrderBy>,
     /// Page token; `None` for the first page.
     pub page_token: Option<String>,
-    /// Experiments visible to the caller.
-    pub visible: Visible,
 }
 
 impl Store {
-    /// A page of logged models, and the token of the next page.
+    /// A page of the logged models in a scope, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token or an experiment's id is not valid, or a dataset has no name.
-    pub async fn search_logged_models(&self, search: LoggedModelSearch) -> Result<(Vec<LoggedModel>, Option<String>)> {
+    pub async fn search_logged_models(
+        &self,
+        scope: &Scope,
+        search: LoggedModelSearch,
+    ) -> Result<(Vec<LoggedModel>, Option<String>)> {
         if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
             return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }
@@ -94,7 +96,7 @@ impl Store {
         let place = select.bind(experiments);
         select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
-        if let Some(condition) = search.visible.ids(&mut select, dialect, "m.experiment_id") {
+        if let Some(condition) = scope.experiments.ids(&mut select, dialect, "m.experiment_id") {
             select.filter(condition);
         }
         let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };

@@ -15,7 +15,7 @@ use crate::{
 
 /// Which children are loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum Extent {
     /// For `runs/get`: includes model inputs.
     OneRun,
     /// For `runs/search`: omits model inputs.
@@ -64,7 +64,7 @@ const MODELS: (&str, &str) = (
 /// The children of runs, in the order of the requested ids.
 pub(crate) struct Children {
     runs: Vec<Child>,
-    scope: Scope,
+    extent: Extent,
     /// The input of the last row of [`DATASETS`].
     last_input: String,
 }
@@ -81,9 +81,9 @@ pub(crate) async fn load(
     conn: &Conn,
     dialect: Dialect,
     run_ids: Vec<String>,
-    scope: Scope,
+    extent: Extent,
 ) -> Result<Children, DbError> {
-    let mut children = Children { runs: Vec::new(), scope, last_input: String::new() };
+    let mut children = Children { runs: Vec::new(), extent, last_input: String::new() };
     children.runs.resize_with(run_ids.len(), Child::default);
     if run_ids.is_empty() {
         return Ok(children);
@@ -144,7 +144,7 @@ impl Children {
         if row.str(1)? == "RUN_OUTPUT" {
             let outputs = run.outputs.get_or_insert_default();
             outputs.model_outputs.push(ModelOutput { model_id, step: row.get(3)? });
-        } else if self.scope == Scope::OneRun {
+        } else if self.extent == Extent::OneRun {
             run.inputs.model_inputs.push(ModelInput { model_id });
         }
         Ok(())

@@ -15,11 +15,12 @@ use crate::{
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
+        scope::Scope,
         select::{KeyKind, Select, load_children},
     },
     stages,
     tracking::{
-        run_children::{self, Scope},
+        run_children::{self, Extent},
         runs::{COLUMNS, RUN_NAME_TAG, info_from_row},
     },
 };
@@ -48,11 +49,11 @@ pub struct RunSearch {
 }
 
 impl Store {
-    /// A page of runs, and the token of the next page.
+    /// A page of the runs in the experiments of a scope, and the token of the next page.
     ///
     /// # Errors
     /// The filter, order, token, size of the page or an experiment's id is not valid.
-    pub async fn search_runs(&self, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
+    pub async fn search_runs(&self, scope: &Scope, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
         validation::max_results(search.max_results)?;
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
@@ -60,6 +61,8 @@ impl Store {
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
         let experiments =
             search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
+        let experiments: Vec<i64> =
+            experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
         let dialect = self.db.dialect();
 
         let mut select = Select::default();
@@ -80,7 +83,7 @@ impl Store {
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
-        let load = |ids| run_children::load(&conn, dialect, ids, Scope::Page);
+        let load = |ids| run_children::load(&conn, dialect, ids, Extent::Page);
         let (children, count) = load_children(&conn, ids, load).await?;
         found.truncate(count);
         let (infos, next) = found.finish();

@@ -15,7 +15,7 @@ use crate::{
     tracking::{
         batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
         experiments::{check_active, id_of},
-        run_children::{self, Scope},
+        run_children::{self, Extent},
     },
 };
 
@@ -150,7 +150,7 @@ impl Store {
         let dialect = self.db.dialect();
         let (info, children) = tokio::join!(
             conn.query_opt(Statement::new(BY_ID, vec![run_id.into()]), info_from_row),
-            run_children::load(&conn, dialect, vec![run_id.to_owned()], Scope::OneRun),
+            run_children::load(&conn, dialect, vec![run_id.to_owned()], Extent::OneRun),
         );
         let info = info?.ok_or_else(|| not_found(run_id))?;
         let run = run_children::attach(vec![info], vec![children?]).pop();

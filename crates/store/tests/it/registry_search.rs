@@ -2,7 +2,7 @@
 
 use ferroflow_model::messages::model_registry::{ModelVersionTag, RegisteredModel, RegisteredModelTag};
 use ferroflow_store::{
-    ModelVersionSearch, NewModelVersion, RegisteredModelSearch, Store,
+    ModelVersionSearch, NewModelVersion, RegisteredModelSearch, Scope, Store,
     db::{Insert, Op, Value, dialect::Dialect, int, text},
 };
 
@@ -46,12 +46,12 @@ async fn fill(store: &Store) {
 }
 
 async fn names(store: &Store, search: RegisteredModelSearch) -> Vec<String> {
-    let (found, _) = store.search_registered_models(search).await.unwrap();
+    let (found, _) = store.search_registered_models(&Scope::everything(), search).await.unwrap();
     found.into_iter().map(|model| model.name.unwrap()).collect()
 }
 
 async fn keys(store: &Store, search: ModelVersionSearch) -> Vec<String> {
-    let (found, _) = store.search_model_versions(search).await.unwrap();
+    let (found, _) = store.search_model_versions(&Scope::everything(), search).await.unwrap();
     found.into_iter().map(|version| format!("{}/{}", version.name(), version.version())).collect()
 }
 
@@ -86,7 +86,8 @@ async fn a_page_comes_with_all_that_hangs_on_its_models(store: &Store) {
     fill(store).await;
     store.transition_model_version_stage("m5", "1", "Staging", false).await.unwrap();
     store.set_registered_model_alias("m5", "best", "2").await.unwrap();
-    let (page, _) = store.search_registered_models(models("name IN ('m4', 'm5', 'm6')", &[])).await.unwrap();
+    let (page, _) =
+        store.search_registered_models(&Scope::everything(), models("name IN ('m4', 'm5', 'm6')", &[])).await.unwrap();
     let [m4, m5, m6] = page.as_slice() else { panic!("{page:?}") };
     assert_eq!(m6.latest_versions.len() + m6.aliases.len(), 0);
     assert_eq!(m4.latest_versions[0].tags.len(), 1);
@@ -106,7 +107,8 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
                 let mut pages = Vec::new();
                 let mut search = RegisteredModelSearch { max_results: size, ..models(filter, order) };
                 loop {
-                    let (found, next) = store.search_registered_models(search.clone()).await.unwrap();
+                    let (found, next) =
+                        store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
                     pages.extend(found.into_iter().map(|model| model.name.unwrap()));
                     search.page_token = next;
                     if search.page_token.is_none() {
@@ -124,7 +126,8 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
                 let mut pages = Vec::new();
                 let mut search = ModelVersionSearch { max_results: size, ..versions(filter, order) };
                 loop {
-                    let (found, next) = store.search_model_versions(search.clone()).await.unwrap();
+                    let (found, next) =
+                        store.search_model_versions(&Scope::everything(), search.clone()).await.unwrap();
                     pages.extend(found.into_iter().map(|v| format!("{}/{}", v.name(), v.version())));
                     search.page_token = next;
                     if search.page_token.is_none() {
@@ -240,12 +243,12 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
         ("name = 'name-00001'", &[]),
     ] {
         let search = models(filter, order);
-        assert_indexed(&store.explain_registered_model_search(&search).await.unwrap(), filter);
-        let (first, token) = store.search_registered_models(search.clone()).await.unwrap();
+        assert_indexed(&store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap(), filter);
+        let (first, token) = store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
         assert!(!first.is_empty(), "{filter}");
         if token.is_some() {
             let next = RegisteredModelSearch { page_token: token, ..search };
-            assert_indexed(&store.explain_registered_model_search(&next).await.unwrap(), filter);
+            assert_indexed(&store.explain_registered_model_search(&Scope::everything(), &next).await.unwrap(), filter);
         }
     }
     // All models: a merge of the indexes of models and prompts, without a lookup per row.
@@ -256,23 +259,26 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
             odd.reverse();
         }
         for expected in odd.chunks(100).take(2) {
-            let plan = store.explain_registered_model_search(&search).await.unwrap().join("\n");
+            let plan = store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap().join("\n");
             assert!(plan.contains("MERGE (EXCEPT)") || plan.contains("Merge Anti Join"), "{plan}");
             for word in ["SCAN registered", "Seq Scan", "Hash", "Bitmap", "Sort", "Materialize"] {
                 assert!(!plan.contains(word), "{word}\n{plan}");
             }
-            let (page, token) = store.search_registered_models(search.clone()).await.unwrap();
+            let (page, token) = store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
             assert_eq!(page.iter().map(RegisteredModel::name).collect::<Vec<_>>(), expected);
             search.page_token = token;
         }
     }
     // The few rows with one of the names may be sorted.
     let search = models(&format!("{PROMPTS} AND name IN ('name-00001', 'name-00002')"), &[]);
-    assert_not_scanned(&store.explain_registered_model_search(&search).await.unwrap(), "names in a list");
+    assert_not_scanned(
+        &store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap(),
+        "names in a list",
+    );
     for filter in ["name = 'name-00001'", &format!("name = 'name-00000' AND {PROMPTS}"), PROMPTS] {
         let search = versions(filter, &["name", "version_number"]);
-        let plan = store.explain_model_version_search(&search).await.unwrap();
+        let plan = store.explain_model_version_search(&Scope::everything(), &search).await.unwrap();
         assert_indexed(&plan, filter);
     }
-    assert_eq!(store.search_registered_models(models("", &[])).await.unwrap().0.len(), 100);
+    assert_eq!(store.search_registered_models(&Scope::everything(), models("", &[])).await.unwrap().0.len(), 100);
 }

@@ -4,7 +4,7 @@ use ferroflow_model::{
     ErrorCode,
     messages::service::{Metric, Param, RunTag, ViewType},
 };
-use ferroflow_store::{NewRun, RunSearch, Store};
+use ferroflow_store::{NewRun, RunSearch, Scope, Store};
 
 use crate::support::on_each;
 
@@ -34,7 +34,7 @@ async fn fill(store: &Store) {
 }
 
 async fn names(store: &Store, search: RunSearch) -> Vec<String> {
-    let (runs, _) = store.search_runs(search).await.unwrap();
+    let (runs, _) = store.search_runs(&Scope::everything(), search).await.unwrap();
     runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect()
 }
 
@@ -69,7 +69,7 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
             let mut token = None;
             loop {
                 let request = RunSearch { max_results: size, page_token: token, ..search("", order) };
-                let (runs, next) = store.search_runs(request).await.unwrap();
+                let (runs, next) = store.search_runs(&Scope::everything(), request).await.unwrap();
                 assert!(runs.len() <= usize::try_from(size).unwrap());
                 pages.extend(runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()));
                 token = next;
@@ -86,7 +86,7 @@ on_each!(a_page_does_not_move_when_rows_appear_before_it);
 async fn a_page_does_not_move_when_rows_appear_before_it(store: &Store) {
     fill(store).await;
     let first = RunSearch { max_results: 3, ..search("", &[]) };
-    let (_, token) = store.search_runs(first).await.unwrap();
+    let (_, token) = store.search_runs(&Scope::everything(), first).await.unwrap();
     let rest = names(store, search("", &[])).await.split_off(3);
     store.create_run(NewRun { start_time: 99, ..NewRun::default() }).await.unwrap();
     let next = RunSearch { page_token: token, ..search("", &[]) };
@@ -113,7 +113,7 @@ async fn filters_find_what_they_say(store: &Store) {
         ("params.p = '\\'; DROP TABLE runs; --'", &[]),
     ];
     for (filter, expected) in cases {
-        let found = store.search_runs(search(filter, &["attributes.run_name"])).await;
+        let found = store.search_runs(&Scope::everything(), search(filter, &["attributes.run_name"])).await;
         match found {
             Ok((runs, _)) => {
                 let found: Vec<String> = runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect();
@@ -128,13 +128,17 @@ async fn filters_find_what_they_say(store: &Store) {
 on_each!(a_token_of_another_order_is_refused);
 async fn a_token_of_another_order_is_refused(store: &Store) {
     fill(store).await;
-    let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
+    let (_, token) =
+        store.search_runs(&Scope::everything(), RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
     let request = RunSearch { page_token: token, ..search("", &["metrics.m DESC"]) };
-    let error = store.search_runs(request).await.map(drop).unwrap_err();
+    let error = store.search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidParameterValue);
     // The same number of sort keys, of another type.
-    let (_, token) = store.search_runs(RunSearch { max_results: 2, ..search("", &["params.p"]) }).await.unwrap();
+    let (_, token) = store
+        .search_runs(&Scope::everything(), RunSearch { max_results: 2, ..search("", &["params.p"]) })
+        .await
+        .unwrap();
     let request = RunSearch { page_token: token, ..search("", &["metrics.m"]) };
-    let error = store.search_runs(request).await.map(drop).unwrap_err();
+    let error = store.search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidParameterValue);
 }

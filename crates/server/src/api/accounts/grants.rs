@@ -56,7 +56,6 @@ pub(crate) async fn grant(cx: Cx, params: Params) -> Result<Response> {
     let already_exists = format!("{} already exists.", grant.description());
     let users = access.auth.users();
     users.add_grant(&grant.username, &grant.kind, &grant.pattern(), &permission, &already_exists).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -67,7 +66,6 @@ pub(crate) async fn revoke(cx: Cx, params: Params) -> Result<Response> {
     ResourceType::parse(&grant.kind)?;
     let not_found = format!("{} not found.", grant.description());
     access.auth.users().remove_grant(&grant.username, &grant.kind, &grant.pattern(), &not_found).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -205,7 +203,6 @@ pub(crate) async fn legacy_create(cx: Cx, kind: ResourceType, params: Params) ->
     let permission = from_legacy(&params)?;
     let user = users.get_user(&legacy.username).await?;
     users.add_grant(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.already_exists()).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&legacy.json(user.id, &permission))
 }
 
@@ -232,7 +229,6 @@ pub(crate) async fn legacy_update(cx: Cx, kind: ResourceType, params: Params) ->
     let permission = from_legacy(&params)?;
     let users = access.auth.users();
     users.change_grant(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.not_found()).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -240,6 +236,5 @@ pub(crate) async fn legacy_delete(cx: Cx, kind: ResourceType, params: Params) ->
     let (access, _) = cx.user()?;
     let legacy = LegacyGrant::read(kind, &params)?;
     access.auth.users().remove_grant(&legacy.username, kind.name(), &legacy.pattern, &legacy.not_found()).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }

@@ -61,7 +61,6 @@ pub(crate) async fn update(cx: Cx, params: Params) -> Result<Response> {
 pub(crate) async fn delete(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     access.auth.users().delete_role(params.int("role_id")?).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -71,14 +70,12 @@ pub(crate) async fn add_permission(cx: Cx, params: Params) -> Result<Response> {
     let (kind, pattern) = (params.text("resource_type")?, params.text("resource_pattern")?);
     let permission = params.text("permission")?;
     let added = access.auth.users().add_role_permission(role, &kind, &pattern, &permission).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({ "role_permission": permission_json(&added) }))
 }
 
 pub(crate) async fn remove_permission(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     access.auth.users().remove_role_permission(params.int("role_permission_id")?).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -92,7 +89,6 @@ pub(crate) async fn update_permission(cx: Cx, params: Params) -> Result<Response
     let (access, _) = cx.user()?;
     let id = params.int("role_permission_id")?;
     let changed = access.auth.users().update_role_permission(id, &params.text("permission")?).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({ "role_permission": permission_json(&changed) }))
 }
 
@@ -102,7 +98,6 @@ pub(crate) async fn assign(cx: Cx, params: Params) -> Result<Response> {
     let users = access.auth.users();
     let user = users.get_user(&username).await?;
     let assignment = users.assign_role(user.id, role).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({ "assignment": assignment_json(&assignment) }))
 }
 
@@ -112,7 +107,6 @@ pub(crate) async fn unassign(cx: Cx, params: Params) -> Result<Response> {
     let users = access.auth.users();
     let user = users.get_user(&username).await?;
     users.unassign_role(user.id, role).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 

@@ -54,10 +54,7 @@ pub(crate) async fn create(cx: Cx, request: Request) -> Result<Response> {
     let hash = access.auth.hash(&password).await?;
     let prefix = cx.app.config.base();
     match access.auth.users().create_user(&username, &hash, false).await {
-        Ok(_) => {
-            access.auth.invalidate_snapshots();
-            Ok(message_page(&format!("Successfully signed up user: {username}"), &format!("{prefix}/")))
-        }
+        Ok(_) => Ok(message_page(&format!("Successfully signed up user: {username}"), &format!("{prefix}/"))),
         Err(error) if error.code == ErrorCode::ResourceAlreadyExists => {
             Ok(message_page(&format!("Username has already been taken: {username}"), &format!("{prefix}/signup")))
         }

@@ -31,7 +31,6 @@ pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
     validation::username(&username)?;
     let hash = access.auth.hash(&password).await?;
     let user = access.auth.users().create_user(&username, &hash, false).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({ "user": with_grants(&user, &[]) }))
 }
 
@@ -87,7 +86,6 @@ pub(crate) async fn update_password(cx: Cx, params: Params) -> Result<Response> 
     access.auth.users().get_user(&username).await?;
     let hash = access.auth.hash(&password).await?;
     access.auth.users().set_password(&username, &hash).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -98,7 +96,6 @@ pub(crate) async fn update_admin(cx: Cx, params: Params) -> Result<Response> {
     let is_admin = params.required("is_admin")?.as_bool();
     let is_admin = is_admin.ok_or_else(|| Error::invalid("Parameter 'is_admin' must be true or false."))?;
     access.auth.users().set_admin(&username, is_admin).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 
@@ -112,7 +109,6 @@ pub(crate) async fn delete(cx: Cx, params: Params) -> Result<Response> {
         ));
     }
     access.auth.users().delete_user(&username).await?;
-    access.auth.invalidate_snapshots();
     rpc::json(&json!({}))
 }
 

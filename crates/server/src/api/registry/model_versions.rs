@@ -15,7 +15,7 @@ use ferroflow_model::{
     permission::ResourceType,
 };
 use ferroflow_search::model_versions::{self, Condition, TextAttribute};
-use ferroflow_store::{ModelVersionSearch, NewModelVersion, Visible};
+use ferroflow_store::{ModelVersionSearch, NewModelVersion, Scope};
 
 use crate::{
     access,
@@ -82,38 +82,23 @@ pub(crate) async fn download_uri(
     Ok(GetModelVersionDownloadUriResponse { artifact_uri: Some(uri) })
 }
 
-pub(crate) async fn search(cx: Cx, req: SearchModelVersions) -> Result<SearchModelVersionsResponse> {
+pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchModelVersions) -> Result<SearchModelVersionsResponse> {
     let of_runs =
         || model_versions::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
         // The results would reveal which runs created which versions.
         return Err(access::permission_denied());
     }
-    let [visible, visible_prompts] = visible_versions(&cx).await?;
     let search = ModelVersionSearch {
-        visible,
-        visible_prompts,
         filter: req.filter().to_owned(),
         max_results: req.max_results(),
         order_by: req.order_by,
         page_token: req.page_token,
         run_ids: None,
     };
-    let (mut model_versions, next_page_token) = cx.app.store.search_model_versions(search).await?;
+    let (mut model_versions, next_page_token) = cx.app.store.search_model_versions(&scope, search).await?;
     cx.redact_versions(&mut model_versions);
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
-}
-
-/// The models, and the prompts, whose versions the caller may see.
-pub(crate) async fn visible_versions(cx: &Cx) -> Result<[Visible; 2]> {
-    let [mut models, mut prompts] = cx.visible([ResourceType::RegisteredModel, ResourceType::Prompt]).await?;
-    if cx.is_denied(ResourceType::RegisteredModelVersion) {
-        models = Visible::nothing();
-    }
-    if cx.is_denied(ResourceType::PromptVersion) {
-        prompts = Visible::nothing();
-    }
-    Ok([models, prompts])
 }
 
 fn is_of_run(condition: &Condition) -> bool {

@@ -14,7 +14,7 @@ use ferroflow_model::{
     permission::ResourceType,
     prompts,
 };
-use ferroflow_store::RegisteredModelSearch;
+use ferroflow_store::{RegisteredModelSearch, Scope};
 
 use crate::{app::Cx, rpc::empty};
 
@@ -50,9 +50,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
     let model = cx.app.store.rename_registered_model(req.name(), req.new_name()).await?;
     if let Some(access) = &cx.app.access {
         // Grants on the model move to its new name.
-        let moved = access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await;
-        access.auth.invalidate_snapshots();
-        moved?;
+        access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await?;
     }
     Ok(RenameRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
@@ -61,24 +59,23 @@ pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteR
     cx.app.store.delete_registered_model(req.name()).await?;
     if let Some(access) = &cx.app.access {
         // Grants must not apply to a later model of the same name.
-        let deleted = access.auth.users().delete_grants(&GRANTED, req.name()).await;
-        access.auth.invalidate_snapshots();
-        deleted?;
+        access.auth.users().delete_grants(&GRANTED, req.name()).await?;
     }
     Ok(empty())
 }
 
-pub(crate) async fn search(cx: Cx, req: SearchRegisteredModels) -> Result<SearchRegisteredModelsResponse> {
-    let [visible, visible_prompts] = cx.visible([ResourceType::RegisteredModel, ResourceType::Prompt]).await?;
+pub(crate) async fn search(
+    cx: Cx,
+    scope: Scope,
+    req: SearchRegisteredModels,
+) -> Result<SearchRegisteredModelsResponse> {
     let search = RegisteredModelSearch {
-        visible,
-        visible_prompts,
         filter: req.filter().to_owned(),
         max_results: req.max_results(),
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (mut registered_models, next_page_token) = cx.app.store.search_registered_models(search).await?;
+    let (mut registered_models, next_page_token) = cx.app.store.search_registered_models(&scope, search).await?;
     cx.redact_models(&mut registered_models);
     Ok(SearchRegisteredModelsResponse { registered_models, next_page_token })
 }

@@ -13,7 +13,7 @@ use ferroflow_model::{
     permission::ResourceType,
     uri, validation,
 };
-use ferroflow_store::ExperimentSearch;
+use ferroflow_store::{ExperimentSearch, Scope};
 
 use crate::{app::Cx, rpc::empty};
 
@@ -89,17 +89,15 @@ pub(crate) async fn delete_tag(cx: Cx, req: DeleteExperimentTag) -> Result<Delet
     cx.app.store.delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| empty())
 }
 
-pub(crate) async fn search(cx: Cx, req: SearchExperiments) -> Result<SearchExperimentsResponse> {
-    let [visible] = cx.visible([ResourceType::Experiment]).await?;
+pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchExperiments) -> Result<SearchExperimentsResponse> {
     let search = ExperimentSearch {
         view: req.view_type.unwrap_or(ViewType::ActiveOnly),
         max_results: req.max_results.unwrap_or_default(),
         filter: req.filter().to_owned(),
         page_token: req.page_token,
         order_by: req.order_by,
-        visible,
     };
-    let (experiments, next_page_token) = cx.app.store.search_experiments(search).await?;
+    let (experiments, next_page_token) = cx.app.store.search_experiments(&scope, search).await?;
     let experiments = experiments.into_iter().map(|experiment| with_retention(&cx, experiment)).collect();
     Ok(SearchExperimentsResponse { experiments, next_page_token })
 }

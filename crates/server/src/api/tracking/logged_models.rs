@@ -12,7 +12,7 @@ use ferroflow_model::{
     permission::ResourceType,
 };
 use ferroflow_search::logged_models::{self, Attribute, Condition};
-use ferroflow_store::{LoggedModelSearch, NewLoggedModel, Visible};
+use ferroflow_store::{LoggedModelSearch, NewLoggedModel, Scope};
 
 use crate::{access, app::Cx, rpc::empty};
 
@@ -69,19 +69,13 @@ pub(crate) async fn delete_tag(cx: Cx, _: DeleteLoggedModelTag) -> Result<Delete
     cx.app.store.delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| empty())
 }
 
-pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {
+pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {
     let of_runs =
         || logged_models::parse_filter(req.filter()).map_or(true, |conditions| conditions.iter().any(is_of_run));
     if cx.is_denied(ResourceType::Run) && !req.filter().is_empty() && of_runs() {
         // The results would reveal which runs created which models.
         return Err(access::permission_denied());
     }
-    let visible = if cx.is_denied(ResourceType::LoggedModel) {
-        Visible::nothing()
-    } else {
-        let [visible] = cx.visible([ResourceType::Experiment]).await?;
-        visible
-    };
     let search = LoggedModelSearch {
         filter: req.filter().to_owned(),
         max_results: req.max_results().into(),
@@ -89,9 +83,8 @@ pub(crate) async fn search(cx: Cx, req: SearchLoggedModels) -> Result<SearchLogg
         datasets: req.datasets,
         order_by: req.order_by,
         page_token: req.page_token,
-        visible,
     };
-    let (mut models, next_page_token) = cx.app.store.search_logged_models(search).await?;
+    let (mut models, next_page_token) = cx.app.store.search_logged_models(&scope, search).await?;
     cx.redact_logged_models(&mut models);
     Ok(SearchLoggedModelsResponse { models, next_page_token })
 }

@@ -8,13 +8,12 @@ use ferroflow_model::{
         LogParamResponse, Metric, RestoreRun, RestoreRunResponse, SearchRuns, SearchRunsResponse, SetTag,
         SetTagResponse, UpdateRun, UpdateRunResponse,
     },
-    permission::ResourceType,
     python,
 };
-use ferroflow_store::{NewRun, RunSearch};
+use ferroflow_store::{NewRun, RunSearch, Scope};
 use serde_json::Value;
 
-use crate::{access::canonical_id, app::Cx, rpc::empty};
+use crate::{app::Cx, rpc::empty};
 
 /// The run id, which older clients send as `run_uuid`.
 pub(crate) fn id<'a>(run_id: &'a str, run_uuid: &'a str) -> &'a str {
@@ -52,10 +51,7 @@ pub(crate) async fn restore(cx: Cx, req: RestoreRun) -> Result<RestoreRunRespons
     cx.app.store.restore_run(req.run_id()).await.map(|()| empty())
 }
 
-pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResponse> {
-    let [visible] = cx.visible([ResourceType::Experiment]).await?;
-    let denied = cx.is_denied(ResourceType::Run);
-    req.experiment_ids.retain(|id| !denied && visible.has(&canonical_id(id)));
+pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchRuns) -> Result<SearchRunsResponse> {
     let search = RunSearch {
         filter: req.filter().to_owned(),
         view: req.run_view_type(),
@@ -64,7 +60,7 @@ pub(crate) async fn search(cx: Cx, mut req: SearchRuns) -> Result<SearchRunsResp
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (mut runs, next_page_token) = cx.app.store.search_runs(search).await?;
+    let (mut runs, next_page_token) = cx.app.store.search_runs(&scope, search).await?;
     cx.redact_runs(&mut runs);
     Ok(SearchRunsResponse { runs, next_page_token })
 }
