@@ -1,5 +1,8 @@
 //! The protocol: messages, entities, limits, validation and error codes. Pure: no I/O.
 
+// The derives name this crate as others see it.
+extern crate self as ferroflow_model;
+
 pub mod address;
 pub mod archived_trace;
 pub mod cache;

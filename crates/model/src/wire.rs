@@ -9,17 +9,24 @@
 //!
 //! So an error of the strict parser is not necessarily an error of the client.
 
+mod field;
 pub mod read;
+mod refs;
 pub mod time;
+mod value;
 pub mod write;
 
-use serde::{Serialize, de::MapAccess};
+use serde::{Serialize, de::MapAccess, ser::SerializeMap};
 
 use crate::rules::{Rule, Validate};
 
+pub use ferroflow_model_derive::{Enum, Message, Rpc};
+pub use field::FieldType;
+pub use refs::{RefKind, Reference};
 pub use time::{Duration, FieldMask, Timestamp};
+pub use value::ValueType;
 
-/// A generated message.
+/// A message of the API. Derived: see `ferroflow-model-derive`.
 pub trait Message: Default + Serialize + Send + Sync + 'static {
     /// Its fields, in the order of the proto file; at most 64.
     const FIELDS: &'static [Field];
@@ -27,6 +34,13 @@ pub trait Message: Default + Serialize + Send + Sync + 'static {
     /// Parses the value of field number `field` (an index into [`Self::FIELDS`]) from `map`. Returns false if it was
     /// null, which is the same as absent.
     fn read_field<'de, A: MapAccess<'de>>(&mut self, field: usize, map: &mut A) -> Result<bool, A::Error>;
+
+    /// Writes the fields that are set to `map`, in the order of the proto file.
+    fn write_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+
+    /// Calls `visit` for each reference to a resource, in the order of the fields, those of nested messages too. Empty
+    /// texts are left out; the same reference may come more than once.
+    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str));
 }
 
 /// The request message of a call.
@@ -35,6 +49,9 @@ pub trait Rpc: Message + Validate {
     const NAME: &'static str;
     /// The routes of the call.
     const ROUTES: &'static [Route];
+    /// The parameters of its paths that refer to a resource, such as `trace_id` or `assessment.trace_id`. They need not
+    /// be fields of the message.
+    const PATH_REFS: &'static [(&'static str, RefKind)];
     /// The response message.
     type Response: Message;
 
@@ -87,25 +104,33 @@ pub struct Field {
     pub repeated: bool,
     /// The number of its oneof, unique within the message; 0 is none.
     pub oneof: u8,
+    /// What its texts refer to.
+    pub refers_to: Option<RefKind>,
 }
 
 impl Field {
-    /// A field with a single value; a map is one.
+    /// A field whose type in the struct is `T`.
     #[must_use]
-    pub const fn one(name: &'static str, json_name: &'static str, kind: Kind) -> Self {
-        Self { name, json_name, kind, repeated: false, oneof: 0 }
+    pub const fn of<T: FieldType>(name: &'static str, json_name: &'static str) -> Self {
+        Self { name, json_name, kind: T::KIND, repeated: T::IS_REPEATED, oneof: 0, refers_to: None }
     }
 
-    /// A repeated field.
+    /// Makes its texts base64.
     #[must_use]
-    pub const fn list(name: &'static str, json_name: &'static str, kind: Kind) -> Self {
-        Self { name, json_name, kind, repeated: true, oneof: 0 }
+    pub const fn bytes(self) -> Self {
+        Self { kind: Kind::Bytes, ..self }
     }
 
     /// Makes the field a member of a oneof.
     #[must_use]
     pub const fn in_oneof(self, oneof: u8) -> Self {
         Self { oneof, ..self }
+    }
+
+    /// Makes its texts references.
+    #[must_use]
+    pub const fn refers_to(self, kind: RefKind) -> Self {
+        Self { refers_to: Some(kind), ..self }
     }
 }
 
@@ -156,7 +181,7 @@ pub const fn fields<M: Message>() -> fn() -> &'static [Field] {
     || M::FIELDS
 }
 
-/// A generated enum.
+/// An enum of the API. Derived: see `ferroflow-model-derive`.
 pub trait Enum: Copy + PartialEq + 'static {
     /// The names and numbers of all values.
     const VALUES: &'static [(&'static str, i32)];

@@ -100,13 +100,27 @@ impl Files {
             }
         }
         for folder in &self.folders {
-            let Ok(entries) = self.root.join(folder).read_dir() else { continue };
-            for entry in entries {
-                let path = format!("{folder}/{}", entry?.file_name().display());
+            for path in self.below(folder)? {
                 if !self.texts.contains_key(&path) {
                     let is = fs::read_to_string(self.root.join(&path)).with_context(|| path.clone())?;
                     found.push(Difference { path, is: Some(is), must: None });
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The files in a directory and below it.
+    fn below(&self, folder: &str) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let Ok(entries) = self.root.join(folder).read_dir() else { return Ok(found) };
+        for entry in entries {
+            let entry = entry?;
+            let path = format!("{folder}/{}", entry.file_name().display());
+            if entry.file_type()?.is_dir() {
+                found.extend(self.below(&path)?);
+            } else {
+                found.push(path);
             }
         }
         Ok(found)
@@ -185,7 +199,10 @@ mod tests {
     }
 
     fn differing(files: &Files) -> Vec<String> {
-        files.differences().expect("readable").into_iter().map(|difference| difference.path).collect()
+        let mut paths: Vec<String> =
+            files.differences().expect("readable").into_iter().map(|difference| difference.path).collect();
+        paths.sort();
+        paths
     }
 
     #[test]
@@ -206,9 +223,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_missing_or_should_not_be_there_differs() {
-        let (_root, mut files) = files(&[("folder/old.rs", "old\n")], &[("folder/new.rs", "new\n")]);
+        let (_root, mut files) = files(
+            &[("folder/old.rs", "old\n"), ("folder/deep/old.rs", "old\n"), ("folder/deep/kept.rs", "")],
+            &[("folder/new.rs", "new\n"), ("folder/deep/kept.rs", "")],
+        );
         files.nothing_else_in("folder");
-        assert_eq!(differing(&files), ["folder/new.rs", "folder/old.rs"]);
+        assert_eq!(differing(&files), ["folder/deep/old.rs", "folder/new.rs", "folder/old.rs"]);
         files.write(&files.differences().expect("readable")).expect("writable");
         assert_eq!(differing(&files), [""; 0]);
     }

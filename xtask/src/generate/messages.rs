@@ -3,7 +3,9 @@
 //! `messages.py` prints the descriptors as JSON, with the Python that has the reference installed; everything else
 //! happens here.
 
+mod families;
 mod names;
+mod refs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::files::Files;
-use names::{ident, module, separated, type_name, uses, variant};
+use names::{ident, json_name, module, separated, type_name, uses, value_name, variant};
 
 /// The script that prints the descriptors, run with the reference's Python.
 pub(super) const DESCRIPTORS: &str = "xtask/src/generate/messages.py";
@@ -74,31 +76,30 @@ struct Enum {
     values: Vec<(String, i32)>,
 }
 
-/// The Rust representation of a field.
-struct Shape {
-    /// The type of one value.
-    rust: String,
-    /// The variant of `wire::Kind`.
-    kind: String,
-    /// The functions of `wire::read` and `wire::write`.
-    access: &'static str,
-    map: bool,
-}
-
 /// Adds the messages, from the output of `messages.py`.
 pub(super) fn add(files: &mut Files, version: &str, descriptors: &[u8]) -> Result<()> {
     let surface: Surface = serde_json::from_slice(descriptors)?;
     ensure!(surface.version == version, "the Python has mlflow {}, not {version}", surface.version);
-    let protos: BTreeSet<&str> = surface
-        .messages
-        .values()
-        .map(|m| m.file.as_str())
-        .chain(surface.enums.values().map(|e| e.file.as_str()))
-        .filter(|file| !file.starts_with("google/"))
-        .collect();
-    let mut modules = vec![(INDEX.to_owned(), surface.index(&protos))];
-    for proto in protos {
-        modules.push((format!("{FOLDER}/{}.rs", module(proto)), surface.file(proto)?));
+    let mut protos: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let messages = surface.messages.iter().filter(|(_, message)| !message.map_entry);
+    let messages = messages.map(|(name, message)| (message.file.as_str(), name.as_str()));
+    for (file, name) in messages.chain(surface.enums.iter().map(|(name, of)| (of.file.as_str(), name.as_str()))) {
+        protos.entry(file).or_default().insert(name);
+    }
+    protos.retain(|file, _| !file.starts_with("google/"));
+    let mut modules = vec![(INDEX.to_owned(), surface.index(protos.keys().copied())?)];
+    for (file, items) in protos {
+        let path = format!("{FOLDER}/{}", module(file));
+        if !families::is_split(file) {
+            modules.push((format!("{path}.rs"), surface.module(file, &format!("Messages of `{file}`."), &items)?));
+            continue;
+        }
+        let families = surface.families(items)?;
+        modules.push((format!("{path}.rs"), surface.family_index(file, families.keys())));
+        for (family, items) in families {
+            let title = format!("Messages of `{file}`: {}.", family.replace('_', " "));
+            modules.push((format!("{path}/{family}.rs"), surface.module(file, &title, &items)?));
+        }
     }
     for (path, text) in format(files.root(), modules)? {
         files.whole(&path, text);
@@ -112,9 +113,10 @@ fn format(root: &Path, modules: Vec<(String, String)>) -> Result<Vec<(String, St
     let folder = tempfile::tempdir()?;
     // rustfmt finds the modules through the index.
     let index = folder.path().join(INDEX);
-    fs::create_dir_all(folder.path().join(FOLDER))?;
     for (path, text) in &modules {
-        fs::write(folder.path().join(path), text)?;
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(path, text)?;
     }
     let mut rustfmt = Command::new("rustfmt");
     rustfmt.arg("--config-path").arg(root.join("rustfmt.toml")).args(["--edition", "2024"]).arg(index);
@@ -130,8 +132,12 @@ impl Surface {
         )
     }
 
-    fn index(&self, files: &BTreeSet<&str>) -> String {
+    fn index<'a>(&self, files: impl Iterator<Item = &'a str>) -> Result<String> {
         let mut out = self.header("The messages of the API, one module per proto file of the reference.");
+        out.push_str(
+            "#![allow(missing_docs, reason = \"names and meaning are those of the proto files\")]\n\
+             #![allow(clippy::enum_variant_names, clippy::doc_markdown, reason = \"names of the proto files\")]\n\n",
+        );
         for file in files {
             let _ = writeln!(out, "pub mod {};", module(file));
         }
@@ -146,225 +152,162 @@ impl Surface {
             "\n/// Every call that the reference routes through a message, in the order of its proto files.\n\
              pub static RPCS: &[RpcInfo] = &["
         );
-        for call in &self.calls {
-            let path = self.path(&call.request);
-            let _ = writeln!(out, "RpcInfo::of::<{path}>(),");
+        for Call { request, .. } in &self.calls {
+            let _ = writeln!(out, "RpcInfo::of::<{}::{}>(),", module(self.file_of(request)?), type_name(request));
         }
         out.push_str("];\n");
+        Ok(out)
+    }
+
+    /// The text of a module whose messages are in the modules of their families.
+    fn family_index<'a>(&self, file: &str, families: impl Iterator<Item = &'a String> + Clone) -> String {
+        let mut out = self.header(&format!("Messages of `{file}`, in one module per family of calls."));
+        for family in families.clone() {
+            let _ = writeln!(out, "mod {family};");
+        }
+        out.push_str("\npub use self::{");
+        for family in families {
+            let _ = write!(out, "{family}::*, ");
+        }
+        out.push_str("};\n");
         out
     }
 
-    /// The path of a message or enum inside `crate::messages`.
-    fn path(&self, full_name: &str) -> String {
-        let file = self.messages.get(full_name).map(|m| &m.file).or_else(|| self.enums.get(full_name).map(|e| &e.file));
-        format!("{}::{}", module(file.map_or("", String::as_str)), type_name(full_name))
-    }
-
-    fn file(&self, file: &str) -> Result<String> {
-        let mut out = self.header(&format!("Messages of `{file}`."));
-        out.push_str(
-            "#![allow(missing_docs, reason = \"names and meaning are those of the proto file\")]\n\
-             #![allow(clippy::enum_variant_names, clippy::doc_markdown, reason = \"names of the proto file\")]\n\n",
-        );
+    /// The text of a module: the messages and enums of `items`.
+    fn module(&self, file: &str, title: &str, items: &BTreeSet<&str>) -> Result<String> {
+        let mut out = self.header(title);
         let mut body = String::new();
-        for (name, message) in self.messages.iter().filter(|(_, m)| m.file == file && !m.map_entry) {
-            self.message(&mut body, file, name, message)?;
+        for name in items {
+            if let Some(message) = self.messages.get(*name) {
+                self.message(&mut body, file, name, message)?;
+            }
         }
-        for (name, values) in self.enums.iter().filter(|(_, e)| e.file == file) {
-            self::enumeration(&mut body, name, values);
+        for name in items {
+            if let Some(of) = self.enums.get(*name) {
+                enumeration(&mut body, name, of)?;
+            }
         }
         if body.contains("BTreeMap<") {
             out.push_str("use std::collections::BTreeMap;\n\n");
         }
-        out.push_str(
-            "use serde::{Deserialize, Deserializer, Serialize, Serializer, de::MapAccess, ser::SerializeMap as _};\n",
-        );
-        let wire: Vec<&str> = ["Enum", "Field", "Kind", "Message", "Route", "Rpc", "fields", "read", "write"]
-            .into_iter()
-            .filter(|name| uses(&body, name))
-            .collect();
-        let _ = writeln!(out, "\nuse crate::wire::{{{}}};\n", wire.join(", "));
+        let others = self.others(file, items);
+        if !others.is_empty() {
+            let _ = writeln!(out, "use super::{{{}}};", others.into_iter().collect::<Vec<_>>().join(", "));
+        }
+        let derives: Vec<&str> = ["Enum", "Message", "Rpc"].into_iter().filter(|name| uses(&body, name)).collect();
+        let _ = writeln!(out, "use crate::wire::{{{}}};\n", derives.join(", "));
         out.push_str(&body);
         Ok(out)
     }
 
+    /// The types that fields of `items` have from other families of the same file.
+    fn others(&self, file: &str, items: &BTreeSet<&str>) -> BTreeSet<String> {
+        let fields = items.iter().filter_map(|name| self.messages.get(*name)).flat_map(|message| &message.fields);
+        let kinds = fields.filter_map(|field| field.kind.as_deref()).filter(|kind| !items.contains(kind));
+        let is_other = |kind: &&str| self.file_of(kind).is_ok_and(|of| of == file) && !self.is_map(kind);
+        kinds.filter(is_other).map(type_name).collect()
+    }
+
+    fn is_map(&self, full_name: &str) -> bool {
+        self.messages.get(full_name).is_some_and(|message| message.map_entry)
+    }
+
     fn message(&self, out: &mut String, file: &str, full_name: &str, message: &Message) -> Result<()> {
         let name = type_name(full_name);
-        ensure!(message.fields.len() <= 64, "{full_name} has more than 64 fields");
-        let fields: Vec<(&Field, Shape)> =
-            message.fields.iter().map(|f| Ok((f, self.shape(file, f)?))).collect::<Result<_>>()?;
-        let oneofs: Vec<&String> =
-            message.fields.iter().filter_map(|f| f.oneof.as_ref()).collect::<BTreeSet<_>>().into_iter().collect();
-
-        let _ = writeln!(out, "/// `{full_name}`\n#[derive(Debug, Clone, Default, PartialEq)]\npub struct {name} {{");
-        for (field, shape) in &fields {
-            let _ = writeln!(out, "pub {}: {},", ident(&field.name), slot_type(field, shape));
+        let call = self.calls.iter().find(|call| call.request == full_name);
+        let rpc = if call.is_some() { ", Rpc" } else { "" };
+        let _ = writeln!(out, "/// `{full_name}`\n#[derive(Debug, Clone, Default, PartialEq, Message{rpc})]");
+        if let Some(call) = call {
+            ensure!(call.response == format!("{full_name}.Response"), "the response of {full_name} has another name");
+            let proto_name = full_name.trim_start_matches("mlflow.");
+            if proto_name != name {
+                let _ = writeln!(out, "#[rpc(name = {proto_name:?})]");
+            }
+            for Route { method, path, version } in &call.routes {
+                let _ = writeln!(out, "#[route({method}, {version}, {path:?})]");
+            }
+        }
+        let oneofs: BTreeSet<&String> = message.fields.iter().filter_map(|field| field.oneof.as_ref()).collect();
+        let _ = writeln!(out, "pub struct {name} {{");
+        for field in &message.fields {
+            ensure!(field.json_name == json_name(&field.name), "{full_name}.{} has another name in JSON", field.name);
+            let ty = self.field_type(file, field)?;
+            let oneof = field.oneof.as_ref().and_then(|name| oneofs.iter().position(|known| *known == name));
+            let attributes: Vec<String> = [
+                oneof.map(|index| format!("oneof = {}", index + 1)),
+                field.default.as_ref().map(|default| self.default(file, field, default)).transpose()?,
+                (field.r#type == 12).then(|| "bytes".to_owned()),
+                refs::attribute(full_name, &field.name, call.is_some() && file == refs::REGISTRY).map(str::to_owned),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            if !attributes.is_empty() {
+                let _ = writeln!(out, "#[field({})]", attributes.join(", "));
+            }
+            let _ = writeln!(out, "pub {}: {ty},", ident(&field.name));
         }
         out.push_str("}\n\n");
-
-        let mut getters = String::new();
-        for (field, shape) in &fields {
-            let ident = ident(&field.name);
-            if field.default.is_some() {
-                let default = self.default(field, shape)?;
-                let _ = writeln!(
-                    getters,
-                    "/// The field, or its declared default `{default}`.\n#[must_use]\n\
-                     pub fn {ident}(&self) -> {} {{ self.{ident}.unwrap_or({default}) }}",
-                    shape.rust
-                );
-            } else if shape.rust == "String" && !field.repeated {
-                let _ = writeln!(
-                    getters,
-                    "/// The field, or the empty text.\n#[must_use]\n\
-                     pub fn {ident}(&self) -> &str {{ self.{ident}.as_deref().unwrap_or_default() }}"
-                );
-            }
-        }
-        if !getters.is_empty() {
-            let _ = writeln!(out, "impl {name} {{\n{getters}}}\n");
-        }
-
-        let _ = writeln!(out, "impl Message for {name} {{\nconst FIELDS: &'static [Field] = &[");
-        for (field, shape) in &fields {
-            let oneof = field.oneof.as_ref().and_then(|o| oneofs.iter().position(|n| *n == o)).map_or(0, |i| i + 1);
-            let constructor = if field.repeated && !shape.map { "list" } else { "one" };
-            let oneof = if oneof == 0 { String::new() } else { format!(".in_oneof({oneof})") };
-            let _ =
-                writeln!(out, "Field::{constructor}({:?}, {:?}, {}){oneof},", field.name, field.json_name, shape.kind);
-        }
-        out.push_str("];\n\n");
-        if fields.is_empty() {
-            out.push_str(
-                "fn read_field<'de, A: MapAccess<'de>>(&mut self, _: usize, map: &mut A) -> Result<bool, A::Error> {\n\
-                 read::skip(map)\n}\n}\n\n",
-            );
-        } else {
-            out.push_str(
-                "fn read_field<'de, A: MapAccess<'de>>(&mut self, field: usize, map: &mut A) -> Result<bool, A::Error> {\n\
-                 match field {\n",
-            );
-            for (index, (field, shape)) in fields.iter().enumerate() {
-                let _ = writeln!(
-                    out,
-                    "{index} => read::{}(&mut self.{}, map),",
-                    function(field, shape),
-                    ident(&field.name)
-                );
-            }
-            out.push_str("_ => read::skip(map),\n}\n}\n}\n\n");
-        }
-
-        let _ = writeln!(
-            out,
-            "impl Serialize for {name} {{\n\
-             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {{\n\
-             let {}map = serializer.serialize_map(None)?;",
-            if fields.is_empty() { "" } else { "mut " }
-        );
-        for (field, shape) in &fields {
-            let reader = function(field, shape);
-            let (function, argument) = match reader {
-                "json" | "value" => ("value", format!("self.{}.as_ref()", ident(&field.name))),
-                "double" | "float" => (reader, format!("self.{}", ident(&field.name))),
-                other => (other, format!("&self.{}", ident(&field.name))),
-            };
-            let _ = writeln!(out, "write::{function}(&mut map, {:?}, {argument})?;", field.name);
-        }
-        out.push_str("map.end()\n}\n}\n\n");
-
-        let _ = writeln!(
-            out,
-            "impl<'de> Deserialize<'de> for {name} {{\n\
-             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {{\n\
-             read::message(deserializer)\n}}\n}}\n"
-        );
-
-        if let Some(call) = self.calls.iter().find(|c| c.request == full_name) {
-            let _ = writeln!(
-                out,
-                "impl Rpc for {name} {{\nconst NAME: &'static str = {:?};\nconst ROUTES: &'static [Route] = &[",
-                full_name.trim_start_matches("mlflow.")
-            );
-            for Route { method, path, version } in &call.routes {
-                let _ = writeln!(out, "Route {{ method: {method:?}, path: {path:?}, version: {version} }},");
-            }
-            let _ = writeln!(out, "];\ntype Response = {};\n", self.relative(file, &call.response));
-            let strings: Vec<_> =
-                fields.iter().enumerate().filter(|(_, (f, _))| f.r#type == 9 && !f.repeated).collect();
-            if strings.is_empty() {
-                out.push_str("fn is_blank(&self, _: usize) -> bool {\nfalse\n}\n}\n\n");
-            } else {
-                out.push_str("fn is_blank(&self, field: usize) -> bool {\nmatch field {\n");
-                for (index, (field, _)) in strings {
-                    let _ = writeln!(out, "{index} => self.{}.as_deref() == Some(\"\"),", ident(&field.name));
-                }
-                out.push_str("_ => false,\n}\n}\n}\n\n");
-            }
-        }
         Ok(())
     }
 
-    /// The path of a type in `file`, which may be defined in another one.
-    fn relative(&self, file: &str, full_name: &str) -> String {
-        let path = self.path(full_name);
-        match path.split_once("::") {
-            Some((other, name)) if other == module(file) => name.to_owned(),
-            _ => format!("super::{path}"),
-        }
+    /// The path of a type from a module of `file`: types of the same file are imported or beside it.
+    fn relative(&self, file: &str, full_name: &str) -> Result<String> {
+        let other = self.file_of(full_name)?;
+        let name = type_name(full_name);
+        Ok(if other == file { name } else { format!("crate::messages::{}::{name}", module(other)) })
     }
 
-    fn shape(&self, file: &str, field: &Field) -> Result<Shape> {
-        let shape = |rust: &str, kind: &str, access: &'static str| {
-            Ok(Shape { rust: rust.to_owned(), kind: format!("Kind::{kind}"), access, map: false })
-        };
+    /// The proto file of a message or enum.
+    fn file_of(&self, full_name: &str) -> Result<&str> {
+        let message = self.messages.get(full_name).map(|message| message.file.as_str());
+        message
+            .or_else(|| self.enums.get(full_name).map(|of| of.file.as_str()))
+            .with_context(|| format!("no message or enum {full_name}"))
+    }
+
+    /// The type of a field in the struct.
+    fn field_type(&self, file: &str, field: &Field) -> Result<String> {
+        let map = field.kind.as_ref().and_then(|kind| self.messages.get(kind)).filter(|message| message.map_entry);
+        if let Some(entry) = map {
+            let value = entry.fields.iter().find(|field| field.name == "value").context("a map has values")?;
+            return Ok(format!("BTreeMap<String, {}>", self.value_type(file, value)?));
+        }
+        let container = if field.repeated { "Vec" } else { "Option" };
+        Ok(format!("{container}<{}>", self.value_type(file, field)?))
+    }
+
+    /// The type of a value of a field.
+    fn value_type(&self, file: &str, field: &Field) -> Result<String> {
         let kind = field.kind.as_deref().unwrap_or_default();
-        match (field.r#type, kind) {
-            (11, "google.protobuf.Value") => shape("serde_json::Value", "Value", "json"),
-            (11, "google.protobuf.Struct") => shape("serde_json::Map<String, serde_json::Value>", "Struct", "value"),
-            (11, "google.protobuf.ListValue") => shape("Vec<serde_json::Value>", "ListValue", "value"),
-            (11, "google.protobuf.Timestamp") => shape("crate::wire::Timestamp", "Timestamp", "value"),
-            (11, "google.protobuf.Duration") => shape("crate::wire::Duration", "Duration", "value"),
-            (11, "google.protobuf.FieldMask") => shape("crate::wire::FieldMask", "FieldMask", "value"),
-            (11, _) => {
-                let message = self.messages.get(kind).with_context(|| format!("no message {kind}"))?;
-                if !message.map_entry {
-                    let name = self.relative(file, kind);
-                    return shape(&name, &format!("Message(fields::<{name}>())"), "value");
-                }
-                let value = message.fields.iter().find(|f| f.name == "value").context("a map has values")?;
-                let value = self.shape(file, value)?;
-                let access = if value.rust == "f64" { "double_map" } else { "map" };
-                Ok(Shape {
-                    rust: format!("BTreeMap<String, {}>", value.rust),
-                    kind: format!("Kind::Map(&{})", value.kind),
-                    access,
-                    map: true,
-                })
-            }
-            (14, _) => {
-                let name = self.relative(file, kind);
-                shape(&name, &format!("Enum({name}::VALUES)"), "value")
-            }
-            (1, _) => shape("f64", "Double", "double"),
-            (2, _) => shape("f32", "Float", "float"),
-            (3 | 16 | 18, _) => shape("i64", "Int64", "value"),
-            (4 | 6, _) => shape("u64", "Uint64", "value"),
-            (5 | 15 | 17, _) => shape("i32", "Int32", "value"),
-            (7 | 13, _) => shape("u32", "Uint32", "value"),
-            (8, _) => shape("bool", "Bool", "value"),
-            (9, _) => shape("String", "String", "value"),
-            (12, _) => shape("String", "Bytes", "value"),
+        let name = match (field.r#type, kind) {
+            (11, "google.protobuf.Value") => "serde_json::Value",
+            (11, "google.protobuf.Struct") => "serde_json::Map<String, serde_json::Value>",
+            (11, "google.protobuf.ListValue") => "Vec<serde_json::Value>",
+            (11, "google.protobuf.Timestamp") => "crate::wire::Timestamp",
+            (11, "google.protobuf.Duration") => "crate::wire::Duration",
+            (11, "google.protobuf.FieldMask") => "crate::wire::FieldMask",
+            (11 | 14, _) => return self.relative(file, kind),
+            (1, _) => "f64",
+            (2, _) => "f32",
+            (3 | 16 | 18, _) => "i64",
+            (4 | 6, _) => "u64",
+            (5 | 15 | 17, _) => "i32",
+            (7 | 13, _) => "u32",
+            (8, _) => "bool",
+            // Text, and bytes in base64.
+            (9 | 12, _) => "String",
             (other, _) => bail!("field {} has type {other}, which no message had before", field.name),
-        }
+        };
+        Ok(name.to_owned())
     }
 
-    fn default(&self, field: &Field, shape: &Shape) -> Result<String> {
-        let default = field.default.as_ref().context("a default")?;
-        let Some(of) = field.kind.as_ref().and_then(|kind| self.enums.get(kind)) else {
+    /// The attribute with a declared default.
+    fn default(&self, file: &str, field: &Field, default: &serde_json::Value) -> Result<String> {
+        let Some((kind, of)) = field.kind.as_ref().and_then(|kind| Some((kind, self.enums.get(kind)?))) else {
             return Ok(match default.as_i64() {
-                Some(number) if number >= 10_000 => separated(number),
-                _ => default.to_string(),
+                Some(number) if number >= 10_000 => format!("default = {}", separated(number)),
+                _ => format!("default = {default}"),
             });
         };
         let (name, _) = of
@@ -372,45 +315,21 @@ impl Surface {
             .iter()
             .find(|(_, number)| default.as_i64() == Some(i64::from(*number)))
             .context("the default is a value of the enum")?;
-        Ok(format!("{}::{}", shape.rust, variant(name)))
+        Ok(format!("default = {}::{}", self.relative(file, kind)?, variant(name)))
     }
 }
 
-fn enumeration(out: &mut String, full_name: &str, of: &Enum) {
+fn enumeration(out: &mut String, full_name: &str, of: &Enum) -> Result<()> {
     let name = type_name(full_name);
-    let _ = writeln!(out, "/// `{full_name}`\n#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]\npub enum {name} {{");
-    for (value, _) in &of.values {
-        let _ = writeln!(out, "{},", variant(value));
-    }
-    let _ = writeln!(out, "}}\n\nimpl Enum for {name} {{\nconst VALUES: &'static [(&'static str, i32)] = &[");
-    for (value, number) in &of.values {
-        let _ = writeln!(out, "({value:?}, {number}),");
-    }
-    out.push_str("];\nconst ALL: &'static [Self] = &[");
-    for (value, _) in &of.values {
-        let _ = write!(out, "Self::{}, ", variant(value));
-    }
     let _ = writeln!(
         out,
-        "];\n}}\n\nimpl Serialize for {name} {{\n\
-         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {{\n\
-         serializer.serialize_str(self.name())\n}}\n}}\n\n\
-         impl<'de> Deserialize<'de> for {name} {{\n\
-         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {{\n\
-         read::variant(deserializer)\n}}\n}}\n"
+        "/// `{full_name}`\n#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum)]\npub enum {name} {{"
     );
-}
-
-fn slot_type(field: &Field, shape: &Shape) -> String {
-    if shape.map {
-        shape.rust.clone()
-    } else if field.repeated {
-        format!("Vec<{}>", shape.rust)
-    } else {
-        format!("Option<{}>", shape.rust)
+    for (value, number) in &of.values {
+        let variant = variant(value);
+        ensure!(value_name(&variant) == *value, "the value {value} of {full_name} has a name that no variant gives");
+        let _ = writeln!(out, "{variant} = {number},");
     }
-}
-
-fn function(field: &Field, shape: &Shape) -> &'static str {
-    if field.repeated && !shape.map { "list" } else { shape.access }
+    out.push_str("}\n\n");
+    Ok(())
 }

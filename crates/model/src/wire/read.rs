@@ -1,6 +1,6 @@
 //! The strict parser.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -40,7 +40,7 @@ pub fn from_tree<M: Message>(tree: Map<String, Value>) -> Result<M, serde_json::
     message(Value::Object(tree))
 }
 
-/// The [`Deserialize`] of every generated message.
+/// The [`Deserialize`] of every message.
 pub fn message<'de, M: Message, D: Deserializer<'de>>(deserializer: D) -> Result<M, D::Error> {
     deserializer.deserialize_map(MessageVisitor(PhantomData)).map(|present| present.message)
 }
@@ -114,67 +114,13 @@ impl Visitor<'_> for KeySeed {
     }
 }
 
-/// Parses a field with a single value.
-pub fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Option<T>, map: &mut A) -> Result<bool, A::Error> {
-    *slot = map.next_value()?;
-    Ok(slot.is_some())
-}
-
-/// Parses a repeated field.
-pub fn list<'de, T: Deserialize<'de>, A: MapAccess<'de>>(slot: &mut Vec<T>, map: &mut A) -> Result<bool, A::Error> {
-    let list: Option<Vec<T>> = map.next_value()?;
-    let present = list.is_some();
-    *slot = list.unwrap_or_default();
-    Ok(present)
-}
-
-/// Parses a map field.
-pub fn map<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    slot: &mut BTreeMap<String, T>,
-    map: &mut A,
-) -> Result<bool, A::Error> {
-    let entries: Option<BTreeMap<String, T>> = map.next_value()?;
-    let present = entries.is_some();
-    *slot = entries.unwrap_or_default();
-    Ok(present)
-}
-
-/// Parses a field of any JSON value, for which null is a value too.
-pub fn json<'de, A: MapAccess<'de>>(slot: &mut Option<Value>, map: &mut A) -> Result<bool, A::Error> {
-    *slot = Some(map.next_value()?);
-    Ok(true)
-}
-
-/// Parses a double field.
-pub fn double<'de, A: MapAccess<'de>>(slot: &mut Option<f64>, map: &mut A) -> Result<bool, A::Error> {
-    let number: Option<Double> = map.next_value()?;
-    *slot = number.map(|Double(number)| number);
-    Ok(slot.is_some())
-}
-
-/// Parses a float field.
-#[expect(clippy::cast_possible_truncation, reason = "the field holds 32 bits")]
-pub fn float<'de, A: MapAccess<'de>>(slot: &mut Option<f32>, map: &mut A) -> Result<bool, A::Error> {
-    let number: Option<Double> = map.next_value()?;
-    *slot = number.map(|Double(number)| number as f32);
-    Ok(slot.is_some())
-}
-
-/// Parses a map of doubles.
-pub fn double_map<'de, A: MapAccess<'de>>(slot: &mut BTreeMap<String, f64>, map: &mut A) -> Result<bool, A::Error> {
-    let entries: Option<BTreeMap<String, Double>> = map.next_value()?;
-    let present = entries.is_some();
-    *slot = entries.unwrap_or_default().into_iter().map(|(key, Double(number))| (key, number)).collect();
-    Ok(present)
-}
-
-/// The last arm of a generated `match`: skips the value.
+/// Skips the value of a field that the message does not have.
 pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
     map.next_value::<IgnoredAny>().map(|_| false)
 }
 
 /// A double, as a JSON number or as one of the strings for NaN and the infinities.
-struct Double(f64);
+pub(super) struct Double(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Double {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -215,7 +161,7 @@ impl Visitor<'_> for DoubleVisitor {
     }
 }
 
-/// The [`Deserialize`] of every generated enum: a name or a number.
+/// The [`Deserialize`] of every enum: a name or a number.
 pub fn variant<'de, E: Enum, D: Deserializer<'de>>(deserializer: D) -> Result<E, D::Error> {
     deserializer.deserialize_any(EnumVisitor(PhantomData))
 }

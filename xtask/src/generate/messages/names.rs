@@ -21,6 +21,24 @@ pub(super) fn variant(name: &str) -> String {
     name.split('_').map(capitalise).collect()
 }
 
+/// The name of a value that the derive gives a variant: `LoggedModelReady` becomes `LOGGED_MODEL_READY`.
+pub(super) fn value_name(variant: &str) -> String {
+    let mut out = String::new();
+    for char in variant.chars() {
+        if char.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(char.to_ascii_uppercase());
+    }
+    out
+}
+
+/// The spelling of a field in JSON that the derive gives it: `run_view_type` becomes `runViewType`.
+pub(super) fn json_name(name: &str) -> String {
+    let words = variant(name);
+    words.chars().take(1).map(|first| first.to_ascii_lowercase()).chain(words.chars().skip(1)).collect()
+}
+
 pub(super) fn ident(name: &str) -> String {
     if matches!(name, "type" | "ref" | "match" | "in" | "use" | "as" | "fn" | "impl" | "loop" | "move") {
         format!("r#{name}")
