@@ -19,7 +19,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from sqlalchemy.pool import NullPool
-from support import introspect
+from support import introspect, required
 from support.postgres import copy_of, database
 
 
@@ -81,6 +81,17 @@ class Chain:
 TRACKING = Chain(
     "tracking", (), "alembic_version", tracking_utils._get_alembic_config, InitialBase.metadata.create_all
 )
+
+
+def _newer_config(uri: str) -> Config:
+    """Of the scripts of the newer release. Those that it adds import nothing of MLflow but the type of an error."""
+    config = tracking_utils._get_alembic_config(uri)
+    config.set_main_option("script_location", str(Path(required("FERROFLOW_NEWER"), "mlflow/store/db_migrations")))
+    return config
+
+
+#: The tracking chain of the newer release, which is longer.
+NEWER = Chain("newer", (), "alembic_version", _newer_config, InitialBase.metadata.create_all)
 AUTH = Chain("auth", ("--auth",), "alembic_version_auth", auth_utils._get_alembic_config, lambda engine: None)
 
 

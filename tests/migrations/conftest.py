@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from chains import AUTH, TRACKING, UpgradedDatabase
+from chains import AUTH, NEWER, TRACKING, UpgradedDatabase
 from sample import EVERY, is_in_sample, position
 from support.postgres import DIALECTS
 from support.selection import deselect
@@ -82,6 +82,12 @@ def catalogues(upgraded_databases):
 def tracking(upgraded_databases, dialect):
     """A function that gives a database of the tracking chain without rows at a revision."""
     yield from _at(upgraded_databases(TRACKING, dialect))
+
+
+@pytest.fixture
+def newer(upgraded_databases, dialect):
+    """A function that gives a database of the newer release's tracking chain without rows at a revision."""
+    yield from _at(upgraded_databases(NEWER, dialect))
 
 
 @pytest.fixture

@@ -52,6 +52,15 @@ ASSESSMENTS = [
     " 7 ", "1_000", "+1", ".5", '"\u00a0yes"',
 ]  # fmt: skip
 
+#: Lists of which some have the same category twice, by Python's `strip().lower()`.
+CATEGORIES = [
+    '["Latency", " latency\\u001f", "cost"]',
+    '[]',
+    None,
+    '["ΟΔΟΣ", "\\u00a0οδος", "İ🧪", "", "\\t", "' + "long " * 2_000 + '"]',
+    '["a", "A", "a"]',
+]
+
 #: The columns that say what a permission guards. A scorer's name becomes a part of a URL.
 GUARDED = {
     "experiment_id": "experiment_id",
@@ -165,6 +174,10 @@ def _assessments(filled, many):
     ]
 
 
+def _issues(filled, many):
+    return [{"categories": categories} for categories in CATEGORIES]
+
+
 def _jobs(filled, many):
     return [{"status": status} for status in range(6)]
 
@@ -240,6 +253,7 @@ MAKERS = {
     "span_metrics": _span_metrics,
     "assessments": _assessments,
     "jobs": _jobs,
+    "issues": _issues,
     "registered_model_tags": _registry_tags,
     "experiment_permissions": _permissions,
     "registered_model_permissions": _model_permissions,

@@ -11,6 +11,7 @@
 ``FERROFLOW_SDK_PYTHON_3_5``     A Python with SDK 3.5.0.
 ``FERROFLOW_SDK_PYTHON_2_22``    A Python with SDK 2.22.5.
 ``FERROFLOW_RELEASES``           A folder with a Python environment of each old release that makes databases.
+``FERROFLOW_NEWER``              The package of a newer MLflow, which runs on the reference's dependencies.
 ``FERROFLOW_CHROMIUM``           The browser's program.
 ``FERROFLOW_S3S_FS``             An S3 server that keeps objects in files.
 ``FERROFLOW_AZURITE``            The program of an emulator of Azure Blob Storage.

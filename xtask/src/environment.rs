@@ -36,6 +36,8 @@ pub(crate) const SDK_3_5: &str = "FERROFLOW_SDK_PYTHON_3_5";
 pub(crate) const SDK_2_22: &str = "FERROFLOW_SDK_PYTHON_2_22";
 /// A folder with a Python environment of each old release that makes databases.
 pub(crate) const RELEASES: &str = "FERROFLOW_RELEASES";
+/// The package of a newer MLflow, which runs on the reference's dependencies.
+pub(crate) const NEWER: &str = "FERROFLOW_NEWER";
 /// The browser's program.
 pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
 /// An S3 server that keeps objects in files.
@@ -67,6 +69,9 @@ const AZURITE_OMITTED: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
 /// The Python that runs every release listed in `tests/requirements/releases`.
 const RELEASES_PYTHON: &str = "3.11";
 
+/// The newer MLflow whose databases are served, without its dependencies.
+const NEWER_PACKAGE: &str = "mlflow==3.18.0";
+
 /// The Cargo profile of the build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
@@ -96,6 +101,8 @@ pub(crate) enum Need {
     Sdks,
     /// Old releases that create databases: those of the sample, or all of them.
     Releases,
+    /// The package of a newer release whose databases are served.
+    Newer,
     /// The Python environment of the chart's tests.
     Chart,
     /// Helm 3 and 4, and kubectl.
@@ -132,6 +139,7 @@ impl Environment {
             SDK_3_5,
             SDK_2_22,
             RELEASES,
+            NEWER,
             CHROMIUM,
             S3S,
             AZURITE,
@@ -209,6 +217,7 @@ impl Environment {
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
             Need::Releases => self.releases(),
+            Need::Newer => self.newer(),
             Need::Chart => self.chart().map(drop),
             Need::Helm => self.helm(),
             Need::Barman => self.barman(),
@@ -310,6 +319,19 @@ impl Environment {
                 if self.is_sampled(&name) {
                     python::environment(&folder.join(&*name), std::slice::from_ref(&list), Some(RELEASES_PYTHON))?;
                 }
+            }
+            Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
+    }
+
+    /// Downloads the package of the newer release.
+    fn newer(&self) -> Result<()> {
+        self.once(NEWER, || {
+            let folder = self.venvs().join(NEWER_PACKAGE.replace("==", "-"));
+            if !folder.exists() {
+                println!("installing {NEWER_PACKAGE} into {}", folder.display());
+                complete(&folder, |begun| python::download(NEWER_PACKAGE, begun))?;
             }
             Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
         })

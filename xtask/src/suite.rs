@@ -38,7 +38,7 @@ const POSTGRES: Need = Need::Postgres(Durability::Relaxed);
 pub(crate) const SCHEMA: Suite = Suite {
     folders: &["schema", "migrations"],
     python: Python::Reference,
-    needs: &[POSTGRES, Need::Releases],
+    needs: &[POSTGRES, Need::Releases, Need::Newer],
     workers: 2,
 };
 /// Responses equal the reference's.

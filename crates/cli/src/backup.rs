@@ -143,6 +143,10 @@ fn contents(manifest: &Manifest) {
     if manifest.databases.iter().any(|database| database.role == Role::Users) {
         out!("  {} users", rows(manifest, Role::Users, "users"));
     }
+    for database in &manifest.databases {
+        let chain = database.role.chain();
+        out!("  the {} database is at {}", database.role, chain.named(database.revision.as_deref()));
+    }
     out!("  {} artifacts, {} in all", manifest.files(), HumanBytes(manifest.size()));
 }
 

@@ -20,11 +20,11 @@ use crate::report::{self, err, out};
 /// Subcommands of `ferroflow db`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum DbCommand {
-    /// Upgrade the tables to the newest revision, or create them in an empty database
+    /// Upgrade the tables to those of MLflow 3.17.2, or of --to, or create them in an empty database
     Upgrade(UpgradeArgs),
     /// Show the revision of the database, and the pending ones
     Status(DatabaseArgs),
-    /// Compare the schema with that of its revision and print every difference
+    /// Compare the schema with that of its revision, name the release, and print every difference
     Check(DatabaseArgs),
     /// Print the revision and the row count of every table as JSON, to compare two databases
     Rows(DatabaseArgs),
@@ -62,7 +62,7 @@ pub(crate) struct UpgradeArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// Stop at this revision. Default: the newest
+    /// Stop at this revision, or at the tables of this release: 3.17 or 3.18. Default: 3.17, if the database is not past it
     #[arg(long, value_name = "REVISION")]
     to: Option<String>,
 
@@ -134,9 +134,9 @@ fn with_uri(uri: &str, work: impl AsyncFnOnce(BackendUri) -> Result<ExitCode>) -
 async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
     let chain = args.database.chain();
     if let Some(target) = &args.to
-        && chain.revisions().all(|revision| revision.id != target)
+        && let Err(error) = chain.target(target)
     {
-        err!("Error: {target} is not a revision of the {} chain, whose head is {}", chain.name, chain.head());
+        err!("Error: {error}");
         return Ok(ExitCode::from(2));
     }
     if args.plan {
@@ -154,14 +154,14 @@ async fn upgrade(uri: &BackendUri, args: &UpgradeArgs) -> Result<ExitCode> {
     let done = migrations::upgrade(uri, chain, &options, &mut |event| reporter.event(&event)).await;
     reporter.end();
     let done = done?;
+    let to = chain.named(Some(done.to));
     match (done.from, done.applied) {
-        (State::Empty, _) => out!("created the {} tables of {uri} at {}", chain.name, done.to),
-        (State::At(_), 0) => out!("nothing to do: the {} database {uri} is at {}", chain.name, done.to),
+        (State::Empty, _) => out!("created the {} tables of {uri} at {to}", chain.name),
+        (State::At(_), 0) => out!("nothing to do: the {} database {uri} is at {to}", chain.name),
         (State::At(from), applied) => out!(
-            "upgraded the {} database {uri} from {} to {}: {applied} revision{}",
+            "upgraded the {} database {uri} from {} to {to}: {applied} revision{}",
             chain.name,
             from.unwrap_or("none"),
-            done.to,
             if applied == 1 { "" } else { "s" }
         ),
     }
@@ -177,15 +177,15 @@ async fn status(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
 
 async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let report = migrations::check(uri, chain).await?;
-    if report.differences.is_empty() {
-        out!("no differences");
-        report::complete()?;
-        return Ok(ExitCode::SUCCESS);
+    let is_same = report.differences.is_empty();
+    report.differences.iter().for_each(|line| out!("{line}"));
+    match report.state {
+        State::At(revision) if is_same => out!("no differences from {}", chain.named(revision)),
+        State::At(revision) => err!("the {} database {uri} differs from {}", chain.name, chain.named(revision)),
+        State::Empty => {}
     }
-    for line in &report.differences {
-        out!("{line}");
-    }
-    Ok(ExitCode::FAILURE)
+    report::complete()?;
+    Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Upgrades the database of a server before it starts. An unusable one is reported by the server itself.

@@ -1,4 +1,4 @@
-//! Migrates the reference's databases from any revision to the head, without Python.
+//! Migrates the reference's databases from any revision to a head, without Python.
 //!
 //! A [`Chain`] is a list of revisions; each has steps for PostgreSQL and for SQLite. [`upgrade`] applies the pending
 //! ones, each in one transaction together with the update of the version table, so that an interrupted upgrade is
@@ -12,7 +12,9 @@ mod backup;
 mod check;
 mod definition;
 mod events;
+mod heads;
 mod introspect;
+mod issue_categories;
 mod plan;
 mod revision;
 mod sqlite;
@@ -22,6 +24,7 @@ mod upgrade;
 
 pub use check::{Report, check};
 pub use events::Event;
+pub use heads::Head;
 pub use plan::{Plan, PlannedStep, TableSize, plan};
 pub use revision::Revision;
 pub(crate) use state::tables;
@@ -37,8 +40,8 @@ use crate::db::DbError;
 pub struct Chain {
     /// `tracking` or `auth`.
     pub name: &'static str,
-    /// The release of the reference that the head belongs to.
-    pub release: &'static str,
+    /// The heads that this server serves, the oldest first. New databases get the first one.
+    pub heads: &'static [Head],
     /// The version table.
     version_table: &'static str,
     /// Tables that distinguish a database without a revision from an empty one.
@@ -55,7 +58,7 @@ pub struct Chain {
 /// Experiments, runs, models, traces: `mlflow server --backend-store-uri`.
 pub static TRACKING: Chain = Chain {
     name: "tracking",
-    release: "MLflow 3.17.2",
+    heads: heads::TRACKING,
     version_table: "alembic_version",
     marker_tables: &["experiments", "runs"],
     initial: tracking::INITIAL,
@@ -67,7 +70,7 @@ pub static TRACKING: Chain = Chain {
 /// Users, roles and permissions: `mlflow server --app-name basic-auth`.
 pub static AUTH: Chain = Chain {
     name: "auth",
-    release: "MLflow 3.17.2",
+    heads: heads::AUTH,
     version_table: "alembic_version_auth",
     marker_tables: &["users"],
     initial: &[],
@@ -78,15 +81,9 @@ pub static AUTH: Chain = Chain {
 };
 
 impl Chain {
-    /// Every revision, from the first to the head.
+    /// Every revision, from the first to the last known head.
     pub fn revisions(&self) -> impl Iterator<Item = &'static Revision> + use<> {
         self.groups.iter().flat_map(|group| group.iter())
-    }
-
-    /// The newest revision.
-    #[must_use]
-    pub fn head(&self) -> &'static str {
-        self.revisions().last().map_or("", |revision| revision.id)
     }
 
     /// The number of revisions up to and including this one; 0 for `None`.
@@ -113,8 +110,8 @@ impl Chain {
 pub enum MigrationError {
     /// The database has a revision that is not in the chain.
     #[error(
-        "the {chain} database is at revision {found}, which this version does not know: it knows the revisions up to \
-         {head} ({release}). It was made by a newer MLflow or by something else: use the ferroflow that matches it, \
+        "the {chain} database is at revision {found}, which this version does not know: it knows {known} and the \
+         revisions before. It was made by a newer MLflow or by something else: use the ferroflow that matches it, \
          or restore the backup from before its upgrade"
     )]
     Unknown {
@@ -122,10 +119,8 @@ pub enum MigrationError {
         chain: &'static str,
         /// The content of the version table.
         found: String,
-        /// The newest revision known here.
-        head: &'static str,
-        /// The release of the newest revision.
-        release: &'static str,
+        /// The known heads.
+        known: String,
     },
     /// The database is at a later revision than the target.
     #[error(
@@ -140,15 +135,15 @@ pub enum MigrationError {
         /// The target revision.
         target: String,
     },
-    /// `--to` is not a revision of the chain.
-    #[error("{target} is not a revision of the {chain} chain, whose head is {head}")]
+    /// `--to` is neither a revision of the chain nor a release with a known head.
+    #[error("{target} is neither a revision of the {chain} chain nor a release with a known head: {known}")]
     NoSuchTarget {
         /// The name of the chain.
         chain: &'static str,
         /// The value of `--to`.
         target: String,
-        /// The newest revision.
-        head: &'static str,
+        /// The known heads.
+        known: String,
     },
     /// The tables do not match the revision.
     #[error("the {chain} database at revision {found} cannot be upgraded to {target}: {reason}")]

@@ -1,7 +1,7 @@
 //! The schema: created in an empty database, checked at every start.
 //!
 //! Tables, columns, indexes and constraints are those of the reference's head revision, so that either server can take
-//! over the database. Older databases are migrated by [`crate::migrations`].
+//! over the database. Databases at a later known head are served too. Older ones are migrated by [`crate::migrations`].
 
 pub mod own;
 
@@ -10,16 +10,13 @@ use crate::{
     migrations::{Chain, TRACKING},
 };
 
-/// The schema revision that this server needs (MLflow 3.17.2).
-pub const HEAD: &str = "dc11669786a5";
-
 const POSTGRES: &str = include_str!("schema/postgres.sql");
 const SQLITE: &str = include_str!("schema/sqlite.sql");
 
 /// Key of the advisory lock that is held while the tables of a PostgreSQL database are created or migrated.
 pub(crate) const LOCK_KEY: i64 = 7_314_201;
 
-/// The script that creates the tables of a chain at its head revision, if there is one.
+/// The script that creates the tables of a chain at its first head, if there is one.
 pub(crate) fn script(chain: &Chain, dialect: Dialect) -> Option<&'static str> {
     (chain.name == TRACKING.name).then(|| dialect.pick(POSTGRES, SQLITE))
 }
@@ -35,27 +32,28 @@ pub enum SchemaError {
     Db(#[from] DbError),
 }
 
-/// Creates the tables in an empty database. Refuses a database whose revision is not [`HEAD`], or that has entities
-/// outside the default workspace.
+/// Creates the tables in an empty database. Refuses a database whose revision is not served ([`Chain::serves`]), or that
+/// has entities outside the default workspace.
 ///
 /// # Errors
 /// The database has another revision, tables without a revision, or more than one workspace, or it failed.
 pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     match revision(db).await? {
-        Some(found) if found == HEAD => {}
+        Some(found) if TRACKING.serves(Some(&found)) => tell_additions(&found),
         Some(found) if TRACKING.revisions().all(|revision| revision.id != found) => {
             return Err(SchemaError::Refused(format!(
-                "the database is at revision {found}, which this server does not know: it needs revision {HEAD} ({}). \
+                "the database is at revision {found}, which this server does not know: it serves {}. \
                  Start the server that matches the database, or restore the backup from before its upgrade",
-                TRACKING.release
+                TRACKING.known()
             )));
         }
         Some(found) => {
             return Err(SchemaError::Refused(format!(
-                "Detected out-of-date database schema (found version {found}, but expected {HEAD}, which is {}). \
+                "Detected out-of-date database schema (found version {found}, but expected {}, which is {}). \
                  Take a backup of your database, then run `ferroflow db upgrade <database_uri>` to migrate it, \
                  or start the server with --auto-migrate",
-                TRACKING.release
+                TRACKING.head(),
+                TRACKING.release()
             )));
         }
         None => create(db).await?,
@@ -63,6 +61,20 @@ pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     one_workspace(db).await?;
     default_experiment(db, artifact_root).await?;
     Ok(())
+}
+
+/// Logs what the schema has beyond the first head, and that an upgrade to a later head is not complete.
+fn tell_additions(revision: &str) {
+    match TRACKING.head_at(Some(revision)) {
+        Some(head) if head.adds.is_empty() => {}
+        Some(head) => {
+            tracing::info!(revision, release = head.release, leaves_alone = head.adds, "the database is served");
+        }
+        None => tracing::warn!(
+            revision,
+            "the database is between two releases of MLflow and is served: `ferroflow db upgrade` completes its upgrade"
+        ),
+    }
 }
 
 /// The revision of the database; `None` if it is empty.
@@ -84,10 +96,10 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
     if !tables.iter().any(|table| table == "alembic_version") {
         return Err(SchemaError::Refused(format!(
             "the database has MLflow tables ({}) but no revision: it is older than MLflow 1.0 or was not made by MLflow. \
-             This server needs revision {HEAD} ({}). Take a backup of your database, then run \
+             This server needs revision {}. Take a backup of your database, then run \
              `ferroflow db upgrade <database_uri>` to migrate it, or start the server with --auto-migrate",
             tables.join(", "),
-            TRACKING.release
+            TRACKING.named(Some(TRACKING.head()))
         )));
     }
     let revisions: Vec<String> =
@@ -103,7 +115,7 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
 const EMPTY: &str = "DROP TABLE IF EXISTS alembic_version;\n";
 
 async fn create(db: &Db) -> Result<(), SchemaError> {
-    tracing::info!(revision = HEAD, "creating the tables of an empty database");
+    tracing::info!(revision = TRACKING.head(), "creating the tables of an empty database");
     let script = match db.dialect() {
         // A transaction-level lock, so that it works behind `PgBouncer` and is released with the connection.
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({LOCK_KEY});\n{EMPTY}{POSTGRES}"),
@@ -113,7 +125,7 @@ async fn create(db: &Db) -> Result<(), SchemaError> {
         Ok(()) => Ok(()),
         // Another replica may have created the tables first.
         Err(error) => match revision(db).await? {
-            Some(found) if found == HEAD => Ok(()),
+            Some(found) if TRACKING.serves(Some(&found)) => Ok(()),
             _ => Err(error.into()),
         },
     }

@@ -23,15 +23,15 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     };
     let is_filled_tracking = chain.name == TRACKING.name && revision.is_some();
     let newest = if is_filled_tracking { snapshot::newest(uri).await? } else { None };
-    let place = revision.as_ref().and_then(|found| chain.revisions().position(|known| known.id == found));
     // `None` for the revision of a newer version, or without one.
-    let pending = place.map(|place| chain.revisions().count() - place - 1);
+    let pending = revision.as_deref().and_then(|found| chain.pending(Some(found)));
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
-        "head": chain.head(),
+        "release": chain.head_at(revision.as_deref()).map(|head| head.release),
+        "head": chain.goal(revision.as_deref()).revision,
         "pending": pending,
         "newest": newest,
         "rows": snapshot::rows(uri).await?,

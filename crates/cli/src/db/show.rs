@@ -62,19 +62,20 @@ pub(crate) fn status(uri: &BackendUri, chain: &'static Chain, state: &State) {
             None
         }
         State::At(revision) => {
-            out!("revision  {}", revision.unwrap_or("none (older than MLflow 1.0)"));
+            out!("revision  {}", chain.named(*revision));
             Some(*revision)
         }
     };
-    out!("head      {} ({})", chain.head(), chain.release);
+    let goal = chain.goal(reached.flatten());
+    out!("head      {} ({})", goal.revision, goal.release);
     let Some(revision) = reached else { return };
-    let mut pending = chain.revisions().skip_while(|step| revision.is_some_and(|id| step.id != id)).peekable();
-    if revision.is_some() {
-        pending.next();
-    }
-    let pending: Vec<_> = pending.collect();
-    out!("pending   {}", pending.len());
-    for step in pending {
+    let pending = chain.pending(revision).unwrap_or_default();
+    out!("pending   {pending}");
+    let later = chain.revisions().skip_while(|step| revision.is_some_and(|id| step.id != id));
+    for step in later.skip(usize::from(revision.is_some())).take(pending) {
         out!("  {}  {}", step.id, step.title);
+    }
+    for head in chain.heads.iter().skip_while(|head| **head != *goal).skip(1) {
+        out!("later     {} ({}: {}), on request: db upgrade --to", head.revision, head.release, head.adds);
     }
 }

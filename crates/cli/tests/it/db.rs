@@ -48,22 +48,32 @@ fn an_upgrade_reports_each_revision_and_a_second_one_has_nothing_to_do() {
     assert!(lines[2].starts_with("upgraded to 97727af70f4d in ") && lines[2].ends_with(" s"), "{output}");
     assert_eq!(
         lines[lines.len() - 1],
-        format!("upgraded the tracking database sqlite:///mlflow.db from {OLD} to {HEAD}: 49 revisions")
+        format!(
+            "upgraded the tracking database sqlite:///mlflow.db from {OLD} to {HEAD} (MLflow 3.17.2): 49 revisions"
+        )
     );
 
     let again = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
-    assert_eq!(again, format!("nothing to do: the tracking database sqlite:///mlflow.db is at {HEAD}\n"));
-    assert_eq!(stdout(folder.path(), &["db", "check", "sqlite:///mlflow.db"]), "no differences\n");
+    assert_eq!(
+        again,
+        format!("nothing to do: the tracking database sqlite:///mlflow.db is at {HEAD} (MLflow 3.17.2)\n")
+    );
+    let checked = stdout(folder.path(), &["db", "check", "sqlite:///mlflow.db"]);
+    assert_eq!(checked, format!("no differences from {HEAD} (MLflow 3.17.2)\n"));
 }
 
 #[test]
 fn an_empty_database_is_created_at_the_head_of_either_chain() {
     let folder = tempfile::tempdir().unwrap();
     let output = stdout(folder.path(), &["db", "upgrade", "sqlite:///new.db"]);
-    assert_eq!(output, format!("created the tracking tables of sqlite:///new.db at {HEAD}\n"));
+    assert_eq!(output, format!("created the tracking tables of sqlite:///new.db at {HEAD} (MLflow 3.17.2)\n"));
     let output = stdout(folder.path(), &["db", "upgrade", "--auth", "sqlite:///users.db"]);
-    assert!(output.ends_with("created the auth tables of sqlite:///users.db at f1a2b3c4d5e6\n"), "{output}");
-    assert_eq!(stdout(folder.path(), &["db", "check", "--auth", "sqlite:///users.db"]), "no differences\n");
+    assert!(
+        output.ends_with("created the auth tables of sqlite:///users.db at f1a2b3c4d5e6 (MLflow 3.17.2 and 3.18.0)\n"),
+        "{output}"
+    );
+    let checked = stdout(folder.path(), &["db", "check", "--auth", "sqlite:///users.db"]);
+    assert_eq!(checked, "no differences from f1a2b3c4d5e6 (MLflow 3.17.2 and 3.18.0)\n");
 }
 
 #[test]
@@ -91,6 +101,37 @@ fn a_plan_and_a_status_name_what_is_pending() {
     let found = ferroflow(folder.path(), &["db", "check", "sqlite:///mlflow.db"]);
     assert_eq!(found.status.code(), Some(1));
     assert!(text(&found.stdout).starts_with(&format!("different: revision: {OLD}, expected {HEAD}")));
+}
+
+#[test]
+fn a_database_of_a_later_release_is_named_served_and_backed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db"]);
+    let status = stdout(folder.path(), &["db", "status", "sqlite:///mlflow.db"]);
+    assert!(
+        status.contains("revision  dc11669786a5 (MLflow 3.17.2)\n") && status.contains("pending   0\n"),
+        "{status}"
+    );
+    assert!(status.contains("later     f4a9b2c7d1e6 (MLflow 3.18.0: skills; "), "{status}");
+
+    let told = stdout(folder.path(), &["db", "upgrade", "sqlite:///mlflow.db", "--to", "3.18"]);
+    assert!(told.ends_with(&format!("from {HEAD} to f4a9b2c7d1e6 (MLflow 3.18.0): 3 revisions\n")), "{told}");
+    let status = stdout(folder.path(), &["db", "status", "sqlite:///mlflow.db"]);
+    assert!(
+        status.contains("revision  f4a9b2c7d1e6 (MLflow 3.18.0)\n") && status.contains("pending   0\n"),
+        "{status}"
+    );
+    assert!(!status.contains("later"), "{status}");
+    let checked = stdout(folder.path(), &["db", "check", "sqlite:///mlflow.db"]);
+    assert_eq!(checked, "no differences from f4a9b2c7d1e6 (MLflow 3.18.0)\n");
+    let rows: serde_json::Value =
+        serde_json::from_str(&stdout(folder.path(), &["db", "rows", "sqlite:///mlflow.db"])).unwrap();
+    assert_eq!((&rows["revision"], &rows["head"]), (&"f4a9b2c7d1e6".into(), &"f4a9b2c7d1e6".into()));
+    assert_eq!((&rows["release"], &rows["pending"]), (&"MLflow 3.18.0".into(), &0.into()));
+    assert_eq!(rows["rows"]["skill_versions"], 0);
+
+    let told = stdout(folder.path(), &["backup", "backups", "--no-artifacts"]);
+    assert!(told.contains("  the tracking database is at f4a9b2c7d1e6 (MLflow 3.18.0)\n"), "{told}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_store::{
     db::BackendUri,
-    migrations::{self, AUTH, State, TRACKING},
+    migrations::{self, State},
     upkeep::snapshot,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -153,11 +153,7 @@ async fn database(
     let copied = snapshot::copy(file, &copy, &mut pages).await;
     copied.with_context(|| format!("the {role} database {} cannot be copied", file.display()))?;
     let uri = BackendUri::Sqlite(copy.clone());
-    let chain = match role {
-        Role::Tracking => &TRACKING,
-        Role::Users => &AUTH,
-    };
-    let revision = match migrations::state(&uri, chain).await {
+    let revision = match migrations::state(&uri, role.chain()).await {
         Ok(State::At(revision)) => revision.map(str::to_owned),
         Ok(State::Empty) => bail!("the {role} database {} has no tables of MLflow", file.display()),
         // A newer revision is backed up like any other.

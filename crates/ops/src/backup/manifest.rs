@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ferroflow_store::migrations::{AUTH, Chain, TRACKING};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -65,6 +66,17 @@ pub enum Role {
     Tracking,
     /// Users and permissions.
     Users,
+}
+
+impl Role {
+    /// The revisions of such a database.
+    #[must_use]
+    pub fn chain(self) -> &'static Chain {
+        match self {
+            Self::Tracking => &TRACKING,
+            Self::Users => &AUTH,
+        }
+    }
 }
 
 impl fmt::Display for Role {

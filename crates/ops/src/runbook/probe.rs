@@ -32,6 +32,9 @@ const PERMANENT_REASONS: [&str; 5] =
 pub(super) struct Contents {
     pub(super) chain: String,
     pub(super) revision: Option<String>,
+    /// The release whose head the revision is; `None` between two of them, and from older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) release: Option<String>,
     pub(super) head: String,
     /// Number of revisions between both, if the current one is known.
     pub(super) pending: Option<usize>,
@@ -364,6 +367,7 @@ mod tests {
         Contents {
             chain: "tracking".into(),
             revision: Some("b".into()),
+            release: None,
             head: "b".into(),
             pending: Some(0),
             newest: Some(newest),

@@ -132,10 +132,10 @@ impl UserStore {
         };
         let state = if exists { migrations::state(uri, &AUTH).await? } else { State::Empty };
         match state {
-            State::At(Some(found)) if found == AUTH.head() => {}
+            State::At(found) if AUTH.serves(found) => {}
             State::At(found) if !migrate => {
                 let found = found.unwrap_or("none");
-                return Err(UsersError::Old { found, head: AUTH.head(), release: AUTH.release });
+                return Err(UsersError::Old { found, head: AUTH.head(), release: AUTH.release() });
             }
             State::Empty | State::At(_) => {
                 let options = Options { backup: state != State::Empty, ..Options::default() };

@@ -7,6 +7,7 @@ use super::{
     Change, Step, analytics,
     definition::AlterMethod,
     events::Progress,
+    issue_categories,
     revision::{Data, spell},
     sqlite, state,
 };
@@ -69,6 +70,7 @@ pub(super) fn run<'a>(
                     }
                 }
                 Step::Data(Data::TraceAnalytics) => analytics::fill(direct, progress).await?,
+                Step::Data(Data::IssueCategories) => issue_categories::fill(direct, progress).await?,
             }
         }
         Ok(())

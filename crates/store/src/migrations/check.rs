@@ -27,7 +27,7 @@ pub struct Report {
 /// The PostgreSQL schema in which the expected tables are created, in a transaction that is rolled back.
 const SCHEMA: &str = "ff_check_expected";
 
-/// Compares the schema of a database with that of its revision, and its revision with the head. Changes nothing.
+/// Compares the schema of a database with that of its revision, and its revision with the known heads. Changes nothing.
 ///
 /// # Errors
 /// The database cannot be reached, or its revision is not in this chain.
@@ -40,12 +40,11 @@ pub async fn check(uri: &BackendUri, chain: &'static Chain) -> Result<Report, Mi
     };
     let reached = chain.reached(revision).unwrap_or_default();
     let mut differences = Vec::new();
-    if revision != Some(chain.head()) {
+    if chain.head_at(revision).is_none() {
         differences.push(format!(
-            "different: revision: {}, expected {} ({}): run `ferroflow db upgrade`",
+            "different: revision: {}, expected {}: run `ferroflow db upgrade`",
             shown(revision),
-            chain.head(),
-            chain.release
+            chain.named(Some(chain.goal(revision).revision))
         ));
     }
     let found = objects(&direct).await?;
@@ -129,15 +128,18 @@ async fn expected_by_postgres(direct: &Direct, chain: &'static Chain, reached: u
 
 async fn describe(direct: &Direct, chain: &'static Chain, reached: usize) -> Result<Objects, DbError> {
     direct.batch(format!("CREATE SCHEMA {SCHEMA}; SET LOCAL search_path = {SCHEMA}")).await?;
-    let at_head = reached == chain.revisions().count();
-    if let Some(script) = schema::script(chain, Dialect::Postgres).filter(|_| at_head) {
-        direct.batch(script).await?;
-        return objects(direct).await;
-    }
     let mut silent = |_| {};
     let mut progress = Progress::new(&mut silent);
-    let revisions = chain.revisions().take(reached).map(|revision| revision.steps);
-    for steps in std::iter::once(chain.initial).chain(revisions) {
+    let mut made = 0;
+    let mut steps: Vec<_> = chain.revisions().take(reached).map(|revision| revision.steps).collect();
+    match (schema::script(chain, Dialect::Postgres), chain.reached(Some(chain.head()))) {
+        (Some(script), Some(head)) if head <= reached => {
+            direct.batch(script).await?;
+            made = head;
+        }
+        _ => steps.insert(0, chain.initial),
+    }
+    for steps in steps.into_iter().skip(made) {
         match apply::run(direct, steps, &mut Vec::new(), &mut progress).await {
             Ok(()) => {}
             Err(Failure::Db(error)) => return Err(error),

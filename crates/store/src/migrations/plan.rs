@@ -6,6 +6,7 @@ use super::{
     Chain, Change, MigrationError, Revision, State, Step,
     apply::{self, Failure},
     events::Progress,
+    revision::Data,
     sqlite, state,
 };
 use crate::{
@@ -57,16 +58,14 @@ pub struct TableSize {
 /// # Errors
 /// An upgrade would be refused, or the database failed.
 pub async fn plan(uri: &BackendUri, chain: &'static Chain, to: Option<&str>) -> Result<Plan, MigrationError> {
-    let target = to.unwrap_or(chain.head());
-    let goal = chain.reached(Some(target));
-    let revision = goal.and_then(|goal| chain.revisions().take(goal).last());
-    let (Some(goal), Some(revision)) = (goal, revision) else {
-        return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
-    };
+    let given = to.map(|to| chain.target(to)).transpose()?;
     let direct = Direct::open(uri, Access::Inspect).await?;
-    let mut plan = Plan { chain: chain.name, current: None, target: revision.id, steps: Vec::new() };
-    let State::At(current) = state::read(&direct, chain, target).await? else { return Ok(plan) };
+    let mut plan = Plan { chain: chain.name, current: None, target: given.unwrap_or(chain.head()), steps: Vec::new() };
+    let State::At(current) = state::read(&direct, chain, plan.target).await? else { return Ok(plan) };
     plan.current = current;
+    plan.target = given.unwrap_or(chain.goal(current).revision);
+    let target = plan.target;
+    let goal = chain.reached(Some(target)).unwrap_or_default();
     let reached = chain.reached(current).unwrap_or_default();
     if reached > goal {
         return Err(MigrationError::Later {
@@ -167,9 +166,7 @@ impl Model {
                         && !sql.starts_with("ALTER TABLE")
                         && table.is_some_and(|table| !created.contains(&table));
                 }
-                Step::Data(_) => {
-                    effect.rewrites = true;
-                }
+                Step::Data(data) => effect.rewrites |= data == Data::TraceAnalytics,
                 _ => {}
             }
         }
@@ -194,7 +191,8 @@ fn changed_tables(steps: &'static [Step]) -> Vec<&'static str> {
             Step::Sql(sql) => table_of(sql).into_iter().collect(),
             Step::AddColumns(table, _) | Step::Alter(table, _) | Step::AlterSqlite(table, _) => vec![table],
             Step::IfTable(_, steps) => changed_tables(steps),
-            Step::Data(_) => vec!["trace_info", "spans", "assessments"],
+            Step::Data(Data::TraceAnalytics) => vec!["trace_info", "spans", "assessments"],
+            Step::Data(Data::IssueCategories) => vec!["issue_categories"],
             Step::Postgres(_) | Step::Sqlite(_) | Step::Refuse(_) => Vec::new(),
         };
         for table in found {

@@ -49,6 +49,8 @@ pub(super) enum Data {
     /// Moves from JSON into columns: token counts, costs, names and sessions of traces; costs and models of spans;
     /// values of assessments.
     TraceAnalytics,
+    /// Copies the categories of issues from JSON into rows.
+    IssueCategories,
 }
 
 /// A change to a table.

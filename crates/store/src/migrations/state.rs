@@ -39,12 +39,7 @@ pub(super) async fn read(direct: &Direct, chain: &'static Chain, target: &str) -
     match versions.as_slice() {
         [found] => match chain.revisions().find(|revision| revision.id == found) {
             Some(revision) => Ok(State::At(Some(revision.id))),
-            None => Err(MigrationError::Unknown {
-                chain: chain.name,
-                found: found.clone(),
-                head: chain.head(),
-                release: chain.release,
-            }),
+            None => Err(MigrationError::Unknown { chain: chain.name, found: found.clone(), known: chain.known() }),
         },
         [] if !chain.marker_tables.iter().any(|table| has(table)) => Ok(State::Empty),
         [] => {

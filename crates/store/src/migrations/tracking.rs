@@ -6,6 +6,7 @@ mod governance;
 mod mlflow_1;
 mod mlflow_2;
 mod mlflow_3;
+mod skills;
 mod workspaces;
 
 use super::revision::{Change, Data, Revision, Step};
@@ -20,4 +21,5 @@ pub(super) const REVISIONS: &[&[Revision]] = &[
     workspaces::REVISIONS,
     governance::REVISIONS,
     analytics::REVISIONS,
+    skills::REVISIONS,
 ];

@@ -30,7 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Options of an upgrade.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The target revision; the head if `None`.
+    /// The target: a revision, or a release such as `3.18`. If `None`, the first known head that the database has not
+    /// passed.
     pub to: Option<String>,
     /// Whether a SQLite file is backed up before its first change.
     pub backup: bool,
@@ -57,7 +58,7 @@ pub struct Done {
     pub backup: Option<PathBuf>,
 }
 
-/// Upgrades a database to the head of its chain, or to the target in `options`.
+/// Upgrades a database to the target in `options`.
 ///
 /// # Errors
 /// The database is refused, a lock is not obtained, or a revision fails. The database is then at the last committed
@@ -68,17 +69,14 @@ pub async fn upgrade(
     options: &Options,
     report: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Done, MigrationError> {
-    let target = options.to.as_deref().unwrap_or(chain.head());
-    let Some(target_index) = chain.reached(Some(target)) else {
-        return Err(MigrationError::NoSuchTarget { chain: chain.name, target: target.to_owned(), head: chain.head() });
-    };
+    let target = options.to.as_deref().map_or(Ok(chain.head()), |to| chain.target(to))?;
     let direct = Direct::open(uri, Access::Migrate).await?;
     let mut run = Run {
         direct,
         chain,
         options,
         target,
-        target_index,
+        target_index: chain.reached(Some(target)).unwrap_or_default(),
         progress: Progress::new(report),
         first: None,
         count: 0,
@@ -92,7 +90,7 @@ struct Run<'a> {
     direct: Direct,
     chain: &'static Chain,
     options: &'a Options,
-    target: &'a str,
+    target: &'static str,
     /// The number of revisions up to the target.
     target_index: usize,
     progress: Progress<'a>,
@@ -155,6 +153,11 @@ impl Run<'_> {
             match found {
                 State::Empty => self.create().await?,
                 State::At(revision) => {
+                    if self.options.to.is_none() {
+                        // A concurrent upgrade may have led it past the first head.
+                        self.target = self.chain.goal(revision).revision;
+                        self.target_index = self.chain.reached(Some(self.target)).unwrap_or_default();
+                    }
                     let reached = self.chain.reached(revision).unwrap_or_default();
                     if reached > self.target_index {
                         return Err(MigrationError::Later {
@@ -196,10 +199,11 @@ impl Run<'_> {
         })
     }
 
-    /// Creates the tables of an empty database: directly at the head if there is a script for it.
+    /// Creates the tables of an empty database: directly at the first head if there is a script for it and the target
+    /// is not before.
     async fn create(&mut self) -> Result<(), MigrationError> {
-        let at_head = self.target_index == self.chain.revisions().count();
-        let script = schema::script(self.chain, self.direct.dialect()).filter(|_| at_head);
+        let has_script = self.chain.serves(Some(self.target));
+        let script = schema::script(self.chain, self.direct.dialect()).filter(|_| has_script);
         self.begin(None).await?;
         let made = self.create_in_transaction(script).await;
         self.finish(made.map_err(MigrationError::from)).await?;

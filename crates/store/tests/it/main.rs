@@ -6,6 +6,7 @@ mod artifact_refs;
 mod cancellation;
 mod experiments;
 mod file_identity;
+mod heads;
 mod inputs;
 mod large_results;
 mod list_tags;

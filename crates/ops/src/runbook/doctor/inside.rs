@@ -40,7 +40,8 @@ pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
 fn revisions(seen: &Inspection, found: &mut Findings) {
     for contents in &seen.contents {
         let revision = contents.revision.as_deref().unwrap_or("none");
-        let what = format!("the {} database is at {revision}", contents.chain);
+        let release = contents.release.as_ref().map(|release| format!(" ({release})")).unwrap_or_default();
+        let what = format!("the {} database is at {revision}{release}", contents.chain);
         let wrong = format!("{what}, and the server wants {}", contents.head);
         found.check(contents.pending == Some(0), &what, &wrong, "ferroflow ops upgrade, or run the migration");
     }

@@ -1,0 +1,244 @@
+//! Databases at a head after the first one, such as MLflow 3.18 leaves them.
+
+use ferroflow_store::{
+    Store, StoreOptions, UserStore,
+    db::{BackendUri, Db, DbOptions, Statement},
+    gc::Purged,
+    migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
+};
+
+use crate::support::{self, on_each};
+
+const FIRST: &str = "dc11669786a5";
+const BETWEEN: &str = "e7d1f4b2a9c6";
+const LATER: &str = "f4a9b2c7d1e6";
+
+/// The revision of MLflow 1.30.
+const OLD: &str = "cc1f77228345";
+
+async fn upgrade(uri: &BackendUri, to: Option<&str>) -> Result<Done, MigrationError> {
+    let options = Options { to: to.map(str::to_owned), backup: false, ..Options::default() };
+    migrations::upgrade(uri, &TRACKING, &options, &mut |_| {}).await
+}
+
+async fn revision(uri: &BackendUri) -> State {
+    migrations::state(uri, &TRACKING).await.unwrap()
+}
+
+fn db(uri: &BackendUri) -> Db {
+    Db::open(uri, DbOptions { pool_size: 2, ..DbOptions::default() }).unwrap()
+}
+
+async fn run(uri: &BackendUri, sql: &str) {
+    db(uri).batch(sql.to_owned()).await.unwrap();
+}
+
+async fn texts(uri: &BackendUri, sql: &str) -> Vec<String> {
+    db(uri).query(Statement::dynamic(sql.to_owned(), vec![]), |row| row.get::<String>(0)).await.unwrap()
+}
+
+/// Experiments 7 and 8 with a run each, and issues of both.
+const ISSUES: &str = r#"
+    INSERT INTO experiments (experiment_id, name, lifecycle_stage, last_update_time)
+        VALUES (7, 'seven', 'active', 0), (8, 'eight', 'active', 0);
+    INSERT INTO runs (run_uuid, status, lifecycle_stage, experiment_id)
+        VALUES ('a', 'FINISHED', 'active', 7), ('b', 'FINISHED', 'active', 8);
+    INSERT INTO issues (issue_id, experiment_id, name, description, status, source_run_id, categories,
+            created_timestamp, last_updated_timestamp)
+        VALUES ('i1', 7, 'slow', '', 'pending', 'a', '["Latency", " latency ", "ΟΔΟΣ"]', 1, 2),
+               ('i2', 7, 'odd', '', 'pending', NULL, '[]', 3, 4),
+               ('i3', 8, 'gone', '', 'pending', 'b', '["cost"]', 5, 6),
+               ('i4', 8, 'none', '', 'resolved', NULL, NULL, 7, 8)"#;
+
+/// Rows that only a newer server writes.
+const NEWER: &str = "
+    UPDATE issues SET last_seen_timestamp = 99, last_updated_by = 'ada', metadata = '{\"k\": \"v\"}' WHERE issue_id = 'i1';
+    INSERT INTO skills (name, organization, created_at, last_updated_at) VALUES ('review', 'acme', 1, 2);
+    INSERT INTO skill_versions (name, organization, version, created_at, last_updated_at)
+        VALUES ('review', 'acme', 1, 1, 2);
+    INSERT INTO skill_tags (name, organization, key, value) VALUES ('review', 'acme', 'k', 'v');
+    INSERT INTO skill_version_tags (name, organization, version, key, value) VALUES ('review', 'acme', 1, 'k', 'v');
+    INSERT INTO skill_aliases (name, organization, alias, version) VALUES ('review', 'acme', 'best', 1)";
+
+/// Everything that the later head adds, one line a row.
+async fn added(uri: &BackendUri) -> Vec<String> {
+    let mut found = Vec::new();
+    for sql in [
+        "SELECT issue_id || ' ' || CAST(last_seen_timestamp AS VARCHAR(20)) || ' ' || COALESCE(last_updated_by, '-') \
+         || ' ' || COALESCE(metadata, '-') FROM issues ORDER BY issue_id",
+        "SELECT issue_id || ' ' || category_hash || ' ' || category FROM issue_categories ORDER BY issue_id, category_hash",
+        "SELECT workspace || ' ' || organization || ' ' || name FROM skills",
+        "SELECT name || ' ' || CAST(version AS VARCHAR(20)) || ' ' || status FROM skill_versions",
+        "SELECT name || ' ' || key || ' ' || value FROM skill_tags",
+        "SELECT name || ' ' || key || ' ' || value FROM skill_version_tags",
+        "SELECT name || ' ' || alias FROM skill_aliases",
+    ] {
+        found.extend(texts(uri, sql).await);
+    }
+    found
+}
+
+#[test]
+fn every_revision_after_the_first_head_works_with_the_server_of_the_one_before() {
+    for chain in [&TRACKING, &AUTH] {
+        let after: Vec<_> = chain.revisions().skip_while(|revision| revision.id != chain.head()).skip(1).collect();
+        assert!(after.iter().all(|revision| revision.rolling), "{}", chain.name);
+        assert_eq!(after.len(), if chain.name == TRACKING.name { 3 } else { 0 });
+    }
+}
+
+#[test]
+fn a_target_is_a_revision_or_a_release() {
+    for (target, revision) in [("3.17", FIRST), ("3.17.2", FIRST), ("3.18", LATER), ("3.18.0", LATER), (OLD, OLD)] {
+        assert_eq!(TRACKING.target(target).unwrap(), revision);
+    }
+    assert_eq!(AUTH.target("3.18").unwrap(), AUTH.head());
+    for target in ["", "3", "3.1", "3.19", "f1a2b3c4d5e6"] {
+        let error = TRACKING.target(target).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("{FIRST} (MLflow 3.17.2), {LATER} (MLflow 3.18.0)")), "{error}");
+    }
+}
+
+on_each!(without_a_target_a_database_stays_at_its_head_or_goes_on_to_the_next_one);
+async fn without_a_target_a_database_stays_at_its_head_or_goes_on_to_the_next_one(uri: &BackendUri) {
+    upgrade(uri, Some(OLD)).await.unwrap();
+    assert_eq!(upgrade(uri, None).await.unwrap().to, FIRST);
+    let plan = migrations::plan(uri, &TRACKING, None).await.unwrap();
+    assert_eq!((plan.target, plan.steps.len()), (FIRST, 0));
+    let plan = migrations::plan(uri, &TRACKING, Some("3.18")).await.unwrap();
+    assert_eq!((plan.target, plan.steps.len()), (LATER, 3));
+    assert!(plan.steps.iter().all(|step| step.rolling && !step.rewrites));
+    assert_eq!(upgrade(uri, Some("3.18")).await.unwrap().applied, 3);
+
+    // It neither goes back nor has anything to do.
+    let done = upgrade(uri, None).await.unwrap();
+    assert_eq!((done.to, done.applied), (LATER, 0));
+    let back = upgrade(uri, Some("3.17")).await.unwrap_err().to_string();
+    assert!(back.contains(LATER) && back.contains(FIRST) && back.contains("no downgrade"), "{back}");
+    assert_eq!(migrations::check(uri, &TRACKING).await.unwrap().differences, Vec::<String>::new());
+}
+
+on_each!(an_empty_database_gets_the_later_head_on_request);
+async fn an_empty_database_gets_the_later_head_on_request(uri: &BackendUri) {
+    let done = upgrade(uri, Some("3.18")).await.unwrap();
+    assert_eq!((done.from, done.to), (State::Empty, LATER));
+    assert_eq!(migrations::check(uri, &TRACKING).await.unwrap().differences, Vec::<String>::new());
+    run(uri, "DROP INDEX ix_skill_versions_digest; ALTER TABLE issues DROP COLUMN metadata; DROP TABLE skill_tags")
+        .await;
+    let found = migrations::check(uri, &TRACKING).await.unwrap().differences;
+    let expected = [
+        "missing: column issues.metadata",
+        "missing: index skill_versions.ix_skill_versions_digest",
+        "missing: table skill_tags",
+    ];
+    assert_eq!(found, expected);
+}
+
+on_each!(an_upgrade_that_ends_between_two_heads_is_served_and_completed);
+async fn an_upgrade_that_ends_between_two_heads_is_served_and_completed(uri: &BackendUri) {
+    upgrade(uri, Some(BETWEEN)).await.unwrap();
+    let found = migrations::check(uri, &TRACKING).await.unwrap().differences;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains(BETWEEN) && found[0].contains("f4a9b2c7d1e6 (MLflow 3.18.0)"), "{found:?}");
+    let store = support::open(uri).await;
+    support::run(&store, "0").await;
+    assert_eq!(migrations::plan(uri, &TRACKING, None).await.unwrap().target, LATER);
+    assert_eq!(upgrade(uri, None).await.unwrap().to, LATER);
+    support::run(&store, "0").await;
+}
+
+on_each!(two_upgrades_to_different_heads_at_once_both_end_well);
+async fn two_upgrades_to_different_heads_at_once_both_end_well(uri: &BackendUri) {
+    upgrade(uri, Some(OLD)).await.unwrap();
+    let (first, later) = tokio::join!(upgrade(uri, None), upgrade(uri, Some("3.18")));
+    let (first, later) = (first.unwrap(), later.unwrap());
+    assert!(first.to == FIRST || first.to == LATER, "{first:?}");
+    assert_eq!((later.to, revision(uri).await), (LATER, State::At(Some(LATER))));
+    assert_eq!(migrations::check(uri, &TRACKING).await.unwrap().differences, Vec::<String>::new());
+}
+
+on_each!(a_server_keeps_what_the_later_head_adds_through_its_writes);
+async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &BackendUri) {
+    upgrade(uri, None).await.unwrap();
+    run(uri, ISSUES).await;
+    // The server runs during the upgrade: the binary comes first, the schema later.
+    let store = support::open(uri).await;
+    upgrade(uri, Some("3.18")).await.unwrap();
+    let categories =
+        texts(uri, "SELECT issue_id || ' ' || category FROM issue_categories ORDER BY issue_id, category").await;
+    // Of two that differ in case and white space only, the last one.
+    assert_eq!(categories, ["i1  latency ", "i1 ΟΔΟΣ", "i3 cost"]);
+    assert_eq!(
+        texts(uri, "SELECT issue_id FROM issues WHERE last_seen_timestamp = created_timestamp ORDER BY issue_id").await,
+        ["i1", "i2", "i3", "i4"]
+    );
+
+    run(uri, NEWER).await;
+    let before = added(uri).await;
+    assert_eq!(before.len(), 4 + 3 + 5);
+    write(&store, "7").await;
+    // Started on it, as well.
+    write(&support::open(uri).await, "7").await;
+    assert_eq!(added(uri).await, before);
+
+    // What is deleted takes its own rows with it, and no others.
+    store.delete_run("a").await.unwrap();
+    assert_eq!(store.purge_run("a", i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
+    assert_eq!(added(uri).await, before);
+    assert_eq!(texts(uri, "SELECT issue_id FROM issues WHERE source_run_id IS NOT NULL").await, ["i3"]);
+    store.delete_experiment("8").await.unwrap();
+    assert_eq!(store.purge_run("b", i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
+    assert_eq!(store.purge_experiment(8, i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
+    let kept: Vec<String> =
+        before.into_iter().filter(|row| !row.starts_with("i3 ") && !row.starts_with("i4 ")).collect();
+    assert_eq!(added(uri).await, kept);
+}
+
+/// Writes of every family.
+async fn write(store: &Store, experiment: &str) {
+    store.set_experiment_tag(experiment, "team", "a").await.unwrap();
+    store.rename_experiment(experiment, "renamed").await.unwrap();
+    let run = support::run(store, experiment).await;
+    store.log_param(&run, "p", "1").await.unwrap();
+    store.set_tag(&run, "t", "1").await.unwrap();
+    store.delete_run(&run).await.unwrap();
+    store.restore_run(&run).await.unwrap();
+    store.delete_experiment(experiment).await.unwrap();
+    store.restore_experiment(experiment).await.unwrap();
+}
+
+on_each!(categories_that_are_no_list_stop_the_upgrade_before_anything_is_changed);
+async fn categories_that_are_no_list_stop_the_upgrade_before_anything_is_changed(uri: &BackendUri) {
+    upgrade(uri, None).await.unwrap();
+    run(uri, ISSUES).await;
+    for categories in ["null", "{\"a\": 1}", "\"cost\"", "[1]", "no JSON", ""] {
+        run(uri, &format!("UPDATE issues SET categories = '{categories}' WHERE issue_id = 'i3'")).await;
+        let error = upgrade(uri, Some("3.18")).await.unwrap_err().to_string();
+        assert!(error.contains("8b6ad64cb8f5") && error.contains("the issue i3 are not a JSON list"), "{error}");
+        assert_eq!(revision(uri).await, State::At(Some(BETWEEN)));
+    }
+    support::open(uri).await;
+    run(uri, "UPDATE issues SET categories = '[\"cost\"]' WHERE issue_id = 'i3'").await;
+    assert_eq!(upgrade(uri, None).await.unwrap().to, LATER);
+}
+
+on_each!(a_revision_before_or_unknown_is_refused_with_the_heads_named);
+async fn a_revision_before_or_unknown_is_refused_with_the_heads_named(uri: &BackendUri) {
+    upgrade(uri, None).await.unwrap();
+    for (found, named) in [("75868b020152", &[FIRST][..]), ("ffffffffffff", &[FIRST, LATER, "MLflow 3.18.0"])] {
+        run(uri, &format!("UPDATE alembic_version SET version_num = '{found}'")).await;
+        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let error = Store::open(uri, options).await.err().unwrap().to_string();
+        assert!(error.contains(found) && named.iter().all(|name| error.contains(name)), "{error}");
+    }
+}
+
+on_each!(the_users_stay_as_they_are);
+async fn the_users_stay_as_they_are(uri: &BackendUri) {
+    upgrade(uri, Some("3.18")).await.unwrap();
+    let options = Options { to: Some("3.18".to_owned()), backup: false, ..Options::default() };
+    assert_eq!(migrations::upgrade(uri, &AUTH, &options, &mut |_| {}).await.unwrap().to, AUTH.head());
+    UserStore::open(uri, None, DbOptions::default(), false).await.unwrap();
+    assert_eq!(migrations::check(uri, &AUTH).await.unwrap().differences, Vec::<String>::new());
+    assert_eq!(migrations::check(uri, &TRACKING).await.unwrap().differences, Vec::<String>::new());
+}
