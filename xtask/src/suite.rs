@@ -73,6 +73,9 @@ pub(crate) const BROWSER: Suite = Suite {
 pub(crate) const CHART: Suite = Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
 /// The runbooks of `ferroflow ops` on a fake cluster.
 pub(crate) const OPS: Suite = Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
+/// The packages of a release are installed as users install them.
+pub(crate) const PACKAGES: Suite =
+    Suite { folders: &["packages"], python: Python::Reference, needs: &[Need::Helm, Need::Packaging], workers: 1 };
 /// Backups are restored and databases upgraded as in a cluster.
 pub(crate) const DRILL: Suite = Suite {
     folders: &["drill"],

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod db;
 mod gc;
+mod health;
 mod logging;
 #[cfg(feature = "kubernetes")]
 mod ops;
@@ -42,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run the tracking server (UI + REST API). This is the default without a subcommand.
     Server(Box<server::ServerArgs>),
+    /// Ask a running server whether it is ready; exit code 0 if it is
+    Health(Box<health::HealthArgs>),
     /// Upgrade, inspect and clean up the database
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -72,6 +75,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    #[cfg(feature = "kubernetes")]
+    if let Some(command) = std::env::args_os().next().and_then(|name| ops::plugin(name.as_ref())) {
+        let matches = without_empty_variables(command).try_get_matches();
+        return match matches.and_then(|matches| ops::OpsArgs::from_arg_matches(&matches)) {
+            Ok(args) => exit(ops::run(args)),
+            Err(error) => refuse(&error),
+        };
+    }
     let command = without_empty_variables(Cli::command()).mut_subcommands(with_help);
     let matches = command.try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -81,6 +92,7 @@ fn run() -> ExitCode {
     let outcome = match cli.command {
         Some(Command::Server(args)) => server::run(*args),
         Some(Command::Db(command)) => return db::run(command),
+        Some(Command::Health(args)) => health::run(&args),
         Some(Command::Gc(args)) => gc::run(*args),
         Some(Command::Storage(command)) => return storage::run(command),
         Some(Command::Backup(args)) => backup::run(*args),
@@ -91,6 +103,11 @@ fn run() -> ExitCode {
         Some(Command::Ops(args)) => ops::run(*args),
         None => server::run(cli.server),
     };
+    exit(outcome)
+}
+
+/// The exit code of a command.
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,8 +1,8 @@
 //! The official web UI: where its files come from, and how they are served.
 //!
-//! The files are those of the reference's wheel, unchanged. They come from a directory that the user names, an
-//! installed `mlflow` package or the user's cache; if none has them, the wheel is downloaded once from the Python
-//! package index, while the API already works.
+//! The files are those of the reference's wheel, unchanged. They come from a directory that the user names, the package
+//! that this program was installed with, an installed `mlflow` package or the user's cache; if none has them, the wheel is
+//! downloaded once from the Python package index, while the API already works.
 
 mod encoding;
 mod fetch;

@@ -8,7 +8,7 @@ use super::files::Files;
 const PIN: (&str, &str) = ("tests/requirements/reference.txt", "mlflow[auth]==");
 
 /// The files that repeat it, and the prefix there.
-const REPEATED: [(&str, &str); 12] = [
+const REPEATED: [(&str, &str); 11] = [
     ("ARCHITECTURE.md", "`mlflow=="),
     ("CONTRIBUTING.md", "`mlflow=="),
     ("Containerfile", "ARG MLFLOW="),
@@ -18,7 +18,6 @@ const REPEATED: [(&str, &str); 12] = [
     ("docs/configuration.md", "`mlflow` "),
     ("docs/differences.md", "`mlflow=="),
     ("docs/migrating.md", "`mlflow=="),
-    ("docs/migrating.md", "`mlflow server` "),
     ("docs/webhooks.md", "MLflow "),
     ("tests/conformance/pairs.py", "SDKS = (\n    Sdk(\""),
 ];

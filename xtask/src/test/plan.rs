@@ -24,9 +24,11 @@ pub(super) enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Part {
     Format,
+    /// Lints of the Python
+    Ruff,
     /// Generated files are up to date
     Generate,
-    /// Licenses, sources, duplicates and advisories of the dependencies
+    /// Licenses, sources, duplicates, advisories and the minimum Rust version of the dependencies
     Deny,
     /// The workspace builds with Clippy's lints as errors
     Lint,
@@ -42,6 +44,7 @@ pub(super) enum Part {
     Browser,
     Chart,
     Ops,
+    Packages,
     /// Only with `--all`
     Drill,
 }
@@ -57,7 +60,7 @@ impl Part {
 
     /// Whether it needs a build of the program under test, or of Rust tests.
     pub(super) fn is_built(self) -> bool {
-        !matches!(self, Self::Format | Self::Generate | Self::Deny | Self::Chart)
+        !matches!(self, Self::Format | Self::Ruff | Self::Generate | Self::Deny | Self::Chart)
     }
 
     pub(super) fn name(self) -> String {
@@ -66,7 +69,7 @@ impl Part {
 
     fn suite(self) -> Option<&'static Suite> {
         Some(match self {
-            Self::Format | Self::Generate | Self::Deny | Self::Lint | Self::Rust => return None,
+            Self::Format | Self::Ruff | Self::Generate | Self::Deny | Self::Lint | Self::Rust => return None,
             Self::Schema => &suite::SCHEMA,
             Self::Diff => &suite::DIFF,
             Self::Auth => &suite::AUTH,
@@ -77,6 +80,7 @@ impl Part {
             Self::Browser => &suite::BROWSER,
             Self::Chart => &suite::CHART,
             Self::Ops => &suite::OPS,
+            Self::Packages => &suite::PACKAGES,
             Self::Drill => &suite::DRILL,
         })
     }
@@ -133,6 +137,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             }
             shares.add("", 240, 2, command);
         }
+        Part::Ruff => shares.task(3, &["ruff"])?,
         Part::Generate => shares.task(10, &["generate", "--check"])?,
         Part::Deny => shares.task(10, &["deny"])?,
         Part::Schema => {

@@ -6,5 +6,6 @@ mod closed_output;
 mod db;
 mod large_responses;
 mod memory;
+mod plugin;
 mod server;
 mod support;

@@ -26,14 +26,22 @@ pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
             Err(error) => Err(format!("{} has no index.html: {error}", dir.display())),
         };
     }
+    let packaged = env::current_exe().ok().and_then(|program| packaged(&program, &config.wheel.version));
     let installed = prefixes().into_iter().flat_map(|prefix| installed(&prefix, &config.wheel.version));
-    for path in installed.chain(cached(config)) {
+    for path in packaged.into_iter().chain(installed).chain(cached(config)) {
         if let Ok(files) = Files::open(&path) {
             tracing::debug!(path = %path.display(), "the web UI was found");
             return Ok(Some(files));
         }
     }
     Ok(None)
+}
+
+/// The directory of the files that came in a package with this program: `share/ferroflow` beside `bin`, as in a wheel and
+/// in the archive of a release.
+fn packaged(program: &Path, version: &str) -> Option<PathBuf> {
+    let program = fs::canonicalize(program).ok()?;
+    Some(program.parent()?.parent()?.join("share/ferroflow").join(format!("ui-{version}")))
 }
 
 /// The directory of the downloaded files of this version.
@@ -123,6 +131,25 @@ mod tests {
         assert_eq!(installed(prefix.path(), "3.17.2"), [build]);
         assert!(installed(prefix.path(), "3.17").is_empty());
         assert!(installed(&prefix.path().join("nowhere"), "3.17.2").is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_package_brings_the_files_of_its_version_beside_the_program() {
+        use std::os::unix::fs::symlink;
+
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        for dir in ["tool/bin", "bin"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        fs::write(root.join("tool/bin/ferroflow"), "").unwrap();
+        symlink(root.join("tool/bin/ferroflow"), root.join("bin/ferroflow")).unwrap();
+        for program in ["tool/bin/ferroflow", "bin/ferroflow"] {
+            let found = packaged(&root.join(program), "3.17.2");
+            assert_eq!(found, Some(root.join("tool/share/ferroflow/ui-3.17.2")), "{program}");
+        }
+        assert_eq!(packaged(&root.join("bin/nothing"), "3.17.2"), None);
     }
 
     #[cfg(unix)]
