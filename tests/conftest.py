@@ -73,12 +73,14 @@ def pytest_collection_modifyitems(config, items):
 
 def _other_cases(items, sample: int) -> list:
     """The cases of tests that rotate which a sample leaves out. In one sample different tests take different cases, but
-    those of a file whose cases are ``rotates(together=True)`` take the same: they share what takes long to make."""
+    those of a file whose cases are ``rotates(together=True)`` take the same, and those of a suite that are
+    ``rotates(together=NAME)``: they share what takes long to make."""
     groups = collections.defaultdict(lambda: collections.defaultdict(list))
     for item in items:
         if mark := item.get_closest_marker("rotates"):
             test = item.nodeid.partition("[")[0]
-            group = test.partition("::")[0] if mark.kwargs.get("together") else test
+            together = mark.kwargs.get("together")
+            group = together if isinstance(together, str) else test.partition("::")[0] if together else test
             groups[group][_case(item, mark.kwargs.get("by"))].append(item)
     others = []
     for name, cases in groups.items():

@@ -1,62 +1,12 @@
 {{/* CloudNativePG's objects. */}}
 
-{{/* The bucket, as both backup interfaces describe it. Arguments: the root, the folder. */}}
-{{- define "objectStore" -}}
-{{- $root := index . 0 -}}
-destinationPath: s3://{{ $root.Values.s3.bucket }}/{{ index . 1 }}
-{{- with $root.Values.s3 }}
-{{- with .endpointUrl }}
-endpointURL: {{ . | quote }}
-{{- end }}
-{{- if .ca.existingSecret }}
-endpointCA: {name: {{ .ca.existingSecret }}, key: {{ .ca.key }}}
-{{- end }}
-s3Credentials:
-  {{- if .existingSecret }}
-  accessKeyId: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}
-  secretAccessKey: {name: {{ .existingSecret }}, key: {{ .secretAccessKeyKey }}}
-  {{- else }}
-  inheritFromIAMRole: true
-  {{- end }}
-{{- end }}
-{{- with $root.Values.backup }}
-wal:
-  maxParallel: {{ .maxParallel }}
-  {{- if ne .compression "none" }}
-  compression: {{ .compression }}
-  {{- end }}
-  {{- with .encryption }}
-  encryption: {{ . | quote }}
-  {{- end }}
-data:
-  jobs: {{ .maxParallel }}
-  {{- if ne .compression "none" }}
-  compression: {{ .compression }}
-  {{- end }}
-  {{- with .encryption }}
-  encryption: {{ . | quote }}
-  {{- end }}
-{{- end }}
-{{- end }}
-
-{{/* Variables of the programs that talk to the bucket. */}}
-{{- define "objectStoreEnv" -}}
-{{- if .Values.s3.checksumWhenRequired }}
-- {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}
-- {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: when_required}
-{{- end }}
-{{- if .Values.s3.region }}
-- {name: AWS_DEFAULT_REGION, value: {{ .Values.s3.region | quote }}}
-{{- end }}
-{{- end }}
-
 {{/* The name of the ObjectStore with the backups to recover from. */}}
-{{- define "recoveryStore" -}}
-{{ include "name" . }}-{{ if and .Values.recovery.path (ne .Values.recovery.path .Values.backup.path) }}recovery{{ else }}backup{{ end }}
+{{- define "ferroflow.recoveryStore" -}}
+{{ include "ferroflow.name" . }}-{{ if and .Values.recovery.path (ne .Values.recovery.path .Values.backup.path) }}recovery{{ else }}backup{{ end }}
 {{- end }}
 
 {{/* Where a cluster is made from. Arguments: the root, the server's name, the folder, the ObjectStore. */}}
-{{- define "externalCluster" -}}
+{{- define "ferroflow.externalCluster" -}}
 {{- $root := index . 0 -}}
 - name: {{ index . 1 }}
   {{- if eq $root.Values.backup.method "plugin" }}
@@ -66,12 +16,12 @@ data:
   {{- else }}
   barmanObjectStore:
     serverName: {{ index . 1 }}
-    {{- include "objectStore" (list $root (index . 2)) | nindent 4 }}
+    {{- include "ferroflow.objectStore" (list $root (index . 2)) | nindent 4 }}
   {{- end }}
 {{- end }}
 
-{{/* The recovery target. */}}
-{{- define "recoveryTarget" -}}
+{{/* The place to stop at. */}}
+{{- define "ferroflow.recoveryTarget" -}}
 {{- with .Values.recovery }}
 {{- if or .targetTime .targetLSN .targetName .targetImmediate .backupID }}
 recoveryTarget:
@@ -95,7 +45,7 @@ recoveryTarget:
 {{- end }}
 {{- end }}
 
-{{- define "clusterSpec" -}}
+{{- define "ferroflow.clusterSpec" -}}
 instances: {{ .Values.postgresql.instances }}
 {{- if eq (int .Values.postgresql.instances) 1 }}
 # With it, the node of the only instance could never be drained: no other one takes over.
@@ -104,11 +54,15 @@ enablePDB: false
 {{- with .Values.postgresql.imageName }}
 imageName: {{ . }}
 {{- end }}
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-{{- range . }}
-  - name: {{ . }}
+{{- include "ferroflow.pullSecrets" . }}
+{{- with include "ferroflow.postgresqlServiceAccount" . | fromJson }}
+serviceAccountTemplate:
+  metadata:
+    annotations: {{- toYaml . | nindent 6 }}
 {{- end }}
+{{- with include "ferroflow.workloadIdentity" . }}
+inheritedMetadata:
+  labels: {{- . | nindent 4 }}
 {{- end }}
 enableSuperuserAccess: false
 storage:
@@ -130,7 +84,7 @@ affinity: {{- toYaml .Values.postgresql.affinity | nindent 2 }}
 postgresql:
   parameters:
     archive_timeout: {{ .Values.postgresql.archiveTimeout }}
-    {{- range $name, $value := omit .Values.postgresql.parameters "archive_timeout" }}
+    {{- range $name, $value := omit (include "ferroflow.texts" .Values.postgresql.parameters | fromJson) "archive_timeout" }}
     {{ $name }}: {{ $value | quote }}
     {{- end }}
 bootstrap:
@@ -139,7 +93,7 @@ bootstrap:
     source: {{ .Values.recovery.serverName }}
     database: {{ .Values.postgresql.database }}
     owner: {{ .Values.postgresql.owner }}
-    {{- include "recoveryTarget" . | nindent 4 }}
+    {{- include "ferroflow.recoveryTarget" . | nindent 4 }}
   {{- else }}
   initdb:
     database: {{ .Values.postgresql.database }}
@@ -153,25 +107,25 @@ bootstrap:
   {{- end }}
 {{- if .Values.recovery.serverName }}
 externalClusters:
-  {{- include "externalCluster" (list . .Values.recovery.serverName (.Values.recovery.path | default .Values.backup.path) (include "recoveryStore" .)) | nindent 2 }}
+  {{- include "ferroflow.externalCluster" (list . .Values.recovery.serverName (.Values.recovery.path | default .Values.backup.path) (include "ferroflow.recoveryStore" .)) | nindent 2 }}
 {{- end }}
 {{- if eq .Values.backup.method "plugin" }}
 {{- if .Values.backup.enabled }}
 plugins:
   - name: barman-cloud.cloudnative-pg.io
     isWALArchiver: true
-    parameters: {barmanObjectName: {{ include "name" . }}-backup, serverName: {{ include "ownServerName" . }}}
+    parameters: {barmanObjectName: {{ include "ferroflow.name" . }}-backup, serverName: {{ include "ferroflow.ownServerName" . }}}
 {{- end }}
 {{- else if .Values.backup.enabled }}
 backup:
   target: {{ .Values.backup.target }}
   retentionPolicy: {{ .Values.backup.retention }}
   barmanObjectStore:
-    serverName: {{ include "ownServerName" . }}
-    {{- include "objectStore" (list . .Values.backup.path) | nindent 4 }}
+    serverName: {{ include "ferroflow.ownServerName" . }}
+    {{- include "ferroflow.objectStore" (list . .Values.backup.path) | nindent 4 }}
 {{- end }}
 {{- if and (eq .Values.backup.method "inTree") (or .Values.backup.enabled .Values.recovery.serverName) }}
-{{- with include "objectStoreEnv" . }}
+{{- with include "ferroflow.objectStoreEnv" . }}
 env: {{- . | nindent 2 }}
 {{- end }}
 {{- end }}

@@ -1,20 +1,20 @@
 {{/* What the server's pods and those of its Jobs share. */}}
 
 {{/* A user and a group only where the cluster does not choose them itself, as OpenShift does. */}}
-{{- define "podSecurity" -}}
+{{- define "ferroflow.podSecurity" -}}
 {{- $context := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
-{{- if not (include "openshift" .) -}}
+{{- if not (include "ferroflow.openshift" .) -}}
 {{- $context = merge $context (dict "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001) -}}
 {{- end -}}
 {{- mergeOverwrite $context .Values.mlflow.podSecurityContext | toYaml -}}
 {{- end }}
 
-{{- define "containerSecurity" -}}
+{{- define "ferroflow.containerSecurity" -}}
 {{- $context := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) -}}
 {{- mergeOverwrite $context .Values.mlflow.securityContext | toYaml -}}
 {{- end }}
 
-{{- define "resources" -}}
+{{- define "ferroflow.resources" -}}
 {{- if .Values.mlflow.resources -}}
 {{- toYaml .Values.mlflow.resources -}}
 {{- else if eq .Values.engine "ferroflow" -}}
@@ -26,131 +26,94 @@ requests: {cpu: 500m, memory: 1Gi}
 {{- end -}}
 {{- end }}
 
-{{- define "smallResources" -}}
+{{/* Of the containers that wait, compare and report. */}}
+{{- define "ferroflow.smallResources" -}}
+{{- if .Values.helpers.resources -}}
+{{- toYaml .Values.helpers.resources -}}
+{{- else -}}
 limits: {memory: 512Mi}
 requests: {cpu: 50m, memory: 128Mi}
-{{- end }}
-
-{{- define "pullSecrets" -}}
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-{{- range . }}
-  - name: {{ . }}
-{{- end }}
-{{- end }}
-{{- end }}
-
-{{/* Host of the database. Arguments: the root, whether PgBouncer will do. */}}
-{{- define "databaseHost" -}}
-{{- $root := index . 0 -}}
-{{- if eq $root.Values.postgresql.mode "external" -}}{{ $root.Values.postgresql.external.host }}
-{{- else if and $root.Values.postgresql.pooler.enabled (index . 1) -}}{{ include "cluster" $root }}-pooler-rw
-{{- else -}}{{ include "cluster" $root }}-rw
 {{- end -}}
 {{- end }}
 
-{{- define "databaseUri" -}}
-{{- if eq .Values.postgresql.mode "none" }}sqlite:////data/mlflow.db{{ else }}postgresql+psycopg2:///{{ .Values.postgresql.database }}{{ end -}}
+{{- define "ferroflow.jobResources" -}}
+{{- if .Values.jobs.resources }}{{ toYaml .Values.jobs.resources }}{{ else }}{{ include "ferroflow.resources" . }}{{ end -}}
 {{- end }}
 
-{{- define "usersUri" -}}
-{{- if eq .Values.postgresql.mode "none" }}sqlite:////data/basic_auth.db{{ else }}postgresql+psycopg2:///{{ .Values.postgresql.usersDatabase }}{{ end -}}
+{{/* Names of pull secrets in JSON: `imagePullSecrets`, and those of a parent chart; each a name or `{name: …}`. */}}
+{{- define "ferroflow.pullSecretNames" -}}
+{{- $names := list -}}
+{{- range concat (.Values.imagePullSecrets | default list) ((.Values.global | default dict).imagePullSecrets | default list) -}}
+{{- $secret := kindIs "string" . | ternary (dict "name" .) . -}}
+{{- $names = append $names $secret.name -}}
+{{- end -}}
+{{- $names | uniq | toJson -}}
 {{- end }}
 
-{{- define "artifactsDestination" -}}
+{{- define "ferroflow.pullSecrets" -}}
+{{- with include "ferroflow.pullSecretNames" . | fromJsonArray }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of the pods of a Job. Arguments: the root, the component. */}}
+{{- define "ferroflow.jobPodMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $labels := mergeOverwrite (include "ferroflow.workloadIdentity" $root | fromYaml) (deepCopy $root.Values.jobs.podLabels) -}}
+labels: {{- include "ferroflow.labels" (dict "root" $root "component" (index . 1) "labels" $labels) | nindent 2 }}
+{{- with include "ferroflow.texts" $root.Values.jobs.podAnnotations | fromJson }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What all pods of Jobs share, but for the service account. They go where the servers go, unless `jobs` says otherwise. */}}
+{{- define "ferroflow.jobPod" -}}
+restartPolicy: Never
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- include "ferroflow.pullSecrets" . }}
+{{- with .Values.jobs.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.jobs.nodeSelector | default .Values.mlflow.nodeSelector }}
+nodeSelector: {{- include "ferroflow.texts" . | fromJson | toYaml | nindent 2 }}
+{{- end }}
+{{- with .Values.jobs.tolerations | default .Values.mlflow.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.jobs.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- include "ferroflow.podSecurity" . | nindent 2 }}
+{{- end }}
+
+{{- define "ferroflow.artifactsDestination" -}}
 {{- if .Values.artifacts.destination }}{{ .Values.artifacts.destination }}
-{{- else if .Values.s3.bucket }}s3://{{ .Values.s3.bucket }}/{{ .Values.artifacts.path }}
+{{- else if include "ferroflow.store" . }}{{ include "ferroflow.bucket" (list . "wasbs" .Values.artifacts.path) }}
 {{- else }}/data/artifacts{{ end -}}
 {{- end }}
 
 {{/* Whether the server has a volume. */}}
-{{- define "volume" -}}
-{{- if or (eq .Values.postgresql.mode "none") (hasPrefix "/data" (include "artifactsDestination" .)) }}yes{{ end -}}
-{{- end }}
-
-{{/* Whether a certificate authority of PostgreSQL is mounted. */}}
-{{- define "databaseCa" -}}
-{{- if hasPrefix "verify" .Values.postgresql.sslmode -}}
-{{- if eq .Values.postgresql.mode "cluster" }}{{ include "cluster" . }}-ca
-{{- else if eq .Values.postgresql.mode "external" }}{{ .Values.postgresql.external.ca.existingSecret }}{{ end -}}
-{{- end -}}
-{{- end }}
-
-{{- define "databaseCaKey" -}}
-{{- if eq .Values.postgresql.mode "external" }}{{ .Values.postgresql.external.ca.key }}{{ else }}ca.crt{{ end -}}
-{{- end }}
-
-{{/*
-Where the database is and who we are there, for libpq's variables: they are read by ferroflow, by psycopg2 and by psql.
-So no URI has a host, a user or a password in it, and none has to be changed after a recovery: user and password come
-from the Secret that the operator makes for the cluster of today. Arguments: the root, whether PgBouncer will do.
-*/}}
-{{- define "databaseEnv" -}}
-{{- $root := index . 0 -}}
-{{- with $root.Values.postgresql -}}
-{{- if ne .mode "none" -}}
-{{- $external := eq .mode "external" -}}
-{{- $secret := ternary .external.existingSecret (printf "%s-app" .clusterName) $external }}
-- name: PGHOST
-  value: {{ include "databaseHost" $ | quote }}
-- name: PGPORT
-  value: {{ ternary .external.port 5432 $external | quote }}
-- name: PGUSER
-  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ ternary .external.usernameKey "username" $external }}}}
-- name: PGPASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ ternary .external.passwordKey "password" $external }}}}
-{{- /* With a file named, libpq checks certificates even when only encryption is required. */}}
-{{- $pgbouncer := and .pooler.enabled (index $ 1) (not $external) (hasPrefix "verify" .sslmode) }}
-- name: PGSSLMODE
-  value: {{ ternary "require" .sslmode $pgbouncer }}
-{{- if and (include "databaseCa" $root) (not $pgbouncer) }}
-- name: PGSSLROOTCERT
-  value: /etc/mlflow/database-ca/ca.crt
-{{- end }}
-- name: PGAPPNAME
-  value: {{ include "name" $root }}
-{{- end }}
-{{- end }}
+{{- define "ferroflow.volume" -}}
+{{- if or (eq .Values.postgresql.mode "none") (hasPrefix "/data" (include "ferroflow.artifactsDestination" .)) }}yes{{ end -}}
 {{- end }}
 
 {{/* Everything that a program of either engine needs to reach the database and the bucket. */}}
-{{- define "env" -}}
+{{- define "ferroflow.env" -}}
 {{- $root := index . 0 -}}
 - name: HOME
   value: /tmp
+{{- if not (include "ferroflow.uriKey" $root) }}
 - name: MLFLOW_BACKEND_STORE_URI
-  value: {{ include "databaseUri" $root | quote }}
+  value: {{ include "ferroflow.databaseUri" $root | quote }}
+{{- end }}
 - name: MLFLOW_ARTIFACTS_DESTINATION
-  value: {{ include "artifactsDestination" $root | quote }}
-{{- with $root.Values.s3 }}
-{{- if .endpointUrl }}
-- name: MLFLOW_S3_ENDPOINT_URL
-  value: {{ .endpointUrl | quote }}
-{{- end }}
-{{- if .region }}
-- name: AWS_DEFAULT_REGION
-  value: {{ .region | quote }}
-{{- end }}
-{{- if and .existingSecret (ne .accessKeyIdKey "AWS_ACCESS_KEY_ID") }}
-- name: AWS_ACCESS_KEY_ID
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}}
-{{- end }}
-{{- if and .existingSecret (ne .secretAccessKeyKey "AWS_SECRET_ACCESS_KEY") }}
-- name: AWS_SECRET_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .secretAccessKeyKey }}}}
-{{- end }}
-{{- if .checksumWhenRequired }}
-- name: AWS_REQUEST_CHECKSUM_CALCULATION
-  value: when_required
-- name: AWS_RESPONSE_CHECKSUM_VALIDATION
-  value: when_required
-{{- end }}
-{{- if .ca.existingSecret }}
-- name: AWS_CA_BUNDLE
-  value: /etc/mlflow/s3-ca/ca.crt
-{{- end }}
-{{- end }}
-{{- if include "customCa" $root }}
+  value: {{ include "ferroflow.artifactsDestination" $root | quote }}
+{{- include "ferroflow.storeEnv" $root }}
+{{- if include "ferroflow.customCa" $root }}
 {{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "PIP_CERT" }}
 - name: {{ . }}
   value: /etc/mlflow/ca/ca-bundle.crt
@@ -160,32 +123,67 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
   value: /etc/mlflow/ca/ca-bundle.crt
 {{- end }}
 {{- end }}
-{{- include "databaseEnv" . }}
+{{- include "ferroflow.proxyEnv" $root }}
+{{- include "ferroflow.databaseEnv" . }}
+{{- with $root.Values.postgresql }}
+{{- if and (include "ferroflow.uriKey" $root) .external.usersUriKey $root.Values.auth.enabled (eq $root.Values.auth.users "database") }}
+- name: FERROFLOW_USERS_URI
+  valueFrom: {secretKeyRef: {name: {{ .external.existingSecret }}, key: {{ .external.usersUriKey }}}}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{- define "envFrom" -}}
-{{- if .Values.s3.existingSecret }}
-- secretRef: {name: {{ .Values.s3.existingSecret }}}
+{{/* The variables of a Job's container. Arguments: the root, whether PgBouncer will do. */}}
+{{- define "ferroflow.jobEnv" -}}
+{{- include "ferroflow.variables" (list (include "ferroflow.env" .) (index . 0).Values.mlflow.extraEnv) -}}
+{{- end }}
+
+{{/* The API server's address comes from the kubelet, so that calls to it do not go to the proxy. */}}
+{{- define "ferroflow.proxyEnv" -}}
+{{- with .Values.proxy }}
+{{- if or .httpProxy .httpsProxy }}
+{{- with .httpProxy }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .httpsProxy }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+- name: NO_PROXY
+  value: {{ concat (list "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local" "$(KUBERNETES_SERVICE_HOST)") .noProxy | uniq | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ferroflow.envFrom" -}}
+{{- if include "ferroflow.s3Secret" . }}
+- secretRef: {name: {{ include "ferroflow.s3Secret" . }}}
 {{- end }}
 {{- with .Values.mlflow.envFrom }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{- define "customCa" -}}
+{{- define "ferroflow.customCa" -}}
 {{- if .Values.customCA.existingConfigMap }}{{ .Values.customCA.existingConfigMap }}
-{{- else if .Values.customCA.openshiftBundle }}{{ include "name" . }}-ca-bundle{{ end -}}
+{{- else if .Values.customCA.openshiftBundle }}{{ include "ferroflow.name" . }}-ca-bundle{{ end -}}
 {{- end }}
 
-{{- define "volumeMounts" -}}
+{{- define "ferroflow.volumeMounts" -}}
+{{- include "ferroflow.overlay" (list "mountPath" (include "ferroflow.ownVolumeMounts" .) .Values.mlflow.volumeMounts) -}}
+{{- end }}
+
+{{/* Those of the chart, for the server and for its Jobs. */}}
+{{- define "ferroflow.ownVolumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- if include "volume" . }}
+{{- if include "ferroflow.volume" . }}
 - {name: data, mountPath: /data}
 {{- end }}
-{{- if include "databaseCa" . }}
+{{- if include "ferroflow.databaseCa" . }}
 - {name: database-ca, mountPath: /etc/mlflow/database-ca, readOnly: true}
 {{- end }}
-{{- with include "storeCaMounts" . }}
+{{- with include "ferroflow.storeCaMounts" . }}
 {{ . }}
 {{- end }}
 {{- if .Values.auth.enabled }}
@@ -193,18 +191,22 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 {{- end }}
 {{- end }}
 
-{{- define "volumes" -}}
+{{- define "ferroflow.volumes" -}}
+{{- include "ferroflow.overlay" (list "name" (include "ferroflow.ownVolumes" .) .Values.mlflow.volumes) -}}
+{{- end }}
+
+{{- define "ferroflow.ownVolumes" -}}
 - name: tmp
   emptyDir: {}
-{{- if include "volume" . }}
+{{- if include "ferroflow.volume" . }}
 - name: data
-  persistentVolumeClaim: {claimName: {{ .Values.persistence.existingClaim | default (printf "%s-data" (include "name" .)) }}}
+  persistentVolumeClaim: {claimName: {{ .Values.persistence.existingClaim | default (printf "%s-data" (include "ferroflow.name" .)) }}}
 {{- end }}
-{{- with include "databaseCa" . }}
+{{- with include "ferroflow.databaseCa" . }}
 - name: database-ca
-  secret: {secretName: {{ . }}, items: [{key: {{ include "databaseCaKey" $ }}, path: ca.crt}]}
+  secret: {secretName: {{ . }}, items: [{key: {{ include "ferroflow.databaseCaKey" $ }}, path: ca.crt}]}
 {{- end }}
-{{- with include "storeCaVolumes" . }}
+{{- with include "ferroflow.storeCaVolumes" . }}
 {{ . }}
 {{- end }}
 {{- if .Values.auth.enabled }}
@@ -213,24 +215,33 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 {{- end }}
 {{- end }}
 
-{{/* Whom what talks to the bucket trusts. */}}
-{{- define "storeCaMounts" -}}
+{{/* Certificate authorities and key files of what talks to the bucket. */}}
+{{- define "ferroflow.storeCaMounts" -}}
+{{- if .Values.gcs.existingSecret }}
+- {name: gcs, mountPath: /etc/mlflow/gcs, readOnly: true}
+{{- end }}
 {{- if .Values.s3.ca.existingSecret }}
 - {name: s3-ca, mountPath: /etc/mlflow/s3-ca, readOnly: true}
 {{- end }}
-{{- if include "customCa" . }}
+{{- if include "ferroflow.customCa" . }}
 - {name: custom-ca, mountPath: /etc/mlflow/ca, readOnly: true}
 {{- end }}
 {{- end }}
 
-{{- define "storeCaVolumes" -}}
+{{- define "ferroflow.storeCaVolumes" -}}
+{{- with .Values.gcs }}
+{{- if .existingSecret }}
+- name: gcs
+  secret: {secretName: {{ .existingSecret }}, items: [{key: {{ .key }}, path: credentials.json}]}
+{{- end }}
+{{- end }}
 {{- with .Values.s3.ca }}
 {{- if .existingSecret }}
 - name: s3-ca
   secret: {secretName: {{ .existingSecret }}, items: [{key: {{ .key }}, path: ca.crt}]}
 {{- end }}
 {{- end }}
-{{- with include "customCa" . }}
+{{- with include "ferroflow.customCa" . }}
 - name: custom-ca
   configMap: {name: {{ . }}, items: [{key: {{ $.Values.customCA.key }}, path: ca-bundle.crt}]}
 {{- end }}
@@ -240,36 +251,24 @@ from the Secret that the operator makes for the cluster of today. Arguments: the
 Writes the configuration of the login to /tmp/basic-auth.ini, with the users database of the cluster of today, and
 derives the key of forms, which must be the same in every replica and is nobody's to invent.
 */}}
-{{- define "authScript" -}}
+{{- define "ferroflow.authScript" -}}
 umask 077
-{{- if eq .Values.auth.users "database" }}
-sed -e '/^[[:space:]]*database_uri[[:space:]]*[=:]/d' -e 's|^\[mlflow\].*|&\ndatabase_uri = {{ include "usersUri" . }}|' /etc/mlflow/auth/basic-auth.ini >/tmp/basic-auth.ini
-{{- else }}
+{{- if ne .Values.auth.users "database" }}
 cat /etc/mlflow/auth/basic-auth.ini >/tmp/basic-auth.ini
+{{- else if include "ferroflow.uriKey" . }}
+users=${FERROFLOW_USERS_URI:-$MLFLOW_BACKEND_STORE_URI}
+sed '/^[[:space:]]*database_uri[[:space:]]*[=:]/d' /etc/mlflow/auth/basic-auth.ini | while IFS= read -r line || test -n "$line"; do
+  printf '%s\n' "$line"
+  # A per cent sign is doubled in such a file.
+  case $line in "[mlflow]"*) printf 'database_uri = %s\n' "${users//%/%%}" ;; esac
+done >/tmp/basic-auth.ini
+{{- else }}
+users={{ include "ferroflow.usersUri" . }}
+sed -e '/^[[:space:]]*database_uri[[:space:]]*[=:]/d' -e "s|^\[mlflow\].*|&\ndatabase_uri = $users|" /etc/mlflow/auth/basic-auth.ini >/tmp/basic-auth.ini
 {{- end }}
 export MLFLOW_AUTH_CONFIG_PATH=/tmp/basic-auth.ini
 {{- if not .Values.auth.flaskSecretKey.existingSecret }}
-key=$( (echo mlflow-flask-server-secret-key; cat /etc/mlflow/auth/basic-auth.ini; echo "${PGPASSWORD:-}") | sha256sum)
+key=$( (echo mlflow-flask-server-secret-key; cat /etc/mlflow/auth/basic-auth.ini; echo "${PGPASSWORD:-{{ if include "ferroflow.uriKey" . }}$MLFLOW_BACKEND_STORE_URI{{ end }}}") | sha256sum)
 export MLFLOW_FLASK_SERVER_SECRET_KEY="${key%% *}"
-{{- end }}
-{{- end }}
-
-{{/* Waits for the database. The address of the cluster answers when its primary does, so also while it recovers. */}}
-{{- define "waitForDatabase" -}}
-{{- $root := index . 0 -}}
-{{- if ne $root.Values.postgresql.mode "none" }}
-- name: wait-for-database
-  image: {{ include "image" $root }}
-  imagePullPolicy: {{ include "pullPolicy" $root }}
-  command: [bash, -c]
-  args:
-    - |
-      until timeout 5 bash -c 'exec 3<>"/dev/tcp/$PGHOST/$PGPORT"' 2>/dev/null; do
-        echo "waiting for the database at $PGHOST:$PGPORT, which may be starting or recovering"
-        sleep 2
-      done
-  env: {{- include "databaseEnv" . | nindent 4 }}
-  resources: {{- include "smallResources" $root | nindent 4 }}
-  securityContext: {{- include "containerSecurity" $root | nindent 4 }}
 {{- end }}
 {{- end }}

@@ -2,25 +2,25 @@
 What values.schema.json cannot say: values that are right each for itself and wrong together. Each message says what
 is wrong and what to set.
 */}}
-{{- define "refuse" -}}
+{{- define "ferroflow.refuse" -}}
 {{- $values := .Values -}}
 {{- $cluster := eq .Values.postgresql.mode "cluster" -}}
 {{- $sqlite := eq .Values.postgresql.mode "none" -}}
 {{- $official := hasSuffix "ghcr.io/mlflow/mlflow" .Values.mlflow.image.repository -}}
 
-{{- if and (eq .Values.engine "ferroflow") $official (not (include "build" .)) -}}
+{{- if and (eq .Values.engine "ferroflow") $official (not (include "ferroflow.build" .)) -}}
 {{- fail (printf "engine ferroflow: %s has no ferroflow. Build the Containerfile, push it to your registry and set mlflow.image.repository and mlflow.image.tag; or set build.enabled: true on OpenShift (openshift: true for `helm template`); or engine: mlflow." .Values.mlflow.image.repository) -}}
 {{- end -}}
-{{- if and (eq .Values.engine "mlflow") $official (not (include "build" .)) (not $sqlite) (not (hasSuffix "-full" .Values.mlflow.image.tag)) -}}
+{{- if and (eq .Values.engine "mlflow") $official (not (include "ferroflow.build" .)) (not $sqlite) (not (hasSuffix "-full" .Values.mlflow.image.tag)) -}}
 {{- fail (printf "engine mlflow: %s:%s has no driver for PostgreSQL and none for S3. Set mlflow.image.repository to an image that has psycopg2 and boto3, or build.enabled: true on OpenShift." .Values.mlflow.image.repository .Values.mlflow.image.tag) -}}
 {{- end -}}
-{{- if and (include "build" .) (not (include "openshift" .)) -}}
+{{- if and (include "ferroflow.build" .) (not (include "ferroflow.openshift" .)) -}}
 {{- fail "build.enabled: only OpenShift builds images. Set mlflow.image.repository to an image that is built already." -}}
 {{- end -}}
-{{- if and (include "route" .) (not (include "openshift" .)) -}}
+{{- if and (include "ferroflow.route" .) (not (include "ferroflow.openshift" .)) -}}
 {{- fail "route.enabled: only OpenShift has Routes. Set ingress.enabled or httpRoute.enabled." -}}
 {{- end -}}
-{{- if and (include "route" .) (ne .Values.route.termination "edge") (eq (int .Values.service.targetPort) 5000) -}}
+{{- if and (include "ferroflow.route" .) (ne .Values.route.termination "edge") (eq (int .Values.service.targetPort) 5000) -}}
 {{- fail (printf "route.termination %s: the server speaks plain HTTP. Put a proxy that ends TLS into mlflow.containers and its port into service.targetPort, or use edge." .Values.route.termination) -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
@@ -30,14 +30,33 @@ is wrong and what to set.
 {{- fail "httpRoute.enabled: set httpRoute.parentRefs and httpRoute.hostnames." -}}
 {{- end -}}
 
-{{- if and (not .Values.s3.bucket) (not .Values.artifacts.destination) (not $sqlite) -}}
-{{- fail "s3.bucket: set the bucket for artifacts and backups." -}}
+{{- $store := include "ferroflow.store" . -}}
+{{- $stores := list -}}
+{{- if .Values.s3.bucket }}{{ $stores = append $stores "s3.bucket" }}{{ end -}}
+{{- if .Values.azure.container }}{{ $stores = append $stores "azure.container" }}{{ end -}}
+{{- if .Values.gcs.bucket }}{{ $stores = append $stores "gcs.bucket" }}{{ end -}}
+{{- if gt (len $stores) 1 -}}
+{{- fail (printf "%s: set one of them; artifacts and backups are in one bucket. Artifacts that are elsewhere have artifacts.destination." (join " and " $stores)) -}}
 {{- end -}}
-{{- if and $cluster .Values.backup.enabled (not .Values.s3.bucket) -}}
-{{- fail "s3.bucket: set the bucket for backups, or backup.enabled: false, which makes recovery impossible." -}}
+{{- if and .Values.azure.container (not .Values.azure.account) -}}
+{{- fail "azure.account: set the storage account that azure.container is in." -}}
 {{- end -}}
-{{- if and (eq .Values.postgresql.mode "external") (not (and .Values.postgresql.external.host .Values.postgresql.external.existingSecret)) -}}
-{{- fail "postgresql.mode external: set postgresql.external.host and postgresql.external.existingSecret." -}}
+{{- with .Values.azure -}}
+{{- if and .existingSecret (or .accountKeyKey .sasTokenKey) (not .accountNameKey) -}}
+{{- fail "azure.accountNameKey: set the key of the account's name in azure.existingSecret; backups read it there." -}}
+{{- end -}}
+{{- end -}}
+{{- if and (not $store) (not .Values.artifacts.destination) (not $sqlite) -}}
+{{- fail "s3.bucket: set the bucket for artifacts and backups (or azure.container, or gcs.bucket)." -}}
+{{- end -}}
+{{- if and $cluster .Values.backup.enabled (not $store) -}}
+{{- fail "s3.bucket: set the bucket for backups (or azure.container, or gcs.bucket), or backup.enabled: false, with which nothing can be recovered." -}}
+{{- end -}}
+{{- if and .Values.backup.encryption (has $store (list "azure" "gcs")) -}}
+{{- fail "backup.encryption: only stores of S3 take it. Azure and Google encrypt by the bucket's own settings." -}}
+{{- end -}}
+{{- if and (eq .Values.postgresql.mode "external") (not (and (or .Values.postgresql.external.host .Values.postgresql.external.hostKey .Values.postgresql.external.uriKey) .Values.postgresql.external.existingSecret)) -}}
+{{- fail "postgresql.mode external: set postgresql.external.host and postgresql.external.existingSecret (or hostKey or uriKey of that Secret instead of the host)." -}}
 {{- end -}}
 {{- if and (eq .Values.engine "mlflow") (eq .Values.postgresql.database .Values.postgresql.usersDatabase) (regexMatch "^v?(2\\.|3\\.[0-5]\\.)" .Values.mlflow.image.tag) -}}
 {{- fail (printf "postgresql.usersDatabase: MLflow %s needs a database of its own for users, since 3.6 it may be the same one." .Values.mlflow.image.tag) -}}
@@ -57,8 +76,9 @@ is wrong and what to set.
 {{- fail "recovery.serverName: only postgresql.mode cluster recovers from backups of a cluster." -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.autoscaling.enabled (ne (toString .Values.mlflow.replicas) "<nil>") (ne (toString .Values.mlflow.replicas) "") -}}
-{{- fail "mlflow.replicas: leave it out with autoscaling.enabled, or every upgrade resets the autoscaler's number." -}}
+{{- /* As charts do it, any other number is passed over: the autoscaler's is the one that holds. */ -}}
+{{- if and .Values.autoscaling.enabled (eq (toString .Values.mlflow.replicas) "0") -}}
+{{- fail "mlflow.replicas: leave it out with autoscaling.enabled, which does not stop the servers for it. Run `kubectl scale` (`oc scale`) to 0: the autoscaler does nothing then." -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas must not be above autoscaling.maxReplicas." -}}
@@ -99,15 +119,35 @@ is wrong and what to set.
 {{- end -}}
 {{- if and .serverName $cluster -}}
 {{- if eq .serverName $values.postgresql.clusterName -}}
-{{- fail (printf "recovery.serverName and postgresql.clusterName are both %s: a recovered cluster needs a new name, or it would overwrite the backups that it is recovered from. Set postgresql.clusterName to a new name, such as %s, and recovery.serverName to the old one." .serverName (include "nextName" .serverName)) -}}
+{{- fail (printf "recovery.serverName and postgresql.clusterName are both %s: a recovered cluster needs a new name, or it would overwrite the backups that it is recovered from. Set postgresql.clusterName to a new name, such as %s, and recovery.serverName to the old one." .serverName (include "ferroflow.nextName" .serverName)) -}}
 {{- end -}}
-{{- if eq .serverName (include "ownServerName" $) -}}
+{{- if eq .serverName (include "ferroflow.ownServerName" $) -}}
 {{- fail (printf "recovery.serverName and backup.serverName are both %s: a recovered cluster must archive under a name of its own." .serverName) -}}
 {{- end -}}
-{{- if not $values.s3.bucket -}}
-{{- fail "s3.bucket: set the bucket with the backups to recover from." -}}
+{{- if not (include "ferroflow.store" $) -}}
+{{- fail "s3.bucket: set the bucket with the backups to recover from (or azure.container, or gcs.bucket)." -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- with (include "ferroflow.connections" . | fromJson).problem }}{{ fail . }}{{ end -}}
+
+{{- with .Values.podDisruptionBudget -}}
+{{- if and .enabled (not (kindIs "invalid" .minAvailable)) (not (kindIs "invalid" .maxUnavailable)) -}}
+{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable: set one of them." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.auth.serviceAccounts.enabled (ne .Values.engine "ferroflow") -}}
+{{- fail "auth.serviceAccounts.enabled: only engine ferroflow knows tokens of service accounts." -}}
+{{- end -}}
+{{- if and .Values.auth.serviceAccounts.enabled (eq (include "ferroflow.serviceAccount" .) "default") -}}
+{{- fail "auth.serviceAccounts.enabled: set serviceAccount.create: true or serviceAccount.name. The account `default` is that of other pods, which would get the right as well." -}}
+{{- end -}}
+{{- if and (ne .Values.migration.hook "none") $sqlite -}}
+{{- fail "migration.hook: with postgresql.mode none the volume belongs to the server that runs. Use mlflow.autoMigrate: true." -}}
+{{- end -}}
+{{- if and (ne .Values.migration.hook "none") .Values.mlflow.autoMigrate -}}
+{{- fail "migration.hook and mlflow.autoMigrate: set one of them; both upgrade the databases." -}}
 {{- end -}}
 
 {{- if and .Values.monitoring.serviceMonitor .Values.auth.enabled (not .Values.monitoring.basicAuth.existingSecret) -}}
@@ -119,14 +159,14 @@ is wrong and what to set.
 {{- fail "drill.enabled: only backups of postgresql.mode cluster with backup.enabled can be restored in a drill." -}}
 {{- end -}}
 {{- $image := .Values.drill.image -}}
-{{- if not (or (and $image.repository $image.tag) (and (include "openshift" .) (not $image.repository))) -}}
+{{- if not (or (and $image.repository (or $image.tag $image.digest)) (and (include "ferroflow.openshift" .) (not $image.repository))) -}}
 {{- fail "drill.image: set repository and tag of an image with kubectl and a shell." -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
 {{/* pg-cluster-v1 → pg-cluster-v2, pg → pg-v2. */}}
-{{- define "nextName" -}}
+{{- define "ferroflow.nextName" -}}
 {{- $number := regexFind "[0-9]+$" . -}}
 {{- if $number }}{{ trimSuffix $number . }}{{ add1 (int $number) }}{{ else }}{{ . }}-v2{{ end -}}
 {{- end }}

@@ -140,11 +140,11 @@ def test_a_pod_has_an_identity(moto, start, tmp_path):
 def test_without_any_credentials_one_line_says_so_in_time(moto, start, tmp_path):
     refused = f"http://127.0.0.1:{free_port()}"
     with services.nowhere() as silent:
-        none, late = "none are set, and the machine has none", "no credentials within 3 s"
+        none, late = "no credentials: none are set, and the machine has none", "no credentials within 3 s"
         for address, why in ((refused, none), (silent, late)):
             env = {"MLFLOW_S3_ENDPOINT_URL": moto.endpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT": address, "HOME": str(tmp_path)}
             server = start(f"s3://{moto.bucket}", env)
-            expected = f"s3://{moto.bucket}: no credentials: {why}"
+            expected = f"s3://{moto.bucket}: {why}"
             answer = requests.get(f"{server.url}/readyz")
             assert (answer.status_code, answer.json()["artifacts"]) == (503, expected), address
             faults.wait_until(lambda: expected in server.logs, "the line at start")

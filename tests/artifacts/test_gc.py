@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import sqlite3
 import subprocess
 import threading
 import uuid
@@ -9,7 +10,6 @@ import uuid
 import psycopg2
 import pytest
 import requests
-import sqlite3
 from folders import names
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException

@@ -157,7 +157,7 @@ def test_a_right_that_a_sweep_lacks_is_told_once_for_each_reason(start):
         env = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store.server_port}", "FERROFLOW_UPLOAD_SWEEP_AGE": "1s"}
         env |= {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET}
         server = start("s3://bucket", env)
-        warnings = lambda: [line for line in lines(server, "are not swept") if "WARN" in line]  # noqa: E731
+        warnings = lambda: [line for line in lines(server, "cannot be swept") if "WARN" in line]  # noqa: E731
         for number, code in enumerate(["AccessDenied", "SlowDown", "AccessDenied"], start=1):
             Denying.code = code
             Denying.asked.clear()

@@ -1,13 +1,13 @@
 """The payload of a trace, which the UI asks for as a file: in the database, or where artifacts are."""
 
 import json
+import sqlite3
 import uuid
 from contextlib import closing
 
 import psycopg2
 import pytest
 import requests
-import sqlite3
 from support import postgres, stores
 from support.servers import ferroflow
 

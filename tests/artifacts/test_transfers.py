@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

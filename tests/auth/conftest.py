@@ -12,6 +12,7 @@ import pytest
 from people import ADMIN, settings
 from support import postgres, servers
 
+
 @contextlib.contextmanager
 def running(maker, dialect, folder, name, **ini):
     """A server with users."""

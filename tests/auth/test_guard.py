@@ -203,7 +203,7 @@ def test_a_password_is_typed_unseen(tmp_path):
     users = f"sqlite:///{tmp_path}/users.db"
     assert user("add", "gina", database=users, secret=password("gina")).returncode == 0
     code, seen = typed(users, "a new long password", "a new long passwort")
-    assert code == 1 and "not the same" in seen
+    assert code == 1 and "the passwords differ" in seen
     code, seen = typed(users, "a new long password", "a new long password")
     assert code == 0 and "changed the password" in seen and "new long" not in seen
     assert typed(users, "short")[0] == 1

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from people import ADMIN, People, password, settings
+from people import People, password, settings
 from support import postgres, servers
 
 pytestmark = pytest.mark.rotates(every=2)

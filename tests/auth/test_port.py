@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from people import ADMIN, People, password, settings
+from people import ADMIN, People, settings
 from support import certificates, postgres, required, servers
 
 API = "/api/2.0/mlflow"
@@ -172,7 +172,7 @@ def test_what_would_not_be_guarded_as_asked_does_not_start(tmp_path, authority):
         (["--uvicorn-opts", f"--ssl-certfile {cert} --ssl-keyfile {key} --ssl-ciphers HIGH"], "--ssl-ciphers"),
         (["--uvicorn-opts", "--uds /tmp/x.sock"], "--uds"),
         (["--gunicorn-opts", "--bind unix:/tmp/x.sock"], "only TCP"),
-        (["--gunicorn-opts", "-c settings.py"], "-c is not supported"),
+        (["--gunicorn-opts", "-c settings.py"], "-c affects security and is not supported"),
         (["--waitress-opts", "--unix-socket=/tmp/x"], "--unix-socket"),
         (["--uvicorn-opts", "--ssl-certfle x"], "not known"),
         (["--tls-key", str(key)], "--tls-cert"),

@@ -21,6 +21,40 @@ def test_the_small_image_is_nobody_in_particular():
     assert 'ENTRYPOINT ["ferroflow"]' in last
 
 
+def last_stage() -> str:
+    text = containerfile()
+    return text[text.rindex("\nFROM ") :]
+
+
+def test_the_image_starts_without_settings():
+    """Its folder is written by any user of group 0: the server makes its database in it."""
+    lines = last_stage().splitlines()
+    [folder] = [line.removeprefix("WORKDIR ") for line in lines if line.startswith("WORKDIR ")]
+    assert any(re.match(rf"RUN install --directory .*--group=0 --mode=0?770 {folder}$", line) for line in lines)
+    assert f"VOLUME {folder}" in lines, "also on a read-only root file system"
+    # The chart mounts its volume there.
+    [mount] = [one for one in helm.objects("kubernetes-try-out").server["volumeMounts"] if one["name"] == "data"]
+    assert mount["mountPath"] == folder
+
+
+def test_the_image_says_what_it_is():
+    text = last_stage()
+    labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", text))
+    assert labels >= {"title", "description", "version", "revision", "licenses"}
+    assert re.search(r"^COPY LICENSE NOTICE /licenses/$", text, re.MULTILINE)
+    assert (ROOT / "LICENSE").exists() and (ROOT / "NOTICE").exists()
+    version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    assert f"ARG VERSION={version}" in text
+    # The profile strips the program.
+    assert "cargo build --profile dist" in containerfile()
+    assert re.search(r'^\[profile\.dist\]\n(?:.+\n)*strip = ', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+
+
+def test_images_and_compose_ask_the_server_how_it_is():
+    assert re.search(r'^HEALTHCHECK .* CMD \["ferroflow", "health"\]$', last_stage(), re.MULTILINE)
+    assert compose()["services"]["mlflow"]["healthcheck"]["test"] == ["CMD", "ferroflow", "health"]
+
+
 def test_no_image_is_latest():
     bases = re.findall(r"^ARG \w+=(docker\.io/\S+)$", containerfile(), re.MULTILINE)
     images = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", service["image"]) for service in compose()["services"].values()]

@@ -120,3 +120,76 @@ def test_waiting_ends_when_the_database_listens():
         assert "waiting for the database at 127.0.0.1" in waiting.stdout.readline()
         listener.listen()
         assert waiting.wait(30) == 0
+
+
+URI = "postgresql://mlflow:p%40ss%2Fword@db.example:6432/mlflow?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("case", "variables", "users"),
+    [
+        ("kubernetes-external-uri", {"MLFLOW_BACKEND_STORE_URI": URI}, URI),
+        ("kubernetes-external-uris", {"MLFLOW_BACKEND_STORE_URI": URI, "FERROFLOW_USERS_URI": "postgresql://u:a%26b%7Cc@db/users"}, "postgresql://u:a%26b%7Cc@db/users"),
+    ],
+)
+def test_users_are_in_the_database_of_the_secret_s_uri(run, case, variables, users):
+    _, written = run(objects(case).server, INI.rstrip(), **variables)
+    assert written["database_uri"] == users.replace("%", "%%"), "a parser of such files reads %% as %"
+    assert written["admin_password"] == "pa%ss=wo;rd"
+    job = objects(case).one("CronJob", "mlflow-migrate")["spec"]["jobTemplate"]
+    calls, _ = run(job["spec"]["template"]["spec"]["containers"][0], **variables)
+    assert calls[::2] == [f"ferroflow db upgrade {URI}", f"ferroflow db upgrade --auth {users}"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://u:p%40@127.0.0.1:{port}/db",
+        "postgres://u:p@127.0.0.1:{port},other:1/db?sslmode=require",
+        "postgresql+psycopg2://127.0.0.1:{port}",
+        "postgresql://u:p@[::1]:{port}/db",
+    ],
+)
+def test_waiting_finds_the_address_in_a_uri(uri):
+    [wait] = objects("kubernetes-external-uri").one("Deployment")["spec"]["template"]["spec"]["initContainers"]
+    family, host = (socket.AF_INET6, "::1") if "[" in uri else (socket.AF_INET, "127.0.0.1")
+    with socket.socket(family) as listener:
+        listener.bind((host, 0))
+        listener.listen()
+        variables = {"PATH": "/usr/bin:/bin", "MLFLOW_BACKEND_STORE_URI": uri.format(port=listener.getsockname()[1])}
+        subprocess.run([*wait["command"], *wait["args"]], env=variables, check=True, timeout=30)
+
+
+def test_a_uri_without_a_port_has_the_usual_one():
+    [wait] = objects("kubernetes-external-uri").one("Deployment")["spec"]["template"]["spec"]["initContainers"]
+    script = wait["args"][0].split("until")[0] + 'echo "$PGHOST $PGPORT"'
+    for uri, address in (("postgresql://u@db.example/x", "db.example 5432"), ("postgresql://[fd00::1]/x", "fd00::1 5432")):
+        done = subprocess.run(["bash", "-c", script], env={"MLFLOW_BACKEND_STORE_URI": uri}, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == address
+
+
+def test_the_hook_does_not_wait_for_a_cluster_that_helm_makes_after_it(tmp_path):
+    """The upgrade that begins a recovery names a cluster that is not there yet."""
+    spec = objects("kubernetes-flux").one("Job")["spec"]["template"]["spec"]
+    for name, code in (("getent", 2), ("sleep", 0)):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    for container in containers(spec):
+        done = subprocess.run(
+            [*container["command"], *container["args"]],
+            env={"PATH": f"{tmp_path}{os.pathsep}/usr/bin:/bin", "PGHOST": "pg-cluster-v2-rw", "PGPORT": "5432"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "There is no cluster at pg-cluster-v2-rw yet" in done.stdout
+
+
+def test_the_hook_upgrades_a_database_that_is_there(run, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/getent").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "bin/getent").chmod(0o755)
+    [container] = objects("kubernetes-flux").one("Job")["spec"]["template"]["spec"]["containers"]
+    calls, _ = run(container)
+    assert calls[::2] == ["ferroflow db upgrade postgresql+psycopg2:///mlflow", "ferroflow db upgrade --auth postgresql+psycopg2:///mlflow_auth"]

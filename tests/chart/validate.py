@@ -17,16 +17,17 @@ KUBERNETES = ("1.25", "1.31", kubernetes_validate.latest_version())
 SAME = {"postgresql.k8s.enterprisedb.io/v1": "postgresql.cnpg.io/v1"}
 
 
-def errors(document: dict) -> list[str]:
-    """What is wrong with an object."""
+def errors(document: dict, oldest: str = KUBERNETES[0]) -> list[str]:
+    """What is wrong with an object, for versions of Kubernetes since the oldest one."""
+    number = lambda version: [int(part) for part in version.split(".")]
     where = f"{document['kind']} {document['metadata']['name']}"
     custom = _custom(SAME.get(document["apiVersion"], document["apiVersion"]), document["kind"])
     if custom:
         found = [f"{where}: {error.json_path}: {error.message}" for error in custom.iter_errors(document)]
     else:
-        found = [f"{where}: {error}" for version in KUBERNETES for error in _kubernetes(document, version)]
+        found = [f"{where}: {error}" for version in KUBERNETES if number(version) >= number(oldest) for error in _kubernetes(document, version)]
     for inner in document.get("objects", []):
-        found += errors(inner)
+        found += errors(inner, oldest)
     return found
 
 

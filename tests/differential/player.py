@@ -8,7 +8,6 @@ import requests
 from step import Step
 from volatile import mask
 
-
 #: In place of a status: the server closed the connection without an answer.
 CLOSED = 0
 

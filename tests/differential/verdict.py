@@ -10,7 +10,7 @@ from step import Step
 
 #: What ferroflow says of a request that it can not read. The reference goes on with the half it has read.
 UNREADABLE = re.compile(
-    r"^(Invalid value for parameter '.*': (expected|the enum has no|the integer is out of|null can not be)|"
+    r"^(Invalid value for parameter '.*': (expected|the enum has no|the integer is out of|null cannot be)|"
     r"The request body is not valid JSON: NaN)"
 )
 

@@ -14,7 +14,6 @@ from cluster import Bucket
 from support import required
 from support.servers import free_port
 
-
 #: The SDK's lines about where a run can be looked at.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 

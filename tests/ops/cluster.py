@@ -9,7 +9,6 @@ named ``ferroflow`` gives the program those instead of PostgreSQL. So ``ferroflo
 import base64
 import copy
 import json
-import os
 import re
 import shutil
 import subprocess

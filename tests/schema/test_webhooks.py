@@ -10,8 +10,8 @@ import pytest
 import requests
 import sqlalchemy
 from mlflow.entities.webhook import VALID_ENTITY_ACTIONS
-from support import receiver as receivers
 from support import introspect, required
+from support import receiver as receivers
 from support.postgres import DIALECTS, connect, database
 from support.servers import ferroflow, reference
 

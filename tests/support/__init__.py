@@ -24,6 +24,8 @@
 ``FERROFLOW_PGBOUNCER``          The program of PgBouncer.
 ``FERROFLOW_BARMAN``             The folder with the programs of barman, and an S3 server for them.
 ``FERROFLOW_UI_DIR``             The files of the web UI, so that no test fetches them.
+``FERROFLOW_XTASK``              The program of ``cargo xtask``, which makes packages.
+``FERROFLOW_UV``                 uv, which installs packages.
 ===============================  ============================================================================
 
 .. /variables

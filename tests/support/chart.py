@@ -8,11 +8,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import yaml
+
 from support import required
 
 CHART = Path(__file__).parents[2] / "chart"
 VALUES = Path(__file__).parents[1] / "chart/values"
+#: A complete file for each platform, which the chart brings.
+EXAMPLES = CHART / "examples"
 GENERATIONS = ("4", "3")
 
 #: What an installation is called in the tests.
@@ -21,22 +25,41 @@ RELEASE, NAMESPACE = "mlflow", "research"
 
 @dataclass(frozen=True)
 class Case:
-    """A file of values, and the one that it is laid over."""
+    """A file of values, and the one that it is laid over. ``examples/…`` is a file of the chart's."""
 
     name: str
 
     @property
+    def path(self) -> Path:
+        return (CHART if self.is_example else VALUES) / f"{self.name}.yaml"
+
+    @property
+    def is_example(self) -> bool:
+        return self.name.startswith("examples/")
+
+    @property
     def files(self) -> list[Path]:
-        path = VALUES / f"{self.name}.yaml"
-        base = re.search(r"^# Over (.*)\.yaml\.$", path.read_text(), re.MULTILINE)
-        return [*(Case(base[1]).files if base else []), path]
+        base = re.search(r"^# Over (.*)\.yaml\.$", self.path.read_text(), re.MULTILINE)
+        return [*(Case(base[1]).files if base else []), self.path]
+
+    @property
+    def kubernetes(self) -> str:
+        """The oldest version of Kubernetes that has the fields of these values."""
+        needs = re.search(r"^# Needs Kubernetes (.*)\.$", self.path.read_text(), re.MULTILINE)
+        return needs[1] if needs else "1.25"
 
     @property
     def base(self) -> "Case | None":
         return Case(self.files[-2].stem) if len(self.files) > 1 else None
 
 
-CASES = [Case(path.stem) for path in sorted(VALUES.glob("*.yaml"))]
+#: A file `*.must.yaml` beside a case has what it must render.
+CASES = [Case(path.stem) for path in sorted(VALUES.glob("*.yaml")) if not path.stem.endswith(".must")]
+PLATFORMS = [Case(f"examples/{path.stem}") for path in sorted(EXAMPLES.glob("*.yaml"))]
+
+
+#: A push has a third of the cases. Its tests take the same ones: rendering them is what takes long.
+a_third = pytest.mark.rotates(by="case", every=3, together="cases of the chart")
 
 
 def helm(generation: str, *arguments) -> subprocess.CompletedProcess:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import sqlalchemy
+
 from support.postgres import connect
 
 Schema = dict[str, str]

@@ -1,6 +1,6 @@
 //! `ferroflow ops`: runbooks on Kubernetes.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -84,6 +84,20 @@ enum Runbook {
         #[arg(long)]
         look_inside: bool,
     },
+}
+
+/// The runbooks as a command of their own, if the program is called by the name of a plug-in: `kubectl ferroflow doctor`
+/// runs `kubectl-ferroflow doctor`, which is `ferroflow ops doctor`. `oc` takes plug-ins of either name.
+pub(crate) fn plugin(program: &Path) -> Option<clap::Command> {
+    let caller = match program.file_stem()?.to_str()? {
+        "kubectl-ferroflow" => "kubectl ferroflow",
+        "oc-ferroflow" => "oc ferroflow",
+        _ => return None,
+    };
+    let command = clap::Command::new("ferroflow").bin_name(caller).version(env!("CARGO_PKG_VERSION"));
+    let command =
+        command.about("Upgrade, back up, recover and check an installation on Kubernetes").max_term_width(100);
+    Some(OpsArgs::augment_args(command))
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -127,7 +127,7 @@ pub mod memory {
     pub const PER_VALUE: usize = 384;
     /// Size of the rows of a request up to which it never waits for others.
     pub const SMALL_RESULT: usize = 2 * MIB;
-    /// Size of a page of a search at which it ends, with the token of the next page.
+    /// Size of a page of a search after which no more rows are loaded for it: it ends, with the token of the next page.
     pub const PAGE: usize = 24 * MIB;
     /// Maximum size of the rows of a request. In memory, as messages and as JSON, they take about four times as much.
     pub const LARGEST_RESULT: usize = 48 * MIB;

@@ -25,7 +25,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
-from mlflow.utils import search_logged_model_utils, search_utils
+from mlflow.utils import search_logged_model_utils
 from mlflow.utils.search_utils import (
     SearchExperimentsUtils,
     SearchModelUtils,

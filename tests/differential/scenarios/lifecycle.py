@@ -62,11 +62,10 @@ def steps():
 
     yield delete("logged-models/{model}")
     yield delete("logged-models/{model}")
-    for step in (patch("logged-models/{model}", {"status": 2}), patch("logged-models/{model}/tags", {"tags": [{"key": "t", "value": "1"}]}),
-                 post("logged-models/{model}/params", {"params": [{"key": "t", "value": "1"}]}), delete("logged-models/{model}/tags/t"),
-                 get("logged-models/{model}/artifacts/directories"), post("logged-models/search", {"experiment_ids": ["{exp}"]}),
-                 post("runs/log-metric", {"run_id": "{run}", "key": "m", "value": 1, "timestamp": 1, "model_id": "{model}"})):  # fmt: skip
-        yield step
+    yield from (patch("logged-models/{model}", {"status": 2}), patch("logged-models/{model}/tags", {"tags": [{"key": "t", "value": "1"}]}),
+                post("logged-models/{model}/params", {"params": [{"key": "t", "value": "1"}]}), delete("logged-models/{model}/tags/t"),
+                get("logged-models/{model}/artifacts/directories"), post("logged-models/search", {"experiment_ids": ["{exp}"]}),
+                post("runs/log-metric", {"run_id": "{run}", "key": "m", "value": 1, "timestamp": 1, "model_id": "{model}"}))  # fmt: skip
 
     for experiment in ("0", "99999", "x", "", None, "-1", "1 "):
         for path, body in (("experiments/restore", {}), ("experiments/update", {"new_name": "n"}), ("experiments/delete-experiment-tag", {"key": "k"})):

@@ -70,7 +70,7 @@ def searches():
               f"{is_prompt} LIKE '%'", f"{is_prompt} ILIKE 'TRUE'", f"{is_prompt} = 'x'", f"{is_prompt} = 'true' AND {is_prompt} = 'false'", f"{is_prompt} = 'false' AND {is_prompt} = 'true'",
               f"{is_prompt} = 'true' AND {is_prompt} LIKE 't%'", f"{is_prompt} = 'true' AND tags.task = 'greet'", "tags.task = 'greet'", f"tags.task = 'greet' AND {is_prompt} = 'true'",
               f"{is_prompt} = 'true' AND tags.`_mlflow_experiment_ids` ILIKE '%,12,%'", f"{is_prompt} = 'true' AND tags.`_mlflow_experiment_ids` LIKE '%,7,%'",
-              f"{is_prompt} = 'true' AND tags._mlflow_experiment_ids LIKE '%,1,%'", f"{is_prompt} = 'true' AND name = 'p.model'", f"tag.`mlflow.prompt.is_prompt` = 'true' AND name ILIKE '%CHAT%'")  # fmt: skip
+              f"{is_prompt} = 'true' AND tags._mlflow_experiment_ids LIKE '%,1,%'", f"{is_prompt} = 'true' AND name = 'p.model'", "tag.`mlflow.prompt.is_prompt` = 'true' AND name ILIKE '%CHAT%'")  # fmt: skip
     for filter_ in models:
         both = f"{filter_} AND name LIKE 'p.%'" if filter_ else "name LIKE 'p.%'"
         yield get("registered-models/search", {"filter": both})

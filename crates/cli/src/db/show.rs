@@ -76,6 +76,7 @@ pub(crate) fn status(uri: &BackendUri, chain: &'static Chain, state: &State) {
         out!("  {}  {}", step.id, step.title);
     }
     for head in chain.heads.iter().skip_while(|head| **head != *goal).skip(1) {
-        out!("later     {} ({}: {}), on request: db upgrade --to", head.revision, head.release, head.adds);
+        let (release, adds, target) = (head.release, head.adds, head.target());
+        out!("later     {} ({release}: {adds}) by db upgrade --to {target}", head.revision);
     }
 }

@@ -307,3 +307,23 @@ fn an_older_database_is_upgraded_at_start_with_auto_migrate() {
         copies.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".before-")).count();
     assert_eq!(copies, 1);
 }
+
+#[test]
+fn health_tells_a_ready_server_from_one_that_is_gone() {
+    // On `::` the server has addresses of both families.
+    let server = Server::start(&["--host", "::"]);
+    let port = server.address.rsplit_once(':').unwrap().1.to_owned();
+    let ask = |args: &[&str], host: &str| {
+        let mut command = support::ferroflow(server.folder.path());
+        support::output(command.arg("health").args(args).env("MLFLOW_PORT", &port).env("MLFLOW_HOST", host))
+    };
+    for (args, host) in [(&[][..], "0.0.0.0"), (&["--live"][..], "::"), (&[][..], "::")] {
+        let told = ask(args, host);
+        assert!(told.status.success(), "{host}: {}", String::from_utf8_lossy(&told.stderr));
+    }
+    let elsewhere = ask(&["--url", &format!("http://127.0.0.1:{port}/elsewhere/")], "");
+    assert_eq!(elsewhere.status.code(), Some(1), "another address is not this server's");
+    let gone = ask(&["--url", &format!("http://{}", support::closing())], "");
+    let line = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert!(!gone.status.success() && line.contains("does not answer"), "{line}");
+}

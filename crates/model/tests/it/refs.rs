@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 /// The references in the message that has this JSON.
 fn refs<M: Message + DeserializeOwned>(json: Value) -> Vec<(RefKind, String)> {
-    let message: M = serde_json::from_value(json).unwrap();
+    let message: M = serde_json::from_value(json).expect("the JSON of the message");
     let mut found = Vec::new();
     message.refs(&mut |kind, text| found.push((kind, text.to_owned())));
     found

@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{DbError, PostgresUri, SslMode};
 
-/// The TLS connector for a URI. Reads the certificate files once, when the pool is created.
+/// The TLS connector for a URI. Reads the certificate files.
 pub(super) fn connector(uri: &PostgresUri) -> Result<MakeRustlsConnect, DbError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

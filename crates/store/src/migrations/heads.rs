@@ -19,6 +19,14 @@ pub struct Head {
     pub adds: &'static str,
 }
 
+impl Head {
+    /// The shortest value of `--to` that means this head.
+    #[must_use]
+    pub fn target(&self) -> &'static str {
+        self.targets[0]
+    }
+}
+
 pub(super) const TRACKING: &[Head] = &[
     Head { revision: "dc11669786a5", release: "MLflow 3.17.2", targets: &["3.17", "3.17.2"], adds: "" },
     Head {

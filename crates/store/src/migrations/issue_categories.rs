@@ -30,7 +30,7 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
             rows.extend(categories(&issue, &json)?);
         }
         direct.execute_each(INSERT, rows).await?;
-        progress.tell(Event::Rows { table: "issues", done, total });
+        progress.report(Event::Rows { table: "issues", done, total });
     }
 }
 

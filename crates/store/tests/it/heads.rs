@@ -3,8 +3,8 @@
 use ferroflow_store::{
     Store, StoreOptions, UserStore,
     db::{BackendUri, Db, DbOptions, Statement},
-    gc::Purged,
     migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
+    upkeep::gc::PurgeOutcome,
 };
 
 use crate::support::{self, on_each};
@@ -183,12 +183,12 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
 
     // What is deleted takes its own rows with it, and no others.
     store.delete_run("a").await.unwrap();
-    assert_eq!(store.purge_run("a", i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
+    assert_eq!(store.purge_run("a", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
     assert_eq!(added(uri).await, before);
     assert_eq!(texts(uri, "SELECT issue_id FROM issues WHERE source_run_id IS NOT NULL").await, ["i3"]);
     store.delete_experiment("8").await.unwrap();
-    assert_eq!(store.purge_run("b", i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
-    assert_eq!(store.purge_experiment(8, i64::MAX, async |_| Ok(())).await.unwrap(), Purged::Yes);
+    assert_eq!(store.purge_run("b", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
+    assert_eq!(store.purge_experiment(8, i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
     let kept: Vec<String> =
         before.into_iter().filter(|row| !row.starts_with("i3 ") && !row.starts_with("i4 ")).collect();
     assert_eq!(added(uri).await, kept);

@@ -42,22 +42,39 @@ pub(super) struct Connector {
     hosts: Vec<Config>,
     password_file: Option<PathBuf>,
     /// `None` if all hosts are Unix sockets: as in libpq, these ignore `sslmode`.
-    tls: Option<MakeRustlsConnect>,
+    tls: Option<Arc<Mutex<MakeRustlsConnect>>>,
     fault: Fault,
 }
 
 impl Connector {
-    /// Reads the TLS files. Password files are read for each connection.
+    /// Reads the TLS files. They are read again for each connection, and so are password files.
     pub(super) fn new(uri: &PostgresUri, fault: Fault) -> Result<Self, DbError> {
         let hosts: Vec<Config> = (0..uri.hosts.len()).map(|host| config(uri, host)).collect();
-        let tls = if hosts.iter().all(is_socket) { None } else { Some(tls::connector(uri)?) };
+        let tls = if hosts.iter().all(is_socket) { None } else { Some(Arc::new(Mutex::new(tls::connector(uri)?))) };
         let password_file = uri.password_file.clone().filter(|_| uri.password.is_none());
         Ok(Self { uri: uri.clone(), hosts, password_file, tls, fault })
     }
 
     /// Cancels what runs on a connection that was made by this connector or a clone of it.
     pub(super) async fn cancel(&self, client: &Client) -> Result<(), DbError> {
-        cancel::cancel(&client.cancel_token(), &self.hosts, self.tls.as_ref()).await
+        let tls = self.tls().await;
+        cancel::cancel(&client.cancel_token(), &self.hosts, tls.as_ref()).await
+    }
+
+    /// The TLS settings by the files of today: managed servers get a new authority while this process runs (those of
+    /// `CloudNativePG` every 90 days). If the files can not be used, the last settings that could be stay in use.
+    async fn tls(&self) -> Option<MakeRustlsConnect> {
+        let last = self.tls.as_ref()?;
+        if self.uri.ssl_root_cert.is_some() || self.uri.ssl_cert.is_some() {
+            let uri = self.uri.clone();
+            match tokio::task::spawn_blocking(move || tls::connector(&uri)).await {
+                Ok(Ok(read)) => *last.lock().unwrap_or_else(PoisonError::into_inner) = read,
+                Ok(Err(error)) => self.fault.set(Some(error.to_string())),
+                // The process is stopping.
+                Err(_) => {}
+            }
+        }
+        Some(last.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn connect_host(&self, host: usize) -> Result<(Client, JoinHandle<()>), Error> {
@@ -75,8 +92,8 @@ impl Connector {
                 Err(fault) => self.fault.set(Some(fault)),
             }
         }
-        match &self.tls {
-            Some(tls) if !is_socket(&config) => connect(&config, tls.clone()).await,
+        match self.tls().await {
+            Some(tls) if !is_socket(&config) => connect(&config, tls).await,
             _ => connect(&config, NoTls).await,
         }
     }
@@ -147,4 +164,75 @@ fn config(uri: &PostgresUri, host: usize) -> Config {
         config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::TcpListener, thread};
+
+    use rustls::{
+        ServerConfig, ServerConnection, Stream,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    };
+
+    use super::*;
+    use crate::db::BackendUri;
+
+    const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+
+    /// A PostgreSQL server as far as TLS goes, with the certificate of one authority: takes one connection, and returns
+    /// whether the client trusted it.
+    fn server(name: &'static str) -> (u16, thread::JoinHandle<bool>) {
+        use std::io::{Read as _, Write as _};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let chain = vec![CertificateDer::from_pem_file(format!("{FILES}/{name}.pem")).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(format!("{FILES}/{name}.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let serve = move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 8]).unwrap();
+            stream.write_all(b"S").unwrap();
+            let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
+            // The first byte of the startup message comes from a client that has accepted the certificate.
+            Stream::new(&mut tls, &mut stream).read_exact(&mut [0; 1]).is_ok()
+        };
+        (port, thread::spawn(serve))
+    }
+
+    #[tokio::test]
+    async fn a_new_authority_is_trusted_as_soon_as_its_file_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        let trust = |name: &str| fs::copy(format!("{FILES}/ca-{name}.pem"), &file).unwrap();
+        trust("old");
+        let uri = |port| {
+            let uri = format!("postgresql://u:p@localhost:{port}/d?sslmode=verify-full&sslrootcert={}", file.display());
+            match BackendUri::parse_with_env(&uri, |_| None).unwrap() {
+                BackendUri::Postgres(uri) => *uri,
+                BackendUri::Sqlite(_) => unreachable!("it names PostgreSQL"),
+            }
+        };
+        let connector = Connector::new(&uri(1), Fault::default()).unwrap();
+        let trusts = async |name| {
+            let (port, serving) = server(name);
+            let connector = Connector { hosts: vec![config(&uri(port), 0)], ..connector.clone() };
+            assert!(connector.connect_host(0).await.is_err(), "it is no database");
+            serving.join().unwrap()
+        };
+        assert!(trusts("old").await);
+        assert!(!trusts("new").await, "its authority is not known yet");
+        trust("new");
+        assert!(trusts("new").await);
+        assert!(!trusts("old").await);
+        // A file that is being written does not make it trust anything, nor nothing.
+        fs::write(&file, "-----BEGIN CERTIFICATE-----\n!").unwrap();
+        assert!(trusts("new").await);
+        assert!(!trusts("old").await);
+    }
 }
