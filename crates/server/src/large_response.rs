@@ -38,7 +38,7 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the client has read enough in the last interval, or nobody waits.
+    /// Whether the client has read enough in the last interval, or no other request waits.
     fn keeps_pace(&mut self) -> bool {
         if self.since.elapsed() < memory::GRACE {
             return true;

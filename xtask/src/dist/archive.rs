@@ -29,7 +29,7 @@ pub(super) fn make(environment: &Environment, program: &str, files: &Path, out: 
         fs::copy(environment.root.join(file), folder.join(file))?;
     }
     let archive = out.join(format!("{name}.tar.gz"));
-    // The same content gives the same archive, whoever packs it: no owner, no time.
+    // The same content gives the same archive on every machine: no owner, no time.
     let mut tar = environment.command("tar");
     tar.args([
         "--create",

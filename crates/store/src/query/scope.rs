@@ -2,7 +2,7 @@
 
 use super::visible::Visible;
 
-/// The rows that a search may return. It has no default: whoever searches says on whose behalf.
+/// The rows that a search may return. It has no default: every caller of a search names the scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Experiments, and with them their runs, logged models and traces.
