@@ -13,7 +13,8 @@ class FaultProxy:
     """Passes bytes on between clients and a server, until it is told to misbehave.
 
     ``cut_after`` bytes of answers a connection is reset; ``damage_at`` that byte of the requests is changed;
-    while ``hold`` is set nothing is passed on. Each fault strikes ``times`` connections.
+    while ``hold`` is set nothing is passed on. Each fault strikes ``times`` connections; with ``only``, those requests
+    alone that begin with it are cut.
     """
 
     def __init__(self, target: str):
@@ -25,6 +26,7 @@ class FaultProxy:
         self.cut_answer_after: int | None = None
         self.cut_request_after: int | None = None
         self.damage_request_at: int | None = None
+        self.only = b""
         self.struck = 0
         self._seen: dict[socket.socket, bytearray] = {}
         self._go = threading.Event()
@@ -76,7 +78,8 @@ class FaultProxy:
                     data[damage - passed] ^= 0xFF
                 if direction == "request":
                     self._seen.setdefault(source, bytearray()).extend(data)
-                if cut is not None and passed + len(data) > cut and self._strike():
+                spared = direction == "request" and not data.startswith(self.only)
+                if cut is not None and passed + len(data) > cut and not spared and self._strike():
                     break
                 target.sendall(data)
                 passed += len(data)

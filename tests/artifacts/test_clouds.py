@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -83,6 +84,16 @@ def test_a_directory_of_many_pages_is_listed_and_deleted(cloud, start):
     assert sum(len(listing(server, f"d/e{number}")) for number in range(7)) == count
     assert requests.delete(f"{server.url}{API}/d").status_code == 200, server.logs
     assert cloud.keys() == ["pre/dx"]
+
+
+def test_a_deletion_whose_connection_breaks_is_repeated(azure, start):
+    for number in range(3):
+        azure.put(f"pre/d/{number}", b"x")
+    with faults.before(azure.url) as proxy:
+        server = start(azure.location("pre"), replace(azure, url=proxy.url).env)
+        proxy.cut_request_after, proxy.only, proxy.times = 0, b"POST ", 1
+        assert requests.delete(f"{server.url}{API}/d").status_code == 200, server.logs
+        assert (proxy.struck, azure.keys()) == (1, [])
 
 
 @pytest.mark.rotates(every=4)

@@ -6,6 +6,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -168,7 +169,14 @@ def running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[S
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A TCP port on the loopback address that nothing listens on.
+
+    It is below the range from which the kernel takes the ports of connections and of listeners on port 0: another test
+    that runs meanwhile can get it from here alone.
+    """
+    first_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(11_000, max(first_of_kernel, 12_000))
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port

@@ -35,7 +35,9 @@ pub(crate) use self::explain::reason;
 pub use self::transfer::{PresignedUrl, StartedUpload};
 use self::{explain::explain, memory_budget::UploadBudget};
 use crate::{
-    ArtifactPath, gcs,
+    ArtifactPath,
+    client::{ATTEMPTS, pause},
+    gcs,
     repository::{ByteStream, FileInfo, OpenedArtifact, Stat},
     s3::{Calls, ListPage},
 };
@@ -308,25 +310,39 @@ impl BucketRepository {
         }
     }
 
-    /// Deletes objects by exact names.
+    /// Deletes objects by exact names. A broken connection is retried here: `object_store` does not repeat the POST by
+    /// which S3 and Azure delete many objects, because it does not know that a repeated deletion is harmless.
     async fn delete_all(&self, keys: Vec<String>) -> object_store::Result<()> {
         let mut odd = Vec::new();
         let mut plain = Vec::new();
         for key in keys {
             match Path::parse(&key) {
-                Ok(path) if path.as_ref() == key => plain.push(Ok(path)),
+                Ok(path) if path.as_ref() == key => plain.push(path),
                 _ => odd.push(key),
             }
         }
-        let deleted = self.bucket.reads.delete_stream(stream::iter(plain).boxed()).filter(|outcome| {
-            // Deleted meanwhile, or never existed.
-            std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
-        });
-        deleted.try_for_each(|_| std::future::ready(Ok(()))).await?;
+        let mut attempt = 1;
+        while let Err(error) = self.delete_plain(&plain).await {
+            if attempt == ATTEMPTS || !matches!(error, object_store::Error::Generic { .. }) {
+                return Err(error);
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        }
         match &self.bucket.calls {
             Some(calls) if !odd.is_empty() => calls.delete(&odd).await,
             _ => Ok(()),
         }
+    }
+
+    /// Deletes objects whose names are paths of `object_store`, in one attempt.
+    async fn delete_plain(&self, paths: &[Path]) -> object_store::Result<()> {
+        let paths = stream::iter(paths.to_vec()).map(Ok).boxed();
+        let deleted = self.bucket.reads.delete_stream(paths).filter(|outcome| {
+            // Deleted meanwhile, or never existed.
+            std::future::ready(!matches!(outcome, Err(object_store::Error::NotFound { .. })))
+        });
+        deleted.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
     pub(crate) async fn check(&self) -> Result<()> {
