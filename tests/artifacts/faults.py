@@ -13,8 +13,8 @@ class FaultProxy:
     """Passes bytes on between clients and a server, until it is told to misbehave.
 
     ``cut_after`` bytes of answers a connection is reset; ``damage_at`` that byte of the requests is changed;
-    while ``hold`` is set nothing is passed on. Each fault strikes ``times`` connections; with ``only``, those requests
-    alone that begin with it are cut.
+    while ``hold`` is set nothing is passed on. Each fault strikes ``times`` connections; with ``only``, those
+    alone whose last request begins with it.
     """
 
     def __init__(self, target: str):
@@ -29,6 +29,7 @@ class FaultProxy:
         self.only = b""
         self.struck = 0
         self._seen: dict[socket.socket, bytearray] = {}
+        self._last: dict[tuple[socket.socket, socket.socket], bytes] = {}
         self._go = threading.Event()
         self._go.set()
         self._lock = threading.Lock()
@@ -78,7 +79,9 @@ class FaultProxy:
                     data[damage - passed] ^= 0xFF
                 if direction == "request":
                     self._seen.setdefault(source, bytearray()).extend(data)
-                spared = direction == "request" and not data.startswith(self.only)
+                if direction == "request":
+                    self._last[pair] = data
+                spared = not self._last.get(pair, b"").startswith(self.only)
                 if cut is not None and passed + len(data) > cut and not spared and self._strike():
                     break
                 target.sendall(data)
@@ -90,9 +93,10 @@ class FaultProxy:
                 return
         for end in pair:
             with contextlib.suppress(OSError):
-                # A reset, as a router does that has forgotten the connection.
+                # A reset, as a router does that has forgotten the connection. The other thread stops reading, without
+                # which the socket would stay open; a shutdown for writing would be an ordinary end of the connection.
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                end.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RD)
             end.close()
 
 

@@ -91,7 +91,7 @@ def test_a_deletion_whose_connection_breaks_is_repeated(azure, start):
         azure.put(f"pre/d/{number}", b"x")
     with faults.before(azure.url) as proxy:
         server = start(azure.location("pre"), replace(azure, url=proxy.url).env)
-        proxy.cut_request_after, proxy.only, proxy.times = 0, b"POST ", 1
+        proxy.cut_answer_after, proxy.only, proxy.times = 0, b"POST ", 1
         assert requests.delete(f"{server.url}{API}/d").status_code == 200, server.logs
         assert (proxy.struck, azure.keys()) == (1, [])
 

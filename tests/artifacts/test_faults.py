@@ -155,7 +155,7 @@ def test_a_store_that_is_gone_is_told_and_comes_back(proxied, store):
 def test_a_deletion_whose_connection_breaks_is_repeated(proxied, store):
     server, proxy = proxied
     store.put_many([f"p/0/{number}" for number in range(3)])
-    proxy.cut_request_after, proxy.only, proxy.times = 0, b"POST ", 1
+    proxy.cut_answer_after, proxy.only, proxy.times = 0, b"POST ", 1
     assert requests.delete(f"{server.url}{API}/0").status_code == 200, server.logs
     assert (proxy.struck, store.keys("p/")) == (1, [])
 
