@@ -22,6 +22,7 @@ it again. Suites that do not compare with answers of the reference do the same w
 """
 
 import collections
+import gc
 import json
 import zlib
 from pathlib import Path
@@ -29,6 +30,9 @@ from pathlib import Path
 import pytest
 from support import recordings, shards
 from support.selection import deselect
+
+# The reference makes millions of objects when it is imported, which Python would go through for garbage again and again.
+gc.set_threshold(100_000, 50, 100)
 
 FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
@@ -52,6 +56,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "rotates(together, every, by): a sample takes one of the cases, every Nth, or those of one value")
     if config.getoption("write_seconds"):
         config.pluginmanager.register(Clock(), "seconds of files")
+
+
+def pytest_collection_finish():
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

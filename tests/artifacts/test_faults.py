@@ -74,10 +74,10 @@ def test_a_sweep_spares_what_is_running_and_in_a_shared_bucket_what_is_not_ours(
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        server = start(f"s3://{moto.bucket}", moto.env | {"FERROFLOW_UPLOAD_SWEEP_AGE": "4s"})
+        server = start(f"s3://{moto.bucket}", moto.env | {"FERROFLOW_UPLOAD_SWEEP_AGE": "8s"})
         # Sweep after sweep, until the slow one is older than the age.
         begun = time.monotonic()
-        while time.monotonic() - begun < 5:
+        while time.monotonic() - begun < 9:
             moto.client.create_multipart_upload(Bucket=moto.bucket, Key="0/run/x")
             faults.wait_until(lambda: "0/run/x" not in moto.uploads(), "the old upload to be swept")
             assert sorted(moto.uploads()) == ["1/slow", "backups/x", "x"], server.logs
