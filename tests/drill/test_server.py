@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 from support import required
-from support.chart import env, objects, runnable
+from support.chart import env, objects, runnable, with_databases
 from support.postgres import create, drop
 from support.servers import Server, free_port
 
@@ -38,7 +38,8 @@ def server(tmp_path):
         "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2:///{there.path[1:]}",
     }
     variables.pop("PGSSLROOTCERT")
-    command = [part.replace(":///mlflow_auth|", f":///{users.rsplit('/', 1)[1]}|").replace("--port=5000", f"--port={port}") for part in runnable(container, tmp_path)]
+    command = [part.replace("--port=5000", f"--port={port}") for part in runnable(container, tmp_path)]
+    command = with_databases(command, {"mlflow_auth": users})
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)

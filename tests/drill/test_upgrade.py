@@ -17,7 +17,7 @@ import pytest
 import requests
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 from support import required
-from support.chart import env, objects, runnable
+from support.chart import env, objects, runnable, with_databases
 from support.postgres import database
 from support.servers import ferroflow, running
 
@@ -167,11 +167,9 @@ def migrate(tracking: str, users: str, folder: Path) -> None:
     # Where the cluster's databases are, in the words of the Secret of this one.
     here = {"PGHOST": server.hostname, "PGPORT": str(server.port), "PGUSER": server.username, "PGPASSWORD": "", "PGSSLMODE": "disable"}
     variables.pop("PGSSLROOTCERT")
-    names = {"mlflow_auth": users.rsplit("/", 1)[1], "mlflow": tracking.rsplit("/", 1)[1]}
-    command = runnable(container, folder)
-    for name, actual in names.items():
-        command = [part.replace(f":///{name}|", f":///{actual}|") for part in command]
-    variables["MLFLOW_BACKEND_STORE_URI"] = variables["MLFLOW_BACKEND_STORE_URI"].replace("/mlflow", f"/{names['mlflow']}")
+    databases = {"mlflow_auth": users, "mlflow": tracking}
+    command = with_databases(runnable(container, folder), databases)
+    [variables["MLFLOW_BACKEND_STORE_URI"]] = with_databases([variables["MLFLOW_BACKEND_STORE_URI"]], databases)
     done = subprocess.run(command, env=variables | here | {"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("The databases are up to date.\n")

@@ -43,7 +43,7 @@ def filled(tracking, tmp_path):
         yield make
 
 
-@pytest.mark.rotates
+@pytest.mark.rotates(every=4)
 def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     expected, actual = filled(None)
     kills = 0
@@ -55,7 +55,7 @@ def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     ferroflow_db.assert_same(expected, actual)
 
 
-@pytest.mark.rotates
+@pytest.mark.rotates(every=4)
 def test_killed_at_random_moments(filled, catalogues, dialect):
     expected, actual = filled(None)
     moments = random.Random(20_260)

@@ -87,7 +87,7 @@ def test_damage_is_found(newer, start):
     assert start in done.stderr
 
 
-@pytest.mark.rotates
+@pytest.mark.rotates(every=8)
 @pytest.mark.parametrize("maker", ["ferroflow", "newer release"])
 def test_a_server_works_beside_the_newer_release(dialect, maker, tmp_path):
     artifacts = tmp_path / "artifacts"

@@ -167,3 +167,10 @@ def runnable(container: dict, folder: Path) -> list[str]:
     """The command of a container that keeps its configuration and what it writes in a folder: ``auth`` and the folder itself."""
     moved = [argument.replace("/tmp/", f"{folder}/").replace("/etc/mlflow/auth", f"{folder}/auth") for argument in container["args"]]
     return [*container["command"], *moved]
+
+
+def with_databases(texts: list[str], databases: dict[str, str]) -> list[str]:
+    """Texts of the chart with the databases of other URIs: ``{"mlflow": "postgresql://h/x"}`` makes ``:///mlflow`` ``:///x``."""
+    for name, uri in databases.items():
+        texts = [re.sub(rf":///{name}\b", f":///{uri.rsplit('/', 1)[1]}", text) for text in texts]
+    return texts
