@@ -52,6 +52,7 @@ impl Http {
             None => vec![String::new()],
         };
         // Numbers rise from one call to the next: a point that is logged again is no work.
+        #[expect(clippy::disallowed_methods, reason = "the load generator depends on no crate of the workspace")]
         let first = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? * 1000;
         let (bodies, next) = (Arc::new(bodies), Arc::new(AtomicU64::new(first)));
         let last = first.saturating_add(self.requests);

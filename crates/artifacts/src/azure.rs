@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Environment, Error, Result};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use crate::{
@@ -14,19 +14,12 @@ use crate::{
 /// The domains of Azure Blob Storage. A location may not name another host.
 const DOMAINS: &[&str] = &["blob.core.windows.net", "blob.core.chinacloudapi.cn", "blob.core.usgovcloudapi.net"];
 
-/// The container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by its authority.
+/// Opens the container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by its authority, with the settings in the
+/// environment.
 ///
 /// # Errors
 /// The location does not name a container of an account, or the settings are for another account.
-pub(crate) fn bucket(authority: &str) -> Result<Bucket> {
-    let variables: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    container(authority, &variables)
-}
-
-fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bucket> {
+pub(crate) fn bucket(authority: &str, environment: &Environment) -> Result<Bucket> {
     let invalid = || {
         Error::invalid(format!(
             "'wasbs://{authority}' does not name a container: wasbs://container@account.blob.core.windows.net/path does."
@@ -38,7 +31,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
         return Err(invalid());
     }
     let mut builder = MicrosoftAzureBuilder::new();
-    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
+    for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
         // Endpoint, account and container come from the location.
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>()
             && !matches!(
@@ -54,7 +47,7 @@ fn container(authority: &str, variables: &BTreeMap<String, String>) -> Result<Bu
         }
     }
     let mut endpoint = format!("https://{account}.{domain}");
-    if let Some(text) = variables.get("AZURE_STORAGE_CONNECTION_STRING") {
+    if let Some(text) = environment.get("AZURE_STORAGE_CONNECTION_STRING") {
         let parts: BTreeMap<String, &str> = text
             .split(';')
             .filter_map(|part| part.trim().split_once('='))
@@ -103,8 +96,8 @@ mod tests {
 
     #[test]
     fn only_a_container_of_azure_is_a_container() {
-        let none = BTreeMap::new();
-        assert!(container("c-1@account.blob.core.windows.net", &none).is_ok());
+        let none = Environment::default();
+        assert!(bucket("c-1@account.blob.core.windows.net", &none).is_ok());
         for bad in [
             "container",
             "c-1@account.blob.core.evil.example",
@@ -114,11 +107,11 @@ mod tests {
             "c-1@x@account.blob.core.windows.net",
             "a/b@account.blob.core.windows.net",
         ] {
-            assert!(container(bad, &none).is_err(), "{bad}");
+            assert!(bucket(bad, &none).is_err(), "{bad}");
         }
         let with = |string: &str| {
-            let variables = BTreeMap::from([("AZURE_STORAGE_CONNECTION_STRING".to_owned(), string.to_owned())]);
-            container("c-1@account.blob.core.windows.net", &variables).map(drop).map_err(|error| error.message)
+            let environment = Environment::new([("AZURE_STORAGE_CONNECTION_STRING", string)]);
+            bucket("c-1@account.blob.core.windows.net", &environment).map(drop).map_err(|error| error.message)
         };
         for other in [
             "AccountName=other;AccountKey=a2V5",

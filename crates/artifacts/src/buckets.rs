@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ferroflow_model::{Error, Result, cache::Cache, uri};
+use ferroflow_model::{Environment, Error, Result, cache::Cache, uri};
 
 use crate::{
     azure,
@@ -13,10 +13,11 @@ use crate::{
 /// Maximum number of open buckets. Clients choose the locations of experiments, so it must be bounded.
 const MAX_OPEN: usize = 64;
 
-/// Access to buckets, configured by the environment. It is read when the first bucket is opened: a server without
-/// buckets ignores the variables.
+/// Access to buckets, configured by the environment. Its settings are parsed when the first bucket is opened: a server
+/// without buckets ignores the variables.
 #[derive(Debug, Clone)]
 pub struct Buckets {
+    environment: Environment,
     s3: Arc<OnceLock<Result<s3::Settings>>>,
     /// The open buckets; an evicted one is reopened.
     open: Arc<Cache<String, Arc<Bucket>>>,
@@ -24,13 +25,18 @@ pub struct Buckets {
     budget: TransferBudget,
 }
 
-impl Default for Buckets {
-    fn default() -> Self {
-        Self { s3: Arc::default(), open: Arc::new(Cache::new(MAX_OPEN)), budget: TransferBudget::default() }
-    }
-}
-
 impl Buckets {
+    /// Access with the settings in the environment.
+    #[must_use]
+    pub fn new(environment: &Environment) -> Self {
+        Self {
+            environment: environment.clone(),
+            s3: Arc::default(),
+            open: Arc::new(Cache::new(MAX_OPEN)),
+            budget: TransferBudget::default(),
+        }
+    }
+
     /// Whether a scheme is one of buckets.
     #[must_use]
     pub fn have(scheme: &str) -> bool {
@@ -51,7 +57,7 @@ impl Buckets {
     }
 
     fn s3(&self) -> Result<&s3::Settings, &Error> {
-        self.s3.get_or_init(s3::Settings::from_env).as_ref()
+        self.s3.get_or_init(|| s3::Settings::read(&self.environment)).as_ref()
     }
 
     /// The repository of a location such as `s3://bucket/prefix`.
@@ -73,8 +79,8 @@ impl Buckets {
 
     fn open_bucket(&self, scheme: &str, name: &str) -> Result<Bucket> {
         let bucket = match scheme {
-            "gs" => gcs::bucket(name)?,
-            "wasbs" => azure::bucket(name)?,
+            "gs" => gcs::bucket(name, &self.environment)?,
+            "wasbs" => azure::bucket(name, &self.environment)?,
             _ => self
                 .s3()
                 .map_err(|error| {

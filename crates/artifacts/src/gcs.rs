@@ -4,7 +4,7 @@ mod session;
 
 use std::sync::Arc;
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Environment, Error, Result};
 use object_store::{
     StaticCredentialProvider,
     client::{HttpConnector as _, ReqwestConnector},
@@ -22,13 +22,12 @@ use crate::{
 ///
 /// # Errors
 /// The name is not a valid bucket name, or the credentials file cannot be used.
-pub(crate) fn bucket(name: &str) -> Result<Bucket> {
-    let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+pub(crate) fn bucket(name: &str, environment: &Environment) -> Result<Bucket> {
     if !is_name(name) {
         return Err(Error::invalid(format!("'{name}' is not the name of a bucket.")));
     }
-    let emulator = get("STORAGE_EMULATOR_HOST").map(|host| {
-        let url = if host.contains("://") { host } else { format!("http://{host}") };
+    let emulator = environment.get("STORAGE_EMULATOR_HOST").map(|host| {
+        let url = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
         address("STORAGE_EMULATOR_HOST", &url)
     });
     let emulator = emulator.transpose()?;
@@ -37,7 +36,7 @@ pub(crate) fn bucket(name: &str) -> Result<Bucket> {
         .with_bucket_name(name)
         .with_retry(retries())
         .with_client_options(client.clone());
-    let file = get("GOOGLE_APPLICATION_CREDENTIALS");
+    let file = environment.get("GOOGLE_APPLICATION_CREDENTIALS");
     // An instance can request signatures from an API; an emulator cannot.
     let signs = emulator.is_none() || file.is_some();
     if let Some(url) = &emulator {

@@ -26,7 +26,7 @@ pub struct Location {
 }
 
 /// The configuration by which stored locations are resolved.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Locations {
     /// The proxied store (`--artifacts-destination`); `None` if artifacts are not served.
     pub destination: Option<ArtifactRepository>,
@@ -40,6 +40,12 @@ pub struct Locations {
 }
 
 impl Locations {
+    /// No store, and no local directory that may be read: only these buckets.
+    #[must_use]
+    pub fn new(buckets: Buckets) -> Self {
+        Self { destination: None, buckets, local_roots: Some(Vec::new()), direct: None }
+    }
+
     /// The proxied store.
     ///
     /// # Errors
@@ -213,11 +219,17 @@ pub(crate) fn real(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use ferroflow_model::Environment;
+
     use super::*;
 
     fn locations(roots: Option<Vec<PathBuf>>) -> Locations {
         let destination = ArtifactRepository::Local(LocalRepository::new("/srv/artifacts"));
-        Locations { destination: Some(destination), local_roots: roots, ..Locations::default() }
+        Locations {
+            destination: Some(destination),
+            local_roots: roots,
+            ..Locations::new(Buckets::new(&Environment::default()))
+        }
     }
 
     #[test]

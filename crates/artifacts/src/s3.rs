@@ -4,9 +4,9 @@ mod calls;
 mod extra;
 mod profile;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Environment, Error, Result};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::{
     Attributes, Certificate, ClientOptions, TagSet,
@@ -55,21 +55,14 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Settings from the environment of this process.
+    /// Settings from the environment.
     ///
     /// # Errors
     /// A variable is invalid, or a file that it names cannot be read.
-    pub fn from_env() -> Result<Self> {
-        Self::read(
-            &std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
-        )
-    }
-
-    /// Settings from variables. An empty variable is unset.
-    fn read(variables: &BTreeMap<String, String>) -> Result<Self> {
-        let get = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    pub fn read(environment: &Environment) -> Result<Self> {
+        let get = |name: &str| environment.get(name);
         let mut builder = AmazonS3Builder::new();
-        for (name, value) in variables.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("AWS_")) {
             // Endpoint and TLS are configured below; the bucket comes from the location.
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()
                 && !matches!(
@@ -86,7 +79,7 @@ impl Settings {
         }
         if get("AWS_ACCESS_KEY_ID").is_none()
             && get("AWS_WEB_IDENTITY_TOKEN_FILE").is_none()
-            && let Some(keys) = Profile::read(&get)?
+            && let Some(keys) = Profile::read(environment)?
         {
             builder = builder.with_access_key_id(keys.id).with_secret_access_key(keys.secret);
             if let Some(token) = keys.token {
@@ -293,7 +286,7 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings> {
-        Settings::read(&variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        Settings::read(&Environment::new(variables.iter().copied()))
     }
 
     #[test]

@@ -46,8 +46,14 @@ fn in_bucket(location: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use ferroflow_model::Environment;
+
     use super::*;
     use crate::LocalRepository;
+
+    fn none() -> Locations {
+        Locations::new(Buckets::new(&Environment::default()))
+    }
 
     fn served(locations: &Locations, location: &str) -> Option<String> {
         locations.served(location).map(|path| path.to_string())
@@ -60,7 +66,7 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         std::os::unix::fs::symlink(&root, folder.path().join("link")).unwrap();
         let destination = Some(ArtifactRepository::Local(LocalRepository::new(&root)));
-        let locations = Locations { destination, ..Locations::default() };
+        let locations = Locations { destination, ..none() };
         let folder = folder.path().display();
         for location in [
             "mlflow-artifacts:/a/b".to_owned(),
@@ -78,13 +84,13 @@ mod tests {
         for elsewhere in ["s3://bucket/a", "https://host/a", "dbfs:/a", &format!("{folder}/other/a")] {
             assert_eq!(served(&locations, elsewhere), None, "{elsewhere}");
         }
-        assert_eq!(Locations::default().served("mlflow-artifacts:/a"), None);
+        assert_eq!(none().served("mlflow-artifacts:/a"), None);
     }
 
     #[test]
     fn a_place_in_a_bucket_is_compared_by_whole_names() {
-        let Ok(bucket) = Buckets::default().repository("gs://bucket/store") else { return };
-        let locations = Locations { destination: Some(ArtifactRepository::Bucket(bucket)), ..Locations::default() };
+        let Ok(bucket) = Buckets::new(&Environment::default()).repository("gs://bucket/store") else { return };
+        let locations = Locations { destination: Some(ArtifactRepository::Bucket(bucket)), ..none() };
         assert_eq!(served(&locations, "GS://bucket/store//a/b?x").as_deref(), Some("a/b"));
         assert_eq!(served(&locations, "mlflow-artifacts:/a/b").as_deref(), Some("a/b"));
         for elsewhere in ["gs://bucket/store2/a", "gs://bucket", "s3://bucket/store/a", "/store/a"] {

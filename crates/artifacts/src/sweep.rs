@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ferroflow_model::Result;
+use ferroflow_model::{Result, clock};
 
 use crate::{ArtifactRepository, local::Walk};
 
@@ -36,7 +36,7 @@ impl Sweeper {
             ArtifactRepository::Bucket(bucket) => return bucket.sweep(idle).await,
             ArtifactRepository::Local(local) => local,
         };
-        let before = SystemTime::now().checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = clock::now().checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut all = 0;
         for _ in 0..STEPS {
             let (walk, swept) = local.sweep(std::mem::take(&mut self.walk), before).await?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use ferroflow_model::permission::Permission;
+use ferroflow_model::{Environment, permission::Permission};
 
 use crate::{
     ini::Section,
@@ -80,28 +80,27 @@ impl AuthConfig {
     ///
     /// # Errors
     /// The file cannot be read, or a setting is not valid.
-    pub fn from_environment() -> Result<Self, ConfigError> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let Some(path) = variable(PATH).filter(|path| !path.is_empty()).map(PathBuf::from) else {
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let Some(path) = environment.get(PATH).map(PathBuf::from) else {
             let text = "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///basic_auth.db\n\
                         admin_username = admin\n";
-            return Self::parse(text, variable)
+            return Self::parse(text, environment)
                 .map_err(|reason| ConfigError::Invalid { path: PathBuf::from("the environment"), reason });
         };
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, variable).map_err(|reason| ConfigError::Invalid { path, reason }),
+            Ok(text) => Self::parse(&text, environment).map_err(|reason| ConfigError::Invalid { path, reason }),
             Err(error) => Err(ConfigError::Unreadable { path, error }),
         }
     }
 
-    fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    fn parse(text: &str, environment: &Environment) -> Result<Self, String> {
         let section = Section::parse(text, "mlflow")?.ok_or("it has no section [mlflow]")?;
         let required = |key: &str| section.get(key)?.ok_or_else(|| format!("it has no {key} in [mlflow]"));
         // A variable that is set but empty overrides the file too: an empty injected secret must not activate a stale
         // one from the file.
         let overridden = |key: &str, name: &str| -> Result<Option<String>, String> {
-            let value = match variable(name) {
-                Some(value) => Some(value),
+            let value = match environment.raw(name) {
+                Some(value) => Some(value.to_owned()),
                 None => section.get(key)?,
             };
             Ok(value.filter(|value| !value.is_empty()))
@@ -143,9 +142,9 @@ impl AuthConfig {
             admin_password: overridden("admin_password", "MLFLOW_AUTH_ADMIN_PASSWORD")?,
             cache_time: number("auth_cache_ttl_seconds")?.map_or(CACHE_TIME, Duration::from_secs),
             cache_size: size.map_or(CACHE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX)),
-            oidc: Section::parse(text, "oidc")?.map(|own| OidcConfig::parse(&own, &variable)).transpose()?,
+            oidc: Section::parse(text, "oidc")?.map(|own| OidcConfig::parse(&own, environment)).transpose()?,
             kubernetes: Section::parse(text, "kubernetes")?
-                .map(|own| KubernetesConfig::parse(&own, &variable))
+                .map(|own| KubernetesConfig::parse(&own, environment))
                 .transpose()?,
         })
     }
@@ -159,7 +158,7 @@ mod tests {
                         admin_username = root\nadmin_password = from the file\n";
 
     fn parse(text: &str) -> Result<AuthConfig, String> {
-        AuthConfig::parse(text, |_| None)
+        AuthConfig::parse(text, &Environment::default())
     }
 
     #[test]
@@ -178,9 +177,9 @@ mod tests {
 
     #[test]
     fn an_empty_variable_overrides_the_file() {
-        let set = |value: &'static str| move |name: &str| (name == "MLFLOW_AUTH_ADMIN_PASSWORD").then(|| value.into());
-        assert_eq!(AuthConfig::parse(FILE, set("other")).unwrap().admin_password.as_deref(), Some("other"));
-        assert_eq!(AuthConfig::parse(FILE, set("")).unwrap().admin_password, None);
+        let set = |value| Environment::new([("MLFLOW_AUTH_ADMIN_PASSWORD", value)]);
+        assert_eq!(AuthConfig::parse(FILE, &set("other")).unwrap().admin_password.as_deref(), Some("other"));
+        assert_eq!(AuthConfig::parse(FILE, &set("")).unwrap().admin_password, None);
         assert_eq!(parse(FILE).unwrap().admin_password.as_deref(), Some("from the file"));
     }
 

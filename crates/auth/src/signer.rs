@@ -1,9 +1,8 @@
 //! Signed values that the browser stores and cannot modify, each signed for one purpose with a key that all replicas
 //! share. They are verified without server-side state.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use ferroflow_model::clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
@@ -47,7 +46,7 @@ impl Signer {
 
 /// Seconds since 1970, for expiry times.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    clock::unix_seconds()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::{ArtifactRepository, Buckets};
-use ferroflow_model::uri;
+use ferroflow_model::{Environment, uri};
 use ferroflow_ops::backup::{self, BackupSelector, Manifest, RestoreOutcome, Role, Sources, Targets, Vault};
 use ferroflow_store::db::BackendUri;
 use indicatif::HumanBytes;
@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Creates, lists or verifies backups.
-pub(crate) fn run(args: BackupArgs) -> Result<()> {
-    start(async {
-        let (repository, directory) = place(&args.place)?;
+pub(crate) fn run(args: BackupArgs, environment: &Environment) -> Result<()> {
+    start(environment, async {
+        let (repository, directory) = place(&args.place, environment)?;
         if args.list {
             return list(&Vault::open_to_read(repository, directory).await?).await;
         }
@@ -37,9 +37,9 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
             return Ok(());
         }
         let sources = Sources {
-            tracking: file(&args.backend_store_uri)?,
-            users: args.users_store_uri.as_deref().map(file).transpose()?,
-            artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination)).transpose()?,
+            tracking: file(&args.backend_store_uri, environment)?,
+            users: args.users_store_uri.as_deref().map(|uri| file(uri, environment)).transpose()?,
+            artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
             read_all: args.read_all,
         };
         let vault = Vault::open_to_write(repository, directory, &sources).await?;
@@ -62,9 +62,9 @@ pub(crate) fn run(args: BackupArgs) -> Result<()> {
 }
 
 /// Restores a backup.
-pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
-    start(async {
-        let (repository, directory) = place(&args.place)?;
+pub(crate) fn restore(args: RestoreArgs, environment: &Environment) -> Result<()> {
+    start(environment, async {
+        let (repository, directory) = place(&args.place, environment)?;
         let vault = Vault::open_to_read(repository, directory).await?;
         let manifest = vault.find(&BackupSelector::parse(&args.at)?).await?;
         let has_users = manifest.databases.iter().any(|database| database.role == Role::Users);
@@ -73,9 +73,9 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<()> {
         }
         let with_artifacts = manifest.artifacts.is_some() && !args.no_artifacts;
         let targets = Targets {
-            tracking: file(&args.backend_store_uri)?,
-            users: args.users_store_uri.as_deref().map(file).transpose()?,
-            artifacts: with_artifacts.then(|| artifacts(&args.artifacts_destination)).transpose()?,
+            tracking: file(&args.backend_store_uri, environment)?,
+            users: args.users_store_uri.as_deref().map(|uri| file(uri, environment)).transpose()?,
+            artifacts: with_artifacts.then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
             force: args.force,
             keep_users: args.keep_users,
         };
@@ -110,8 +110,8 @@ fn print_user_changes(restored: &RestoreOutcome, are_kept: bool) {
     }
 }
 
-fn start(work: impl Future<Output = Result<()>>) -> Result<()> {
-    logging::init(LogFormat::Text);
+fn start(environment: &Environment, work: impl Future<Output = Result<()>>) -> Result<()> {
+    logging::init(LogFormat::Text, environment);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(work)
 }
@@ -156,14 +156,14 @@ fn rows(manifest: &Manifest, role: Role, table: &str) -> i64 {
 }
 
 /// The storage of backups: a repository, with its directory if it is local.
-fn place(text: &str) -> Result<(ArtifactRepository, Option<PathBuf>)> {
-    let repository = destination(text, &Buckets::default())?;
+fn place(text: &str, environment: &Environment) -> Result<(ArtifactRepository, Option<PathBuf>)> {
+    let repository = destination(text, &Buckets::new(environment))?;
     let directory = matches!(repository, ArtifactRepository::Local(_)).then(|| repository.name().into());
     Ok((repository, directory))
 }
 
-fn file(text: &str) -> Result<PathBuf> {
-    match BackendUri::parse(text)? {
+fn file(text: &str, environment: &Environment) -> Result<PathBuf> {
+    match BackendUri::parse(text, environment)? {
         BackendUri::Sqlite(path) => Ok(path),
         uri @ BackendUri::Postgres(_) => bail!(
             "{uri} is not a SQLite file. For PostgreSQL, use its own backups and its write-ahead log: docs/backup.md"
@@ -171,10 +171,10 @@ fn file(text: &str) -> Result<PathBuf> {
     }
 }
 
-fn artifacts(text: &str) -> Result<PathBuf> {
+fn artifacts(text: &str, environment: &Environment) -> Result<PathBuf> {
     match uri::scheme(text).as_deref() {
         None | Some("file") => {
-            let (_, directory) = place(text)?;
+            let (_, directory) = place(text, environment)?;
             directory.with_context(|| format!("{text} is not a directory"))
         }
         Some(_) => bail!(

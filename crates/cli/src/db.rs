@@ -9,6 +9,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use ferroflow_model::Environment;
 use ferroflow_store::{
     db::BackendUri,
     migrations::{self, AUTH, Chain, Options, State, TRACKING},
@@ -95,13 +96,13 @@ impl DatabaseArgs {
 }
 
 /// Runs a subcommand. Exit codes: 0: done, or nothing to do; 1: refused, failed or different; 2: usage error.
-pub(crate) fn run(command: DbCommand) -> ExitCode {
+pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
     let outcome = match command {
-        DbCommand::Upgrade(args) => with_uri(&args.database.uri, async |uri| upgrade(&uri, &args).await),
-        DbCommand::Status(args) => with_uri(&args.uri, async |uri| status(&uri, args.chain()).await),
-        DbCommand::Check(args) => with_uri(&args.uri, async |uri| check(&uri, args.chain()).await),
-        DbCommand::Rows(args) => with_uri(&args.uri, async |uri| rows::rows(&uri, args.chain()).await),
-        DbCommand::DropOwn { uri } => with_uri(&uri, async |uri| own::drop_own(&uri).await),
+        DbCommand::Upgrade(args) => with_uri(&args.database.uri, environment, async |uri| upgrade(&uri, &args).await),
+        DbCommand::Status(args) => with_uri(&args.uri, environment, async |uri| status(&uri, args.chain()).await),
+        DbCommand::Check(args) => with_uri(&args.uri, environment, async |uri| check(&uri, args.chain()).await),
+        DbCommand::Rows(args) => with_uri(&args.uri, environment, async |uri| rows::rows(&uri, args.chain()).await),
+        DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
         DbCommand::Downgrade { rest: _ } => {
             err!(
                 "Error: there is no downgrade: restore the backup that was taken before the upgrade, and start the \
@@ -119,8 +120,12 @@ pub(crate) fn run(command: DbCommand) -> ExitCode {
     }
 }
 
-fn with_uri(uri: &str, work: impl AsyncFnOnce(BackendUri) -> Result<ExitCode>) -> Result<ExitCode> {
-    let uri = match BackendUri::parse(uri) {
+fn with_uri(
+    uri: &str,
+    environment: &Environment,
+    work: impl AsyncFnOnce(BackendUri) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let uri = match BackendUri::parse(uri, environment) {
         Ok(uri) => uri,
         Err(error) => {
             err!("Error: {error}");

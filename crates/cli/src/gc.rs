@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_model::Environment;
 use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 
 pub(crate) use self::age::Age;
@@ -83,27 +84,27 @@ pub(crate) struct GcArgs {
 }
 
 /// Deletes, or prints what would be deleted.
-pub(crate) fn run(args: GcArgs) -> Result<()> {
-    logging::init(LogFormat::Text);
+pub(crate) fn run(args: GcArgs, environment: &Environment) -> Result<()> {
+    logging::init(LogFormat::Text, environment);
     if args.workspace.is_some() || args.all_workspaces {
         bail!("Workspace selection flags are only supported when the tracking store supports workspaces.");
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")?;
-    runtime.block_on(collect(args))
+    runtime.block_on(collect(args, environment))
 }
 
-async fn collect(args: GcArgs) -> Result<()> {
-    let buckets = Buckets::default();
+async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
+    let buckets = Buckets::new(environment);
     let destination = args.artifacts_destination.as_deref().map(|text| destination(text, &buckets)).transpose()?;
     // Any local path in a row is allowed, with the root `/`: so the empty parent folders can be removed too.
     let local_roots = Some(vec![PathBuf::from("/")]);
-    let locations = Locations { destination, buckets, local_roots, ..Locations::default() };
-    let backend = BackendUri::parse(&args.backend_store_uri)?;
-    let store =
-        Store::open(&backend, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: db_options(None)? })
-            .await
-            .with_context(|| format!("the backend store {backend} cannot be opened"))?;
+    let locations = Locations { destination, local_roots, ..Locations::new(buckets) };
+    let backend = BackendUri::parse(&args.backend_store_uri, environment)?;
+    let options = StoreOptions { db: db_options(None, environment)?, ..StoreOptions::default() };
+    let store = Store::open(&backend, options)
+        .await
+        .with_context(|| format!("the backend store {backend} cannot be opened"))?;
     let outcome = if args.unreferenced {
         unreferenced::report(&store, &locations).await
     } else {

@@ -5,6 +5,7 @@ mod writer;
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
+use ferroflow_model::Environment;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::writer::flush;
@@ -19,15 +20,15 @@ pub(crate) enum LogFormat {
 }
 
 /// Initializes logging. The level is that of `RUST_LOG`, else of `MLFLOW_LOGGING_LEVEL`, else `info`.
-pub(crate) fn init(format: LogFormat) {
-    let level = std::env::var("MLFLOW_LOGGING_LEVEL").unwrap_or_default().to_ascii_lowercase();
+pub(crate) fn init(format: LogFormat, environment: &Environment) {
+    let level = environment.get("MLFLOW_LOGGING_LEVEL").unwrap_or_default().to_ascii_lowercase();
     let level = match level.as_str() {
         "debug" => "debug",
         "warning" | "warn" => "warn",
         "error" | "critical" | "fatal" => "error",
         _ => "info",
     };
-    let filter = std::env::var("RUST_LOG").ok().and_then(|directives| EnvFilter::try_new(directives).ok());
+    let filter = environment.raw("RUST_LOG").and_then(|directives| EnvFilter::try_new(directives).ok());
     // Libraries log only warnings by default.
     let filter = filter.unwrap_or_else(|| {
         EnvFilter::new(format!(

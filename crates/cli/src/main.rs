@@ -12,13 +12,15 @@ mod report;
 mod server;
 mod storage;
 mod user;
+mod variables;
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, process::ExitCode};
 
 use clap::{
     Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
+use ferroflow_model::Environment;
 
 use self::report::err;
 
@@ -68,40 +70,41 @@ enum Command {
     Ops(Box<ops::OpsArgs>),
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn main() -> ExitCode {
-    let code = run();
+    let code = run(&Environment::new(std::env::vars_os()));
     logging::flush();
     code
 }
 
-fn run() -> ExitCode {
+fn run(environment: &Environment) -> ExitCode {
     #[cfg(feature = "kubernetes")]
     if let Some(command) = std::env::args_os().next().and_then(|name| ops::plugin(name.as_ref())) {
-        let matches = without_empty_variables(command).try_get_matches();
+        let matches = without_empty_variables(command, environment).try_get_matches();
         return match matches.and_then(|matches| ops::OpsArgs::from_arg_matches(&matches)) {
-            Ok(args) => exit(ops::run(args)),
+            Ok(args) => exit(ops::run(args, environment)),
             Err(error) => refuse(&error),
         };
     }
-    let command = without_empty_variables(Cli::command()).mut_subcommands(with_help);
+    let command = without_empty_variables(Cli::command(), environment).mut_subcommands(with_help);
     let matches = command.try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let outcome = match cli.command {
-        Some(Command::Server(args)) => server::run(*args),
-        Some(Command::Db(command)) => return db::run(command),
-        Some(Command::Health(args)) => health::run(&args),
-        Some(Command::Gc(args)) => gc::run(*args),
-        Some(Command::Storage(command)) => return storage::run(command),
-        Some(Command::Backup(args)) => backup::run(*args),
-        Some(Command::Restore(args)) => backup::restore(*args),
-        Some(Command::User(command)) => return user::run(command),
+        Some(Command::Server(args)) => server::run(*args, environment),
+        Some(Command::Db(command)) => return db::run(command, environment),
+        Some(Command::Health(args)) => health::run(&args, environment),
+        Some(Command::Gc(args)) => gc::run(*args, environment),
+        Some(Command::Storage(command)) => return storage::run(command, environment),
+        Some(Command::Backup(args)) => backup::run(*args, environment),
+        Some(Command::Restore(args)) => backup::restore(*args, environment),
+        Some(Command::User(command)) => return user::run(command, environment),
         Some(Command::Audit(command)) => return audit::run(command),
         #[cfg(feature = "kubernetes")]
-        Some(Command::Ops(args)) => ops::run(*args),
-        None => server::run(cli.server),
+        Some(Command::Ops(args)) => ops::run(*args, environment),
+        None => server::run(cli.server, environment),
     };
     exit(outcome)
 }
@@ -153,9 +156,9 @@ fn with_help(command: clap::Command) -> clap::Command {
 }
 
 /// An empty environment variable is the same as an unset one, as in the reference.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+fn without_empty_variables(command: clap::Command, environment: &Environment) -> clap::Command {
+    let is_empty = |name: &OsStr| environment.os(name).is_some_and(OsStr::is_empty);
     command
         .mut_args(|arg| if arg.get_env().is_some_and(is_empty) { arg.env(None) } else { arg })
-        .mut_subcommands(without_empty_variables)
+        .mut_subcommands(|command| without_empty_variables(command, environment))
 }

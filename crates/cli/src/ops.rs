@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use ferroflow_model::Environment;
 use ferroflow_ops::runbook::{self, Api, BackupOptions, DrillOptions, RecoverOptions, Target, UpgradeOptions};
 use jiff::Timestamp;
 
@@ -105,12 +106,12 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Runs a runbook.
-pub(crate) fn run(args: OpsArgs) -> Result<()> {
-    logging::init(LogFormat::Text);
+pub(crate) fn run(args: OpsArgs, environment: &Environment) -> Result<()> {
+    logging::init(LogFormat::Text, environment);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let target = Target { context: args.context, namespace: args.namespace, dry_run: args.dry_run };
-        let (api, release) = (Api::connect(&target).await?, args.release);
+        let (api, release) = (Api::connect(&target, environment).await?, args.release);
         match args.runbook {
             Runbook::Upgrade { image, no_backup } => {
                 runbook::upgrade(&api, &release, &UpgradeOptions { image, no_backup }).await

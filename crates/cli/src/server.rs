@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
-use ferroflow_model::{host_policy::HostPolicy, uri, validation};
+use ferroflow_model::{Environment, host_policy::HostPolicy, uri, validation::Limits};
 use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
@@ -24,15 +24,18 @@ use ferroflow_store::{
 };
 
 pub(crate) use self::args::ServerArgs;
-use crate::{db, logging};
+use crate::{
+    db, logging,
+    variables::{flag, number},
+};
 
 /// The default artifact root of a server that serves artifacts.
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
 
 /// Runs the server until it is signalled to stop.
-pub(crate) fn run(args: ServerArgs) -> Result<()> {
+pub(crate) fn run(args: ServerArgs, environment: &Environment) -> Result<()> {
     let start = Instant::now();
-    logging::init(args.log_format);
+    logging::init(args.log_format, environment);
     check::check(&args)?;
     let threads = args.workers.clamp(1, 512);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,59 +43,54 @@ pub(crate) fn run(args: ServerArgs) -> Result<()> {
         .enable_all()
         .build()
         .context("the runtime does not start")?;
-    let outcome = runtime.block_on(serve(args, start));
+    let outcome = runtime.block_on(serve(args, environment, start));
     // Blocking file I/O that is left belongs to an aborted request.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
-    validation::set_truncation(!env_is("MLFLOW_TRUNCATE_LONG_VALUES", "false"));
-    if let Some(limit) = env_number("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH")? {
-        validation::set_artifact_location_limit(limit);
-    }
-    let transfers = transfers()?;
+async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> Result<()> {
+    let limits = limits(environment)?;
+    let transfers = transfers(environment)?;
     let trusted_proxies = TrustedProxies::parse(args.trusted_proxies.iter().map(String::as_str));
     let trusted_proxies = trusted_proxies.map_err(|reason| anyhow::anyhow!("--trusted-proxies: {reason}"))?;
     // Before clients can see that the server is up, and stop it.
     let stop = stop_signal()?;
-    let port = listen::open(&args).await?;
+    let port = listen::open(&args, environment).await?;
     let (scheme, address) = (port.scheme(), port.address);
     // With users, a login from this machine does not make its user the owner.
     let is_local_only = port.is_local() && args.app_name.is_none();
 
-    let buckets = Buckets::default();
-    let destination = args.serve_artifacts().then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
-    let root = artifact_root(&args)?;
+    let buckets = Buckets::new(environment);
+    let serves_artifacts = args.serve_artifacts(environment);
+    let destination = serves_artifacts.then(|| destination(&args.artifacts_destination, &buckets)).transpose()?;
+    let root = artifact_root(&args, serves_artifacts)?;
     buckets.check_settings(&root).map_err(|error| anyhow::anyhow!(error.message))?;
     let archival = args.trace_archival_config.as_deref().map(|file| archival::settings(file, &buckets)).transpose()?;
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
-    let runs_jobs = archival::runs_jobs();
+    let runs_jobs = archival::runs_jobs(environment);
     archival::log_settings(archival.as_ref(), runs_jobs);
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
-    storage::sweep(&locations)?;
-    let auth = auth::settings(args.app_name.as_deref())?;
-    let hosts = host_policy(&args, &root);
-    let backend = BackendUri::parse(&args.backend_store_uri())?;
-    let (webhooks, webhook_key) = (webhooks::options()?, webhooks::key()?);
+    storage::sweep(&locations, environment)?;
+    let auth = auth::settings(args.app_name.as_deref(), environment)?;
+    let hosts = host_policy(&args, &root, environment);
+    let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
+    let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
         db::migrate_at_start(&backend)
             .await
             .with_context(|| format!("the backend store {backend} cannot be upgraded"))?;
     }
-    let mut db = db_options(args.database_connections)?;
+    let mut db = db_options(args.database_connections, environment)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
-    let store = Store::open(&backend, StoreOptions { artifact_root: root, db: db.clone() })
+    let store = Store::open(&backend, StoreOptions { artifact_root: root, limits, db: db.clone() })
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?
         .with_webhook_key(webhook_key);
     let access = match auth {
-        Some(auth) => {
-            let audit = args.audit_log.as_deref();
-            Some(auth::open(auth, &backend, &store, db, args.auto_migrate, audit).await?)
-        }
+        Some(auth) => Some(auth::open(auth, &args, environment, &backend, &store, db).await?),
         None => None,
     };
     storage::watch(&locations);
@@ -100,7 +98,7 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     let app = App {
         store,
         locations,
-        ui: ui::Ui::open(ui::UiConfig { dir: args.ui_dir.clone(), ..ui::UiConfig::default() }),
+        ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Webhooks::new(webhooks),
         access,
         bodies: Bodies::default(),
@@ -112,10 +110,10 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
             keep_alive: port.keep_alive,
             is_local_only,
             artifacts_only: args.artifacts_only,
-            security: security(&args)?,
-            graphql: graphql_limits()?,
+            security: security(&args, environment)?,
+            graphql: graphql_limits(environment)?,
             hosts,
-            source_pattern: source_pattern()?,
+            source_pattern: source_pattern(environment)?,
             transfers,
             trusted_proxies,
             trace_archival: archival.filter(|settings| settings.enabled),
@@ -130,6 +128,21 @@ async fn serve(args: ServerArgs, start: Instant) -> Result<()> {
     ferroflow_server::serve(port.listening, app, stop).await.context("the server failed")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The limits of values.
+fn limits(environment: &Environment) -> Result<Limits> {
+    let defaults = Limits::default();
+    let location = number(environment, "MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH")?;
+    let truncates = environment.get("MLFLOW_TRUNCATE_LONG_VALUES");
+    Ok(Limits {
+        truncates: truncates.is_none_or(|value| !value.eq_ignore_ascii_case("false")),
+        artifact_location: location.unwrap_or(defaults.artifact_location),
+    })
+}
+
+fn ui_config(args: &ServerArgs, environment: &Environment) -> ui::UiConfig {
+    ui::UiConfig { dir: args.ui_dir.clone(), environment: environment.clone(), ..ui::UiConfig::default() }
 }
 
 /// The repository of `--artifacts-destination`.
@@ -153,10 +166,10 @@ pub(crate) fn destination(text: &str, buckets: &Buckets) -> Result<ArtifactRepos
 }
 
 /// The artifact root of new experiments.
-fn artifact_root(args: &ServerArgs) -> Result<String> {
+fn artifact_root(args: &ServerArgs, serves_artifacts: bool) -> Result<String> {
     match &args.default_artifact_root {
         Some(root) => resolve_if_local(root).map_err(|error| anyhow::anyhow!(error.message)),
-        None if args.serve_artifacts() => Ok(PROXIED_ROOT.to_owned()),
+        None if serves_artifacts => Ok(PROXIED_ROOT.to_owned()),
         None => resolve_if_local("./mlruns").map_err(|error| anyhow::anyhow!(error.message)),
     }
 }
@@ -188,30 +201,27 @@ fn local_roots(
 }
 
 /// Artifact locations of clients may name the hosts of the server's own stores, and those that the operator allows.
-fn host_policy(args: &ServerArgs, root: &str) -> HostPolicy {
-    let allowed = std::env::var("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES").unwrap_or_default();
-    HostPolicy::new(&[root, &args.artifacts_destination], &allowed)
+fn host_policy(args: &ServerArgs, root: &str, environment: &Environment) -> HostPolicy {
+    let allowed = environment.get("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES").unwrap_or_default();
+    HostPolicy::new(&[root, &args.artifacts_destination], allowed)
 }
 
 /// The operator's pattern for the sources of model versions.
-fn source_pattern() -> Result<Option<regex::Regex>> {
+fn source_pattern(environment: &Environment) -> Result<Option<regex::Regex>> {
     const NAME: &str = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX";
-    let pattern = std::env::var(NAME).unwrap_or_default();
-    if pattern.is_empty() {
-        return Ok(None);
-    }
+    let Some(pattern) = environment.get(NAME) else { return Ok(None) };
     // An invalid pattern must not accept everything.
-    regex::Regex::new(&pattern).map(Some).with_context(|| format!("{NAME} is not a regular expression"))
+    regex::Regex::new(pattern).map(Some).with_context(|| format!("{NAME} is not a regular expression"))
 }
 
-fn security(args: &ServerArgs) -> Result<Security> {
+fn security(args: &ServerArgs, environment: &Environment) -> Result<Security> {
     let mut hosts = match &args.allowed_hosts {
         Some(list) => Hosts::parse(list).map_err(|reason| anyhow::anyhow!("--allowed-hosts: {reason}"))?,
         None => Hosts::default(),
     };
     for variable in ["POD_IP", "POD_IPS"] {
         // From the downward API: Kubernetes' own requests use the pod's IP address as the host.
-        let addresses = std::env::var(variable).unwrap_or_default();
+        let addresses = environment.get(variable).unwrap_or_default();
         for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
             if let Ok(address) = address.parse() {
                 hosts = hosts.with_address(address);
@@ -229,15 +239,17 @@ fn security(args: &ServerArgs) -> Result<Security> {
 }
 
 /// Database options: `connections` from `--database-connections`, the rest from the environment.
-pub(crate) fn db_options(connections: Option<u16>) -> Result<DbOptions> {
+pub(crate) fn db_options(connections: Option<u16>, environment: &Environment) -> Result<DbOptions> {
     let mut options = DbOptions::default();
     if let Some(connections) = connections {
         options.pool_size = connections.into();
-    } else if let Some(size) = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0) {
-        let overflow = env_number::<usize>("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
+    } else if let Some(size) =
+        number::<usize>(environment, "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE")?.filter(|size| *size > 0)
+    {
+        let overflow = number::<usize>(environment, "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW")?.unwrap_or_default();
         options.pool_size = size + overflow;
     }
-    match std::env::var("FERROFLOW_SQLITE_SYNCHRONOUS").unwrap_or_default().to_ascii_lowercase().as_str() {
+    match environment.get("FERROFLOW_SQLITE_SYNCHRONOUS").unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "full" => {}
         "normal" => options.synchronous = Synchronous::Normal,
         other => bail!("FERROFLOW_SQLITE_SYNCHRONOUS={other} is not one of full, normal"),
@@ -245,21 +257,22 @@ pub(crate) fn db_options(connections: Option<u16>) -> Result<DbOptions> {
     Ok(options)
 }
 
-fn graphql_limits() -> Result<ferroflow_server::GraphqlLimits> {
+fn graphql_limits(environment: &Environment) -> Result<ferroflow_server::GraphqlLimits> {
     let mut limits = ferroflow_server::GraphqlLimits::default();
-    if let Some(limit) = env_number("MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS")? {
+    if let Some(limit) = number(environment, "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS")? {
         limits.root_fields = limit;
     }
-    if let Some(limit) = env_number("MLFLOW_SERVER_GRAPHQL_MAX_ALIASES")? {
+    if let Some(limit) = number(environment, "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES")? {
         limits.aliases = limit;
     }
     Ok(limits)
 }
 
-fn transfers() -> Result<ferroflow_server::Transfers> {
+fn transfers(environment: &Environment) -> Result<ferroflow_server::Transfers> {
     const TTL: &str = "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS";
-    let mut transfers = ferroflow_server::Transfers { enabled: presigns()?, ..ferroflow_server::Transfers::default() };
-    if let Some(seconds) = env_number(TTL)? {
+    let mut transfers =
+        ferroflow_server::Transfers { enabled: presigns(environment)?, ..ferroflow_server::Transfers::default() };
+    if let Some(seconds) = number(environment, TTL)? {
         let most = ferroflow_server::Transfers::MAX_EXPIRATION;
         anyhow::ensure!((1..=most).contains(&seconds), "{TTL}={seconds} is not between 1 and {most}");
         transfers.download_expiration = seconds;
@@ -271,31 +284,8 @@ fn transfers() -> Result<ferroflow_server::Transfers> {
 ///
 /// # Errors
 /// The variable is not a boolean.
-pub(crate) fn presigns() -> Result<bool> {
-    Ok(env_flag("FERROFLOW_PRESIGNED_TRANSFERS")?.unwrap_or(true))
-}
-
-/// The value of a boolean variable; an empty one is unset.
-fn env_flag(name: &str) -> Result<Option<bool>> {
-    match std::env::var(name).map(|text| text.to_ascii_lowercase()).as_deref() {
-        Err(_) | Ok("") => Ok(None),
-        Ok("false" | "0") => Ok(Some(false)),
-        Ok("true" | "1") => Ok(Some(true)),
-        Ok(other) => anyhow::bail!("{name}={other} is not one of true, false, 1, 0"),
-    }
-}
-
-fn env_is(name: &str, value: &str) -> bool {
-    std::env::var(name).is_ok_and(|found| found.eq_ignore_ascii_case(value))
-}
-
-fn env_number<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
-    match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            text.trim().parse().map(Some).map_err(|_| anyhow::anyhow!("{name}={text} is not a number in range"))
-        }
-        _ => Ok(None),
-    }
+pub(crate) fn presigns(environment: &Environment) -> Result<bool> {
+    Ok(flag(environment, "FERROFLOW_PRESIGNED_TRANSFERS")?.unwrap_or(true))
 }
 
 /// Handles SIGTERM and SIGINT from now on; the returned future completes with the first. A second one exits at once.

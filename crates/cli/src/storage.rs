@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_model::Environment;
 use ferroflow_ops::sample;
 use ferroflow_store::db::BackendUri;
 use serde_json::json;
@@ -44,9 +45,9 @@ pub(crate) struct Destination {
 }
 
 /// Runs a subcommand. Exit codes: 0: no problems; 1: problems or an error.
-pub(crate) fn run(command: StorageCommand) -> ExitCode {
-    logging::init(LogFormat::Text);
-    match start(command) {
+pub(crate) fn run(command: StorageCommand, environment: &Environment) -> ExitCode {
+    logging::init(LogFormat::Text, environment);
+    match start(command, environment) {
         Ok(code) => code,
         Err(error) => {
             err!("Error: {error:#}");
@@ -55,14 +56,14 @@ pub(crate) fn run(command: StorageCommand) -> ExitCode {
     }
 }
 
-fn start(command: StorageCommand) -> Result<ExitCode> {
+fn start(command: StorageCommand, environment: &Environment) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            StorageCommand::Check(place) => check(&place).await,
+            StorageCommand::Check(place) => check(&place, environment).await,
             StorageCommand::Sample { uri, destination, count } => {
-                let locations = locations(&destination)?;
-                let taken = sample::take(&BackendUri::parse(&uri)?, &locations, count).await?;
+                let locations = locations(&destination, environment)?;
+                let taken = sample::take(&BackendUri::parse(&uri, environment)?, &locations, count).await?;
                 out!("{}", json!({"sample": taken}));
                 report::complete()?;
                 Ok(if taken.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -71,17 +72,17 @@ fn start(command: StorageCommand) -> Result<ExitCode> {
     })
 }
 
-async fn check(place: &Destination) -> Result<ExitCode> {
-    let repository = destination(&place.artifacts_destination, &Buckets::default())?;
-    let trial = repository.try_out(presigns()?).await;
+async fn check(place: &Destination, environment: &Environment) -> Result<ExitCode> {
+    let repository = destination(&place.artifacts_destination, &Buckets::new(environment))?;
+    let trial = repository.try_out(presigns(environment)?).await;
     out!("{}", json!({"storage": repository.name(), "trial": trial}));
     report::complete()?;
     let presigned = trial.presigned.is_none_or(|presigned| presigned.failed.is_none());
     Ok(if trial.failed.is_none() && presigned { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn locations(place: &Destination) -> Result<Locations> {
-    let buckets = Buckets::default();
+fn locations(place: &Destination, environment: &Environment) -> Result<Locations> {
+    let buckets = Buckets::new(environment);
     let destination = Some(destination(&place.artifacts_destination, &buckets)?);
-    Ok(Locations { destination, buckets, ..Locations::default() })
+    Ok(Locations { destination, local_roots: None, ..Locations::new(buckets) })
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use ferroflow_auth::{AuthConfig, password};
 use ferroflow_model::{
+    Environment,
     permission::{ANY, DEFAULT_WORKSPACE},
     validation,
 };
@@ -160,12 +161,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    async fn open(&self) -> Result<UserStore> {
+    async fn open(&self, environment: &Environment) -> Result<UserStore> {
         let uri = match &self.database {
             Some(uri) => uri.clone(),
-            None => AuthConfig::from_environment()?.database_uri,
+            None => AuthConfig::from_environment(environment)?.database_uri,
         };
-        let uri = BackendUri::parse(&uri)?;
+        let uri = BackendUri::parse(&uri, environment)?;
         UserStore::open(&uri, None, DbOptions { pool_size: 1, ..DbOptions::default() }, false)
             .await
             .with_context(|| format!("the users database {uri} cannot be opened"))
@@ -173,10 +174,10 @@ impl Database {
 }
 
 /// Runs a subcommand.
-pub(crate) fn run(command: UserCommand) -> ExitCode {
+pub(crate) fn run(command: UserCommand, environment: &Environment) -> ExitCode {
     let work = || -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(perform(command))
+        runtime.block_on(perform(command, environment))
     };
     match work() {
         Ok(()) => ExitCode::SUCCESS,
@@ -187,11 +188,11 @@ pub(crate) fn run(command: UserCommand) -> ExitCode {
     }
 }
 
-async fn perform(command: UserCommand) -> Result<()> {
+async fn perform(command: UserCommand, environment: &Environment) -> Result<()> {
     match command {
         UserCommand::Add { username, admin, database } => {
             checked(validation::username(&username))?;
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             if checked(users.find_user(&username).await)?.is_some() {
                 bail!("there is a user '{username}' already: `ferroflow user passwd` changes its password");
             }
@@ -200,14 +201,14 @@ async fn perform(command: UserCommand) -> Result<()> {
             out!("created the {} '{username}'", if admin { "admin" } else { "user" });
         }
         UserCommand::Passwd { username, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             checked(users.get_user(&username).await)?;
             let hash = password::hash(&new_password(&username)?);
             checked(users.set_password(&username, &hash).await)?;
             out!("changed the password of '{username}'");
         }
         UserCommand::List { database } => {
-            for (user, roles) in checked(database.open().await?.list_users().await)? {
+            for (user, roles) in checked(database.open(environment).await?.list_users().await)? {
                 let roles: Vec<String> = roles
                     .into_iter()
                     .filter(|role| !ferroflow_model::permission::is_user_role(&role.name))
@@ -219,41 +220,41 @@ async fn perform(command: UserCommand) -> Result<()> {
             report::complete()?;
         }
         UserCommand::Delete { username, database } => {
-            checked(database.open().await?.delete_user(&username).await)?;
+            checked(database.open(environment).await?.delete_user(&username).await)?;
             out!("deleted the user '{username}'");
         }
         UserCommand::Admin { username, is_admin, database } => {
-            checked(database.open().await?.set_admin(&username, is_admin).await)?;
+            checked(database.open(environment).await?.set_admin(&username, is_admin).await)?;
             out!("'{username}' is {} admin", if is_admin { "an" } else { "not an" });
         }
         UserCommand::Grant { username, resource_type, resource, permission, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             checked(users.set_grant(&username, &resource_type, &resource, &permission).await)?;
             out!("'{username}' has {permission} on {}", shown(&resource_type, &resource));
         }
         UserCommand::Revoke { username, resource_type, resource, database } => {
             let missing = format!("nothing is granted to '{username}' on {}", shown(&resource_type, &resource));
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
             out!("revoked the grant of '{username}' on {}", shown(&resource_type, &resource));
         }
         UserCommand::EndSessions { database } => {
-            checked(database.open().await?.end_sessions().await)?;
+            checked(database.open(environment).await?.end_sessions().await)?;
             out!("all sessions have ended");
         }
-        UserCommand::Role(command) => role(command).await?,
+        UserCommand::Role(command) => role(command, environment).await?,
     }
     Ok(())
 }
 
-async fn role(command: RoleCommand) -> Result<()> {
+async fn role(command: RoleCommand, environment: &Environment) -> Result<()> {
     match command {
         RoleCommand::Add { role, database } => {
-            checked(database.open().await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
+            checked(database.open(environment).await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
             out!("created the role '{role}'");
         }
         RoleCommand::List { database } => {
-            let roles = checked(database.open().await?.list_roles(None).await)?;
+            let roles = checked(database.open(environment).await?.list_roles(None).await)?;
             for role in roles.iter().filter(|role| !ferroflow_model::permission::is_user_role(&role.name)) {
                 out!("{}", role.name);
                 for allowed in &role.permissions {
@@ -263,24 +264,24 @@ async fn role(command: RoleCommand) -> Result<()> {
             report::complete()?;
         }
         RoleCommand::Delete { role, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             checked(users.delete_role(id_of(&users, &role).await?).await)?;
             out!("deleted the role '{role}'");
         }
         RoleCommand::Grant { role, resource_type, resource, permission, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             let id = id_of(&users, &role).await?;
             checked(users.add_role_permission(id, &resource_type, &resource, &permission).await)?;
             out!("the role '{role}' allows {permission} on {}", shown(&resource_type, &resource));
         }
         RoleCommand::Assign { role, username, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             let user = checked(users.get_user(&username).await)?;
             checked(users.assign_role(user.id, id_of(&users, &role).await?).await)?;
             out!("'{username}' has the role '{role}'");
         }
         RoleCommand::Unassign { role, username, database } => {
-            let users = database.open().await?;
+            let users = database.open(environment).await?;
             let user = checked(users.get_user(&username).await)?;
             checked(users.unassign_role(user.id, id_of(&users, &role).await?).await)?;
             out!("'{username}' does not have the role '{role}' any more");

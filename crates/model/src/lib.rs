@@ -1,4 +1,5 @@
-//! The protocol: messages, entities, limits, validation and error codes. Pure: no I/O.
+//! The protocol: messages, entities, limits, validation and error codes. Pure: no I/O, and no state of the process but
+//! the system's clock ([`clock`]).
 
 // The derives name this crate as others see it.
 extern crate self as ferroflow_model;
@@ -6,6 +7,8 @@ extern crate self as ferroflow_model;
 pub mod address;
 pub mod archived_trace;
 pub mod cache;
+pub mod clock;
+pub mod environment;
 pub mod error;
 pub mod host_policy;
 pub mod limits;
@@ -25,4 +28,5 @@ pub mod validation;
 pub mod webhook;
 pub mod wire;
 
+pub use environment::Environment;
 pub use error::{Error, ErrorClass, ErrorCode, Result};

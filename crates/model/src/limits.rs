@@ -23,7 +23,7 @@ pub const EXPERIMENT_TAG_KEY: usize = 250;
 pub const EXPERIMENT_TAG_VALUE: usize = 20_000;
 /// Maximum number of saved views per experiment; each is a tag.
 pub const CUSTOM_VIEWS_PER_EXPERIMENT: usize = 50;
-/// Maximum length of an artifact location, unless `MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH` is set.
+/// Default maximum length of an artifact location ([`crate::validation::Limits`]).
 pub const ARTIFACT_LOCATION: usize = 2048;
 
 /// Maximum length of the name of a dataset.

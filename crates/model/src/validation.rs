@@ -3,6 +3,7 @@
 
 mod experiments;
 mod inputs;
+mod limits;
 mod lists;
 mod logged_models;
 mod metrics;
@@ -15,10 +16,11 @@ mod users;
 mod webhooks;
 
 pub use experiments::{
-    CUSTOM_VIEW_PREFIX, artifact_location, artifact_location_length, custom_view_count, custom_view_fits,
-    experiment_id, experiment_name, experiment_tag, parse_experiment_id, set_artifact_location_limit,
+    CUSTOM_VIEW_PREFIX, artifact_location, custom_view_count, custom_view_fits, experiment_id, experiment_name,
+    experiment_tag, parse_experiment_id,
 };
 pub use inputs::dataset_inputs;
+pub use limits::Limits;
 pub use lists::{LOGGED_MODELS_TAG, is_list_tag, newest};
 pub use logged_models::logged_model_name;
 pub use metrics::metric;
@@ -27,9 +29,9 @@ pub use registry::{
     Stage, model_alias, model_alias_not_reserved, model_name, model_new_name, model_version, model_version_tag,
     registered_model_tag, registry_tag_key,
 };
-pub use runs::{batch_limits, param, run_id, tag, unique_param_keys, untruncated_tag};
+pub use runs::{batch_limits, run_id, unique_param_keys};
 pub use search::max_results;
-pub use text::{exceeds_maximum_length, invalid_value, missing_value, set_truncation, truncation};
-pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention, trace_tag};
+pub use text::{exceeds_maximum_length, invalid_value, missing_value};
+pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention};
 pub use users::{password, username};
 pub use webhooks::{webhook_name, webhook_page_size};

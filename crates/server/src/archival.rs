@@ -1,16 +1,12 @@
 //! Background job that moves old traces from the database to the archive. Every server that runs jobs and has these
 //! settings does it; a trace that another server has archived is skipped.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferroflow_artifacts::ArtifactPath;
 use ferroflow_model::{
-    Error, Result, archived_trace,
+    Error, Result, archived_trace, clock,
     trace_archival::{ArchiveNow, TraceArchival, duration_ms},
     uri,
 };
@@ -86,8 +82,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn run(&mut self) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let now = clock::unix_millis();
         let (mut requests, mut regular) = (Vec::new(), Vec::new());
         for tags in self.app.store.archival_tags().await? {
             let id = tags.experiment_id;

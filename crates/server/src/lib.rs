@@ -10,6 +10,7 @@ mod download;
 mod error;
 mod graphql;
 mod health;
+mod http_client;
 mod large_response;
 mod middleware;
 mod params;

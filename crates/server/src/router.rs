@@ -117,13 +117,13 @@ fn probes(prefix: &str, readiness: &Arc<Readiness>) -> Router<Arc<App>> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use ferroflow_artifacts::Locations;
+    use ferroflow_artifacts::{Buckets, Locations};
     use ferroflow_store::{
         Store, StoreOptions,
-        db::{BackendUri, DbOptions, ResultBudget},
+        db::{BackendUri, ResultBudget},
     };
 
-    use ferroflow_model::messages::RPCS;
+    use ferroflow_model::{Environment, messages::RPCS};
 
     use super::{
         table::{Row, axum_path},
@@ -138,11 +138,11 @@ mod tests {
     const NOT_IN_TABLE: &[&str] = &["/api/2.0mlflow/", "/build/"];
 
     async fn app(folder: &std::path::Path, prefix: &str) -> Arc<App> {
-        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         Arc::new(App {
             store,
-            locations: Locations::default(),
+            locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(WebhookOptions::default()),
             access: None,

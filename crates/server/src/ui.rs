@@ -17,7 +17,7 @@ mod sources;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::response::Response;
-use ferroflow_model::error::with_causes;
+use ferroflow_model::{Environment, error::with_causes};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 
@@ -31,6 +31,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(30 * 60);
 pub struct UiConfig {
     /// A directory with the built UI (`--ui-dir`). It excludes all other sources.
     pub dir: Option<PathBuf>,
+    /// The variables of the process: of Python environments, the package index and the cache.
+    pub environment: Environment,
     /// The simple API of a Python package index; `None` takes the first of `PIP_INDEX_URL`, `UV_INDEX_URL` and
     /// `https://pypi.org/simple`.
     pub index_url: Option<String>,
@@ -48,6 +50,7 @@ impl Default for UiConfig {
     fn default() -> Self {
         Self {
             dir: None,
+            environment: Environment::default(),
             index_url: None,
             cache_dir: None,
             fetch: true,

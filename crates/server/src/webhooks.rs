@@ -7,7 +7,7 @@ mod send;
 
 use std::time::Duration;
 
-use ferroflow_model::{Result, webhook::EventType};
+use ferroflow_model::{Result, clock, webhook::EventType};
 use reqwest::Client;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -70,7 +70,7 @@ impl Webhooks {
     /// Sends the example of an event once, and returns the webhook's answer.
     pub(crate) async fn test(&self, url: &str, secret: Option<&str>, event: EventType) -> Result<Answer, Failure> {
         let _permit = self.tests.acquire().await;
-        let body = event.example().body(send::now_micros());
+        let body = event.example().body(clock::unix_micros());
         let delivery_id = uuid::Uuid::new_v4().to_string();
         self.send(&Message { url, secret, delivery_id: &delivery_id, body: &body }).await
     }

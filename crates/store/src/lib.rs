@@ -23,7 +23,7 @@ pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
-use ferroflow_model::{Result, messages::service::ViewType};
+use ferroflow_model::{Result, messages::service::ViewType, validation::Limits};
 pub use query::{scope::Scope, visible::Visible};
 pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
@@ -53,6 +53,7 @@ pub struct Store {
     db: Db,
     batch: Batcher,
     artifact_root: String,
+    limits: Limits,
     outbox: Outbox,
     webhook_key: Option<FernetKey>,
 }
@@ -62,8 +63,17 @@ pub struct Store {
 pub struct StoreOptions {
     /// Root of the artifacts of new experiments: a URI or absolute path, such as `mlflow-artifacts:/`.
     pub artifact_root: String,
+    /// The limits of values.
+    pub limits: Limits,
     /// Limits of the database.
     pub db: DbOptions,
+}
+
+/// Artifacts of new experiments are served.
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { artifact_root: "mlflow-artifacts:/".into(), limits: Limits::default(), db: DbOptions::default() }
+    }
 }
 
 impl Store {
@@ -72,11 +82,12 @@ impl Store {
     /// # Errors
     /// The database cannot be reached, or has another schema revision.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let db = Db::open(uri, options.db)?;
-        schema::prepare(&db, &options.artifact_root).await?;
+        let StoreOptions { artifact_root, limits, db } = options;
+        let db = Db::open(uri, db)?;
+        schema::prepare(&db, &artifact_root).await?;
         let batch = Batcher::start(&db);
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, artifact_root: options.artifact_root, outbox, webhook_key: None })
+        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })
     }
 
     /// Checks that the database can be read and written.
@@ -91,6 +102,12 @@ impl Store {
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// The limits of values.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The batching writer, for metrics of the server.

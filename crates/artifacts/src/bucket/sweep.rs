@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, Result, clock};
 use http::Method;
 use object_store::{path::Path, signer::SignedUrlOptions};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -61,7 +61,7 @@ impl BucketRepository {
         if !self.has_tags() {
             return Ok(0);
         }
-        let before = SystemTime::now() - idle;
+        let before = clock::now() - idle;
         let prefix = self.below(&ArtifactPath::root())?;
         let (mut key_marker, mut id_marker) = (String::new(), String::new());
         let mut swept = 0;

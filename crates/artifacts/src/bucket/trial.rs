@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use ferroflow_model::clock;
 use object_store::{ObjectStoreExt as _, PutOptions, PutPayload, client::HttpRequestBody, path::Path};
 
 use super::{BucketRepository, Transfers, reason, upload};
@@ -28,12 +29,12 @@ impl BucketRepository {
                 return trial;
             }
         };
-        let before = SystemTime::now();
+        let before = clock::now();
         if let Err(error) = self.put(&key, &path).await {
             trial.fail("write", reason(&error));
             return trial;
         }
-        let after = SystemTime::now();
+        let after = clock::now();
         match self.read_back(&key).await {
             Ok(modified) => trial.skew = Some(skew(before, modified, after)),
             Err(reason) => trial.fail("read", reason),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Environment, Error, Result};
 
 /// Access keys of one profile.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,8 @@ impl Profile {
     ///
     /// # Errors
     /// The selected profile or file cannot be read or does not exist.
-    pub(super) fn read<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>> {
+    pub(super) fn read(environment: &Environment) -> Result<Option<Self>> {
+        let get = |name| environment.get(name);
         let file = get("AWS_SHARED_CREDENTIALS_FILE")
             .map(PathBuf::from)
             .or_else(|| get("HOME").map(|home| Path::new(home).join(".aws/credentials")));

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use ferroflow_model::{Error, ErrorCode, Result};
+use ferroflow_model::{Environment, Error, ErrorCode, Result};
 use ferroflow_store::TokenUser;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, Url};
@@ -50,7 +50,7 @@ impl std::fmt::Debug for BrowserConfig {
 }
 
 impl BrowserConfig {
-    pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Option<Self>, String> {
         let uri = |key: &str| text(section, key)?.map(|text| address(key, &text)).transpose();
         let (client_id, redirect_uri) = match (text(section, "client_id")?, uri("redirect_uri")?) {
             (None, None) => return Ok(None),
@@ -66,8 +66,8 @@ impl BrowserConfig {
         }
         Ok(Some(Self {
             client_id,
-            client_secret: match variable(SECRET) {
-                Some(secret) => Some(secret).filter(|secret| !secret.is_empty()),
+            client_secret: match environment.raw(SECRET) {
+                Some(secret) => Some(secret.to_owned()).filter(|secret| !secret.is_empty()),
                 None => text(section, "client_secret")?,
             },
             redirect_uri,

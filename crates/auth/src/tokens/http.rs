@@ -17,6 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_RESPONSE: usize = 512 * 1024;
 
 /// Creates a client. `ca_file` has PEM certificates that replace the system's CAs.
+#[expect(clippy::disallowed_methods, reason = "the one place in this crate that builds HTTP clients")]
 pub(crate) fn client(ca_file: Option<&Path>, through_proxies: bool) -> Result<Client, String> {
     let loaded = match ca_file {
         Some(path) => rustls_native_certs::load_certs_from_paths(Some(path), None),

@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Environment, Error, Result};
 use ferroflow_store::TokenUser;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
@@ -50,12 +50,12 @@ pub struct KubernetesConfig {
 }
 
 impl KubernetesConfig {
-    pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Self, String> {
         section.check_keys(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
         let in_cluster = || {
-            let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-            let (host, port) = (set("KUBERNETES_SERVICE_HOST")?, set("KUBERNETES_SERVICE_PORT")?);
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
+            let (host, port) =
+                (environment.get("KUBERNETES_SERVICE_HOST")?, environment.get("KUBERNETES_SERVICE_PORT")?);
+            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
             Some(format!("https://{host}:{port}"))
         };
         let api_server = text(section, "api_server")?.or_else(in_cluster);

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf, str::FromStr as _, time::Duration};
 
-use ferroflow_model::{Result, validation};
+use ferroflow_model::{Environment, Result, validation};
 use ferroflow_store::TokenUser;
 use jsonwebtoken::Algorithm;
 use reqwest::Url;
@@ -58,7 +58,7 @@ pub struct OidcConfig {
 }
 
 impl OidcConfig {
-    pub(crate) fn parse(section: &Section, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Self, String> {
         section.check_keys(KEYS).map_err(|key| format!("[oidc] has an unknown key '{key}'"))?;
         // Compared literally with the `iss` claim.
         let issuer = required(section, "oidc", "issuer")?;
@@ -94,7 +94,7 @@ impl OidcConfig {
             groups: Groups::parse(section)?,
             allowed_groups: lines(section, "allowed_groups")?,
             links: flag(section, "link_existing_users")?,
-            browser: BrowserConfig::parse(section, variable)?,
+            browser: BrowserConfig::parse(section, environment)?,
         })
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<OidcConfig, String> {
         let section = Section::parse(&format!("[oidc]\n{text}"), "oidc").unwrap().unwrap();
-        OidcConfig::parse(&section, |_| None)
+        OidcConfig::parse(&section, &Environment::default())
     }
 
     #[test]

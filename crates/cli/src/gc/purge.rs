@@ -1,13 +1,10 @@
 //! Purges soft-deleted objects, children first: runs, logged models, traces, then experiments.
 
-use std::{
-    collections::HashSet,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 use ferroflow_artifacts::{ArtifactPath, Location, Locations};
-use ferroflow_model::{Error, archived_trace, uri};
+use ferroflow_model::{Error, archived_trace, clock, uri};
 use ferroflow_store::{
     SpansLocation, Store, TraceLocations,
     upkeep::gc::{DeletedEntity, PurgeOutcome, Purgeable},
@@ -49,8 +46,7 @@ impl Kind {
 
 impl<'a> Purge<'a> {
     pub(super) fn new(store: &'a Store, locations: &'a Locations, args: &'a GcArgs) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let before = i64::try_from(now).unwrap_or(i64::MAX) - args.older_than.as_ref().map_or(0, |age| age.ms);
+        let before = clock::unix_millis() - args.older_than.as_ref().map_or(0, |age| age.ms);
         Self { store, locations, args, before, printed: HashSet::new(), purged: 0, kept: 0 }
     }
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{Buckets, location::resolve_if_local};
-use ferroflow_model::{trace_archival::TraceArchival, uri};
+use ferroflow_model::{Environment, trace_archival::TraceArchival, uri};
 
 /// Reads the settings of trace archival.
 pub(super) fn settings(file: &Path, buckets: &Buckets) -> Result<TraceArchival> {
@@ -42,10 +42,11 @@ fn check_location(location: &str, buckets: &Buckets) -> Result<()> {
 }
 
 /// Whether this server runs periodic background jobs.
-pub(super) fn runs_jobs() -> bool {
-    ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS"].iter().all(|name| {
-        std::env::var(name).map_or(true, |value| matches!(value.to_lowercase().as_str(), "" | "true" | "1"))
-    })
+pub(super) fn runs_jobs(environment: &Environment) -> bool {
+    ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS"]
+        .into_iter()
+        .filter_map(|name| environment.get(name))
+        .all(|value| matches!(value.to_lowercase().as_str(), "true" | "1"))
 }
 
 /// Logs that the spans of old traces will be moved out of the database.

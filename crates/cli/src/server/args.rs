@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
+use ferroflow_model::Environment;
+
 use crate::logging::LogFormat;
 
 /// Flags of `ferroflow server`.
@@ -200,12 +202,13 @@ pub(crate) struct ServerArgs {
 
 impl ServerArgs {
     /// Whether artifacts are served: by the flags, else by the environment, else yes.
-    pub(crate) fn serve_artifacts(&self) -> bool {
+    pub(crate) fn serve_artifacts(&self, environment: &Environment) -> bool {
         if self.no_serve_artifacts || self.serve_artifacts {
             return !self.no_serve_artifacts;
         }
-        !std::env::var("MLFLOW_SERVE_ARTIFACTS")
-            .is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "f" | "n"))
+        !environment.get("MLFLOW_SERVE_ARTIFACTS").is_some_and(|value| {
+            matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off" | "f" | "n")
+        })
     }
 
     /// The backend store, or the default SQLite file.

@@ -1,14 +1,15 @@
 //! `--app-name basic-auth`: users, configured by the reference's settings.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use ferroflow_auth::{Auth, AuthConfig, SignupKey, Tokens};
+use ferroflow_model::Environment;
 use ferroflow_server::{Access, Audit};
 use ferroflow_store::{
     Store, UserStore,
     db::{BackendUri, DbOptions},
 };
+
+use super::ServerArgs;
 
 /// The only supported app.
 const BASIC_AUTH: &str = "basic-auth";
@@ -23,22 +24,21 @@ const SECRET: &str = "MLFLOW_FLASK_SERVER_SECRET_KEY";
 ///
 /// # Errors
 /// The app is not supported, or a setting is invalid: the server would not be protected.
-pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
+pub(crate) fn settings(app_name: Option<&str>, environment: &Environment) -> Result<Option<Settings>> {
     match app_name {
         None => return Ok(None),
         Some(BASIC_AUTH) => {}
         Some(other) => bail!("--app-name {other} is not supported: only {BASIC_AUTH} is"),
     }
-    let secret = std::env::var(SECRET).unwrap_or_default();
-    if secret.is_empty() {
+    let Some(secret) = environment.get(SECRET) else {
         bail!(
             "A static secret key needs to be set for CSRF protection. Please set the `{SECRET}` environment variable \
              before starting the server, to the same value for all servers of one database"
         );
-    }
-    let config = AuthConfig::from_environment()?;
-    let tokens = Tokens::open(&config, &secret)?;
-    Ok(Some((config, SignupKey::new(&secret), tokens)))
+    };
+    let config = AuthConfig::from_environment(environment)?;
+    let tokens = Tokens::open(&config, secret)?;
+    Ok(Some((config, SignupKey::new(secret), tokens)))
 }
 
 /// Opens the users database and creates the first admin.
@@ -47,23 +47,24 @@ pub(crate) fn settings(app_name: Option<&str>) -> Result<Option<Settings>> {
 /// The database cannot be opened, or there is no admin and none can be created.
 pub(crate) async fn open(
     (config, signup, tokens): Settings,
+    args: &ServerArgs,
+    environment: &Environment,
     backend: &BackendUri,
     store: &Store,
     options: DbOptions,
-    migrate: bool,
-    audit_log: Option<&Path>,
 ) -> Result<Access> {
-    let audit = match audit_log {
+    let audit = match &args.audit_log {
         Some(path) => {
             let audit = Audit::open(path);
             Some(audit.with_context(|| format!("the audit log {} cannot be opened", path.display()))?)
         }
         None => None,
     };
-    let uri = BackendUri::parse(&config.database_uri).context("database_uri of the authentication configuration")?;
+    let uri = BackendUri::parse(&config.database_uri, environment);
+    let uri = uri.context("database_uri of the authentication configuration")?;
     // If experiments and users are in one database, they share its connection pool.
     let shared = (uri == *backend).then(|| store.db().clone());
-    let users = UserStore::open(&uri, shared, options, migrate)
+    let users = UserStore::open(&uri, shared, options, args.auto_migrate)
         .await
         .with_context(|| format!("the users database {uri} cannot be opened"))?;
     let auth = Auth::new(users, config, tokens);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use ferroflow_model::Environment;
 use ferroflow_server::{Config, Listeners, Tls, TlsFiles};
 use tokio::net::TcpListener;
 
@@ -34,12 +35,12 @@ impl Port {
 }
 
 /// Binds all addresses. Certificates are loaded first: no address is bound without its encryption.
-pub(super) async fn open(args: &ServerArgs) -> Result<Port> {
+pub(super) async fn open(args: &ServerArgs, environment: &Environment) -> Result<Port> {
     let options = ProcessOptions::read(
         args.uvicorn_opts.as_deref(),
         args.gunicorn_opts.as_deref(),
         args.waitress_opts.as_deref(),
-        |name| std::env::var(name).ok(),
+        environment,
     )?;
     if !options.ignored.is_empty() {
         tracing::warn!("{} ignored: there is no Python process to manage", options.ignored.join(", "));

@@ -5,6 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
+use ferroflow_model::Environment;
 use ferroflow_server::TlsFiles;
 
 /// The options that are used.
@@ -147,21 +148,21 @@ impl ProcessOptions {
         uvicorn: Option<&str>,
         gunicorn: Option<&str>,
         waitress: Option<&str>,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: &Environment,
     ) -> Result<Self> {
         let mut options = Self::default();
         if [uvicorn.is_some(), gunicorn.is_some(), waitress.is_some()].iter().filter(|given| **given).count() > 1 {
             bail!("--uvicorn-opts, --gunicorn-opts and --waitress-opts exclude each other");
         }
         if let Some(text) = gunicorn {
-            if environment("GUNICORN_CMD_ARGS").is_some_and(|text| !text.trim().is_empty()) {
+            if environment.get("GUNICORN_CMD_ARGS").is_some_and(|text| !text.trim().is_empty()) {
                 bail!("GUNICORN_CMD_ARGS is not read: put its options into --gunicorn-opts");
             }
             options.take(&GUNICORN, text)?;
         } else if let Some(text) = waitress {
             options.take(&WAITRESS, text)?;
         } else {
-            options.take_environment(&environment)?;
+            options.take_environment(environment)?;
             options.take(&UVICORN, uvicorn.unwrap_or_default())?;
         }
         options.ignored.sort();
@@ -192,14 +193,14 @@ impl ProcessOptions {
     }
 
     /// uvicorn reads `UVICORN_SSL_KEYFILE` for `--ssl-keyfile`, and so on.
-    fn take_environment(&mut self, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
+    fn take_environment(&mut self, environment: &Environment) -> Result<()> {
         for (names, meaning) in UVICORN.options {
             for name in *names {
                 let variable = format!("UVICORN_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
                 if *meaning != Flag
-                    && let Some(value) = environment(&variable).filter(|value| !value.is_empty())
+                    && let Some(value) = environment.get(&variable)
                 {
-                    self.set(&variable, *meaning, &value)?;
+                    self.set(&variable, *meaning, value)?;
                 }
             }
         }
@@ -316,16 +317,16 @@ fn prefix(name: &str, value: &str) -> Result<Option<String>> {
 mod tests {
     use super::*;
 
-    fn none(_: &str) -> Option<String> {
-        None
+    fn none() -> Environment {
+        Environment::default()
     }
 
     fn gunicorn(text: &str) -> Result<ProcessOptions> {
-        ProcessOptions::read(None, Some(text), None, none)
+        ProcessOptions::read(None, Some(text), None, &none())
     }
 
     fn uvicorn(text: &str) -> Result<ProcessOptions> {
-        ProcessOptions::read(Some(text), None, None, none)
+        ProcessOptions::read(Some(text), None, None, &none())
     }
 
     #[test]
@@ -339,23 +340,22 @@ mod tests {
         assert_eq!((tls.cert, tls.key, tls.client_ca), ("my cert.pem".into(), "k".into(), None));
         assert_eq!(gunicorn("-b [::1]").unwrap().binds, ["[::1]:8000"]);
         assert_eq!(uvicorn("--root-path=/ml/flow/").unwrap().url_prefix.as_deref(), Some("/ml/flow"));
-        let waitress = ProcessOptions::read(None, None, Some("--listen=*:80 --url-prefix=ml"), none).unwrap();
+        let waitress = ProcessOptions::read(None, None, Some("--listen=*:80 --url-prefix=ml"), &none()).unwrap();
         assert_eq!((waitress.binds[0].as_str(), waitress.url_prefix.as_deref()), ("0.0.0.0:80", Some("/ml")));
     }
 
     #[test]
     fn options_of_uvicorn_override_its_variables() {
-        let variables = |name: &str| match name {
-            "UVICORN_SSL_CERTFILE" => Some("c".to_owned()),
-            "UVICORN_SSL_CERT_REQS" => Some("2".to_owned()),
-            "UVICORN_SSL_CA_CERTS" => Some("ca".to_owned()),
-            _ => None,
-        };
-        let found = ProcessOptions::read(Some("--ssl-certfile d"), None, None, variables).unwrap();
+        let variables = Environment::new([
+            ("UVICORN_SSL_CERTFILE", "c"),
+            ("UVICORN_SSL_CERT_REQS", "2"),
+            ("UVICORN_SSL_CA_CERTS", "ca"),
+        ]);
+        let found = ProcessOptions::read(Some("--ssl-certfile d"), None, None, &variables).unwrap();
         let tls = found.tls().unwrap().unwrap();
         assert_eq!((tls.cert, tls.client_ca, tls.client_optional), ("d".into(), Some("ca".into()), false));
         // Other processes do not read them.
-        assert!(ProcessOptions::read(None, Some(""), None, variables).unwrap().cert.is_none());
+        assert!(ProcessOptions::read(None, Some(""), None, &variables).unwrap().cert.is_none());
     }
 
     #[test]
@@ -374,11 +374,11 @@ mod tests {
         assert!(uvicorn("--ssl-certfile c --ssl-cert-reqs 2").unwrap().tls().is_err(), "no CA file");
         for prefix in ["a b", "/a/../b", "/a//b", "{x}"] {
             assert!(
-                ProcessOptions::read(None, None, Some(&format!("--url-prefix='{prefix}'")), none).is_err(),
+                ProcessOptions::read(None, None, Some(&format!("--url-prefix='{prefix}'")), &none()).is_err(),
                 "{prefix}"
             );
         }
-        let both = ProcessOptions::read(Some(""), Some(""), None, none);
+        let both = ProcessOptions::read(Some(""), Some(""), None, &none());
         assert!(both.is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, DirectRoot, Locations, Sweeper};
-use ferroflow_model::uri;
+use ferroflow_model::{Environment, uri};
 
 use crate::gc::Age;
 
@@ -76,8 +76,8 @@ async fn watch_direct(direct: DirectRoot) {
 
 /// Starts the periodic cleanup of abandoned uploads in the server's stores. Replicas do so at different times, without
 /// interfering.
-pub(super) fn sweep(locations: &Locations) -> Result<()> {
-    let idle = match std::env::var("FERROFLOW_UPLOAD_SWEEP_AGE").unwrap_or_default().as_str() {
+pub(super) fn sweep(locations: &Locations, environment: &Environment) -> Result<()> {
+    let idle = match environment.get("FERROFLOW_UPLOAD_SWEEP_AGE").unwrap_or_default() {
         "off" | "0" => return Ok(()),
         "" => DEFAULT_SWEEP_AGE,
         text => match Age::parse(text).map(|age| u64::try_from(age.ms)) {

@@ -3,28 +3,29 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ferroflow_model::Environment;
 use ferroflow_server::WebhookOptions;
 use ferroflow_store::{KEY_VARIABLE, events::fernet::FernetKey};
 
-use super::env_number;
+use crate::variables::{flag, number};
 
 /// Reads the settings.
-pub(super) fn options() -> Result<WebhookOptions> {
+pub(super) fn options(environment: &Environment) -> Result<WebhookOptions> {
     let mut options = WebhookOptions::default();
-    if let Some(schemes) = variable("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
+    if let Some(schemes) = environment.get("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
         options.schemes = schemes.split(',').map(|scheme| scheme.trim().to_ascii_lowercase()).collect();
     }
-    options.allow_private = flag("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")?;
-    if let Some(seconds) = env_number("MLFLOW_WEBHOOK_REQUEST_TIMEOUT")? {
+    options.allow_private = flag(environment, "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")?.unwrap_or_default();
+    if let Some(seconds) = number(environment, "MLFLOW_WEBHOOK_REQUEST_TIMEOUT")? {
         if !(1..=600).contains(&seconds) {
             bail!("MLFLOW_WEBHOOK_REQUEST_TIMEOUT={seconds} is not in the range of 1 to 600 seconds");
         }
         options.timeout = Duration::from_secs(seconds);
     }
-    if let Some(retries) = env_number("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES")? {
+    if let Some(retries) = number(environment, "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES")? {
         options.max_retries = retries;
     }
-    if let Some(workers) = env_number::<usize>("MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS")? {
+    if let Some(workers) = number::<usize>(environment, "MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS")? {
         options.workers = workers.clamp(1, 1000);
     }
     if options.allow_private {
@@ -36,18 +37,10 @@ pub(super) fn options() -> Result<WebhookOptions> {
 }
 
 /// The encryption key of webhook secrets. An invalid one is an error: secrets would be lost.
-pub(super) fn key() -> Result<Option<FernetKey>> {
-    let Some(text) = variable(KEY_VARIABLE) else { return Ok(None) };
-    match FernetKey::parse(&text) {
+pub(super) fn key(environment: &Environment) -> Result<Option<FernetKey>> {
+    let Some(text) = environment.get(KEY_VARIABLE) else { return Ok(None) };
+    match FernetKey::parse(text) {
         Some(key) => Ok(Some(key)),
         None => bail!("{KEY_VARIABLE} is not a key: it must be 32 bytes in URL-safe base64"),
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn flag(name: &str) -> Result<bool> {
-    super::env_flag(name).map(Option::unwrap_or_default)
 }

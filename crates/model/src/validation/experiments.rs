@@ -1,14 +1,10 @@
 //! Experiments and their tags.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use super::{text, traces};
+use super::{Limits, text, traces};
 use crate::{Error, Result, limits, number};
 
 /// The key prefix of tags that hold a saved view.
 pub const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
-
-static LOCATION_LIMIT: AtomicUsize = AtomicUsize::new(limits::ARTIFACT_LOCATION);
 
 /// Checks the form of an experiment id.
 pub fn experiment_id(id: &str) -> Result<()> {
@@ -46,24 +42,18 @@ pub fn artifact_location(location: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks the length of an artifact location.
-pub fn artifact_location_length(location: &str) -> Result<()> {
-    location_length(location, LOCATION_LIMIT.load(Ordering::Relaxed))
-}
-
-/// Sets the maximum length of artifact locations, process-wide (`MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH`).
-pub fn set_artifact_location_limit(limit: usize) {
-    LOCATION_LIMIT.store(limit, Ordering::Relaxed);
-}
-
-fn location_length(location: &str, limit: usize) -> Result<()> {
-    if location.chars().count() <= limit {
-        return Ok(());
+impl Limits {
+    /// Checks the length of an artifact location.
+    pub fn artifact_location_length(self, location: &str) -> Result<()> {
+        let limit = self.artifact_location;
+        if location.chars().count() <= limit {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "Invalid artifact path length. The length of the artifact path cannot be greater than {limit} characters. \
+             To configure this limit, please set the MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable."
+        )))
     }
-    Err(Error::invalid(format!(
-        "Invalid artifact path length. The length of the artifact path cannot be greater than {limit} characters. \
-         To configure this limit, please set the MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable."
-    )))
 }
 
 /// Refuses a new experiment whose tags have too many saved views.
@@ -138,8 +128,10 @@ mod tests {
     fn a_location_is_short_and_not_in_a_run() {
         assert!(artifact_location("runs:/a").is_err());
         assert_eq!(artifact_location("s3://b"), Ok(()));
-        assert_eq!(location_length(&"é".repeat(10), 10), Ok(()));
-        assert!(location_length(&"é".repeat(11), 10).unwrap_err().message.contains("greater than 10 characters"));
+        let limits = Limits { artifact_location: 10, ..Limits::default() };
+        assert_eq!(limits.artifact_location_length(&"é".repeat(10)), Ok(()));
+        let error = limits.artifact_location_length(&"é".repeat(11)).unwrap_err();
+        assert!(error.message.contains("greater than 10 characters"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{lists, text};
+use super::{Limits, lists, text};
 use crate::{Error, Result, limits, python};
 
 /// Checks the form of a run id.
@@ -14,29 +14,31 @@ pub fn run_id(run_id: &str) -> Result<()> {
     }
 }
 
-/// Checks a param and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled.
-/// `path` is the position in the request, such as `params[3]`, or empty.
-pub fn param(key: &str, value: &str, path: &str) -> Result<String> {
-    text::entity_name(&text::join(path, "key"), key)?;
-    text::length("Param key", limits::ENTITY_KEY, key)?;
-    text::shorten("Param value", limits::PARAM_VALUE, value, text::truncation())
-}
-
-/// Checks a run tag and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled. A
-/// JSON list that SDKs extend ([`super::is_list_tag`]) loses its oldest elements instead of its end. `path` is the
-/// position in the request, such as `tags[3]`, or empty.
-pub fn tag(key: &str, value: &str, path: &str) -> Result<String> {
-    tag_key(key, path)?;
-    lists::shorten(key, &text::join(path, "value"), limits::TAG_VALUE, value, text::truncation())
-}
-
-/// [`tag`] for a database whose columns have no maximum length: a list that SDKs extend is not truncated.
-pub fn untruncated_tag(key: &str, value: &str, path: &str) -> Result<String> {
-    if !lists::is_list_tag(key) || !text::truncation() {
-        return tag(key, value, path);
+impl Limits {
+    /// Checks a param and returns the value to store, truncated if it is too long and [`Limits::truncates`]. `path` is
+    /// the position in the request, such as `params[3]`, or empty.
+    pub fn param(self, key: &str, value: &str, path: &str) -> Result<String> {
+        text::entity_name(&text::join(path, "key"), key)?;
+        text::length("Param key", limits::ENTITY_KEY, key)?;
+        text::shorten("Param value", limits::PARAM_VALUE, value, self.truncates)
     }
-    tag_key(key, path)?;
-    Ok(value.to_owned())
+
+    /// Checks a run tag and returns the value to store, truncated if it is too long and [`Limits::truncates`]. A JSON
+    /// list that SDKs extend ([`super::is_list_tag`]) loses its oldest elements instead of its end. `path` is the
+    /// position in the request, such as `tags[3]`, or empty.
+    pub fn tag(self, key: &str, value: &str, path: &str) -> Result<String> {
+        tag_key(key, path)?;
+        lists::shorten(key, &text::join(path, "value"), limits::TAG_VALUE, value, self.truncates)
+    }
+
+    /// [`Limits::tag`] for a database whose columns have no maximum length: a list that SDKs extend is not truncated.
+    pub fn untruncated_tag(self, key: &str, value: &str, path: &str) -> Result<String> {
+        if !lists::is_list_tag(key) || !self.truncates {
+            return self.tag(key, value, path);
+        }
+        tag_key(key, path)?;
+        Ok(value.to_owned())
+    }
 }
 
 fn tag_key(key: &str, path: &str) -> Result<()> {
@@ -96,18 +98,22 @@ mod tests {
 
     #[test]
     fn long_values_are_cut_and_long_keys_refused() {
-        assert_eq!(param("k", &"雪".repeat(6001), "").map(|v| v.chars().count()), Ok(6000));
-        assert_eq!(tag("k", &"x".repeat(9000), "").map(|v| v.len()), Ok(8000));
+        let limits = Limits::default();
+        assert_eq!(limits.param("k", &"雪".repeat(6001), "").map(|v| v.chars().count()), Ok(6000));
+        assert_eq!(limits.tag("k", &"x".repeat(9000), "").map(|v| v.len()), Ok(8000));
+        let refusing = Limits { truncates: false, ..limits };
+        assert!(refusing.param("k", &"雪".repeat(6001), "").is_err());
+        assert!(refusing.tag("k", &"x".repeat(9000), "").is_err());
         let long = "k".repeat(251);
         assert_eq!(
-            param(&long, "", "params[0]").unwrap_err().message,
+            limits.param(&long, "", "params[0]").unwrap_err().message,
             "'Param key' exceeds the maximum length of 250 characters"
         );
         assert_eq!(
-            tag(&long, "", "tags[0]").unwrap_err().message,
+            limits.tag(&long, "", "tags[0]").unwrap_err().message,
             "'tags[0].key' exceeds the maximum length of 250 characters"
         );
-        assert!(tag("a,b", "", "").is_err());
+        assert!(limits.tag("a,b", "", "").is_err());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Shared by the validators: error messages, characters of names, and lengths.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::{Map, Value};
 use unicode_general_category::{GeneralCategory, get_general_category};
 
@@ -9,20 +7,6 @@ use crate::{Error, Result, limits, python};
 
 const BAD_CHARACTERS: &str = "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), \
                               spaces ( ), colon(:) and slashes (/).";
-
-/// Whether values that are too long are truncated (`MLFLOW_TRUNCATE_LONG_VALUES`) or refused.
-static TRUNCATE: AtomicBool = AtomicBool::new(true);
-
-/// Sets, process-wide, whether long params and tags are truncated (the default) or refused.
-pub fn set_truncation(truncate: bool) {
-    TRUNCATE.store(truncate, Ordering::Relaxed);
-}
-
-/// The setting of [`set_truncation`].
-#[must_use]
-pub fn truncation() -> bool {
-    TRUNCATE.load(Ordering::Relaxed)
-}
 
 /// `Invalid value … for parameter '…' supplied`, followed by a full stop or by `: ` and `reason`.
 #[must_use]

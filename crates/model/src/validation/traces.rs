@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{lists, text};
+use super::{Limits, lists, text};
 use crate::{Error, Result, limits};
 
 /// The experiment tag with the retention of its traces.
@@ -11,11 +11,13 @@ pub const RETENTION_TAG: &str = "mlflow.trace.archivalRetention";
 /// The experiment tag that requests archiving at once.
 pub const ARCHIVE_NOW_TAG: &str = "mlflow.trace.archiveNow";
 
-/// Checks a trace tag and returns the value to store, truncated if it is too long and [`super::truncation`] is enabled.
-pub fn trace_tag(key: &str, value: &str) -> Result<String> {
-    text::entity_name("key", key)?;
-    text::length("key", limits::TRACE_TAG_KEY, key)?;
-    lists::shorten(key, "value", limits::TRACE_TAG_VALUE, value, text::truncation())
+impl Limits {
+    /// Checks a trace tag and returns the value to store, truncated if it is too long and [`Limits::truncates`].
+    pub fn trace_tag(self, key: &str, value: &str) -> Result<String> {
+        text::entity_name("key", key)?;
+        text::length("key", limits::TRACE_TAG_KEY, key)?;
+        lists::shorten(key, "value", limits::TRACE_TAG_VALUE, value, self.truncates)
+    }
 }
 
 /// Checks the value of the two experiment tags that contain a duration.
@@ -86,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_trace_tag_is_cut() {
-        assert_eq!(trace_tag("k", &"v".repeat(8001)).map(|v| v.len()), Ok(8000));
-        assert!(trace_tag("a$", "v").is_err());
+        let limits = Limits::default();
+        assert_eq!(limits.trace_tag("k", &"v".repeat(8001)).map(|v| v.len()), Ok(8000));
+        assert!(limits.trace_tag("a$", "v").is_err());
     }
 }

@@ -1,7 +1,11 @@
 //! Values are validated like the reference does: `../fixtures/validation.json` has its result for each (see
 //! `../fixtures/record_validation.py`).
 
-use ferroflow_model::{ErrorCode, Result, messages::service::Metric, validation};
+use ferroflow_model::{
+    ErrorCode, Result,
+    messages::service::Metric,
+    validation::{self, Limits},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,9 +50,9 @@ fn judge(case: &Case) -> Result<Value> {
             let metric = Metric { key: Some("k".into()), value, timestamp, ..Metric::default() };
             none(validation::metric(&metric, "metrics[0]"))
         }
-        "param" => validation::param(&text(0), &text(1), &text(2)).map(Value::from),
-        "tag" => validation::tag(&text(0), &text(1), &text(2)).map(Value::from),
-        "trace_tag" => validation::trace_tag(&text(0), &text(1)).map(Value::from),
+        "param" => Limits::default().param(&text(0), &text(1), &text(2)).map(Value::from),
+        "tag" => Limits::default().tag(&text(0), &text(1), &text(2)).map(Value::from),
+        "trace_tag" => Limits::default().trace_tag(&text(0), &text(1)).map(Value::from),
         "experiment_tag" => none(validation::experiment_tag(&text(0), &text(1))),
         "registered_model_tag" => none(validation::registered_model_tag(&text(0), &text(1))),
         "model_version_tag" => none(validation::model_version_tag(&text(0), &text(1))),

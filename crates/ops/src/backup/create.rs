@@ -28,6 +28,7 @@ use super::{
     vault::Vault,
     walk::{self, Entry, FileMeta},
 };
+use crate::clock;
 
 /// Maximum number of files copied concurrently.
 const CONCURRENT_FILES: usize = 4;
@@ -80,7 +81,7 @@ pub async fn create(vault: &Vault, sources: &Sources, on_event: &OnEvent) -> Res
     let blocks = Blocks::new(vault, known);
     let staging = Staging::new(vault)?;
 
-    let time = Timestamp::now();
+    let time = clock::now();
     for ahead in older.iter().filter(|manifest| manifest.time > time) {
         on_event(Event::Note(format!(
             "the backup {} has a time in the future: a clock is or was wrong. `latest` selects it while it exists; \

@@ -17,7 +17,6 @@ use ferroflow_store::{
     upkeep::snapshot::{self, SnapshotError},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 
 use super::{
@@ -26,6 +25,7 @@ use super::{
     vault::{Vault, sync_all},
     walk,
 };
+use crate::clock;
 
 /// Suffix of targets that are not complete yet.
 const PARTIAL_SUFFIX: &str = ".restoring";
@@ -114,7 +114,7 @@ pub async fn restore(
     }
 
     // The old database must never be served with the new artifacts: it is moved away first, and the new one comes last.
-    let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
+    let time = clock::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
     for path in existing_targets(&files, artifacts)? {
         let aside = free_name(&path, &time)?;
         on_event(Event::Note(format!("moving {} to {}", path.display(), aside.display())));

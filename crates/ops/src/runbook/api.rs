@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use ferroflow_model::Environment;
 use http::{Method, Request};
 use kube::{
     Client, Config,
@@ -71,8 +72,8 @@ impl Api {
     ///
     /// # Errors
     /// There is none, or it is invalid.
-    pub async fn connect(target: &Target) -> Result<Self> {
-        let config = if target.context.is_none() && std::env::var_os("KUBECONFIG").is_none() {
+    pub async fn connect(target: &Target, environment: &Environment) -> Result<Self> {
+        let config = if target.context.is_none() && environment.os("KUBECONFIG").is_none() {
             Config::infer().await.context("there is no kubeconfig")?
         } else {
             let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };

@@ -9,6 +9,7 @@ use super::{
     api::{Api, CLUSTERS, OBJECT_STORES, items, text},
     backup::{PLUGIN, plugin, server_name},
 };
+use crate::clock;
 
 /// An archive from which another cluster was recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Archive {
     pub(super) fn description(&self) -> String {
         let Self { place, successor, retention, until } = self;
         let when = match until {
-            Some(until) if *until < Timestamp::now() => {
+            Some(until) if *until < clock::now() => {
                 format!("Everything in it is older than the {retention} of backup.retention")
             }
             Some(until) => {

@@ -10,6 +10,7 @@ use super::{
     api::{Api, BACKUPS, CLUSTERS, items, print_step, text},
     release::Release,
 };
+use crate::clock;
 
 /// Timeout of a base backup.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
@@ -46,7 +47,7 @@ pub(super) async fn take_of_primary(api: &Api, cluster: &str) -> Result<String> 
 
 async fn take_of(api: &Api, cluster: &str, name: Option<String>, target: Option<&str>) -> Result<String> {
     let live = api.get_required(CLUSTERS, cluster).await?;
-    let name = name.unwrap_or_else(|| format!("{cluster}-{}", Timestamp::now().strftime("%Y%m%d%H%M%S")));
+    let name = name.unwrap_or_else(|| format!("{cluster}-{}", clock::now().strftime("%Y%m%d%H%M%S")));
     if api.get(BACKUPS, &name).await?.is_none() {
         let mut spec = method(&live)?;
         spec["cluster"] = json!({"name": cluster});

@@ -8,7 +8,7 @@ mod tls;
 mod versions;
 
 use anyhow::{Result, bail};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
@@ -84,7 +84,7 @@ async fn clock(api: &Api, found: &mut Findings) -> Result<()> {
     let version = version.map(|version| text(&version, "/gitVersion").to_owned()).unwrap_or_default();
     ok(&format!("the API server answers, Kubernetes {version}"));
     if let Some(clock) = clock {
-        let apart = Timestamp::now().duration_since(clock).abs();
+        let apart = crate::clock::now().duration_since(clock).abs();
         let what = format!("the clock of this machine and the cluster's are {} s apart", apart.as_secs());
         found.check(
             apart <= CLOCKS,

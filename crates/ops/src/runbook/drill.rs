@@ -14,6 +14,7 @@ use super::{
     recover::successor,
     release::{Release, annotation, cluster_ready, set_annotation},
 };
+use crate::clock;
 
 /// Options of a drill.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
     for left in api.list(CLUSTERS, &format!("{ANNOTATION_PREFIX}/drill-of={cluster}")).await? {
         let until = annotation(&left, "until").and_then(|until| until.parse::<Timestamp>().ok());
         ensure!(
-            until.is_some_and(|until| until < Timestamp::now()),
+            until.is_some_and(|until| until < clock::now()),
             "another drill is running in {} (until {}): wait, or delete that Cluster",
             text(&left, "/metadata/name"),
             until.map_or_else(|| "an unknown time".to_owned(), |until| until.to_string())
@@ -99,7 +100,7 @@ async fn clean_up(api: &Api, cluster: &str) -> Result<()> {
 /// A small cluster like the live one, without archiving: it cannot write to the bucket.
 fn scratch(live: &Value, options: &DrillOptions) -> Value {
     let cluster = text(live, "/metadata/name");
-    let time = Timestamp::now();
+    let time = clock::now();
     let stem: String = cluster.chars().take(30).collect();
     let name = format!("{stem}-drill-{}", time.strftime("%m%d%H%M%S"));
     let mut scratch = successor(live, &name, None);

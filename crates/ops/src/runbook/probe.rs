@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::Trial;
 use ferroflow_store::{accounts::roster::Roster, schema::own::is_own};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use super::{
     api::{Api, JOBS, PODS, items, print_step, text},
     release::{Release, retarget, server},
 };
-use crate::sample::Sample;
+use crate::{clock, sample::Sample};
 
 /// Timeout of a read-only Job.
 const READ_TIMEOUT: Duration = Duration::from_secs(900);
@@ -311,7 +310,7 @@ fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Res
         "app.kubernetes.io/part-of": "mlflow",
         format!("{ANNOTATION_PREFIX}/release"): release.name,
     });
-    let time = Timestamp::now().strftime("%Y%m%d%H%M%S%3f").to_string();
+    let time = clock::now().strftime("%Y%m%d%H%M%S%3f").to_string();
     Ok(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",

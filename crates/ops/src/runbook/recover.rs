@@ -20,6 +20,7 @@ use super::{
         RECOVERY_TIMEOUT, Release, annotation, cluster_ready, is_ready, remove_annotation, scale, set_annotation,
     },
 };
+use crate::clock;
 
 /// Maximum length of a cluster name: the operator appends to it.
 const LONGEST_NAME: usize = 50;
@@ -255,7 +256,7 @@ async fn check(api: &Api, live: &Value, new: &str, options: &RecoverOptions) -> 
         earliest(live).with_context(|| format!("{old} has no backup yet: take one with `ferroflow ops backup`"))?;
     if let Some(to) = options.to {
         ensure!(to >= earliest, "the backups begin at {earliest}: {to} cannot be recovered");
-        ensure!(to <= Timestamp::now(), "{to} is in the future: leave --to out for the latest state");
+        ensure!(to <= clock::now(), "{to} is in the future: leave --to out for the latest state");
     }
     print_step(&format!(
         "{old}: the backups begin at {earliest}, the newest ended at {}",

@@ -1,7 +1,6 @@
 //! Upgrades to another image: with a backup first, as a rolling update if no table changes, else with downtime.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,6 +9,7 @@ use super::{
     probe::{self, Contents, Work},
     release::{Release, annotation, is_ready, remove_annotation, scale, set_annotation},
 };
+use crate::clock;
 
 /// Options of an upgrade.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,7 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
             Some(backup::take(api, &release.cluster, None).await?)
         }
     };
-    let moment = Timestamp::now();
+    let moment = clock::now();
     let previous = annotation(&release.deployment, "previous-image").filter(|_| begun.is_some()).unwrap_or(&current);
     let migrates = pending != Some(0);
     api.change(DEPLOYMENTS, name, "so that the upgrade can be rolled back", |deployment| {

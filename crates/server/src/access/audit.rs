@@ -10,10 +10,9 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use ferroflow_model::wire::Timestamp;
+use ferroflow_model::{clock, wire::Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -182,8 +181,7 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The timestamp of a line.
 pub(crate) fn now() -> String {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)).to_string()
+    Timestamp::from_millis(clock::unix_millis()).to_string()
 }
 
 #[cfg(test)]

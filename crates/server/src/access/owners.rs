@@ -134,7 +134,8 @@ fn is_number(part: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ferroflow_artifacts::{ArtifactRepository, LocalRepository};
+    use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository};
+    use ferroflow_model::Environment;
 
     use super::*;
 
@@ -146,7 +147,11 @@ mod tests {
         let destination = Some(ArtifactRepository::Local(LocalRepository::new("/srv/artifacts")));
         let mut cached = Cached::default();
         let rows = rows.iter().map(|(id, location)| (*id, (*location).to_owned())).collect();
-        cached.rebuild(rows, Some(&path(root)), &Locations { destination, ..Locations::default() });
+        cached.rebuild(
+            rows,
+            Some(&path(root)),
+            &Locations { destination, ..Locations::new(Buckets::new(&Environment::default())) },
+        );
         cached.index
     }
 

@@ -64,7 +64,7 @@ pub(super) type Result<T, E = FetchError> = std::result::Result<T, E>;
 pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Result<Files> {
     let cache = sources::cached(config);
     let (temporary, cache) = blocking(move || create_temporary_dir(cache)).await.map_err(FetchError::Cache)?;
-    let client = index::client().await?;
+    let client = index::client(&config.environment).await?;
     let response = index::wheel(&client, config).await?;
     let wheel = download(response, &config.wheel, temporary.path(), state).await?;
     let files = tokio::task::spawn_blocking(move || install(wheel, temporary, cache.as_deref()))

@@ -3,17 +3,19 @@
 //! The list is the HTML form of the simple repository API
 //! (<https://packaging.python.org/en/latest/specifications/simple-repository-api/>), which every mirror supports.
 
-use std::{env, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
+use ferroflow_model::Environment;
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, Response, Url, header};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::RootCertStore;
 
 use super::{
     UiConfig,
     fetch::{FetchError, Result},
     files::blocking,
 };
+use crate::http_client;
 
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 
@@ -29,23 +31,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_LIST: usize = 16 * 1024 * 1024;
 
 /// A client that trusts the same certificates as pip, and uses the proxy from the environment.
-pub(super) async fn client() -> Result<Client> {
-    let roots = blocking(|| Ok(roots())).await.map_err(FetchError::Cache)?;
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("ferroflow/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .build()?)
+pub(super) async fn client(environment: &Environment) -> Result<Client> {
+    let bundle = environment.os("PIP_CERT").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let roots = blocking(move || Ok(roots(bundle))).await.map_err(FetchError::Cache)?;
+    Ok(http_client::builder(roots)?.connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()?)
 }
 
-/// The CA certificates in `PIP_CERT`, or those of the system (including `SSL_CERT_FILE` and `SSL_CERT_DIR`).
-fn roots() -> RootCertStore {
-    let loaded = match env::var_os("PIP_CERT").filter(|path| !path.is_empty()).map(PathBuf::from) {
+/// The CA certificates in a file or directory, or those of the system (including `SSL_CERT_FILE` and `SSL_CERT_DIR`).
+fn roots(bundle: Option<PathBuf>) -> RootCertStore {
+    let loaded = match bundle {
         Some(path) if path.is_dir() => rustls_native_certs::load_certs_from_paths(None, Some(&path)),
         Some(path) => rustls_native_certs::load_certs_from_paths(Some(&path), None),
         None => rustls_native_certs::load_native_certs(),
@@ -61,13 +55,13 @@ fn roots() -> RootCertStore {
 
 /// The URL of the package in the index.
 fn address(config: &UiConfig) -> Result<Url> {
-    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let set = |name| config.environment.get(name);
     let index = config
         .index_url
-        .clone()
+        .as_deref()
         .or_else(|| set("PIP_INDEX_URL"))
         .or_else(|| set("UV_INDEX_URL"))
-        .unwrap_or_else(|| DEFAULT_INDEX.into());
+        .unwrap_or(DEFAULT_INDEX);
     // The text may contain a password, so the error does not include it.
     let url = Url::parse(&format!("{}/mlflow/", index.trim_end_matches('/'))).map_err(|_| FetchError::Address)?;
     if url.has_host() { Ok(url) } else { Err(FetchError::Address) }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ferroflow_model::Environment;
+
 use super::{UiConfig, files::Files};
 
 /// Programs whose location reveals where packages are installed.
@@ -27,7 +29,8 @@ pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
         };
     }
     let packaged = env::current_exe().ok().and_then(|program| packaged(&program, &config.wheel.version));
-    let installed = prefixes().into_iter().flat_map(|prefix| installed(&prefix, &config.wheel.version));
+    let installed =
+        prefixes(&config.environment).into_iter().flat_map(|prefix| installed(&prefix, &config.wheel.version));
     for path in packaged.into_iter().chain(installed).chain(cached(config)) {
         if let Ok(files) = Files::open(&path) {
             tracing::debug!(path = %path.display(), "the web UI was found");
@@ -51,7 +54,7 @@ pub(super) fn cached(config: &UiConfig) -> Option<PathBuf> {
 
 /// The cache directory.
 pub(super) fn cache_dir(config: &UiConfig) -> Option<PathBuf> {
-    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let set = |name| config.environment.os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     config.cache_dir.clone().or_else(|| {
         let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
         Some(caches.join("ferroflow"))
@@ -59,10 +62,10 @@ pub(super) fn cache_dir(config: &UiConfig) -> Option<PathBuf> {
 }
 
 /// Prefixes of Python environments: the active ones, and those with programs on `PATH`.
-fn prefixes() -> Vec<PathBuf> {
-    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
-    let path = env::var_os("PATH").unwrap_or_default();
-    active.chain(env::split_paths(&path).flat_map(|dir| prefixes_of(&dir))).collect()
+fn prefixes(environment: &Environment) -> Vec<PathBuf> {
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(|name| environment.os(name)).map(PathBuf::from);
+    let path = environment.os("PATH").unwrap_or_default();
+    active.chain(env::split_paths(path).flat_map(|dir| prefixes_of(&dir))).collect()
 }
 
 /// The environments whose programs are in a directory of `PATH`.

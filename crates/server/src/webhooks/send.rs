@@ -1,19 +1,17 @@
 //! Sends one message to one webhook.
 
-use std::{
-    error::Error as _,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{error::Error as _, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ferroflow_model::clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderName, StatusCode, header};
 use reqwest::{Client, Response, redirect};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::RootCertStore;
 use sha2::Sha256;
 
 use super::{Webhooks, guard::Refusal};
+use crate::http_client;
 
 const DELIVERY_ID: HeaderName = HeaderName::from_static("x-mlflow-delivery-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-mlflow-timestamp");
@@ -85,7 +83,7 @@ impl Webhooks {
     pub(crate) async fn send(&self, message: &Message<'_>) -> Result<Answer, Failure> {
         let url = self.guard.target(message.url).map_err(|error| Failure::permanent(error.message))?;
         let client = self.client.get_or_try_init(|| self.build_client()).await?;
-        let timestamp = (now_micros() / 1_000_000).to_string();
+        let timestamp = clock::unix_seconds().to_string();
         let mut request = client
             .post(url)
             .header(header::CONTENT_TYPE, "application/json")
@@ -109,14 +107,8 @@ impl Webhooks {
         if roots.is_empty() {
             tracing::warn!(errors = ?certificates.errors, "no certificate authorities were found");
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+        let client = http_client::builder(roots)
             .map_err(|error| Failure { reason: error.to_string(), is_permanent: false })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("ferroflow/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(self.guard.clone())
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -140,7 +132,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(clock::now()).ok(),
     }
 }
 
@@ -153,12 +145,6 @@ async fn read_prefix(mut response: Response) -> Result<String, Failure> {
     }
     bytes.truncate(MAX_ANSWER);
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Microseconds since the Unix epoch.
-pub(super) fn now_micros() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use ferroflow_artifacts::Locations;
+use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_model::Environment;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
@@ -23,12 +24,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
+/// The variables of this process.
+#[expect(clippy::disallowed_methods, reason = "the one place of these tests that reads the environment")]
+fn environment() -> Environment {
+    Environment::new(std::env::vars_os())
+}
+
 /// The URI of another database on the test server.
 fn postgres(database: &str) -> BackendUri {
-    let server = std::env::var(POSTGRES).unwrap_or_else(|_| panic!("set {POSTGRES}, or run `cargo xtask test`"));
+    let environment = environment();
+    let server = environment.get(POSTGRES);
+    let server = server.unwrap_or_else(|| panic!("set {POSTGRES}, or run `cargo xtask test`"));
     let (scheme, rest) = server.split_once("://").unwrap();
     let authority = rest.split('/').next().unwrap();
-    BackendUri::parse(&format!("{scheme}://{authority}/{database}")).unwrap()
+    BackendUri::parse(&format!("{scheme}://{authority}/{database}"), &environment).unwrap()
 }
 
 async fn number(db: &Db, sql: String) -> i64 {
@@ -77,13 +86,13 @@ async fn soon(server: std::net::SocketAddr, from: Ipv4Addr, head: &str) -> Strin
 
 async fn try_on(uri: &BackendUri) {
     let db = DbOptions { acquire_timeout: Duration::from_secs(2), ..DbOptions::default() };
-    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db };
+    let options = StoreOptions { db, ..StoreOptions::default() };
     let store = Store::open(uri, options).await.unwrap();
     fill(&store).await;
     let db = store.db().clone();
     let app = App {
         store,
-        locations: Locations::default(),
+        locations: Locations::new(Buckets::new(&Environment::default())),
         ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
         webhooks: Webhooks::new(WebhookOptions::default()),
         access: None,

@@ -14,11 +14,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ferroflow_artifacts::Locations;
+use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_model::Environment;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, DbOptions, ResultBudget},
+    db::{BackendUri, ResultBudget},
     events::fernet::FernetKey,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -131,7 +132,7 @@ fn options() -> WebhookOptions {
 }
 
 async fn store(folder: &Path, key: Option<&str>) -> Store {
-    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+    let options = StoreOptions::default();
     let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
     store.with_webhook_key(key.and_then(FernetKey::parse))
 }
@@ -144,7 +145,7 @@ impl Server {
     async fn start_on(store: Store, options: WebhookOptions) -> Self {
         let app = App {
             store,
-            locations: Locations::default(),
+            locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Webhooks::new(options),
             access: None,
@@ -164,6 +165,7 @@ impl Server {
             .unwrap()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
+        #[expect(clippy::disallowed_methods, reason = "a client of the tests")]
         let client = Client::builder().tls_backend_preconfigured(tls).build().unwrap();
         Self { url, client, stop, task }
     }

@@ -6,6 +6,7 @@ mod tests;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use ferroflow_model::Environment;
 use percent_encoding::percent_decode_str;
 
 /// A parsed backend URI. Neither `Debug` nor `Display` shows the password.
@@ -92,15 +93,7 @@ impl BackendUri {
     ///
     /// # Errors
     /// One line that says what is wrong, without the password.
-    pub fn parse(uri: &str) -> Result<Self, UriError> {
-        Self::parse_with_env(uri, |name| std::env::var(name).ok())
-    }
-
-    /// [`BackendUri::parse`] with an explicit environment.
-    ///
-    /// # Errors
-    /// As [`BackendUri::parse`].
-    pub fn parse_with_env(uri: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, UriError> {
+    pub fn parse(uri: &str, environment: &Environment) -> Result<Self, UriError> {
         let Some((scheme, rest)) = uri.split_once("://") else {
             return Err(UriError(format!(
                 "the backend store URI{} has no scheme: use sqlite:///path/to/file.db or postgresql://user:password@host:5432/database",
@@ -114,7 +107,7 @@ impl BackendUri {
         match (dialect, driver) {
             ("sqlite", None | Some("pysqlite" | "pysqlcipher" | "aiosqlite")) => parse_sqlite(rest),
             ("postgres" | "postgresql", None | Some("psycopg2" | "psycopg" | "asyncpg" | "pg8000" | "psycopg2cffi")) => {
-                postgres::parse(rest, env).map(|uri| Self::Postgres(Box::new(uri)))
+                postgres::parse(rest, environment).map(|uri| Self::Postgres(Box::new(uri)))
             }
             ("mysql" | "mssql", _) => Err(UriError(format!(
                 "the backend store '{dialect}' is not supported: use SQLite or PostgreSQL"

@@ -4,10 +4,7 @@
 //! A token is `base64url(0x80 ‖ seconds ‖ IV ‖ AES-128-CBC(text) ‖ HMAC-SHA256(everything before it))`
 //! (<https://github.com/fernet/spec/blob/master/Spec.md>).
 
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
 
 use aes::{
     Aes128,
@@ -17,6 +14,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
+use ferroflow_model::clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -54,8 +52,7 @@ impl FernetKey {
     /// Encrypts a text. Every call returns another token (random IV).
     #[must_use]
     pub fn encrypt(&self, text: &str) -> String {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.encrypt_with(text, seconds, rand::random())
+        self.encrypt_with(text, clock::unix_seconds(), rand::random())
     }
 
     fn encrypt_with(&self, text: &str, seconds: u64, iv: [u8; IV]) -> String {

@@ -15,11 +15,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use ferroflow_model::{
-    Error, Result,
+    Error, Result, clock,
     webhook::{Event, Registry},
 };
 use tokio::sync::Notify;
@@ -90,7 +90,7 @@ impl Store {
         let values = vec![
             event.kind().entity().into(),
             event.kind().action().into(),
-            event.body(now_micros()).into(),
+            event.body(clock::unix_micros()).into(),
             now_ms().into(),
         ];
         self.put(tx, statements::ENQUEUE, values);
@@ -101,7 +101,7 @@ impl Store {
     pub(crate) fn enqueue_of(&self, tx: &Tx, name: &str, event: impl Fn(Registry) -> Option<Event>) {
         let (model, prompt) = (event(Registry::Model), event(Registry::Prompt));
         let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return };
-        let micros = now_micros();
+        let micros = clock::unix_micros();
         let mut values = vec![name.into()];
         for event in [model, prompt] {
             values.push(event.as_ref().map_or_else(String::new, |event| event.kind().entity()).into());
@@ -266,11 +266,6 @@ impl Delivery {
     fn claim(&self) -> Vec<Value> {
         vec![self.id.into(), self.delivery_id.as_str().into(), self.attempt.into()]
     }
-}
-
-fn now_micros() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn ms(duration: Duration) -> Value {

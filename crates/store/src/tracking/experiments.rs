@@ -55,7 +55,7 @@ impl Store {
     ) -> Result<String> {
         validation::experiment_name(name)?;
         if let Some(location) = &artifact_location {
-            validation::artifact_location_length(location)?;
+            self.limits.artifact_location_length(location)?;
         }
         for tag in &tags {
             validation::experiment_tag(tag.key(), tag.value())?;

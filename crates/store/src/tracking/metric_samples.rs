@@ -235,11 +235,7 @@ mod tests {
     use ferroflow_model::messages::service::Metric;
 
     use super::*;
-    use crate::{
-        StoreOptions,
-        db::{BackendUri, DbOptions},
-        tracking::runs::NewRun,
-    };
+    use crate::{StoreOptions, db::BackendUri, tracking::runs::NewRun};
 
     #[test]
     fn positions_are_the_first_of_each_bucket_and_the_last() {
@@ -253,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn sqlite_looks_sampled_steps_up_in_the_index_over_steps() {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
         let values = vec!["run".into(), "m".into(), Value::Ints(vec![1, 2])];
         let plan = store.db.explain(Statement::new(AT_STEPS.1, values)).await.unwrap().join("\n");
@@ -263,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_history_too_long_for_memory_has_the_same_sample() {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
         let run = store.create_run(NewRun { experiment_id: "0".into(), ..NewRun::default() }).await.unwrap();
         let run = run.info.unwrap().run_id.unwrap();

@@ -235,7 +235,7 @@ impl Store {
     /// # Errors
     /// The param is not valid or has another value, or the run is missing or deleted.
     pub async fn log_param(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
-        let value = validation::param(key, value, "")?;
+        let value = self.limits.param(key, value, "")?;
         let params = vec![Pair { key: key.to_owned(), value }];
         self.batch
             .write(RunWrite { run_id: run_id.to_owned(), params, single_param: true, ..RunWrite::default() })
@@ -287,7 +287,7 @@ impl Store {
         }
         let mut write = RunWrite::default();
         for (index, param) in params.into_iter().enumerate() {
-            let value = validation::param(param.key(), param.value(), &format!("params[{index}]"))?;
+            let value = self.limits.param(param.key(), param.value(), &format!("params[{index}]"))?;
             write.params.push(Pair { key: param.key.unwrap_or_default(), value });
         }
         for (index, tag) in tags.into_iter().enumerate() {
@@ -328,8 +328,8 @@ impl Store {
     /// Validates the value of a tag. PostgreSQL's column has the length limit of the protocol, SQLite's has none.
     fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
         match self.db.dialect() {
-            Dialect::Postgres => validation::tag(key, value, path),
-            Dialect::Sqlite => validation::untruncated_tag(key, value, path),
+            Dialect::Postgres => self.limits.tag(key, value, path),
+            Dialect::Sqlite => self.limits.untruncated_tag(key, value, path),
         }
     }
 

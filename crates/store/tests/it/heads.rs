@@ -227,7 +227,7 @@ async fn a_revision_before_or_unknown_is_refused_with_the_heads_named(uri: &Back
     upgrade(uri, None).await.unwrap();
     for (found, named) in [("75868b020152", &[FIRST][..]), ("ffffffffffff", &[FIRST, LATER, "MLflow 3.18.0"])] {
         run(uri, &format!("UPDATE alembic_version SET version_num = '{found}'")).await;
-        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let options = StoreOptions::default();
         let error = Store::open(uri, options).await.err().unwrap().to_string();
         assert!(error.contains(found) && named.iter().all(|name| error.contains(name)), "{error}");
     }

@@ -17,7 +17,10 @@ use ferroflow_store::{
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use crate::support::{self, postgres::as_superuser};
+use crate::support::{
+    self,
+    postgres::{as_superuser, environment, parse},
+};
 
 const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 
@@ -48,8 +51,9 @@ impl Database {
 }
 
 fn program() -> String {
-    std::env::var(PGBOUNCER)
-        .unwrap_or_else(|_| panic!("set {PGBOUNCER} to the program of PgBouncer, or run `cargo xtask test`"))
+    let environment = environment();
+    let program = environment.get(PGBOUNCER).map(str::to_owned);
+    program.unwrap_or_else(|| panic!("set {PGBOUNCER} to the program of PgBouncer, or run `cargo xtask test`"))
 }
 
 /// The version of `PgBouncer`, as in `PgBouncer 1.18.0`.
@@ -117,8 +121,8 @@ fn options(pool_size: usize) -> DbOptions {
 }
 
 async fn open(uri: &str, pool_size: usize) -> Store {
-    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: options(pool_size) };
-    Store::open(&BackendUri::parse(uri).unwrap(), options).await.unwrap()
+    let options = StoreOptions { db: options(pool_size), ..StoreOptions::default() };
+    Store::open(&parse(uri), options).await.unwrap()
 }
 
 async fn numbers(db: &Db, statement: Statement) -> Result<Vec<i64>, DbError> {
@@ -163,10 +167,10 @@ async fn work(store: Arc<Store>, clients: usize) {
 
 /// A running statement is cancelled when its caller is dropped, and its connection is reused.
 async fn is_stopped(uri: &str) {
-    let db = Db::open(&BackendUri::parse(uri).unwrap(), options(1)).unwrap();
+    let db = Db::open(&parse(uri), options(1)).unwrap();
     let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND \
                    query LIKE 'WITH RECURSIVE n%'";
-    let watched = Db::open(&BackendUri::parse(uri).unwrap(), options(1)).unwrap();
+    let watched = Db::open(&parse(uri), options(1)).unwrap();
     let caller = tokio::spawn({
         let db = db.clone();
         async move { numbers(&db, Statement::new(ENDLESS, Vec::new())).await }
@@ -201,7 +205,7 @@ async fn pgbouncer_in_transaction_mode_serves_many_clients() {
             let store = Arc::new(open(&uri, 12).await);
             work(Arc::clone(&store), 12).await;
             // The users' tables are created through it too.
-            UserStore::open(&BackendUri::parse(&uri).unwrap(), None, options(4), false).await.unwrap();
+            UserStore::open(&parse(&uri), None, options(4), false).await.unwrap();
             store.ping().await.unwrap();
             let named = Statement::new("SELECT count(*) FROM pg_prepared_statements", Vec::new());
             let named = numbers(store.db(), named).await.unwrap()[0];
@@ -231,7 +235,7 @@ async fn a_server_that_has_no_connection_at_all_did_nothing() {
     as_superuser(format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")).await;
     support::on_postgres(async |uri: &BackendUri| {
         let Database { name, host, port, .. } = Database::of(uri);
-        let uri = BackendUri::parse(&format!("postgresql://{role}@{host}:{port}/{name}")).unwrap();
+        let uri = parse(&format!("postgresql://{role}@{host}:{port}/{name}"));
         let options = DbOptions { acquire_timeout: Duration::from_secs(1), ..options(4) };
         let db = Db::open(&uri, options).unwrap();
         let error = numbers(&db, Statement::new("SELECT 1", Vec::new())).await.unwrap_err();
@@ -295,7 +299,7 @@ async fn a_password_from_a_file_is_read_anew_for_each_connection() {
         };
         write("old", 0o600);
         let uri = format!("{}?passfile={}", bouncer.uri(&database), file.display());
-        let db = Db::open(&BackendUri::parse(&uri).unwrap(), options(2)).unwrap();
+        let db = Db::open(&parse(&uri), options(2)).unwrap();
         let one = async || numbers(&db, Statement::new("SELECT 1", Vec::new())).await;
         assert!(one().await.unwrap_err().to_string().contains("authentication failed"));
         // Files owned by root may be readable for the group.

@@ -30,7 +30,7 @@ async fn what_is_in_another_workspace_is_not_served_by_halves(uri: &BackendUri) 
         ),
     ] {
         db.batch(row.to_owned()).await.unwrap();
-        let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: DbOptions::default() };
+        let options = StoreOptions::default();
         let Err(SchemaError::Refused(reason)) = Store::open(uri, options).await else {
             panic!("a store is opened on {table} of two workspaces")
         };

@@ -23,7 +23,7 @@ async fn open(uri: &BackendUri, limit: Option<Duration>) -> Arc<Store> {
         statement_timeout: limit,
         ..DbOptions::default()
     };
-    Arc::new(Store::open(uri, StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db }).await.unwrap())
+    Arc::new(Store::open(uri, StoreOptions { db, ..StoreOptions::default() }).await.unwrap())
 }
 
 async fn run(store: &Store, statement: Statement) -> Result<Vec<i64>, DbError> {

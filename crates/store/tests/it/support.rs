@@ -111,7 +111,7 @@ fn options() -> DbOptions {
 
 /// Opens a store as the server does.
 pub(crate) async fn open(uri: &BackendUri) -> Store {
-    let options = StoreOptions { artifact_root: "mlflow-artifacts:/".into(), db: options() };
+    let options = StoreOptions { db: options(), ..StoreOptions::default() };
     Store::open(uri, options).await.expect("the store opens")
 }
 

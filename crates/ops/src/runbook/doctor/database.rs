@@ -1,7 +1,7 @@
 //! The database cluster, its operator and its backups.
 
 use anyhow::Result;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{
     super::{
@@ -12,6 +12,7 @@ use super::{
     },
     Findings, note, versions,
 };
+use crate::clock;
 
 /// Maximum age of the newest backup: they are daily.
 const BACKUP_AGE: SignedDuration = SignedDuration::from_hours(26);
@@ -65,11 +66,11 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
     versions::versions(api, &cluster, plugin(&cluster).is_some(), found).await?;
     schedules(api, name, found).await?;
     for archive in archives::retired(api, &cluster).await? {
-        if archive.until.is_some_and(|until| until < Timestamp::now()) {
+        if archive.until.is_some_and(|until| until < clock::now()) {
             note(&archive.description());
         }
     }
-    let age = newest(&cluster).map(|newest| Timestamp::now().duration_since(newest));
+    let age = newest(&cluster).map(|newest| clock::now().duration_since(newest));
     found.check(
         age.is_some_and(|age| age < BACKUP_AGE),
         "the newest backup is less than 26 hours old",

@@ -10,6 +10,7 @@ use x509_cert::{
 };
 
 use super::{Findings, ok};
+use crate::clock;
 
 /// Remaining validity that is a problem: automatic renewal would have happened before.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -31,7 +32,7 @@ pub(super) fn check(pem: &str, what: &str, hosts: &[&str], found: &mut Findings)
             return;
         }
     };
-    let (now, until) = (Timestamp::now(), seen.until);
+    let (now, until) = (clock::now(), seen.until);
     if until <= now {
         found.wrong(&format!("{what} has expired at {until}"), "renew it");
     } else if until.duration_since(now) < SOON {

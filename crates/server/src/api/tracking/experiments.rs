@@ -43,7 +43,7 @@ fn check_location(cx: &Cx, location: &str) -> Result<()> {
     uri::check_query(location)?;
     cx.app.config.hosts.check(location, "artifact_location")?;
     validation::artifact_location(location)?;
-    validation::artifact_location_length(location)
+    cx.app.store.limits().artifact_location_length(location)
 }
 
 pub(crate) async fn get(cx: Cx, req: GetExperiment) -> Result<GetExperimentResponse> {

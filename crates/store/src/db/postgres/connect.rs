@@ -170,6 +170,7 @@ fn config(uri: &PostgresUri, host: usize) -> Config {
 mod tests {
     use std::{fs, net::TcpListener, thread};
 
+    use ferroflow_model::Environment;
     use rustls::{
         ServerConfig, ServerConnection, Stream,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -213,7 +214,7 @@ mod tests {
         trust("old");
         let uri = |port| {
             let uri = format!("postgresql://u:p@localhost:{port}/d?sslmode=verify-full&sslrootcert={}", file.display());
-            match BackendUri::parse_with_env(&uri, |_| None).unwrap() {
+            match BackendUri::parse(&uri, &Environment::default()).unwrap() {
                 BackendUri::Postgres(uri) => *uri,
                 BackendUri::Sqlite(_) => unreachable!("it names PostgreSQL"),
             }

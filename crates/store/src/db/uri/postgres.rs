@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use ferroflow_model::Environment;
+
 use super::{DEFAULT_PORT, PostgresUri, SslMode, UriError, decode};
 
 /// The default socket directories of libpq: that of Debian, Red Hat and psycopg, and that of a server built from
@@ -16,10 +18,10 @@ const ENCODE: &str = "the PostgreSQL URI cannot be read: percent-encode special 
                       ('/' is %2F, '@' is %40, ':' is %3A, '?' is %3F, '&' is %26)";
 
 /// Parses what follows the scheme.
-pub(super) fn parse(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri, UriError> {
+pub(super) fn parse(rest: &str, environment: &Environment) -> Result<PostgresUri, UriError> {
     let is_ambiguous = is_ambiguous(rest);
     let is_secret = is_ambiguous || rest.split_once('?').is_some_and(|(_, query)| query.contains("password"));
-    let read = read(rest, env).map_err(|error| if is_secret { UriError(ENCODE.into()) } else { error });
+    let read = read(rest, environment).map_err(|error| if is_secret { UriError(ENCODE.into()) } else { error });
     read.map(|uri| PostgresUri { is_ambiguous, ..uri })
 }
 
@@ -55,7 +57,7 @@ fn split_login(rest: &str) -> Result<(Option<&str>, &str), UriError> {
     }
 }
 
-fn read(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri, UriError> {
+fn read(rest: &str, environment: &Environment) -> Result<PostgresUri, UriError> {
     let (login, rest) = split_login(rest)?;
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, database) = location.split_once('/').unwrap_or((location, ""));
@@ -86,7 +88,7 @@ fn read(rest: &str, env: impl Fn(&str) -> Option<String>) -> Result<PostgresUri,
     if !further.ports.is_empty() {
         uri.ports = further.ports;
     }
-    fill_from_env(&mut uri, env)?;
+    fill_from_env(&mut uri, environment)?;
     if uri.hosts.len() > 1 && uri.ports.len() > 1 && uri.hosts.len() != uri.ports.len() {
         return Err(UriError("the PostgreSQL URI names several hosts: give every one a port, or none".into()));
     }
@@ -201,23 +203,22 @@ fn parse_ssl_mode(value: &str) -> Result<SslMode, UriError> {
     })
 }
 
-fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) -> Result<(), UriError> {
-    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+fn fill_from_env(uri: &mut PostgresUri, environment: &Environment) -> Result<(), UriError> {
     if uri.ports.is_empty() {
-        uri.ports = match env("PGPORT") {
+        uri.ports = match environment.get("PGPORT") {
             Some(ports) => ports.split(',').map(parse_port).collect::<Result<_, _>>()?,
             None => vec![DEFAULT_PORT],
         };
     }
     if uri.hosts.is_empty() {
-        uri.hosts = match env("PGHOST") {
+        uri.hosts = match environment.get("PGHOST") {
             Some(hosts) => hosts.split(',').map(str::to_owned).collect(),
             None => vec![default_host(uri.port(0))],
         };
     }
     let from = |field: &mut Option<String>, name: &str| {
         if field.is_none() {
-            *field = env(name);
+            *field = environment.get(name).map(str::to_owned);
         }
     };
     from(&mut uri.user, "PGUSER");
@@ -226,13 +227,13 @@ fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) ->
     from(&mut uri.application_name, "PGAPPNAME");
     from(&mut uri.options, "PGOPTIONS");
     if uri.ssl_mode == SslMode::default()
-        && let Some(mode) = env("PGSSLMODE")
+        && let Some(mode) = environment.get("PGSSLMODE")
     {
-        uri.ssl_mode = parse_ssl_mode(&mode)?;
+        uri.ssl_mode = parse_ssl_mode(mode)?;
     }
     let path = |field: &mut Option<PathBuf>, name: &str| {
         if field.is_none() {
-            *field = env(name).map(PathBuf::from);
+            *field = environment.get(name).map(PathBuf::from);
         }
     };
     path(&mut uri.ssl_root_cert, "PGSSLROOTCERT");
@@ -240,7 +241,7 @@ fn fill_from_env(uri: &mut PostgresUri, env: impl Fn(&str) -> Option<String>) ->
     path(&mut uri.ssl_key, "PGSSLKEY");
     path(&mut uri.password_file, "PGPASSFILE");
     if uri.password_file.is_none() {
-        let own = env("HOME").map(|home| Path::new(&home).join(".pgpass"));
+        let own = environment.get("HOME").map(|home| Path::new(home).join(".pgpass"));
         uri.password_file = own.filter(|path| path.exists());
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::*;
 
 fn parse(uri: &str) -> Result<BackendUri, UriError> {
-    BackendUri::parse_with_env(uri, |_| None)
+    BackendUri::parse(uri, &Environment::default())
 }
 
 fn postgres(uri: &str) -> PostgresUri {
@@ -97,9 +97,9 @@ fn a_socket_is_named_in_four_ways() {
     assert_eq!(postgres("postgresql://u@/d?host=/run/pg").hosts, ["/run/pg"]);
     assert_eq!(postgres("postgresql://u@%2Frun%2Fpg/d").hosts, ["/run/pg"]);
     assert_eq!(postgres("postgresql://u@%2Frun%2Fpg:6432/d").ports, [6432]);
-    let env = |name: &str| (name == "PGHOST").then(|| "/run/pg".to_owned());
+    let environment = Environment::new([("PGHOST", "/run/pg")]);
     assert_eq!(
-        BackendUri::parse_with_env("postgresql://u@:6432/d", env).unwrap().to_string(),
+        BackendUri::parse("postgresql://u@:6432/d", &environment).unwrap().to_string(),
         "postgresql://u@/run/pg:6432/d"
     );
     let uri = postgres("postgresql://u@/d?host=a:1&host=b:2");
@@ -115,13 +115,8 @@ fn ipv6_and_several_hosts() {
 
 #[test]
 fn the_environment_fills_the_gaps_and_never_overrides() {
-    let env = |name: &str| match name {
-        "PGPASSWORD" => Some("secret".to_owned()),
-        "PGUSER" => Some("other".to_owned()),
-        "PGSSLMODE" => Some("require".to_owned()),
-        _ => None,
-    };
-    let BackendUri::Postgres(uri) = BackendUri::parse_with_env("postgresql://me@h/d", env).unwrap() else {
+    let environment = Environment::new([("PGPASSWORD", "secret"), ("PGUSER", "other"), ("PGSSLMODE", "require")]);
+    let BackendUri::Postgres(uri) = BackendUri::parse("postgresql://me@h/d", &environment).unwrap() else {
         panic!("not PostgreSQL")
     };
     assert_eq!(uri.user.as_deref(), Some("me"));

@@ -7,6 +7,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
+use ferroflow_model::Environment;
 use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement};
 
 /// The variable with the server that `cargo xtask test` starts: a URL of a superuser, without a database.
@@ -92,13 +93,25 @@ fn build() -> (String, String) {
     (hash(&|hasher| program.hash(hasher)), hash(&|hasher| (file.len(), written).hash(hasher)))
 }
 
+/// The variables of this process.
+#[expect(clippy::disallowed_methods, reason = "the one place of these tests that reads the environment")]
+pub(crate) fn environment() -> Environment {
+    Environment::new(std::env::vars_os())
+}
+
+/// Parses a URI that is valid.
+pub(crate) fn parse(uri: &str) -> BackendUri {
+    BackendUri::parse(uri, &environment()).expect("a URI")
+}
+
 fn uri(database: &str) -> BackendUri {
-    let server = std::env::var(SERVER)
-        .unwrap_or_else(|_| panic!("set {SERVER} to a PostgreSQL server, or run `cargo xtask test`"));
-    let (base, query) = server.split_once('?').map_or((server.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
+    let environment = environment();
+    let server = environment.get(SERVER);
+    let server = server.unwrap_or_else(|| panic!("set {SERVER} to a PostgreSQL server, or run `cargo xtask test`"));
+    let (base, query) = server.split_once('?').map_or((server, String::new()), |(b, q)| (b, format!("?{q}")));
     let (scheme, rest) = base.split_once("://").expect("a URL");
     let authority = rest.split('/').next().unwrap_or_default();
-    BackendUri::parse(&format!("{scheme}://{authority}/{database}{query}")).expect("a URI")
+    parse(&format!("{scheme}://{authority}/{database}{query}"))
 }
 
 /// Connects to the maintenance database: one connection for statements, and one that holds the lock.
