@@ -55,7 +55,7 @@ pub(crate) fn environment(folder: &Path, lists: &[PathBuf], version: Option<&str
 }
 
 /// The distribution's Python, if there is one that all requirements have packages for.
-fn of_distribution() -> Option<&'static str> {
+fn of_distribution<'a>() -> Option<&'a str> {
     run(OF_DISTRIBUTION, "import sys; assert sys.version_info >= (3, 10)").is_ok().then_some(OF_DISTRIBUTION)
 }
 
