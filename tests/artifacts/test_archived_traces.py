@@ -353,7 +353,8 @@ def test_servers_that_are_killed_lose_nothing(place, tmp_path):
     for _ in range(2):
         with archiving(place, tmp_path) as other, archiving(place, tmp_path) as server:
             seen = count()
-            wait_until(lambda: count() > seen + 2, "something is archived")
+            # On a busy machine the first servers may get through all before they are killed.
+            wait_until(lambda: count() > min(seen + 2, len(traces) - 1), "something is archived")
             server.kill()
             other.kill()
         for id in traces:

@@ -72,7 +72,7 @@ def test_directories_are_listed_and_deleted(server, cloud):
     assert requests.get(f"{server.url}{API}/d/a").status_code == 404
 
 
-@pytest.mark.rotates
+@pytest.mark.rotates(every=6)
 def test_a_directory_of_many_pages_is_listed_and_deleted(cloud, start):
     # Google lists 1,000 names at a time, Azure 5,000; they are deleted by the thousand.
     count = 1_203
@@ -96,7 +96,7 @@ def test_a_deletion_whose_connection_breaks_is_repeated(azure, start):
         assert (proxy.struck, azure.keys()) == (1, [])
 
 
-@pytest.mark.rotates(every=4)
+@pytest.mark.rotates(every=16)
 def test_a_directory_of_several_pages_of_azure_is_listed(azure, start):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: azure.put(f"pre/d/file-{number:04}", b"x"), range(5_003)))

@@ -204,7 +204,7 @@ def test_a_body_in_chunks_of_any_size_is_stored_as_it_is(start, tmp_path, chunk)
     assert (tmp_path / "place/a.bin").read_bytes() == body
 
 
-@pytest.mark.rotates(every=4)
+@pytest.mark.rotates(every=8)
 def test_a_download_of_what_is_replaced_meanwhile_is_of_one_file(start, tmp_path):
     server = start(tmp_path / "place", {})
     versions = [b"1" * 1000, b"2" * 300_000]
