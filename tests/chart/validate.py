@@ -2,13 +2,16 @@
 
 import functools
 import json
+import re
 from pathlib import Path
 
 import importlib_resources
 import jsonschema
 import kubernetes_validate
+from referencing import Registry, Resource
 
 SCHEMAS = Path(__file__).parent / "schemas"
+BUILT_IN = importlib_resources.files("kubernetes_validate") / "kubernetes-json-schema"
 
 #: Versions of Kubernetes: the oldest that the chart says it runs on, one in wide use, and the newest that is known.
 KUBERNETES = ("1.25", "1.31", kubernetes_validate.latest_version())
@@ -32,11 +35,36 @@ def errors(document: dict, oldest: str = KUBERNETES[0]) -> list[str]:
 
 
 def _kubernetes(document: dict, version: str) -> list[str]:
-    try:
-        kubernetes_validate.validate(document, version, strict=True)
-    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
-        return [f"Kubernetes {version}: {error.message}"]
-    return []
+    validator = _built_in(document["apiVersion"], document["kind"], version)
+    if validator is None:
+        return [f"Kubernetes {version}: there is no {document['kind']} of {document['apiVersion']}"]
+    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    return [f"Kubernetes {version}: {error.message}"] if error else []
+
+
+@functools.cache
+def _built_in(api_version: str, kind: str, version: str):
+    """As ``kubernetes_validate.validate`` makes it, which reads all schemas again for every object."""
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api_version)
+    path = _folder(version) / f"{kind.lower()}-{group}.json"
+    if not path.is_file():
+        return None
+    schema = _read(path)
+    registry = Resource.from_contents(_read(_folder(version) / "_definitions.json")) @ (Resource.from_contents(schema) @ Registry())
+    return jsonschema.Draft202012Validator(schema, registry=registry)
+
+
+@functools.cache
+def _folder(version: str):
+    """The schemas of the newest release that is not newer than this version."""
+    number = lambda text: tuple(int(part) for part in text.split(".")[:2])
+    known = [match[1] for folder in BUILT_IN.iterdir() if (match := re.fullmatch(r"v([\d.]+)-local-strict", folder.name))]
+    return BUILT_IN / f"v{max((it for it in known if number(it) <= number(version)), key=number)}-local-strict"
+
+
+@functools.cache
+def _read(path) -> dict:
+    return json.loads(path.read_text())
 
 
 @functools.cache
@@ -52,8 +80,7 @@ def _custom(api_version: str, kind: str):
 @functools.cache
 def _object_meta() -> dict:
     """Kubernetes' ObjectMeta with everything that it refers to written out."""
-    folder = importlib_resources.files("kubernetes_validate") / "kubernetes-json-schema" / "v1.31.0-local-strict"
-    definitions = json.loads((folder / "_definitions.json").read_text())["$defs"]
+    definitions = _read(_folder("1.31") / "_definitions.json")["$defs"]
 
     def inline(part):
         if isinstance(part, list):

@@ -16,32 +16,16 @@ import threading
 import time
 import uuid
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
+import fields
 import validate
+from kube_api import ADMIN, NAMESPACE, RESOURCES, Handler, Outages, Refused, Rights
 from support import required
 
-NAMESPACE = "research"
+__all__ = ["NAMESPACE", "RESOURCES", "Cluster", "at", "now", "wait"]
 
-KINDS = {
-    "deployments": "Deployment",
-    "jobs": "Job",
-    "cronjobs": "CronJob",
-    "pods": "Pod",
-    "secrets": "Secret",
-    "ingresses": "Ingress",
-    "routes": "Route",
-    "httproutes": "HTTPRoute",
-    "clusters": "Cluster",
-    "backups": "Backup",
-    "poolers": "Pooler",
-    "scheduledbackups": "ScheduledBackup",
-    "objectstores": "ObjectStore",
-    "networkpolicies": "NetworkPolicy",
-    "templates": "Template",
-}
 #: Where a change is refused, as the real ones do.
 IMMUTABLE = {
     "ScheduledBackup": ("spec.cluster",),
@@ -62,26 +46,6 @@ def at(object_: dict, path: str):
     return object_
 
 
-def merge(target, patch):
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    target = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
-        else:
-            target[key] = merge(target.get(key), value)
-    return target
-
-
-class Refused(Exception):
-    def __init__(self, code: int, reason: str, message: str):
-        super().__init__(message)
-        self.body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
-        self.body |= {"reason": reason, "message": message}
-
-
 class Cluster:
     """The cluster. ``changes`` are all that were accepted, ``refuse`` decides what is refused once."""
 
@@ -95,10 +59,15 @@ class Cluster:
         self.objects: dict[tuple[str, str], dict] = {}
         self.changes: list[tuple[str, str, str]] = []
         self.lock = threading.RLock()
+        self.closed = threading.Event()
         self.version = 0
         self.conflicts = 0
         self.missing_apis: set[str] = set()
         self.on_change = lambda number: None
+        self.rights = Rights()
+        self.outages = Outages()
+        #: What pods of an image wait for instead of starting: the reason, and the message.
+        self.no_image: dict[str, tuple[str, str]] = {}
         self.broken: set[str] = set()
         self.logs: dict[str, str] = {}
         (folder / "databases").mkdir()
@@ -108,15 +77,19 @@ class Cluster:
         shim.write_text(SHIM.format(binary=required("FERROFLOW_BIN"), folder=folder))
         shim.chmod(0o755)
         handler = type("Handler", (Handler,), {"cluster": self})
-        self.api = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.api = type("Server", (ThreadingHTTPServer,), {"request_queue_size": 64, "handle_error": lambda *_: None})(("127.0.0.1", 0), handler)
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        self.closed.set()
         self.api.shutdown()
         self.api.server_close()
 
     def kubeconfig(self) -> Path:
         path = self.folder / "kubeconfig"
+        if path.exists():
+            # Another process may be reading it.
+            return path
         server = f"http://127.0.0.1:{self.api.server_address[1]}"
         path.write_text(
             json.dumps(
@@ -148,7 +121,7 @@ class Cluster:
     def names(self, kind: str) -> set[str]:
         return {found["metadata"]["name"] for found in self.all(kind)}
 
-    def create(self, object_: dict) -> dict:
+    def create(self, object_: dict, manager: str = ADMIN) -> dict:
         kind, name = object_["kind"], object_["metadata"]["name"]
         with self.lock:
             self._check(object_)
@@ -157,7 +130,7 @@ class Cluster:
             object_ = copy.deepcopy(object_)
             object_["metadata"] |= {"namespace": NAMESPACE, "uid": str(uuid.uuid4()), "creationTimestamp": now()[:19] + "Z"}
             object_["metadata"]["generation"] = 1
-            self._store(object_)
+            self._store(fields.updated(None, object_, manager))
         if kind == "Deployment":
             self._settle(name)
         elif kind == "Cluster":
@@ -168,35 +141,62 @@ class Cluster:
             threading.Thread(target=self._run_job, args=[name], daemon=True).start()
         return self.get(kind, name)
 
-    def patch(self, kind: str, name: str, patch: dict) -> dict:
+    def apply(self, kind: str, name: str, config: dict, manager: str = ADMIN, force: bool = False) -> dict:
+        """Server-side apply."""
         with self.lock:
             before = self.objects.get((kind, name))
+            try:
+                after = fields.applied(before, config, manager, force)
+            except fields.Conflict as conflict:
+                raise Refused(409, "Conflict", str(conflict)) from None
             if before is None:
-                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
-            if self.conflicts:
+                made = self.create(after, "unknown")
+                self.objects[kind, name]["metadata"]["managedFields"] = after["metadata"]["managedFields"]
+                return made
+            return self._keep_change(before, after)
+
+    def replace(self, kind: str, name: str, after: dict, manager: str = ADMIN) -> dict:
+        with self.lock:
+            before = self._found(kind, name)
+            after["metadata"] = {key: before["metadata"][key] for key in ("uid", "namespace", "creationTimestamp", "generation")} | after["metadata"]
+            return self._keep_change(before, fields.updated(before, after, manager))
+
+    def _found(self, kind: str, name: str) -> dict:
+        if (kind, name) not in self.objects:
+            raise Refused(404, "NotFound", f'{kind} "{name}" not found')
+        return self.objects[kind, name]
+
+    def patch(self, kind: str, name: str, patch: dict, manager: str = ADMIN, is_strategic: bool = False) -> dict:
+        with self.lock:
+            before = self._found(kind, name)
+            if self.conflicts and kind != "Lease":
                 # Somebody else was faster.
                 self.conflicts -= 1
                 self._store(before)
             wanted = at(patch, "metadata.resourceVersion")
             if wanted and wanted != before["metadata"]["resourceVersion"]:
                 raise Refused(409, "Conflict", "the object has been modified; please apply your changes to the latest version")
-            after = merge(copy.deepcopy(before), patch)
-            for path in IMMUTABLE.get(kind, ()):
-                if at(before, path) != at(after, path):
-                    raise Refused(422, "Invalid", f"{path}: field is immutable")
-            self._check(after)
-            if before.get("spec") != after.get("spec"):
-                after["metadata"]["generation"] += 1
-            self._store(after)
+            after = (fields.strategic if is_strategic else fields.merge)(copy.deepcopy(before), patch)
+            return self._keep_change(before, fields.updated(before, after, manager))
+
+    def _keep_change(self, before: dict, after: dict) -> dict:
+        kind, name = before["kind"], before["metadata"]["name"]
+        for path in IMMUTABLE.get(kind, ()):
+            if at(before, path) != at(after, path):
+                raise Refused(422, "Invalid", f"{path}: field is immutable")
+        self._check(after)
+        if before.get("spec") != after.get("spec"):
+            after["metadata"]["generation"] = before["metadata"]["generation"] + 1
+        self._store(after)
         if kind == "Deployment":
             threading.Timer(0.05, self._settle, [name]).start()
         return self.get(kind, name)
 
-    def delete(self, kind: str, name: str, uid: str | None) -> None:
+    def delete(self, kind: str, name: str, uid: str | None = None, version: str | None = None) -> None:
         with self.lock:
-            found = self.objects.get((kind, name))
-            if found is None:
-                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
+            found = self._found(kind, name)
+            if version and version != found["metadata"]["resourceVersion"]:
+                raise Refused(409, "Conflict", "the resource version in the precondition does not match")
             if uid and uid != found["metadata"]["uid"]:
                 raise Refused(409, "Conflict", "the UID in the precondition does not match")
             del self.objects[kind, name]
@@ -208,7 +208,7 @@ class Cluster:
 
     def _check(self, object_: dict) -> None:
         document = {key: value for key, value in object_.items() if key != "status"}
-        document["metadata"] = {key: value for key, value in object_["metadata"].items() if key != "ownedBy"}
+        document["metadata"] = {key: value for key, value in object_["metadata"].items() if key not in ("ownedBy", "managedFields")}
         if wrong := validate.errors(document):
             raise Refused(422, "Invalid", "; ".join(wrong))
 
@@ -234,6 +234,26 @@ class Cluster:
             count = deployment["spec"].get("replicas", 1)
             deployment["spec"]["replicas"] = count
             numbers = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), count) if count else {}
+            template = deployment["spec"]["template"]
+            image = template["spec"]["containers"][0]["image"]
+            old = {key: pod for key, pod in self.objects.items() if key[0] == "Pod" and pod["metadata"].get("ownedBy") == deployment["metadata"]["uid"]}
+            waits = self.no_image.get(image)
+            if waits and count:
+                # Old pods stay until new ones are ready.
+                ready = [pod for pod in old.values() if not pod.get("status")][:count]
+                numbers |= {"replicas": len(ready) + 1, "updatedReplicas": 1, "readyReplicas": len(ready)}
+                old = {key: pod for key, pod in old.items() if pod.get("status")}
+                count = 1
+            for key in old:
+                del self.objects[key]
+            for number in range(count):
+                self.version += 1
+                pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{self.version}-{number}", "uid": str(uuid.uuid4())}}
+                pod["metadata"] |= {"labels": template["metadata"]["labels"], "ownedBy": deployment["metadata"]["uid"]}
+                pod["spec"] = {"containers": [{"name": "mlflow", "image": image}]}
+                if waits:
+                    pod["status"] = waiting("mlflow", *waits)
+                self._store(pod)
             deployment["status"] = numbers | {"observedGeneration": deployment["metadata"]["generation"]}
             self._store(deployment)
 
@@ -365,15 +385,26 @@ class Cluster:
         with self.lock:
             self.objects["Pod", f"{name}-x"]["metadata"]["ownedBy"] = job["metadata"]["uid"]
         if missing:
-            waiting = {"reason": "CreateContainerConfigError", "message": f"not found: {missing}"}
-            self.status("Pod", f"{name}-x", containerStatuses=[{"name": "ops", "state": {"waiting": waiting}}])
+            self.status("Pod", f"{name}-x", **waiting("ops", "CreateContainerConfigError", f"not found: {missing}"))
             return
+        if waits := self.no_image.get(container["image"]):
+            self.status("Pod", f"{name}-x", **waiting("ops", *waits))
+            # The registry may answer later.
+            while container["image"] in self.no_image:
+                if self.closed.wait(0.05) or self.get("Job", name) is None:
+                    return
+            self.status("Pod", f"{name}-x", containerStatuses=[])
         environment = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "IMAGE": container["image"]} | variables
         done = subprocess.run(
             [*container["command"], script], env=environment, cwd=folder, capture_output=True, text=True, timeout=300
         )
         self.logs[name] = done.stdout + done.stderr
         self.status("Job", name, **({"failed": 1} if done.returncode else {"succeeded": 1}))
+
+
+def waiting(container: str, reason: str, message: str) -> dict:
+    """The status of a pod whose container does not start."""
+    return {"containerStatuses": [{"name": container, "ready": False, "restartCount": 3, "state": {"waiting": {"reason": reason, "message": message}}}]}
 
 
 def server_name(cluster: dict) -> str:
@@ -395,101 +426,7 @@ exec {binary} "${{arguments[@]}}"
 """
 
 
-class Handler(BaseHTTPRequestHandler):
-    cluster: Cluster
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_) -> None:
-        pass
-
-    def date_time_string(self, timestamp=None) -> str:
-        return super().date_time_string(time.time() + self.cluster.ahead)
-
-    def _route(self):
-        """The kind, the name, the subresource and the query of a path."""
-        parts = urlsplit(self.path)
-        found = re.fullmatch(r"/(?:api|apis/[^/]+)/v1/namespaces/([^/]+)/([a-z]+)(?:/([^/]+))?(?:/([a-z]+))?", parts.path)
-        if not found or found[1] != NAMESPACE or found[2] not in KINDS:
-            raise Refused(404, "NotFound", f"the server could not find the requested resource {self.path}")
-        return KINDS[found[2]], unquote(found[3] or ""), found[4], parse_qs(parts.query)
-
-    def _body(self) -> dict:
-        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
-
-    def _answer(self, code: int, body, media: str = "application/json") -> None:
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", media)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _try(self, work) -> None:
-        try:
-            work()
-        except Refused as refused:
-            self._answer(refused.body["code"], refused.body)
-
-    def do_GET(self) -> None:
-        self._try(self._get)
-
-    def do_POST(self) -> None:
-        self._try(self._post)
-
-    def do_PATCH(self) -> None:
-        self._try(self._patch)
-
-    def do_DELETE(self) -> None:
-        self._try(self._delete)
-
-    def _get(self) -> None:
-        if self.path == "/version":
-            return self._answer(200, {"gitVersion": "v1.31.0", "major": "1", "minor": "31"})
-        if self.path in ("/apis/postgresql.cnpg.io/v1", "/apis/barmancloud.cnpg.io/v1"):
-            if self.path in self.cluster.missing_apis:
-                raise Refused(404, "NotFound", "the server could not find the requested resource")
-            return self._answer(200, {"kind": "APIResourceList", "groupVersion": self.path[6:], "resources": []})
-        kind, name, sub, query = self._route()
-        if sub == "log":
-            return self._answer(200, self.cluster.logs.get(name.removesuffix("-x"), ""), "text/plain")
-        if name:
-            found = self.cluster.get(kind, name)
-            if found is None:
-                raise Refused(404, "NotFound", f'{kind} "{name}" not found')
-            return self._answer(200, found)
-        wanted = [pair.split("=") for pair in (query.get("labelSelector") or [""])[0].split(",") if pair]
-        items = [one for one in self.cluster.all(kind) if all(one["metadata"].get("labels", {}).get(k) == v for k, v in wanted)]
-        return self._answer(200, {"kind": f"{kind}List", "items": items})
-
-    def _change(self, verb: str, kind: str, name: str, work):
-        result = work()
-        with self.cluster.lock:
-            self.cluster.changes.append((verb, kind, name))
-            number = len(self.cluster.changes)
-        self.cluster.on_change(number)
-        return result
-
-    def _post(self) -> None:
-        kind, _, _, _ = self._route()
-        body = self._body()
-        assert body["kind"] == kind
-        self._answer(201, self._change("create", kind, body["metadata"]["name"], lambda: self.cluster.create(body)))
-
-    def _patch(self) -> None:
-        kind, name, sub, _ = self._route()
-        body = self._body()
-        if self.headers["Content-Type"] != "application/merge-patch+json" or sub:
-            raise Refused(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
-        self._answer(200, self._change("change", kind, name, lambda: self.cluster.patch(kind, name, body)))
-
-    def _delete(self) -> None:
-        kind, name, _, _ = self._route()
-        uid = at(self._body(), "preconditions.uid")
-        self._change("delete", kind, name, lambda: self.cluster.delete(kind, name, uid))
-        self._answer(200, {"kind": "Status", "status": "Success"})
-
-
-def wait(until, seconds: float = 30) -> None:
+def wait(until, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, "it did not come to that"

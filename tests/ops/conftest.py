@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -14,7 +15,7 @@ from support import certificates, chart, command, stores
 # How objects are checked is the same here.
 sys.path.insert(0, str(Path(__file__).parents[1] / "chart"))
 
-from cluster import KINDS, Cluster, wait  # noqa: E402
+from cluster import RESOURCES, Cluster, wait  # noqa: E402
 
 OLD, NEW = "pg-cluster-v1", "pg-cluster-v2"
 INI = "[mlflow]\ndatabase_uri = postgresql://mlflow:pw@pg-cluster-v1-rw:5432/mlflow_auth\nadmin_username = admin\nadmin_password = x8Jq\n"
@@ -26,18 +27,31 @@ class Installation(Cluster):
     """The chart's objects, with runs and users in the database."""
 
     def install(self, case: str, *sets: str, revision: str | None = None) -> None:
+        kinds = {kind for _, kind in RESOURCES.values()} - {"Role"}
+        for object_ in self.prepare(case, *sets, revision=revision):
+            if object_["kind"] in kinds:
+                object_["metadata"]["annotations"] = object_["metadata"].get("annotations", {}) | HELM
+                self.create(object_)
+        self.wait_for_cluster()
+
+    def wait_for_cluster(self) -> None:
+        wait(lambda: self.is_ready(OLD))
+        self.changes.clear()
+
+    def prepare(self, case: str, *sets: str, revision: str | None = None) -> chart.Objects:
+        """Creates what is there before the chart is installed; returns the objects of the chart."""
         self.case = case
         self.sets = (f"s3.endpointUrl={self.store.endpoint}", *sets)
         self.fill(self.databases(OLD), revision)
         self.secret("s3-credentials", {"AWS_ACCESS_KEY_ID": stores.KEY, "AWS_SECRET_ACCESS_KEY": stores.SECRET})
         self.secret("mlflow-tls", {"tls.crt": self.certificate, "tls.key": "key"})
         self.secret("mlflow-auth-config", {"basic-auth.ini": INI})
-        for object_ in chart.objects(case, *self.sets):
-            if object_["kind"] in KINDS.values():
-                object_["metadata"]["annotations"] = object_["metadata"].get("annotations", {}) | HELM
-                self.create(object_)
-        wait(lambda: self.is_ready(OLD))
-        self.changes.clear()
+        if not case.startswith("openshift"):
+            self.missing_apis |= {f"/apis/{group}.openshift.io/v1" for group in ("build", "image", "route", "template")}
+        objects = chart.objects(case, *self.sets, "ops.role=true")
+        # The runbooks' user has exactly the rights of the chart's Role.
+        self.rights.rules = objects.one("Role", "mlflow-ops")["rules"]
+        return objects
 
     def install_gc(self) -> None:
         """As gc.enabled does."""
@@ -46,9 +60,7 @@ class Installation(Cluster):
         self.create(gc)
 
     def fill(self, folder: Path, revision: str | None) -> None:
-        folder.mkdir()
-        for name, flags in (("mlflow", ["--to", revision] if revision else []), ("mlflow_auth", ["--auth"])):
-            command.run("db", "upgrade", *flags, f"sqlite:///{folder}/{name}.db")
+        shutil.copytree(self.empty_databases(revision), folder)
         self.execute(OLD, "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'x', 'active')")
         self.log_run(OLD, "first")
         self.execute(OLD, "INSERT INTO users (username, password_hash, is_admin) VALUES ('ann', 'h', 1)", "mlflow_auth")
@@ -103,6 +115,21 @@ class Installation(Cluster):
     def ops(self, *args: object) -> str:
         return command.run("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
 
+    def ops_until(self, words: str, then, *args: object) -> str:
+        """Runs a runbook, and calls ``then`` when it has printed these words."""
+        process = command.start("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if words in line and then:
+                then()
+                then = None
+        error = process.communicate(timeout=command.SECONDS)[1]
+        said = "".join(lines)
+        assert process.returncode == 0, said + error
+        assert not then, f"it has not printed '{words}':\n{said}"
+        return said
+
     def refused(self, *args: object) -> str:
         return command.refused("ops", *args, env={"KUBECONFIG": str(self.kubeconfig())})
 
@@ -113,7 +140,13 @@ class Installation(Cluster):
         self.on_change = lambda number: os.kill(process.pid, signal.SIGKILL) if number - begun == after else None
         process.communicate(timeout=command.SECONDS)
         self.on_change = lambda number: None
+        self.expire_lease()
         return process.returncode == -signal.SIGKILL
+
+    def expire_lease(self) -> None:
+        """As if the time of a killed runbook's lease were over."""
+        if lease := self.objects.get(("Lease", "mlflow-ops")):
+            lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture(scope="session")
@@ -139,10 +172,25 @@ def certificate():
     return functools.cache(lambda host, days: certificates.issue("x", [host], days=days).pem)
 
 
+@pytest.fixture(scope="session")
+def empty_databases(tmp_path_factory):
+    """Folders with both databases, by the revision of the tracking database: a copy costs less than an upgrade."""
+
+    @functools.cache
+    def folder(revision: str | None) -> Path:
+        made = tmp_path_factory.mktemp("databases")
+        for name, flags in (("mlflow", ["--to", revision] if revision else []), ("mlflow_auth", ["--auth"])):
+            command.run("db", "upgrade", *flags, f"sqlite:///{made}/{name}.db")
+        return made
+
+    return folder
+
+
 @pytest.fixture
-def cluster(tmp_path, store, certificate):
+def cluster(tmp_path, store, certificate, empty_databases):
     installation = Installation(tmp_path)
     installation.store = store
+    installation.empty_databases = empty_databases
     installation.certificate = certificate("mlflow.example", 90)
     yield installation
     installation.close()

@@ -97,13 +97,13 @@ def test_a_drill_deletes_only_what_it_has_made(plain):
     delete = plain.delete
     seen = []
 
-    def replaced(kind, name, uid):
+    def replaced(kind, name, uid, version=None):
         if kind == "Cluster" and not seen:
             seen.append(name)
             mine = plain.get(kind, name)
             delete(kind, name, None)
             plain.create({key: mine[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": name}})
-        delete(kind, name, uid)
+        delete(kind, name, uid, version)
 
     plain.delete = replaced
     plain.ops("drill")

@@ -75,6 +75,10 @@ TROUBLES = {
         "put the server's own certificate first",
     ),
     "no schedule": (schedule, "backup.enabled=true"),
+    "a schedule that a recovery has suspended": (
+        patch("ScheduledBackup", f"{OLD}-daily", spec={"suspend": True}),
+        f"kubectl patch scheduledbackups.postgresql.cnpg.io/{OLD}-daily --type=merge --patch='{{\"spec\":{{\"suspend\":false}}}}'",
+    ),
     "a schedule of five fields": (
         patch("ScheduledBackup", f"{OLD}-daily", spec={"schedule": "0 0 * * *"}),
         'backup.schedule: "0 0 0 * * *"',
@@ -134,6 +138,8 @@ def test_a_certificate_that_is_not_good_is_found(plain, certificate, trouble):
 
 def said_of(cluster, certificate):
     """What is said when a Route has it."""
+    cluster.missing_apis.clear()
+    cluster.rights.rules = None
     route = chart.objects("openshift").one("Route")
     route["spec"] |= {"host": "mlflow.example", "tls": {"termination": "edge", "certificate": certificate}}
     cluster.create(route)

@@ -127,7 +127,7 @@ def test_it_is_told_what_becomes_of_the_old_archives(installed):
     assert f"aws s3 rm --recursive {old}" in said
     # And of those before.
     installed._keep(NEW)
-    again = installed.ops("recover")
+    again = installed.ops("recover", "--again")
     assert f"{old} has the" in again and "s3://team-mlflow/backups/pg-cluster-v2/ has the backups from before pg-cluster-v3" in again
     assert "may go" not in installed.ops("doctor")
     with installed.lock:
@@ -175,17 +175,31 @@ def test_who_was_shut_out_since_is_told_and_has_no_session(installed):
     assert said.index("'ann' is a user again") < said.index("8. start the server")
     assert len(epoch(NEW)) == 1 and epoch(NEW) != epoch(OLD)
     # The newest users come back as they are.
-    assert "is a user again" not in installed.ops("recover")
+    assert "is a user again" not in installed.ops("recover", "--again")
 
 
 def test_it_can_be_recovered_again(plain):
     plain.ops("recover")
     plain.log_run(NEW, "after")
     plain._keep(NEW)
-    said = plain.ops("recover")
+    said = plain.ops("recover", "--again")
     assert plain.runs("pg-cluster-v3") == ["first", "after"]
     assert plain.environment["PGHOST"] == "pg-cluster-v3-rw"
     assert values(said) == {"postgresql": {"clusterName": "pg-cluster-v3"}, "recovery": {"serverName": NEW}}
+
+
+def test_run_again_after_its_end_it_does_nothing(plain):
+    moment = now()
+    time.sleep(0.01)
+    plain.ops("recover", "--to", moment)
+    before, changes = plain.state(), len(plain.changes)
+    said = plain.ops("recover", "--to", moment)
+    assert f"recovered from {OLD} to" in said and "there is nothing to do" in said and "recover --again" in said
+    assert "nothing to do" in plain.ops("recover", "--to", moment, "--name", NEW)
+    # Another target is another recovery.
+    for other in (["--to", now()], [], ["--to", moment, "--name", "pg-cluster-v9"]):
+        assert "ferroflow ops recover --again" in plain.refused("recover", *other)
+    assert plain.state() == before and len(plain.changes) == changes
 
 
 @pytest.mark.rotates(every=4)
@@ -238,7 +252,11 @@ def test_what_cannot_be_done_is_refused_before_anything_is_touched(plain):
     assert "in the future" in plain.refused("recover", "--to", "2100-01-01T00:00:00Z")
     assert "another name" in plain.refused("recover", "--name", OLD)
     assert "cannot be the name" in plain.refused("recover", "--name", "PG.v2")
-    assert "no Deployment other" in plain.refused("recover", "--release", "other")
+    # The Role does not say whether there is another Deployment.
+    said = plain.refused("recover", "--release", "other")
+    assert "Deployment other cannot be read: you lack the right" in said and "say --release and --namespace" in said
+    plain.rights.rules = None
+    assert "no Deployment other in the namespace research" in plain.refused("recover", "--release", "other")
     plain.status("Cluster", OLD, firstRecoverabilityPoint=None)
     assert "ferroflow ops backup" in plain.refused("recover")
     assert not plain.changes

@@ -1,5 +1,6 @@
 """Upgrades, rolling and stopped, and the way back."""
 
+import json
 import re
 
 import pytest
@@ -16,6 +17,12 @@ def image(cluster):
     return cluster.server["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
+def jobs(cluster):
+    """The images of everything that runs beside the server."""
+    text = json.dumps([(one.get("spec"), one.get("objects")) for kind in ("CronJob", "Template") for one in cluster.all(kind)])
+    return set(re.findall(r'"image": "([^"]*ferroflow[^"]*)"', text))
+
+
 def revision(cluster, name=OLD):
     return cluster.execute(name, "SELECT version_num FROM alembic_version")[0][0]
 
@@ -26,8 +33,8 @@ def watched(cluster):
     cluster.asked = []
     patch = cluster.patch
 
-    def noted(kind, name, change):
-        answer = patch(kind, name, change)
+    def noted(kind, name, change, *more):
+        answer = patch(kind, name, change, *more)
         if kind == "Deployment" and "replicas" in change.get("spec", {}):
             cluster.asked.append(change["spec"]["replicas"])
         return answer
@@ -70,16 +77,28 @@ def test_a_migration_stops_the_server_and_is_verified(watched):
     assert backup in back
 
 
+@pytest.mark.parametrize("case", ["kubernetes", "openshift-no-build"])
+def test_everything_that_has_the_image_gets_the_new_one(cluster, case):
+    cluster.install(case, "gc.enabled=true", "drill.enabled=true", "drill.image.repository=registry.example/kubectl", "drill.image.tag=1.34")
+    before = image(cluster)
+    kinds = {"CronJob": 3 if case == "kubernetes" else 2, "Template": 0 if case == "kubernetes" else 1}
+    assert {kind: len(cluster.all(kind)) for kind in kinds} == kinds and jobs(cluster) == {before}
+    cluster.ops("upgrade", "--image", IMAGE)
+    assert jobs(cluster) == {IMAGE} and image(cluster) == IMAGE
+    cluster.ops("rollback")
+    assert jobs(cluster) == {before} and image(cluster) == before
+
+
 @pytest.mark.rotates(every=4)
 @pytest.mark.parametrize("after", range(1, 13))
 def test_killed_after_any_change_it_goes_on(watched, after):
-    watched.install("kubernetes", revision=OLDER)
+    watched.install("kubernetes", "gc.enabled=true", revision=OLDER)
     if watched.killed("upgrade", "--image", IMAGE, after=after):
         if after > 3:
             # What was looked at and saved before does not bind yet.
             assert "finish it first" in watched.refused("upgrade", "--image", "registry.example/ferroflow:0.3.0")
         watched.ops("upgrade", "--image", IMAGE)
-    assert image(watched) == IMAGE and revision(watched) == "dc11669786a5"
+    assert image(watched) == IMAGE and revision(watched) == "dc11669786a5" and jobs(watched) == {IMAGE}
     assert watched.server["status"]["readyReplicas"] == 1
     annotations = watched.server["metadata"]["annotations"]
     assert annotations["ferroflow-ops/previous-image"] == "registry.example/ferroflow:0.1.0"

@@ -63,8 +63,11 @@ enum Runbook {
         /// Do not check that artifacts of the recovered database exist in the bucket
         #[arg(long)]
         no_artifacts: bool,
+        /// Recover a cluster that is itself the result of a recovery
+        #[arg(long)]
+        again: bool,
         /// Abandon a recovery that was begun: the server uses the old cluster again
-        #[arg(long, conflicts_with_all = ["to", "name", "no_artifacts"])]
+        #[arg(long, conflicts_with_all = ["to", "name", "no_artifacts", "again"])]
         abandon: bool,
     },
     /// Restore the newest backup into a scratch cluster, compare it with the live one, and delete it
@@ -119,8 +122,8 @@ pub(crate) fn run(args: OpsArgs, environment: &Environment) -> Result<()> {
             Runbook::Rollback => runbook::rollback(&api, &release).await,
             Runbook::Backup { name } => runbook::backup(&api, &release, &BackupOptions { name }).await,
             Runbook::Recover { abandon: true, .. } => runbook::abandon(&api, &release).await,
-            Runbook::Recover { to, name, no_artifacts, .. } => {
-                runbook::recover(&api, &release, &RecoverOptions { to, name, no_artifacts }).await
+            Runbook::Recover { to, name, no_artifacts, again, .. } => {
+                runbook::recover(&api, &release, &RecoverOptions { to, name, no_artifacts, again }).await
             }
             Runbook::Drill { deadline, max_lag, no_artifacts } => {
                 let deadline = Duration::from_secs(deadline);

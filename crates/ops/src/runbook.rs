@@ -2,16 +2,21 @@
 //!
 //! Runbooks are idempotent: each step checks the current state and only runs if its outcome is missing, so an
 //! interrupted runbook can be run again. State is stored as annotations on the objects. A dry run makes the same
-//! checks, prints the changes, and makes none.
+//! checks, prints the changes, and makes none. A lease excludes a second runbook on the same release.
 
 mod api;
 mod archives;
 mod backup;
 mod doctor;
 mod drill;
+mod exclusive;
+mod helm;
+mod images;
+mod pods;
 mod probe;
 mod recover;
 mod release;
+mod rights;
 mod rollback;
 mod upgrade;
 

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     api::{Api, BACKUPS, CLUSTERS, items, print_step, text},
-    release::Release,
+    exclusive::exclusively,
+    release::{Release, condition},
+    rights::Rights,
 };
 use crate::clock;
 
@@ -30,8 +32,11 @@ pub struct BackupOptions {
 /// # Errors
 /// It failed, or the cluster has no backups.
 pub async fn backup(api: &Api, release: &str, options: &BackupOptions) -> Result<()> {
-    let release = Release::find(api, release).await?;
-    take(api, &release.cluster, options.name.clone()).await.map(drop)
+    exclusively(api, release, "backup", Rights::backup, async || {
+        let release = Release::find(api, release).await?;
+        take(api, &release.cluster, options.name.clone()).await.map(drop)
+    })
+    .await
 }
 
 /// Takes a backup; returns its name.
@@ -62,9 +67,20 @@ async fn take_of(api: &Api, cluster: &str, name: Option<String>, target: Option<
         });
         api.create(BACKUPS, &format!("a base backup of {cluster}"), object).await?;
     }
+    let mut printed = String::new();
     let poll = async || {
         let backup = api.get_required(BACKUPS, &name).await?;
-        match text(&backup, "/status/phase") {
+        let phase = text(&backup, "/status/phase");
+        let mut now = format!("{phase} {}", text(&backup, "/status/error"));
+        if phase == "walArchivingFailing" {
+            let live = api.get_required(CLUSTERS, cluster).await?;
+            now.push_str(condition(&live, "ContinuousArchiving").map_or("", |archiving| text(archiving, "/message")));
+        }
+        if !phase.is_empty() && now != printed {
+            print_step(&format!("  {name}: {}", now.trim()));
+            printed = now;
+        }
+        match phase {
             "completed" => Ok(Some(backup)),
             "failed" => bail!("the backup {name} failed: {}", text(&backup, "/status/error")),
             _ => Ok(None),

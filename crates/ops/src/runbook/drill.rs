@@ -10,9 +10,11 @@ use super::{
     ANNOTATION_PREFIX,
     api::{Api, CLUSTERS, print_step, text},
     backup::earliest,
+    exclusive::exclusively,
     probe::{self, Work},
     recover::successor,
     release::{Release, annotation, cluster_ready, set_annotation},
+    rights::Rights,
 };
 use crate::clock;
 
@@ -32,6 +34,10 @@ pub struct DrillOptions {
 /// # Errors
 /// The backup cannot be restored, or lacks data of the live cluster.
 pub async fn drill(api: &Api, name: &str, options: &DrillOptions) -> Result<()> {
+    exclusively(api, name, "drill", Rights::drill, async || steps(api, name, options).await).await
+}
+
+async fn steps(api: &Api, name: &str, options: &DrillOptions) -> Result<()> {
     let release = Release::find(api, name).await?;
     let live = api.get_required(CLUSTERS, &release.cluster).await?;
     clean_up(api, &release.cluster).await?;

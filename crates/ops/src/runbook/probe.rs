@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     ANNOTATION_PREFIX,
     api::{Api, JOBS, PODS, items, print_step, text},
+    pods::{Pods, last_lines},
     release::{Release, retarget, server},
 };
 use crate::{clock, sample::Sample};
@@ -21,10 +22,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Timeout of a Job that changes tables.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
-
-/// Reasons for which a pod waits that do not resolve themselves.
-const PERMANENT_REASONS: [&str; 5] =
-    ["CreateContainerConfigError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RunContainerError"];
 
 /// A line of output of `ferroflow db rows`.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -126,25 +123,20 @@ pub(super) async fn run(
     let created = api.create(JOBS, &why, job).await?;
     let name = text(&created, "/metadata/name").to_owned();
     let timeout = if matches!(work, Work::Upgrade) { UPGRADE_TIMEOUT } else { READ_TIMEOUT };
+    let mut pods = Pods::new(api, format!("batch.kubernetes.io/job-name={name}"), String::new());
     let poll = async || {
         let job = api.get_required(JOBS, &name).await?;
         let count = |field: &str| job["status"][field].as_u64().unwrap_or_default();
         if count("succeeded") + count("failed") > 0 {
             return Ok(Some(count("succeeded") > 0));
         }
-        // Such a pod would not start before the timeout.
-        for pod in api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await? {
-            let waiting = items(&pod, "/status/containerStatuses").first().map(|status| &status["state"]["waiting"]);
-            let reason = waiting.map(|waiting| text(waiting, "/reason")).unwrap_or_default();
-            let message = waiting.map(|waiting| text(waiting, "/message")).unwrap_or_default();
-            ensure!(!PERMANENT_REASONS.contains(&reason), "the Job {name} does not start: {reason}: {message}");
-        }
+        pods.look().await?;
         Ok(None)
     };
     let Some(succeeded) = api.wait(&format!("Job {name} has ended"), timeout, poll).await? else { return Ok(None) };
     let pods = api.list(PODS, &format!("batch.kubernetes.io/job-name={name}")).await?;
     let pod = pods.first().map(|pod| text(pod, "/metadata/name")).unwrap_or_default();
-    let said = api.logs(pod, "ops").await?;
+    let said = api.logs(pod, "ops", false).await?;
     if !succeeded {
         bail!("the Job {name} failed, it is kept for inspection. Its output: {}", last_lines(&said));
     }
@@ -274,11 +266,6 @@ pub(super) fn lag(live: &[Contents], restored: &[Contents]) -> Option<i64> {
 
 fn shown(revision: Option<&String>) -> &str {
     revision.map_or("none", String::as_str)
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(5)..].join("; ")
 }
 
 fn job(release: &Release, work: Work, cluster: &str, image: Option<&str>) -> Result<Value> {

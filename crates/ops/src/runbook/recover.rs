@@ -15,10 +15,13 @@ use super::{
     api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, Kind, POOLERS, SCHEDULED_BACKUPS, print_step, text},
     archives,
     backup::{self, PLUGIN, earliest, newest, plugin, server_name},
+    exclusive::exclusively,
+    helm,
     probe::{self, Contents, Inspection, Work},
     release::{
         RECOVERY_TIMEOUT, Release, annotation, cluster_ready, is_ready, remove_annotation, scale, set_annotation,
     },
+    rights::Rights,
 };
 use crate::clock;
 
@@ -40,6 +43,8 @@ pub struct RecoverOptions {
     pub name: Option<String>,
     /// Do not read artifacts.
     pub no_artifacts: bool,
+    /// Recover a cluster that is itself the result of a recovery.
+    pub again: bool,
 }
 
 /// Runs a recovery.
@@ -47,8 +52,15 @@ pub struct RecoverOptions {
 /// # Errors
 /// It is not possible, or was interrupted: running it again continues it.
 pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<()> {
+    exclusively(api, name, "recover", Rights::recover, async || steps(api, name, options).await).await
+}
+
+async fn steps(api: &Api, name: &str, options: &RecoverOptions) -> Result<()> {
     let start = Instant::now();
     let release = Release::find(api, name).await?;
+    if begun(&release.deployment).is_none() && !options.again && is_done(api, &release, options).await? {
+        return Ok(());
+    }
     // If the server already uses the new cluster, only the last steps of an interrupted recovery remain.
     let (old, new) = begun(&release.deployment)
         .unwrap_or_else(|| (release.cluster.clone(), options.name.clone().unwrap_or_else(|| next(&release.cluster))));
@@ -175,6 +187,36 @@ pub async fn recover(api: &Api, name: &str, options: &RecoverOptions) -> Result<
     Ok(())
 }
 
+/// Returns whether the server uses the result of this recovery already.
+///
+/// # Errors
+/// It uses the result of another one.
+async fn is_done(api: &Api, release: &Release, options: &RecoverOptions) -> Result<bool> {
+    let cluster = &release.cluster;
+    let Some(live) = api.get(CLUSTERS, cluster).await? else { return Ok(false) };
+    let recovery = &live["spec"]["bootstrap"]["recovery"];
+    if !recovery.is_object() {
+        return Ok(false);
+    }
+    let target = recovery["recoveryTarget"].as_object().filter(|target| !target.is_empty());
+    let time = target.and_then(|target| target.get("targetTime")).and_then(Value::as_str);
+    let is_same_target = match options.to {
+        None => target.is_none(),
+        Some(to) => time.and_then(|time| time.parse().ok()) == Some(to),
+    };
+    let to = target.map_or_else(|| LATEST.to_owned(), |target| Value::from(target.clone()).to_string());
+    let result = format!(
+        "{} uses {cluster}, which was recovered from {} to {to} at {}",
+        release.name,
+        text(recovery, "/source"),
+        text(&live, "/metadata/creationTimestamp")
+    );
+    let remedy = "To recover it from its own backups: ferroflow ops recover --again";
+    ensure!(is_same_target && options.name.as_ref().is_none_or(|name| name == cluster), "{result}. {remedy}");
+    print_step(&format!("{result}: there is nothing to do. {remedy}"));
+    Ok(true)
+}
+
 /// The old and new cluster of a recovery that was begun.
 fn begun(deployment: &Value) -> Option<(String, String)> {
     let (old, new) = annotation(deployment, "recovering")?.split_once(" to ")?;
@@ -190,8 +232,8 @@ fn servers(release: &Release) -> u64 {
 /// Creates the new cluster. A live old one is backed up first: the end of its WAL may be minutes old and not archived
 /// yet.
 async fn create_cluster(api: &Api, live: &Value, new: &str, target: Option<&str>) -> Result<()> {
-    if api.get(CLUSTERS, new).await?.is_some() {
-        return Ok(());
+    if let Some(there) = api.get(CLUSTERS, new).await? {
+        return api.inherit(CLUSTERS, there, live).await.map(drop);
     }
     let old = text(live, "/metadata/name");
     if is_ready(live) && target.is_none() {
@@ -203,7 +245,8 @@ async fn create_cluster(api: &Api, live: &Value, new: &str, target: Option<&str>
             )
         })?;
     }
-    api.create(CLUSTERS, &format!("recovers {}", server_name(live)), successor(live, new, target)).await.map(drop)
+    let made = successor(live, new, target);
+    api.create_like(CLUSTERS, &format!("recovers {}", server_name(live)), made, live).await.map(drop)
 }
 
 /// Whether a recovered cluster has the expected data; prints the row counts. `before`: the contents of the old one, if
@@ -335,7 +378,9 @@ async fn copy_for(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) ->
             Some(rest) => format!("{new}{rest}"),
             None => format!("{new}-{name}"),
         };
-        if api.get(kind, &successor).await?.is_none() {
+        if let Some(there) = api.get(kind, &successor).await? {
+            api.inherit(kind, there, &object).await?;
+        } else {
             let mut spec = object["spec"].clone();
             spec["cluster"]["name"] = json!(new);
             let made = json!({
@@ -344,7 +389,7 @@ async fn copy_for(api: &Api, kind: Kind, old: &str, new: &str, suspend: bool) ->
                 "metadata": metadata(&object, &successor),
                 "spec": spec,
             });
-            api.create(kind, &format!("for {new}"), made).await?;
+            api.create_like(kind, &format!("for {new}"), made, &object).await?;
         }
         if suspend {
             api.change(kind, name, "the server does not use that cluster any more", |object| {
@@ -361,13 +406,14 @@ fn report(live: &Value, new: &str, target: Option<&str>, start: Instant) {
     let old = text(live, "/metadata/name");
     let time = target.map(|time| format!(",\"{time}\"")).unwrap_or_default();
     print_step(&format!(
-        "\nThe server uses {new}, recovered in {} s. Put this into values.yaml, then `helm upgrade`:\n",
+        "\nThe server uses {new}, recovered in {} s. Put this into your file of values, then `helm upgrade`:\n",
         start.elapsed().as_secs()
     ));
     print_step(&format!("postgresql:\n  clusterName: {new}\nrecovery:\n  serverName: {}", server_name(live)));
     if target.is_some() {
         print_step(&format!("  targetTime: {}", &time[1..]));
     }
+    print_step(&format!("\n{}", helm::recovered(old)));
     print_step(&format!(
         "\n{old} and its volumes still exist. When they are no longer needed: kubectl delete \
          clusters.postgresql.cnpg.io/{old}"

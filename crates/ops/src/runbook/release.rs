@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::api::{Api, CLUSTERS, DEPLOYMENTS, items, print_step, text};
+use super::{
+    api::{Api, CLUSTERS, DEPLOYMENTS, Denied, PODS, items, print_step, text},
+    pods::{Pods, last_lines},
+};
 
 /// Suffixes of objects of a cluster, from the operator or the chart.
 const CLUSTER_SUFFIXES: [&str; 7] = ["-rw", "-ro", "-r", "-pooler-rw", "-app", "-ca", "-superuser"];
@@ -15,6 +18,13 @@ const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Timeout of a database cluster's recovery.
 pub(super) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
+/// Barman's message about an archive that another cluster has written to.
+const NOT_EMPTY: &str = "Expected empty archive";
+const ANOTHER_NAME: &str = "The bucket has an archive of this name already: give the cluster another --name";
+
+/// Number of failed pods after which a restore is treated as failed.
+const TRIES: usize = 3;
 
 /// An installed release.
 pub(super) struct Release {
@@ -27,7 +37,16 @@ pub(super) struct Release {
 impl Release {
     /// Finds the release.
     pub(super) async fn find(api: &Api, name: &str) -> Result<Self> {
-        let deployment = api.get_required(DEPLOYMENTS, name).await?;
+        let deployment =
+            api.get_required(DEPLOYMENTS, name).await.map_err(|error| match error.downcast::<Denied>() {
+                // A user with the chart's Role may read this Deployment only under its right name.
+                Ok(Denied(what)) => Denied(format!(
+                    "{what}. If {name} is not your release, or {} not its namespace: say --release and --namespace",
+                    api.namespace
+                ))
+                .into(),
+                Err(other) => other,
+            })?;
         let host = variable(&deployment, "PGHOST").unwrap_or_default();
         let cluster = host.strip_suffix("-pooler-rw").or_else(|| host.strip_suffix("-rw"));
         let cluster = cluster.with_context(|| {
@@ -95,7 +114,14 @@ pub(super) async fn scale(api: &Api, name: &str, replicas: u64) -> Result<()> {
 }
 
 /// Waits until the Deployment has rolled out.
+///
+/// # Errors
+/// A pod cannot start, or the timeout is over. The message has the reason for which pods wait.
 pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
+    let deployment = api.get_required(DEPLOYMENTS, name).await?;
+    let image = server(&deployment).map_or("", |container| text(container, "/image")).to_owned();
+    let mut pods = Pods::new(api, selector(&deployment), image);
+    let mut quota = String::new();
     let poll = async || {
         let deployment = api.get_required(DEPLOYMENTS, name).await?;
         let number = |place: &str| deployment.pointer(place).and_then(Value::as_u64).unwrap_or_default();
@@ -103,26 +129,76 @@ pub(super) async fn rolled_out(api: &Api, name: &str) -> Result<()> {
         let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
         let runs = ["replicas", "updatedReplicas", "readyReplicas"];
         let runs = runs.iter().all(|field| number(&format!("/status/{field}")) == wanted);
-        Ok((is_seen && runs).then_some(()))
+        if is_seen && runs {
+            return Ok(Some(()));
+        }
+        pods.look().await?;
+        // Pods that cannot be created: a quota or an admission webhook refuses them.
+        if let Some(failure) = condition(&deployment, "ReplicaFailure").filter(|failure| failure["status"] == "True") {
+            let message = text(failure, "/message");
+            if message != quota {
+                print_step(&format!("  pods of {name} cannot be created: {message}"));
+                message.clone_into(&mut quota);
+            }
+        }
+        let progress = condition(&deployment, "Progressing").filter(|_| is_seen);
+        ensure!(
+            progress.is_none_or(|progress| progress["reason"] != "ProgressDeadlineExceeded"),
+            "the Deployment {name} makes no progress: {} {quota}",
+            progress.map(|progress| text(progress, "/message")).unwrap_or_default()
+        );
+        Ok(None)
     };
     api.wait(&format!("Deployment {name} is rolled out"), ROLLOUT_TIMEOUT, poll).await.map(drop)
 }
 
 /// Waits until a database cluster is ready.
 pub(super) async fn cluster_ready(api: &Api, name: &str, timeout: Duration) -> Result<()> {
-    let mut phase = String::new();
+    let mut printed = String::new();
+    let mut pods = Pods::new(api, format!("cnpg.io/cluster={name}"), String::new());
     let poll = async || {
         let cluster = api.get_required(CLUSTERS, name).await?;
-        let now = text(&cluster, "/status/phase");
-        if now != phase {
-            print_step(&format!("  {name}: {now} {}", text(&cluster, "/status/phaseReason")));
-            now.clone_into(&mut phase);
+        let phase = text(&cluster, "/status/phase");
+        let now = format!("{phase} {}", text(&cluster, "/status/phaseReason"));
+        let now = now.trim();
+        if now != printed {
+            print_step(&format!("  {name}: {now}"));
+            now.clone_into(&mut printed);
         }
-        let failed = now.to_lowercase().contains("unrecoverable");
-        ensure!(!failed, "the cluster {name} cannot be created: {now} {}", text(&cluster, "/status/phaseReason"));
-        Ok(is_ready(&cluster).then_some(()))
+        ensure!(!phase.to_lowercase().contains("unrecoverable"), "the cluster {name} cannot be created: {now}");
+        ensure!(!now.contains(NOT_EMPTY), "the cluster {name} cannot be created: {now}. {ANOTHER_NAME}");
+        if is_ready(&cluster) {
+            return Ok(Some(()));
+        }
+        pods.look().await?;
+        recovery_failed(api, name).await?;
+        Ok(None)
     };
     api.wait(&format!("Cluster {name} is ready"), timeout, poll).await.map(drop)
+}
+
+/// Fails if the pods that restore a cluster have failed [`TRIES`] times.
+async fn recovery_failed(api: &Api, name: &str) -> Result<()> {
+    let pods = api.list(PODS, &format!("cnpg.io/cluster={name}")).await?;
+    let failed: Vec<_> = pods.iter().filter(|pod| text(pod, "/status/phase") == "Failed").collect();
+    let Some(newest) = failed.iter().max_by_key(|pod| text(pod, "/metadata/creationTimestamp")) else { return Ok(()) };
+    let (pod, container) = (text(newest, "/metadata/name"), text(newest, "/spec/containers/0/name"));
+    let said = api.logs(pod, container, false).await.map_or_else(|error| format!("{error:#}"), |log| last_lines(&log));
+    if said.contains(NOT_EMPTY) {
+        bail!("the cluster {name} cannot be created: {said}. {ANOTHER_NAME}");
+    }
+    ensure!(
+        failed.len() < TRIES,
+        "the cluster {name} cannot be created: {TRIES} pods have failed. The log of {pod} ends with: {said}"
+    );
+    Ok(())
+}
+
+/// Returns the label selector of a Deployment's pods.
+fn selector(deployment: &Value) -> String {
+    let labels = deployment["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let labels: Vec<_> = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    labels.join(",")
 }
 
 pub(super) fn is_ready(cluster: &Value) -> bool {

@@ -4,9 +4,10 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     api::{Api, DEPLOYMENTS, print_step, text},
-    probe,
+    exclusive::{exclusively, no_recovery},
+    images, probe,
     release::{Release, annotation, remove_annotation, scale},
-    upgrade::use_image,
+    rights::Rights,
 };
 
 /// Runs the image from before the last upgrade again.
@@ -14,7 +15,12 @@ use super::{
 /// # Errors
 /// There was no upgrade, or it changed tables: there is no downgrade, and the message has the command for a recovery.
 pub async fn rollback(api: &Api, name: &str) -> Result<()> {
+    exclusively(api, name, "rollback", Rights::rollback, async || steps(api, name).await).await
+}
+
+async fn steps(api: &Api, name: &str) -> Result<()> {
     let release = Release::find(api, name).await?;
+    no_recovery(&release)?;
     let current = text(release.container()?, "/image").to_owned();
     let deployment = &release.deployment;
     let previous = annotation(deployment, "previous-image");
@@ -31,7 +37,11 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
     }
     let replicas = annotation(deployment, "replicas").and_then(|count| count.parse().ok());
     let replicas: u64 = replicas.unwrap_or_else(|| release.replicas()).max(1);
-    use_image(api, name, &current, previous).await?;
+    if let Some(begun) = annotation(deployment, "upgrading").filter(|begun| *begun != current) {
+        // The upgrade was interrupted before it changed the server.
+        images::replace(api, &release, begun, previous).await?;
+    }
+    images::replace(api, &release, &current, previous).await?;
     scale(api, name, replicas).await?;
     api.change(DEPLOYMENTS, name, "the rollback is complete", |deployment| {
         for what in ["upgrading", "previous-image", "migrated", "before", "backup", "replicas"] {
@@ -40,7 +50,7 @@ pub async fn rollback(api: &Api, name: &str) -> Result<()> {
         Ok(())
     })
     .await?;
-    print_step(&format!("\n{name} runs {previous} again. Put its tag back into values.yaml, too"));
+    print_step(&format!("\n{name} runs {previous} again. Put its tag back into your file of values, too"));
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! Upgrades to another image: with a backup first, as a rolling update if no table changes, else with downtime.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Value, json};
 
 use super::{
-    api::{Api, CLUSTERS, CRON_JOBS, DEPLOYMENTS, print_step, text},
+    api::{Api, CLUSTERS, DEPLOYMENTS, print_step, text},
     backup,
+    exclusive::{exclusively, no_recovery},
+    helm, images,
     probe::{self, Contents, Work},
     release::{Release, annotation, is_ready, remove_annotation, scale, set_annotation},
+    rights::Rights,
 };
 use crate::clock;
 
@@ -25,9 +27,15 @@ pub struct UpgradeOptions {
 /// # Errors
 /// It is not possible, or was interrupted: running it again continues it.
 pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<()> {
+    split(&options.image)?;
+    exclusively(api, name, "upgrade", Rights::upgrade, async || steps(api, name, options).await).await
+}
+
+async fn steps(api: &Api, name: &str, options: &UpgradeOptions) -> Result<()> {
     let image = options.image.as_str();
     let (repository, tag) = split(image)?;
     let release = Release::find(api, name).await?;
+    no_recovery(&release)?;
     let current = text(release.container()?, "/image").to_owned();
     let begun = annotation(&release.deployment, "upgrading").map(str::to_owned);
     if let Some(other) = begun.as_ref().filter(|begun| *begun != image) {
@@ -56,10 +64,11 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
     };
     let moment = clock::now();
     let previous = annotation(&release.deployment, "previous-image").filter(|_| begun.is_some()).unwrap_or(&current);
+    let previous = previous.to_owned();
     let migrates = pending != Some(0);
     api.change(DEPLOYMENTS, name, "so that the upgrade can be rolled back", |deployment| {
         set_annotation(deployment, "upgrading", image);
-        set_annotation(deployment, "previous-image", previous);
+        set_annotation(deployment, "previous-image", previous.as_str());
         set_annotation(deployment, "replicas", replicas.to_string());
         if begun.is_none() {
             set_annotation(deployment, "migrated", "no");
@@ -89,7 +98,8 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
         }
         probe::run(api, &release, Work::Upgrade, &release.cluster, Some(image)).await?;
     }
-    use_image(api, name, &current, image).await?;
+    // Not the current image: an upgrade that was interrupted here has changed some of the objects.
+    images::replace(api, &release, &previous, image).await?;
     print_step(&format!("4. wait for {replicas} servers"));
     scale(api, name, replicas).await?;
 
@@ -105,8 +115,9 @@ pub async fn upgrade(api: &Api, name: &str, options: &UpgradeOptions) -> Result<
     })
     .await?;
     print_step(&format!(
-        "\n{name} runs {image}. Put this into values.yaml:\n\nmlflow:\n  image:\n    repository: {repository}\n    tag: {tag}\n\n\
-         To return to {previous}: ferroflow ops rollback"
+        "\n{name} runs {image}. Put this into your file of values:\n\nmlflow:\n  image:\n    repository: {repository}\n    tag: {tag}\n\n\
+         To return to {previous}: ferroflow ops rollback\n{}",
+        helm::IMAGE
     ));
     Ok(())
 }
@@ -150,34 +161,6 @@ fn verify(before: &[Contents], after: &[Contents]) -> Result<()> {
             }
             ensure!(*rows == 0 || *there > 0, "{chain}.{table} had {rows} rows and has none");
         }
-    }
-    Ok(())
-}
-
-/// Sets the image of the server and its Jobs.
-pub(super) async fn use_image(api: &Api, name: &str, old: &str, new: &str) -> Result<()> {
-    let why = format!("its image is {new}");
-    let replace = |spec: &mut Value| {
-        for containers in ["containers", "initContainers"] {
-            for container in spec[containers].as_array_mut().into_iter().flatten() {
-                if container["image"] == old {
-                    container["image"] = json!(new);
-                }
-            }
-        }
-    };
-    api.change(DEPLOYMENTS, name, &why, |deployment| {
-        replace(&mut deployment["spec"]["template"]["spec"]);
-        Ok(())
-    })
-    .await?;
-    let job = format!("{name}-migrate");
-    if api.get(CRON_JOBS, &job).await?.is_some() {
-        api.change(CRON_JOBS, &job, &why, |job| {
-            replace(&mut job["spec"]["jobTemplate"]["spec"]["template"]["spec"]);
-            Ok(())
-        })
-        .await?;
     }
     Ok(())
 }

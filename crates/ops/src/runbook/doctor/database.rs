@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use super::{
     super::{
         api::{Api, CLUSTERS, OBJECT_STORES, SCHEDULED_BACKUPS, text},
         archives,
-        backup::{newest, plugin},
+        backup::{newest, plugin, server_name},
         release::{Release, condition, is_ready},
     },
     Findings, note, versions,
@@ -20,7 +21,9 @@ const BACKUP_AGE: SignedDuration = SignedDuration::from_hours(26);
 /// Checks the cluster; returns whether it exists and is ready.
 pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) -> Result<bool> {
     let name = &release.cluster;
-    let Some(cluster) = api.get(CLUSTERS, name).await? else {
+    let read = api.get(CLUSTERS, name).await;
+    let Some(cluster) = found.see(read)? else { return Ok(false) };
+    let Some(cluster) = cluster else {
         found.wrong(
             &format!("there is no Cluster {name}"),
             "set postgresql.clusterName to an existing cluster, or recover",
@@ -51,7 +54,8 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
          backup.serverName",
     );
     if let Some(plugin) = plugin(&cluster) {
-        let (kinds, _) = api.get_path("/apis/barmancloud.cnpg.io/v1").await?;
+        let read = api.get_path("/apis/barmancloud.cnpg.io/v1").await;
+        let kinds = found.see(read)?.flatten();
         found.check(
             kinds.is_some(),
             "the Barman Cloud plugin is installed",
@@ -59,13 +63,16 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
             "install it beside the operator, or set backup.method=inTree (operators before 1.31)",
         );
         let store = text(plugin, "/parameters/barmanObjectName");
-        if kinds.is_some() && api.get(OBJECT_STORES, store).await?.is_none() {
+        let read = if kinds.is_some() { api.get(OBJECT_STORES, store).await.map(|it| it.is_some()) } else { Ok(true) };
+        if found.see(read)? == Some(false) {
             found.wrong(&format!("there is no ObjectStore {store}"), "helm upgrade creates it again");
         }
     }
     versions::versions(api, &cluster, plugin(&cluster).is_some(), found).await?;
     schedules(api, name, found).await?;
-    for archive in archives::retired(api, &cluster).await? {
+    successors(api, &cluster, found).await?;
+    let read = archives::retired(api, &cluster).await;
+    for archive in found.see(read)?.unwrap_or_default() {
         if archive.until.is_some_and(|until| until < clock::now()) {
             note(&archive.description());
         }
@@ -83,17 +90,47 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
     Ok(is_ready(&cluster))
 }
 
+/// Reports clusters that were recovered from this one and that the server does not use.
+async fn successors(api: &Api, cluster: &Value, found: &mut Findings) -> Result<()> {
+    let (name, server) = (text(cluster, "/metadata/name"), server_name(cluster));
+    let read = api.list(CLUSTERS, "").await;
+    for other in found.see(read)?.unwrap_or_default() {
+        let is_successor = text(&other, "/spec/bootstrap/recovery/source") == server
+            && text(&other, "/metadata/name") != name
+            && (plugin(&other).is_some() || other["spec"]["backup"].is_object());
+        if is_successor {
+            note(&format!(
+                "the Cluster {} was recovered from {name}, and the server uses {name}: if Helm returned the server to \
+                 {name}, set postgresql.clusterName and recovery.serverName, and helm upgrade; if it is a leftover, delete it",
+                text(&other, "/metadata/name")
+            ));
+        }
+    }
+    Ok(())
+}
+
 async fn schedules(api: &Api, cluster: &str, found: &mut Findings) -> Result<()> {
-    let all = api.list(SCHEDULED_BACKUPS, "").await?;
+    let read = api.list(SCHEDULED_BACKUPS, "").await;
+    let Some(all) = found.see(read)? else { return Ok(()) };
     let own: Vec<_> = all.iter().filter(|schedule| text(schedule, "/spec/cluster/name") == cluster).collect();
     let runs = own.iter().any(|schedule| schedule["spec"]["suspend"] != true);
-    let wrong = format!("no backups of {cluster} are scheduled");
-    found.check(
-        runs,
-        &format!("backups of {cluster} are scheduled"),
-        &wrong,
-        "set backup.enabled=true and helm upgrade",
-    );
+    let (wrong, remedy) = match own.first() {
+        // A recovery suspends it, and Helm may return the server to this cluster.
+        Some(suspended) => (
+            format!("the schedule of backups of {cluster} is suspended, and the server uses that cluster"),
+            format!(
+                "kubectl patch scheduledbackups.postgresql.cnpg.io/{} --type=merge --patch='{{\"spec\":{{\"suspend\":false}}}}'",
+                text(suspended, "/metadata/name")
+            ),
+        ),
+        None => (
+            format!("no backups of {cluster} are scheduled"),
+            "set backup.enabled=true and helm upgrade; after a `helm rollback` across a recovery, helm upgrade with the \
+             values that the recovery printed"
+                .to_owned(),
+        ),
+    };
+    found.check(runs, &format!("backups of {cluster} are scheduled"), &wrong, &remedy);
     for schedule in own {
         let fields = text(schedule, "/spec/schedule").split_whitespace().count();
         if fields != 6 {

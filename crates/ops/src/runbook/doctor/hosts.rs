@@ -21,7 +21,7 @@ struct ConfiguredHost {
 pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut Findings) -> Result<()> {
     let mut called = routes(api, name, found).await?;
     called.extend(ingresses(api, name, found).await?);
-    called.extend(http_routes(api, name).await?);
+    called.extend(http_routes(api, name, found).await?);
     let allowed = variable(deployment, "MLFLOW_SERVER_ALLOWED_HOSTS").unwrap_or_default();
     let allowed: Vec<_> = allowed.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
     for ConfiguredHost { host, value } in called.iter().filter(|called| !called.host.is_empty()) {
@@ -39,7 +39,9 @@ pub(super) async fn hosts(api: &Api, deployment: &Value, name: &str, found: &mut
 /// OpenShift Routes. One without a certificate uses the router's own.
 async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
-    for route in api.list(ROUTES, "").await?.iter().filter(|route| text(route, "/spec/to/name") == name) {
+    let read = api.list(ROUTES, "").await;
+    let all = found.see(read)?.unwrap_or_default();
+    for route in all.iter().filter(|route| text(route, "/spec/to/name") == name) {
         let given = text(route, "/spec/host");
         let host = if given.is_empty() { text(route, "/status/ingress/0/host") } else { given };
         let inline = text(route, "/spec/tls/certificate");
@@ -57,7 +59,8 @@ async fn routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Confi
 
 async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
-    for ingress in api.list(INGRESSES, "").await? {
+    let read = api.list(INGRESSES, "").await;
+    for ingress in found.see(read)?.unwrap_or_default() {
         let rules = items(&ingress, "/spec/rules")
             .iter()
             .filter(|rule| items(rule, "/http/paths").iter().any(|path| text(path, "/backend/service/name") == name));
@@ -76,9 +79,10 @@ async fn ingresses(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<Co
 }
 
 /// Their certificates belong to the Gateway, which is seldom in this namespace.
-async fn http_routes(api: &Api, name: &str) -> Result<Vec<ConfiguredHost>> {
+async fn http_routes(api: &Api, name: &str, found: &mut Findings) -> Result<Vec<ConfiguredHost>> {
     let mut called = Vec::new();
-    for route in api.list(HTTP_ROUTES, "").await? {
+    let read = api.list(HTTP_ROUTES, "").await;
+    for route in found.see(read)?.unwrap_or_default() {
         let leads_here = items(&route, "/spec/rules")
             .iter()
             .flat_map(|rule| items(rule, "/backendRefs"))
@@ -93,7 +97,9 @@ async fn http_routes(api: &Api, name: &str) -> Result<Vec<ConfiguredHost>> {
 
 /// Checks a Secret with a certificate for hosts.
 async fn secret(api: &Api, name: &str, hosts: &[&str], value: &str, found: &mut Findings) -> Result<()> {
-    let Some(secret) = api.get(SECRETS, name).await? else {
+    let read = api.get(SECRETS, name).await;
+    let Some(secret) = found.see(read)? else { return Ok(()) };
+    let Some(secret) = secret else {
         let remedy = format!("create it (kubectl create secret tls {name} --cert=… --key=…), or change {value}");
         found.wrong(&format!("there is no Secret {name} with the certificate of {}", hosts.join(", ")), &remedy);
         return Ok(());

@@ -44,7 +44,9 @@ pub(super) async fn secrets(api: &Api, deployment: &Value, found: &mut Findings)
     let auth = configuration(deployment);
     let given: Vec<_> = items(container, "/env").iter().map(|variable| text(variable, "/name")).collect();
     for (name, keys) in &needed {
-        let Some(secret) = api.get(SECRETS, name).await? else {
+        let read = api.get(SECRETS, name).await;
+        let Some(secret) = found.see(read)? else { continue };
+        let Some(secret) = secret else {
             found.wrong(&format!("there is no Secret {name}"), &remedy(name));
             continue;
         };
@@ -87,7 +89,7 @@ fn remedy(secret: &str) -> String {
             "the operator creates it with the cluster: check postgresql.clusterName, and whether the Cluster exists"
                 .to_owned()
         }
-        _ => format!("create the Secret {secret}, or name another one in values.yaml"),
+        _ => format!("create the Secret {secret}, or name another one in your file of values"),
     }
 }
 

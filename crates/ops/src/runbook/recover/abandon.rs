@@ -6,7 +6,9 @@ use serde_json::json;
 use super::{
     super::{
         api::{Api, CLUSTERS, DEPLOYMENTS, SCHEDULED_BACKUPS, print_step, text},
+        exclusive::exclusively,
         release::{Release, is_ready, remove_annotation, rolled_out},
+        rights::Rights,
     },
     begun, jobs, login, next, servers,
 };
@@ -16,11 +18,15 @@ use super::{
 /// # Errors
 /// No recovery was begun, or the server already uses the new cluster.
 pub async fn abandon(api: &Api, name: &str) -> Result<()> {
+    exclusively(api, name, "recover --abandon", Rights::abandon, async || steps(api, name).await).await
+}
+
+async fn steps(api: &Api, name: &str) -> Result<()> {
     let release = Release::find(api, name).await?;
     let (old, new) = begun(&release.deployment).context("there is no recovery to abandon")?;
     ensure!(
         release.cluster == old,
-        "the server uses {new} already: run `ferroflow ops recover` again, or go back to {old} by values.yaml \
+        "the server uses {new} already: run `ferroflow ops recover` again, or return to {old} with your values \
          (docs/operations.md#recovery)"
     );
 

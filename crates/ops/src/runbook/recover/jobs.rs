@@ -75,15 +75,20 @@ pub(super) async fn retarget_all(api: &Api, name: &str, old: &str, new: &str) ->
 /// Suspends an object unless it is suspended already, and records that for [`resume`].
 pub(super) fn suspend(object: &mut Value) {
     if object["spec"]["suspend"] != true {
-        set_annotation(object, "suspended", "yes");
+        // GitOps tools compare with the chart: `false` and an absent field differ.
+        set_annotation(object, "suspended", if object["spec"]["suspend"] == false { "false" } else { "yes" });
         object["spec"]["suspend"] = json!(true);
     }
 }
 
 /// Reverts [`suspend`].
 pub(super) fn resume(object: &mut Value) {
-    if annotation(object, "suspended").is_some() {
+    if let Some(before) = annotation(object, "suspended").map(str::to_owned) {
         remove_annotation(object, "suspended");
+        if before == "false" {
+            object["spec"]["suspend"] = json!(false);
+            return;
+        }
         if let Some(spec) = object["spec"].as_object_mut() {
             spec.remove("suspend");
         }
