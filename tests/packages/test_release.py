@@ -82,6 +82,27 @@ def test_the_image_takes_the_program_from_where_the_workflow_puts_it():
     assert "--build-context program=program" in script
 
 
+def test_base_images_are_named_by_digest(tmp_path):
+    [script] = [step["run"] for step in steps("image") if "imagetools inspect" in step.get("run", "")]
+    assert all(line.strip() in PAGE for line in script.splitlines())
+    (tmp_path / "docker").write_text('#!/bin/sh\necho "sha256:$(echo "$4" | sha256sum | cut -d" " -f1)"\n')
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "Containerfile").write_text((ROOT / "Containerfile").read_text())
+    run = lambda: subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True)
+    assert run().returncode == 0
+    bases = (tmp_path / "bases").read_text().splitlines()
+    # What the last stages are made from; the program is not compiled in the image.
+    containerfile = (ROOT / "Containerfile").read_text()
+    assert [line.split("=")[1] for line in bases] == ["BASE", "PYTHON"]
+    for line in bases:
+        _, name, image = line.split("=")
+        assert f"\nFROM ${{{name}}}" in containerfile
+        assert re.fullmatch(r"docker\.io/library/[a-z]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}", image), image
+    # A registry that does not answer ends the release.
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    assert run().returncode != 0
+
+
 def test_the_page_and_the_workflow_publish_the_same_way():
     """What the page says by hand is what the workflow does: the same programs with the same options."""
     script = "\n".join(step.get("run", "") for step in steps())
