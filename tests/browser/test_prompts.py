@@ -56,6 +56,8 @@ def test_the_list_shows_prompts_and_no_models(ui, client, prompt):
 
 
 def test_a_prompt_is_created(ui, client, name):
+    # A page without any prompt has another button.
+    client.register_prompt(f"{name}-before", SECOND)
     ui.open("/prompts")
     # It asks first whether the name is free.
     ui.will_refuse("GET", "/ajax-api/2.0/mlflow/registered-models/get", 404)

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import tarfile
 import urllib.request
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def uvx(wheel: Path, folder: Path, env: dict[str, str]) -> list:
 def archive(wheel: Path, folder: Path, env: dict[str, str]) -> list:
     """The archive, unpacked."""
     [file] = wheel.parent.glob("*.tar.gz")
-    with tarfile.open(file) as packed:
-        packed.extractall(folder, filter="data")
+    run(["tar", "-xzf", file, "-C", folder], env)
     return [folder / file.name.removesuffix(".tar.gz") / "bin/ferroflow"]
 
 
