@@ -88,8 +88,12 @@ def test_base_images_are_named_by_digest(tmp_path):
     (tmp_path / "docker").write_text('#!/bin/sh\necho "sha256:$(echo "$4" | sha256sum | cut -d" " -f1)"\n')
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "Containerfile").write_text((ROOT / "Containerfile").read_text())
-    run = lambda: subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True)
-    assert run().returncode == 0
+
+    def run() -> int:
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True).returncode
+
+    assert run() == 0
     bases = (tmp_path / "bases").read_text().splitlines()
     # What the last stages are made from; the program is not compiled in the image.
     containerfile = (ROOT / "Containerfile").read_text()
@@ -100,7 +104,7 @@ def test_base_images_are_named_by_digest(tmp_path):
         assert re.fullmatch(r"docker\.io/library/[a-z]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}", image), image
     # A registry that does not answer ends the release.
     (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
-    assert run().returncode != 0
+    assert run() != 0
 
 
 def test_the_page_and_the_workflow_publish_the_same_way():
