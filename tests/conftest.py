@@ -31,7 +31,7 @@ import pytest
 from support import recordings, shards
 from support.selection import deselect
 
-# The reference makes millions of objects when it is imported, which Python would go through for garbage again and again.
+# Importing the reference makes millions of objects that stay; collections of garbage would traverse them again and again.
 gc.set_threshold(100_000, 50, 100)
 
 FOLDER = Path(__file__).parent
@@ -59,6 +59,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
+    # All modules are imported: later collections leave their objects out.
     gc.freeze()
 
 

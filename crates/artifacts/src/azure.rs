@@ -14,8 +14,8 @@ use crate::{
 /// The domains of Azure Blob Storage. A location may not name another host.
 const DOMAINS: &[&str] = &["blob.core.windows.net", "blob.core.chinacloudapi.cn", "blob.core.usgovcloudapi.net"];
 
-/// Opens the container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by its authority, with the settings in the
-/// environment.
+/// Opens the container of a location such as `wasbs://container@account.blob.core.windows.net/path`, by its authority,
+/// with the settings in the environment.
 ///
 /// # Errors
 /// The location does not name a container of an account, or the settings are for another account.
