@@ -7,7 +7,8 @@ Without it a suite runs everything it has. What a suite leaves out is said where
 conformance     two of the six pairs of SDK and database (``pairs.py``), each story by one, a third of the ``heavy`` ones
 migrations      a ninth of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
-the others      of a test that is marked ``rotates``, all cases but one, or but every Nth, or but those of one value
+the others      of a test that is marked ``rotates``, all cases but one, or but every Nth, or but those of one value;
+                of the tests without a mark in the suites of ``EVERY``, all but every Nth
 ==============  =================================================================================================
 
 ``rotates`` is for what takes long and is about the same in each case, such as on each database. A test without cases that
@@ -36,6 +37,9 @@ gc.set_threshold(100_000, 50, 100)
 
 FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
+
+#: Suites of which a sample has every Nth of the cases of each test that has no mark of its own.
+EVERY = {"artifacts": 2, "auth": 2}
 
 MODES = {
     "recorded": "compare with the recorded answers; the reference is not started",
@@ -85,18 +89,28 @@ def _other_cases(items, sample: int) -> list:
     those of a file whose cases are ``rotates(together=True)`` take the same, and those of a suite that are
     ``rotates(together=NAME)``: they share what takes long to make."""
     groups = collections.defaultdict(lambda: collections.defaultdict(list))
+    intervals = {}
     for item in items:
-        if mark := item.get_closest_marker("rotates"):
+        if (mark := _rotation(item)) is not None:
             test = item.nodeid.partition("[")[0]
-            together = mark.kwargs.get("together")
+            together = mark.get("together")
             group = together if isinstance(together, str) else test.partition("::")[0] if together else test
-            groups[group][_case(item, mark.kwargs.get("by"))].append(item)
+            groups[group][_case(item, mark.get("by"))].append(item)
+            intervals.setdefault(group, mark.get("every"))
     others = []
     for name, cases in groups.items():
-        every = next(iter(cases.values()))[0].get_closest_marker("rotates").kwargs.get("every", len(cases))
+        every = intervals[name] or len(cases)
         turn = sample + zlib.crc32(name.encode())
         others += [item for place, items in enumerate(cases.values()) if (place - turn) % every for item in items]
     return others
+
+
+def _rotation(item) -> dict | None:
+    """How a test rotates: by its mark, or by its suite. ``None`` is in every sample."""
+    if mark := item.get_closest_marker("rotates"):
+        return mark.kwargs
+    suite = item.path.relative_to(FOLDER).parts[0]
+    return {"every": EVERY[suite]} if suite in EVERY else None
 
 
 def _case(item, by: str | None) -> str:

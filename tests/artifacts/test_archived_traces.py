@@ -20,7 +20,7 @@ from support import postgres, required, stores
 from support.reference_app import reference_app
 from support.servers import ferroflow, reference
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 def ids(number: int, size: int) -> str:

@@ -20,7 +20,7 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from mlflow import MlflowClient
 from support import required, stores
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024

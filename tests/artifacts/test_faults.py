@@ -14,7 +14,7 @@ import pytest
 import requests
 import urllib3
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024

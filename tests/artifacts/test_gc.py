@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from support import postgres, required, stores
 from support.servers import ferroflow
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 class Folder:

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024

@@ -13,7 +13,7 @@ import requests
 from people import ADMIN, People, password, settings
 from support import postgres, required, servers
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
 ME = f"{API}/users/current"

@@ -9,7 +9,7 @@ import requests
 from people import People, password, settings
 from support import postgres, servers
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 ME = "/api/2.0/mlflow/users/current"
 
@@ -70,7 +70,7 @@ def test_who_has_logged_in_from_an_address_is_not_shut_out_from_others(tmp_path)
         assert guess(server, "alice", ["203.0.113.1"] * 11) == [401] * 10 + [429]
 
 
-@pytest.mark.rotates(every=4)
+@pytest.mark.rotates(every=8)
 def test_invented_names_shut_nobody_out(proxied):
     client = "192.0.2.99"
     failed = [log_in(proxied, f"invented {number}", "a wrong password", client) for number in range(110)]

@@ -12,7 +12,7 @@ from support import oidc, postgres, required
 from test_oidc import API, ME, get, roles_of, soon, start
 from test_oidc import SECTION as OIDC
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 SECTION = """
 [kubernetes]

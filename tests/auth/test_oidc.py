@@ -17,7 +17,7 @@ from people import ADMIN, People, settings
 from support import oidc, postgres, required, servers
 from werkzeug.security import check_password_hash
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 API, API3 = "/api/2.0/mlflow", "/api/3.0/mlflow"
 ME = f"{API}/users/current"

@@ -344,7 +344,7 @@ def run_helm(generation: str, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@helm.a_third
+@helm.a_sixth
 @pytest.mark.parametrize("case", helm.CASES, ids=lambda case: case.name)
 def test_the_notes_name_what_is_there(case):
     """The commands that Helm prints after an installation, against the objects of that installation. (Helm 3 asks for a

@@ -6,7 +6,7 @@ element like that of `not`.
 
 import pytest
 import yaml
-from support.chart import CASES, VALUES, a_third, objects
+from support.chart import CASES, VALUES, a_sixth, objects
 
 WITH = [case for case in CASES if (VALUES / f"{case.name}.must.yaml").exists()]
 
@@ -31,7 +31,7 @@ def _element(must, found: list, path: str) -> list[str]:
     return [line for one in same for line in missing(must, one, f"{path}.{must['name']}")] or [f"{path} has nothing like {must!r}: {found!r}"]
 
 
-@a_third
+@a_sixth
 @pytest.mark.parametrize("case", WITH, ids=lambda case: case.name)
 def test_values_render_what_they_must(case):
     rendered = {f"{o['kind']} {o['metadata']['name']}": o for o in objects(case)}

@@ -15,7 +15,7 @@ from support.chart import (
     GENERATIONS,
     PLATFORMS,
     Case,
-    a_third,
+    a_sixth,
     containers,
     env,
     flags,
@@ -34,7 +34,7 @@ def test_there_are_many_of_them():
     assert len(CASES) >= 75
 
 
-@a_third
+@a_sixth
 @each_case
 @each_generation
 def test_lint_finds_nothing(case, generation):
@@ -50,7 +50,7 @@ def test_lint_finds_nothing_in_the_defaults(generation):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@a_third
+@a_sixth
 @each_case
 def test_every_field_exists(case):
     found = [error for document in objects(case) for error in validate.errors(document, case.kubernetes)]
@@ -67,7 +67,7 @@ def test_a_field_that_does_not_exist_is_found():
         assert validate.errors(broken), f"metadata of {document}"
 
 
-@a_third
+@a_sixth
 @each_case
 def test_both_helms_make_the_same(case):
     """But for the trigger, which Helm 4 cannot live with."""
@@ -78,7 +78,7 @@ def test_both_helms_make_the_same(case):
     assert by_key(new) == by_key(old)
 
 
-@a_third
+@a_sixth
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_rendering_is_as_reviewed(case, request):
     """The two bases in full, the others by what differs from their base. ``-- --write`` writes them anew."""
@@ -99,7 +99,7 @@ def normal(case: Case) -> str:
     return "".join(f"--- # {o['kind']} {o['metadata']['name']}\n{yaml.safe_dump(o, width=200)}" for o in documents)
 
 
-@a_third
+@a_sixth
 @each_case
 def test_two_renderings_are_the_same(case):
     """GitOps renders again and again: nothing is random, and nothing is looked up in the cluster."""
@@ -116,7 +116,7 @@ def test_no_template_is_random_or_looks_something_up():
 # What a platform demands of every pod.
 
 
-@a_third
+@a_sixth
 @each_case
 def test_pods_meet_the_restricted_profile(case):
     for owner, spec in objects(case).pods():
@@ -134,7 +134,7 @@ def test_pods_meet_the_restricted_profile(case):
             assert not context.get("privileged"), (owner, container["name"])
 
 
-@a_third
+@a_sixth
 @each_case
 def test_openshift_chooses_the_user(case):
     """restricted-v2 refuses a user that is not of the namespace's range; elsewhere the official image would be root."""
@@ -145,7 +145,7 @@ def test_openshift_chooses_the_user(case):
         assert spec["securityContext"].get("runAsUser", 1) != 0, owner
 
 
-@a_third
+@a_sixth
 @each_case
 def test_no_image_is_latest_or_without_a_tag(case):
     for owner, spec in objects(case).pods():
@@ -154,7 +154,7 @@ def test_no_image_is_latest_or_without_a_tag(case):
             assert ":" in name and not name.endswith(":latest"), (owner, container["image"])
 
 
-@a_third
+@a_sixth
 @each_case
 def test_everything_has_resources(case):
     rendered = objects(case)
@@ -166,7 +166,7 @@ def test_everything_has_resources(case):
         assert cluster["spec"]["resources"]["requests"].keys() >= {"cpu", "memory"}
 
 
-@a_third
+@a_sixth
 @each_case
 def test_servers_have_probes_and_drain(case):
     spec = objects(case).one("Deployment")["spec"]["template"]["spec"]
@@ -180,7 +180,7 @@ def test_servers_have_probes_and_drain(case):
     assert server["lifecycle"]["preStop"], "routers need a moment"
 
 
-@a_third
+@a_sixth
 @each_case
 def test_pods_have_no_rights_but_the_drill(case):
     rendered = objects(case)
@@ -202,7 +202,7 @@ def test_pods_have_no_rights_but_the_drill(case):
             assert rule["verbs"] == ["create"] or rule["resourceNames"], "limited to the scratch cluster"
 
 
-@a_third
+@a_sixth
 @each_case
 def test_nothing_secret_is_rendered(case):
     rendered = objects(case)
@@ -214,7 +214,7 @@ def test_nothing_secret_is_rendered(case):
                     assert isinstance(value, tuple), f"{owner}: {name} is written out"
 
 
-@a_third
+@a_sixth
 @each_case
 def test_objects_are_told_apart_and_found(case):
     rendered = objects(case)
@@ -230,7 +230,7 @@ def test_objects_are_told_apart_and_found(case):
             assert document["metadata"]["labels"]["app.kubernetes.io/name"] != "mlflow", "the Service would send requests there"
 
 
-@a_third
+@a_sixth
 @each_case
 def test_what_is_mounted_is_there(case):
     for owner, spec in objects(case).pods():

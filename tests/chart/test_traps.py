@@ -15,7 +15,7 @@ from support.chart import (
     GENERATIONS,
     NAMESPACE,
     Case,
-    a_third,
+    a_sixth,
     containers,
     env,
     flags,
@@ -36,7 +36,7 @@ def test_t1_a_misspelt_key_is_refused_with_the_right_one():
     assert "did you mean postgresql?" in refusal("openshift", "potgresql.clusterName=pg-cluster-v2")
 
 
-@a_third
+@a_sixth
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_t2_a_rename_deletes_no_cluster_and_no_archive(case):
     """Keep must be in the release before the rename, so it is in every one."""

@@ -12,7 +12,7 @@ from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 from support import introspect
 from support.postgres import copy_of
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 #: The revision before the one that gives every table of the registry its workspace.
 BEFORE_WORKSPACES = "c8d9e0f1a2b3"

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy
 from chains import AUTH, TRACKING, engine
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 #: A statement that does the damage, and what must be named.
 BOTH = {

@@ -17,6 +17,8 @@ from chains import TRACKING
 from support import introspect, required
 from support.postgres import connect, copy_of, drop, exclusively
 
+pytestmark = pytest.mark.rotates(every=3)
+
 #: An old revision: much is pending, and there are tables with rows.
 OLD = "2b4d017a5e9b"
 

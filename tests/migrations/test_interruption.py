@@ -12,6 +12,8 @@ from chains import TRACKING
 from support import introspect
 from support.postgres import connect, copy_of
 
+pytestmark = pytest.mark.rotates(every=4)
+
 #: Seconds that a condition may take to come true.
 PATIENCE = 60
 
@@ -43,7 +45,6 @@ def filled(tracking, tmp_path):
         yield make
 
 
-@pytest.mark.rotates(every=4)
 def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     expected, actual = filled(None)
     kills = 0
@@ -55,7 +56,6 @@ def test_killed_whenever_it_begins_a_revision(filled, catalogues, dialect):
     ferroflow_db.assert_same(expected, actual)
 
 
-@pytest.mark.rotates(every=4)
 def test_killed_at_random_moments(filled, catalogues, dialect):
     expected, actual = filled(None)
     moments = random.Random(20_260)

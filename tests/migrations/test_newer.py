@@ -15,7 +15,7 @@ from support import introspect, required
 from support.postgres import copy_of, database
 from support.servers import ferroflow
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 STEPS = ["e7d1f4b2a9c6", "8b6ad64cb8f5", "f4a9b2c7d1e6"]
 HEAD = STEPS[-1]

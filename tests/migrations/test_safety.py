@@ -14,7 +14,7 @@ from support import introspect
 from support.postgres import database
 from support.servers import free_port
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 #: The revision that gives runs another CHECK constraint; before it there are metrics, and eight tables with rows.
 OLD = "2b4d017a5e9b"

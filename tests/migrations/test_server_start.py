@@ -12,7 +12,7 @@ from support import introspect, required
 from support.postgres import copy_of
 from support.servers import ferroflow, free_port
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 OLD = "bf29a5ff90ea"
 

@@ -4,7 +4,7 @@ import pytest
 from cluster import at
 from conftest import OLD
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 @pytest.mark.rotates

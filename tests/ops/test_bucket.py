@@ -8,7 +8,7 @@ from store_proxy import before
 from support import command, stores
 from support.servers import free_port
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from conftest import OLD
 from support import chart, command
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 
 def test_a_healthy_installation_is_found_healthy(installed):

@@ -8,7 +8,7 @@ from cluster import now, wait
 from conftest import NEW, OLD
 from support import command
 
-pytestmark = pytest.mark.rotates(every=4)
+pytestmark = pytest.mark.rotates(every=6)
 
 BEFORE, IMAGE = "registry.example/ferroflow:0.1.0", "registry.example/ferroflow:0.2.0"
 COMMANDS = {

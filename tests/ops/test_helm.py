@@ -10,7 +10,7 @@ from cluster import now
 from conftest import NEW, OLD
 from support import chart, command, required
 
-pytestmark = pytest.mark.rotates(every=6)
+pytestmark = pytest.mark.rotates(every=12)
 
 IMAGE, NEWER = "registry.example/ferroflow:0.2.0", "registry.example/ferroflow:0.3.0"
 

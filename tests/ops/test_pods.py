@@ -4,7 +4,7 @@ import pytest
 from cluster import at, waiting
 from conftest import NEW, OLD
 
-pytestmark = pytest.mark.rotates(every=4)
+pytestmark = pytest.mark.rotates(every=6)
 
 IMAGE = "registry.example/ferroflow:0.2.0"
 UNKNOWN = ("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": manifest unknown')

@@ -12,7 +12,7 @@ from cluster import at, now
 from conftest import BUCKET, INI, NEW, OLD
 from support import chart, command
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 CHANGES = 10
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import NEW, OLD
 
-pytestmark = pytest.mark.rotates(every=2)
+pytestmark = pytest.mark.rotates(every=4)
 
 IMAGE = "registry.example/ferroflow:0.2.0"
 #: A revision of MLflow 3.5, and so a database that has to be migrated.

@@ -58,8 +58,8 @@ CASES = [Case(path.stem) for path in sorted(VALUES.glob("*.yaml")) if not path.s
 PLATFORMS = [Case(f"examples/{path.stem}") for path in sorted(EXAMPLES.glob("*.yaml"))]
 
 
-#: A push has a third of the cases. Its tests take the same ones: rendering them is what takes long.
-a_third = pytest.mark.rotates(by="case", every=3, together="cases of the chart")
+#: A push has a sixth of the cases. Its tests take the same ones: rendering them is what takes long.
+a_sixth = pytest.mark.rotates(by="case", every=6, together="cases of the chart")
 
 
 def helm(generation: str, *arguments) -> subprocess.CompletedProcess:
