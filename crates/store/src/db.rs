@@ -8,6 +8,7 @@ mod error;
 mod lease;
 mod postgres;
 mod share;
+mod sql;
 mod sqlite;
 mod statement;
 mod tls;
@@ -25,6 +26,8 @@ pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
 pub use share::as_caller;
+pub(crate) use sql::{Anywhere, Child, Listed, Page, Sql, joined, length, upkeep};
+pub use sql::{Text, Upkeep};
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};
 pub use transaction::Tx;
@@ -214,7 +217,8 @@ impl Db {
     async fn check_now(&self) -> Result<(), DbError> {
         match &self.backend {
             Backend::Postgres(_) => {
-                let statement = Statement::new("SELECT current_setting('transaction_read_only')", Vec::new());
+                let statement =
+                    Statement::unscoped(Upkeep::Startup, "SELECT current_setting('transaction_read_only')", Vec::new());
                 let read_only = self.query(statement, |row| row.get::<String>(0)).await?;
                 if read_only.iter().any(|setting| setting == "on") {
                     return Err(DbError::Unavailable("the database is read-only, as a standby is".into()));

@@ -8,9 +8,11 @@ pub mod migrations;
 mod query;
 mod registry;
 pub mod schema;
+pub mod statements;
 mod traces;
 pub mod tracking;
 pub mod upkeep;
+mod workspace;
 
 pub use accounts::{
     login_failures::LoginFailures,
@@ -40,6 +42,7 @@ pub use tracking::{
     runs::NewRun,
 };
 pub use upkeep::trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due};
+pub use workspace::Workspace;
 
 use crate::{
     db::{BackendUri, Db, DbOptions},

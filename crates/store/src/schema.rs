@@ -89,7 +89,7 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'experiments', 'runs')"
         }
     };
-    let tables: Vec<String> = db.query(Statement::new(tables, Vec::new()), |row| row.get(0)).await?;
+    let tables: Vec<String> = db.query(Statement::fixed(tables, Vec::new()), |row| row.get(0)).await?;
     if tables.is_empty() {
         return Ok(None);
     }
@@ -103,7 +103,7 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
         )));
     }
     let revisions: Vec<String> =
-        db.query(Statement::new("SELECT version_num FROM alembic_version", Vec::new()), |row| row.get(0)).await?;
+        db.query(Statement::fixed("SELECT version_num FROM alembic_version", Vec::new()), |row| row.get(0)).await?;
     match revisions.as_slice() {
         [] if tables.len() == 1 => Ok(None),
         [revision] => Ok(Some(revision.clone())),
@@ -141,7 +141,7 @@ const OTHER_WORKSPACES: &str = "SELECT kind, name, workspace FROM (SELECT 'exper
 /// Refuses entities outside the default workspace: they would be found by id but missing from lists.
 async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     let found: Vec<(String, String, String)> = db
-        .query(Statement::new(OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query(Statement::fixed(OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .await?;
     let Some((kind, name, workspace)) = found.into_iter().next() else { return Ok(()) };
     Err(SchemaError::Refused(format!(
@@ -161,10 +161,10 @@ async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaEr
         SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
     })?;
     let exists =
-        db.query(Statement::new("SELECT 1 FROM experiments WHERE experiment_id = 0", Vec::new()), |_| Ok(())).await?;
+        db.query(Statement::fixed("SELECT 1 FROM experiments WHERE experiment_id = 0", Vec::new()), |_| Ok(())).await?;
     if !exists.is_empty() {
         return Ok(());
     }
-    db.unit(vec![Op::Execute(Statement::new(INSERT_DEFAULT, vec![location.into(), now_ms().into()]))]).await?;
+    db.unit(vec![Op::Execute(Statement::fixed(INSERT_DEFAULT, vec![location.into(), now_ms().into()]))]).await?;
     Ok(())
 }

@@ -70,7 +70,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
-                tx.execute(Statement::new(SET, given.values(role))).await?;
+                tx.execute(Statement::fixed(SET, given.values(role))).await?;
                 Ok(())
             })
             .await
@@ -95,7 +95,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
-                if tx.execute(Statement::new(ADD, given.values(role))).await? == 0 {
+                if tx.execute(Statement::fixed(ADD, given.values(role))).await? == 0 {
                     return Err(Error::already_exists(taken));
                 }
                 Ok(())
@@ -121,7 +121,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = find_role(&tx, given.username).await?.unwrap_or(-1);
-                if tx.execute(Statement::new(CHANGE, given.values(role))).await? == 0 {
+                if tx.execute(Statement::fixed(CHANGE, given.values(role))).await? == 0 {
                     return Err(Error::not_found(missing));
                 }
                 Ok(())
@@ -138,7 +138,7 @@ impl UserStore {
             .transaction(|tx| async move {
                 let role = find_role(&tx, username).await?.unwrap_or(-1);
                 let values = vec![role.into(), resource_type.into(), pattern.into()];
-                if tx.execute(Statement::new(REMOVE, values)).await? == 0 {
+                if tx.execute(Statement::fixed(REMOVE, values)).await? == 0 {
                     return Err(Error::not_found(missing));
                 }
                 Ok(())
@@ -156,7 +156,7 @@ impl UserStore {
             return Ok(());
         }
         let statement = |kind: &&str| {
-            Op::Execute(Statement::new(DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
+            Op::Execute(Statement::fixed(DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
         };
         self.db.unit(resource_types.iter().map(statement).collect()).await?;
         Ok(())
@@ -173,7 +173,7 @@ impl UserStore {
         }
         let statements = |kind: &&str| {
             let values = || vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into(), new_pattern.into()];
-            [Statement::new(CLEAR_NEW, values()), Statement::new(RENAME_ALL, values())].map(Op::Execute)
+            [Statement::fixed(CLEAR_NEW, values()), Statement::fixed(RENAME_ALL, values())].map(Op::Execute)
         };
         self.db.unit(resource_types.iter().flat_map(statements).collect()).await?;
         Ok(())
@@ -185,14 +185,14 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
-    let find = || tx.query_opt(Statement::new(ROLE, values()), |row| row.get::<i64>(0));
+    let find = || tx.query_opt(Statement::fixed(ROLE, values()), |row| row.get::<i64>(0));
     let role = if let Some(role) = find().await? {
         role
     } else {
-        tx.execute(Statement::new(INSERT_ROLE, values())).await?;
+        tx.execute(Statement::fixed(INSERT_ROLE, values())).await?;
         find().await?.ok_or_else(|| Error::internal("The role of a user was deleted meanwhile."))?
     };
-    let assigned = tx.query(Statement::new(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
+    let assigned = tx.query(Statement::fixed(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {
         return Err(Error::invalid(format!(
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
@@ -202,7 +202,7 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
         )));
     }
     if assigned.is_empty() {
-        tx.execute(Statement::new(ASSIGN, vec![role.into(), user.into()])).await?;
+        tx.execute(Statement::fixed(ASSIGN, vec![role.into(), user.into()])).await?;
     }
     Ok(role)
 }
@@ -210,5 +210,5 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
 async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>> {
     let name = permission::user_role(id_of(tx, username).await?);
     let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
-    Ok(tx.query_opt(Statement::new(ROLE, values), |row| row.get::<i64>(0)).await?)
+    Ok(tx.query_opt(Statement::fixed(ROLE, values), |row| row.get::<i64>(0)).await?)
 }

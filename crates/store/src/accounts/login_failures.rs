@@ -58,8 +58,8 @@ impl UserStore {
         let now = now_ms();
         let count = self.db.dialect().pick(COUNT.0, COUNT.1);
         let statements = vec![
-            Statement::new(count, vec![keys.into(), (now - FAILURES_MS).into()]),
-            Statement::new(IS_KNOWN, vec![known.into(), now.into()]),
+            Statement::fixed(count, vec![keys.into(), (now - FAILURES_MS).into()]),
+            Statement::fixed(IS_KNOWN, vec![known.into(), now.into()]),
         ];
         let conn = self.db.reader().await?;
         let found = conn.fold_all(statements, (Vec::new(), false), move |(failures, is_known), which, row| {
@@ -83,8 +83,8 @@ impl UserStore {
     pub async fn record_login_failure(&self, mut keys: Vec<String>) -> Result<()> {
         let now = now_ms();
         keys.sort();
-        let record = |key: String| Op::Execute(Statement::new(RECORD_FAILURE, vec![key.into(), now.into()]));
-        let delete_expired = Op::Execute(Statement::new(DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
+        let record = |key: String| Op::Execute(Statement::fixed(RECORD_FAILURE, vec![key.into(), now.into()]));
+        let delete_expired = Op::Execute(Statement::fixed(DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
         self.db.uncounted().unit(std::iter::once(delete_expired).chain(keys.into_iter().map(record)).collect()).await?;
         Ok(())
     }
@@ -97,9 +97,9 @@ impl UserStore {
         let now = now_ms();
         let until = now + LOGINS_MS;
         let work = vec![
-            Statement::new(DELETE_FAILURES, vec![failures.into()]),
-            Statement::new(DELETE_EXPIRED_LOGINS, vec![now.into()]),
-            Statement::new(RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
+            Statement::fixed(DELETE_FAILURES, vec![failures.into()]),
+            Statement::fixed(DELETE_EXPIRED_LOGINS, vec![now.into()]),
+            Statement::fixed(RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
         ];
         self.db.uncounted().unit(work.into_iter().map(Op::Execute).collect()).await?;
         Ok(())

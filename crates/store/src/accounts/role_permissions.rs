@@ -52,7 +52,7 @@ impl UserStore {
             .transaction(|tx| async move {
                 role_in(&tx, role_id).await?;
                 let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
-                let id = match tx.query_opt(Statement::new(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
+                let id = match tx.query_opt(Statement::fixed(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!(
                             "Role permission (role_id={role_id}, resource_type={resource_type}, \
@@ -78,7 +78,7 @@ impl UserStore {
     /// # Errors
     /// No permission has the id.
     pub async fn get_role_permission(&self, id: i64) -> Result<RolePermission> {
-        let statement = Statement::new(PERMISSION, vec![key(id).into()]);
+        let statement = Statement::fixed(PERMISSION, vec![key(id).into()]);
         let found = self.db.query(statement, permission_from_row).await?;
         found.into_iter().next().ok_or_else(|| no_permission(id))
     }
@@ -90,7 +90,7 @@ impl UserStore {
     pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                match tx.execute(Statement::new(REMOVE_PERMISSION, vec![key(id).into()])).await? {
+                match tx.execute(Statement::fixed(REMOVE_PERMISSION, vec![key(id).into()])).await? {
                     0 => Err(no_permission(id)),
                     _ => Ok(()),
                 }
@@ -107,7 +107,7 @@ impl UserStore {
         permission::check_grant(permission, &found.resource_type)?;
         self.db
             .transaction(|tx| async move {
-                let set = Statement::new(SET_PERMISSION, vec![id.into(), permission.into()]);
+                let set = Statement::fixed(SET_PERMISSION, vec![id.into(), permission.into()]);
                 if tx.execute(set).await? == 0 { Err(no_permission(id)) } else { Ok(()) }
             })
             .await?;

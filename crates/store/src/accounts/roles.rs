@@ -78,7 +78,7 @@ impl UserStore {
         check_length("Role name", name, 255)?;
         check_length("Workspace", workspace, 63)?;
         check_length("Role description", description.unwrap_or_default(), 1024)?;
-        let insert = || Statement::new(INSERT, vec![name.into(), workspace.into(), description.into()]);
+        let insert = || Statement::fixed(INSERT, vec![name.into(), workspace.into(), description.into()]);
         let id = self
             .db
             .transaction(|tx| async move {
@@ -106,7 +106,7 @@ impl UserStore {
     /// No role has the id.
     pub async fn get_role(&self, id: i64) -> Result<Role> {
         let conn = self.db.reader().await?;
-        let found = conn.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+        let found = conn.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
         let mut roles = vec![found.ok_or_else(|| no_role(id))?];
         attach(&conn, &mut roles).await?;
         roles.pop().ok_or_else(|| no_role(id))
@@ -119,8 +119,10 @@ impl UserStore {
     pub async fn list_roles(&self, workspaces: Option<Vec<String>>) -> Result<Vec<Role>> {
         let conn = self.db.reader().await?;
         let statement = match workspaces {
-            None => Statement::new(ALL, Vec::new()),
-            Some(names) => Statement::new(self.db.dialect().pick(IN_WORKSPACES.0, IN_WORKSPACES.1), vec![names.into()]),
+            None => Statement::fixed(ALL, Vec::new()),
+            Some(names) => {
+                Statement::fixed(self.db.dialect().pick(IN_WORKSPACES.0, IN_WORKSPACES.1), vec![names.into()])
+            }
         };
         let mut roles = conn.query(statement, role_from_row).await?;
         attach(&conn, &mut roles).await?;
@@ -139,10 +141,10 @@ impl UserStore {
         check_length("Role description", description.unwrap_or_default(), 1024)?;
         self.db
             .transaction(|tx| async move {
-                let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+                let found = tx.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
                 let role = found.ok_or_else(|| no_role(id))?;
                 let values = vec![role.id.into(), name.into(), description.into()];
-                match tx.execute(Statement::new(UPDATE, values)).await {
+                match tx.execute(Statement::fixed(UPDATE, values)).await {
                     Err(DbError::Unique(_)) => Err(Error::already_exists(format!(
                         "Role with name={} already exists in workspace={}",
                         name.unwrap_or_default(),
@@ -163,7 +165,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 role_in(&tx, id).await?;
-                tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::new(sql, vec![id.into()]))).collect()).await?;
+                tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::fixed(sql, vec![id.into()]))).collect()).await?;
                 Ok(())
             })
             .await
@@ -177,7 +179,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 role_in(&tx, role_id).await?;
-                let statement = Statement::new(ASSIGN, vec![user_id.into(), role_id.into()]);
+                let statement = Statement::fixed(ASSIGN, vec![user_id.into(), role_id.into()]);
                 let id = match tx.query_opt(statement, |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!(
@@ -198,7 +200,7 @@ impl UserStore {
     pub async fn unassign_role(&self, user_id: i64, role_id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let unassign = Statement::new(UNASSIGN, vec![user_id.into(), key(role_id).into()]);
+                let unassign = Statement::fixed(UNASSIGN, vec![user_id.into(), key(role_id).into()]);
                 if tx.execute(unassign).await? == 0 {
                     return Err(Error::not_found(format!(
                         "User role assignment (user_id={user_id}, role_id={role_id}) not found"
@@ -224,7 +226,8 @@ impl UserStore {
     /// No role has the id.
     pub async fn list_role_users(&self, id: i64) -> Result<Vec<Assignment>> {
         let conn = self.db.reader().await?;
-        let statements = vec![Statement::new(BY_ID, vec![key(id).into()]), Statement::new(USERS, vec![key(id).into()])];
+        let statements =
+            vec![Statement::fixed(BY_ID, vec![key(id).into()]), Statement::fixed(USERS, vec![key(id).into()])];
         let (exists, users) = conn
             .fold_all(statements, (false, Vec::new()), |(exists, users), which, row| {
                 if which == 0 {
@@ -242,8 +245,8 @@ impl UserStore {
 /// The roles of one user, or of all users, by user.
 pub(crate) async fn roles_of(conn: &Conn, user_id: Option<i64>) -> Result<HashMap<i64, Vec<Role>>, DbError> {
     let statement = match user_id {
-        Some(id) => Statement::new(OF_ONE, vec![id.into()]),
-        None => Statement::new(OF_ALL, Vec::new()),
+        Some(id) => Statement::fixed(OF_ONE, vec![id.into()]),
+        None => Statement::fixed(OF_ALL, Vec::new()),
     };
     let rows = conn.query(statement, |row| Ok((row.get::<i64>(4)?, role_from_row(row)?))).await?;
     let (owners, mut roles): (Vec<i64>, Vec<Role>) = rows.into_iter().unzip();
@@ -263,7 +266,7 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
     let ids: Vec<i64> = roles.iter().map(|role| role.id).collect();
     let sql = conn.dialect().pick(PERMISSIONS.0, PERMISSIONS.1);
     let mut by_role: HashMap<i64, Vec<RolePermission>> = HashMap::new();
-    for found in conn.query(Statement::new(sql, vec![ids.into()]), permission_from_row).await? {
+    for found in conn.query(Statement::fixed(sql, vec![ids.into()]), permission_from_row).await? {
         by_role.entry(found.role_id).or_default().push(found);
     }
     for role in roles {
@@ -273,7 +276,7 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
 }
 
 pub(crate) async fn role_in(tx: &Tx, id: i64) -> Result<Role> {
-    let found = tx.query_opt(Statement::new(BY_ID, vec![key(id).into()]), role_from_row).await?;
+    let found = tx.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
     found.ok_or_else(|| no_role(id))
 }
 

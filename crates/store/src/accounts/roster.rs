@@ -49,7 +49,7 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
     if !migrations::tables(&direct).await?.iter().any(|table| table == "users") {
         return Ok(None);
     }
-    let rows = direct.query(Statement::new(USERS, Vec::new()), |row| {
+    let rows = direct.query(Statement::fixed(USERS, Vec::new()), |row| {
         let grant = (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
         Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?, row.get::<bool>(2)?, grant))
     });
@@ -125,7 +125,7 @@ pub async fn drop_orphaned_grants(users: &Path, tracking: &Path) -> Result<Vec<S
     let names = there.texts("SELECT name FROM registered_models").await?;
     let (ids, names): (BTreeSet<_>, BTreeSet<_>) = (ids.into_iter().collect(), names.into_iter().collect());
     let users = Direct::open(&BackendUri::Sqlite(users.to_owned()), Access::Migrate).await?;
-    let grants = Statement::new(NAMED_GRANTS, vec![ANY.into()]);
+    let grants = Statement::fixed(NAMED_GRANTS, vec![ANY.into()]);
     let mut grants =
         users.query(grants, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))).await?;
     grants.retain(|(_, kind, pattern)| match kind.as_str() {

@@ -58,9 +58,9 @@ impl UserStore {
                     token.mark.as_str().into(),
                     token.is_admin.unwrap_or_default().into(),
                 ];
-                tx.execute(Statement::new(INSERT_USER, make)).await?;
+                tx.execute(Statement::fixed(INSERT_USER, make)).await?;
                 let id = id_of(&tx, &token.username).await?;
-                let by_name = Statement::new(BY_NAME, vec![token.username.as_str().into()]);
+                let by_name = Statement::fixed(BY_NAME, vec![token.username.as_str().into()]);
                 let found = tx.query_opt(by_name, user_from_row).await?;
                 let mut user = found.ok_or_else(|| Error::internal("The new user was not found."))?;
                 // Another transaction may have created a user with this name.
@@ -69,15 +69,15 @@ impl UserStore {
                 for role in &token.governed {
                     let name = || role.as_str().into();
                     if token.roles.contains(role) {
-                        work.push(Statement::new(INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
-                        work.push(Statement::new(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::fixed(INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
+                        work.push(Statement::fixed(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
                     } else {
-                        work.push(Statement::new(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::fixed(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
                     }
                 }
                 let is_admin = wanted_admin(&user, token);
                 if is_admin != user.is_admin {
-                    work.push(Statement::new(SET_ADMIN, vec![id.into(), is_admin.into()]));
+                    work.push(Statement::fixed(SET_ADMIN, vec![id.into(), is_admin.into()]));
                     user.is_admin = is_admin;
                 }
                 tx.run(work.into_iter().map(Op::Execute).collect()).await?;

@@ -167,7 +167,7 @@ impl UserStore {
     /// # Errors
     /// Database errors only.
     pub async fn account(&self, username: &str) -> Result<Option<Account>> {
-        let statement = Statement::new(ACCOUNT, vec![username.into(), DEFAULT_WORKSPACE.into()]);
+        let statement = Statement::fixed(ACCOUNT, vec![username.into(), DEFAULT_WORKSPACE.into()]);
         let conn = self.db.reader().await?;
         let account = conn
             .fold(statement, None::<Account>, |account, row| {
@@ -197,7 +197,7 @@ impl UserStore {
     /// # Errors
     /// Database errors only.
     pub async fn find_user(&self, username: &str) -> Result<Option<User>> {
-        let found = self.db.query(Statement::new(BY_NAME, vec![username.into()]), user_from_row).await?;
+        let found = self.db.query(Statement::fixed(BY_NAME, vec![username.into()]), user_from_row).await?;
         Ok(found.into_iter().next())
     }
 
@@ -207,7 +207,7 @@ impl UserStore {
     /// Database errors only.
     pub async fn list_users(&self) -> Result<Vec<(User, Vec<Role>)>> {
         let conn = self.db.reader().await?;
-        let users = conn.query(Statement::new(ALL, Vec::new()), user_from_row).await?;
+        let users = conn.query(Statement::fixed(ALL, Vec::new()), user_from_row).await?;
         let mut roles = roles_of(&conn, None).await?;
         Ok(users
             .into_iter()
@@ -224,7 +224,7 @@ impl UserStore {
     /// The name is empty or taken.
     pub async fn create_user(&self, username: &str, password_hash: &str, is_admin: bool) -> Result<User> {
         validation::username(username)?;
-        let insert = || Statement::new(INSERT, vec![username.into(), password_hash.into(), is_admin.into()]);
+        let insert = || Statement::fixed(INSERT, vec![username.into(), password_hash.into(), is_admin.into()]);
         let id = self
             .db
             .transaction(|tx| async move {
@@ -259,7 +259,7 @@ impl UserStore {
         let value = &value;
         self.db
             .transaction(|tx| async move {
-                let update = Statement::new(sql, vec![username.into(), value.clone()]);
+                let update = Statement::fixed(sql, vec![username.into(), value.clone()]);
                 if tx.execute(update).await? == 0 { Err(no_user(username)) } else { Ok(()) }
             })
             .await
@@ -274,8 +274,8 @@ impl UserStore {
             .transaction(|tx| async move {
                 let id = id_of(&tx, username).await?;
                 let role = permission::user_role(id);
-                let of_role = DELETE_USER_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
-                let of_user = DELETE_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
+                let of_role = DELETE_USER_ROLE.iter().map(|sql| Statement::fixed(sql, vec![role.as_str().into()]));
+                let of_user = DELETE_USER.iter().map(|sql| Statement::fixed(sql, vec![id.into()]));
                 tx.run(of_role.chain(of_user).map(Op::Execute).collect()).await?;
                 Ok(())
             })
@@ -285,7 +285,7 @@ impl UserStore {
 
 /// The id of a user.
 pub(crate) async fn id_of(tx: &Tx, username: &str) -> Result<i64> {
-    let found = tx.query_opt(Statement::new(BY_NAME, vec![username.into()]), user_from_row).await?;
+    let found = tx.query_opt(Statement::fixed(BY_NAME, vec![username.into()]), user_from_row).await?;
     Ok(found.ok_or_else(|| no_user(username))?.id)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    BackendUri, DbError, Row, Statement, Synchronous, Value,
+    BackendUri, DbError, Row, Statement, Synchronous, Upkeep, Value,
     postgres::{self, PostgresPool},
     sqlite::{self, Role, Session},
 };
@@ -135,12 +135,17 @@ impl Direct {
 
     /// Returns the first column of every row, as text.
     pub(crate) async fn texts(&self, sql: impl Into<String>) -> Result<Vec<String>, DbError> {
-        self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get(0)).await
+        self.query(Statement::unscoped(Upkeep::Migration, Into::<String>::into(sql), Vec::new()), |row| row.get(0))
+            .await
     }
 
     /// Returns the single number that a query selects.
     pub(crate) async fn number(&self, sql: impl Into<String>) -> Result<i64, DbError> {
-        let numbers = self.query(Statement::dynamic(sql.into(), Vec::new()), |row| row.get::<i64>(0)).await?;
+        let numbers = self
+            .query(Statement::unscoped(Upkeep::Migration, Into::<String>::into(sql), Vec::new()), |row| {
+                row.get::<i64>(0)
+            })
+            .await?;
         numbers.first().copied().ok_or_else(|| DbError::Other("a count query returned no row".into()))
     }
 
@@ -159,7 +164,7 @@ impl Direct {
         match &self.0 {
             Inner::Postgres(client) if !client.keeps_names() => {
                 for row in rows {
-                    postgres::execute(client, &Statement::new(sql, row)).await?;
+                    postgres::execute(client, &Statement::unscoped(Upkeep::Migration, sql, row)).await?;
                 }
                 Ok(())
             }
@@ -173,7 +178,7 @@ impl Direct {
                 session
                     .run(move |connection| {
                         for row in rows {
-                            sqlite::execute(connection, &Statement::new(sql, row))?;
+                            sqlite::execute(connection, &Statement::unscoped(Upkeep::Migration, sql, row))?;
                         }
                         Ok(())
                     })

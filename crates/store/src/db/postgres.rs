@@ -7,7 +7,6 @@ mod pool;
 mod pooler;
 
 use std::{
-    borrow::Cow,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -45,7 +44,7 @@ pub(super) async fn each(
         }
         Ok::<(), DbError>(())
     };
-    let limit = limit.filter(|_| matches!(statement.sql, Cow::Owned(_)));
+    let limit = limit.filter(|_| !statement.is_static());
     if limit.is_none() && statement.plan.settings().is_none() {
         return read.await;
     }
@@ -97,18 +96,15 @@ pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
 }
 
 async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbError> {
-    Ok(match &statement.sql {
-        Cow::Borrowed(sql) if !client.keeps_names() => {
-            client.query_typed_raw(sql, statement.params.iter().map(Literal::typed)).await?
-        }
-        Cow::Borrowed(sql) => {
-            let prepared = client.prepare_cached(sql).await?;
-            client.query_raw(&prepared, &statement.params).await?
-        }
-        Cow::Owned(sql) => {
-            let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
-            client.query_typed_raw(sql, typed).await?
-        }
+    let sql = statement.postgres();
+    Ok(if !statement.is_static() {
+        let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
+        client.query_typed_raw(sql, typed).await?
+    } else if client.keeps_names() {
+        let prepared = client.prepare_cached(sql).await?;
+        client.query_raw(&prepared, &statement.params).await?
+    } else {
+        client.query_typed_raw(sql, statement.params.iter().map(Literal::typed)).await?
     })
 }
 
@@ -117,9 +113,9 @@ pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u6
     if !client.keeps_names() {
         let params: Vec<(Literal<'_>, Type)> = statement.params.iter().map(Literal::typed).collect();
         let params: Vec<_> = params.iter().map(|(value, ty)| (value as &(dyn ToSql + Sync), ty.clone())).collect();
-        return Ok(client.execute_typed(&statement.sql, &params).await?);
+        return Ok(client.execute_typed(statement.postgres(), &params).await?);
     }
-    let prepared = client.prepare_cached(&statement.sql).await?;
+    let prepared = client.prepare_cached(statement.postgres()).await?;
     Ok(client.execute_raw(&prepared, &statement.params).await?)
 }
 
@@ -172,8 +168,8 @@ async fn prepare(client: &Client, ops: &[Op]) -> Result<(), DbError> {
     for op in ops {
         match op {
             Op::Query(statement) | Op::Execute(statement) => {
-                if let Cow::Borrowed(sql) = &statement.sql {
-                    client.prepare_cached(sql).await?;
+                if statement.is_static() {
+                    client.prepare_cached(statement.postgres()).await?;
                 }
             }
             Op::Insert(insert) => {

@@ -391,16 +391,6 @@ impl Drop for Reader {
     }
 }
 
-/// `$1` → `?1`: SQLite treats `$1` as a named parameter and numbers it by first appearance.
-fn numbered(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    let mut chars = sql.chars().peekable();
-    while let Some(char) = chars.next() {
-        if char == '$' && chars.peek().is_some_and(char::is_ascii_digit) { out.push('?') } else { out.push(char) }
-    }
-    out
-}
-
 /// Runs a statement and passes every row to `visit`, which charges it to the account. This thread waits for the turn of
 /// a large result, on the runtime beside the account.
 pub(super) fn each(
@@ -409,7 +399,7 @@ pub(super) fn each(
     account: Option<&(Account, Handle)>,
     visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
-    let sql = numbered(&statement.sql);
+    let sql = statement.sqlite();
     let params = rusqlite::params_from_iter(&statement.params);
     let all = |prepared: &mut rusqlite::Statement<'_>| {
         let mut rows = prepared.query(params)?;
@@ -421,16 +411,16 @@ pub(super) fn each(
         }
         Ok(())
     };
-    match statement.sql {
-        std::borrow::Cow::Borrowed(_) => all(&mut *connection.prepare_cached(&sql)?),
-        std::borrow::Cow::Owned(_) => all(&mut connection.prepare(&sql)?),
+    if statement.is_static() {
+        all(&mut *connection.prepare_cached(&sql)?)
+    } else {
+        all(&mut connection.prepare(&sql)?)
     }
 }
 
 /// Runs a statement and returns the number of changed rows.
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbError> {
-    let sql = numbered(&statement.sql);
-    let mut prepared = connection.prepare_cached(&sql)?;
+    let mut prepared = connection.prepare_cached(&statement.sqlite())?;
     Ok(prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64)
 }
 

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::Value;
-use crate::db::dialect::Dialect;
+use super::{
+    Value,
+    sql::{Sql, Template, Unbound, Upkeep, numbered},
+};
+use crate::{db::dialect::Dialect, workspace::Workspace};
 
 /// SQL text with placeholders `$1 …` and the parameters bound to them.
 ///
@@ -11,9 +14,18 @@ use crate::db::dialect::Dialect;
 /// that the cache is bounded.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    pub(super) sql: Cow<'static, str>,
+    sql: Source,
     pub(super) params: Vec<Value>,
     pub(super) plan: Plan,
+}
+
+/// Where the text comes from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// A template. With `by_parameter` the last parameter is the workspace.
+    Template { template: &'static Template, by_parameter: bool },
+    /// A text as it is.
+    Text(Cow<'static, str>),
 }
 
 /// Planner settings for PostgreSQL, where it chooses badly without statistics: it estimates that an equality selects
@@ -44,16 +56,48 @@ impl Plan {
 }
 
 impl Statement {
-    /// A statement of static text.
+    /// A statement whose scope needs no workspace.
     #[must_use]
-    pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql: Cow::Borrowed(sql), params, plan: Plan::default() }
+    pub(crate) fn new<S: Unbound>(sql: &'static Sql<S>, params: Vec<Value>) -> Self {
+        Self::of(Source::Template { template: &sql.template, by_parameter: false }, params)
     }
 
-    /// A statement of dynamic text. User input is always in `params`.
+    /// A statement in a workspace.
+    #[must_use]
+    pub(crate) fn within(workspace: &Workspace, sql: &'static Sql<Workspace>, mut params: Vec<Value>) -> Self {
+        params.extend(workspace.parameter().map(|name| Value::from(&**name)));
+        let by_parameter = workspace.parameter().is_some();
+        Self::of(Source::Template { template: &sql.template, by_parameter }, params)
+    }
+
+    /// A statement of dynamic text that [`Select`](crate::query::select::Select) has written. User input is always in
+    /// `params`.
+    #[must_use]
+    pub(crate) fn select(sql: String, params: Vec<Value>) -> Self {
+        Self::of(Source::Text(Cow::Owned(sql)), params)
+    }
+
+    /// A statement without scope in the dialect of its database, for what cannot be in the list of statements. A
+    /// `&'static str` is prepared and cached, a `String` is not.
+    #[must_use]
+    pub fn unscoped(_why: Upkeep, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
+        Self::of(Source::Text(sql.into()), params)
+    }
+
+    /// A statement of static text that is not in the list of statements yet.
+    #[must_use]
+    pub fn fixed(sql: &'static str, params: Vec<Value>) -> Self {
+        Self::of(Source::Text(sql.into()), params)
+    }
+
+    /// A statement of dynamic text that is not declared yet.
     #[must_use]
     pub fn dynamic(sql: String, params: Vec<Value>) -> Self {
-        Self { sql: Cow::Owned(sql), params, plan: Plan::default() }
+        Self::of(Source::Text(sql.into()), params)
+    }
+
+    fn of(sql: Source, params: Vec<Value>) -> Self {
+        Self { sql, params, plan: Plan::default() }
     }
 
     /// Sets the planner settings. Not for use within a transaction.
@@ -62,10 +106,34 @@ impl Statement {
         Self { plan, ..self }
     }
 
+    /// Whether the text is static, so that it is prepared and cached.
+    pub(super) fn is_static(&self) -> bool {
+        matches!(self.sql, Source::Template { .. } | Source::Text(Cow::Borrowed(_)))
+    }
+
+    /// The text for PostgreSQL.
+    pub(super) fn postgres(&self) -> &str {
+        match &self.sql {
+            Source::Template { template, by_parameter } => template.sql(Dialect::Postgres, *by_parameter),
+            Source::Text(text) => text,
+        }
+    }
+
+    /// The text for SQLite.
+    pub(super) fn sqlite(&self) -> Cow<'_, str> {
+        match &self.sql {
+            Source::Template { template, by_parameter } => template.sql(Dialect::Sqlite, *by_parameter).into(),
+            Source::Text(text) => numbered(text).into(),
+        }
+    }
+
     /// The statement that explains this one.
     pub(super) fn explained(self, dialect: Dialect) -> Self {
-        let sql = format!("{} {}", dialect.pick("EXPLAIN", "EXPLAIN QUERY PLAN"), self.sql);
-        Self { sql: Cow::Owned(sql), ..self }
+        let sql = match dialect {
+            Dialect::Postgres => format!("EXPLAIN {}", self.postgres()),
+            Dialect::Sqlite => format!("EXPLAIN QUERY PLAN {}", self.sqlite()),
+        };
+        Self { sql: Source::Text(sql.into()), ..self }
     }
 }
 

@@ -8,7 +8,7 @@
 //! `due_at` is when a row may be claimed: after a claim, when the lease expires; after a failed attempt, the time of
 //! the next one. Times are the database's, so that clocks of replicas need not agree.
 
-mod statements;
+pub(crate) mod statements;
 
 use std::{
     sync::{
@@ -26,8 +26,9 @@ use tokio::sync::Notify;
 
 use crate::{
     Store,
-    db::{Db, DbError, Op, Statement, Tx, Value, clock::now_ms},
+    db::{Db, DbError, Op, Sql, Statement, Tx, Value, clock::now_ms},
     schema::own,
+    workspace::Workspace,
 };
 
 /// The state of the outbox in this process.
@@ -93,7 +94,7 @@ impl Store {
             event.body(clock::unix_micros()).into(),
             now_ms().into(),
         ];
-        self.put(tx, statements::ENQUEUE, values);
+        self.put(tx, &statements::ENQUEUE, values);
     }
 
     /// Enqueues one of two events with the same action: `event(Registry::Prompt)` if the registered model is a prompt
@@ -108,12 +109,12 @@ impl Store {
             values.push(event.map_or_else(String::new, |event| event.body(micros)).into());
         }
         values.extend([action.into(), now_ms().into()]);
-        self.put(tx, statements::ENQUEUE_EITHER, values);
+        self.put(tx, &statements::ENQUEUE_EITHER, values);
     }
 
-    fn put(&self, tx: &Tx, sql: (&'static str, &'static str), values: Vec<Value>) {
+    fn put(&self, tx: &Tx, sql: &'static Sql<Workspace>, values: Vec<Value>) {
         if self.outbox.is_ready() {
-            let statement = Statement::new(self.db.dialect().pick(sql.0, sql.1), values);
+            let statement = Statement::within(&Workspace::only(), sql, values);
             tx.before_commit(Op::Execute(statement), &self.outbox.filled);
         }
     }
@@ -131,7 +132,7 @@ impl Store {
         if !self.outbox.is_ready() {
             self.outbox.prepare(&self.db).await?;
         }
-        match self.db.query(Statement::new(statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
+        match self.db.query(Statement::new(&statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
             Ok(count) => Ok(count.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0)),
             Err(error) => {
                 // The table may have been dropped.
@@ -148,7 +149,7 @@ impl Store {
     /// The database failed.
     pub async fn claim_deliveries(&self, limit: usize, lease: Duration) -> Result<Vec<Delivery>> {
         let values = vec![ms(lease), i64::try_from(limit).unwrap_or(i64::MAX).into()];
-        let claim = Statement::new(self.db.dialect().pick(statements::CLAIM.0, statements::CLAIM.1), values);
+        let claim = Statement::new(&statements::CLAIM, values);
         let answer = self.db.unit(vec![Op::Query(claim)]).await?.into_iter().next().unwrap_or_default();
         answer
             .into_iter()
@@ -161,8 +162,8 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn next_delivery(&self) -> Result<Option<Duration>> {
-        let sql = self.db.dialect().pick(statements::NEXT_DUE.0, statements::NEXT_DUE.1);
-        let wait = self.db.query(Statement::new(sql, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
+        let wait =
+            self.db.query(Statement::new(&statements::NEXT_DUE, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
         Ok(wait.into_iter().next().flatten().map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0))))
     }
 
@@ -180,7 +181,7 @@ impl Store {
     /// The database failed; the event will be delivered again.
     pub async fn delivered(&self, delivery: &Delivery) -> Result<()> {
         let values = vec![delivery.id.into(), delivery.delivery_id.as_str().into()];
-        self.record_outcome(Statement::new(statements::DELIVERED, values)).await
+        self.record_outcome(Statement::new(&statements::DELIVERED, values)).await
     }
 
     /// Records that the attempt failed; the next one is due after `wait`.
@@ -190,8 +191,7 @@ impl Store {
     pub async fn retry_delivery(&self, delivery: &Delivery, wait: Duration, error: &str) -> Result<()> {
         let mut values = delivery.claim();
         values.extend([ms(wait), error.into()]);
-        self.record_outcome(Statement::new(self.db.dialect().pick(statements::RETRY.0, statements::RETRY.1), values))
-            .await
+        self.record_outcome(Statement::new(&statements::RETRY, values)).await
     }
 
     /// Releases the event without counting the attempt; it is due again after `wait`.
@@ -201,11 +201,7 @@ impl Store {
     pub async fn postpone_delivery(&self, delivery: &Delivery, wait: Duration, reason: Option<&str>) -> Result<()> {
         let mut values = delivery.claim();
         values.extend([ms(wait), reason.into()]);
-        self.record_outcome(Statement::new(
-            self.db.dialect().pick(statements::POSTPONE.0, statements::POSTPONE.1),
-            values,
-        ))
-        .await
+        self.record_outcome(Statement::new(&statements::POSTPONE, values)).await
     }
 
     /// Records that delivery is abandoned. The row is kept for inspection.
@@ -215,11 +211,7 @@ impl Store {
     pub async fn give_up_delivery(&self, delivery: &Delivery, error: &str) -> Result<()> {
         let mut values = delivery.claim();
         values.push(error.into());
-        self.record_outcome(Statement::new(
-            self.db.dialect().pick(statements::GIVE_UP.0, statements::GIVE_UP.1),
-            values,
-        ))
-        .await
+        self.record_outcome(Statement::new(&statements::GIVE_UP, values)).await
     }
 
     /// Abandons events older than `max_age`, deletes abandoned ones after `retention`, and deletes those of disabled or
@@ -228,14 +220,10 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn sweep_outbox(&self, max_age: Duration, retention: Duration) -> Result<[u64; 3]> {
-        let dialect = self.db.dialect();
         let ops = vec![
-            Op::Execute(Statement::new(dialect.pick(statements::EXPIRE.0, statements::EXPIRE.1), vec![ms(max_age)])),
-            Op::Execute(Statement::new(
-                dialect.pick(statements::DELETE_FAILED.0, statements::DELETE_FAILED.1),
-                vec![ms(retention)],
-            )),
-            Op::Execute(Statement::new(statements::DISCARD, Vec::new())),
+            Op::Execute(Statement::new(&statements::EXPIRE, vec![ms(max_age)])),
+            Op::Execute(Statement::new(&statements::DELETE_FAILED, vec![ms(retention)])),
+            Op::Execute(Statement::new(&statements::DISCARD, Vec::new())),
         ];
         let answers = self.db.unit(ops).await?;
         let mut counts = [0; 3];
@@ -255,7 +243,7 @@ impl Store {
     /// Deletes the pending events of a webhook, in the transaction that disables or deletes it.
     pub(crate) async fn discard_deliveries(&self, tx: &Tx, webhook_id: &str) -> Result<(), DbError> {
         if self.outbox.is_ready() {
-            tx.execute(Statement::new(statements::DISCARD_OF, vec![webhook_id.into()])).await?;
+            tx.execute(Statement::new(&statements::DISCARD_OF, vec![webhook_id.into()])).await?;
         }
         Ok(())
     }

@@ -111,7 +111,7 @@ impl Store {
         let (values, id, events) = (&values, id.as_str(), &new.events);
         self.db
             .transaction(|tx| async move {
-                tx.execute(Statement::new(INSERT, values.clone())).await?;
+                tx.execute(Statement::fixed(INSERT, values.clone())).await?;
                 insert_events(&tx, id, events).await?;
                 self.webhook(&tx, id).await
             })
@@ -124,7 +124,7 @@ impl Store {
     /// No webhook has the id.
     pub async fn get_webhook(&self, webhook_id: &str) -> Result<Webhook> {
         let conn = self.db.reader().await?;
-        let found = conn.query_opt(Statement::new(BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let found = conn.query_opt(Statement::fixed(BY_ID, vec![webhook_id.into()]), from_row).await?;
         let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
         self.load_events(&conn, std::slice::from_mut(&mut webhook)).await?;
         Ok(webhook)
@@ -135,7 +135,7 @@ impl Store {
     /// # Errors
     /// No webhook has the id, or the secret cannot be decrypted.
     pub async fn webhook_secret(&self, webhook_id: &str) -> Result<Option<String>> {
-        let statement = Statement::new(BY_ID, vec![webhook_id.into()]);
+        let statement = Statement::fixed(BY_ID, vec![webhook_id.into()]);
         let found = self.db.query(statement, |row| row.get::<Option<String>>(7)).await?;
         self.decrypt(found.into_iter().next().ok_or_else(|| no_webhook(webhook_id))?.as_deref())
     }
@@ -181,15 +181,15 @@ impl Store {
         let (values, change) = (&values, &change);
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::new(UPDATE, values.clone())).await? == 0 {
+                if tx.execute(Statement::fixed(UPDATE, values.clone())).await? == 0 {
                     return Err(no_webhook(webhook_id));
                 }
                 if let Some(secret) = &change.secret {
                     let token = if secret.is_empty() { None } else { Some(self.encrypt(secret)?) };
-                    tx.execute(Statement::new(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
+                    tx.execute(Statement::fixed(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
                 }
                 if let Some(events) = &change.events {
-                    tx.execute(Statement::new(DELETE_EVENTS, vec![webhook_id.into()])).await?;
+                    tx.execute(Statement::fixed(DELETE_EVENTS, vec![webhook_id.into()])).await?;
                     insert_events(&tx, webhook_id, events).await?;
                 }
                 if change.status == Some(WebhookStatus::Disabled) {
@@ -207,7 +207,7 @@ impl Store {
     pub async fn delete_webhook(&self, webhook_id: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::new(DELETE, vec![webhook_id.into(), now_ms().into()])).await? == 0 {
+                if tx.execute(Statement::fixed(DELETE, vec![webhook_id.into(), now_ms().into()])).await? == 0 {
                     return Err(no_webhook(webhook_id));
                 }
                 Ok(self.discard_deliveries(&tx, webhook_id).await?)
@@ -217,7 +217,7 @@ impl Store {
 
     /// Reads a webhook within a transaction.
     async fn webhook(&self, tx: &Tx, webhook_id: &str) -> Result<Webhook> {
-        let found = tx.query_opt(Statement::new(BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let found = tx.query_opt(Statement::fixed(BY_ID, vec![webhook_id.into()]), from_row).await?;
         let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
         let events = tx.query(self.events_of(vec![webhook_id.to_owned()]), event_from_row).await?;
         webhook.events = events.into_iter().filter_map(|(_, event)| Some(event?.to_message())).collect();
@@ -225,7 +225,7 @@ impl Store {
     }
 
     fn events_of(&self, ids: Vec<String>) -> Statement {
-        Statement::new(self.db.dialect().pick(EVENTS.0, EVENTS.1), vec![ids.into()])
+        Statement::fixed(self.db.dialect().pick(EVENTS.0, EVENTS.1), vec![ids.into()])
     }
 
     async fn load_events(&self, conn: &Conn, webhooks: &mut [Webhook]) -> Result<(), DbError> {

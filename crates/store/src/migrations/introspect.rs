@@ -33,7 +33,7 @@ pub(super) fn table_of(object: &str) -> &str {
 /// The rows of a query of the catalog: kind and name of the object, name and value of a property.
 async fn read(direct: &Direct, sql: &'static str) -> Result<Vec<(String, String, String)>, DbError> {
     direct
-        .query(Statement::new(sql, Vec::new()), |row| {
+        .query(Statement::fixed(sql, Vec::new()), |row| {
             Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<Option<String>>(2)?.unwrap_or_default()))
         })
         .await

@@ -20,7 +20,7 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
     let total = direct.number("SELECT COUNT(*) FROM issues WHERE categories IS NOT NULL").await?.unsigned_abs();
     let (mut after, mut done) = (String::new(), 0);
     loop {
-        let page = Statement::new(PAGE_AFTER, vec![after.as_str().into()]);
+        let page = Statement::fixed(PAGE_AFTER, vec![after.as_str().into()]);
         let page = direct.query(page, |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?))).await?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after.clone_from(last);

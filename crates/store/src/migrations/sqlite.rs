@@ -19,7 +19,7 @@ pub(super) async fn alter(
 ) -> Result<AlterMethod, DbError> {
     let sql = direct
         .query(
-            Statement::new("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
+            Statement::fixed("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
             |row| row.get::<String>(0),
         )
         .await?;
@@ -40,7 +40,7 @@ pub(super) async fn alter(
 pub(super) async fn copies(direct: &Direct, table: &'static str, changes: &[Change]) -> Result<bool, DbError> {
     let found = direct
         .query(
-            Statement::new("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
+            Statement::fixed("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
             |row| row.get::<String>(0),
         )
         .await?;
@@ -54,7 +54,7 @@ async fn set_text(direct: &Direct, table: &'static str, definition: &Definition)
     let version = direct.number("PRAGMA schema_version").await?;
     direct.batch("PRAGMA writable_schema = ON").await?;
     let set = direct
-        .execute(Statement::new(
+        .execute(Statement::fixed(
             "UPDATE sqlite_master SET sql = $1 WHERE type = 'table' AND name = $2",
             vec![definition.create(table).into(), table.into()],
         ))
@@ -76,7 +76,7 @@ async fn copy(
     // Indexes and triggers, which are dropped with the table.
     let attached = direct
         .query(
-            Statement::new(
+            Statement::fixed(
                 "SELECT sql FROM sqlite_master WHERE tbl_name = $1 AND type IN ('index', 'trigger') AND sql IS NOT NULL",
                 vec![table.into()],
             ),
@@ -122,7 +122,7 @@ fn count(rows: i64) -> u64 {
 async fn columns(direct: &Direct, table: &str) -> Result<Vec<(String, bool)>, DbError> {
     direct
         .query(
-            Statement::new("SELECT name, hidden FROM pragma_table_xinfo($1) ORDER BY cid", vec![table.into()]),
+            Statement::fixed("SELECT name, hidden FROM pragma_table_xinfo($1) ORDER BY cid", vec![table.into()]),
             |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)? != 0)),
         )
         .await

@@ -118,15 +118,17 @@ impl Store {
         }
         let values: Vec<Value> = vec![name.into(), alias.into()];
         let (found, tags, aliases) = tokio::join!(
-            conn.query_opt(Statement::new(BY_ALIAS, values.clone()), from_row),
-            conn.query(Statement::new(TAGS_BY_ALIAS, values.clone()), tag_from_row),
-            conn.query(Statement::new(ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
+            conn.query_opt(Statement::fixed(BY_ALIAS, values.clone()), from_row),
+            conn.query(Statement::fixed(TAGS_BY_ALIAS, values.clone()), tag_from_row),
+            conn.query(Statement::fixed(ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
         );
         if let Some((_, version)) = found? {
             return Ok(ModelVersion { tags: tags?, aliases: aliases?, ..version });
         }
         let (model, number) = conn
-            .query(Statement::new(ALIASED, values), |row| Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?)))
+            .query(Statement::fixed(ALIASED, values), |row| {
+                Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?))
+            })
             .await?
             .pop()
             .unzip();
@@ -164,7 +166,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
-                if locked(&tx, self.db.dialect(), name, Statement::new(DESCRIBE, values)).await? == 0 {
+                if locked(&tx, self.db.dialect(), name, Statement::fixed(DESCRIBE, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
@@ -199,9 +201,9 @@ impl Store {
                 let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
                 let mut ops = vec![touch(name, now)];
                 if archive {
-                    ops.push(Op::Execute(Statement::new(ARCHIVE_OTHERS, values.clone())));
+                    ops.push(Op::Execute(Statement::fixed(ARCHIVE_OTHERS, values.clone())));
                 }
-                ops.push(Op::Execute(Statement::new(SET_STAGE, values)));
+                ops.push(Op::Execute(Statement::fixed(SET_STAGE, values)));
                 if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
                     return Err(version_not_found(name, version));
                 }
@@ -224,8 +226,8 @@ impl Store {
                 let now = now_ms();
                 let ops = vec![
                     touch(name, now),
-                    Op::Execute(Statement::new(DELETE_ALIASES, vec![name.into(), version.into()])),
-                    Op::Execute(Statement::new(DELETE, vec![name.into(), version.into(), now.into()])),
+                    Op::Execute(Statement::fixed(DELETE_ALIASES, vec![name.into(), version.into()])),
+                    Op::Execute(Statement::fixed(DELETE, vec![name.into(), version.into(), now.into()])),
                 ];
                 if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
                     return Err(version_not_found(name, version));
@@ -247,7 +249,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), key.into(), value.into()];
-                if locked(&tx, self.db.dialect(), name, Statement::new(SET_TAG, values)).await? == 0 {
+                if locked(&tx, self.db.dialect(), name, Statement::fixed(SET_TAG, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
@@ -268,7 +270,7 @@ impl Store {
         let (as_given, version) = (version, number(name, version)?);
         self.db
             .transaction(|tx| async move {
-                let delete = Statement::new(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+                let delete = Statement::fixed(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
                 locked(&tx, self.db.dialect(), name, delete).await?;
                 if download_uri(tx.conn()?, name, version).await?.is_none() {
                     return Err(version_not_found(name, version));
@@ -294,9 +296,9 @@ pub(crate) fn version_not_found(name: &str, version: impl std::fmt::Display) -> 
 async fn by_number(conn: &Conn, name: &str, version: i64) -> Result<Option<ModelVersion>, DbError> {
     let values: Vec<Value> = vec![name.into(), version.into()];
     let (found, tags, aliases) = tokio::join!(
-        conn.query_opt(Statement::new(BY_NUMBER, values.clone()), from_row),
-        conn.query(Statement::new(TAGS_BY_NUMBER, values.clone()), tag_from_row),
-        conn.query(Statement::new(ALIASES_BY_NUMBER, values), |row| row.get::<String>(0)),
+        conn.query_opt(Statement::fixed(BY_NUMBER, values.clone()), from_row),
+        conn.query(Statement::fixed(TAGS_BY_NUMBER, values.clone()), tag_from_row),
+        conn.query(Statement::fixed(ALIASES_BY_NUMBER, values), |row| row.get::<String>(0)),
     );
     let Some((_, version)) = found? else { return Ok(None) };
     Ok(Some(ModelVersion { tags: tags?, aliases: aliases?, ..version }))
@@ -305,8 +307,8 @@ async fn by_number(conn: &Conn, name: &str, version: i64) -> Result<Option<Model
 /// The version with the highest number.
 async fn latest(conn: &Conn, name: &str) -> Result<ModelVersion> {
     let (exists, found) = tokio::join!(
-        conn.query_opt(Statement::new(EXISTS, vec![name.into()]), |_| Ok(())),
-        conn.query_opt(Statement::new(LATEST, vec![name.into()]), |row| row.get::<i64>(1)),
+        conn.query_opt(Statement::fixed(EXISTS, vec![name.into()]), |_| Ok(())),
+        conn.query_opt(Statement::fixed(LATEST, vec![name.into()]), |row| row.get::<i64>(1)),
     );
     if exists?.is_none() {
         return Err(not_found(name));
@@ -318,7 +320,7 @@ async fn latest(conn: &Conn, name: &str) -> Result<ModelVersion> {
 
 /// The location of a version's artifacts.
 pub(crate) async fn download_uri(conn: &Conn, name: &str, version: i64) -> Result<Option<String>, DbError> {
-    let statement = Statement::new(DOWNLOAD_URI, vec![name.into(), version.into()]);
+    let statement = Statement::fixed(DOWNLOAD_URI, vec![name.into(), version.into()]);
     let found = conn.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
     Ok(found.map(Option::unwrap_or_default))
 }
@@ -355,7 +357,7 @@ pub(crate) async fn tags_of(
     };
     let index: HashMap<VersionKey, usize> = keys.into_iter().enumerate().map(|(at, key)| (key, at)).collect();
     let tags = conn
-        .query(Statement::new(dialect.pick(TAGS.0, TAGS.1), values), |row| {
+        .query(Statement::fixed(dialect.pick(TAGS.0, TAGS.1), values), |row| {
             let tag = ModelVersionTag { key: row.get(2)?, value: row.get(3)? };
             Ok(((row.get::<String>(0)?, row.get::<i64>(1)?), tag))
         })

@@ -75,7 +75,7 @@ impl Store {
                 let origin = origin(&tx, new).await?;
                 let now = now_ms();
                 // The row lock on the model serializes the assignment of numbers.
-                let highest = Statement::new(HIGHEST, vec![name.into()]);
+                let highest = Statement::fixed(HIGHEST, vec![name.into()]);
                 let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
                 let [touched, highest] = answers.as_slice() else { return Err(not_found(name)) };
                 if count(touched) == 0 {
@@ -99,7 +99,7 @@ impl Store {
                         vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()]
                     })
                     .collect();
-                let insert = Statement::new(INSERT, values);
+                let insert = Statement::fixed(INSERT, values);
                 let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
                 tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
                     // The reference may have used the number without locking the model.
@@ -166,17 +166,17 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
 
 /// The artifact location of a logged model, and the run that produced it.
 async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<String>)>, DbError> {
-    tx.query_opt(Statement::new(LOGGED_MODEL, vec![model_id.into()]), |row| Ok((row.get(0)?, row.get(1)?))).await
+    tx.query_opt(Statement::fixed(LOGGED_MODEL, vec![model_id.into()]), |row| Ok((row.get(0)?, row.get(1)?))).await
 }
 
 /// Adds a version to the tag of its logged model.
 async fn tag_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
     let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
     let experiment = tx
-        .query_opt(Statement::new(lock, vec![model_id.into()]), |row| row.get::<i64>(0))
+        .query_opt(Statement::fixed(lock, vec![model_id.into()]), |row| row.get::<i64>(0))
         .await?
         .ok_or_else(|| no_logged_model(model_id))?;
-    let get = Statement::new(GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
+    let get = Statement::fixed(GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
     let listed = tx.query_opt(get, |row| row.get::<String>(0)).await?.unwrap_or_default();
     let mut versions = match serde_json::from_str(&listed) {
         Ok(Json::Array(versions)) => versions,
@@ -188,7 +188,7 @@ async fn tag_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str,
     }
     let list = python::json_dumps(&Json::Array(versions));
     let values = vec![model_id.into(), experiment.into(), MODEL_VERSIONS_TAG.into(), list.into()];
-    tx.execute(Statement::new(SET_TAG, values)).await?;
+    tx.execute(Statement::fixed(SET_TAG, values)).await?;
     Ok(())
 }
 

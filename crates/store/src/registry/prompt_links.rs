@@ -23,7 +23,7 @@ impl Store {
         let ids = &ids;
         self.db
             .transaction(|tx| async move {
-                let trace = Statement::new(TRACE, vec![trace_id.into()]);
+                let trace = Statement::fixed(TRACE, vec![trace_id.into()]);
                 if tx.query_opt(trace, |_| Ok(())).await?.is_none() {
                     return Err(Error::not_found(format!("Trace with ID '{trace_id}' not found.")));
                 }

@@ -66,7 +66,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
     let index: Arc<HashMap<String, usize>> =
         Arc::new(names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect());
     let statement =
-        |sql: (&'static str, &'static str)| Statement::new(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()]);
+        |sql: (&'static str, &'static str)| Statement::fixed(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()]);
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let name = row.str(0)?;
         index

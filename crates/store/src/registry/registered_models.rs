@@ -85,8 +85,8 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), now.into(), description.into()];
-                if tx.execute(Statement::new(INSERT, values)).await? == 0 {
-                    let prompt_tag = Statement::new(HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
+                if tx.execute(Statement::fixed(INSERT, values)).await? == 0 {
+                    let prompt_tag = Statement::fixed(HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
                     let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
                     return Err(name_taken(name, taken_by_prompt, is_prompt));
                 }
@@ -133,7 +133,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), description.into(), now_ms().into()];
-                tx.execute(Statement::new(UPDATE, values)).await?;
+                tx.execute(Statement::fixed(UPDATE, values)).await?;
                 one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))
             })
             .await
@@ -151,7 +151,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let names = vec![name.into(), new_name.into()];
-                let lock = Statement::new(dialect.pick(LOCK_NAMES.0, LOCK_NAMES.1), names);
+                let lock = Statement::fixed(dialect.pick(LOCK_NAMES.0, LOCK_NAMES.1), names);
                 let found: Vec<String> = tx.query(lock, |row| row.get(0)).await?;
                 if !found.iter().any(|found| found == name) {
                     return Err(not_found(name));
@@ -160,12 +160,12 @@ impl Store {
                     return Err(taken());
                 }
                 let now = now_ms();
-                match tx.execute(Statement::new(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
+                match tx.execute(Statement::fixed(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
                     // Another transaction has just created it.
                     Err(DbError::Unique(_)) => return Err(taken()),
                     outcome => outcome?,
                 };
-                tx.execute(Statement::new(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
+                tx.execute(Statement::fixed(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
                 one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))
             })
             .await
@@ -180,10 +180,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let lock = self.db.dialect().pick(LOCK_NAMES.0, LOCK_NAMES.1);
-                if tx.query(Statement::new(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
+                if tx.query(Statement::fixed(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
                     return Err(not_found(name));
                 }
-                let delete = |sql| Op::Execute(Statement::new(sql, vec![name.into()]));
+                let delete = |sql| Op::Execute(Statement::fixed(sql, vec![name.into()]));
                 let from = [DELETE_VERSION_TAGS, DELETE_VERSIONS, DELETE_TAGS, DELETE_ALIASES, DELETE];
                 tx.run(from.map(delete).into()).await?;
                 Ok(())
@@ -221,7 +221,7 @@ impl Store {
         validation::registered_model_tag(key, value)?;
         self.db
             .transaction(|tx| async move {
-                let set = Statement::new(SET_TAG, vec![name.into(), key.into(), value.into()]);
+                let set = Statement::fixed(SET_TAG, vec![name.into(), key.into(), value.into()]);
                 if locked(&tx, self.db.dialect(), name, set).await? == 0 {
                     return Err(not_found(name));
                 }
@@ -242,7 +242,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 lock(&tx, self.db.dialect(), name).await?;
-                tx.execute(Statement::new(DELETE_TAG, vec![name.into(), key.into()])).await?;
+                tx.execute(Statement::fixed(DELETE_TAG, vec![name.into(), key.into()])).await?;
                 let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
                 self.enqueue_of(&tx, name, event);
                 Ok(())
@@ -261,7 +261,7 @@ impl Store {
         let (as_given, version) = (version, number(name, version)?);
         self.db
             .transaction(|tx| async move {
-                let set = Statement::new(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
+                let set = Statement::fixed(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
                 if locked(&tx, self.db.dialect(), name, set).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
@@ -282,7 +282,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 lock(&tx, self.db.dialect(), name).await?;
-                tx.execute(Statement::new(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
+                tx.execute(Statement::fixed(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
                 self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
                 Ok(())
             })
@@ -292,26 +292,26 @@ impl Store {
 
 /// Locks a registered model's row until the transaction ends.
 pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<()> {
-    let locked = tx.query_opt(Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]), |_| Ok(())).await?;
+    let locked = tx.query_opt(Statement::fixed(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]), |_| Ok(())).await?;
     locked.ok_or_else(|| not_found(name))
 }
 
 /// Locks a registered model's row, if it exists, and runs a statement. Returns the number of rows it changed.
 pub(crate) async fn locked(tx: &Tx, dialect: Dialect, name: &str, statement: Statement) -> Result<i64, DbError> {
-    let lock = Statement::new(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]);
+    let lock = Statement::fixed(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]);
     let answers = tx.run(vec![Op::Query(lock), Op::Execute(statement)]).await?;
     Ok(answers.last().map_or(0, count))
 }
 
 /// Sets the time of the last update of a registered model, which also locks its row.
 pub(crate) fn touch(name: &str, now: i64) -> Op {
-    Op::Execute(Statement::new(TOUCH, vec![name.into(), now.into()]))
+    Op::Execute(Statement::fixed(TOUCH, vec![name.into(), now.into()]))
 }
 
 /// A registered model with its children.
 async fn one(conn: &Conn, dialect: Dialect, name: &str) -> Result<Option<RegisteredModel>, DbError> {
     let (found, loaded) = tokio::join!(
-        conn.query_opt(Statement::new(BY_NAME, vec![name.into()]), from_row),
+        conn.query_opt(Statement::fixed(BY_NAME, vec![name.into()]), from_row),
         children::load(conn, dialect, vec![name.to_owned()]),
     );
     let (found, mut loaded) = (found?, loaded?);

@@ -140,5 +140,5 @@ async fn names(db: &Db) -> Result<Vec<(bool, String)>, DbError> {
          AND substr(name, 1, length($1)) = $1 ORDER BY 2",
     );
     let read = |row: &Row<'_>| Ok((row.get::<bool>(0)?, row.get::<String>(1)?));
-    db.query(Statement::new(sql, vec![PREFIX.into()]), read).await
+    db.query(Statement::fixed(sql, vec![PREFIX.into()]), read).await
 }

@@ -21,12 +21,12 @@ const OF_EXPERIMENT: (&str, &str) = (
 
 /// Deletes the assessments that a run made.
 pub(crate) async fn delete_of_run(tx: &Tx, dialect: Dialect, run_id: &str) -> Result<(), DbError> {
-    tx.execute(Statement::new(dialect.pick(OF_RUN.0, OF_RUN.1), vec![run_id.into()])).await?;
+    tx.execute(Statement::fixed(dialect.pick(OF_RUN.0, OF_RUN.1), vec![run_id.into()])).await?;
     Ok(())
 }
 
 /// Deletes the assessments that the runs of an experiment made.
 pub(crate) async fn delete_of_experiment_runs(tx: &Tx, dialect: Dialect, id: i64) -> Result<(), DbError> {
-    tx.execute(Statement::new(dialect.pick(OF_EXPERIMENT.0, OF_EXPERIMENT.1), vec![id.into()])).await?;
+    tx.execute(Statement::fixed(dialect.pick(OF_EXPERIMENT.0, OF_EXPERIMENT.1), vec![id.into()])).await?;
     Ok(())
 }

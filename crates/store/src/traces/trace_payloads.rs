@@ -39,7 +39,7 @@ pub struct TraceLocations {
 
 /// Selects the locations of a trace, for [`locations_from_row`].
 pub(crate) fn locations(trace_id: &str) -> Statement {
-    Statement::new(LOCATIONS, vec![trace_id.into()])
+    Statement::fixed(LOCATIONS, vec![trace_id.into()])
 }
 
 pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbError> {
@@ -74,6 +74,6 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
-        Ok(self.db.query(Statement::new(SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
+        Ok(self.db.query(Statement::fixed(SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
     }
 }

@@ -25,7 +25,7 @@ impl Store {
         let first = self.default_location("0")?;
         // If the location does not end with the id, every location is treated as a custom one.
         let root = first.strip_suffix('0').unwrap_or_default().to_owned();
-        let statement = Statement::new(CUSTOM, vec![root.into()]);
+        let statement = Statement::fixed(CUSTOM, vec![root.into()]);
         Ok(self.db.query(statement, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?))).await?)
     }
 }

@@ -64,7 +64,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), location.clone().into(), now_ms().into()];
-                let id = match tx.query_opt(Statement::new(INSERT, values), |row| row.get::<i64>(0)).await {
+                let id = match tx.query_opt(Statement::fixed(INSERT, values), |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
                     }
@@ -72,7 +72,7 @@ impl Store {
                 };
                 if location.is_none() {
                     let location = uri::append_path(&self.artifact_root, &id.to_string())?;
-                    tx.execute(Statement::new(SET_LOCATION, vec![id.into(), location.into()])).await?;
+                    tx.execute(Statement::fixed(SET_LOCATION, vec![id.into(), location.into()])).await?;
                 }
                 insert_tags(&tx, id, tags).await?;
                 Ok(id.to_string())
@@ -107,8 +107,8 @@ impl Store {
         key: Value,
     ) -> Result<Option<Experiment>> {
         let (found, tags) = tokio::join!(
-            conn.query_opt(Statement::new(experiment, vec![key.clone()]), from_row),
-            conn.query(Statement::new(tags, vec![key]), tag_from_row),
+            conn.query_opt(Statement::fixed(experiment, vec![key.clone()]), from_row),
+            conn.query(Statement::fixed(tags, vec![key]), tag_from_row),
         );
         let Some((_, mut experiment)) = found? else { return Ok(None) };
         experiment.tags = tags?.into_iter().map(|(_, tag)| tag).collect();
@@ -125,11 +125,11 @@ impl Store {
             .transaction(|tx| async move {
                 let now = now_ms();
                 let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
-                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::fixed(SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
                 delete_of_experiment_runs(&tx, self.db.dialect(), id).await?;
-                tx.execute(Statement::new(DELETE_RUNS, vec![id.into(), now.into()])).await?;
+                tx.execute(Statement::fixed(DELETE_RUNS, vec![id.into(), now.into()])).await?;
                 Ok(())
             })
             .await
@@ -144,10 +144,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
-                if tx.execute(Statement::new(SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::fixed(SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                tx.execute(Statement::new(RESTORE_RUNS, vec![id.into()])).await?;
+                tx.execute(Statement::fixed(RESTORE_RUNS, vec![id.into()])).await?;
                 Ok(())
             })
             .await
@@ -163,7 +163,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![id.into(), new_name.into(), now_ms().into()];
-                match tx.execute(Statement::new(RENAME, values)).await {
+                match tx.execute(Statement::fixed(RENAME, values)).await {
                     Ok(0) => Err(match stage(&tx, id).await? {
                         None => no_experiment(id),
                         Some(_) => Error::invalid("Cannot rename a non-active experiment."),
@@ -188,11 +188,11 @@ impl Store {
             .transaction(|tx| async move {
                 check_active(id, stage(&tx, id).await?)?;
                 if key.starts_with(CUSTOM_VIEW_PREFIX) {
-                    let tags = Statement::new(TAGS_BY_ID, vec![id.into()]);
+                    let tags = Statement::fixed(TAGS_BY_ID, vec![id.into()]);
                     let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
                     validation::custom_view_fits(id, key, &keys)?;
                 }
-                tx.execute(Statement::new(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
+                tx.execute(Statement::fixed(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
                 Ok(())
             })
             .await
@@ -207,7 +207,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 check_active(id, stage(&tx, id).await?)?;
-                if tx.execute(Statement::new(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
+                if tx.execute(Statement::fixed(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
                     let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
                     return Err(Error::not_found(text));
                 }
@@ -227,7 +227,7 @@ pub(crate) async fn tags_of(
         "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1)",
         "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id IN (SELECT value FROM json_each($1))",
     );
-    conn.query(Statement::new(sql, vec![ids.into()]), tag_from_row).await
+    conn.query(Statement::fixed(sql, vec![ids.into()]), tag_from_row).await
 }
 
 /// Reads [`COLUMNS`].
@@ -261,7 +261,7 @@ async fn insert_tags(tx: &Tx, id: i64, tags: &[ExperimentTag]) -> Result<(), DbE
 }
 
 async fn stage(tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
-    tx.query_opt(Statement::new(STAGE, vec![id.into()]), |row| row.get(0)).await
+    tx.query_opt(Statement::fixed(STAGE, vec![id.into()]), |row| row.get(0)).await
 }
 
 /// Parses an experiment's id. A number out of the column's range is the id of no experiment.

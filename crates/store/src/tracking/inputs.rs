@@ -86,7 +86,7 @@ impl Store {
         let (unique, models) = (&unique, &models);
         self.db
             .transaction(|tx| async move {
-                let run = Statement::new(dialect.pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let run = Statement::fixed(dialect.pick(RUN.0, RUN.1), vec![run_id.into()]);
                 let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
                 check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str()))?;
                 let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Store {
         let (models, row) = (&models, &row);
         self.db
             .transaction(|tx| async move {
-                let run = Statement::new(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let run = Statement::fixed(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
                 let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
                 tx.insert(inputs(models.iter().map(row).collect(), "")).await?;
@@ -129,7 +129,7 @@ impl Store {
     /// An id is not an integer.
     pub async fn search_datasets(&self, experiment_ids: &[String]) -> Result<Vec<DatasetSummary>> {
         let ids = experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
-        let statement = Statement::new(self.db.dialect().pick(SUMMARIES.0, SUMMARIES.1), vec![ids.into()]);
+        let statement = Statement::fixed(self.db.dialect().pick(SUMMARIES.0, SUMMARIES.1), vec![ids.into()]);
         Ok(self
             .db
             .query(statement, |row| {
@@ -178,7 +178,7 @@ async fn link_datasets(
     let sources: Vec<String> = uuids.values().cloned().collect();
     let stored: HashSet<String> = tx
         .query(
-            Statement::new(dialect.pick(STORED_INPUTS.0, STORED_INPUTS.1), vec![run_id.into(), sources.into()]),
+            Statement::fixed(dialect.pick(STORED_INPUTS.0, STORED_INPUTS.1), vec![run_id.into(), sources.into()]),
             |row| row.get(0),
         )
         .await?
@@ -220,7 +220,7 @@ async fn stored_datasets(
     datasets: &[(Key, DatasetInput)],
 ) -> Result<HashMap<Key, String>, DbError> {
     let (names, digests): (Vec<String>, Vec<String>) = datasets.iter().map(|(key, _)| key.clone()).unzip();
-    let statement = Statement::new(
+    let statement = Statement::fixed(
         dialect.pick(STORED_DATASETS.0, STORED_DATASETS.1),
         vec![experiment.into(), names.into(), digests.into()],
     );

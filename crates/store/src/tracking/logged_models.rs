@@ -80,7 +80,7 @@ impl Store {
         let experiment = id_of(&new.experiment_id)?;
         let (location, stage) = self
             .db
-            .query(Statement::new(EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::fixed(EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -104,7 +104,7 @@ impl Store {
         ];
         self.db
             .unit(vec![
-                Op::Execute(Statement::new(INSERT, values)),
+                Op::Execute(Statement::fixed(INSERT, values)),
                 Op::Insert(params_insert(&model_id, experiment, &new.params)),
                 Op::Insert(tags_insert(&model_id, experiment, &new.tags)),
             ])
@@ -135,7 +135,7 @@ impl Store {
     pub async fn get_logged_model(&self, model_id: &str, allow_deleted: bool) -> Result<LoggedModel> {
         let conn = self.db.reader().await?;
         let (found, children) = tokio::join!(
-            conn.query_opt(Statement::new(BY_ID, vec![model_id.into()]), |row| {
+            conn.query_opt(Statement::fixed(BY_ID, vec![model_id.into()]), |row| {
                 Ok((info_from_row(row)?, row.get::<Option<String>>(10)?))
             }),
             load(&conn, self.db.dialect(), vec![model_id.to_owned()]),
@@ -154,7 +154,7 @@ impl Store {
     /// No model has the id.
     pub async fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
         let values = vec![model_id.into(), status_number(status).into(), now_ms().into()];
-        self.change(model_id, Statement::new(SET_STATUS, values)).await?;
+        self.change(model_id, Statement::fixed(SET_STATUS, values)).await?;
         self.get_logged_model(model_id, true).await
     }
 
@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// No model has the id.
     pub async fn delete_logged_model(&self, model_id: &str) -> Result<()> {
-        self.change(model_id, Statement::new(DELETE, vec![model_id.into(), now_ms().into()])).await
+        self.change(model_id, Statement::fixed(DELETE, vec![model_id.into(), now_ms().into()])).await
     }
 
     async fn change(&self, model_id: &str, statement: Statement) -> Result<()> {
@@ -223,7 +223,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 owner(&tx, model_id).await?;
-                if tx.execute(Statement::new(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
+                if tx.execute(Statement::fixed(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
                     return Err(Error::not_found(format!(
                         "No tag with key {} found for model with ID {}.",
                         python::repr(key),
@@ -266,7 +266,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) 
     let index: Arc<HashMap<String, usize>> =
         Arc::new(model_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect());
     let statement = |sql: (&'static str, &'static str)| {
-        Statement::new(dialect.pick(sql.0, sql.1), vec![model_ids.as_slice().into()])
+        Statement::fixed(dialect.pick(sql.0, sql.1), vec![model_ids.as_slice().into()])
     };
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let id = row.str(0)?;
@@ -320,7 +320,7 @@ fn metric_from_row(row: &Row<'_>) -> Result<Metric, DbError> {
 }
 
 async fn owner(tx: &Tx, model_id: &str) -> Result<i64> {
-    tx.query_opt(Statement::new(OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
+    tx.query_opt(Statement::fixed(OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
         .await?
         .ok_or_else(|| not_found(model_id))
 }

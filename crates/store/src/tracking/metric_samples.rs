@@ -133,7 +133,7 @@ impl Sample {
         let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
         let statement = |run: &String| {
             let params: Vec<Value> = vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
-            Statement::new(dialect.pick(STEPS.0, STEPS.1), params)
+            Statement::fixed(dialect.pick(STEPS.0, STEPS.1), params)
         };
         let histories = vec![Vec::new(); runs.len()];
         let add = move |histories: &mut Vec<Vec<i64>>, which: usize, row: &Row<'_>| {
@@ -173,7 +173,7 @@ impl Sample {
         let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
         if steps.len() > self.steps_in_memory {
             params.extend([self.range.0.into(), self.range.1.into(), self.most.into()]);
-            return (Statement::new(SAMPLE, params), None);
+            return (Statement::fixed(SAMPLE, params), None);
         }
         let places = positions(steps.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
         let first_of = |step: i64| steps.partition_point(|earlier| *earlier < step);
@@ -189,11 +189,11 @@ impl Sample {
         if dialect == Dialect::Postgres && found > 2 * points.len() {
             let (steps, nths): (Vec<i64>, Vec<i64>) = points.into_iter().unzip();
             params.extend([steps.into(), nths.into()]);
-            return (Statement::new(AMONG_STEPS, params), None);
+            return (Statement::fixed(AMONG_STEPS, params), None);
         }
         params.push(distinct.into());
         let chosen = Selection { points: points.into_iter().peekable(), at: None };
-        (Statement::new(dialect.pick(AT_STEPS.0, AT_STEPS.1), params), Some(chosen))
+        (Statement::fixed(dialect.pick(AT_STEPS.0, AT_STEPS.1), params), Some(chosen))
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
         let values = vec!["run".into(), "m".into(), Value::Ints(vec![1, 2])];
-        let plan = store.db.explain(Statement::new(AT_STEPS.1, values)).await.unwrap().join("\n");
+        let plan = store.db.explain(Statement::fixed(AT_STEPS.1, values)).await.unwrap().join("\n");
         assert!(plan.contains("index_metrics_run_uuid_key_step (run_uuid=? AND key=? AND step=?)"), "{plan}");
     }
 

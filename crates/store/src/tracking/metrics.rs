@@ -123,7 +123,7 @@ impl Store {
             let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
             page.cut = false;
             (page, add) = conn
-                .fold(Statement::new(HISTORY_NEAR, params), (page, add), |(page, add), row| {
+                .fold(Statement::fixed(HISTORY_NEAR, params), (page, add), |(page, add), row| {
                     page.cut |= row.get::<bool>(5)?;
                     if row.get(4)? { page.push(row, add) } else { Ok(()) }
                 })
@@ -144,7 +144,7 @@ impl Store {
                     HISTORY_PAGE
                 }
             };
-            page = conn.fold(Statement::new(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
+            page = conn.fold(Statement::fixed(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
         }
         let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
             let keys =
@@ -169,7 +169,7 @@ impl Store {
         run_ids.sort_unstable();
         run_ids.dedup();
         let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
-        let statement = Statement::new(self.db.dialect().pick(BULK.0, BULK.1), params);
+        let statement = Statement::fixed(self.db.dialect().pick(BULK.0, BULK.1), params);
         let name = key.to_owned();
         Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
     }

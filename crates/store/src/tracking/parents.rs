@@ -45,7 +45,7 @@ impl Store {
             Child::LoggedModel => OF_MODELS,
             Child::Trace => OF_TRACES,
         };
-        let statement = Statement::new(self.db.dialect().pick(sql.0, sql.1), vec![ids.into()]);
+        let statement = Statement::fixed(self.db.dialect().pick(sql.0, sql.1), vec![ids.into()]);
         let found = self.db.query(statement, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?.to_string()))).await?;
         Ok(found.into_iter().collect())
     }
@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn experiment_id_of(&self, name: &str) -> Result<Option<String>> {
-        let statement = Statement::new(EXPERIMENT_OF_NAME, vec![DEFAULT_WORKSPACE.into(), name.into()]);
+        let statement = Statement::fixed(EXPERIMENT_OF_NAME, vec![DEFAULT_WORKSPACE.into(), name.into()]);
         let found = self.db.query(statement, |row| Ok(row.get::<i64>(0)?.to_string())).await?;
         Ok(found.into_iter().next())
     }
@@ -66,7 +66,7 @@ impl Store {
     /// Database errors only.
     pub async fn is_prompt(&self, name: &str) -> Result<Option<bool>> {
         let values = vec![DEFAULT_WORKSPACE.into(), name.into(), IS_PROMPT_TAG.into()];
-        let found = self.db.query(Statement::new(IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;
+        let found = self.db.query(Statement::fixed(IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;
         Ok(found.into_iter().next().map(|value| value.is_some_and(|value| value.eq_ignore_ascii_case("true"))))
     }
 }

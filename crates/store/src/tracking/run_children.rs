@@ -91,7 +91,7 @@ pub(crate) async fn load(
     let add =
         [Children::add_metric, Children::add_param, Children::add_tag, Children::add_dataset, Children::add_model];
     let statements = [METRICS, PARAMS, TAGS, DATASETS, MODELS]
-        .map(|(postgres, sqlite)| Statement::new(dialect.pick(postgres, sqlite), vec![run_ids.as_slice().into()]))
+        .map(|(postgres, sqlite)| Statement::fixed(dialect.pick(postgres, sqlite), vec![run_ids.as_slice().into()]))
         .to_vec();
     let mut places = RunIndex::new(run_ids);
     conn.fold_all(statements, children, move |children, which, row| {

@@ -70,7 +70,7 @@ impl Store {
         let experiment = id_of(experiment_id)?;
         let found = self
             .db
-            .query(Statement::new(EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::fixed(EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -117,7 +117,7 @@ impl Store {
         let columns = &const { [text("key"), text("value"), text("run_uuid")] };
         self.db
             .unit(vec![
-                Op::Execute(Statement::new(INSERT, values)),
+                Op::Execute(Statement::fixed(INSERT, values)),
                 Op::Insert(Insert { table: "tags", columns, only_if: None, on_conflict: "", rows }),
             ])
             .await?;
@@ -149,7 +149,7 @@ impl Store {
         let conn = self.db.reader().await?;
         let dialect = self.db.dialect();
         let (info, children) = tokio::join!(
-            conn.query_opt(Statement::new(BY_ID, vec![run_id.into()]), info_from_row),
+            conn.query_opt(Statement::fixed(BY_ID, vec![run_id.into()]), info_from_row),
             run_children::load(&conn, dialect, vec![run_id.to_owned()], Extent::OneRun),
         );
         let info = info?.ok_or_else(|| not_found(run_id))?;
@@ -162,7 +162,7 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn get_run_info(&self, run_id: &str) -> Result<RunInfo> {
-        let found = self.db.query(Statement::new(BY_ID, vec![run_id.into()]), info_from_row).await?.pop();
+        let found = self.db.query(Statement::fixed(BY_ID, vec![run_id.into()]), info_from_row).await?.pop();
         found.ok_or_else(|| not_found(run_id))
     }
 
@@ -183,14 +183,14 @@ impl Store {
         let (values, name) = (&values, &name);
         self.db
             .transaction(|tx| async move {
-                let Some(info) = tx.query_opt(Statement::new(UPDATE, values.clone()), info_from_row).await? else {
-                    let stage = Statement::new(STAGE, vec![run_id.into()]);
+                let Some(info) = tx.query_opt(Statement::fixed(UPDATE, values.clone()), info_from_row).await? else {
+                    let stage = Statement::fixed(STAGE, vec![run_id.into()]);
                     let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                     return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
                 };
                 if let Some(name) = name {
                     let values = vec![run_id.into(), RUN_NAME_TAG.into(), name.as_str().into()];
-                    tx.execute(Statement::new(SET_TAG, values)).await?;
+                    tx.execute(Statement::fixed(SET_TAG, values)).await?;
                 }
                 Ok(info)
             })
@@ -204,7 +204,7 @@ impl Store {
     pub async fn delete_run(&self, run_id: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::new(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
+                if tx.execute(Statement::fixed(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
                     return Err(not_found(run_id));
                 }
                 Ok(delete_of_run(&tx, self.db.dialect(), run_id).await?)
@@ -217,7 +217,7 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn restore_run(&self, run_id: &str) -> Result<()> {
-        let answers = self.db.unit(vec![Op::Execute(Statement::new(RESTORE, vec![run_id.into()]))]).await?;
+        let answers = self.db.unit(vec![Op::Execute(Statement::fixed(RESTORE, vec![run_id.into()]))]).await?;
         if changed_nothing(&answers) { Err(not_found(run_id)) } else { Ok(()) }
     }
 
@@ -259,10 +259,10 @@ impl Store {
     pub async fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let stage = Statement::new(STAGE, vec![run_id.into()]);
+                let stage = Statement::fixed(STAGE, vec![run_id.into()]);
                 let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
-                if tx.execute(Statement::new(DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
+                if tx.execute(Statement::fixed(DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
                     return Err(Error::not_found(format!("No tag with name: {key} in run with id {run_id}")));
                 }
                 Ok(())
@@ -345,10 +345,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 // The row lock serializes models that are logged concurrently, so that both are in the history.
-                let locked = Statement::new(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
+                let locked = Statement::fixed(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
                 let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
-                let tag = Statement::new(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
+                let tag = Statement::fixed(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
                 let stored = tx.query_opt(tag, |row| row.get::<Option<String>>(0)).await?.flatten();
                 let mut models = history(run_id, stored.as_deref().unwrap_or_default());
                 models.push(model.clone());
@@ -359,7 +359,7 @@ impl Store {
                     ))
                 })?;
                 let values = vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()];
-                tx.execute(Statement::new(SET_TAG, values)).await?;
+                tx.execute(Statement::fixed(SET_TAG, values)).await?;
                 Ok(())
             })
             .await

@@ -135,7 +135,7 @@ impl Store {
                 vec![experiment.into(), text(), PAGE.into()],
             ),
         };
-        Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
+        Ok(self.db.query(Statement::fixed(sql, values), deleted_from_row).await?)
     }
 
     /// Purges a run that was deleted at or before `before`, in milliseconds since 1970.
@@ -161,7 +161,7 @@ impl Store {
         self.db
             .transaction_once(|tx| async move {
                 let found =
-                    tx.query_opt(Statement::new(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
+                    tx.query_opt(Statement::fixed(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
                 delete_of_run(&tx, self.db.dialect(), run_id).await?;
@@ -196,8 +196,9 @@ impl Store {
         );
         self.db
             .transaction_once(|tx| async move {
-                let found =
-                    tx.query_opt(Statement::new(lock, vec![model_id.into(), before.into()]), deleted_from_row).await?;
+                let found = tx
+                    .query_opt(Statement::fixed(lock, vec![model_id.into(), before.into()]), deleted_from_row)
+                    .await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
                 delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
@@ -229,7 +230,7 @@ impl Store {
         self.db
             .transaction_once(|tx| async move {
                 let id = Value::from(trace_id);
-                if tx.query_opt(Statement::new(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
+                if tx.query_opt(Statement::fixed(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
                     return Ok(PurgeOutcome::NotFound);
                 }
                 let Some(found) = tx.query_opt(locations(trace_id), locations_from_row).await? else {
@@ -265,12 +266,12 @@ impl Store {
         self.db
             .transaction_once(|tx| async move {
                 let values = vec![experiment_id.into(), before.into()];
-                let found = tx.query_opt(Statement::new(lock, values), deleted_from_row).await?;
+                let found = tx.query_opt(Statement::fixed(lock, values), deleted_from_row).await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
                             OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
                             OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
-                if tx.query_opt(Statement::new(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
+                if tx.query_opt(Statement::fixed(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
                     return Ok(PurgeOutcome::NotEmpty);
                 }
                 match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
@@ -287,7 +288,7 @@ impl Store {
 
 async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<(), DbError> {
     for statement in statements {
-        tx.execute(Statement::new(statement, vec![id.clone()])).await?;
+        tx.execute(Statement::fixed(statement, vec![id.clone()])).await?;
     }
     Ok(())
 }

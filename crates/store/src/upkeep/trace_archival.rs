@@ -9,7 +9,8 @@ use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
 use crate::{
     Store,
-    db::{Conn, Row, Statement, Tx, Value, dialect::Dialect},
+    db::{Conn, Row, Statement, Tx, Value, dialect::Dialect, upkeep::Archival},
+    statements::statements,
 };
 
 /// The tags of an experiment that control archival.
@@ -72,100 +73,61 @@ pub enum ArchiveOutcome {
     Malformed,
 }
 
-const TAGS: &str = "SELECT e.experiment_id, r.value, n.value FROM experiments e \
-                    LEFT JOIN experiment_tags r ON r.experiment_id = e.experiment_id \
-                    AND r.key = 'mlflow.trace.archivalRetention' \
-                    LEFT JOIN experiment_tags n ON n.experiment_id = e.experiment_id \
-                    AND n.key = 'mlflow.trace.archiveNow' \
-                    WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
-
 /// Condition on a trace `t`: its spans are stored in the database, and it is not marked as failed.
-macro_rules! in_database {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = t.request_id \
-         AND ((g.key = 'mlflow.trace.spansLocation' AND g.value <> 'TRACKING_STORE') \
-         OR g.key = 'mlflow.trace.archivalFailure'))"
-    };
-}
+const IN_DATABASE: &str = "NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = t.request_id \
+                           AND ((g.key = 'mlflow.trace.spansLocation' AND g.value <> 'TRACKING_STORE') \
+                           OR g.key = 'mlflow.trace.archivalFailure'))";
 
 /// Condition on a trace `t`: it has a span with content.
-macro_rules! has_content {
-    () => {
-        "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.content <> '')"
-    };
+const HAS_CONTENT: &str = "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.content <> '')";
+
+/// Condition on a trace: it is finished.
+const FINISHED: &str = "status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
+
+statements! {
+    static TAGS: Archival =
+        "SELECT e.experiment_id, r.value, n.value FROM experiments e \
+         LEFT JOIN experiment_tags r ON r.experiment_id = e.experiment_id AND r.key = 'mlflow.trace.archivalRetention' \
+         LEFT JOIN experiment_tags n ON n.experiment_id = e.experiment_id AND n.key = 'mlflow.trace.archiveNow' \
+         WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
+
+    static CANDIDATES: Archival =
+        "SELECT t.request_id, t.experiment_id, t.timestamp_ms FROM \
+         {postgres:unnest($1::bigint[], $2::bigint[]) AS p(id, until)}\
+         {sqlite:(SELECT i.value AS id, u.value AS until FROM json_each($1) i JOIN json_each($2) u ON u.key = i.key) p} \
+         CROSS JOIN trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until \
+         AND t.status <> 'IN_PROGRESS' AND (t.timestamp_ms > $3 OR (t.timestamp_ms = $3 AND t.request_id > $4)) AND ",
+        IN_DATABASE, " AND ", HAS_CONTENT, " ORDER BY t.timestamp_ms, t.request_id LIMIT $5";
+
+    /// A finished trace, locked in PostgreSQL. Its tags and spans are checked again later.
+    static READ_TRACE: Archival =
+        "SELECT experiment_id, db_payload_generation, \
+         (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
+         FROM trace_info t WHERE request_id = $1 AND ", FINISHED, " {FOR UPDATE SKIP LOCKED}";
+
+    static CONTENTS: Archival =
+        "SELECT s.content FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.request_id = $1 AND ",
+        IN_DATABASE, " ORDER BY s.span_id";
+
+    static UNCHANGED: Archival =
+        "SELECT 1 FROM trace_info t WHERE t.request_id = $1 AND t.db_payload_generation = $2 AND t.", FINISHED, " AND ",
+        IN_DATABASE, " AND ", HAS_CONTENT;
+
+    static CLEAR: Archival = "UPDATE spans SET content = '' WHERE trace_id = $1";
+
+    static SET_TAG: Archival =
+        "INSERT INTO trace_tags (key, value, request_id) VALUES ($1, $2, $3) \
+         ON CONFLICT (key, request_id) DO UPDATE SET value = excluded.value";
+
+    static END_REQUESTS: Archival =
+        "DELETE FROM experiment_tags WHERE key = 'mlflow.trace.archiveNow' AND EXISTS (SELECT 1 FROM \
+         {postgres:unnest($1::bigint[], $2::bigint[], $3::text[]) AS p(id, until, value)}\
+         {sqlite:(SELECT i.value AS id, u.value AS until, v.value AS value FROM json_each($1) i \
+         JOIN json_each($2) u ON u.key = i.key JOIN json_each($3) v ON v.key = i.key) p} \
+         WHERE p.id = experiment_tags.experiment_id AND p.value = experiment_tags.value AND NOT EXISTS \
+         (SELECT 1 FROM trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until AND ", IN_DATABASE,
+        " AND (t.status = 'IN_PROGRESS' OR ", HAS_CONTENT, ")))";
 }
-
-macro_rules! candidates {
-    ($pairs:literal) => {
-        concat!(
-            "SELECT t.request_id, t.experiment_id, t.timestamp_ms FROM ",
-            $pairs,
-            " CROSS JOIN trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until \
-             AND t.status <> 'IN_PROGRESS' AND (t.timestamp_ms > $3 OR (t.timestamp_ms = $3 AND t.request_id > $4)) AND ",
-            in_database!(),
-            " AND ",
-            has_content!(),
-            " ORDER BY t.timestamp_ms, t.request_id LIMIT $5"
-        )
-    };
-}
-
-const CANDIDATES: (&str, &str) = (
-    candidates!("unnest($1::bigint[], $2::bigint[]) AS p(id, until)"),
-    candidates!(
-        "(SELECT i.value AS id, u.value AS until FROM json_each($1) i JOIN json_each($2) u ON u.key = i.key) p"
-    ),
-);
-
-/// A finished trace. Its tags and spans are checked again later.
-const READ_TRACE: &str = "SELECT experiment_id, db_payload_generation, \
-                    (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
-                    FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
-
-const LOCK_TRACE: &str = "SELECT experiment_id, db_payload_generation, \
-                    (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
-                    FROM trace_info t WHERE request_id = $1 AND status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') \
-                    FOR UPDATE SKIP LOCKED";
-
-const CONTENTS: &str = concat!(
-    "SELECT s.content FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.request_id = $1 AND ",
-    in_database!(),
-    " ORDER BY s.span_id"
-);
-
-const UNCHANGED: &str = concat!(
-    "SELECT 1 FROM trace_info t WHERE t.request_id = $1 AND t.db_payload_generation = $2 \
-     AND t.status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED') AND ",
-    in_database!(),
-    " AND ",
-    has_content!()
-);
-
-const SET_TAG: &str = "INSERT INTO trace_tags (key, value, request_id) VALUES ($1, $2, $3) \
-                       ON CONFLICT (key, request_id) DO UPDATE SET value = excluded.value";
-
-macro_rules! end_requests {
-    ($requests:literal) => {
-        concat!(
-            "DELETE FROM experiment_tags WHERE key = 'mlflow.trace.archiveNow' AND EXISTS (SELECT 1 FROM ",
-            $requests,
-            " WHERE p.id = experiment_tags.experiment_id AND p.value = experiment_tags.value AND NOT EXISTS \
-             (SELECT 1 FROM trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until AND ",
-            in_database!(),
-            " AND (t.status = 'IN_PROGRESS' OR ",
-            has_content!(),
-            ")))"
-        )
-    };
-}
-
-const END_REQUESTS: (&str, &str) = (
-    end_requests!("unnest($1::bigint[], $2::bigint[], $3::text[]) AS p(id, until, value)"),
-    end_requests!(
-        "(SELECT i.value AS id, u.value AS until, v.value AS value FROM json_each($1) i \
-         JOIN json_each($2) u ON u.key = i.key JOIN json_each($3) v ON v.key = i.key) p"
-    ),
-);
 
 impl Store {
     /// The active experiments with the tags that control archival.
@@ -176,7 +138,7 @@ impl Store {
         let read = |row: &Row<'_>| {
             Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
         };
-        Ok(self.db.query(Statement::new(TAGS, Vec::new()), read).await?)
+        Ok(self.db.query(Statement::new(&TAGS, Vec::new()), read).await?)
     }
 
     /// The oldest traces that are due and can be archived, after the cursor `after`.
@@ -200,8 +162,7 @@ impl Store {
         let read = |row: &Row<'_>| {
             Ok(Candidate { trace_id: row.get(0)?, experiment_id: row.get(1)?, timestamp_ms: row.get(2)? })
         };
-        let sql = self.db.dialect().pick(CANDIDATES.0, CANDIDATES.1);
-        Ok(self.db.query(Statement::new(sql, values), read).await?)
+        Ok(self.db.query(Statement::new(&CANDIDATES, values), read).await?)
     }
 
     /// Archives a trace. `write` writes its spans to the archive and returns their location, or `None` if they cannot
@@ -222,7 +183,7 @@ impl Store {
             Dialect::Postgres => {
                 self.db
                     .transaction_once(|tx| async move {
-                        let Some(loaded) = find(tx.conn()?, LOCK_TRACE, trace_id).await? else {
+                        let Some(loaded) = find(tx.conn()?, trace_id).await? else {
                             return Ok(ArchiveOutcome::Skipped);
                         };
                         let Some(written) = loaded.write(write).await? else { return Ok(ArchiveOutcome::Skipped) };
@@ -234,7 +195,7 @@ impl Store {
             // generation instead.
             Dialect::Sqlite => {
                 let conn = self.db.reader().await?;
-                let Some(loaded) = find(&conn, READ_TRACE, trace_id).await? else { return Ok(ArchiveOutcome::Skipped) };
+                let Some(loaded) = find(&conn, trace_id).await? else { return Ok(ArchiveOutcome::Skipped) };
                 drop(conn);
                 let Some(written) = loaded.write(write).await? else { return Ok(ArchiveOutcome::Skipped) };
                 let written = &written;
@@ -254,7 +215,7 @@ impl Store {
             Value::Ints(requests.iter().map(|request| request.due.until).collect()),
             Value::Texts(requests.iter().map(|request| request.value.clone()).collect()),
         ];
-        let end = &Statement::new(self.db.dialect().pick(END_REQUESTS.0, END_REQUESTS.1), values);
+        let end = &Statement::new(&END_REQUESTS, values);
         self.db.transaction(|tx| async move { Ok(tx.execute(end.clone()).await.map(|_| ())?) }).await
     }
 }
@@ -273,14 +234,14 @@ struct WrittenTrace {
     location: Option<String>,
 }
 
-async fn find(conn: &Conn, head: &'static str, trace_id: &str) -> Result<Option<LoadedTrace>> {
+async fn find(conn: &Conn, trace_id: &str) -> Result<Option<LoadedTrace>> {
     let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
-    let loaded = conn.query_opt(Statement::new(head, vec![trace_id.into()]), read_head).await?;
+    let loaded = conn.query_opt(Statement::new(&READ_TRACE, vec![trace_id.into()]), read_head).await?;
     let Some((experiment_id, generation, size)) = loaded else { return Ok(None) };
     if !usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
         return Ok(Some(LoadedTrace { generation, spans: None }));
     }
-    let contents = conn.query(Statement::new(CONTENTS, vec![trace_id.into()]), |row| row.get(0)).await?;
+    let contents = conn.query(Statement::new(&CONTENTS, vec![trace_id.into()]), |row| row.get(0)).await?;
     Ok(Some(LoadedTrace { generation, spans: Some(ArchivableSpans { experiment_id, contents }) }))
 }
 
@@ -301,7 +262,7 @@ impl LoadedTrace {
 
 /// Records the outcome for a trace, unless the trace was changed since it was read.
 async fn finish(tx: &Tx, trace_id: &str, written: &WrittenTrace) -> Result<ArchiveOutcome> {
-    let unchanged = Statement::new(UNCHANGED, vec![trace_id.into(), written.generation.into()]);
+    let unchanged = Statement::new(&UNCHANGED, vec![trace_id.into(), written.generation.into()]);
     if tx.query_opt(unchanged, |_| Ok(())).await?.is_none() {
         return Ok(ArchiveOutcome::Skipped);
     }
@@ -309,13 +270,13 @@ async fn finish(tx: &Tx, trace_id: &str, written: &WrittenTrace) -> Result<Archi
         set_tag(tx, "mlflow.trace.archivalFailure", "MALFORMED_TRACE", trace_id).await?;
         return Ok(ArchiveOutcome::Malformed);
     };
-    tx.execute(Statement::new("UPDATE spans SET content = '' WHERE trace_id = $1", vec![trace_id.into()])).await?;
+    tx.execute(Statement::new(&CLEAR, vec![trace_id.into()])).await?;
     set_tag(tx, "mlflow.trace.spansLocation", "ARCHIVE_REPO", trace_id).await?;
     set_tag(tx, "mlflow.trace.archiveLocation", location, trace_id).await?;
     Ok(ArchiveOutcome::Archived)
 }
 
 async fn set_tag(tx: &Tx, key: &'static str, value: &str, trace_id: &str) -> Result<()> {
-    tx.execute(Statement::new(SET_TAG, vec![key.into(), value.into(), trace_id.into()])).await?;
+    tx.execute(Statement::new(&SET_TAG, vec![key.into(), value.into(), trace_id.into()])).await?;
     Ok(())
 }

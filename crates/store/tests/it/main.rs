@@ -20,6 +20,7 @@ mod schema;
 mod search;
 mod search_bounds;
 mod snapshot;
+mod statements;
 mod stopped_reads;
 mod support;
 mod token_users;

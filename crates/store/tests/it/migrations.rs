@@ -127,7 +127,7 @@ async fn users_become_tags_and_the_newest_points_become_latest_metrics(uri: &Bac
     assert_eq!(migrations::state(uri, &TRACKING).await.unwrap(), State::At(None));
     upgrade(uri, &TRACKING).await.unwrap();
     let tags = "SELECT run_uuid || ' ' || value FROM tags WHERE key = 'mlflow.user' ORDER BY run_uuid";
-    let tags = db(uri).query(Statement::new(tags, vec![]), |row| row.get::<String>(0)).await.unwrap();
+    let tags = db(uri).query(Statement::fixed(tags, vec![]), |row| row.get::<String>(0)).await.unwrap();
     assert_eq!(tags, ["a ada", "b eve"]);
     let latest =
         "SELECT COUNT(*) FROM latest_metrics WHERE run_uuid = 'a' AND value = 0.5 AND step = 3 AND timestamp = 9";
@@ -234,7 +234,7 @@ async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
     let holder = db(uri);
     let held = holder.transaction_once(move |transaction| async move {
         let insert = "INSERT INTO experiments (experiment_id, name) VALUES (7, 'busy')";
-        transaction.execute(Statement::new(insert, vec![])).await?;
+        transaction.execute(Statement::fixed(insert, vec![])).await?;
         locked.send(()).unwrap();
         waits.await.unwrap();
         Ok(())
@@ -302,7 +302,7 @@ async fn a_users_database_without_a_revision_keeps_its_permissions_as_roles(uri:
     let grants = "SELECT u.username || ' ' || r.name || ' ' || p.resource_type || ' ' || p.resource_pattern || ' ' || p.permission \
                   FROM role_permissions p JOIN roles r ON r.id = p.role_id \
                   JOIN user_role_assignments a ON a.role_id = r.id JOIN users u ON u.id = a.user_id ORDER BY p.id";
-    let grants = db(uri).query(Statement::new(grants, vec![]), |row| row.get::<String>(0)).await.unwrap();
+    let grants = db(uri).query(Statement::fixed(grants, vec![]), |row| row.get::<String>(0)).await.unwrap();
     assert_eq!(
         grants,
         [

@@ -77,7 +77,7 @@ fn run_ids(writes: &[&RunWrite]) -> Vec<String> {
 }
 
 fn run_states(dialect: Dialect, run_ids: &[String]) -> Statement {
-    Statement::new(dialect.pick(RUN_STATES.0, RUN_STATES.1), vec![run_ids.into()])
+    Statement::fixed(dialect.pick(RUN_STATES.0, RUN_STATES.1), vec![run_ids.into()])
 }
 
 /// Writes metrics and tags in one round trip. Each INSERT skips rows of missing or deleted runs; the result of the
@@ -124,7 +124,7 @@ fn renames(writes: &[&RunWrite]) -> impl Iterator<Item = Op> {
             names.insert(write.run_id.clone(), tag.value.clone());
         }
     }
-    names.into_iter().map(|(run_id, name)| Op::Execute(Statement::new(RENAME_RUN, vec![run_id.into(), name.into()])))
+    names.into_iter().map(|(run_id, name)| Op::Execute(Statement::fixed(RENAME_RUN, vec![run_id.into(), name.into()])))
 }
 
 /// Writes that read first: params, which are immutable, and points of logged models.
@@ -135,7 +135,8 @@ async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
         .iter()
         .flat_map(|write| write.params.iter().map(|param| (write.run_id.clone(), param.key.clone())))
         .unzip::<_, _, Vec<_>, Vec<_>>();
-    let stored_params = Statement::new(dialect.pick(STORED_PARAMS.0, STORED_PARAMS.1), vec![runs.into(), keys.into()]);
+    let stored_params =
+        Statement::fixed(dialect.pick(STORED_PARAMS.0, STORED_PARAMS.1), vec![runs.into(), keys.into()]);
     let (states, stored) = tokio::join!(
         tx.query(run_states(dialect, &ids), |row| {
             Ok((row.get::<String>(0)?, RunState { stage: row.get(1)?, experiment: row.get(2)? }))

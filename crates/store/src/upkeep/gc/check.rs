@@ -20,7 +20,7 @@ impl Store {
             "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs \
              WHERE run_uuid IN (SELECT value FROM json_each($1))",
         );
-        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        let found = self.db.query(Statement::fixed(sql, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
     }
 
@@ -34,7 +34,7 @@ impl Store {
             "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models \
              WHERE model_id IN (SELECT value FROM json_each($1))",
         );
-        let found = self.db.query(Statement::new(sql, vec![ids.into()]), state_from_row).await?;
+        let found = self.db.query(Statement::fixed(sql, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
     }
 
@@ -55,7 +55,7 @@ impl Store {
             "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
              WHERE experiment_id IN (SELECT value FROM json_each($1))",
         );
-        let found = self.db.query(Statement::new(sql, vec![keys.clone().into()]), state_from_row).await?;
+        let found = self.db.query(Statement::fixed(sql, vec![keys.clone().into()]), state_from_row).await?;
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let not_found = |id: &str| format!("No Experiment with id={id} exists");
         check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)

@@ -17,7 +17,7 @@ impl Store {
              AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
         );
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        let delete = &Statement::new(sql, values);
+        let delete = &Statement::fixed(sql, values);
         self.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
     }
 
@@ -32,6 +32,6 @@ impl Store {
              AND ($2 OR id IN (SELECT value FROM json_each($3)))",
         );
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        Ok(self.db.query(Statement::new(sql, values), |row| row.get(0)).await?)
+        Ok(self.db.query(Statement::fixed(sql, values), |row| row.get(0)).await?)
     }
 }

@@ -33,8 +33,12 @@ impl Store {
                 "SELECT request_id FROM trace_info WHERE request_id IN (SELECT value FROM json_each($1))"
             }
         };
-        let known: std::collections::HashSet<String> =
-            self.db.query(Statement::new(sql, vec![ids.clone().into()]), |row| row.get(0)).await?.into_iter().collect();
+        let known: std::collections::HashSet<String> = self
+            .db
+            .query(Statement::fixed(sql, vec![ids.clone().into()]), |row| row.get(0))
+            .await?
+            .into_iter()
+            .collect();
         Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
     }
 }

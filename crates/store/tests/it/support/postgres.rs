@@ -47,7 +47,7 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     let name = format!("template_{program}_{build}_{kind}");
     let server = admin();
     let complete = &async || {
-        !server.query(Statement::new(COMPLETE, vec![name.as_str().into()]), |_| Ok(())).await.unwrap().is_empty()
+        !server.query(Statement::fixed(COMPLETE, vec![name.as_str().into()]), |_| Ok(())).await.unwrap().is_empty()
     };
     if complete().await {
         return name;
@@ -56,12 +56,12 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     server
         .transaction_once(|lock| async move {
             let taken =
-                lock.query(Statement::new("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
+                lock.query(Statement::fixed("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
             taken.expect("the lock of templates");
             if !complete().await {
                 // Templates of earlier builds of this program, and an incomplete one.
                 let like = format!("template\\_{program}\\_%\\_{kind}");
-                let old = Statement::new(
+                let old = Statement::fixed(
                     "SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1",
                     vec![like.into()],
                 );

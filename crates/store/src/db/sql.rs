@@ -1,0 +1,223 @@
+//! Static SQL: one text for both dialects, with a few placeholders, and the scope that it is restricted to.
+//!
+//! | placeholder | PostgreSQL | SQLite |
+//! | --- | --- | --- |
+//! | `id {in $1}` | `id = ANY($1)` | `id IN (SELECT value FROM json_each(?1))` |
+//! | `{FOR …}` | the lock clause | nothing |
+//! | `{now}` | the database's time, in milliseconds since 1970 | the same |
+//! | `{uuid}` | a random UUID | the same |
+//! | `{postgres:…}`, `{sqlite:…}` | a part for one dialect, where plans or functions differ | |
+//! | `{ws}` | the workspace: `'default'`, or a parameter | the same |
+//! | `{ws:m}` | `m.workspace = {ws}` | the same |
+//! | `{ws of r}` | the experiment `r.experiment_id` is in the workspace: `TRUE`, or a lookup | the same |
+//!
+//! A text is expanded once per dialect, when it is first used. Its placeholders and its scope are checked when it is
+//! compiled ([`check`]).
+
+mod check;
+mod expand;
+
+use std::{marker::PhantomData, sync::OnceLock};
+
+pub(super) use self::expand::numbered;
+use crate::{db::dialect::Dialect, workspace::Workspace};
+
+/// A statement of static text. Declared with [`statements!`](crate::statements::statements) only, so that it is in the
+/// list of its file.
+pub(crate) struct Sql<S> {
+    pub(super) template: Template,
+    scope: PhantomData<fn() -> S>,
+}
+
+/// The text of a statement, and its expansions.
+#[derive(Debug)]
+pub(super) struct Template {
+    text: Text,
+    /// By dialect, and by whether the workspace is a parameter.
+    expanded: [OnceLock<Box<str>>; 4],
+}
+
+/// A text in the list of its file ([`Page`]).
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    /// The name of the statement.
+    pub name: &'static str,
+    /// The text with placeholders.
+    pub text: &'static str,
+}
+
+/// The statements of a file. `statements!` implements it.
+pub(crate) trait Page {
+    /// The texts, in the order of their declaration.
+    const TEXTS: &'static [Text];
+}
+
+/// A page that `crate::statements` lists, so that the test of all statements finds it.
+pub(crate) trait Listed: Page {}
+
+/// What restricts the rows that a statement touches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No row of its tables belongs to a workspace.
+    Anywhere,
+    /// Placeholders for the workspace.
+    Workspace,
+    /// Ids of rows that a statement in a workspace has found.
+    Child,
+    /// Nothing: it is for upkeep.
+    Upkeep,
+}
+
+/// The scope of a statement, as a type.
+pub(crate) trait Scoping {
+    /// The same as a value.
+    const KIND: Kind;
+}
+
+/// A scope without a workspace to bind.
+pub(crate) trait Unbound: Scoping {}
+
+/// Only tables without workspaces: users, ferroflow's own, catalogs.
+pub(crate) struct Anywhere;
+
+/// Rows of runs, experiments, logged models and traces, by ids that a statement in the workspace has found, or that it
+/// checks in the same transaction or round trip.
+pub(crate) struct Child;
+
+impl Scoping for Workspace {
+    const KIND: Kind = Kind::Workspace;
+}
+
+impl Scoping for Anywhere {
+    const KIND: Kind = Kind::Anywhere;
+}
+
+impl Scoping for Child {
+    const KIND: Kind = Kind::Child;
+}
+
+impl Unbound for Anywhere {}
+impl Unbound for Child {}
+
+/// Why a statement is not restricted to a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// `gc` purges what is deleted in all workspaces.
+    Gc,
+    /// Trace archival goes through all experiments.
+    Archival,
+    /// Webhook deliveries of all workspaces are in one outbox. An event is enqueued in its workspace.
+    Delivery,
+    /// The server creates and checks the schema when it starts.
+    Startup,
+    /// Locations of artifacts say which experiment owns a file.
+    Locations,
+    /// Migrations work on all rows, and on schemas of other revisions.
+    Migration,
+    /// Backups and checks after a recovery read a whole database.
+    Backup,
+    /// Tests look at the tables.
+    Test,
+}
+
+/// The reasons as types, for [`Sql`].
+pub(crate) mod upkeep {
+    use super::{Kind, Scoping, Unbound};
+
+    /// [`Upkeep::Gc`](super::Upkeep::Gc)
+    pub(crate) struct Gc;
+    /// [`Upkeep::Archival`](super::Upkeep::Archival)
+    pub(crate) struct Archival;
+    /// [`Upkeep::Delivery`](super::Upkeep::Delivery)
+    pub(crate) struct Delivery;
+    /// [`Upkeep::Startup`](super::Upkeep::Startup)
+    pub(crate) struct Startup;
+    /// [`Upkeep::Locations`](super::Upkeep::Locations)
+    pub(crate) struct Locations;
+    /// [`Upkeep::Backup`](super::Upkeep::Backup)
+    pub(crate) struct Backup;
+
+    impl Scoping for Gc {
+        const KIND: Kind = Kind::Upkeep;
+    }
+    impl Scoping for Archival {
+        const KIND: Kind = Kind::Upkeep;
+    }
+    impl Scoping for Delivery {
+        const KIND: Kind = Kind::Upkeep;
+    }
+    impl Scoping for Startup {
+        const KIND: Kind = Kind::Upkeep;
+    }
+    impl Scoping for Locations {
+        const KIND: Kind = Kind::Upkeep;
+    }
+    impl Scoping for Backup {
+        const KIND: Kind = Kind::Upkeep;
+    }
+
+    impl Unbound for Gc {}
+    impl Unbound for Archival {}
+    impl Unbound for Delivery {}
+    impl Unbound for Startup {}
+    impl Unbound for Locations {}
+    impl Unbound for Backup {}
+}
+
+impl<S: Scoping> Sql<S> {
+    /// The statement at a place of its page. Evaluated at compile time.
+    ///
+    /// # Panics
+    /// The text has an unknown placeholder, or names a table without saying its workspace.
+    pub(crate) const fn at<P: Listed>(place: usize) -> Self {
+        let text = P::TEXTS[place];
+        if let Some(fault) = check::fault(text.text, S::KIND) {
+            panic!("{}", fault);
+        }
+        let expanded = [OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new()];
+        Self { template: Template { text, expanded }, scope: PhantomData }
+    }
+}
+
+impl Template {
+    /// The text for a dialect. `by_parameter` says whether the workspace is a parameter, behind all others.
+    pub(super) fn sql(&'static self, dialect: Dialect, by_parameter: bool) -> &'static str {
+        let place = dialect.pick(0, 2) + usize::from(by_parameter);
+        self.expanded[place].get_or_init(|| expand::expand(self.text.text, dialect, by_parameter).into())
+    }
+}
+
+impl Text {
+    /// The text for a dialect; empty for a statement of the other dialect. `by_parameter` says whether the workspace is
+    /// a parameter.
+    #[must_use]
+    pub fn expanded(&self, dialect: Dialect, by_parameter: bool) -> String {
+        expand::expand(self.text, dialect, by_parameter)
+    }
+}
+
+/// The length of a text in parts.
+pub(crate) const fn length(parts: &[&str]) -> usize {
+    let (mut length, mut part) = (0, 0);
+    while part < parts.len() {
+        length += parts[part].len();
+        part += 1;
+    }
+    length
+}
+
+/// The bytes of a text in parts.
+pub(crate) const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
+    let (mut bytes, mut at, mut part) = ([0; LENGTH], 0, 0);
+    while part < parts.len() {
+        let from = parts[part].as_bytes();
+        let mut byte = 0;
+        while byte < from.len() {
+            bytes[at] = from[byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    bytes
+}

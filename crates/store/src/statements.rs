@@ -1,0 +1,69 @@
+//! The list of all static statements, and the macro that declares them.
+//!
+//! A file declares its statements with [`statements!`], which also makes the list of its texts. [`Sql::at`] takes a text
+//! from such a list only, and only of a file that [`pages!`] names below: a statement that the test of all statements
+//! would miss does not compile.
+//!
+//! [`Sql::at`]: crate::db::Sql::at
+
+use crate::db::{Listed, Page, Text};
+
+/// Declares the statements of a file: a name, the scope, and the text in one or several parts.
+///
+/// ```ignore
+/// statements! {
+///     /// A run by its id.
+///     static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM runs r WHERE r.run_uuid = $1 AND {ws of r}";
+/// }
+/// ```
+macro_rules! statements {
+    ($($(#[$meta:meta])* $vis:vis static $name:ident: $scope:ty = $($part:expr),+;)+) => {
+        /// The statements of this file.
+        pub(crate) struct Statements;
+
+        /// Their places in the list.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum StatementPlace {
+            $($name),+
+        }
+
+        impl $crate::db::Page for Statements {
+            const TEXTS: &'static [$crate::db::Text] = &[$({
+                const PARTS: &[&str] = &[$($part),+];
+                const BYTES: [u8; $crate::db::length(PARTS)] = $crate::db::joined(PARTS);
+                const TEXT: &str = match std::str::from_utf8(&BYTES) {
+                    Ok(text) => text,
+                    Err(_) => panic!("a part of a text is no text"),
+                };
+                $crate::db::Text { name: concat!(module_path!(), "::", stringify!($name)), text: TEXT }
+            }),+];
+        }
+
+        $(
+            $(#[$meta])*
+            $vis static $name: $crate::db::Sql<$scope> =
+                $crate::db::Sql::<$scope>::at::<Statements>(StatementPlace::$name as usize);
+        )+
+    };
+}
+
+pub(crate) use statements;
+
+/// Names the files with statements, by the database that they are for.
+macro_rules! pages {
+    ($($(#[$meta:meta])* $list:ident: $($($page:ident)::+),+;)+) => {
+        $(
+            $(impl Listed for crate::$($page)::+::Statements {})+
+
+            $(#[$meta])*
+            pub static $list: &[&[Text]] = &[$(<crate::$($page)::+::Statements as Page>::TEXTS),+];
+        )+
+    };
+}
+
+pages! {
+    /// The static statements on the tracking database, by file.
+    TRACKING:
+        events::outbox::statements,
+        upkeep::trace_archival;
+}

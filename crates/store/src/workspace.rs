@@ -1,0 +1,26 @@
+//! Workspaces.
+
+use std::sync::Arc;
+
+/// The workspace that a request works in. Only the store makes one, so a value says that the workspace exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace(Option<Arc<str>>);
+
+impl Workspace {
+    /// The default workspace of a server without workspaces, where it is all there is.
+    #[must_use]
+    pub fn only() -> Self {
+        Self(None)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.as_deref().unwrap_or(ferroflow_model::permission::DEFAULT_WORKSPACE)
+    }
+
+    /// Its name, if the server has several.
+    pub(crate) fn parameter(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
+}

@@ -1,0 +1,37 @@
+//! Every static statement is valid on both databases.
+
+use ferroflow_store::{
+    Store,
+    db::{Db, Text, dialect::Dialect},
+    statements,
+};
+
+use crate::support::on_each;
+
+on_each!(the_statements_on_the_tracking_database_are_valid);
+
+async fn the_statements_on_the_tracking_database_are_valid(store: &Store) {
+    assert_valid(store.db(), statements::TRACKING).await;
+}
+
+/// Prepares every statement, with the workspace as a literal and as a parameter.
+async fn assert_valid(db: &Db, pages: &[&[Text]]) {
+    let mut faults = Vec::new();
+    for text in pages.iter().copied().flatten() {
+        for by_parameter in [false, true] {
+            let sql = text.expanded(db.dialect(), by_parameter);
+            // A statement of the other dialect.
+            if sql.is_empty() {
+                continue;
+            }
+            let prepare = match db.dialect() {
+                Dialect::Postgres => format!("PREPARE statement AS {sql}; DEALLOCATE statement"),
+                Dialect::Sqlite => format!("EXPLAIN {sql}"),
+            };
+            if let Err(error) = db.batch(prepare).await {
+                faults.push(format!("{}: {error}\n{sql}", text.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
