@@ -59,6 +59,7 @@ pub struct Store {
     limits: Limits,
     outbox: Outbox,
     webhook_key: Option<FernetKey>,
+    workspace: Workspace,
 }
 
 /// Options of [`Store::open`].
@@ -90,7 +91,7 @@ impl Store {
         schema::prepare(&db, &artifact_root).await?;
         let batch = Batcher::start(&db);
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })
+        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None, workspace: Workspace::only() })
     }
 
     /// Checks that the database can be read and written.
@@ -99,6 +100,10 @@ impl Store {
     /// As [`Db::check`].
     pub async fn ping(&self) -> Result<()> {
         Ok(self.db.check().await?)
+    }
+
+    pub(crate) fn ws(&self) -> &Workspace {
+        &self.workspace
     }
 
     /// The database, for metrics of the server.

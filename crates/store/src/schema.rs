@@ -6,8 +6,9 @@
 pub mod own;
 
 use crate::{
-    db::{Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect},
+    db::{Anywhere, Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect, upkeep::Startup},
     migrations::{Chain, TRACKING},
+    statements::statements,
 };
 
 const POSTGRES: &str = include_str!("schema/postgres.sql");
@@ -15,6 +16,28 @@ const SQLITE: &str = include_str!("schema/sqlite.sql");
 
 /// Key of the advisory lock that is held while the tables of a PostgreSQL database are created or migrated.
 pub(crate) const LOCK_KEY: i64 = 7_314_201;
+
+statements! {
+    static TABLES: Anywhere =
+        "{postgres:SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() \
+         AND c.relname IN ('alembic_version', 'experiments', 'runs')}\
+         {sqlite:SELECT name FROM sqlite_master WHERE type = 'table' \
+         AND name IN ('alembic_version', 'experiments', 'runs')}";
+    static REVISIONS: Anywhere = "SELECT version_num FROM alembic_version";
+    static OTHER_WORKSPACES: Startup =
+        "SELECT kind, name, workspace FROM (SELECT 'experiment' AS kind, name, workspace \
+         FROM experiments WHERE workspace <> 'default' LIMIT 1) AS e \
+         UNION ALL SELECT kind, name, workspace FROM (SELECT 'registered model' AS kind, name, \
+         workspace FROM registered_models WHERE workspace <> 'default' LIMIT 1) AS m \
+         UNION ALL SELECT kind, name, workspace FROM (SELECT 'webhook' AS kind, \
+         webhook_id AS name, workspace FROM webhooks WHERE workspace <> 'default' LIMIT 1) AS w";
+    static HAS_DEFAULT: Startup = "SELECT 1 FROM experiments WHERE experiment_id = 0";
+    static INSERT_DEFAULT: Startup =
+        "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, \
+         last_update_time, workspace) \
+         VALUES (0, 'Default', $1, 'active', $2, $2, 'default') ON CONFLICT DO NOTHING";
+}
 
 /// The script that creates the tables of a chain at its first head, if there is one.
 pub(crate) fn script(chain: &Chain, dialect: Dialect) -> Option<&'static str> {
@@ -79,17 +102,7 @@ fn tell_additions(revision: &str) {
 
 /// The revision of the database; `None` if it is empty.
 async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
-    let tables = match db.dialect() {
-        Dialect::Postgres => {
-            "SELECT CAST(c.relname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() \
-             AND c.relname IN ('alembic_version', 'experiments', 'runs')"
-        }
-        Dialect::Sqlite => {
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'experiments', 'runs')"
-        }
-    };
-    let tables: Vec<String> = db.query(Statement::fixed(tables, Vec::new()), |row| row.get(0)).await?;
+    let tables: Vec<String> = db.query(Statement::new(&TABLES, Vec::new()), |row| row.get(0)).await?;
     if tables.is_empty() {
         return Ok(None);
     }
@@ -102,8 +115,7 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
             TRACKING.named(Some(TRACKING.head()))
         )));
     }
-    let revisions: Vec<String> =
-        db.query(Statement::fixed("SELECT version_num FROM alembic_version", Vec::new()), |row| row.get(0)).await?;
+    let revisions: Vec<String> = db.query(Statement::new(&REVISIONS, Vec::new()), |row| row.get(0)).await?;
     match revisions.as_slice() {
         [] if tables.len() == 1 => Ok(None),
         [revision] => Ok(Some(revision.clone())),
@@ -131,17 +143,10 @@ async fn create(db: &Db) -> Result<(), SchemaError> {
     }
 }
 
-const OTHER_WORKSPACES: &str = "SELECT kind, name, workspace FROM (SELECT 'experiment' AS kind, name, workspace \
-                                FROM experiments WHERE workspace <> 'default' LIMIT 1) AS e \
-                                UNION ALL SELECT kind, name, workspace FROM (SELECT 'registered model' AS kind, name, \
-                                workspace FROM registered_models WHERE workspace <> 'default' LIMIT 1) AS m \
-                                UNION ALL SELECT kind, name, workspace FROM (SELECT 'webhook' AS kind, \
-                                webhook_id AS name, workspace FROM webhooks WHERE workspace <> 'default' LIMIT 1) AS w";
-
 /// Refuses entities outside the default workspace: they would be found by id but missing from lists.
 async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     let found: Vec<(String, String, String)> = db
-        .query(Statement::fixed(OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query(Statement::new(&OTHER_WORKSPACES, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .await?;
     let Some((kind, name, workspace)) = found.into_iter().next() else { return Ok(()) };
     Err(SchemaError::Refused(format!(
@@ -151,20 +156,15 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     )))
 }
 
-const INSERT_DEFAULT: &str = "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, \
-                          creation_time, last_update_time, workspace) \
-                          VALUES (0, 'Default', $1, 'active', $2, $2, 'default') ON CONFLICT DO NOTHING";
-
 /// Creates experiment 0, which exists in every database.
 async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
     let location = ferroflow_model::uri::append_path(artifact_root, "0").map_err(|error| {
         SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
     })?;
-    let exists =
-        db.query(Statement::fixed("SELECT 1 FROM experiments WHERE experiment_id = 0", Vec::new()), |_| Ok(())).await?;
+    let exists = db.query(Statement::new(&HAS_DEFAULT, Vec::new()), |_| Ok(())).await?;
     if !exists.is_empty() {
         return Ok(());
     }
-    db.unit(vec![Op::Execute(Statement::fixed(INSERT_DEFAULT, vec![location.into(), now_ms().into()]))]).await?;
+    db.unit(vec![Op::Execute(Statement::new(&INSERT_DEFAULT, vec![location.into(), now_ms().into()]))]).await?;
     Ok(())
 }

@@ -65,5 +65,42 @@ pages! {
     /// The static statements on the tracking database, by file.
     TRACKING:
         events::outbox::statements,
+        events::webhooks,
+        registry::model_versions,
+        registry::new_model_version,
+        registry::prompt_links,
+        registry::registered_model_children,
+        registry::registered_models,
+        schema,
+        schema::own,
+        traces::assessments,
+        traces::trace_payloads,
+        tracking::batch::apply,
+        tracking::batch::rows,
+        tracking::experiment_locations,
+        tracking::experiments,
+        tracking::inputs,
+        tracking::logged_models,
+        tracking::metric_samples,
+        tracking::metrics,
+        tracking::parents,
+        tracking::run_children,
+        tracking::runs,
+        upkeep::artifact_refs,
+        upkeep::gc,
+        upkeep::gc::check,
+        upkeep::gc::jobs,
+        upkeep::gc::unknown,
         upkeep::trace_archival;
+
+    /// The static statements on the users database, by file.
+    USERS:
+        accounts::grants,
+        accounts::login_epoch,
+        accounts::login_failures,
+        accounts::role_permissions,
+        accounts::roles,
+        accounts::roster,
+        accounts::token_users,
+        accounts::users;
 }

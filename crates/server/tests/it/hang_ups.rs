@@ -7,7 +7,7 @@ use ferroflow_model::Environment;
 use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, Db, DbOptions, ResultBudget, Statement, dialect::Dialect},
+    db::{BackendUri, Db, DbOptions, ResultBudget, Statement, Upkeep, dialect::Dialect},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,7 +41,12 @@ fn postgres(database: &str) -> BackendUri {
 }
 
 async fn number(db: &Db, sql: String) -> i64 {
-    db.query(Statement::dynamic(sql, Vec::new()), |row| row.get(0)).await.unwrap().first().copied().unwrap_or_default()
+    db.query(Statement::unscoped(Upkeep::Test, sql, Vec::new()), |row| row.get(0))
+        .await
+        .unwrap()
+        .first()
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Adds runs whose tag every search below has to read a hundred times.

@@ -11,36 +11,50 @@ use crate::{
         roles::check_length,
         users::{UserStore, id_of},
     },
+    db::Anywhere,
     db::{Op, Statement, Tx, Value},
+    statements::statements,
 };
 
-const INSERT_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
-                         ON CONFLICT (workspace, name) DO NOTHING";
-const ROLE: &str = "SELECT id FROM roles WHERE workspace = $2 AND name = $1";
-const ASSIGNED: &str = "SELECT user_id FROM user_role_assignments WHERE role_id = $1";
-const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($2, $1) \
-                      ON CONFLICT (user_id, role_id) DO NOTHING";
-const SET: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
-                   VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (role_id, resource_type, resource_pattern) DO UPDATE SET permission = excluded.permission";
-const ADD: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
-                   VALUES ($1, $2, $3, $4) ON CONFLICT (role_id, resource_type, resource_pattern) DO NOTHING";
-const CHANGE: &str = "UPDATE role_permissions SET permission = $4 \
-                      WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
-const REMOVE: &str = "DELETE FROM role_permissions \
-                      WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
-
-/// `__user_` is the prefix of the per-user roles; role names are checked on creation, so that no other role has it.
-const DELETE_ALL: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $2 \
-                          AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
-const RENAME_ALL: &str = "UPDATE role_permissions SET resource_pattern = $4 \
-                          WHERE resource_type = $1 AND resource_pattern = $2 \
-                          AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
-/// Existing grants with the new name are left over from a deleted resource.
-const CLEAR_NEW: &str = "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $4 \
-                         AND role_id IN (SELECT p.role_id FROM role_permissions p JOIN roles r ON r.id = p.role_id \
-                         WHERE r.workspace = $3 AND substr(r.name, 1, 7) = '__user_' \
-                         AND p.resource_type = $1 AND p.resource_pattern = $2)";
+statements! {
+    static INSERT_ROLE: Anywhere =
+        "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
+         ON CONFLICT (workspace, name) DO NOTHING";
+    static ROLE: Anywhere =
+        "SELECT id FROM roles WHERE workspace = $2 AND name = $1";
+    static ASSIGNED: Anywhere =
+        "SELECT user_id FROM user_role_assignments WHERE role_id = $1";
+    static ASSIGN: Anywhere =
+        "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($2, $1) \
+         ON CONFLICT (user_id, role_id) DO NOTHING";
+    static SET: Anywhere =
+        "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+         VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (role_id, resource_type, resource_pattern) DO UPDATE SET permission = excluded.permission";
+    static ADD: Anywhere =
+        "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (role_id, resource_type, resource_pattern) DO NOTHING";
+    static CHANGE: Anywhere =
+        "UPDATE role_permissions SET permission = $4 \
+         WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
+    static REMOVE: Anywhere =
+        "DELETE FROM role_permissions \
+         WHERE role_id = $1 AND resource_type = $2 AND resource_pattern = $3";
+    /// `__user_` is the prefix of the per-user roles; role names are checked on creation, so that no other role has it.
+    static DELETE_ALL: Anywhere =
+        "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $2 \
+         AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
+    static RENAME_ALL: Anywhere =
+        "UPDATE role_permissions SET resource_pattern = $4 \
+         WHERE resource_type = $1 AND resource_pattern = $2 \
+         AND role_id IN (SELECT id FROM roles WHERE workspace = $3 AND substr(name, 1, 7) = '__user_')";
+    /// Existing grants with the new name are left over from a deleted resource.
+    static CLEAR_NEW: Anywhere =
+        "DELETE FROM role_permissions WHERE resource_type = $1 AND resource_pattern = $4 \
+         AND role_id IN (SELECT p.role_id FROM role_permissions p JOIN roles r ON r.id = p.role_id \
+         WHERE r.workspace = $3 AND substr(r.name, 1, 7) = '__user_' \
+         AND p.resource_type = $1 AND p.resource_pattern = $2)";
+}
 
 /// A grant to one user.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +84,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
-                tx.execute(Statement::fixed(SET, given.values(role))).await?;
+                tx.execute(Statement::new(&SET, given.values(role))).await?;
                 Ok(())
             })
             .await
@@ -95,7 +109,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = role_of(&tx, given.username).await?;
-                if tx.execute(Statement::fixed(ADD, given.values(role))).await? == 0 {
+                if tx.execute(Statement::new(&ADD, given.values(role))).await? == 0 {
                     return Err(Error::already_exists(taken));
                 }
                 Ok(())
@@ -121,7 +135,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 let role = find_role(&tx, given.username).await?.unwrap_or(-1);
-                if tx.execute(Statement::fixed(CHANGE, given.values(role))).await? == 0 {
+                if tx.execute(Statement::new(&CHANGE, given.values(role))).await? == 0 {
                     return Err(Error::not_found(missing));
                 }
                 Ok(())
@@ -138,7 +152,7 @@ impl UserStore {
             .transaction(|tx| async move {
                 let role = find_role(&tx, username).await?.unwrap_or(-1);
                 let values = vec![role.into(), resource_type.into(), pattern.into()];
-                if tx.execute(Statement::fixed(REMOVE, values)).await? == 0 {
+                if tx.execute(Statement::new(&REMOVE, values)).await? == 0 {
                     return Err(Error::not_found(missing));
                 }
                 Ok(())
@@ -156,7 +170,7 @@ impl UserStore {
             return Ok(());
         }
         let statement = |kind: &&str| {
-            Op::Execute(Statement::fixed(DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
+            Op::Execute(Statement::new(&DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
         };
         self.db.unit(resource_types.iter().map(statement).collect()).await?;
         Ok(())
@@ -173,7 +187,7 @@ impl UserStore {
         }
         let statements = |kind: &&str| {
             let values = || vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into(), new_pattern.into()];
-            [Statement::fixed(CLEAR_NEW, values()), Statement::fixed(RENAME_ALL, values())].map(Op::Execute)
+            [Statement::new(&CLEAR_NEW, values()), Statement::new(&RENAME_ALL, values())].map(Op::Execute)
         };
         self.db.unit(resource_types.iter().flat_map(statements).collect()).await?;
         Ok(())
@@ -185,14 +199,14 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
     let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
-    let find = || tx.query_opt(Statement::fixed(ROLE, values()), |row| row.get::<i64>(0));
+    let find = || tx.query_opt(Statement::new(&ROLE, values()), |row| row.get::<i64>(0));
     let role = if let Some(role) = find().await? {
         role
     } else {
-        tx.execute(Statement::fixed(INSERT_ROLE, values())).await?;
+        tx.execute(Statement::new(&INSERT_ROLE, values())).await?;
         find().await?.ok_or_else(|| Error::internal("The role of a user was deleted meanwhile."))?
     };
-    let assigned = tx.query(Statement::fixed(ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
+    let assigned = tx.query(Statement::new(&ASSIGNED, vec![role.into()]), |row| row.get::<i64>(0)).await?;
     if let Some(other) = assigned.iter().find(|other| **other != user) {
         return Err(Error::invalid(format!(
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
@@ -202,7 +216,7 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
         )));
     }
     if assigned.is_empty() {
-        tx.execute(Statement::fixed(ASSIGN, vec![role.into(), user.into()])).await?;
+        tx.execute(Statement::new(&ASSIGN, vec![role.into(), user.into()])).await?;
     }
     Ok(role)
 }
@@ -210,5 +224,5 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
 async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>> {
     let name = permission::user_role(id_of(tx, username).await?);
     let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
-    Ok(tx.query_opt(Statement::fixed(ROLE, values), |row| row.get::<i64>(0)).await?)
+    Ok(tx.query_opt(Statement::new(&ROLE, values), |row| row.get::<i64>(0)).await?)
 }

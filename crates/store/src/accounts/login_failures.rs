@@ -6,8 +6,10 @@ use ferroflow_model::Result;
 
 use crate::{
     accounts::users::UserStore,
+    db::Anywhere,
     db::{Op, Statement, clock::now_ms},
     schema::own,
+    statements::statements,
 };
 
 /// How long failures are counted after the last one, in milliseconds.
@@ -17,18 +19,24 @@ const FAILURES_MS: i64 = 15 * 60 * 1000;
 const LOGINS_MS: i64 = 30 * 24 * 3600 * 1000;
 const RENEW_MS: i64 = 24 * 3600 * 1000;
 
-const COUNT: (&str, &str) = (
-    "SELECT key, failures, since FROM ff_login_failures WHERE key = ANY($1) AND since > $2",
-    "SELECT key, failures, since FROM ff_login_failures WHERE key IN (SELECT value FROM json_each($1)) AND since > $2",
-);
-const IS_KNOWN: &str = "SELECT until FROM ff_known_logins WHERE key = $1 AND until > $2";
-const RECORD_FAILURE: &str = "INSERT INTO ff_login_failures (key, since, failures) VALUES ($1, $2, 1) ON CONFLICT (key) \
-                      DO UPDATE SET failures = ff_login_failures.failures + 1, since = excluded.since";
-const DELETE_EXPIRED_FAILURES: &str = "DELETE FROM ff_login_failures WHERE since <= $1";
-const DELETE_FAILURES: &str = "DELETE FROM ff_login_failures WHERE key = $1";
-const RECORD_LOGIN: &str = "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2) ON CONFLICT (key) \
-                        DO UPDATE SET until = excluded.until WHERE ff_known_logins.until < $3";
-const DELETE_EXPIRED_LOGINS: &str = "DELETE FROM ff_known_logins WHERE until <= $1";
+statements! {
+    static COUNT: Anywhere =
+        "SELECT key, failures, since FROM ff_login_failures WHERE key {in $1} AND since > $2";
+    static IS_KNOWN: Anywhere =
+        "SELECT until FROM ff_known_logins WHERE key = $1 AND until > $2";
+    static RECORD_FAILURE: Anywhere =
+        "INSERT INTO ff_login_failures (key, since, failures) VALUES ($1, $2, 1) ON CONFLICT (key) \
+         DO UPDATE SET failures = ff_login_failures.failures + 1, since = excluded.since";
+    static DELETE_EXPIRED_FAILURES: Anywhere =
+        "DELETE FROM ff_login_failures WHERE since <= $1";
+    static DELETE_FAILURES: Anywhere =
+        "DELETE FROM ff_login_failures WHERE key = $1";
+    static RECORD_LOGIN: Anywhere =
+        "INSERT INTO ff_known_logins (key, until) VALUES ($1, $2) ON CONFLICT (key) \
+         DO UPDATE SET until = excluded.until WHERE ff_known_logins.until < $3";
+    static DELETE_EXPIRED_LOGINS: Anywhere =
+        "DELETE FROM ff_known_logins WHERE until <= $1";
+}
 
 /// The number of failures of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +64,9 @@ impl UserStore {
     /// Database errors only.
     pub async fn login_failures(&self, keys: Vec<String>, known: String) -> Result<(Vec<LoginFailures>, bool)> {
         let now = now_ms();
-        let count = self.db.dialect().pick(COUNT.0, COUNT.1);
         let statements = vec![
-            Statement::fixed(count, vec![keys.into(), (now - FAILURES_MS).into()]),
-            Statement::fixed(IS_KNOWN, vec![known.into(), now.into()]),
+            Statement::new(&COUNT, vec![keys.into(), (now - FAILURES_MS).into()]),
+            Statement::new(&IS_KNOWN, vec![known.into(), now.into()]),
         ];
         let conn = self.db.reader().await?;
         let found = conn.fold_all(statements, (Vec::new(), false), move |(failures, is_known), which, row| {
@@ -83,8 +90,8 @@ impl UserStore {
     pub async fn record_login_failure(&self, mut keys: Vec<String>) -> Result<()> {
         let now = now_ms();
         keys.sort();
-        let record = |key: String| Op::Execute(Statement::fixed(RECORD_FAILURE, vec![key.into(), now.into()]));
-        let delete_expired = Op::Execute(Statement::fixed(DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
+        let record = |key: String| Op::Execute(Statement::new(&RECORD_FAILURE, vec![key.into(), now.into()]));
+        let delete_expired = Op::Execute(Statement::new(&DELETE_EXPIRED_FAILURES, vec![(now - FAILURES_MS).into()]));
         self.db.uncounted().unit(std::iter::once(delete_expired).chain(keys.into_iter().map(record)).collect()).await?;
         Ok(())
     }
@@ -97,9 +104,9 @@ impl UserStore {
         let now = now_ms();
         let until = now + LOGINS_MS;
         let work = vec![
-            Statement::fixed(DELETE_FAILURES, vec![failures.into()]),
-            Statement::fixed(DELETE_EXPIRED_LOGINS, vec![now.into()]),
-            Statement::fixed(RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
+            Statement::new(&DELETE_FAILURES, vec![failures.into()]),
+            Statement::new(&DELETE_EXPIRED_LOGINS, vec![now.into()]),
+            Statement::new(&RECORD_LOGIN, vec![known.into(), until.into(), (until - RENEW_MS).into()]),
         ];
         self.db.uncounted().unit(work.into_iter().map(Op::Execute).collect()).await?;
         Ok(())

@@ -7,15 +7,23 @@ use crate::{
         roles::{check_length, key, role_in},
         users::UserStore,
     },
+    db::Anywhere,
     db::{DbError, Row, Statement},
+    statements::statements,
 };
 
-const PERMISSION: &str = "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
-                          WHERE id = $1";
-const ADD_PERMISSION: &str = "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
-                              VALUES ($1, $2, $3, $4) RETURNING id";
-const SET_PERMISSION: &str = "UPDATE role_permissions SET permission = $2 WHERE id = $1";
-const REMOVE_PERMISSION: &str = "DELETE FROM role_permissions WHERE id = $1";
+statements! {
+    static PERMISSION: Anywhere =
+        "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
+         WHERE id = $1";
+    static ADD_PERMISSION: Anywhere =
+        "INSERT INTO role_permissions (role_id, resource_type, resource_pattern, permission) \
+         VALUES ($1, $2, $3, $4) RETURNING id";
+    static SET_PERMISSION: Anywhere =
+        "UPDATE role_permissions SET permission = $2 WHERE id = $1";
+    static REMOVE_PERMISSION: Anywhere =
+        "DELETE FROM role_permissions WHERE id = $1";
+}
 
 /// A permission of a role on resources of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +60,7 @@ impl UserStore {
             .transaction(|tx| async move {
                 role_in(&tx, role_id).await?;
                 let values = vec![role_id.into(), resource_type.into(), resource_pattern.into(), permission.into()];
-                let id = match tx.query_opt(Statement::fixed(ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
+                let id = match tx.query_opt(Statement::new(&ADD_PERMISSION, values), |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!(
                             "Role permission (role_id={role_id}, resource_type={resource_type}, \
@@ -78,7 +86,7 @@ impl UserStore {
     /// # Errors
     /// No permission has the id.
     pub async fn get_role_permission(&self, id: i64) -> Result<RolePermission> {
-        let statement = Statement::fixed(PERMISSION, vec![key(id).into()]);
+        let statement = Statement::new(&PERMISSION, vec![key(id).into()]);
         let found = self.db.query(statement, permission_from_row).await?;
         found.into_iter().next().ok_or_else(|| no_permission(id))
     }
@@ -90,7 +98,7 @@ impl UserStore {
     pub async fn remove_role_permission(&self, id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                match tx.execute(Statement::fixed(REMOVE_PERMISSION, vec![key(id).into()])).await? {
+                match tx.execute(Statement::new(&REMOVE_PERMISSION, vec![key(id).into()])).await? {
                     0 => Err(no_permission(id)),
                     _ => Ok(()),
                 }
@@ -107,7 +115,7 @@ impl UserStore {
         permission::check_grant(permission, &found.resource_type)?;
         self.db
             .transaction(|tx| async move {
-                let set = Statement::fixed(SET_PERMISSION, vec![id.into(), permission.into()]);
+                let set = Statement::new(&SET_PERMISSION, vec![id.into(), permission.into()]);
                 if tx.execute(set).await? == 0 { Err(no_permission(id)) } else { Ok(()) }
             })
             .await?;

@@ -9,38 +9,44 @@ use crate::{
         role_permissions::{RolePermission, permission_from_row},
         users::UserStore,
     },
+    db::Anywhere,
     db::{Conn, DbError, Op, Row, Statement, Tx},
+    statements::statements,
 };
 
-const BY_ID: &str = "SELECT id, name, workspace, description FROM roles WHERE id = $1";
-const ALL: &str = "SELECT id, name, workspace, description FROM roles ORDER BY id";
-const IN_WORKSPACES: (&str, &str) = (
-    "SELECT id, name, workspace, description FROM roles WHERE workspace = ANY($1) ORDER BY id",
-    "SELECT id, name, workspace, description FROM roles WHERE workspace IN (SELECT value FROM json_each($1)) \
-     ORDER BY id",
-);
-const INSERT: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, $3) RETURNING id";
-const UPDATE: &str =
-    "UPDATE roles SET name = COALESCE($2, name), description = COALESCE($3, description) WHERE id = $1";
-const DELETE: &[&str] = &[
-    "DELETE FROM role_permissions WHERE role_id = $1",
-    "DELETE FROM user_role_assignments WHERE role_id = $1",
-    "DELETE FROM roles WHERE id = $1",
-];
-
-const PERMISSIONS: (&str, &str) = (
-    "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
-     WHERE role_id = ANY($1) ORDER BY id",
-    "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
-     WHERE role_id IN (SELECT value FROM json_each($1)) ORDER BY id",
-);
-const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($1, $2) RETURNING id";
-const UNASSIGN: &str = "DELETE FROM user_role_assignments WHERE user_id = $1 AND role_id = $2";
-const USERS: &str = "SELECT id, user_id, role_id FROM user_role_assignments WHERE role_id = $1 ORDER BY id";
-const OF_ALL: &str = "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
-                      JOIN user_role_assignments a ON a.role_id = r.id ORDER BY a.id";
-const OF_ONE: &str = "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
-                      JOIN user_role_assignments a ON a.role_id = r.id WHERE a.user_id = $1 ORDER BY a.id";
+statements! {
+    static BY_ID: Anywhere =
+        "SELECT id, name, workspace, description FROM roles WHERE id = $1";
+    static ALL: Anywhere =
+        "SELECT id, name, workspace, description FROM roles ORDER BY id";
+    static IN_WORKSPACES: Anywhere =
+        "SELECT id, name, workspace, description FROM roles WHERE workspace {in $1} ORDER BY id";
+    static INSERT: Anywhere =
+        "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, $3) RETURNING id";
+    static UPDATE: Anywhere =
+        "UPDATE roles SET name = COALESCE($2, name), description = COALESCE($3, description) WHERE id = $1";
+    static DELETE_PERMISSIONS: Anywhere =
+        "DELETE FROM role_permissions WHERE role_id = $1";
+    static DELETE_ASSIGNMENTS: Anywhere =
+        "DELETE FROM user_role_assignments WHERE role_id = $1";
+    static DELETE: Anywhere =
+        "DELETE FROM roles WHERE id = $1";
+    static PERMISSIONS: Anywhere =
+        "SELECT id, role_id, resource_type, resource_pattern, permission FROM role_permissions \
+         WHERE role_id {in $1} ORDER BY id";
+    static ASSIGN: Anywhere =
+        "INSERT INTO user_role_assignments (user_id, role_id) VALUES ($1, $2) RETURNING id";
+    static UNASSIGN: Anywhere =
+        "DELETE FROM user_role_assignments WHERE user_id = $1 AND role_id = $2";
+    static USERS: Anywhere =
+        "SELECT id, user_id, role_id FROM user_role_assignments WHERE role_id = $1 ORDER BY id";
+    static OF_ALL: Anywhere =
+        "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
+         JOIN user_role_assignments a ON a.role_id = r.id ORDER BY a.id";
+    static OF_ONE: Anywhere =
+        "SELECT r.id, r.name, r.workspace, r.description, a.user_id FROM roles r \
+         JOIN user_role_assignments a ON a.role_id = r.id WHERE a.user_id = $1 ORDER BY a.id";
+}
 
 /// A role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +84,7 @@ impl UserStore {
         check_length("Role name", name, 255)?;
         check_length("Workspace", workspace, 63)?;
         check_length("Role description", description.unwrap_or_default(), 1024)?;
-        let insert = || Statement::fixed(INSERT, vec![name.into(), workspace.into(), description.into()]);
+        let insert = || Statement::new(&INSERT, vec![name.into(), workspace.into(), description.into()]);
         let id = self
             .db
             .transaction(|tx| async move {
@@ -106,7 +112,7 @@ impl UserStore {
     /// No role has the id.
     pub async fn get_role(&self, id: i64) -> Result<Role> {
         let conn = self.db.reader().await?;
-        let found = conn.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
+        let found = conn.query_opt(Statement::new(&BY_ID, vec![key(id).into()]), role_from_row).await?;
         let mut roles = vec![found.ok_or_else(|| no_role(id))?];
         attach(&conn, &mut roles).await?;
         roles.pop().ok_or_else(|| no_role(id))
@@ -119,10 +125,8 @@ impl UserStore {
     pub async fn list_roles(&self, workspaces: Option<Vec<String>>) -> Result<Vec<Role>> {
         let conn = self.db.reader().await?;
         let statement = match workspaces {
-            None => Statement::fixed(ALL, Vec::new()),
-            Some(names) => {
-                Statement::fixed(self.db.dialect().pick(IN_WORKSPACES.0, IN_WORKSPACES.1), vec![names.into()])
-            }
+            None => Statement::new(&ALL, Vec::new()),
+            Some(names) => Statement::new(&IN_WORKSPACES, vec![names.into()]),
         };
         let mut roles = conn.query(statement, role_from_row).await?;
         attach(&conn, &mut roles).await?;
@@ -141,10 +145,10 @@ impl UserStore {
         check_length("Role description", description.unwrap_or_default(), 1024)?;
         self.db
             .transaction(|tx| async move {
-                let found = tx.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
+                let found = tx.query_opt(Statement::new(&BY_ID, vec![key(id).into()]), role_from_row).await?;
                 let role = found.ok_or_else(|| no_role(id))?;
                 let values = vec![role.id.into(), name.into(), description.into()];
-                match tx.execute(Statement::fixed(UPDATE, values)).await {
+                match tx.execute(Statement::new(&UPDATE, values)).await {
                     Err(DbError::Unique(_)) => Err(Error::already_exists(format!(
                         "Role with name={} already exists in workspace={}",
                         name.unwrap_or_default(),
@@ -165,7 +169,8 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 role_in(&tx, id).await?;
-                tx.run(DELETE.iter().map(|sql| Op::Execute(Statement::fixed(sql, vec![id.into()]))).collect()).await?;
+                let delete = |sql| Op::Execute(Statement::new(sql, vec![id.into()]));
+                tx.run([&DELETE_PERMISSIONS, &DELETE_ASSIGNMENTS, &DELETE].map(delete).into()).await?;
                 Ok(())
             })
             .await
@@ -179,7 +184,7 @@ impl UserStore {
         self.db
             .transaction(|tx| async move {
                 role_in(&tx, role_id).await?;
-                let statement = Statement::fixed(ASSIGN, vec![user_id.into(), role_id.into()]);
+                let statement = Statement::new(&ASSIGN, vec![user_id.into(), role_id.into()]);
                 let id = match tx.query_opt(statement, |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!(
@@ -200,7 +205,7 @@ impl UserStore {
     pub async fn unassign_role(&self, user_id: i64, role_id: i64) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let unassign = Statement::fixed(UNASSIGN, vec![user_id.into(), key(role_id).into()]);
+                let unassign = Statement::new(&UNASSIGN, vec![user_id.into(), key(role_id).into()]);
                 if tx.execute(unassign).await? == 0 {
                     return Err(Error::not_found(format!(
                         "User role assignment (user_id={user_id}, role_id={role_id}) not found"
@@ -227,7 +232,7 @@ impl UserStore {
     pub async fn list_role_users(&self, id: i64) -> Result<Vec<Assignment>> {
         let conn = self.db.reader().await?;
         let statements =
-            vec![Statement::fixed(BY_ID, vec![key(id).into()]), Statement::fixed(USERS, vec![key(id).into()])];
+            vec![Statement::new(&BY_ID, vec![key(id).into()]), Statement::new(&USERS, vec![key(id).into()])];
         let (exists, users) = conn
             .fold_all(statements, (false, Vec::new()), |(exists, users), which, row| {
                 if which == 0 {
@@ -245,8 +250,8 @@ impl UserStore {
 /// The roles of one user, or of all users, by user.
 pub(crate) async fn roles_of(conn: &Conn, user_id: Option<i64>) -> Result<HashMap<i64, Vec<Role>>, DbError> {
     let statement = match user_id {
-        Some(id) => Statement::fixed(OF_ONE, vec![id.into()]),
-        None => Statement::fixed(OF_ALL, Vec::new()),
+        Some(id) => Statement::new(&OF_ONE, vec![id.into()]),
+        None => Statement::new(&OF_ALL, Vec::new()),
     };
     let rows = conn.query(statement, |row| Ok((row.get::<i64>(4)?, role_from_row(row)?))).await?;
     let (owners, mut roles): (Vec<i64>, Vec<Role>) = rows.into_iter().unzip();
@@ -264,9 +269,8 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
         return Ok(());
     }
     let ids: Vec<i64> = roles.iter().map(|role| role.id).collect();
-    let sql = conn.dialect().pick(PERMISSIONS.0, PERMISSIONS.1);
     let mut by_role: HashMap<i64, Vec<RolePermission>> = HashMap::new();
-    for found in conn.query(Statement::fixed(sql, vec![ids.into()]), permission_from_row).await? {
+    for found in conn.query(Statement::new(&PERMISSIONS, vec![ids.into()]), permission_from_row).await? {
         by_role.entry(found.role_id).or_default().push(found);
     }
     for role in roles {
@@ -276,7 +280,7 @@ async fn attach(conn: &Conn, roles: &mut [Role]) -> Result<(), DbError> {
 }
 
 pub(crate) async fn role_in(tx: &Tx, id: i64) -> Result<Role> {
-    let found = tx.query_opt(Statement::fixed(BY_ID, vec![key(id).into()]), role_from_row).await?;
+    let found = tx.query_opt(Statement::new(&BY_ID, vec![key(id).into()]), role_from_row).await?;
     found.ok_or_else(|| no_role(id))
 }
 

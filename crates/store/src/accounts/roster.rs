@@ -11,19 +11,25 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    db::Anywhere,
     db::{Access, BackendUri, Direct, Statement, Value},
     migrations,
+    statements::statements,
     upkeep::snapshot::SnapshotError,
 };
 
-const USERS: &str = "SELECT u.username, u.password_hash, COALESCE(u.is_admin, FALSE), r.name, p.resource_type, p.resource_pattern, \
-                     p.permission FROM users u \
-                     LEFT JOIN user_role_assignments a ON a.user_id = u.id \
-                     LEFT JOIN roles r ON r.id = a.role_id \
-                     LEFT JOIN role_permissions p ON p.role_id = r.id";
-const NAMED_GRANTS: &str =
-    "SELECT id, resource_type, resource_pattern FROM role_permissions WHERE resource_pattern <> $1 ORDER BY id";
-const DROP_GRANT: &str = "DELETE FROM role_permissions WHERE id = $1";
+statements! {
+    static USERS: Anywhere =
+        "SELECT u.username, u.password_hash, COALESCE(u.is_admin, FALSE), r.name, p.resource_type, p.resource_pattern, \
+         p.permission FROM users u \
+         LEFT JOIN user_role_assignments a ON a.user_id = u.id \
+         LEFT JOIN roles r ON r.id = a.role_id \
+         LEFT JOIN role_permissions p ON p.role_id = r.id";
+    static NAMED_GRANTS: Anywhere =
+        "SELECT id, resource_type, resource_pattern FROM role_permissions WHERE resource_pattern <> $1 ORDER BY id";
+    static DROP_GRANT: Anywhere =
+        "DELETE FROM role_permissions WHERE id = $1";
+}
 
 /// Hexadecimal digits of a password's fingerprint: enough to detect a change, too few for guessing passwords.
 const FINGERPRINT_DIGITS: usize = 8;
@@ -49,7 +55,7 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
     if !migrations::tables(&direct).await?.iter().any(|table| table == "users") {
         return Ok(None);
     }
-    let rows = direct.query(Statement::fixed(USERS, Vec::new()), |row| {
+    let rows = direct.query(Statement::new(&USERS, Vec::new()), |row| {
         let grant = (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
         Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?, row.get::<bool>(2)?, grant))
     });
@@ -125,7 +131,7 @@ pub async fn drop_orphaned_grants(users: &Path, tracking: &Path) -> Result<Vec<S
     let names = there.texts("SELECT name FROM registered_models").await?;
     let (ids, names): (BTreeSet<_>, BTreeSet<_>) = (ids.into_iter().collect(), names.into_iter().collect());
     let users = Direct::open(&BackendUri::Sqlite(users.to_owned()), Access::Migrate).await?;
-    let grants = Statement::fixed(NAMED_GRANTS, vec![ANY.into()]);
+    let grants = Statement::new(&NAMED_GRANTS, vec![ANY.into()]);
     let mut grants =
         users.query(grants, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))).await?;
     grants.retain(|(_, kind, pattern)| match kind.as_str() {
@@ -134,7 +140,8 @@ pub async fn drop_orphaned_grants(users: &Path, tracking: &Path) -> Result<Vec<S
         "registered_model" | "prompt" => !names.contains(pattern),
         _ => false,
     });
-    users.execute_each(DROP_GRANT, grants.iter().map(|(id, ..)| vec![Value::from(*id)]).collect()).await?;
+    let ids = grants.iter().map(|(id, ..)| vec![Value::from(*id)]).collect();
+    users.execute_each(|id| Statement::new(&DROP_GRANT, id), ids).await?;
     Ok(grants.into_iter().map(|(_, kind, pattern)| format!("{kind} {pattern}")).collect())
 }
 

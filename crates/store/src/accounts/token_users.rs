@@ -4,20 +4,30 @@ use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE};
 
 use crate::{
     accounts::users::{User, UserStore, id_of, user_from_row},
+    db::Anywhere,
     db::{Op, Statement},
+    statements::statements,
 };
 
-const BY_NAME: &str = "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
-const INSERT_USER: &str = "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) \
-                         ON CONFLICT (username) DO NOTHING";
-const SET_ADMIN: &str = "UPDATE users SET is_admin = $2 WHERE id = $1";
-const INSERT_ROLE: &str = "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
-                         ON CONFLICT (workspace, name) DO NOTHING";
-const ASSIGN: &str = "INSERT INTO user_role_assignments (user_id, role_id) \
-                      SELECT $1, id FROM roles WHERE workspace = $2 AND name = $3 \
-                      ON CONFLICT (user_id, role_id) DO NOTHING";
-const UNASSIGN: &str = "DELETE FROM user_role_assignments WHERE user_id = $1 \
-                        AND role_id IN (SELECT id FROM roles WHERE workspace = $2 AND name = $3)";
+statements! {
+    static BY_NAME: Anywhere =
+        "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
+    static INSERT_USER: Anywhere =
+        "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) \
+         ON CONFLICT (username) DO NOTHING";
+    static SET_ADMIN: Anywhere =
+        "UPDATE users SET is_admin = $2 WHERE id = $1";
+    static INSERT_ROLE: Anywhere =
+        "INSERT INTO roles (name, workspace, description) VALUES ($1, $2, NULL) \
+         ON CONFLICT (workspace, name) DO NOTHING";
+    static ASSIGN: Anywhere =
+        "INSERT INTO user_role_assignments (user_id, role_id) \
+         SELECT $1, id FROM roles WHERE workspace = $2 AND name = $3 \
+         ON CONFLICT (user_id, role_id) DO NOTHING";
+    static UNASSIGN: Anywhere =
+        "DELETE FROM user_role_assignments WHERE user_id = $1 \
+         AND role_id IN (SELECT id FROM roles WHERE workspace = $2 AND name = $3)";
+}
 
 /// The user that a token identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +68,9 @@ impl UserStore {
                     token.mark.as_str().into(),
                     token.is_admin.unwrap_or_default().into(),
                 ];
-                tx.execute(Statement::fixed(INSERT_USER, make)).await?;
+                tx.execute(Statement::new(&INSERT_USER, make)).await?;
                 let id = id_of(&tx, &token.username).await?;
-                let by_name = Statement::fixed(BY_NAME, vec![token.username.as_str().into()]);
+                let by_name = Statement::new(&BY_NAME, vec![token.username.as_str().into()]);
                 let found = tx.query_opt(by_name, user_from_row).await?;
                 let mut user = found.ok_or_else(|| Error::internal("The new user was not found."))?;
                 // Another transaction may have created a user with this name.
@@ -69,15 +79,15 @@ impl UserStore {
                 for role in &token.governed {
                     let name = || role.as_str().into();
                     if token.roles.contains(role) {
-                        work.push(Statement::fixed(INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
-                        work.push(Statement::fixed(ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::new(&INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
+                        work.push(Statement::new(&ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
                     } else {
-                        work.push(Statement::fixed(UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::new(&UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
                     }
                 }
                 let is_admin = wanted_admin(&user, token);
                 if is_admin != user.is_admin {
-                    work.push(Statement::fixed(SET_ADMIN, vec![id.into(), is_admin.into()]));
+                    work.push(Statement::new(&SET_ADMIN, vec![id.into(), is_admin.into()]));
                     user.is_admin = is_admin;
                 }
                 tx.run(work.into_iter().map(Op::Execute).collect()).await?;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use ferroflow_model::Result;
 
-use crate::db::{Answer, Conn, Db, DbError, Op, Row, Statement, Tx, dialect::Dialect};
+use crate::db::{Answer, Conn, Db, DbError, Op, Row, Statement, Tx};
 
 /// The users database. Every transaction through it counts as a change, so that no write can forget to invalidate what
 /// is cached of users.
@@ -30,10 +30,6 @@ impl UserDb {
     /// The database without the count: for reads, and for the state of logins, which no cache holds.
     pub(crate) fn uncounted(&self) -> &Db {
         &self.db
-    }
-
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.db.dialect()
     }
 
     /// [`Db::reader`].

@@ -11,43 +11,73 @@ use crate::{
         roles::{Role, roles_of},
         user_db::UserDb,
     },
+    db::Anywhere,
+    db::Sql,
     db::{BackendUri, Db, DbError, DbOptions, Op, Row, Statement, Tx, Value},
     migrations::{self, AUTH, MigrationError, Options, State},
+    statements::statements,
 };
 
-const BY_NAME: &str = "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
-const ALL: &str = "SELECT id, username, password_hash, is_admin FROM users ORDER BY id";
-const INSERT: &str = "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) RETURNING id";
-const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2 WHERE username = $1";
-const SET_ADMIN: &str = "UPDATE users SET is_admin = $2 WHERE username = $1";
-
-/// A user with the grants of all its roles in a workspace; one row even without grants.
-const ACCOUNT: &str = "SELECT u.id, u.username, u.password_hash, u.is_admin, p.resource_type, p.resource_pattern, \
-                       p.permission FROM users u \
-                       LEFT JOIN user_role_assignments a ON a.user_id = u.id \
-                       LEFT JOIN roles r ON r.id = a.role_id AND r.workspace = $2 \
-                       LEFT JOIN role_permissions p ON p.role_id = r.id \
-                       WHERE u.username = $1";
+statements! {
+    static BY_NAME: Anywhere =
+        "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
+    static ALL: Anywhere =
+        "SELECT id, username, password_hash, is_admin FROM users ORDER BY id";
+    static INSERT: Anywhere =
+        "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) RETURNING id";
+    static SET_PASSWORD: Anywhere =
+        "UPDATE users SET password_hash = $2 WHERE username = $1";
+    static SET_ADMIN: Anywhere =
+        "UPDATE users SET is_admin = $2 WHERE username = $1";
+    /// A user with the grants of all its roles in a workspace; one row even without grants.
+    static ACCOUNT: Anywhere =
+        "SELECT u.id, u.username, u.password_hash, u.is_admin, p.resource_type, p.resource_pattern, \
+         p.permission FROM users u \
+         LEFT JOIN user_role_assignments a ON a.user_id = u.id \
+         LEFT JOIN roles r ON r.id = a.role_id AND r.workspace = $2 \
+         LEFT JOIN role_permissions p ON p.role_id = r.id \
+         WHERE u.username = $1";
+    static DELETE_ROLE_GRANTS: Anywhere =
+        "DELETE FROM role_permissions WHERE role_id IN (SELECT id FROM roles WHERE name = $1)";
+    static DELETE_ROLE_ASSIGNMENTS: Anywhere =
+        "DELETE FROM user_role_assignments WHERE role_id IN (SELECT id FROM roles WHERE name = $1)";
+    static DELETE_ROLE: Anywhere =
+        "DELETE FROM roles WHERE name = $1";
+    static DELETE_ASSIGNMENTS: Anywhere =
+        "DELETE FROM user_role_assignments WHERE user_id = $1";
+    static DELETE_EXPERIMENT_PERMISSIONS: Anywhere =
+        "DELETE FROM experiment_permissions WHERE user_id = $1";
+    static DELETE_REGISTERED_MODEL_PERMISSIONS: Anywhere =
+        "DELETE FROM registered_model_permissions WHERE user_id = $1";
+    static DELETE_SCORER_PERMISSIONS: Anywhere =
+        "DELETE FROM scorer_permissions WHERE user_id = $1";
+    static DELETE_GATEWAY_SECRET_PERMISSIONS: Anywhere =
+        "DELETE FROM gateway_secret_permissions WHERE user_id = $1";
+    static DELETE_GATEWAY_ENDPOINT_PERMISSIONS: Anywhere =
+        "DELETE FROM gateway_endpoint_permissions WHERE user_id = $1";
+    static DELETE_GATEWAY_MODEL_DEFINITION_PERMISSIONS: Anywhere =
+        "DELETE FROM gateway_model_definition_permissions WHERE user_id = $1";
+    static DELETE_WORKSPACE_PERMISSIONS: Anywhere =
+        "DELETE FROM workspace_permissions WHERE user_id = $1";
+    static DELETE: Anywhere =
+        "DELETE FROM users WHERE id = $1";
+}
 
 /// Deletes the per-user role of a user, with its grants and assignments.
-const DELETE_USER_ROLE: &[&str] = &[
-    "DELETE FROM role_permissions WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
-    "DELETE FROM user_role_assignments WHERE role_id IN (SELECT id FROM roles WHERE name = $1)",
-    "DELETE FROM roles WHERE name = $1",
-];
+static DELETE_USER_ROLE: [&Sql<Anywhere>; 3] = [&DELETE_ROLE_GRANTS, &DELETE_ROLE_ASSIGNMENTS, &DELETE_ROLE];
 
 /// Deletes a user with its assignments. Before there were roles, permissions had tables of their own; these and their
 /// foreign keys still exist.
-const DELETE_USER: &[&str] = &[
-    "DELETE FROM user_role_assignments WHERE user_id = $1",
-    "DELETE FROM experiment_permissions WHERE user_id = $1",
-    "DELETE FROM registered_model_permissions WHERE user_id = $1",
-    "DELETE FROM scorer_permissions WHERE user_id = $1",
-    "DELETE FROM gateway_secret_permissions WHERE user_id = $1",
-    "DELETE FROM gateway_endpoint_permissions WHERE user_id = $1",
-    "DELETE FROM gateway_model_definition_permissions WHERE user_id = $1",
-    "DELETE FROM workspace_permissions WHERE user_id = $1",
-    "DELETE FROM users WHERE id = $1",
+static DELETE_USER: [&Sql<Anywhere>; 9] = [
+    &DELETE_ASSIGNMENTS,
+    &DELETE_EXPERIMENT_PERMISSIONS,
+    &DELETE_REGISTERED_MODEL_PERMISSIONS,
+    &DELETE_SCORER_PERMISSIONS,
+    &DELETE_GATEWAY_SECRET_PERMISSIONS,
+    &DELETE_GATEWAY_ENDPOINT_PERMISSIONS,
+    &DELETE_GATEWAY_MODEL_DEFINITION_PERMISSIONS,
+    &DELETE_WORKSPACE_PERMISSIONS,
+    &DELETE,
 ];
 
 /// The users database.
@@ -167,7 +197,7 @@ impl UserStore {
     /// # Errors
     /// Database errors only.
     pub async fn account(&self, username: &str) -> Result<Option<Account>> {
-        let statement = Statement::fixed(ACCOUNT, vec![username.into(), DEFAULT_WORKSPACE.into()]);
+        let statement = Statement::new(&ACCOUNT, vec![username.into(), DEFAULT_WORKSPACE.into()]);
         let conn = self.db.reader().await?;
         let account = conn
             .fold(statement, None::<Account>, |account, row| {
@@ -197,7 +227,7 @@ impl UserStore {
     /// # Errors
     /// Database errors only.
     pub async fn find_user(&self, username: &str) -> Result<Option<User>> {
-        let found = self.db.query(Statement::fixed(BY_NAME, vec![username.into()]), user_from_row).await?;
+        let found = self.db.query(Statement::new(&BY_NAME, vec![username.into()]), user_from_row).await?;
         Ok(found.into_iter().next())
     }
 
@@ -207,7 +237,7 @@ impl UserStore {
     /// Database errors only.
     pub async fn list_users(&self) -> Result<Vec<(User, Vec<Role>)>> {
         let conn = self.db.reader().await?;
-        let users = conn.query(Statement::fixed(ALL, Vec::new()), user_from_row).await?;
+        let users = conn.query(Statement::new(&ALL, Vec::new()), user_from_row).await?;
         let mut roles = roles_of(&conn, None).await?;
         Ok(users
             .into_iter()
@@ -224,7 +254,7 @@ impl UserStore {
     /// The name is empty or taken.
     pub async fn create_user(&self, username: &str, password_hash: &str, is_admin: bool) -> Result<User> {
         validation::username(username)?;
-        let insert = || Statement::fixed(INSERT, vec![username.into(), password_hash.into(), is_admin.into()]);
+        let insert = || Statement::new(&INSERT, vec![username.into(), password_hash.into(), is_admin.into()]);
         let id = self
             .db
             .transaction(|tx| async move {
@@ -244,7 +274,7 @@ impl UserStore {
     /// # Errors
     /// No user has the name.
     pub async fn set_password(&self, username: &str, password_hash: &str) -> Result<()> {
-        self.update(SET_PASSWORD, username, password_hash.into()).await
+        self.update(&SET_PASSWORD, username, password_hash.into()).await
     }
 
     /// Makes a user an admin, or revokes that.
@@ -252,14 +282,14 @@ impl UserStore {
     /// # Errors
     /// No user has the name.
     pub async fn set_admin(&self, username: &str, is_admin: bool) -> Result<()> {
-        self.update(SET_ADMIN, username, is_admin.into()).await
+        self.update(&SET_ADMIN, username, is_admin.into()).await
     }
 
-    async fn update(&self, sql: &'static str, username: &str, value: Value) -> Result<()> {
+    async fn update(&self, sql: &'static Sql<Anywhere>, username: &str, value: Value) -> Result<()> {
         let value = &value;
         self.db
             .transaction(|tx| async move {
-                let update = Statement::fixed(sql, vec![username.into(), value.clone()]);
+                let update = Statement::new(sql, vec![username.into(), value.clone()]);
                 if tx.execute(update).await? == 0 { Err(no_user(username)) } else { Ok(()) }
             })
             .await
@@ -274,8 +304,8 @@ impl UserStore {
             .transaction(|tx| async move {
                 let id = id_of(&tx, username).await?;
                 let role = permission::user_role(id);
-                let of_role = DELETE_USER_ROLE.iter().map(|sql| Statement::fixed(sql, vec![role.as_str().into()]));
-                let of_user = DELETE_USER.iter().map(|sql| Statement::fixed(sql, vec![id.into()]));
+                let of_role = DELETE_USER_ROLE.iter().map(|sql| Statement::new(sql, vec![role.as_str().into()]));
+                let of_user = DELETE_USER.iter().map(|sql| Statement::new(sql, vec![id.into()]));
                 tx.run(of_role.chain(of_user).map(Op::Execute).collect()).await?;
                 Ok(())
             })
@@ -285,7 +315,7 @@ impl UserStore {
 
 /// The id of a user.
 pub(crate) async fn id_of(tx: &Tx, username: &str) -> Result<i64> {
-    let found = tx.query_opt(Statement::fixed(BY_NAME, vec![username.into()]), user_from_row).await?;
+    let found = tx.query_opt(Statement::new(&BY_NAME, vec![username.into()]), user_from_row).await?;
     Ok(found.ok_or_else(|| no_user(username))?.id)
 }
 

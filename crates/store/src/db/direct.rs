@@ -160,25 +160,31 @@ impl Direct {
     }
 
     /// Runs a statement once per row of parameters, pipelined.
-    pub(crate) async fn execute_each(&self, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
+    pub(crate) async fn execute_each(
+        &self,
+        statement: impl Fn(Vec<Value>) -> Statement,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<(), DbError> {
+        let statements: Vec<Statement> = rows.into_iter().map(statement).collect();
+        let Some(first) = statements.first() else { return Ok(()) };
         match &self.0 {
             Inner::Postgres(client) if !client.keeps_names() => {
-                for row in rows {
-                    postgres::execute(client, &Statement::unscoped(Upkeep::Migration, sql, row)).await?;
+                for statement in &statements {
+                    postgres::execute(client, statement).await?;
                 }
                 Ok(())
             }
             Inner::Postgres(client) => {
-                let prepared = client.prepare_cached(sql).await?;
-                let sent = rows.iter().map(|row| client.execute_raw(&prepared, row));
+                let prepared = client.prepare_cached(first.postgres()).await?;
+                let sent = statements.iter().map(|statement| client.execute_raw(&prepared, &statement.params));
                 futures_util::future::try_join_all(sent).await?;
                 Ok(())
             }
             Inner::Sqlite { session, .. } => {
                 session
                     .run(move |connection| {
-                        for row in rows {
-                            sqlite::execute(connection, &Statement::unscoped(Upkeep::Migration, sql, row))?;
+                        for statement in &statements {
+                            sqlite::execute(connection, statement)?;
                         }
                         Ok(())
                     })

@@ -219,7 +219,7 @@ fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
     (0..inner.len()).map(|index| row.get(index)).collect()
 }
 
-/// The array of one column of an [`Insert`], with its type.
+/// A parameter of an [`Insert`] with its type: the array of a column, the list or the workspace of the guard.
 type Array = (Box<dyn ToSql + Sync + Send>, Type);
 
 fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
@@ -228,6 +228,11 @@ fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
         .only_if
         .iter()
         .map(|guard| -> Result<Array, DbError> { Ok((Box::new(guard.list.clone()), Type::TEXT_ARRAY)) });
+    let workspace = insert
+        .only_if
+        .iter()
+        .filter_map(|guard| guard.workspace.parameter())
+        .map(|name| -> Result<Array, DbError> { Ok((Box::new(name.to_string()), Type::TEXT)) });
     insert
         .columns
         .iter()
@@ -266,6 +271,7 @@ fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
             Ok(array)
         })
         .chain(guard)
+        .chain(workspace)
         .collect()
 }
 

@@ -20,6 +20,7 @@ mod expand;
 use std::{marker::PhantomData, sync::OnceLock};
 
 pub(super) use self::expand::numbered;
+pub(crate) use self::{check::has_workspace, expand::in_workspace};
 use crate::{db::dialect::Dialect, workspace::Workspace};
 
 /// A statement of static text. Declared with [`statements!`](crate::statements::statements) only, so that it is in the
@@ -176,6 +177,12 @@ impl<S: Scoping> Sql<S> {
         }
         let expanded = [OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new()];
         Self { template: Template { text, expanded }, scope: PhantomData }
+    }
+}
+
+impl<S> std::fmt::Debug for Sql<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.template.text.fmt(f)
     }
 }
 

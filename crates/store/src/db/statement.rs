@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Value,
-    sql::{Sql, Template, Unbound, Upkeep, numbered},
+    sql::{Sql, Template, Unbound, Upkeep, in_workspace, numbered},
 };
 use crate::{db::dialect::Dialect, workspace::Workspace};
 
@@ -84,18 +84,6 @@ impl Statement {
         Self::of(Source::Text(sql.into()), params)
     }
 
-    /// A statement of static text that is not in the list of statements yet.
-    #[must_use]
-    pub fn fixed(sql: &'static str, params: Vec<Value>) -> Self {
-        Self::of(Source::Text(sql.into()), params)
-    }
-
-    /// A statement of dynamic text that is not declared yet.
-    #[must_use]
-    pub fn dynamic(sql: String, params: Vec<Value>) -> Self {
-        Self::of(Source::Text(sql.into()), params)
-    }
-
     fn of(sql: Source, params: Vec<Value>) -> Self {
         Self { sql, params, plan: Plan::default() }
     }
@@ -156,11 +144,14 @@ pub struct Insert {
 /// A condition on the row `r` of an [`Insert`].
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// The condition for PostgreSQL, planned once for all rows. `{list}` is replaced by the placeholder of the list.
-    pub postgres: &'static str,
+    /// The workspace that the rows' run must be in.
+    pub(crate) workspace: Workspace,
+    /// The condition for PostgreSQL, planned once for all rows. `{list}` is the list, `{ws of o}` the condition on the
+    /// workspace.
+    pub(crate) postgres: &'static str,
     /// The query for SQLite, run once per value of [`key`](Self::key), its parameter. The condition is true if it
     /// returns a row.
-    pub sqlite: &'static str,
+    pub(crate) sqlite: &'static Sql<Workspace>,
     /// The column that the condition depends on. Rows with the same value must be adjacent.
     pub key: &'static str,
     /// The list that `{list}` is bound to.
@@ -213,6 +204,23 @@ pub const fn bool(name: &'static str) -> Column {
     Column { name, kind: Kind::Bool }
 }
 
+impl Guard {
+    /// The condition for PostgreSQL, with the list at the placeholder `place` and the workspace, if it is a parameter,
+    /// at the next one.
+    fn condition(&self, place: usize) -> String {
+        let condition = self.postgres.replace("{list}", &format!("${place}::text[]"));
+        match self.workspace.parameter() {
+            None => condition.replace(" AND {ws of o}", ""),
+            Some(_) => condition.replace("{ws of o}", &in_workspace("o", Some(&format!("${}", place + 1)))),
+        }
+    }
+
+    /// The query for SQLite about one value of the key.
+    pub(super) fn query(&self, key: Value) -> Statement {
+        Statement::within(&self.workspace, self.sqlite, vec![key])
+    }
+}
+
 impl Insert {
     fn names(&self, prefix: &str) -> String {
         self.columns.iter().map(|column| format!("{prefix}{}", column.name)).collect::<Vec<_>>().join(", ")
@@ -234,10 +242,8 @@ impl Insert {
                 format!("${}::{ty}[]", index + 1)
             })
             .collect();
-        let guard = self.only_if.as_ref().map_or_else(
-            || "TRUE".to_owned(),
-            |guard| guard.postgres.replace("{list}", &format!("${}::text[]", self.columns.len() + 1)),
-        );
+        let guard =
+            self.only_if.as_ref().map_or_else(|| "TRUE".to_owned(), |guard| guard.condition(self.columns.len() + 1));
         format!(
             "INSERT INTO {table} ({names}) SELECT {fields} FROM unnest({arrays}) AS r({names}) WHERE {guard} {conflict}",
             table = self.table,

@@ -114,7 +114,7 @@ impl Store {
 
     fn put(&self, tx: &Tx, sql: &'static Sql<Workspace>, values: Vec<Value>) {
         if self.outbox.is_ready() {
-            let statement = Statement::within(&Workspace::only(), sql, values);
+            let statement = Statement::within(self.ws(), sql, values);
             tx.before_commit(Op::Execute(statement), &self.outbox.filled);
         }
     }

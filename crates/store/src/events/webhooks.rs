@@ -13,9 +13,11 @@ use ferroflow_search::PageToken;
 
 use crate::{
     Store,
-    db::{Conn, DbError, Insert, Row, Statement, Tx, Value, clock::now_ms, text},
+    db::{Child, Conn, DbError, Insert, Row, Statement, Tx, Value, clock::now_ms, text},
     events::fernet::FernetKey,
     query::select::{KeyKind, Select},
+    statements::statements,
+    workspace::Workspace,
 };
 
 /// The environment variable with the key that secrets are encrypted with; the reference's name for it.
@@ -25,24 +27,25 @@ const COLUMNS: &str = "w.webhook_id, w.name, w.description, w.url, w.status, w.c
                        w.last_updated_timestamp";
 const COLUMN_COUNT: usize = 7;
 
-const BY_ID: &str = "SELECT w.webhook_id, w.name, w.description, w.url, w.status, w.creation_timestamp, \
-                     w.last_updated_timestamp, w.secret FROM webhooks w \
-                     WHERE w.webhook_id = $1 AND w.workspace = 'default' AND w.deleted_timestamp IS NULL";
-const EVENTS: (&str, &str) = (
-    "SELECT webhook_id, entity, action FROM webhook_events WHERE webhook_id = ANY($1) ORDER BY entity, action",
-    "SELECT webhook_id, entity, action FROM webhook_events \
-     WHERE webhook_id IN (SELECT value FROM json_each($1)) ORDER BY entity, action",
-);
-const INSERT: &str = "INSERT INTO webhooks (webhook_id, name, description, url, status, secret, creation_timestamp, \
-                      last_updated_timestamp, workspace) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 'default')";
-/// NULL keeps the value.
-const UPDATE: &str = "UPDATE webhooks SET name = COALESCE($2, name), description = COALESCE($3, description), \
-                      url = COALESCE($4, url), status = COALESCE($5, status), last_updated_timestamp = $6 \
-                      WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
-const SET_SECRET: &str = "UPDATE webhooks SET secret = $2 WHERE webhook_id = $1";
-const DELETE_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
-const DELETE: &str = "UPDATE webhooks SET deleted_timestamp = $2, last_updated_timestamp = $2 \
-                      WHERE webhook_id = $1 AND workspace = 'default' AND deleted_timestamp IS NULL";
+statements! {
+    static BY_ID: Workspace = "SELECT ", COLUMNS, ", w.secret FROM webhooks w \
+         WHERE w.webhook_id = $1 AND {ws:w} AND w.deleted_timestamp IS NULL";
+    static EVENTS: Child =
+        "SELECT webhook_id, entity, action FROM webhook_events WHERE webhook_id {in $1} ORDER BY entity, action";
+    static INSERT: Workspace =
+        "INSERT INTO webhooks (webhook_id, name, description, url, status, secret, creation_timestamp, \
+         last_updated_timestamp, workspace) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, {ws})";
+    /// NULL keeps the value.
+    static UPDATE: Workspace =
+        "UPDATE webhooks AS w SET name = COALESCE($2, name), description = COALESCE($3, description), \
+         url = COALESCE($4, url), status = COALESCE($5, status), last_updated_timestamp = $6 \
+         WHERE w.webhook_id = $1 AND {ws:w} AND w.deleted_timestamp IS NULL";
+    static SET_SECRET: Workspace = "UPDATE webhooks AS w SET secret = $2 WHERE w.webhook_id = $1 AND {ws:w}";
+    static DELETE_EVENTS: Child = "DELETE FROM webhook_events WHERE webhook_id = $1";
+    static DELETE: Workspace =
+        "UPDATE webhooks AS w SET deleted_timestamp = $2, last_updated_timestamp = $2 \
+         WHERE w.webhook_id = $1 AND {ws:w} AND w.deleted_timestamp IS NULL";
+}
 
 /// A new webhook. Its name and URL are already validated.
 #[derive(Debug, Clone)]
@@ -111,7 +114,7 @@ impl Store {
         let (values, id, events) = (&values, id.as_str(), &new.events);
         self.db
             .transaction(|tx| async move {
-                tx.execute(Statement::fixed(INSERT, values.clone())).await?;
+                tx.execute(Statement::within(self.ws(), &INSERT, values.clone())).await?;
                 insert_events(&tx, id, events).await?;
                 self.webhook(&tx, id).await
             })
@@ -124,9 +127,9 @@ impl Store {
     /// No webhook has the id.
     pub async fn get_webhook(&self, webhook_id: &str) -> Result<Webhook> {
         let conn = self.db.reader().await?;
-        let found = conn.query_opt(Statement::fixed(BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let found = conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]), from_row).await?;
         let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
-        self.load_events(&conn, std::slice::from_mut(&mut webhook)).await?;
+        load_events(&conn, std::slice::from_mut(&mut webhook)).await?;
         Ok(webhook)
     }
 
@@ -135,7 +138,7 @@ impl Store {
     /// # Errors
     /// No webhook has the id, or the secret cannot be decrypted.
     pub async fn webhook_secret(&self, webhook_id: &str) -> Result<Option<String>> {
-        let statement = Statement::fixed(BY_ID, vec![webhook_id.into()]);
+        let statement = Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]);
         let found = self.db.query(statement, |row| row.get::<Option<String>>(7)).await?;
         self.decrypt(found.into_iter().next().ok_or_else(|| no_webhook(webhook_id))?.as_deref())
     }
@@ -151,14 +154,14 @@ impl Store {
     ) -> Result<(Vec<Webhook>, Option<String>)> {
         let max = validation::webhook_page_size(max_results)?;
         let token = PageToken::decode(page_token.unwrap_or_default())?;
-        let mut select = Select::default();
-        select.filter("w.workspace = 'default' AND w.deleted_timestamp IS NULL".to_owned());
+        let mut select = Select::new(self.ws(), "webhooks", "w");
+        select.filter("w.deleted_timestamp IS NULL".to_owned());
         select.order_by("COALESCE(w.creation_timestamp, 0)", true, KeyKind::Int);
         select.order_by("w.webhook_id", false, KeyKind::Text);
-        let page = select.page(COLUMNS, "webhooks w", max.into(), token)?;
+        let page = select.page(COLUMNS, max.into(), token)?;
         let conn = self.db.reader().await?;
         let (mut webhooks, next) = page.read(&conn, COLUMN_COUNT, from_row).await?.finish();
-        self.load_events(&conn, &mut webhooks).await?;
+        load_events(&conn, &mut webhooks).await?;
         Ok((webhooks, next))
     }
 
@@ -181,15 +184,16 @@ impl Store {
         let (values, change) = (&values, &change);
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::fixed(UPDATE, values.clone())).await? == 0 {
+                if tx.execute(Statement::within(self.ws(), &UPDATE, values.clone())).await? == 0 {
                     return Err(no_webhook(webhook_id));
                 }
                 if let Some(secret) = &change.secret {
                     let token = if secret.is_empty() { None } else { Some(self.encrypt(secret)?) };
-                    tx.execute(Statement::fixed(SET_SECRET, vec![webhook_id.into(), token.into()])).await?;
+                    tx.execute(Statement::within(self.ws(), &SET_SECRET, vec![webhook_id.into(), token.into()]))
+                        .await?;
                 }
                 if let Some(events) = &change.events {
-                    tx.execute(Statement::fixed(DELETE_EVENTS, vec![webhook_id.into()])).await?;
+                    tx.execute(Statement::new(&DELETE_EVENTS, vec![webhook_id.into()])).await?;
                     insert_events(&tx, webhook_id, events).await?;
                 }
                 if change.status == Some(WebhookStatus::Disabled) {
@@ -207,7 +211,9 @@ impl Store {
     pub async fn delete_webhook(&self, webhook_id: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::fixed(DELETE, vec![webhook_id.into(), now_ms().into()])).await? == 0 {
+                if tx.execute(Statement::within(self.ws(), &DELETE, vec![webhook_id.into(), now_ms().into()])).await?
+                    == 0
+                {
                     return Err(no_webhook(webhook_id));
                 }
                 Ok(self.discard_deliveries(&tx, webhook_id).await?)
@@ -217,30 +223,11 @@ impl Store {
 
     /// Reads a webhook within a transaction.
     async fn webhook(&self, tx: &Tx, webhook_id: &str) -> Result<Webhook> {
-        let found = tx.query_opt(Statement::fixed(BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let found = tx.query_opt(Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]), from_row).await?;
         let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
-        let events = tx.query(self.events_of(vec![webhook_id.to_owned()]), event_from_row).await?;
+        let events = tx.query(events_of(vec![webhook_id.to_owned()]), event_from_row).await?;
         webhook.events = events.into_iter().filter_map(|(_, event)| Some(event?.to_message())).collect();
         Ok(webhook)
-    }
-
-    fn events_of(&self, ids: Vec<String>) -> Statement {
-        Statement::fixed(self.db.dialect().pick(EVENTS.0, EVENTS.1), vec![ids.into()])
-    }
-
-    async fn load_events(&self, conn: &Conn, webhooks: &mut [Webhook]) -> Result<(), DbError> {
-        if webhooks.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<String> = webhooks.iter().map(|webhook| webhook.webhook_id().to_owned()).collect();
-        let mut events: HashMap<String, Vec<_>> = HashMap::new();
-        for (id, event) in conn.query(self.events_of(ids), event_from_row).await? {
-            events.entry(id).or_default().extend(event.map(EventType::to_message));
-        }
-        for webhook in webhooks {
-            webhook.events = events.remove(webhook.webhook_id()).unwrap_or_default();
-        }
-        Ok(())
     }
 
     /// Encrypts a secret. Without a configured key it could not be decrypted after a restart or by another replica.
@@ -267,6 +254,25 @@ impl Store {
         })?;
         Ok(Some(secret).filter(|secret| !secret.is_empty()))
     }
+}
+
+fn events_of(ids: Vec<String>) -> Statement {
+    Statement::new(&EVENTS, vec![ids.into()])
+}
+
+async fn load_events(conn: &Conn, webhooks: &mut [Webhook]) -> Result<(), DbError> {
+    if webhooks.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = webhooks.iter().map(|webhook| webhook.webhook_id().to_owned()).collect();
+    let mut events: HashMap<String, Vec<_>> = HashMap::new();
+    for (id, event) in conn.query(events_of(ids), event_from_row).await? {
+        events.entry(id).or_default().extend(event.map(EventType::to_message));
+    }
+    for webhook in webhooks {
+        webhook.events = events.remove(webhook.webhook_id()).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn check_events(events: &[EventType]) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{
     apply::Failure,
     events::{Event, Progress},
 };
-use crate::db::{DbError, Direct, Row, Statement, Value};
+use crate::db::{DbError, Direct, Row, Statement, Upkeep, Value};
 
 /// Rows per page.
 const PAGE: usize = 1000;
@@ -91,12 +91,14 @@ async fn traces(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), DbEr
     let mut after = String::new();
     let mut done = 0;
     loop {
-        let page = direct.query(Statement::dynamic(sql.clone(), vec![after.as_str().into()]), read_trace).await?;
+        let page = direct
+            .query(Statement::unscoped(Upkeep::Migration, sql.clone(), vec![after.as_str().into()]), read_trace)
+            .await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.id);
         done += page.len();
         let updates = page.iter().filter_map(trace_update).collect();
-        direct.execute_each(UPDATE_TRACE, updates).await?;
+        direct.execute_each(|row| Statement::unscoped(Upkeep::Migration, UPDATE_TRACE, row), updates).await?;
         progress.report(Event::Rows { table: "trace_info", done: rows(done), total: total.unsigned_abs() });
     }
 }
@@ -163,7 +165,7 @@ async fn spans(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), Failu
     let mut done = 0;
     loop {
         let key = vec![after.0.as_str().into(), after.1.as_str().into()];
-        let page = direct.query(Statement::dynamic(sql.to_owned(), key), read_span).await?;
+        let page = direct.query(Statement::unscoped(Upkeep::Migration, sql.to_owned(), key), read_span).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.trace.clone(), last.id.clone());
         done += page.len();
@@ -171,7 +173,7 @@ async fn spans(direct: &Direct, progress: &mut Progress<'_>) -> Result<(), Failu
         for span in &page {
             updates.extend(span_update(span)?);
         }
-        direct.execute_each(UPDATE_SPAN, updates).await?;
+        direct.execute_each(|row| Statement::unscoped(Upkeep::Migration, UPDATE_SPAN, row), updates).await?;
         progress.report(Event::Rows { table: "spans", done: rows(done), total: total.unsigned_abs() });
     }
 }
@@ -204,7 +206,7 @@ async fn check_dimensions(direct: &Direct) -> Result<(), Failure> {
     loop {
         let key = vec![after.0.as_str().into(), after.1.as_str().into()];
         let page = direct
-            .query(Statement::dynamic(sql.to_owned(), key), |row| {
+            .query(Statement::unscoped(Upkeep::Migration, sql.to_owned(), key), |row| {
                 Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<Option<String>>(2)?))
             })
             .await?;
@@ -262,7 +264,7 @@ async fn assessments(direct: &Direct, progress: &mut Progress<'_>) -> Result<(),
     let mut done = 0;
     loop {
         let page = direct
-            .query(Statement::dynamic(sql.to_owned(), vec![after.as_str().into()]), |row| {
+            .query(Statement::unscoped(Upkeep::Migration, sql.to_owned(), vec![after.as_str().into()]), |row| {
                 let (number, numeric) = aggregate(row.str(1)?);
                 let keys = (row.get::<i64>(2)?, row.get::<i64>(3)?);
                 Ok((row.get::<String>(0)?, keys, number, numeric))
@@ -277,7 +279,7 @@ async fn assessments(direct: &Direct, progress: &mut Progress<'_>) -> Result<(),
                 vec![id.into(), experiment.into(), time.into(), number.into(), Value::Bool(numeric)]
             })
             .collect();
-        direct.execute_each(UPDATE_ASSESSMENT, updates).await?;
+        direct.execute_each(|row| Statement::unscoped(Upkeep::Migration, UPDATE_ASSESSMENT, row), updates).await?;
         progress.report(Event::Rows { table: "assessments", done: rows(done), total: total.unsigned_abs() });
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::definition::{Definition, normal};
 use crate::{
-    db::{DbError, Direct, Statement, dialect::Dialect},
+    db::{DbError, Direct, Statement, Upkeep, dialect::Dialect},
     schema::own::is_own,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn table_of(object: &str) -> &str {
 /// The rows of a query of the catalog: kind and name of the object, name and value of a property.
 async fn read(direct: &Direct, sql: &'static str) -> Result<Vec<(String, String, String)>, DbError> {
     direct
-        .query(Statement::fixed(sql, Vec::new()), |row| {
+        .query(Statement::unscoped(Upkeep::Migration, sql, Vec::new()), |row| {
             Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<Option<String>>(2)?.unwrap_or_default()))
         })
         .await

@@ -6,7 +6,7 @@ use super::{
     apply::Failure,
     events::{Event, Progress},
 };
-use crate::db::{Direct, Statement, Value};
+use crate::db::{Direct, Statement, Upkeep, Value};
 
 const PAGE_AFTER: &str = "SELECT issue_id, categories FROM issues WHERE categories IS NOT NULL AND issue_id > $1 \
      ORDER BY issue_id LIMIT 500";
@@ -20,7 +20,7 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
     let total = direct.number("SELECT COUNT(*) FROM issues WHERE categories IS NOT NULL").await?.unsigned_abs();
     let (mut after, mut done) = (String::new(), 0);
     loop {
-        let page = Statement::fixed(PAGE_AFTER, vec![after.as_str().into()]);
+        let page = Statement::unscoped(Upkeep::Migration, PAGE_AFTER, vec![after.as_str().into()]);
         let page = direct.query(page, |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?))).await?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after.clone_from(last);
@@ -29,7 +29,7 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
         for (issue, json) in page {
             rows.extend(categories(&issue, &json)?);
         }
-        direct.execute_each(INSERT, rows).await?;
+        direct.execute_each(|row| Statement::unscoped(Upkeep::Migration, INSERT, row), rows).await?;
         progress.report(Event::Rows { table: "issues", done, total });
     }
 }

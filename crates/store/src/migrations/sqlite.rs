@@ -5,7 +5,7 @@ use super::{
     definition::{AlterMethod, Definition},
     events::{Event, Progress},
 };
-use crate::db::{DbError, Direct, Statement, Value};
+use crate::db::{DbError, Direct, Statement, Upkeep, Value};
 
 /// Rows copied per statement, between two reports of progress.
 const ROWS: i64 = 100_000;
@@ -19,7 +19,11 @@ pub(super) async fn alter(
 ) -> Result<AlterMethod, DbError> {
     let sql = direct
         .query(
-            Statement::fixed("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
+            Statement::unscoped(
+                Upkeep::Migration,
+                "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1",
+                vec![table.into()],
+            ),
             |row| row.get::<String>(0),
         )
         .await?;
@@ -40,7 +44,11 @@ pub(super) async fn alter(
 pub(super) async fn copies(direct: &Direct, table: &'static str, changes: &[Change]) -> Result<bool, DbError> {
     let found = direct
         .query(
-            Statement::fixed("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1", vec![table.into()]),
+            Statement::unscoped(
+                Upkeep::Migration,
+                "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1",
+                vec![table.into()],
+            ),
             |row| row.get::<String>(0),
         )
         .await?;
@@ -54,7 +62,8 @@ async fn set_text(direct: &Direct, table: &'static str, definition: &Definition)
     let version = direct.number("PRAGMA schema_version").await?;
     direct.batch("PRAGMA writable_schema = ON").await?;
     let set = direct
-        .execute(Statement::fixed(
+        .execute(Statement::unscoped(
+            Upkeep::Migration,
             "UPDATE sqlite_master SET sql = $1 WHERE type = 'table' AND name = $2",
             vec![definition.create(table).into(), table.into()],
         ))
@@ -76,7 +85,7 @@ async fn copy(
     // Indexes and triggers, which are dropped with the table.
     let attached = direct
         .query(
-            Statement::fixed(
+            Statement::unscoped(Upkeep::Migration,
                 "SELECT sql FROM sqlite_master WHERE tbl_name = $1 AND type IN ('index', 'trigger') AND sql IS NOT NULL",
                 vec![table.into()],
             ),
@@ -96,7 +105,8 @@ async fn copy(
     while from < last {
         let to = from.saturating_add(ROWS);
         direct
-            .execute(Statement::dynamic(
+            .execute(Statement::unscoped(
+                Upkeep::Migration,
                 format!(
                     "INSERT INTO {new_table} ({kept}) SELECT {kept} FROM \"{table}\" \
                      WHERE rowid > $1 AND rowid <= $2 ORDER BY rowid"
@@ -122,7 +132,11 @@ fn count(rows: i64) -> u64 {
 async fn columns(direct: &Direct, table: &str) -> Result<Vec<(String, bool)>, DbError> {
     direct
         .query(
-            Statement::fixed("SELECT name, hidden FROM pragma_table_xinfo($1) ORDER BY cid", vec![table.into()]),
+            Statement::unscoped(
+                Upkeep::Migration,
+                "SELECT name, hidden FROM pragma_table_xinfo($1) ORDER BY cid",
+                vec![table.into()],
+            ),
             |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)? != 0)),
         )
         .await

@@ -14,7 +14,7 @@ use super::{
     shown, state,
 };
 use crate::{
-    db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement, dialect::Dialect},
+    db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement, Upkeep, dialect::Dialect},
     schema,
 };
 
@@ -484,9 +484,9 @@ impl Run<'_> {
             .await?;
         let update = format!("UPDATE {table} SET version_num = $1 WHERE version_num = $2");
         let values = vec![to.into(), from.unwrap_or_default().into()];
-        if self.direct.execute(Statement::dynamic(update, values)).await? == 0 {
+        if self.direct.execute(Statement::unscoped(Upkeep::Migration, update, values)).await? == 0 {
             let insert = format!("INSERT INTO {table} (version_num) VALUES ($1)");
-            self.direct.execute(Statement::dynamic(insert, vec![to.into()])).await?;
+            self.direct.execute(Statement::unscoped(Upkeep::Migration, insert, vec![to.into()])).await?;
         }
         Ok(())
     }

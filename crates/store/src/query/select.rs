@@ -5,14 +5,22 @@
 use ferroflow_model::{Error, Result, limits::memory};
 use ferroflow_search::{KeyValue, PageToken};
 
-use crate::db::{Conn, DbError, Plan, Row, Statement, Value};
+use crate::{
+    db::{Conn, DbError, Plan, Row, Statement, Value, has_workspace, in_workspace},
+    workspace::Workspace,
+};
 
 /// Number of rows whose children are loaded in one round trip.
 const ROWS_TOGETHER: usize = 2000;
 
-/// A SELECT under construction.
-#[derive(Debug, Default)]
+/// A SELECT under construction, of rows in a workspace.
+#[derive(Debug)]
 pub(crate) struct Select {
+    from: String,
+    /// The workspace as a value in SQL.
+    workspace: String,
+    /// Parameters bound for the workspace.
+    own_params: usize,
     joins: String,
     conditions: Vec<String>,
     keys: Vec<SortKey>,
@@ -56,15 +64,50 @@ pub(crate) enum KeyKind {
 }
 
 impl Select {
+    /// Selects rows of a table in a workspace. Its conditions call the table by `alias`.
+    pub(crate) fn new(workspace: &Workspace, table: &'static str, alias: &'static str) -> Self {
+        let mut select = Self {
+            from: format!("{table} {alias}"),
+            workspace: "'default'".to_owned(),
+            own_params: 0,
+            joins: String::new(),
+            conditions: Vec::new(),
+            keys: Vec::new(),
+            params: Vec::new(),
+            plan: Plan::default(),
+        };
+        if let Some(name) = workspace.parameter() {
+            select.workspace = select.bind(&**name);
+            select.own_params = 1;
+        }
+        if has_workspace(table) {
+            select.conditions.push(select.in_workspace(alias));
+        } else if select.own_params > 0 {
+            select.conditions.push(in_workspace(alias, Some(&select.workspace)));
+        }
+        select
+    }
+
+    /// The condition that a row of a table with a workspace is in the workspace of the search.
+    pub(crate) fn in_workspace(&self, alias: &str) -> String {
+        format!("{alias}.workspace = {}", self.workspace)
+    }
+
+    /// Reads another table first, one with a workspace, by `CROSS JOIN`, which SQLite never reorders.
+    pub(crate) fn driven_by(&mut self, table: &'static str, alias: &'static str) {
+        self.from = format!("{table} {alias} CROSS JOIN {}", self.from);
+        self.conditions.push(self.in_workspace(alias));
+    }
+
     /// Binds a parameter and returns its placeholder, such as `$3`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());
         format!("${}", self.params.len())
     }
 
-    /// Whether a parameter is bound.
+    /// Whether a parameter is bound, other than the workspace.
     pub(crate) fn has_values(&self) -> bool {
-        !self.params.is_empty()
+        self.params.len() > self.own_params
     }
 
     /// Adds a JOIN.
@@ -98,8 +141,8 @@ impl Select {
     ///
     /// # Errors
     /// The token belongs to another search.
-    pub(crate) fn page(self, columns: &str, from: &str, limit: i64, token: PageToken) -> Result<Page> {
-        let joins = self.joins.clone();
+    pub(crate) fn page(self, columns: &str, limit: i64, token: PageToken) -> Result<Page> {
+        let (from, joins) = (self.from.clone(), self.joins.clone());
         self.page_of(limit, token, |Parts { keys, conditions, order, limit }| {
             format!("SELECT {columns}, {keys} FROM {from}{joins} WHERE {conditions} ORDER BY {order}{limit}")
         })
@@ -132,7 +175,7 @@ impl Select {
         let rows = self.bind(limit.saturating_add(1));
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
         let sql = write(Parts { keys, conditions, order, limit: format!(" LIMIT {rows}{offset}") });
-        let statement = Statement::dynamic(sql, self.params).planned(self.plan);
+        let statement = Statement::select(sql, self.params).planned(self.plan);
         Ok(Page { statement, keys: self.keys.len(), limit })
     }
 

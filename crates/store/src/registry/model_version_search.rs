@@ -49,7 +49,7 @@ impl Store {
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let keys = found.rows().map(|(key, _)| key.clone()).collect();
-        let (tags, count) = load_children(&conn, keys, |keys| tags_of(&conn, self.db.dialect(), keys)).await?;
+        let (tags, count) = load_children(&conn, keys, |keys| tags_of(self.ws(), &conn, keys)).await?;
         found.truncate(count);
         let (versions, next) = found.finish();
         let tags = tags.into_iter().flatten();
@@ -93,20 +93,20 @@ impl Store {
             _ => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
-        let mut select = Select::default();
-        select.filter("v.workspace = 'default' AND v.current_stage <> 'Deleted_Internal'".to_owned());
+        let mut select = Select::new(self.ws(), "model_versions", "v");
+        select.filter("v.current_stage <> 'Deleted_Internal'".to_owned());
         // As in the search for registered models, a required tag drives the query.
-        let (from, name, number) = if let Some((key, test)) = first {
+        let (name, number) = if let Some((key, test)) = first {
+            select.driven_by("model_version_tags", "d");
             let key = select.bind(key);
-            select.filter(format!(
-                "d.workspace = 'default' AND d.key = {key} AND v.name = d.name AND v.version = d.version"
-            ));
+            select.filter(format!("d.key = {key} AND v.name = d.name AND v.version = d.version"));
             let test = compare::text(&mut select, dialect, "d.value", test);
             select.filter(test);
-            ("model_version_tags d CROSS JOIN model_versions v", "d.name", "d.version")
+            ("d.name", "d.version")
         } else {
-            ("model_versions v", "v.name", "v.version")
+            ("v.name", "v.version")
         };
+        let tag_in_workspace = select.in_workspace("t");
         if let Some(run_ids) = &search.run_ids {
             let place = select.bind(run_ids.as_slice());
             select.filter(dialect.any("v.run_id", &place));
@@ -128,7 +128,7 @@ impl Store {
         }
         for (key, test) in others {
             let value = format!(
-                "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' AND t.key = {} \
+                "(SELECT t.value FROM model_version_tags t WHERE {tag_in_workspace} AND t.key = {} \
                  AND t.name = {name} AND t.version = {number})",
                 select.bind(key)
             );
@@ -138,12 +138,12 @@ impl Store {
         if !prompts {
             // If any version of a name is a prompt, so are all.
             select.filter(format!(
-                "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = 'default' \
+                "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE {tag_in_workspace} \
                  AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true')"
             ));
         }
         let value = format!(
-            "(SELECT t.value FROM model_version_tags t WHERE t.workspace = 'default' \
+            "(SELECT t.value FROM model_version_tags t WHERE {tag_in_workspace} \
              AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.version = {number})"
         );
         let (models, prompts) = (&scope.models, &scope.prompts);
@@ -163,6 +163,6 @@ impl Store {
             let kind = if clause.column == Column::Name { KeyKind::Text } else { KeyKind::Int };
             select.order_by(column, !clause.ascending, kind);
         }
-        select.page(COLUMNS, from, max, token)
+        select.page(COLUMNS, max, token)
     }
 }

@@ -16,6 +16,8 @@ use crate::{
     Store,
     db::{Conn, DbError, Op, Row, Statement, Value, clock::now_ms, count, dialect::Dialect},
     registry::registered_models::{locked, not_found, touch},
+    statements::statements,
+    workspace::Workspace,
 };
 
 /// The columns of a model version, in the order [`from_row`] reads them.
@@ -25,70 +27,66 @@ pub(crate) const COLUMNS: &str = "v.name, v.version, v.creation_time, v.last_upd
 /// The number of columns in [`COLUMNS`].
 pub(crate) const COLUMN_COUNT: usize = 12;
 
-const BY_NUMBER: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
-                         v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
-                         FROM model_versions v WHERE v.workspace = 'default' AND v.name = $1 AND v.version = $2 \
-                         AND v.current_stage <> 'Deleted_Internal'";
-const BY_ALIAS: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
-                        v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
-                        FROM registered_model_aliases a JOIN model_versions v \
-                        ON v.workspace = a.workspace AND v.name = a.name AND v.version = a.version \
-                        WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2 \
-                        AND v.current_stage <> 'Deleted_Internal'";
-const LATEST: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
-                      v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link \
-                      FROM model_versions v WHERE v.workspace = 'default' AND v.name = $1 \
-                      AND v.current_stage IN ('None', 'Staging', 'Production', 'Archived') \
-                      ORDER BY v.version DESC LIMIT 1";
-const TAGS_BY_NUMBER: &str = "SELECT key, value FROM model_version_tags \
-                              WHERE workspace = 'default' AND name = $1 AND version = $2";
-const TAGS_BY_ALIAS: &str = "SELECT t.key, t.value FROM registered_model_aliases a JOIN model_version_tags t \
-                             ON t.workspace = a.workspace AND t.name = a.name AND t.version = a.version \
-                             WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2";
-const ALIASES_BY_NUMBER: &str = "SELECT alias FROM registered_model_aliases \
-                                 WHERE workspace = 'default' AND name = $1 AND version = $2 ORDER BY alias";
-const ALIASES_BY_ALIAS: &str = "SELECT b.alias FROM registered_model_aliases a JOIN registered_model_aliases b \
-                                ON b.workspace = a.workspace AND b.name = a.name AND b.version = a.version \
-                                WHERE a.workspace = 'default' AND a.name = $1 AND a.alias = $2 ORDER BY b.alias";
-const ALIASED: &str = "SELECT (SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1), \
-                       (SELECT version FROM registered_model_aliases \
-                       WHERE workspace = 'default' AND name = $1 AND alias = $2)";
-const EXISTS: &str = "SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1";
-const DOWNLOAD_URI: &str = "SELECT COALESCE(NULLIF(storage_location, ''), source) FROM model_versions \
-                            WHERE workspace = 'default' AND name = $1 AND version = $2 \
-                            AND current_stage <> 'Deleted_Internal'";
-const DESCRIBE: &str = "UPDATE model_versions SET description = $3, last_updated_time = $4 \
-                        WHERE workspace = 'default' AND name = $1 AND version = $2 \
-                        AND current_stage <> 'Deleted_Internal'";
-const ARCHIVE_OTHERS: &str = "UPDATE model_versions SET current_stage = 'Archived', last_updated_time = $4 \
-                              WHERE workspace = 'default' AND name = $1 AND version <> $2 AND current_stage = $3";
-const SET_STAGE: &str = "UPDATE model_versions SET current_stage = $3, last_updated_time = $4 \
-                         WHERE workspace = 'default' AND name = $1 AND version = $2 \
-                         AND current_stage <> 'Deleted_Internal'";
-// Redacts the row but keeps it, so that its version number is never reused.
-const DELETE: &str = "UPDATE model_versions SET current_stage = 'Deleted_Internal', last_updated_time = $3, \
-                      description = NULL, user_id = NULL, source = 'REDACTED-SOURCE-PATH', \
-                      run_id = 'REDACTED-RUN-ID', run_link = 'REDACTED-RUN-LINK', status_message = NULL \
-                      WHERE workspace = 'default' AND name = $1 AND version = $2 \
-                      AND current_stage <> 'Deleted_Internal'";
-const DELETE_ALIASES: &str = "DELETE FROM registered_model_aliases \
-                              WHERE workspace = 'default' AND name = $1 AND version = $2";
-const SET_TAG: &str = "INSERT INTO model_version_tags (workspace, name, version, key, value) \
-                       SELECT 'default', v.name, v.version, CAST($3 AS TEXT), CAST($4 AS TEXT) FROM model_versions v \
-                       WHERE v.workspace = 'default' AND v.name = $1 AND v.version = $2 \
-                       AND v.current_stage <> 'Deleted_Internal' \
-                       ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value";
-const DELETE_TAG: &str = "DELETE FROM model_version_tags \
-                          WHERE workspace = 'default' AND name = $1 AND version = $2 AND key = $3";
-// PostgreSQL gets two arrays, SQLite one list of pairs: pairing two JSON lists would scan one for each element of the
-// other.
-const TAGS: (&str, &str) = (
-    "SELECT t.name, t.version, t.key, t.value FROM model_version_tags t \
-     JOIN unnest($1::text[], $2::bigint[]) AS w(name, version) ON t.name = w.name AND t.version = w.version \
-     WHERE t.workspace = 'default'",
-    "SELECT t.name, t.version, t.key, t.value FROM json_each($1) AS w CROSS JOIN model_version_tags t \
-     ON t.workspace = 'default' AND t.name = w.value ->> 0 AND t.version = w.value ->> 1",
-);
+/// A version `v` by its number.
+const NUMBERED: &str = " WHERE {ws:v} AND v.name = $1 AND v.version = $2 AND v.current_stage <> 'Deleted_Internal'";
+
+statements! {
+    static BY_NUMBER: Workspace = "SELECT ", COLUMNS, " FROM model_versions v", NUMBERED;
+    static BY_ALIAS: Workspace = "SELECT ", COLUMNS, " FROM registered_model_aliases a JOIN model_versions v \
+         ON v.workspace = a.workspace AND v.name = a.name AND v.version = a.version \
+         WHERE {ws:a} AND a.name = $1 AND a.alias = $2 AND v.current_stage <> 'Deleted_Internal'";
+    static LATEST: Workspace = "SELECT ", COLUMNS, " FROM model_versions v WHERE {ws:v} AND v.name = $1 \
+         AND v.current_stage IN ('None', 'Staging', 'Production', 'Archived') ORDER BY v.version DESC LIMIT 1";
+    static TAGS_BY_NUMBER: Workspace =
+        "SELECT t.key, t.value FROM model_version_tags t WHERE {ws:t} AND t.name = $1 AND t.version = $2";
+    static TAGS_BY_ALIAS: Workspace =
+        "SELECT t.key, t.value FROM registered_model_aliases a JOIN model_version_tags t \
+         ON t.workspace = a.workspace AND t.name = a.name AND t.version = a.version \
+         WHERE {ws:a} AND a.name = $1 AND a.alias = $2";
+    static ALIASES_BY_NUMBER: Workspace =
+        "SELECT a.alias FROM registered_model_aliases a WHERE {ws:a} AND a.name = $1 AND a.version = $2 \
+         ORDER BY a.alias";
+    static ALIASES_BY_ALIAS: Workspace =
+        "SELECT b.alias FROM registered_model_aliases a JOIN registered_model_aliases b \
+         ON b.workspace = a.workspace AND b.name = a.name AND b.version = a.version \
+         WHERE {ws:a} AND a.name = $1 AND a.alias = $2 ORDER BY b.alias";
+    static ALIASED: Workspace =
+        "SELECT (SELECT 1 FROM registered_models m WHERE {ws:m} AND m.name = $1), \
+         (SELECT a.version FROM registered_model_aliases a WHERE {ws:a} AND a.name = $1 AND a.alias = $2)";
+    static EXISTS: Workspace = "SELECT 1 FROM registered_models m WHERE {ws:m} AND m.name = $1";
+    static DOWNLOAD_URI: Workspace =
+        "SELECT COALESCE(NULLIF(storage_location, ''), source) FROM model_versions v", NUMBERED;
+    static DESCRIBE: Workspace =
+        "UPDATE model_versions AS v SET description = $3, last_updated_time = $4", NUMBERED;
+    static ARCHIVE_OTHERS: Workspace =
+        "UPDATE model_versions AS v SET current_stage = 'Archived', last_updated_time = $4 \
+         WHERE {ws:v} AND v.name = $1 AND v.version <> $2 AND v.current_stage = $3";
+    static SET_STAGE: Workspace =
+        "UPDATE model_versions AS v SET current_stage = $3, last_updated_time = $4", NUMBERED;
+
+    /// Redacts the row but keeps it, so that its version number is never reused.
+    static DELETE: Workspace =
+        "UPDATE model_versions AS v SET current_stage = 'Deleted_Internal', last_updated_time = $3, \
+         description = NULL, user_id = NULL, source = 'REDACTED-SOURCE-PATH', \
+         run_id = 'REDACTED-RUN-ID', run_link = 'REDACTED-RUN-LINK', status_message = NULL", NUMBERED;
+    static DELETE_ALIASES: Workspace =
+        "DELETE FROM registered_model_aliases AS a WHERE {ws:a} AND a.name = $1 AND a.version = $2";
+    static SET_TAG: Workspace =
+        "INSERT INTO model_version_tags (workspace, name, version, key, value) \
+         SELECT {ws}, v.name, v.version, CAST($3 AS TEXT), CAST($4 AS TEXT) FROM model_versions v", NUMBERED,
+        " ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value";
+    static DELETE_TAG: Workspace =
+        "DELETE FROM model_version_tags AS t WHERE {ws:t} AND t.name = $1 AND t.version = $2 AND t.key = $3";
+
+    /// PostgreSQL gets two arrays, SQLite one list of pairs: pairing two JSON lists would scan one for each element of
+    /// the other.
+    static TAGS: Workspace =
+        "SELECT t.name, t.version, t.key, t.value FROM \
+         {postgres:model_version_tags t JOIN unnest($1::text[], $2::bigint[]) AS w(name, version) \
+         ON t.name = w.name AND t.version = w.version WHERE {ws:t}}\
+         {sqlite:json_each($1) AS w CROSS JOIN model_version_tags t \
+         ON {ws:t} AND t.name = w.value ->> 0 AND t.version = w.value ->> 1}";
+}
 
 /// Name and version number.
 pub(crate) type VersionKey = (String, i64);
@@ -102,7 +100,7 @@ impl Store {
         validation::model_name(name)?;
         let version = number(name, version)?;
         let conn = self.db.reader().await?;
-        by_number(&conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
+        by_number(self.ws(), &conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
     }
 
     /// The version with an alias; `latest` is the one with the highest number.
@@ -114,19 +112,19 @@ impl Store {
         validation::model_alias(alias)?;
         let conn = self.db.reader().await?;
         if alias.to_lowercase() == "latest" {
-            return latest(&conn, name).await;
+            return latest(self.ws(), &conn, name).await;
         }
         let values: Vec<Value> = vec![name.into(), alias.into()];
         let (found, tags, aliases) = tokio::join!(
-            conn.query_opt(Statement::fixed(BY_ALIAS, values.clone()), from_row),
-            conn.query(Statement::fixed(TAGS_BY_ALIAS, values.clone()), tag_from_row),
-            conn.query(Statement::fixed(ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
+            conn.query_opt(Statement::within(self.ws(), &BY_ALIAS, values.clone()), from_row),
+            conn.query(Statement::within(self.ws(), &TAGS_BY_ALIAS, values.clone()), tag_from_row),
+            conn.query(Statement::within(self.ws(), &ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
         );
         if let Some((_, version)) = found? {
             return Ok(ModelVersion { tags: tags?, aliases: aliases?, ..version });
         }
         let (model, number) = conn
-            .query(Statement::fixed(ALIASED, values), |row| {
+            .query(Statement::within(self.ws(), &ALIASED, values), |row| {
                 Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?))
             })
             .await?
@@ -147,7 +145,7 @@ impl Store {
         validation::model_name(name)?;
         let version = number(name, version)?;
         let conn = self.db.reader().await?;
-        let found = download_uri(&conn, name, version).await?;
+        let found = download_uri(self.ws(), &conn, name, version).await?;
         found.ok_or_else(|| version_not_found(name, version))
     }
 
@@ -166,10 +164,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
-                if locked(&tx, self.db.dialect(), name, Statement::fixed(DESCRIBE, values)).await? == 0 {
+                if locked(self.ws(), &tx, name, Statement::within(self.ws(), &DESCRIBE, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
-                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+                by_number(self.ws(), tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
             })
             .await
     }
@@ -199,15 +197,15 @@ impl Store {
             .transaction(|tx| async move {
                 let now = now_ms();
                 let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
-                let mut ops = vec![touch(name, now)];
+                let mut ops = vec![touch(self.ws(), name, now)];
                 if archive {
-                    ops.push(Op::Execute(Statement::fixed(ARCHIVE_OTHERS, values.clone())));
+                    ops.push(Op::Execute(Statement::within(self.ws(), &ARCHIVE_OTHERS, values.clone())));
                 }
-                ops.push(Op::Execute(Statement::fixed(SET_STAGE, values)));
+                ops.push(Op::Execute(Statement::within(self.ws(), &SET_STAGE, values)));
                 if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
                     return Err(version_not_found(name, version));
                 }
-                by_number(tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+                by_number(self.ws(), tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
             })
             .await
     }
@@ -225,9 +223,9 @@ impl Store {
             .transaction(|tx| async move {
                 let now = now_ms();
                 let ops = vec![
-                    touch(name, now),
-                    Op::Execute(Statement::fixed(DELETE_ALIASES, vec![name.into(), version.into()])),
-                    Op::Execute(Statement::fixed(DELETE, vec![name.into(), version.into(), now.into()])),
+                    touch(self.ws(), name, now),
+                    Op::Execute(Statement::within(self.ws(), &DELETE_ALIASES, vec![name.into(), version.into()])),
+                    Op::Execute(Statement::within(self.ws(), &DELETE, vec![name.into(), version.into(), now.into()])),
                 ];
                 if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
                     return Err(version_not_found(name, version));
@@ -249,7 +247,7 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), key.into(), value.into()];
-                if locked(&tx, self.db.dialect(), name, Statement::fixed(SET_TAG, values)).await? == 0 {
+                if locked(self.ws(), &tx, name, Statement::within(self.ws(), &SET_TAG, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
@@ -270,9 +268,9 @@ impl Store {
         let (as_given, version) = (version, number(name, version)?);
         self.db
             .transaction(|tx| async move {
-                let delete = Statement::fixed(DELETE_TAG, vec![name.into(), version.into(), key.into()]);
-                locked(&tx, self.db.dialect(), name, delete).await?;
-                if download_uri(tx.conn()?, name, version).await?.is_none() {
+                let delete = Statement::within(self.ws(), &DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+                locked(self.ws(), &tx, name, delete).await?;
+                if download_uri(self.ws(), tx.conn()?, name, version).await?.is_none() {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));
@@ -293,46 +291,56 @@ pub(crate) fn version_not_found(name: &str, version: impl std::fmt::Display) -> 
     Error::not_found(format!("Model Version (name={name}, version={version}) not found"))
 }
 
-async fn by_number(conn: &Conn, name: &str, version: i64) -> Result<Option<ModelVersion>, DbError> {
+async fn by_number(
+    workspace: &Workspace,
+    conn: &Conn,
+    name: &str,
+    version: i64,
+) -> Result<Option<ModelVersion>, DbError> {
     let values: Vec<Value> = vec![name.into(), version.into()];
     let (found, tags, aliases) = tokio::join!(
-        conn.query_opt(Statement::fixed(BY_NUMBER, values.clone()), from_row),
-        conn.query(Statement::fixed(TAGS_BY_NUMBER, values.clone()), tag_from_row),
-        conn.query(Statement::fixed(ALIASES_BY_NUMBER, values), |row| row.get::<String>(0)),
+        conn.query_opt(Statement::within(workspace, &BY_NUMBER, values.clone()), from_row),
+        conn.query(Statement::within(workspace, &TAGS_BY_NUMBER, values.clone()), tag_from_row),
+        conn.query(Statement::within(workspace, &ALIASES_BY_NUMBER, values), |row| row.get::<String>(0)),
     );
     let Some((_, version)) = found? else { return Ok(None) };
     Ok(Some(ModelVersion { tags: tags?, aliases: aliases?, ..version }))
 }
 
 /// The version with the highest number.
-async fn latest(conn: &Conn, name: &str) -> Result<ModelVersion> {
+async fn latest(workspace: &Workspace, conn: &Conn, name: &str) -> Result<ModelVersion> {
     let (exists, found) = tokio::join!(
-        conn.query_opt(Statement::fixed(EXISTS, vec![name.into()]), |_| Ok(())),
-        conn.query_opt(Statement::fixed(LATEST, vec![name.into()]), |row| row.get::<i64>(1)),
+        conn.query_opt(Statement::within(workspace, &EXISTS, vec![name.into()]), |_| Ok(())),
+        conn.query_opt(Statement::within(workspace, &LATEST, vec![name.into()]), |row| row.get::<i64>(1)),
     );
     if exists?.is_none() {
         return Err(not_found(name));
     }
     let missing = || Error::not_found(format!("Latest version not found for model {name}."));
     let number = found?.ok_or_else(missing)?;
-    by_number(conn, name, number).await?.ok_or_else(missing)
+    by_number(workspace, conn, name, number).await?.ok_or_else(missing)
 }
 
 /// The location of a version's artifacts.
-pub(crate) async fn download_uri(conn: &Conn, name: &str, version: i64) -> Result<Option<String>, DbError> {
-    let statement = Statement::fixed(DOWNLOAD_URI, vec![name.into(), version.into()]);
+pub(crate) async fn download_uri(
+    workspace: &Workspace,
+    conn: &Conn,
+    name: &str,
+    version: i64,
+) -> Result<Option<String>, DbError> {
+    let statement = Statement::within(workspace, &DOWNLOAD_URI, vec![name.into(), version.into()]);
     let found = conn.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
     Ok(found.map(Option::unwrap_or_default))
 }
 
 /// Loads the tags of versions with one query and attaches them.
 pub(crate) async fn attach_tags(
+    workspace: &Workspace,
     conn: &Conn,
-    dialect: Dialect,
     keys: Vec<VersionKey>,
     versions: &mut [ModelVersion],
 ) -> Result<(), DbError> {
-    for (version, tags) in versions.iter_mut().zip(tags_of(conn, dialect, keys).await?) {
+    for (version, tags) in versions.iter_mut().zip(tags_of(workspace, conn, keys).await?) {
         version.tags = tags;
     }
     Ok(())
@@ -340,15 +348,15 @@ pub(crate) async fn attach_tags(
 
 /// Loads the tags of versions with one query, in the order of the keys.
 pub(crate) async fn tags_of(
+    workspace: &Workspace,
     conn: &Conn,
-    dialect: Dialect,
     keys: Vec<VersionKey>,
 ) -> Result<Vec<Vec<ModelVersionTag>>, DbError> {
     let mut found = vec![Vec::new(); keys.len()];
     if keys.is_empty() {
         return Ok(found);
     }
-    let values: Vec<Value> = match dialect {
+    let values: Vec<Value> = match conn.dialect() {
         Dialect::Postgres => {
             let (names, numbers): (Vec<String>, Vec<i64>) = keys.iter().cloned().unzip();
             vec![names.into(), numbers.into()]
@@ -357,7 +365,7 @@ pub(crate) async fn tags_of(
     };
     let index: HashMap<VersionKey, usize> = keys.into_iter().enumerate().map(|(at, key)| (key, at)).collect();
     let tags = conn
-        .query(Statement::fixed(dialect.pick(TAGS.0, TAGS.1), values), |row| {
+        .query(Statement::within(workspace, &TAGS, values), |row| {
             let tag = ModelVersionTag { key: row.get(2)?, value: row.get(3)? };
             Ok(((row.get::<String>(0)?, row.get::<i64>(1)?), tag))
         })

@@ -12,30 +12,36 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     Store,
-    db::{DbError, Insert, Op, Statement, Tx, Value, clock::now_ms, count, dialect::Dialect, int, text},
+    db::{Child, DbError, Insert, Op, Statement, Tx, Value, clock::now_ms, count, int, text},
     registry::{
         model_versions::{download_uri, number, version_not_found},
         registered_models::{last_of_each_key, not_found, touch},
     },
+    statements::statements,
+    workspace::Workspace,
 };
 
 /// The tag of a logged model that lists the versions created from it, as a JSON list.
 const MODEL_VERSIONS_TAG: &str = "mlflow.modelVersions";
 
-const HIGHEST: &str = "SELECT COALESCE(MAX(version), 0) FROM model_versions WHERE workspace = 'default' AND name = $1";
-const INSERT: &str = "INSERT INTO model_versions (workspace, name, version, creation_time, last_updated_time, \
-                      description, current_stage, source, storage_location, run_id, run_link, status) \
-                      VALUES ('default', $1, $2, $3, $3, $4, 'None', $5, $6, $7, $8, 'READY')";
-const LOGGED_MODEL: &str = "SELECT artifact_location, source_run_id FROM logged_models \
-                            WHERE model_id = $1 AND lifecycle_stage <> 'deleted'";
-const LOCK_LOGGED_MODEL: (&str, &str) = (
-    "SELECT experiment_id FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted' FOR NO KEY UPDATE",
-    "SELECT experiment_id FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted'",
-);
-const GET_TAG: &str = "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
-const SET_TAG: &str = "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value) \
-                       VALUES ($1, $2, $3, $4) \
-                       ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
+statements! {
+    static HIGHEST: Workspace =
+        "SELECT COALESCE(MAX(v.version), 0) FROM model_versions v WHERE {ws:v} AND v.name = $1";
+    static INSERT: Workspace =
+        "INSERT INTO model_versions (workspace, name, version, creation_time, last_updated_time, description, \
+         current_stage, source, storage_location, run_id, run_link, status) \
+         VALUES ({ws}, $1, $2, $3, $3, $4, 'None', $5, $6, $7, $8, 'READY')";
+    static LOGGED_MODEL: Workspace =
+        "SELECT artifact_location, source_run_id FROM logged_models m \
+         WHERE m.model_id = $1 AND m.lifecycle_stage <> 'deleted' AND {ws of m}";
+    static LOCK_LOGGED_MODEL: Workspace =
+        "SELECT experiment_id FROM logged_models m \
+         WHERE m.model_id = $1 AND m.lifecycle_stage <> 'deleted' AND {ws of m} {FOR NO KEY UPDATE}";
+    static GET_TAG: Child = "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+    static SET_TAG: Child =
+        "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
+}
 
 /// The fields of a new model version.
 #[derive(Debug, Clone, Default)]
@@ -69,14 +75,14 @@ impl Store {
             validation::model_version_tag(tag.key(), tag.value())?;
         }
         let (new, tags) = (&new, &last_of_each_key(&new.tags));
-        let dialect = self.db.dialect();
+        let workspace = self.ws();
         self.db
             .transaction(|tx| async move {
-                let origin = origin(&tx, new).await?;
+                let origin = origin(workspace, &tx, new).await?;
                 let now = now_ms();
                 // The row lock on the model serializes the assignment of numbers.
-                let highest = Statement::fixed(HIGHEST, vec![name.into()]);
-                let answers = tx.run(vec![touch(name, now), Op::Query(highest)]).await?;
+                let highest = Statement::within(self.ws(), &HIGHEST, vec![name.into()]);
+                let answers = tx.run(vec![touch(workspace, name, now), Op::Query(highest)]).await?;
                 let [touched, highest] = answers.as_slice() else { return Err(not_found(name)) };
                 if count(touched) == 0 {
                     return Err(not_found(name));
@@ -96,10 +102,10 @@ impl Store {
                 let rows: Vec<Vec<Value>> = tags
                     .iter()
                     .map(|(key, value)| {
-                        vec!["default".into(), name.into(), version.into(), (*key).into(), (*value).into()]
+                        vec![workspace.name().into(), name.into(), version.into(), (*key).into(), (*value).into()]
                     })
                     .collect();
-                let insert = Statement::fixed(INSERT, values);
+                let insert = Statement::within(self.ws(), &INSERT, values);
                 let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
                 tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
                     // The reference may have used the number without locking the model.
@@ -109,7 +115,7 @@ impl Store {
                 if let Some(model_id) = non_empty(new.model_id.as_deref())
                     && !prompts::is_prompt(&new.tags)
                 {
-                    tag_logged_model(&tx, dialect, model_id, name, version).await?;
+                    tag_logged_model(workspace, &tx, model_id, name, version).await?;
                 }
                 let (run_id, description) = (non_empty(new.run_id.as_deref()), non_empty(Some(&new.description)));
                 let event =
@@ -128,7 +134,7 @@ struct Origin {
 }
 
 /// Resolves a `models:/` source to its storage location, and a logged model to its run.
-async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
+async fn origin(workspace: &Workspace, tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     let mut origin = Origin { storage_location: new.source.clone(), run_id: new.run_id.clone() };
     let unreachable = |error: Error| {
         Error::invalid(format!(
@@ -140,7 +146,7 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     match ModelUri::parse(&new.source).filter(|_| !is_placeholder) {
         Some(ModelUri::Logged(model_id)) => {
             let (location, run_id) =
-                logged_model(tx, &model_id).await?.ok_or_else(|| unreachable(no_logged_model(&model_id)))?;
+                logged_model(workspace, tx, &model_id).await?.ok_or_else(|| unreachable(no_logged_model(&model_id)))?;
             origin.storage_location = location;
             if non_empty(origin.run_id.as_deref()).is_none() {
                 origin.run_id = run_id;
@@ -148,7 +154,7 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
         }
         Some(ModelUri::Version { name, version }) => {
             let version = number(&name, &version).map_err(unreachable)?;
-            origin.storage_location = download_uri(tx.conn()?, &name, version)
+            origin.storage_location = download_uri(workspace, tx.conn()?, &name, version)
                 .await?
                 .ok_or_else(|| unreachable(version_not_found(&name, version)))?;
         }
@@ -158,25 +164,31 @@ async fn origin(tx: &Tx, new: &NewModelVersion) -> Result<Origin> {
     if non_empty(origin.run_id.as_deref()).is_none()
         && let Some(model_id) = non_empty(new.model_id.as_deref())
     {
-        let (_, run_id) = logged_model(tx, model_id).await?.ok_or_else(|| no_logged_model(model_id))?;
+        let (_, run_id) = logged_model(workspace, tx, model_id).await?.ok_or_else(|| no_logged_model(model_id))?;
         origin.run_id = run_id;
     }
     Ok(origin)
 }
 
 /// The artifact location of a logged model, and the run that produced it.
-async fn logged_model(tx: &Tx, model_id: &str) -> Result<Option<(String, Option<String>)>, DbError> {
-    tx.query_opt(Statement::fixed(LOGGED_MODEL, vec![model_id.into()]), |row| Ok((row.get(0)?, row.get(1)?))).await
+async fn logged_model(
+    workspace: &Workspace,
+    tx: &Tx,
+    model_id: &str,
+) -> Result<Option<(String, Option<String>)>, DbError> {
+    tx.query_opt(Statement::within(workspace, &LOGGED_MODEL, vec![model_id.into()]), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+    .await
 }
 
 /// Adds a version to the tag of its logged model.
-async fn tag_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str, version: i64) -> Result<()> {
-    let lock = dialect.pick(LOCK_LOGGED_MODEL.0, LOCK_LOGGED_MODEL.1);
+async fn tag_logged_model(workspace: &Workspace, tx: &Tx, model_id: &str, name: &str, version: i64) -> Result<()> {
     let experiment = tx
-        .query_opt(Statement::fixed(lock, vec![model_id.into()]), |row| row.get::<i64>(0))
+        .query_opt(Statement::within(workspace, &LOCK_LOGGED_MODEL, vec![model_id.into()]), |row| row.get::<i64>(0))
         .await?
         .ok_or_else(|| no_logged_model(model_id))?;
-    let get = Statement::fixed(GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
+    let get = Statement::new(&GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
     let listed = tx.query_opt(get, |row| row.get::<String>(0)).await?.unwrap_or_default();
     let mut versions = match serde_json::from_str(&listed) {
         Ok(Json::Array(versions)) => versions,
@@ -188,7 +200,7 @@ async fn tag_logged_model(tx: &Tx, dialect: Dialect, model_id: &str, name: &str,
     }
     let list = python::json_dumps(&Json::Array(versions));
     let values = vec![model_id.into(), experiment.into(), MODEL_VERSIONS_TAG.into(), list.into()];
-    tx.execute(Statement::fixed(SET_TAG, values)).await?;
+    tx.execute(Statement::new(&SET_TAG, values)).await?;
     Ok(())
 }
 

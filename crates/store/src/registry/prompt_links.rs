@@ -5,9 +5,13 @@ use ferroflow_model::{Error, Result};
 use crate::{
     Store,
     db::{Insert, Statement, Value, clock::now_ms, int, text},
+    statements::statements,
+    workspace::Workspace,
 };
 
-const TRACE: &str = "SELECT 1 FROM trace_info WHERE request_id = $1";
+statements! {
+    static TRACE: Workspace = "SELECT 1 FROM trace_info t WHERE t.request_id = $1 AND {ws of t}";
+}
 
 impl Store {
     /// Links prompt versions, by name and number, to the trace that used them. Existing links are kept.
@@ -23,7 +27,7 @@ impl Store {
         let ids = &ids;
         self.db
             .transaction(|tx| async move {
-                let trace = Statement::fixed(TRACE, vec![trace_id.into()]);
+                let trace = Statement::within(self.ws(), &TRACE, vec![trace_id.into()]);
                 if tx.query_opt(trace, |_| Ok(())).await?.is_none() {
                     return Err(Error::not_found(format!("Trace with ID '{trace_id}' not found.")));
                 }

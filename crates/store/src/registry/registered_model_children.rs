@@ -8,38 +8,33 @@ use ferroflow_model::messages::model_registry::{
 };
 
 use crate::{
-    db::{Conn, DbError, Row, Statement, dialect::Dialect},
-    registry::model_versions,
+    db::{Conn, DbError, Row, Statement},
+    registry::model_versions::{self, COLUMNS as VERSION_COLUMNS},
+    statements::statements,
+    workspace::Workspace,
 };
 
-const TAGS: (&str, &str) = (
-    "SELECT name, key, value FROM registered_model_tags WHERE workspace = 'default' AND name = ANY($1)",
-    "SELECT t.name, t.key, t.value FROM json_each($1) AS w \
-     CROSS JOIN registered_model_tags t ON t.workspace = 'default' AND t.name = w.value",
-);
-const ALIASES: (&str, &str) = (
-    "SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default' AND name = ANY($1) \
-     ORDER BY name, alias",
-    "SELECT a.name, a.alias, a.version FROM json_each($1) AS w \
-     CROSS JOIN registered_model_aliases a ON a.workspace = 'default' AND a.name = w.value ORDER BY a.name, a.alias",
-);
-// Stages are ordered by the lowest version number in them.
-const LATEST: (&str, &str) = (
-    "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, v.current_stage, \
-     v.source, v.run_id, v.status, v.status_message, v.run_link \
-     FROM (SELECT name, MIN(version) AS first, MAX(version) AS last FROM model_versions \
-     WHERE workspace = 'default' AND name = ANY($1) AND current_stage <> 'Deleted_Internal' \
-     GROUP BY name, current_stage) AS s \
-     JOIN model_versions v ON v.workspace = 'default' AND v.name = s.name AND v.version = s.last \
-     ORDER BY v.name, s.first",
-    "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, v.current_stage, \
-     v.source, v.run_id, v.status, v.status_message, v.run_link \
-     FROM (SELECT x.name, MIN(x.version) AS first, MAX(x.version) AS last FROM json_each($1) AS w \
-     CROSS JOIN model_versions x ON x.workspace = 'default' AND x.name = w.value \
-     WHERE x.current_stage <> 'Deleted_Internal' GROUP BY x.name, x.current_stage) AS s \
-     CROSS JOIN model_versions v ON v.workspace = 'default' AND v.name = s.name AND v.version = s.last \
-     ORDER BY v.name, s.first",
-);
+// SQLite reads the children of one model after the other (CROSS JOIN is never reordered).
+statements! {
+    static TAGS: Workspace =
+        "{postgres:SELECT t.name, t.key, t.value FROM registered_model_tags t WHERE {ws:t} AND t.name = ANY($1)}\
+         {sqlite:SELECT t.name, t.key, t.value FROM json_each($1) AS w \
+         CROSS JOIN registered_model_tags t ON {ws:t} AND t.name = w.value}";
+    static ALIASES: Workspace =
+        "{postgres:SELECT a.name, a.alias, a.version FROM registered_model_aliases a \
+         WHERE {ws:a} AND a.name = ANY($1)}\
+         {sqlite:SELECT a.name, a.alias, a.version FROM json_each($1) AS w \
+         CROSS JOIN registered_model_aliases a ON {ws:a} AND a.name = w.value} ORDER BY a.name, a.alias";
+
+    /// Stages are ordered by the lowest version number in them.
+    static LATEST: Workspace = "SELECT ", VERSION_COLUMNS,
+        " FROM (SELECT x.name, MIN(x.version) AS first, MAX(x.version) AS last FROM \
+         {postgres:model_versions x WHERE {ws:x} AND x.name = ANY($1) AND}\
+         {sqlite:json_each($1) AS w CROSS JOIN model_versions x ON {ws:x} AND x.name = w.value WHERE} \
+         x.current_stage <> 'Deleted_Internal' GROUP BY x.name, x.current_stage) AS s \
+         {postgres:JOIN}{sqlite:CROSS JOIN} model_versions v ON {ws:v} AND v.name = s.name AND v.version = s.last \
+         ORDER BY v.name, s.first";
+}
 
 /// The children of one registered model.
 #[derive(Debug, Default)]
@@ -57,7 +52,7 @@ impl Children {
 }
 
 /// Loads the children of models, in the order of the names.
-pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> Result<Vec<Children>, DbError> {
+pub(crate) async fn load(workspace: &Workspace, conn: &Conn, names: Vec<String>) -> Result<Vec<Children>, DbError> {
     let mut children: Vec<Children> = Vec::new();
     children.resize_with(names.len(), Children::default);
     if names.is_empty() {
@@ -65,8 +60,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
     }
     let index: Arc<HashMap<String, usize>> =
         Arc::new(names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect());
-    let statement =
-        |sql: (&'static str, &'static str)| Statement::fixed(dialect.pick(sql.0, sql.1), vec![names.as_slice().into()]);
+    let statement = |sql| Statement::within(workspace, sql, vec![names.as_slice().into()]);
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let name = row.str(0)?;
         index
@@ -76,14 +70,14 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
     };
     let (by_tag, by_alias, by_version) = (Arc::clone(&index), Arc::clone(&index), index);
     let (tags, aliases, versions) = tokio::join!(
-        conn.query(statement(TAGS), move |row| {
+        conn.query(statement(&TAGS), move |row| {
             Ok((at(&by_tag, row)?, RegisteredModelTag { key: row.get(1)?, value: row.get(2)? }))
         }),
-        conn.query(statement(ALIASES), move |row| {
+        conn.query(statement(&ALIASES), move |row| {
             let version = Some(row.get::<i64>(2)?.to_string());
             Ok((at(&by_alias, row)?, RegisteredModelAlias { alias: row.get(1)?, version }))
         }),
-        conn.query(statement(LATEST), move |row| {
+        conn.query(statement(&LATEST), move |row| {
             let at = at(&by_version, row)?;
             model_versions::from_row(row).map(|(key, version)| (at, key, version))
         }),
@@ -102,7 +96,7 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, names: Vec<String>) -> R
             (key, version)
         })
         .unzip();
-    model_versions::attach_tags(conn, dialect, keys, &mut versions).await?;
+    model_versions::attach_tags(workspace, conn, keys, &mut versions).await?;
     for (at, version) in owners.into_iter().zip(versions) {
         children[at].latest_versions.push(version);
     }

@@ -20,6 +20,7 @@ use crate::{
         registered_model_children::load,
         registered_models::{COLUMNS, from_row},
     },
+    workspace::Workspace,
 };
 
 /// The number of columns in [`COLUMNS`].
@@ -52,7 +53,7 @@ impl Store {
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();
-        let (children, count) = load_children(&conn, names, |names| load(&conn, self.db.dialect(), names)).await?;
+        let (children, count) = load_children(&conn, names, |names| load(self.ws(), &conn, names)).await?;
         found.truncate(count);
         let (models, next) = found.finish();
         let children = children.into_iter().flatten();
@@ -95,22 +96,20 @@ impl Store {
             Condition::Name(_) => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
-        let mut select = Select::default();
+        let mut select = Select::new(self.ws(), "registered_models", "m");
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
         let many = first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
-        let (from, name) = if let Some((key, test)) = first {
+        let name = if let Some((key, test)) = first {
+            select.driven_by("registered_model_tags", "d");
             let key = select.bind(key);
-            select.filter(format!(
-                "d.workspace = 'default' AND d.key = {key} AND m.workspace = 'default' AND m.name = d.name"
-            ));
+            select.filter(format!("d.key = {key} AND m.name = d.name"));
             let test = compare::text(&mut select, dialect, "d.value", test);
             select.filter(test);
-            ("registered_model_tags d CROSS JOIN registered_models m", "d.name")
+            "d.name"
         } else {
-            select.filter("m.workspace = 'default'".to_owned());
-            ("registered_models m", "m.name")
+            "m.name"
         };
         for condition in &conditions {
             if let Condition::Name(test) = condition {
@@ -120,14 +119,15 @@ impl Store {
         }
         for (key, test) in others {
             let key = select.bind(key);
-            let test = compare::text(&mut select, dialect, &tag_value(&key, name), test);
+            let value = tag_value(&select, &key, name);
+            let test = compare::text(&mut select, dialect, &value, test);
             select.filter(test);
         }
         if !prompts {
-            let value = tag_value("'mlflow.prompt.is_prompt'", name);
+            let value = tag_value(&select, "'mlflow.prompt.is_prompt'", name);
             select.filter(format!("COALESCE({value}, '') <> 'true'"));
         }
-        let value = tag_value("'mlflow.prompt.is_prompt'", name);
+        let value = tag_value(&select, "'mlflow.prompt.is_prompt'", name);
         let (of_models, of_prompts) = (&scope.models, &scope.prompts);
         if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
             select.filter(condition);
@@ -135,7 +135,7 @@ impl Store {
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
-            return models_by_name(dialect, !clause.ascending, max, token);
+            return models_by_name(self.ws(), dialect, !clause.ascending, max, token);
         }
         if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);
@@ -149,31 +149,38 @@ impl Store {
                 }
             }
         }
-        select.page(COLUMNS, from, max, token)
+        select.page(COLUMNS, max, token)
     }
 }
 
 /// All models by name, as the UI lists them initially: a merge join of the index of models and that of the prompt tag.
 /// There may be many prompts before the first model, so they are skipped without a lookup for each.
-fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken) -> Result<Page> {
-    let mut select = Select::default();
+fn models_by_name(
+    workspace: &Workspace,
+    dialect: Dialect,
+    descending: bool,
+    max: i64,
+    token: PageToken,
+) -> Result<Page> {
+    let mut select = Select::new(workspace, "registered_models", "m");
     select.order_by("name", descending, KeyKind::Text);
     select.plan(Plan::MergeJoin);
+    let in_workspace = select.in_workspace("m");
     select.page_of(max, token, |Parts { conditions, order, limit, .. }| {
         let prompts = format!(
-            "SELECT name FROM registered_model_tags WHERE workspace = 'default' AND key = 'mlflow.prompt.is_prompt' \
-             AND value = 'true' AND {conditions}"
+            "SELECT m.name FROM registered_model_tags m WHERE m.key = 'mlflow.prompt.is_prompt' AND m.value = 'true' \
+             AND {conditions}"
         );
         match dialect {
             Dialect::Postgres => format!(
-                "SELECT {COLUMNS}, m.name FROM registered_models m WHERE workspace = 'default' AND {conditions} \
+                "SELECT {COLUMNS}, m.name FROM registered_models m WHERE {conditions} \
                  AND NOT EXISTS (SELECT 1 FROM ({prompts} ORDER BY {order} OFFSET 0) p WHERE p.name = m.name) \
                  ORDER BY m.{order}{limit}"
             ),
             Dialect::Sqlite => format!(
-                "SELECT {COLUMNS}, m.name FROM (SELECT name FROM registered_models \
-                 WHERE workspace = 'default' AND {conditions} EXCEPT {prompts} ORDER BY {order}{limit}) p \
-                 CROSS JOIN registered_models m WHERE m.workspace = 'default' AND m.name = p.name ORDER BY m.{order}"
+                "SELECT {COLUMNS}, m.name FROM (SELECT m.name FROM registered_models m \
+                 WHERE {conditions} EXCEPT {prompts} ORDER BY {order}{limit}) p \
+                 CROSS JOIN registered_models m WHERE {in_workspace} AND m.name = p.name ORDER BY m.{order}"
             ),
         }
     })
@@ -181,9 +188,7 @@ fn models_by_name(dialect: Dialect, descending: bool, max: i64, token: PageToken
 
 /// The value of a tag of a model, or NULL. A scalar subquery, one lookup by primary key, which PostgreSQL does not turn
 /// into a join: without statistics it would expect few tags and read all of them for one page.
-fn tag_value(key: &str, name: &str) -> String {
-    format!(
-        "(SELECT t.value FROM registered_model_tags t \
-         WHERE t.workspace = 'default' AND t.key = {key} AND t.name = {name})"
-    )
+fn tag_value(select: &Select, key: &str, name: &str) -> String {
+    let in_workspace = select.in_workspace("t");
+    format!("(SELECT t.value FROM registered_model_tags t WHERE {in_workspace} AND t.key = {key} AND t.name = {name})")
 }

@@ -16,53 +16,55 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    db::{Conn, DbError, Insert, Op, Row, Statement, Tx, Value, clock::now_ms, count, dialect::Dialect, text},
+    db::{Conn, DbError, Insert, Op, Row, Statement, Tx, Value, clock::now_ms, count, text},
     registry::{
         model_versions::{number, version_not_found},
         registered_model_children as children,
     },
+    statements::statements,
+    workspace::Workspace,
 };
 
 /// The columns of a registered model, in the order [`from_row`] reads them.
 pub(crate) const COLUMNS: &str = "m.name, m.creation_time, m.last_updated_time, m.description";
 
-const BY_NAME: &str = "SELECT m.name, m.creation_time, m.last_updated_time, m.description FROM registered_models m \
-                       WHERE m.workspace = 'default' AND m.name = $1";
-const LOCK: (&str, &str) = (
-    "SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1 FOR NO KEY UPDATE",
-    "SELECT 1 FROM registered_models WHERE workspace = 'default' AND name = $1",
-);
-const LOCK_NAMES: (&str, &str) = (
-    "SELECT name FROM registered_models WHERE workspace = 'default' AND name IN ($1, $2) ORDER BY name FOR UPDATE",
-    "SELECT name FROM registered_models WHERE workspace = 'default' AND name IN ($1, $2)",
-);
-const INSERT: &str = "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time, description) \
-                      VALUES ('default', $1, $2, $2, $3) ON CONFLICT DO NOTHING";
-const UPDATE: &str = "UPDATE registered_models SET description = $2, last_updated_time = $3 \
-                      WHERE workspace = 'default' AND name = $1";
-const TOUCH: &str = "UPDATE registered_models SET last_updated_time = $2 WHERE workspace = 'default' AND name = $1";
-const RENAME: &str = "UPDATE registered_models SET name = $2, last_updated_time = $3 \
-                      WHERE workspace = 'default' AND name = $1";
-const TOUCH_VERSIONS: &str =
-    "UPDATE model_versions SET last_updated_time = $2 WHERE workspace = 'default' AND name = $1";
-const DELETE_VERSION_TAGS: &str = "DELETE FROM model_version_tags WHERE workspace = 'default' AND name = $1";
-const DELETE_VERSIONS: &str = "DELETE FROM model_versions WHERE workspace = 'default' AND name = $1";
-const DELETE_TAGS: &str = "DELETE FROM registered_model_tags WHERE workspace = 'default' AND name = $1";
-const DELETE_ALIASES: &str = "DELETE FROM registered_model_aliases WHERE workspace = 'default' AND name = $1";
-const DELETE: &str = "DELETE FROM registered_models WHERE workspace = 'default' AND name = $1";
-const HAS_TAG: &str = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = $1 AND key = $2";
-const SET_TAG: &str = "INSERT INTO registered_model_tags (workspace, name, key, value) \
-                       SELECT 'default', m.name, CAST($2 AS TEXT), CAST($3 AS TEXT) FROM registered_models m \
-                       WHERE m.workspace = 'default' AND m.name = $1 \
-                       ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value";
-const DELETE_TAG: &str = "DELETE FROM registered_model_tags WHERE workspace = 'default' AND name = $1 AND key = $2";
-const SET_ALIAS: &str = "INSERT INTO registered_model_aliases (workspace, name, alias, version) \
-                         SELECT 'default', v.name, CAST($2 AS TEXT), v.version FROM model_versions v \
-                         WHERE v.workspace = 'default' AND v.name = $1 AND v.version = $3 \
-                         AND v.current_stage <> 'Deleted_Internal' \
-                         ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version";
-const DELETE_ALIAS: &str = "DELETE FROM registered_model_aliases \
-                            WHERE workspace = 'default' AND name = $1 AND alias = $2";
+statements! {
+    static BY_NAME: Workspace = "SELECT ", COLUMNS, " FROM registered_models m WHERE {ws:m} AND m.name = $1";
+    static LOCK: Workspace = "SELECT 1 FROM registered_models m WHERE {ws:m} AND m.name = $1 {FOR NO KEY UPDATE}";
+    static LOCK_NAMES: Workspace =
+        "SELECT m.name FROM registered_models m WHERE {ws:m} AND m.name IN ($1, $2) \
+         {postgres:ORDER BY m.name FOR UPDATE}";
+    static INSERT: Workspace =
+        "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time, description) \
+         VALUES ({ws}, $1, $2, $2, $3) ON CONFLICT DO NOTHING";
+    static UPDATE: Workspace =
+        "UPDATE registered_models AS m SET description = $2, last_updated_time = $3 WHERE {ws:m} AND m.name = $1";
+    static TOUCH: Workspace =
+        "UPDATE registered_models AS m SET last_updated_time = $2 WHERE {ws:m} AND m.name = $1";
+    static RENAME: Workspace =
+        "UPDATE registered_models AS m SET name = $2, last_updated_time = $3 WHERE {ws:m} AND m.name = $1";
+    static TOUCH_VERSIONS: Workspace =
+        "UPDATE model_versions AS v SET last_updated_time = $2 WHERE {ws:v} AND v.name = $1";
+    static DELETE_VERSION_TAGS: Workspace = "DELETE FROM model_version_tags AS t WHERE {ws:t} AND t.name = $1";
+    static DELETE_VERSIONS: Workspace = "DELETE FROM model_versions AS v WHERE {ws:v} AND v.name = $1";
+    static DELETE_TAGS: Workspace = "DELETE FROM registered_model_tags AS t WHERE {ws:t} AND t.name = $1";
+    static DELETE_ALIASES: Workspace = "DELETE FROM registered_model_aliases AS a WHERE {ws:a} AND a.name = $1";
+    static DELETE: Workspace = "DELETE FROM registered_models AS m WHERE {ws:m} AND m.name = $1";
+    static HAS_TAG: Workspace = "SELECT 1 FROM registered_model_tags t WHERE {ws:t} AND t.name = $1 AND t.key = $2";
+    static SET_TAG: Workspace =
+        "INSERT INTO registered_model_tags (workspace, name, key, value) \
+         SELECT {ws}, m.name, CAST($2 AS TEXT), CAST($3 AS TEXT) FROM registered_models m \
+         WHERE {ws:m} AND m.name = $1 ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value";
+    static DELETE_TAG: Workspace =
+        "DELETE FROM registered_model_tags AS t WHERE {ws:t} AND t.name = $1 AND t.key = $2";
+    static SET_ALIAS: Workspace =
+        "INSERT INTO registered_model_aliases (workspace, name, alias, version) \
+         SELECT {ws}, v.name, CAST($2 AS TEXT), v.version FROM model_versions v \
+         WHERE {ws:v} AND v.name = $1 AND v.version = $3 AND v.current_stage <> 'Deleted_Internal' \
+         ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version";
+    static DELETE_ALIAS: Workspace =
+        "DELETE FROM registered_model_aliases AS a WHERE {ws:a} AND a.name = $1 AND a.alias = $2";
+}
 
 impl Store {
     /// Creates a registered model, or a prompt if a tag says so. The last tag of a key wins.
@@ -81,18 +83,18 @@ impl Store {
         }
         let last = last_of_each_key(tags);
         let is_prompt = last.contains_key(IS_PROMPT_TAG);
-        let (now, given) = (now_ms(), &last);
+        let (now, given, workspace) = (now_ms(), &last, self.ws().name());
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), now.into(), description.into()];
-                if tx.execute(Statement::fixed(INSERT, values)).await? == 0 {
-                    let prompt_tag = Statement::fixed(HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
+                if tx.execute(Statement::within(self.ws(), &INSERT, values)).await? == 0 {
+                    let prompt_tag = Statement::within(self.ws(), &HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
                     let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
                     return Err(name_taken(name, taken_by_prompt, is_prompt));
                 }
                 let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
                 let row =
-                    |(key, value): (&&str, &&str)| vec!["default".into(), name.into(), (*key).into(), (*value).into()];
+                    |(key, value): (&&str, &&str)| vec![workspace.into(), name.into(), (*key).into(), (*value).into()];
                 let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
                 tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows })
                     .await?;
@@ -121,7 +123,7 @@ impl Store {
     pub async fn get_registered_model(&self, name: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
         let conn = self.db.reader().await?;
-        one(&conn, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))
+        one(self.ws(), &conn, name).await?.ok_or_else(|| not_found(name))
     }
 
     /// Sets the description of a registered model.
@@ -133,8 +135,8 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), description.into(), now_ms().into()];
-                tx.execute(Statement::fixed(UPDATE, values)).await?;
-                one(tx.conn()?, self.db.dialect(), name).await?.ok_or_else(|| not_found(name))
+                tx.execute(Statement::within(self.ws(), &UPDATE, values)).await?;
+                one(self.ws(), tx.conn()?, name).await?.ok_or_else(|| not_found(name))
             })
             .await
     }
@@ -146,12 +148,11 @@ impl Store {
     pub async fn rename_registered_model(&self, name: &str, new_name: &str) -> Result<RegisteredModel> {
         validation::model_new_name(new_name)?;
         validation::model_name(name)?;
-        let dialect = self.db.dialect();
         let taken = || Error::already_exists(format!("Registered Model (name={new_name}) already exists."));
         self.db
             .transaction(|tx| async move {
                 let names = vec![name.into(), new_name.into()];
-                let lock = Statement::fixed(dialect.pick(LOCK_NAMES.0, LOCK_NAMES.1), names);
+                let lock = Statement::within(self.ws(), &LOCK_NAMES, names);
                 let found: Vec<String> = tx.query(lock, |row| row.get(0)).await?;
                 if !found.iter().any(|found| found == name) {
                     return Err(not_found(name));
@@ -160,13 +161,16 @@ impl Store {
                     return Err(taken());
                 }
                 let now = now_ms();
-                match tx.execute(Statement::fixed(RENAME, vec![name.into(), new_name.into(), now.into()])).await {
+                match tx
+                    .execute(Statement::within(self.ws(), &RENAME, vec![name.into(), new_name.into(), now.into()]))
+                    .await
+                {
                     // Another transaction has just created it.
                     Err(DbError::Unique(_)) => return Err(taken()),
                     outcome => outcome?,
                 };
-                tx.execute(Statement::fixed(TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
-                one(tx.conn()?, dialect, new_name).await?.ok_or_else(|| not_found(new_name))
+                tx.execute(Statement::within(self.ws(), &TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
+                one(self.ws(), tx.conn()?, new_name).await?.ok_or_else(|| not_found(new_name))
             })
             .await
     }
@@ -179,12 +183,12 @@ impl Store {
         validation::model_name(name)?;
         self.db
             .transaction(|tx| async move {
-                let lock = self.db.dialect().pick(LOCK_NAMES.0, LOCK_NAMES.1);
-                if tx.query(Statement::fixed(lock, vec![name.into(), name.into()]), |_| Ok(())).await?.is_empty() {
+                let lock = Statement::within(self.ws(), &LOCK_NAMES, vec![name.into(), name.into()]);
+                if tx.query(lock, |_| Ok(())).await?.is_empty() {
                     return Err(not_found(name));
                 }
-                let delete = |sql| Op::Execute(Statement::fixed(sql, vec![name.into()]));
-                let from = [DELETE_VERSION_TAGS, DELETE_VERSIONS, DELETE_TAGS, DELETE_ALIASES, DELETE];
+                let delete = |sql| Op::Execute(Statement::within(self.ws(), sql, vec![name.into()]));
+                let from = [&DELETE_VERSION_TAGS, &DELETE_VERSIONS, &DELETE_TAGS, &DELETE_ALIASES, &DELETE];
                 tx.run(from.map(delete).into()).await?;
                 Ok(())
             })
@@ -221,8 +225,8 @@ impl Store {
         validation::registered_model_tag(key, value)?;
         self.db
             .transaction(|tx| async move {
-                let set = Statement::fixed(SET_TAG, vec![name.into(), key.into(), value.into()]);
-                if locked(&tx, self.db.dialect(), name, set).await? == 0 {
+                let set = Statement::within(self.ws(), &SET_TAG, vec![name.into(), key.into(), value.into()]);
+                if locked(self.ws(), &tx, name, set).await? == 0 {
                     return Err(not_found(name));
                 }
                 let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
@@ -241,8 +245,8 @@ impl Store {
         validation::registry_tag_key(key)?;
         self.db
             .transaction(|tx| async move {
-                lock(&tx, self.db.dialect(), name).await?;
-                tx.execute(Statement::fixed(DELETE_TAG, vec![name.into(), key.into()])).await?;
+                lock(self.ws(), &tx, name).await?;
+                tx.execute(Statement::within(self.ws(), &DELETE_TAG, vec![name.into(), key.into()])).await?;
                 let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
                 self.enqueue_of(&tx, name, event);
                 Ok(())
@@ -261,8 +265,8 @@ impl Store {
         let (as_given, version) = (version, number(name, version)?);
         self.db
             .transaction(|tx| async move {
-                let set = Statement::fixed(SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
-                if locked(&tx, self.db.dialect(), name, set).await? == 0 {
+                let set = Statement::within(self.ws(), &SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
+                if locked(self.ws(), &tx, name, set).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
@@ -281,8 +285,8 @@ impl Store {
         validation::model_alias(alias)?;
         self.db
             .transaction(|tx| async move {
-                lock(&tx, self.db.dialect(), name).await?;
-                tx.execute(Statement::fixed(DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
+                lock(self.ws(), &tx, name).await?;
+                tx.execute(Statement::within(self.ws(), &DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
                 self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
                 Ok(())
             })
@@ -291,28 +295,28 @@ impl Store {
 }
 
 /// Locks a registered model's row until the transaction ends.
-pub(crate) async fn lock(tx: &Tx, dialect: Dialect, name: &str) -> Result<()> {
-    let locked = tx.query_opt(Statement::fixed(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]), |_| Ok(())).await?;
+pub(crate) async fn lock(workspace: &Workspace, tx: &Tx, name: &str) -> Result<()> {
+    let locked = tx.query_opt(Statement::within(workspace, &LOCK, vec![name.into()]), |_| Ok(())).await?;
     locked.ok_or_else(|| not_found(name))
 }
 
 /// Locks a registered model's row, if it exists, and runs a statement. Returns the number of rows it changed.
-pub(crate) async fn locked(tx: &Tx, dialect: Dialect, name: &str, statement: Statement) -> Result<i64, DbError> {
-    let lock = Statement::fixed(dialect.pick(LOCK.0, LOCK.1), vec![name.into()]);
+pub(crate) async fn locked(workspace: &Workspace, tx: &Tx, name: &str, statement: Statement) -> Result<i64, DbError> {
+    let lock = Statement::within(workspace, &LOCK, vec![name.into()]);
     let answers = tx.run(vec![Op::Query(lock), Op::Execute(statement)]).await?;
     Ok(answers.last().map_or(0, count))
 }
 
 /// Sets the time of the last update of a registered model, which also locks its row.
-pub(crate) fn touch(name: &str, now: i64) -> Op {
-    Op::Execute(Statement::fixed(TOUCH, vec![name.into(), now.into()]))
+pub(crate) fn touch(workspace: &Workspace, name: &str, now: i64) -> Op {
+    Op::Execute(Statement::within(workspace, &TOUCH, vec![name.into(), now.into()]))
 }
 
 /// A registered model with its children.
-async fn one(conn: &Conn, dialect: Dialect, name: &str) -> Result<Option<RegisteredModel>, DbError> {
+async fn one(workspace: &Workspace, conn: &Conn, name: &str) -> Result<Option<RegisteredModel>, DbError> {
     let (found, loaded) = tokio::join!(
-        conn.query_opt(Statement::fixed(BY_NAME, vec![name.into()]), from_row),
-        children::load(conn, dialect, vec![name.to_owned()]),
+        conn.query_opt(Statement::within(workspace, &BY_NAME, vec![name.into()]), from_row),
+        children::load(workspace, conn, vec![name.to_owned()]),
     );
     let (found, mut loaded) = (found?, loaded?);
     Ok(found.zip(loaded.pop()).map(|(model, children)| children.attach(model)))

@@ -1,7 +1,10 @@
 //! ferroflow's own tables and indexes, beside the reference's. Their names begin with `ff_`, the reference ignores
 //! them, no foreign key connects them to its tables, and [`drop_all`] removes them. They hold only transient data.
 
-use crate::db::{Db, DbError, Row, Statement, dialect::Dialect};
+use crate::{
+    db::{Anywhere, Db, DbError, Row, Statement, dialect::Dialect},
+    statements::statements,
+};
 
 /// The name prefix of ferroflow's own tables and indexes.
 const PREFIX: &str = "ff_";
@@ -68,6 +71,18 @@ const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_failed
         ON ff_webhook_deliveries (failed_at) WHERE failed_at IS NOT NULL;";
 
+statements! {
+    /// Tables and indexes whose names begin with `$1`: whether it is a table (or else an index), and its name.
+    static NAMES: Anywhere =
+        "{postgres:SELECT c.relkind = 'r', CAST(c.relname AS TEXT) FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_constraint k ON k.conindid = c.oid \
+         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'i') AND k.oid IS NULL \
+         AND starts_with(CAST(c.relname AS TEXT), $1) ORDER BY 2}\
+         {sqlite:SELECT type = 'table', name FROM sqlite_master WHERE type IN ('table', 'index') \
+         AND substr(name, 1, length($1)) = $1 ORDER BY 2}";
+}
+
 /// Whether a table or an index is ferroflow's own.
 #[must_use]
 pub fn is_own(name: &str) -> bool {
@@ -130,15 +145,6 @@ pub async fn drop_all(db: &Db) -> Result<Vec<String>, DbError> {
 
 /// ferroflow's own tables and indexes: whether it is a table (or else an index), and its name.
 async fn names(db: &Db) -> Result<Vec<(bool, String)>, DbError> {
-    let sql = db.dialect().pick(
-        "SELECT c.relkind = 'r', CAST(c.relname AS TEXT) FROM pg_class c \
-         JOIN pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_constraint k ON k.conindid = c.oid \
-         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'i') AND k.oid IS NULL \
-         AND starts_with(CAST(c.relname AS TEXT), $1) ORDER BY 2",
-        "SELECT type = 'table', name FROM sqlite_master WHERE type IN ('table', 'index') \
-         AND substr(name, 1, length($1)) = $1 ORDER BY 2",
-    );
     let read = |row: &Row<'_>| Ok((row.get::<bool>(0)?, row.get::<String>(1)?));
-    db.query(Statement::fixed(sql, vec![PREFIX.into()]), read).await
+    db.query(Statement::new(&NAMES, vec![PREFIX.into()]), read).await
 }

@@ -4,7 +4,9 @@ use ferroflow_model::{Error, Result};
 
 use crate::{
     Store,
-    db::{DbError, Row, Statement},
+    db::{DbError, Row, Statement, upkeep::Gc},
+    statements::statements,
+    workspace::Workspace,
 };
 
 /// Locations of a trace's spans other than its artifacts.
@@ -37,9 +39,22 @@ pub struct TraceLocations {
     pub artifacts: Option<String>,
 }
 
-/// Selects the locations of a trace, for [`locations_from_row`].
-pub(crate) fn locations(trace_id: &str) -> Statement {
-    Statement::fixed(LOCATIONS, vec![trace_id.into()])
+/// The locations of a trace `t`, for [`locations_from_row`].
+const LOCATIONS: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                         AND g.key = 'mlflow.trace.spansLocation'), \
+                         (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                         AND g.key = 'mlflow.trace.archiveLocation'), \
+                         (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
+                         AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
+
+statements! {
+    static LOCATIONS_OF: Workspace = LOCATIONS, " AND {ws of t}";
+    /// For the purge of a trace.
+    pub(crate) static LOCATIONS_OF_ANY: Gc = LOCATIONS;
+    /// The root span first. Archived spans have no content.
+    static SPANS: Workspace =
+        "SELECT content FROM spans s WHERE s.trace_id = $1 AND s.content <> '' AND {ws of s} \
+         ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_time_unix_nano, span_id";
 }
 
 pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbError> {
@@ -48,24 +63,14 @@ pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbErro
     Ok(TraceLocations { spans, archive: row.get(1)?, artifacts: row.get(2)? })
 }
 
-const LOCATIONS: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
-                      AND g.key = 'mlflow.trace.spansLocation'), \
-                      (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
-                      AND g.key = 'mlflow.trace.archiveLocation'), \
-                      (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
-                      AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
-
-// The root span first. Archived spans have no content.
-const SPANS: &str = "SELECT content FROM spans WHERE trace_id = $1 AND content <> '' \
-                     ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_time_unix_nano, span_id";
-
 impl Store {
     /// The locations of a trace's data.
     ///
     /// # Errors
     /// No trace has the id.
     pub async fn trace_locations(&self, trace_id: &str) -> Result<TraceLocations> {
-        let found = self.db.query(locations(trace_id), locations_from_row).await?;
+        let statement = Statement::within(self.ws(), &LOCATIONS_OF, vec![trace_id.into()]);
+        let found = self.db.query(statement, locations_from_row).await?;
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 
@@ -74,6 +79,6 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
-        Ok(self.db.query(Statement::fixed(SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
+        Ok(self.db.query(Statement::within(self.ws(), &SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
     }
 }

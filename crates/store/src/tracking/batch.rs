@@ -4,8 +4,8 @@
 //! own queue) takes the queued writes, commits them together, and answers each request with its own outcome, always
 //! after the commit. A single client is never delayed.
 
-mod apply;
-mod rows;
+pub(crate) mod apply;
+pub(crate) mod rows;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -19,7 +19,10 @@ use std::{
 use ferroflow_model::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::db::{Db, DbError, dialect::Dialect, downgrade_if_written, mark_written};
+use crate::{
+    db::{Db, DbError, dialect::Dialect, downgrade_if_written, mark_written},
+    workspace::Workspace,
+};
 
 /// Capacity of a lane's queue, in requests. If it is full, the next request waits for [`QUEUE_TIMEOUT`], then gets 429
 /// (503 if it has already written something).
@@ -39,8 +42,10 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 const GATHER_YIELDS: usize = 12;
 
 /// What one request writes to one run. Values are already validated.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RunWrite {
+    /// The workspace that the run must be in.
+    pub workspace: Workspace,
     /// The run.
     pub run_id: String,
     /// Metric points.
@@ -93,6 +98,19 @@ pub struct ModelMetricPoint {
 }
 
 impl RunWrite {
+    /// A write of nothing.
+    pub(crate) fn new(workspace: Workspace, run_id: String) -> Self {
+        Self {
+            workspace,
+            run_id,
+            metrics: Vec::new(),
+            model_metrics: Vec::new(),
+            params: Vec::new(),
+            tags: Vec::new(),
+            single_param: false,
+        }
+    }
+
     fn rows(&self) -> usize {
         1 + self.metrics.len() + self.model_metrics.len() + self.params.len() + self.tags.len()
     }

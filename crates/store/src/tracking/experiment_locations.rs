@@ -2,11 +2,18 @@
 
 use ferroflow_model::{Result, uri};
 
-use crate::{Store, db::Statement};
+use crate::{
+    Store,
+    db::{Statement, upkeep::Locations},
+    statements::statements,
+};
 
-/// Experiments whose location is not the default one.
-const CUSTOM: &str = "SELECT experiment_id, artifact_location FROM experiments WHERE artifact_location IS NOT NULL \
-                   AND artifact_location <> CAST($1 AS TEXT) || CAST(experiment_id AS TEXT) ORDER BY experiment_id";
+statements! {
+    /// Experiments whose location is not the default one.
+    static CUSTOM: Locations =
+        "SELECT experiment_id, artifact_location FROM experiments WHERE artifact_location IS NOT NULL \
+         AND artifact_location <> CAST($1 AS TEXT) || CAST(experiment_id AS TEXT) ORDER BY experiment_id";
+}
 
 impl Store {
     /// The default location of an experiment.
@@ -25,7 +32,7 @@ impl Store {
         let first = self.default_location("0")?;
         // If the location does not end with the id, every location is treated as a custom one.
         let root = first.strip_suffix('0').unwrap_or_default().to_owned();
-        let statement = Statement::fixed(CUSTOM, vec![root.into()]);
+        let statement = Statement::new(&CUSTOM, vec![root.into()]);
         Ok(self.db.query(statement, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?))).await?)
     }
 }

@@ -60,8 +60,7 @@ impl Store {
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
         let dialect = self.db.dialect();
 
-        let mut select = Select::default();
-        select.filter("e.workspace = 'default'".to_owned());
+        let mut select = Select::new(self.ws(), "experiments", "e");
         select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);
@@ -80,11 +79,11 @@ impl Store {
             select.order_by(column, !clause.ascending, kind);
         }
 
-        let page = select.page(COLUMNS, "experiments e", search.max_results, token)?;
+        let page = select.page(COLUMNS, search.max_results, token)?;
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
-        let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, dialect, ids)).await?;
+        let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, ids)).await?;
         found.truncate(count);
         let (experiments, next) = found.finish();
         let mut experiments: Vec<Experiment> = experiments.into_iter().map(|(_, experiment)| experiment).collect();

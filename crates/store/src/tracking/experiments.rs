@@ -8,36 +8,47 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    db::{Conn, DbError, Insert, Row, Statement, Tx, Value, clock::now_ms, dialect::Dialect, int, text},
+    db::{Child, Conn, DbError, Insert, Row, Sql, Statement, Tx, Value, clock::now_ms, int, text},
+    statements::statements,
     traces::assessments::delete_of_experiment_runs,
+    workspace::Workspace,
 };
 
 /// The columns of an experiment, in the order [`from_row`] reads them.
 pub(crate) const COLUMNS: &str = "e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
                                   e.last_update_time, e.workspace";
 
-const BY_ID: &str = "SELECT e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
-                     e.last_update_time, e.workspace FROM experiments e WHERE e.experiment_id = $1";
-const BY_NAME: &str = "SELECT e.experiment_id, e.name, e.artifact_location, e.lifecycle_stage, e.creation_time, \
-                       e.last_update_time, e.workspace FROM experiments e WHERE e.workspace = 'default' AND e.name = $1";
-const TAGS_BY_ID: &str = "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = $1";
-const TAGS_BY_NAME: &str = "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t \
-                            JOIN experiments e ON e.experiment_id = t.experiment_id \
-                            WHERE e.workspace = 'default' AND e.name = $1";
-const INSERT: &str = "INSERT INTO experiments \
-                      (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) \
-                      VALUES ($1, $2, 'active', $3, $3, 'default') RETURNING experiment_id";
-const SET_LOCATION: &str = "UPDATE experiments SET artifact_location = $2 WHERE experiment_id = $1";
-const SET_STAGE: &str = "UPDATE experiments SET lifecycle_stage = $2, last_update_time = $4 \
-                         WHERE experiment_id = $1 AND lifecycle_stage = $3";
-const DELETE_RUNS: &str = "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE experiment_id = $1";
-const RESTORE_RUNS: &str = "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE experiment_id = $1";
-const RENAME: &str = "UPDATE experiments SET name = $2, last_update_time = $3 \
-                      WHERE experiment_id = $1 AND lifecycle_stage = 'active'";
-const STAGE: &str = "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1";
-const SET_TAG: &str = "INSERT INTO experiment_tags (key, value, experiment_id) VALUES ($2, $3, $1) \
-                       ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value";
-const DELETE_TAG: &str = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
+statements! {
+    static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
+    static BY_NAME: Workspace = "SELECT ", COLUMNS, " FROM experiments e WHERE {ws:e} AND e.name = $1";
+    static TAGS_BY_ID: Workspace =
+        "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t WHERE t.experiment_id = $1 AND {ws of t}";
+    static TAGS_BY_NAME: Workspace =
+        "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t \
+         JOIN experiments e ON e.experiment_id = t.experiment_id WHERE {ws:e} AND e.name = $1";
+    static TAGS: Child = "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id {in $1}";
+    static INSERT: Workspace =
+        "INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) \
+         VALUES ($1, $2, 'active', $3, $3, {ws}) RETURNING experiment_id";
+    static SET_LOCATION: Workspace =
+        "UPDATE experiments AS e SET artifact_location = $2 WHERE e.experiment_id = $1 AND {ws of e}";
+    static SET_STAGE: Workspace =
+        "UPDATE experiments AS e SET lifecycle_stage = $2, last_update_time = $4 \
+         WHERE e.experiment_id = $1 AND e.lifecycle_stage = $3 AND {ws of e}";
+    static DELETE_RUNS: Child =
+        "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE experiment_id = $1";
+    static RESTORE_RUNS: Child =
+        "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE experiment_id = $1";
+    static RENAME: Workspace =
+        "UPDATE experiments AS e SET name = $2, last_update_time = $3 \
+         WHERE e.experiment_id = $1 AND e.lifecycle_stage = 'active' AND {ws of e}";
+    static STAGE: Workspace =
+        "SELECT lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
+    static SET_TAG: Child =
+        "INSERT INTO experiment_tags (key, value, experiment_id) VALUES ($2, $3, $1) \
+         ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value";
+    static DELETE_TAG: Child = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
+}
 
 /// The prefix of tags that hold a saved view of the UI. Their number per experiment is limited.
 const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
@@ -64,15 +75,16 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![name.into(), location.clone().into(), now_ms().into()];
-                let id = match tx.query_opt(Statement::fixed(INSERT, values), |row| row.get::<i64>(0)).await {
-                    Err(DbError::Unique(_)) => {
-                        return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
-                    }
-                    id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
-                };
+                let id =
+                    match tx.query_opt(Statement::within(self.ws(), &INSERT, values), |row| row.get::<i64>(0)).await {
+                        Err(DbError::Unique(_)) => {
+                            return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
+                        }
+                        id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
+                    };
                 if location.is_none() {
                     let location = uri::append_path(&self.artifact_root, &id.to_string())?;
-                    tx.execute(Statement::fixed(SET_LOCATION, vec![id.into(), location.into()])).await?;
+                    tx.execute(Statement::within(self.ws(), &SET_LOCATION, vec![id.into(), location.into()])).await?;
                 }
                 insert_tags(&tx, id, tags).await?;
                 Ok(id.to_string())
@@ -87,7 +99,7 @@ impl Store {
     pub async fn get_experiment(&self, experiment_id: &str) -> Result<Experiment> {
         let id = id_of(experiment_id)?;
         let conn = self.db.reader().await?;
-        self.one(&conn, BY_ID, TAGS_BY_ID, id.into()).await?.ok_or_else(|| no_experiment(id))
+        self.one(&conn, &BY_ID, &TAGS_BY_ID, id.into()).await?.ok_or_else(|| no_experiment(id))
     }
 
     /// One experiment by name, deleted or not.
@@ -96,19 +108,19 @@ impl Store {
     /// Database errors only; an unknown name is `None`.
     pub async fn get_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
         let conn = self.db.reader().await?;
-        self.one(&conn, BY_NAME, TAGS_BY_NAME, name.into()).await
+        self.one(&conn, &BY_NAME, &TAGS_BY_NAME, name.into()).await
     }
 
     async fn one(
         &self,
         conn: &Conn,
-        experiment: &'static str,
-        tags: &'static str,
+        experiment: &'static Sql<Workspace>,
+        tags: &'static Sql<Workspace>,
         key: Value,
     ) -> Result<Option<Experiment>> {
         let (found, tags) = tokio::join!(
-            conn.query_opt(Statement::fixed(experiment, vec![key.clone()]), from_row),
-            conn.query(Statement::fixed(tags, vec![key]), tag_from_row),
+            conn.query_opt(Statement::within(self.ws(), experiment, vec![key.clone()]), from_row),
+            conn.query(Statement::within(self.ws(), tags, vec![key]), tag_from_row),
         );
         let Some((_, mut experiment)) = found? else { return Ok(None) };
         experiment.tags = tags?.into_iter().map(|(_, tag)| tag).collect();
@@ -125,11 +137,11 @@ impl Store {
             .transaction(|tx| async move {
                 let now = now_ms();
                 let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
-                if tx.execute(Statement::fixed(SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::within(self.ws(), &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                delete_of_experiment_runs(&tx, self.db.dialect(), id).await?;
-                tx.execute(Statement::fixed(DELETE_RUNS, vec![id.into(), now.into()])).await?;
+                delete_of_experiment_runs(&tx, id).await?;
+                tx.execute(Statement::new(&DELETE_RUNS, vec![id.into(), now.into()])).await?;
                 Ok(())
             })
             .await
@@ -144,10 +156,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
-                if tx.execute(Statement::fixed(SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::within(self.ws(), &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                tx.execute(Statement::fixed(RESTORE_RUNS, vec![id.into()])).await?;
+                tx.execute(Statement::new(&RESTORE_RUNS, vec![id.into()])).await?;
                 Ok(())
             })
             .await
@@ -163,8 +175,8 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 let values = vec![id.into(), new_name.into(), now_ms().into()];
-                match tx.execute(Statement::fixed(RENAME, values)).await {
-                    Ok(0) => Err(match stage(&tx, id).await? {
+                match tx.execute(Statement::within(self.ws(), &RENAME, values)).await {
+                    Ok(0) => Err(match stage(self.ws(), &tx, id).await? {
                         None => no_experiment(id),
                         Some(_) => Error::invalid("Cannot rename a non-active experiment."),
                     }),
@@ -186,13 +198,13 @@ impl Store {
         let id = id_of(experiment_id)?;
         self.db
             .transaction(|tx| async move {
-                check_active(id, stage(&tx, id).await?)?;
+                check_active(id, stage(self.ws(), &tx, id).await?)?;
                 if key.starts_with(CUSTOM_VIEW_PREFIX) {
-                    let tags = Statement::fixed(TAGS_BY_ID, vec![id.into()]);
+                    let tags = Statement::within(self.ws(), &TAGS_BY_ID, vec![id.into()]);
                     let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
                     validation::custom_view_fits(id, key, &keys)?;
                 }
-                tx.execute(Statement::fixed(SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
+                tx.execute(Statement::new(&SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
                 Ok(())
             })
             .await
@@ -206,8 +218,8 @@ impl Store {
         let id = id_of(experiment_id)?;
         self.db
             .transaction(|tx| async move {
-                check_active(id, stage(&tx, id).await?)?;
-                if tx.execute(Statement::fixed(DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
+                check_active(id, stage(self.ws(), &tx, id).await?)?;
+                if tx.execute(Statement::new(&DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
                     let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
                     return Err(Error::not_found(text));
                 }
@@ -218,16 +230,8 @@ impl Store {
 }
 
 /// Tags of the given experiments, each with the experiment's id.
-pub(crate) async fn tags_of(
-    conn: &Conn,
-    dialect: Dialect,
-    ids: Vec<i64>,
-) -> Result<Vec<(i64, ExperimentTag)>, DbError> {
-    let sql = dialect.pick(
-        "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id = ANY($1)",
-        "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id IN (SELECT value FROM json_each($1))",
-    );
-    conn.query(Statement::fixed(sql, vec![ids.into()]), tag_from_row).await
+pub(crate) async fn tags_of(conn: &Conn, ids: Vec<i64>) -> Result<Vec<(i64, ExperimentTag)>, DbError> {
+    conn.query(Statement::new(&TAGS, vec![ids.into()]), tag_from_row).await
 }
 
 /// Reads [`COLUMNS`].
@@ -260,8 +264,8 @@ async fn insert_tags(tx: &Tx, id: i64, tags: &[ExperimentTag]) -> Result<(), DbE
     Ok(())
 }
 
-async fn stage(tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
-    tx.query_opt(Statement::fixed(STAGE, vec![id.into()]), |row| row.get(0)).await
+async fn stage(workspace: &Workspace, tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
+    tx.query_opt(Statement::within(workspace, &STAGE, vec![id.into()]), |row| row.get(0)).await
 }
 
 /// Parses an experiment's id. A number out of the column's range is the id of no experiment.

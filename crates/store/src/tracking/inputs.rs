@@ -10,36 +10,28 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    db::{Column, DbError, Insert, Statement, Tx, Value, dialect::Dialect, int, text},
+    db::{Child, Column, DbError, Insert, Statement, Tx, Value, int, text},
+    statements::statements,
     tracking::runs::check_run_active,
+    workspace::Workspace,
 };
 
-// In PostgreSQL, writers of one run's inputs are serialized, so that rows can be written in the order of the request.
-const RUN: (&str, &str) = (
-    "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE",
-    "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1",
-);
-const STORED_DATASETS: (&str, &str) = (
-    "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 AND name = ANY($2) AND digest = ANY($3)",
-    "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 \
-     AND name IN (SELECT value FROM json_each($2)) AND digest IN (SELECT value FROM json_each($3))",
-);
-const STORED_INPUTS: (&str, &str) = (
-    "SELECT source_id FROM inputs WHERE source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id = $1 \
-     AND source_id = ANY($2)",
-    "SELECT source_id FROM inputs WHERE source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id = $1 \
-     AND source_id IN (SELECT value FROM json_each($2))",
-);
-const SUMMARIES: (&str, &str) = (
-    "SELECT DISTINCT d.experiment_id, d.name, d.digest, t.value FROM datasets d \
-     JOIN inputs i ON i.source_id = d.dataset_uuid \
-     LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context' \
-     WHERE d.experiment_id = ANY($1) LIMIT 1000",
-    "SELECT DISTINCT d.experiment_id, d.name, d.digest, t.value FROM datasets d \
-     JOIN inputs i ON i.source_id = d.dataset_uuid AND i.source_type = 'DATASET' \
-     LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context' \
-     WHERE d.experiment_id IN (SELECT value FROM json_each($1)) LIMIT 1000",
-);
+statements! {
+    /// In PostgreSQL, writers of one run's inputs are serialized, so that rows can be written in the order of the
+    /// request.
+    static RUN: Workspace =
+        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r} {FOR NO KEY UPDATE}";
+    static STORED_DATASETS: Child =
+        "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 AND name {in $2} AND digest {in $3}";
+    static STORED_INPUTS: Child =
+        "SELECT source_id FROM inputs WHERE source_type = 'DATASET' AND destination_type = 'RUN' \
+         AND destination_id = $1 AND source_id {in $2}";
+    static SUMMARIES: Workspace =
+        "SELECT DISTINCT d.experiment_id, d.name, d.digest, t.value FROM datasets d \
+         JOIN inputs i ON i.source_id = d.dataset_uuid{sqlite: AND i.source_type = 'DATASET'} \
+         LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context' \
+         WHERE d.experiment_id {in $1} AND {ws of d} LIMIT 1000";
+}
 
 const DATASET_COLUMNS: &[Column] = &[
     text("dataset_uuid"),
@@ -82,16 +74,15 @@ impl Store {
             })
             .filter(|(key, _)| seen.insert(key.clone()))
             .collect();
-        let dialect = self.db.dialect();
         let (unique, models) = (&unique, &models);
         self.db
             .transaction(|tx| async move {
-                let run = Statement::fixed(dialect.pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let run = Statement::within(self.ws(), &RUN, vec![run_id.into()]);
                 let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
                 check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str()))?;
                 let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
                 if !unique.is_empty() {
-                    link_datasets(&tx, dialect, run_id, experiment, unique).await?;
+                    link_datasets(&tx, run_id, experiment, unique).await?;
                 }
                 if !models.is_empty() {
                     let ids: HashSet<&str> = models.iter().map(ModelInput::model_id).collect();
@@ -114,7 +105,7 @@ impl Store {
         let (models, row) = (&models, &row);
         self.db
             .transaction(|tx| async move {
-                let run = Statement::fixed(self.db.dialect().pick(RUN.0, RUN.1), vec![run_id.into()]);
+                let run = Statement::within(self.ws(), &RUN, vec![run_id.into()]);
                 let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
                 tx.insert(inputs(models.iter().map(row).collect(), "")).await?;
@@ -129,7 +120,7 @@ impl Store {
     /// An id is not an integer.
     pub async fn search_datasets(&self, experiment_ids: &[String]) -> Result<Vec<DatasetSummary>> {
         let ids = experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
-        let statement = Statement::fixed(self.db.dialect().pick(SUMMARIES.0, SUMMARIES.1), vec![ids.into()]);
+        let statement = Statement::within(self.ws(), &SUMMARIES, vec![ids.into()]);
         Ok(self
             .db
             .query(statement, |row| {
@@ -146,12 +137,11 @@ impl Store {
 
 async fn link_datasets(
     tx: &Tx,
-    dialect: Dialect,
     run_id: &str,
     experiment: i64,
     datasets: &[(Key, DatasetInput)],
 ) -> Result<(), DbError> {
-    let mut uuids = stored_datasets(tx, dialect, experiment, datasets).await?;
+    let mut uuids = stored_datasets(tx, experiment, datasets).await?;
     // Runs of an experiment share datasets: inserts in key order, so that concurrent writers do not deadlock.
     let mut new_datasets = BTreeMap::new();
     for (key, input) in datasets {
@@ -177,10 +167,7 @@ async fn link_datasets(
 
     let sources: Vec<String> = uuids.values().cloned().collect();
     let stored: HashSet<String> = tx
-        .query(
-            Statement::fixed(dialect.pick(STORED_INPUTS.0, STORED_INPUTS.1), vec![run_id.into(), sources.into()]),
-            |row| row.get(0),
-        )
+        .query(Statement::new(&STORED_INPUTS, vec![run_id.into(), sources.into()]), |row| row.get(0))
         .await?
         .into_iter()
         .collect();
@@ -215,15 +202,11 @@ async fn insert_all(
 
 async fn stored_datasets(
     tx: &Tx,
-    dialect: Dialect,
     experiment: i64,
     datasets: &[(Key, DatasetInput)],
 ) -> Result<HashMap<Key, String>, DbError> {
     let (names, digests): (Vec<String>, Vec<String>) = datasets.iter().map(|(key, _)| key.clone()).unzip();
-    let statement = Statement::fixed(
-        dialect.pick(STORED_DATASETS.0, STORED_DATASETS.1),
-        vec![experiment.into(), names.into(), digests.into()],
-    );
+    let statement = Statement::new(&STORED_DATASETS, vec![experiment.into(), names.into(), digests.into()]);
     let rows = tx.query(statement, |row| Ok(((row.get(1)?, row.get(2)?), row.get(0)?))).await?;
     Ok(rows.into_iter().collect())
 }

@@ -92,7 +92,7 @@ impl Store {
         let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.db.dialect();
 
-        let mut select = Select::default();
+        let mut select = Select::new(self.ws(), "logged_models", "m");
         let place = select.bind(experiments);
         select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
@@ -112,11 +112,11 @@ impl Store {
             order_by(&mut select, index, &clause.column, !clause.ascending);
         }
 
-        let page = select.page(COLUMNS, "logged_models m", limit, token)?;
+        let page = select.page(COLUMNS, limit, token)?;
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
-        let (children, count) = load_children(&conn, ids, |ids| load(&conn, dialect, ids)).await?;
+        let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
         found.truncate(count);
         let (infos, next) = found.finish();
         Ok((attach(infos, children), next))

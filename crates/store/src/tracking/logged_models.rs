@@ -13,42 +13,51 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    db::{Column, Conn, DbError, Insert, Op, Row, Statement, Tx, clock::now_ms, dialect::Dialect, int, text},
+    db::{Child, Column, Conn, DbError, Insert, Op, Row, Statement, Tx, clock::now_ms, int, text},
+    statements::statements,
     tracking::experiments::{check_active, id_of},
+    workspace::Workspace,
 };
 
 /// The columns of a logged model, in the order [`info_from_row`] reads them.
 pub(crate) const COLUMNS: &str = "m.model_id, m.experiment_id, m.name, m.artifact_location, m.creation_timestamp_ms, \
                                   m.last_updated_timestamp_ms, m.status, m.model_type, m.source_run_id, m.status_message";
 
-const BY_ID: &str = "SELECT m.model_id, m.experiment_id, m.name, m.artifact_location, m.creation_timestamp_ms, \
-                     m.last_updated_timestamp_ms, m.status, m.model_type, m.source_run_id, m.status_message, \
-                     m.lifecycle_stage FROM logged_models m WHERE m.model_id = $1";
-const EXPERIMENT: &str = "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1";
-const INSERT: &str = "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, \
-                      creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage, model_type, \
-                      source_run_id) VALUES ($1, $2, $3, $4, $5, $5, $6, 'active', $7, $8)";
-const OWNER: &str = "SELECT experiment_id FROM logged_models WHERE model_id = $1";
-const SET_STATUS: &str = "UPDATE logged_models SET status = $2, last_updated_timestamp_ms = $3 WHERE model_id = $1";
-const DELETE: &str = "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 \
-                      WHERE model_id = $1";
-const DELETE_TAG: &str = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
-const METRICS: (&str, &str) = (
-    "SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name, dataset_digest \
-     FROM logged_model_metrics WHERE model_id = ANY($1)",
-    "SELECT x.model_id, x.metric_name, x.metric_value, x.metric_timestamp_ms, x.metric_step, x.run_id, \
-     x.dataset_name, x.dataset_digest FROM json_each($1) AS w CROSS JOIN logged_model_metrics x ON x.model_id = w.value",
-);
-const PARAMS: (&str, &str) = (
-    "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id = ANY($1)",
-    "SELECT p.model_id, p.param_key, p.param_value FROM json_each($1) AS w \
-     CROSS JOIN logged_model_params p ON p.model_id = w.value",
-);
-const TAGS: (&str, &str) = (
-    "SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id = ANY($1)",
-    "SELECT t.model_id, t.tag_key, t.tag_value FROM json_each($1) AS w \
-     CROSS JOIN logged_model_tags t ON t.model_id = w.value",
-);
+statements! {
+    static BY_ID: Workspace = "SELECT ", COLUMNS, ", m.lifecycle_stage FROM logged_models m \
+         WHERE m.model_id = $1 AND {ws of m}";
+    static EXPERIMENT: Workspace =
+        "SELECT artifact_location, lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
+    static INSERT: Child =
+        "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms, \
+         last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id) \
+         VALUES ($1, $2, $3, $4, $5, $5, $6, 'active', $7, $8)";
+    static OWNER: Workspace = "SELECT experiment_id FROM logged_models m WHERE m.model_id = $1 AND {ws of m}";
+    static SET_STATUS: Workspace =
+        "UPDATE logged_models AS m SET status = $2, last_updated_timestamp_ms = $3 WHERE m.model_id = $1 AND {ws of m}";
+    static DELETE: Workspace =
+        "UPDATE logged_models AS m SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 \
+         WHERE m.model_id = $1 AND {ws of m}";
+
+    // As for the children of runs, SQLite reads those of one model after the other.
+    static METRICS: Child =
+        "{postgres:SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name, \
+         dataset_digest FROM logged_model_metrics WHERE model_id = ANY($1)}\
+         {sqlite:SELECT x.model_id, x.metric_name, x.metric_value, x.metric_timestamp_ms, x.metric_step, x.run_id, \
+         x.dataset_name, x.dataset_digest FROM json_each($1) AS w \
+         CROSS JOIN logged_model_metrics x ON x.model_id = w.value}";
+    static PARAMS: Child =
+        "{postgres:SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id = ANY($1)}\
+         {sqlite:SELECT p.model_id, p.param_key, p.param_value FROM json_each($1) AS w \
+         CROSS JOIN logged_model_params p ON p.model_id = w.value}";
+    static TAGS: Child =
+        "{postgres:SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id = ANY($1)}\
+         {sqlite:SELECT t.model_id, t.tag_key, t.tag_value FROM json_each($1) AS w \
+         CROSS JOIN logged_model_tags t ON t.model_id = w.value}";
+
+    static DELETE_TAG: Child = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+}
+
 const PARAM_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("param_key"), text("param_value")];
 const TAG_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("tag_key"), text("tag_value")];
 
@@ -80,7 +89,7 @@ impl Store {
         let experiment = id_of(&new.experiment_id)?;
         let (location, stage) = self
             .db
-            .query(Statement::fixed(EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::within(self.ws(), &EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -104,7 +113,7 @@ impl Store {
         ];
         self.db
             .unit(vec![
-                Op::Execute(Statement::fixed(INSERT, values)),
+                Op::Execute(Statement::new(&INSERT, values)),
                 Op::Insert(params_insert(&model_id, experiment, &new.params)),
                 Op::Insert(tags_insert(&model_id, experiment, &new.tags)),
             ])
@@ -135,10 +144,10 @@ impl Store {
     pub async fn get_logged_model(&self, model_id: &str, allow_deleted: bool) -> Result<LoggedModel> {
         let conn = self.db.reader().await?;
         let (found, children) = tokio::join!(
-            conn.query_opt(Statement::fixed(BY_ID, vec![model_id.into()]), |row| {
+            conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![model_id.into()]), |row| {
                 Ok((info_from_row(row)?, row.get::<Option<String>>(10)?))
             }),
-            load(&conn, self.db.dialect(), vec![model_id.to_owned()]),
+            load(&conn, vec![model_id.to_owned()]),
         );
         match found? {
             Some((info, stage)) if allow_deleted || stage.as_deref() != Some("deleted") => {
@@ -154,7 +163,7 @@ impl Store {
     /// No model has the id.
     pub async fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
         let values = vec![model_id.into(), status_number(status).into(), now_ms().into()];
-        self.change(model_id, Statement::fixed(SET_STATUS, values)).await?;
+        self.change(model_id, Statement::within(self.ws(), &SET_STATUS, values)).await?;
         self.get_logged_model(model_id, true).await
     }
 
@@ -163,7 +172,7 @@ impl Store {
     /// # Errors
     /// No model has the id.
     pub async fn delete_logged_model(&self, model_id: &str) -> Result<()> {
-        self.change(model_id, Statement::fixed(DELETE, vec![model_id.into(), now_ms().into()])).await
+        self.change(model_id, Statement::within(self.ws(), &DELETE, vec![model_id.into(), now_ms().into()])).await
     }
 
     async fn change(&self, model_id: &str, statement: Statement) -> Result<()> {
@@ -185,7 +194,7 @@ impl Store {
     pub async fn log_logged_model_params(&self, model_id: &str, params: &[LoggedModelParameter]) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let experiment = owner(&tx, model_id).await?;
+                let experiment = owner(self.ws(), &tx, model_id).await?;
                 tx.insert(params_insert(model_id, experiment, params)).await?;
                 Ok(())
             })
@@ -206,7 +215,7 @@ impl Store {
         let tags = &tags;
         self.db
             .transaction(|tx| async move {
-                let experiment = owner(&tx, model_id).await?;
+                let experiment = owner(self.ws(), &tx, model_id).await?;
                 let mut insert = tags_insert(model_id, experiment, tags);
                 insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
                 tx.insert(insert).await?;
@@ -222,8 +231,8 @@ impl Store {
     pub async fn delete_logged_model_tag(&self, model_id: &str, key: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                owner(&tx, model_id).await?;
-                if tx.execute(Statement::fixed(DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
+                owner(self.ws(), &tx, model_id).await?;
+                if tx.execute(Statement::new(&DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
                     return Err(Error::not_found(format!(
                         "No tag with key {} found for model with ID {}.",
                         python::repr(key),
@@ -257,7 +266,7 @@ pub(crate) fn info_from_row(row: &Row<'_>) -> Result<LoggedModelInfo, DbError> {
 pub(crate) type Children = Vec<(Vec<LoggedModelTag>, LoggedModelData)>;
 
 /// Loads params, tags and metrics of models with one query each.
-pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) -> Result<Children, DbError> {
+pub(crate) async fn load(conn: &Conn, model_ids: Vec<String>) -> Result<Children, DbError> {
     let mut children: Children = Vec::new();
     children.resize_with(model_ids.len(), Default::default);
     if model_ids.is_empty() {
@@ -265,20 +274,18 @@ pub(crate) async fn load(conn: &Conn, dialect: Dialect, model_ids: Vec<String>) 
     }
     let index: Arc<HashMap<String, usize>> =
         Arc::new(model_ids.iter().cloned().enumerate().map(|(at, id)| (id, at)).collect());
-    let statement = |sql: (&'static str, &'static str)| {
-        Statement::fixed(dialect.pick(sql.0, sql.1), vec![model_ids.as_slice().into()])
-    };
+    let statement = |sql| Statement::new(sql, vec![model_ids.as_slice().into()]);
     let at = |index: &HashMap<String, usize>, row: &Row<'_>| {
         let id = row.str(0)?;
         index.get(id).copied().ok_or_else(|| DbError::Other(format!("a row of model {id}, which was not requested")))
     };
     let (by_metric, by_param, by_tag) = (Arc::clone(&index), Arc::clone(&index), index);
     let (metrics, params, tags) = tokio::join!(
-        conn.query(statement(METRICS), move |row| Ok((at(&by_metric, row)?, metric_from_row(row)?))),
-        conn.query(statement(PARAMS), move |row| {
+        conn.query(statement(&METRICS), move |row| Ok((at(&by_metric, row)?, metric_from_row(row)?))),
+        conn.query(statement(&PARAMS), move |row| {
             Ok((at(&by_param, row)?, LoggedModelParameter { key: row.get(1)?, value: row.get(2)? }))
         }),
-        conn.query(statement(TAGS), move |row| {
+        conn.query(statement(&TAGS), move |row| {
             Ok((at(&by_tag, row)?, LoggedModelTag { key: row.get(1)?, value: row.get(2)? }))
         }),
     );
@@ -319,8 +326,8 @@ fn metric_from_row(row: &Row<'_>) -> Result<Metric, DbError> {
     })
 }
 
-async fn owner(tx: &Tx, model_id: &str) -> Result<i64> {
-    tx.query_opt(Statement::fixed(OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
+async fn owner(workspace: &Workspace, tx: &Tx, model_id: &str) -> Result<i64> {
+    tx.query_opt(Statement::within(workspace, &OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
         .await?
         .ok_or_else(|| not_found(model_id))
 }

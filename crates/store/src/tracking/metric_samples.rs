@@ -8,7 +8,8 @@ use ferroflow_model::{Result, messages::service::MetricWithRunId};
 
 use crate::{
     Store,
-    db::{Conn, DbError, Row, Statement, Value, dialect::Dialect},
+    db::{Child, Conn, DbError, Row, Statement, Value, dialect::Dialect},
+    statements::statements,
     tracking::metrics::metric_of_run,
 };
 
@@ -19,46 +20,49 @@ const STEPS_IN_MEMORY: usize = 1 << 20;
 /// Number of histories whose steps are queried in one round trip.
 const HISTORIES_PER_QUERY: usize = 4;
 
-/// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
-const STEPS: (&str, &str) = (
-    "SELECT array_agg(s.step) FROM (SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
-     AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5) s",
-    "SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5",
-);
+statements! {
+    /// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
+    static STEPS: Child =
+        "{postgres:SELECT array_agg(s.step) FROM (}SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
+         AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5{postgres:) s}";
 
-/// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
-/// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key, which has
-/// every column, for each step.
-const AT_STEPS: (&str, &str) = (
-    "SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) CROSS JOIN LATERAL \
-     (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m \
-     ORDER BY m.step, m.timestamp, m.value, m.is_nan",
-    "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w CROSS JOIN metrics m \
-     WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001) ORDER BY m.step, m.timestamp, m.value, m.is_nan",
-);
+    /// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
+    /// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key,
+    /// which has every column, for each step.
+    static AT_STEPS: Child =
+        "{postgres:SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) \
+         CROSS JOIN LATERAL (SELECT value, timestamp, step, is_nan FROM metrics \
+         WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m}\
+         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w CROSS JOIN metrics m \
+         WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001)} \
+         ORDER BY m.step, m.timestamp, m.value, m.is_nan";
 
-/// Some of the points at some steps, for steps with very many points: those at the zero-based positions $4 within their
-/// steps.
-const AMONG_STEPS: &str = "SELECT $1, x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, m.is_nan, \
-     row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
-     FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
-     (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m\
-     ) x WHERE (x.step, x.nth) IN (SELECT c.step, c.nth FROM unnest($3::bigint[], $4::bigint[]) AS c(step, nth)) \
-     ORDER BY x.step, x.timestamp, x.value, x.is_nan";
+    /// PostgreSQL only: some of the points at some steps, for steps with very many points: those at the zero-based
+    /// positions $4 within their steps.
+    static AMONG_STEPS: Child =
+        "{postgres:SELECT $1, x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, \
+         m.is_nan, row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
+         FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
+         (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step \
+         OFFSET 0) m) x \
+         WHERE (x.step, x.nth) IN (SELECT c.step, c.nth FROM unnest($3::bigint[], $4::bigint[]) AS c(step, nth)) \
+         ORDER BY x.step, x.timestamp, x.value, x.is_nan}";
 
-/// The sample, computed by the database: the first point of each of `n` equal buckets in the order of (step, timestamp,
-/// value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled one. `at` is the
-/// zero-based position of a point. The first `rest` buckets of NTILE have one point more than the others: buckets start
-/// at 0, q+1, 2(q+1), … and then every q.
-const SAMPLE: &str = "WITH points AS (SELECT value, timestamp, step, is_nan, \
-     row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
-     FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
-     bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
-     SELECT $1, value, timestamp, step, is_nan FROM bounds WHERE \
-     (at = total - 1 OR (CASE WHEN total <= $5 THEN TRUE \
-      WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
-      AND NOT (total > $5 AND total - at <= q))) \
-     ORDER BY step, timestamp, value, is_nan";
+    /// The sample, computed by the database: the first point of each of `n` equal buckets in the order of (step,
+    /// timestamp, value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled one.
+    /// `at` is the zero-based position of a point. The first `rest` buckets of NTILE have one point more than the
+    /// others: buckets start at 0, q+1, 2(q+1), … and then every q.
+    static SAMPLE: Child =
+        "WITH points AS (SELECT value, timestamp, step, is_nan, \
+         row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
+         FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
+         bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
+         SELECT $1, value, timestamp, step, is_nan FROM bounds WHERE \
+         (at = total - 1 OR (CASE WHEN total <= $5 THEN TRUE \
+         WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
+         AND NOT (total > $5 AND total - at <= q))) \
+         ORDER BY step, timestamp, value, is_nan";
+}
 
 impl Store {
     /// At most `max_results` points of a metric per run, evenly distributed over its history (between two steps,
@@ -133,7 +137,7 @@ impl Sample {
         let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
         let statement = |run: &String| {
             let params: Vec<Value> = vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
-            Statement::fixed(dialect.pick(STEPS.0, STEPS.1), params)
+            Statement::new(&STEPS, params)
         };
         let histories = vec![Vec::new(); runs.len()];
         let add = move |histories: &mut Vec<Vec<i64>>, which: usize, row: &Row<'_>| {
@@ -173,7 +177,7 @@ impl Sample {
         let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
         if steps.len() > self.steps_in_memory {
             params.extend([self.range.0.into(), self.range.1.into(), self.most.into()]);
-            return (Statement::fixed(SAMPLE, params), None);
+            return (Statement::new(&SAMPLE, params), None);
         }
         let places = positions(steps.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
         let first_of = |step: i64| steps.partition_point(|earlier| *earlier < step);
@@ -189,11 +193,11 @@ impl Sample {
         if dialect == Dialect::Postgres && found > 2 * points.len() {
             let (steps, nths): (Vec<i64>, Vec<i64>) = points.into_iter().unzip();
             params.extend([steps.into(), nths.into()]);
-            return (Statement::fixed(AMONG_STEPS, params), None);
+            return (Statement::new(&AMONG_STEPS, params), None);
         }
         params.push(distinct.into());
         let chosen = Selection { points: points.into_iter().peekable(), at: None };
-        (Statement::fixed(dialect.pick(AT_STEPS.0, AT_STEPS.1), params), Some(chosen))
+        (Statement::new(&AT_STEPS, params), Some(chosen))
     }
 }
 
@@ -252,7 +256,7 @@ mod tests {
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
         let values = vec!["run".into(), "m".into(), Value::Ints(vec![1, 2])];
-        let plan = store.db.explain(Statement::fixed(AT_STEPS.1, values)).await.unwrap().join("\n");
+        let plan = store.db.explain(Statement::new(&AT_STEPS, values)).await.unwrap().join("\n");
         assert!(plan.contains("index_metrics_run_uuid_key_step (run_uuid=? AND key=? AND step=?)"), "{plan}");
     }
 

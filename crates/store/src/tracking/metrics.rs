@@ -5,24 +5,39 @@ use ferroflow_search::{KeyValue, PageToken};
 
 use crate::{
     Store,
-    db::{DbError, Row, Statement, Value, dialect::Dialect},
+    db::{Child, DbError, Row, Statement, Value, dialect::Dialect},
+    statements::statements,
 };
 
-const HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
-                       ORDER BY timestamp, step, value, is_nan";
-const HISTORY_PAGE: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
-                            ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
-const HISTORY_AFTER: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
-                             AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
-                             ORDER BY timestamp, step, value, is_nan LIMIT $3";
-/// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary key.
-const BULK: (&str, &str) = (
-    "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
-     ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3",
-    "SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
-     ON m.run_uuid = w.value AND likely(m.key = $2) \
-     ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3",
-);
+/// The columns of a point, and the condition on its run and key.
+const POINTS: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2";
+
+statements! {
+    static HISTORY: Child = POINTS, " ORDER BY timestamp, step, value, is_nan";
+    static HISTORY_PAGE: Child = POINTS, " ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
+    static HISTORY_AFTER: Child = POINTS, " AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
+         ORDER BY timestamp, step, value, is_nan LIMIT $3";
+
+    /// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary
+    /// key.
+    static BULK: Child =
+        "{postgres:SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
+         ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3}\
+         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
+         ON m.run_uuid = w.value AND likely(m.key = $2) \
+         ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}";
+
+    /// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key
+    /// has in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this
+    /// finds a page without sorting the run's whole history.
+    static HISTORY_NEAR: Child =
+        "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
+         (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
+         (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
+         ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
+         WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
+         ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8}";
+}
 
 /// Maximum number of points that `get-history-bulk` returns.
 pub const MAX_BULK_HISTORY: i64 = 25_000;
@@ -37,16 +52,6 @@ pub struct HistoryPoint {
     /// The step.
     pub step: i64,
 }
-
-/// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key has
-/// in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this finds a
-/// page without sorting the run's whole history.
-const HISTORY_NEAR: &str = "SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
-     (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
-     (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
-     ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
-     WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
-     ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8";
 
 /// Points of all runs scanned per point of a page, and the maximum in total.
 const NEAR: (i64, i64) = (10, 20_000);
@@ -123,7 +128,7 @@ impl Store {
             let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
             page.cut = false;
             (page, add) = conn
-                .fold(Statement::fixed(HISTORY_NEAR, params), (page, add), |(page, add), row| {
+                .fold(Statement::new(&HISTORY_NEAR, params), (page, add), |(page, add), row| {
                     page.cut |= row.get::<bool>(5)?;
                     if row.get(4)? { page.push(row, add) } else { Ok(()) }
                 })
@@ -136,15 +141,15 @@ impl Store {
             let sql = match page.last {
                 Some((timestamp, step, value, is_nan)) => {
                     params.extend([limit.into(), timestamp.into(), step.into(), value.into(), is_nan.into()]);
-                    HISTORY_AFTER
+                    &HISTORY_AFTER
                 }
-                None if offset == 0 && max_results.is_none() => HISTORY,
+                None if offset == 0 && max_results.is_none() => &HISTORY,
                 None => {
                     params.extend([limit.into(), offset.into()]);
-                    HISTORY_PAGE
+                    &HISTORY_PAGE
                 }
             };
-            page = conn.fold(Statement::fixed(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
+            page = conn.fold(Statement::new(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
         }
         let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
             let keys =
@@ -169,7 +174,7 @@ impl Store {
         run_ids.sort_unstable();
         run_ids.dedup();
         let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
-        let statement = Statement::fixed(self.db.dialect().pick(BULK.0, BULK.1), params);
+        let statement = Statement::new(&BULK, params);
         let name = key.to_owned();
         Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
     }

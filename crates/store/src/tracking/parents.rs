@@ -2,26 +2,22 @@
 
 use std::collections::HashMap;
 
-use ferroflow_model::{Result, permission::DEFAULT_WORKSPACE, prompts::IS_PROMPT_TAG};
+use ferroflow_model::{Result, prompts::IS_PROMPT_TAG};
 
-use crate::{Store, db::Statement};
+use crate::{Store, db::Statement, statements::statements, workspace::Workspace};
 
-const OF_RUNS: (&str, &str) = (
-    "SELECT run_uuid, experiment_id FROM runs WHERE run_uuid = ANY($1)",
-    "SELECT run_uuid, experiment_id FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
-);
-const OF_MODELS: (&str, &str) = (
-    "SELECT model_id, experiment_id FROM logged_models WHERE model_id = ANY($1)",
-    "SELECT model_id, experiment_id FROM logged_models WHERE model_id IN (SELECT value FROM json_each($1))",
-);
-const OF_TRACES: (&str, &str) = (
-    "SELECT request_id, experiment_id FROM trace_info WHERE request_id = ANY($1)",
-    "SELECT request_id, experiment_id FROM trace_info WHERE request_id IN (SELECT value FROM json_each($1))",
-);
-const EXPERIMENT_OF_NAME: &str = "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2";
-const IS_PROMPT: &str = "SELECT t.value FROM registered_models m LEFT JOIN registered_model_tags t \
-                         ON t.workspace = m.workspace AND t.name = m.name AND t.key = $3 \
-                         WHERE m.workspace = $1 AND m.name = $2";
+statements! {
+    static OF_RUNS: Workspace =
+        "SELECT run_uuid, experiment_id FROM runs r WHERE r.run_uuid {in $1} AND {ws of r}";
+    static OF_MODELS: Workspace =
+        "SELECT model_id, experiment_id FROM logged_models m WHERE m.model_id {in $1} AND {ws of m}";
+    static OF_TRACES: Workspace =
+        "SELECT request_id, experiment_id FROM trace_info t WHERE t.request_id {in $1} AND {ws of t}";
+    static EXPERIMENT_OF_NAME: Workspace = "SELECT experiment_id FROM experiments e WHERE {ws:e} AND e.name = $1";
+    static IS_PROMPT: Workspace =
+        "SELECT t.value FROM registered_models m LEFT JOIN registered_model_tags t \
+         ON t.workspace = m.workspace AND t.name = m.name AND t.key = $2 WHERE {ws:m} AND m.name = $1";
+}
 
 /// The kinds of entities in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,11 +37,11 @@ impl Store {
     /// Database errors only.
     pub async fn experiments_of(&self, child: Child, ids: Vec<String>) -> Result<HashMap<String, String>> {
         let sql = match child {
-            Child::Run => OF_RUNS,
-            Child::LoggedModel => OF_MODELS,
-            Child::Trace => OF_TRACES,
+            Child::Run => &OF_RUNS,
+            Child::LoggedModel => &OF_MODELS,
+            Child::Trace => &OF_TRACES,
         };
-        let statement = Statement::fixed(self.db.dialect().pick(sql.0, sql.1), vec![ids.into()]);
+        let statement = Statement::within(self.ws(), sql, vec![ids.into()]);
         let found = self.db.query(statement, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?.to_string()))).await?;
         Ok(found.into_iter().collect())
     }
@@ -55,7 +51,7 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn experiment_id_of(&self, name: &str) -> Result<Option<String>> {
-        let statement = Statement::fixed(EXPERIMENT_OF_NAME, vec![DEFAULT_WORKSPACE.into(), name.into()]);
+        let statement = Statement::within(self.ws(), &EXPERIMENT_OF_NAME, vec![name.into()]);
         let found = self.db.query(statement, |row| Ok(row.get::<i64>(0)?.to_string())).await?;
         Ok(found.into_iter().next())
     }
@@ -65,8 +61,9 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn is_prompt(&self, name: &str) -> Result<Option<bool>> {
-        let values = vec![DEFAULT_WORKSPACE.into(), name.into(), IS_PROMPT_TAG.into()];
-        let found = self.db.query(Statement::fixed(IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;
+        let values = vec![name.into(), IS_PROMPT_TAG.into()];
+        let found =
+            self.db.query(Statement::within(self.ws(), &IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;
         Ok(found.into_iter().next().map(|value| value.is_some_and(|value| value.eq_ignore_ascii_case("true"))))
     }
 }

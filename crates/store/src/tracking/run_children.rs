@@ -9,9 +9,46 @@ use ferroflow_model::messages::service::{
 };
 
 use crate::{
-    db::{Conn, DbError, Row, Statement, dialect::Dialect},
+    db::{self, Conn, DbError, Row, Statement},
+    statements::statements,
     tracking::runs::RUN_NAME_TAG,
 };
+
+// PostgreSQL reads all children of a list of runs, SQLite those of one after the other (CROSS JOIN is never reordered).
+statements! {
+    static METRICS: db::Child =
+        "{postgres:SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid = ANY($1)}\
+         {sqlite:SELECT m.run_uuid, m.key, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w \
+         CROSS JOIN latest_metrics m ON m.run_uuid = w.value}";
+    static PARAMS: db::Child =
+        "{postgres:SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1)}\
+         {sqlite:SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS w CROSS JOIN params p ON p.run_uuid = w.value}";
+    static TAGS: db::Child =
+        "{postgres:SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)}\
+         {sqlite:SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value}";
+
+    /// Inputs of a run have no stored order. They are returned in physical order, which is the order of logging until
+    /// deleted rows are reused (docs/differences.md); the reference leaves the order undefined.
+    static DATASETS: db::Child =
+        "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
+         d.dataset_schema, d.dataset_profile, t.name, t.value \
+         {postgres:FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id \
+         LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
+         WHERE i.destination_type = 'RUN' AND i.source_type = 'DATASET' AND i.destination_id = ANY($1) \
+         ORDER BY i.destination_id, i.ctid, t.name}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN inputs i ON i.destination_type = 'RUN' \
+         AND i.source_type = 'DATASET' AND i.destination_id = w.value \
+         CROSS JOIN datasets d ON d.dataset_uuid = i.source_id \
+         LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
+         ORDER BY i.destination_id, i.rowid, t.name}";
+    static MODELS: db::Child =
+        "{postgres:SELECT source_id, source_type, destination_id, step FROM inputs WHERE source_id = ANY($1) AND \
+         ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT') OR \
+         (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))}\
+         {sqlite:SELECT i.source_id, i.source_type, i.destination_id, i.step FROM json_each($1) AS w CROSS JOIN inputs i \
+         ON i.source_id = w.value AND i.source_type IN ('RUN_INPUT', 'RUN_OUTPUT') \
+         AND i.destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT')}";
+}
 
 /// Which children are loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,45 +58,6 @@ pub(crate) enum Extent {
     /// For `runs/search`: omits model inputs.
     Page,
 }
-
-const METRICS: (&str, &str) = (
-    "SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid = ANY($1)",
-    "SELECT m.run_uuid, m.key, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w \
-     CROSS JOIN latest_metrics m ON m.run_uuid = w.value",
-);
-const PARAMS: (&str, &str) = (
-    "SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1)",
-    "SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS w CROSS JOIN params p ON p.run_uuid = w.value",
-);
-const TAGS: (&str, &str) = (
-    "SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)",
-    "SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value",
-);
-// Inputs of a run have no stored order. They are returned in physical order, which is the order of logging until
-// deleted rows are reused (docs/differences.md); the reference leaves the order undefined.
-const DATASETS: (&str, &str) = (
-    "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
-     d.dataset_schema, d.dataset_profile, t.name, t.value \
-     FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id \
-     LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
-     WHERE i.destination_type = 'RUN' AND i.source_type = 'DATASET' AND i.destination_id = ANY($1) \
-     ORDER BY i.destination_id, i.ctid, t.name",
-    "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
-     d.dataset_schema, d.dataset_profile, t.name, t.value \
-     FROM json_each($1) AS w CROSS JOIN inputs i ON i.destination_type = 'RUN' AND i.source_type = 'DATASET' \
-     AND i.destination_id = w.value \
-     CROSS JOIN datasets d ON d.dataset_uuid = i.source_id \
-     LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
-     ORDER BY i.destination_id, i.rowid, t.name",
-);
-const MODELS: (&str, &str) = (
-    "SELECT source_id, source_type, destination_id, step FROM inputs WHERE source_id = ANY($1) AND \
-     ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT') OR \
-      (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))",
-    "SELECT i.source_id, i.source_type, i.destination_id, i.step FROM json_each($1) AS w CROSS JOIN inputs i \
-     ON i.source_id = w.value AND i.source_type IN ('RUN_INPUT', 'RUN_OUTPUT') \
-     AND i.destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT')",
-);
 
 /// The children of runs, in the order of the requested ids.
 pub(crate) struct Children {
@@ -77,12 +75,7 @@ struct Child {
 }
 
 /// Loads the children of runs.
-pub(crate) async fn load(
-    conn: &Conn,
-    dialect: Dialect,
-    run_ids: Vec<String>,
-    extent: Extent,
-) -> Result<Children, DbError> {
+pub(crate) async fn load(conn: &Conn, run_ids: Vec<String>, extent: Extent) -> Result<Children, DbError> {
     let mut children = Children { runs: Vec::new(), extent, last_input: String::new() };
     children.runs.resize_with(run_ids.len(), Child::default);
     if run_ids.is_empty() {
@@ -90,8 +83,8 @@ pub(crate) async fn load(
     }
     let add =
         [Children::add_metric, Children::add_param, Children::add_tag, Children::add_dataset, Children::add_model];
-    let statements = [METRICS, PARAMS, TAGS, DATASETS, MODELS]
-        .map(|(postgres, sqlite)| Statement::fixed(dialect.pick(postgres, sqlite), vec![run_ids.as_slice().into()]))
+    let statements = [&METRICS, &PARAMS, &TAGS, &DATASETS, &MODELS]
+        .map(|sql| Statement::new(sql, vec![run_ids.as_slice().into()]))
         .to_vec();
     let mut places = RunIndex::new(run_ids);
     conn.fold_all(statements, children, move |children, which, row| {

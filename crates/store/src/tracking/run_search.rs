@@ -65,7 +65,7 @@ impl Store {
             experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
         let dialect = self.db.dialect();
 
-        let mut select = Select::default();
+        let mut select = Select::new(self.ws(), "runs", "r");
         let place = select.bind(experiments);
         select.filter(dialect.any("r.experiment_id", &place));
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
@@ -79,11 +79,11 @@ impl Store {
             order_by(&mut select, index, &clause.column, !clause.ascending);
         }
 
-        let page = select.page(COLUMNS, "runs r", search.max_results, token)?;
+        let page = select.page(COLUMNS, search.max_results, token)?;
         let conn = self.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
-        let load = |ids| run_children::load(&conn, dialect, ids, Extent::Page);
+        let load = |ids| run_children::load(&conn, ids, Extent::Page);
         let (children, count) = load_children(&conn, ids, load).await?;
         found.truncate(count);
         let (infos, next) = found.finish();

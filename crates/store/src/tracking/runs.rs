@@ -10,13 +10,15 @@ use ferroflow_model::{
 
 use crate::{
     Store,
-    db::{DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
+    db::{Child, DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
+    statements::statements,
     traces::assessments::delete_of_run,
     tracking::{
         batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
         experiments::{check_active, id_of},
         run_children::{self, Extent},
     },
+    workspace::Workspace,
 };
 
 /// The tag that holds a run's name.
@@ -26,24 +28,32 @@ pub(crate) const RUN_NAME_TAG: &str = "mlflow.runName";
 pub(crate) const COLUMNS: &str = "r.run_uuid, r.name, r.experiment_id, r.user_id, r.status, r.start_time, r.end_time, \
                                   r.lifecycle_stage, r.artifact_uri";
 
-const BY_ID: &str = "SELECT r.run_uuid, r.name, r.experiment_id, r.user_id, r.status, r.start_time, r.end_time, \
-                     r.lifecycle_stage, r.artifact_uri FROM runs r WHERE r.run_uuid = $1";
-const EXPERIMENT: &str = "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1";
-const INSERT: &str = "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, \
-                      start_time, end_time, source_version, lifecycle_stage, artifact_uri, experiment_id, deleted_time) \
-                      VALUES ($1, $2, 'UNKNOWN', '', '', $3, 'RUNNING', $4, NULL, '', 'active', $5, $6, NULL)";
-const UPDATE: &str = "UPDATE runs SET status = COALESCE($2, status), end_time = COALESCE($3, end_time), \
-                      name = COALESCE($4, name) WHERE run_uuid = $1 AND lifecycle_stage = 'active' \
-                      RETURNING run_uuid, name, experiment_id, user_id, status, start_time, end_time, \
-                      lifecycle_stage, artifact_uri";
-const DELETE: &str = "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE run_uuid = $1";
-const RESTORE: &str = "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE run_uuid = $1";
-const STAGE: &str = "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1";
-const STAGE_LOCKED: &str = "SELECT lifecycle_stage, experiment_id FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE";
-const SET_TAG: &str = "INSERT INTO tags (key, value, run_uuid) VALUES ($2, $3, $1) \
-                       ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
-const GET_TAG: &str = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
-const DELETE_TAG: &str = "DELETE FROM tags WHERE run_uuid = $1 AND key = $2";
+statements! {
+    static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM runs r WHERE r.run_uuid = $1 AND {ws of r}";
+    static EXPERIMENT: Workspace =
+        "SELECT artifact_location, lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
+    static INSERT: Child =
+        "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, \
+         end_time, source_version, lifecycle_stage, artifact_uri, experiment_id, deleted_time) \
+         VALUES ($1, $2, 'UNKNOWN', '', '', $3, 'RUNNING', $4, NULL, '', 'active', $5, $6, NULL)";
+    static UPDATE: Workspace =
+        "UPDATE runs AS r SET status = COALESCE($2, status), end_time = COALESCE($3, end_time), \
+         name = COALESCE($4, name) WHERE r.run_uuid = $1 AND r.lifecycle_stage = 'active' AND {ws of r} \
+         RETURNING run_uuid, name, experiment_id, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri";
+    static DELETE: Workspace =
+        "UPDATE runs AS r SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE r.run_uuid = $1 AND {ws of r}";
+    static RESTORE: Workspace =
+        "UPDATE runs AS r SET lifecycle_stage = 'active', deleted_time = NULL WHERE r.run_uuid = $1 AND {ws of r}";
+    static STAGE: Workspace =
+        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r}";
+    static STAGE_LOCKED: Workspace =
+        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r} {FOR NO KEY UPDATE}";
+    static SET_TAG: Child =
+        "INSERT INTO tags (key, value, run_uuid) VALUES ($2, $3, $1) \
+         ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
+    static GET_TAG: Child = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
+    static DELETE_TAG: Child = "DELETE FROM tags WHERE run_uuid = $1 AND key = $2";
+}
 
 /// The fields of a new run.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +80,7 @@ impl Store {
         let experiment = id_of(experiment_id)?;
         let found = self
             .db
-            .query(Statement::fixed(EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::within(self.ws(), &EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -117,7 +127,7 @@ impl Store {
         let columns = &const { [text("key"), text("value"), text("run_uuid")] };
         self.db
             .unit(vec![
-                Op::Execute(Statement::fixed(INSERT, values)),
+                Op::Execute(Statement::new(&INSERT, values)),
                 Op::Insert(Insert { table: "tags", columns, only_if: None, on_conflict: "", rows }),
             ])
             .await?;
@@ -147,10 +157,9 @@ impl Store {
     /// No run has the id.
     pub async fn get_run(&self, run_id: &str) -> Result<Run> {
         let conn = self.db.reader().await?;
-        let dialect = self.db.dialect();
         let (info, children) = tokio::join!(
-            conn.query_opt(Statement::fixed(BY_ID, vec![run_id.into()]), info_from_row),
-            run_children::load(&conn, dialect, vec![run_id.to_owned()], Extent::OneRun),
+            conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![run_id.into()]), info_from_row),
+            run_children::load(&conn, vec![run_id.to_owned()], Extent::OneRun),
         );
         let info = info?.ok_or_else(|| not_found(run_id))?;
         let run = run_children::attach(vec![info], vec![children?]).pop();
@@ -162,7 +171,8 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn get_run_info(&self, run_id: &str) -> Result<RunInfo> {
-        let found = self.db.query(Statement::fixed(BY_ID, vec![run_id.into()]), info_from_row).await?.pop();
+        let found =
+            self.db.query(Statement::within(self.ws(), &BY_ID, vec![run_id.into()]), info_from_row).await?.pop();
         found.ok_or_else(|| not_found(run_id))
     }
 
@@ -183,14 +193,16 @@ impl Store {
         let (values, name) = (&values, &name);
         self.db
             .transaction(|tx| async move {
-                let Some(info) = tx.query_opt(Statement::fixed(UPDATE, values.clone()), info_from_row).await? else {
-                    let stage = Statement::fixed(STAGE, vec![run_id.into()]);
+                let Some(info) =
+                    tx.query_opt(Statement::within(self.ws(), &UPDATE, values.clone()), info_from_row).await?
+                else {
+                    let stage = Statement::within(self.ws(), &STAGE, vec![run_id.into()]);
                     let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                     return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
                 };
                 if let Some(name) = name {
                     let values = vec![run_id.into(), RUN_NAME_TAG.into(), name.as_str().into()];
-                    tx.execute(Statement::fixed(SET_TAG, values)).await?;
+                    tx.execute(Statement::new(&SET_TAG, values)).await?;
                 }
                 Ok(info)
             })
@@ -204,10 +216,10 @@ impl Store {
     pub async fn delete_run(&self, run_id: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                if tx.execute(Statement::fixed(DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
+                if tx.execute(Statement::within(self.ws(), &DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
                     return Err(not_found(run_id));
                 }
-                Ok(delete_of_run(&tx, self.db.dialect(), run_id).await?)
+                Ok(delete_of_run(&tx, run_id).await?)
             })
             .await
     }
@@ -217,7 +229,8 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn restore_run(&self, run_id: &str) -> Result<()> {
-        let answers = self.db.unit(vec![Op::Execute(Statement::fixed(RESTORE, vec![run_id.into()]))]).await?;
+        let answers =
+            self.db.unit(vec![Op::Execute(Statement::within(self.ws(), &RESTORE, vec![run_id.into()]))]).await?;
         if changed_nothing(&answers) { Err(not_found(run_id)) } else { Ok(()) }
     }
 
@@ -227,7 +240,7 @@ impl Store {
     /// The metric is not valid, or the run is missing or deleted.
     pub async fn log_metric(&self, run_id: &str, metric: Metric) -> Result<()> {
         validation::metric(&metric, "")?;
-        self.write_metrics(run_id, vec![metric], RunWrite::default()).await
+        self.write_metrics(vec![metric], self.run_write(run_id)).await
     }
 
     /// Logs a param, which is immutable.
@@ -237,9 +250,7 @@ impl Store {
     pub async fn log_param(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
         let value = self.limits.param(key, value, "")?;
         let params = vec![Pair { key: key.to_owned(), value }];
-        self.batch
-            .write(RunWrite { run_id: run_id.to_owned(), params, single_param: true, ..RunWrite::default() })
-            .await
+        self.batch.write(RunWrite { params, single_param: true, ..self.run_write(run_id) }).await
     }
 
     /// Sets a tag.
@@ -249,7 +260,7 @@ impl Store {
     pub async fn set_tag(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
         let value = self.tag_value(key, value, "")?;
         let tags = vec![Pair { key: key.to_owned(), value }];
-        self.batch.write(RunWrite { run_id: run_id.to_owned(), tags, ..RunWrite::default() }).await
+        self.batch.write(RunWrite { tags, ..self.run_write(run_id) }).await
     }
 
     /// Deletes a tag.
@@ -259,10 +270,10 @@ impl Store {
     pub async fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let stage = Statement::fixed(STAGE, vec![run_id.into()]);
+                let stage = Statement::within(self.ws(), &STAGE, vec![run_id.into()]);
                 let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
-                if tx.execute(Statement::fixed(DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
+                if tx.execute(Statement::new(&DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
                     return Err(Error::not_found(format!("No tag with name: {key} in run with id {run_id}")));
                 }
                 Ok(())
@@ -285,7 +296,7 @@ impl Store {
         for (index, metric) in metrics.iter().enumerate() {
             validation::metric(metric, &format!("metrics[{index}]"))?;
         }
-        let mut write = RunWrite::default();
+        let mut write = self.run_write(run_id);
         for (index, param) in params.into_iter().enumerate() {
             let value = self.limits.param(param.key(), param.value(), &format!("params[{index}]"))?;
             write.params.push(Pair { key: param.key.unwrap_or_default(), value });
@@ -297,11 +308,10 @@ impl Store {
         validation::batch_limits(metrics.len(), write.params.len(), write.tags.len())?;
         let keys: Vec<&str> = write.params.iter().map(|param| param.key.as_str()).collect();
         validation::unique_param_keys(&keys)?;
-        self.write_metrics(run_id, metrics, write).await
+        self.write_metrics(metrics, write).await
     }
 
-    async fn write_metrics(&self, run_id: &str, metrics: Vec<Metric>, mut write: RunWrite) -> Result<()> {
-        run_id.clone_into(&mut write.run_id);
+    async fn write_metrics(&self, metrics: Vec<Metric>, mut write: RunWrite) -> Result<()> {
         write.metrics.reserve(metrics.len());
         for metric in metrics {
             let value = metric.value.unwrap_or_default();
@@ -325,6 +335,10 @@ impl Store {
         self.batch.write(write).await
     }
 
+    fn run_write(&self, run_id: &str) -> RunWrite {
+        RunWrite::new(self.ws().clone(), run_id.to_owned())
+    }
+
     /// Validates the value of a tag. PostgreSQL's column has the length limit of the protocol, SQLite's has none.
     fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
         match self.db.dialect() {
@@ -345,10 +359,10 @@ impl Store {
         self.db
             .transaction(|tx| async move {
                 // The row lock serializes models that are logged concurrently, so that both are in the history.
-                let locked = Statement::fixed(dialect.pick(STAGE_LOCKED, STAGE), vec![run_id.into()]);
+                let locked = Statement::within(self.ws(), &STAGE_LOCKED, vec![run_id.into()]);
                 let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
-                let tag = Statement::fixed(GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
+                let tag = Statement::new(&GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
                 let stored = tx.query_opt(tag, |row| row.get::<Option<String>>(0)).await?.flatten();
                 let mut models = history(run_id, stored.as_deref().unwrap_or_default());
                 models.push(model.clone());
@@ -359,7 +373,7 @@ impl Store {
                     ))
                 })?;
                 let values = vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()];
-                tx.execute(Statement::fixed(SET_TAG, values)).await?;
+                tx.execute(Statement::new(&SET_TAG, values)).await?;
                 Ok(())
             })
             .await

@@ -3,9 +3,23 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    db::{Access, BackendUri, DbError, Direct, Row, Statement},
+    db::{Access, BackendUri, DbError, Direct, Row, Statement, upkeep::Backup},
+    statements::statements,
     upkeep::snapshot::SnapshotError,
 };
+
+statements! {
+    static RUNS: Backup =
+        "SELECT r.run_uuid, r.artifact_uri, t.value FROM \
+         (SELECT run_uuid, artifact_uri, COALESCE(end_time, start_time, 0) AS at FROM runs \
+         WHERE lifecycle_stage = 'active' AND artifact_uri <> '' ORDER BY 3 DESC, 1 LIMIT $1) r \
+         LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.loggedArtifacts' ORDER BY r.at DESC, 1";
+    static LOGGED_MODELS: Backup =
+        "SELECT m.model_id, m.artifact_location FROM logged_models m \
+         WHERE m.lifecycle_stage = 'active' AND m.status = 2 AND NOT EXISTS (SELECT 1 FROM logged_model_tags t \
+         WHERE t.model_id = m.model_id AND t.tag_key = 'mlflow.model.isExternal' \
+         AND LOWER(t.tag_value) = 'true') ORDER BY m.creation_timestamp_ms DESC, 1 LIMIT $1";
+}
 
 /// An entity with artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,18 +43,10 @@ pub async fn artifacts(uri: &BackendUri, count: u32) -> Result<Vec<ArtifactRefs>
     let direct = Direct::open(uri, Access::Inspect).await?;
     let tables = crate::migrations::tables(&direct).await?;
     let count = i64::from(count);
-    let sql = "SELECT r.run_uuid, r.artifact_uri, t.value FROM \
-               (SELECT run_uuid, artifact_uri, COALESCE(end_time, start_time, 0) AS at FROM runs \
-               WHERE lifecycle_stage = 'active' AND artifact_uri <> '' ORDER BY 3 DESC, 1 LIMIT $1) r \
-               LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.loggedArtifacts' ORDER BY r.at DESC, 1";
-    let mut found = direct.query(Statement::fixed(sql, vec![count.into()]), run_from_row).await?;
+    let mut found = direct.query(Statement::new(&RUNS, vec![count.into()]), run_from_row).await?;
     // This table exists since MLflow 3. External models have no artifacts here.
     if tables.iter().any(|table| table == "logged_models") {
-        let sql = "SELECT m.model_id, m.artifact_location FROM logged_models m \
-                   WHERE m.lifecycle_stage = 'active' AND m.status = 2 AND NOT EXISTS (SELECT 1 FROM logged_model_tags t \
-                   WHERE t.model_id = m.model_id AND t.tag_key = 'mlflow.model.isExternal' \
-                   AND LOWER(t.tag_value) = 'true') ORDER BY m.creation_timestamp_ms DESC, 1 LIMIT $1";
-        found.extend(direct.query(Statement::fixed(sql, vec![count.into()]), model_from_row).await?);
+        found.extend(direct.query(Statement::new(&LOGGED_MODELS, vec![count.into()]), model_from_row).await?);
     }
     Ok(found)
 }

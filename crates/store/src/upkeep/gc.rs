@@ -3,19 +3,20 @@
 //! A purge locks the row while the artifacts are deleted. A concurrent restore waits and then finds no row; an earlier
 //! restore is seen, and nothing is deleted. An interrupted purge leaves the row, and the next one completes it.
 
-mod check;
-mod jobs;
-mod unknown;
+pub(crate) mod check;
+pub(crate) mod jobs;
+pub(crate) mod unknown;
 
 use ferroflow_model::Result;
 
 pub use self::unknown::Owner;
 use crate::{
     Store, TraceLocations,
-    db::{DbError, Row, Statement, Tx, Value},
+    db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
+    statements::statements,
     traces::{
         assessments::delete_of_run,
-        trace_payloads::{locations, locations_from_row},
+        trace_payloads::{LOCATIONS_OF_ANY, locations_from_row},
     },
 };
 
@@ -59,37 +60,97 @@ pub enum PurgeOutcome {
 /// Rows per page.
 const PAGE: i64 = 500;
 
-// The rows of a run, in the order of the foreign keys.
-const RUN_ROWS: &[&str] = &[
-    "DELETE FROM metrics WHERE run_uuid = $1",
-    "DELETE FROM latest_metrics WHERE run_uuid = $1",
-    "DELETE FROM params WHERE run_uuid = $1",
-    "DELETE FROM tags WHERE run_uuid = $1",
-    "DELETE FROM logged_model_metrics WHERE run_id = $1",
-    "DELETE FROM input_tags WHERE input_uuid IN \
-     (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1)",
-    "DELETE FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1",
-    "DELETE FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id = $1",
-    "DELETE FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id = $1",
-    "DELETE FROM runs WHERE run_uuid = $1",
+/// A deleted run, logged model, trace or experiment that may be purged.
+const RUN: &str = "SELECT run_uuid, artifact_uri FROM runs WHERE ";
+const MODEL: &str = "SELECT model_id, artifact_location FROM logged_models WHERE ";
+const EXPERIMENT: &str = "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE ";
+
+statements! {
+    static RUNS: Gc = RUN, "run_uuid > $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2 \
+         ORDER BY run_uuid LIMIT $3";
+    static LOGGED_MODELS: Gc = MODEL, "model_id > $1 AND lifecycle_stage = 'deleted' \
+         AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3";
+    static EXPERIMENTS: Gc = EXPERIMENT, "experiment_id > $1 AND lifecycle_stage = 'deleted' \
+         AND last_update_time <= $2 ORDER BY experiment_id LIMIT $3";
+    static RUNS_OF: Gc = RUN, "experiment_id = $1 AND run_uuid > $2 AND lifecycle_stage = 'deleted' \
+         AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4";
+    static LOGGED_MODELS_OF: Gc = MODEL, "experiment_id = $1 AND model_id > $2 ORDER BY model_id LIMIT $3";
+    static TRACES_OF: Gc =
+        "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
+         ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
+         WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3";
+
+    static LOCK_RUN: Gc = RUN, "run_uuid = $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2 {FOR UPDATE}";
+    static LOCK_MODEL: Gc =
+        "SELECT m.model_id, m.artifact_location FROM logged_models m \
+         JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
+         AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
+         OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2)) {FOR UPDATE}";
+    static LOCK_TRACE: Gc =
+        "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+         WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 {FOR UPDATE}";
+    static LOCK_EXPERIMENT: Gc = EXPERIMENT, "experiment_id = $1 AND lifecycle_stage = 'deleted' \
+         AND last_update_time <= $2 {FOR UPDATE}";
+    static LEFT: Gc =
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
+         OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
+         OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
+
+    static DELETE_METRICS: Gc = "DELETE FROM metrics WHERE run_uuid = $1";
+    static DELETE_LATEST_METRICS: Gc = "DELETE FROM latest_metrics WHERE run_uuid = $1";
+    static DELETE_PARAMS: Gc = "DELETE FROM params WHERE run_uuid = $1";
+    static DELETE_TAGS: Gc = "DELETE FROM tags WHERE run_uuid = $1";
+    static DELETE_MODEL_METRICS: Gc = "DELETE FROM logged_model_metrics WHERE run_id = $1";
+    static DELETE_INPUT_TAGS: Gc =
+        "DELETE FROM input_tags WHERE input_uuid IN \
+         (SELECT input_uuid FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1)";
+    static DELETE_INPUTS: Gc = "DELETE FROM inputs WHERE destination_type = 'RUN' AND destination_id = $1";
+    static DELETE_MODEL_INPUTS: Gc = "DELETE FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id = $1";
+    static DELETE_MODEL_OUTPUTS: Gc = "DELETE FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id = $1";
+    static DELETE_RUN: Gc = "DELETE FROM runs WHERE run_uuid = $1";
+
+    static DELETE_USES: Gc =
+        "DELETE FROM inputs WHERE destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT') AND destination_id = $1";
+    static DELETE_MODEL: Gc = "DELETE FROM logged_models WHERE model_id = $1";
+
+    static DELETE_TRACE: Gc = "DELETE FROM trace_info WHERE request_id = $1";
+
+    static DELETE_REBUILDS: Gc = "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1";
+    static DELETE_TRACE_ROLLUPS: Gc = "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1";
+    static DELETE_COST_ROLLUPS: Gc = "DELETE FROM sql_span_cost_daily_rollups WHERE experiment_id = $1";
+    static DELETE_ASSESSMENT_ROLLUPS: Gc = "DELETE FROM sql_assessment_daily_rollups WHERE experiment_id = $1";
+    static DELETE_SCORING: Gc = "DELETE FROM online_scoring_configs WHERE experiment_id = $1";
+    static DELETE_EXPERIMENT_TAGS: Gc = "DELETE FROM experiment_tags WHERE experiment_id = $1";
+    static DELETE_EXPERIMENT: Gc = "DELETE FROM experiments WHERE experiment_id = $1";
+}
+
+/// The rows of a run, in the order of the foreign keys.
+static RUN_ROWS: [&Sql<Gc>; 10] = [
+    &DELETE_METRICS,
+    &DELETE_LATEST_METRICS,
+    &DELETE_PARAMS,
+    &DELETE_TAGS,
+    &DELETE_MODEL_METRICS,
+    &DELETE_INPUT_TAGS,
+    &DELETE_INPUTS,
+    &DELETE_MODEL_INPUTS,
+    &DELETE_MODEL_OUTPUTS,
+    &DELETE_RUN,
 ];
 
-const MODEL_ROWS: &[&str] = &[
-    "DELETE FROM inputs WHERE destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT') AND destination_id = $1",
-    "DELETE FROM logged_models WHERE model_id = $1",
-];
+static MODEL_ROWS: [&Sql<Gc>; 2] = [&DELETE_USES, &DELETE_MODEL];
 
-const TRACE_ROWS: &[&str] = &["DELETE FROM trace_info WHERE request_id = $1"];
+static TRACE_ROWS: [&Sql<Gc>; 1] = [&DELETE_TRACE];
 
-// Rollups have no foreign key, and a later experiment may get the same id.
-const EXPERIMENT_ROWS: &[&str] = &[
-    "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1",
-    "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1",
-    "DELETE FROM sql_span_cost_daily_rollups WHERE experiment_id = $1",
-    "DELETE FROM sql_assessment_daily_rollups WHERE experiment_id = $1",
-    "DELETE FROM online_scoring_configs WHERE experiment_id = $1",
-    "DELETE FROM experiment_tags WHERE experiment_id = $1",
-    "DELETE FROM experiments WHERE experiment_id = $1",
+/// Rollups have no foreign key, and a later experiment may get the same id.
+static EXPERIMENT_ROWS: [&Sql<Gc>; 7] = [
+    &DELETE_REBUILDS,
+    &DELETE_TRACE_ROLLUPS,
+    &DELETE_COST_ROLLUPS,
+    &DELETE_ASSESSMENT_ROLLUPS,
+    &DELETE_SCORING,
+    &DELETE_EXPERIMENT_TAGS,
+    &DELETE_EXPERIMENT,
 ];
 
 impl Store {
@@ -101,41 +162,17 @@ impl Store {
     pub async fn purgeable(&self, what: Purgeable, before: i64, after: Option<&str>) -> Result<Vec<DeletedEntity>> {
         let after = after.unwrap_or_default();
         let text = || Value::from(after);
-        let (sql, values): (&'static str, Vec<Value>) = match what {
-            Purgeable::Runs => (
-                "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid > $1 AND lifecycle_stage = 'deleted' \
-                 AND deleted_time <= $2 ORDER BY run_uuid LIMIT $3",
-                vec![text(), before.into(), PAGE.into()],
-            ),
-            Purgeable::LoggedModels => (
-                "SELECT model_id, artifact_location FROM logged_models WHERE model_id > $1 \
-                 AND lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3",
-                vec![text(), before.into(), PAGE.into()],
-            ),
-            Purgeable::Experiments => (
-                "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments \
-                 WHERE experiment_id > $1 AND lifecycle_stage = 'deleted' AND last_update_time <= $2 \
-                 ORDER BY experiment_id LIMIT $3",
-                vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()],
-            ),
-            Purgeable::RunsOf(experiment) => (
-                "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = $1 AND run_uuid > $2 \
-                 AND lifecycle_stage = 'deleted' AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4",
-                vec![experiment.into(), text(), before.into(), PAGE.into()],
-            ),
-            Purgeable::LoggedModelsOf(experiment) => (
-                "SELECT model_id, artifact_location FROM logged_models WHERE experiment_id = $1 AND model_id > $2 \
-                 ORDER BY model_id LIMIT $3",
-                vec![experiment.into(), text(), PAGE.into()],
-            ),
-            Purgeable::TracesOf(experiment) => (
-                "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
-                 ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
-                 WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3",
-                vec![experiment.into(), text(), PAGE.into()],
-            ),
+        let (sql, values) = match what {
+            Purgeable::Runs => (&RUNS, vec![text(), before.into(), PAGE.into()]),
+            Purgeable::LoggedModels => (&LOGGED_MODELS, vec![text(), before.into(), PAGE.into()]),
+            Purgeable::Experiments => {
+                (&EXPERIMENTS, vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()])
+            }
+            Purgeable::RunsOf(experiment) => (&RUNS_OF, vec![experiment.into(), text(), before.into(), PAGE.into()]),
+            Purgeable::LoggedModelsOf(experiment) => (&LOGGED_MODELS_OF, vec![experiment.into(), text(), PAGE.into()]),
+            Purgeable::TracesOf(experiment) => (&TRACES_OF, vec![experiment.into(), text(), PAGE.into()]),
         };
-        Ok(self.db.query(Statement::fixed(sql, values), deleted_from_row).await?)
+        Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
     }
 
     /// Purges a run that was deleted at or before `before`, in milliseconds since 1970.
@@ -152,20 +189,15 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        let lock = self.db.dialect().pick(
-            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
-             AND deleted_time <= $2 FOR UPDATE",
-            "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid = $1 AND lifecycle_stage = 'deleted' \
-             AND deleted_time <= $2",
-        );
         self.db
             .transaction_once(|tx| async move {
-                let found =
-                    tx.query_opt(Statement::fixed(lock, vec![run_id.into(), before.into()]), deleted_from_row).await?;
+                let found = tx
+                    .query_opt(Statement::new(&LOCK_RUN, vec![run_id.into(), before.into()]), deleted_from_row)
+                    .await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
-                delete_of_run(&tx, self.db.dialect(), run_id).await?;
-                delete_rows(&tx, RUN_ROWS, run_id.into()).await?;
+                delete_of_run(&tx, run_id).await?;
+                delete_rows(&tx, &RUN_ROWS, run_id.into()).await?;
                 Ok(PurgeOutcome::Purged)
             })
             .await
@@ -184,24 +216,14 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        let lock = self.db.dialect().pick(
-            "SELECT m.model_id, m.artifact_location FROM logged_models m \
-             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
-             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
-             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2)) FOR UPDATE",
-            "SELECT m.model_id, m.artifact_location FROM logged_models m \
-             JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
-             AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
-             OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2))",
-        );
         self.db
             .transaction_once(|tx| async move {
                 let found = tx
-                    .query_opt(Statement::fixed(lock, vec![model_id.into(), before.into()]), deleted_from_row)
+                    .query_opt(Statement::new(&LOCK_MODEL, vec![model_id.into(), before.into()]), deleted_from_row)
                     .await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
-                delete_rows(&tx, MODEL_ROWS, model_id.into()).await?;
+                delete_rows(&tx, &MODEL_ROWS, model_id.into()).await?;
                 Ok(PurgeOutcome::Purged)
             })
             .await
@@ -221,23 +243,23 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        let lock = self.db.dialect().pick(
-            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
-             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 FOR UPDATE",
-            "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
-             WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2",
-        );
         self.db
             .transaction_once(|tx| async move {
                 let id = Value::from(trace_id);
-                if tx.query_opt(Statement::fixed(lock, vec![id.clone(), before.into()]), |_| Ok(())).await?.is_none() {
+                if tx
+                    .query_opt(Statement::new(&LOCK_TRACE, vec![id.clone(), before.into()]), |_| Ok(()))
+                    .await?
+                    .is_none()
+                {
                     return Ok(PurgeOutcome::NotFound);
                 }
-                let Some(found) = tx.query_opt(locations(trace_id), locations_from_row).await? else {
+                let Some(found) =
+                    tx.query_opt(Statement::new(&LOCATIONS_OF_ANY, vec![trace_id.into()]), locations_from_row).await?
+                else {
                     return Ok(PurgeOutcome::NotFound);
                 };
                 delete_artifacts(found).await?;
-                delete_rows(&tx, TRACE_ROWS, id).await?;
+                delete_rows(&tx, &TRACE_ROWS, id).await?;
                 Ok(PurgeOutcome::Purged)
             })
             .await
@@ -257,24 +279,15 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        let lock = self.db.dialect().pick(
-            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
-             AND lifecycle_stage = 'deleted' AND last_update_time <= $2 FOR UPDATE",
-            "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE experiment_id = $1 \
-             AND lifecycle_stage = 'deleted' AND last_update_time <= $2",
-        );
         self.db
             .transaction_once(|tx| async move {
                 let values = vec![experiment_id.into(), before.into()];
-                let found = tx.query_opt(Statement::fixed(lock, values), deleted_from_row).await?;
+                let found = tx.query_opt(Statement::new(&LOCK_EXPERIMENT, values), deleted_from_row).await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
-                let left = "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE experiment_id = $1) \
-                            OR EXISTS (SELECT 1 FROM logged_models WHERE experiment_id = $1) \
-                            OR EXISTS (SELECT 1 FROM trace_info WHERE experiment_id = $1)";
-                if tx.query_opt(Statement::fixed(left, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
+                if tx.query_opt(Statement::new(&LEFT, vec![experiment_id.into()]), |_| Ok(())).await?.is_some() {
                     return Ok(PurgeOutcome::NotEmpty);
                 }
-                match delete_rows(&tx, EXPERIMENT_ROWS, experiment_id.into()).await {
+                match delete_rows(&tx, &EXPERIMENT_ROWS, experiment_id.into()).await {
                     Ok(()) => {}
                     Err(DbError::ForeignKey(_)) => return Ok(PurgeOutcome::NotEmpty),
                     Err(error) => return Err(error.into()),
@@ -286,9 +299,9 @@ impl Store {
     }
 }
 
-async fn delete_rows(tx: &Tx, statements: &[&'static str], id: Value) -> Result<(), DbError> {
+async fn delete_rows(tx: &Tx, statements: &[&'static Sql<Gc>], id: Value) -> Result<(), DbError> {
     for statement in statements {
-        tx.execute(Statement::fixed(statement, vec![id.clone()])).await?;
+        tx.execute(Statement::new(statement, vec![id.clone()])).await?;
     }
     Ok(())
 }

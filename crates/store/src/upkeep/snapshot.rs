@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::db::{Access, BackendUri, DbError, Direct, Statement, Value};
+use crate::db::{Access, BackendUri, DbError, Direct, Statement, Upkeep, Value};
 
 /// Why a file cannot be copied, or a copy cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,8 @@ pub async fn rows(uri: &BackendUri) -> Result<BTreeMap<String, i64>, SnapshotErr
     });
     let sql = counts.collect::<Vec<_>>().join(" UNION ALL ");
     let names = tables.iter().map(Value::from).collect();
-    let rows = direct.query(Statement::dynamic(sql, names), |row| Ok((row.get(0)?, row.get(1)?))).await?;
+    let rows =
+        direct.query(Statement::unscoped(Upkeep::Backup, sql, names), |row| Ok((row.get(0)?, row.get(1)?))).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -138,6 +139,7 @@ pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
     let direct = Direct::open(uri, Access::Inspect).await?;
     let sql = "SELECT MAX(at) FROM (SELECT MAX(start_time) AS at FROM runs UNION ALL SELECT MAX(end_time) FROM runs \
                UNION ALL SELECT MAX(last_update_time) FROM experiments) times";
-    let found = direct.query(Statement::dynamic(sql.to_owned(), Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
+    let found =
+        direct.query(Statement::unscoped(Upkeep::Backup, sql, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
     Ok(found.into_iter().flatten().next())
 }

@@ -2,7 +2,7 @@
 
 use ferroflow_store::{
     Store, StoreOptions, UserStore,
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, Db, DbOptions, Statement, Upkeep},
     migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
     upkeep::gc::PurgeOutcome,
 };
@@ -34,7 +34,7 @@ async fn run(uri: &BackendUri, sql: &str) {
 }
 
 async fn texts(uri: &BackendUri, sql: &str) -> Vec<String> {
-    db(uri).query(Statement::dynamic(sql.to_owned(), vec![]), |row| row.get::<String>(0)).await.unwrap()
+    db(uri).query(Statement::unscoped(Upkeep::Test, sql.to_owned(), vec![]), |row| row.get::<String>(0)).await.unwrap()
 }
 
 /// Experiments 7 and 8 with a run each, and issues of both.

@@ -8,7 +8,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{
     Store,
-    db::{BackendUri, Statement, dialect::Dialect},
+    db::{BackendUri, Statement, Upkeep, dialect::Dialect},
 };
 
 use crate::support::{self, on_each};
@@ -40,7 +40,7 @@ async fn latest(store: &Store, run: &str, key: &str) -> (f64, i64, i64) {
 
 async fn count(store: &Store, table: &'static str) -> i64 {
     let sql = format!("SELECT count(*) FROM {table}");
-    store.db().query(Statement::dynamic(sql, Vec::new()), |row| row.get(0)).await.unwrap()[0]
+    store.db().query(Statement::unscoped(Upkeep::Test, sql, Vec::new()), |row| row.get(0)).await.unwrap()[0]
 }
 
 on_each!(the_latest_metric_goes_by_step_then_timestamp_then_value);

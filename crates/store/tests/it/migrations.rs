@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use ferroflow_store::{
-    db::{BackendUri, Db, DbOptions, Statement},
+    db::{BackendUri, Db, DbOptions, Statement, Upkeep},
     migrations::{self, AUTH, Chain, Done, Event, MigrationError, Options, State, TRACKING},
 };
 
@@ -30,7 +30,7 @@ async fn run(uri: &BackendUri, sql: &str) {
 }
 
 async fn number(uri: &BackendUri, sql: &str) -> i64 {
-    db(uri).query(Statement::dynamic(sql.to_owned(), vec![]), |row| row.get::<i64>(0)).await.unwrap()[0]
+    db(uri).query(Statement::unscoped(Upkeep::Test, sql.to_owned(), vec![]), |row| row.get::<i64>(0)).await.unwrap()[0]
 }
 
 async fn differences(uri: &BackendUri, chain: &'static Chain) -> Vec<String> {
@@ -127,7 +127,8 @@ async fn users_become_tags_and_the_newest_points_become_latest_metrics(uri: &Bac
     assert_eq!(migrations::state(uri, &TRACKING).await.unwrap(), State::At(None));
     upgrade(uri, &TRACKING).await.unwrap();
     let tags = "SELECT run_uuid || ' ' || value FROM tags WHERE key = 'mlflow.user' ORDER BY run_uuid";
-    let tags = db(uri).query(Statement::fixed(tags, vec![]), |row| row.get::<String>(0)).await.unwrap();
+    let tags =
+        db(uri).query(Statement::unscoped(Upkeep::Test, tags, vec![]), |row| row.get::<String>(0)).await.unwrap();
     assert_eq!(tags, ["a ada", "b eve"]);
     let latest =
         "SELECT COUNT(*) FROM latest_metrics WHERE run_uuid = 'a' AND value = 0.5 AND step = 3 AND timestamp = 9";
@@ -234,7 +235,7 @@ async fn a_table_in_use_is_waited_for_and_given_up_in_time(uri: &BackendUri) {
     let holder = db(uri);
     let held = holder.transaction_once(move |transaction| async move {
         let insert = "INSERT INTO experiments (experiment_id, name) VALUES (7, 'busy')";
-        transaction.execute(Statement::fixed(insert, vec![])).await?;
+        transaction.execute(Statement::unscoped(Upkeep::Test, insert, vec![])).await?;
         locked.send(()).unwrap();
         waits.await.unwrap();
         Ok(())
@@ -302,7 +303,8 @@ async fn a_users_database_without_a_revision_keeps_its_permissions_as_roles(uri:
     let grants = "SELECT u.username || ' ' || r.name || ' ' || p.resource_type || ' ' || p.resource_pattern || ' ' || p.permission \
                   FROM role_permissions p JOIN roles r ON r.id = p.role_id \
                   JOIN user_role_assignments a ON a.role_id = r.id JOIN users u ON u.id = a.user_id ORDER BY p.id";
-    let grants = db(uri).query(Statement::fixed(grants, vec![]), |row| row.get::<String>(0)).await.unwrap();
+    let grants =
+        db(uri).query(Statement::unscoped(Upkeep::Test, grants, vec![]), |row| row.get::<String>(0)).await.unwrap();
     assert_eq!(
         grants,
         [

@@ -13,7 +13,7 @@ use std::{
 use ferroflow_model::messages::service::{Metric, Param, RunTag};
 use ferroflow_store::{
     Store, StoreOptions, UserStore,
-    db::{BackendUri, Db, DbError, DbOptions, Statement},
+    db::{BackendUri, Db, DbError, DbOptions, Statement, Upkeep},
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -173,11 +173,11 @@ async fn is_stopped(uri: &str) {
     let watched = Db::open(&parse(uri), options(1)).unwrap();
     let caller = tokio::spawn({
         let db = db.clone();
-        async move { numbers(&db, Statement::fixed(ENDLESS, Vec::new())).await }
+        async move { numbers(&db, Statement::unscoped(Upkeep::Test, ENDLESS, Vec::new())).await }
     });
     let until = async |count: i64| {
         let begun = Instant::now();
-        while numbers(&watched, Statement::fixed(running, Vec::new())).await.unwrap() != [count] {
+        while numbers(&watched, Statement::unscoped(Upkeep::Test, running, Vec::new())).await.unwrap() != [count] {
             assert!(begun.elapsed() < Duration::from_secs(30), "{uri}: not {count}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -185,7 +185,7 @@ async fn is_stopped(uri: &str) {
     until(1).await;
     caller.abort();
     until(0).await;
-    assert_eq!(numbers(&db, Statement::fixed("SELECT 1", Vec::new())).await.unwrap(), [1]);
+    assert_eq!(numbers(&db, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await.unwrap(), [1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +207,7 @@ async fn pgbouncer_in_transaction_mode_serves_many_clients() {
             // The users' tables are created through it too.
             UserStore::open(&parse(&uri), None, options(4), false).await.unwrap();
             store.ping().await.unwrap();
-            let named = Statement::fixed("SELECT count(*) FROM pg_prepared_statements", Vec::new());
+            let named = Statement::unscoped(Upkeep::Test, "SELECT count(*) FROM pg_prepared_statements", Vec::new());
             let named = numbers(store.db(), named).await.unwrap()[0];
             assert_eq!(named > 0, *keeps_names, "{named} of {:?} with '{setting}'", version());
             is_stopped(&uri).await;
@@ -238,7 +238,7 @@ async fn a_server_that_has_no_connection_at_all_did_nothing() {
         let uri = parse(&format!("postgresql://{role}@{host}:{port}/{name}"));
         let options = DbOptions { acquire_timeout: Duration::from_secs(1), ..options(4) };
         let db = Db::open(&uri, options).unwrap();
-        let error = numbers(&db, Statement::fixed("SELECT 1", Vec::new())).await.unwrap_err();
+        let error = numbers(&db, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await.unwrap_err();
         assert!(matches!(&error, DbError::NotBegun(reason) if reason.contains("too many connections")), "{error:?}");
         assert_eq!(ferroflow_model::Error::from(error).code.http_status(), 429);
     })
@@ -300,7 +300,7 @@ async fn a_password_from_a_file_is_read_anew_for_each_connection() {
         write("old", 0o600);
         let uri = format!("{}?passfile={}", bouncer.uri(&database), file.display());
         let db = Db::open(&parse(&uri), options(2)).unwrap();
-        let one = async || numbers(&db, Statement::fixed("SELECT 1", Vec::new())).await;
+        let one = async || numbers(&db, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await;
         assert!(one().await.unwrap_err().to_string().contains("authentication failed"));
         // Files owned by root may be readable for the group.
         write("new\\:one", 0o644);

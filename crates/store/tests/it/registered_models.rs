@@ -190,7 +190,7 @@ async fn a_deleted_version_says_nothing_any_more(store: &Store) {
     model(store, "m", 1).await;
     store.delete_model_version("m", "1").await.unwrap();
     let sql = "SELECT current_stage, source, run_id, run_link FROM model_versions";
-    let statement = ferroflow_store::db::Statement::fixed(sql, Vec::new());
+    let statement = ferroflow_store::db::Statement::unscoped(ferroflow_store::db::Upkeep::Test, sql, Vec::new());
     let left: Vec<[String; 4]> =
         store.db().query(statement, |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])).await.unwrap();
     assert_eq!(left, [["Deleted_Internal", "REDACTED-SOURCE-PATH", "REDACTED-RUN-ID", "REDACTED-RUN-LINK"]]);

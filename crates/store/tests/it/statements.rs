@@ -1,7 +1,7 @@
 //! Every static statement is valid on both databases.
 
 use ferroflow_store::{
-    Store,
+    Store, UserStore,
     db::{Db, Text, dialect::Dialect},
     statements,
 };
@@ -9,9 +9,15 @@ use ferroflow_store::{
 use crate::support::on_each;
 
 on_each!(the_statements_on_the_tracking_database_are_valid);
+on_each!(the_statements_on_the_users_database_are_valid);
 
 async fn the_statements_on_the_tracking_database_are_valid(store: &Store) {
     assert_valid(store.db(), statements::TRACKING).await;
+}
+
+async fn the_statements_on_the_users_database_are_valid(users: &UserStore) {
+    users.prepare_logins().await.expect("the tables of logins");
+    assert_valid(users.db(), statements::USERS).await;
 }
 
 /// Prepares every statement, with the workspace as a literal and as a parameter.

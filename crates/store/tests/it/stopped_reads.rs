@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, DbError, DbOptions, Statement, as_caller},
+    db::{BackendUri, DbError, DbOptions, Statement, Upkeep, as_caller},
 };
 
 use crate::support::on_each;
@@ -47,13 +47,16 @@ async fn endless(store: &Store, observer: &Store) -> i64 {
     }
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
                AND query LIKE 'WITH RECURSIVE n%'";
-    run(observer, Statement::fixed(sql, Vec::new())).await.unwrap()[0]
+    run(observer, Statement::unscoped(Upkeep::Test, sql, Vec::new())).await.unwrap()[0]
 }
 
 on_each!(what_runs_for_callers_that_went_away_is_stopped_in_the_database, flavor = "multi_thread");
 async fn what_runs_for_callers_that_went_away_is_stopped_in_the_database(uri: &BackendUri) {
     let (store, observer) = (open(uri, None).await, open(uri, None).await);
-    for statement in [Statement::fixed(ENDLESS, Vec::new()), Statement::dynamic(ENDLESS.into(), Vec::new())] {
+    for statement in [
+        Statement::unscoped(Upkeep::Test, ENDLESS, Vec::new()),
+        Statement::unscoped(Upkeep::Test, ENDLESS.to_owned(), Vec::new()),
+    ] {
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let (store, statement) = (Arc::clone(&store), statement.clone());
@@ -66,8 +69,8 @@ async fn what_runs_for_callers_that_went_away_is_stopped_in_the_database(uri: &B
         // The connections are reused, and the cancellation does not hit the next statement.
         for _ in 0..20 {
             let (one, other) = tokio::join!(
-                run(&store, Statement::fixed("SELECT 1", Vec::new())),
-                run(&store, Statement::dynamic("SELECT 2".into(), Vec::new()))
+                run(&store, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())),
+                run(&store, Statement::unscoped(Upkeep::Test, "SELECT 2".to_owned(), Vec::new()))
             );
             assert_eq!((one.unwrap(), other.unwrap()), (vec![1], vec![2]));
         }
@@ -77,15 +80,20 @@ async fn what_runs_for_callers_that_went_away_is_stopped_in_the_database(uri: &B
 on_each!(a_statement_ends_at_its_limit_and_its_connection_lives, flavor = "multi_thread");
 async fn a_statement_ends_at_its_limit_and_its_connection_lives(uri: &BackendUri) {
     let (store, observer) = (open(uri, Some(Duration::from_millis(300))).await, open(uri, None).await);
-    for statement in [Statement::fixed(ENDLESS, Vec::new()), Statement::dynamic(ENDLESS.into(), Vec::new())] {
+    for statement in [
+        Statement::unscoped(Upkeep::Test, ENDLESS, Vec::new()),
+        Statement::unscoped(Upkeep::Test, ENDLESS.to_owned(), Vec::new()),
+    ] {
         for _ in 0..3 {
             let outcome = tokio::time::timeout(TIMEOUT, run(&store, statement.clone())).await.unwrap();
             assert!(matches!(outcome, Err(DbError::Timeout(_))), "{outcome:?}");
         }
         until(async || endless(&store, &observer).await == 0).await;
-        assert_eq!(run(&store, Statement::fixed("SELECT 1", Vec::new())).await.unwrap(), [1]);
+        assert_eq!(run(&store, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await.unwrap(), [1]);
     }
-    let error = ferroflow_model::Error::from(run(&store, Statement::fixed(ENDLESS, Vec::new())).await.unwrap_err());
+    let error = ferroflow_model::Error::from(
+        run(&store, Statement::unscoped(Upkeep::Test, ENDLESS, Vec::new())).await.unwrap_err(),
+    );
     assert_eq!(error.code.http_status(), 504);
 }
 
@@ -94,7 +102,7 @@ async fn a_transaction_ends_at_the_limit_too_but_not_one_of_upkeep(uri: &Backend
     if matches!(uri, BackendUri::Sqlite(_)) {
         return; // The writer is never cancelled.
     }
-    let sleep = || Statement::fixed("SELECT CAST(0 AS BIGINT) FROM pg_sleep(0.5)", Vec::new());
+    let sleep = || Statement::unscoped(Upkeep::Test, "SELECT CAST(0 AS BIGINT) FROM pg_sleep(0.5)", Vec::new());
     for (limit, ends) in [(Some(Duration::from_millis(100)), false), (None, true)] {
         let store = open(uri, limit).await;
         let slept = store.db().transaction_once(|tx| async move {

@@ -3,7 +3,7 @@
 use ferroflow_model::{Error, archived_trace::MAX_PAYLOAD};
 use ferroflow_store::{
     ArchiveOutcome, SpansLocation, Store,
-    db::{Op, Statement, dialect::Dialect},
+    db::{Op, Statement, Upkeep, dialect::Dialect},
 };
 
 use crate::support::on_each;
@@ -21,7 +21,7 @@ async fn trace(store: &Store, id: &str) {
 
 async fn contents(store: &Store, id: &'static str) -> Vec<String> {
     let sql = "SELECT content FROM spans WHERE trace_id = $1 ORDER BY span_id";
-    store.db().query(Statement::fixed(sql, vec![id.into()]), |row| row.get(0)).await.expect("spans")
+    store.db().query(Statement::unscoped(Upkeep::Test, sql, vec![id.into()]), |row| row.get(0)).await.expect("spans")
 }
 
 async fn change(store: &Store, sql: &str) {
@@ -96,7 +96,7 @@ async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(sto
     );
     trace(store, "tr-2").await;
     let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
-    let longer = Op::Execute(Statement::fixed(longer, vec!["x".repeat(MAX_PAYLOAD).into()]));
+    let longer = Op::Execute(Statement::unscoped(Upkeep::Test, longer, vec!["x".repeat(MAX_PAYLOAD).into()]));
     store.db().unit(vec![longer]).await.expect("a long span");
     let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
     assert_eq!(unasked, Ok(ArchiveOutcome::Malformed));

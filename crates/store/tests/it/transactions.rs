@@ -8,7 +8,7 @@ use std::{
 use ferroflow_model::{Error, Result};
 use ferroflow_store::{
     Store,
-    db::{BackendUri, Statement, Tx},
+    db::{BackendUri, Statement, Tx, Upkeep},
 };
 use tokio::sync::Barrier;
 
@@ -16,7 +16,7 @@ use crate::support::{self, on_each};
 
 async fn rename(tx: &Tx, run: &str, name: &str) -> Result<()> {
     let sql = "UPDATE runs SET name = $2 WHERE run_uuid = $1";
-    assert_eq!(tx.execute(Statement::fixed(sql, vec![run.into(), name.into()])).await?, 1);
+    assert_eq!(tx.execute(Statement::unscoped(Upkeep::Test, sql, vec![run.into(), name.into()])).await?, 1);
     Ok(())
 }
 
@@ -49,7 +49,7 @@ async fn a_transaction_that_has_ended_takes_no_more_statements(uri: &BackendUri)
     let run = support::run(&store, "0").await;
     let before = name(&store, &run).await;
     let kept = store.db().transaction_once(|tx| async move { Ok(tx) }).await.unwrap();
-    let late = kept.execute(Statement::fixed("UPDATE runs SET name = 'late'", vec![])).await;
+    let late = kept.execute(Statement::unscoped(Upkeep::Test, "UPDATE runs SET name = 'late'", vec![])).await;
     assert!(late.is_err(), "{late:?}");
     drop(kept);
     assert_eq!(name(&store, &run).await, before);

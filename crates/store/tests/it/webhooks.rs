@@ -11,7 +11,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{
     Delivery, NewModelVersion, NewWebhook, Store, WebhookChange,
-    db::{BackendUri, Statement, Value},
+    db::{BackendUri, Statement, Upkeep, Value},
     events::fernet::FernetKey,
     schema::own,
 };
@@ -65,7 +65,7 @@ async fn claim(store: &Store) -> Vec<Delivery> {
 }
 
 async fn rows(store: &Store, sql: &'static str) -> Vec<Value> {
-    store.db().query(Statement::fixed(sql, Vec::new()), |row| row.get(0)).await.unwrap()
+    store.db().query(Statement::unscoped(Upkeep::Test, sql, Vec::new()), |row| row.get(0)).await.unwrap()
 }
 
 on_each!(a_webhook_is_created_changed_and_deleted);
@@ -401,7 +401,7 @@ async fn what_waits_too_long_or_for_nobody_is_tidied_up(store: &Store) {
     let active = WebhookChange { status: Some(WebhookStatus::Active), ..WebhookChange::default() };
     store.update_webhook(&id, active).await.unwrap();
     happen(store).await;
-    let by_another_server = Statement::fixed("UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
+    let by_another_server = Statement::unscoped(Upkeep::Test, "UPDATE webhooks SET deleted_timestamp = 1", Vec::new());
     store.db().unit(vec![ferroflow_store::db::Op::Execute(by_another_server)]).await.unwrap();
     assert!(claim(store).await.is_empty());
     assert_eq!(store.sweep_outbox(AGES, AGES).await.unwrap(), [0, 0, 1]);

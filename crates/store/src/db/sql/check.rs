@@ -73,7 +73,7 @@ const CHILDREN: &[&str] = &[
 ];
 
 /// Whether a table has a column `workspace`.
-pub(in crate::db) const fn has_workspace(table: &str) -> bool {
+pub(crate) const fn has_workspace(table: &str) -> bool {
     is_one_of(table.as_bytes(), WITH_WORKSPACE)
 }
 

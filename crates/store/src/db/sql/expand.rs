@@ -11,12 +11,17 @@ const UUID: (&str, &str) = (
      substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))",
 );
 
+/// Stands for the parameter with the workspace until its number is known.
+const PARAMETER: &str = "$workspace";
+
 /// The text for a dialect. With `by_parameter`, the workspace is the parameter behind all others; otherwise the server
 /// has no workspaces.
 pub(super) fn expand(text: &str, dialect: Dialect, by_parameter: bool) -> String {
-    let workspace = if by_parameter { format!("${}", parameters(text) + 1) } else { "'default'".to_owned() };
     let mut out = String::with_capacity(text.len() * 2);
-    add(&mut out, text, dialect, by_parameter, &workspace);
+    add(&mut out, text, dialect, by_parameter, if by_parameter { PARAMETER } else { "'default'" });
+    if by_parameter {
+        out = out.replace(PARAMETER, &format!("${}", parameters(&out) + 1));
+    }
     match dialect {
         Dialect::Postgres => out,
         Dialect::Sqlite => numbered(&out),
@@ -31,12 +36,18 @@ fn add(out: &mut String, mut text: &str, dialect: Dialect, by_parameter: bool, w
         match (placeholder, dialect) {
             ("now", _) => out.push_str(dialect.pick(NOW.0, NOW.1)),
             ("uuid", _) => out.push_str(dialect.pick(UUID.0, UUID.1)),
+            // PostgreSQL takes a parameter in a select list as text, and elsewhere as the column's type.
+            ("ws", _) if by_parameter => out.push_str(&format!("CAST({workspace} AS VARCHAR)")),
             ("ws", _) => out.push_str(workspace),
             _ => {
                 if let Some(alias) = placeholder.strip_prefix("ws:") {
                     out.push_str(&format!("{alias}.workspace = {workspace}"));
                 } else if let Some(alias) = placeholder.strip_prefix("ws of ") {
-                    out.push_str(&in_workspace(alias, by_parameter.then_some(workspace)));
+                    match out.strip_suffix(" AND ") {
+                        // The text without a condition that is always true.
+                        Some(before) if !by_parameter => out.truncate(before.len()),
+                        _ => out.push_str(&in_workspace(alias, by_parameter.then_some(workspace))),
+                    }
                 } else if let Some(place) = placeholder.strip_prefix("in ") {
                     out.push_str(&dialect.any("", place)[1..]);
                 } else if placeholder.starts_with("FOR ") {
@@ -51,7 +62,7 @@ fn add(out: &mut String, mut text: &str, dialect: Dialect, by_parameter: bool, w
 }
 
 /// The condition that the experiment of `alias` is in a workspace.
-pub(super) fn in_workspace(alias: &str, workspace: Option<&str>) -> String {
+pub(crate) fn in_workspace(alias: &str, workspace: Option<&str>) -> String {
     workspace.map_or_else(
         || "TRUE".to_owned(),
         |workspace| {
@@ -107,7 +118,7 @@ mod tests {
         let text = "SELECT 1 FROM runs r WHERE r.run_uuid {in $2} AND {ws of r} {FOR UPDATE OF r}";
         assert_eq!(
             expand(text, Dialect::Postgres, false),
-            "SELECT 1 FROM runs r WHERE r.run_uuid = ANY($2) AND TRUE FOR UPDATE OF r"
+            "SELECT 1 FROM runs r WHERE r.run_uuid = ANY($2) FOR UPDATE OF r"
         );
         assert_eq!(
             expand(text, Dialect::Sqlite, true),
@@ -115,7 +126,10 @@ mod tests {
              experiments own WHERE own.experiment_id = r.experiment_id AND own.workspace = ?3) "
         );
         let text = "{postgres:a {in $1}}{sqlite:b {in $1}} WHERE {ws:m} AND w = {ws}";
-        assert_eq!(expand(text, Dialect::Postgres, true), "a = ANY($1) WHERE m.workspace = $2 AND w = $2");
+        assert_eq!(
+            expand(text, Dialect::Postgres, true),
+            "a = ANY($1) WHERE m.workspace = $2 AND w = CAST($2 AS VARCHAR)"
+        );
         assert_eq!(
             expand(text, Dialect::Sqlite, false),
             "b IN (SELECT value FROM json_each(?1)) WHERE m.workspace = 'default' AND w = 'default'"

@@ -9,29 +9,32 @@ use ferroflow_model::{Error, Result, python};
 
 use super::{RunWrite, rows};
 use crate::{
-    db::{Db, DbError, Op, Statement, Tx, Value, dialect::Dialect},
+    db::{Child, Db, DbError, Op, Statement, Tx, Value, dialect::Dialect},
+    statements::statements,
     tracking::runs::{not_active, not_found},
+    workspace::Workspace,
 };
 
 /// The tag that holds a run's name; writing it renames the run.
 pub(super) const RUN_NAME_TAG: &str = "mlflow.runName";
 
-const RUN_STATES: (&str, &str) = (
-    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)",
-    "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid IN (SELECT value FROM json_each($1))",
-);
+statements! {
+    static RUN_STATES: Workspace =
+        "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid {in $1} AND {ws of r}";
 
-// On SQLite, every key is looked up in every run: pairing two JSON lists would scan one for each element of the other.
-const STORED_PARAMS: (&str, &str) = (
-    "SELECT p.run_uuid, p.key, p.value FROM params p \
-     JOIN unnest($1::text[], $2::text[]) AS w(run_uuid, key) ON p.run_uuid = w.run_uuid AND p.key = w.key",
-    "SELECT p.run_uuid, p.key, p.value FROM (SELECT DISTINCT value AS run_uuid FROM json_each($1)) AS r \
-     CROSS JOIN params p ON p.run_uuid = r.run_uuid WHERE p.key IN (SELECT value FROM json_each($2))",
-);
+    /// On SQLite, every key is looked up in every run: pairing two JSON lists would scan one for each element of the
+    /// other.
+    static STORED_PARAMS: Child =
+        "{postgres:SELECT p.run_uuid, p.key, p.value FROM params p \
+         JOIN unnest($1::text[], $2::text[]) AS w(run_uuid, key) ON p.run_uuid = w.run_uuid AND p.key = w.key}\
+         {sqlite:SELECT p.run_uuid, p.key, p.value FROM (SELECT DISTINCT value AS run_uuid FROM json_each($1)) AS r \
+         CROSS JOIN params p ON p.run_uuid = r.run_uuid WHERE p.key {in $2}}";
 
-const RENAME_RUN: &str = "UPDATE runs SET name = $2 WHERE run_uuid = $1 AND lifecycle_stage = 'active'";
+    static RENAME_RUN: Workspace =
+        "UPDATE runs AS r SET name = $2 WHERE r.run_uuid = $1 AND r.lifecycle_stage = 'active' AND {ws of r}";
+}
 
-/// Applies a batch: first the writes without preconditions, then the others, in one transaction each. One outcome per
+/// Applies a batch: first the writes without preconditions, then the others, in one transaction each per workspace. One outcome per
 /// write, in order.
 ///
 /// # Errors
@@ -39,21 +42,40 @@ const RENAME_RUN: &str = "UPDATE runs SET name = $2 WHERE run_uuid = $1 AND life
 pub(super) async fn apply(db: &Db, writes: &[Arc<RunWrite>]) -> Result<Vec<Result<()>>, DbError> {
     let (checked, plain): (Vec<_>, Vec<_>) = writes.iter().enumerate().partition(|(_, write)| write.needs_read());
     let mut outcomes: Vec<Result<()>> = writes.iter().map(|_| Ok(())).collect();
-    if !plain.is_empty() {
-        let group: Vec<&RunWrite> = plain.iter().map(|(_, write)| write.as_ref()).collect();
-        for ((index, _), outcome) in plain.iter().zip(apply_plain(db, &group).await?) {
-            outcomes[*index] = outcome;
+    for Group { workspace, writes, places } in groups(&plain) {
+        for (place, outcome) in places.into_iter().zip(apply_plain(db, workspace, &writes).await?) {
+            outcomes[place] = outcome;
         }
     }
-    if !checked.is_empty() {
-        let group: Vec<&RunWrite> = checked.iter().map(|(_, write)| write.as_ref()).collect();
-        let group = &group;
-        let results = db.transact(|tx| async move { apply_checked(&tx, group).await }).await?;
-        for ((index, _), outcome) in checked.iter().zip(results) {
-            outcomes[*index] = outcome;
+    for Group { workspace, writes, places } in groups(&checked) {
+        let writes = &writes;
+        let results = db.transact(|tx| async move { apply_checked(&tx, workspace, writes).await }).await?;
+        for (place, outcome) in places.into_iter().zip(results) {
+            outcomes[place] = outcome;
         }
     }
     Ok(outcomes)
+}
+
+/// The writes in one workspace, with their places in the batch.
+struct Group<'a> {
+    workspace: &'a Workspace,
+    writes: Vec<&'a RunWrite>,
+    places: Vec<usize>,
+}
+
+/// Groups writes by workspace: the statements of a transaction are restricted to one.
+fn groups<'a>(writes: &[(usize, &'a Arc<RunWrite>)]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (place, write) in writes {
+        let at = groups.iter().position(|group| *group.workspace == write.workspace).unwrap_or_else(|| {
+            groups.push(Group { workspace: &write.workspace, writes: Vec::new(), places: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].writes.push(write);
+        groups[at].places.push(*place);
+    }
+    groups
 }
 
 /// The columns of a run that decide whether it may be written to.
@@ -76,16 +98,16 @@ fn run_ids(writes: &[&RunWrite]) -> Vec<String> {
     writes.iter().map(|write| write.run_id.clone()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn run_states(dialect: Dialect, run_ids: &[String]) -> Statement {
-    Statement::fixed(dialect.pick(RUN_STATES.0, RUN_STATES.1), vec![run_ids.into()])
+fn run_states(workspace: &Workspace, run_ids: &[String]) -> Statement {
+    Statement::within(workspace, &RUN_STATES, vec![run_ids.into()])
 }
 
 /// Writes metrics and tags in one round trip. Each INSERT skips rows of missing or deleted runs; the result of the
 /// first query tells which runs those are.
-async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
+async fn apply_plain(db: &Db, workspace: &Workspace, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
     let ids = run_ids(writes);
-    let mut ops = vec![Op::Query(run_states(db.dialect(), &ids))];
-    ops.extend(write_ops(writes, &ids, db.dialect()));
+    let mut ops = vec![Op::Query(run_states(workspace, &ids))];
+    ops.extend(write_ops(workspace, writes, &ids, db.dialect()));
     let answers = db.unit(ops).await?;
     let states = answers
         .into_iter()
@@ -103,42 +125,43 @@ async fn apply_plain(db: &Db, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, D
 }
 
 /// The statements that write metrics and tags.
-fn write_ops(writes: &[&RunWrite], ids: &[String], dialect: Dialect) -> Vec<Op> {
+fn write_ops(workspace: &Workspace, writes: &[&RunWrite], ids: &[String], dialect: Dialect) -> Vec<Op> {
     let mut ops = Vec::new();
     if writes.iter().any(|write| !write.metrics.is_empty()) {
-        ops.push(Op::Insert(rows::metrics(writes, ids)));
-        ops.push(Op::Insert(rows::latest_metrics(writes, ids, dialect)));
+        ops.push(Op::Insert(rows::metrics(workspace, writes, ids)));
+        ops.push(Op::Insert(rows::latest_metrics(workspace, writes, ids, dialect)));
     }
     if writes.iter().any(|write| !write.tags.is_empty()) {
-        ops.extend(renames(writes));
-        ops.push(Op::Insert(rows::tags(writes, ids, dialect)));
+        ops.extend(renames(workspace, writes));
+        ops.push(Op::Insert(rows::tags(workspace, writes, ids, dialect)));
     }
     ops
 }
 
 /// Renames runs whose name tag is written. An empty name is ignored together with its tag, as in the reference.
-fn renames(writes: &[&RunWrite]) -> impl Iterator<Item = Op> {
+fn renames<'a>(workspace: &'a Workspace, writes: &[&RunWrite]) -> impl Iterator<Item = Op> + use<'a> {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for write in writes {
         for tag in write.tags.iter().filter(|tag| tag.key == RUN_NAME_TAG && !tag.value.is_empty()) {
             names.insert(write.run_id.clone(), tag.value.clone());
         }
     }
-    names.into_iter().map(|(run_id, name)| Op::Execute(Statement::fixed(RENAME_RUN, vec![run_id.into(), name.into()])))
+    names.into_iter().map(move |(run_id, name)| {
+        Op::Execute(Statement::within(workspace, &RENAME_RUN, vec![run_id.into(), name.into()]))
+    })
 }
 
 /// Writes that read first: params, which are immutable, and points of logged models.
-async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
+async fn apply_checked(tx: &Tx, workspace: &Workspace, writes: &[&RunWrite]) -> Result<Vec<Result<()>>, DbError> {
     let dialect = tx.conn()?.dialect();
     let ids = run_ids(writes);
     let (runs, keys) = writes
         .iter()
         .flat_map(|write| write.params.iter().map(|param| (write.run_id.clone(), param.key.clone())))
         .unzip::<_, _, Vec<_>, Vec<_>>();
-    let stored_params =
-        Statement::fixed(dialect.pick(STORED_PARAMS.0, STORED_PARAMS.1), vec![runs.into(), keys.into()]);
+    let stored_params = Statement::new(&STORED_PARAMS, vec![runs.into(), keys.into()]);
     let (states, stored) = tokio::join!(
-        tx.query(run_states(dialect, &ids), |row| {
+        tx.query(run_states(workspace, &ids), |row| {
             Ok((row.get::<String>(0)?, RunState { stage: row.get(1)?, experiment: row.get(2)? }))
         }),
         tx.query(stored_params, |row| Ok(((row.get::<String>(0)?, row.get::<String>(1)?), row.get::<String>(2)?))),
@@ -177,7 +200,7 @@ async fn apply_checked(tx: &Tx, writes: &[&RunWrite]) -> Result<Vec<Result<()>>,
         tx.insert(rows::model_metrics(accepted.iter().copied())).await?;
     }
     let group: Vec<&RunWrite> = accepted.iter().map(|(write, _)| *write).collect();
-    for op in write_ops(&group, &run_ids(&group), dialect) {
+    for op in write_ops(workspace, &group, &run_ids(&group), dialect) {
         match op {
             Op::Insert(insert) => tx.insert(insert).await?,
             Op::Execute(statement) | Op::Query(statement) => tx.execute(statement).await?,

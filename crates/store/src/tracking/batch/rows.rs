@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::{MetricPoint, ModelMetricPoint, RunWrite, apply::RUN_NAME_TAG};
-use crate::db::{Column, Guard, Insert, Value, bool, dialect::Dialect, int, real, text};
+use crate::{
+    db::{Column, Guard, Insert, Value, bool, dialect::Dialect, int, real, text},
+    statements::statements,
+    workspace::Workspace,
+};
 
 /// One value per run and key, with the position at which the key was first seen.
 pub(super) type Keyed<'a, T> = BTreeMap<(&'a str, &'a str), (usize, T)>;
@@ -19,11 +23,18 @@ fn in_order<T>(keyed: Keyed<'_, T>, dialect: Dialect) -> impl Iterator<Item = (&
     rows.into_iter().map(|((run_id, key), (_, value))| (run_id, key, value))
 }
 
+statements! {
+    /// The guard of inserts in SQLite, which looks up each run once.
+    static IS_ACTIVE: Workspace =
+        "SELECT 1 FROM runs o WHERE o.run_uuid = $1 AND o.lifecycle_stage = 'active' AND {ws of o}";
+}
+
 /// Inserts only rows whose run is active.
-fn active_runs(run_ids: &[String]) -> Guard {
+fn active_runs(workspace: &Workspace, run_ids: &[String]) -> Guard {
     Guard {
-        postgres: "r.run_uuid IN (SELECT run_uuid FROM runs WHERE run_uuid = ANY({list}) AND lifecycle_stage = 'active')",
-        sqlite: "SELECT 1 FROM runs WHERE run_uuid = ?1 AND lifecycle_stage = 'active'",
+        workspace: workspace.clone(),
+        postgres: "r.run_uuid IN (SELECT run_uuid FROM runs o WHERE run_uuid = ANY({list}) AND lifecycle_stage = 'active' AND {ws of o})",
+        sqlite: &IS_ACTIVE,
         key: "run_uuid",
         list: run_ids.to_vec(),
     }
@@ -58,7 +69,7 @@ fn metric_row(run_id: &str, point: &MetricPoint) -> Vec<Value> {
 }
 
 /// Metric points. A duplicate of a stored point is the same point logged again and is skipped.
-pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
+pub(super) fn metrics(workspace: &Workspace, writes: &[&RunWrite], run_ids: &[String]) -> Insert {
     let mut points: Vec<(&str, &MetricPoint)> =
         writes.iter().flat_map(|write| write.metrics.iter().map(|point| (write.run_id.as_str(), point))).collect();
     points.sort_by(|(a_run, a), (b_run, b)| {
@@ -71,7 +82,7 @@ pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
     Insert {
         table: "metrics",
         columns: METRIC_COLUMNS,
-        only_if: Some(active_runs(run_ids)),
+        only_if: Some(active_runs(workspace, run_ids)),
         on_conflict: "ON CONFLICT DO NOTHING",
         rows: points.into_iter().map(|(run_id, point)| metric_row(run_id, point)).collect(),
     }
@@ -79,7 +90,12 @@ pub(super) fn metrics(writes: &[&RunWrite], run_ids: &[String]) -> Insert {
 
 /// The latest point of every metric by (step, timestamp, value). The upsert compares with the stored point in the same
 /// order.
-pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
+pub(super) fn latest_metrics(
+    workspace: &Workspace,
+    writes: &[&RunWrite],
+    run_ids: &[String],
+    dialect: Dialect,
+) -> Insert {
     let mut latest: Keyed<'_, &MetricPoint> = BTreeMap::new();
     for write in writes {
         for point in &write.metrics {
@@ -97,7 +113,7 @@ pub(super) fn latest_metrics(writes: &[&RunWrite], run_ids: &[String], dialect: 
     Insert {
         table: "latest_metrics",
         columns: METRIC_COLUMNS,
-        only_if: Some(active_runs(run_ids)),
+        only_if: Some(active_runs(workspace, run_ids)),
         on_conflict: "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, \
                       step = excluded.step, is_nan = excluded.is_nan \
                       WHERE (excluded.step, excluded.timestamp, excluded.value) > \
@@ -162,7 +178,7 @@ pub(super) fn params(params: Keyed<'_, &str>, dialect: Dialect) -> Insert {
 }
 
 /// Tags; the last one of a key wins.
-pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
+pub(super) fn tags(workspace: &Workspace, writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -> Insert {
     let mut last: Keyed<'_, &str> = BTreeMap::new();
     for write in writes {
         for tag in write.tags.iter().filter(|tag| tag.key != RUN_NAME_TAG || !tag.value.is_empty()) {
@@ -173,7 +189,7 @@ pub(super) fn tags(writes: &[&RunWrite], run_ids: &[String], dialect: Dialect) -
     Insert {
         table: "tags",
         columns: PAIR_COLUMNS,
-        only_if: Some(active_runs(run_ids)),
+        only_if: Some(active_runs(workspace, run_ids)),
         on_conflict: "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value",
         rows: pair_rows(last, dialect),
     }

@@ -4,9 +4,19 @@ use ferroflow_model::{Error, ErrorCode, Result};
 
 use crate::{
     Store,
-    db::{DbError, Row, Statement},
+    db::{DbError, Row, Statement, upkeep::Gc},
+    statements::statements,
     tracking::experiments::id_of,
 };
+
+statements! {
+    static RUNS: Gc = "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid {in $1}";
+    static LOGGED_MODELS: Gc =
+        "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id {in $1}";
+    static EXPERIMENTS: Gc =
+        "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
+         WHERE experiment_id {in $1}";
+}
 
 impl Store {
     /// Checks that all runs exist, are deleted, and (if `age` is given) were deleted at or before `before`, in
@@ -15,12 +25,7 @@ impl Store {
     /// # Errors
     /// A run does not meet this.
     pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let sql = self.db.dialect().pick(
-            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid = ANY($1)",
-            "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs \
-             WHERE run_uuid IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::fixed(sql, vec![ids.into()]), state_from_row).await?;
+        let found = self.db.query(Statement::new(&RUNS, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
     }
 
@@ -29,12 +34,7 @@ impl Store {
     /// # Errors
     /// A model does not meet this.
     pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let sql = self.db.dialect().pick(
-            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id = ANY($1)",
-            "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models \
-             WHERE model_id IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::fixed(sql, vec![ids.into()]), state_from_row).await?;
+        let found = self.db.query(Statement::new(&LOGGED_MODELS, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
     }
 
@@ -49,13 +49,7 @@ impl Store {
         age: Option<&str>,
     ) -> Result<Vec<i64>> {
         let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
-        let sql = self.db.dialect().pick(
-            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
-             WHERE experiment_id = ANY($1)",
-            "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
-             WHERE experiment_id IN (SELECT value FROM json_each($1))",
-        );
-        let found = self.db.query(Statement::fixed(sql, vec![keys.clone().into()]), state_from_row).await?;
+        let found = self.db.query(Statement::new(&EXPERIMENTS, vec![keys.clone().into()]), state_from_row).await?;
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let not_found = |id: &str| format!("No Experiment with id={id} exists");
         check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)

@@ -2,7 +2,19 @@
 
 use ferroflow_model::Result;
 
-use crate::{Store, db::Statement};
+use crate::{
+    Store,
+    db::{Statement, upkeep::Gc},
+    statements::statements,
+};
+
+/// The finished jobs that a purge is about.
+const FINISHED: &str = "FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id {in $3})";
+
+statements! {
+    static DELETE: Gc = "DELETE ", FINISHED, " RETURNING id";
+    static FIND: Gc = "SELECT id ", FINISHED;
+}
 
 impl Store {
     /// Deletes finished jobs that were created before `before` and, if `ids` are given, have one of these ids. Returns
@@ -11,13 +23,8 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
-        let sql = self.db.dialect().pick(
-            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3)) RETURNING id",
-            "DELETE FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
-             AND ($2 OR id IN (SELECT value FROM json_each($3))) RETURNING id",
-        );
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        let delete = &Statement::fixed(sql, values);
+        let delete = &Statement::new(&DELETE, values);
         self.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
     }
 
@@ -26,12 +33,7 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn purgeable_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
-        let sql = self.db.dialect().pick(
-            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 AND ($2 OR id = ANY($3))",
-            "SELECT id FROM jobs WHERE status IN (2, 3, 4, 5) AND creation_time < $1 \
-             AND ($2 OR id IN (SELECT value FROM json_each($3)))",
-        );
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        Ok(self.db.query(Statement::fixed(sql, values), |row| row.get(0)).await?)
+        Ok(self.db.query(Statement::new(&FIND, values), |row| row.get(0)).await?)
     }
 }

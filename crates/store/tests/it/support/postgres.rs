@@ -8,7 +8,7 @@ use std::{
 };
 
 use ferroflow_model::Environment;
-use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement};
+use ferroflow_store::db::{BackendUri, Db, DbOptions, Statement, Upkeep};
 
 /// The variable with the server that `cargo xtask test` starts: a URL of a superuser, without a database.
 const SERVER: &str = "FERROFLOW_TEST_POSTGRES_URL";
@@ -47,7 +47,11 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     let name = format!("template_{program}_{build}_{kind}");
     let server = admin();
     let complete = &async || {
-        !server.query(Statement::fixed(COMPLETE, vec![name.as_str().into()]), |_| Ok(())).await.unwrap().is_empty()
+        !server
+            .query(Statement::unscoped(Upkeep::Test, COMPLETE, vec![name.as_str().into()]), |_| Ok(()))
+            .await
+            .unwrap()
+            .is_empty()
     };
     if complete().await {
         return name;
@@ -55,13 +59,17 @@ pub(super) async fn template(kind: &str, make: Make) -> String {
     let (server, name) = (&server, name.as_str());
     server
         .transaction_once(|lock| async move {
-            let taken =
-                lock.query(Statement::fixed("SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| Ok(())).await;
+            let taken = lock
+                .query(Statement::unscoped(Upkeep::Test, "SELECT pg_advisory_xact_lock($1)", vec![LOCK.into()]), |_| {
+                    Ok(())
+                })
+                .await;
             taken.expect("the lock of templates");
             if !complete().await {
                 // Templates of earlier builds of this program, and an incomplete one.
                 let like = format!("template\\_{program}\\_%\\_{kind}");
-                let old = Statement::fixed(
+                let old = Statement::unscoped(
+                    Upkeep::Test,
                     "SELECT CAST(datname AS TEXT) FROM pg_database WHERE datname LIKE $1",
                     vec![like.into()],
                 );
@@ -125,6 +133,6 @@ pub(crate) async fn as_superuser(sql: String) {
 }
 
 async fn run(server: &Db, sql: String) {
-    let done = server.query(Statement::dynamic(sql.clone(), Vec::new()), |_| Ok(())).await;
+    let done = server.query(Statement::unscoped(Upkeep::Test, sql.clone(), Vec::new()), |_| Ok(())).await;
     done.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
