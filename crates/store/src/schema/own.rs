@@ -12,6 +12,9 @@ const PREFIX: &str = "ff_";
 /// Webhook events to deliver: `crate::events::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
 
+/// Leases of background jobs: `crate::upkeep::job_leases`.
+const LEASES: &str = "ff_job_leases";
+
 /// Tables in the users database: failed logins and known login locations (`crate::accounts::login_failures`), and the login epoch
 /// (`crate::accounts::login_epoch`).
 const LOGINS: [&str; 3] = ["ff_login_failures", "ff_known_logins", "ff_login_epoch"];
@@ -65,6 +68,13 @@ const TABLES: (&str, &str) = (
     );",
 );
 
+const LEASES_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_job_leases (
+        job VARCHAR(50) NOT NULL,
+        replica VARCHAR(36) NOT NULL,
+        expires_at BIGINT NOT NULL,
+        CONSTRAINT ff_job_leases_pk PRIMARY KEY (job)
+    );";
+
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_waiting
         ON ff_webhook_deliveries (webhook_id, id) WHERE failed_at IS NULL;
@@ -89,21 +99,21 @@ pub fn is_own(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Creates the missing tables.
+/// Creates the table of the outbox if it is missing.
 ///
 /// # Errors
 /// The database failed, or its role may not create tables.
 pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
-    if names(db).await?.iter().any(|(_, name)| name == OUTBOX) {
-        return Ok(());
-    }
     let tables = db.dialect().pick(TABLES.0, TABLES.1);
-    db.batch(match db.dialect() {
-        // Serializes replicas that start at the same time, as for the reference's tables.
-        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{tables}{INDEXES}", super::LOCK_KEY),
-        Dialect::Sqlite => format!("{tables}{INDEXES}"),
-    })
-    .await
+    create(db, &[OUTBOX], &format!("{tables}{INDEXES}")).await
+}
+
+/// Creates the table of leases if it is missing.
+///
+/// # Errors
+/// The database failed, or its role may not create tables.
+pub(crate) async fn prepare_leases(db: &Db) -> Result<(), DbError> {
+    create(db, &[LEASES], LEASES_TABLE).await
 }
 
 /// Creates the missing tables in the users database.
@@ -111,13 +121,19 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
 /// # Errors
 /// The database failed, or its role may not create tables.
 pub(crate) async fn prepare_logins(db: &Db) -> Result<(), DbError> {
+    create(db, &LOGINS, LOGINS_TABLES).await
+}
+
+/// Runs a script that creates tables, unless all of them exist.
+async fn create(db: &Db, tables: &[&str], script: &str) -> Result<(), DbError> {
     let there = names(db).await?;
-    if LOGINS.iter().all(|table| there.iter().any(|(_, name)| name == table)) {
+    if tables.iter().all(|table| there.iter().any(|(_, name)| name == table)) {
         return Ok(());
     }
     db.batch(match db.dialect() {
-        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{LOGINS_TABLES}", super::LOCK_KEY),
-        Dialect::Sqlite => LOGINS_TABLES.to_owned(),
+        // Serializes replicas that start at the same time, as for the reference's tables.
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({});\n{script}", super::LOCK_KEY),
+        Dialect::Sqlite => script.to_owned(),
     })
     .await
 }

@@ -8,6 +8,7 @@ mod experiments;
 mod file_identity;
 mod heads;
 mod inputs;
+mod job_leases;
 mod large_results;
 mod list_tags;
 mod logging;
