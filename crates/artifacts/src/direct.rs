@@ -4,13 +4,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ferroflow_model::Result;
+
 use crate::ArtifactRepository;
+
+/// The result of a check, with the reason if it failed.
+type LastCheck = std::result::Result<(), String>;
 
 /// The store of such a root, with the result of its last check.
 #[derive(Debug, Clone)]
 pub struct DirectRoot {
     repository: ArtifactRepository,
-    last: Arc<Mutex<Option<Result<(), String>>>>,
+    last: Arc<Mutex<Option<LastCheck>>>,
 }
 
 impl DirectRoot {
@@ -26,18 +31,20 @@ impl DirectRoot {
         &self.repository
     }
 
-    /// Checks whether the store can be read. Returns the result if it differs from the last one.
-    pub async fn ask(&self) -> Option<Result<(), String>> {
-        let outcome = self.repository.check_reading().await.map_err(|error| error.message);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = last.as_ref() != Some(&outcome);
-        *last = Some(outcome.clone());
-        news.then_some(outcome)
+    /// Checks whether the store can be read.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn check(&self) -> Result<()> {
+        let outcome = self.repository.check_reading().await;
+        let last = outcome.clone().map_err(|error| error.message);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+        outcome
     }
 
     /// The last result, for probes, which must not wait for the store. `None` before the first check has finished.
     #[must_use]
-    pub fn last(&self) -> Option<Result<(), String>> {
+    pub fn last(&self) -> Option<LastCheck> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -48,18 +55,19 @@ mod tests {
     use crate::LocalRepository;
 
     #[tokio::test]
-    async fn only_a_changed_result_is_returned() {
+    async fn the_last_result_is_kept_for_probes() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("root");
         let root = DirectRoot::new(ArtifactRepository::Local(LocalRepository::new(&place)));
         assert_eq!(root.last(), None);
-        assert_eq!(root.ask().await, Some(Ok(())), "it may still be made");
+        root.check().await.expect("it may still be created");
+        assert_eq!(root.last(), Some(Ok(())));
         std::fs::write(&place, "").unwrap();
-        let wrong = Err(format!("{} is not a directory", place.display()));
-        assert_eq!(root.ask().await, Some(wrong.clone()));
-        assert_eq!(root.ask().await, None);
-        assert_eq!(root.last(), Some(wrong));
+        let wrong = format!("{} is not a directory", place.display());
+        assert_eq!(root.check().await.unwrap_err().message, wrong);
+        assert_eq!(root.last(), Some(Err(wrong)));
         std::fs::remove_file(&place).unwrap();
-        assert_eq!(root.ask().await, Some(Ok(())));
+        root.check().await.unwrap();
+        assert_eq!(root.last(), Some(Ok(())));
     }
 }

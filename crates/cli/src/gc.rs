@@ -1,21 +1,17 @@
 //! `ferroflow gc`: the flags of `mlflow gc`, and its output.
 
-mod age;
-mod purge;
-mod unreferenced;
-
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
-use ferroflow_model::Environment;
+use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, unreferenced};
+use ferroflow_model::{Environment, Error};
 use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 
-pub(crate) use self::age::Age;
-use self::purge::Purge;
 use crate::{
     logging::{self, LogFormat},
+    report::{complete, err, out},
     server::{db_options, destination},
 };
 
@@ -106,10 +102,48 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?;
     let outcome = if args.unreferenced {
-        unreferenced::report(&store, &locations).await
+        list_unreferenced(&store, &locations).await
     } else {
-        Purge::new(&store, &locations, &args).run().await
+        purge(&store, &locations, args).await
     };
-    store.close().await.map_err(|error| anyhow::anyhow!(error.message))?;
+    store.close().await.map_err(to_anyhow)?;
     outcome
+}
+
+async fn purge(store: &Store, locations: &Locations, args: GcArgs) -> Result<()> {
+    let options = PurgeOptions {
+        older_than: args.older_than,
+        run_ids: args.run_ids,
+        experiment_ids: args.experiment_ids,
+        logged_model_ids: args.logged_model_ids,
+        jobs: args.jobs,
+        job_ids: args.job_ids,
+        dry_run: args.dry_run,
+    };
+    let report = |name: &str, outcome| match outcome {
+        PurgeReport::Purged if options.dry_run => out!("{name} would be deleted."),
+        PurgeReport::Purged => out!("{name} has been permanently deleted."),
+        PurgeReport::NotFound => out!("{name} is no longer marked as deleted."),
+        PurgeReport::NotEmpty => err!("{name} is kept: something in it is not deleted, or refers to it."),
+        PurgeReport::Failed(reason) => err!("{name} is kept: {reason}"),
+    };
+    let totals = Purge::new(store, locations, &options, report).run().await.map_err(to_anyhow)?;
+    let verb = if options.dry_run { "would be deleted" } else { "deleted" };
+    out!("{} {verb}, {} kept.", totals.purged, totals.kept);
+    if totals.kept > 0 {
+        bail!("some objects were kept, see the lines above; run the command again to retry");
+    }
+    Ok(())
+}
+
+/// Prints the artifact folders that nothing in the database refers to.
+async fn list_unreferenced(store: &Store, locations: &Locations) -> Result<()> {
+    let repository = locations.destination().map_err(to_anyhow)?;
+    let count = unreferenced(store, &repository, |folder| out!("{folder}")).await.map_err(to_anyhow)?;
+    out!("{count} folders below {} belong to nothing in the database.", repository.name());
+    complete()
+}
+
+fn to_anyhow(error: Error) -> anyhow::Error {
+    anyhow::anyhow!(error.message)
 }

@@ -11,13 +11,15 @@ mod webhooks;
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
+use ferroflow_jobs::Webhooks;
 use ferroflow_model::{Environment, host_policy::HostPolicy, uri, validation::Limits};
-use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
@@ -73,7 +75,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
-    storage::sweep(&locations, environment)?;
+    let upload_sweep_age = storage::sweep_age(environment)?;
     let auth = auth::settings(args.app_name.as_deref(), environment)?;
     let hosts = host_policy(&args, &root, environment);
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
@@ -93,13 +95,13 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         Some(auth) => Some(auth::open(auth, &args, environment, &backend, &store, db).await?),
         None => None,
     };
-    storage::watch(&locations);
+    storage::check(&locations);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
-        store,
+        store: Arc::new(store),
         locations,
         ui: ui::Ui::open(ui_config(&args, environment)),
-        webhooks: Webhooks::new(webhooks),
+        webhooks: Arc::new(Webhooks::new(webhooks)),
         access,
         bodies: Bodies::default(),
         results: ResultBudget::default(),
@@ -118,6 +120,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             trusted_proxies,
             trace_archival: archival.filter(|settings| settings.enabled),
             runs_jobs,
+            upload_sweep_age,
         },
     };
     tracing::info!(

@@ -1,20 +1,20 @@
-//! Background job that moves old traces from the database to the archive. Every server that runs jobs and has these
-//! settings does it; a trace that another server has archived is skipped.
+//! Moves the spans of old traces from the database to the archive. Every server that runs jobs and has these settings
+//! does it, and any number of them at the same time: a trace that another one has locked or archived is skipped.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferroflow_artifacts::ArtifactPath;
+use ferroflow_artifacts::{ArtifactPath, Locations};
 use ferroflow_model::{
     Error, Result, archived_trace, clock,
     trace_archival::{ArchiveNow, TraceArchival, duration_ms},
     uri,
 };
-use ferroflow_store::{ArchivableSpans, ArchiveOutcome, ArchiveRequest, Candidate, Due};
+use ferroflow_store::{ArchivableSpans, ArchiveOutcome, ArchiveRequest, Candidate, Due, Store};
 use futures_util::{StreamExt as _, stream};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
-use crate::app::App;
+use crate::{Backoff, Job, JobMetrics, Kind, Next, Schedule, Stop};
 
 /// Maximum delay from the start to the first pass. It is random, so that replicas start at different times.
 const MAX_FIRST_DELAY: Duration = Duration::from_secs(10);
@@ -25,35 +25,56 @@ const PAGE: usize = 1000;
 /// Number of consecutive failures that end a pass: the next one retries.
 const MAX_FAILURES: usize = 5;
 
-/// Archives until stopped; a trace in progress is finished.
-pub(crate) async fn run(app: Arc<App>, settings: TraceArchival, mut stop: watch::Receiver<bool>) {
-    let interval = Duration::from_secs(settings.interval_seconds);
-    let mut pause = MAX_FIRST_DELAY.min(interval).mul_f64(rand::random_range(0.0..1.0));
-    loop {
-        tokio::select! {
-            _ = stop.changed() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-        pause = interval;
+/// The wait after the first pass that failed, unless the interval is shorter.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// The job.
+pub struct ArchivalJob {
+    store: Arc<Store>,
+    locations: Locations,
+    settings: TraceArchival,
+    metrics: JobMetrics,
+}
+
+impl ArchivalJob {
+    /// Creates it for the traces of a database.
+    #[must_use]
+    pub fn new(store: Arc<Store>, locations: Locations, settings: TraceArchival, metrics: JobMetrics) -> Self {
+        Self { store, locations, settings, metrics }
+    }
+}
+
+impl Job for ArchivalJob {
+    const KIND: Kind = Kind {
+        name: "trace_archival",
+        failure: "an archival pass failed",
+        recovery: "an archival pass succeeded again",
+    };
+
+    fn schedule(&self) -> Schedule {
+        let interval = Duration::from_secs(self.settings.interval_seconds);
+        let backoff = Backoff { first: RETRY.min(interval), most: interval };
+        Schedule { first_within: MAX_FIRST_DELAY.min(interval), backoff, ..Schedule::every(interval) }
+    }
+
+    /// Makes a pass. When the server stops, the trace in progress is finished.
+    async fn run(&mut self, stop: &Stop) -> Result<Next> {
         let start = Instant::now();
-        let mut pass = Pass::new(&app, &settings, &stop);
+        let mut pass = Pass::new(self, stop);
         let outcome = pass.run().await;
         let (archived, malformed, failed) = (pass.archived, pass.malformed, pass.failed);
         if archived + malformed + failed > 0 {
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(archived, malformed, failed, ms, "traces were archived");
         }
-        if let Err(error) = outcome {
-            tracing::warn!("an archival pass failed: {}", error.message);
-        }
+        outcome.map(|()| Next::OnSchedule)
     }
 }
 
 /// One pass over all due traces, with its results.
 struct Pass<'a> {
-    app: &'a App,
-    settings: &'a TraceArchival,
-    stop: &'a watch::Receiver<bool>,
+    job: &'a ArchivalJob,
+    stop: &'a Stop,
     /// All traces that were tried: the maximum per pass applies to them.
     attempted: usize,
     archived: usize,
@@ -66,52 +87,42 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(app: &'a App, settings: &'a TraceArchival, stop: &'a watch::Receiver<bool>) -> Self {
+    fn new(job: &'a ArchivalJob, stop: &'a Stop) -> Self {
         let unfinished = HashSet::new();
-        Self {
-            app,
-            settings,
-            stop,
-            attempted: 0,
-            archived: 0,
-            malformed: 0,
-            failed: 0,
-            consecutive_failures: 0,
-            unfinished,
-        }
+        Self { job, stop, attempted: 0, archived: 0, malformed: 0, failed: 0, consecutive_failures: 0, unfinished }
     }
 
     async fn run(&mut self) -> Result<()> {
         let now = clock::unix_millis();
         let (mut requests, mut regular) = (Vec::new(), Vec::new());
-        for tags in self.app.store.archival_tags().await? {
+        for tags in self.job.store.archival_tags().await? {
             let id = tags.experiment_id;
             let request = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
             if let Some((request, value)) = request {
                 let until = request.older_than_ms.map_or(i64::MAX, |age| now.saturating_sub(age));
                 requests.push(ArchiveRequest { due: Due { experiment_id: id, until }, value });
             }
-            let retention = self.settings.retention_of(&id.to_string(), tags.retention.as_deref());
+            let retention = self.job.settings.retention_of(&id.to_string(), tags.retention.as_deref());
             regular.push(Due { experiment_id: id, until: now.saturating_sub(duration_ms(&retention)) });
         }
         let urgent: Vec<Due> = requests.iter().map(|request| request.due).collect();
         self.archive_due(&urgent).await?;
         self.archive_due(&regular).await?;
         requests.retain(|request| !self.unfinished.contains(&request.due.experiment_id));
-        if requests.is_empty() { Ok(()) } else { self.app.store.end_archive_requests(&requests).await }
+        if requests.is_empty() { Ok(()) } else { self.job.store.end_archive_requests(&requests).await }
     }
 
     /// Archives the oldest first, by keyset pagination, which skips traces that failed.
     async fn archive_due(&mut self, due: &[Due]) -> Result<()> {
         let mut after: Option<Candidate> = None;
         while !due.is_empty() {
-            let max_traces = self.settings.max_traces_per_pass.unwrap_or(u64::MAX);
+            let max_traces = self.job.settings.max_traces_per_pass.unwrap_or(u64::MAX);
             let left = usize::try_from(max_traces).unwrap_or(usize::MAX).saturating_sub(self.attempted);
-            let page = self.app.store.archivable_traces(due, after.as_ref(), left.min(PAGE)).await?;
+            let page = self.job.store.archivable_traces(due, after.as_ref(), left.min(PAGE)).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             for candidate in page {
-                if *self.stop.borrow() {
+                if self.stop.is_requested() {
                     self.unfinished.extend(due.iter().map(|due| due.experiment_id));
                     return Ok(());
                 }
@@ -124,9 +135,8 @@ impl<'a> Pass<'a> {
     async fn archive(&mut self, candidate: &Candidate) -> Result<()> {
         let id = candidate.trace_id.as_str();
         self.attempted += 1;
-        let outcome =
-            self.app.store.archive_trace(id, |spans| write_to_archive(self.app, self.settings, id, spans)).await;
-        self.app.telemetry.record_archival(match &outcome {
+        let outcome = self.job.store.archive_trace(id, |spans| self.job.write_to_archive(id, spans)).await;
+        self.job.metrics.record_archival(match &outcome {
             Ok(ArchiveOutcome::Archived) => "archived",
             Ok(ArchiveOutcome::Malformed) => "malformed",
             Ok(ArchiveOutcome::Skipped) => "skipped",
@@ -152,25 +162,22 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Writes the spans of a trace to the archive, at the reference's location. `None` if they can not be archived.
-async fn write_to_archive(
-    app: &App,
-    settings: &TraceArchival,
-    id: &str,
-    spans: ArchivableSpans,
-) -> Result<Option<String>> {
-    let ArchivableSpans { experiment_id, contents } = spans;
-    // An id that is valid and unambiguous as a component of a URI.
-    let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let payload = tokio::task::spawn_blocking(move || archived_trace::payload(&contents)).await;
-    let payload: Bytes = match payload.map_err(|error| Error::internal(error.to_string()))? {
-        Ok(payload) if is_name => payload,
-        _ => return Ok(None),
-    };
-    let location = uri::append_path(&settings.location, &format!("{experiment_id}/traces/{id}/artifacts"))?;
-    let target = app.locations.resolve(&location)?;
-    let path = ArtifactPath::parse(archived_trace::FILE)?.below(&target.base);
-    let length = payload.len() as u64;
-    target.repository.write(&path, stream::iter([Ok(payload)]).boxed(), Some(length)).await?;
-    Ok(Some(location))
+impl ArchivalJob {
+    /// Writes the spans of a trace to the archive, at the reference's location. `None` if they cannot be archived.
+    async fn write_to_archive(&self, id: &str, spans: ArchivableSpans) -> Result<Option<String>> {
+        let ArchivableSpans { experiment_id, contents } = spans;
+        // An id that is valid and unambiguous as a component of a URI.
+        let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        let payload = tokio::task::spawn_blocking(move || archived_trace::payload(&contents)).await;
+        let payload: Bytes = match payload.map_err(|error| Error::internal(error.to_string()))? {
+            Ok(payload) if is_name => payload,
+            _ => return Ok(None),
+        };
+        let location = uri::append_path(&self.settings.location, &format!("{experiment_id}/traces/{id}/artifacts"))?;
+        let target = self.locations.resolve(&location)?;
+        let path = ArtifactPath::parse(archived_trace::FILE)?.below(&target.base);
+        let length = payload.len() as u64;
+        target.repository.write(&path, stream::iter([Ok(payload)]).boxed(), Some(length)).await?;
+        Ok(Some(location))
+    }
 }

@@ -1,7 +1,6 @@
-//! Delivery of events to webhooks: the guard against requests to internal networks (SSRF), the HTTP client, and the
-//! loop that empties the outbox.
+//! Sends messages to webhooks: the guard against requests to internal networks (SSRF), and the HTTP client.
 
-pub(crate) mod deliver;
+mod client;
 mod guard;
 mod send;
 
@@ -12,7 +11,8 @@ use reqwest::Client;
 use tokio::sync::{OnceCell, Semaphore};
 
 use self::guard::Guard;
-pub(crate) use self::send::{Answer, Failure, Message};
+pub(crate) use self::send::Message;
+pub use self::send::{Answer, Failure};
 
 /// Settings of webhooks. The environment variables and defaults are the reference's.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl Default for WebhookOptions {
     }
 }
 
-/// The sender of webhook deliveries.
+/// The sender of messages to webhooks.
 pub struct Webhooks {
     options: WebhookOptions,
     guard: Guard,
@@ -63,12 +63,20 @@ impl Webhooks {
     ///
     /// # Errors
     /// Its scheme is not allowed, it has no host, or it resolves to a non-public address.
-    pub(crate) async fn check_url(&self, url: &str) -> Result<()> {
+    pub async fn check_url(&self, url: &str) -> Result<()> {
         self.guard.check(url).await.map(drop)
     }
 
+    /// The settings.
+    pub(crate) fn options(&self) -> &WebhookOptions {
+        &self.options
+    }
+
     /// Sends the example of an event once, and returns the webhook's answer.
-    pub(crate) async fn test(&self, url: &str, secret: Option<&str>, event: EventType) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn test(&self, url: &str, secret: Option<&str>, event: EventType) -> Result<Answer, Failure> {
         let _permit = self.tests.acquire().await;
         let body = event.example().body(clock::unix_micros());
         let delivery_id = uuid::Uuid::new_v4().to_string();

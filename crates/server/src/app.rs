@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
+use ferroflow_jobs::Webhooks;
 use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::{Store, db::ResultBudget};
 use regex::Regex;
@@ -14,19 +15,18 @@ use crate::{
     middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins},
     telemetry::Telemetry,
     ui::Ui,
-    webhooks::Webhooks,
 };
 
 /// The components of a running server.
 pub struct App {
     /// The tracking store.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Where artifacts are.
     pub locations: Locations,
     /// The official web UI.
     pub ui: Ui,
-    /// The sender of webhook deliveries.
-    pub webhooks: Webhooks,
+    /// The sender of messages to webhooks.
+    pub webhooks: Arc<Webhooks>,
     /// Users and their permissions, with `--app-name basic-auth`.
     pub access: Option<Access>,
     /// The memory budget for request bodies.
@@ -68,6 +68,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Whether this server runs periodic background jobs, such as archiving traces.
     pub runs_jobs: bool,
+    /// Idle time after which an upload in the server's stores is abandoned and swept; `None` if it never is.
+    pub upload_sweep_age: Option<Duration>,
 }
 
 impl Config {
@@ -96,6 +98,7 @@ impl Default for Config {
             trace_archival: None,
             trusted_proxies: TrustedProxies::default(),
             runs_jobs: false,
+            upload_sweep_age: None,
         }
     }
 }

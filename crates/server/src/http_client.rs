@@ -1,4 +1,4 @@
-//! HTTP clients of this crate: for webhooks, and for the package index.
+//! The HTTP client of this crate: for the package index.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 mod access;
 mod api;
 mod app;
-mod archival;
+mod background;
 mod body;
 mod connection;
 mod download;
@@ -20,7 +20,6 @@ mod session;
 mod telemetry;
 mod tls;
 pub mod ui;
-mod webhooks;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -30,7 +29,6 @@ pub use body::Bodies;
 pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use telemetry::Telemetry;
 pub use tls::{Tls, TlsError, TlsFiles};
-pub use webhooks::{WebhookOptions, Webhooks};
 
 use axum::body::Body;
 use tokio::{net::TcpListener, sync::watch};
@@ -45,6 +43,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Timeout of a graceful shutdown: how long requests in flight may take to finish.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How long the background jobs may take to finish after that. They begin nothing new once the shutdown has begun.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The peer address of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -77,12 +78,7 @@ pub async fn serve(
     let Listeners { listeners, tls } = listeners.into();
     let app = Arc::new(app);
     let (stopping, stopped) = watch::channel(false);
-    let archiving = app.config.trace_archival.clone().filter(|_| app.config.runs_jobs).map(|settings| {
-        let stopped = stopped.clone();
-        tokio::spawn(archival::run(Arc::clone(&app), settings, stopped))
-    });
-    let delivering =
-        (!app.config.artifacts_only).then(|| tokio::spawn(webhooks::deliver::run(Arc::clone(&app), stopped.clone())));
+    let jobs = background::start(&app, stopped.clone());
     let watching = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let connections = Connections {
         router: router::build(&app),
@@ -115,14 +111,7 @@ pub async fn serve(
     if let Some(task) = watching {
         task.abort();
     }
-    for (what, task) in [("the delivery to webhooks", delivering), ("the archival of traces", archiving)] {
-        // Stops by itself soon after `stopping` is sent.
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "{what} failed");
-        }
-    }
+    jobs.drain(JOBS_TIMEOUT).await;
     if let Err(error) = app.store.close().await {
         tracing::error!(%error, "closing the database failed");
     }

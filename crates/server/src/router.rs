@@ -118,6 +118,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use ferroflow_artifacts::{Buckets, Locations};
+    use ferroflow_jobs::{WebhookOptions, Webhooks};
     use ferroflow_store::{
         Store, StoreOptions,
         db::{BackendUri, ResultBudget},
@@ -129,7 +130,7 @@ mod tests {
         table::{Row, axum_path},
         *,
     };
-    use crate::{Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
+    use crate::{Bodies, Config, Telemetry, ui};
 
     /// The endpoints of the reference, with method and path, from its own tables.
     const REFERENCE: &str = include_str!("../tests/fixtures/endpoints.txt");
@@ -141,10 +142,10 @@ mod tests {
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         Arc::new(App {
-            store,
+            store: Arc::new(store),
             locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-            webhooks: Webhooks::new(WebhookOptions::default()),
+            webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
             access: None,
             bodies: Bodies::default(),
             results: ResultBudget::default(),

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use ferroflow_jobs::JobMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -26,9 +27,7 @@ pub struct Telemetry {
     written: Gauge,
     transactions: Gauge,
     resident: Gauge,
-    deliveries: Family<DeliveryLabels, Counter>,
-    archived: Family<ArchivalLabels, Counter>,
-    deliveries_waiting: Gauge,
+    jobs: JobMetrics,
     audit_lost: Gauge,
 }
 
@@ -44,16 +43,6 @@ struct RouteLabels {
     route: String,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ArchivalLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DeliveryLabels {
-    outcome: &'static str,
-}
-
 impl Default for Telemetry {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("ferroflow");
@@ -63,10 +52,8 @@ impl Default for Telemetry {
             Histogram::new(exponential_buckets(0.0005, 4.0, 9))
         });
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
-        let deliveries = Family::<DeliveryLabels, Counter>::default();
-        registry.register("webhook_deliveries", "Attempts to deliver events to webhooks", deliveries.clone());
-        let archived = Family::<ArchivalLabels, Counter>::default();
-        registry.register("traces_archived", "Traces that were due for archival", archived.clone());
+        let jobs = JobMetrics::default();
+        jobs.register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -79,12 +66,10 @@ impl Default for Telemetry {
             written: gauge("writes", "Write requests that were committed or refused since the start"),
             transactions: gauge("write_transactions", "Transactions that committed write requests since the start"),
             resident: gauge("process_resident_memory_bytes", "Resident memory"),
-            deliveries_waiting: gauge("webhook_deliveries_waiting", "Undelivered webhook events, counted up to 10,000"),
             audit_lost: gauge("audit_lines_lost", "Lines of the audit log that could not be written since the start"),
             requests,
             duration,
-            deliveries,
-            archived,
+            jobs,
             registry,
         }
     }
@@ -116,19 +101,9 @@ impl Telemetry {
         self.duration.get_or_create(&RouteLabels { route: route.into() }).observe(elapsed.as_secs_f64());
     }
 
-    /// Counts an attempt to deliver an event to a webhook, by outcome.
-    pub(crate) fn record_delivery(&self, outcome: &'static str) {
-        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
-    }
-
-    /// Counts a trace that was due for archival, by outcome.
-    pub(crate) fn record_archival(&self, outcome: &'static str) {
-        self.archived.get_or_create(&ArchivalLabels { outcome }).inc();
-    }
-
-    /// Sets the number of undelivered events.
-    pub(crate) fn set_waiting_deliveries(&self, count: u64) {
-        self.deliveries_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// The metrics of the background jobs.
+    pub(crate) fn jobs(&self) -> &JobMetrics {
+        &self.jobs
     }
 
     /// All metrics in the `OpenMetrics` text format.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ferroflow_jobs::WebhookOptions;
 use ferroflow_model::Environment;
-use ferroflow_server::WebhookOptions;
 use ferroflow_store::{KEY_VARIABLE, events::fernet::FernetKey};
 
 use crate::variables::{flag, number};

@@ -2,15 +2,19 @@
 
 /// Such as `1d2h3m4s` or `1.5h`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Age {
+pub struct Age {
     /// The original text.
-    pub(crate) text: String,
+    pub text: String,
     /// Milliseconds.
-    pub(crate) ms: i64,
+    pub ms: i64,
 }
 
 impl Age {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses it.
+    ///
+    /// # Errors
+    /// It is no duration; the message is the reference's.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut seconds = 0.0;
         let mut rest = text;
         for (unit, factor) in [('d', 86_400.0), ('h', 3_600.0), ('m', 60.0), ('s', 1.0)] {

@@ -6,12 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferroflow_model::clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderName, StatusCode, header};
-use reqwest::{Client, Response, redirect};
-use rustls::RootCertStore;
+use reqwest::Response;
 use sha2::Sha256;
 
-use super::{Webhooks, guard::Refusal};
-use crate::http_client;
+use super::{Webhooks, client, guard::Refusal};
 
 const DELIVERY_ID: HeaderName = HeaderName::from_static("x-mlflow-delivery-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-mlflow-timestamp");
@@ -19,9 +17,6 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-mlflow-signature");
 
 /// Maximum bytes of a response body that are read.
 const MAX_ANSWER: usize = 8 * 1024;
-
-/// Keep-alive timeout of unused connections.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A message and its destination.
 pub(crate) struct Message<'a> {
@@ -34,25 +29,31 @@ pub(crate) struct Message<'a> {
 }
 
 /// The response of a webhook.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
     /// The beginning of the body.
-    pub(crate) text: String,
+    pub text: String,
     /// The value of `Retry-After`.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
 }
 
 /// Why there is no response. The text contains no URL, which may include a secret.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) reason: String,
+pub struct Failure {
+    /// The reason.
+    pub reason: String,
     /// Whether a retry is pointless.
-    pub(crate) is_permanent: bool,
+    pub is_permanent: bool,
 }
 
 impl Failure {
     pub(crate) fn permanent(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), is_permanent: true }
+    }
+
+    pub(crate) fn temporary(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), is_permanent: false }
     }
 }
 
@@ -82,7 +83,7 @@ impl Webhooks {
     /// guard.
     pub(crate) async fn send(&self, message: &Message<'_>) -> Result<Answer, Failure> {
         let url = self.guard.target(message.url).map_err(|error| Failure::permanent(error.message))?;
-        let client = self.client.get_or_try_init(|| self.build_client()).await?;
+        let client = self.client.get_or_try_init(|| client::build(self.guard.clone())).await?;
         let timestamp = clock::unix_seconds().to_string();
         let mut request = client
             .post(url)
@@ -96,25 +97,6 @@ impl Webhooks {
         let status = response.status();
         let retry_after = retry_after(&response);
         Ok(Answer { status, retry_after, text: read_prefix(response).await? })
-    }
-
-    async fn build_client(&self) -> Result<Client, Failure> {
-        let certificates = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
-            .await
-            .map_err(|error| Failure { reason: error.to_string(), is_permanent: false })?;
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates.certs);
-        if roots.is_empty() {
-            tracing::warn!(errors = ?certificates.errors, "no certificate authorities were found");
-        }
-        let client = http_client::builder(roots)
-            .map_err(|error| Failure { reason: error.to_string(), is_permanent: false })?
-            .dns_resolver(self.guard.clone())
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()?;
-        Ok(client)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Clients that start long searches and disconnect: the database cancels them, and other callers are served meanwhile.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, Db, DbOptions, ResultBudget, Statement, Upkeep, dialect::Dialect},
@@ -96,10 +97,10 @@ async fn try_on(uri: &BackendUri) {
     fill(&store).await;
     let db = store.db().clone();
     let app = App {
-        store,
+        store: Arc::new(store),
         locations: Locations::new(Buckets::new(&Environment::default())),
         ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-        webhooks: Webhooks::new(WebhookOptions::default()),
+        webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
         access: None,
         telemetry: Telemetry::default(),
         bodies: Bodies::default(),

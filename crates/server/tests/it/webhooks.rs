@@ -15,8 +15,9 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferroflow_artifacts::{Buckets, Locations};
+use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, WebhookOptions, Webhooks, ui};
+use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, ResultBudget},
@@ -144,10 +145,10 @@ impl Server {
 
     async fn start_on(store: Store, options: WebhookOptions) -> Self {
         let app = App {
-            store,
+            store: Arc::new(store),
             locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-            webhooks: Webhooks::new(options),
+            webhooks: Arc::new(Webhooks::new(options)),
             access: None,
             bodies: Bodies::default(),
             results: ResultBudget::default(),
