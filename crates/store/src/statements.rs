@@ -91,6 +91,7 @@ pages! {
         upkeep::gc::check,
         upkeep::gc::jobs,
         upkeep::gc::unknown,
+        upkeep::job_leases,
         upkeep::trace_archival;
 
     /// The static statements on the users database, by file.

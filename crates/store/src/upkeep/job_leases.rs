@@ -7,25 +7,19 @@ use ferroflow_model::Result;
 
 use crate::{
     Store,
-    db::{self, DbError, Op, Statement},
+    db::{self, Anywhere, DbError, Op, Statement},
     schema::own,
+    statements::statements,
 };
 
-/// Takes a lease that has expired or that nobody has, or renews one of the same replica.
-const TAKE: (&str, &str) = (
-    "INSERT INTO ff_job_leases (job, replica, expires_at) \
-     VALUES ($1, $2, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + CAST($3 AS BIGINT)) \
-     ON CONFLICT (job) DO UPDATE SET replica = excluded.replica, expires_at = excluded.expires_at \
-     WHERE ff_job_leases.replica = excluded.replica \
-     OR ff_job_leases.expires_at <= CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "INSERT INTO ff_job_leases (job, replica, expires_at) \
-     VALUES ($1, $2, CAST(unixepoch('subsec') * 1000 AS INTEGER) + CAST($3 AS BIGINT)) \
-     ON CONFLICT (job) DO UPDATE SET replica = excluded.replica, expires_at = excluded.expires_at \
-     WHERE ff_job_leases.replica = excluded.replica \
-     OR ff_job_leases.expires_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-);
-
-const RELEASE: &str = "DELETE FROM ff_job_leases WHERE job = $1 AND replica = $2";
+statements! {
+    /// Takes a lease that has expired or that no replica has, or renews one of the same replica.
+    static TAKE: Anywhere =
+        "INSERT INTO ff_job_leases (job, replica, expires_at) VALUES ($1, $2, {now} + CAST($3 AS BIGINT)) \
+         ON CONFLICT (job) DO UPDATE SET replica = excluded.replica, expires_at = excluded.expires_at \
+         WHERE ff_job_leases.replica = excluded.replica OR ff_job_leases.expires_at <= {now}";
+    static RELEASE: Anywhere = "DELETE FROM ff_job_leases WHERE job = $1 AND replica = $2";
+}
 
 impl Store {
     /// Leases a job to a replica for a time. `false` if another replica has the lease. A replica that has it already
@@ -35,8 +29,7 @@ impl Store {
     /// The database failed.
     pub async fn lease_job(&self, job: &str, replica: &str, term: Duration) -> Result<bool> {
         let term = i64::try_from(term.as_millis()).unwrap_or(i64::MAX / 4);
-        let sql = self.db.dialect().pick(TAKE.0, TAKE.1);
-        let take = Statement::new(sql, vec![job.into(), replica.into(), term.into()]);
+        let take = Statement::new(&TAKE, vec![job.into(), replica.into(), term.into()]);
         let mut taken = self.db.unit(vec![Op::Execute(take.clone())]).await;
         if matches!(&taken, Err(error) if !is_temporary(error)) {
             match own::prepare_leases(&self.db).await {
@@ -56,7 +49,7 @@ impl Store {
     /// # Errors
     /// The database failed; the lease expires.
     pub async fn release_job(&self, job: &str, replica: &str) -> Result<()> {
-        self.db.unit(vec![Op::Execute(Statement::new(RELEASE, vec![job.into(), replica.into()]))]).await?;
+        self.db.unit(vec![Op::Execute(Statement::new(&RELEASE, vec![job.into(), replica.into()]))]).await?;
         Ok(())
     }
 }

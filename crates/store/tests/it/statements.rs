@@ -1,5 +1,7 @@
 //! Every static statement is valid on both databases.
 
+use std::time::Duration;
+
 use ferroflow_store::{
     Store, UserStore,
     db::{Db, Text, dialect::Dialect},
@@ -12,6 +14,7 @@ on_each!(the_statements_on_the_tracking_database_are_valid);
 on_each!(the_statements_on_the_users_database_are_valid);
 
 async fn the_statements_on_the_tracking_database_are_valid(store: &Store) {
+    store.lease_job("any", "one", Duration::ZERO).await.expect("the table of leases");
     assert_valid(store.db(), statements::TRACKING).await;
 }
 
