@@ -2,6 +2,6 @@
 
 pub mod artifact_refs;
 pub mod gc;
-mod job_leases;
+pub(crate) mod job_leases;
 pub mod snapshot;
 pub(crate) mod trace_archival;
