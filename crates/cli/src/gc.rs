@@ -7,7 +7,10 @@ use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, unreferenced};
 use ferroflow_model::{Environment, Error};
-use ferroflow_store::{Store, StoreOptions, db::BackendUri};
+use ferroflow_store::{
+    Store, StoreOptions, Unscoped,
+    db::{BackendUri, Upkeep},
+};
 
 use crate::{
     logging::{self, LogFormat},
@@ -102,15 +105,15 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?;
     let outcome = if args.unreferenced {
-        list_unreferenced(&store, &locations).await
+        list_unreferenced(store.unscoped(Upkeep::Gc), &locations).await
     } else {
-        purge(&store, &locations, args).await
+        purge(store.unscoped(Upkeep::Gc), &locations, args).await
     };
     store.close().await.map_err(to_anyhow)?;
     outcome
 }
 
-async fn purge(store: &Store, locations: &Locations, args: GcArgs) -> Result<()> {
+async fn purge(store: Unscoped<'_>, locations: &Locations, args: GcArgs) -> Result<()> {
     let options = PurgeOptions {
         older_than: args.older_than,
         run_ids: args.run_ids,
@@ -137,7 +140,7 @@ async fn purge(store: &Store, locations: &Locations, args: GcArgs) -> Result<()>
 }
 
 /// Prints the artifact folders that nothing in the database refers to.
-async fn list_unreferenced(store: &Store, locations: &Locations) -> Result<()> {
+async fn list_unreferenced(store: Unscoped<'_>, locations: &Locations) -> Result<()> {
     let repository = locations.destination().map_err(to_anyhow)?;
     let count = unreferenced(store, &repository, |folder| out!("{folder}")).await.map_err(to_anyhow)?;
     out!("{count} folders below {} belong to nothing in the database.", repository.name());

@@ -98,7 +98,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     storage::check(&locations);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
-        store: Arc::new(store),
+        store: store.into(),
         locations,
         ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Arc::new(Webhooks::new(webhooks)),

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::Result;
-use ferroflow_store::Store;
+use ferroflow_store::{Store, db::Upkeep};
 
 use crate::{Backoff, Job, Kind, Next, Schedule, Stop};
 
@@ -40,7 +40,8 @@ impl Job for OutboxSweep {
     }
 
     async fn run(&mut self, _stop: &Stop) -> Result<Next> {
-        let [expired, _, discarded] = self.store.sweep_outbox(MAX_EVENT_AGE, FAILED_RETENTION).await?;
+        let [expired, _, discarded] =
+            self.store.unscoped(Upkeep::Delivery).sweep_outbox(MAX_EVENT_AGE, FAILED_RETENTION).await?;
         if expired + discarded > 0 {
             tracing::warn!(expired, discarded, "undelivered events were deleted: expired, or of deleted webhooks");
         }

@@ -8,7 +8,7 @@ use std::{collections::HashSet, num::ParseIntError};
 use ferroflow_artifacts::Locations;
 use ferroflow_model::{Error, Result, clock};
 use ferroflow_store::{
-    Store,
+    Unscoped,
     upkeep::gc::{DeletedEntity, PurgeOutcome, Purgeable},
 };
 
@@ -58,7 +58,7 @@ pub struct PurgeTotals {
 
 /// A purge in progress. `R` gets the report on each object, with its name.
 pub struct Purge<'a, R> {
-    store: &'a Store,
+    store: Unscoped<'a>,
     locations: &'a Locations,
     options: &'a PurgeOptions,
     report: R,
@@ -90,7 +90,7 @@ impl Kind {
 impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
     /// Creates it.
     #[must_use]
-    pub fn new(store: &'a Store, locations: &'a Locations, options: &'a PurgeOptions, report: R) -> Self {
+    pub fn new(store: Unscoped<'a>, locations: &'a Locations, options: &'a PurgeOptions, report: R) -> Self {
         let before = clock::unix_millis() - options.older_than.as_ref().map_or(0, |age| age.ms);
         let (reported, totals) = (HashSet::new(), PurgeTotals::default());
         Self { store, locations, options, report, before, reported, totals }

@@ -10,7 +10,7 @@ use ferroflow_model::{
     trace_archival::{ArchiveNow, TraceArchival, duration_ms},
     uri,
 };
-use ferroflow_store::{ArchivableSpans, ArchiveOutcome, ArchiveRequest, Candidate, Due, Store};
+use ferroflow_store::{ArchivableSpans, ArchiveOutcome, ArchiveRequest, Candidate, Due, Store, db::Upkeep};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
@@ -95,7 +95,7 @@ impl<'a> Pass<'a> {
     async fn run(&mut self) -> Result<()> {
         let now = clock::unix_millis();
         let (mut requests, mut regular) = (Vec::new(), Vec::new());
-        for tags in self.job.store.archival_tags().await? {
+        for tags in self.job.store.unscoped(Upkeep::Archival).archival_tags().await? {
             let id = tags.experiment_id;
             let request = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
             if let Some((request, value)) = request {
@@ -109,7 +109,11 @@ impl<'a> Pass<'a> {
         self.archive_due(&urgent).await?;
         self.archive_due(&regular).await?;
         requests.retain(|request| !self.unfinished.contains(&request.due.experiment_id));
-        if requests.is_empty() { Ok(()) } else { self.job.store.end_archive_requests(&requests).await }
+        if requests.is_empty() {
+            Ok(())
+        } else {
+            self.job.store.unscoped(Upkeep::Archival).end_archive_requests(&requests).await
+        }
     }
 
     /// Archives the oldest first, by keyset pagination, which skips traces that failed.
@@ -118,7 +122,12 @@ impl<'a> Pass<'a> {
         while !due.is_empty() {
             let max_traces = self.job.settings.max_traces_per_pass.unwrap_or(u64::MAX);
             let left = usize::try_from(max_traces).unwrap_or(usize::MAX).saturating_sub(self.attempted);
-            let page = self.job.store.archivable_traces(due, after.as_ref(), left.min(PAGE)).await?;
+            let page = self
+                .job
+                .store
+                .unscoped(Upkeep::Archival)
+                .archivable_traces(due, after.as_ref(), left.min(PAGE))
+                .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             for candidate in page {
@@ -135,7 +144,12 @@ impl<'a> Pass<'a> {
     async fn archive(&mut self, candidate: &Candidate) -> Result<()> {
         let id = candidate.trace_id.as_str();
         self.attempted += 1;
-        let outcome = self.job.store.archive_trace(id, |spans| self.job.write_to_archive(id, spans)).await;
+        let outcome = self
+            .job
+            .store
+            .unscoped(Upkeep::Archival)
+            .archive_trace(id, |spans| self.job.write_to_archive(id, spans))
+            .await;
         self.job.metrics.record_archival(match &outcome {
             Ok(ArchiveOutcome::Archived) => "archived",
             Ok(ArchiveOutcome::Malformed) => "malformed",

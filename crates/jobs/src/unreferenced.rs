@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo};
 use ferroflow_model::Result;
-use ferroflow_store::{Store, upkeep::gc::Owner};
+use ferroflow_store::{Unscoped, upkeep::gc::Owner};
 
 /// Number of ids per query.
 const CHUNK: usize = 500;
@@ -16,7 +16,7 @@ const CHUNK: usize = 500;
 /// # Errors
 /// The database or the repository failed.
 pub async fn unreferenced(
-    store: &Store,
+    store: Unscoped<'_>,
     repository: &ArtifactRepository,
     mut found: impl FnMut(&str),
 ) -> Result<usize> {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::Result;
-use ferroflow_store::{Delivery, Store};
+use ferroflow_store::{Delivery, Store, Unscoped, db::Upkeep};
 use tokio::task::JoinSet;
 
 use crate::{Answer, Backoff, Failure, Job, JobMetrics, Kind, Next, Schedule, Stop, Webhooks, webhooks::Message};
@@ -68,14 +68,15 @@ impl Job for WebhookDelivery {
     /// Begins to send the events that are due.
     async fn run(&mut self, stop: &Stop) -> Result<Next> {
         while self.running.try_join_next().is_some() {}
-        let Sender { store, webhooks, metrics } = &*self.sender;
-        let waiting = store.waiting_deliveries().await?;
+        let Sender { webhooks, metrics, .. } = &*self.sender;
+        let outbox = self.sender.outbox();
+        let waiting = outbox.waiting_deliveries().await?;
         metrics.set_waiting_deliveries(waiting);
         let free = self.free();
         // Shutting down: undelivered events are left to other servers or the next start.
         if waiting > 0 && free > 0 && !stop.is_requested() {
             let lease = webhooks.options().timeout + MARGIN;
-            for delivery in store.claim_deliveries(free, lease).await? {
+            for delivery in outbox.claim_deliveries(free, lease).await? {
                 let sender = Arc::clone(&self.sender);
                 let stop = stop.clone();
                 self.running.spawn(async move { sender.deliver(delivery, stop).await });
@@ -87,16 +88,17 @@ impl Job for WebhookDelivery {
         if waiting == 0 {
             return Ok(Next::OnSchedule);
         }
-        let next_due = store.next_delivery().await?;
+        let next_due = outbox.next_delivery().await?;
         Ok(next_due.map_or(Next::OnSchedule, |wait| Next::After(wait.clamp(MIN_PAUSE, POLL))))
     }
 
     /// When a delivery has ended, or this process has added an event and may send it.
     async fn woken(&mut self) {
         let is_free = self.free() > 0;
+        let outbox = self.sender.outbox();
         tokio::select! {
             Some(_) = self.running.join_next() => {}
-            () = self.sender.store.outbox_filled(), if is_free => {}
+            () = outbox.outbox_filled(), if is_free => {}
             else => std::future::pending().await,
         }
     }
@@ -117,6 +119,11 @@ enum Outcome {
 }
 
 impl Sender {
+    /// The events of all workspaces.
+    fn outbox(&self) -> Unscoped<'_> {
+        self.store.unscoped(Upkeep::Delivery)
+    }
+
     async fn deliver(&self, delivery: Delivery, stop: Stop) {
         let stopped = async {
             stop.requested().await;
@@ -129,20 +136,20 @@ impl Sender {
         };
         let (webhook, id) = (&delivery.webhook_id, &delivery.delivery_id);
         let (label, settled) = match outcome {
-            Outcome::Delivered => ("delivered", self.store.delivered(&delivery).await),
+            Outcome::Delivered => ("delivered", self.outbox().delivered(&delivery).await),
             Outcome::Retry(wait, error) => {
                 tracing::info!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery is retried");
-                ("retried", self.store.retry_delivery(&delivery, wait, &error).await)
+                ("retried", self.outbox().retry_delivery(&delivery, wait, &error).await)
             }
             Outcome::Postpone(wait, reason) => {
                 if let Some(reason) = &reason {
                     tracing::error!(%webhook, delivery = %id, reason, "a delivery is postponed");
                 }
-                ("postponed", self.store.postpone_delivery(&delivery, wait, reason.as_deref()).await)
+                ("postponed", self.outbox().postpone_delivery(&delivery, wait, reason.as_deref()).await)
             }
             Outcome::GiveUp(error) => {
                 tracing::warn!(%webhook, delivery = %id, attempt = delivery.attempt, error, "a delivery is given up");
-                ("failed", self.store.give_up_delivery(&delivery, &error).await)
+                ("failed", self.outbox().give_up_delivery(&delivery, &error).await)
             }
         };
         self.metrics.record_delivery(label);
@@ -153,7 +160,7 @@ impl Sender {
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
-        let secret = match self.store.secret_of(delivery) {
+        let secret = match self.outbox().secret_of(delivery) {
             Ok(secret) => secret,
             Err(error) => return Outcome::Postpone(LOCAL_ERROR_DELAY, Some(error.message)),
         };

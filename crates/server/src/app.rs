@@ -5,8 +5,12 @@ use std::{sync::Arc, time::Duration};
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
 use ferroflow_jobs::Webhooks;
-use ferroflow_model::{host_policy::HostPolicy, trace_archival::TraceArchival};
-use ferroflow_store::{Store, db::ResultBudget};
+use ferroflow_model::{Result, host_policy::HostPolicy, trace_archival::TraceArchival};
+use ferroflow_store::{
+    Scoped, Store, Unscoped, Workspace,
+    db::{Db, ResultBudget, Upkeep},
+    tracking::batch::Batcher,
+};
 use regex::Regex;
 
 use crate::{
@@ -20,7 +24,7 @@ use crate::{
 /// The components of a running server.
 pub struct App {
     /// The tracking store.
-    pub store: Arc<Store>,
+    pub store: StoreAccess,
     /// Where artifacts are.
     pub locations: Locations,
     /// The official web UI.
@@ -37,6 +41,47 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Settings.
     pub config: Config,
+}
+
+/// The tracking store. Handlers reach its data by [`Cx::store`] only, which knows the workspace of the request.
+pub struct StoreAccess(Arc<Store>);
+
+impl From<Store> for StoreAccess {
+    fn from(store: Store) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl StoreAccess {
+    /// The store for background jobs, which do their work without a workspace.
+    pub(crate) fn for_jobs(&self) -> &Arc<Store> {
+        &self.0
+    }
+
+    /// The data of all workspaces, for what is not done for a request.
+    pub(crate) fn unscoped(&self, why: Upkeep) -> Unscoped<'_> {
+        self.0.unscoped(why)
+    }
+
+    /// [`Store::ping`].
+    pub(crate) async fn ping(&self) -> Result<()> {
+        self.0.ping().await
+    }
+
+    /// [`Store::close`].
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.0.close().await
+    }
+
+    /// The database, for metrics.
+    pub(crate) fn db(&self) -> &Db {
+        self.0.db()
+    }
+
+    /// The batching writer, for metrics.
+    pub(crate) fn batch(&self) -> &Batcher {
+        self.0.batch()
+    }
 }
 
 /// Settings of the HTTP side.
@@ -154,6 +199,8 @@ pub use crate::graphql::Limits as GraphqlLimits;
 pub(crate) struct Cx {
     /// The server.
     pub(crate) app: Arc<App>,
+    /// The workspace of the request.
+    pub(crate) workspace: Workspace,
     /// The parameters in the path.
     pub(crate) path: Vec<(String, String)>,
     /// The query string of the URL, still percent-encoded.
@@ -163,6 +210,11 @@ pub(crate) struct Cx {
 }
 
 impl Cx {
+    /// The tracking store in the workspace of the request.
+    pub(crate) fn store(&self) -> Scoped<'_> {
+        self.app.store.0.within(&self.workspace)
+    }
+
     /// A parameter in the path. The router has matched it, so it is there.
     pub(crate) fn path(&self, name: &str) -> &str {
         self.path.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)

@@ -12,6 +12,7 @@ use crate::app::App;
 pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
     let App { store, locations, webhooks, telemetry, config, .. } = app;
     let metrics = telemetry.jobs();
+    let store = store.for_jobs();
     let mut runner = Runner::new(Arc::clone(store), metrics.clone(), Stop::new(stopped));
     if !config.artifacts_only {
         runner.start(WebhookDelivery::new(Arc::clone(store), Arc::clone(webhooks), metrics.clone()));

@@ -172,7 +172,7 @@ async fn add_experiments(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
         let id = run.pointer("/info/experiment_id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let experiment = match known.get(&id) {
             Some(experiment) => experiment.clone(),
-            None => to_json(&cx.app.store.get_experiment(&id).await?)?,
+            None => to_json(&cx.store().get_experiment(&id).await?)?,
         };
         run["experiment"] = experiment.clone();
         known.insert(id, experiment);
@@ -190,7 +190,7 @@ async fn add_model_versions(cx: &Cx, runs: Vec<&mut Value>) -> Result<()> {
     let scope = cx.scope(Resource::ModelVersion).await?;
     let search =
         ModelVersionSearch { run_ids: Some(run_ids), max_results: MAX_MODEL_VERSIONS, ..ModelVersionSearch::default() };
-    let (versions, _) = cx.app.store.search_model_versions(&scope, search).await?;
+    let (versions, _) = cx.store().search_model_versions(&scope, search).await?;
     let mut by_run: HashMap<String, Vec<Value>> = HashMap::new();
     for version in versions {
         let run_id = version.run_id().to_owned();

@@ -142,7 +142,7 @@ mod tests {
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         Arc::new(App {
-            store: Arc::new(store),
+            store: store.into(),
             locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),

@@ -15,7 +15,7 @@ use ferroflow_model::{
     request,
     wire::{Message, Rpc},
 };
-use ferroflow_store::db::as_caller;
+use ferroflow_store::{Workspace, db::as_caller};
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
@@ -193,7 +193,8 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
             limits::QUERY_PARAMETERS
         )));
     }
-    Ok(Cx { app, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
+    let workspace = Workspace::only().clone();
+    Ok(Cx { app, workspace, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
 }
 
 /// A JSON response.

@@ -8,6 +8,7 @@ pub mod migrations;
 mod query;
 mod registry;
 pub mod schema;
+mod scoped;
 pub mod statements;
 mod traces;
 pub mod tracking;
@@ -31,6 +32,7 @@ pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
     registered_model_search::RegisteredModelSearch,
 };
+pub use scoped::{Scoped, Unscoped};
 pub use traces::trace_payloads::{SpansLocation, TraceLocations};
 pub use tracking::{
     experiment_search::ExperimentSearch,
@@ -51,7 +53,8 @@ use crate::{
     tracking::batch::Batcher,
 };
 
-/// The tracking store. One per process, shared by reference.
+/// The tracking store. One per process, shared by reference. Its data is reached through [`Store::within`] and
+/// [`Store::unscoped`].
 pub struct Store {
     db: Db,
     batch: Batcher,
@@ -59,7 +62,6 @@ pub struct Store {
     limits: Limits,
     outbox: Outbox,
     webhook_key: Option<FernetKey>,
-    workspace: Workspace,
 }
 
 /// Options of [`Store::open`].
@@ -91,7 +93,7 @@ impl Store {
         schema::prepare(&db, &artifact_root).await?;
         let batch = Batcher::start(&db);
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None, workspace: Workspace::only() })
+        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })
     }
 
     /// Checks that the database can be read and written.
@@ -100,10 +102,6 @@ impl Store {
     /// As [`Db::check`].
     pub async fn ping(&self) -> Result<()> {
         Ok(self.db.check().await?)
-    }
-
-    pub(crate) fn ws(&self) -> &Workspace {
-        &self.workspace
     }
 
     /// The database, for metrics of the server.

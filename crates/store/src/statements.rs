@@ -73,6 +73,7 @@ pages! {
         registry::registered_models,
         schema,
         schema::own,
+        scoped,
         traces::assessments,
         traces::trace_payloads,
         tracking::batch::apply,

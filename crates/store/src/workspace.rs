@@ -2,15 +2,22 @@
 
 use std::sync::Arc;
 
-/// The workspace that a request works in. Only the store makes one, so a value says that the workspace exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The workspace that a request works in. Only [`Store::workspace`](crate::Store::workspace) and
+/// [`Workspace::only`] make one, so a value says that the workspace exists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Workspace(Option<Arc<str>>);
 
 impl Workspace {
     /// The default workspace of a server without workspaces, where it is all there is.
     #[must_use]
-    pub fn only() -> Self {
-        Self(None)
+    pub fn only() -> &'static Self {
+        static ONLY: Workspace = Workspace(None);
+        &ONLY
+    }
+
+    /// A workspace that the store has found.
+    pub(crate) fn found(name: &str) -> Self {
+        Self(Some(name.into()))
     }
 
     /// Its name.

@@ -9,6 +9,7 @@ use std::{
 
 use ferroflow_artifacts::{ArtifactPath, Locations};
 use ferroflow_model::Result;
+use ferroflow_store::db::Upkeep;
 use tokio::sync::Mutex;
 
 use super::canonical_id;
@@ -48,7 +49,7 @@ impl ArtifactOwners {
             return Ok(Arc::clone(&cached.index));
         }
         let loaded = Instant::now();
-        let store = &cx.app.store;
+        let store = cx.app.store.unscoped(Upkeep::Locations);
         let rows = store.custom_locations().await?;
         if cached.loaded.is_none() || rows != cached.rows {
             let root = cx.app.locations.served(&store.default_location("0")?).map(|path| path.parent());

@@ -175,7 +175,7 @@ impl Rules<'_> {
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
         let mut ids = self.refs.values(&["experiment_id", "experiment_ids"]);
         for name in self.refs.values(&["experiment_name"]) {
-            let id = self.cx.app.store.experiment_id_of(&name).await?;
+            let id = self.cx.store().experiment_id_of(&name).await?;
             // Not a refusal: clients check whether a name exists before they create it.
             ids.push(id.ok_or_else(|| Error::not_found(format!("Could not find experiment with name {name}")))?);
         }
@@ -206,7 +206,7 @@ impl Rules<'_> {
 
     async fn runs(&self, ids: Vec<String>, action: Action) -> Result<Option<Vec<Requirement>>> {
         let count = ids.len();
-        let found = self.access.run_experiments.get(&self.cx.app.store, ids).await?;
+        let found = self.access.run_experiments.get(self.cx.store(), ids).await?;
         if found.len() < count {
             return Ok(None);
         }
@@ -228,7 +228,7 @@ impl Rules<'_> {
         action: Action,
     ) -> Result<Option<Vec<Requirement>>> {
         let count = ids.len();
-        let found = self.cx.app.store.experiments_of(child, ids).await?;
+        let found = self.cx.store().experiments_of(child, ids).await?;
         if found.len() < count {
             return Ok(None);
         }
@@ -238,7 +238,7 @@ impl Rules<'_> {
     /// The one model or prompt that the request names, and whether it is a prompt.
     async fn model_or_prompt(&self) -> Result<Option<(bool, Key)>> {
         let name = self.required("name")?;
-        let found = self.cx.app.store.is_prompt(&name).await?;
+        let found = self.cx.store().is_prompt(&name).await?;
         Ok(found.map(|is_prompt| (is_prompt, Key::new(kind_of(is_prompt), name))))
     }
 
@@ -298,7 +298,7 @@ impl Rules<'_> {
                 | ModelUri::Alias { name, .. },
             ) => {
                 // The artifacts of a registered model are protected by its own permission.
-                let Some(is_prompt) = self.cx.app.store.is_prompt(&name).await? else { return Ok(None) };
+                let Some(is_prompt) = self.cx.store().is_prompt(&name).await? else { return Ok(None) };
                 requirements.push(Requirement::new(Key::new(kind_of(is_prompt), name), Action::Read));
                 requirements.push(not_denied(version_kind_of(is_prompt)));
                 return Ok(Some(requirements));
@@ -380,7 +380,7 @@ async fn resources_in_path(cx: &Cx, access: &Access, path: &ArtifactPath) -> Res
             _ => {}
         }
     }
-    let (store, mut found) = (&cx.app.store, Vec::new());
+    let (store, mut found) = (cx.store(), Vec::new());
     let mut add = |experiments: HashMap<String, String>, kind| {
         found.extend(experiments.into_values().map(|id| (id, kind)));
     };

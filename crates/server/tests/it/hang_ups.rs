@@ -97,7 +97,7 @@ async fn try_on(uri: &BackendUri) {
     fill(&store).await;
     let db = store.db().clone();
     let app = App {
-        store: Arc::new(store),
+        store: store.into(),
         locations: Locations::new(Buckets::new(&Environment::default())),
         ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
         webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),

@@ -20,7 +20,7 @@ use ferroflow_model::Environment;
 use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, ResultBudget},
+    db::{BackendUri, ResultBudget, Upkeep},
     events::fernet::FernetKey,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -145,7 +145,7 @@ impl Server {
 
     async fn start_on(store: Store, options: WebhookOptions) -> Self {
         let app = App {
-            store: Arc::new(store),
+            store: store.into(),
             locations: Locations::new(Buckets::new(&Environment::default())),
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Arc::new(Webhooks::new(options)),
@@ -406,7 +406,7 @@ async fn a_stopping_server_finishes_deliveries_and_the_next_sends_the_rest() {
     tokio::join!(server.stop(), open_gate);
 
     let store = store(folder.path(), Some(KEY)).await;
-    assert_eq!(store.waiting_deliveries().await.unwrap(), 1, "the one that was running is done");
+    assert_eq!(store.unscoped(Upkeep::Test).waiting_deliveries().await.unwrap(), 1, "the one that was running is done");
     let server = Server::start_on(store, options()).await;
     assert_eq!(receiver.next().await.name(), "waiting");
     server.stop().await;
@@ -430,5 +430,5 @@ async fn with_another_key_nothing_is_sent_unsigned_and_nothing_is_lost() {
     assert!(result["error_message"].as_str().unwrap().contains("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"), "{result}");
     server.stop().await;
     assert!(receiver.received.try_recv().is_err(), "the receiver got a request");
-    assert_eq!(store(folder.path(), None).await.waiting_deliveries().await.unwrap(), 1);
+    assert_eq!(store(folder.path(), None).await.unscoped(Upkeep::Test).waiting_deliveries().await.unwrap(), 1);
 }

@@ -9,7 +9,8 @@
 //! | `{postgres:…}`, `{sqlite:…}` | a part for one dialect, where plans or functions differ | |
 //! | `{ws}` | the workspace: `'default'`, or a parameter | the same |
 //! | `{ws:m}` | `m.workspace = {ws}` | the same |
-//! | `{ws of r}` | the experiment `r.experiment_id` is in the workspace: `TRUE`, or a lookup | the same |
+//! | `{ws of r}` | the experiment `r.experiment_id` is in the workspace: nothing, or a lookup | the same |
+//! | `{ws of run $1}` | the run `$1` is in the workspace: nothing, or a lookup | the same |
 //!
 //! A text is expanded once per dialect, when it is first used. Its placeholders and its scope are checked when it is
 //! compiled ([`check`]).

@@ -1,7 +1,7 @@
 //! The outbox: webhook events from the change that caused them until they are delivered (transactional outbox).
 //!
 //! An event is one row per active webhook that is subscribed to it, written in the transaction of its change. Any
-//! replica may deliver it: [`Store::claim_deliveries`] leases a row to one replica, and only the oldest row of a
+//! replica may deliver it: [`Unscoped::claim_deliveries`] leases a row to one replica, and only the oldest row of a
 //! webhook, so that each webhook gets its events in the order of the changes. A delivered row is deleted; one that
 //! cannot be delivered is kept for a while with the last error.
 //!
@@ -25,7 +25,7 @@ use ferroflow_model::{
 use tokio::sync::Notify;
 
 use crate::{
-    Store,
+    Scoped, Unscoped,
     db::{Db, DbError, Op, Sql, Statement, Tx, Value, clock::now_ms},
     schema::own,
     workspace::Workspace,
@@ -84,7 +84,7 @@ pub struct Delivery {
     secret: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Enqueues an event in the transaction of the change that caused it, in the round trip of its commit. Nothing is
     /// written unless an active webhook is subscribed to such events; otherwise the commit wakes the delivery task.
     pub(crate) fn enqueue(&self, tx: &Tx, event: &Event) {
@@ -113,15 +113,25 @@ impl Store {
     }
 
     fn put(&self, tx: &Tx, sql: &'static Sql<Workspace>, values: Vec<Value>) {
-        if self.outbox.is_ready() {
-            let statement = Statement::within(self.ws(), sql, values);
-            tx.before_commit(Op::Execute(statement), &self.outbox.filled);
+        if self.store.outbox.is_ready() {
+            let statement = Statement::within(self.workspace, sql, values);
+            tx.before_commit(Op::Execute(statement), &self.store.outbox.filled);
         }
     }
 
+    /// Deletes the pending events of a webhook, in the transaction that disables or deletes it.
+    pub(crate) async fn discard_deliveries(&self, tx: &Tx, webhook_id: &str) -> Result<(), DbError> {
+        if self.store.outbox.is_ready() {
+            tx.execute(Statement::new(&statements::DISCARD_OF, vec![webhook_id.into()])).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Unscoped<'_> {
     /// Completes when this process has enqueued an event since the last call.
     pub async fn outbox_filled(&self) {
-        self.outbox.filled.notified().await;
+        self.store.outbox.filled.notified().await;
     }
 
     /// Number of pending events, at most 10,000. Creates the table if it is missing.
@@ -129,14 +139,14 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn waiting_deliveries(&self) -> Result<u64> {
-        if !self.outbox.is_ready() {
-            self.outbox.prepare(&self.db).await?;
+        if !self.store.outbox.is_ready() {
+            self.store.outbox.prepare(&self.store.db).await?;
         }
-        match self.db.query(Statement::new(&statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
+        match self.store.db.query(Statement::new(&statements::WAITING, Vec::new()), |row| row.get::<i64>(0)).await {
             Ok(count) => Ok(count.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0)),
             Err(error) => {
                 // The table may have been dropped.
-                self.outbox.prepare(&self.db).await?;
+                self.store.outbox.prepare(&self.store.db).await?;
                 Err(error.into())
             }
         }
@@ -150,7 +160,7 @@ impl Store {
     pub async fn claim_deliveries(&self, limit: usize, lease: Duration) -> Result<Vec<Delivery>> {
         let values = vec![ms(lease), i64::try_from(limit).unwrap_or(i64::MAX).into()];
         let claim = Statement::new(&statements::CLAIM, values);
-        let answer = self.db.unit(vec![Op::Query(claim)]).await?.into_iter().next().unwrap_or_default();
+        let answer = self.store.db.unit(vec![Op::Query(claim)]).await?.into_iter().next().unwrap_or_default();
         answer
             .into_iter()
             .map(|row| delivery(row).ok_or_else(|| Error::internal("A delivery cannot be read.")))
@@ -162,8 +172,11 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn next_delivery(&self) -> Result<Option<Duration>> {
-        let wait =
-            self.db.query(Statement::new(&statements::NEXT_DUE, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
+        let wait = self
+            .store
+            .db
+            .query(Statement::new(&statements::NEXT_DUE, Vec::new()), |row| row.get::<Option<i64>>(0))
+            .await?;
         Ok(wait.into_iter().next().flatten().map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0))))
     }
 
@@ -172,7 +185,7 @@ impl Store {
     /// # Errors
     /// It cannot be decrypted: there is no key, or it was encrypted with another one.
     pub fn secret_of(&self, delivery: &Delivery) -> Result<Option<String>> {
-        self.decrypt(delivery.secret.as_deref())
+        self.store.decrypt(delivery.secret.as_deref())
     }
 
     /// Records that the event was delivered and deletes it.
@@ -225,7 +238,7 @@ impl Store {
             Op::Execute(Statement::new(&statements::DELETE_FAILED, vec![ms(retention)])),
             Op::Execute(Statement::new(&statements::DISCARD, Vec::new())),
         ];
-        let answers = self.db.unit(ops).await?;
+        let answers = self.store.db.unit(ops).await?;
         let mut counts = [0; 3];
         for (count, answer) in counts.iter_mut().zip(&answers) {
             if let [[Value::Int(changed)]] = answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
@@ -236,15 +249,7 @@ impl Store {
     }
 
     async fn record_outcome(&self, statement: Statement) -> Result<()> {
-        self.db.unit(vec![Op::Execute(statement)]).await?;
-        Ok(())
-    }
-
-    /// Deletes the pending events of a webhook, in the transaction that disables or deletes it.
-    pub(crate) async fn discard_deliveries(&self, tx: &Tx, webhook_id: &str) -> Result<(), DbError> {
-        if self.outbox.is_ready() {
-            tx.execute(Statement::new(&statements::DISCARD_OF, vec![webhook_id.into()])).await?;
-        }
+        self.store.db.unit(vec![Op::Execute(statement)]).await?;
         Ok(())
     }
 }

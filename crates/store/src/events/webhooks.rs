@@ -12,7 +12,7 @@ use ferroflow_model::{
 use ferroflow_search::PageToken;
 
 use crate::{
-    Store,
+    Scoped, Store,
     db::{Child, Conn, DbError, Insert, Row, Statement, Tx, Value, clock::now_ms, text},
     events::fernet::FernetKey,
     query::select::{KeyKind, Select},
@@ -88,148 +88,6 @@ impl Store {
         Self { webhook_key: key, ..self }
     }
 
-    /// Creates a webhook.
-    ///
-    /// # Errors
-    /// `events` is empty, the outbox's table is missing, or there is no key to encrypt the secret with.
-    pub async fn create_webhook(&self, new: NewWebhook) -> Result<Webhook> {
-        check_events(&new.events)?;
-        if !self.outbox.is_ready() {
-            return Err(Error::unavailable(
-                "Webhooks are not available: the server's database user may not create the table of the outbox.",
-            ));
-        }
-        let secret = new.secret.as_deref().map(|secret| self.encrypt(secret)).transpose()?;
-        let id = uuid::Uuid::new_v4().to_string();
-        let status = new.status.unwrap_or(WebhookStatus::Active);
-        let values: Vec<Value> = vec![
-            id.as_str().into(),
-            new.name.into(),
-            new.description.into(),
-            new.url.into(),
-            status.name().into(),
-            secret.into(),
-            now_ms().into(),
-        ];
-        let (values, id, events) = (&values, id.as_str(), &new.events);
-        self.db
-            .transaction(|tx| async move {
-                tx.execute(Statement::within(self.ws(), &INSERT, values.clone())).await?;
-                insert_events(&tx, id, events).await?;
-                self.webhook(&tx, id).await
-            })
-            .await
-    }
-
-    /// One webhook.
-    ///
-    /// # Errors
-    /// No webhook has the id.
-    pub async fn get_webhook(&self, webhook_id: &str) -> Result<Webhook> {
-        let conn = self.db.reader().await?;
-        let found = conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]), from_row).await?;
-        let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
-        load_events(&conn, std::slice::from_mut(&mut webhook)).await?;
-        Ok(webhook)
-    }
-
-    /// The secret that the messages of a webhook are signed with, if it has one.
-    ///
-    /// # Errors
-    /// No webhook has the id, or the secret cannot be decrypted.
-    pub async fn webhook_secret(&self, webhook_id: &str) -> Result<Option<String>> {
-        let statement = Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]);
-        let found = self.db.query(statement, |row| row.get::<Option<String>>(7)).await?;
-        self.decrypt(found.into_iter().next().ok_or_else(|| no_webhook(webhook_id))?.as_deref())
-    }
-
-    /// A page of webhooks, newest first, and the token of the next page.
-    ///
-    /// # Errors
-    /// The page size or the token is not valid.
-    pub async fn list_webhooks(
-        &self,
-        max_results: i32,
-        page_token: Option<&str>,
-    ) -> Result<(Vec<Webhook>, Option<String>)> {
-        let max = validation::webhook_page_size(max_results)?;
-        let token = PageToken::decode(page_token.unwrap_or_default())?;
-        let mut select = Select::new(self.ws(), "webhooks", "w");
-        select.filter("w.deleted_timestamp IS NULL".to_owned());
-        select.order_by("COALESCE(w.creation_timestamp, 0)", true, KeyKind::Int);
-        select.order_by("w.webhook_id", false, KeyKind::Text);
-        let page = select.page(COLUMNS, max.into(), token)?;
-        let conn = self.db.reader().await?;
-        let (mut webhooks, next) = page.read(&conn, COLUMN_COUNT, from_row).await?.finish();
-        load_events(&conn, &mut webhooks).await?;
-        Ok((webhooks, next))
-    }
-
-    /// Changes a webhook. Disabling it deletes its pending events.
-    ///
-    /// # Errors
-    /// No webhook has the id, `events` is empty, or there is no key to encrypt the secret with.
-    pub async fn update_webhook(&self, webhook_id: &str, change: WebhookChange) -> Result<Webhook> {
-        if let Some(events) = &change.events {
-            check_events(events)?;
-        }
-        let values: Vec<Value> = vec![
-            webhook_id.into(),
-            change.name.clone().into(),
-            change.description.clone().into(),
-            change.url.clone().into(),
-            change.status.map(WebhookStatus::name).into(),
-            now_ms().into(),
-        ];
-        let (values, change) = (&values, &change);
-        self.db
-            .transaction(|tx| async move {
-                if tx.execute(Statement::within(self.ws(), &UPDATE, values.clone())).await? == 0 {
-                    return Err(no_webhook(webhook_id));
-                }
-                if let Some(secret) = &change.secret {
-                    let token = if secret.is_empty() { None } else { Some(self.encrypt(secret)?) };
-                    tx.execute(Statement::within(self.ws(), &SET_SECRET, vec![webhook_id.into(), token.into()]))
-                        .await?;
-                }
-                if let Some(events) = &change.events {
-                    tx.execute(Statement::new(&DELETE_EVENTS, vec![webhook_id.into()])).await?;
-                    insert_events(&tx, webhook_id, events).await?;
-                }
-                if change.status == Some(WebhookStatus::Disabled) {
-                    self.discard_deliveries(&tx, webhook_id).await?;
-                }
-                self.webhook(&tx, webhook_id).await
-            })
-            .await
-    }
-
-    /// Soft-deletes a webhook, as the reference does, and deletes its pending events.
-    ///
-    /// # Errors
-    /// No webhook has the id.
-    pub async fn delete_webhook(&self, webhook_id: &str) -> Result<()> {
-        self.db
-            .transaction(|tx| async move {
-                if tx.execute(Statement::within(self.ws(), &DELETE, vec![webhook_id.into(), now_ms().into()])).await?
-                    == 0
-                {
-                    return Err(no_webhook(webhook_id));
-                }
-                Ok(self.discard_deliveries(&tx, webhook_id).await?)
-            })
-            .await
-    }
-
-    /// Reads a webhook within a transaction.
-    async fn webhook(&self, tx: &Tx, webhook_id: &str) -> Result<Webhook> {
-        let found = tx.query_opt(Statement::within(self.ws(), &BY_ID, vec![webhook_id.into()]), from_row).await?;
-        let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
-        let events = tx.query(events_of(vec![webhook_id.to_owned()]), event_from_row).await?;
-        webhook.events = events.into_iter().filter_map(|(_, event)| Some(event?.to_message())).collect();
-        Ok(webhook)
-    }
-
     /// Encrypts a secret. Without a configured key it could not be decrypted after a restart or by another replica.
     fn encrypt(&self, secret: &str) -> Result<String> {
         let key = self.webhook_key.as_ref().ok_or_else(|| {
@@ -253,6 +111,156 @@ impl Store {
             Error::invalid_state(format!("the webhook's secret was encrypted with another {KEY_VARIABLE}"))
         })?;
         Ok(Some(secret).filter(|secret| !secret.is_empty()))
+    }
+}
+
+impl Scoped<'_> {
+    /// Creates a webhook.
+    ///
+    /// # Errors
+    /// `events` is empty, the outbox's table is missing, or there is no key to encrypt the secret with.
+    pub async fn create_webhook(&self, new: NewWebhook) -> Result<Webhook> {
+        check_events(&new.events)?;
+        if !self.store.outbox.is_ready() {
+            return Err(Error::unavailable(
+                "Webhooks are not available: the server's database user may not create the table of the outbox.",
+            ));
+        }
+        let secret = new.secret.as_deref().map(|secret| self.store.encrypt(secret)).transpose()?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let status = new.status.unwrap_or(WebhookStatus::Active);
+        let values: Vec<Value> = vec![
+            id.as_str().into(),
+            new.name.into(),
+            new.description.into(),
+            new.url.into(),
+            status.name().into(),
+            secret.into(),
+            now_ms().into(),
+        ];
+        let (values, id, events) = (&values, id.as_str(), &new.events);
+        self.store
+            .db
+            .transaction(|tx| async move {
+                tx.execute(Statement::within(self.workspace, &INSERT, values.clone())).await?;
+                insert_events(&tx, id, events).await?;
+                self.webhook(&tx, id).await
+            })
+            .await
+    }
+
+    /// One webhook.
+    ///
+    /// # Errors
+    /// No webhook has the id.
+    pub async fn get_webhook(&self, webhook_id: &str) -> Result<Webhook> {
+        let conn = self.store.db.reader().await?;
+        let found =
+            conn.query_opt(Statement::within(self.workspace, &BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
+        load_events(&conn, std::slice::from_mut(&mut webhook)).await?;
+        Ok(webhook)
+    }
+
+    /// The secret that the messages of a webhook are signed with, if it has one.
+    ///
+    /// # Errors
+    /// No webhook has the id, or the secret cannot be decrypted.
+    pub async fn webhook_secret(&self, webhook_id: &str) -> Result<Option<String>> {
+        let statement = Statement::within(self.workspace, &BY_ID, vec![webhook_id.into()]);
+        let found = self.store.db.query(statement, |row| row.get::<Option<String>>(7)).await?;
+        self.store.decrypt(found.into_iter().next().ok_or_else(|| no_webhook(webhook_id))?.as_deref())
+    }
+
+    /// A page of webhooks, newest first, and the token of the next page.
+    ///
+    /// # Errors
+    /// The page size or the token is not valid.
+    pub async fn list_webhooks(
+        &self,
+        max_results: i32,
+        page_token: Option<&str>,
+    ) -> Result<(Vec<Webhook>, Option<String>)> {
+        let max = validation::webhook_page_size(max_results)?;
+        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let mut select = Select::new(self.workspace, "webhooks", "w");
+        select.filter("w.deleted_timestamp IS NULL".to_owned());
+        select.order_by("COALESCE(w.creation_timestamp, 0)", true, KeyKind::Int);
+        select.order_by("w.webhook_id", false, KeyKind::Text);
+        let page = select.page(COLUMNS, max.into(), token)?;
+        let conn = self.store.db.reader().await?;
+        let (mut webhooks, next) = page.read(&conn, COLUMN_COUNT, from_row).await?.finish();
+        load_events(&conn, &mut webhooks).await?;
+        Ok((webhooks, next))
+    }
+
+    /// Changes a webhook. Disabling it deletes its pending events.
+    ///
+    /// # Errors
+    /// No webhook has the id, `events` is empty, or there is no key to encrypt the secret with.
+    pub async fn update_webhook(&self, webhook_id: &str, change: WebhookChange) -> Result<Webhook> {
+        if let Some(events) = &change.events {
+            check_events(events)?;
+        }
+        let values: Vec<Value> = vec![
+            webhook_id.into(),
+            change.name.clone().into(),
+            change.description.clone().into(),
+            change.url.clone().into(),
+            change.status.map(WebhookStatus::name).into(),
+            now_ms().into(),
+        ];
+        let (values, change) = (&values, &change);
+        self.store
+            .db
+            .transaction(|tx| async move {
+                if tx.execute(Statement::within(self.workspace, &UPDATE, values.clone())).await? == 0 {
+                    return Err(no_webhook(webhook_id));
+                }
+                if let Some(secret) = &change.secret {
+                    let token = if secret.is_empty() { None } else { Some(self.store.encrypt(secret)?) };
+                    tx.execute(Statement::within(self.workspace, &SET_SECRET, vec![webhook_id.into(), token.into()]))
+                        .await?;
+                }
+                if let Some(events) = &change.events {
+                    tx.execute(Statement::new(&DELETE_EVENTS, vec![webhook_id.into()])).await?;
+                    insert_events(&tx, webhook_id, events).await?;
+                }
+                if change.status == Some(WebhookStatus::Disabled) {
+                    self.discard_deliveries(&tx, webhook_id).await?;
+                }
+                self.webhook(&tx, webhook_id).await
+            })
+            .await
+    }
+
+    /// Soft-deletes a webhook, as the reference does, and deletes its pending events.
+    ///
+    /// # Errors
+    /// No webhook has the id.
+    pub async fn delete_webhook(&self, webhook_id: &str) -> Result<()> {
+        self.store
+            .db
+            .transaction(|tx| async move {
+                if tx
+                    .execute(Statement::within(self.workspace, &DELETE, vec![webhook_id.into(), now_ms().into()]))
+                    .await?
+                    == 0
+                {
+                    return Err(no_webhook(webhook_id));
+                }
+                Ok(self.discard_deliveries(&tx, webhook_id).await?)
+            })
+            .await
+    }
+
+    /// Reads a webhook within a transaction.
+    async fn webhook(&self, tx: &Tx, webhook_id: &str) -> Result<Webhook> {
+        let found = tx.query_opt(Statement::within(self.workspace, &BY_ID, vec![webhook_id.into()]), from_row).await?;
+        let mut webhook = found.ok_or_else(|| no_webhook(webhook_id))?;
+        let events = tx.query(events_of(vec![webhook_id.to_owned()]), event_from_row).await?;
+        webhook.events = events.into_iter().filter_map(|(_, event)| Some(event?.to_message())).collect();
+        Ok(webhook)
     }
 }
 

@@ -7,7 +7,7 @@ use ferroflow_search::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     query::{
         compare,
         scope::Scope,
@@ -35,7 +35,7 @@ pub struct ModelVersionSearch {
     pub page_token: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// A page of model versions without their aliases, and the token of the next page.
     ///
     /// # Errors
@@ -46,10 +46,10 @@ impl Store {
         search: ModelVersionSearch,
     ) -> Result<(Vec<ModelVersion>, Option<String>)> {
         let page = self.model_version_page(scope, &search)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let keys = found.rows().map(|(key, _)| key.clone()).collect();
-        let (tags, count) = load_children(&conn, keys, |keys| tags_of(self.ws(), &conn, keys)).await?;
+        let (tags, count) = load_children(&conn, keys, |keys| tags_of(self.workspace, &conn, keys)).await?;
         found.truncate(count);
         let (versions, next) = found.finish();
         let tags = tags.into_iter().flatten();
@@ -67,7 +67,7 @@ impl Store {
         search: &ModelVersionSearch,
     ) -> Result<Vec<String>> {
         let page = self.model_version_page(scope, search)?;
-        Ok(self.db.explain(page.statement).await?)
+        Ok(self.store.db.explain(page.statement).await?)
     }
 
     fn model_version_page(&self, scope: &Scope, search: &ModelVersionSearch) -> Result<Page> {
@@ -86,14 +86,14 @@ impl Store {
         let conditions = model_versions::parse_filter(&search.filter)?;
         let order = model_versions::parse_order_by(&search.order_by)?;
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
 
         let tags = conditions.iter().filter_map(|condition| match condition {
             Condition::Tag { key, test } => Some((key.as_str(), test)),
             _ => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
-        let mut select = Select::new(self.ws(), "model_versions", "v");
+        let mut select = Select::new(self.workspace, "model_versions", "v");
         select.filter("v.current_stage <> 'Deleted_Internal'".to_owned());
         // As in the search for registered models, a required tag drives the query.
         let (name, number) = if let Some((key, test)) = first {

@@ -13,7 +13,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Conn, DbError, Op, Row, Statement, Value, clock::now_ms, count, dialect::Dialect},
     registry::registered_models::{locked, not_found, touch},
     statements::statements,
@@ -91,7 +91,7 @@ statements! {
 /// Name and version number.
 pub(crate) type VersionKey = (String, i64);
 
-impl Store {
+impl Scoped<'_> {
     /// A version of a registered model.
     ///
     /// # Errors
@@ -99,8 +99,8 @@ impl Store {
     pub async fn get_model_version(&self, name: &str, version: &str) -> Result<ModelVersion> {
         validation::model_name(name)?;
         let version = number(name, version)?;
-        let conn = self.db.reader().await?;
-        by_number(self.ws(), &conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
+        let conn = self.store.db.reader().await?;
+        by_number(self.workspace, &conn, name, version).await?.ok_or_else(|| version_not_found(name, version))
     }
 
     /// The version with an alias; `latest` is the one with the highest number.
@@ -110,21 +110,22 @@ impl Store {
     pub async fn get_model_version_by_alias(&self, name: &str, alias: &str) -> Result<ModelVersion> {
         validation::model_name(name)?;
         validation::model_alias(alias)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         if alias.to_lowercase() == "latest" {
-            return latest(self.ws(), &conn, name).await;
+            return latest(self.workspace, &conn, name).await;
         }
         let values: Vec<Value> = vec![name.into(), alias.into()];
         let (found, tags, aliases) = tokio::join!(
-            conn.query_opt(Statement::within(self.ws(), &BY_ALIAS, values.clone()), from_row),
-            conn.query(Statement::within(self.ws(), &TAGS_BY_ALIAS, values.clone()), tag_from_row),
-            conn.query(Statement::within(self.ws(), &ALIASES_BY_ALIAS, values.clone()), |row| row.get::<String>(0)),
+            conn.query_opt(Statement::within(self.workspace, &BY_ALIAS, values.clone()), from_row),
+            conn.query(Statement::within(self.workspace, &TAGS_BY_ALIAS, values.clone()), tag_from_row),
+            conn.query(Statement::within(self.workspace, &ALIASES_BY_ALIAS, values.clone()), |row| row
+                .get::<String>(0)),
         );
         if let Some((_, version)) = found? {
             return Ok(ModelVersion { tags: tags?, aliases: aliases?, ..version });
         }
         let (model, number) = conn
-            .query(Statement::within(self.ws(), &ALIASED, values), |row| {
+            .query(Statement::within(self.workspace, &ALIASED, values), |row| {
                 Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?))
             })
             .await?
@@ -144,8 +145,8 @@ impl Store {
     pub async fn get_model_version_download_uri(&self, name: &str, version: &str) -> Result<String> {
         validation::model_name(name)?;
         let version = number(name, version)?;
-        let conn = self.db.reader().await?;
-        let found = download_uri(self.ws(), &conn, name, version).await?;
+        let conn = self.store.db.reader().await?;
+        let found = download_uri(self.workspace, &conn, name, version).await?;
         found.ok_or_else(|| version_not_found(name, version))
     }
 
@@ -161,13 +162,16 @@ impl Store {
     ) -> Result<ModelVersion> {
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), description.into(), now_ms().into()];
-                if locked(self.ws(), &tx, name, Statement::within(self.ws(), &DESCRIBE, values)).await? == 0 {
+                if locked(self.workspace, &tx, name, Statement::within(self.workspace, &DESCRIBE, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
-                by_number(self.ws(), tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+                by_number(self.workspace, tx.conn()?, name, version)
+                    .await?
+                    .ok_or_else(|| version_not_found(name, version))
             })
             .await
     }
@@ -193,19 +197,22 @@ impl Store {
         }
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let now = now_ms();
                 let values: Vec<Value> = vec![name.into(), version.into(), parsed.name().into(), now.into()];
-                let mut ops = vec![touch(self.ws(), name, now)];
+                let mut ops = vec![touch(self.workspace, name, now)];
                 if archive {
-                    ops.push(Op::Execute(Statement::within(self.ws(), &ARCHIVE_OTHERS, values.clone())));
+                    ops.push(Op::Execute(Statement::within(self.workspace, &ARCHIVE_OTHERS, values.clone())));
                 }
-                ops.push(Op::Execute(Statement::within(self.ws(), &SET_STAGE, values)));
+                ops.push(Op::Execute(Statement::within(self.workspace, &SET_STAGE, values)));
                 if tx.run(ops).await?.last().is_none_or(|set| count(set) == 0) {
                     return Err(version_not_found(name, version));
                 }
-                by_number(self.ws(), tx.conn()?, name, version).await?.ok_or_else(|| version_not_found(name, version))
+                by_number(self.workspace, tx.conn()?, name, version)
+                    .await?
+                    .ok_or_else(|| version_not_found(name, version))
             })
             .await
     }
@@ -219,13 +226,18 @@ impl Store {
         validation::model_version(version)?;
         validation::model_name(name)?;
         let version = number(name, version)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let now = now_ms();
                 let ops = vec![
-                    touch(self.ws(), name, now),
-                    Op::Execute(Statement::within(self.ws(), &DELETE_ALIASES, vec![name.into(), version.into()])),
-                    Op::Execute(Statement::within(self.ws(), &DELETE, vec![name.into(), version.into(), now.into()])),
+                    touch(self.workspace, name, now),
+                    Op::Execute(Statement::within(self.workspace, &DELETE_ALIASES, vec![name.into(), version.into()])),
+                    Op::Execute(Statement::within(
+                        self.workspace,
+                        &DELETE,
+                        vec![name.into(), version.into(), now.into()],
+                    )),
                 ];
                 if tx.run(ops).await?.last().is_none_or(|deleted| count(deleted) == 0) {
                     return Err(version_not_found(name, version));
@@ -244,10 +256,11 @@ impl Store {
         validation::model_version(version)?;
         validation::model_version_tag(key, value)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![name.into(), version.into(), key.into(), value.into()];
-                if locked(self.ws(), &tx, name, Statement::within(self.ws(), &SET_TAG, values)).await? == 0 {
+                if locked(self.workspace, &tx, name, Statement::within(self.workspace, &SET_TAG, values)).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::version_tag_set(registry, name, as_given, key, value));
@@ -266,11 +279,13 @@ impl Store {
         validation::model_version(version)?;
         validation::registry_tag_key(key)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let delete = Statement::within(self.ws(), &DELETE_TAG, vec![name.into(), version.into(), key.into()]);
-                locked(self.ws(), &tx, name, delete).await?;
-                if download_uri(self.ws(), tx.conn()?, name, version).await?.is_none() {
+                let delete =
+                    Statement::within(self.workspace, &DELETE_TAG, vec![name.into(), version.into(), key.into()]);
+                locked(self.workspace, &tx, name, delete).await?;
+                if download_uri(self.workspace, tx.conn()?, name, version).await?.is_none() {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::version_tag_deleted(registry, name, as_given, key));

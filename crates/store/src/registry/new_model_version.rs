@@ -11,7 +11,7 @@ use ferroflow_model::{
 use serde_json::{Value as Json, json};
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, DbError, Insert, Op, Statement, Tx, Value, clock::now_ms, count, int, text},
     registry::{
         model_versions::{download_uri, number, version_not_found},
@@ -62,7 +62,7 @@ pub struct NewModelVersion {
     pub tags: Vec<ModelVersionTag>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Creates a version of a registered model, with the next number. Versions that are created concurrently get
     /// different numbers.
     ///
@@ -75,13 +75,14 @@ impl Store {
             validation::model_version_tag(tag.key(), tag.value())?;
         }
         let (new, tags) = (&new, &last_of_each_key(&new.tags));
-        let workspace = self.ws();
-        self.db
+        let workspace = self.workspace;
+        self.store
+            .db
             .transaction(|tx| async move {
                 let origin = origin(workspace, &tx, new).await?;
                 let now = now_ms();
                 // The row lock on the model serializes the assignment of numbers.
-                let highest = Statement::within(self.ws(), &HIGHEST, vec![name.into()]);
+                let highest = Statement::within(self.workspace, &HIGHEST, vec![name.into()]);
                 let answers = tx.run(vec![touch(workspace, name, now), Op::Query(highest)]).await?;
                 let [touched, highest] = answers.as_slice() else { return Err(not_found(name)) };
                 if count(touched) == 0 {
@@ -105,7 +106,7 @@ impl Store {
                         vec![workspace.name().into(), name.into(), version.into(), (*key).into(), (*value).into()]
                     })
                     .collect();
-                let insert = Statement::within(self.ws(), &INSERT, values);
+                let insert = Statement::within(self.workspace, &INSERT, values);
                 let tags = Insert { table: "model_version_tags", columns, only_if: None, on_conflict: "", rows };
                 tx.run(vec![Op::Execute(insert), Op::Insert(tags)]).await.map_err(|error| match error {
                     // The reference may have used the number without locking the model.

@@ -3,7 +3,7 @@
 use ferroflow_model::{Error, Result};
 
 use crate::{
-    Store,
+    Scoped,
     db::{Insert, Statement, Value, clock::now_ms, int, text},
     statements::statements,
     workspace::Workspace,
@@ -13,7 +13,7 @@ statements! {
     static TRACE: Workspace = "SELECT 1 FROM trace_info t WHERE t.request_id = $1 AND {ws of t}";
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Links prompt versions, by name and number, to the trace that used them. Existing links are kept.
     ///
     /// # Errors
@@ -25,9 +25,10 @@ impl Store {
         let mut ids: Vec<String> = versions.iter().map(|(name, version)| format!("{name}/{version}")).collect();
         ids.sort_unstable();
         let ids = &ids;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let trace = Statement::within(self.ws(), &TRACE, vec![trace_id.into()]);
+                let trace = Statement::within(self.workspace, &TRACE, vec![trace_id.into()]);
                 if tx.query_opt(trace, |_| Ok(())).await?.is_none() {
                     return Err(Error::not_found(format!("Trace with ID '{trace_id}' not found.")));
                 }

@@ -7,7 +7,7 @@ use ferroflow_search::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Plan, dialect::Dialect},
     query::{
         compare,
@@ -39,7 +39,7 @@ pub struct RegisteredModelSearch {
     pub page_token: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// A page of registered models with their children, and the token of the next page.
     ///
     /// # Errors
@@ -50,10 +50,10 @@ impl Store {
         search: RegisteredModelSearch,
     ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
         let page = self.registered_model_page(scope, &search)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();
-        let (children, count) = load_children(&conn, names, |names| load(self.ws(), &conn, names)).await?;
+        let (children, count) = load_children(&conn, names, |names| load(self.workspace, &conn, names)).await?;
         found.truncate(count);
         let (models, next) = found.finish();
         let children = children.into_iter().flatten();
@@ -70,7 +70,7 @@ impl Store {
         search: &RegisteredModelSearch,
     ) -> Result<Vec<String>> {
         let page = self.registered_model_page(scope, search)?;
-        Ok(self.db.explain(page.statement).await?)
+        Ok(self.store.db.explain(page.statement).await?)
     }
 
     fn registered_model_page(&self, scope: &Scope, search: &RegisteredModelSearch) -> Result<Page> {
@@ -89,14 +89,14 @@ impl Store {
         let conditions = registered_models::parse_filter(&search.filter)?;
         let order = registered_models::parse_order_by(&search.order_by)?;
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
 
         let tags = conditions.iter().filter_map(|condition| match condition {
             Condition::Tag { key, test } => Some((key.as_str(), test)),
             Condition::Name(_) => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
-        let mut select = Select::new(self.ws(), "registered_models", "m");
+        let mut select = Select::new(self.workspace, "registered_models", "m");
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
@@ -135,7 +135,7 @@ impl Store {
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
-            return models_by_name(self.ws(), dialect, !clause.ascending, max, token);
+            return models_by_name(self.workspace, dialect, !clause.ascending, max, token);
         }
         if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);

@@ -15,7 +15,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Conn, DbError, Insert, Op, Row, Statement, Tx, Value, clock::now_ms, count, text},
     registry::{
         model_versions::{number, version_not_found},
@@ -66,7 +66,7 @@ statements! {
         "DELETE FROM registered_model_aliases AS a WHERE {ws:a} AND a.name = $1 AND a.alias = $2";
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Creates a registered model, or a prompt if a tag says so. The last tag of a key wins.
     ///
     /// # Errors
@@ -83,12 +83,14 @@ impl Store {
         }
         let last = last_of_each_key(tags);
         let is_prompt = last.contains_key(IS_PROMPT_TAG);
-        let (now, given, workspace) = (now_ms(), &last, self.ws().name());
-        self.db
+        let (now, given, workspace) = (now_ms(), &last, self.workspace.name());
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![name.into(), now.into(), description.into()];
-                if tx.execute(Statement::within(self.ws(), &INSERT, values)).await? == 0 {
-                    let prompt_tag = Statement::within(self.ws(), &HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
+                if tx.execute(Statement::within(self.workspace, &INSERT, values)).await? == 0 {
+                    let prompt_tag =
+                        Statement::within(self.workspace, &HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
                     let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
                     return Err(name_taken(name, taken_by_prompt, is_prompt));
                 }
@@ -122,8 +124,8 @@ impl Store {
     /// The name is not valid, or no model has it.
     pub async fn get_registered_model(&self, name: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
-        let conn = self.db.reader().await?;
-        one(self.ws(), &conn, name).await?.ok_or_else(|| not_found(name))
+        let conn = self.store.db.reader().await?;
+        one(self.workspace, &conn, name).await?.ok_or_else(|| not_found(name))
     }
 
     /// Sets the description of a registered model.
@@ -132,11 +134,12 @@ impl Store {
     /// The name is not valid, or no model has it.
     pub async fn update_registered_model(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![name.into(), description.into(), now_ms().into()];
-                tx.execute(Statement::within(self.ws(), &UPDATE, values)).await?;
-                one(self.ws(), tx.conn()?, name).await?.ok_or_else(|| not_found(name))
+                tx.execute(Statement::within(self.workspace, &UPDATE, values)).await?;
+                one(self.workspace, tx.conn()?, name).await?.ok_or_else(|| not_found(name))
             })
             .await
     }
@@ -149,10 +152,11 @@ impl Store {
         validation::model_new_name(new_name)?;
         validation::model_name(name)?;
         let taken = || Error::already_exists(format!("Registered Model (name={new_name}) already exists."));
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let names = vec![name.into(), new_name.into()];
-                let lock = Statement::within(self.ws(), &LOCK_NAMES, names);
+                let lock = Statement::within(self.workspace, &LOCK_NAMES, names);
                 let found: Vec<String> = tx.query(lock, |row| row.get(0)).await?;
                 if !found.iter().any(|found| found == name) {
                     return Err(not_found(name));
@@ -162,15 +166,16 @@ impl Store {
                 }
                 let now = now_ms();
                 match tx
-                    .execute(Statement::within(self.ws(), &RENAME, vec![name.into(), new_name.into(), now.into()]))
+                    .execute(Statement::within(self.workspace, &RENAME, vec![name.into(), new_name.into(), now.into()]))
                     .await
                 {
                     // Another transaction has just created it.
                     Err(DbError::Unique(_)) => return Err(taken()),
                     outcome => outcome?,
                 };
-                tx.execute(Statement::within(self.ws(), &TOUCH_VERSIONS, vec![new_name.into(), now.into()])).await?;
-                one(self.ws(), tx.conn()?, new_name).await?.ok_or_else(|| not_found(new_name))
+                tx.execute(Statement::within(self.workspace, &TOUCH_VERSIONS, vec![new_name.into(), now.into()]))
+                    .await?;
+                one(self.workspace, tx.conn()?, new_name).await?.ok_or_else(|| not_found(new_name))
             })
             .await
     }
@@ -181,13 +186,14 @@ impl Store {
     /// The name is not valid, or no model has it.
     pub async fn delete_registered_model(&self, name: &str) -> Result<()> {
         validation::model_name(name)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let lock = Statement::within(self.ws(), &LOCK_NAMES, vec![name.into(), name.into()]);
+                let lock = Statement::within(self.workspace, &LOCK_NAMES, vec![name.into(), name.into()]);
                 if tx.query(lock, |_| Ok(())).await?.is_empty() {
                     return Err(not_found(name));
                 }
-                let delete = |sql| Op::Execute(Statement::within(self.ws(), sql, vec![name.into()]));
+                let delete = |sql| Op::Execute(Statement::within(self.workspace, sql, vec![name.into()]));
                 let from = [&DELETE_VERSION_TAGS, &DELETE_VERSIONS, &DELETE_TAGS, &DELETE_ALIASES, &DELETE];
                 tx.run(from.map(delete).into()).await?;
                 Ok(())
@@ -223,10 +229,11 @@ impl Store {
     pub async fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registered_model_tag(key, value)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let set = Statement::within(self.ws(), &SET_TAG, vec![name.into(), key.into(), value.into()]);
-                if locked(self.ws(), &tx, name, set).await? == 0 {
+                let set = Statement::within(self.workspace, &SET_TAG, vec![name.into(), key.into(), value.into()]);
+                if locked(self.workspace, &tx, name, set).await? == 0 {
                     return Err(not_found(name));
                 }
                 let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_set(name, key, value));
@@ -243,10 +250,11 @@ impl Store {
     pub async fn delete_registered_model_tag(&self, name: &str, key: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::registry_tag_key(key)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                lock(self.ws(), &tx, name).await?;
-                tx.execute(Statement::within(self.ws(), &DELETE_TAG, vec![name.into(), key.into()])).await?;
+                lock(self.workspace, &tx, name).await?;
+                tx.execute(Statement::within(self.workspace, &DELETE_TAG, vec![name.into(), key.into()])).await?;
                 let event = |registry| (registry == Registry::Prompt).then(|| Event::prompt_tag_deleted(name, key));
                 self.enqueue_of(&tx, name, event);
                 Ok(())
@@ -263,10 +271,12 @@ impl Store {
         validation::model_alias(alias)?;
         validation::model_alias_not_reserved(alias)?;
         let (as_given, version) = (version, number(name, version)?);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let set = Statement::within(self.ws(), &SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
-                if locked(self.ws(), &tx, name, set).await? == 0 {
+                let set =
+                    Statement::within(self.workspace, &SET_ALIAS, vec![name.into(), alias.into(), version.into()]);
+                if locked(self.workspace, &tx, name, set).await? == 0 {
                     return Err(version_not_found(name, version));
                 }
                 let event = |registry| Some(Event::alias_created(registry, name, alias, as_given));
@@ -283,10 +293,11 @@ impl Store {
     pub async fn delete_registered_model_alias(&self, name: &str, alias: &str) -> Result<()> {
         validation::model_name(name)?;
         validation::model_alias(alias)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                lock(self.ws(), &tx, name).await?;
-                tx.execute(Statement::within(self.ws(), &DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
+                lock(self.workspace, &tx, name).await?;
+                tx.execute(Statement::within(self.workspace, &DELETE_ALIAS, vec![name.into(), alias.into()])).await?;
                 self.enqueue_of(&tx, name, |registry| Some(Event::alias_deleted(registry, name, alias)));
                 Ok(())
             })

@@ -3,7 +3,7 @@
 use ferroflow_model::{Error, Result};
 
 use crate::{
-    Store,
+    Scoped,
     db::{DbError, Row, Statement, upkeep::Gc},
     statements::statements,
     workspace::Workspace,
@@ -63,14 +63,14 @@ pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbErro
     Ok(TraceLocations { spans, archive: row.get(1)?, artifacts: row.get(2)? })
 }
 
-impl Store {
+impl Scoped<'_> {
     /// The locations of a trace's data.
     ///
     /// # Errors
     /// No trace has the id.
     pub async fn trace_locations(&self, trace_id: &str) -> Result<TraceLocations> {
-        let statement = Statement::within(self.ws(), &LOCATIONS_OF, vec![trace_id.into()]);
-        let found = self.db.query(statement, locations_from_row).await?;
+        let statement = Statement::within(self.workspace, &LOCATIONS_OF, vec![trace_id.into()]);
+        let found = self.store.db.query(statement, locations_from_row).await?;
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 
@@ -79,6 +79,10 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
-        Ok(self.db.query(Statement::within(self.ws(), &SPANS, vec![trace_id.into()]), |row| row.get(0)).await?)
+        Ok(self
+            .store
+            .db
+            .query(Statement::within(self.workspace, &SPANS, vec![trace_id.into()]), |row| row.get(0))
+            .await?)
     }
 }

@@ -13,7 +13,7 @@ use ferroflow_search::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
@@ -44,7 +44,7 @@ pub struct ExperimentSearch {
     pub page_token: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// A page of the experiments in a scope, and the token of the next one.
     ///
     /// # Errors
@@ -58,9 +58,9 @@ impl Store {
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
         let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
 
-        let mut select = Select::new(self.ws(), "experiments", "e");
+        let mut select = Select::new(self.workspace, "experiments", "e");
         select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);
@@ -80,7 +80,7 @@ impl Store {
         }
 
         let page = select.page(COLUMNS, search.max_results, token)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
         let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, ids)).await?;

@@ -7,7 +7,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, Conn, DbError, Insert, Row, Sql, Statement, Tx, Value, clock::now_ms, int, text},
     statements::statements,
     traces::assessments::delete_of_experiment_runs,
@@ -53,7 +53,7 @@ statements! {
 /// The prefix of tags that hold a saved view of the UI. Their number per experiment is limited.
 const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
 
-impl Store {
+impl Scoped<'_> {
     /// Creates an experiment and returns its id. Without a location, its artifacts are stored below the store's root.
     ///
     /// # Errors
@@ -66,25 +66,29 @@ impl Store {
     ) -> Result<String> {
         validation::experiment_name(name)?;
         if let Some(location) = &artifact_location {
-            self.limits.artifact_location_length(location)?;
+            self.store.limits.artifact_location_length(location)?;
         }
         for tag in &tags {
             validation::experiment_tag(tag.key(), tag.value())?;
         }
         let (location, tags) = (&artifact_location, &tags);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![name.into(), location.clone().into(), now_ms().into()];
-                let id =
-                    match tx.query_opt(Statement::within(self.ws(), &INSERT, values), |row| row.get::<i64>(0)).await {
-                        Err(DbError::Unique(_)) => {
-                            return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
-                        }
-                        id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
-                    };
+                let id = match tx
+                    .query_opt(Statement::within(self.workspace, &INSERT, values), |row| row.get::<i64>(0))
+                    .await
+                {
+                    Err(DbError::Unique(_)) => {
+                        return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
+                    }
+                    id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
+                };
                 if location.is_none() {
-                    let location = uri::append_path(&self.artifact_root, &id.to_string())?;
-                    tx.execute(Statement::within(self.ws(), &SET_LOCATION, vec![id.into(), location.into()])).await?;
+                    let location = uri::append_path(&self.store.artifact_root, &id.to_string())?;
+                    tx.execute(Statement::within(self.workspace, &SET_LOCATION, vec![id.into(), location.into()]))
+                        .await?;
                 }
                 insert_tags(&tx, id, tags).await?;
                 Ok(id.to_string())
@@ -98,7 +102,7 @@ impl Store {
     /// The id is not an integer, or no experiment has it.
     pub async fn get_experiment(&self, experiment_id: &str) -> Result<Experiment> {
         let id = id_of(experiment_id)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         self.one(&conn, &BY_ID, &TAGS_BY_ID, id.into()).await?.ok_or_else(|| no_experiment(id))
     }
 
@@ -107,7 +111,7 @@ impl Store {
     /// # Errors
     /// Database errors only; an unknown name is `None`.
     pub async fn get_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         self.one(&conn, &BY_NAME, &TAGS_BY_NAME, name.into()).await
     }
 
@@ -119,8 +123,8 @@ impl Store {
         key: Value,
     ) -> Result<Option<Experiment>> {
         let (found, tags) = tokio::join!(
-            conn.query_opt(Statement::within(self.ws(), experiment, vec![key.clone()]), from_row),
-            conn.query(Statement::within(self.ws(), tags, vec![key]), tag_from_row),
+            conn.query_opt(Statement::within(self.workspace, experiment, vec![key.clone()]), from_row),
+            conn.query(Statement::within(self.workspace, tags, vec![key]), tag_from_row),
         );
         let Some((_, mut experiment)) = found? else { return Ok(None) };
         experiment.tags = tags?.into_iter().map(|(_, tag)| tag).collect();
@@ -133,11 +137,12 @@ impl Store {
     /// No active experiment has the id.
     pub async fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let now = now_ms();
                 let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
-                if tx.execute(Statement::within(self.ws(), &SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::within(self.workspace, &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
                 delete_of_experiment_runs(&tx, id).await?;
@@ -153,10 +158,11 @@ impl Store {
     /// No deleted experiment has the id.
     pub async fn restore_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![id.into(), "active".into(), "deleted".into(), now_ms().into()];
-                if tx.execute(Statement::within(self.ws(), &SET_STAGE, values)).await? == 0 {
+                if tx.execute(Statement::within(self.workspace, &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
                 tx.execute(Statement::new(&RESTORE_RUNS, vec![id.into()])).await?;
@@ -172,11 +178,12 @@ impl Store {
     pub async fn rename_experiment(&self, experiment_id: &str, new_name: &str) -> Result<()> {
         validation::experiment_name(new_name)?;
         let id = id_of(experiment_id)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let values = vec![id.into(), new_name.into(), now_ms().into()];
-                match tx.execute(Statement::within(self.ws(), &RENAME, values)).await {
-                    Ok(0) => Err(match stage(self.ws(), &tx, id).await? {
+                match tx.execute(Statement::within(self.workspace, &RENAME, values)).await {
+                    Ok(0) => Err(match stage(self.workspace, &tx, id).await? {
                         None => no_experiment(id),
                         Some(_) => Error::invalid("Cannot rename a non-active experiment."),
                     }),
@@ -196,11 +203,12 @@ impl Store {
     pub async fn set_experiment_tag(&self, experiment_id: &str, key: &str, value: &str) -> Result<()> {
         validation::experiment_tag(key, value)?;
         let id = id_of(experiment_id)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                check_active(id, stage(self.ws(), &tx, id).await?)?;
+                check_active(id, stage(self.workspace, &tx, id).await?)?;
                 if key.starts_with(CUSTOM_VIEW_PREFIX) {
-                    let tags = Statement::within(self.ws(), &TAGS_BY_ID, vec![id.into()]);
+                    let tags = Statement::within(self.workspace, &TAGS_BY_ID, vec![id.into()]);
                     let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
                     validation::custom_view_fits(id, key, &keys)?;
                 }
@@ -216,9 +224,10 @@ impl Store {
     /// The experiment is missing or deleted, or has no such tag.
     pub async fn delete_experiment_tag(&self, experiment_id: &str, key: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                check_active(id, stage(self.ws(), &tx, id).await?)?;
+                check_active(id, stage(self.workspace, &tx, id).await?)?;
                 if tx.execute(Statement::new(&DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
                     let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
                     return Err(Error::not_found(text));

@@ -9,7 +9,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, Column, DbError, Insert, Statement, Tx, Value, int, text},
     statements::statements,
     tracking::runs::check_run_active,
@@ -56,7 +56,7 @@ const INPUT_TAG_COLUMNS: &[Column] = &[text("input_uuid"), text("name"), text("v
 /// A dataset's key within its experiment: name and digest.
 type Key = (String, String);
 
-impl Store {
+impl Scoped<'_> {
     /// Records datasets and models that a run used. A dataset is stored once per experiment, name and digest; recording
     /// an input again has no effect.
     ///
@@ -75,9 +75,10 @@ impl Store {
             .filter(|(key, _)| seen.insert(key.clone()))
             .collect();
         let (unique, models) = (&unique, &models);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let run = Statement::within(self.ws(), &RUN, vec![run_id.into()]);
+                let run = Statement::within(self.workspace, &RUN, vec![run_id.into()]);
                 let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
                 check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str()))?;
                 let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
@@ -103,9 +104,10 @@ impl Store {
             edge("RUN_OUTPUT", run_id, "MODEL_OUTPUT", model.model_id(), model.step.unwrap_or_default())
         };
         let (models, row) = (&models, &row);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let run = Statement::within(self.ws(), &RUN, vec![run_id.into()]);
+                let run = Statement::within(self.workspace, &RUN, vec![run_id.into()]);
                 let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
                 tx.insert(inputs(models.iter().map(row).collect(), "")).await?;
@@ -120,8 +122,9 @@ impl Store {
     /// An id is not an integer.
     pub async fn search_datasets(&self, experiment_ids: &[String]) -> Result<Vec<DatasetSummary>> {
         let ids = experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
-        let statement = Statement::within(self.ws(), &SUMMARIES, vec![ids.into()]);
+        let statement = Statement::within(self.workspace, &SUMMARIES, vec![ids.into()]);
         Ok(self
+            .store
             .db
             .query(statement, |row| {
                 Ok(DatasetSummary {

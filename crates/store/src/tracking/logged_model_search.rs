@@ -11,7 +11,7 @@ use ferroflow_search::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
@@ -47,7 +47,7 @@ pub struct LoggedModelSearch {
     pub page_token: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// A page of the logged models in a scope, and the token of the next page.
     ///
     /// # Errors
@@ -90,9 +90,9 @@ impl Store {
         }
         // The reference has no maximum: a larger page is split into several.
         let limit = limit.min(limits::SEARCH_RESULTS);
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
 
-        let mut select = Select::new(self.ws(), "logged_models", "m");
+        let mut select = Select::new(self.workspace, "logged_models", "m");
         let place = select.bind(experiments);
         select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
@@ -113,7 +113,7 @@ impl Store {
         }
 
         let page = select.page(COLUMNS, limit, token)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
         let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;

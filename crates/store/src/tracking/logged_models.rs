@@ -12,7 +12,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, Column, Conn, DbError, Insert, Op, Row, Statement, Tx, clock::now_ms, int, text},
     statements::statements,
     tracking::experiments::{check_active, id_of},
@@ -78,7 +78,7 @@ pub struct NewLoggedModel {
     pub tags: Vec<LoggedModelTag>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Creates a logged model in an active experiment; its status is pending until it is finalised.
     ///
     /// # Errors
@@ -88,8 +88,9 @@ impl Store {
         validation::logged_model_name(given_name.as_deref())?;
         let experiment = id_of(&new.experiment_id)?;
         let (location, stage) = self
+            .store
             .db
-            .query(Statement::within(self.ws(), &EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::within(self.workspace, &EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -111,7 +112,8 @@ impl Store {
             new.model_type.as_str().into(),
             new.source_run_id.as_str().into(),
         ];
-        self.db
+        self.store
+            .db
             .unit(vec![
                 Op::Execute(Statement::new(&INSERT, values)),
                 Op::Insert(params_insert(&model_id, experiment, &new.params)),
@@ -142,9 +144,9 @@ impl Store {
     /// # Errors
     /// No model has the id, or it is deleted and `allow_deleted` is not set.
     pub async fn get_logged_model(&self, model_id: &str, allow_deleted: bool) -> Result<LoggedModel> {
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let (found, children) = tokio::join!(
-            conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![model_id.into()]), |row| {
+            conn.query_opt(Statement::within(self.workspace, &BY_ID, vec![model_id.into()]), |row| {
                 Ok((info_from_row(row)?, row.get::<Option<String>>(10)?))
             }),
             load(&conn, vec![model_id.to_owned()]),
@@ -163,7 +165,7 @@ impl Store {
     /// No model has the id.
     pub async fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
         let values = vec![model_id.into(), status_number(status).into(), now_ms().into()];
-        self.change(model_id, Statement::within(self.ws(), &SET_STATUS, values)).await?;
+        self.change(model_id, Statement::within(self.workspace, &SET_STATUS, values)).await?;
         self.get_logged_model(model_id, true).await
     }
 
@@ -172,12 +174,13 @@ impl Store {
     /// # Errors
     /// No model has the id.
     pub async fn delete_logged_model(&self, model_id: &str) -> Result<()> {
-        self.change(model_id, Statement::within(self.ws(), &DELETE, vec![model_id.into(), now_ms().into()])).await
+        self.change(model_id, Statement::within(self.workspace, &DELETE, vec![model_id.into(), now_ms().into()])).await
     }
 
     async fn change(&self, model_id: &str, statement: Statement) -> Result<()> {
         let statement = &statement;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 match tx.execute(statement.clone()).await? {
                     0 => Err(not_found(model_id)),
@@ -192,9 +195,10 @@ impl Store {
     /// # Errors
     /// No model has the id, or a param exists already.
     pub async fn log_logged_model_params(&self, model_id: &str, params: &[LoggedModelParameter]) -> Result<()> {
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let experiment = owner(self.ws(), &tx, model_id).await?;
+                let experiment = owner(self.workspace, &tx, model_id).await?;
                 tx.insert(params_insert(model_id, experiment, params)).await?;
                 Ok(())
             })
@@ -213,9 +217,10 @@ impl Store {
         let mut tags: Vec<LoggedModelTag> = last.into_values().cloned().collect();
         tags.sort_by(|a, b| a.key.cmp(&b.key));
         let tags = &tags;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let experiment = owner(self.ws(), &tx, model_id).await?;
+                let experiment = owner(self.workspace, &tx, model_id).await?;
                 let mut insert = tags_insert(model_id, experiment, tags);
                 insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
                 tx.insert(insert).await?;
@@ -229,9 +234,10 @@ impl Store {
     /// # Errors
     /// No model has the id, or it has no such tag.
     pub async fn delete_logged_model_tag(&self, model_id: &str, key: &str) -> Result<()> {
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                owner(self.ws(), &tx, model_id).await?;
+                owner(self.workspace, &tx, model_id).await?;
                 if tx.execute(Statement::new(&DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
                     return Err(Error::not_found(format!(
                         "No tag with key {} found for model with ID {}.",

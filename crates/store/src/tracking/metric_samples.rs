@@ -7,10 +7,11 @@
 use ferroflow_model::{Result, messages::service::MetricWithRunId};
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, Conn, DbError, Row, Statement, Value, dialect::Dialect},
     statements::statements,
     tracking::metrics::metric_of_run,
+    workspace::Workspace,
 };
 
 /// Steps of a history that are held in memory, 8 bytes each. Longer histories are sampled by the database, which spills
@@ -22,9 +23,9 @@ const HISTORIES_PER_QUERY: usize = 4;
 
 statements! {
     /// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
-    static STEPS: Child =
+    static STEPS: Workspace =
         "{postgres:SELECT array_agg(s.step) FROM (}SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
-         AND step >= $3 AND step <= $4 ORDER BY step LIMIT $5{postgres:) s}";
+         AND step >= $3 AND step <= $4 AND {ws of run $1} ORDER BY step LIMIT $5{postgres:) s}";
 
     /// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
     /// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key,
@@ -64,7 +65,7 @@ statements! {
          ORDER BY step, timestamp, value, is_nan";
 }
 
-impl Store {
+impl Scoped<'_> {
     /// At most `max_results` points of a metric per run, evenly distributed over its history (between two steps,
     /// inclusive). The last point is always included.
     ///
@@ -92,7 +93,8 @@ impl Store {
         unique.sort_unstable();
         unique.dedup();
         let sample = Sample {
-            conn: self.db.reader().await?,
+            workspace: self.workspace,
+            conn: self.store.db.reader().await?,
             key: key.to_owned(),
             most: max_results.max(1),
             range: steps.unwrap_or((i64::MIN, i64::MAX)),
@@ -117,7 +119,8 @@ impl Store {
 }
 
 /// The parameters of a sample.
-struct Sample {
+struct Sample<'a> {
+    workspace: &'a Workspace,
     conn: Conn,
     key: String,
     /// Maximum number of points per run.
@@ -128,7 +131,7 @@ struct Sample {
     steps_in_memory: usize,
 }
 
-impl Sample {
+impl Sample<'_> {
     /// The steps of each run, ascending, one per point. A history that does not fit in memory is cut after one step too
     /// many.
     async fn steps(&self, runs: &[String]) -> Result<Vec<Vec<i64>>, DbError> {
@@ -137,7 +140,7 @@ impl Sample {
         let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
         let statement = |run: &String| {
             let params: Vec<Value> = vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
-            Statement::new(&STEPS, params)
+            Statement::within(self.workspace, &STEPS, params)
         };
         let histories = vec![Vec::new(); runs.len()];
         let add = move |histories: &mut Vec<Vec<i64>>, which: usize, row: &Row<'_>| {
@@ -239,7 +242,7 @@ mod tests {
     use ferroflow_model::messages::service::Metric;
 
     use super::*;
-    use crate::{StoreOptions, db::BackendUri, tracking::runs::NewRun};
+    use crate::{Store, StoreOptions, db::BackendUri, tracking::runs::NewRun};
 
     #[test]
     fn positions_are_the_first_of_each_bucket_and_the_last() {
@@ -265,6 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
+        let store = store.within(Workspace::only());
         let run = store.create_run(NewRun { experiment_id: "0".into(), ..NewRun::default() }).await.unwrap();
         let run = run.info.unwrap().run_id.unwrap();
         let point = |at: i64| Metric {

@@ -4,38 +4,42 @@ use ferroflow_model::{Error, Result, messages::service::MetricWithRunId};
 use ferroflow_search::{KeyValue, PageToken};
 
 use crate::{
-    Store,
-    db::{Child, DbError, Row, Statement, Value, dialect::Dialect},
+    Scoped,
+    db::{DbError, Row, Statement, Value, dialect::Dialect},
     statements::statements,
+    workspace::Workspace,
 };
 
 /// The columns of a point, and the condition on its run and key.
-const POINTS: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2";
+const POINTS: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 \
+                      AND {ws of run $1}";
 
 statements! {
-    static HISTORY: Child = POINTS, " ORDER BY timestamp, step, value, is_nan";
-    static HISTORY_PAGE: Child = POINTS, " ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
-    static HISTORY_AFTER: Child = POINTS, " AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
+    static HISTORY: Workspace = POINTS, " ORDER BY timestamp, step, value, is_nan";
+    static HISTORY_PAGE: Workspace = POINTS, " ORDER BY timestamp, step, value, is_nan LIMIT $3 OFFSET $4";
+    static HISTORY_AFTER: Workspace = POINTS, " AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
          ORDER BY timestamp, step, value, is_nan LIMIT $3";
 
     /// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary
     /// key.
-    static BULK: Child =
+    static BULK: Workspace =
         "{postgres:SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
+         AND {ws of run metrics.run_uuid} \
          ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3}\
          {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
-         ON m.run_uuid = w.value AND likely(m.key = $2) \
+         ON m.run_uuid = w.value AND likely(m.key = $2) AND {ws of run m.run_uuid} \
          ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}";
 
     /// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key
     /// has in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this
     /// finds a page without sorting the run's whole history.
-    static HISTORY_NEAR: Child =
+    static HISTORY_NEAR: Workspace =
         "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
          (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
          (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
          ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
-         WHERE (x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5 \
+         WHERE ((x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5) \
+         AND {ws of run $1} \
          ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8}";
 }
 
@@ -87,7 +91,7 @@ impl<S> Page<S> {
     }
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Folds the history of a metric, by (timestamp, step, value), into `state` as it is read. Also returns the token
     /// of the next page. An unknown run or metric has an empty history.
     ///
@@ -119,7 +123,7 @@ impl Store {
             }
         };
         let mut page = Page { state, left: max_results.unwrap_or(i64::MAX), last, more: false, cut: true };
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let near = page.left.saturating_add(1).saturating_mul(NEAR.0);
         if conn.dialect() == Dialect::Postgres && offset == 0 && near <= NEAR.1 {
             let (timestamp, step, value, is_nan) = last.unwrap_or((i64::MIN, i64::MIN, f64::NEG_INFINITY, false));
@@ -128,7 +132,7 @@ impl Store {
             let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
             page.cut = false;
             (page, add) = conn
-                .fold(Statement::new(&HISTORY_NEAR, params), (page, add), |(page, add), row| {
+                .fold(Statement::within(self.workspace, &HISTORY_NEAR, params), (page, add), |(page, add), row| {
                     page.cut |= row.get::<bool>(5)?;
                     if row.get(4)? { page.push(row, add) } else { Ok(()) }
                 })
@@ -149,7 +153,9 @@ impl Store {
                     &HISTORY_PAGE
                 }
             };
-            page = conn.fold(Statement::new(sql, params), page, move |page, row| page.push(row, &mut add)).await?;
+            page = conn
+                .fold(Statement::within(self.workspace, sql, params), page, move |page, row| page.push(row, &mut add))
+                .await?;
         }
         let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
             let keys =
@@ -174,9 +180,9 @@ impl Store {
         run_ids.sort_unstable();
         run_ids.dedup();
         let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
-        let statement = Statement::new(&BULK, params);
+        let statement = Statement::within(self.workspace, &BULK, params);
         let name = key.to_owned();
-        Ok(self.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+        Ok(self.store.db.query(statement, move |row| metric_of_run(&name, row)).await?)
     }
 }
 

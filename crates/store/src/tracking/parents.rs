@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ferroflow_model::{Result, prompts::IS_PROMPT_TAG};
 
-use crate::{Store, db::Statement, statements::statements, workspace::Workspace};
+use crate::{Scoped, db::Statement, statements::statements, workspace::Workspace};
 
 statements! {
     static OF_RUNS: Workspace =
@@ -30,7 +30,7 @@ pub enum Child {
     Trace,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// The experiments of runs, logged models or traces, with one query. Unknown ids are omitted.
     ///
     /// # Errors
@@ -41,8 +41,9 @@ impl Store {
             Child::LoggedModel => &OF_MODELS,
             Child::Trace => &OF_TRACES,
         };
-        let statement = Statement::within(self.ws(), sql, vec![ids.into()]);
-        let found = self.db.query(statement, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?.to_string()))).await?;
+        let statement = Statement::within(self.workspace, sql, vec![ids.into()]);
+        let found =
+            self.store.db.query(statement, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?.to_string()))).await?;
         Ok(found.into_iter().collect())
     }
 
@@ -51,8 +52,8 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn experiment_id_of(&self, name: &str) -> Result<Option<String>> {
-        let statement = Statement::within(self.ws(), &EXPERIMENT_OF_NAME, vec![name.into()]);
-        let found = self.db.query(statement, |row| Ok(row.get::<i64>(0)?.to_string())).await?;
+        let statement = Statement::within(self.workspace, &EXPERIMENT_OF_NAME, vec![name.into()]);
+        let found = self.store.db.query(statement, |row| Ok(row.get::<i64>(0)?.to_string())).await?;
         Ok(found.into_iter().next())
     }
 
@@ -62,8 +63,11 @@ impl Store {
     /// Database errors only.
     pub async fn is_prompt(&self, name: &str) -> Result<Option<bool>> {
         let values = vec![name.into(), IS_PROMPT_TAG.into()];
-        let found =
-            self.db.query(Statement::within(self.ws(), &IS_PROMPT, values), |row| row.get::<Option<String>>(0)).await?;
+        let found = self
+            .store
+            .db
+            .query(Statement::within(self.workspace, &IS_PROMPT, values), |row| row.get::<Option<String>>(0))
+            .await?;
         Ok(found.into_iter().next().map(|value| value.is_some_and(|value| value.eq_ignore_ascii_case("true"))))
     }
 }

@@ -11,7 +11,7 @@ use ferroflow_search::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::dialect::Dialect,
     query::{
         compare::{self, Approach, Pairs},
@@ -48,7 +48,7 @@ pub struct RunSearch {
     pub page_token: Option<String>,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// A page of the runs in the experiments of a scope, and the token of the next page.
     ///
     /// # Errors
@@ -63,9 +63,9 @@ impl Store {
             search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
         let experiments: Vec<i64> =
             experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
 
-        let mut select = Select::new(self.ws(), "runs", "r");
+        let mut select = Select::new(self.workspace, "runs", "r");
         let place = select.bind(experiments);
         select.filter(dialect.any("r.experiment_id", &place));
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
@@ -80,7 +80,7 @@ impl Store {
         }
 
         let page = select.page(COLUMNS, search.max_results, token)?;
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
         let load = |ids| run_children::load(&conn, ids, Extent::Page);

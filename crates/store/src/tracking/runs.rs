@@ -9,7 +9,7 @@ use ferroflow_model::{
 };
 
 use crate::{
-    Store,
+    Scoped,
     db::{Child, DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
     statements::statements,
     traces::assessments::delete_of_run,
@@ -70,7 +70,7 @@ pub struct NewRun {
     pub run_name: String,
 }
 
-impl Store {
+impl Scoped<'_> {
     /// Creates a run in an active experiment.
     ///
     /// # Errors
@@ -79,8 +79,9 @@ impl Store {
         let experiment_id = if new.experiment_id.is_empty() { "0" } else { &new.experiment_id };
         let experiment = id_of(experiment_id)?;
         let found = self
+            .store
             .db
-            .query(Statement::within(self.ws(), &EXPERIMENT, vec![experiment.into()]), |row| {
+            .query(Statement::within(self.workspace, &EXPERIMENT, vec![experiment.into()]), |row| {
                 Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?))
             })
             .await?
@@ -125,7 +126,8 @@ impl Store {
         let rows =
             tags.iter().map(|tag| vec![tag.key().into(), tag.value.clone().into(), run_id.as_str().into()]).collect();
         let columns = &const { [text("key"), text("value"), text("run_uuid")] };
-        self.db
+        self.store
+            .db
             .unit(vec![
                 Op::Execute(Statement::new(&INSERT, values)),
                 Op::Insert(Insert { table: "tags", columns, only_if: None, on_conflict: "", rows }),
@@ -156,9 +158,9 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn get_run(&self, run_id: &str) -> Result<Run> {
-        let conn = self.db.reader().await?;
+        let conn = self.store.db.reader().await?;
         let (info, children) = tokio::join!(
-            conn.query_opt(Statement::within(self.ws(), &BY_ID, vec![run_id.into()]), info_from_row),
+            conn.query_opt(Statement::within(self.workspace, &BY_ID, vec![run_id.into()]), info_from_row),
             run_children::load(&conn, vec![run_id.to_owned()], Extent::OneRun),
         );
         let info = info?.ok_or_else(|| not_found(run_id))?;
@@ -171,8 +173,12 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn get_run_info(&self, run_id: &str) -> Result<RunInfo> {
-        let found =
-            self.db.query(Statement::within(self.ws(), &BY_ID, vec![run_id.into()]), info_from_row).await?.pop();
+        let found = self
+            .store
+            .db
+            .query(Statement::within(self.workspace, &BY_ID, vec![run_id.into()]), info_from_row)
+            .await?
+            .pop();
         found.ok_or_else(|| not_found(run_id))
     }
 
@@ -191,12 +197,13 @@ impl Store {
         let status = status.map(|status| status.name().to_owned());
         let values: Vec<Value> = vec![run_id.into(), status.into(), end_time.into(), name.clone().into()];
         let (values, name) = (&values, &name);
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 let Some(info) =
-                    tx.query_opt(Statement::within(self.ws(), &UPDATE, values.clone()), info_from_row).await?
+                    tx.query_opt(Statement::within(self.workspace, &UPDATE, values.clone()), info_from_row).await?
                 else {
-                    let stage = Statement::within(self.ws(), &STAGE, vec![run_id.into()]);
+                    let stage = Statement::within(self.workspace, &STAGE, vec![run_id.into()]);
                     let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                     return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
                 };
@@ -214,9 +221,12 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn delete_run(&self, run_id: &str) -> Result<()> {
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                if tx.execute(Statement::within(self.ws(), &DELETE, vec![run_id.into(), now_ms().into()])).await? == 0 {
+                if tx.execute(Statement::within(self.workspace, &DELETE, vec![run_id.into(), now_ms().into()])).await?
+                    == 0
+                {
                     return Err(not_found(run_id));
                 }
                 Ok(delete_of_run(&tx, run_id).await?)
@@ -229,8 +239,11 @@ impl Store {
     /// # Errors
     /// No run has the id.
     pub async fn restore_run(&self, run_id: &str) -> Result<()> {
-        let answers =
-            self.db.unit(vec![Op::Execute(Statement::within(self.ws(), &RESTORE, vec![run_id.into()]))]).await?;
+        let answers = self
+            .store
+            .db
+            .unit(vec![Op::Execute(Statement::within(self.workspace, &RESTORE, vec![run_id.into()]))])
+            .await?;
         if changed_nothing(&answers) { Err(not_found(run_id)) } else { Ok(()) }
     }
 
@@ -248,9 +261,9 @@ impl Store {
     /// # Errors
     /// The param is not valid or has another value, or the run is missing or deleted.
     pub async fn log_param(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
-        let value = self.limits.param(key, value, "")?;
+        let value = self.store.limits.param(key, value, "")?;
         let params = vec![Pair { key: key.to_owned(), value }];
-        self.batch.write(RunWrite { params, single_param: true, ..self.run_write(run_id) }).await
+        self.store.batch.write(RunWrite { params, single_param: true, ..self.run_write(run_id) }).await
     }
 
     /// Sets a tag.
@@ -260,7 +273,7 @@ impl Store {
     pub async fn set_tag(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
         let value = self.tag_value(key, value, "")?;
         let tags = vec![Pair { key: key.to_owned(), value }];
-        self.batch.write(RunWrite { tags, ..self.run_write(run_id) }).await
+        self.store.batch.write(RunWrite { tags, ..self.run_write(run_id) }).await
     }
 
     /// Deletes a tag.
@@ -268,9 +281,10 @@ impl Store {
     /// # Errors
     /// The run is missing or deleted, or has no such tag.
     pub async fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
-                let stage = Statement::within(self.ws(), &STAGE, vec![run_id.into()]);
+                let stage = Statement::within(self.workspace, &STAGE, vec![run_id.into()]);
                 let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
                 if tx.execute(Statement::new(&DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
@@ -298,7 +312,7 @@ impl Store {
         }
         let mut write = self.run_write(run_id);
         for (index, param) in params.into_iter().enumerate() {
-            let value = self.limits.param(param.key(), param.value(), &format!("params[{index}]"))?;
+            let value = self.store.limits.param(param.key(), param.value(), &format!("params[{index}]"))?;
             write.params.push(Pair { key: param.key.unwrap_or_default(), value });
         }
         for (index, tag) in tags.into_iter().enumerate() {
@@ -332,18 +346,18 @@ impl Store {
             }
             write.metrics.push(point);
         }
-        self.batch.write(write).await
+        self.store.batch.write(write).await
     }
 
     fn run_write(&self, run_id: &str) -> RunWrite {
-        RunWrite::new(self.ws().clone(), run_id.to_owned())
+        RunWrite::new(self.workspace.clone(), run_id.to_owned())
     }
 
     /// Validates the value of a tag. PostgreSQL's column has the length limit of the protocol, SQLite's has none.
     fn tag_value(&self, key: &str, value: &str, path: &str) -> Result<String> {
-        match self.db.dialect() {
-            Dialect::Postgres => self.limits.tag(key, value, path),
-            Dialect::Sqlite => self.limits.untruncated_tag(key, value, path),
+        match self.store.db.dialect() {
+            Dialect::Postgres => self.store.limits.tag(key, value, path),
+            Dialect::Sqlite => self.store.limits.untruncated_tag(key, value, path),
         }
     }
 
@@ -353,13 +367,14 @@ impl Store {
     /// # Errors
     /// The run is missing or deleted, or the model alone is longer than the column.
     pub async fn record_logged_model(&self, run_id: &str, model: serde_json::Value) -> Result<()> {
-        let dialect = self.db.dialect();
+        let dialect = self.store.db.dialect();
         let limit = dialect.pick(limits::TAG_VALUE, usize::MAX);
         let model = &model;
-        self.db
+        self.store
+            .db
             .transaction(|tx| async move {
                 // The row lock serializes models that are logged concurrently, so that both are in the history.
-                let locked = Statement::within(self.ws(), &STAGE_LOCKED, vec![run_id.into()]);
+                let locked = Statement::within(self.workspace, &STAGE_LOCKED, vec![run_id.into()]);
                 let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
                 check_run_active(run_id, stage.as_deref())?;
                 let tag = Statement::new(&GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);

@@ -11,7 +11,7 @@ use ferroflow_model::Result;
 
 pub use self::unknown::Owner;
 use crate::{
-    Store, TraceLocations,
+    TraceLocations, Unscoped,
     db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
     statements::statements,
     traces::{
@@ -153,7 +153,7 @@ static EXPERIMENT_ROWS: [&Sql<Gc>; 7] = [
     &DELETE_EXPERIMENT,
 ];
 
-impl Store {
+impl Unscoped<'_> {
     /// A page of what can be purged, by id; `after` is the last id of the previous page. Only what was deleted at or
     /// before `before`, in milliseconds since 1970.
     ///
@@ -172,7 +172,7 @@ impl Store {
             Purgeable::LoggedModelsOf(experiment) => (&LOGGED_MODELS_OF, vec![experiment.into(), text(), PAGE.into()]),
             Purgeable::TracesOf(experiment) => (&TRACES_OF, vec![experiment.into(), text(), PAGE.into()]),
         };
-        Ok(self.db.query(Statement::new(sql, values), deleted_from_row).await?)
+        Ok(self.store.db.query(Statement::new(sql, values), deleted_from_row).await?)
     }
 
     /// Purges a run that was deleted at or before `before`, in milliseconds since 1970.
@@ -189,7 +189,8 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        self.db
+        self.store
+            .db
             .transaction_once(|tx| async move {
                 let found = tx
                     .query_opt(Statement::new(&LOCK_RUN, vec![run_id.into(), before.into()]), deleted_from_row)
@@ -216,7 +217,8 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        self.db
+        self.store
+            .db
             .transaction_once(|tx| async move {
                 let found = tx
                     .query_opt(Statement::new(&LOCK_MODEL, vec![model_id.into(), before.into()]), deleted_from_row)
@@ -243,7 +245,8 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        self.db
+        self.store
+            .db
             .transaction_once(|tx| async move {
                 let id = Value::from(trace_id);
                 if tx
@@ -279,7 +282,8 @@ impl Store {
     where
         F: Future<Output = Result<()>>,
     {
-        self.db
+        self.store
+            .db
             .transaction_once(|tx| async move {
                 let values = vec![experiment_id.into(), before.into()];
                 let found = tx.query_opt(Statement::new(&LOCK_EXPERIMENT, values), deleted_from_row).await?;

@@ -8,7 +8,7 @@
 use ferroflow_model::{Result, archived_trace::MAX_PAYLOAD};
 
 use crate::{
-    Store,
+    Unscoped,
     db::{Conn, Row, Statement, Tx, Value, dialect::Dialect, upkeep::Archival},
     statements::statements,
 };
@@ -129,7 +129,7 @@ statements! {
         " AND (t.status = 'IN_PROGRESS' OR ", HAS_CONTENT, ")))";
 }
 
-impl Store {
+impl Unscoped<'_> {
     /// The active experiments with the tags that control archival.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl Store {
         let read = |row: &Row<'_>| {
             Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
         };
-        Ok(self.db.query(Statement::new(&TAGS, Vec::new()), read).await?)
+        Ok(self.store.db.query(Statement::new(&TAGS, Vec::new()), read).await?)
     }
 
     /// The oldest traces that are due and can be archived, after the cursor `after`.
@@ -162,7 +162,7 @@ impl Store {
         let read = |row: &Row<'_>| {
             Ok(Candidate { trace_id: row.get(0)?, experiment_id: row.get(1)?, timestamp_ms: row.get(2)? })
         };
-        Ok(self.db.query(Statement::new(&CANDIDATES, values), read).await?)
+        Ok(self.store.db.query(Statement::new(&CANDIDATES, values), read).await?)
     }
 
     /// Archives a trace. `write` writes its spans to the archive and returns their location, or `None` if they cannot
@@ -178,10 +178,11 @@ impl Store {
     where
         F: Future<Output = Result<Option<String>>>,
     {
-        match self.db.dialect() {
+        match self.store.db.dialect() {
             // The transaction locks the trace's row while the archive is written.
             Dialect::Postgres => {
-                self.db
+                self.store
+                    .db
                     .transaction_once(|tx| async move {
                         let Some(loaded) = find(tx.conn()?, trace_id).await? else {
                             return Ok(ArchiveOutcome::Skipped);
@@ -194,12 +195,12 @@ impl Store {
             // A transaction would block all writers while the archive is written. `finish` checks the payload
             // generation instead.
             Dialect::Sqlite => {
-                let conn = self.db.reader().await?;
+                let conn = self.store.db.reader().await?;
                 let Some(loaded) = find(&conn, trace_id).await? else { return Ok(ArchiveOutcome::Skipped) };
                 drop(conn);
                 let Some(written) = loaded.write(write).await? else { return Ok(ArchiveOutcome::Skipped) };
                 let written = &written;
-                self.db.transaction(|tx| async move { finish(&tx, trace_id, written).await }).await
+                self.store.db.transaction(|tx| async move { finish(&tx, trace_id, written).await }).await
             }
         }
     }
@@ -216,7 +217,7 @@ impl Store {
             Value::Texts(requests.iter().map(|request| request.value.clone()).collect()),
         ];
         let end = &Statement::new(&END_REQUESTS, values);
-        self.db.transaction(|tx| async move { Ok(tx.execute(end.clone()).await.map(|_| ())?) }).await
+        self.store.db.transaction(|tx| async move { Ok(tx.execute(end.clone()).await.map(|_| ())?) }).await
     }
 }
 

@@ -7,12 +7,12 @@ use ferroflow_store::{
     upkeep::artifact_refs::{self, ArtifactRefs},
 };
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 async fn model(store: &Store, name: &str, status: LoggedModelStatus) -> String {
     let new = NewLoggedModel { experiment_id: "0".into(), name: Some(name.into()), ..NewLoggedModel::default() };
-    let id = store.create_logged_model(new).await.unwrap().info.unwrap().model_id().to_owned();
-    store.finalize_logged_model(&id, status).await.unwrap();
+    let id = store.here().create_logged_model(new).await.unwrap().info.unwrap().model_id().to_owned();
+    store.here().finalize_logged_model(&id, status).await.unwrap();
     id
 }
 
@@ -26,14 +26,14 @@ async fn of_the_newest_runs_and_of_models_that_are_complete(uri: &BackendUri) {
         support::run(&store, "0").await,
     ];
     let listed = r#"[{"path": "a/t.json", "type": "table"}, {"type": "no path"}, {"path": 5}]"#;
-    store.set_tag(&tagged, "mlflow.loggedArtifacts", listed).await.unwrap();
-    store.set_tag(&odd, "mlflow.loggedArtifacts", "no list").await.unwrap();
-    store.delete_run(&deleted).await.unwrap();
+    store.here().set_tag(&tagged, "mlflow.loggedArtifacts", listed).await.unwrap();
+    store.here().set_tag(&odd, "mlflow.loggedArtifacts", "no list").await.unwrap();
+    store.here().delete_run(&deleted).await.unwrap();
     let ready = model(&store, "ready", LoggedModelStatus::LoggedModelReady).await;
     model(&store, "failed", LoggedModelStatus::LoggedModelUploadFailed).await;
     let external = model(&store, "external", LoggedModelStatus::LoggedModelReady).await;
     let tag = LoggedModelTag { key: Some("mlflow.model.isExternal".into()), value: Some("True".into()) };
-    store.set_logged_model_tags(&external, &[tag]).await.unwrap();
+    store.here().set_logged_model_tags(&external, &[tag]).await.unwrap();
 
     let all = artifact_refs::artifacts(uri, 10).await.unwrap();
     let find = |owner: &str| all.iter().find(|one| one.owner == owner);

@@ -9,10 +9,10 @@ use std::{
 use ferroflow_model::Result;
 use ferroflow_store::{Store, db::BackendUri};
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 async fn stage(store: &Store, run: &str) -> String {
-    store.get_run(run).await.unwrap().info.unwrap().lifecycle_stage.unwrap()
+    store.here().get_run(run).await.unwrap().info.unwrap().lifecycle_stage.unwrap()
 }
 
 on_each!(a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open);
@@ -21,7 +21,7 @@ async fn a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open(uri
     let run = support::run(&store, "0").await;
     // At every stage of BEGIN at which the caller may be dropped.
     for polls in 1..=5 {
-        store.delete_run(&run).await.unwrap();
+        store.here().delete_run(&run).await.unwrap();
         {
             let mut begin = pin!(store.db().transaction_once(|_| pending::<Result<()>>()));
             for _ in 0..polls {
@@ -31,7 +31,7 @@ async fn a_caller_that_goes_away_while_a_transaction_begins_leaves_none_open(uri
                 tokio::task::yield_now().await;
             }
         }
-        store.restore_run(&run).await.unwrap();
+        store.here().restore_run(&run).await.unwrap();
         assert_eq!(stage(&other, &run).await, "active", "an acknowledged write is there for everybody");
     }
 }

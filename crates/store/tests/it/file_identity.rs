@@ -10,15 +10,16 @@ use ferroflow_store::{
 };
 
 use crate::support;
+use crate::support::Here as _;
 
 async fn tag(store: &Store, run: &str) -> Result<()> {
-    store.set_tag(run, "t", "x").await
+    store.here().set_tag(run, "t", "x").await
 }
 
 /// Writes are rejected and the server is not ready.
 async fn refused(store: &Store, run: &str) {
     assert_eq!(tag(store, run).await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
-    assert_eq!(store.delete_run(run).await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
+    assert_eq!(store.here().delete_run(run).await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
     assert_eq!(store.ping().await.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
 }
 
@@ -62,7 +63,7 @@ async fn a_file_that_is_removed_takes_no_writes() {
     fs::rename(&path, folder.path().join("other")).unwrap();
     refused(&store, &run).await;
     fs::rename(folder.path().join("other"), &path).unwrap();
-    store.restore_run(&run).await.unwrap();
+    store.here().restore_run(&run).await.unwrap();
     store.ping().await.unwrap();
     // Replaced: another file.
     fs::copy(&path, folder.path().join("copy")).unwrap();

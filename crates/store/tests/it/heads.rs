@@ -7,7 +7,7 @@ use ferroflow_store::{
     upkeep::gc::PurgeOutcome,
 };
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 const FIRST: &str = "dc11669786a5";
 const BETWEEN: &str = "e7d1f4b2a9c6";
@@ -182,13 +182,13 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
     assert_eq!(added(uri).await, before);
 
     // What is deleted takes its own rows with it, and no others.
-    store.delete_run("a").await.unwrap();
-    assert_eq!(store.purge_run("a", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
+    store.here().delete_run("a").await.unwrap();
+    assert_eq!(store.upkeep().purge_run("a", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
     assert_eq!(added(uri).await, before);
     assert_eq!(texts(uri, "SELECT issue_id FROM issues WHERE source_run_id IS NOT NULL").await, ["i3"]);
-    store.delete_experiment("8").await.unwrap();
-    assert_eq!(store.purge_run("b", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
-    assert_eq!(store.purge_experiment(8, i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
+    store.here().delete_experiment("8").await.unwrap();
+    assert_eq!(store.upkeep().purge_run("b", i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
+    assert_eq!(store.upkeep().purge_experiment(8, i64::MAX, async |_| Ok(())).await.unwrap(), PurgeOutcome::Purged);
     let kept: Vec<String> =
         before.into_iter().filter(|row| !row.starts_with("i3 ") && !row.starts_with("i4 ")).collect();
     assert_eq!(added(uri).await, kept);
@@ -196,15 +196,15 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
 
 /// Writes of every family.
 async fn write(store: &Store, experiment: &str) {
-    store.set_experiment_tag(experiment, "team", "a").await.unwrap();
-    store.rename_experiment(experiment, "renamed").await.unwrap();
+    store.here().set_experiment_tag(experiment, "team", "a").await.unwrap();
+    store.here().rename_experiment(experiment, "renamed").await.unwrap();
     let run = support::run(store, experiment).await;
-    store.log_param(&run, "p", "1").await.unwrap();
-    store.set_tag(&run, "t", "1").await.unwrap();
-    store.delete_run(&run).await.unwrap();
-    store.restore_run(&run).await.unwrap();
-    store.delete_experiment(experiment).await.unwrap();
-    store.restore_experiment(experiment).await.unwrap();
+    store.here().log_param(&run, "p", "1").await.unwrap();
+    store.here().set_tag(&run, "t", "1").await.unwrap();
+    store.here().delete_run(&run).await.unwrap();
+    store.here().restore_run(&run).await.unwrap();
+    store.here().delete_experiment(experiment).await.unwrap();
+    store.here().restore_experiment(experiment).await.unwrap();
 }
 
 on_each!(categories_that_are_no_list_stop_the_upgrade_before_anything_is_changed);

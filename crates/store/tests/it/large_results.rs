@@ -8,7 +8,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{RunSearch, Scope, Store, db::ResultBudget};
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 /// Runs with 600 KB of params each: together more than a page may hold.
 async fn fill(store: &Store, count: usize) -> BTreeSet<String> {
@@ -16,7 +16,7 @@ async fn fill(store: &Store, count: usize) -> BTreeSet<String> {
     for _ in 0..count {
         let run = support::run(store, "0").await;
         let param = |number: usize| Param { key: Some(format!("p{number}")), value: Some("x".repeat(6000)) };
-        store.log_batch(&run, Vec::new(), (0..100).map(param).collect(), Vec::new()).await.unwrap();
+        store.here().log_batch(&run, Vec::new(), (0..100).map(param).collect(), Vec::new()).await.unwrap();
         runs.insert(run);
     }
     runs
@@ -39,7 +39,8 @@ async fn a_page_ends_early_and_the_next_one_goes_on_there(store: &Store) {
     let (mut seen, mut token, mut pages) = (Vec::new(), None, 0);
     loop {
         let account = ResultBudget::new(1).account();
-        let (runs, next) = account.clone().scope(store.search_runs(&Scope::everything(), search(token))).await.unwrap();
+        let (runs, next) =
+            account.clone().scope(store.here().search_runs(&Scope::everything(), search(token))).await.unwrap();
         assert!(account.is_large(), "more than {} bytes", memory::SMALL_RESULT);
         assert!(runs.iter().all(|run| run.data.as_ref().unwrap().params.len() == 100));
         seen.extend(runs.into_iter().map(|run| run.info.unwrap().run_id.unwrap()));
@@ -59,12 +60,14 @@ async fn large_results_take_turns(store: &Store) {
     fill(store, 8).await;
     let budget = ResultBudget::new(1);
     let first = budget.account();
-    first.clone().scope(store.search_runs(&Scope::everything(), search(None))).await.unwrap();
-    let refused = budget.account().scope(store.search_runs(&Scope::everything(), search(None))).await.unwrap_err();
+    first.clone().scope(store.here().search_runs(&Scope::everything(), search(None))).await.unwrap();
+    let refused =
+        budget.account().scope(store.here().search_runs(&Scope::everything(), search(None))).await.unwrap_err();
     assert_eq!(refused.code.http_status(), 429, "{refused:?}");
     // Small ones do not wait.
-    let small = tokio::time::timeout(Duration::from_secs(60), budget.account().scope(store.get_experiment("0"))).await;
+    let small =
+        tokio::time::timeout(Duration::from_secs(60), budget.account().scope(store.here().get_experiment("0"))).await;
     small.unwrap().unwrap();
     drop(first);
-    budget.account().scope(store.search_runs(&Scope::everything(), search(None))).await.unwrap();
+    budget.account().scope(store.here().search_runs(&Scope::everything(), search(None))).await.unwrap();
 }

@@ -9,7 +9,7 @@ use ferroflow_store::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 const HISTORY: &str = "mlflow.log-model.history";
 const TABLES: &str = "mlflow.loggedArtifacts";
@@ -25,7 +25,7 @@ fn model(number: usize) -> Value {
 }
 
 async fn tag(store: &Store, run: &str, key: &str) -> String {
-    let tags = store.get_run(run).await.unwrap().data.unwrap().tags;
+    let tags = store.here().get_run(run).await.unwrap().data.unwrap().tags;
     tags.into_iter().find(|tag| tag.key() == key).unwrap().value.unwrap()
 }
 
@@ -37,7 +37,7 @@ on_each!(any_number_of_models_is_logged_to_a_run);
 async fn any_number_of_models_is_logged_to_a_run(store: &Store) {
     let run = support::run(store, "0").await;
     for number in 0..60 {
-        store.record_logged_model(&run, model(number)).await.unwrap();
+        store.here().record_logged_model(&run, model(number)).await.unwrap();
     }
     let kept = list(store, &run, HISTORY).await;
     let all: Vec<Value> = (0..60).map(model).collect();
@@ -54,8 +54,8 @@ on_each!(a_history_that_was_cut_is_begun_again);
 async fn a_history_that_was_cut_is_begun_again(store: &Store) {
     let run = support::run(store, "0").await;
     for broken in [r#"[{"run_id": "01234567"#, "prose", "{}", ""] {
-        store.set_tag(&run, HISTORY, broken).await.unwrap();
-        store.record_logged_model(&run, model(1)).await.unwrap();
+        store.here().set_tag(&run, HISTORY, broken).await.unwrap();
+        store.here().record_logged_model(&run, model(1)).await.unwrap();
         assert_eq!(list(store, &run, HISTORY).await, [model(1)], "{broken}");
     }
 }
@@ -67,7 +67,7 @@ async fn models_that_are_logged_at_once_are_all_in_the_history(uri: &BackendUri)
     let tasks: Vec<_> = (0..10)
         .map(|number| {
             let (store, run) = (Arc::clone(&store), run.clone());
-            tokio::spawn(async move { store.record_logged_model(&run, model(number)).await })
+            tokio::spawn(async move { store.here().record_logged_model(&run, model(number)).await })
         })
         .collect();
     for task in tasks {
@@ -82,9 +82,9 @@ async fn models_that_are_logged_at_once_are_all_in_the_history(uri: &BackendUri)
 on_each!(a_model_that_no_column_holds_is_refused_and_changes_nothing);
 async fn a_model_that_no_column_holds_is_refused_and_changes_nothing(store: &Store) {
     let run = support::run(store, "0").await;
-    store.record_logged_model(&run, model(0)).await.unwrap();
+    store.here().record_logged_model(&run, model(0)).await.unwrap();
     let large = json!({"artifact_path": "large", "signature": "s".repeat(2 * COLUMN)});
-    let outcome = store.record_logged_model(&run, large.clone()).await;
+    let outcome = store.here().record_logged_model(&run, large.clone()).await;
     match store.db().dialect() {
         Dialect::Sqlite => {
             outcome.unwrap();
@@ -103,7 +103,7 @@ async fn the_list_of_tables_stays_a_list(store: &Store) {
     let run = support::run(store, "0").await;
     let all: Vec<Value> = (0..400).map(|n| json!({"path": format!("tables/{n}.json"), "type": "table"})).collect();
     let value = serde_json::to_string(&all).unwrap();
-    store.set_tag(&run, TABLES, &value).await.unwrap();
+    store.here().set_tag(&run, TABLES, &value).await.unwrap();
     let check = async || {
         let kept = list(store, &run, TABLES).await;
         match store.db().dialect() {
@@ -114,9 +114,9 @@ async fn the_list_of_tables_stays_a_list(store: &Store) {
     };
     check().await;
     let batch = vec![RunTag { key: Some(TABLES.into()), value: Some(value.clone()) }];
-    store.log_batch(&run, Vec::new(), Vec::new(), batch).await.unwrap();
+    store.here().log_batch(&run, Vec::new(), Vec::new(), batch).await.unwrap();
     check().await;
     // Other texts are truncated, as in the reference.
-    store.set_tag(&run, "mlflow.note.content", &value).await.unwrap();
+    store.here().set_tag(&run, "mlflow.note.content", &value).await.unwrap();
     assert_eq!(tag(store, &run, "mlflow.note.content").await, value[..COLUMN]);
 }

@@ -29,3 +29,4 @@ mod trace_archival;
 mod transactions;
 mod users;
 mod webhooks;
+mod workspaces;

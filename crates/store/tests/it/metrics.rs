@@ -4,7 +4,7 @@ use ferroflow_model::messages::service::Metric;
 use ferroflow_store::Store;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 #[allow(clippy::cast_precision_loss)] // small numbers
 async fn log_steps(store: &Store, run: &str, key: &str, count: i64) {
@@ -18,7 +18,7 @@ async fn log_steps(store: &Store, run: &str, key: &str, count: i64) {
         })
         .collect::<Vec<_>>();
     for batch in points.chunks(900) {
-        store.log_batch(run, batch.to_vec(), Vec::new(), Vec::new()).await.unwrap();
+        store.here().log_batch(run, batch.to_vec(), Vec::new(), Vec::new()).await.unwrap();
     }
 }
 
@@ -47,7 +47,7 @@ async fn a_chart_gets_the_points_that_the_reference_would_give_it(store: &Store)
         let run = support::run(store, "0").await;
         log_steps(store, &run, "m", total).await;
         for n in [1, 2, 3, 10, 99, 100, 2500] {
-            let points = store.sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
+            let points = store.here().sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
             let steps: Vec<i64> = points.iter().map(|point| point.step.unwrap()).collect();
             assert_eq!(steps, sampled(total, n), "{n} of {total}");
         }
@@ -60,7 +60,7 @@ async fn a_chart_of_some_steps_of_several_runs(store: &Store) {
     log_steps(store, &a, "m", 50).await;
     log_steps(store, &b, "m", 3).await;
     let asked = [b.clone(), "unknown".into(), a.clone(), b.clone()];
-    let points = store.sample_metric_history(&asked, "m", 3, Some((1, 20))).await.unwrap();
+    let points = store.here().sample_metric_history(&asked, "m", 3, Some((1, 20))).await.unwrap();
     let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
     let (a, b) = (a.as_str(), b.as_str());
     assert_eq!(found, [(b, 1), (b, 2), (a, 1), (a, 8), (a, 20), (b, 1), (b, 2)]);
@@ -78,7 +78,7 @@ async fn pages_of_a_history_put_together_are_the_history(store: &Store) {
             step: Some(10),
             ..Metric::default()
         };
-        store.log_metric(&run, metric).await.unwrap();
+        store.here().log_metric(&run, metric).await.unwrap();
     }
     let (all, none) = support::history(store, &run, "m", None, None).await;
     assert_eq!((all.len(), none), (27, None));
@@ -108,7 +108,7 @@ async fn the_bulk_history_goes_by_run_and_is_cut(store: &Store) {
     for run in &runs {
         log_steps(store, run, "m", 4).await;
     }
-    let points = store.get_metric_history_bulk(runs.to_vec(), "m", 6).await.unwrap();
+    let points = store.here().get_metric_history_bulk(runs.to_vec(), "m", 6).await.unwrap();
     runs.sort();
     let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
     let expected: Vec<(&str, i64)> =
@@ -153,7 +153,7 @@ async fn samples_of_tangled_histories_are_those_of_the_reference(store: &Store) 
         for run in &runs {
             let count = random.random_range(0..90);
             let points = tangled(&mut random, count);
-            store.log_batch(run, points.clone(), Vec::new(), Vec::new()).await.unwrap();
+            store.here().log_batch(run, points.clone(), Vec::new(), Vec::new()).await.unwrap();
             rows.push(in_order(&points));
         }
         for n in [1, 2, 3, 10, 40, 2500] {
@@ -169,7 +169,7 @@ async fn samples_of_tangled_histories_are_those_of_the_reference(store: &Store) 
                         (run.clone(), step, timestamp, if is_nan { f64::NAN } else { stored })
                     }));
                 }
-                let found = store.sample_metric_history(&runs, "m", n, range).await.unwrap();
+                let found = store.here().sample_metric_history(&runs, "m", n, range).await.unwrap();
                 let found: Vec<_> = found
                     .into_iter()
                     .map(|point| {
@@ -195,7 +195,7 @@ async fn pages_of_a_history_among_those_of_many_runs(store: &Store) {
         step: Some(step),
         ..Metric::default()
     });
-    store.log_batch(&run, points.to_vec(), Vec::new(), Vec::new()).await.unwrap();
+    store.here().log_batch(&run, points.to_vec(), Vec::new(), Vec::new()).await.unwrap();
     let (all, _) = support::history(store, &run, "m", None, None).await;
     assert_eq!(all.len(), far.len());
     for size in 1..=7 {

@@ -18,7 +18,7 @@ use ferroflow_store::{
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::support::{
-    self,
+    self, Here as _,
     postgres::{as_superuser, environment, parse},
 };
 
@@ -147,16 +147,16 @@ async fn work(store: Arc<Store>, clients: usize) {
                     };
                     let param = Param { key: Some(format!("p{step}")), value: Some(text.clone()) };
                     let tag = RunTag { key: Some("t".into()), value: Some(text.clone()) };
-                    store.log_batch(&run, vec![metric], vec![param], vec![tag]).await.unwrap();
-                    store.set_tag(&run, "other", "x").await.unwrap();
-                    let data = store.get_run(&run).await.unwrap().data.unwrap();
+                    store.here().log_batch(&run, vec![metric], vec![param], vec![tag]).await.unwrap();
+                    store.here().set_tag(&run, "other", "x").await.unwrap();
+                    let data = store.here().get_run(&run).await.unwrap().data.unwrap();
                     assert_eq!(data.metrics[0].step, Some(step));
                     assert!(data.tags.iter().any(|tag| tag.key() == "t" && tag.value() == text));
-                    store.update_run(&run, None, Some(step), None).await.unwrap();
-                    store.record_logged_model(&run, serde_json::json!({"artifact_path": text})).await.unwrap();
+                    store.here().update_run(&run, None, Some(step), None).await.unwrap();
+                    store.here().record_logged_model(&run, serde_json::json!({"artifact_path": text})).await.unwrap();
                 }
-                store.delete_run(&run).await.unwrap();
-                store.restore_run(&run).await.unwrap();
+                store.here().delete_run(&run).await.unwrap();
+                store.here().restore_run(&run).await.unwrap();
             })
         })
         .collect();

@@ -6,7 +6,7 @@ use ferroflow_store::{
     db::{Insert, Op, Value, dialect::Dialect, int, text},
 };
 
-use crate::support::on_each;
+use crate::support::{Here as _, on_each};
 
 const PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` = 'true'";
 
@@ -33,25 +33,25 @@ async fn fill(store: &Store) {
         if is_prompt {
             tags.push(tag("mlflow.prompt.is_prompt", "true"));
         }
-        store.create_registered_model(&name, "", &tags).await.unwrap();
+        store.here().create_registered_model(&name, "", &tags).await.unwrap();
         for number in 0..index % 3 {
             let mut tags = vec![ModelVersionTag { key: Some("n".into()), value: Some(number.to_string()) }];
             if is_prompt {
                 tags.push(ModelVersionTag { key: Some("mlflow.prompt.is_prompt".into()), value: Some("true".into()) });
             }
             let new = NewModelVersion { name: name.clone(), source: "dummy-source".into(), tags, ..Default::default() };
-            store.create_model_version(new).await.unwrap();
+            store.here().create_model_version(new).await.unwrap();
         }
     }
 }
 
 async fn names(store: &Store, search: RegisteredModelSearch) -> Vec<String> {
-    let (found, _) = store.search_registered_models(&Scope::everything(), search).await.unwrap();
+    let (found, _) = store.here().search_registered_models(&Scope::everything(), search).await.unwrap();
     found.into_iter().map(|model| model.name.unwrap()).collect()
 }
 
 async fn keys(store: &Store, search: ModelVersionSearch) -> Vec<String> {
-    let (found, _) = store.search_model_versions(&Scope::everything(), search).await.unwrap();
+    let (found, _) = store.here().search_model_versions(&Scope::everything(), search).await.unwrap();
     found.into_iter().map(|version| format!("{}/{}", version.name(), version.version())).collect()
 }
 
@@ -76,7 +76,7 @@ async fn a_search_gives_models_or_prompts(store: &Store) {
 on_each!(one_prompt_among_versions_makes_all_of_them_prompts);
 async fn one_prompt_among_versions_makes_all_of_them_prompts(store: &Store) {
     fill(store).await;
-    store.set_model_version_tag("m2", "2", "mlflow.prompt.is_prompt", "true").await.unwrap();
+    store.here().set_model_version_tag("m2", "2", "mlflow.prompt.is_prompt", "true").await.unwrap();
     assert_eq!(keys(store, versions("name = 'm2'", &[])).await, Vec::<String>::new());
     assert_eq!(keys(store, versions(&format!("name = 'm2' AND {PROMPTS}"), &[])).await, ["m2/2"]);
 }
@@ -84,17 +84,20 @@ async fn one_prompt_among_versions_makes_all_of_them_prompts(store: &Store) {
 on_each!(a_page_comes_with_all_that_hangs_on_its_models);
 async fn a_page_comes_with_all_that_hangs_on_its_models(store: &Store) {
     fill(store).await;
-    store.transition_model_version_stage("m5", "1", "Staging", false).await.unwrap();
-    store.set_registered_model_alias("m5", "best", "2").await.unwrap();
-    let (page, _) =
-        store.search_registered_models(&Scope::everything(), models("name IN ('m4', 'm5', 'm6')", &[])).await.unwrap();
+    store.here().transition_model_version_stage("m5", "1", "Staging", false).await.unwrap();
+    store.here().set_registered_model_alias("m5", "best", "2").await.unwrap();
+    let (page, _) = store
+        .here()
+        .search_registered_models(&Scope::everything(), models("name IN ('m4', 'm5', 'm6')", &[]))
+        .await
+        .unwrap();
     let [m4, m5, m6] = page.as_slice() else { panic!("{page:?}") };
     assert_eq!(m6.latest_versions.len() + m6.aliases.len(), 0);
     assert_eq!(m4.latest_versions[0].tags.len(), 1);
     let stages: Vec<_> = m5.latest_versions.iter().map(|v| (v.version(), v.current_stage())).collect();
     assert_eq!(stages, [("1", "Staging"), ("2", "None")]);
     assert_eq!((m5.aliases[0].alias(), m5.aliases[0].version()), ("best", "2"));
-    assert_eq!(*m5, store.get_registered_model("m5").await.unwrap());
+    assert_eq!(*m5, store.here().get_registered_model("m5").await.unwrap());
 }
 
 on_each!(pages_put_together_are_the_whole_in_every_order);
@@ -108,7 +111,7 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
                 let mut search = RegisteredModelSearch { max_results: size, ..models(filter, order) };
                 loop {
                     let (found, next) =
-                        store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
+                        store.here().search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
                     pages.extend(found.into_iter().map(|model| model.name.unwrap()));
                     search.page_token = next;
                     if search.page_token.is_none() {
@@ -127,7 +130,7 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
                 let mut search = ModelVersionSearch { max_results: size, ..versions(filter, order) };
                 loop {
                     let (found, next) =
-                        store.search_model_versions(&Scope::everything(), search.clone()).await.unwrap();
+                        store.here().search_model_versions(&Scope::everything(), search.clone()).await.unwrap();
                     pages.extend(found.into_iter().map(|v| format!("{}/{}", v.name(), v.version())));
                     search.page_token = next;
                     if search.page_token.is_none() {
@@ -243,12 +246,18 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
         ("name = 'name-00001'", &[]),
     ] {
         let search = models(filter, order);
-        assert_indexed(&store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap(), filter);
-        let (first, token) = store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
+        assert_indexed(
+            &store.here().explain_registered_model_search(&Scope::everything(), &search).await.unwrap(),
+            filter,
+        );
+        let (first, token) = store.here().search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
         assert!(!first.is_empty(), "{filter}");
         if token.is_some() {
             let next = RegisteredModelSearch { page_token: token, ..search };
-            assert_indexed(&store.explain_registered_model_search(&Scope::everything(), &next).await.unwrap(), filter);
+            assert_indexed(
+                &store.here().explain_registered_model_search(&Scope::everything(), &next).await.unwrap(),
+                filter,
+            );
         }
     }
     // All models: a merge of the indexes of models and prompts, without a lookup per row.
@@ -259,12 +268,14 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
             odd.reverse();
         }
         for expected in odd.chunks(100).take(2) {
-            let plan = store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap().join("\n");
+            let plan =
+                store.here().explain_registered_model_search(&Scope::everything(), &search).await.unwrap().join("\n");
             assert!(plan.contains("MERGE (EXCEPT)") || plan.contains("Merge Anti Join"), "{plan}");
             for word in ["SCAN registered", "Seq Scan", "Hash", "Bitmap", "Sort", "Materialize"] {
                 assert!(!plan.contains(word), "{word}\n{plan}");
             }
-            let (page, token) = store.search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
+            let (page, token) =
+                store.here().search_registered_models(&Scope::everything(), search.clone()).await.unwrap();
             assert_eq!(page.iter().map(RegisteredModel::name).collect::<Vec<_>>(), expected);
             search.page_token = token;
         }
@@ -272,13 +283,16 @@ async fn models_and_prompts_are_told_apart_by_an_index(store: &Store) {
     // The few rows with one of the names may be sorted.
     let search = models(&format!("{PROMPTS} AND name IN ('name-00001', 'name-00002')"), &[]);
     assert_not_scanned(
-        &store.explain_registered_model_search(&Scope::everything(), &search).await.unwrap(),
+        &store.here().explain_registered_model_search(&Scope::everything(), &search).await.unwrap(),
         "names in a list",
     );
     for filter in ["name = 'name-00001'", &format!("name = 'name-00000' AND {PROMPTS}"), PROMPTS] {
         let search = versions(filter, &["name", "version_number"]);
-        let plan = store.explain_model_version_search(&Scope::everything(), &search).await.unwrap();
+        let plan = store.here().explain_model_version_search(&Scope::everything(), &search).await.unwrap();
         assert_indexed(&plan, filter);
     }
-    assert_eq!(store.search_registered_models(&Scope::everything(), models("", &[])).await.unwrap().0.len(), 100);
+    assert_eq!(
+        store.here().search_registered_models(&Scope::everything(), models("", &[])).await.unwrap().0.len(),
+        100
+    );
 }

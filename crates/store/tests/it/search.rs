@@ -6,7 +6,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{NewRun, RunSearch, Scope, Store};
 
-use crate::support::on_each;
+use crate::support::{Here as _, on_each};
 
 fn search(filter: &str, order: &[&str]) -> RunSearch {
     RunSearch {
@@ -25,16 +25,20 @@ async fn fill(store: &Store) {
     for (number, value) in values.into_iter().enumerate() {
         let start_time = i64::try_from(number / 2).unwrap();
         let new = NewRun { run_name: format!("r{number}"), start_time, ..NewRun::default() };
-        let run = store.create_run(new).await.unwrap().info.unwrap().run_id.unwrap();
+        let run = store.here().create_run(new).await.unwrap().info.unwrap().run_id.unwrap();
         let metric = value.map(|value| Metric { key: Some("m".into()), value: Some(value), ..Metric::default() });
         let param = (number % 3 != 0).then(|| Param { key: Some("p".into()), value: Some(format!("v{}", number % 2)) });
         let tag = RunTag { key: Some("parity".into()), value: Some(["even", "odd"][number % 2].into()) };
-        store.log_batch(&run, metric.into_iter().collect(), param.into_iter().collect(), vec![tag]).await.unwrap();
+        store
+            .here()
+            .log_batch(&run, metric.into_iter().collect(), param.into_iter().collect(), vec![tag])
+            .await
+            .unwrap();
     }
 }
 
 async fn names(store: &Store, search: RunSearch) -> Vec<String> {
-    let (runs, _) = store.search_runs(&Scope::everything(), search).await.unwrap();
+    let (runs, _) = store.here().search_runs(&Scope::everything(), search).await.unwrap();
     runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect()
 }
 
@@ -69,7 +73,7 @@ async fn pages_put_together_are_the_whole_in_every_order(store: &Store) {
             let mut token = None;
             loop {
                 let request = RunSearch { max_results: size, page_token: token, ..search("", order) };
-                let (runs, next) = store.search_runs(&Scope::everything(), request).await.unwrap();
+                let (runs, next) = store.here().search_runs(&Scope::everything(), request).await.unwrap();
                 assert!(runs.len() <= usize::try_from(size).unwrap());
                 pages.extend(runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()));
                 token = next;
@@ -86,9 +90,9 @@ on_each!(a_page_does_not_move_when_rows_appear_before_it);
 async fn a_page_does_not_move_when_rows_appear_before_it(store: &Store) {
     fill(store).await;
     let first = RunSearch { max_results: 3, ..search("", &[]) };
-    let (_, token) = store.search_runs(&Scope::everything(), first).await.unwrap();
+    let (_, token) = store.here().search_runs(&Scope::everything(), first).await.unwrap();
     let rest = names(store, search("", &[])).await.split_off(3);
-    store.create_run(NewRun { start_time: 99, ..NewRun::default() }).await.unwrap();
+    store.here().create_run(NewRun { start_time: 99, ..NewRun::default() }).await.unwrap();
     let next = RunSearch { page_token: token, ..search("", &[]) };
     assert_eq!(names(store, next).await, rest);
 }
@@ -113,7 +117,7 @@ async fn filters_find_what_they_say(store: &Store) {
         ("params.p = '\\'; DROP TABLE runs; --'", &[]),
     ];
     for (filter, expected) in cases {
-        let found = store.search_runs(&Scope::everything(), search(filter, &["attributes.run_name"])).await;
+        let found = store.here().search_runs(&Scope::everything(), search(filter, &["attributes.run_name"])).await;
         match found {
             Ok((runs, _)) => {
                 let found: Vec<String> = runs.into_iter().map(|run| run.info.unwrap().run_name.unwrap()).collect();
@@ -129,16 +133,17 @@ on_each!(a_token_of_another_order_is_refused);
 async fn a_token_of_another_order_is_refused(store: &Store) {
     fill(store).await;
     let (_, token) =
-        store.search_runs(&Scope::everything(), RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
+        store.here().search_runs(&Scope::everything(), RunSearch { max_results: 2, ..search("", &[]) }).await.unwrap();
     let request = RunSearch { page_token: token, ..search("", &["metrics.m DESC"]) };
-    let error = store.search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
+    let error = store.here().search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidParameterValue);
     // The same number of sort keys, of another type.
     let (_, token) = store
+        .here()
         .search_runs(&Scope::everything(), RunSearch { max_results: 2, ..search("", &["params.p"]) })
         .await
         .unwrap();
     let request = RunSearch { page_token: token, ..search("", &["metrics.m"]) };
-    let error = store.search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
+    let error = store.here().search_runs(&Scope::everything(), request).await.map(drop).unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidParameterValue);
 }

@@ -5,8 +5,8 @@ pub(crate) mod postgres;
 use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
 
 use ferroflow_store::{
-    HistoryPoint, Store, StoreOptions, UserStore,
-    db::{BackendUri, DbOptions},
+    HistoryPoint, Scoped, Store, StoreOptions, Unscoped, UserStore, Workspace,
+    db::{BackendUri, DbOptions, Upkeep},
 };
 use futures_util::FutureExt as _;
 
@@ -34,6 +34,22 @@ macro_rules! on_each {
 }
 
 pub(crate) use on_each;
+
+/// The data of a store in its only workspace, and in all of them.
+pub(crate) trait Here {
+    fn here(&self) -> Scoped<'_>;
+    fn upkeep(&self) -> Unscoped<'_>;
+}
+
+impl Here for Store {
+    fn here(&self) -> Scoped<'_> {
+        self.within(Workspace::only())
+    }
+
+    fn upkeep(&self) -> Unscoped<'_> {
+        self.unscoped(Upkeep::Test)
+    }
+}
 
 /// The parameter of a test of both databases.
 pub(crate) trait Fixture: Sized {
@@ -118,7 +134,7 @@ pub(crate) async fn open(uri: &BackendUri) -> Store {
 /// Creates a run in an experiment and returns its id.
 pub(crate) async fn run(store: &Store, experiment_id: &str) -> String {
     let new = ferroflow_store::NewRun { experiment_id: experiment_id.to_owned(), ..Default::default() };
-    let run = store.create_run(new).await.expect("a run");
+    let run = store.here().create_run(new).await.expect("a run");
     run.info.and_then(|info| info.run_id).expect("an id")
 }
 
@@ -130,5 +146,5 @@ pub(crate) async fn history(
     max_results: Option<i64>,
     page_token: Option<&str>,
 ) -> (Vec<HistoryPoint>, Option<String>) {
-    store.fold_metric_history(run_id, key, max_results, page_token, Vec::new(), Vec::push).await.unwrap()
+    store.here().fold_metric_history(run_id, key, max_results, page_token, Vec::new(), Vec::push).await.unwrap()
 }

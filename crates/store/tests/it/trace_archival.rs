@@ -6,7 +6,7 @@ use ferroflow_store::{
     db::{Op, Statement, Upkeep, dialect::Dialect},
 };
 
-use crate::support::on_each;
+use crate::support::{Here as _, on_each};
 
 /// A finished trace with two spans.
 async fn trace(store: &Store, id: &str) {
@@ -32,17 +32,18 @@ on_each!(of_two_that_archive_a_trace_one_does, flavor = "multi_thread");
 async fn of_two_that_archive_a_trace_one_does(store: &Store) {
     trace(store, "tr-1").await;
     let mut inner = None;
-    let outer = store.archive_trace("tr-1", |spans| {
+    let upkeep = store.upkeep();
+    let outer = upkeep.archive_trace("tr-1", |spans| {
         let inner = &mut inner;
         async move {
             assert_eq!((spans.experiment_id, spans.contents), (0, vec!["first".into(), "second".into()]));
-            let other = store.archive_trace("tr-1", |_| async { Ok(Some("file:///inner".into())) }).await?;
+            let other = store.upkeep().archive_trace("tr-1", |_| async { Ok(Some("file:///inner".into())) }).await?;
             *inner = Some(other);
             Ok(Some("file:///outer".into()))
         }
     });
     let outer = outer.await.expect("no error");
-    let places = store.trace_locations("tr-1").await.expect("a trace");
+    let places = store.here().trace_locations("tr-1").await.expect("a trace");
     let (won, place) = match outer {
         ArchiveOutcome::Archived => (inner == Some(ArchiveOutcome::Skipped), "file:///outer"),
         _ => (inner == Some(ArchiveOutcome::Archived), "file:///inner"),
@@ -64,7 +65,8 @@ async fn spans_that_change_meanwhile_stay(store: &Store) {
         ("tr-3", "DELETE FROM trace_info WHERE request_id = 'tr-3'"),
     ] {
         trace(store, id).await;
-        let outcome = store.archive_trace(id, |_| async {
+        let upkeep = store.upkeep();
+        let outcome = upkeep.archive_trace(id, |_| async {
             change(store, sql).await;
             Ok(Some("file:///x".into()))
         });
@@ -72,35 +74,36 @@ async fn spans_that_change_meanwhile_stay(store: &Store) {
     }
     assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
     assert_eq!(contents(store, "tr-2").await, ["first", "second"]);
-    assert_eq!(store.trace_locations("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
+    assert_eq!(store.here().trace_locations("tr-1").await.expect("a trace").spans, Some(SpansLocation::TrackingStore));
 }
 
 on_each!(what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can, flavor = "multi_thread");
 async fn what_can_not_be_archived_stays_and_is_marked_only_when_it_never_can(store: &Store) {
     trace(store, "tr-1").await;
-    let failed = store.archive_trace("tr-1", |_| async { Err(Error::unavailable("the archive is away")) }).await;
+    let failed =
+        store.upkeep().archive_trace("tr-1", |_| async { Err(Error::unavailable("the archive is away")) }).await;
     assert_eq!(failed.expect_err("it failed").message, "the archive is away");
     let due = [ferroflow_store::Due { experiment_id: 0, until: 1 }];
-    assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
+    assert_eq!(store.upkeep().archivable_traces(&due, None, 9).await.expect("candidates").len(), 1);
     // The failed transaction may still hold the row lock.
     let mut outcome = ArchiveOutcome::Skipped;
     while outcome == ArchiveOutcome::Skipped {
-        outcome = store.archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");
+        outcome = store.upkeep().archive_trace("tr-1", |_| async { Ok(None) }).await.expect("no error");
     }
     assert_eq!(outcome, ArchiveOutcome::Malformed);
     assert_eq!(contents(store, "tr-1").await, ["first", "second"]);
-    assert_eq!(store.archivable_traces(&due, None, 9).await.expect("candidates"), []);
+    assert_eq!(store.upkeep().archivable_traces(&due, None, 9).await.expect("candidates"), []);
     assert_eq!(
-        store.archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await,
+        store.upkeep().archive_trace("tr-1", |_| async { Ok(Some("file:///x".into())) }).await,
         Ok(ArchiveOutcome::Skipped)
     );
     trace(store, "tr-2").await;
     let longer = "UPDATE spans SET content = $1 WHERE span_id = 'a' AND trace_id = 'tr-2'";
     let longer = Op::Execute(Statement::unscoped(Upkeep::Test, longer, vec!["x".repeat(MAX_PAYLOAD).into()]));
     store.db().unit(vec![longer]).await.expect("a long span");
-    let unasked = store.archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
+    let unasked = store.upkeep().archive_trace("tr-2", |_| async { Err(Error::internal("it was read")) }).await;
     assert_eq!(unasked, Ok(ArchiveOutcome::Malformed));
-    assert_eq!(store.archive_trace("nobody", |_| async { Ok(None) }).await, Ok(ArchiveOutcome::Skipped));
+    assert_eq!(store.upkeep().archive_trace("nobody", |_| async { Ok(None) }).await, Ok(ArchiveOutcome::Skipped));
 }
 
 on_each!(the_oldest_come_first_and_every_one_once, flavor = "multi_thread");
@@ -114,7 +117,7 @@ async fn the_oldest_come_first_and_every_one_once(store: &Store) {
     let mut found = Vec::new();
     let mut after = None;
     loop {
-        let page = store.archivable_traces(&due, after.as_ref(), 1).await.expect("a page");
+        let page = store.upkeep().archivable_traces(&due, after.as_ref(), 1).await.expect("a page");
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
         found.extend(page.into_iter().map(|candidate| candidate.trace_id));

@@ -12,7 +12,7 @@ use ferroflow_store::{
 };
 use tokio::sync::Barrier;
 
-use crate::support::{self, on_each};
+use crate::support::{self, Here as _, on_each};
 
 async fn rename(tx: &Tx, run: &str, name: &str) -> Result<()> {
     let sql = "UPDATE runs SET name = $2 WHERE run_uuid = $1";
@@ -21,7 +21,7 @@ async fn rename(tx: &Tx, run: &str, name: &str) -> Result<()> {
 }
 
 async fn name(store: &Store, run: &str) -> String {
-    store.get_run(run).await.unwrap().info.unwrap().run_name.unwrap()
+    store.here().get_run(run).await.unwrap().info.unwrap().run_name.unwrap()
 }
 
 on_each!(work_that_fails_changes_nothing_and_leaves_no_transaction_open);

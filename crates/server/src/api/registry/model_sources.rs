@@ -73,7 +73,7 @@ async fn resolve_registered_model(cx: &Cx, req: &CreateModelVersion, resolved: &
         | ModelUri::Latest { name }
         | ModelUri::Alias { name, .. } => name.as_str(),
     };
-    let store = &cx.app.store;
+    let store = cx.store();
     let model = store.get_registered_model(name).await?;
     if prompts::is_prompt(&model.tags) {
         return Err(refused("Prompt versions cannot be used as model version sources."));
@@ -103,7 +103,7 @@ async fn resolve_registered_model(cx: &Cx, req: &CreateModelVersion, resolved: &
 
 /// The highest version among the latest of some stages.
 async fn latest(cx: &Cx, name: &str, stages: &[String], of_stage: &str) -> Result<String> {
-    let versions = cx.app.store.get_latest_versions(name, stages).await?;
+    let versions = cx.store().get_latest_versions(name, stages).await?;
     let highest = versions.iter().filter_map(|version| version.version().parse::<i64>().ok()).max();
     let highest =
         highest.ok_or_else(|| Error::invalid(format!("No versions of model with name '{name}'{of_stage} found")))?;
@@ -129,10 +129,9 @@ impl Owner<'_> {
     async fn artifacts(self, cx: &Cx, source: &str) -> Result<Option<String>> {
         let found = match self {
             Self::Run("") | Self::Model("") => return Ok(None),
-            Self::Run(run_id) => cx.app.store.get_run_info(run_id).await.map(|run| run.artifact_uri),
+            Self::Run(run_id) => cx.store().get_run_info(run_id).await.map(|run| run.artifact_uri),
             Self::Model(model_id) => cx
-                .app
-                .store
+                .store()
                 .get_logged_model(model_id, false)
                 .await
                 .map(|model| model.info.and_then(|info| info.artifact_uri)),

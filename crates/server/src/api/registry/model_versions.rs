@@ -35,7 +35,7 @@ pub(crate) async fn create(cx: Cx, req: CreateModelVersion) -> Result<CreateMode
         description: req.description().to_owned(),
         tags: req.tags,
     };
-    let version = cx.app.store.create_model_version(new).await?;
+    let version = cx.store().create_model_version(new).await?;
     Ok(CreateModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
@@ -46,18 +46,18 @@ fn redacted(cx: &Cx, mut version: ModelVersion) -> ModelVersion {
 }
 
 pub(crate) async fn get(cx: Cx, req: GetModelVersion) -> Result<GetModelVersionResponse> {
-    let version = cx.app.store.get_model_version(req.name(), req.version()).await?;
+    let version = cx.store().get_model_version(req.name(), req.version()).await?;
     Ok(GetModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn get_by_alias(cx: Cx, req: GetModelVersionByAlias) -> Result<GetModelVersionByAliasResponse> {
-    let version = cx.app.store.get_model_version_by_alias(req.name(), req.alias()).await?;
+    let version = cx.store().get_model_version_by_alias(req.name(), req.alias()).await?;
     Ok(GetModelVersionByAliasResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateModelVersion) -> Result<UpdateModelVersionResponse> {
     let description = req.description.as_deref();
-    let version = cx.app.store.update_model_version(req.name(), req.version(), description).await?;
+    let version = cx.store().update_model_version(req.name(), req.version(), description).await?;
     Ok(UpdateModelVersionResponse { model_version: Some(redacted(&cx, version)) })
 }
 
@@ -66,19 +66,19 @@ pub(crate) async fn transition(
     req: TransitionModelVersionStage,
 ) -> Result<TransitionModelVersionStageResponse> {
     let archive = req.archive_existing_versions.unwrap_or_default();
-    let version = cx.app.store.transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
+    let version = cx.store().transition_model_version_stage(req.name(), req.version(), req.stage(), archive).await?;
     Ok(TransitionModelVersionStageResponse { model_version: Some(redacted(&cx, version)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteModelVersion) -> Result<DeleteModelVersionResponse> {
-    cx.app.store.delete_model_version(req.name(), req.version()).await.map(|()| empty())
+    cx.store().delete_model_version(req.name(), req.version()).await.map(|()| empty())
 }
 
 pub(crate) async fn download_uri(
     cx: Cx,
     req: GetModelVersionDownloadUri,
 ) -> Result<GetModelVersionDownloadUriResponse> {
-    let uri = cx.app.store.get_model_version_download_uri(req.name(), req.version()).await?;
+    let uri = cx.store().get_model_version_download_uri(req.name(), req.version()).await?;
     Ok(GetModelVersionDownloadUriResponse { artifact_uri: Some(uri) })
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchModelVersions) -> Re
         page_token: req.page_token,
         run_ids: None,
     };
-    let (mut model_versions, next_page_token) = cx.app.store.search_model_versions(&scope, search).await?;
+    let (mut model_versions, next_page_token) = cx.store().search_model_versions(&scope, search).await?;
     cx.redact_versions(&mut model_versions);
     Ok(SearchModelVersionsResponse { model_versions, next_page_token })
 }
@@ -106,11 +106,11 @@ fn is_of_run(condition: &Condition) -> bool {
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetModelVersionTag) -> Result<SetModelVersionTagResponse> {
-    cx.app.store.set_model_version_tag(req.name(), req.version(), req.key(), req.value()).await.map(|()| empty())
+    cx.store().set_model_version_tag(req.name(), req.version(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteModelVersionTag) -> Result<DeleteModelVersionTagResponse> {
-    cx.app.store.delete_model_version_tag(req.name(), req.version(), req.key()).await.map(|()| empty())
+    cx.store().delete_model_version_tag(req.name(), req.version(), req.key()).await.map(|()| empty())
 }
 
 /// `GET /model-versions/get-artifact?name=…&version=…&path=…`
@@ -119,6 +119,6 @@ pub(crate) async fn get_artifact(cx: Cx, request: Request) -> Result<Response> {
     let path = ArtifactPath::parse(&path)?;
     let name = cx.query("name").unwrap_or_default();
     let version = cx.query("version").unwrap_or_default();
-    let location = cx.app.store.get_model_version_download_uri(&name, &version).await?;
+    let location = cx.store().get_model_version_download_uri(&name, &version).await?;
     artifacts::send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
 }

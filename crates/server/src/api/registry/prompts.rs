@@ -14,5 +14,5 @@ pub(crate) async fn link_to_trace(cx: Cx, req: LinkPromptsToTrace) -> Result<Lin
         .iter()
         .map(|version| Ok((version.name().to_owned(), validation::model_version(version.version())?)))
         .collect::<Result<Vec<_>>>()?;
-    cx.app.store.link_prompts_to_trace(req.trace_id(), &versions).await.map(|()| empty())
+    cx.store().link_prompts_to_trace(req.trace_id(), &versions).await.map(|()| empty())
 }

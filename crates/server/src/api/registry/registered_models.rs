@@ -23,19 +23,19 @@ const GRANTED: [&str; 2] = [ResourceType::RegisteredModel.name(), ResourceType::
 
 pub(crate) async fn create(cx: Cx, req: CreateRegisteredModel) -> Result<CreateRegisteredModelResponse> {
     cx.check_grantable(req.name())?;
-    let model = cx.app.store.create_registered_model(req.name(), req.description(), &req.tags).await?;
+    let model = cx.store().create_registered_model(req.name(), req.description(), &req.tags).await?;
     let kind = if prompts::is_prompt(&model.tags) { ResourceType::Prompt } else { ResourceType::RegisteredModel };
     cx.grant_to_creator(kind, req.name()).await?;
     Ok(CreateRegisteredModelResponse { registered_model: Some(model) })
 }
 
 pub(crate) async fn get(cx: Cx, req: GetRegisteredModel) -> Result<GetRegisteredModelResponse> {
-    let model = cx.app.store.get_registered_model(req.name()).await?;
+    let model = cx.store().get_registered_model(req.name()).await?;
     Ok(GetRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateRegisteredModel) -> Result<UpdateRegisteredModelResponse> {
-    let model = cx.app.store.update_registered_model(req.name(), req.description()).await?;
+    let model = cx.store().update_registered_model(req.name(), req.description()).await?;
     Ok(UpdateRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
@@ -47,7 +47,7 @@ fn redacted(cx: &Cx, mut model: RegisteredModel) -> RegisteredModel {
 
 pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameRegisteredModelResponse> {
     cx.check_grantable(req.new_name())?;
-    let model = cx.app.store.rename_registered_model(req.name(), req.new_name()).await?;
+    let model = cx.store().rename_registered_model(req.name(), req.new_name()).await?;
     if let Some(access) = &cx.app.access {
         // Grants on the model move to its new name.
         access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteRegisteredModelResponse> {
-    cx.app.store.delete_registered_model(req.name()).await?;
+    cx.store().delete_registered_model(req.name()).await?;
     if let Some(access) = &cx.app.access {
         // Grants must not apply to a later model of the same name.
         access.auth.users().delete_grants(&GRANTED, req.name()).await?;
@@ -75,32 +75,32 @@ pub(crate) async fn search(
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (mut registered_models, next_page_token) = cx.app.store.search_registered_models(&scope, search).await?;
+    let (mut registered_models, next_page_token) = cx.store().search_registered_models(&scope, search).await?;
     cx.redact_models(&mut registered_models);
     Ok(SearchRegisteredModelsResponse { registered_models, next_page_token })
 }
 
 pub(crate) async fn latest_versions(cx: Cx, req: GetLatestVersions) -> Result<GetLatestVersionsResponse> {
-    let mut model_versions = cx.app.store.get_latest_versions(req.name(), &req.stages).await?;
+    let mut model_versions = cx.store().get_latest_versions(req.name(), &req.stages).await?;
     cx.redact_versions(&mut model_versions);
     Ok(GetLatestVersionsResponse { model_versions })
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetRegisteredModelTag) -> Result<SetRegisteredModelTagResponse> {
-    cx.app.store.set_registered_model_tag(req.name(), req.key(), req.value()).await.map(|()| empty())
+    cx.store().set_registered_model_tag(req.name(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteRegisteredModelTag) -> Result<DeleteRegisteredModelTagResponse> {
-    cx.app.store.delete_registered_model_tag(req.name(), req.key()).await.map(|()| empty())
+    cx.store().delete_registered_model_tag(req.name(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_alias(cx: Cx, req: SetRegisteredModelAlias) -> Result<SetRegisteredModelAliasResponse> {
-    cx.app.store.set_registered_model_alias(req.name(), req.alias(), req.version()).await.map(|()| empty())
+    cx.store().set_registered_model_alias(req.name(), req.alias(), req.version()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_alias(
     cx: Cx,
     req: DeleteRegisteredModelAlias,
 ) -> Result<DeleteRegisteredModelAliasResponse> {
-    cx.app.store.delete_registered_model_alias(req.name(), req.alias()).await.map(|()| empty())
+    cx.store().delete_registered_model_alias(req.name(), req.alias()).await.map(|()| empty())
 }

@@ -31,7 +31,7 @@ const MAX_UPLOAD: u64 = 10 * 1024 * 1024;
 
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
-    let run = cx.app.store.get_run_info(id(req.run_id(), req.run_uuid())).await?;
+    let run = cx.store().get_run_info(id(req.run_id(), req.run_uuid())).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
     let files = entries(&cx.app.locations.resolve(run.artifact_uri())?, &path).await?;
     Ok(ListArtifactsResponse { root_uri: Some(run.artifact_uri().to_owned()), files, ..Default::default() })
@@ -46,7 +46,7 @@ pub(crate) async fn list_of_model(cx: Cx, req: ListLoggedModelArtifacts) -> Resu
 }
 
 async fn model_location(cx: &Cx) -> Result<String> {
-    let model = cx.app.store.get_logged_model(cx.path("model_id"), false).await?;
+    let model = cx.store().get_logged_model(cx.path("model_id"), false).await?;
     Ok(model.info.and_then(|info| info.artifact_uri).unwrap_or_default())
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let run_id = cx.query("run_id").or_else(|| cx.query("run_uuid")).unwrap_or_else(|| "None".to_owned());
     let path = cx.query("path").ok_or_else(|| Error::bad_request("Request must specify path."))?;
     let path = ArtifactPath::parse(&path)?;
-    let run = cx.app.store.get_run_info(&run_id).await?;
+    let run = cx.store().get_run_info(&run_id).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
     send(&cx.app.locations.resolve(run.artifact_uri())?, &path, request.headers()).await
 }
@@ -112,7 +112,7 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
             Some(chunk) => break chunk,
         }
     };
-    let run = cx.app.store.get_run_info(&run_id).await?;
+    let run = cx.store().get_run_info(&run_id).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Update).await?;
     let location = cx.app.locations.resolve(run.artifact_uri())?;
     // The body is streamed to the store, with an error as soon as it is too long.

@@ -131,10 +131,10 @@ pub(crate) async fn presigned_upload(
     }
     let expires = seconds(req.expiration.unwrap_or(UPLOAD_EXPIRATION))?;
     let uri = if req.run_id().is_empty() {
-        let model = cx.app.store.get_logged_model(req.model_id(), false).await?;
+        let model = cx.store().get_logged_model(req.model_id(), false).await?;
         model.info.and_then(|info| info.artifact_uri).unwrap_or_default()
     } else {
-        cx.app.store.get_run_info(req.run_id()).await?.artifact_uri().to_owned()
+        cx.store().get_run_info(req.run_id()).await?.artifact_uri().to_owned()
     };
     refuse_proxied(&uri, "upload", "proxied artifact storage", "direct cloud storage artifact URI")?;
     cx.check_file(&uri, &path, Action::Update).await?;
@@ -150,7 +150,7 @@ pub(crate) async fn presigned_download(
 ) -> Result<CreatePresignedDownloadUrlResponse> {
     let path = ArtifactPath::parse(req.path())?;
     let expires = seconds(req.expiration.unwrap_or(cx.app.config.transfers.download_expiration))?;
-    let run = cx.app.store.get_run_info(req.run_id()).await?;
+    let run = cx.store().get_run_info(req.run_id()).await?;
     refuse_proxied(
         run.artifact_uri(),
         "download",

@@ -34,17 +34,17 @@ pub(crate) async fn create(cx: Cx, req: CreateWebhook) -> Result<CreateWebhookRe
         secret: non_empty(req.secret),
         status: req.status,
     };
-    Ok(CreateWebhookResponse { webhook: Some(cx.app.store.create_webhook(new).await?) })
+    Ok(CreateWebhookResponse { webhook: Some(cx.store().create_webhook(new).await?) })
 }
 
 pub(crate) async fn list(cx: Cx, req: ListWebhooks) -> Result<ListWebhooksResponse> {
-    let page = cx.app.store.list_webhooks(req.max_results(), req.page_token.as_deref()).await?;
+    let page = cx.store().list_webhooks(req.max_results(), req.page_token.as_deref()).await?;
     let (webhooks, next_page_token) = page;
     Ok(ListWebhooksResponse { webhooks, next_page_token })
 }
 
 pub(crate) async fn get(cx: Cx, _: GetWebhook) -> Result<GetWebhookResponse> {
-    Ok(GetWebhookResponse { webhook: Some(cx.app.store.get_webhook(cx.path("webhook_id")).await?) })
+    Ok(GetWebhookResponse { webhook: Some(cx.store().get_webhook(cx.path("webhook_id")).await?) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookResponse> {
@@ -53,7 +53,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookRe
     let (name, url) = (non_empty(req.name), non_empty(req.url));
     if name.is_some() || url.is_some() {
         // A missing webhook takes precedence over other errors.
-        cx.app.store.get_webhook(webhook_id).await?;
+        cx.store().get_webhook(webhook_id).await?;
     }
     if let Some(name) = &name {
         validation::webhook_name(name)?;
@@ -69,17 +69,17 @@ pub(crate) async fn update(cx: Cx, req: UpdateWebhook) -> Result<UpdateWebhookRe
         secret: req.secret,
         status: req.status,
     };
-    Ok(UpdateWebhookResponse { webhook: Some(cx.app.store.update_webhook(webhook_id, change).await?) })
+    Ok(UpdateWebhookResponse { webhook: Some(cx.store().update_webhook(webhook_id, change).await?) })
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteWebhook) -> Result<DeleteWebhookResponse> {
-    cx.app.store.delete_webhook(cx.path("webhook_id")).await.map(|()| empty())
+    cx.store().delete_webhook(cx.path("webhook_id")).await.map(|()| empty())
 }
 
 pub(crate) async fn test(cx: Cx, req: TestWebhook) -> Result<TestWebhookResponse> {
     let event = req.event.as_ref().map(EventType::from_message).transpose()?;
     let webhook_id = cx.path("webhook_id");
-    let webhook = cx.app.store.get_webhook(webhook_id).await?;
+    let webhook = cx.store().get_webhook(webhook_id).await?;
     let event = match (event, webhook.events.first()) {
         (Some(event), _) => event,
         (None, Some(first)) => EventType::from_message(first)?,
@@ -90,7 +90,7 @@ pub(crate) async fn test(cx: Cx, req: TestWebhook) -> Result<TestWebhookResponse
         error_message: Some(format!("Failed to test webhook: {reason}")),
         ..WebhookTestResult::default()
     };
-    let result = match cx.app.store.webhook_secret(webhook_id).await {
+    let result = match cx.store().webhook_secret(webhook_id).await {
         Err(error) => failed(error.message),
         Ok(secret) => match cx.app.webhooks.test(webhook.url(), secret.as_deref(), event).await {
             Err(failure) => failed(failure.reason),

@@ -28,7 +28,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
         let text = format!("Invalid attachment path: '{name}'. Attachment path must be a valid UUID.");
         return Err(Error::invalid(text).with_class(ErrorClass::AttributeNotFound));
     }
-    let places = cx.app.store.trace_locations(&id).await?;
+    let places = cx.store().trace_locations(&id).await?;
     let path = if let Some(name) = &attachment {
         ArtifactPath::parse(&format!("attachments/{name}"))?
     } else if let Some(response) = stored_spans(&cx, &id, &places).await? {
@@ -58,12 +58,12 @@ async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Opti
     let reloaded;
     let mut places = places;
     if places.spans == Some(SpansLocation::TrackingStore) {
-        let texts = cx.app.store.span_texts(id).await?;
+        let texts = cx.store().span_texts(id).await?;
         if !texts.is_empty() {
             return spans(texts.into_iter().map(Ok)).map(Some);
         }
         // They may have been archived since their location was read.
-        reloaded = cx.app.store.trace_locations(id).await?;
+        reloaded = cx.store().trace_locations(id).await?;
         places = &reloaded;
     }
     match places.spans {

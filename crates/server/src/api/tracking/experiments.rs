@@ -27,7 +27,7 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
             Some(resolve_if_local(location)?)
         }
     };
-    let id = cx.app.store.create_experiment(req.name(), location, req.tags.clone()).await?;
+    let id = cx.store().create_experiment(req.name(), location, req.tags.clone()).await?;
     cx.invalidate_owners().await;
     cx.grant_to_creator(ResourceType::Experiment, &id).await?;
     Ok(CreateExperimentResponse { experiment_id: Some(id) })
@@ -43,18 +43,18 @@ fn check_location(cx: &Cx, location: &str) -> Result<()> {
     uri::check_query(location)?;
     cx.app.config.hosts.check(location, "artifact_location")?;
     validation::artifact_location(location)?;
-    cx.app.store.limits().artifact_location_length(location)
+    cx.store().limits().artifact_location_length(location)
 }
 
 pub(crate) async fn get(cx: Cx, req: GetExperiment) -> Result<GetExperimentResponse> {
     let id = if req.experiment_id().is_empty() { "0" } else { req.experiment_id() };
-    let experiment = cx.app.store.get_experiment(id).await?;
+    let experiment = cx.store().get_experiment(id).await?;
     Ok(GetExperimentResponse { experiment: Some(with_retention(&cx, experiment)) })
 }
 
 pub(crate) async fn get_by_name(cx: Cx, req: GetExperimentByName) -> Result<GetExperimentByNameResponse> {
     let name = req.experiment_name();
-    let experiment = cx.app.store.get_experiment_by_name(name).await?;
+    let experiment = cx.store().get_experiment_by_name(name).await?;
     let experiment =
         experiment.ok_or_else(|| Error::not_found(format!("Could not find experiment with name '{name}'")))?;
     Ok(GetExperimentByNameResponse { experiment: Some(with_retention(&cx, experiment)) })
@@ -70,23 +70,23 @@ fn with_retention(cx: &Cx, mut experiment: Experiment) -> Experiment {
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteExperiment) -> Result<DeleteExperimentResponse> {
-    cx.app.store.delete_experiment(req.experiment_id()).await.map(|()| empty())
+    cx.store().delete_experiment(req.experiment_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn restore(cx: Cx, req: RestoreExperiment) -> Result<RestoreExperimentResponse> {
-    cx.app.store.restore_experiment(req.experiment_id()).await.map(|()| empty())
+    cx.store().restore_experiment(req.experiment_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateExperiment) -> Result<UpdateExperimentResponse> {
-    cx.app.store.rename_experiment(req.experiment_id(), req.new_name()).await.map(|()| empty())
+    cx.store().rename_experiment(req.experiment_id(), req.new_name()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetExperimentTag) -> Result<SetExperimentTagResponse> {
-    cx.app.store.set_experiment_tag(req.experiment_id(), req.key(), req.value()).await.map(|()| empty())
+    cx.store().set_experiment_tag(req.experiment_id(), req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteExperimentTag) -> Result<DeleteExperimentTagResponse> {
-    cx.app.store.delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| empty())
+    cx.store().delete_experiment_tag(req.experiment_id(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchExperiments) -> Result<SearchExperimentsResponse> {
@@ -97,7 +97,7 @@ pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchExperiments) -> Resu
         page_token: req.page_token,
         order_by: req.order_by,
     };
-    let (experiments, next_page_token) = cx.app.store.search_experiments(&scope, search).await?;
+    let (experiments, next_page_token) = cx.store().search_experiments(&scope, search).await?;
     let experiments = experiments.into_iter().map(|experiment| with_retention(&cx, experiment)).collect();
     Ok(SearchExperimentsResponse { experiments, next_page_token })
 }

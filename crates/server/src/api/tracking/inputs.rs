@@ -14,12 +14,12 @@ const MAX_EXPERIMENTS: usize = 20;
 
 pub(crate) async fn log_inputs(cx: Cx, req: LogInputs) -> Result<LogInputsResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_inputs(&run_id, req.datasets, req.models).await.map(|()| empty())
+    cx.store().log_inputs(&run_id, req.datasets, req.models).await.map(|()| empty())
 }
 
 pub(crate) async fn log_outputs(cx: Cx, req: LogOutputs) -> Result<LogOutputsResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_outputs(&run_id, req.models).await.map(|()| empty())
+    cx.store().log_outputs(&run_id, req.models).await.map(|()| empty())
 }
 
 pub(crate) async fn search_datasets(cx: Cx, req: SearchDatasets) -> Result<SearchDatasetsResponse> {
@@ -34,5 +34,5 @@ pub(crate) async fn search_datasets(cx: Cx, req: SearchDatasets) -> Result<Searc
             ids.len()
         )));
     }
-    Ok(SearchDatasetsResponse { dataset_summaries: cx.app.store.search_datasets(ids).await? })
+    Ok(SearchDatasetsResponse { dataset_summaries: cx.store().search_datasets(ids).await? })
 }

@@ -25,13 +25,13 @@ pub(crate) async fn create(cx: Cx, req: CreateLoggedModel) -> Result<CreateLogge
         params: req.params,
         tags: req.tags,
     };
-    let model = cx.app.store.create_logged_model(new).await?;
+    let model = cx.store().create_logged_model(new).await?;
     Ok(CreateLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn get(cx: Cx, _: GetLoggedModel) -> Result<GetLoggedModelResponse> {
     let allow_deleted = cx.query("allow_deleted").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let model = cx.app.store.get_logged_model(cx.path("model_id"), allow_deleted).await?;
+    let model = cx.store().get_logged_model(cx.path("model_id"), allow_deleted).await?;
     Ok(GetLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
@@ -46,27 +46,27 @@ pub(crate) async fn finalize(cx: Cx, req: FinalizeLoggedModel) -> Result<Finaliz
         req.status.filter(|status| *status != LoggedModelStatus::LoggedModelStatusUnspecified).ok_or_else(|| {
             Error::invalid("Invalid value for parameter 'status' supplied: it must be a status of a logged model.")
         })?;
-    let model = cx.app.store.finalize_logged_model(req.model_id(), status).await?;
+    let model = cx.store().finalize_logged_model(req.model_id(), status).await?;
     Ok(FinalizeLoggedModelResponse { model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteLoggedModel) -> Result<DeleteLoggedModelResponse> {
-    cx.app.store.delete_logged_model(cx.path("model_id")).await.map(|()| empty())
+    cx.store().delete_logged_model(cx.path("model_id")).await.map(|()| empty())
 }
 
 pub(crate) async fn log_params(
     cx: Cx,
     req: LogLoggedModelParamsRequest,
 ) -> Result<LogLoggedModelParamsRequestResponse> {
-    cx.app.store.log_logged_model_params(cx.path("model_id"), &req.params).await.map(|()| empty())
+    cx.store().log_logged_model_params(cx.path("model_id"), &req.params).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tags(cx: Cx, req: SetLoggedModelTags) -> Result<SetLoggedModelTagsResponse> {
-    cx.app.store.set_logged_model_tags(cx.path("model_id"), &req.tags).await.map(|()| empty())
+    cx.store().set_logged_model_tags(cx.path("model_id"), &req.tags).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, _: DeleteLoggedModelTag) -> Result<DeleteLoggedModelTagResponse> {
-    cx.app.store.delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| empty())
+    cx.store().delete_logged_model_tag(cx.path("model_id"), cx.path("tag_key")).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchLoggedModels) -> Result<SearchLoggedModelsResponse> {
@@ -84,7 +84,7 @@ pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchLoggedModels) -> Res
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (mut models, next_page_token) = cx.app.store.search_logged_models(&scope, search).await?;
+    let (mut models, next_page_token) = cx.store().search_logged_models(&scope, search).await?;
     cx.redact_logged_models(&mut models);
     Ok(SearchLoggedModelsResponse { models, next_page_token })
 }

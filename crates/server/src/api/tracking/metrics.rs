@@ -31,7 +31,7 @@ pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
     let json = HistoryJson::new(req.metric_key());
     let token = req.page_token.as_deref();
     let (json, next_page_token) =
-        cx.app.store.fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push).await?;
+        cx.store().fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push).await?;
     rpc::json_bytes(json.finish(next_page_token.as_deref()))
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn bulk_interval(
         }
     };
     let max_results = req.max_results.map_or(MAX_SAMPLE, i64::from).min(MAX_SAMPLE);
-    let metrics = cx.app.store.sample_metric_history(&req.run_ids, req.metric_key(), max_results, steps).await?;
+    let metrics = cx.store().sample_metric_history(&req.run_ids, req.metric_key(), max_results, steps).await?;
     Ok(GetMetricHistoryBulkIntervalResponse { metrics })
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn bulk(cx: Cx, _: axum::extract::Request) -> Result<Response> 
             Error::invalid("Invalid value for parameter 'max_results' supplied: it must be a positive integer.")
         })?,
     };
-    let points = cx.app.store.get_metric_history_bulk(run_ids, &key, max_results).await?;
+    let points = cx.store().get_metric_history_bulk(run_ids, &key, max_results).await?;
     // JSON has no NaN.
     let metrics: Vec<_> = points
         .iter()

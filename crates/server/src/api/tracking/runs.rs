@@ -28,27 +28,27 @@ pub(crate) async fn create(cx: Cx, req: CreateRun) -> Result<CreateRunResponse> 
         run_name: req.run_name().to_owned(),
         tags: req.tags,
     };
-    Ok(CreateRunResponse { run: Some(cx.app.store.create_run(new).await?) })
+    Ok(CreateRunResponse { run: Some(cx.store().create_run(new).await?) })
 }
 
 pub(crate) async fn get(cx: Cx, req: GetRun) -> Result<GetRunResponse> {
-    let mut run = cx.app.store.get_run(id(req.run_id(), req.run_uuid())).await?;
+    let mut run = cx.store().get_run(id(req.run_id(), req.run_uuid())).await?;
     cx.redact_runs(std::slice::from_mut(&mut run));
     Ok(GetRunResponse { run: Some(run) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateRun) -> Result<UpdateRunResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
-    let run_info = cx.app.store.update_run(run_id, req.status, req.end_time, req.run_name.clone()).await?;
+    let run_info = cx.store().update_run(run_id, req.status, req.end_time, req.run_name.clone()).await?;
     Ok(UpdateRunResponse { run_info: Some(run_info) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRun) -> Result<DeleteRunResponse> {
-    cx.app.store.delete_run(req.run_id()).await.map(|()| empty())
+    cx.store().delete_run(req.run_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn restore(cx: Cx, req: RestoreRun) -> Result<RestoreRunResponse> {
-    cx.app.store.restore_run(req.run_id()).await.map(|()| empty())
+    cx.store().restore_run(req.run_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchRuns) -> Result<SearchRunsResponse> {
@@ -60,7 +60,7 @@ pub(crate) async fn search(cx: Cx, scope: Scope, req: SearchRuns) -> Result<Sear
         order_by: req.order_by,
         page_token: req.page_token,
     };
-    let (mut runs, next_page_token) = cx.app.store.search_runs(&scope, search).await?;
+    let (mut runs, next_page_token) = cx.store().search_runs(&scope, search).await?;
     cx.redact_runs(&mut runs);
     Ok(SearchRunsResponse { runs, next_page_token })
 }
@@ -77,26 +77,26 @@ pub(crate) async fn log_metric(cx: Cx, req: LogMetric) -> Result<LogMetricRespon
         dataset_digest: req.dataset_digest,
         ..Metric::default()
     };
-    cx.app.store.log_metric(&run_id, metric).await.map(|()| empty())
+    cx.store().log_metric(&run_id, metric).await.map(|()| empty())
 }
 
 pub(crate) async fn log_param(cx: Cx, req: LogParam) -> Result<LogParamResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
-    cx.app.store.log_param(run_id, req.key(), req.value()).await.map(|()| empty())
+    cx.store().log_param(run_id, req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn set_tag(cx: Cx, req: SetTag) -> Result<SetTagResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
-    cx.app.store.set_tag(run_id, req.key(), req.value()).await.map(|()| empty())
+    cx.store().set_tag(run_id, req.key(), req.value()).await.map(|()| empty())
 }
 
 pub(crate) async fn delete_tag(cx: Cx, req: DeleteTag) -> Result<DeleteTagResponse> {
-    cx.app.store.delete_tag(req.run_id(), req.key()).await.map(|()| empty())
+    cx.store().delete_tag(req.run_id(), req.key()).await.map(|()| empty())
 }
 
 pub(crate) async fn log_batch(cx: Cx, req: LogBatch) -> Result<LogBatchResponse> {
     let run_id = req.run_id.unwrap_or_default();
-    cx.app.store.log_batch(&run_id, req.metrics, req.params, req.tags).await.map(|()| empty())
+    cx.store().log_batch(&run_id, req.metrics, req.params, req.tags).await.map(|()| empty())
 }
 
 pub(crate) async fn log_model(cx: Cx, req: LogModel) -> Result<LogModelResponse> {
@@ -114,7 +114,7 @@ pub(crate) async fn log_model(cx: Cx, req: LogModel) -> Result<LogModelResponse>
     if !missing.is_empty() {
         return Err(Error::invalid(format!("Model json is missing mandatory fields: {{{}}}", missing.join(", "))));
     }
-    cx.app.store.record_logged_model(req.run_id(), history_entry(model)).await.map(|()| empty())
+    cx.store().record_logged_model(req.run_id(), history_entry(model)).await.map(|()| empty())
 }
 
 /// The entry for a model in a run's history: its path, creation time, and flavors without their configuration.

@@ -42,11 +42,11 @@ fn add(out: &mut String, mut text: &str, dialect: Dialect, by_parameter: bool, w
             _ => {
                 if let Some(alias) = placeholder.strip_prefix("ws:") {
                     out.push_str(&format!("{alias}.workspace = {workspace}"));
-                } else if let Some(alias) = placeholder.strip_prefix("ws of ") {
+                } else if let Some(row) = placeholder.strip_prefix("ws of ") {
                     match out.strip_suffix(" AND ") {
                         // The text without a condition that is always true.
                         Some(before) if !by_parameter => out.truncate(before.len()),
-                        _ => out.push_str(&in_workspace(alias, by_parameter.then_some(workspace))),
+                        _ => out.push_str(&in_workspace(row, by_parameter.then_some(workspace))),
                     }
                 } else if let Some(place) = placeholder.strip_prefix("in ") {
                     out.push_str(&dialect.any("", place)[1..]);
@@ -61,17 +61,19 @@ fn add(out: &mut String, mut text: &str, dialect: Dialect, by_parameter: bool, w
     out.push_str(text);
 }
 
-/// The condition that the experiment of `alias` is in a workspace.
-pub(crate) fn in_workspace(alias: &str, workspace: Option<&str>) -> String {
-    workspace.map_or_else(
-        || "TRUE".to_owned(),
-        |workspace| {
-            format!(
-                "EXISTS (SELECT 1 FROM experiments own WHERE own.experiment_id = {alias}.experiment_id \
-                 AND own.workspace = {workspace})"
-            )
-        },
-    )
+/// The condition that the experiment of a row is in a workspace. The row is an alias, or `run` with the run's id.
+pub(crate) fn in_workspace(row: &str, workspace: Option<&str>) -> String {
+    let Some(workspace) = workspace else { return "TRUE".to_owned() };
+    match row.strip_prefix("run ") {
+        Some(id) => format!(
+            "EXISTS (SELECT 1 FROM runs own_run JOIN experiments own ON own.experiment_id = own_run.experiment_id \
+             WHERE own_run.run_uuid = {id} AND own.workspace = {workspace})"
+        ),
+        None => format!(
+            "EXISTS (SELECT 1 FROM experiments own WHERE own.experiment_id = {row}.experiment_id \
+             AND own.workspace = {workspace})"
+        ),
+    }
 }
 
 /// Splits behind an opening brace: what is before the brace that closes it, and what is behind that.

@@ -3,7 +3,7 @@
 use ferroflow_model::{Error, ErrorCode, Result};
 
 use crate::{
-    Store,
+    Unscoped,
     db::{DbError, Row, Statement, upkeep::Gc},
     statements::statements,
     tracking::experiments::id_of,
@@ -18,27 +18,27 @@ statements! {
          WHERE experiment_id {in $1}";
 }
 
-impl Store {
+impl Unscoped<'_> {
     /// Checks that all runs exist, are deleted, and (if `age` is given) were deleted at or before `before`, in
     /// milliseconds since 1970. `age` is the age as the user wrote it.
     ///
     /// # Errors
     /// A run does not meet this.
     pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let found = self.db.query(Statement::new(&RUNS, vec![ids.into()]), state_from_row).await?;
+        let found = self.store.db.query(Statement::new(&RUNS, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
     }
 
-    /// Checks logged models as [`Store::check_purgeable_runs`] does runs.
+    /// Checks logged models as [`Unscoped::check_purgeable_runs`] does runs.
     ///
     /// # Errors
     /// A model does not meet this.
     pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let found = self.db.query(Statement::new(&LOGGED_MODELS, vec![ids.into()]), state_from_row).await?;
+        let found = self.store.db.query(Statement::new(&LOGGED_MODELS, vec![ids.into()]), state_from_row).await?;
         check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
     }
 
-    /// Checks experiments as [`Store::check_purgeable_runs`] does runs, and returns their ids as integers.
+    /// Checks experiments as [`Unscoped::check_purgeable_runs`] does runs, and returns their ids as integers.
     ///
     /// # Errors
     /// An experiment does not meet this.
@@ -49,7 +49,8 @@ impl Store {
         age: Option<&str>,
     ) -> Result<Vec<i64>> {
         let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
-        let found = self.db.query(Statement::new(&EXPERIMENTS, vec![keys.clone().into()]), state_from_row).await?;
+        let found =
+            self.store.db.query(Statement::new(&EXPERIMENTS, vec![keys.clone().into()]), state_from_row).await?;
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let not_found = |id: &str| format!("No Experiment with id={id} exists");
         check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)

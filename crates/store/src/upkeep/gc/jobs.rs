@@ -3,7 +3,7 @@
 use ferroflow_model::Result;
 
 use crate::{
-    Store,
+    Unscoped,
     db::{Statement, upkeep::Gc},
     statements::statements,
 };
@@ -16,7 +16,7 @@ statements! {
     static FIND: Gc = "SELECT id ", FINISHED;
 }
 
-impl Store {
+impl Unscoped<'_> {
     /// Deletes finished jobs that were created before `before` and, if `ids` are given, have one of these ids. Returns
     /// the ids of the deleted jobs.
     ///
@@ -25,15 +25,15 @@ impl Store {
     pub async fn purge_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
         let delete = &Statement::new(&DELETE, values);
-        self.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
+        self.store.db.transaction(|tx| async move { Ok(tx.query(delete.clone(), |row| row.get(0)).await?) }).await
     }
 
-    /// The jobs that [`Store::purge_jobs`] would delete.
+    /// The jobs that [`Unscoped::purge_jobs`] would delete.
     ///
     /// # Errors
     /// Database errors only.
     pub async fn purgeable_jobs(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<Vec<String>> {
         let values = vec![before.unwrap_or(i64::MAX).into(), ids.is_none().into(), ids.unwrap_or_default().into()];
-        Ok(self.db.query(Statement::new(&FIND, values), |row| row.get(0)).await?)
+        Ok(self.store.db.query(Statement::new(&FIND, values), |row| row.get(0)).await?)
     }
 }

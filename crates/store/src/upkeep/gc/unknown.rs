@@ -3,7 +3,7 @@
 use ferroflow_model::Result;
 
 use crate::{
-    Store,
+    Unscoped,
     db::{Statement, upkeep::Gc},
     statements::statements,
 };
@@ -25,7 +25,7 @@ statements! {
     static TRACES: Gc = "SELECT request_id FROM trace_info WHERE request_id {in $1}";
 }
 
-impl Store {
+impl Unscoped<'_> {
     /// Those of `ids` that no entity of this kind has.
     ///
     /// # Errors
@@ -36,8 +36,13 @@ impl Store {
             Owner::LoggedModel => &LOGGED_MODELS,
             Owner::Trace => &TRACES,
         };
-        let known: std::collections::HashSet<String> =
-            self.db.query(Statement::new(sql, vec![ids.clone().into()]), |row| row.get(0)).await?.into_iter().collect();
+        let known: std::collections::HashSet<String> = self
+            .store
+            .db
+            .query(Statement::new(sql, vec![ids.clone().into()]), |row| row.get(0))
+            .await?
+            .into_iter()
+            .collect();
         Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
     }
 }

@@ -1,0 +1,166 @@
+//! A workspace hides the data of the others: what is there is not found, never changed, and never listed.
+
+use ferroflow_model::{
+    messages::{
+        model_registry::RegisteredModelTag,
+        service::{Metric, Param, RunTag, ViewType},
+    },
+    webhook::EventType,
+};
+use ferroflow_store::{
+    ExperimentSearch, ModelVersionSearch, NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, RunSearch, Scope,
+    Scoped, Store, Workspace,
+};
+
+use crate::support::on_each;
+
+/// Two workspaces of a server that has several.
+async fn two(store: &Store) -> [Workspace; 2] {
+    store.db().batch("INSERT INTO workspaces (name) VALUES ('team')".into()).await.unwrap();
+    [store.workspace("default").await.unwrap(), store.workspace("team").await.unwrap()]
+}
+
+fn metric(value: f64) -> Metric {
+    let (key, timestamp, step) = (Some("m".into()), Some(1), Some(1));
+    Metric { key, value: Some(value), timestamp, step, ..Metric::default() }
+}
+
+async fn run_in(store: Scoped<'_>, experiment: &str) -> String {
+    let new = NewRun { experiment_id: experiment.into(), ..NewRun::default() };
+    store.create_run(new).await.unwrap().info.unwrap().run_id.unwrap()
+}
+
+async fn runs_of(store: Scoped<'_>, experiments: &[String]) -> usize {
+    let search = RunSearch {
+        experiment_ids: experiments.to_vec(),
+        filter: String::new(),
+        view: ViewType::All,
+        max_results: 10,
+        order_by: Vec::new(),
+        page_token: None,
+    };
+    store.search_runs(&Scope::everything(), search).await.unwrap().0.len()
+}
+
+async fn points(store: Scoped<'_>, run: &str, limit: Option<i64>) -> usize {
+    store.fold_metric_history(run, "m", limit, None, Vec::new(), Vec::push).await.unwrap().0.len()
+}
+
+on_each!(a_workspace_must_exist);
+async fn a_workspace_must_exist(store: &Store) {
+    assert_eq!(store.workspace("default").await.unwrap().name(), "default");
+    let error = store.workspace("team").await.unwrap_err();
+    assert!(error.message.contains("team"), "{}", error.message);
+}
+
+on_each!(runs_of_another_workspace_are_not_found);
+async fn runs_of_another_workspace_are_not_found(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let experiment = mine.create_experiment("one", None, Vec::new()).await.unwrap();
+    let run = run_in(mine, &experiment).await;
+    mine.log_metric(&run, metric(1.0)).await.unwrap();
+    mine.log_param(&run, "p", "1").await.unwrap();
+
+    // The same name is free in the other workspace, whose own run is written in the same batch.
+    let others = other.create_experiment("one", None, Vec::new()).await.unwrap();
+    let theirs = run_in(other, &others).await;
+    let (refused, done) = tokio::join!(other.log_metric(&run, metric(2.0)), other.log_metric(&theirs, metric(3.0)));
+    assert!(refused.unwrap_err().message.contains("not found"));
+    done.unwrap();
+    let params = vec![Param { key: Some("q".into()), value: Some("1".into()) }];
+    let tags = vec![RunTag { key: Some("t".into()), value: Some("1".into()) }];
+    assert!(other.log_batch(&run, Vec::new(), params, tags).await.unwrap_err().message.contains("not found"));
+    assert!(other.get_run(&run).await.unwrap_err().message.contains("not found"));
+    assert!(other.update_run(&run, None, None, Some("renamed".into())).await.is_err());
+    assert!(other.delete_tag(&run, "mlflow.runName").await.is_err());
+    assert!(other.delete_run(&run).await.is_err() && other.restore_run(&run).await.is_err());
+    assert!(other.log_inputs(&run, Vec::new(), Vec::new()).await.is_err());
+    assert!(other.get_experiment(&experiment).await.is_err());
+    assert!(other.delete_experiment(&experiment).await.is_err());
+    assert!(other.create_run(NewRun { experiment_id: experiment.clone(), ..NewRun::default() }).await.is_err());
+
+    let all = [experiment.clone(), others];
+    assert_eq!((runs_of(mine, &all).await, runs_of(other, &all).await), (1, 1));
+    for limit in [None, Some(5)] {
+        assert_eq!((points(mine, &run, limit).await, points(other, &run, limit).await), (1, 0));
+    }
+    let runs = vec![run.clone()];
+    assert_eq!(mine.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().len(), 1);
+    assert_eq!(other.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().len(), 0);
+    assert_eq!(mine.sample_metric_history(&runs, "m", 5, None).await.unwrap().len(), 1);
+    assert_eq!(other.sample_metric_history(&runs, "m", 5, None).await.unwrap().len(), 0);
+
+    let run = mine.get_run(&run).await.unwrap().data.unwrap();
+    assert_eq!((run.metrics[0].value, run.params.len(), run.tags.len()), (Some(1.0), 1, 1));
+    let search = ExperimentSearch {
+        view: ViewType::All,
+        max_results: 10,
+        filter: String::new(),
+        order_by: Vec::new(),
+        page_token: None,
+    };
+    let (found, _) = mine.search_experiments(&Scope::everything(), search).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.experiment_id()).collect::<Vec<_>>(), [experiment]);
+}
+
+on_each!(models_of_one_name_in_two_workspaces_are_two);
+async fn models_of_one_name_in_two_workspaces_are_two(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let tag = |value: &str| RegisteredModelTag { key: Some("owner".into()), value: Some(value.into()) };
+    for (store, owner) in [(mine, "me"), (other, "they")] {
+        store.create_registered_model("m", owner, &[tag(owner)]).await.unwrap();
+        let new = NewModelVersion { name: "m".into(), source: "s3://b/m".into(), ..NewModelVersion::default() };
+        store.create_model_version(new).await.unwrap();
+    }
+    mine.set_registered_model_alias("m", "best", "1").await.unwrap();
+    mine.set_registered_model_tag("m", "mine", "1").await.unwrap();
+    mine.set_model_version_tag("m", "1", "mine", "1").await.unwrap();
+    mine.update_model_version("m", "1", Some("mine")).await.unwrap();
+    assert!(other.get_model_version_by_alias("m", "best").await.is_err());
+    for (store, owner, tags) in [(mine, "me", 2), (other, "they", 1)] {
+        let model = store.get_registered_model("m").await.unwrap();
+        assert_eq!((model.description(), model.tags.len(), model.latest_versions.len()), (owner, tags, 1));
+        for filter in ["", "tags.owner != ''", "name = 'm'"] {
+            let search = RegisteredModelSearch {
+                filter: filter.into(),
+                max_results: 10,
+                order_by: vec!["name".into()],
+                page_token: None,
+            };
+            let (found, _) = store.search_registered_models(&Scope::everything(), search).await.unwrap();
+            let found: Vec<_> = found.iter().map(|model| (model.description(), model.tags.len())).collect();
+            assert_eq!(found, [(owner, tags)], "{filter}");
+        }
+        let search = ModelVersionSearch { max_results: 10, ..ModelVersionSearch::default() };
+        let (found, _) = store.search_model_versions(&Scope::everything(), search).await.unwrap();
+        assert_eq!(found.iter().map(|version| version.tags.len()).collect::<Vec<_>>(), [tags - 1]);
+    }
+    other.delete_registered_model("m").await.unwrap();
+    assert_eq!(mine.rename_registered_model("m", "n").await.unwrap().latest_versions.len(), 1);
+}
+
+on_each!(webhooks_hear_of_their_workspace_only);
+async fn webhooks_hear_of_their_workspace_only(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let event = EventType::from_stored("registered_model", "created").unwrap();
+    let new = NewWebhook {
+        name: "w".into(),
+        url: "https://example.com".into(),
+        events: vec![event],
+        description: None,
+        secret: None,
+        status: None,
+    };
+    let webhook = mine.create_webhook(new).await.unwrap();
+    assert!(other.get_webhook(webhook.webhook_id()).await.is_err());
+    assert!(other.delete_webhook(webhook.webhook_id()).await.is_err());
+    assert!(other.list_webhooks(10, None).await.unwrap().0.is_empty());
+    other.create_registered_model("theirs", "", &[]).await.unwrap();
+    let upkeep = store.unscoped(ferroflow_store::db::Upkeep::Test);
+    assert_eq!(upkeep.waiting_deliveries().await.unwrap(), 0);
+    mine.create_registered_model("mine", "", &[]).await.unwrap();
+    assert_eq!(upkeep.waiting_deliveries().await.unwrap(), 1);
+}
