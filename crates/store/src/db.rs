@@ -26,7 +26,9 @@ pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
 pub use share::as_caller;
-pub(crate) use sql::{Anywhere, Child, Listed, Page, Sql, has_workspace, in_workspace, joined, length, upkeep};
+pub(crate) use sql::{
+    Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
+};
 pub use sql::{Text, Upkeep};
 pub use sqlite::Synchronous;
 pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, real, text};

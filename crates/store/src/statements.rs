@@ -81,6 +81,7 @@ pages! {
         tracking::experiment_locations,
         tracking::experiments,
         tracking::inputs,
+        tracking::keys,
         tracking::logged_models,
         tracking::metric_samples,
         tracking::metrics,

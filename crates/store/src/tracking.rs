@@ -5,6 +5,7 @@ pub(crate) mod experiment_locations;
 pub(crate) mod experiment_search;
 pub(crate) mod experiments;
 pub(crate) mod inputs;
+pub(crate) mod keys;
 pub(crate) mod logged_model_search;
 pub(crate) mod logged_models;
 pub(crate) mod metric_samples;

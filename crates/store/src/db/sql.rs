@@ -22,7 +22,10 @@ use std::{marker::PhantomData, sync::OnceLock};
 
 pub(super) use self::expand::numbered;
 pub(crate) use self::{check::has_workspace, expand::in_workspace};
-use crate::{db::dialect::Dialect, workspace::Workspace};
+use crate::{
+    db::{Value, dialect::Dialect},
+    workspace::Workspace,
+};
 
 /// A statement of static text. Declared with [`statements!`](crate::statements::statements) only, so that it is in the
 /// list of its file.
@@ -59,7 +62,7 @@ pub(crate) trait Listed: Page {}
 
 /// What restricts the rows that a statement touches.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ScopeKind {
     /// No row of its tables belongs to a workspace.
     Anywhere,
     /// Placeholders for the workspace.
@@ -73,7 +76,7 @@ pub(crate) enum Kind {
 /// The scope of a statement, as a type.
 pub(crate) trait Scoping {
     /// The same as a value.
-    const KIND: Kind;
+    const KIND: ScopeKind;
 }
 
 /// A scope without a workspace to bind.
@@ -82,20 +85,26 @@ pub(crate) trait Unbound: Scoping {}
 /// Only tables without workspaces: users, ferroflow's own, catalogs.
 pub(crate) struct Anywhere;
 
-/// Rows of runs, experiments, logged models and traces, by ids that a statement in the workspace has found, or that it
-/// checks in the same transaction or round trip.
+/// Rows of runs, experiments, logged models and traces, by ids that a statement in the workspace has found or finds in
+/// the same round trip. Where it has found one row, the scope is the [`Key`] of that row.
 pub(crate) struct Child;
 
+/// The key of a row in the workspace, which its children name.
+pub(crate) trait Key: Scoping {
+    /// The id, as it is bound to `$1`.
+    fn value(&self) -> Value;
+}
+
 impl Scoping for Workspace {
-    const KIND: Kind = Kind::Workspace;
+    const KIND: ScopeKind = ScopeKind::Workspace;
 }
 
 impl Scoping for Anywhere {
-    const KIND: Kind = Kind::Anywhere;
+    const KIND: ScopeKind = ScopeKind::Anywhere;
 }
 
 impl Scoping for Child {
-    const KIND: Kind = Kind::Child;
+    const KIND: ScopeKind = ScopeKind::Child;
 }
 
 impl Unbound for Anywhere {}
@@ -124,7 +133,7 @@ pub enum Upkeep {
 
 /// The reasons as types, for [`Sql`].
 pub(crate) mod upkeep {
-    use super::{Kind, Scoping, Unbound};
+    use super::{ScopeKind, Scoping, Unbound};
 
     /// [`Upkeep::Gc`](super::Upkeep::Gc)
     pub(crate) struct Gc;
@@ -140,22 +149,22 @@ pub(crate) mod upkeep {
     pub(crate) struct Backup;
 
     impl Scoping for Gc {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
     impl Scoping for Archival {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
     impl Scoping for Delivery {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
     impl Scoping for Startup {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
     impl Scoping for Locations {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
     impl Scoping for Backup {
-        const KIND: Kind = Kind::Upkeep;
+        const KIND: ScopeKind = ScopeKind::Upkeep;
     }
 
     impl Unbound for Gc {}

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Value,
-    sql::{Sql, Template, Unbound, Upkeep, in_workspace, numbered},
+    sql::{Key, Sql, Template, Unbound, Upkeep, in_workspace, numbered},
 };
 use crate::{db::dialect::Dialect, workspace::Workspace};
 
@@ -59,7 +59,7 @@ impl Statement {
     /// A statement whose scope needs no workspace.
     #[must_use]
     pub(crate) fn new<S: Unbound>(sql: &'static Sql<S>, params: Vec<Value>) -> Self {
-        Self::of(Source::Template { template: &sql.template, by_parameter: false }, params)
+        Self::from_source(Source::Template { template: &sql.template, by_parameter: false }, params)
     }
 
     /// A statement in a workspace.
@@ -67,24 +67,31 @@ impl Statement {
     pub(crate) fn within(workspace: &Workspace, sql: &'static Sql<Workspace>, mut params: Vec<Value>) -> Self {
         params.extend(workspace.parameter().map(|name| Value::from(&**name)));
         let by_parameter = workspace.parameter().is_some();
-        Self::of(Source::Template { template: &sql.template, by_parameter }, params)
+        Self::from_source(Source::Template { template: &sql.template, by_parameter }, params)
+    }
+
+    /// A statement on the children of a row, whose key is `$1`.
+    #[must_use]
+    pub(crate) fn of<K: Key>(key: &K, sql: &'static Sql<K>, rest: Vec<Value>) -> Self {
+        let params = std::iter::once(key.value()).chain(rest).collect();
+        Self::from_source(Source::Template { template: &sql.template, by_parameter: false }, params)
     }
 
     /// A statement of dynamic text that [`Select`](crate::query::select::Select) has written. User input is always in
     /// `params`.
     #[must_use]
     pub(crate) fn select(sql: String, params: Vec<Value>) -> Self {
-        Self::of(Source::Text(Cow::Owned(sql)), params)
+        Self::from_source(Source::Text(Cow::Owned(sql)), params)
     }
 
     /// A statement without scope in the dialect of its database, for what cannot be in the list of statements. A
     /// `&'static str` is prepared and cached, a `String` is not.
     #[must_use]
     pub fn unscoped(_why: Upkeep, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
-        Self::of(Source::Text(sql.into()), params)
+        Self::from_source(Source::Text(sql.into()), params)
     }
 
-    fn of(sql: Source, params: Vec<Value>) -> Self {
+    fn from_source(sql: Source, params: Vec<Value>) -> Self {
         Self { sql, params, plan: Plan::default() }
     }
 

@@ -12,12 +12,13 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     Scoped,
-    db::{Child, DbError, Insert, Op, Statement, Tx, Value, clock::now_ms, count, int, text},
+    db::{DbError, Insert, Key as _, Op, Statement, Tx, Value, clock::now_ms, count, int, text},
     registry::{
         model_versions::{download_uri, number, version_not_found},
         registered_models::{last_of_each_key, not_found, touch},
     },
     statements::statements,
+    tracking::keys::ModelKey,
     workspace::Workspace,
 };
 
@@ -34,11 +35,8 @@ statements! {
     static LOGGED_MODEL: Workspace =
         "SELECT artifact_location, source_run_id FROM logged_models m \
          WHERE m.model_id = $1 AND m.lifecycle_stage <> 'deleted' AND {ws of m}";
-    static LOCK_LOGGED_MODEL: Workspace =
-        "SELECT experiment_id FROM logged_models m \
-         WHERE m.model_id = $1 AND m.lifecycle_stage <> 'deleted' AND {ws of m} {FOR NO KEY UPDATE}";
-    static GET_TAG: Child = "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
-    static SET_TAG: Child =
+    static GET_TAG: ModelKey = "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+    static SET_TAG: ModelKey =
         "INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
 }
@@ -185,11 +183,8 @@ async fn logged_model(
 
 /// Adds a version to the tag of its logged model.
 async fn tag_logged_model(workspace: &Workspace, tx: &Tx, model_id: &str, name: &str, version: i64) -> Result<()> {
-    let experiment = tx
-        .query_opt(Statement::within(workspace, &LOCK_LOGGED_MODEL, vec![model_id.into()]), |row| row.get::<i64>(0))
-        .await?
-        .ok_or_else(|| no_logged_model(model_id))?;
-    let get = Statement::new(&GET_TAG, vec![model_id.into(), MODEL_VERSIONS_TAG.into()]);
+    let model = ModelKey::lock(workspace, tx, model_id).await?.ok_or_else(|| no_logged_model(model_id))?;
+    let get = Statement::of(&model, &GET_TAG, vec![MODEL_VERSIONS_TAG.into()]);
     let listed = tx.query_opt(get, |row| row.get::<String>(0)).await?.unwrap_or_default();
     let mut versions = match serde_json::from_str(&listed) {
         Ok(Json::Array(versions)) => versions,
@@ -200,8 +195,8 @@ async fn tag_logged_model(workspace: &Workspace, tx: &Tx, model_id: &str, name: 
         versions.push(entry);
     }
     let list = python::json_dumps(&Json::Array(versions));
-    let values = vec![model_id.into(), experiment.into(), MODEL_VERSIONS_TAG.into(), list.into()];
-    tx.execute(Statement::new(&SET_TAG, values)).await?;
+    let values = vec![model.experiment().value(), MODEL_VERSIONS_TAG.into(), list.into()];
+    tx.execute(Statement::of(&model, &SET_TAG, values)).await?;
     Ok(())
 }
 

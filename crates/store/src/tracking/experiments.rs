@@ -11,6 +11,7 @@ use crate::{
     db::{Child, Conn, DbError, Insert, Row, Sql, Statement, Tx, Value, clock::now_ms, int, text},
     statements::statements,
     traces::assessments::delete_of_experiment_runs,
+    tracking::keys::ExperimentKey,
     workspace::Workspace,
 };
 
@@ -35,19 +36,17 @@ statements! {
     static SET_STAGE: Workspace =
         "UPDATE experiments AS e SET lifecycle_stage = $2, last_update_time = $4 \
          WHERE e.experiment_id = $1 AND e.lifecycle_stage = $3 AND {ws of e}";
-    static DELETE_RUNS: Child =
+    static DELETE_RUNS: ExperimentKey =
         "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE experiment_id = $1";
-    static RESTORE_RUNS: Child =
+    static RESTORE_RUNS: ExperimentKey =
         "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE experiment_id = $1";
     static RENAME: Workspace =
         "UPDATE experiments AS e SET name = $2, last_update_time = $3 \
          WHERE e.experiment_id = $1 AND e.lifecycle_stage = 'active' AND {ws of e}";
-    static STAGE: Workspace =
-        "SELECT lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
-    static SET_TAG: Child =
+    static SET_TAG: ExperimentKey =
         "INSERT INTO experiment_tags (key, value, experiment_id) VALUES ($2, $3, $1) \
          ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value";
-    static DELETE_TAG: Child = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
+    static DELETE_TAG: ExperimentKey = "DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2";
 }
 
 /// The prefix of tags that hold a saved view of the UI. Their number per experiment is limited.
@@ -145,8 +144,9 @@ impl Scoped<'_> {
                 if tx.execute(Statement::within(self.workspace, &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                delete_of_experiment_runs(&tx, id).await?;
-                tx.execute(Statement::new(&DELETE_RUNS, vec![id.into(), now.into()])).await?;
+                let experiment = ExperimentKey::found(id);
+                delete_of_experiment_runs(&tx, experiment).await?;
+                tx.execute(Statement::of(&experiment, &DELETE_RUNS, vec![now.into()])).await?;
                 Ok(())
             })
             .await
@@ -165,7 +165,7 @@ impl Scoped<'_> {
                 if tx.execute(Statement::within(self.workspace, &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
-                tx.execute(Statement::new(&RESTORE_RUNS, vec![id.into()])).await?;
+                tx.execute(Statement::of(&ExperimentKey::found(id), &RESTORE_RUNS, Vec::new())).await?;
                 Ok(())
             })
             .await
@@ -183,7 +183,7 @@ impl Scoped<'_> {
             .transaction(|tx| async move {
                 let values = vec![id.into(), new_name.into(), now_ms().into()];
                 match tx.execute(Statement::within(self.workspace, &RENAME, values)).await {
-                    Ok(0) => Err(match stage(self.workspace, &tx, id).await? {
+                    Ok(0) => Err(match ExperimentKey::find(self.workspace, &tx, id).await? {
                         None => no_experiment(id),
                         Some(_) => Error::invalid("Cannot rename a non-active experiment."),
                     }),
@@ -206,13 +206,13 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                check_active(id, stage(self.workspace, &tx, id).await?)?;
+                let experiment = active_experiment(id, ExperimentKey::find(self.workspace, &tx, id).await?)?;
                 if key.starts_with(CUSTOM_VIEW_PREFIX) {
                     let tags = Statement::within(self.workspace, &TAGS_BY_ID, vec![id.into()]);
                     let keys = tx.query(tags, |row| row.get::<String>(1)).await?;
                     validation::custom_view_fits(id, key, &keys)?;
                 }
-                tx.execute(Statement::new(&SET_TAG, vec![id.into(), key.into(), value.into()])).await?;
+                tx.execute(Statement::of(&experiment, &SET_TAG, vec![key.into(), value.into()])).await?;
                 Ok(())
             })
             .await
@@ -227,8 +227,8 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                check_active(id, stage(self.workspace, &tx, id).await?)?;
-                if tx.execute(Statement::new(&DELETE_TAG, vec![id.into(), key.into()])).await? == 0 {
+                let experiment = active_experiment(id, ExperimentKey::find(self.workspace, &tx, id).await?)?;
+                if tx.execute(Statement::of(&experiment, &DELETE_TAG, vec![key.into()])).await? == 0 {
                     let text = format!("No tag with name: {key} in experiment with id {experiment_id}");
                     return Err(Error::not_found(text));
                 }
@@ -273,10 +273,6 @@ async fn insert_tags(tx: &Tx, id: i64, tags: &[ExperimentTag]) -> Result<(), DbE
     Ok(())
 }
 
-async fn stage(workspace: &Workspace, tx: &Tx, id: i64) -> Result<Option<String>, DbError> {
-    tx.query_opt(Statement::within(workspace, &STAGE, vec![id.into()]), |row| row.get(0)).await
-}
-
 /// Parses an experiment's id. A number out of the column's range is the id of no experiment.
 pub(crate) fn id_of(experiment_id: &str) -> Result<i64> {
     let id = validation::parse_experiment_id(experiment_id)?;
@@ -285,6 +281,13 @@ pub(crate) fn id_of(experiment_id: &str) -> Result<i64> {
 
 fn no_experiment(id: i64) -> Error {
     Error::not_found(format!("No Experiment with id={id} exists"))
+}
+
+/// The key of an experiment if it exists and is active.
+fn active_experiment(id: i64, found: Option<(ExperimentKey, String)>) -> Result<ExperimentKey> {
+    let (key, stage) = found.unzip();
+    check_active(id, stage)?;
+    key.ok_or_else(|| no_experiment(id))
 }
 
 /// The error for writing to an experiment that is missing or deleted.

@@ -10,20 +10,19 @@ use ferroflow_model::{
 
 use crate::{
     Scoped,
-    db::{Child, Column, DbError, Insert, Statement, Tx, Value, int, text},
+    db::{Column, DbError, Insert, Key as _, Statement, Tx, Value, int, text},
     statements::statements,
-    tracking::runs::check_run_active,
+    tracking::{
+        keys::{ExperimentKey, RunKey},
+        runs::active_run,
+    },
     workspace::Workspace,
 };
 
 statements! {
-    /// In PostgreSQL, writers of one run's inputs are serialized, so that rows can be written in the order of the
-    /// request.
-    static RUN: Workspace =
-        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r} {FOR NO KEY UPDATE}";
-    static STORED_DATASETS: Child =
+    static STORED_DATASETS: ExperimentKey =
         "SELECT dataset_uuid, name, digest FROM datasets WHERE experiment_id = $1 AND name {in $2} AND digest {in $3}";
-    static STORED_INPUTS: Child =
+    static STORED_INPUTS: RunKey =
         "SELECT source_id FROM inputs WHERE source_type = 'DATASET' AND destination_type = 'RUN' \
          AND destination_id = $1 AND source_id {in $2}";
     static SUMMARIES: Workspace =
@@ -78,12 +77,9 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let run = Statement::within(self.workspace, &RUN, vec![run_id.into()]);
-                let found = tx.query_opt(run, |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?))).await?;
-                check_run_active(run_id, found.as_ref().map(|(stage, _)| stage.as_str()))?;
-                let experiment = found.map(|(_, experiment)| experiment).unwrap_or_default();
+                let run = active_run(run_id, RunKey::lock(self.workspace, &tx, run_id).await?)?;
                 if !unique.is_empty() {
-                    link_datasets(&tx, run_id, experiment, unique).await?;
+                    link_datasets(&tx, run_id, &run, unique).await?;
                 }
                 if !models.is_empty() {
                     let ids: HashSet<&str> = models.iter().map(ModelInput::model_id).collect();
@@ -107,9 +103,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let run = Statement::within(self.workspace, &RUN, vec![run_id.into()]);
-                let stage = tx.query_opt(run, |row| row.get::<String>(0)).await?;
-                check_run_active(run_id, stage.as_deref())?;
+                active_run(run_id, RunKey::lock(self.workspace, &tx, run_id).await?)?;
                 tx.insert(inputs(models.iter().map(row).collect(), "")).await?;
                 Ok(())
             })
@@ -138,13 +132,8 @@ impl Scoped<'_> {
     }
 }
 
-async fn link_datasets(
-    tx: &Tx,
-    run_id: &str,
-    experiment: i64,
-    datasets: &[(Key, DatasetInput)],
-) -> Result<(), DbError> {
-    let mut uuids = stored_datasets(tx, experiment, datasets).await?;
+async fn link_datasets(tx: &Tx, run_id: &str, run: &RunKey, datasets: &[(Key, DatasetInput)]) -> Result<(), DbError> {
+    let mut uuids = stored_datasets(tx, run.experiment(), datasets).await?;
     // Runs of an experiment share datasets: inserts in key order, so that concurrent writers do not deadlock.
     let mut new_datasets = BTreeMap::new();
     for (key, input) in datasets {
@@ -155,7 +144,7 @@ async fn link_datasets(
         let uuid = new_uuid();
         let row = vec![
             uuid.as_str().into(),
-            experiment.into(),
+            run.experiment().value(),
             dataset.name().into(),
             dataset.digest().into(),
             dataset.source_type().into(),
@@ -170,7 +159,7 @@ async fn link_datasets(
 
     let sources: Vec<String> = uuids.values().cloned().collect();
     let stored: HashSet<String> = tx
-        .query(Statement::new(&STORED_INPUTS, vec![run_id.into(), sources.into()]), |row| row.get(0))
+        .query(Statement::of(run, &STORED_INPUTS, vec![sources.into()]), |row| row.get(0))
         .await?
         .into_iter()
         .collect();
@@ -205,11 +194,11 @@ async fn insert_all(
 
 async fn stored_datasets(
     tx: &Tx,
-    experiment: i64,
+    experiment: ExperimentKey,
     datasets: &[(Key, DatasetInput)],
 ) -> Result<HashMap<Key, String>, DbError> {
     let (names, digests): (Vec<String>, Vec<String>) = datasets.iter().map(|(key, _)| key.clone()).unzip();
-    let statement = Statement::new(&STORED_DATASETS, vec![experiment.into(), names.into(), digests.into()]);
+    let statement = Statement::of(&experiment, &STORED_DATASETS, vec![names.into(), digests.into()]);
     let rows = tx.query(statement, |row| Ok(((row.get(1)?, row.get(2)?), row.get(0)?))).await?;
     Ok(rows.into_iter().collect())
 }

@@ -13,9 +13,12 @@ use ferroflow_model::{
 
 use crate::{
     Scoped,
-    db::{Child, Column, Conn, DbError, Insert, Op, Row, Statement, Tx, clock::now_ms, int, text},
+    db::{Child, Column, Conn, DbError, Insert, Key as _, Op, Row, Statement, Tx, clock::now_ms, int, text},
     statements::statements,
-    tracking::experiments::{check_active, id_of},
+    tracking::{
+        experiments::{check_active, id_of},
+        keys::{ExperimentKey, ModelKey},
+    },
     workspace::Workspace,
 };
 
@@ -28,11 +31,10 @@ statements! {
          WHERE m.model_id = $1 AND {ws of m}";
     static EXPERIMENT: Workspace =
         "SELECT artifact_location, lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
-    static INSERT: Child =
+    static INSERT: ExperimentKey =
         "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms, \
          last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id) \
-         VALUES ($1, $2, $3, $4, $5, $5, $6, 'active', $7, $8)";
-    static OWNER: Workspace = "SELECT experiment_id FROM logged_models m WHERE m.model_id = $1 AND {ws of m}";
+         VALUES ($2, $1, $3, $4, $5, $5, $6, 'active', $7, $8)";
     static SET_STATUS: Workspace =
         "UPDATE logged_models AS m SET status = $2, last_updated_timestamp_ms = $3 WHERE m.model_id = $1 AND {ws of m}";
     static DELETE: Workspace =
@@ -55,7 +57,7 @@ statements! {
          {sqlite:SELECT t.model_id, t.tag_key, t.tag_value FROM json_each($1) AS w \
          CROSS JOIN logged_model_tags t ON t.model_id = w.value}";
 
-    static DELETE_TAG: Child = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
+    static DELETE_TAG: ModelKey = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
 }
 
 const PARAM_COLUMNS: &[Column] = &[text("model_id"), int("experiment_id"), text("param_key"), text("param_value")];
@@ -97,6 +99,7 @@ impl Scoped<'_> {
             .pop()
             .unzip();
         check_active(experiment, stage)?;
+        let key = ExperimentKey::found(experiment);
         let model_id = format!("m-{}", uuid::Uuid::new_v4().simple());
         let root = location.flatten().unwrap_or_default();
         let artifact_uri = uri::append_path(&root, &format!("models/{model_id}/artifacts"))?;
@@ -104,7 +107,6 @@ impl Scoped<'_> {
         let now = now_ms();
         let values = vec![
             model_id.as_str().into(),
-            experiment.into(),
             name.as_str().into(),
             artifact_uri.as_str().into(),
             now.into(),
@@ -115,9 +117,9 @@ impl Scoped<'_> {
         self.store
             .db
             .unit(vec![
-                Op::Execute(Statement::new(&INSERT, values)),
-                Op::Insert(params_insert(&model_id, experiment, &new.params)),
-                Op::Insert(tags_insert(&model_id, experiment, &new.tags)),
+                Op::Execute(Statement::of(&key, &INSERT, values)),
+                Op::Insert(params_insert(&model_id, key, &new.params)),
+                Op::Insert(tags_insert(&model_id, key, &new.tags)),
             ])
             .await?;
         let info = LoggedModelInfo {
@@ -198,8 +200,8 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let experiment = owner(self.workspace, &tx, model_id).await?;
-                tx.insert(params_insert(model_id, experiment, params)).await?;
+                let model = find(self.workspace, &tx, model_id).await?;
+                tx.insert(params_insert(model_id, model.experiment(), params)).await?;
                 Ok(())
             })
             .await
@@ -220,8 +222,8 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let experiment = owner(self.workspace, &tx, model_id).await?;
-                let mut insert = tags_insert(model_id, experiment, tags);
+                let model = find(self.workspace, &tx, model_id).await?;
+                let mut insert = tags_insert(model_id, model.experiment(), tags);
                 insert.on_conflict = "ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value";
                 tx.insert(insert).await?;
                 Ok(())
@@ -237,8 +239,8 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                owner(self.workspace, &tx, model_id).await?;
-                if tx.execute(Statement::new(&DELETE_TAG, vec![model_id.into(), key.into()])).await? == 0 {
+                let model = find(self.workspace, &tx, model_id).await?;
+                if tx.execute(Statement::of(&model, &DELETE_TAG, vec![key.into()])).await? == 0 {
                     return Err(Error::not_found(format!(
                         "No tag with key {} found for model with ID {}.",
                         python::repr(key),
@@ -332,10 +334,8 @@ fn metric_from_row(row: &Row<'_>) -> Result<Metric, DbError> {
     })
 }
 
-async fn owner(workspace: &Workspace, tx: &Tx, model_id: &str) -> Result<i64> {
-    tx.query_opt(Statement::within(workspace, &OWNER, vec![model_id.into()]), |row| row.get::<i64>(0))
-        .await?
-        .ok_or_else(|| not_found(model_id))
+async fn find(workspace: &Workspace, tx: &Tx, model_id: &str) -> Result<ModelKey> {
+    ModelKey::find(workspace, tx, model_id).await?.ok_or_else(|| not_found(model_id))
 }
 
 fn not_found(model_id: &str) -> Error {
@@ -347,14 +347,14 @@ fn status_number(status: LoggedModelStatus) -> i64 {
     i64::from(status.number())
 }
 
-fn params_insert(model_id: &str, experiment: i64, params: &[LoggedModelParameter]) -> Insert {
+fn params_insert(model_id: &str, experiment: ExperimentKey, params: &[LoggedModelParameter]) -> Insert {
     let rows =
-        params.iter().map(|p| vec![model_id.into(), experiment.into(), p.key().into(), p.value().into()]).collect();
+        params.iter().map(|p| vec![model_id.into(), experiment.value(), p.key().into(), p.value().into()]).collect();
     Insert { table: "logged_model_params", columns: PARAM_COLUMNS, only_if: None, on_conflict: "", rows }
 }
 
-fn tags_insert(model_id: &str, experiment: i64, tags: &[LoggedModelTag]) -> Insert {
+fn tags_insert(model_id: &str, experiment: ExperimentKey, tags: &[LoggedModelTag]) -> Insert {
     let rows =
-        tags.iter().map(|t| vec![model_id.into(), experiment.into(), t.key().into(), t.value().into()]).collect();
+        tags.iter().map(|t| vec![model_id.into(), experiment.value(), t.key().into(), t.value().into()]).collect();
     Insert { table: "logged_model_tags", columns: TAG_COLUMNS, only_if: None, on_conflict: "", rows }
 }

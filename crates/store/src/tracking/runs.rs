@@ -10,12 +10,13 @@ use ferroflow_model::{
 
 use crate::{
     Scoped,
-    db::{Child, DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
+    db::{DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
     statements::statements,
     traces::assessments::delete_of_run,
     tracking::{
         batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
         experiments::{check_active, id_of},
+        keys::{ExperimentKey, RunKey},
         run_children::{self, Extent},
     },
     workspace::Workspace,
@@ -32,27 +33,24 @@ statements! {
     static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM runs r WHERE r.run_uuid = $1 AND {ws of r}";
     static EXPERIMENT: Workspace =
         "SELECT artifact_location, lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
-    static INSERT: Child =
+    static INSERT: ExperimentKey =
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, \
          end_time, source_version, lifecycle_stage, artifact_uri, experiment_id, deleted_time) \
-         VALUES ($1, $2, 'UNKNOWN', '', '', $3, 'RUNNING', $4, NULL, '', 'active', $5, $6, NULL)";
+         VALUES ($2, $3, 'UNKNOWN', '', '', $4, 'RUNNING', $5, NULL, '', 'active', $6, $1, NULL)";
     static UPDATE: Workspace =
         "UPDATE runs AS r SET status = COALESCE($2, status), end_time = COALESCE($3, end_time), \
          name = COALESCE($4, name) WHERE r.run_uuid = $1 AND r.lifecycle_stage = 'active' AND {ws of r} \
          RETURNING run_uuid, name, experiment_id, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri";
     static DELETE: Workspace =
-        "UPDATE runs AS r SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE r.run_uuid = $1 AND {ws of r}";
+        "UPDATE runs AS r SET lifecycle_stage = 'deleted', deleted_time = $2 WHERE r.run_uuid = $1 AND {ws of r} \
+         RETURNING experiment_id";
     static RESTORE: Workspace =
         "UPDATE runs AS r SET lifecycle_stage = 'active', deleted_time = NULL WHERE r.run_uuid = $1 AND {ws of r}";
-    static STAGE: Workspace =
-        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r}";
-    static STAGE_LOCKED: Workspace =
-        "SELECT lifecycle_stage, experiment_id FROM runs r WHERE r.run_uuid = $1 AND {ws of r} {FOR NO KEY UPDATE}";
-    static SET_TAG: Child =
+    static SET_TAG: RunKey =
         "INSERT INTO tags (key, value, run_uuid) VALUES ($2, $3, $1) \
          ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
-    static GET_TAG: Child = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
-    static DELETE_TAG: Child = "DELETE FROM tags WHERE run_uuid = $1 AND key = $2";
+    static GET_TAG: RunKey = "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2";
+    static DELETE_TAG: RunKey = "DELETE FROM tags WHERE run_uuid = $1 AND key = $2";
 }
 
 /// The fields of a new run.
@@ -121,7 +119,6 @@ impl Scoped<'_> {
             new.user_id.as_str().into(),
             new.start_time.into(),
             artifact_uri.as_str().into(),
-            experiment.into(),
         ];
         let rows =
             tags.iter().map(|tag| vec![tag.key().into(), tag.value.clone().into(), run_id.as_str().into()]).collect();
@@ -129,7 +126,7 @@ impl Scoped<'_> {
         self.store
             .db
             .unit(vec![
-                Op::Execute(Statement::new(&INSERT, values)),
+                Op::Execute(Statement::of(&ExperimentKey::found(experiment), &INSERT, values)),
                 Op::Insert(Insert { table: "tags", columns, only_if: None, on_conflict: "", rows }),
             ])
             .await?;
@@ -203,13 +200,12 @@ impl Scoped<'_> {
                 let Some(info) =
                     tx.query_opt(Statement::within(self.workspace, &UPDATE, values.clone()), info_from_row).await?
                 else {
-                    let stage = Statement::within(self.workspace, &STAGE, vec![run_id.into()]);
-                    let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
-                    return Err(stage.map_or_else(|| not_found(run_id), |stage| not_active(run_id, &stage)));
+                    let found = RunKey::find(self.workspace, &tx, run_id).await?;
+                    return Err(found.map_or_else(|| not_found(run_id), |(_, stage)| not_active(run_id, &stage)));
                 };
                 if let Some(name) = name {
-                    let values = vec![run_id.into(), RUN_NAME_TAG.into(), name.as_str().into()];
-                    tx.execute(Statement::new(&SET_TAG, values)).await?;
+                    let run = RunKey::of(&info);
+                    tx.execute(Statement::of(&run, &SET_TAG, vec![RUN_NAME_TAG.into(), name.as_str().into()])).await?;
                 }
                 Ok(info)
             })
@@ -224,12 +220,11 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                if tx.execute(Statement::within(self.workspace, &DELETE, vec![run_id.into(), now_ms().into()])).await?
-                    == 0
-                {
+                let delete = Statement::within(self.workspace, &DELETE, vec![run_id.into(), now_ms().into()]);
+                let Some(experiment) = tx.query_opt(delete, |row| row.get::<i64>(0)).await? else {
                     return Err(not_found(run_id));
-                }
-                Ok(delete_of_run(&tx, run_id).await?)
+                };
+                Ok(delete_of_run(&tx, &RunKey::found(run_id, experiment)).await?)
             })
             .await
     }
@@ -284,10 +279,8 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let stage = Statement::within(self.workspace, &STAGE, vec![run_id.into()]);
-                let stage = tx.query_opt(stage, |row| row.get::<String>(0)).await?;
-                check_run_active(run_id, stage.as_deref())?;
-                if tx.execute(Statement::new(&DELETE_TAG, vec![run_id.into(), key.into()])).await? == 0 {
+                let run = active_run(run_id, RunKey::find(self.workspace, &tx, run_id).await?)?;
+                if tx.execute(Statement::of(&run, &DELETE_TAG, vec![key.into()])).await? == 0 {
                     return Err(Error::not_found(format!("No tag with name: {key} in run with id {run_id}")));
                 }
                 Ok(())
@@ -374,10 +367,8 @@ impl Scoped<'_> {
             .db
             .transaction(|tx| async move {
                 // The row lock serializes models that are logged concurrently, so that both are in the history.
-                let locked = Statement::within(self.workspace, &STAGE_LOCKED, vec![run_id.into()]);
-                let stage = tx.query_opt(locked, |row| row.get::<String>(0)).await?;
-                check_run_active(run_id, stage.as_deref())?;
-                let tag = Statement::new(&GET_TAG, vec![run_id.into(), LOGGED_MODELS_TAG.into()]);
+                let run = active_run(run_id, RunKey::lock(self.workspace, &tx, run_id).await?)?;
+                let tag = Statement::of(&run, &GET_TAG, vec![LOGGED_MODELS_TAG.into()]);
                 let stored = tx.query_opt(tag, |row| row.get::<Option<String>>(0)).await?.flatten();
                 let mut models = history(run_id, stored.as_deref().unwrap_or_default());
                 models.push(model.clone());
@@ -387,8 +378,7 @@ impl Scoped<'_> {
                          characters."
                     ))
                 })?;
-                let values = vec![run_id.into(), LOGGED_MODELS_TAG.into(), value.into()];
-                tx.execute(Statement::new(&SET_TAG, values)).await?;
+                tx.execute(Statement::of(&run, &SET_TAG, vec![LOGGED_MODELS_TAG.into(), value.into()])).await?;
                 Ok(())
             })
             .await
@@ -438,11 +428,11 @@ pub(crate) fn not_active(run_id: &str, stage: &str) -> Error {
     Error::invalid(format!("The run {run_id} must be in the 'active' state. Current state is {stage}."))
 }
 
-/// Checks that a run exists and is active; `None` is a missing run.
-pub(crate) fn check_run_active(run_id: &str, stage: Option<&str>) -> Result<()> {
-    match stage {
-        Some("active") => Ok(()),
-        Some(stage) => Err(not_active(run_id, stage)),
+/// The key of a run if it exists and is active.
+pub(crate) fn active_run(run_id: &str, found: Option<(RunKey, String)>) -> Result<RunKey> {
+    match found {
+        Some((run, stage)) if stage == "active" => Ok(run),
+        Some((_, stage)) => Err(not_active(run_id, &stage)),
         None => Err(not_found(run_id)),
     }
 }

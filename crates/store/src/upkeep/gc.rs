@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
     statements::statements,
     traces::{
-        assessments::delete_of_run,
+        assessments::OF_ANY_RUN,
         trace_payloads::{LOCATIONS_OF_ANY, locations_from_row},
     },
 };
@@ -197,7 +197,7 @@ impl Unscoped<'_> {
                     .await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
-                delete_of_run(&tx, run_id).await?;
+                tx.execute(Statement::new(&OF_ANY_RUN, vec![run_id.into()])).await?;
                 delete_rows(&tx, &RUN_ROWS, run_id.into()).await?;
                 Ok(PurgeOutcome::Purged)
             })

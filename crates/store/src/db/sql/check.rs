@@ -1,7 +1,7 @@
 //! Checks statements when they are compiled: a text with an unknown placeholder, or one that forgets its workspace, is
 //! an error of the compiler.
 
-use super::Kind;
+use super::ScopeKind;
 
 /// Tables with a column `workspace`.
 const WITH_WORKSPACE: &[&str] = &[
@@ -78,20 +78,20 @@ pub(crate) const fn has_workspace(table: &str) -> bool {
 }
 
 /// What is wrong with a statement, if anything.
-pub(super) const fn fault(text: &str, kind: Kind) -> Option<&'static str> {
+pub(super) const fn fault(text: &str, kind: ScopeKind) -> Option<&'static str> {
     let text = text.as_bytes();
     if let Some(fault) = placeholders(text) {
         return Some(fault);
     }
     let says_workspace = contains(text, &[b"{ws"]);
     match kind {
-        Kind::Workspace if !says_workspace => return Some("a statement in a workspace has no {ws…}"),
-        Kind::Anywhere | Kind::Child | Kind::Upkeep if says_workspace => {
+        ScopeKind::Workspace if !says_workspace => return Some("a statement in a workspace has no {ws…}"),
+        ScopeKind::Anywhere | ScopeKind::Child | ScopeKind::Upkeep if says_workspace => {
             return Some("a statement with {ws…} is one in a Workspace");
         }
         _ => {}
     }
-    if matches!(kind, Kind::Upkeep) { None } else { tables(text, kind) }
+    if matches!(kind, ScopeKind::Upkeep) { None } else { tables(text, kind) }
 }
 
 /// Checks the names of placeholders, and that braces are in pairs.
@@ -125,7 +125,7 @@ const fn placeholders(text: &[u8]) -> Option<&'static str> {
 }
 
 /// Checks every table that the text names.
-const fn tables(text: &[u8], kind: Kind) -> Option<&'static str> {
+const fn tables(text: &[u8], kind: ScopeKind) -> Option<&'static str> {
     let mut at = 0;
     let mut previous: &[u8] = b"";
     while at < text.len() {
@@ -143,7 +143,7 @@ const fn tables(text: &[u8], kind: Kind) -> Option<&'static str> {
         let is_qualified = (end < text.len() && text[end] == b'.') || (at > 0 && text[at - 1] == b'.');
         if !is_qualified && is_one_of(word, WITH_WORKSPACE) {
             let is_said = match kind {
-                Kind::Anywhere | Kind::Child => false,
+                ScopeKind::Anywhere | ScopeKind::Child => false,
                 _ if equal(previous, b"INTO") => contains(text, &[b"{ws}"]),
                 _ => says_workspace_of(text, alias(text, end, word)),
             };
@@ -154,7 +154,7 @@ const fn tables(text: &[u8], kind: Kind) -> Option<&'static str> {
                 );
             }
         }
-        if !is_qualified && matches!(kind, Kind::Anywhere) && is_one_of(word, CHILDREN) {
+        if !is_qualified && matches!(kind, ScopeKind::Anywhere) && is_one_of(word, CHILDREN) {
             return Some("a table whose rows belong to a workspace is named by a statement that is for Anywhere");
         }
         previous = word;
@@ -255,31 +255,34 @@ mod tests {
     fn a_statement_that_forgets_a_workspace_is_refused() {
         let refused = |text: &str, kind| fault(text, kind).is_some();
         for (text, kind) in [
-            ("SELECT 1 FROM registered_models m WHERE m.name = $1", Kind::Workspace),
-            ("SELECT 1 FROM registered_models m WHERE m.name = $1", Kind::Anywhere),
-            ("SELECT 1 FROM registered_models m WHERE m.name = $1", Kind::Child),
-            ("SELECT 1 FROM registered_models WHERE {ws:m} AND name = $1", Kind::Workspace),
-            ("SELECT 1 FROM registered_models m, model_versions v WHERE {ws:m} AND m.name = v.name", Kind::Workspace),
-            ("SELECT 1 FROM webhooks AS w JOIN runs r ON TRUE WHERE {ws of r}", Kind::Workspace),
-            ("INSERT INTO webhooks (webhook_id) SELECT $1 FROM experiments e WHERE {ws:e}", Kind::Workspace),
-            ("SELECT 1 FROM (SELECT name FROM registered_models) AS m WHERE {ws:m}", Kind::Workspace),
-            ("SELECT 1 FROM runs WHERE run_uuid = $1", Kind::Anywhere),
-            ("SELECT 1 FROM runs r WHERE {ws of r}", Kind::Child),
-            ("SELECT 1 FROM runs r WHERE r.run_uuid = $1", Kind::Workspace),
+            ("SELECT 1 FROM registered_models m WHERE m.name = $1", ScopeKind::Workspace),
+            ("SELECT 1 FROM registered_models m WHERE m.name = $1", ScopeKind::Anywhere),
+            ("SELECT 1 FROM registered_models m WHERE m.name = $1", ScopeKind::Child),
+            ("SELECT 1 FROM registered_models WHERE {ws:m} AND name = $1", ScopeKind::Workspace),
+            (
+                "SELECT 1 FROM registered_models m, model_versions v WHERE {ws:m} AND m.name = v.name",
+                ScopeKind::Workspace,
+            ),
+            ("SELECT 1 FROM webhooks AS w JOIN runs r ON TRUE WHERE {ws of r}", ScopeKind::Workspace),
+            ("INSERT INTO webhooks (webhook_id) SELECT $1 FROM experiments e WHERE {ws:e}", ScopeKind::Workspace),
+            ("SELECT 1 FROM (SELECT name FROM registered_models) AS m WHERE {ws:m}", ScopeKind::Workspace),
+            ("SELECT 1 FROM runs WHERE run_uuid = $1", ScopeKind::Anywhere),
+            ("SELECT 1 FROM runs r WHERE {ws of r}", ScopeKind::Child),
+            ("SELECT 1 FROM runs r WHERE r.run_uuid = $1", ScopeKind::Workspace),
         ] {
             assert!(refused(text, kind), "{text}");
         }
         for (text, kind) in [
-            ("SELECT 1 FROM registered_models m WHERE {ws:m} AND m.name = $1", Kind::Workspace),
-            ("DELETE FROM registered_models WHERE {ws:registered_models}", Kind::Workspace),
+            ("SELECT 1 FROM registered_models m WHERE {ws:m} AND m.name = $1", ScopeKind::Workspace),
+            ("DELETE FROM registered_models WHERE {ws:registered_models}", ScopeKind::Workspace),
             ("SELECT 1 FROM model_versions v JOIN model_version_tags t ON t.workspace = v.workspace WHERE {ws:v}", {
-                Kind::Workspace
+                ScopeKind::Workspace
             }),
-            ("INSERT INTO webhooks (workspace) VALUES ({ws})", Kind::Workspace),
-            ("SELECT 1 FROM runs r WHERE {ws of r}", Kind::Workspace),
-            ("SELECT webhooks.name, 'FROM webhooks' FROM users", Kind::Anywhere),
-            ("DELETE FROM tags WHERE run_uuid = $1", Kind::Child),
-            ("DELETE FROM webhooks", Kind::Upkeep),
+            ("INSERT INTO webhooks (workspace) VALUES ({ws})", ScopeKind::Workspace),
+            ("SELECT 1 FROM runs r WHERE {ws of r}", ScopeKind::Workspace),
+            ("SELECT webhooks.name, 'FROM webhooks' FROM users", ScopeKind::Anywhere),
+            ("DELETE FROM tags WHERE run_uuid = $1", ScopeKind::Child),
+            ("DELETE FROM webhooks", ScopeKind::Upkeep),
         ] {
             assert!(!refused(text, kind), "{text}");
         }
@@ -288,9 +291,9 @@ mod tests {
     #[test]
     fn an_unknown_placeholder_is_refused() {
         for text in ["SELECT {noun}", "SELECT {now", "SELECT now}", "SELECT {postgres:{no}}"] {
-            assert!(fault(text, Kind::Anywhere).is_some(), "{text}");
+            assert!(fault(text, ScopeKind::Anywhere).is_some(), "{text}");
         }
-        assert!(fault("SELECT {now}{sqlite:, 1}{postgres:{FOR UPDATE}}", Kind::Anywhere).is_none());
+        assert!(fault("SELECT {now}{sqlite:, 1}{postgres:{FOR UPDATE}}", ScopeKind::Anywhere).is_none());
     }
 
     /// Every table of the schema is in one of the lists, or is known to belong to no workspace.
