@@ -67,10 +67,13 @@ pub(crate) fn of(input: &DeriveInput) -> Result<Vec<Field<'_>>> {
     if fields.named.len() > MOST_FIELDS {
         return Err(Error::new_spanned(&input.ident, format!("a message has at most {MOST_FIELDS} fields")));
     }
-    fields.named.iter().map(field).collect()
+    // Only a call has a route.
+    let is_call = input.attrs.iter().any(|attribute| attribute.path().is_ident("route"));
+    let reference = if is_call { names::reference_of_call } else { names::reference };
+    fields.named.iter().map(|named| field(named, reference)).collect()
 }
 
-fn field(field: &syn::Field) -> Result<Field<'_>> {
+fn field(field: &syn::Field, reference: fn(&str) -> Option<&'static str>) -> Result<Field<'_>> {
     let ident = field.ident.as_ref().ok_or_else(|| Error::new(field.span(), "a field has a name"))?;
     let (container, of) = parts(&field.ty).ok_or_else(|| {
         Error::new_spanned(&field.ty, "a field of a message is an `Option`, a `Vec` or a `BTreeMap<String, _>`")
@@ -92,7 +95,7 @@ fn field(field: &syn::Field) -> Result<Field<'_>> {
     let reference = match found.refers_to {
         Some((kind, _)) if may_refer => kind,
         Some((_, span)) => return Err(Error::new(span, "a reference is a text: `Option<String>` or `Vec<String>`")),
-        None => names::reference(&name).filter(|_| may_refer).map(|kind| Ident::new(kind, Span::call_site())),
+        None => reference(&name).filter(|_| may_refer).map(|kind| Ident::new(kind, Span::call_site())),
     };
     Ok(Field {
         ident,

@@ -27,10 +27,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let write =
         fields.iter().map(|Field { ident, name, .. }| quote!(wire::FieldType::write(&self.#ident, map, #name)?;));
     let refs = fields.iter().filter_map(|field| {
-        let ident = field.ident;
+        let Field { ident, name, .. } = field;
         match &field.reference {
-            Some(kind) => Some(quote!(wire::RefKind::#kind.visit(&self.#ident, visit);)),
-            None => field.may_contain_message().then(|| quote!(wire::FieldType::refs(&self.#ident, visit);)),
+            Some(kind) => Some(quote!(wire::Ref::visit(wire::RefKind::#kind, #name, &self.#ident, visit);)),
+            None => field.may_contain_message().then(|| quote!(wire::Ref::visit_nested(&self.#ident, visit);)),
         }
     });
     let getters = fields.iter().filter_map(getter);
@@ -65,7 +65,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     ::core::result::Result::Ok(())
                 }
 
-                fn refs(&self, visit: &mut dyn ::core::ops::FnMut(wire::RefKind, &str)) {
+                fn refs<'a>(&'a self, visit: &mut dyn ::core::ops::FnMut(wire::Ref<'a>)) {
                     #(#refs)*
                 }
             }
@@ -74,7 +74,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             impl wire::ValueType for #name {
                 const KIND: wire::Kind = wire::Kind::Message(wire::fields::<Self>());
 
-                fn refs(&self, visit: &mut dyn ::core::ops::FnMut(wire::RefKind, &str)) {
+                fn refs<'a>(&'a self, visit: &mut dyn ::core::ops::FnMut(wire::Ref<'a>)) {
                     wire::Message::refs(self, visit);
                 }
             }
@@ -194,13 +194,32 @@ mod tests {
                 nested: Vec<T>,
             }",
         );
-        let body = text.split("fnrefs").nth(1).expect("a method").split('{').nth(1).expect("a body");
         assert_eq!(
-            body.split('}').next(),
+            refs(&text),
             Some(
-                "wire::RefKind::Run.visit(&self.run_id,visit);wire::RefKind::Trace.visit(&self.trace_ids,visit);\
-                 wire::RefKind::RegisteredModel.visit(&self.name,visit);wire::FieldType::refs(&self.nested,visit);"
+                "wire::Ref::visit(wire::RefKind::Run,\"run_id\",&self.run_id,visit);\
+                 wire::Ref::visit(wire::RefKind::Trace,\"trace_ids\",&self.trace_ids,visit);\
+                 wire::Ref::visit(wire::RefKind::RegisteredModel,\"name\",&self.name,visit);\
+                 wire::Ref::visit_nested(&self.nested,visit);"
             )
         );
+    }
+
+    #[test]
+    fn parts_are_references_in_calls() {
+        let fields = "struct S { version: Option<String>, path: Option<String> }";
+        assert_eq!(refs(&expanded(fields)), Some(""));
+        assert_eq!(
+            refs(&expanded(&format!("#[route(GET, 2, \"/a\")] {fields}"))),
+            Some(
+                "wire::Ref::visit(wire::RefKind::Version,\"version\",&self.version,visit);\
+                 wire::Ref::visit(wire::RefKind::ArtifactPath,\"path\",&self.path,visit);"
+            )
+        );
+    }
+
+    /// The body of the method `refs`.
+    fn refs(expanded: &str) -> Option<&str> {
+        expanded.split("fnrefs").nth(1)?.split('{').nth(1)?.split('}').next()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn value_name(variant: &str) -> String {
     out
 }
 
-/// The variant of `wire::RefKind` for what a text field or a parameter of a path with this name refers to.
+/// The variant of `wire::RefKind` for what a text field with this name refers to in any message.
 pub(crate) fn reference(name: &str) -> Option<&'static str> {
     Some(match name {
         "experiment_id" | "experiment_ids" => "Experiment",
@@ -49,6 +49,19 @@ pub(crate) fn reference(name: &str) -> Option<&'static str> {
         "budget_policy_id" => "GatewayBudgetPolicy",
         "guardrail_id" => "GatewayGuardrail",
         _ => return None,
+    })
+}
+
+/// As [`reference`], for a field or a parameter of a path of a call: what it names by itself, and parts of it.
+pub(crate) fn reference_of_call(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "name" | "new_name" => "Name",
+        "version" => "Version",
+        "alias" => "Alias",
+        "stage" => "Stage",
+        "key" => "Key",
+        "path" | "artifact_path" => "ArtifactPath",
+        _ => return reference(name),
     })
 }
 

@@ -96,15 +96,18 @@ fn name(input: &DeriveInput) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// The parameters of the paths that refer to something, each once.
+/// The parameters of the paths that are references, each once.
 fn path_refs(routes: &[Route]) -> Vec<TokenStream> {
     let mut found = Vec::new();
     let mut seen = Vec::new();
     for part in routes.iter().flat_map(|route| route.path.split('/')) {
-        let Some(parameter) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else { continue };
+        let braced = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        // The rest of a path.
+        let rest = part.strip_prefix("<path:").and_then(|part| part.strip_suffix('>'));
+        let Some(parameter) = braced.or(rest) else { continue };
         // `{assessment.trace_id}` is the field of a nested message.
         let field = parameter.rsplit('.').next().unwrap_or(parameter);
-        let Some(kind) = names::reference(field) else { continue };
+        let Some(kind) = names::reference_of_call(field) else { continue };
         if !seen.contains(&parameter) {
             seen.push(parameter);
             let kind = Ident::new(kind, Span::call_site());
@@ -144,15 +147,16 @@ mod tests {
         let text = expanded(
             "#[rpc(name = \"a.S\")]
              #[route(PATCH, 3, \"/x/{run_id}/{assessment.trace_id}/{key}\")]
-             #[route(GET, 2, \"x/{run_id}\")]
+             #[route(GET, 2, \"x/{run_id}/<path:artifact_path>\")]
              struct S { a: Option<String>, b: Vec<String>, c: Option<String> }",
         )
         .expect("a call");
         for part in [
             r#"NAME:&'staticstr="a.S""#,
             r#"wire::Route{method:"PATCH",path:"/x/{run_id}/{assessment.trace_id}/{key}",version:3u8}"#,
-            r#"wire::Route{method:"GET",path:"x/{run_id}",version:2u8}"#,
-            r#"&[("run_id",wire::RefKind::Run),("assessment.trace_id",wire::RefKind::Trace)]"#,
+            r#"wire::Route{method:"GET",path:"x/{run_id}/<path:artifact_path>",version:2u8}"#,
+            r#"&[("run_id",wire::RefKind::Run),("assessment.trace_id",wire::RefKind::Trace),("#,
+            r#"("key",wire::RefKind::Key),("artifact_path",wire::RefKind::ArtifactPath)]"#,
             "typeResponse=SResponse;",
             r#"0usize=>self.a.as_deref()==::core::option::Option::Some(""),2usize=>self.c"#,
         ] {

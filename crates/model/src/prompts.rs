@@ -45,8 +45,14 @@ impl Tag for (&str, &str) {
 /// Whether tags mark a prompt; the last one of a key wins.
 #[must_use]
 pub fn is_prompt<T: Tag>(tags: &[T]) -> bool {
+    mark(tags) == Some(true)
+}
+
+/// Whether tags mark a prompt; `None` if none says so or the contrary.
+#[must_use]
+pub fn mark<T: Tag>(tags: &[T]) -> Option<bool> {
     let last = tags.iter().map(Tag::pair).rev().find(|(key, _)| *key == IS_PROMPT_TAG);
-    last.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
+    last.map(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 /// Checks the source of a prompt version: the tag that marks a prompt must not bypass the validation of sources.

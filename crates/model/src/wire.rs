@@ -22,7 +22,7 @@ use crate::rules::{Rule, Validate};
 
 pub use ferroflow_model_derive::{Enum, Message, Rpc};
 pub use field::FieldType;
-pub use refs::{RefKind, Reference};
+pub use refs::{Ref, RefKind, Reference};
 pub use time::{Duration, FieldMask, Timestamp};
 pub use value::ValueType;
 
@@ -38,9 +38,9 @@ pub trait Message: Default + Serialize + Send + Sync + 'static {
     /// Writes the fields that are set to `map`, in the order of the proto file.
     fn write_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 
-    /// Calls `visit` for each reference to a resource, in the order of the fields, those of nested messages too. Empty
-    /// texts are left out; the same reference may come more than once.
-    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str));
+    /// Calls `visit` for each reference, in the order of the fields, those of nested messages too. Empty texts are left
+    /// out; the same reference may come more than once.
+    fn refs<'a>(&'a self, visit: &mut dyn FnMut(Ref<'a>));
 }
 
 /// The request message of a call.
@@ -49,8 +49,8 @@ pub trait Rpc: Message + Validate {
     const NAME: &'static str;
     /// The routes of the call.
     const ROUTES: &'static [Route];
-    /// The parameters of its paths that refer to a resource, such as `trace_id` or `assessment.trace_id`. They need not
-    /// be fields of the message.
+    /// The parameters of its paths that are references, such as `trace_id` or `assessment.trace_id`. They need not be
+    /// fields of the message.
     const PATH_REFS: &'static [(&'static str, RefKind)];
     /// The response message.
     type Response: Message;

@@ -1,7 +1,8 @@
 //! Authorization: which permissions an endpoint requires, and whether the caller has them.
 //!
 //! The router's table has a [`Needs`] for each row, and the adapters in `rpc` call [`check`] after reading a request
-//! and before calling its handler: they refuse what is not allowed. The adapter hands the handler of a list
+//! and before calling its handler: they refuse what is not allowed. What a request names comes from its message
+//! ([`Refs`]), and the audit log prints the same. The adapter hands the handler of a list
 //! its [`Scope`], which the search takes as a parameter: the rows that the caller may see are selected in the query.
 
 mod audit;
@@ -36,7 +37,7 @@ pub(crate) use self::{
     sharing::{RoleVisibility, Sharing, grant_key, legacy_pattern, managed_workspaces},
 };
 use self::{logins::RecentLogins, owners::ArtifactOwners, run_experiments::RunExperiments};
-use crate::{app::Cx, session::Cookies};
+use crate::{app::Cx, params::Params, session::Cookies};
 
 /// The reference's message for a call without permission.
 pub(crate) const PERMISSION_DENIED: &str = "Permission denied";
@@ -118,13 +119,16 @@ pub(crate) enum Needs {
 ///
 /// # Errors
 /// A required parameter is missing, or the database failed.
-pub(crate) async fn check(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs) -> Result<bool> {
+pub(crate) async fn check<'a>(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs<'a>) -> Result<bool> {
     let Some(access) = &cx.app.access else { return Ok(true) };
     let Some(caller) = &cx.caller else { return Ok(needs == Needs::Public) };
     match needs {
         Needs::Public | Needs::Authenticated | Needs::NotImplemented => return Ok(true),
         // Managing users has further rules, which apply to admins too.
-        Needs::ManageAccess(sharing) => return sharing::check(cx, access, caller, sharing, &refs()).await,
+        Needs::ManageAccess(sharing) => {
+            let none = Params::default();
+            return sharing::check(cx, access, caller, sharing, refs().params().unwrap_or(&none)).await;
+        }
         _ if caller.is_admin => return Ok(true),
         Needs::Admin => return Ok(false),
         Needs::Create(_) | Needs::Read(_) | Needs::Edit(_) | Needs::Delete(_) => {}
@@ -171,7 +175,7 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
 }
 
 /// What a request is about, for the audit log; `None` without one.
-pub(crate) fn subject(cx: &Cx, needs: Needs, method: &Method, refs: impl FnOnce() -> Refs) -> Option<Subject> {
+pub(crate) fn subject<'a>(cx: &Cx, needs: Needs, method: &Method, refs: impl FnOnce() -> Refs<'a>) -> Option<Subject> {
     cx.app.access.as_ref()?.audit.as_ref()?;
     let is_change = match needs {
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => true,

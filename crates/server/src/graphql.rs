@@ -4,13 +4,14 @@ mod execute;
 mod safety;
 mod schema;
 
-use std::collections::HashMap;
+#[cfg(test)]
+use std::collections::BTreeSet;
+use std::{collections::HashMap, pin::Pin, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 use ferroflow_model::{
     Error, ErrorCode, Result,
     limits::{RequestSize, memory},
-    messages::service::GetMetricHistoryBulkInterval,
     request::check_values,
     wire::Rpc,
 };
@@ -22,11 +23,6 @@ use self::execute::{Operation, RootField};
 pub use self::safety::Limits;
 use crate::{
     access::{self, Needs, Refs, Resource},
-    api::{
-        registry::model_versions,
-        storage::artifacts,
-        tracking::{experiments, inputs, metrics, runs},
-    },
     app::Cx,
     rpc,
 };
@@ -42,8 +38,68 @@ struct Query {
     operation_name: Option<String>,
 }
 
+/// The calls that fields of the schema correspond to. The router's table adds them with the handler and the permission
+/// of their rows.
+#[derive(Default)]
+pub(crate) struct Calls(HashMap<&'static str, Resolver>);
+
+/// Makes the value of a field from its argument `input`; null if the caller lacks the permission.
+type Resolver = Box<dyn Fn(Cx, Map<String, Value>) -> Resolved + Send + Sync>;
+
+type Resolved = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+
+impl Calls {
+    /// Adds the field of a call with a permission.
+    pub(crate) fn add<T, F, Fut>(&mut self, field: &'static str, handler: F, needs: Needs)
+    where
+        T: Rpc + DeserializeOwned,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        let resolver: Resolver = Box::new(move |cx, input| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let message = message::<T>(field, input)?;
+                if !access::check(&cx, needs, || Refs::from_message(&cx.path, &message)).await? {
+                    return Ok(Value::Null);
+                }
+                to_json(&handler(cx, message).await?)
+            })
+        });
+        self.0.insert(field, resolver);
+    }
+
+    /// Adds the field of a call that lists resources of a kind.
+    pub(crate) fn add_list<T, F, Fut>(&mut self, field: &'static str, handler: F, listed: Resource)
+    where
+        T: Rpc + DeserializeOwned,
+        F: Fn(Cx, Scope, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        let resolver: Resolver = Box::new(move |cx, input| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let scope = cx.scope(listed).await?;
+                to_json(&handler(cx, scope, message::<T>(field, input)?).await?)
+            })
+        });
+        self.0.insert(field, resolver);
+    }
+
+    /// The value of a root field.
+    async fn resolve(&self, cx: &Cx, root: &RootField<'_>) -> Result<Value> {
+        let Some(resolver) = self.0.get(root.name) else {
+            return Err(Error::internal(format!("The field '{}' has no resolver.", root.name)));
+        };
+        let Some(Value::Object(input)) = root.arguments.get("input") else {
+            return Err(Error::invalid(format!("The field '{}' needs an argument 'input'.", root.name)));
+        };
+        resolver(cx.clone(), input.clone()).await
+    }
+}
+
 /// `POST /graphql`
-pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
+pub(crate) async fn post(cx: Cx, calls: Arc<Calls>, request: Request) -> Result<Response> {
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     ferroflow_model::request::check_content_type(content_type)?;
     let (parts, body) = request.into_parts();
@@ -74,7 +130,7 @@ pub(crate) async fn post(cx: Cx, request: Request) -> Result<Response> {
     let mut data = Map::new();
     let mut errors = Vec::new();
     for root in operation.root_fields(&mut data) {
-        let value = match resolve(&cx, &operation, &root).await {
+        let value = match resolve(&cx, &calls, &operation, &root).await {
             // Without permission the field is null, not an empty object.
             Ok(Value::Null) => Value::Null,
             Ok(value) => operation.project(&root, &value),
@@ -93,59 +149,28 @@ fn answer(data: Value, errors: Vec<String>) -> Result<Response> {
     rpc::json(&json!({ "data": data, "errors": errors }))
 }
 
-/// The REST response behind a root field; null if the caller lacks the permission.
-async fn resolve(cx: &Cx, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
+/// The value of a root field; null if the caller lacks the permission.
+async fn resolve(cx: &Cx, calls: &Calls, operation: &Operation<'_>, root: &RootField<'_>) -> Result<Value> {
     match root.name {
-        "mlflowGetExperiment" => call(cx, root, Needs::Read(Resource::Experiment), experiments::get).await,
-        "mlflowGetMetricHistoryBulkInterval" => {
-            call::<GetMetricHistoryBulkInterval, _, _>(cx, root, Needs::Read(Resource::Run), metrics::bulk_interval)
-                .await
-        }
         "mlflowGetRun" => {
-            let mut answer = call(cx, root, Needs::Read(Resource::Run), runs::get).await?;
+            let mut answer = calls.resolve(cx, root).await?;
             let run: Vec<&mut Value> = answer.get_mut("run").into_iter().collect();
             add_related(cx, operation, root, "run", run).await?;
             Ok(answer)
         }
         "mlflowSearchRuns" => {
-            let mut answer = list(cx, root, Resource::Run, runs::search).await?;
+            let mut answer = calls.resolve(cx, root).await?;
             let runs = answer.get_mut("runs").and_then(Value::as_array_mut);
             add_related(cx, operation, root, "runs", runs.into_iter().flatten().collect()).await?;
             Ok(answer)
         }
-        "mlflowListArtifacts" => call(cx, root, Needs::Read(Resource::Run), artifacts::list).await,
-        "mlflowSearchDatasets" => call(cx, root, Needs::Read(Resource::Experiment), inputs::search_datasets).await,
-        "mlflowSearchModelVersions" => match list(cx, root, Resource::ModelVersion, model_versions::search).await {
+        "mlflowSearchModelVersions" => match calls.resolve(cx, root).await {
             Err(error) if error.code == ErrorCode::PermissionDenied => Ok(Value::Null),
             other => other,
         },
         "test" | "testMutation" => Ok(json!({ "output": root.arguments.get("inputString") })),
-        other => Err(Error::internal(format!("The field '{other}' has no resolver."))),
+        _ => calls.resolve(cx, root).await,
     }
-}
-
-/// The response of a call that lists resources of a kind.
-async fn list<T, F, Fut>(cx: &Cx, root: &RootField<'_>, listed: Resource, handler: F) -> Result<Value>
-where
-    T: Rpc + DeserializeOwned,
-    F: FnOnce(Cx, Scope, T) -> Fut,
-    Fut: Future<Output = Result<T::Response>>,
-{
-    to_json(&handler(cx.clone(), cx.scope(listed).await?, input::<T>(root)?).await?)
-}
-
-/// The response of a call, or null if the caller lacks the permission.
-async fn call<T, F, Fut>(cx: &Cx, root: &RootField<'_>, needs: Needs, handler: F) -> Result<Value>
-where
-    T: Rpc + DeserializeOwned,
-    F: FnOnce(Cx, T) -> Fut,
-    Fut: Future<Output = Result<T::Response>>,
-{
-    let message = input::<T>(root)?;
-    if !access::check(cx, needs, || Refs::from_message(cx, &message)).await? {
-        return Ok(Value::Null);
-    }
-    to_json(&handler(cx.clone(), message).await?)
 }
 
 /// Adds related objects to runs, if the query selects them.
@@ -209,13 +234,23 @@ fn to_json<T: Serialize>(answer: &T) -> Result<Value> {
     serde_json::to_value(answer).map_err(|error| Error::internal(format!("The response cannot be serialized: {error}")))
 }
 
-/// The message in the argument `input`.
-fn input<T: DeserializeOwned>(root: &RootField<'_>) -> Result<T> {
-    let Some(Value::Object(fields)) = root.arguments.get("input") else {
-        return Err(Error::invalid(format!("The field '{}' needs an argument 'input'.", root.name)));
-    };
-    let message: Map<String, Value> =
-        fields.iter().map(|(name, value)| (execute::snake_case(name), value.clone())).collect();
-    serde_json::from_value(Value::Object(message))
-        .map_err(|error| Error::invalid(format!("The input of '{}' is not valid: {error}", root.name)))
+/// The message of a field's argument `input`.
+fn message<T: DeserializeOwned>(field: &str, input: Map<String, Value>) -> Result<T> {
+    let fields = input.into_iter().map(|(name, value)| (execute::snake_case(&name), value)).collect();
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Error::invalid(format!("The input of '{field}' is not valid: {error}")))
+}
+
+#[cfg(test)]
+impl Calls {
+    /// The root fields of the schema that have no call, and the calls that have no field.
+    pub(crate) fn mismatches(&self) -> Vec<&'static str> {
+        let fields: BTreeSet<&str> = [&schema::QUERY, &schema::MUTATION]
+            .into_iter()
+            .flat_map(|root| root.fields.iter().map(|(name, _)| *name))
+            .filter(|name| !["test", "testMutation"].contains(name))
+            .collect();
+        let calls: BTreeSet<&str> = self.0.keys().copied().collect();
+        fields.symmetric_difference(&calls).copied().collect()
+    }
 }

@@ -35,6 +35,10 @@ use crate::{
 };
 
 fn table(app: &Arc<App>) -> Table {
+    rows(app).with_graphql().with_not_implemented()
+}
+
+fn rows(app: &Arc<App>) -> Table {
     Table::new(app)
         .rows(tracking::rows)
         .rows(registry::rows)
@@ -42,7 +46,6 @@ fn table(app: &Arc<App>) -> Table {
         .rows(storage::rows)
         .rows(accounts::rows)
         .rows(system::rows)
-        .with_not_implemented()
 }
 
 /// The router with its middleware.
@@ -198,6 +201,12 @@ mod tests {
                 assert!(routed, "{method} {path} is not routed");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn each_field_of_graphql_is_a_row() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(rows(&app(folder.path(), "").await).graphql.mismatches(), [""; 0]);
     }
 
     #[tokio::test]

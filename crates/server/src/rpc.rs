@@ -34,7 +34,7 @@ pub(crate) type Handler<T> = Arc<dyn Fn(Cx, T) -> ResponseFuture + Send + Sync>;
 
 /// A type-erased message: the adapter is compiled once and not once per message.
 pub(crate) trait Call: Send + Sync {
-    fn refs(&self, cx: &Cx) -> Refs;
+    fn refs<'a>(&'a self, cx: &'a Cx) -> Refs<'a>;
 
     /// Calls its handler.
     fn respond(self: Box<Self>, cx: Cx) -> ResponseFuture;
@@ -54,8 +54,8 @@ pub(crate) fn parser<T: Rpc>(handler: Handler<T>, values: usize) -> Parser {
     }
 
     impl<T: Rpc> Call for Message<T> {
-        fn refs(&self, cx: &Cx) -> Refs {
-            Refs::from_message(cx, &self.message)
+        fn refs<'a>(&'a self, cx: &'a Cx) -> Refs<'a> {
+            Refs::from_message(&cx.path, &self.message)
         }
 
         fn respond(self: Box<Self>, cx: Cx) -> ResponseFuture {
@@ -128,8 +128,8 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
         caller,
         account.clone().scope(async {
             let cx = context(app, &mut parts).await?;
-            subject = access::subject(&cx, needs, &parts.method, || Refs::from_query(&cx));
-            if !access::check(&cx, needs, || Refs::from_query(&cx)).await? {
+            subject = access::subject(&cx, needs, &parts.method, || Refs::from_url(&cx.path, cx.query.as_deref()));
+            if !access::check(&cx, needs, || Refs::from_url(&cx.path, cx.query.as_deref())).await? {
                 return Err(access::permission_denied());
             }
             handler(cx, Request::from_parts(parts, body)).await
@@ -151,7 +151,7 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
             cx.user()?;
             let method = parts.method.clone();
             let (params, _permit) = Params::read(&cx, Request::from_parts(parts, body)).await?;
-            let refs = || Refs::from_params(params.map().clone());
+            let refs = || Refs::from_params(&params);
             subject = access::subject(&cx, needs, &method, refs);
             if !access::check(&cx, needs, refs).await? {
                 return Err(access::permission_denied());

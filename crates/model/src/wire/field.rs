@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{de::MapAccess, ser::SerializeMap};
 
-use super::{Kind, RefKind, ValueType};
+use super::{Kind, Ref, ValueType};
 
 /// The type of a field in the struct: `Option<T>` for a single value, `Vec<T>` for a repeated field, `BTreeMap<String, T>`
 /// for a map.
@@ -31,7 +31,7 @@ pub trait FieldType {
     fn write<M: SerializeMap>(&self, map: &mut M, name: &'static str) -> Result<(), M::Error>;
 
     /// [`Message::refs`](super::Message::refs) of the messages in it.
-    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str));
+    fn refs<'a>(&'a self, visit: &mut dyn FnMut(Ref<'a>));
 }
 
 impl<T: ValueType> FieldType for Option<T> {
@@ -47,7 +47,7 @@ impl<T: ValueType> FieldType for Option<T> {
         self.as_ref().map_or(Ok(()), |value| value.write(map, name))
     }
 
-    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str)) {
+    fn refs<'a>(&'a self, visit: &mut dyn FnMut(Ref<'a>)) {
         if let Some(value) = self {
             value.refs(visit);
         }
@@ -69,7 +69,7 @@ impl<T: ValueType> FieldType for Vec<T> {
         if self.is_empty() { Ok(()) } else { T::write_list(self, map, name) }
     }
 
-    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str)) {
+    fn refs<'a>(&'a self, visit: &mut dyn FnMut(Ref<'a>)) {
         for value in self {
             value.refs(visit);
         }
@@ -91,7 +91,7 @@ impl<T: ValueType> FieldType for BTreeMap<String, T> {
         if self.is_empty() { Ok(()) } else { T::write_map(self, map, name) }
     }
 
-    fn refs(&self, visit: &mut dyn FnMut(RefKind, &str)) {
+    fn refs<'a>(&'a self, visit: &mut dyn FnMut(Ref<'a>)) {
         for value in self.values() {
             value.refs(visit);
         }

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned, de::MapAccess, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use super::{
-    Duration, FieldMask, Kind, RefKind, Timestamp,
+    Duration, FieldMask, Kind, Ref, Timestamp,
     read::Double,
     write::{Float, Number},
 };
@@ -73,7 +73,7 @@ pub trait ValueType: Serialize + DeserializeOwned {
     }
 
     /// [`Message::refs`](super::Message::refs) of a message; other values have none.
-    fn refs(&self, _visit: &mut dyn FnMut(RefKind, &str)) {}
+    fn refs<'a>(&'a self, _visit: &mut dyn FnMut(Ref<'a>)) {}
 }
 
 impl ValueType for String {

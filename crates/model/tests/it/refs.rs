@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use ferroflow_model::{
     messages::{
         RPCS,
+        mlflow_artifacts::AbortMultipartUpload,
         model_registry::{CreateModelVersion, ModelVersionDeploymentJobState},
         service::{
             CreateAssessment, CreateExperiment, GetLoggedModel, GetMetricHistoryBulkInterval, GetRun,
-            LinkPromptsToTrace, LogBatch, StartTraceV3,
+            LinkPromptsToTrace, LogBatch, SearchRuns, StartTraceV3,
         },
     },
-    wire::{Field, Kind, Message, RefKind, Rpc},
+    wire::{Field, Kind, Message, Ref, RefKind, Rpc},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 fn refs<M: Message + DeserializeOwned>(json: Value) -> Vec<(RefKind, String)> {
     let message: M = serde_json::from_value(json).expect("the JSON of the message");
     let mut found = Vec::new();
-    message.refs(&mut |kind, text| found.push((kind, text.to_owned())));
+    message.refs(&mut |reference| found.push((reference.kind, reference.text.to_owned())));
     found
 }
 
@@ -42,6 +43,25 @@ fn lists_are_followed_and_empty_texts_left_out() {
     let history = json!({ "run_ids": ["r1", "", "r2"], "metric_key": "loss" });
     assert_eq!(refs::<GetMetricHistoryBulkInterval>(history), pairs([(RefKind::Run, "r1"), (RefKind::Run, "r2")]));
     assert_eq!(refs::<LogBatch>(json!({})), pairs([]));
+}
+
+#[test]
+fn a_reference_has_the_name_and_the_place_of_its_field() {
+    let batch = json!({ "run_id": "r", "metrics": [{ "key": "a", "model_id": "m-1" }] });
+    let batch: LogBatch = serde_json::from_value(batch).expect("a batch");
+    let search: SearchRuns = serde_json::from_value(json!({ "experiment_ids": ["7"] })).expect("a search");
+    let mut found = Vec::new();
+    batch.refs(&mut |reference| found.push(reference));
+    search.refs(&mut |reference| found.push(reference));
+    let plain = |kind, field, text| Ref { kind, field, text, is_listed: false, is_nested: false };
+    assert_eq!(
+        found,
+        [
+            plain(RefKind::Run, "run_id", "r"),
+            Ref { is_nested: true, ..plain(RefKind::LoggedModel, "model_id", "m-1") },
+            Ref { is_listed: true, ..plain(RefKind::Experiment, "experiment_ids", "7") },
+        ]
+    );
 }
 
 #[test]
@@ -70,7 +90,7 @@ fn a_name_is_a_reference_in_calls_of_the_registry_only() {
     let mut found = refs::<CreateModelVersion>(version);
     found.sort();
     assert_eq!(found, pairs([(RefKind::Run, "r"), (RefKind::LoggedModel, "m-1"), (RefKind::RegisteredModel, "n")]));
-    assert_eq!(refs::<CreateExperiment>(json!({ "name": "n" })), pairs([]));
+    assert_eq!(refs::<CreateExperiment>(json!({ "name": "n" })), pairs([(RefKind::Name, "n")]));
 }
 
 #[test]
@@ -84,6 +104,7 @@ fn ids_that_are_no_references_are_not_reported() {
 fn parameters_of_paths_are_references_too() {
     assert_eq!(CreateAssessment::PATH_REFS, [("assessment.trace_id", RefKind::Trace)]);
     assert_eq!(GetLoggedModel::PATH_REFS, [("model_id", RefKind::LoggedModel)]);
+    assert_eq!(AbortMultipartUpload::PATH_REFS, [("artifact_path", RefKind::ArtifactPath)]);
     assert!(LogBatch::PATH_REFS.is_empty());
 }
 

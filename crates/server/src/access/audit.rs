@@ -21,25 +21,15 @@ use super::{
     chain::{Link, hash},
 };
 
-/// The parameters that identify what a request is about.
-const SUBJECTS: [&str; 24] = [
+/// Maximum characters of a text, and items of a list, in a line.
+const MAX_CHARS: usize = 256;
+const MAX_ITEMS: usize = 20;
+
+/// The parameters that say what a request to manage users, roles and permissions is about. The others are never logged:
+/// there are passwords among them.
+const PARAMS: [&str; 9] = [
     "experiment_id",
-    "experiment_ids",
-    "run_id",
-    "run_uuid",
-    "run_ids",
-    "model_id",
-    "trace_id",
-    "request_id",
     "name",
-    "new_name",
-    "version",
-    "alias",
-    "stage",
-    "key",
-    "artifact_path",
-    "path",
-    "webhook_id",
     "username",
     "is_admin",
     "role_id",
@@ -110,10 +100,45 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    pub(crate) fn of(refs: &Refs, is_change: bool) -> Self {
-        let of = |name: &&str| refs.audit_value(name).map(|value| ((*name).to_owned(), value));
-        Self { refs: SUBJECTS.iter().filter_map(of).collect(), is_change }
+    /// What the fields of the message and the parameters of the URL name; references of nested messages are left out.
+    pub(crate) fn of(refs: &Refs<'_>, is_change: bool) -> Self {
+        let mut subject = Map::new();
+        for found in refs.in_message().iter().filter(|found| !found.is_nested) {
+            if !found.is_listed {
+                subject.insert(found.field.to_owned(), short(found.text));
+            } else if let Value::Array(items) = subject.entry(found.field).or_insert_with(|| Value::Array(Vec::new()))
+                && items.len() < MAX_ITEMS
+            {
+                items.push(short(found.text));
+            }
+        }
+        for found in refs.in_url() {
+            // `assessment.trace_id` is a field of a nested message.
+            let name = found.name.rsplit('.').next().unwrap_or_default();
+            subject.entry(name).or_insert_with(|| short(&found.text));
+        }
+        if let Some(params) = refs.params() {
+            let of = |name: &&str| Some(((*name).to_owned(), logged(params.get(name)?)?));
+            subject.extend(PARAMS.iter().filter_map(of));
+        }
+        Self { refs: subject, is_change }
     }
+}
+
+/// A parameter as it is logged; `None` if it is not.
+fn logged(value: &Value) -> Option<Value> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(short(text)),
+        Value::Array(items) if !items.is_empty() => {
+            Some(items.iter().filter_map(Value::as_str).take(MAX_ITEMS).map(short).collect())
+        }
+        Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn short(text: &str) -> Value {
+    Value::String(text.chars().take(MAX_CHARS).collect())
 }
 
 impl Audit {
@@ -188,7 +213,54 @@ pub(crate) fn now() -> String {
 mod tests {
     use std::fs;
 
+    use ferroflow_model::{
+        messages::{
+            model_registry::SetModelVersionTag,
+            service::{
+                CreateExperiment, FinalizeLoggedModel, GetMetricHistoryBulkInterval, LogBatch, UpdateExperiment,
+            },
+        },
+        request,
+        wire::Rpc,
+    };
+    use serde_json::json;
+
     use super::{super::chain::verify_audit, *};
+
+    /// The subject of a call with this message.
+    fn subject<T: Rpc>(message: &Value) -> Value {
+        let message: T = request::parse_json(message.to_string()).unwrap();
+        Value::Object(Subject::of(&Refs::from_message(&[], &message), true).refs)
+    }
+
+    #[test]
+    fn a_line_has_the_ids_and_names_of_the_call() {
+        let made = json!({ "name": "n", "artifact_location": "s3://a", "tags": [{ "key": "k", "value": "v" }] });
+        assert_eq!(subject::<CreateExperiment>(&made), json!({ "name": "n" }));
+        let renamed = json!({ "experiment_id": "7", "new_name": "x".repeat(300) });
+        let expected = json!({ "experiment_id": "7", "new_name": "x".repeat(256) });
+        assert_eq!(subject::<UpdateExperiment>(&renamed), expected);
+        let tag = json!({ "name": "n", "version": "3", "key": "k", "value": "secret" });
+        let expected = json!({ "name": "n", "version": "3", "key": "k" });
+        assert_eq!(subject::<SetModelVersionTag>(&tag), expected);
+        let batch =
+            json!({ "run_id": "r", "metrics": [{ "key": "a", "value": 1, "timestamp": 0, "model_id": "m-1" }] });
+        assert_eq!(subject::<LogBatch>(&batch), json!({ "run_id": "r" }));
+        let runs: Vec<String> = (0..30).map(|number| format!("r{number}")).collect();
+        let read = json!({ "run_ids": runs, "metric_key": "loss" });
+        assert_eq!(subject::<GetMetricHistoryBulkInterval>(&read), json!({ "run_ids": runs[..20] }));
+        let path = [("model_id".to_owned(), "m-1".to_owned())];
+        let finalized = FinalizeLoggedModel::default();
+        let refs = Refs::from_message(&path, &finalized);
+        assert_eq!(Value::Object(Subject::of(&refs, true).refs), json!({ "model_id": "m-1" }));
+    }
+
+    #[test]
+    fn a_line_has_the_parameters_of_a_url() {
+        let path = [("artifact_path".to_owned(), "a/b".to_owned())];
+        let refs = Refs::from_url(&path, Some("run_id=r1&run_id=r2&metric_key=loss&password=p"));
+        assert_eq!(Value::Object(Subject::of(&refs, false).refs), json!({ "artifact_path": "a/b", "run_id": "r1" }));
+    }
 
     fn write(audit: &Audit, user: &str) {
         audit.write(&Entry {

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use ferroflow_artifacts::{ArtifactPath, location::resolve_if_local};
 use ferroflow_auth::{Key, Requirement};
 use ferroflow_model::{
-    Error, ErrorCode, Result, model_source,
+    Error, ErrorCode, Result,
+    messages::{
+        model_registry::{CreateModelVersion, CreateRegisteredModel},
+        service::CreateExperiment,
+    },
+    model_source,
     model_uri::ModelUri,
     permission::{Action, ResourceType},
-    prompts::IS_PROMPT_TAG,
+    prompts::{self, IS_PROMPT_TAG},
     validation,
+    wire::RefKind,
 };
 use ferroflow_store::Child;
-use serde_json::Value;
 
 use super::{Access, Needs, Refs, Resource};
 use crate::app::Cx;
@@ -34,7 +39,7 @@ pub(super) async fn requirements(
     cx: &Cx,
     access: &Access,
     needs: Needs,
-    refs: &Refs,
+    refs: &Refs<'_>,
 ) -> Result<Option<Vec<Requirement>>> {
     let rules = Rules { cx, access, refs };
     match needs {
@@ -49,7 +54,7 @@ pub(super) async fn requirements(
 struct Rules<'a> {
     cx: &'a Cx,
     access: &'a Access,
-    refs: &'a Refs,
+    refs: &'a Refs<'a>,
 }
 
 impl Rules<'_> {
@@ -57,15 +62,15 @@ impl Rules<'_> {
         match resource {
             Resource::Experiment => self.new_experiment().await,
             Resource::RegisteredModel => {
-                let key = Key::new(kind_of(prompt_tag(self.refs.field("tags")) == Some(true)), self.required("name")?);
+                let Some(message) = self.refs.message::<CreateRegisteredModel>() else { return Ok(None) };
+                let key = Key::new(kind_of(prompts::is_prompt(&message.tags)), self.model_name()?);
                 Ok(Some(vec![Requirement::new(key, Action::NotDenied)]))
             }
             Resource::Run => Ok(Some(self.in_experiments(ResourceType::Run)?)),
             Resource::Trace => Ok(Some(self.in_experiments(ResourceType::Trace)?)),
             Resource::LoggedModel => {
                 let mut requirements = self.in_experiments(ResourceType::LoggedModel)?;
-                let sources = self.refs.values(&["source_run_id"]);
-                Ok(self.runs(sources, Action::Read).await?.map(|runs| {
+                Ok(self.runs(self.refs.all(RefKind::Run), Action::Read).await?.map(|runs| {
                     requirements.extend(runs);
                     requirements
                 }))
@@ -79,10 +84,10 @@ impl Rules<'_> {
         match resource {
             Resource::Experiment => self.experiments(action).await,
             Resource::Run => {
-                let ids = self.refs.values(&["run_id", "run_uuid", "run_ids"]);
+                let ids = self.refs.all(RefKind::Run);
                 if ids.is_empty() {
                     // An upload may be to a logged model instead.
-                    let models = self.refs.values(&["model_id"]);
+                    let models = self.refs.all(RefKind::LoggedModel);
                     if !models.is_empty() {
                         return self.models(models, action).await;
                     }
@@ -90,17 +95,18 @@ impl Rules<'_> {
                 }
                 let Some(mut requirements) = self.runs(ids, action).await? else { return Ok(None) };
                 if action == Action::Update {
-                    let Some(models) = self.models(self.refs.model_ids(), action).await? else { return Ok(None) };
+                    let models = self.refs.all(RefKind::LoggedModel);
+                    let Some(models) = self.models(models, action).await? else { return Ok(None) };
                     requirements.extend(models);
                 }
                 Ok(Some(requirements))
             }
             Resource::LoggedModel => {
-                let ids = self.refs.values(&["model_id"]);
+                let ids = self.refs.all(RefKind::LoggedModel);
                 if ids.is_empty() { Err(missing("model_id")) } else { self.models(ids, action).await }
             }
             Resource::Trace => {
-                let ids = self.refs.values(&["trace_id", "request_id"]);
+                let ids = self.refs.all(RefKind::Trace);
                 if ids.is_empty() {
                     return Err(missing("trace_id"));
                 }
@@ -125,8 +131,8 @@ impl Rules<'_> {
 
     /// The paths in the served store that a request names.
     fn file_paths(&self) -> Vec<String> {
-        let Some((_, directory)) = self.cx.path.iter().find(|(name, _)| name == "artifact_path") else {
-            let mut paths = self.refs.values(&["path"]);
+        let Some(directory) = self.refs.first_in_url(RefKind::ArtifactPath) else {
+            let mut paths = self.refs.all(RefKind::ArtifactPath);
             if paths.is_empty() {
                 paths.push(String::new());
             }
@@ -134,17 +140,19 @@ impl Rules<'_> {
         };
         // `path` in the message, beside that of the URL, is the local path on the client: its last component is a file
         // name below the directory.
-        let below = self.refs.field("path").and_then(Value::as_str).unwrap_or_default();
+        let below = self.refs.first_in_message(RefKind::ArtifactPath).unwrap_or_default();
         let name = below.rsplit(['/', '\\']).next().unwrap_or_default();
-        if name.is_empty() { vec![directory.clone()] } else { vec![directory.clone(), format!("{directory}/{name}")] }
+        let directory = directory.to_owned();
+        if name.is_empty() { vec![directory] } else { vec![format!("{directory}/{name}"), directory] }
     }
 
     /// A new experiment must not take over a location that has artifacts of others.
     async fn new_experiment(&self) -> Result<Option<Vec<Requirement>>> {
         let mut requirements = vec![not_denied(ResourceType::Experiment)];
-        for location in self.refs.values(&["artifact_location"]) {
-            let Ok(location) = resolve_if_local(&location) else { continue };
-            let Some(path) = self.cx.app.locations.served(&location) else { continue };
+        let Some(message) = self.refs.message::<CreateExperiment>() else { return Ok(None) };
+        let location = Some(message.artifact_location()).filter(|location| !location.is_empty());
+        let location = location.and_then(|location| resolve_if_local(location).ok());
+        if let Some(path) = location.and_then(|location| self.cx.app.locations.served(&location)) {
             let index = self.access.owners.index(self.cx).await?;
             if !index.is_root_or_above(&path) && self.is_archive(&path) {
                 return Ok(None);
@@ -173,8 +181,8 @@ impl Rules<'_> {
     }
 
     async fn experiments(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
-        let mut ids = self.refs.values(&["experiment_id", "experiment_ids"]);
-        for name in self.refs.values(&["experiment_name"]) {
+        let mut ids = self.refs.all(RefKind::Experiment);
+        for name in self.refs.all(RefKind::ExperimentName) {
             let id = self.cx.store().experiment_id_of(&name).await?;
             // Not a refusal: clients check whether a name exists before they create it.
             ids.push(id.ok_or_else(|| Error::not_found(format!("Could not find experiment with name {name}")))?);
@@ -195,7 +203,7 @@ impl Rules<'_> {
 
     /// To create something in experiments: they must be writable, and its kind must not be denied.
     fn in_experiments(&self, kind: ResourceType) -> Result<Vec<Requirement>> {
-        let ids = self.refs.values(&["experiment_id"]);
+        let ids = self.refs.all(RefKind::Experiment);
         if ids.is_empty() {
             return Err(missing("experiment_id"));
         }
@@ -237,7 +245,7 @@ impl Rules<'_> {
 
     /// The one model or prompt that the request names, and whether it is a prompt.
     async fn model_or_prompt(&self) -> Result<Option<(bool, Key)>> {
-        let name = self.required("name")?;
+        let name = self.model_name()?;
         let found = self.cx.store().is_prompt(&name).await?;
         Ok(found.map(|is_prompt| (is_prompt, Key::new(kind_of(is_prompt), name))))
     }
@@ -246,16 +254,16 @@ impl Rules<'_> {
         let Some((is_prompt, key)) = self.model_or_prompt().await? else {
             // A model that does not exist passes for reading and updating, whose handlers report it, but not for
             // deleting.
-            let key = Key::new(ResourceType::RegisteredModel, self.required("name")?);
+            let key = Key::new(ResourceType::RegisteredModel, self.model_name()?);
             return Ok((action != Action::Delete).then(|| vec![Requirement::new(key, action)]));
         };
         let mut requirements = vec![Requirement::new(key.clone(), action)];
         if action == Action::Delete {
             requirements.push(Requirement::new(Key::any(version_kind_of(is_prompt)), action).or(&key));
         }
-        if action == Action::Update && self.refs.text("key")?.as_deref() == Some(IS_PROMPT_TAG) {
+        if action == Action::Update && self.refs.one(RefKind::Key)? == Some(IS_PROMPT_TAG) {
             // This tag turns a model into a prompt, or the reverse: grants on both kinds apply.
-            requirements.push(Requirement::new(Key::new(kind_of(!is_prompt), self.required("name")?), action));
+            requirements.push(Requirement::new(Key::new(kind_of(!is_prompt), self.model_name()?), action));
         }
         Ok(Some(requirements))
     }
@@ -279,16 +287,17 @@ impl Rules<'_> {
     /// A new version updates its model, and its readers can read its files: its creator must be allowed to read them at
     /// their source.
     async fn new_version(&self) -> Result<Option<Vec<Requirement>>> {
+        let Some(message) = self.refs.message::<CreateModelVersion>() else { return Ok(None) };
         let Some((is_prompt, key)) = self.model_or_prompt().await? else { return Ok(None) };
         let mut requirements = vec![Requirement::new(key, Action::Update), not_denied(version_kind_of(is_prompt))];
-        if prompt_tag(self.refs.field("tags")).is_some_and(|has_prompt_tag| has_prompt_tag != is_prompt) {
+        if prompts::mark(&message.tags).is_some_and(|marks_prompt| marks_prompt != is_prompt) {
             requirements.push(not_denied(version_kind_of(!is_prompt)));
         }
-        let source = self.refs.text("source")?.unwrap_or_default();
-        let uri = (model_source::kind(&source).ok() == Some(model_source::Kind::Models))
-            .then(|| ModelUri::parse(&source))
+        let source = message.source();
+        let uri = (model_source::kind(source).ok() == Some(model_source::Kind::Models))
+            .then(|| ModelUri::parse(source))
             .flatten();
-        let mut models = self.refs.values(&["model_id"]);
+        let mut models = self.refs.all(RefKind::LoggedModel);
         match uri {
             Some(ModelUri::Logged(id)) => models.push(id),
             Some(
@@ -307,21 +316,20 @@ impl Rules<'_> {
         }
         models.sort();
         models.dedup();
-        let runs = self.runs(self.refs.values(&["run_id"]), Action::Read).await?;
+        let runs = self.runs(self.refs.all(RefKind::Run), Action::Read).await?;
         let models = self.models(models, Action::Read).await?;
         let (Some(runs), Some(models)) = (runs, models) else { return Ok(None) };
         requirements.extend(runs.into_iter().chain(models));
         Ok(Some(requirements))
     }
 
-    fn required(&self, name: &str) -> Result<String> {
-        self.refs.text(name)?.ok_or_else(|| {
-            if self.refs.is_message() {
-                missing(name)
-            } else {
-                Error::invalid(format!("Request must specify {name} parameter"))
-            }
-        })
+    /// The name of the one model or prompt that the request is about.
+    fn model_name(&self) -> Result<String> {
+        match self.refs.one(RefKind::RegisteredModel)? {
+            Some(name) => Ok(name.to_owned()),
+            None if self.refs.is_message() => Err(missing("name")),
+            None => Err(Error::invalid("Request must specify name parameter")),
+        }
     }
 }
 
@@ -442,15 +450,6 @@ pub(super) fn kind_of(is_prompt: bool) -> ResourceType {
 
 pub(super) fn version_kind_of(is_prompt: bool) -> ResourceType {
     if is_prompt { ResourceType::PromptVersion } else { ResourceType::RegisteredModelVersion }
-}
-
-/// The value of the last tag in a list that distinguishes prompts from models.
-fn prompt_tag(tags: Option<&Value>) -> Option<bool> {
-    let tags = tags?.as_array()?.iter().rev();
-    let mut prompt_tags = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(IS_PROMPT_TAG));
-    prompt_tags
-        .next()
-        .map(|tag| tag.get("value").and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case("true")))
 }
 
 /// The experiment id in the form that grants use. A client may send ` 007 ` for `7`, and grants and denials on 7 must

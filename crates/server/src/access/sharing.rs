@@ -10,8 +10,11 @@ use ferroflow_model::{
 use ferroflow_store::Role;
 use serde_json::Value;
 
-use super::{Access, Refs};
-use crate::{app::Cx, params};
+use super::Access;
+use crate::{
+    app::Cx,
+    params::{self, Params},
+};
 
 /// An operation on users, roles or permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +46,11 @@ pub(super) async fn check(
     access: &Access,
     caller: &Arc<Caller>,
     sharing: Sharing,
-    refs: &Refs,
+    params: &Params,
 ) -> Result<bool> {
     if matches!(sharing, Sharing::Grant | Sharing::ViewGrant) {
         // This error applies to admins too.
-        refuse_workspace(&text(refs, "resource_type")?)?;
+        refuse_workspace(&params.text("resource_type")?)?;
     }
     if caller.is_admin {
         return Ok(true);
@@ -55,9 +58,9 @@ pub(super) async fn check(
     let users = access.auth.users();
     match sharing {
         Sharing::CreateUser => Ok(!managed_workspaces(&users.list_user_roles(caller.user_id).await?).is_empty()),
-        Sharing::SelfOnly => Ok(text(refs, "username")? == caller.username),
+        Sharing::SelfOnly => Ok(params.text("username")? == caller.username),
         Sharing::ViewUser => {
-            let username = text(refs, "username")?;
+            let username = params.text("username")?;
             if username == caller.username {
                 return Ok(true);
             }
@@ -67,12 +70,12 @@ pub(super) async fn check(
             Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
         }
         Sharing::ManageRoles => {
-            let Some(found) = referenced_roles(access, refs).await? else { return Ok(false) };
+            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
             let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
             Ok(found.roles.iter().all(|role| managed.contains(&role.workspace)) && found.workspaces.is_subset(&managed))
         }
         Sharing::ViewRoles => {
-            let Some(found) = referenced_roles(access, refs).await? else { return Ok(false) };
+            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
             let visibility = RoleVisibility::load(access, caller).await?;
             Ok(found.roles.iter().all(|role| visibility.shows(role))
                 && found.workspaces.iter().all(|name| visibility.shows_workspace(name)))
@@ -91,7 +94,7 @@ pub(super) async fn check(
             Ok(requested.iter().all(|workspace| visibility.shows_workspace(workspace)))
         }
         Sharing::Grant => {
-            let (kind, id) = (text(refs, "resource_type")?, text(refs, "resource_id")?);
+            let (kind, id) = (params.text("resource_type")?, params.text("resource_id")?);
             let kind = ResourceType::parse(&kind)?;
             if id == ANY {
                 // There is no single resource to manage: managers of the workspace may, as with roles.
@@ -102,7 +105,7 @@ pub(super) async fn check(
             manages(access, caller, grant_key(kind, &id)?).await
         }
         Sharing::ViewGrant => {
-            let username = text(refs, "username")?;
+            let username = params.text("username")?;
             if username == caller.username {
                 return Ok(true);
             }
@@ -111,7 +114,7 @@ pub(super) async fn check(
             }
             Ok(managed_workspaces(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE))
         }
-        Sharing::Manage(kind) => manages(access, caller, legacy_key(kind, refs)?).await,
+        Sharing::Manage(kind) => manages(access, caller, legacy_key(kind, params)?).await,
     }
 }
 
@@ -179,18 +182,18 @@ struct RoleRefs {
 
 /// All roles and workspaces that a request names: the caller must be authorized for each, whichever the handler uses.
 /// `None` if a role does not exist.
-async fn referenced_roles(access: &Access, refs: &Refs) -> Result<Option<RoleRefs>> {
+async fn referenced_roles(access: &Access, params: &Params) -> Result<Option<RoleRefs>> {
     let users = access.auth.users();
     let found = async {
         let (mut roles, mut workspaces) = (Vec::new(), BTreeSet::new());
-        if let Some(id) = refs.field("role_id") {
+        if let Some(id) = params.map().get("role_id") {
             roles.push(users.get_role(params::int("role_id", id)?).await?);
         }
-        if let Some(id) = refs.field("role_permission_id") {
+        if let Some(id) = params.map().get("role_permission_id") {
             let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
             roles.push(users.get_role(allowed.role_id).await?);
         }
-        match refs.field("workspace") {
+        match params.map().get("workspace") {
             Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
                 workspaces.insert(workspace.clone());
             }
@@ -231,27 +234,21 @@ pub(crate) fn grant_key(kind: ResourceType, id: &str) -> Result<Key> {
 }
 
 /// The resource pattern of a request to one of the old paths.
-pub(crate) fn legacy_pattern(kind: ResourceType, refs: &Refs) -> Result<String> {
+pub(crate) fn legacy_pattern(kind: ResourceType, params: &Params) -> Result<String> {
     Ok(match kind {
-        ResourceType::RegisteredModel => text(refs, "name")?,
-        ResourceType::Scorer => permission::scorer_pattern(&text(refs, "experiment_id")?, &text(refs, "scorer_name")?),
-        ResourceType::GatewaySecret => text(refs, "secret_id")?,
-        ResourceType::GatewayEndpoint => text(refs, "endpoint_id")?,
-        ResourceType::GatewayModelDefinition => text(refs, "model_definition_id")?,
-        _ => super::canonical_id(&text(refs, "experiment_id")?),
+        ResourceType::RegisteredModel => params.text("name")?,
+        ResourceType::Scorer => {
+            permission::scorer_pattern(&params.text("experiment_id")?, &params.text("scorer_name")?)
+        }
+        ResourceType::GatewaySecret => params.text("secret_id")?,
+        ResourceType::GatewayEndpoint => params.text("endpoint_id")?,
+        ResourceType::GatewayModelDefinition => params.text("model_definition_id")?,
+        _ => super::canonical_id(&params.text("experiment_id")?),
     })
 }
 
-fn legacy_key(kind: ResourceType, refs: &Refs) -> Result<Key> {
-    Ok(Key::new(kind, legacy_pattern(kind, refs)?))
-}
-
-/// A required parameter.
-fn text(refs: &Refs, name: &str) -> Result<String> {
-    match refs.field(name) {
-        Some(value) => params::text(name, value),
-        None => Err(params::missing(name)),
-    }
+fn legacy_key(kind: ResourceType, params: &Params) -> Result<Key> {
+    Ok(Key::new(kind, legacy_pattern(kind, params)?))
 }
 
 fn refuse_workspace(kind: &str) -> Result<()> {

@@ -28,7 +28,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(model_versions::create, Create(ModelVersion))
         .rpc(model_versions::get, Read(ModelVersion))
         .rpc(model_versions::get_by_alias, Read(ModelVersion))
-        .list(model_versions::search, ModelVersion)
+        .list_and_field("mlflowSearchModelVersions", model_versions::search, ModelVersion)
         .rpc(model_versions::update, Edit(ModelVersion))
         .rpc(model_versions::transition, Edit(ModelVersion))
         .rpc(model_versions::delete, Delete(ModelVersion))

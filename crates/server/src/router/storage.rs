@@ -13,7 +13,7 @@ use Resource::{Artifact, LoggedModel, Run};
 
 pub(super) fn rows(table: Table) -> Table {
     table
-        .rpc(artifacts::list, Read(Run))
+        .rpc_and_field("mlflowListArtifacts", artifacts::list, Read(Run))
         .rpc(artifacts::list_of_model, Read(LoggedModel))
         .rpc(proxied_artifacts::list, Read(Artifact))
         .rpc(proxied_artifacts::delete, Delete(Artifact))

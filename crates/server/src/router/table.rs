@@ -16,6 +16,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::Scope;
 use http::Method;
+use serde::de::DeserializeOwned;
 
 use super::sizes;
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     api::{accounts::grants, system::server_info},
     app::{App, Cx},
     error::ApiError,
+    graphql::{self, Calls},
     params::Params,
     rpc,
 };
@@ -77,6 +79,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) router: Router<Arc<App>>,
     pub(super) rows: Vec<Row>,
+    /// The rows that GraphQL has a field for.
+    pub(super) graphql: Calls,
     prefixes: Vec<String>,
     artifacts_only: bool,
     serves_artifacts: bool,
@@ -92,6 +96,7 @@ impl Table {
         Self {
             router: Router::new(),
             rows: Vec::new(),
+            graphql: Calls::default(),
             prefixes,
             artifacts_only: app.config.artifacts_only,
             serves_artifacts: app.locations.destination.is_some(),
@@ -137,6 +142,28 @@ impl Table {
             }),
             Needs::Authenticated,
         )
+    }
+
+    /// As [`Self::rpc`], for a call that GraphQL has a field for.
+    pub(super) fn rpc_and_field<T, F, Fut>(mut self, field: &'static str, handler: F, needs: Needs) -> Self
+    where
+        T: Rpc + DeserializeOwned,
+        F: Fn(Cx, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.graphql.add(field, handler.clone(), needs);
+        self.rpc(handler, needs)
+    }
+
+    /// As [`Self::list`], for a call that GraphQL has a field for.
+    pub(super) fn list_and_field<T, F, Fut>(mut self, field: &'static str, handler: F, listed: Resource) -> Self
+    where
+        T: Rpc + DeserializeOwned,
+        F: Fn(Cx, Scope, T) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.graphql.add_list(field, handler.clone(), listed);
+        self.list(handler, listed)
     }
 
     /// A call with a message whose handler serializes the response itself, because it may be long.
@@ -208,6 +235,14 @@ impl Table {
             self = self.add(path.clone(), method.clone(), path, needs, Arc::clone(&endpoint));
         }
         self
+    }
+
+    /// GraphQL, with the fields that the rows so far have.
+    pub(super) fn with_graphql(mut self) -> Self {
+        let calls = Arc::new(std::mem::take(&mut self.graphql));
+        let post = move |cx, request| graphql::post(cx, Arc::clone(&calls), request);
+        // Each field requires the permission of its row.
+        self.page(Method::POST, "/graphql", post, Needs::Authenticated)
     }
 
     /// Endpoints that are not implemented yet respond with the reference's error instead of a 404.

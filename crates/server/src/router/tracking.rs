@@ -6,16 +6,15 @@ use super::table::Table;
 use crate::{
     access::{Needs, Resource},
     api::tracking::{experiments, inputs, logged_models, metrics, runs},
-    graphql,
 };
 
-use Needs::{Authenticated, Create, Delete, Edit, Read};
+use Needs::{Create, Delete, Edit, Read};
 use Resource::{Experiment, LoggedModel, Run};
 
 pub(super) fn rows(table: Table) -> Table {
     table
         .rpc(experiments::create, Create(Experiment))
-        .rpc(experiments::get, Read(Experiment))
+        .rpc_and_field("mlflowGetExperiment", experiments::get, Read(Experiment))
         .rpc(experiments::get_by_name, Read(Experiment))
         .list(experiments::search, Experiment)
         .rpc(experiments::update, Edit(Experiment))
@@ -24,8 +23,8 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(experiments::set_tag, Edit(Experiment))
         .rpc(experiments::delete_tag, Edit(Experiment))
         .rpc(runs::create, Create(Run))
-        .rpc(runs::get, Read(Run))
-        .list(runs::search, Run)
+        .rpc_and_field("mlflowGetRun", runs::get, Read(Run))
+        .list_and_field("mlflowSearchRuns", runs::search, Run)
         .rpc(runs::update, Edit(Run))
         .rpc(runs::delete, Delete(Run))
         .rpc(runs::restore, Delete(Run))
@@ -36,10 +35,10 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(runs::log_batch, Edit(Run))
         .rpc(runs::log_model, Edit(Run))
         .rpc_response(metrics::history, Read(Run))
-        .rpc(metrics::bulk_interval, Read(Run))
+        .rpc_and_field("mlflowGetMetricHistoryBulkInterval", metrics::bulk_interval, Read(Run))
         .rpc(inputs::log_inputs, Edit(Run))
         .rpc(inputs::log_outputs, Edit(Run))
-        .rpc(inputs::search_datasets, Read(Experiment))
+        .rpc_and_field("mlflowSearchDatasets", inputs::search_datasets, Read(Experiment))
         .rpc(logged_models::create, Create(LoggedModel))
         .rpc(logged_models::get, Read(LoggedModel))
         .list(logged_models::search, LoggedModel)
@@ -49,6 +48,4 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(logged_models::set_tags, Edit(LoggedModel))
         .rpc(logged_models::delete_tag, Delete(LoggedModel))
         .api(Method::GET, 2, "/mlflow/metrics/get-history-bulk", metrics::bulk, Read(Run))
-        // Each field is authorized like the endpoint that it corresponds to.
-        .page(Method::POST, "/graphql", graphql::post, Authenticated)
 }

@@ -10,7 +10,7 @@ use ferroflow_store::Role;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    access::{Refs, canonical_id, grant_key, legacy_pattern},
+    access::{canonical_id, grant_key, legacy_pattern},
     api::accounts::roles::visible_roles,
     app::Cx,
     params::Params,
@@ -118,7 +118,7 @@ struct LegacyGrant {
 
 impl LegacyGrant {
     fn read(kind: ResourceType, params: &Params) -> Result<Self> {
-        let pattern = legacy_pattern(kind, &Refs::from_params(params.map().clone()))?;
+        let pattern = legacy_pattern(kind, params)?;
         let mut ids = Map::new();
         for name in id_params(kind) {
             ids.insert((*name).to_owned(), params.text(name)?.into());
