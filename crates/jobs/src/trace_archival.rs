@@ -182,7 +182,7 @@ impl ArchivalJob {
         let ArchivableSpans { experiment_id, contents } = spans;
         // An id that is valid and unambiguous as a component of a URI.
         let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let payload = tokio::task::spawn_blocking(move || archived_trace::payload(&contents)).await;
+        let payload = tokio::task::spawn_blocking(move || ferroflow_otlp::payload(&contents)).await;
         let payload: Bytes = match payload.map_err(|error| Error::internal(error.to_string()))? {
             Ok(payload) if is_name => payload,
             _ => return Ok(None),

@@ -47,7 +47,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
 
     /// Inserts a value.
     pub fn insert(&self, key: K, value: V) {
-        self.state().insert(key, value);
+        self.replace(key, value);
+    }
+
+    /// Inserts a value and returns the previous one.
+    pub fn replace(&self, key: K, value: V) -> Option<V> {
+        self.state().insert(key, value)
     }
 
     /// The value of a key, computed and inserted if it is missing. Holds the lock meanwhile, so that it is computed
@@ -89,14 +94,15 @@ impl<K: Hash + Eq, V> Cache<K, V> {
 }
 
 impl<K: Hash + Eq, V> State<K, V> {
-    fn insert(&mut self, key: K, value: V) {
+    fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.capacity == 0 {
-            return;
+            return None;
         }
-        self.entries.put(key, value);
+        let previous = self.entries.put(key, value);
         while self.entries.len() > self.capacity {
             self.entries.pop_lru();
         }
+        previous
     }
 }
 

@@ -1,7 +1,5 @@
 //! Formats values like Python, for messages of the reference that contain them.
 
-pub(crate) mod json;
-
 use std::fmt::Write as _;
 
 use unicode_general_category::{GeneralCategory, get_general_category};
@@ -79,13 +77,13 @@ pub fn json_dumps_compact(value: &serde_json::Value) -> String {
 
 /// Parameters of `json.dumps`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Style {
+pub struct Style {
     /// The item separator.
-    pub(crate) comma: &'static str,
+    pub comma: &'static str,
     /// The key separator.
-    pub(crate) colon: &'static str,
+    pub colon: &'static str,
     /// `ensure_ascii`: escapes non-ASCII characters.
-    pub(crate) ascii: bool,
+    pub ascii: bool,
 }
 
 fn dump(value: &serde_json::Value, style: Style, out: &mut String) {
@@ -122,8 +120,8 @@ fn dump(value: &serde_json::Value, style: Style, out: &mut String) {
 }
 
 impl Style {
-    /// A quoted string.
-    pub(crate) fn text(self, text: &str, out: &mut String) {
+    /// Appends a quoted string.
+    pub fn text(self, text: &str, out: &mut String) {
         out.push('"');
         for char in text.chars() {
             match char {

@@ -2,7 +2,14 @@
 
 use std::fmt;
 
+use jiff::{
+    SignedDuration,
+    civil::{DateTime, date},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// 1970-01-01T00:00:00.
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range of `google.protobuf.Timestamp`.
@@ -36,23 +43,17 @@ impl Timestamp {
     /// Parses RFC 3339, with `Z` or an offset.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, rest) = text.split_once('T')?;
-        let mut date = date.splitn(3, '-');
-        let (year, month, day) = (digits(date.next()?, 4)?, digits(date.next()?, 2)?, digits(date.next()?, 2)?);
-        let zone = rest.find(['Z', '+', '-'])?;
-        let (clock, zone) = rest.split_at(zone);
-        let (clock, fraction) = clock.split_once('.').map_or((clock, None), |(c, f)| (c, Some(f)));
-        let mut clock = clock.splitn(3, ':');
-        let (hour, minute, second) = (digits(clock.next()?, 2)?, digits(clock.next()?, 2)?, digits(clock.next()?, 2)?);
-        if year == 0
-            || !(1..=12).contains(&month)
-            || !(1..=days_in_month(year, month)).contains(&day)
-            || hour > 23
-            || minute > 59
-            || second > 59
-        {
-            return None;
-        }
+        let (local, rest) = text.split_at_checked("1972-01-01T10:00:20".len())?;
+        let (fraction, zone) = rest.split_at(rest.find(['Z', '+', '-'])?);
+        // jiff reads other forms of ISO 8601, too, and leap seconds.
+        let is_rfc3339 = local.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            10 => byte == b'T',
+            13 | 16 => byte == b':',
+            17 => matches!(byte, b'0'..=b'5'),
+            _ => byte.is_ascii_digit(),
+        });
+        let local: DateTime = if is_rfc3339 { local.parse().ok()? } else { return None };
         let offset = if zone == "Z" {
             0
         } else {
@@ -60,18 +61,18 @@ impl Timestamp {
             let offset = digits(hours, 2)? * 3600 + digits(minutes, 2)? * 60;
             if zone.starts_with('-') { -offset } else { offset }
         };
-        let seconds = days_from_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-        let nanos = u32::try_from(fraction.map_or(Some(0), parse_fraction)?).ok()?;
-        TIMESTAMP_SECONDS.contains(&seconds).then_some(Self { seconds, nanos })
+        let seconds = local.duration_since(EPOCH).as_secs() - offset;
+        let fraction = fraction.strip_prefix('.').map_or_else(|| fraction.is_empty().then_some(0), parse_fraction)?;
+        let nanos = u32::try_from(fraction).ok()?;
+        (local.year() > 0 && TIMESTAMP_SECONDS.contains(&seconds)).then_some(Self { seconds, nanos })
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, second) = (self.seconds.div_euclid(86_400), self.seconds.rem_euclid(86_400));
-        let (year, month, day) = date_of(days);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        // Times beyond the years that can be written are the first or the last of them.
+        let seconds = self.seconds.clamp(*TIMESTAMP_SECONDS.start(), *TIMESTAMP_SECONDS.end());
+        write!(f, "{}", EPOCH.saturating_add(SignedDuration::from_secs(seconds)).strftime("%Y-%m-%dT%H:%M:%S"))?;
         write_fraction(f, self.nanos)?;
         f.write_str("Z")
     }
@@ -214,37 +215,6 @@ fn write_fraction(f: &mut fmt::Formatter<'_>, nanos: u32) -> fmt::Result {
     }
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 of a date of the Gregorian calendar, counting years from March so that the leap day is last.
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// The inverse of [`days_from_epoch`].
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -257,8 +227,28 @@ mod tests {
         assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::parse("2024-02-29T01:00:00+01:30").map(Timestamp::to_millis), Some(1_709_163_000_000));
-        for wrong in ["2023-02-29T00:00:00Z", "2024-01-01", "2024-01-01T25:00:00Z", "yesterday", "2024-01-01T00:00:00"]
-        {
+        let last = "9999-12-31T23:59:59.999999999Z";
+        assert_eq!(Timestamp::parse(last).map(|time| time.to_string()).as_deref(), Some(last));
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.807Z", "it is the last second");
+        for wrong in [
+            "2023-02-29T00:00:00Z",
+            "2024-01-01",
+            "2024-01-01T25:00:00Z",
+            "yesterday",
+            "2024-01-01T00:00:00",
+            "2024-01-01 00:00:00Z",
+            "2024-01-01t00:00:00Z",
+            "2024-01-01T00:00:60Z",
+            "2024-01-01T00:00Z",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00x1Z",
+            "2024-01-01T00:00:00Z[UTC]",
+            "2024-01-01T00:00:00+1:00",
+            "0000-01-01T00:00:00Z",
+            "-001-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "2024-01-01T00:00:0é",
+        ] {
             assert_eq!(Timestamp::parse(wrong), None, "{wrong}");
         }
     }

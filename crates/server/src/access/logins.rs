@@ -2,21 +2,27 @@
 //! send their credentials with every request.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use ferroflow_model::cache::Cache;
 
 /// Idle time after which a user's next request is a login again.
 const IDLE_TIME: Duration = Duration::from_secs(600);
 
-/// Maximum number of tracked pairs of user and address.
+/// Maximum number of tracked pairs of user and address. The next request of an evicted one is logged as a login again.
 const MAX_ENTRIES: usize = 10_000;
 
 /// When each pair of user and address was last seen.
-#[derive(Debug, Default)]
-pub(crate) struct RecentLogins(Mutex<HashMap<(String, Option<IpAddr>), Instant>>);
+#[derive(Debug)]
+pub(crate) struct RecentLogins(Cache<(String, Option<IpAddr>), Instant>);
+
+impl Default for RecentLogins {
+    fn default() -> Self {
+        Self(Cache::new(MAX_ENTRIES))
+    }
+}
 
 impl RecentLogins {
     /// Records a request of a user and returns whether it is a login.
@@ -25,18 +31,7 @@ impl RecentLogins {
     }
 
     fn is_new_at(&self, username: &str, from: Option<IpAddr>, now: Instant) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = seen.insert((username.to_owned(), from), now);
-        if seen.len() > MAX_ENTRIES {
-            seen.retain(|_, last| now.duration_since(*last) < IDLE_TIME);
-            // All entries are recent: the older half is evicted, and its next requests are logged as logins again.
-            if seen.len() > MAX_ENTRIES {
-                let mut times: Vec<Instant> = seen.values().copied().collect();
-                let (_, middle, _) = times.select_nth_unstable(MAX_ENTRIES / 2);
-                let middle = *middle;
-                seen.retain(|_, last| *last > middle);
-            }
-        }
+        let last = self.0.replace((username.to_owned(), from), now);
         last.is_none_or(|last| now.duration_since(last) >= IDLE_TIME)
     }
 }
@@ -56,11 +51,15 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn many_addresses_do_not_evict_a_user_who_is_active() {
         let (recent, start) = (RecentLogins::default(), Instant::now());
+        recent.is_new_at("ann", None, start);
         for number in 0..3 * MAX_ENTRIES {
-            recent.is_new_at(&number.to_string(), None, start + Duration::from_millis(number as u64));
+            recent.is_new_at(&number.to_string(), None, start);
+            if number % 100 == 0 {
+                assert!(!recent.is_new_at("ann", None, start));
+            }
         }
-        assert!(recent.0.lock().unwrap().len() <= MAX_ENTRIES + 1);
+        assert!(recent.is_new_at("0", None, start), "the memory is bounded");
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use url::Host;
+use wildmatch::WildMatch;
 
 /// Networks that are allowed by default: loopback and private ones (RFC 1918, RFC 4193).
 const DEFAULT_NETWORKS: [&str; 7] =
@@ -16,10 +17,10 @@ const DEFAULT_NETWORKS: [&str; 7] =
 const REFERENCE_NETWORKS: [(&str, &str); 2] = [("fc00:*", "fc00::/8"), ("fd00:*", "fd00::/8")];
 
 /// The allowed hosts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hosts(Vec<Rule>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Rule {
     Any,
     /// Any address in a network, with any port.
@@ -29,9 +30,10 @@ enum Rule {
 }
 
 /// A pattern: `*` matches any text and `?` any character.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pattern {
     text: String,
+    wildcards: WildMatch,
     /// Whether it only matches IP addresses.
     addresses_only: bool,
 }
@@ -115,7 +117,11 @@ impl Pattern {
         };
         let of_digits = host.bytes().any(|byte| byte.is_ascii_digit())
             && host.bytes().all(|byte| byte.is_ascii_digit() || b".*?".contains(&byte));
-        Self { text: text.to_owned(), addresses_only: of_digits || host.starts_with('[') }
+        Self {
+            text: text.to_owned(),
+            wildcards: WildMatch::new(text),
+            addresses_only: of_digits || host.starts_with('['),
+        }
     }
 
     /// Whether it is literally this text.
@@ -125,32 +131,8 @@ impl Pattern {
 
     /// Whether it matches a text, whose host is `host`.
     pub(super) fn matches<S>(&self, text: &str, host: &Host<S>) -> bool {
-        (!self.addresses_only || address(host).is_some()) && matches(&self.text, text)
+        (!self.addresses_only || address(host).is_some()) && self.wildcards.matches(text)
     }
-}
-
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut retry = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p, t));
-                p += 1;
-            }
-            Some('?') => (p, t) = (p + 1, t + 1),
-            Some(char) if *char == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                Some((star, from)) => {
-                    retry = Some((star, from + 1));
-                    (p, t) = (star + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|char| *char == '*')
 }
 
 #[cfg(test)]

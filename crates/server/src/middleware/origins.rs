@@ -5,7 +5,7 @@ use url::{Host, Url};
 use super::hosts::Pattern;
 
 /// The origins that the operator allows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origins {
     any: bool,
     patterns: Vec<Pattern>,

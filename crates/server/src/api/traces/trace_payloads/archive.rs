@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ferroflow_artifacts::{ArtifactPath, Location, Stat};
-use ferroflow_model::{
-    Error, ErrorCode, Result,
-    archived_trace::{self, ArchivedTrace},
-};
+use ferroflow_model::{Error, ErrorCode, Result, archived_trace};
+use ferroflow_otlp::ArchivedTrace;
 use futures_util::TryStreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 

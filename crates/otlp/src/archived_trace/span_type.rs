@@ -1,7 +1,7 @@
 //! Translates the span types of instrumentations. The reference stores the translated type; for older spans it
 //! translates when reading, and this module when archiving.
 
-use crate::python::json::Json;
+use crate::python_json::Json;
 
 /// The attribute with the span type.
 const SPAN_TYPE: &str = "mlflow.spanType";

@@ -6,99 +6,99 @@ use prost::{Message, Oneof};
 
 /// A payload. Groups stay encoded and borrow from the payload (zero-copy).
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TracesData {
+pub(crate) struct TracesData {
     #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub(super) resource_spans: Vec<Bytes>,
+    pub(crate) resource_spans: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ResourceSpans {
+pub(crate) struct ResourceSpans {
     #[prost(message, optional, tag = "1")]
-    pub(super) resource: Option<Resource>,
+    pub(crate) resource: Option<Resource>,
     #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(super) scope_spans: Vec<Bytes>,
+    pub(crate) scope_spans: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     #[prost(message, repeated, tag = "1")]
-    pub(super) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ScopeSpans {
+pub(crate) struct ScopeSpans {
     #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(super) spans: Vec<Bytes>,
+    pub(crate) spans: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Span {
+pub(crate) struct Span {
     #[prost(bytes = "bytes", tag = "1")]
-    pub(super) trace_id: Bytes,
+    pub(crate) trace_id: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
-    pub(super) span_id: Bytes,
+    pub(crate) span_id: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
-    pub(super) parent_span_id: Bytes,
+    pub(crate) parent_span_id: Bytes,
     #[prost(string, tag = "5")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(fixed64, tag = "7")]
-    pub(super) start_time_unix_nano: u64,
+    pub(crate) start_time_unix_nano: u64,
     #[prost(fixed64, tag = "8")]
-    pub(super) end_time_unix_nano: u64,
+    pub(crate) end_time_unix_nano: u64,
     #[prost(message, repeated, tag = "9")]
-    pub(super) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
     #[prost(message, repeated, tag = "11")]
-    pub(super) events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     #[prost(message, repeated, tag = "13")]
-    pub(super) links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
     #[prost(message, optional, tag = "15")]
-    pub(super) status: Option<Status>,
+    pub(crate) status: Option<Status>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Event {
+pub(crate) struct Event {
     #[prost(fixed64, tag = "1")]
-    pub(super) time_unix_nano: u64,
+    pub(crate) time_unix_nano: u64,
     #[prost(string, tag = "2")]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[prost(message, repeated, tag = "3")]
-    pub(super) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Link {
+pub(crate) struct Link {
     #[prost(bytes = "bytes", tag = "1")]
-    pub(super) trace_id: Bytes,
+    pub(crate) trace_id: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
-    pub(super) span_id: Bytes,
+    pub(crate) span_id: Bytes,
     #[prost(message, repeated, tag = "4")]
-    pub(super) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
+pub(crate) struct Status {
     #[prost(string, tag = "2")]
-    pub(super) message: String,
+    pub(crate) message: String,
     #[prost(int32, tag = "3")]
-    pub(super) code: i32,
+    pub(crate) code: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct KeyValue {
+pub(crate) struct KeyValue {
     #[prost(string, tag = "1")]
-    pub(super) key: String,
+    pub(crate) key: String,
     #[prost(message, optional, tag = "2")]
-    pub(super) value: Option<AnyValue>,
+    pub(crate) value: Option<AnyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AnyValue {
+pub(crate) struct AnyValue {
     #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5, 6, 7")]
-    pub(super) value: Option<Value>,
+    pub(crate) value: Option<Value>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Value {
+pub(crate) enum Value {
     #[prost(string, tag = "1")]
     Text(String),
     #[prost(bool, tag = "2")]
@@ -116,13 +116,13 @@ pub(super) enum Value {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ArrayValue {
+pub(crate) struct ArrayValue {
     #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<AnyValue>,
+    pub(crate) values: Vec<AnyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct KeyValueList {
+pub(crate) struct KeyValueList {
     #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<KeyValue>,
+    pub(crate) values: Vec<KeyValue>,
 }

@@ -3,12 +3,10 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ferroflow_model::{number, python::Style};
 
-use super::{
-    Ids,
-    otlp::{AnyValue, KeyValue, Link, Span, Value},
-};
-use crate::{number, python::Style};
+use super::Ids;
+use crate::messages::{AnyValue, KeyValue, Link, Span, Value};
 
 /// The attribute with the trace's id.
 const REQUEST_ID: &str = "mlflow.traceRequestId";

@@ -2,17 +2,17 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use ferroflow_model::archived_trace::MAX_PAYLOAD;
 use prost::Message as _;
 
-use super::{
-    ArchivedTrace, MAX_PAYLOAD,
-    otlp::{
+use super::{ArchivedTrace, span_type};
+use crate::{
+    messages::{
         AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Resource, ResourceSpans, ScopeSpans, Span, Status,
         TracesData, Value,
     },
-    span_type,
+    python_json::{Json, ParseError},
 };
-use crate::python::json::{Json, ParseError};
 
 /// Spans that cannot be archived without loss: they stay in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
