@@ -8,6 +8,8 @@ use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, Stat, mime};
 use ferroflow_model::{Error, Result};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::conditional;
+
 /// Streams an artifact.
 pub(crate) async fn send(
     repository: &ArtifactRepository,
@@ -70,13 +72,10 @@ enum Selection {
 impl Selection {
     fn of(headers: &HeaderMap, stat: &Stat) -> Self {
         let etag = stat.tag();
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let is_current = |tag: &str| tag.trim() == etag || tag.trim() == "*";
-        if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(is_current)) {
+        if conditional::is_known(headers, &etag) {
             return Self::NotModified;
         }
-        let unchanged = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
-        match text(header::RANGE).filter(|_| unchanged).and_then(|range| parse_range(range, stat.size)) {
+        match conditional::range(headers, &etag, stat.size) {
             Some(Ok(range)) => Self::Partial(range),
             Some(Err(())) => Self::NotSatisfiable,
             None => Self::Full,
@@ -88,46 +87,4 @@ fn set(response: &mut Response, name: header::HeaderName, value: &str) -> Result
     let value = HeaderValue::from_str(value).map_err(|_| Error::invalid("Invalid path"))?;
     response.headers_mut().insert(name, value);
     Ok(())
-}
-
-/// Parses one byte range. `None` if the header is not supported (several ranges, another unit), in which case the whole
-/// file is sent; `Err` if the range is not satisfiable.
-pub(crate) fn parse_range(header: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
-    let range = header.strip_prefix("bytes=")?;
-    let (first, last) = range.split_once('-')?;
-    if range.contains(',') {
-        return None;
-    }
-    let range = match (first.trim(), last.trim()) {
-        ("", last) => {
-            let length: u64 = last.parse().ok()?;
-            size.saturating_sub(length)..size
-        }
-        (first, "") => first.parse().ok()?..size,
-        (first, last) => first.parse().ok()?..last.parse::<u64>().ok()?.saturating_add(1).min(size),
-    };
-    Some(if range.is_empty() { Err(()) } else { Ok(range) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges() {
-        for (header, expected) in [
-            ("bytes=0-0", Some(Ok(0..1))),
-            ("bytes=2-", Some(Ok(2..10))),
-            ("bytes=-3", Some(Ok(7..10))),
-            ("bytes=-99", Some(Ok(0..10))),
-            ("bytes=5-99", Some(Ok(5..10))),
-            ("bytes=10-", Some(Err(()))),
-            ("bytes=5-2", Some(Err(()))),
-            ("bytes=0-1,3-4", None),
-            ("lines=0-1", None),
-            ("bytes=x-y", None),
-        ] {
-            assert_eq!(parse_range(header, 10), expected, "{header}");
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod background;
 mod body;
+mod conditional;
 mod connection;
 mod download;
 mod error;
