@@ -3,6 +3,7 @@
 //! same JSON as for spans in the database, in the form of the reference.
 
 mod json;
+mod messages;
 mod span_type;
 mod write;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 pub use self::write::{Malformed, payload};
-use crate::messages::{ResourceSpans, ScopeSpans, Span, TracesData};
+use self::messages::{ResourceSpans, ScopeSpans, Span, TracesData};
 
 /// The encoded spans of an archived trace.
 #[derive(Debug, Clone)]
@@ -99,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::messages::{AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Status, Value};
+    use super::messages::{AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Status, Value};
 
     fn attribute(key: &str, value: impl Into<Option<Value>>) -> KeyValue {
         KeyValue { key: key.into(), value: Some(AnyValue { value: value.into() }) }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferroflow_model::{number, python::Style};
 
 use super::Ids;
-use crate::messages::{AnyValue, KeyValue, Link, Span, Value};
+use super::messages::{AnyValue, KeyValue, Link, Span, Value};
 
 /// The attribute with the trace's id.
 const REQUEST_ID: &str = "mlflow.traceRequestId";

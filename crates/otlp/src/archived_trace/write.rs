@@ -5,14 +5,15 @@ use bytes::Bytes;
 use ferroflow_model::archived_trace::MAX_PAYLOAD;
 use prost::Message as _;
 
-use super::{ArchivedTrace, span_type};
-use crate::{
+use super::{
+    ArchivedTrace,
     messages::{
         AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Resource, ResourceSpans, ScopeSpans, Span, Status,
         TracesData, Value,
     },
-    python_json::{Json, ParseError},
+    span_type,
 };
+use crate::python_json::{Json, ParseError};
 
 /// Spans that cannot be archived without loss: they stay in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

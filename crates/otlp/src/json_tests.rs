@@ -1,0 +1,74 @@
+//! Tests of `json.rs`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn dumped(text: &str) -> Option<String> {
+    let mut out = String::new();
+    Json::parse(text)?.dump(true, &mut out);
+    Some(out)
+}
+
+#[test]
+fn json_is_read_and_written_as_by_python() {
+    for (text, written) in [
+        (" null ", "null"),
+        ("-0", "0"),
+        ("1E5", "100000.0"),
+        ("1e999", "Infinity"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        (r#""\u00e9\n\/\ud83d\ude00é""#, r#""\u00e9\n/\ud83d\ude00\u00e9""#),
+        (r#""\ud800x\udc00""#, r#""?x?""#),
+        (r#"{"b":{},"a" : [true,NaN], "b":false}"#, r#"{"b": false, "a": [true, NaN]}"#),
+    ] {
+        assert_eq!(dumped(text).as_deref(), Some(written), "{text}");
+    }
+    for text in ["", "nul", "01", "1.", "[1,]", "[1", "{1: 2}", "\"a", "\"\n\"", "\"\\x\"", "\"\\u12g4\"", "1 2", "'a'"]
+    {
+        assert_eq!(Json::parse(text), None, "{text:?}");
+        assert_eq!(shape(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn the_shape_of_a_text_is_known_without_a_tree() {
+    for (text, expected) in [
+        ("\"\"", Some(Shape::Empty)),
+        (" {} ", Some(Shape::Empty)),
+        ("[ ]", Some(Shape::Empty)),
+        ("\"\\n\"", Some(Shape::Full)),
+        ("[0]", Some(Shape::Full)),
+        ("{\"a\": [1, {\"b\": null}]}", Some(Shape::Full)),
+        ("1", None),
+        ("true", None),
+        ("{\"a\": }", None),
+        ("{} x", None),
+    ] {
+        assert_eq!(shape(text), expected, "{text}");
+    }
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert_eq!(shape(&nested(MAX_CHECKED)), Some(Shape::Full));
+    assert_eq!(shape(&nested(MAX_CHECKED + 1)), None);
+    assert_eq!(shape(&"[".repeat(1_000_000)), None);
+    assert!(Json::parse(&nested(MAX_DEPTH)).is_some());
+    assert!(Json::parse(&nested(MAX_DEPTH + 1)).is_none());
+}
+
+#[test]
+fn values_are_counted_and_surrogates_refused_on_request() {
+    assert_eq!(Json::request("[1, 2]", 2), Err(Refusal::TooMany));
+    assert!(Json::request("[1, 2]", 3).is_ok());
+    assert_eq!(Json::request(r#""\ud800""#, 9), Err(Refusal::NotJson));
+    assert!(Json::request(r#""\ud83d\ude00""#, 9).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in r#"[\{\}\[\]":,\\uda80NIe.E+é \-]{0,40}"#) {
+        let tree = Json::parse(&text);
+        // The check without a tree agrees with the parser.
+        let is_structure = matches!(tree, Some(Json::Text(_) | Json::Array(_) | Json::Object(_)));
+        prop_assert_eq!(shape(&text).is_some(), is_structure);
+    }
+}
