@@ -123,18 +123,13 @@ impl<'a> Json<'a> {
             }
             Self::Object(pairs) => {
                 out.push('{');
-                let mut is_first = true;
-                for (at, (name, _)) in pairs.iter().enumerate() {
-                    if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                        continue;
-                    }
-                    if !is_first {
-                        out.push_str(", ");
-                    }
-                    is_first = false;
-                    quoted(name, out);
+                for (at, (first, last)) in
+                    text::distinct_names(pairs.iter().map(|(name, _)| name)).into_iter().enumerate()
+                {
+                    out.push_str(if at > 0 { ", " } else { "" });
+                    quoted(&pairs[first].0, out);
                     out.push_str(": ");
-                    self.get(name).unwrap_or(&Json::Null).dump(ascii, out);
+                    pairs[last].1.dump(ascii, out);
                 }
                 out.push('}');
             }

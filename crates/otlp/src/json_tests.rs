@@ -63,6 +63,13 @@ fn values_are_counted_and_surrogates_refused_on_request() {
     assert!(Json::request(r#""\ud83d\ude00""#, 9).is_ok());
 }
 
+#[test]
+fn objects_with_many_names_are_written_in_linear_time() {
+    let names: Vec<String> = (0..200_000).map(|name| format!("\"{name}\": 1")).collect();
+    let text = format!("{{{}}}", names.join(", "));
+    assert_eq!(dumped(&text).as_deref(), Some(text.as_str()));
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in r#"[\{\}\[\]":,\\uda80NIe.E+é \-]{0,40}"#) {

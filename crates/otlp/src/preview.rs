@@ -6,12 +6,12 @@ use crate::{json::Json, limits::MAX_PREVIEW, text};
 pub(crate) fn preview(value: &str, role: &str) -> String {
     let parsed = Json::parse(value);
     let content = parsed.as_ref().and_then(|value| message(value, role)).filter(|content| !content.is_empty());
-    let content = text::storable(content.unwrap_or(value));
-    let start = text::cut(&content, MAX_PREVIEW);
+    let content = content.unwrap_or(value);
+    let start = text::cut(content, MAX_PREVIEW);
     if start.len() == content.len() {
-        return content;
+        return text::storable(content);
     }
-    format!("{}...", text::cut(start, MAX_PREVIEW - 3))
+    text::storable(text::cut(start, MAX_PREVIEW - 3)) + "..."
 }
 
 /// The text of the last message with this role, or else of the last one.

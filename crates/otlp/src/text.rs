@@ -1,6 +1,6 @@
 //! Writes JSON like Python's `json.dumps`, straight into a string.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ferroflow_model::number;
@@ -103,34 +103,38 @@ pub(crate) fn link_attributes(pairs: &[KeyValue<'_>], out: &mut String) {
 /// Writes a map in the order of a Python dictionary: a repeated key keeps its position and gets the last value.
 pub(crate) fn map(pairs: &[KeyValue<'_>], out: &mut String, value: fn(&AnyValue<'_>, &mut String)) {
     out.push('{');
-    let mut is_first = true;
-    for index in distinct(pairs) {
-        if !is_first {
-            out.push_str(", ");
-        }
-        is_first = false;
-        quoted(&pairs[index.0].key, out);
+    for (index, (first, last)) in distinct(pairs).into_iter().enumerate() {
+        out.push_str(if index > 0 { ", " } else { "" });
+        quoted(&pairs[first].key, out);
         out.push_str(": ");
-        value(&pairs[index.1].value, out);
+        value(&pairs[last].value, out);
     }
     out.push('}');
 }
 
 /// The first and the last position of each key, in the order of the first.
 pub(crate) fn distinct(pairs: &[KeyValue<'_>]) -> Vec<(usize, usize)> {
-    let mut found: Vec<(usize, usize)> = Vec::with_capacity(pairs.len());
-    if pairs.len() <= 32 {
-        for (at, pair) in pairs.iter().enumerate() {
-            match found.iter_mut().find(|(first, _)| pairs[*first].key == pair.key) {
-                Some(known) => known.1 = at,
-                None => found.push((at, at)),
+    distinct_names(pairs.iter().map(|pair| &pair.key))
+}
+
+/// The first and the last position of each name, in the order of the first. Takes linear time.
+pub(crate) fn distinct_names<'n>(names: impl ExactSizeIterator<Item = &'n Cow<'n, str>>) -> Vec<(usize, usize)> {
+    let mut found: Vec<(usize, usize)> = Vec::with_capacity(names.len());
+    if names.len() <= FEW {
+        let mut known: Vec<&str> = Vec::with_capacity(names.len());
+        for (at, name) in names.enumerate() {
+            if let Some(index) = known.iter().position(|known| *known == name) {
+                found[index].1 = at;
+            } else {
+                known.push(name);
+                found.push((at, at));
             }
         }
         return found;
     }
-    let mut positions = std::collections::HashMap::with_capacity(pairs.len());
-    for (at, pair) in pairs.iter().enumerate() {
-        let position = *positions.entry(pair.key.as_ref()).or_insert(found.len());
+    let mut positions = HashMap::with_capacity(names.len());
+    for (at, name) in names.enumerate() {
+        let position = *positions.entry(name.as_ref()).or_insert(found.len());
         match found.get_mut(position) {
             Some(known) => known.1 = at,
             None => found.push((at, at)),
@@ -138,6 +142,9 @@ pub(crate) fn distinct(pairs: &[KeyValue<'_>]) -> Vec<(usize, usize)> {
     }
     found
 }
+
+/// So few names are compared with each other faster than hashed.
+const FEW: usize = 32;
 
 /// Writes a float: `json.dumps` has `NaN` and infinities.
 pub(crate) fn float(number: f64, out: &mut String) {
@@ -182,8 +189,6 @@ pub(crate) fn storable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     #[test]

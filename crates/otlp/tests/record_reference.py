@@ -19,8 +19,6 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""
 
 from google.protobuf.json_format import Parse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from mlflow.entities.span import Span
 from mlflow.server import otel_api
 from mlflow.store.tracking.dbmodels import models
@@ -28,6 +26,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracing.utils import dump_span_attribute_value
 from mlflow.tracing.utils.otlp import _decode_otel_proto_anyvalue
 from mlflow.utils import providers
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 logging.disable(logging.CRITICAL)
 
@@ -37,9 +36,7 @@ OWN_TAGS = {"mlflow.artifactLocation", "mlflow.trace.spansLocation"}
 PRICES = json.loads((DATA / "prices.json").read_text())
 
 providers._list_provider_names = lambda: sorted(PRICES)
-providers._load_bundled_provider = lambda name: providers._parse_catalog_models(
-    {"models": PRICES.get(name, {})}
-)
+providers._load_bundled_provider = lambda name: providers._parse_catalog_models({"models": PRICES.get(name, {})})
 
 
 def spans(body):
@@ -67,7 +64,9 @@ def spans(body):
 
 def rows(session, model, skip):
     names = [column.name for column in model.__table__.columns if column.name not in skip]
-    attributes = {column.name: model.__mapper__.get_property_by_column(column).key for column in model.__table__.columns}
+    attributes = {
+        column.name: model.__mapper__.get_property_by_column(column).key for column in model.__table__.columns
+    }
     return [{name: getattr(row, attributes[name]) for name in names} for row in session.query(model)]
 
 

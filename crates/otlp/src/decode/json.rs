@@ -16,8 +16,10 @@ use crate::{
     message::{AnyValue, Code, Event, KeyValue, Link, Span, SpanId, Status, TraceId},
 };
 
-/// JSON values of a span or attribute besides those that are counted: names, brackets, ids, times.
-const VALUES_PER_VALUE: usize = 8;
+/// JSON values of an attribute, event or link, brackets and names included; an attribute has four.
+const VALUES_PER_VALUE: usize = 6;
+
+/// JSON values of a span besides those.
 const VALUES_PER_SPAN: usize = 32;
 
 /// Visits the spans of an `ExportTraceServiceRequest`.

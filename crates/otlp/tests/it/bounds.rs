@@ -1,6 +1,6 @@
 //! Bounds and faults: what is refused as a whole, what costs one span, and how the answer says so.
 
-use ferroflow_otlp::{Batch, Encoding, Limits, RequestError, SpanError, response};
+use ferroflow_otlp::{Batch, Encoding, Limits, Node, RequestError, SpanError, response};
 use serde_json::{Value, json};
 
 use crate::{encode, read, read_within, request, span};
@@ -209,6 +209,36 @@ fn nul_characters_do_not_reach_columns() {
     assert_eq!(batch.fault, None);
     assert!(!format!("{batch:?}").contains("\\0"), "{batch:?}");
     assert!(batch.spans[0].content.contains(r#""session.id": "\"a\\u0000b\"""#), "{}", batch.spans[0].content);
+}
+
+#[test]
+fn tags_that_only_the_server_writes_are_left_out() {
+    let tag = |key: &str| json!({"key": format!("mlflow.traceTag.{key}"), "value": {"stringValue": "x"}});
+    let keys = [
+        "mlflow.artifactLocation",
+        "mlflow.trace.spansLocation",
+        "mlflow.trace.archiveLocation",
+        "mlflow.trace.archivalFailure",
+        "bad$",
+        "good",
+    ];
+    let batch = read(&request(vec![span(1, json!({"attributes": keys.map(tag)}))])).unwrap();
+    let tags: Vec<_> = batch.traces.values().flat_map(|trace| trace.tags.keys()).collect();
+    assert_eq!(tags, ["good"]);
+}
+
+#[test]
+fn a_stored_span_has_the_node_that_it_had_when_it_arrived() {
+    let usage = json!({"stringValue": "{\"input_tokens\": 2}"});
+    let cost = json!({"stringValue": "{\"total_cost\": 0.5}"});
+    let attributes =
+        json!([{"key": "mlflow.chat.tokenUsage", "value": usage}, {"key": "mlflow.llm.cost", "value": cost}]);
+    for fields in [json!({"attributes": attributes, "parentSpanId": "00000000000000ff"}), json!({})] {
+        let batch = read(&request(vec![span(1, fields)])).unwrap();
+        let (row, trace) = (&batch.spans[0], batch.traces.values().next().unwrap());
+        let node = Node::stored(row.parent, row.end_ns.unwrap().cast_unsigned(), &row.content);
+        assert_eq!(trace.nodes[&row.span], node);
+    }
 }
 
 #[test]

@@ -210,4 +210,14 @@ pub(crate) const DIFFERENCES: &[(&str, &[&str], &str)] = &[
         "the text of a message in a list is shown, not the JSON around it (mlflow/mlflow#24677)",
     ),
     ("voltagent: agent", &["traces.1.session_id"], "the dialect's own attributes for session and user are read"),
+    (
+        "mixed: 45",
+        &["traces.1.response_preview"],
+        "the text of a message in a list is shown, not the JSON around it (mlflow/mlflow#24677)",
+    ),
+    (
+        "mixed: 47",
+        &["traces.1.response_preview"],
+        "the text of a message in a list is shown, not the JSON around it (mlflow/mlflow#24677)",
+    ),
 ];

@@ -13,7 +13,7 @@ use crate::{differences::DIFFERENCES, encode, prices::prices};
 /// Requests by name.
 type Cases = BTreeMap<String, Vec<Value>>;
 
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("claude_code", include_str!("../data/claude_code.json")),
     ("gemini_cli", include_str!("../data/gemini_cli.json")),
     ("genai", include_str!("../data/genai.json")),
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 13] = [
     ("laminar", include_str!("../data/laminar.json")),
     ("langfuse", include_str!("../data/langfuse.json")),
     ("livekit", include_str!("../data/livekit.json")),
+    ("mixed", include_str!("../data/mixed.json")),
     ("mlflow", include_str!("../data/mlflow.json")),
     ("openinference", include_str!("../data/openinference.json")),
     ("spring_ai", include_str!("../data/spring_ai.json")),
