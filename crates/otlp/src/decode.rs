@@ -1,4 +1,5 @@
-//! From the body of a request to spans, one after the other: only one span of a protobuf request is in memory at a time.
+//! From the body of a request to spans, one after the other: only one span of a protobuf request is in memory at a
+//! time.
 
 mod budget;
 mod json;

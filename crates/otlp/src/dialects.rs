@@ -1,6 +1,6 @@
 //! The conventions of instrumentations: which attributes hold what MLflow shows. A dialect is a table; what a table
-//! cannot say is a function of its file. The order and the meaning of [`DIALECTS`] are the reference's. What it does not
-//! read is in [`More`], which is asked only where the reference finds nothing.
+//! cannot say is a function of its file. The order and the meaning of [`DIALECTS`] are the reference's. What it does
+//! not read is in [`More`], which is asked only where the reference finds nothing.
 
 mod claude_code;
 mod gemini_cli;

@@ -5,7 +5,8 @@
 /// again. An array is 2 messages deep, a map 3.
 pub const MAX_MESSAGES: usize = 100;
 
-/// Depth of the value of a span's attribute, itself included: request, resource spans, scope spans, span, attribute, value.
+/// Depth of the value of a span's attribute, itself included: request, resource spans, scope spans, span, attribute,
+/// value.
 pub(crate) const SPAN_VALUE: usize = 6;
 
 /// Depth of the value of an attribute of an event or a link.
@@ -26,7 +27,8 @@ pub const MAX_TRACE_NAME: usize = 4096;
 /// Maximum length of the value of a trace's metadata in characters: the size of the column.
 pub const MAX_METADATA: usize = 8000;
 
-/// Maximum length of a model's name, a provider's or a span's type in a column, in characters; longer ones are truncated.
+/// Maximum length of a model's name, a provider's or a span's type in a column, in characters; longer ones are
+/// truncated.
 pub const MAX_MODEL: usize = 500;
 
 /// Maximum length of a preview in characters, as in the reference.

@@ -1,9 +1,9 @@
-//! Decodes OTLP/JSON: ids are hexadecimal, enums are numbers, 64-bit integers are numbers or strings, names are in camel
-//! or snake case, bytes are in base64, and unknown fields are ignored.
+//! Decodes OTLP/JSON: ids are hexadecimal, enums are numbers, 64-bit integers are numbers or strings, names are in
+//! camel or snake case, bytes are in base64, and unknown fields are ignored.
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::{
     Visit,
@@ -201,7 +201,7 @@ fn any<'t>(value: &'t Json<'_>, depth: usize, budget: &mut Budget) -> Result<Any
             // `NaN` and the infinities are strings.
             ("doubleValue" | "double_value", Json::Text(text)) => AnyValue::Double(text.parse().map_err(|_| wrong())?),
             ("bytesValue" | "bytes_value", Json::Text(text)) => {
-                AnyValue::Bytes(Cow::Owned(STANDARD.decode(text.as_bytes()).map_err(|_| wrong())?))
+                AnyValue::Bytes(Cow::Owned(base64(text).ok_or_else(wrong)?))
             }
             ("arrayValue" | "array_value", Json::Object(_)) => {
                 let mut items = Vec::new();
@@ -224,4 +224,10 @@ fn any<'t>(value: &'t Json<'_>, depth: usize, budget: &mut Budget) -> Result<Any
         };
     }
     Ok(found)
+}
+
+/// Decodes base64 of either alphabet, with or without padding, as protobuf's JSON does.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    STANDARD_NO_PAD.decode(text).ok()
 }

@@ -1,4 +1,5 @@
-//! [Gemini CLI](https://github.com/google-gemini/gemini-cli): the `gen_ai` conventions with kinds and messages of its own.
+//! [Gemini CLI](https://github.com/google-gemini/gemini-cli): the `gen_ai` conventions with kinds and messages of its
+//! own.
 
 use super::{Dialect, genai};
 use crate::{

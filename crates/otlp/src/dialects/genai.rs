@@ -1,5 +1,5 @@
-//! [Conventions for generative AI](https://opentelemetry.io/docs/specs/semconv/gen-ai/) of OpenTelemetry, with messages in
-//! attributes or in events.
+//! [Conventions for generative AI](https://opentelemetry.io/docs/specs/semconv/gen-ai/) of OpenTelemetry, with messages
+//! in attributes or in events.
 
 use super::{Dialect, Key, More};
 use crate::{

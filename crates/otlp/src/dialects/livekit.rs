@@ -1,5 +1,5 @@
-//! [LiveKit Agents](https://docs.livekit.io/agents/observability/): the `gen_ai` conventions, and types that follow from the
-//! names of attributes.
+//! [LiveKit Agents](https://docs.livekit.io/agents/observability/): the `gen_ai` conventions, and types that follow
+//! from the names of attributes.
 
 use super::{Dialect, Key, More, genai};
 use crate::attributes::Attributes;

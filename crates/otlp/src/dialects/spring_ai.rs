@@ -1,4 +1,5 @@
-//! [Spring AI](https://docs.spring.io/spring-ai/reference/observability/): the `gen_ai` conventions with content in events.
+//! [Spring AI](https://docs.spring.io/spring-ai/reference/observability/): the `gen_ai` conventions with content in
+//! events.
 
 use super::{Dialect, More};
 use crate::{

@@ -47,8 +47,8 @@ pub(super) const DIALECT: Dialect = Dialect {
         }
     }),
     more: More {
-        // Of embeddings. That of texts is on the span below, in the names of `gen_ai`; the span above has in some releases
-        // only that of the last step.
+        // Of embeddings. That of texts is on the span below, in the names of `gen_ai`; the span above has in some
+        // releases only that of the last step.
         tokens: [&["ai.usage.tokens"], &[], &[], &[], &[]],
         models: &["ai.response.model", "ai.model.id"],
         providers: &["ai.model.provider"],

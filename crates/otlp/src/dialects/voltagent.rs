@@ -25,7 +25,6 @@ pub(super) const DIALECT: Dialect = Dialect {
     more: More {
         models: &["llm.model", "ai.model.name"],
         sessions: &["voltagent.conversation_id", "conversation.id"],
-        users: &["voltagent.user_id"],
         ..More::NONE
     },
     ..Dialect::NONE

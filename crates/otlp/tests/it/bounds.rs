@@ -143,12 +143,17 @@ fn json_may_be_in_snake_case_with_numbers_and_unknown_fields() {
     let body = json!({"resource_spans": [{"resource": null, "x": 1, "scope_spans": [{"spans": [{
         "trace_id": "000102030405060708090A0B0C0D0E0F", "span_id": "0000000000000001", "parent_span_id": null,
         "name": "n", "start_time_unix_nano": 5, "end_time_unix_nano": 6, "flags": 1, "new": {"a": []},
-        "attributes": [{"key": "a", "value": {"int_value": 5}}, {"key": "b", "value": {"double_value": "NaN", "other": 1}}],
+        "attributes": [{"key": "a", "value": {"int_value": 5}}, {"key": "b", "value": {"double_value": "NaN", "other": 1}},
+            {"key": "c", "value": {"bytesValue": "-_8"}}],
         "status": {"code": "STATUS_CODE_ERROR"},
     }]}]}]});
     let batch = read(&body).unwrap();
     assert_eq!((batch.fault, batch.spans[0].start_ns, batch.spans[0].status), (None, 5, "ERROR"));
-    assert!(batch.spans[0].content.contains(r#""a": "5", "b": "NaN""#), "{}", batch.spans[0].content);
+    assert!(
+        batch.spans[0].content.contains(r#""a": "5", "b": "NaN", "c": "\"b'\\\\xfb\\\\xff'\"""#),
+        "{}",
+        batch.spans[0].content
+    );
 }
 
 #[test]

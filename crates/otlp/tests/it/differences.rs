@@ -1,5 +1,5 @@
-//! What is stored otherwise than by the reference, on purpose. The column with the type of a span is one more difference:
-//! see `reference.rs`.
+//! What is stored otherwise than by the reference, on purpose. The column with the type of a span is one more
+//! difference: see `reference.rs`.
 
 /// A case, the paths of the values that differ, and why.
 pub(crate) const DIFFERENCES: &[(&str, &[&str], &str)] = &[

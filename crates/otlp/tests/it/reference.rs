@@ -1,6 +1,6 @@
-//! Every request in `../data/` is stored as the reference stores it, from JSON and from protobuf. `../record_reference.py`
-//! writes what the reference makes of them into `../data/reference.json`. [`DIFFERENCES`] names each value that is
-//! another one on purpose.
+//! Every request in `../data/` is stored as the reference stores it, from JSON and from protobuf.
+//! `../record_reference.py` writes what the reference makes of them into `../data/reference.json`. [`DIFFERENCES`]
+//! names each value that is another one on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 
