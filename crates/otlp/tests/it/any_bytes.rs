@@ -1,5 +1,7 @@
 //! Fuzzing: no body makes the decoders panic, and what they accept is stored as readable JSON.
 
+use std::sync::LazyLock;
+
 use ferroflow_otlp::{Encoding, Limits, response};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::Value;
@@ -7,10 +9,10 @@ use serde_json::Value;
 use crate::{encode, read_within, reference};
 
 /// All requests of the corpus.
-fn requests() -> Vec<Value> {
+static REQUESTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let cases = reference::corpus().into_iter().flat_map(|(_, cases)| cases);
     cases.flat_map(|(_, requests)| requests).collect()
-}
+});
 
 fn read(body: &[u8], encoding: Encoding) {
     if let Ok(batch) = read_within(body, encoding, Limits::default()) {
@@ -27,8 +29,7 @@ fn read(body: &[u8], encoding: Encoding) {
 proptest! {
     #[test]
     fn damaged_protobuf_is_read_or_refused(which: Index, damage in vec((any::<Index>(), any::<u8>()), 1..4), end: Index) {
-        let requests = requests();
-        let mut body = encode::request(&requests[which.index(requests.len())]);
+        let mut body = encode::request(&REQUESTS[which.index(REQUESTS.len())]);
         for (at, byte) in damage {
             let at = at.index(body.len());
             body[at] = byte;
@@ -40,8 +41,7 @@ proptest! {
 
     #[test]
     fn damaged_json_is_read_or_refused(which: Index, damage in vec((any::<Index>(), "[\\[\\]{}\",:0-9a-z\\\\]"), 1..4)) {
-        let requests = requests();
-        let mut body = requests[which.index(requests.len())].to_string().into_bytes();
+        let mut body = REQUESTS[which.index(REQUESTS.len())].to_string().into_bytes();
         for (at, byte) in damage {
             let at = at.index(body.len());
             body[at] = byte.as_bytes()[0];
