@@ -10,8 +10,8 @@ mod write;
 use bytes::Bytes;
 use prost::Message as _;
 
-pub use self::write::{Malformed, payload};
 use self::messages::{ResourceSpans, ScopeSpans, Span, TracesData};
+pub use self::write::{Malformed, payload};
 
 /// The encoded spans of an archived trace.
 #[derive(Debug, Clone)]
@@ -99,8 +99,8 @@ fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], CorruptPayload> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
     use super::messages::{AnyValue, ArrayValue, Event, KeyValue, KeyValueList, Link, Status, Value};
+    use super::*;
 
     fn attribute(key: &str, value: impl Into<Option<Value>>) -> KeyValue {
         KeyValue { key: key.into(), value: Some(AnyValue { value: value.into() }) }
