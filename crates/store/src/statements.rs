@@ -1,8 +1,8 @@
 //! The list of all static statements, and the macro that declares them.
 //!
-//! A file declares its statements with [`statements!`], which also makes the list of its texts. [`Sql::at`] takes a text
-//! from such a list only, and only of a file that [`pages!`] names below: a statement that the test of all statements
-//! would miss does not compile.
+//! A file declares its statements with [`statements!`], which also makes the list of its texts. [`Sql::at`] takes a
+//! text from such a list only, and only of a file that [`pages!`] names below: a statement that the test of all
+//! statements would miss does not compile.
 //!
 //! [`Sql::at`]: crate::db::Sql::at
 

@@ -430,13 +430,17 @@ pub(super) fn insert(connection: &Connection, insert: &Insert) -> Result<u64, Db
     let Some(guard) = &insert.only_if else {
         return insert_rows(&mut prepared, &insert.rows);
     };
+    let mut holds = connection.prepare_cached(guard.sqlite())?;
     let place = insert.columns.iter().position(|column| column.name == guard.key);
     let place = place.ok_or_else(|| DbError::Other(format!("no column {} in an insert", guard.key)))?;
     let mut count = 0;
     for rows in insert.rows.chunk_by(|a, b| a.get(place) == b.get(place)) {
-        let query = guard.query(rows.first().and_then(|row| row.get(place)).cloned().unwrap_or(Value::Null));
-        let mut holds = connection.prepare_cached(&query.sqlite())?;
-        if holds.exists(rusqlite::params_from_iter(&query.params))? {
+        let key = rows.first().and_then(|row| row.get(place));
+        let is_met = match guard.workspace.parameter() {
+            None => holds.exists([key])?,
+            Some(workspace) => holds.exists(rusqlite::params![key, &**workspace])?,
+        };
+        if is_met {
             count += insert_rows(&mut prepared, rows)?;
         }
     }

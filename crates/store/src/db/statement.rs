@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Value,
-    sql::{Key, Sql, Template, Unbound, Upkeep, in_workspace, numbered},
+    sql::{Key, Sql, Template, Unbound, Upkeep, has_workspace, in_workspace, numbered},
 };
 use crate::{db::dialect::Dialect, workspace::Workspace};
 
@@ -222,14 +222,16 @@ impl Guard {
         }
     }
 
-    /// The query for SQLite about one value of the key.
-    pub(super) fn query(&self, key: Value) -> Statement {
-        Statement::within(&self.workspace, self.sqlite, vec![key])
+    /// The query for SQLite.
+    pub(super) fn sqlite(&self) -> &'static str {
+        self.sqlite.template.sql(Dialect::Sqlite, self.workspace.parameter().is_some())
     }
 }
 
 impl Insert {
     fn names(&self, prefix: &str) -> String {
+        let says_workspace = self.columns.iter().any(|column| column.name == "workspace");
+        debug_assert!(says_workspace || !has_workspace(self.table), "rows of {} without a workspace", self.table);
         self.columns.iter().map(|column| format!("{prefix}{}", column.name)).collect::<Vec<_>>().join(", ")
     }
 

@@ -29,8 +29,8 @@ statements! {
          JOIN experiments e ON e.experiment_id = t.experiment_id WHERE {ws:e} AND e.name = $1";
     static TAGS: Child = "SELECT experiment_id, key, value FROM experiment_tags WHERE experiment_id {in $1}";
     static INSERT: Workspace =
-        "INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) \
-         VALUES ($1, $2, 'active', $3, $3, {ws}) RETURNING experiment_id";
+        "INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time, \
+         workspace) VALUES ($1, $2, 'active', $3, $3, {ws}) RETURNING experiment_id";
     static SET_LOCATION: Workspace =
         "UPDATE experiments AS e SET artifact_location = $2 WHERE e.experiment_id = $1 AND {ws of e}";
     static SET_STAGE: Workspace =

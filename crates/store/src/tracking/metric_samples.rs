@@ -34,8 +34,8 @@ statements! {
         "{postgres:SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) \
          CROSS JOIN LATERAL (SELECT value, timestamp, step, is_nan FROM metrics \
          WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m}\
-         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w CROSS JOIN metrics m \
-         WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001)} \
+         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w \
+         CROSS JOIN metrics m WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001)} \
          ORDER BY m.step, m.timestamp, m.value, m.is_nan";
 
     /// PostgreSQL only: some of the points at some steps, for steps with very many points: those at the zero-based
@@ -50,8 +50,8 @@ statements! {
          ORDER BY x.step, x.timestamp, x.value, x.is_nan}";
 
     /// The sample, computed by the database: the first point of each of `n` equal buckets in the order of (step,
-    /// timestamp, value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled one.
-    /// `at` is the zero-based position of a point. The first `rest` buckets of NTILE have one point more than the
+    /// timestamp, value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled
+    /// one. `at` is the zero-based position of a point. The first `rest` buckets of NTILE have one point more than the
     /// others: buckets start at 0, q+1, 2(q+1), … and then every q.
     static SAMPLE: Child =
         "WITH points AS (SELECT value, timestamp, step, is_nan, \

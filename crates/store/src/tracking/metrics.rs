@@ -26,8 +26,8 @@ statements! {
         "{postgres:SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
          AND {ws of run metrics.run_uuid} \
          ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3}\
-         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w CROSS JOIN metrics m \
-         ON m.run_uuid = w.value AND likely(m.key = $2) AND {ws of run m.run_uuid} \
+         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w \
+         CROSS JOIN metrics m ON m.run_uuid = w.value AND likely(m.key = $2) AND {ws of run m.run_uuid} \
          ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}";
 
     /// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key
@@ -36,7 +36,8 @@ statements! {
     static HISTORY_NEAR: Workspace =
         "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
          (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
-         (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
+         (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics \
+         WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
          ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
          WHERE ((x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5) \
          AND {ws of run $1} \

@@ -22,7 +22,8 @@ statements! {
          CROSS JOIN latest_metrics m ON m.run_uuid = w.value}";
     static PARAMS: db::Child =
         "{postgres:SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1)}\
-         {sqlite:SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS w CROSS JOIN params p ON p.run_uuid = w.value}";
+         {sqlite:SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS w \
+         CROSS JOIN params p ON p.run_uuid = w.value}";
     static TAGS: db::Child =
         "{postgres:SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)}\
          {sqlite:SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value}";
@@ -45,8 +46,8 @@ statements! {
         "{postgres:SELECT source_id, source_type, destination_id, step FROM inputs WHERE source_id = ANY($1) AND \
          ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT') OR \
          (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))}\
-         {sqlite:SELECT i.source_id, i.source_type, i.destination_id, i.step FROM json_each($1) AS w CROSS JOIN inputs i \
-         ON i.source_id = w.value AND i.source_type IN ('RUN_INPUT', 'RUN_OUTPUT') \
+         {sqlite:SELECT i.source_id, i.source_type, i.destination_id, i.step FROM json_each($1) AS w \
+         CROSS JOIN inputs i ON i.source_id = w.value AND i.source_type IN ('RUN_INPUT', 'RUN_OUTPUT') \
          AND i.destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT')}";
 }
 

@@ -94,8 +94,8 @@ statements! {
     static CANDIDATES: Archival =
         "SELECT t.request_id, t.experiment_id, t.timestamp_ms FROM \
          {postgres:unnest($1::bigint[], $2::bigint[]) AS p(id, until)}\
-         {sqlite:(SELECT i.value AS id, u.value AS until FROM json_each($1) i JOIN json_each($2) u ON u.key = i.key) p} \
-         CROSS JOIN trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until \
+         {sqlite:(SELECT i.value AS id, u.value AS until FROM json_each($1) i \
+         JOIN json_each($2) u ON u.key = i.key) p} CROSS JOIN trace_info t WHERE t.experiment_id = p.id AND t.timestamp_ms <= p.until \
          AND t.status <> 'IN_PROGRESS' AND (t.timestamp_ms > $3 OR (t.timestamp_ms = $3 AND t.request_id > $4)) AND ",
         IN_DATABASE, " AND ", HAS_CONTENT, " ORDER BY t.timestamp_ms, t.request_id LIMIT $5";
 

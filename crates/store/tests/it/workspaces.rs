@@ -3,7 +3,7 @@
 use ferroflow_model::{
     messages::{
         model_registry::RegisteredModelTag,
-        service::{Metric, Param, RunTag, ViewType},
+        service::{Experiment, Metric, Param, RunTag, ViewType},
     },
     webhook::EventType,
 };
@@ -101,7 +101,7 @@ async fn runs_of_another_workspace_are_not_found(store: &Store) {
         page_token: None,
     };
     let (found, _) = mine.search_experiments(&Scope::everything(), search).await.unwrap();
-    assert_eq!(found.iter().map(|found| found.experiment_id()).collect::<Vec<_>>(), [experiment]);
+    assert_eq!(found.iter().map(Experiment::experiment_id).collect::<Vec<_>>(), [experiment]);
 }
 
 on_each!(models_of_one_name_in_two_workspaces_are_two);

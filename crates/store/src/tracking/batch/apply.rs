@@ -34,8 +34,8 @@ statements! {
         "UPDATE runs AS r SET name = $2 WHERE r.run_uuid = $1 AND r.lifecycle_stage = 'active' AND {ws of r}";
 }
 
-/// Applies a batch: first the writes without preconditions, then the others, in one transaction each per workspace. One outcome per
-/// write, in order.
+/// Applies a batch: first the writes without preconditions, then the others, in one transaction each per workspace.
+/// One outcome per write, in order.
 ///
 /// # Errors
 /// A transaction failed and was rolled back; an earlier one may have been committed. All writes are idempotent.

@@ -33,7 +33,8 @@ statements! {
 fn active_runs(workspace: &Workspace, run_ids: &[String]) -> Guard {
     Guard {
         workspace: workspace.clone(),
-        postgres: "r.run_uuid IN (SELECT run_uuid FROM runs o WHERE run_uuid = ANY({list}) AND lifecycle_stage = 'active' AND {ws of o})",
+        postgres: "r.run_uuid IN (SELECT run_uuid FROM runs o WHERE run_uuid = ANY({list}) \
+                   AND lifecycle_stage = 'active' AND {ws of o})",
         sqlite: &IS_ACTIVE,
         key: "run_uuid",
         list: run_ids.to_vec(),
