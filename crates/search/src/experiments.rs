@@ -4,10 +4,13 @@ use ferroflow_model::Error;
 
 use crate::{
     bounds,
-    filter::{self, EntityType, Identifier, Listing, Parsed},
+    comparator::Comparator,
+    field::{self, AttributeOrTag, Field, Operands},
+    filter, operand,
     order_by::{self, OrderBy},
     syntax::{
-        clauses::Clause,
+        clauses::Operand,
+        lexer::Kind,
         python::{self, Int},
     },
     value::{NumberOp, PairTest, TextTest, Value},
@@ -71,14 +74,27 @@ pub enum Column {
     Time(TimeAttribute),
 }
 
-const KEYS: [&str; 4] = ["creation_time", "experiment_id", "last_update_time", "name"];
-const LIST_KEYS: [&str; 1] = ["experiment_id"];
-const TEXT_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
+/// What a filter may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExperimentField {
+    Name,
+    Id,
+    Time(TimeAttribute),
+    Tag,
+}
+
+use ExperimentField::{Id, Name, Tag, Time};
+
+const ATTRIBUTES: [(&str, ExperimentField); 4] = [
+    ("name", Name),
+    ("experiment_id", Id),
+    ("creation_time", Time(TimeAttribute::CreationTime)),
+    ("last_update_time", Time(TimeAttribute::LastUpdateTime)),
+];
 
 /// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
-    let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
-    clauses.into_iter().map(condition).collect()
+    filter::parse::<ExperimentField>(filter)
 }
 
 /// Parses ORDER BY clauses; without any, newest first. Ties are ordered by id, descending, or ascending without
@@ -91,15 +107,12 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
     bounds::order(order_by)?;
     let mut order = Vec::with_capacity(order_by.len() + 1);
     for clause in order_by {
-        let (identifier, ascending) = order_by::split(clause.as_ref())?;
-        let Identifier { entity, key } = filter::unquoted_identifier(&identifier, &KEYS)?;
-        if entity != EntityType::Attribute {
-            return Err(Error::invalid(format!("Invalid order_by entity: {}", entity.name())));
-        }
-        let column = match key.as_str() {
-            "name" => Column::Name,
-            "experiment_id" => Column::Id,
-            _ => Column::Time(time_attribute(&key)?),
+        let (name, ascending) = order_by::split(clause.as_ref())?;
+        let column = match ExperimentField::parse(&name)?.0 {
+            Name => Column::Name,
+            Id => Column::Id,
+            Time(column) => Column::Time(column),
+            Tag => return Err(Error::invalid("Invalid order_by entity: tag")),
         };
         // A repeated column is not an error here; the first clause wins.
         OrderBy { column, ascending }.append(&mut order);
@@ -108,75 +121,87 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
     Ok(order)
 }
 
-fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let Identifier { entity, key } = filter::unquoted_identifier(clause.left.text, &KEYS)?;
-    let sign = clause.sign.to_owned();
-    let Some(right) = clause.right else {
-        if entity != EntityType::Tag {
-            return Err(Error::invalid(format!(
-                "IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'"
-            )));
-        }
-        return Ok(Parsed { entity, key, sign, value: Value::Missing });
-    };
-    let value = if entity == EntityType::Tag {
-        filter::pair_value(entity, right)?
-    } else if is_time(&key) {
-        filter::number(right).ok_or_else(|| {
-            Error::invalid(format!("Expected numeric value type for numeric attribute: {key}. Found {}", right.text))
-        })?
-    } else {
-        filter::attribute_text(&key, &LIST_KEYS, right).unwrap_or_else(|| {
-            Err(Error::invalid(format!("Expected a quoted string value for attributes. Got value {}", right.text)))
-        })?
-    };
-    Ok(Parsed { entity, key, sign, value })
-}
+impl Field for ExperimentField {
+    type Condition = Condition;
 
-/// Comparators are case-sensitive here: the reference refuses `like`.
-fn condition(clause: Parsed) -> Result<Condition, Error> {
-    let Parsed { entity, key, sign, value } = clause;
-    if entity == EntityType::Tag {
-        let test = match sign.as_str() {
-            "IS NULL" => PairTest::IsNull,
-            "IS NOT NULL" => PairTest::IsNotNull,
-            "=" | "!=" | "LIKE" | "ILIKE" => PairTest::Value(TextTest::new(&sign, value)?),
-            _ => return Err(Error::invalid(format!("Invalid comparator for tag: {sign}"))),
-        };
-        return Ok(Condition::Tag { key, test });
-    }
-    if key == "experiment_id" {
-        return id_test(&sign, value).map(Condition::Id);
-    }
-    let invalid_sign = |end: &str| {
-        Error::invalid(format!("Invalid comparator '{sign}' not one of '{}{end}", python::repr_set(&TEXT_SIGNS)))
-    };
-    if is_time(&key) {
-        // The reference lists the comparators of texts, without a closing quote.
-        let op = NumberOp::parse(&sign).ok_or_else(|| invalid_sign(""))?;
-        let value = match value {
-            Value::Int(value) => value,
-            Value::Real(real) => {
-                return Err(Error::invalid(format!(
-                    "Invalid value for numeric attribute '{key}': '{}'",
-                    python::repr_f64(real)
-                )));
+    /// The reference refuses `like`.
+    const ANY_CASE: bool = false;
+
+    fn parse(text: &str) -> Result<(Self, &str), Error> {
+        Ok(match AttributeOrTag::parse(text)? {
+            AttributeOrTag::Attribute(name) => {
+                let name = operand::unquoted(name);
+                (field::attribute(&ATTRIBUTES, name)?, name)
             }
-            Value::Huge(digits) => return Err(Value::huge_error(&key, &digits)),
-            _ => return Err(Error::invalid(format!("Invalid value for numeric attribute '{key}'"))),
-        };
-        return Ok(Condition::Time { column: time_attribute(&key)?, op, value });
+            AttributeOrTag::Tag(key) => (Tag, operand::unquoted(key)),
+        })
     }
-    if !TEXT_SIGNS.contains(&sign.as_str()) {
-        return Err(invalid_sign("'"));
+
+    fn operands(self) -> Operands {
+        match self {
+            Name | Tag => Operands::TEXTS,
+            Id => Operands::TEXTS_AND_LISTS,
+            Time(_) => Operands::NUMBERS,
+        }
     }
-    TextTest::new(&sign, value).map(Condition::Name)
+
+    fn comparators(self) -> &'static [Comparator] {
+        match self {
+            Name => Comparator::TEXTS,
+            Id => Comparator::IDS,
+            Time(_) => Comparator::NUMBERS,
+            Tag => Comparator::OPTIONAL_TEXTS,
+        }
+    }
+
+    fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
+        Ok(match self {
+            Name => Condition::Name(TextTest::new(comparator, value)?),
+            Id => Condition::Id(id_test(comparator, value)?),
+            Time(column) => {
+                let invalid =
+                    |shown: &str| Error::invalid(format!("Invalid value for numeric attribute '{key}': '{shown}'"));
+                let value = match value {
+                    Value::Int(value) => value,
+                    Value::Real(real) => return Err(invalid(&python::repr_f64(real))),
+                    Value::Huge(digits) => return Err(Value::huge_error(key, &digits)),
+                    _ => return Err(comparator.unusable()),
+                };
+                Condition::Time { column, op: comparator.number()?, value }
+            }
+            Tag => Condition::Tag { key: key.to_owned(), test: PairTest::new(comparator, value)? },
+        })
+    }
+
+    fn no_null_test(self, key: &str) -> Option<Error> {
+        Some(Error::invalid(format!("IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'")))
+    }
+
+    fn wrong_operand(self, key: &str, right: Operand<'_>) -> Error {
+        let found = right.text;
+        match self {
+            Tag => operand::expected_quoted("tag", found),
+            Time(_) => {
+                Error::invalid(format!("Expected numeric value type for numeric attribute: {key}. Found {found}"))
+            }
+            Name | Id if right.kind == Kind::Parenthesis => operand::no_lists(&["experiment_id"]),
+            Name | Id => Error::invalid(format!("Expected a quoted string value for attributes. Got value {found}")),
+        }
+    }
+
+    fn wrong_comparator(self, _key: &str, sign: &str) -> Error {
+        let listed = Comparator::repr_set(Comparator::TEXTS);
+        Error::invalid(match self {
+            Tag => format!("Invalid comparator for tag: {sign}"),
+            Id => format!("Invalid comparator for experiment_id: {sign}"),
+            // The reference lists the comparators of texts, without a closing quote.
+            Time(_) => format!("Invalid comparator '{sign}' not one of '{listed}"),
+            Name => format!("Invalid comparator '{sign}' not one of '{listed}'"),
+        })
+    }
 }
 
-fn id_test(sign: &str, value: Value) -> Result<IdTest, Error> {
-    if !matches!(sign, "=" | "!=" | "IN" | "NOT IN") {
-        return Err(Error::invalid(format!("Invalid comparator for experiment_id: {sign}")));
-    }
+fn id_test(comparator: Comparator, value: Value) -> Result<IdTest, Error> {
     let id = |text: String| {
         python::int(&text).and_then(Int::value).ok_or_else(|| {
             Error::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."))
@@ -185,29 +210,14 @@ fn id_test(sign: &str, value: Value) -> Result<IdTest, Error> {
     match value {
         Value::List(texts) => {
             let ids = texts.into_iter().map(id).collect::<Result<_, _>>()?;
-            match sign {
-                "IN" => Ok(IdTest::In(ids)),
-                "NOT IN" => Ok(IdTest::NotIn(ids)),
-                _ => Err(Value::list_error(sign)),
+            match comparator {
+                Comparator::In => Ok(IdTest::In(ids)),
+                Comparator::NotIn => Ok(IdTest::NotIn(ids)),
+                _ => Err(Value::list_error(comparator)),
             }
         }
-        Value::Text(text) if sign == "=" => id(text).map(IdTest::Equal),
-        Value::Text(text) if sign == "!=" => id(text).map(IdTest::NotEqual),
-        _ => Err(Error::invalid(format!("Invalid comparator for experiment_id: {sign}"))),
-    }
-}
-
-fn is_time(key: &str) -> bool {
-    matches!(key, "creation_time" | "last_update_time")
-}
-
-fn time_attribute(key: &str) -> Result<TimeAttribute, Error> {
-    match key {
-        "creation_time" => Ok(TimeAttribute::CreationTime),
-        "last_update_time" => Ok(TimeAttribute::LastUpdateTime),
-        _ => Err(Error::invalid(format!(
-            "Invalid attribute key '{key}' specified. Valid keys are '{}'",
-            python::repr_set(&KEYS)
-        ))),
+        Value::Text(text) if comparator == Comparator::EQUAL => id(text).map(IdTest::Equal),
+        Value::Text(text) if comparator == Comparator::NOT_EQUAL => id(text).map(IdTest::NotEqual),
+        _ => Err(comparator.unusable()),
     }
 }

@@ -4,9 +4,12 @@ use ferroflow_model::{Error, error::ErrorClass};
 
 use crate::{
     bounds,
+    comparator::Comparator,
+    field::{self, Field, Operands},
+    filter,
     order_by::OrderBy,
     syntax::{
-        clauses::{self, Clause, Piece, Unparsable},
+        clauses::{Clause, Operand, Unparsable},
         list::{self, Literal},
         python,
     },
@@ -172,58 +175,26 @@ fn full_name(name: &str) -> &str {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Entity {
-    Attribute,
+/// What a filter may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ModelField {
+    /// `None` is an attribute that does not exist, which is the last error to be found.
+    Attribute(Option<Attribute>),
     Metric,
     Param,
     Tag,
 }
 
-impl Entity {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Attribute => "attributes",
-            Self::Metric => "metrics",
-            Self::Param => "params",
-            Self::Tag => "tags",
-        }
-    }
-}
-
-const TEXT_SIGNS: [&str; 6] = ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"];
-const NUMBER_SIGNS: [&str; 6] = ["<", "<=", ">", ">=", "=", "!="];
+const KINDS: [(&str, Option<ModelField>); 4] = [
+    ("attributes", None),
+    ("metrics", Some(ModelField::Metric)),
+    ("params", Some(ModelField::Param)),
+    ("tags", Some(ModelField::Tag)),
+];
 
 /// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
-    if filter.is_empty() {
-        return Ok(Vec::new());
-    }
-    bounds::check("bytes in its filter", filter.len(), bounds::TEXT)?;
-    let invalid = |reason: String| Error::invalid(format!("Invalid filter string: {}. {reason}", python::repr(filter)));
-    let pieces = clauses::pieces(filter).map_err(|reason| {
-        invalid(match reason {
-            Unparsable::TooLarge(limit) => format!("SQLParseError('{}')", limit.message()),
-            Unparsable::Empty | Unparsable::Several => "Expected a single SQL expression.".to_owned(),
-        })
-    })?;
-    let is_clause = |piece: &&Piece<'_>| matches!(piece, Piece::Clause(_));
-    bounds::check("conditions in its filter", pieces.iter().filter(is_clause).count(), bounds::CONDITIONS)?;
-    let mut clauses = Vec::with_capacity(pieces.len());
-    for piece in &pieces {
-        match piece {
-            Piece::Clause(clause) => clauses.push(parse_clause(clause)?),
-            Piece::And => {}
-            Piece::Other(_) => {
-                return Err(invalid(
-                    "Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND params.lr = \
-                     0.01')."
-                        .to_owned(),
-                ));
-            }
-        }
-    }
-    clauses.into_iter().map(condition).collect()
+    filter::parse::<ModelField>(filter)
 }
 
 /// Parses ORDER BY clauses. Ties are ordered newest first, then by id.
@@ -257,92 +228,126 @@ pub fn parse_order_by(order_by: &[OrderClause<'_>]) -> Result<Vec<OrderBy<Column
     Ok(order)
 }
 
-/// A clause with parsed operands and an attribute that is not yet validated.
-struct Parsed {
-    entity: Entity,
-    key: String,
-    test: Test,
-}
-
-enum Test {
-    Number(NumberOp, f64),
-    Text(String, Value),
-}
-
-fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let Some(right) = clause.right.filter(|_| clause.parts == 3) else {
-        return Err(Error::invalid(format!(
-            "Invalid comparison: {}. Expected a comparison with 3 tokens.",
-            clause.text()
-        )));
-    };
-    let (entity, key) = identifier(clause.left.text)?;
-    let is_number = match entity {
-        Entity::Attribute => Attribute::parse(key).is_some_and(Attribute::is_time),
-        Entity::Metric => true,
-        Entity::Param | Entity::Tag => false,
-    };
-    let sign = clause.sign.to_uppercase();
-    let signs = if is_number { NUMBER_SIGNS } else { TEXT_SIGNS };
-    if !signs.contains(&sign.as_str()) {
-        return Err(Error::invalid(format!(
-            "Invalid comparison operator for {}.{key}: {}. Expected one of {}.",
-            entity.name(),
-            python::repr(&sign),
-            python::repr_tuple(signs.iter().map(|sign| python::repr(sign)))
-        )));
+impl ModelField {
+    fn is_number(self) -> bool {
+        self.operands() == Operands::NUMBERS
     }
-    let test = match NumberOp::parse(&sign).filter(|_| is_number) {
-        Some(op) => {
-            let value = python::float(right.text).ok_or_else(|| {
-                Error::invalid(format!("Invalid value for {}.{key}: {}. Expected a number.", entity.name(), right.text))
-            })?;
-            Test::Number(op, value)
-        }
-        None => Test::Text(sign, text_value(right.text)?),
-    };
-    Ok(Parsed { entity, key: key.to_owned(), test })
-}
 
-fn condition(clause: Parsed) -> Result<Condition, Error> {
-    let Parsed { entity, key, test } = clause;
-    let column = || Attribute::parse(&key).ok_or_else(|| Error::invalid(format!("Invalid attribute: {key}")));
-    match test {
-        Test::Number(op, value) => Ok(match entity {
-            Entity::Attribute => Condition::Time { column: column()?, op, value },
-            Entity::Metric | Entity::Param | Entity::Tag => Condition::Metric { key, op, value },
-        }),
-        Test::Text(sign, value) => {
-            let test = TextTest::new(&sign, value)?;
-            Ok(match entity {
-                Entity::Attribute => Condition::Text { column: column()?, test },
-                Entity::Param => Condition::Param { key, test },
-                Entity::Tag | Entity::Metric => Condition::Tag { key, test },
-            })
+    /// The name of its kind in filters.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Attribute(_) => "attributes",
+            Self::Metric => "metrics",
+            Self::Param => "params",
+            Self::Tag => "tags",
         }
+    }
+
+    fn invalid_filter(filter: &str, reason: &str) -> Error {
+        Error::invalid(format!("Invalid filter string: {}. {reason}", python::repr(filter)))
     }
 }
 
-/// Splits `metrics.a`: the entity is lower-case ASCII letters; the key is not empty and on one line.
-fn identifier(text: &str) -> Result<(Entity, &str), Error> {
-    let split = text.split_once('.').filter(|(entity, key)| {
-        let key = key.strip_suffix('\n').unwrap_or(key);
-        !entity.is_empty() && entity.bytes().all(|b| b.is_ascii_lowercase()) && !key.is_empty() && !key.contains('\n')
-    });
-    let Some((entity, key)) = split else { return Ok((Entity::Attribute, full_name(text).trim_matches('`'))) };
-    let entity = match entity {
-        "attributes" => Entity::Attribute,
-        "metrics" => Entity::Metric,
-        "params" => Entity::Param,
-        "tags" => Entity::Tag,
-        _ => {
-            return Err(Error::invalid(format!(
+impl Field for ModelField {
+    type Condition = Condition;
+
+    const IN_ORDER: bool = true;
+
+    /// Splits `metrics.a`: the kind is lower-case ASCII letters; the key is not empty and on one line.
+    fn parse(text: &str) -> Result<(Self, &str), Error> {
+        let attribute = |name| (Self::Attribute(Attribute::parse(name)), name);
+        let split = text.split_once('.').filter(|(kind, key)| {
+            let key = key.strip_suffix('\n').unwrap_or(key);
+            !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) && !key.is_empty() && !key.contains('\n')
+        });
+        let Some((kind, key)) = split else { return Ok(attribute(full_name(text).trim_matches('`'))) };
+        let field = field::find(&KINDS, kind).ok_or_else(|| {
+            Error::invalid(format!(
                 "Invalid entity type: {}. Expected one of ['attributes', 'metrics', 'params', 'tags'].",
-                python::repr(entity)
-            )));
+                python::repr(kind)
+            ))
+        })?;
+        let key = key.strip_suffix('\n').unwrap_or(key).trim_matches('`');
+        Ok(field.map_or_else(|| attribute(key), |field| (field, key)))
+    }
+
+    fn operands(self) -> Operands {
+        match self {
+            Self::Attribute(Some(attribute)) if attribute.is_time() => Operands::NUMBERS,
+            Self::Metric => Operands::NUMBERS,
+            Self::Attribute(_) | Self::Param | Self::Tag => Operands::TEXTS_AND_LISTS,
         }
-    };
-    Ok((entity, key.strip_suffix('\n').unwrap_or(key).trim_matches('`')))
+    }
+
+    fn comparators(self) -> &'static [Comparator] {
+        if self.is_number() { Comparator::NUMBERS } else { Comparator::TEXTS }
+    }
+
+    /// A number or text in any form, see [`text_value`].
+    fn value(self, key: &str, _comparator: Option<Comparator>, right: Operand<'_>) -> Result<Value, Error> {
+        if !self.is_number() {
+            return text_value(right.text);
+        }
+        python::float(right.text).map(Value::Real).ok_or_else(|| self.wrong_operand(key, right))
+    }
+
+    fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
+        Ok(match (self, value) {
+            (Self::Attribute(Some(column)), Value::Real(value)) => {
+                Condition::Time { column, op: comparator.number()?, value }
+            }
+            (Self::Metric, Value::Real(value)) => {
+                Condition::Metric { key: key.to_owned(), op: comparator.number()?, value }
+            }
+            (Self::Metric, _) => return Err(comparator.unusable()),
+            (Self::Attribute(column), value) => {
+                let test = TextTest::new(comparator, value)?;
+                let column = column.ok_or_else(|| Error::invalid(format!("Invalid attribute: {key}")))?;
+                Condition::Text { column, test }
+            }
+            (Self::Param, value) => Condition::Param { key: key.to_owned(), test: TextTest::new(comparator, value)? },
+            (Self::Tag, value) => Condition::Tag { key: key.to_owned(), test: TextTest::new(comparator, value)? },
+        })
+    }
+
+    fn wrong_operand(self, key: &str, right: Operand<'_>) -> Error {
+        Error::invalid(format!("Invalid value for {}.{key}: {}. Expected a number.", self.kind(), right.text))
+    }
+
+    fn wrong_comparator(self, key: &str, sign: &str) -> Error {
+        let listed = self.comparators().iter().map(|comparator| python::repr(comparator.text()));
+        Error::invalid(format!(
+            "Invalid comparison operator for {}.{key}: {}. Expected one of {}.",
+            self.kind(),
+            python::repr(sign),
+            python::repr_tuple(listed)
+        ))
+    }
+
+    fn check_shape(clause: &Clause<'_>) -> Result<(), Error> {
+        if clause.right.is_some() && clause.parts == 3 {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("Invalid comparison: {}. Expected a comparison with 3 tokens.", clause.text())))
+    }
+
+    fn unparsable(filter: &str, reason: Unparsable) -> Error {
+        match reason {
+            Unparsable::TooLarge(limit) => {
+                Self::invalid_filter(filter, &format!("SQLParseError('{}')", limit.message()))
+            }
+            Unparsable::Empty | Unparsable::Several => {
+                Self::invalid_filter(filter, "Expected a single SQL expression.")
+            }
+        }
+    }
+
+    fn no_comparisons(filter: &str, _elements: &[&str]) -> Error {
+        Self::invalid_filter(
+            filter,
+            "Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND params.lr = 0.01').",
+        )
+    }
 }
 
 /// A value without its single quotes, or a list, which may be empty.

@@ -3,11 +3,14 @@
 use ferroflow_model::Error;
 
 use crate::{
-    filter::{self, EntityType, Identifier, Listing, Parsed},
+    comparator::Comparator,
+    field::{self, AttributeOrTag, Field, Operands},
+    filter, operand,
     order_by::{self, OrderBy},
-    registered_models::{check_comparator, expected_text, null_tests_unsupported},
+    registered_models::{check_shape, expected_text, field_of_registry},
     syntax::{
-        clauses::Clause,
+        clauses::{Clause, Operand},
+        lexer::Kind,
         python::{self, Int},
     },
     value::{NumberOp, TextTest, Value},
@@ -63,33 +66,50 @@ pub enum Column {
     LastUpdatedTime,
 }
 
-const FILTER_KEYS: [&str; 4] = ["name", "run_id", "source_path", "version_number"];
-const ORDER_KEYS: [&str; 4] = ["creation_timestamp", "last_updated_timestamp", "name", "version_number"];
-const LIST_KEYS: [&str; 2] = ["name", "run_id"];
-const NUMBER_KEYS: [&str; 3] = ["creation_timestamp", "last_updated_timestamp", "version_number"];
+/// What a filter may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum VersionField {
+    Text(TextAttribute),
+    Version,
+    Tag,
+}
+
+use VersionField::{Tag, Text, Version};
+
+const ATTRIBUTES: [(&str, VersionField); 4] = [
+    ("name", Text(TextAttribute::Name)),
+    ("run_id", Text(TextAttribute::RunId)),
+    ("source_path", Text(TextAttribute::SourcePath)),
+    ("version_number", Version),
+];
+
+const COLUMNS: [(&str, Column); 4] = [
+    ("name", Column::Name),
+    ("version_number", Column::Version),
+    ("creation_timestamp", Column::CreationTime),
+    ("last_updated_timestamp", Column::LastUpdatedTime),
+];
 
 /// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
-    let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
-    clauses.into_iter().map(condition).collect()
+    filter::parse::<VersionField>(filter)
 }
 
 /// Parses ORDER BY clauses; without any, last updated first. Ties are ordered by name, then by version, descending.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     let mut order = order_by::distinct(order_by, |clause| {
-        let (identifier, ascending) = order_by::split(clause)?;
-        // A tag named like a column orders by the column, as in the reference.
-        let Identifier { key, .. } = filter::unquoted_identifier(&identifier, &ORDER_KEYS)?;
-        let column = match key.as_str() {
-            "name" => Column::Name,
-            "version_number" => Column::Version,
-            "creation_timestamp" => Column::CreationTime,
-            "last_updated_timestamp" => Column::LastUpdatedTime,
-            _ => {
-                return Err(Error::invalid(format!(
-                    "Invalid order by key '{key}' specified. Valid keys are {}",
-                    python::repr_set(&ORDER_KEYS)
-                )));
+        let (name, ascending) = order_by::split(clause)?;
+        let column = match AttributeOrTag::parse(&name)? {
+            AttributeOrTag::Attribute(name) => field::attribute(&COLUMNS, operand::unquoted(name))?,
+            // A tag named like a column orders by the column, as in the reference.
+            AttributeOrTag::Tag(key) => {
+                let key = operand::unquoted(key);
+                field::find(&COLUMNS, key).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "Invalid order by key '{key}' specified. Valid keys are {}",
+                        python::repr_set(COLUMNS.map(|(name, _)| name))
+                    ))
+                })?
             }
         };
         Ok(OrderBy { column, ascending })
@@ -102,58 +122,75 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
     Ok(order)
 }
 
-fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let right = clause.right.ok_or_else(null_tests_unsupported)?;
-    let Identifier { entity, key } = filter::registry_identifier(clause.left.text, &FILTER_KEYS)?;
-    let value = if entity == EntityType::Tag {
-        filter::pair_value(entity, right)?
-    } else if let Some(value) = filter::attribute_text(&key, &LIST_KEYS, right) {
-        value?
-    } else {
-        let number = filter::number(right).ok_or_else(|| expected_text(right.text))?;
-        if key != "version_number" {
-            return Err(Error::invalid(format!(
-                "Only the '{}' attributes support comparison with numeric values.",
-                python::repr_set(&NUMBER_KEYS)
-            )));
+impl Field for VersionField {
+    type Condition = Condition;
+
+    fn check_shape(clause: &Clause<'_>) -> Result<(), Error> {
+        check_shape(clause)
+    }
+
+    fn parse(text: &str) -> Result<(Self, &str), Error> {
+        field_of_registry(text, &ATTRIBUTES, Tag)
+    }
+
+    fn operands(self) -> Operands {
+        match self {
+            Text(TextAttribute::Name | TextAttribute::RunId) => Operands::TEXTS_AND_LISTS,
+            Text(TextAttribute::SourcePath) | Tag => Operands::TEXTS,
+            Version => Operands::TEXTS_AND_NUMBERS,
         }
-        number
-    };
-    Ok(Parsed { entity, key, sign: clause.sign.to_uppercase(), value })
+    }
+
+    fn comparators(self) -> &'static [Comparator] {
+        match self {
+            Text(_) => Comparator::TEXTS,
+            Version => Comparator::NUMBERS,
+            Tag => Comparator::SINGLE_TEXTS,
+        }
+    }
+
+    fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
+        Ok(match self {
+            Text(column) => Condition::Text { column, test: TextTest::new(comparator, value)? },
+            Version => Condition::Version { op: comparator.number()?, value: version(value)? },
+            Tag => Condition::Tag { key: key.to_owned(), test: TextTest::new(comparator, value)? },
+        })
+    }
+
+    fn wrong_operand(self, _key: &str, right: Operand<'_>) -> Error {
+        match self {
+            Tag => operand::expected_quoted("tag", right.text),
+            Text(_) | Version if right.kind == Kind::Parenthesis => operand::no_lists(&["name", "run_id"]),
+            Text(_) if operand::number(right).is_some() => Error::invalid(format!(
+                "Only the '{}' attributes support comparison with numeric values.",
+                python::repr_set(["creation_timestamp", "last_updated_timestamp", "version_number"])
+            )),
+            Text(_) | Version => expected_text(right.text),
+        }
+    }
+
+    fn wrong_comparator(self, _key: &str, sign: &str) -> Error {
+        Error::invalid(match self {
+            Text(_) => format!("Invalid comparator for attribute: {sign}"),
+            Version => format!("Invalid comparator for attribute version_number: {sign}"),
+            Tag => format!("Invalid comparator for tag: {sign}"),
+        })
+    }
 }
 
-fn condition(clause: Parsed) -> Result<Condition, Error> {
-    let Parsed { entity, key, sign, value } = clause;
-    let column = match (entity, key.as_str()) {
-        (EntityType::Attribute, "version_number") => return version(&sign, value),
-        (EntityType::Attribute, "name") => Some(TextAttribute::Name),
-        (EntityType::Attribute, "run_id") => Some(TextAttribute::RunId),
-        (EntityType::Attribute, _) => Some(TextAttribute::SourcePath),
-        _ => None,
-    };
-    check_comparator(column.is_none(), &sign)?;
-    let test = TextTest::new(&sign, value)?;
-    Ok(match column {
-        Some(column) => Condition::Text { column, test },
-        None => Condition::Tag { key, test },
-    })
-}
-
-fn version(sign: &str, value: Value) -> Result<Condition, Error> {
-    let op = NumberOp::parse(sign)
-        .ok_or_else(|| Error::invalid(format!("Invalid comparator for attribute version_number: {sign}")))?;
+/// A version number, which may be written as text.
+fn version(value: Value) -> Result<i64, Error> {
     let invalid =
         |shown: String| Error::invalid(format!("Invalid value for numeric attribute 'version_number': {shown}"));
-    let value = match value {
-        Value::Int(value) => value,
-        Value::Real(real) => return Err(invalid(python::repr_f64(real))),
-        Value::Huge(digits) => return Err(Value::huge_error("version_number", &digits)),
+    match value {
+        Value::Int(value) => Ok(value),
+        Value::Real(real) => Err(invalid(python::repr_f64(real))),
+        Value::Huge(digits) => Err(Value::huge_error("version_number", &digits)),
         Value::Text(text) => match python::int(&text) {
-            Some(Int::Value(value)) => value,
-            Some(Int::TooLarge) => return Err(Value::huge_error("version_number", &text)),
-            None => return Err(invalid(python::repr(&text))),
+            Some(Int::Value(value)) => Ok(value),
+            Some(Int::TooLarge) => Err(Value::huge_error("version_number", &text)),
+            None => Err(invalid(python::repr(&text))),
         },
-        Value::List(_) | Value::Missing => return Err(invalid("a list".to_owned())),
-    };
-    Ok(Condition::Version { op, value })
+        Value::List(_) | Value::Missing => Err(invalid("a list".to_owned())),
+    }
 }

@@ -3,10 +3,15 @@
 use ferroflow_model::Error;
 
 use crate::{
-    filter::{self, EntityType, Identifier, Listing, Parsed},
+    comparator::Comparator,
+    field::{self, AttributeOrTag, Field, Operands},
+    filter, operand,
     order_by::{self, OrderBy},
-    syntax::{clauses::Clause, python},
-    value::TextTest,
+    syntax::{
+        clauses::{Clause, Operand},
+        python,
+    },
+    value::{TextTest, Value},
 };
 
 /// A condition on registered models.
@@ -32,20 +37,18 @@ pub enum Column {
     LastUpdatedTime,
 }
 
-const KEYS: [&str; 1] = ["name"];
+/// What a filter may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ModelField {
+    Name,
+    Tag,
+}
+
+const ATTRIBUTES: [(&str, ModelField); 1] = [("name", ModelField::Name)];
 
 /// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
-    let clauses = filter::parse(filter, Listing::Plain, parse_clause)?;
-    clauses
-        .into_iter()
-        .map(|Parsed { entity, key, sign, value }| {
-            let is_tag = entity == EntityType::Tag;
-            check_comparator(is_tag, &sign)?;
-            let test = TextTest::new(&sign, value)?;
-            Ok(if is_tag { Condition::Tag { key, test } } else { Condition::Name(test) })
-        })
-        .collect()
+    filter::parse::<ModelField>(filter)
 }
 
 /// Parses ORDER BY clauses. Ties are ordered by name.
@@ -58,7 +61,7 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
             _ => {
                 return Err(Error::invalid(format!(
                     "Invalid order by key '{identifier}' specified. Valid keys are '{}'",
-                    python::repr_set(&["name", "timestamp"])
+                    python::repr_set(["name", "timestamp"])
                 )));
             }
         };
@@ -68,20 +71,73 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
     Ok(order)
 }
 
-fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let right = clause.right.ok_or_else(null_tests_unsupported)?;
-    let Identifier { entity, key } = filter::registry_identifier(clause.left.text, &KEYS)?;
-    let value = if entity == EntityType::Tag {
-        filter::pair_value(entity, right)?
-    } else {
-        filter::attribute_text(&key, &KEYS, right).unwrap_or_else(|| Err(expected_text(right.text)))?
-    };
-    Ok(Parsed { entity, key, sign: clause.sign.to_uppercase(), value })
+impl Field for ModelField {
+    type Condition = Condition;
+
+    fn check_shape(clause: &Clause<'_>) -> Result<(), Error> {
+        check_shape(clause)
+    }
+
+    fn parse(text: &str) -> Result<(Self, &str), Error> {
+        field_of_registry(text, &ATTRIBUTES, Self::Tag)
+    }
+
+    fn operands(self) -> Operands {
+        match self {
+            Self::Name => Operands::TEXTS_AND_LISTS,
+            Self::Tag => Operands::TEXTS,
+        }
+    }
+
+    fn comparators(self) -> &'static [Comparator] {
+        match self {
+            Self::Name => Comparator::TEXTS,
+            Self::Tag => Comparator::SINGLE_TEXTS,
+        }
+    }
+
+    fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
+        let test = TextTest::new(comparator, value)?;
+        Ok(match self {
+            Self::Name => Condition::Name(test),
+            Self::Tag => Condition::Tag { key: key.to_owned(), test },
+        })
+    }
+
+    fn wrong_operand(self, _key: &str, right: Operand<'_>) -> Error {
+        match self {
+            Self::Name => expected_text(right.text),
+            Self::Tag => operand::expected_quoted("tag", right.text),
+        }
+    }
+
+    fn wrong_comparator(self, _key: &str, sign: &str) -> Error {
+        Error::invalid(match self {
+            Self::Name => format!("Invalid comparator for attribute: {sign}"),
+            Self::Tag => format!("Invalid comparator for tag: {sign}"),
+        })
+    }
 }
 
-/// The error for `IS NULL`, on which the reference crashes.
-pub(crate) fn null_tests_unsupported() -> Error {
-    Error::invalid("IS NULL / IS NOT NULL is not supported for registered models and model versions")
+/// The attribute or tag with a name, and its key. An attribute in quotes is unknown.
+pub(crate) fn field_of_registry<'a, F: Copy>(
+    text: &'a str,
+    attributes: &[(&str, F)],
+    tag: F,
+) -> Result<(F, &'a str), Error> {
+    Ok(match AttributeOrTag::parse(text)? {
+        AttributeOrTag::Attribute(name) => (field::attribute(attributes, name)?, name),
+        AttributeOrTag::Tag(key) => (tag, operand::unquoted(key)),
+    })
+}
+
+/// [`field::check_shape`], for things without `IS NULL`, on which the reference crashes.
+pub(crate) fn check_shape(clause: &Clause<'_>) -> Result<(), Error> {
+    field::check_shape(clause)?;
+    if clause.right.is_none() {
+        return Err(Error::invalid("IS NULL / IS NOT NULL is not supported for registered models and model versions"));
+    }
+    Ok(())
 }
 
 /// The error for an attribute that is compared with something other than text.
@@ -89,14 +145,4 @@ pub(crate) fn expected_text(found: &str) -> Error {
     Error::invalid(format!(
         "Expected a quoted string value or a list of quoted string values for attributes. Got value {found}"
     ))
-}
-
-/// Refuses comparators that tags or text attributes do not support.
-pub(crate) fn check_comparator(is_tag: bool, sign: &str) -> Result<(), Error> {
-    let (entity, is_known) = if is_tag {
-        ("tag", matches!(sign, "=" | "!=" | "LIKE" | "ILIKE"))
-    } else {
-        ("attribute", matches!(sign, "=" | "!=" | "LIKE" | "ILIKE" | "IN" | "NOT IN"))
-    };
-    if is_known { Ok(()) } else { Err(Error::invalid(format!("Invalid comparator for {entity}: {sign}"))) }
 }

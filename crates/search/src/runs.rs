@@ -3,9 +3,11 @@
 use ferroflow_model::Error;
 
 use crate::{
-    filter::{self, EntityType, Identifier, Listing, Parsed},
+    comparator::Comparator,
+    field::{self, Field, Operands},
+    filter, operand,
     order_by::{self, OrderBy},
-    syntax::{clauses::Clause, lexer::Kind, python},
+    syntax::{clauses::Operand, lexer, python},
     value::{Number, NumberOp, PairTest, TextTest, Value},
 };
 
@@ -112,40 +114,88 @@ pub enum Column {
     Tag(String),
 }
 
-const FILTER_KEYS: [&str; 12] = [
-    "Created",
-    "Run Name",
-    "Run name",
-    "artifact_uri",
-    "created",
-    "end_time",
-    "run name",
-    "run_id",
-    "run_name",
-    "start_time",
-    "status",
-    "user_id",
-];
-const ORDER_KEYS: [&str; 9] =
-    ["Created", "artifact_uri", "created", "end_time", "run_id", "run_name", "start_time", "status", "user_id"];
-const DATASET_KEYS: [&str; 3] = ["context", "digest", "name"];
-const LIST_KEYS: [&str; 1] = ["run_id"];
+/// What a filter may compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunField {
+    Metric,
+    Param,
+    Tag,
+    Text(TextAttribute),
+    Time(TimeAttribute),
+    Dataset(DatasetAttribute),
+}
 
-const TEXT_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
-const PAIR_SIGNS: [&str; 6] = ["!=", "=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"];
-const NUMBER_SIGNS: [&str; 6] = ["!=", "<", "<=", "=", ">", ">="];
+use RunField::{Dataset, Metric, Param, Tag, Text, Time};
+
+/// What the part before the first dot of a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Metric,
+    Param,
+    Tag,
+    Attribute,
+    Dataset,
+}
+
+const KINDS: [(&str, Kind); 14] = [
+    ("metric", Kind::Metric),
+    ("metrics", Kind::Metric),
+    ("parameter", Kind::Param),
+    ("parameters", Kind::Param),
+    ("param", Kind::Param),
+    ("params", Kind::Param),
+    ("tag", Kind::Tag),
+    ("tags", Kind::Tag),
+    ("attribute", Kind::Attribute),
+    ("attributes", Kind::Attribute),
+    ("attr", Kind::Attribute),
+    ("run", Kind::Attribute),
+    ("dataset", Kind::Dataset),
+    ("datasets", Kind::Dataset),
+];
+
+/// The attributes; orders have the first [`IN_ORDERS`] only.
+const ATTRIBUTES: [(&str, RunField); 12] = [
+    ("run_id", Text(TextAttribute::RunId)),
+    ("run_name", Text(TextAttribute::RunName)),
+    ("user_id", Text(TextAttribute::UserId)),
+    ("status", Text(TextAttribute::Status)),
+    ("artifact_uri", Text(TextAttribute::ArtifactUri)),
+    ("start_time", Time(TimeAttribute::StartTime)),
+    ("created", Time(TimeAttribute::StartTime)),
+    ("Created", Time(TimeAttribute::StartTime)),
+    ("end_time", Time(TimeAttribute::EndTime)),
+    ("run name", Text(TextAttribute::RunName)),
+    ("Run name", Text(TextAttribute::RunName)),
+    ("Run Name", Text(TextAttribute::RunName)),
+];
+
+const IN_ORDERS: usize = 9;
+
+const DATASETS: [(&str, RunField); 3] = [
+    ("name", Dataset(DatasetAttribute::Name)),
+    ("digest", Dataset(DatasetAttribute::Digest)),
+    ("context", Dataset(DatasetAttribute::Context)),
+];
 
 /// Parses a filter; an empty one has no conditions.
 pub fn parse_filter(filter: &str) -> Result<Vec<Condition>, Error> {
-    let clauses = filter::parse(filter, Listing::Quoted, parse_clause)?;
-    clauses.into_iter().map(condition).collect()
+    filter::parse::<RunField>(filter)
 }
 
 /// Parses ORDER BY clauses. Ties are ordered newest first, then by id.
 pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Column>>, Error> {
     let mut order = order_by::distinct(order_by, |clause| {
-        let (identifier, ascending) = order_by::split(clause)?;
-        let column = column(identifier_of(&identifier, &ORDER_KEYS)?)?;
+        let (name, ascending) = order_by::split(clause)?;
+        let (field, key) = RunField::find(&name, &ATTRIBUTES[..IN_ORDERS])?;
+        let column = match field {
+            Metric => Column::Metric(key.to_owned()),
+            Param => Column::Param(key.to_owned()),
+            Tag => Column::Tag(key.to_owned()),
+            Text(column) => Column::Text(column),
+            Time(column) => Column::Time(column),
+            Dataset(_) => return Err(Error::invalid("Invalid identifier type 'dataset'")),
+        };
         Ok(OrderBy { column, ascending })
     })?;
     OrderBy::descending(Column::Time(TimeAttribute::StartTime)).append(&mut order);
@@ -153,172 +203,136 @@ pub fn parse_order_by<S: AsRef<str>>(order_by: &[S]) -> Result<Vec<OrderBy<Colum
     Ok(order)
 }
 
-fn parse_clause(clause: &Clause<'_>) -> Result<Parsed, Error> {
-    let Identifier { entity, key } = identifier_of(clause.left.text, &FILTER_KEYS)?;
-    let Some(right) = clause.right else {
-        if !matches!(entity, EntityType::Tag | EntityType::Param) {
-            return Err(Error::invalid(format!(
-                "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{key}'",
-                entity.name()
-            )));
+impl RunField {
+    /// The field with a name, and its key.
+    fn find<'a>(name: &'a str, attributes: &[(&str, Self)]) -> Result<(Self, &'a str), Error> {
+        let (kind, key) = match name.split_once('.') {
+            None => (Kind::Attribute, name),
+            Some((kind, key)) => (Kind::parse(operand::without(kind, '`'))?, key),
+        };
+        let key = operand::unquoted(key);
+        let field = match kind {
+            Kind::Metric => Metric,
+            Kind::Param => Param,
+            Kind::Tag => Tag,
+            Kind::Attribute => field::attribute(attributes, key)?,
+            Kind::Dataset => field::find(&DATASETS, key).ok_or_else(|| {
+                Error::invalid(format!(
+                    "Invalid dataset key '{key}' specified. Valid keys are '{}'",
+                    python::repr_set(DATASETS.map(|(name, _)| name))
+                ))
+            })?,
+        };
+        Ok((field, key))
+    }
+
+    /// The name of its kind in messages.
+    const fn kind(self) -> &'static str {
+        match self {
+            Metric => "metric",
+            Param => "parameter",
+            Tag => "tag",
+            Text(_) | Time(_) => "attribute",
+            Dataset(_) => "dataset",
         }
-        return Ok(Parsed { entity, key, sign: clause.sign.to_owned(), value: Value::Missing });
-    };
-    let value = match entity {
-        EntityType::Metric => filter::number(right)
-            .ok_or_else(|| Error::invalid(format!("Expected numeric value type for metric. Found {}", right.text)))?,
-        EntityType::Param | EntityType::Tag => filter::pair_value(entity, right)?,
-        EntityType::Attribute if time_attribute(&key).is_some() => filter::number(right).ok_or_else(|| {
-            Error::invalid(format!("Expected numeric value type for numeric attribute: {key}. Found {}", right.text))
-        })?,
-        EntityType::Attribute => filter::attribute_text(&key, &LIST_KEYS, right).unwrap_or_else(|| {
-            Err(Error::invalid(format!("Expected a quoted string value for attributes. Got value {}", right.text)))
-        })?,
-        EntityType::Dataset if right.kind == Kind::Parenthesis => filter::text_list(right)?,
-        EntityType::Dataset => filter::quoted(right).unwrap_or_else(|| {
-            Err(Error::invalid(format!(
-                "Expected a quoted string value for dataset attributes. Got value {}",
-                right.text
-            )))
-        })?,
-    };
-    Ok(Parsed { entity, key, sign: clause.sign.to_uppercase(), value })
+    }
 }
 
-fn condition(clause: Parsed) -> Result<Condition, Error> {
-    let Parsed { entity, key, sign, value } = clause;
-    let accept = |signs: [&'static str; 6], shown: [&str; 6], end: &str| {
-        if signs.contains(&sign.as_str()) {
-            return Ok(());
+impl Kind {
+    fn parse(name: &str) -> Result<Self, Error> {
+        field::find(&KINDS, name).ok_or_else(|| {
+            Error::invalid(format!(
+                "Invalid entity type '{name}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']"
+            ))
+        })
+    }
+}
+
+impl Field for RunField {
+    type Condition = Condition;
+
+    const QUOTES_ELEMENTS: bool = true;
+
+    fn parse(text: &str) -> Result<(Self, &str), Error> {
+        Self::find(text, &ATTRIBUTES)
+    }
+
+    fn operands(self) -> Operands {
+        match self {
+            Metric | Time(_) => Operands::NUMBERS,
+            Text(TextAttribute::RunId) | Dataset(_) => Operands::TEXTS_AND_LISTS,
+            Param | Tag | Text(_) => Operands::TEXTS,
         }
-        Err(Error::invalid(format!("Invalid comparator '{sign}' not one of '{}{end}", python::repr_set(&shown))))
-    };
-    // The reference omits the closing quote in some of these messages, and lists the comparators of texts for
-    // timestamps.
-    match entity {
-        EntityType::Metric => {
-            accept(NUMBER_SIGNS, NUMBER_SIGNS, "")?;
-            let value = match value {
-                #[expect(clippy::cast_precision_loss, reason = "metrics are floating-point numbers")]
-                Value::Int(int) => int as f64,
-                Value::Real(real) => real,
-                Value::Huge(digits) => python::float(&digits).unwrap_or(f64::INFINITY),
-                _ => return Err(Error::invalid(format!("Expected numeric value type for metric. Found {key}"))),
-            };
-            Ok(Condition::Metric { key, op: number_op(&sign)?, value })
+    }
+
+    fn comparators(self) -> &'static [Comparator] {
+        match self {
+            Metric | Time(_) => Comparator::NUMBERS,
+            Param | Tag => Comparator::OPTIONAL_TEXTS,
+            Text(_) | Dataset(_) => Comparator::TEXTS,
         }
-        EntityType::Param => {
-            accept(PAIR_SIGNS, PAIR_SIGNS, "'")?;
-            Ok(Condition::Param { key, test: pair_test(&sign, value)? })
-        }
-        EntityType::Tag => {
-            accept(PAIR_SIGNS, PAIR_SIGNS, "")?;
-            Ok(Condition::Tag { key, test: pair_test(&sign, value)? })
-        }
-        EntityType::Dataset => {
-            accept(TEXT_SIGNS, TEXT_SIGNS, "")?;
-            let column = match key.as_str() {
-                "name" => DatasetAttribute::Name,
-                "digest" => DatasetAttribute::Digest,
-                _ => DatasetAttribute::Context,
-            };
-            Ok(Condition::Dataset { column, test: TextTest::new(&sign, value)? })
-        }
-        EntityType::Attribute => {
-            if let Some(column) = time_attribute(&key) {
-                accept(NUMBER_SIGNS, TEXT_SIGNS, "")?;
+    }
+
+    fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
+        Ok(match self {
+            Metric => {
+                let value = match value {
+                    #[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
+                    Value::Int(int) => int as f64,
+                    Value::Real(real) => real,
+                    // An integer beyond 64 bits is a double as well.
+                    Value::Huge(digits) => python::float(&digits).unwrap_or(f64::INFINITY),
+                    _ => return Err(comparator.unusable()),
+                };
+                Condition::Metric { key: key.to_owned(), op: comparator.number()?, value }
+            }
+            Param => Condition::Param { key: key.to_owned(), test: PairTest::new(comparator, value)? },
+            Tag => Condition::Tag { key: key.to_owned(), test: PairTest::new(comparator, value)? },
+            Text(column) => Condition::Text { column, test: TextTest::new(comparator, value)? },
+            Time(column) => {
                 let value = match value {
                     Value::Int(int) => Number::Int(int),
                     Value::Real(real) => Number::Real(real),
-                    Value::Huge(digits) => return Err(Value::huge_error(&key, &digits)),
-                    _ => return Err(unknown_attribute(&key, &FILTER_KEYS)),
+                    Value::Huge(digits) => return Err(Value::huge_error(key, &digits)),
+                    _ => return Err(comparator.unusable()),
                 };
-                return Ok(Condition::Time { column, op: number_op(&sign)?, value });
+                Condition::Time { column, op: comparator.number()?, value }
             }
-            accept(TEXT_SIGNS, TEXT_SIGNS, "'")?;
-            let column = text_attribute(&key).ok_or_else(|| unknown_attribute(&key, &FILTER_KEYS))?;
-            Ok(Condition::Text { column, test: TextTest::new(&sign, value)? })
+            Dataset(column) => Condition::Dataset { column, test: TextTest::new(comparator, value)? },
+        })
+    }
+
+    fn no_null_test(self, key: &str) -> Option<Error> {
+        Some(Error::invalid(format!(
+            "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{key}'",
+            self.kind()
+        )))
+    }
+
+    fn wrong_operand(self, key: &str, right: Operand<'_>) -> Error {
+        let found = right.text;
+        match self {
+            Metric => Error::invalid(format!("Expected numeric value type for metric. Found {found}")),
+            Time(_) => {
+                Error::invalid(format!("Expected numeric value type for numeric attribute: {key}. Found {found}"))
+            }
+            Param | Tag => operand::expected_quoted(self.kind(), found),
+            Text(_) if right.kind == lexer::Kind::Parenthesis => operand::no_lists(&["run_id"]),
+            Text(_) => Error::invalid(format!("Expected a quoted string value for attributes. Got value {found}")),
+            Dataset(_) => {
+                Error::invalid(format!("Expected a quoted string value for dataset attributes. Got value {found}"))
+            }
         }
     }
-}
 
-fn pair_test(sign: &str, value: Value) -> Result<PairTest, Error> {
-    match sign {
-        "IS NULL" => Ok(PairTest::IsNull),
-        "IS NOT NULL" => Ok(PairTest::IsNotNull),
-        _ => TextTest::new(sign, value).map(PairTest::Value),
-    }
-}
-
-fn number_op(sign: &str) -> Result<NumberOp, Error> {
-    NumberOp::parse(sign).ok_or_else(|| Error::invalid(format!("Invalid comparator '{sign}'")))
-}
-
-fn column(identifier: Identifier) -> Result<Column, Error> {
-    let Identifier { entity, key } = identifier;
-    match entity {
-        EntityType::Metric => Ok(Column::Metric(key)),
-        EntityType::Param => Ok(Column::Param(key)),
-        EntityType::Tag => Ok(Column::Tag(key)),
-        EntityType::Dataset => Err(Error::invalid("Invalid identifier type 'dataset'")),
-        EntityType::Attribute => time_attribute(&key)
-            .map(Column::Time)
-            .or_else(|| text_attribute(&key).map(Column::Text))
-            .ok_or_else(|| unknown_attribute(&key, &ORDER_KEYS)),
-    }
-}
-
-fn unknown_attribute(key: &str, attributes: &[&str]) -> Error {
-    Error::invalid(format!(
-        "Invalid attribute key '{key}' specified. Valid keys are '{}'",
-        python::repr_set(attributes)
-    ))
-}
-
-fn time_attribute(key: &str) -> Option<TimeAttribute> {
-    match key {
-        "start_time" | "created" | "Created" => Some(TimeAttribute::StartTime),
-        "end_time" => Some(TimeAttribute::EndTime),
-        _ => None,
-    }
-}
-
-fn text_attribute(key: &str) -> Option<TextAttribute> {
-    match key {
-        "run_id" => Some(TextAttribute::RunId),
-        "run_name" | "run name" | "Run name" | "Run Name" => Some(TextAttribute::RunName),
-        "user_id" => Some(TextAttribute::UserId),
-        "status" => Some(TextAttribute::Status),
-        "artifact_uri" => Some(TextAttribute::ArtifactUri),
-        _ => None,
-    }
-}
-
-fn identifier_of(text: &str, attributes: &[&str]) -> Result<Identifier, Error> {
-    let (entity, key) = match text.split_once('.') {
-        None => (EntityType::Attribute, text),
-        Some((entity, key)) => (entity_type(filter::without(entity, '`'))?, key),
-    };
-    let key = filter::unquote_key(key);
-    filter::check_attribute(entity, key, attributes)?;
-    if entity == EntityType::Dataset && !DATASET_KEYS.contains(&key) {
-        return Err(Error::invalid(format!(
-            "Invalid dataset key '{key}' specified. Valid keys are '{}'",
-            python::repr_set(&DATASET_KEYS)
-        )));
-    }
-    Ok(Identifier { entity, key: key.to_owned() })
-}
-
-fn entity_type(name: &str) -> Result<EntityType, Error> {
-    match name {
-        "metric" | "metrics" => Ok(EntityType::Metric),
-        "parameter" | "parameters" | "param" | "params" => Ok(EntityType::Param),
-        "tag" | "tags" => Ok(EntityType::Tag),
-        "attribute" | "attributes" | "attr" | "run" => Ok(EntityType::Attribute),
-        "dataset" | "datasets" => Ok(EntityType::Dataset),
-        _ => Err(Error::invalid(format!(
-            "Invalid entity type '{name}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']"
-        ))),
+    fn wrong_comparator(self, _key: &str, sign: &str) -> Error {
+        // The reference omits the closing quote in some of these messages, and lists the comparators of texts for
+        // timestamps.
+        let (listed, end) = match self {
+            Metric | Tag => (self.comparators(), ""),
+            Time(_) | Dataset(_) => (Comparator::TEXTS, ""),
+            Param | Text(_) => (self.comparators(), "'"),
+        };
+        Error::invalid(format!("Invalid comparator '{sign}' not one of '{}{end}", Comparator::repr_set(listed)))
     }
 }

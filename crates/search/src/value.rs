@@ -2,7 +2,7 @@
 
 use ferroflow_model::Error;
 
-use crate::bounds;
+use crate::{bounds, comparator::Comparator};
 
 /// A comparison operator for numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +33,6 @@ impl NumberOp {
             Self::Equal => "=",
             Self::NotEqual => "!=",
         }
-    }
-
-    pub(crate) fn parse(sign: &str) -> Option<Self> {
-        [Self::Less, Self::LessOrEqual, Self::Greater, Self::GreaterOrEqual, Self::Equal, Self::NotEqual]
-            .into_iter()
-            .find(|op| op.sql() == sign)
     }
 }
 
@@ -99,26 +93,38 @@ pub(crate) enum Value {
 }
 
 impl TextTest {
-    /// The test for a comparator that the caller has accepted for texts.
-    pub(crate) fn new(sign: &str, value: Value) -> Result<Self, Error> {
-        match (sign, value) {
-            ("=", Value::Text(text)) => Ok(Self::Equal(text)),
-            ("!=", Value::Text(text)) => Ok(Self::NotEqual(text)),
-            ("LIKE", Value::Text(text)) => bounds::pattern(&text).map(|()| Self::Like(text)),
-            ("ILIKE", Value::Text(text)) => bounds::pattern(&text).map(|()| Self::ILike(text)),
-            ("IN", Value::List(items)) => Ok(Self::In(items)),
-            ("NOT IN", Value::List(items)) => Ok(Self::NotIn(items)),
-            (_, Value::List(_)) => Err(Value::list_error(sign)),
-            _ => Err(Error::invalid(format!("The comparator '{sign}' cannot be used with this value."))),
+    /// The test for a comparator of texts.
+    pub(crate) fn new(comparator: Comparator, value: Value) -> Result<Self, Error> {
+        match (comparator, value) {
+            (Comparator::EQUAL, Value::Text(text)) => Ok(Self::Equal(text)),
+            (Comparator::NOT_EQUAL, Value::Text(text)) => Ok(Self::NotEqual(text)),
+            (Comparator::Like, Value::Text(text)) => bounds::pattern(&text).map(|()| Self::Like(text)),
+            (Comparator::ILike, Value::Text(text)) => bounds::pattern(&text).map(|()| Self::ILike(text)),
+            (Comparator::In, Value::List(items)) => Ok(Self::In(items)),
+            (Comparator::NotIn, Value::List(items)) => Ok(Self::NotIn(items)),
+            (_, Value::List(_)) => Err(Value::list_error(comparator)),
+            _ => Err(comparator.unusable()),
+        }
+    }
+}
+
+impl PairTest {
+    /// The test for a comparator of texts that may be missing.
+    pub(crate) fn new(comparator: Comparator, value: Value) -> Result<Self, Error> {
+        match comparator {
+            Comparator::IsNull => Ok(Self::IsNull),
+            Comparator::IsNotNull => Ok(Self::IsNotNull),
+            _ => TextTest::new(comparator, value).map(Self::Value),
         }
     }
 }
 
 impl Value {
     /// The error for a list after a comparator that takes one value, which the reference's database rejects.
-    pub(crate) fn list_error(sign: &str) -> Error {
+    pub(crate) fn list_error(comparator: Comparator) -> Error {
         Error::invalid(format!(
-            "The comparator '{sign}' takes one quoted string value; a list of values needs IN or NOT IN."
+            "The comparator '{}' takes one quoted string value; a list of values needs IN or NOT IN.",
+            comparator.text()
         ))
     }
 

@@ -53,6 +53,16 @@ pub(crate) enum Unparsable {
     Several,
 }
 
+impl<'a> Piece<'a> {
+    /// The text of an element that is neither a comparison nor `AND`.
+    pub(crate) fn other(&self) -> Option<&'a str> {
+        match self {
+            Self::Other(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 impl Clause<'_> {
     /// The clause as the reference prints it.
     pub(crate) fn text(&self) -> String {

@@ -153,8 +153,10 @@ pub(crate) fn repr_tuple(items: impl Iterator<Item = String>) -> String {
     if items.len() == 1 { format!("({},)", items[0]) } else { format!("({})", items.join(", ")) }
 }
 
-/// A set of words. Python's order is arbitrary; here it is that of the slice.
-pub(crate) fn repr_set(words: &[&str]) -> String {
-    let words: Vec<_> = words.iter().map(|word| repr(word)).collect();
+/// A set of words. Python's order is arbitrary; here they are sorted.
+pub(crate) fn repr_set<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words: Vec<_> = words.into_iter().collect();
+    words.sort_unstable();
+    let words: Vec<_> = words.into_iter().map(repr).collect();
     format!("{{{}}}", words.join(", "))
 }
