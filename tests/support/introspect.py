@@ -76,7 +76,8 @@ def _sqlite(uri: str) -> Iterator[tuple[str, str]]:
     with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         master = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
         for kind, name, table, sql in master:
-            if _own(name):
+            # An index that SQLite makes for a key has the name of its table in it.
+            if _own(name) or _own(table):
                 continue
             if kind == "table":
                 yield f"table {name}", "exists"
