@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferroflow_store::{
     Store,
-    db::{Op, Statement},
+    db::{Op, Statement, Upkeep},
     schema::own,
 };
 
@@ -24,7 +24,8 @@ async fn a_lease_is_of_one_replica_until_it_expires_or_is_released(store: &Store
     store.release_job("sweep", "a").await.unwrap();
     assert!(store.lease_job("sweep", "b", TERM).await.unwrap());
 
-    let expired = Statement::new("UPDATE ff_job_leases SET expires_at = expires_at - 60001", Vec::new());
+    let sql = "UPDATE ff_job_leases SET expires_at = expires_at - 60001";
+    let expired = Statement::unscoped(Upkeep::Test, sql, Vec::new());
     store.db().unit(vec![Op::Execute(expired)]).await.unwrap();
     assert!(store.lease_job("sweep", "a", TERM).await.unwrap(), "nobody renewed it");
     assert!(!store.lease_job("sweep", "b", TERM).await.unwrap());
