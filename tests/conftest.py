@@ -5,7 +5,7 @@ Without it a suite runs everything it has. What a suite leaves out is said where
 
 ==============  =================================================================================================
 conformance     two of the six pairs of SDK and database (``pairs.py``), each story by one, a third of the ``heavy`` ones
-migrations      a ninth of the upgrades (``sample.py``)
+migrations      every 18th of the upgrades (``sample.py``)
 artifacts       s3s-fs, which is built for minutes, is not started (``conftest.py``); SeaweedFS always is
 the others      of a test that is marked ``rotates``, all cases but one, or but every Nth, or but those of one value;
                 of the tests without a mark in the suites of ``EVERY``, all but every Nth
@@ -39,7 +39,7 @@ FOLDER = Path(__file__).parent
 SECONDS = FOLDER / "seconds.json"
 
 #: Suites of which a sample has every Nth of the cases of each test that has no mark of its own.
-EVERY = {"artifacts": 2, "auth": 2}
+EVERY = {"artifacts": 2, "auth": 2, "backup": 2, "chart": 2}
 
 MODES = {
     "recorded": "compare with the recorded answers; the reference is not started",
