@@ -109,10 +109,35 @@ impl Dialect {
         more: More::NONE,
     };
 
+    /// The attribute with the kind, and the types of kinds.
+    const fn kinds(&self) -> Kinds {
+        (self.kind, self.types)
+    }
+
     /// The type of a kind.
     fn type_of(&self, kind: &str) -> Option<&'static str> {
         self.types.iter().find(|(name, _)| *name == kind).map(|(_, found)| *found)
     }
+}
+
+/// An attribute with the kind of a span, and the types that MLflow has for its values.
+pub(crate) type Kinds = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// The kinds of conventions by which older spans get a type when they are archived.
+pub(crate) mod kinds {
+    use super::{Kinds, gemini_cli, genai, laminar, langfuse, openinference, traceloop, vercel_ai, voltagent};
+
+    pub(crate) const OPEN_INFERENCE: Kinds = openinference::DIALECT.kinds();
+    pub(crate) const GEN_AI: Kinds = genai::DIALECT.kinds();
+    /// In the attribute of [`GEN_AI`].
+    pub(crate) const GEMINI_CLI: Kinds = (GEN_AI.0, gemini_cli::DIALECT.kinds().1);
+    pub(crate) const TRACELOOP: Kinds = traceloop::DIALECT.kinds();
+    pub(crate) const VERCEL: Kinds = vercel_ai::DIALECT.kinds();
+    /// In either attribute.
+    pub(crate) const VOLT_AGENT: [Kinds; 2] =
+        [("span.type", voltagent::DIALECT.kinds().1), ("entity.type", voltagent::DIALECT.kinds().1)];
+    pub(crate) const LAMINAR: Kinds = laminar::DIALECT.kinds();
+    pub(crate) const LANGFUSE: Kinds = langfuse::DIALECT.kinds();
 }
 
 /// The conventions in the order in which they are asked.

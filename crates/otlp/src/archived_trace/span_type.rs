@@ -1,34 +1,19 @@
 //! Translates the span types of instrumentations. The reference stores the translated type; for older spans it
 //! translates when reading, and this module when archiving.
 
-use crate::python_json::Json;
+use crate::{
+    dialects::{
+        Kinds,
+        kinds::{GEMINI_CLI, GEN_AI, LAMINAR, LANGFUSE, OPEN_INFERENCE, TRACELOOP, VERCEL, VOLT_AGENT},
+    },
+    python_json::Json,
+};
 
 /// The attribute with the span type.
 const SPAN_TYPE: &str = "mlflow.spanType";
 
-/// The convention of one instrumentation: the attribute with the type, and the meaning of its values.
-type Convention = (&'static str, &'static [(&'static str, &'static str)]);
-
-const OPEN_INFERENCE: Convention = (
-    "openinference.span.kind",
-    &[
-        ("TOOL", "TOOL"),
-        ("CHAIN", "CHAIN"),
-        ("LLM", "LLM"),
-        ("RETRIEVER", "RETRIEVER"),
-        ("EMBEDDING", "EMBEDDING"),
-        ("AGENT", "AGENT"),
-        ("RERANKER", "RERANKER"),
-        ("UNKNOWN", "UNKNOWN"),
-        ("GUARDRAIL", "GUARDRAIL"),
-        ("EVALUATOR", "EVALUATOR"),
-    ],
-);
-
-const GEMINI_CLI: Convention =
-    ("gen_ai.operation.name", &[("llm_call", "LLM"), ("tool_call", "TOOL"), ("agent_call", "AGENT")]);
-
-const CLAUDE_CODE: Convention = (
+/// Without the prefix as well, which [`dialects`](crate::dialects) removes.
+const CLAUDE_CODE: Kinds = (
     "span.type",
     &[
         ("claude_code.interaction", "AGENT"),
@@ -37,79 +22,6 @@ const CLAUDE_CODE: Convention = (
         ("interaction", "AGENT"),
         ("llm_request", "LLM"),
         ("tool", "TOOL"),
-    ],
-);
-
-const GEN_AI: Convention = (
-    "gen_ai.operation.name",
-    &[
-        ("chat", "CHAT_MODEL"),
-        ("create_agent", "AGENT"),
-        ("embeddings", "EMBEDDING"),
-        ("execute_tool", "TOOL"),
-        ("generate_content", "LLM"),
-        ("invoke_agent", "AGENT"),
-        ("text_completion", "LLM"),
-        ("response", "LLM"),
-    ],
-);
-
-const TRACELOOP: Convention = (
-    "traceloop.span.kind",
-    &[("workflow", "WORKFLOW"), ("task", "TASK"), ("agent", "AGENT"), ("tool", "TOOL"), ("unknown", "UNKNOWN")],
-);
-
-const VERCEL: Convention = (
-    "ai.operationId",
-    &[
-        ("ai.generateText", "LLM"),
-        ("ai.generateText.doGenerate", "LLM"),
-        ("ai.toolCall", "TOOL"),
-        ("ai.streamText", "LLM"),
-        ("ai.streamText.doStream", "LLM"),
-        ("ai.generateObject", "LLM"),
-        ("ai.generateObject.doGenerate", "LLM"),
-        ("ai.streamObject", "LLM"),
-        ("ai.streamObject.doStream", "LLM"),
-        ("ai.embed", "EMBEDDING"),
-        ("ai.embed.doEmbed", "EMBEDDING"),
-        ("ai.embedMany", "EMBEDDING"),
-    ],
-);
-
-const VOLT_AGENT: [Convention; 2] = {
-    const TYPES: &[(&str, &str)] = &[("agent", "AGENT"), ("llm", "LLM"), ("tool", "TOOL"), ("memory", "MEMORY")];
-    // The second one equals the agent's convention above, if the first is present.
-    [("span.type", TYPES), ("entity.type", TYPES)]
-};
-
-const LAMINAR: Convention = (
-    "lmnr.span.type",
-    &[
-        ("LLM", "LLM"),
-        ("TOOL", "TOOL"),
-        ("DEFAULT", "CHAIN"),
-        ("PIPELINE", "CHAIN"),
-        ("EXECUTOR", "AGENT"),
-        ("EVALUATOR", "EVALUATOR"),
-        ("HUMAN_EVALUATOR", "EVALUATOR"),
-        ("EVALUATION", "EVALUATOR"),
-        ("CACHED", "LLM"),
-    ],
-);
-
-const LANGFUSE: Convention = (
-    "langfuse.observation.type",
-    &[
-        ("generation", "LLM"),
-        ("embedding", "EMBEDDING"),
-        ("tool", "TOOL"),
-        ("retriever", "RETRIEVER"),
-        ("agent", "AGENT"),
-        ("chain", "CHAIN"),
-        ("evaluator", "EVALUATOR"),
-        ("guardrail", "GUARDRAIL"),
-        ("span", "UNKNOWN"),
     ],
 );
 
@@ -133,7 +45,7 @@ pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
 
 /// Applies the conventions in the order of the reference.
 fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
-    let of = |convention: &Convention| {
+    let of = |convention: &Kinds| {
         let kind = text_of(attributes, convention.0)?;
         convention.1.iter().find(|(name, _)| *name == kind).map(|(_, found)| *found)
     };
@@ -144,6 +56,7 @@ fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
         .or_else(|| of(&GEN_AI))
         .or_else(|| of(&TRACELOOP))
         .or_else(|| of(&VERCEL))
+        // The first one equals the agent's convention above, where that has the kind.
         .or_else(|| VOLT_AGENT.iter().find_map(of))
         .or_else(|| live_kit(attributes))
         .or_else(|| of(&LAMINAR))
