@@ -52,6 +52,27 @@ fn is_printable(char: char) -> bool {
     )
 }
 
+/// `repr()` of bytes: `b'a\x00'`, with the quotes of [`repr`].
+#[must_use]
+pub fn repr_bytes(bytes: &[u8]) -> String {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    let mut out = format!("b{quote}");
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ if char::from(byte) == quote => out.extend(['\\', quote]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => _ = write!(out, "\\x{byte:02x}"),
+        }
+    }
+    out.push(quote);
+    out
+}
+
 /// `repr()` of a list of strings.
 #[must_use]
 pub fn repr_list<T: AsRef<str>>(items: &[T]) -> String {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ferroflow_model::number;
+use ferroflow_model::{number, python};
 
 use crate::message::{AnyValue, KeyValue};
 
@@ -77,7 +77,7 @@ pub(crate) fn any(value: &AnyValue<'_>, out: &mut String) {
         AnyValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         AnyValue::Int(number) => drop(write!(out, "{number}")),
         AnyValue::Double(number) => float(*number, out),
-        AnyValue::Bytes(bytes) => quoted(&bytes_repr(bytes), out),
+        AnyValue::Bytes(bytes) => quoted(&python::repr_bytes(bytes), out),
         AnyValue::Array(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -153,25 +153,6 @@ pub(crate) fn float(number: f64, out: &mut String) {
         n if n.is_infinite() => if n > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
         n => number::float_repr(n),
     });
-}
-
-/// `str(bytes)`
-fn bytes_repr(bytes: &[u8]) -> String {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
-    let mut out = format!("b{quote}");
-    for &byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            b'\'' if quote == '\'' => out.push_str("\\'"),
-            b' '..=b'~' => out.push(byte.into()),
-            _ => drop(write!(out, "\\x{byte:02x}")),
-        }
-    }
-    out.push(quote);
-    out
 }
 
 /// The first `limit` characters of a text.

@@ -12,7 +12,7 @@ use base64::{
         general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD},
     },
 };
-use ferroflow_model::Error;
+use ferroflow_model::{Error, python::repr_bytes};
 use serde_json::{Map, Value, json};
 
 use crate::{bounds, syntax::python};
@@ -75,7 +75,7 @@ impl PageToken {
             decode_base64(token).ok_or_else(|| Error::invalid("Invalid page token, could not base64-decode"))?;
         let invalid = |what: &str, shown: String| Error::invalid(format!("Invalid page token, {what}{shown}"));
         let parsed: Value =
-            serde_json::from_slice(&decoded).map_err(|_| invalid("decoded value=", python::repr_bytes(&decoded)))?;
+            serde_json::from_slice(&decoded).map_err(|_| invalid("decoded value=", repr_bytes(&decoded)))?;
         let offset = parsed.get("offset").filter(|offset| is_truthy(offset));
         let offset = offset.ok_or_else(|| invalid("parsed value=", python::repr_json(&parsed)))?;
         whole(offset).map(Self::Offset).ok_or_else(|| {

@@ -93,25 +93,6 @@ fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..)
 }
 
-/// `repr(bytes)`.
-pub(crate) fn repr_bytes(bytes: &[u8]) -> String {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
-    let mut out = format!("b{quote}");
-    for &byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            _ if char::from(byte) == quote => out.extend(['\\', quote]),
-            b' '..=b'~' => out.push(char::from(byte)),
-            _ => _ = write!(out, "\\x{byte:02x}"),
-        }
-    }
-    out.push(quote);
-    out
-}
-
 /// `repr(float)`.
 pub(crate) fn repr_f64(value: f64) -> String {
     if value.is_nan() {
