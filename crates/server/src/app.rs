@@ -7,7 +7,7 @@ use ferroflow_auth::Caller;
 use ferroflow_jobs::Webhooks;
 use ferroflow_model::{Result, host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::{
-    Scoped, Store, Unscoped, Workspace,
+    Scoped, Store, Workspace,
     db::{Db, ResultBudget, Upkeep},
     tracking::batch::Batcher,
 };
@@ -58,9 +58,11 @@ impl StoreAccess {
         &self.0
     }
 
-    /// The data of all workspaces, for what is not done for a request.
-    pub(crate) fn unscoped(&self, why: Upkeep) -> Unscoped<'_> {
-        self.0.unscoped(why)
+    /// The default location of the experiment `0`, and the locations of experiments with another one, by id. A path in the
+    /// served store may belong to an experiment of any workspace.
+    pub(crate) async fn experiment_locations(&self) -> Result<(String, Vec<(i64, String)>)> {
+        let store = self.0.unscoped(Upkeep::Locations);
+        Ok((store.default_location("0")?, store.custom_locations().await?))
     }
 
     /// [`Store::ping`].

@@ -9,7 +9,6 @@ use std::{
 
 use ferroflow_artifacts::{ArtifactPath, Locations};
 use ferroflow_model::Result;
-use ferroflow_store::db::Upkeep;
 use tokio::sync::Mutex;
 
 use super::canonical_id;
@@ -49,10 +48,9 @@ impl ArtifactOwners {
             return Ok(Arc::clone(&cached.index));
         }
         let loaded = Instant::now();
-        let store = cx.app.store.unscoped(Upkeep::Locations);
-        let rows = store.custom_locations().await?;
+        let (default, rows) = cx.app.store.experiment_locations().await?;
         if cached.loaded.is_none() || rows != cached.rows {
-            let root = cx.app.locations.served(&store.default_location("0")?).map(|path| path.parent());
+            let root = cx.app.locations.served(&default).map(|path| path.parent());
             cached.rebuild(rows, root.as_ref(), &cx.app.locations);
         }
         cached.loaded = Some(loaded);
