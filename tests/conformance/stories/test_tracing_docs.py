@@ -1,0 +1,51 @@
+"""The page about tracing: its programs are run as they are written there, against the server under test."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import mlflow
+import pytest
+
+pytestmark = pytest.mark.since(3, 17)
+
+PAGE = (Path(__file__).parents[3] / "docs" / "tracing.md").read_text()
+ADDRESS = "http://127.0.0.1:5000"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def name() -> str:
+    """The experiment of the page, under a name of its own."""
+    return f"weather agent {os.urandom(4).hex()}"
+
+
+def test_the_programs_of_the_page_about_tracing_work(url, client, name, monkeypatch):
+    exports = [line.removeprefix("export ") for block in blocks("sh") for line in block.splitlines() if line.startswith("export ")]
+    for line in exports:
+        key, _, value = line.partition("=")
+        # The one with a login is for a server with users.
+        if "authorization" not in value:
+            monkeypatch.setenv(key, value.replace(ADDRESS, url))
+    program = "\n".join(blocks("python")).replace(ADDRESS, url).replace("weather agent", name)
+    names = {}
+    exec(compile(program, "tracing.md", "exec"), names)
+    trace = client.get_trace(names["trace"].info.trace_id)
+    assert [span.name for span in trace.data.spans] == ["agent", "look_up"]
+    assert [(found.name, found.value) for found in trace.info.assessments] == [("correct", True)]
+    sessions = mlflow.search_sessions(locations=[client.get_experiment_by_name(name).experiment_id])
+    assert [len(session) for session in sessions] == [1]
+
+
+def test_what_the_page_about_tracing_exports_is_there(url, client, monkeypatch):
+    """Both requests without MLflow's SDK go to the default experiment."""
+    (curl,) = [block for block in blocks("sh") if block.startswith("curl ")]
+    answer = subprocess.run(["bash", "-c", curl.replace(ADDRESS, url)], check=True, capture_output=True, text=True)
+    assert answer.stdout in ("{}", '{"partialSuccess":{}}', '{"partialSuccess": {}}'), answer.stdout
+    trace = client.get_trace("tr-5b8efff798038103d269b633813fc60c")
+    assert (trace.info.experiment_id, trace.info.execution_duration) == ("0", 1500)
+    assert [span.name for span in trace.data.spans] == ["nightly job"]
