@@ -25,15 +25,17 @@ def name() -> str:
 
 
 def test_the_programs_of_the_page_about_tracing_work(url, client, name, monkeypatch):
-    exports = [line.removeprefix("export ") for block in blocks("sh") for line in block.splitlines() if line.startswith("export ")]
-    for line in exports:
-        key, _, value = line.partition("=")
-        # The one with a login is for a server with users.
-        if "authorization" not in value:
-            monkeypatch.setenv(key, value.replace(ADDRESS, url))
-    program = "\n".join(blocks("python")).replace(ADDRESS, url).replace("weather agent", name)
+    lines = [line.removeprefix("export ") for block in blocks("sh") for line in block.splitlines() if line.startswith("export ")]
+    # The one with a login is for a server with users.
+    settings = dict(line.replace(ADDRESS, url).split("=", 1) for line in lines if "authorization" not in line)
     names = {}
-    exec(compile(program, "tracing.md", "exec"), names)
+    for block in blocks("python"):
+        program = compile(block.replace(ADDRESS, url).replace("weather agent", name), "tracing.md", "exec")
+        with monkeypatch.context() as patch:
+            if "OTLPSpanExporter" in block:
+                for key, value in settings.items():
+                    patch.setenv(key, value)
+            exec(program, names)
     trace = client.get_trace(names["trace"].info.trace_id)
     assert [span.name for span in trace.data.spans] == ["agent", "look_up"]
     assert [(found.name, found.value) for found in trace.info.assessments] == [("correct", True)]
