@@ -22,7 +22,6 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(traces::set_tag, Edit(Trace))
         .rpc(traces::delete_tag, Edit(Trace))
         .rpc(traces::link_to_run, Edit(TraceLink))
-        .rpc(traces::link_prompts, Edit(Trace))
         .rpc(traces::start_v2, Create(Trace))
         .rpc(traces::end_v2, Edit(Trace))
         .rpc(traces::get_v2, Read(Trace))

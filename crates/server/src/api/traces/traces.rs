@@ -10,8 +10,7 @@ use ferroflow_model::{
         BatchGetTraceInfos, BatchGetTraceInfosResponse, DeleteTraceTag, DeleteTraceTagResponse, DeleteTraceTagV3,
         DeleteTraceTagV3Response, DeleteTraces, DeleteTracesResponse, DeleteTracesV3, DeleteTracesV3Response, EndTrace,
         EndTraceResponse, GetOnlineTraceDetails, GetOnlineTraceDetailsResponse, GetTraceInfo, GetTraceInfoResponse,
-        GetTraceInfoV3, GetTraceInfoV3Response, LinkPromptsToTrace, LinkPromptsToTraceResponse, LinkTracesToRun,
-        LinkTracesToRunResponse, SearchUnifiedTraces, SearchUnifiedTracesResponse, SetTraceTag, SetTraceTagResponse,
+        GetTraceInfoV3, GetTraceInfoV3Response, LinkTracesToRun, LinkTracesToRunResponse, SearchUnifiedTraces, SearchUnifiedTracesResponse, SetTraceTag, SetTraceTagResponse,
         SetTraceTagV3, SetTraceTagV3Response, StartTrace, StartTraceResponse, StartTraceV3, StartTraceV3Response, Trace,
         TraceInfo, TraceInfoV3, TraceInfoV3State, TraceRequestMetadata, TraceStatus, TraceTag,
     },
@@ -61,12 +60,6 @@ pub(crate) async fn delete_tag_v2(cx: Cx, req: DeleteTraceTag) -> Result<DeleteT
 
 pub(crate) async fn link_to_run(cx: Cx, req: LinkTracesToRun) -> Result<LinkTracesToRunResponse> {
     cx.store().link_traces_to_run(&req.trace_ids, req.run_id()).await.map(|()| empty())
-}
-
-pub(crate) async fn link_prompts(cx: Cx, req: LinkPromptsToTrace) -> Result<LinkPromptsToTraceResponse> {
-    let versions: Vec<(&str, &str)> =
-        req.prompt_versions.iter().map(|prompt| (prompt.name(), prompt.version())).collect();
-    cx.store().link_prompts_to_trace(req.trace_id(), &versions).await.map(|()| empty())
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteTracesV3) -> Result<DeleteTracesV3Response> {
