@@ -102,7 +102,8 @@ async fn every_kind_is_read_back(store: &Store) {
     ] {
         store.db().batch("DELETE FROM assessments".into()).await.unwrap();
         create(store, feedback(value.clone())).await.unwrap();
-        let found = rows(store, "SELECT aggregate_value, CASE WHEN is_numeric_value THEN 1 ELSE 0 END FROM assessments").await;
+        let found =
+            rows(store, "SELECT aggregate_value, CASE WHEN is_numeric_value THEN 1 ELSE 0 END FROM assessments").await;
         assert_eq!(found, [vec![aggregate, Value::Int(is_number.into())]], "{value}");
     }
 }
@@ -223,7 +224,8 @@ async fn a_wrong_change_or_assessment_is_refused(store: &Store) {
         assert_eq!(error.code, ErrorCode::InvalidParameterValue, "{wrong:?}");
     }
     let made = create(store, feedback(json!(1))).await.unwrap();
-    let (value, error) = (Some(Feedback::default()), Some(Expectation { value: Some(json!(1)), ..Expectation::default() }));
+    let (value, error) =
+        (Some(Feedback::default()), Some(Expectation { value: Some(json!(1)), ..Expectation::default() }));
     for (feedback, expectation, message) in [
         (value, error.clone(), "Cannot specify both `expectation` and `feedback` parameters."),
         (None, error, "Cannot update expectation value on a Feedback assessment."),

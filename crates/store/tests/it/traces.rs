@@ -152,7 +152,8 @@ async fn tags_of_clients_do_not_say_where_files_are(store: &Store) {
     let mut new = info("tr-1", "0");
     new.tags.clone_from(&foreign);
     let here = store.here();
-    let event = |tags: &BTreeMap<String, String>| TraceEvent { timestamp_ms: 5, tags: tags.clone(), ..TraceEvent::default() };
+    let event =
+        |tags: &BTreeMap<String, String>| TraceEvent { timestamp_ms: 5, tags: tags.clone(), ..TraceEvent::default() };
     let second = here.start_trace_v2("0", event(&foreign)).await.unwrap();
     let second_id = second.trace_id().to_owned();
     let ended = here.end_trace_v2(&second_id, TraceStatus::Ok, event(&foreign)).await.unwrap();
@@ -171,7 +172,8 @@ async fn tags_of_clients_do_not_say_where_files_are(store: &Store) {
 on_each!(a_trace_that_is_archived_is_not_completed);
 async fn a_trace_that_is_archived_is_not_completed(store: &Store) {
     store.here().start_trace(info("tr-1", "0")).await.unwrap();
-    let sql = "INSERT INTO trace_tags (request_id, key, value) VALUES ('tr-1', 'mlflow.trace.spansLocation', 'ARCHIVE_REPO')";
+    let sql =
+        "INSERT INTO trace_tags (request_id, key, value) VALUES ('tr-1', 'mlflow.trace.spansLocation', 'ARCHIVE_REPO')";
     store.db().batch(sql.into()).await.unwrap();
     let mut late = info("tr-1", "0");
     late.state = Some(TraceInfoV3State::Error);

@@ -10,7 +10,10 @@ use ferroflow_model::{
 };
 use ferroflow_otlp::span_message;
 use ferroflow_store::SpanPlace;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use http::{HeaderValue, header};
 
 use super::trace_payloads::{
@@ -21,12 +24,8 @@ use crate::{app::Cx, rpc};
 
 /// The delays before the spans of a trace are looked for again, which a client may still be sending: 3 seconds
 /// altogether, as in the reference.
-const DELAYS: [Duration; 4] = [
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(800),
-    Duration::from_millis(1600),
-];
+const DELAYS: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800), Duration::from_millis(1600)];
 
 /// The metadata with the number of spans that a client has sent or will send.
 const SIZE_STATS: &str = "mlflow.trace.sizeStats";
@@ -60,7 +59,8 @@ pub(crate) async fn batch_get(cx: Cx, req: BatchGetTraces) -> Result<Response> {
     let mut infos = cx.store().trace_infos(&req.trace_ids, &req.experiment_ids).await?;
     let stored: Vec<String> =
         infos.iter().filter(|info| is_in_database(info)).map(|info| info.trace_id().to_owned()).collect();
-    let mut places = if stored.is_empty() { std::collections::HashMap::new() } else { cx.store().span_places(&stored).await? };
+    let mut places =
+        if stored.is_empty() { std::collections::HashMap::new() } else { cx.store().span_places(&stored).await? };
     cx.redact_trace_infos(&mut infos).await?;
     let found: Vec<Found> = infos
         .into_iter()
@@ -82,7 +82,7 @@ pub(crate) async fn batch_get(cx: Cx, req: BatchGetTraces) -> Result<Response> {
         }
     });
     let elements = traces.enumerate().flat_map(|(index, trace)| {
-        let comma = Bytes::from_static(if index > 0 { b"," } else { b"" });
+        let comma = Bytes::from_static(if index > 0 { "," } else { "" }.as_bytes());
         stream::iter([Ok(comma)]).chain(trace)
     });
     answer(Bytes::from_static(br#"{"traces":["#), elements, Bytes::from_static(b"]}"))
@@ -147,7 +147,7 @@ async fn spans(cx: &Cx, info: &TraceInfoV3, places: &[SpanPlace]) -> Result<Span
 }
 
 /// The message of a trace. A span that is damaged is left out, so that the others can be read.
-fn trace(info: &TraceInfoV3, spans: SpanParts) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
+fn trace(info: &TraceInfoV3, spans: SpanParts) -> Result<BoxStream<'static, io::Result<Bytes>>> {
     let text = serde_json::to_string(info).map_err(|error| Error::internal(error.to_string()))?;
     let id = info.trace_id().to_owned();
     let write = move |span: String| {

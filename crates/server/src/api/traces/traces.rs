@@ -10,9 +10,10 @@ use ferroflow_model::{
         BatchGetTraceInfos, BatchGetTraceInfosResponse, DeleteTraceTag, DeleteTraceTagResponse, DeleteTraceTagV3,
         DeleteTraceTagV3Response, DeleteTraces, DeleteTracesResponse, DeleteTracesV3, DeleteTracesV3Response, EndTrace,
         EndTraceResponse, GetOnlineTraceDetails, GetOnlineTraceDetailsResponse, GetTraceInfo, GetTraceInfoResponse,
-        GetTraceInfoV3, GetTraceInfoV3Response, LinkTracesToRun, LinkTracesToRunResponse, SearchUnifiedTraces, SearchUnifiedTracesResponse, SetTraceTag, SetTraceTagResponse,
-        SetTraceTagV3, SetTraceTagV3Response, StartTrace, StartTraceResponse, StartTraceV3, StartTraceV3Response, Trace,
-        TraceInfo, TraceInfoV3, TraceInfoV3State, TraceRequestMetadata, TraceStatus, TraceTag,
+        GetTraceInfoV3, GetTraceInfoV3Response, LinkTracesToRun, LinkTracesToRunResponse, SearchUnifiedTraces,
+        SearchUnifiedTracesResponse, SetTraceTag, SetTraceTagResponse, SetTraceTagV3, SetTraceTagV3Response,
+        StartTrace, StartTraceResponse, StartTraceV3, StartTraceV3Response, Trace, TraceInfo, TraceInfoV3,
+        TraceInfoV3State, TraceRequestMetadata, TraceStatus, TraceTag,
     },
 };
 use ferroflow_store::{DoomedTraces, TraceEvent};
@@ -117,22 +118,16 @@ async fn delete_payload(cx: &Cx, id: &str, location: &str) -> Result<()> {
 }
 
 pub(crate) async fn start_v2(cx: Cx, req: StartTrace) -> Result<StartTraceResponse> {
-    let event = TraceEvent {
-        timestamp_ms: req.timestamp_ms(),
-        metadata: metadata(req.request_metadata),
-        tags: tags(req.tags),
-    };
+    let event =
+        TraceEvent { timestamp_ms: req.timestamp_ms(), metadata: metadata(req.request_metadata), tags: tags(req.tags) };
     let info = cx.store().start_trace_v2(req.experiment_id.as_deref().unwrap_or_default(), event).await?;
     Ok(StartTraceResponse { trace_info: Some(version_2(&cx, info).await?) })
 }
 
 pub(crate) async fn end_v2(cx: Cx, req: EndTrace) -> Result<EndTraceResponse> {
     let status = req.status.unwrap_or(TraceStatus::TraceStatusUnspecified);
-    let event = TraceEvent {
-        timestamp_ms: req.timestamp_ms(),
-        metadata: metadata(req.request_metadata),
-        tags: tags(req.tags),
-    };
+    let event =
+        TraceEvent { timestamp_ms: req.timestamp_ms(), metadata: metadata(req.request_metadata), tags: tags(req.tags) };
     let info = cx.store().end_trace_v2(cx.path("request_id"), status, event).await?;
     Ok(EndTraceResponse { trace_info: Some(version_2(&cx, info).await?) })
 }
@@ -171,7 +166,7 @@ pub(crate) fn to_version_2(info: TraceInfoV3) -> TraceInfo {
         request_id: info.trace_id,
         experiment_id: experiment.experiment_id,
         timestamp_ms: Some(info.request_time.unwrap_or_default().to_millis()),
-        execution_time_ms: Some(info.execution_duration.map_or(0, |duration| duration.to_millis())),
+        execution_time_ms: Some(info.execution_duration.map_or(0, Duration::to_millis)),
         status: Some(status),
         request_metadata: metadata
             .map(|(key, value)| TraceRequestMetadata { key: Some(key), value: Some(value) })
@@ -190,5 +185,8 @@ pub(crate) async fn unified(_: Cx, _: SearchUnifiedTraces) -> Result<SearchUnifi
 
 /// The answer of calls that only Databricks has: the reference answers 404 too.
 fn elsewhere(name: &str) -> Error {
-    Error::new(ErrorCode::EndpointNotFound, format!("'{name}' is a call of Databricks: a tracking server has no such traces."))
+    Error::new(
+        ErrorCode::EndpointNotFound,
+        format!("'{name}' is a call of Databricks: a tracking server has no such traces."),
+    )
 }
