@@ -15,6 +15,7 @@ use ferroflow_model::{
         StartTrace, StartTraceResponse, StartTraceV3, StartTraceV3Response, Trace, TraceInfo, TraceInfoV3,
         TraceInfoV3State, TraceRequestMetadata, TraceStatus, TraceTag,
     },
+    wire::Duration,
 };
 use ferroflow_store::{DoomedTraces, TraceEvent};
 
