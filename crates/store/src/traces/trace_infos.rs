@@ -161,7 +161,8 @@ pub(crate) fn info_from_row(row: &Row<'_>) -> std::result::Result<TraceInfoV3, D
         info.trace_metadata.insert(SESSION.to_owned(), shortened(session, SHORT).to_owned());
     }
     let (tokens, costs) = (COLUMN_COUNT - COSTS.len() - TOKENS.len(), COLUMN_COUNT - COSTS.len());
-    let tokens = object(row, tokens, &TOKENS, |row, at| Ok(row.get::<Option<i64>>(at)?.map(|count| count.to_string())))?;
+    let tokens =
+        object(row, tokens, &TOKENS, |row, at| Ok(row.get::<Option<i64>>(at)?.map(|count| count.to_string())))?;
     let costs = object(row, costs, &COSTS, |row, at| Ok(row.get::<Option<f64>>(at)?.map(number::float_repr)))?;
     for (key, text) in [(TOKEN_USAGE, tokens), (COST, costs)] {
         if let Some(text) = text {

@@ -119,16 +119,22 @@ async fn delete_payload(cx: &Cx, id: &str, location: &str) -> Result<()> {
 }
 
 pub(crate) async fn start_v2(cx: Cx, req: StartTrace) -> Result<StartTraceResponse> {
-    let event =
-        TraceEvent { timestamp_ms: req.timestamp_ms(), metadata: metadata(req.request_metadata), tags: tags(req.tags) };
+    let event = TraceEvent {
+        timestamp_ms: req.timestamp_ms.unwrap_or_default(),
+        metadata: metadata(req.request_metadata),
+        tags: tags(req.tags),
+    };
     let info = cx.store().start_trace_v2(req.experiment_id.as_deref().unwrap_or_default(), event).await?;
     Ok(StartTraceResponse { trace_info: Some(version_2(&cx, info).await?) })
 }
 
 pub(crate) async fn end_v2(cx: Cx, req: EndTrace) -> Result<EndTraceResponse> {
     let status = req.status.unwrap_or(TraceStatus::TraceStatusUnspecified);
-    let event =
-        TraceEvent { timestamp_ms: req.timestamp_ms(), metadata: metadata(req.request_metadata), tags: tags(req.tags) };
+    let event = TraceEvent {
+        timestamp_ms: req.timestamp_ms.unwrap_or_default(),
+        metadata: metadata(req.request_metadata),
+        tags: tags(req.tags),
+    };
     let info = cx.store().end_trace_v2(cx.path("request_id"), status, event).await?;
     Ok(EndTraceResponse { trace_info: Some(version_2(&cx, info).await?) })
 }

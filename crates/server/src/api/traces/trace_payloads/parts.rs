@@ -44,7 +44,11 @@ fn until_end(permit: Permit) -> impl Stream<Item = io::Result<Vec<String>>> {
 
 /// Spans in the database; `None` if some have been archived or deleted since their places were read. That is known
 /// before the answer begins for the first part, and later ends the connection.
-pub(super) async fn of_database(cx: &Cx, trace_id: &str, places: &[SpanPlace]) -> Result<Option<SpanParts>> {
+pub(in crate::api::traces) async fn of_database(
+    cx: &Cx,
+    trace_id: &str,
+    places: &[SpanPlace],
+) -> Result<Option<SpanParts>> {
     let mut parts = split(places).into_iter();
     let Some(ids) = parts.next() else { return Ok(None) };
     let first = cx.store().span_contents(trace_id, &ids).await?;
