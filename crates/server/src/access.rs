@@ -89,6 +89,9 @@ pub(crate) enum Resource {
     ModelVersion,
     Alias,
     Trace,
+    /// The links of traces to a run.
+    TraceLink,
+    Assessment,
     Artifact,
 }
 

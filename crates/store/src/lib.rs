@@ -33,7 +33,12 @@ pub use registry::{
     registered_model_search::RegisteredModelSearch,
 };
 pub use scoped::{Scoped, Unscoped};
-pub use traces::trace_payloads::{SpansLocation, TraceLocations};
+pub use traces::{
+    assessments::AssessmentChange,
+    trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
+    trace_payloads::{SpanPlace, SpansLocation, TraceLocations},
+    trace_v2::TraceEvent,
+};
 pub use tracking::{
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,

@@ -1,3 +1,7 @@
-//! Traces.
+//! Traces and their assessments.
 
+pub(crate) mod assessments;
+pub(crate) mod full_traces;
 pub(crate) mod trace_payloads;
+#[expect(clippy::module_inception, reason = "the resource has the name of its family")]
+pub(crate) mod traces;
