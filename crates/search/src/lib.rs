@@ -22,6 +22,8 @@ pub mod order_by;
 pub mod page_token;
 pub mod registered_models;
 pub mod runs;
+pub mod trace_metrics;
+pub mod traces;
 pub mod value;
 
 pub use order_by::OrderBy;
