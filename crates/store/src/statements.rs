@@ -75,6 +75,7 @@ pages! {
         schema::own,
         scoped,
         traces::assessments,
+        traces::trace_infos,
         traces::trace_payloads,
         tracking::batch::apply,
         tracking::batch::rows,

@@ -1,4 +1,6 @@
-//! Traces: the location of their spans, and assessments.
+//! Traces: their rows and children, the location of their spans, and assessments.
 
+pub(crate) mod assessment_rows;
 pub(crate) mod assessments;
+pub(crate) mod trace_infos;
 pub(crate) mod trace_payloads;
