@@ -12,6 +12,9 @@ pub const CONDITIONS: usize = 100;
 /// tables, and the keyset condition of the next page grows quadratically.
 pub const ORDERS: usize = 20;
 
+/// Maximum number of aggregations, and of dimensions, in a query of metrics.
+pub const AGGREGATIONS: usize = 50;
+
 /// Maximum size of a filter or of an ORDER BY clause, in bytes: a list with as many run ids as tokens are allowed has
 /// 180,000.
 pub const TEXT: usize = 256 * 1024;

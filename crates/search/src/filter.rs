@@ -27,7 +27,7 @@ pub(crate) fn parse<F: Field>(filter: &str) -> Result<Vec<F::Condition>, Error> 
     for piece in &pieces {
         match piece {
             Piece::Clause(clause) => comparisons.push(Comparison::<F>::read(clause)?),
-            Piece::And => {}
+            Piece::And(_) => {}
             Piece::Other(_) => return Err(F::no_comparisons(filter, &others)),
         }
     }

@@ -27,5 +27,5 @@ pub mod traces;
 pub mod value;
 
 pub use order_by::OrderBy;
-pub use page_token::{KeyValue, PageToken};
+pub use page_token::{KeyValue, PageToken, QueryId};
 pub use value::{Number, NumberOp, PairTest, TextTest};

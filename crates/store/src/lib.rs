@@ -33,7 +33,11 @@ pub use registry::{
     registered_model_search::RegisteredModelSearch,
 };
 pub use scoped::{Scoped, Unscoped};
-pub use traces::trace_payloads::{SpansLocation, TraceLocations};
+pub use traces::{
+    trace_metrics::TraceMetricsQuery,
+    trace_payloads::{SpansLocation, TraceLocations},
+    trace_search::{TraceCounts, TraceSearch},
+};
 pub use tracking::{
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,

@@ -38,7 +38,7 @@ pub(crate) struct Operand<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Piece<'a> {
     Clause(Clause<'a>),
-    And,
+    And(&'a str),
     Other(&'a str),
 }
 
@@ -179,7 +179,7 @@ fn piece<'a>(text: &'a str, node: &Node) -> Piece<'a> {
             whole: Whole::Source(slice(text, node.token)),
         });
     }
-    if is_keyword(text, node.token, "AND") { Piece::And } else { Piece::Other(slice(text, node.token)) }
+    if is_keyword(text, node.token, "AND") { Piece::And(slice(text, node.token)) } else { Piece::Other(slice(text, node.token)) }
 }
 
 /// Whether an operand is the word `timestamp`, as the lexer reads it.

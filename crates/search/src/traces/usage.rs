@@ -35,7 +35,7 @@ pub enum UsageTest {
 
 impl Usage {
     /// The metadata with this key.
-    pub(super) fn of(key: &str) -> Option<Self> {
+    pub(crate) fn of(key: &str) -> Option<Self> {
         [Self::Tokens, Self::Cost].into_iter().find(|usage| usage.key() == key)
     }
 
@@ -78,6 +78,11 @@ impl Usage {
                 self.key()
             ))),
         }
+    }
+
+    /// The condition that the metadata is a text.
+    pub(crate) fn equal(self, text: &str) -> super::Condition {
+        super::Condition::Usage { usage: self, test: UsageTest::Equal(self.values(text)) }
     }
 
     /// The values in a text that is written exactly as the server writes it; `None` for any other text.
