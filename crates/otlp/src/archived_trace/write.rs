@@ -1,4 +1,4 @@
-//! Encodes the spans of a trace in the database to a payload.
+//! Converts the spans of a trace in the database to messages, for a payload or an answer.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -20,6 +20,15 @@ use crate::python_json::{Json, ParseError};
 #[error("the spans of the trace cannot be archived")]
 pub struct Malformed;
 
+/// What the message of a span is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An archive, which must have every value unchanged.
+    Archive,
+    /// An answer. An integer beyond 64 bits is a double there, and a value that is nested too deeply is its JSON.
+    Answer,
+}
+
 /// Maximum nesting of messages, the limit of protobuf decoders.
 const MAX_DEPTH: usize = 101;
 
@@ -34,7 +43,7 @@ const EVENT_DEPTH: usize = SPAN_DEPTH + 1;
 /// # Errors
 /// A span is not valid, there are several traces, or the payload could not be decoded again.
 pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
-    let spans = contents.iter().map(|content| Ok(span(content.as_ref())?.encode_to_vec().into()));
+    let spans = contents.iter().map(|content| Ok(span(content.as_ref(), Purpose::Archive)?.encode_to_vec().into()));
     let spans = spans.collect::<Result<Vec<Bytes>, Malformed>>()?;
     let group = ScopeSpans { spans }.encode_to_vec().into();
     let group = ResourceSpans { resource: Some(Resource::default()), scope_spans: vec![group] }.encode_to_vec().into();
@@ -47,7 +56,7 @@ pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
     Ok(payload)
 }
 
-fn span(content: &str) -> Result<Span, Malformed> {
+pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
     let mut data = Json::parse(content).map_err(|_| Malformed)?;
     if let Json::Object(pairs) = &mut data
         && let Some((_, Json::Object(attributes))) = pairs.iter_mut().rfind(|(name, _)| name == "attributes")
@@ -69,9 +78,15 @@ fn span(content: &str) -> Result<Span, Malformed> {
             Some(end) => time(end)?,
             None => 0,
         },
-        attributes: pairs(attributes)?.iter().map(|(name, value)| attribute(name, value)).collect::<Result<_, _>>()?,
-        events: list(&data, "events")?.iter().map(event).collect::<Result<_, _>>()?,
-        links: list(&data, "links")?.iter().filter_map(|found| link(found).transpose()).collect::<Result<_, _>>()?,
+        attributes: pairs(attributes)?
+            .iter()
+            .map(|(name, value)| attribute(name, value, purpose))
+            .collect::<Result<_, _>>()?,
+        events: list(&data, "events")?.iter().map(|found| event(found, purpose)).collect::<Result<_, _>>()?,
+        links: list(&data, "links")?
+            .iter()
+            .filter_map(|found| link(found, purpose).transpose())
+            .collect::<Result<_, _>>()?,
         status: Some(status(data.get("status").ok_or(Malformed)?)?),
     })
 }
@@ -124,23 +139,23 @@ fn status(data: &Json) -> Result<Status, Malformed> {
     Ok(Status { message: message.to_owned(), code })
 }
 
-fn event(data: &Json) -> Result<Event, Malformed> {
+fn event(data: &Json, purpose: Purpose) -> Result<Event, Malformed> {
     let attributes = data.get("attributes").map_or(Ok(&[][..]), pairs)?;
     Ok(Event {
         time_unix_nano: time(data.get("time_unix_nano").ok_or(Malformed)?)?,
         name: text(data, "name")?.to_owned(),
-        attributes: key_values(attributes, EVENT_DEPTH)?,
+        attributes: key_values(attributes, EVENT_DEPTH, purpose)?,
     })
 }
 
 /// `None` for a link whose target has no OTLP id.
-fn link(data: &Json) -> Result<Option<Link>, Malformed> {
+fn link(data: &Json, purpose: Purpose) -> Result<Option<Link>, Malformed> {
     let (Some(trace), Some(span)) = (hex(text(data, "trace_id")?)?, hex(text(data, "span_id")?)?) else {
         return Ok(None);
     };
     let Ok(span) = u64::try_from(span) else { return Ok(None) };
     let attributes = match data.get("attributes").filter(|attributes| attributes.is_truthy()) {
-        Some(attributes) => key_values(pairs(attributes)?, EVENT_DEPTH)?,
+        Some(attributes) => key_values(pairs(attributes)?, EVENT_DEPTH, purpose)?,
         None => Vec::new(),
     };
     let (trace_id, span_id) =
@@ -149,20 +164,26 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
 }
 
 /// An attribute of a span: the parsed JSON of a string, or the value itself.
-fn attribute(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
+fn attribute(name: &str, value: &Json, purpose: Purpose) -> Result<KeyValue, Malformed> {
     let value = match value {
-        value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH)?,
-        Json::Text(text) => match Json::parse(text) {
-            Ok(value) => any(&value, SPAN_DEPTH)?,
-            Err(ParseError::NotJson) => any(value, SPAN_DEPTH)?,
-            Err(ParseError::TooDeep) => return Err(Malformed),
-        },
-        value => any(value, SPAN_DEPTH)?,
+        value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH, purpose)?,
+        Json::Text(text) => {
+            let parsed = match Json::parse(text) {
+                Ok(value) => any(&value, SPAN_DEPTH, purpose),
+                Err(ParseError::NotJson) => any(value, SPAN_DEPTH, purpose),
+                Err(ParseError::TooDeep) => Err(Malformed),
+            };
+            match parsed {
+                Err(Malformed) if purpose == Purpose::Answer => any(value, SPAN_DEPTH, purpose)?,
+                parsed => parsed?,
+            }
+        }
+        value => any(value, SPAN_DEPTH, purpose)?,
     };
     Ok(key_value(name, value))
 }
 
-fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
+fn any(value: &Json, depth: usize, purpose: Purpose) -> Result<AnyValue, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed);
     }
@@ -171,20 +192,21 @@ fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
         Json::Bool(value) => Some(Value::Bool(*value)),
         Json::Int(number) => Some(Value::Int(*number)),
         // It would be decoded as another number.
-        Json::Huge => return Err(Malformed),
+        Json::Huge(_) if purpose == Purpose::Archive => return Err(Malformed),
+        Json::Huge(number) => Some(Value::Double(*number)),
         Json::Float(number) => Some(Value::Double(*number)),
         Json::Text(text) => Some(Value::Text(text.clone())),
         Json::Array(items) => {
-            let values = items.iter().map(|item| any(item, depth + 2)).collect::<Result<_, _>>()?;
+            let values = items.iter().map(|item| any(item, depth + 2, purpose)).collect::<Result<_, _>>()?;
             Some(Value::Array(ArrayValue { values }))
         }
-        Json::Object(pairs) => Some(Value::KeyValues(KeyValueList { values: key_values(pairs, depth + 3)? })),
+        Json::Object(pairs) => Some(Value::KeyValues(KeyValueList { values: key_values(pairs, depth + 3, purpose)? })),
     };
     Ok(AnyValue { value })
 }
 
-fn key_values(pairs: &[(String, Json)], depth: usize) -> Result<Vec<KeyValue>, Malformed> {
-    pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth)?))).collect()
+fn key_values(pairs: &[(String, Json)], depth: usize, purpose: Purpose) -> Result<Vec<KeyValue>, Malformed> {
+    pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth, purpose)?))).collect()
 }
 
 /// A pair; null is an absent value.

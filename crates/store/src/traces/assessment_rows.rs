@@ -10,12 +10,36 @@ use ferroflow_model::{
 };
 use serde_json::Value;
 
-use crate::db::{DbError, Row};
+use crate::db::{Column, DbError, Insert, Row, Value as Bound, bool, int, real, text};
 
 /// The columns of an assessment `a`, in the order [`from_row`] reads them.
 pub(crate) const COLUMNS: &str = "a.trace_id, a.assessment_id, a.name, a.assessment_type, a.value, a.error, \
                                   a.created_timestamp, a.last_updated_timestamp, a.source_type, a.source_id, \
                                   a.span_id, a.rationale, a.overrides, a.valid, a.assessment_metadata";
+
+/// All columns, in the order of `NewAssessment::row`.
+const ALL: &[Column] = &[
+    text("assessment_id"),
+    text("trace_id"),
+    text("name"),
+    text("assessment_type"),
+    text("value"),
+    text("error"),
+    int("created_timestamp"),
+    int("last_updated_timestamp"),
+    text("source_type"),
+    text("source_id"),
+    text("run_id"),
+    text("span_id"),
+    text("rationale"),
+    text("overrides"),
+    bool("valid"),
+    text("assessment_metadata"),
+    int("experiment_id"),
+    int("trace_timestamp_ms"),
+    real("aggregate_value"),
+    bool("is_numeric_value"),
+];
 
 /// The only format of a serialized expectation.
 pub(crate) const JSON_FORMAT: &str = "JSON_FORMAT";
@@ -24,6 +48,25 @@ pub(crate) const JSON_FORMAT: &str = "JSON_FORMAT";
 const STACK_TRACE: usize = 10_000;
 
 const TRUNCATED: &str = "[Stack trace is truncated]\n...\n";
+
+/// New rows. One whose id is taken is left out.
+pub(crate) fn insert(rows: Vec<Vec<Bound>>) -> Insert {
+    Insert { table: "assessments", columns: ALL, only_if: None, on_conflict: "ON CONFLICT DO NOTHING", rows }
+}
+
+/// New rows, which replace those of the same ids in the same trace. One whose id belongs to another trace is left out.
+pub(crate) fn merge(rows: Vec<Vec<Bound>>) -> Insert {
+    let on_conflict = "ON CONFLICT (assessment_id) DO UPDATE SET name = excluded.name, \
+         assessment_type = excluded.assessment_type, value = excluded.value, error = excluded.error, \
+         created_timestamp = excluded.created_timestamp, last_updated_timestamp = excluded.last_updated_timestamp, \
+         source_type = excluded.source_type, source_id = excluded.source_id, run_id = excluded.run_id, \
+         span_id = excluded.span_id, rationale = excluded.rationale, overrides = excluded.overrides, \
+         valid = excluded.valid, assessment_metadata = excluded.assessment_metadata, \
+         experiment_id = excluded.experiment_id, trace_timestamp_ms = excluded.trace_timestamp_ms, \
+         aggregate_value = excluded.aggregate_value, is_numeric_value = excluded.is_numeric_value \
+         WHERE assessments.trace_id = excluded.trace_id";
+    Insert { table: "assessments", columns: ALL, only_if: None, on_conflict, rows }
+}
 
 /// Reads [`COLUMNS`].
 pub(crate) fn from_row(row: &Row<'_>) -> Result<Assessment, DbError> {

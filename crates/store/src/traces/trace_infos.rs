@@ -7,6 +7,7 @@ use std::{
 };
 
 use ferroflow_model::{
+    Error, Result,
     messages::{
         assessments::Assessment,
         service::{
@@ -14,14 +15,16 @@ use ferroflow_model::{
             TraceLocationTraceLocationType,
         },
     },
-    number,
+    number, validation,
     wire::{Duration, Enum as _, Timestamp},
 };
 
 use crate::{
+    Scoped,
     db::{Child, Conn, DbError, Row, Statement},
     statements::statements,
     traces::assessment_rows,
+    workspace::Workspace,
 };
 
 /// The columns of a trace `t`, in the order [`info_from_row`] reads them.
@@ -68,6 +71,11 @@ const TAG_VALUE: usize = 4096;
 // PostgreSQL reads all children of a list of traces, SQLite those of one after the other (CROSS JOIN is never
 // reordered). Assessments have no stored order: they are returned in the order of their creation.
 statements! {
+    static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM trace_info t WHERE t.request_id = $1 AND {ws of t}";
+    static BY_IDS: Workspace = "SELECT ", COLUMNS, " FROM trace_info t WHERE t.request_id {in $1} AND {ws of t}";
+    static BY_IDS_IN_EXPERIMENTS: Workspace = "SELECT ", COLUMNS, " FROM trace_info t \
+         WHERE t.request_id {in $1} AND t.experiment_id {in $2} AND {ws of t}";
+
     static TAGS: Child =
         "{postgres:SELECT request_id, key, value FROM trace_tags WHERE request_id = ANY($1)}\
          {sqlite:SELECT g.request_id, g.key, g.value FROM json_each($1) AS w \
@@ -83,13 +91,51 @@ statements! {
          ORDER BY a.trace_id, a.created_timestamp, a.rowid}";
 }
 
+impl Scoped<'_> {
+    /// A trace with its tags, metadata and assessments.
+    ///
+    /// # Errors
+    /// No trace has the id.
+    pub async fn trace_info(&self, trace_id: &str) -> Result<TraceInfoV3> {
+        let conn = self.store.db.reader().await?;
+        let (info, children) = tokio::join!(
+            conn.query_opt(Statement::within(self.workspace, &BY_ID, vec![trace_id.into()]), info_from_row),
+            load_children(&conn, vec![trace_id.to_owned()]),
+        );
+        let found = attach(info?.into_iter().collect(), vec![children?]).pop();
+        found.ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
+    }
+
+    /// Traces by their ids, in that order, without those that do not exist or are in none of the experiments, if there
+    /// are some.
+    ///
+    /// # Errors
+    /// The id of an experiment is not valid.
+    pub async fn trace_infos(&self, trace_ids: &[String], experiment_ids: &[String]) -> Result<Vec<TraceInfoV3>> {
+        let experiments = experiment_ids.iter().map(|id| validation::parse_experiment_id(id));
+        let experiments = experiments.collect::<Result<Vec<i64>>>()?;
+        let statement = if experiments.is_empty() {
+            Statement::within(self.workspace, &BY_IDS, vec![trace_ids.into()])
+        } else {
+            Statement::within(self.workspace, &BY_IDS_IN_EXPERIMENTS, vec![trace_ids.into(), experiments.into()])
+        };
+        let conn = self.store.db.reader().await?;
+        let mut infos = conn.query(statement, info_from_row).await?;
+        let places: HashMap<&str, usize> = trace_ids.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
+        infos.sort_by_key(|info| places.get(info.trace_id()).copied());
+        let ids = infos.iter().map(|info| info.trace_id().to_owned()).collect();
+        let children = load_children(&conn, ids).await?;
+        Ok(attach(infos, vec![children]))
+    }
+}
+
 /// Whether metadata of this key is kept in columns of the trace.
 pub(crate) fn is_column(key: &str) -> bool {
     matches!(key, SESSION | TOKEN_USAGE | COST)
 }
 
 /// Reads [`COLUMNS`]. The children are missing, except the tag and the metadata that are columns.
-pub(crate) fn info_from_row(row: &Row<'_>) -> Result<TraceInfoV3, DbError> {
+pub(crate) fn info_from_row(row: &Row<'_>) -> std::result::Result<TraceInfoV3, DbError> {
     let mut info = TraceInfoV3 {
         trace_id: row.get(0)?,
         trace_location: Some(TraceLocation {
@@ -129,8 +175,8 @@ fn object(
     row: &Row<'_>,
     from: usize,
     names: &[&str],
-    read: impl Fn(&Row<'_>, usize) -> Result<Option<String>, DbError>,
-) -> Result<Option<String>, DbError> {
+    read: impl Fn(&Row<'_>, usize) -> std::result::Result<Option<String>, DbError>,
+) -> std::result::Result<Option<String>, DbError> {
     let mut text = String::new();
     for (at, name) in names.iter().enumerate() {
         if let Some(number) = read(row, from + at)? {
@@ -157,7 +203,7 @@ struct ChildrenOfOne {
 }
 
 /// Loads the children of traces.
-pub(crate) async fn load_children(conn: &Conn, ids: Vec<String>) -> Result<Children, DbError> {
+pub(crate) async fn load_children(conn: &Conn, ids: Vec<String>) -> std::result::Result<Children, DbError> {
     let mut children = Children::default();
     children.traces.resize_with(ids.len(), ChildrenOfOne::default);
     if ids.is_empty() {
@@ -176,7 +222,7 @@ pub(crate) async fn load_children(conn: &Conn, ids: Vec<String>) -> Result<Child
 
 impl ChildrenOfOne {
     /// Adds a row of a statement of [`load_children`].
-    fn add(&mut self, which: usize, row: &Row<'_>) -> Result<(), DbError> {
+    fn add(&mut self, which: usize, row: &Row<'_>) -> std::result::Result<(), DbError> {
         let key = row.str(1)?;
         let (entries, length, is_column) = match which {
             0 => (&mut self.tags, TAG_VALUE, key == NAME_TAG),
