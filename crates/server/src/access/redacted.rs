@@ -3,11 +3,12 @@
 use ferroflow_model::{
     messages::{
         model_registry::{ModelVersion, RegisteredModel},
-        service::{LoggedModel, Run},
+        service::{LoggedModel, Run, TraceInfoV3},
     },
     permission::ResourceType,
     prompts,
 };
+use ferroflow_search::traces::{MODEL_METADATA, RUN_METADATA};
 
 use super::rules::version_kind_of;
 use crate::app::Cx;
@@ -43,6 +44,24 @@ impl Cx {
             for metric in model.data.iter_mut().flat_map(|data| &mut data.metrics) {
                 metric.run_id = None;
             }
+        }
+    }
+
+    /// Redacts assessments, runs and logged models in traces.
+    pub(crate) fn redact_traces(&self, traces: &mut [TraceInfoV3]) {
+        let assessments = self.is_denied(ResourceType::Assessment);
+        let denied = [(ResourceType::Run, RUN_METADATA), (ResourceType::LoggedModel, MODEL_METADATA)]
+            .into_iter()
+            .filter(|(kind, _)| self.is_denied(*kind));
+        let denied: Vec<&str> = denied.map(|(_, key)| key).collect();
+        if !assessments && denied.is_empty() {
+            return;
+        }
+        for trace in traces {
+            if assessments {
+                trace.assessments.clear();
+            }
+            trace.trace_metadata.retain(|key, _| !denied.contains(&key.as_str()));
         }
     }
 

@@ -1,3 +1,5 @@
 //! Traces.
 
+pub(crate) mod metrics;
+pub(crate) mod search;
 pub(crate) mod trace_payloads;
