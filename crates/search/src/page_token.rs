@@ -102,18 +102,29 @@ impl PageToken {
         }
     }
 
-    /// Decodes a token of this query. One of the reference, which contains no query, is understood too.
+    /// Decodes a token of this query.
     ///
     /// # Errors
     /// It is no token, or one of another query.
     pub fn decode_of(token: &str, query: QueryId) -> Result<Self, Error> {
+        Self::check_query(token, query)?;
+        Self::decode(token)
+    }
+
+    /// Refuses a token of another query. One of the reference, or of an older ferroflow, contains no query.
+    ///
+    /// # Errors
+    /// It is one of another query.
+    pub fn check_query(token: &str, query: QueryId) -> Result<(), Error> {
         bounds::check("bytes in its page token", token.len(), bounds::TOKEN)?;
-        match own_fields(token) {
-            Some(fields) if fields.get("q").and_then(Value::as_str) != Some(&query.shown()) => Err(Error::invalid(
+        let fields = own_fields(token);
+        let found = fields.as_ref().and_then(|fields| fields.get("q"));
+        if found.is_some_and(|found| found.as_str() != Some(&query.shown())) {
+            return Err(Error::invalid(
                 "Invalid page token: it belongs to a search with another filter, order or list of experiments",
-            )),
-            _ => Self::decode(token),
+            ));
         }
+        Ok(())
     }
 
     /// Decodes a token of ferroflow or of the reference. The empty token is the first page.
