@@ -145,7 +145,12 @@ def traces_filter(text):
                 parsed = json.loads(value)
             except ValueError:
                 parsed = None
-            clause["value"] = parsed if isinstance(parsed, dict) and parsed and json.dumps(parsed) == value else None
+            columns = trace_analytics.TRACE_ANALYTICS_COLUMNS_BY_METADATA_KEY[key]
+            convert = trace_analytics.token_count_or_none if "token" in key else trace_analytics.finite_float_or_none
+            found = {column: convert(parsed[column]) for column in columns if column in parsed} if isinstance(parsed, dict) else None
+            clause["value"] = found if found and json.dumps(found) == value else None
+        if kind in ("feedback", "expectation") and isinstance(value, int):
+            clause["value"] = float(value)
         return clause
 
     return clauses(SearchTraceUtils.parse_search_filter_for_search_traces(text), of)

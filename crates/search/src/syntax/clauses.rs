@@ -121,8 +121,11 @@ fn join_sets<'a>(text: &'a str, nodes: &[Node], with_timestamp: bool) -> Vec<Pie
             break;
         }
         if with_timestamp && is_timestamp(operand(text, first.token)) {
-            // No comparison, or it would be one node. The reference reports its first word twice.
-            pieces.extend(rest[..3].iter().chain([first]).map(|node| piece(text, node)));
+            match timestamp_clause(text, rest) {
+                Some(clause) => pieces.push(Piece::Clause(clause)),
+                // The reference reports its first word twice.
+                None => pieces.extend(rest[..3].iter().chain([first]).map(|node| piece(text, node))),
+            }
             rest = &rest[3..];
         } else if first.token.kind != Kind::Identifier {
             pieces.push(piece(text, first));
@@ -167,6 +170,19 @@ fn set_clause<'a>(text: &'a str, nodes: &[Node]) -> Option<(Clause<'a>, usize)> 
     } else {
         word(1, "NOT").and(word(2, "IN")).and(list(3)).map(|right| (clause("NOT IN", Some(right)), 4))
     }
+}
+
+/// The comparison of the word `timestamp` with an integer, of which the grouping makes no node.
+fn timestamp_clause<'a>(text: &'a str, nodes: &[Node]) -> Option<Clause<'a>> {
+    let [left, sign, right] = [0, 1, 2].map(|at| operand(text, nodes[at].token));
+    let is_number = sign.kind == Kind::ComparisonSign && matches!(sign.text, "<" | "<=" | ">" | ">=" | "=" | "!=");
+    (is_number && right.kind == Kind::Integer).then_some(Clause {
+        left,
+        sign: sign.text,
+        right: Some(right),
+        parts: 3,
+        whole: Whole::Joined,
+    })
 }
 
 fn piece<'a>(text: &'a str, node: &Node) -> Piece<'a> {

@@ -199,16 +199,18 @@ impl Source {
         };
         if let Some(start) = start {
             // A bound beyond the range of the column is met by all rows or by none.
-            select.filter(match i64::try_from(start) {
+            let test = match i64::try_from(start) {
                 Ok(start) => format!("{column} >= {}", select.bind(start)),
                 Err(_) => (start < 0).to_string(),
-            });
+            };
+            select.filter(test);
         }
         if let Some(end) = end {
-            select.filter(match i64::try_from(end) {
+            let test = match i64::try_from(end) {
                 Ok(end) => format!("{column} <= {}", select.bind(end)),
                 Err(_) => (end > 0).to_string(),
-            });
+            };
+            select.filter(test);
         }
     }
 }
