@@ -54,6 +54,9 @@ OWN_ROLES = "the reference shows the roles of a workspace, with what is granted 
 LISTED = "the reference has no rule for this path and refuses everybody; ferroflow's is that of the other one"
 SIGN_UP = "the reference has no rule for the form and refuses whoever may see it; ferroflow asks for the same as the page"
 
+MOVED = "the reference moves a trace out of an experiment for whoever may write to another one; ferroflow asks whether the trace may be changed where it is"
+NO_SPANS = "the reference fails for a trace whose spans are a file; ferroflow reads the file, and here there is none"
+
 CALLS = [
     # Experiments
     post(f"{API}/experiments/create", {"name": "new {unique}"}),
@@ -222,6 +225,46 @@ CALLS = [
     get(f"{AJAX3}/ui-telemetry"),
     post(f"{AJAX3}/ui-telemetry"),
     get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
+    # Traces and assessments
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}, "assessments": [{"feedback": {"value": 1}}]}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{foreign_trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}, differs=MOVED),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}"}}}),
+    get(f"{API3}/traces/{{trace}}"),
+    get(f"{API3}/traces/{{foreign_trace}}"),
+    get(f"{API3}/traces/tr-nothing"),
+    get(f"{API3}/traces/get", {"trace_id": "{trace}", "allow_partial": "true"}, differs=NO_SPANS),
+    get(f"{API3}/traces/batchGet", {"trace_ids": ["{trace}"]}, differs=NO_SPANS),
+    get(f"{API3}/traces/batchGet", {"trace_ids": ["{trace}", "{foreign_trace}"]}, differs=NO_SPANS),
+    post(f"{API3}/traces/batchGetInfos", {"trace_ids": ["{trace}"]}, count="trace_infos"),
+    post(f"{API3}/traces/batchGetInfos", {"trace_ids": ["{trace}", "{foreign_trace}"]}, count="trace_infos"),
+    post(f"{API3}/traces/delete-traces", {"experiment_id": "{exp}", "request_ids": ["{trace}"]}, count="traces_deleted"),
+    post(f"{API3}/traces/delete-traces", {"experiment_id": "{exp}", "request_ids": ["{foreign_trace}"]}),
+    post(f"{API3}/traces/delete-traces", {"request_ids": ["{trace}"]}),
+    patch(f"{API3}/traces/{{trace}}/tags", {"key": "a", "value": "1"}),
+    patch(f"{API3}/traces/{{foreign_trace}}/tags", {"key": "a", "value": "1"}),
+    delete(f"{API3}/traces/{{trace}}/tags", {"key": "tag"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["{trace}"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["{foreign_trace}"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["tr-nothing"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-prompts", {"trace_id": "{trace}", "prompt_versions": [{"name": "p", "version": "1"}]}),
+    post(f"{API}/traces", {"experiment_id": "{exp}", "timestamp_ms": 1}),
+    post(f"{API}/traces", {"timestamp_ms": 1}),
+    patch(f"{API}/traces/{{trace}}", {"timestamp_ms": 5, "status": "OK"}),
+    get(f"{API}/traces/{{trace}}/info"),
+    post(f"{API}/traces/delete-traces", {"experiment_id": "{exp}", "max_timestamp_millis": 9}, count="traces_deleted"),
+    patch(f"{API}/traces/{{trace}}/tags", {"key": "a", "value": "1"}),
+    delete(f"{API}/traces/{{trace}}/tags", {"key": "tag"}),
+    get(f"{API}/get-online-trace-details"),
+    get(f"{API}/unified-traces"),
+    post(f"{API3}/traces/{{trace}}/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}),
+    post(f"{API3}/traces/{{foreign_trace}}/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}, "trace_id": "{trace}"}}),
+    post(f"{API3}/traces/tr-nothing/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}),
+    get(f"{API3}/traces/{{trace}}/assessments/{{assessment}}"),
+    patch(f"{API3}/traces/{{trace}}/assessments/{{assessment}}", {"assessment": {"rationale": "x"}, "update_mask": "rationale"}),
+    delete(f"{API3}/traces/{{trace}}/assessments/{{assessment}}"),
+    delete(f"{API3}/traces/{{foreign_trace}}/assessments/{{assessment}}"),
     get(f"{AJAX}/get-trace-artifact", {"request_id": "tr-nothing"}),
     get(f"{AJAX3}/get-trace-artifact", {"request_id": "tr-nothing"}),
     get(f"{AJAX}/get-trace-artifact"),

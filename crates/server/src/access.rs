@@ -90,6 +90,9 @@ pub(crate) enum Resource {
     ModelVersion,
     Alias,
     Trace,
+    /// The links of traces to a run.
+    TraceLink,
+    Assessment,
     Artifact,
 }
 

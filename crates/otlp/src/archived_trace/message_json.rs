@@ -268,6 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn a_span_of_a_client_before_mlflow_3_is_read() {
+        let old = json!({
+            "name": "root", "context": {"trace_id": "0x01010101010101010101010101010101", "span_id": "0x1"},
+            "parent_id": null, "start_time": 5, "end_time": 9, "status_code": "OK", "status_message": "",
+            "attributes": {"mlflow.traceRequestId": "\"0123\"", "mlflow.spanType": "\"LLM\""},
+            "events": [{"name": "e", "timestamp": 6, "attributes": {"a": 1}}],
+        });
+        let expected = json!({
+            "trace_id": "AQEBAQEBAQEBAQEBAQEBAQ==", "span_id": "AAAAAAAAAAE=", "name": "root",
+            "start_time_unix_nano": 5, "end_time_unix_nano": 9, "status": {"code": "STATUS_CODE_OK"},
+            "attributes": [
+                {"key": "mlflow.spanType", "value": {"string_value": "LLM"}},
+                {"key": "mlflow.traceRequestId", "value": {"string_value": "0123"}},
+            ],
+            "events": [{"time_unix_nano": 6, "name": "e", "attributes": [{"key": "a", "value": {"int_value": 1}}]}],
+        });
+        assert_eq!(message(&old), expected);
+    }
+
+    #[test]
     fn what_an_archive_refuses_is_still_answered() {
         let mut span = stored();
         span["attributes"] = json!({

@@ -58,6 +58,9 @@ pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
 
 pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
     let mut data = Json::parse(content).map_err(|_| Malformed)?;
+    if purpose == Purpose::Answer && data.get("context").is_some() {
+        data = from_version_2(&data)?;
+    }
     if let Json::Object(pairs) = &mut data
         && let Some((_, Json::Object(attributes))) = pairs.iter_mut().rfind(|(name, _)| name == "attributes")
     {
@@ -89,6 +92,34 @@ pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
             .collect::<Result<_, _>>()?,
         status: Some(status(data.get("status").ok_or(Malformed)?)?),
     })
+}
+
+/// A span in the files of clients before MLflow 3, in the form of later ones.
+fn from_version_2(data: &Json) -> Result<Json, Malformed> {
+    let named = |name: &str, value: Json| (name.to_owned(), value);
+    let field = |name: &str| data.get(name).cloned().unwrap_or(Json::Null);
+    let context = data.get("context").ok_or(Malformed)?;
+    let id = |name: &str| context.get(name).cloned().ok_or(Malformed);
+    let events = list(data, "events")?.iter().map(|event| {
+        let of = |name: &str| event.get(name).cloned().unwrap_or(Json::Null);
+        Json::Object(vec![
+            named("name", of("name")),
+            named("time_unix_nano", of("timestamp")),
+            named("attributes", of("attributes")),
+        ])
+    });
+    let status = Json::Object(vec![named("code", field("status_code")), named("message", field("status_message"))]);
+    Ok(Json::Object(vec![
+        named("trace_id", id("trace_id")?),
+        named("span_id", id("span_id")?),
+        named("parent_span_id", field("parent_id")),
+        named("name", field("name")),
+        named("start_time_unix_nano", field("start_time")),
+        named("end_time_unix_nano", field("end_time")),
+        named("events", Json::Array(events.collect())),
+        named("status", status),
+        named("attributes", field("attributes")),
+    ]))
 }
 
 /// The ids of the trace, the span and its parent. Release 3.5.0 stored them in their display form, all others in

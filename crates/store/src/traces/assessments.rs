@@ -163,9 +163,7 @@ impl AssessmentChange {
     /// The new value, if there is one.
     fn content(&self, stored: &Assessment) -> Result<Option<Content>> {
         match (&self.expectation, &self.feedback) {
-            (Some(_), Some(_)) => {
-                Err(Error::invalid("Cannot specify both `expectation` and `feedback` parameters."))
-            }
+            (Some(_), Some(_)) => Err(Error::invalid("Cannot specify both `expectation` and `feedback` parameters.")),
             (Some(_), None) if stored.expectation.is_none() => {
                 Err(Error::invalid("Cannot update expectation value on a Feedback assessment."))
             }

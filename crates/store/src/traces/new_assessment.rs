@@ -6,7 +6,7 @@ use ferroflow_model::{
         Assessment, AssessmentError, AssessmentSourceSourceType, Expectation, Feedback, IssueReference,
     },
     python, validation,
-    wire::Enum as _,
+    wire::{Enum as _, Timestamp},
 };
 use serde_json::{Value as Json, json};
 
@@ -70,7 +70,7 @@ impl NewAssessment {
         };
         let is_feedback = content.kind == "feedback";
         let now = now_ms();
-        let time = |given: Option<ferroflow_model::wire::Timestamp>| match given.map_or(0, |time| time.to_millis()) {
+        let time = |given: Option<Timestamp>| match given.map_or(0, Timestamp::to_millis) {
             0 => now,
             time => time,
         };

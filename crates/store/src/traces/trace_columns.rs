@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_is_no_usage_is_left_out() {
-        let large = r#"{"input_tokens": 9223372036854775808, "output_tokens": 9223372036854775807, "total_tokens": null}"#;
+        let large =
+            r#"{"input_tokens": 9223372036854775808, "output_tokens": 9223372036854775807, "total_tokens": null}"#;
         let found = columns(&[(TOKEN_USAGE, large)]).unwrap();
         assert_eq!(found.tokens[..3], [None, Some(i64::MAX), None]);
         for text in ["", "[1]", "3", "{", "{\"input_tokens\": {}}"] {

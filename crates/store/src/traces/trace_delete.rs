@@ -118,8 +118,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
-                let found: Vec<(String, i64)> =
-                    tx.query(select.clone(), |row| Ok((row.get(0)?, row.get(1)?))).await?;
+                let found: Vec<(String, i64)> = tx.query(select.clone(), |row| Ok((row.get(0)?, row.get(1)?))).await?;
                 let is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
                 let next = found.last().filter(|_| is_full).map(|(trace_id, timestamp_ms)| DeletionPlace {
                     timestamp_ms: *timestamp_ms,

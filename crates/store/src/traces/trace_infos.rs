@@ -160,8 +160,10 @@ pub(crate) fn info_from_row(row: &Row<'_>) -> std::result::Result<TraceInfoV3, D
     if let Some(session) = row.opt_str(9)? {
         info.trace_metadata.insert(SESSION.to_owned(), shortened(session, SHORT).to_owned());
     }
-    let tokens = object(row, 10, &TOKENS, |row, at| Ok(row.get::<Option<i64>>(at)?.map(|count| count.to_string())))?;
-    let costs = object(row, 16, &COSTS, |row, at| Ok(row.get::<Option<f64>>(at)?.map(number::float_repr)))?;
+    let (tokens, costs) = (COLUMN_COUNT - COSTS.len() - TOKENS.len(), COLUMN_COUNT - COSTS.len());
+    let tokens =
+        object(row, tokens, &TOKENS, |row, at| Ok(row.get::<Option<i64>>(at)?.map(|count| count.to_string())))?;
+    let costs = object(row, costs, &COSTS, |row, at| Ok(row.get::<Option<f64>>(at)?.map(number::float_repr)))?;
     for (key, text) in [(TOKEN_USAGE, tokens), (COST, costs)] {
         if let Some(text) = text {
             info.trace_metadata.insert(key.to_owned(), shortened(&text, SHORT).to_owned());

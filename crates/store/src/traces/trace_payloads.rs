@@ -64,8 +64,8 @@ statements! {
     pub(crate) static LOCATIONS_OF_ANY: Gc = LOCATIONS;
     /// The root span first. Archived spans have no content. Only the sizes of the contents are read.
     static SPAN_PLACES: Workspace =
-        "SELECT s.span_id, octet_length(s.content) FROM spans s \
-         WHERE s.trace_id = $1 AND s.content <> '' AND {ws of s} \
+        "SELECT s.trace_id, s.span_id, octet_length(s.content) FROM spans s \
+         WHERE s.trace_id {in $1} AND s.content <> '' AND {ws of s} \
          ORDER BY CASE WHEN s.parent_span_id IS NULL THEN 0 ELSE 1 END, s.start_time_unix_nano, s.span_id";
     static SPAN_CONTENTS: Workspace =
         "SELECT s.span_id, s.content FROM spans s \
@@ -89,21 +89,22 @@ impl Scoped<'_> {
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 
-    /// The spans of a trace in the database, in their order. A large trace is read in parts by
+    /// The spans of traces in the database, in their order. A large trace is read in parts by
     /// [`Scoped::span_contents`], so that it is never in memory as a whole.
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn span_places(&self, trace_id: &str) -> Result<Vec<SpanPlace>> {
+    pub async fn span_places(&self, trace_ids: &[String]) -> Result<HashMap<String, Vec<SpanPlace>>> {
         let read = |row: &Row<'_>| {
-            let size: i64 = row.get(1)?;
-            Ok(SpanPlace { id: row.get(0)?, size: usize::try_from(size).unwrap_or_default() })
+            let size = usize::try_from(row.get::<i64>(2)?).unwrap_or_default();
+            Ok((row.get::<String>(0)?, SpanPlace { id: row.get(1)?, size }))
         };
-        Ok(self
-            .store
-            .db
-            .query(Statement::within(self.workspace, &SPAN_PLACES, vec![trace_id.into()]), read)
-            .await?)
+        let statement = Statement::within(self.workspace, &SPAN_PLACES, vec![trace_ids.into()]);
+        let mut places: HashMap<String, Vec<SpanPlace>> = HashMap::new();
+        for (trace_id, place) in self.store.db.query(statement, read).await? {
+            places.entry(trace_id).or_default().push(place);
+        }
+        Ok(places)
     }
 
     /// Spans of a trace, in the JSON form in which they are stored, in the order of `ids`. Those that have been archived

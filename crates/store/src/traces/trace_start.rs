@@ -8,7 +8,7 @@ use ferroflow_model::{
     messages::service::{TraceInfoV3, TraceInfoV3State, TraceLocation, TraceLocationTraceLocationType},
     python, uri,
     validation::{self, ARTIFACT_LOCATION_TAG, Limits},
-    wire::Enum as _,
+    wire::{Duration, Enum as _},
 };
 
 use crate::{
@@ -103,7 +103,7 @@ impl NewTrace {
         let timestamp_ms = info.request_time.unwrap_or_default().to_millis();
         let mut values: Vec<Value> = vec![
             timestamp_ms.into(),
-            info.execution_duration.map(|duration| duration.to_millis()).into(),
+            info.execution_duration.map(Duration::to_millis).into(),
             state.name().into(),
             client_request_id.into(),
             info.request_preview.map(preview).into(),
@@ -155,7 +155,7 @@ impl Scoped<'_> {
             .transaction(|tx| async move {
                 let (experiment, root) = find_active(self, &tx, trace.experiment).await?;
                 let location = artifact_location(&root, &trace.id)?;
-                let values = [&[trace.id.as_str().into()], trace.values.as_slice()].concat();
+                let values = first_of(&trace.id.as_str().into(), &trace.values);
                 let key = if tx.execute(Statement::of(&experiment, &INSERT, values)).await? > 0 {
                     trace.write_children(&tx, location, Vec::new()).await?;
                     TraceKey::inserted(&trace.id)
@@ -176,7 +176,7 @@ impl Scoped<'_> {
             return Err(Error::invalid_state(text));
         }
         let experiment = Value::from(trace.experiment);
-        let values = [std::slice::from_ref(&experiment), trace.values.as_slice()].concat();
+        let values = first_of(&experiment, &trace.values);
         let time = trace.timestamp_ms.into();
         let before = vec![
             Op::Execute(Statement::of(&key, &COMPLETE, values)),
@@ -186,6 +186,11 @@ impl Scoped<'_> {
         trace.write_children(tx, location, before).await?;
         Ok(key)
     }
+}
+
+/// A value and others behind it.
+pub(super) fn first_of(first: &Value, rest: &[Value]) -> Vec<Value> {
+    [std::slice::from_ref(first), rest].concat()
 }
 
 /// The key of an active experiment, and the location of its artifacts.
@@ -224,10 +229,7 @@ pub(super) fn stored_tags(tags: BTreeMap<String, String>, limits: Limits) -> Res
 }
 
 /// The metadata that is stored as rows.
-pub(super) fn stored_metadata(
-    metadata: BTreeMap<String, String>,
-    limits: Limits,
-) -> Result<BTreeMap<String, String>> {
+pub(super) fn stored_metadata(metadata: BTreeMap<String, String>, limits: Limits) -> Result<BTreeMap<String, String>> {
     checked(metadata.into_iter().filter(|(key, _)| !trace_infos::is_column(key)), limits)
 }
 

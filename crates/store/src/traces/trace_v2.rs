@@ -17,7 +17,7 @@ use crate::{
         keys::{LockedTrace, TraceKey},
         trace_columns::MetadataColumns,
         trace_infos::NAME_TAG,
-        trace_start::{self, INSERT, artifact_location, check_name, find_active, pairs},
+        trace_start::{self, INSERT, artifact_location, check_name, find_active, first_of, pairs},
     },
     tracking::experiments::id_of,
 };
@@ -101,7 +101,7 @@ impl Scoped<'_> {
                 let trace = trace.ok_or_else(|| Error::not_found(format!("Trace with ID '{id}' not found.")))?;
                 let duration = event.timestamp_ms.checked_sub(trace.timestamp_ms);
                 let duration = duration.ok_or_else(|| Error::invalid("The duration of the trace is out of range."))?;
-                let values = [&[duration.into()], values.as_slice()].concat();
+                let values = first_of(&duration.into(), values);
                 tx.run(vec![
                     Op::Execute(Statement::of(&trace.key, &END, values)),
                     Op::Insert(pairs("trace_tags", id, &event.tags)),

@@ -99,9 +99,7 @@ impl ExperimentKey {
         id: i64,
     ) -> Result<Option<(Self, String, String)>, DbError> {
         let statement = Statement::within(workspace, &LOCATED_EXPERIMENT, vec![id.into()]);
-        let read = move |row: &Row<'_>| {
-            Ok((Self(id), row.get(0)?, row.get::<Option<String>>(1)?.unwrap_or_default()))
-        };
+        let read = move |row: &Row<'_>| Ok((Self(id), row.get(0)?, row.get::<Option<String>>(1)?.unwrap_or_default()));
         tx.query_opt(statement, read).await
     }
 }
