@@ -269,5 +269,23 @@ CALLS = [
     get(f"{AJAX3}/get-trace-artifact", {"request_id": "tr-nothing"}),
     get(f"{AJAX}/get-trace-artifact"),
     post(f"{API}/traces/link-prompts", {"trace_id": "tr-nothing", "prompt_versions": []}),
+    # Searches and metrics of traces: what a filter or an order names must be readable, too.
+    *(
+        post(f"{API3}/traces/search", {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{exp}"}}], **change}, count="traces")
+        for change in (
+            {}, {"filter": "feedback.a = 'x'"}, {"filter": "run_id = 'x'"}, {"filter": "metadata.mlflow.modelId = 'x'"}, {"filter": "tags.a = 'x'"}, {"filter": "nope"}, {"order_by": ["run_id"]},
+            {"order_by": ["name"]}, {"order_by": ["request_metadata.mlflow.modelId DESC"]},
+        )
+    ),
+    post(f"{AJAX3}/traces/search", {"locations": []}),
+    post(f"{API3}/traces/search", {"locations": [{"mlflowExperiment": {"experimentId": "{exp}"}}]}),
+    get(f"{API}/traces", {"experiment_ids": "{exp}"}, count="traces"),
+    get(f"{API}/traces", {"experiment_ids": "{exp}", "filter": "expectation.a = 'x'", "order_by": "run_id"}, count="traces"),
+    *(
+        post(f"{API3}/traces/metrics", {"experiment_ids": ["{exp}"], "view_type": view, "metric_name": metric, "aggregations": [{"aggregation_type": "COUNT"}]})
+        for view, metric in (("TRACES", "trace_count"), ("SPANS", "span_count"), ("ASSESSMENTS", "assessment_count"))
+    ),
+    post(f"{API3}/traces/calculate-filter-correlation", {"experiment_ids": ["{exp}"], "filter_string1": "status = 'OK'", "filter_string2": "tags.a = 'x'"}),
+    post(f"{API3}/traces/calculate-filter-correlation", {"experiment_ids": ["{exp}"], "filter_string1": "status = 'OK'", "filter_string2": "feedback.a = 'x'"}),
     get(f"{API}/nothing/at/all"),
 ]

@@ -14,6 +14,7 @@ mod refs;
 mod rules;
 mod run_experiments;
 mod sharing;
+mod trace_search;
 
 use std::sync::Arc;
 
@@ -219,6 +220,7 @@ impl Cx {
         let [experiments, models, prompts] = match listed {
             Resource::Run => [Some(ResourceType::Run), None, None],
             Resource::LoggedModel => [Some(ResourceType::LoggedModel), None, None],
+            Resource::Trace => [Some(ResourceType::Trace), None, None],
             Resource::ModelVersion => {
                 [None, Some(ResourceType::RegisteredModelVersion), Some(ResourceType::PromptVersion)]
             }

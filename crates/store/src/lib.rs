@@ -36,7 +36,9 @@ pub use scoped::{Scoped, Unscoped};
 pub use traces::{
     assessments::AssessmentChange,
     trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
+    trace_metrics::TraceMetricsQuery,
     trace_payloads::{SpanPlace, SpansLocation, TraceLocations},
+    trace_search::{TraceCounts, TraceSearch},
     trace_v2::TraceEvent,
 };
 pub use tracking::{

@@ -5,7 +5,7 @@ use http::Method;
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::traces::{assessments, full_traces, trace_payloads, traces},
+    api::traces::{assessments, full_traces, metrics, search, trace_payloads, traces},
 };
 
 use Needs::{Authenticated, Create, Delete, Edit, Read};
@@ -22,6 +22,10 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(traces::set_tag, Edit(Trace))
         .rpc(traces::delete_tag, Edit(Trace))
         .rpc(traces::link_to_run, Edit(TraceLink))
+        .list(search::search, Trace)
+        .list(search::search_v2, Trace)
+        .list(metrics::query, Trace)
+        .list(metrics::correlate, Trace)
         .rpc(traces::start_v2, Create(Trace))
         .rpc(traces::end_v2, Edit(Trace))
         .rpc(traces::get_v2, Read(Trace))

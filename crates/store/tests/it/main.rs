@@ -27,6 +27,8 @@ mod stopped_reads;
 mod support;
 mod token_users;
 mod trace_archival;
+mod trace_metrics;
+mod trace_search;
 mod traces;
 mod transactions;
 mod users;

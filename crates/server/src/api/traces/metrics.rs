@@ -1,0 +1,110 @@
+//! Metrics of traces, and correlations of filters.
+
+use ferroflow_model::{
+    Result,
+    messages::service::{
+        CalculateTraceFilterCorrelation, CalculateTraceFilterCorrelationResponse, MetricViewType, QueryTraceMetrics,
+        QueryTraceMetricsResponse,
+    },
+};
+use ferroflow_search::{
+    trace_metrics,
+    traces::{Tiers, tiers},
+};
+use ferroflow_store::{Scope, TraceCounts, TraceMetricsQuery};
+
+use crate::app::Cx;
+
+pub(crate) async fn query(cx: Cx, scope: Scope, req: QueryTraceMetrics) -> Result<QueryTraceMetricsResponse> {
+    let view = req.view_type();
+    let tiers = Tiers { assessments: view == MetricViewType::Assessments, ..Tiers::default() };
+    cx.check_trace_search(&req.experiment_ids, tiers).await?;
+    let query = TraceMetricsQuery {
+        query: trace_metrics::parse(view, req.metric_name(), &req.aggregations, &req.dimensions, &req.filters)?,
+        view,
+        time_interval_seconds: req.time_interval_seconds,
+        start_time_ms: req.start_time_ms,
+        end_time_ms: req.end_time_ms,
+        max_results: req.max_results().into(),
+        experiment_ids: req.experiment_ids,
+    };
+    let data_points = cx.store().query_trace_metrics(&scope, &query).await?;
+    Ok(QueryTraceMetricsResponse { data_points, next_page_token: None })
+}
+
+pub(crate) async fn correlate(
+    cx: Cx,
+    scope: Scope,
+    req: CalculateTraceFilterCorrelation,
+) -> Result<CalculateTraceFilterCorrelationResponse> {
+    let filters = [req.filter_string1(), req.filter_string2()];
+    let tiers = tiers(&[filters[0], filters[1], req.base_filter()], &[] as &[&str]);
+    cx.check_trace_search(&req.experiment_ids, tiers).await?;
+    let base = req.base_filter.as_deref();
+    let counts = cx.store().correlate_traces(&scope, &req.experiment_ids, filters, base).await?;
+    let [npmi, npmi_smoothed] = [0.0, JEFFREYS_PRIOR].map(|smoothing| Some(npmi(counts, smoothing)));
+    let shown = |count: i64| Some(i32::try_from(count).unwrap_or(i32::MAX));
+    Ok(CalculateTraceFilterCorrelationResponse {
+        npmi,
+        npmi_smoothed,
+        filter1_count: shown(counts.first),
+        filter2_count: shown(counts.second),
+        joint_count: shown(counts.both),
+        total_count: shown(counts.total),
+    })
+}
+
+/// Added to each cell of the table of counts.
+const JEFFREYS_PRIOR: f64 = 0.5;
+
+/// The normalized pointwise mutual information of two filters, -1 (never together) to 1 (always together): `ln(p(xy) /
+/// (p(x) p(y))) / -ln(p(xy))`. NaN if a filter matches nothing. Without smoothing, two filters that never match
+/// together have -1.
+#[expect(clippy::cast_precision_loss, reason = "the reference computes with doubles")]
+fn npmi(counts: TraceCounts, smoothing: f64) -> f64 {
+    let TraceCounts { total, first, second, both } = counts;
+    let cells = [both, first - both, second - both, total - first - second + both];
+    if total <= 0 || first == 0 || second == 0 || cells.iter().any(|cell| *cell < 0) {
+        return f64::NAN;
+    }
+    if both == 0 && smoothing == 0.0 {
+        return -1.0;
+    }
+    if cells[1..] == [0, 0, 0] {
+        return 1.0;
+    }
+    let [both, first_only, second_only, neither] = cells.map(|cell| cell as f64 + smoothing);
+    let all = (both + first_only + second_only + neither).ln();
+    let (first, second, both) = ((both + first_only).ln(), (both + second_only).ln(), both.ln());
+    let mutual = (both + all) - (first + second);
+    (mutual / -(both - all)).clamp(-1.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both_npmi(total: i64, first: i64, second: i64, both: i64) -> [f64; 2] {
+        [0.0, JEFFREYS_PRIOR].map(|smoothing| npmi(TraceCounts { total, first, second, both }, smoothing))
+    }
+
+    #[test]
+    fn npmi_is_between_never_and_always_together() {
+        assert_eq!(both_npmi(10, 10, 10, 10), [1.0, 1.0]);
+        assert!((both_npmi(10, 5, 5, 5)[0] - 1.0).abs() < 1e-12);
+        assert_eq!(both_npmi(10, 5, 5, 0)[0], -1.0);
+        let [independent, _] = both_npmi(100, 50, 50, 25);
+        assert!(independent.abs() < 1e-12, "{independent}");
+        // Computed by the reference.
+        let [plain, smoothed] = both_npmi(100, 20, 15, 10);
+        assert!((plain - 0.522_878_745_280_337_6).abs() < 1e-12, "{plain}");
+        assert!((0.0..plain).contains(&smoothed), "{smoothed}");
+    }
+
+    #[test]
+    fn npmi_of_nothing_is_not_a_number() {
+        for [total, first, second, both] in [[0, 0, 0, 0], [10, 0, 5, 0], [10, 5, 0, 0], [10, 5, 5, 6]] {
+            assert!(both_npmi(total, first, second, both).iter().all(|value| value.is_nan()));
+        }
+    }
+}
