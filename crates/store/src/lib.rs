@@ -33,7 +33,10 @@ pub use registry::{
     registered_model_search::RegisteredModelSearch,
 };
 pub use scoped::{Scoped, Unscoped};
-pub use traces::trace_payloads::{SpansLocation, TraceLocations};
+pub use traces::{
+    span_log::{Joins, SpansLogged},
+    trace_payloads::{SpansLocation, TraceLocations},
+};
 pub use tracking::{
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,
@@ -50,6 +53,7 @@ use crate::{
     db::{BackendUri, Db, DbOptions},
     events::{fernet::FernetKey, outbox::Outbox},
     schema::SchemaError,
+    traces::span_log::lanes::SpanLanes,
     tracking::batch::Batcher,
 };
 
@@ -58,6 +62,7 @@ use crate::{
 pub struct Store {
     db: Db,
     batch: Batcher,
+    spans: SpanLanes,
     artifact_root: String,
     limits: Limits,
     outbox: Outbox,
@@ -92,8 +97,9 @@ impl Store {
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
         let batch = Batcher::start(&db);
+        let spans = SpanLanes::start(&db, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })
+        Ok(Self { db, batch, spans, artifact_root, limits, outbox, webhook_key: None })
     }
 
     /// Checks that the database can be read and written.

@@ -75,6 +75,8 @@ pages! {
         schema::own,
         scoped,
         traces::assessments,
+        traces::span_log::read,
+        traces::span_log::rows,
         traces::trace_payloads,
         tracking::batch::apply,
         tracking::batch::rows,

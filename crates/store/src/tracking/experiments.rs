@@ -279,7 +279,8 @@ pub(crate) fn id_of(experiment_id: &str) -> Result<i64> {
     if i32::try_from(id).is_ok() { Ok(id) } else { Err(no_experiment(id)) }
 }
 
-fn no_experiment(id: i64) -> Error {
+/// The error for an experiment that does not exist.
+pub(crate) fn no_experiment(id: i64) -> Error {
     Error::not_found(format!("No Experiment with id={id} exists"))
 }
 
