@@ -1,3 +1,4 @@
 //! Traces.
 
+pub(crate) mod span_log;
 pub(crate) mod trace_payloads;

@@ -5,10 +5,10 @@ use http::Method;
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::traces::trace_payloads,
+    api::traces::{span_log, trace_payloads},
 };
 
-use Needs::Read;
+use Needs::{Create, Read};
 use Resource::Trace;
 
 pub(super) fn rows(table: Table) -> Table {
@@ -19,4 +19,5 @@ pub(super) fn rows(table: Table) -> Table {
         trace_payloads::get,
         Read(Trace),
     )
+    .otlp("/v1/traces", span_log::export, Create(Trace))
 }
