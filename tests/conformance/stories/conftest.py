@@ -12,6 +12,8 @@ os.environ |= {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Traces are sent before their block ends: the SDK needs two seconds for each flush of its queue.
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
     # A story about a run on the machine it runs on is not about the repository it lies in.
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
 }

@@ -2,6 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import os
+import subprocess
+import sys
 import time
 
 import mlflow
@@ -134,6 +137,20 @@ def test_coroutines_and_threads_have_traces_of_their_own(experiment, client):
     traces = client.search_traces(locations=[experiment])
     outputs = sorted(trace.data.spans[0].outputs for trace in traces)
     assert outputs == [0, 0, 1, 2, 3, 4, 10, 20, 30, 40]
+
+
+def test_traces_are_sent_in_the_background(client, experiment):
+    """As every program does that is not told otherwise. One that ends sends what waits."""
+    program = """
+import mlflow
+for number in range(20):
+    with mlflow.start_span(f"trace {number}") as span:
+        span.set_inputs(number)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"}
+    subprocess.run([sys.executable, "-c", program], env=environment | {"MLFLOW_EXPERIMENT_ID": experiment}, check=True)
+    traces = client.search_traces(locations=[experiment])
+    assert sorted(trace.data.spans[0].inputs for trace in traces) == list(range(20))
 
 
 def test_tags_of_a_trace_are_set_and_removed(client):
@@ -278,8 +295,6 @@ def test_traces_are_linked_to_a_run_later(client, experiment, run):
 
 @pytest.mark.since(3, 5)
 def test_prompts_used_in_a_trace_are_linked_to_it(experiment):
-    import os
-
     name = f"traced-{os.urandom(4).hex()}"
     mlflow.register_prompt(name, "Say {{ word }}")
 
