@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import time
 
@@ -11,6 +12,9 @@ from mlflow.entities import AssessmentSource, SpanType
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.rotates(every=4)
+
+# Traces are sent before their block ends.
+os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 
 QUESTIONS = 6
 #: The one that fails.
@@ -57,7 +61,6 @@ def log_traces(url: str) -> Agents:
                 answer(number)
             except ValueError:
                 assert number == FAILED
-            mlflow.flush_trace_async_logging()
             trace_ids.append(mlflow.get_last_active_trace_id())
     source = AssessmentSource("HUMAN", "ann")
     mlflow.log_feedback(trace_id=trace_ids[0], name="correct", value=True, source=source, rationale="checked by hand")
@@ -234,7 +237,6 @@ def test_a_second_page_has_the_older_traces(genai, url):
     for number in range(28):
         with mlflow.start_span(f"trace {number}") as span:
             span.set_inputs({"place": f"place-{number:02}"})
-    mlflow.flush_trace_async_logging()
     genai.open(f"/experiments/{experiment_id}/traces")
     expect(rows(genai.page)).to_have_count(25)
     genai.page.get_by_role("button", name=re.compile("[Nn]ext")).last.click()
