@@ -400,7 +400,9 @@ fn comparison(clause: &Clause<'_>) -> Result<Filter, Error> {
         return Err(Error::invalid(format!("Invalid comparator: '{}', only '=' operator is supported", clause.sign)));
     }
     let wrong = |found| {
-        Error::invalid(format!("Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {found}"))
+        Error::invalid(format!(
+            "Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {found}"
+        ))
     };
     let right = clause.right.ok_or_else(|| wrong(""))?;
     if !matches!(right.kind, Kind::SingleQuoted | Kind::Identifier) {

@@ -393,7 +393,8 @@ impl Field for TraceField {
     }
 
     fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
-        let optional = |column, value| PairTest::new(comparator, value).map(|test| Condition::Optional { column, test });
+        let optional =
+            |column, value| PairTest::new(comparator, value).map(|test| Condition::Optional { column, test });
         match self.target {
             Target::Text(column) => Ok(Condition::Text { column, test: TextTest::new(comparator, value)? }),
             Target::Time(column) => {

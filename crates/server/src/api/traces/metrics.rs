@@ -16,7 +16,7 @@ use ferroflow_store::{Scope, TraceCounts, TraceMetricsQuery};
 use crate::app::Cx;
 
 pub(crate) async fn query(cx: Cx, scope: Scope, req: QueryTraceMetrics) -> Result<QueryTraceMetricsResponse> {
-    let view = req.view_type();
+    let view = req.view_type.unwrap_or(MetricViewType::Traces);
     let tiers = Tiers { assessments: view == MetricViewType::Assessments, ..Tiers::default() };
     cx.check_trace_search(&req.experiment_ids, tiers).await?;
     let query = TraceMetricsQuery {
