@@ -178,9 +178,8 @@ impl Writer<'_> {
         };
         match test {
             UsageTest::IsNull => each("IS NULL", " AND "),
-            UsageTest::IsNotNull => each("IS NOT NULL", " OR "),
+            UsageTest::IsNotNull | UsageTest::NotEqual(None) => each("IS NOT NULL", " OR "),
             UsageTest::Equal(None) => "FALSE".to_owned(),
-            UsageTest::NotEqual(None) => each("IS NOT NULL", " OR "),
             UsageTest::Equal(Some(values)) => self.usage_is(usage, values),
             UsageTest::NotEqual(Some(values)) => {
                 let exists = each("IS NOT NULL", " OR ");
@@ -220,9 +219,9 @@ impl Writer<'_> {
             }
             AssessmentTest::Text(test @ (TextTest::Equal(value) | TextTest::NotEqual(value))) => {
                 let json = ferroflow_model::python::json_dumps(&value.as_str().into());
-                let (text, json) = (self.bind(value), self.bind(json));
+                let (plain, json) = (self.bind(value), self.bind(json));
                 let not = if matches!(test, TextTest::NotEqual(_)) { "NOT " } else { "" };
-                found.push_str(&format!(" AND {not}(a.value = {text} OR a.value = {json})"));
+                found.push_str(&format!(" AND {not}(a.value = {plain} OR a.value = {json})"));
             }
             AssessmentTest::Text(test) => {
                 let test = self.text("a.value", test);
@@ -356,32 +355,32 @@ pub(crate) fn optional_column(column: OptionalAttribute) -> &'static str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// By experiment and time, which ends early.
-    ByTime,
+    Time,
     /// By experiment and session, which has few traces.
-    BySession,
+    Session,
     /// By ids, which a condition finds.
-    ById,
+    Id,
 }
 
 impl Access {
     pub(crate) fn of(conditions: &[Condition]) -> Self {
         let is_one = |test: &TextTest| matches!(test, TextTest::Equal(_) | TextTest::In(_));
         let of_condition = |condition: &Condition| match condition {
-            Condition::Text { column: TextAttribute::TraceId, test } if is_one(test) => Some(Self::ById),
-            Condition::Run(_) | Condition::Prompt(_) | Condition::Issue(_) => Some(Self::ById),
+            Condition::Text { column: TextAttribute::TraceId, test } if is_one(test) => Some(Self::Id),
+            Condition::Run(_) | Condition::Prompt(_) | Condition::Issue(_) => Some(Self::Id),
             Condition::Optional { column: OptionalAttribute::Session, test: PairTest::Value(test) } if is_one(test) => {
-                Some(Self::BySession)
+                Some(Self::Session)
             }
             _ => None,
         };
-        conditions.iter().find_map(of_condition).unwrap_or(Self::ByTime)
+        conditions.iter().find_map(of_condition).unwrap_or(Self::Time)
     }
 }
 
 /// The column or expression of a number.
 pub(crate) fn time_column(column: TimeAttribute, access: Access) -> &'static str {
     match column {
-        TimeAttribute::Timestamp if access == Access::ByTime => "t.timestamp_ms",
+        TimeAttribute::Timestamp if access == Access::Time => "t.timestamp_ms",
         // A sign makes an expression of the column, which no index serves.
         TimeAttribute::Timestamp => "+t.timestamp_ms",
         TimeAttribute::ExecutionTime => "t.execution_time_ms",

@@ -176,7 +176,9 @@ impl Source {
                 ));
             }
         } else {
-            conditions.into_iter().for_each(|condition| select.filter(condition));
+            for condition in conditions {
+                select.filter(condition);
+            }
         }
         select
     }

@@ -82,12 +82,12 @@ impl Scoped<'_> {
         let experiments = Experiments::bind(&mut select, dialect, experiments);
         let access = Access::of(&conditions);
         // In SQLite, a sign hides the experiment from indexes.
-        let sign = if access == Access::ById { dialect.pick("", "+") } else { "" };
+        let sign = if access == Access::Id { dialect.pick("", "+") } else { "" };
         select.filter(format!("{sign}{}", experiments.contain("t")));
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
-        if access == Access::ByTime && experiments.is_one() && order[0].column == BY_TIME {
+        if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
             select.plan(Plan::PartialOrder);
         }
         for (index, clause) in order.iter().enumerate() {
