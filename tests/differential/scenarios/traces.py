@@ -8,6 +8,7 @@ SECOND = "2023-11-14T22:13:20.123Z"
 PATH = "an id is a component of the path of the trace's files: one that is a path, or that no path can have, is refused"
 FIT = "a text that is longer than its column is refused on both databases"
 LOCATION = "tags with which a client would say where the files of a trace are are dropped: a client must not redirect reads to files of others"
+ONEOF = "of fields that exclude each other only one may be set; the reference takes the last one"
 INVALID = (400, "INVALID_PARAMETER_VALUE")
 MISSING = (404, "RESOURCE_DOES_NOT_EXIST")
 
@@ -70,7 +71,7 @@ def started():
 
 def completed():
     yield start(info("tr-twice", state="IN_PROGRESS", request_preview="first", tags={"a": "1", "b": "1", "mlflow.traceName": "one"}, trace_metadata={"m": "1", "mlflow.trace.session": "s"}))
-    yield start(info("tr-twice", execution_duration="9s", tags={"b": "2", "c": "3"}, trace_metadata={"m": "2", "n": "1"}, response_preview="second"))
+    yield start(info("tr-twice", execution_duration="9s", tags={"b": "2", "c": "3"}, trace_metadata={"m": "2", "n": "1"}, response_preview="second"), differs="the reference answers with the tags that the trace had before", expect=(200, None))
     yield start(info("tr-twice", "{other}", client_request_id="late", tags={"mlflow.traceName": "two"}))
     yield get(f"{V3}/tr-twice")
     yield start({"trace_id": "tr-twice", "trace_location": at("{exp}")})
@@ -84,11 +85,13 @@ def not_started():
     yield start(info("tr-w3", "x"))
     yield start(info("tr-w4", ""))
     for location in ({"type": "INFERENCE_TABLE", "mlflow_experiment": {"experiment_id": "0"}}, {"mlflow_experiment": {"experiment_id": "0"}}, {"type": "MLFLOW_EXPERIMENT"},
-                     {"type": "MLFLOW_EXPERIMENT", "inference_table": {"full_table_name": "a.b'c"}}, {"type": "INFERENCE_TABLE", "inference_table": {"full_table_name": "a.b"}}, {"type": "NOPE"},
-                     {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}, "inference_table": {"full_table_name": "a"}}, "x"):
+                     {"type": "MLFLOW_EXPERIMENT", "inference_table": {"full_table_name": "a.b'c"}}, {"type": "INFERENCE_TABLE", "inference_table": {"full_table_name": "a.b"}}, {"type": "NOPE"}, "x"):
         yield start(info("tr-w5") | {"trace_location": location})
+    both = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}, "inference_table": {"full_table_name": "a"}}
+    yield start(info("tr-w5") | {"trace_location": both}, differs=ONEOF, expect=INVALID)
+    yield start(info("tr-w6", assessments=[{"feedback": {"value": 1}, "expectation": {"value": 1}}]), differs=ONEOF, expect=INVALID)
     for wrong in ({"state": "NOPE"}, {"state": 9}, {"request_time": "yesterday"}, {"request_time": 5}, {"execution_duration": "1"}, {"execution_duration": 1}, {"tags": []}, {"tags": {"a": 1}}, {"tags": {"a": None}},
-                  {"trace_metadata": "x"}, {"trace_metadata": {"a": {}}}, {"assessments": "x"}, {"assessments": [{}]}, {"assessments": [{"feedback": {"value": 1}, "expectation": {"value": 1}}]}, {"client_request_id": 1}, {"request_preview": []}):
+                  {"trace_metadata": "x"}, {"trace_metadata": {"a": {}}}, {"assessments": "x"}, {"assessments": [{}]}, {"client_request_id": 1}, {"request_preview": []}):
         yield start(info("tr-w6") | wrong)
     yield start(info("tr-w7", tags={"mlflow.traceName": "n" * 4097}))
     yield start(info("tr-w8", trace_metadata={"mlflow.trace.session": "s" * 251}))
@@ -108,7 +111,7 @@ def not_started():
 
 
 def read():
-    for id_ in ("tr-nope", "tr-w1", "..%2f..%2fetc", "a%20b", "%00", "x" * 60):
+    for id_ in ("tr-nope", "tr-w1", "..%2f..%2fetc", "a%20c", "%00", "x" * 60):
         yield get(f"{V3}/{id_}")
     yield get(f"{V2}/tr-full/info")
     yield get(f"{V2}/tr-bare/info")
@@ -140,7 +143,7 @@ def tagged():
         for body in ({}, {"key": ""}, {"value": "x"}, {"key": 1, "value": "x"}, {"key": "a", "value": 1}, {"key": "a", "value": None}, {"key": "a$", "value": "x"}, {"key": "../a", "value": "x"}, {"key": "k" * 251, "value": "x"},
                      {"key": "mlflow.traceName", "value": "n" * 4097}, {"key": "mlflow.trace.spansLocation", "value": "x"}, {"key": "mlflow.trace.archiveLocation", "value": "x"}, {"key": "mlflow.trace.archivalFailure", "value": "x"}):
             yield patch(f"{version}/tr-bare/tags", body)
-        yield patch(f"{version}/tr-bare/tags", {"key": "mlflow.artifactLocation", "value": "file:///etc"}, differs=LOCATION, expect=INVALID)
+        yield patch(f"{version}/tr-least/tags", {"key": "mlflow.artifactLocation", "value": "file:///etc"}, differs=LOCATION, expect=INVALID)
         yield patch(f"{version}/tr-nope/tags", {"key": "a", "value": "x"}, differs="a trace that does not exist is not found; the reference shows the error of its database", expect=MISSING)
         yield get(f"{V3}/tr-bare")
         for key in ("color", "color", "mlflow.traceName", "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.trace.archivalFailure", "nope", "a/b.c d:e"):
@@ -149,7 +152,7 @@ def tagged():
             yield Step("DELETE", f"{version}/tr-bare/tags", body)
         yield delete(f"{version}/tr-bare/tags", {"key": "empty"})
         yield Step("DELETE", f"{version}/tr-nope/tags", {"key": "a"})
-        yield Step("DELETE", f"{version}/tr-bare/tags", {"key": "mlflow.artifactLocation"}, differs=LOCATION, expect=INVALID)
+        yield Step("DELETE", f"{version}/tr-least/tags", {"key": "mlflow.artifactLocation"}, differs=LOCATION, expect=INVALID)
         yield get(f"{V3}/tr-bare")
 
 
@@ -179,9 +182,11 @@ def version_2():
     yield get(f"{V3}/{{old}}")
     yield patch(f"{V2}/{{old}}", {"timestamp_ms": 900, "status": "ERROR", "tags": pairs(**{"mlflow.traceName": "new"})})
     yield patch(f"{V2}/{{old}}", {"request_id": "other", "timestamp_ms": 2000, "status": 3})
-    yield patch(f"{V2}/{{bare}}", {})
-    yield get(f"{V2}/{{bare}}/info", differs="the reference stores a state that it cannot read", expect=(200, None))
-    yield patch(f"{V2}/{{old}}", {"timestamp_ms": 1, "status": "OK", "tags": pairs(**{"mlflow.artifactLocation": "file:///etc"})}, differs=LOCATION, expect=(200, None))
+    state = "the reference stores a state that it cannot read"
+    yield patch(f"{V2}/{{bare}}", {}, differs=state, expect=(200, None))
+    yield get(f"{V2}/{{bare}}/info", differs=state, expect=(200, None))
+    yield post(V2, {"experiment_id": "{exp}", "timestamp_ms": 7}, save={"third": "trace_info.request_id"})
+    yield patch(f"{V2}/{{third}}", {"timestamp_ms": 1, "status": "OK", "tags": pairs(**{"mlflow.artifactLocation": "file:///etc"})}, differs=LOCATION, expect=(200, None))
     for body in ({}, {"experiment_id": ""}, {"experiment_id": 1}, {"experiment_id": "x"}, {"experiment_id": "99999"}, {"experiment_id": "{gone}"}, {"experiment_id": "{exp}", "timestamp_ms": "x"}, {"experiment_id": "{exp}", "timestamp_ms": 1.5},
                  {"experiment_id": "{exp}", "request_metadata": "x"}, {"experiment_id": "{exp}", "request_metadata": [{"value": "x"}]}, {"experiment_id": "{exp}", "tags": [{}]}, {"experiment_id": "{exp}", "tags": [1]},
                  {"experiment_id": "{exp}", "tags": pairs(**{"mlflow.traceName": "n" * 4097})}):

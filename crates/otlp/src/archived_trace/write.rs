@@ -224,8 +224,7 @@ fn any(value: &Json, depth: usize, purpose: Purpose) -> Result<AnyValue, Malform
         Json::Int(number) => Some(Value::Int(*number)),
         // It would be decoded as another number.
         Json::Huge(_) if purpose == Purpose::Archive => return Err(Malformed),
-        Json::Huge(number) => Some(Value::Double(*number)),
-        Json::Float(number) => Some(Value::Double(*number)),
+        Json::Huge(number) | Json::Float(number) => Some(Value::Double(*number)),
         Json::Text(text) => Some(Value::Text(text.clone())),
         Json::Array(items) => {
             let values = items.iter().map(|item| any(item, depth + 2, purpose)).collect::<Result<_, _>>()?;

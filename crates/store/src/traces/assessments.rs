@@ -108,7 +108,7 @@ impl Scoped<'_> {
         assessment_id: &str,
         change: AssessmentChange,
     ) -> Result<Assessment> {
-        let change = &change;
+        let (change, content) = (&change, &change.content()?);
         self.store
             .db
             .transaction(|tx| async move {
@@ -116,14 +116,14 @@ impl Scoped<'_> {
                 let key = trace.ok_or_else(|| no_trace(trace_id))?.key;
                 let stored = find(&tx, &key, assessment_id).await?;
                 let stored = stored.ok_or_else(|| not_found(trace_id, assessment_id))?;
-                let content = change.content(&stored)?;
+                change.check_kind(&stored)?;
                 let values = [vec![assessment_id.into()], change.values(&stored)?].concat();
                 tx.execute(Statement::of(&key, &UPDATE, values)).await?;
                 if let Some(content) = content {
                     let values = vec![
                         assessment_id.into(),
-                        content.value.into(),
-                        content.error.into(),
+                        content.value.as_str().into(),
+                        content.error.as_deref().into(),
                         content.aggregate.into(),
                         content.is_number.into(),
                     ];
@@ -161,7 +161,15 @@ impl Scoped<'_> {
 
 impl AssessmentChange {
     /// The new value, if there is one.
-    fn content(&self, stored: &Assessment) -> Result<Option<Content>> {
+    fn content(&self) -> Result<Option<Content>> {
+        match (&self.expectation, &self.feedback) {
+            (Some(expectation), _) => Content::of_expectation(expectation).map(Some),
+            (None, feedback) => Ok(feedback.as_ref().map(Content::of_feedback)),
+        }
+    }
+
+    /// Refuses a value of another kind than the stored one.
+    fn check_kind(&self, stored: &Assessment) -> Result<()> {
         match (&self.expectation, &self.feedback) {
             (Some(_), Some(_)) => Err(Error::invalid("Cannot specify both `expectation` and `feedback` parameters.")),
             (Some(_), None) if stored.expectation.is_none() => {
@@ -170,9 +178,7 @@ impl AssessmentChange {
             (None, Some(_)) if stored.feedback.is_none() => {
                 Err(Error::invalid("Cannot update feedback value on an Expectation assessment."))
             }
-            (Some(expectation), None) => Content::of_expectation(expectation).map(Some),
-            (None, Some(feedback)) => Ok(Some(Content::of_feedback(feedback))),
-            (None, None) => Ok(None),
+            _ => Ok(()),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Assessments of traces.
 
 use ferroflow_model::{
-    Result,
+    Error, Result,
     messages::service::{
         CreateAssessment, CreateAssessmentResponse, DeleteAssessment, DeleteAssessmentResponse, GetAssessmentRequest,
         GetAssessmentRequestResponse, UpdateAssessment, UpdateAssessmentResponse,
     },
+    validation,
 };
 use ferroflow_store::AssessmentChange;
 
@@ -26,7 +27,14 @@ pub(crate) async fn get(cx: Cx, _: GetAssessmentRequest) -> Result<GetAssessment
 pub(crate) async fn update(cx: Cx, req: UpdateAssessment) -> Result<UpdateAssessmentResponse> {
     let given = req.assessment.unwrap_or_default();
     let mut change = AssessmentChange::default();
-    for path in req.update_mask.unwrap_or_default().paths {
+    let mask = req.update_mask.unwrap_or_default().paths;
+    if mask.is_empty() {
+        let missing = validation::missing_value("update_mask");
+        return Err(Error::invalid(format!(
+            "{missing} See the API docs for more information about request parameters."
+        )));
+    }
+    for path in mask {
         match path.as_str() {
             "assessment_name" => change.name = Some(given.assessment_name().to_owned()),
             "expectation" => change.expectation = Some(given.expectation.clone().unwrap_or_default()),
