@@ -19,6 +19,7 @@ class Call:
     query: Any = None
     body: Any = None
     raw: bytes | None = None
+    headers: dict | None = None
     #: What is counted in a good answer: a path of keys to a list.
     count: str | None = None
     #: Why ferroflow answers otherwise on purpose, and what.
@@ -56,6 +57,12 @@ SIGN_UP = "the reference has no rule for the form and refuses whoever may see it
 
 MOVED = "the reference moves a trace out of an experiment for whoever may write to another one; ferroflow asks whether the trace may be changed where it is"
 NO_SPANS = "the reference fails for a trace whose spans are a file; ferroflow reads the file, and here there is none"
+
+#: A request of an OpenTelemetry client.
+SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [{
+    "traceId": "00000000000000000000{unique}", "spanId": "0000000000000001", "name": "s", "startTimeUnixNano": "1760000000000000000",
+    "endTimeUnixNano": "1760000000005000000",
+}]}]}]}  # fmt: skip
 
 CALLS = [
     # Experiments
@@ -170,6 +177,9 @@ CALLS = [
     post(f"{API}/artifacts/presigned-upload-url", {"model_id": "{logged}", "path": "new.txt"}),
     Call("DELETE", f"{STORE}/{{exp}}/{{run}}/artifacts/file.txt"),
     Call("DELETE", f"{STORE}/{{exp}}/{{run}}"),
+    # OpenTelemetry
+    post("/v1/traces", SPANS, headers={"x-mlflow-experiment-id": "{exp}"}),
+    post("/v1/traces", SPANS | {"x": "an experiment that is not there"}, headers={"x-mlflow-experiment-id": "99999"}),
     # GraphQL
     graphql("query q($d: MlflowGetExperimentInput!) { mlflowGetExperiment(input: $d) { experiment { name } } }", {"d": {"experimentId": "{exp}"}}, count="data.mlflowGetExperiment.experiment"),
     graphql("query q($d: MlflowGetRunInput!) { mlflowGetRun(input: $d) { run { info { status } } } }", {"d": {"runId": "{run}"}}, count="data.mlflowGetRun.run"),

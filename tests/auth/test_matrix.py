@@ -25,7 +25,8 @@ def outcome(people: People, call, who: str):
     scene = Scene(people, who, level)
     path, query, body = scene.fill(call.path), scene.fill(call.query), scene.fill(call.body)
     answer = people.send(
-        None if who == "anonymous" else who, call.method, path, query=query, body=body, raw=call.raw
+        None if who == "anonymous" else who, call.method, path, query=query, body=body, raw=call.raw,
+        headers=scene.fill(call.headers),
     )
     if call.count is None or answer.status_code != 200:
         return answer.status_code

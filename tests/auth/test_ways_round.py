@@ -270,3 +270,35 @@ def test_fragments_in_fragments_take_neither_stack_nor_time(people, query):
     # Too long, or with too many of them; a short one is in the way of neither.
     assert "exceeds maximum" in answer.text or "larger than 131072 bytes" in answer.text
     assert people.send(None, "GET", "/health").status_code == 200
+
+
+def test_no_spans_are_added_to_traces_or_runs_of_others(people):
+    theirs = experiment(people, "traced")
+    mine = people.must("mallory", "POST", f"{API}/experiments/create", body={"name": "own traces"})["experiment_id"]
+    closed = run(people, "victim", theirs)["run_id"]
+
+    def export(who, into, *spans, **headers):
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": [
+            {"traceId": f"{number:032x}", "spanId": f"{span:016x}", "name": who, "startTimeUnixNano": "1760000000000000000",
+             "endTimeUnixNano": "1760000000005000000"} for number, span in spans
+        ]}]}]}  # fmt: skip
+        return people.send(who, "POST", "/v1/traces", body=body, headers={"x-mlflow-experiment-id": into} | headers)
+
+    def names(number):
+        path = "/ajax-api/2.0/mlflow/get-trace-artifact"
+        answer = people.must("victim", "GET", path, query={"request_id": f"tr-{number:032x}"})
+        return [span["name"] for span in answer["spans"]]
+
+    assert export("victim", theirs, (7001, 1)).status_code == 200
+    assert export("mallory", theirs, (7002, 1)).status_code == 403
+    # By the header of an own experiment: the trace is refused, the others of the request are not.
+    assert export("mallory", mine, (7001, 2)).status_code == 403
+    both = export("mallory", mine, (7001, 2), (7003, 1))
+    assert both.status_code == 200 and both.json()["partialSuccess"]["rejectedSpans"] == "1"
+    assert names(7001) == ["victim"]
+    # A run of others is not linked to.
+    assert export("mallory", mine, (7004, 1), **{"x-mlflow-run-id": closed}).status_code == 403
+    # Where it is allowed, a trace stays where it is.
+    people.grant("mallory", "experiment", theirs, "EDIT")
+    assert export("mallory", mine, (7001, 2)).status_code == 200
+    assert sorted(names(7001)) == ["mallory", "victim"]

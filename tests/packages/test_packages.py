@@ -42,6 +42,7 @@ def test_the_wheel_is_a_program_and_its_ui(wheel):
         assert {Path(entry.filename).name for entry in programs} == {"ferroflow", "kubectl-ferroflow"}
         assert all(entry.external_attr >> 16 & 0o111 == 0o111 for entry in programs)
         assert f"{data}/data/share/ferroflow/ui-{REFERENCE}/index.html" in names
+        assert f"{data}/data/share/ferroflow/model-catalog-{REFERENCE}/openai.json" in names
         assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"} <= set(names)
         metadata = packed.read(f"{info}/METADATA").decode()
     assert f"\nVersion: {VERSION}\n" in metadata
@@ -70,6 +71,7 @@ def test_the_archive_unpacks_into_one_folder(packages):
     assert all(name == folder or name.startswith(f"{folder}/") for name in members)
     assert members[f"{folder}/bin/ferroflow"].mode & 0o111 == 0o111
     assert members[f"{folder}/bin/kubectl-ferroflow"].linkname == "ferroflow"
-    for name in ("LICENSE", "NOTICE", "README.md", f"share/ferroflow/ui-{REFERENCE}/index.html"):
+    for name in ("LICENSE", "NOTICE", "README.md", f"share/ferroflow/ui-{REFERENCE}/index.html",
+                 f"share/ferroflow/model-catalog-{REFERENCE}/openai.json"):  # fmt: skip
         assert f"{folder}/{name}" in members
     assert {(member.uid, member.gid, member.mtime) for member in members.values()} == {(0, 0, 0)}

@@ -67,6 +67,17 @@ impl<'a> Attributes<'a> {
         found
     }
 
+    /// The attributes in the content of a stored span.
+    pub(crate) fn stored(pairs: &'a [(Cow<'a, str>, Json<'a>)]) -> Self {
+        let mut found = Self { entries: Vec::with_capacity(pairs.len()), mask: 0 };
+        for (key, value) in pairs {
+            if let Some(text) = value.text() {
+                found.push(key, Held::Text(text.to_owned()));
+            }
+        }
+        found
+    }
+
     fn push(&mut self, key: &'a str, held: Held<'a>) {
         self.mask |= bit(key);
         self.entries.push((key, held));

@@ -11,14 +11,15 @@ use crate::{
     decode,
     json::Json,
     keys,
-    limits::{MAX_METADATA, MAX_MODEL, MAX_SESSION, MAX_TRACE_NAME},
+    limits::{MAX_MODEL, MAX_TRACE_NAME},
     message::{AnyValue, Code, KeyValue, Span, SpanId, TraceId},
+    people::{session, shown, user},
     preview::preview,
     price::Prices,
     text,
     trace::{Pick, Root, TraceDelta},
     translate::{Facts, translate},
-    usage::{Cost, Node},
+    usage::{Cost, Node, Usage},
 };
 
 /// A row of the table of spans.
@@ -44,10 +45,27 @@ pub struct StoredSpan {
     pub content: String,
     /// The cost.
     pub cost: Option<Cost>,
+    /// The token usage, which is in the content too.
+    pub usage: Option<Usage>,
     /// The name of the model.
     pub model: Option<String>,
     /// The provider of the model.
     pub provider: Option<String>,
+}
+
+impl StoredSpan {
+    /// Whether this version of a span replaces another one: it ends later, or at the same time with a greater content.
+    #[must_use]
+    pub fn replaces(&self, other: &Self) -> bool {
+        (self.end_ns, &self.content) > (other.end_ns, &other.content)
+    }
+
+    /// What it adds to the sums of its trace.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        let end_ns = self.end_ns.and_then(|end| u64::try_from(end).ok()).unwrap_or_default();
+        Node { end_ns, parent: self.parent, usage: self.usage, cost: self.cost }
+    }
 }
 
 /// What a request is read with.
@@ -75,6 +93,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Why the first refused span is refused; empty without any.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.fault.map(|fault| fault.to_string()).unwrap_or_default()
+    }
+
     /// Reads a request.
     ///
     /// # Errors
@@ -107,7 +131,7 @@ impl Batch {
             }
             Some(&index) => {
                 let known = &mut self.spans[index];
-                if (row.end_ns, &row.content) > (known.end_ns, &known.content) {
+                if row.replaces(known) {
                     *known = row;
                 }
             }
@@ -162,6 +186,7 @@ fn stored(
         end_ns,
         content: content(span, &attributes, size(span)),
         cost: facts.cost,
+        usage: facts.usage,
         model: column(keys::MODEL),
         provider: column(keys::PROVIDER),
     };
@@ -218,25 +243,6 @@ fn delta(
 
 fn pick<T>(span: &Span<'_>, rank: u8, value: T) -> Pick<T> {
     Pick { rank, start_ns: span.start, span: span.id, end_ns: span.end, value }
-}
-
-fn session(attributes: &Attributes<'_>) -> Result<Option<String>, SpanError> {
-    let found = attributes.shown(keys::SESSION).or_else(|| attributes.shown(keys::CONVERSATION));
-    let found = found.or_else(|| crate::dialects::session(attributes).map(|index| shown(attributes, index)));
-    match found {
-        Some(found) if found.chars().count() > MAX_SESSION => Err(SpanError::Session),
-        found => Ok(found.filter(|found| !found.is_empty()).map(|found| text::storable(&found))),
-    }
-}
-
-fn user(attributes: &Attributes<'_>) -> Option<String> {
-    let found = attributes.shown(keys::USER);
-    let found = found.or_else(|| crate::dialects::user(attributes).map(|index| shown(attributes, index)));
-    found.filter(|found| !found.is_empty()).map(|found| text::storable(text::cut(&found, MAX_METADATA)))
-}
-
-fn shown<'t>(attributes: &'t Attributes<'_>, index: usize) -> std::borrow::Cow<'t, str> {
-    attributes.string(index).unwrap_or_else(|| attributes.text(index))
 }
 
 /// The attributes of a resource are tags of the trace, except those of SDKs and of MLflow.

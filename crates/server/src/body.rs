@@ -110,6 +110,11 @@ impl Bodies {
         if body.is_long() { self.long_messages.acquire(bytes).await } else { self.short_messages.acquire(bytes).await }
     }
 
+    /// Takes `bytes` for the message parsed from a body that is long when it is decompressed.
+    pub(crate) async fn acquire_long(&self, bytes: usize) -> Result<MemoryPermit> {
+        self.long_messages.acquire(bytes).await
+    }
+
     /// Parses a long body on a blocking thread. Parsing continues if the client disconnects, and holds its memory to
     /// the end.
     pub(crate) async fn parse<T: Send + 'static>(

@@ -1,7 +1,7 @@
 //! The adapter between HTTP and handlers: reads the request, checks permissions, calls the handler, writes the
 //! response.
 
-use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, Bytes},
@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::{
     access::{self, Needs, Refs, Subject},
+    api::traces::span_log,
     app::{App, Cx},
     body::{self, MemoryPermit, RequestBody},
     error::ApiError,
@@ -136,6 +137,31 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
         }),
     );
     large_response::hold(respond(outcome.await, subject), account)
+}
+
+/// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have a form of their own.
+pub(crate) async fn otlp(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let headers = parts.headers.clone();
+    let (server, start) = (Arc::clone(&app), Instant::now());
+    let mut subject = None;
+    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let outcome = as_caller(
+        caller,
+        account.clone().scope(async {
+            let cx = context(app, &mut parts).await?;
+            let refs = || Refs::from_headers(&headers);
+            subject = access::subject(&cx, needs, &parts.method, refs);
+            if !access::check(&cx, needs, refs).await? {
+                body::discard(&parts.headers, body).await;
+                return Err(access::permission_denied());
+            }
+            handler(cx, Request::from_parts(parts, body)).await
+        }),
+    );
+    let answer = outcome.await.unwrap_or_else(|error| span_log::failed(&headers, error));
+    server.telemetry.ingest().record_response(answer.status().as_u16(), start.elapsed());
+    large_response::hold(respond(Ok(answer), subject), account)
 }
 
 /// Answers an endpoint with parameters instead of a message.

@@ -1,5 +1,7 @@
 //! Prometheus metrics. Labels have bounded cardinality: route templates, never paths sent by clients.
 
+mod ingest;
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use ferroflow_jobs::JobMetrics;
@@ -14,6 +16,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::ingest::Ingest;
 use crate::{access::Access, app::App};
 
 /// The metrics of a server.
@@ -29,6 +32,7 @@ pub struct Telemetry {
     resident: Gauge,
     jobs: JobMetrics,
     audit_lost: Gauge,
+    ingest: Ingest,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -45,7 +49,9 @@ struct RouteLabels {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("ferroflow");
+        let mut all = Registry::default();
+        let ingest = Ingest::register(&mut all);
+        let registry = all.sub_registry_with_prefix("ferroflow");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         let duration = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
@@ -53,7 +59,7 @@ impl Default for Telemetry {
         });
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let jobs = JobMetrics::default();
-        jobs.register(&mut registry);
+        jobs.register(registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -70,7 +76,8 @@ impl Default for Telemetry {
             requests,
             duration,
             jobs,
-            registry,
+            ingest,
+            registry: all,
         }
     }
 }
@@ -104,6 +111,11 @@ impl Telemetry {
     /// The metrics of the background jobs.
     pub(crate) fn jobs(&self) -> &JobMetrics {
         &self.jobs
+    }
+
+    /// The metrics of requests with spans.
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.ingest
     }
 
     /// All metrics in the `OpenMetrics` text format.

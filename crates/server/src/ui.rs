@@ -10,6 +10,7 @@ mod files;
 mod index;
 mod pages;
 mod path;
+mod prices;
 mod progress;
 mod respond;
 mod sources;
@@ -18,10 +19,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use ferroflow_model::{Environment, error::with_causes};
+use ferroflow_otlp::Prices;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 
 use files::Files;
+use prices::Catalogue;
 
 /// Maximum backoff between two downloads.
 const MAX_PAUSE: Duration = Duration::from_secs(30 * 60);
@@ -108,6 +111,7 @@ struct Pending {
 /// The web UI of a server.
 pub struct Ui {
     state: watch::Receiver<State>,
+    catalogue: Catalogue,
 }
 
 impl Ui {
@@ -126,6 +130,7 @@ impl Ui {
                 failed(&reason)
             }
         };
+        let catalogue = Catalogue::new(config.clone());
         let fetch = matches!(&state, State::Pending(Pending { percent: Some(_), .. }));
         let (sender, receiver) = watch::channel(state);
         if fetch {
@@ -137,7 +142,12 @@ impl Ui {
                 }
             });
         }
-        Self { state: receiver }
+        Self { state: receiver, catalogue }
+    }
+
+    /// The prices of models, which come with the files; none while they are not available.
+    pub async fn prices(&self) -> Arc<Prices> {
+        self.catalogue.prices().await
     }
 
     /// Waits until the files are available, or until a first attempt to download them has failed.

@@ -35,6 +35,7 @@ pub use registry::{
 pub use scoped::{Scoped, Unscoped};
 pub use traces::{
     assessments::AssessmentChange,
+    span_log::{Joins, SpansLogged},
     trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
     trace_metrics::TraceMetricsQuery,
     trace_payloads::{SpanPlace, SpansLocation, TraceLocations},
@@ -57,6 +58,7 @@ use crate::{
     db::{BackendUri, Db, DbOptions},
     events::{fernet::FernetKey, outbox::Outbox},
     schema::SchemaError,
+    traces::span_log::lanes::SpanLanes,
     tracking::batch::Batcher,
 };
 
@@ -65,6 +67,7 @@ use crate::{
 pub struct Store {
     db: Db,
     batch: Batcher,
+    spans: SpanLanes,
     artifact_root: String,
     limits: Limits,
     outbox: Outbox,
@@ -99,8 +102,9 @@ impl Store {
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
         let batch = Batcher::start(&db);
+        let spans = SpanLanes::start(&db, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })
+        Ok(Self { db, batch, spans, artifact_root, limits, outbox, webhook_key: None })
     }
 
     /// Checks that the database can be read and written.

@@ -77,6 +77,8 @@ pages! {
         traces::assessments,
         traces::keys,
         traces::run_assessments,
+        traces::span_log::read,
+        traces::span_log::rows,
         traces::trace_delete,
         traces::trace_infos,
         traces::trace_payloads,

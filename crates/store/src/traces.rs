@@ -5,6 +5,7 @@ pub(crate) mod assessments;
 pub(crate) mod keys;
 pub(crate) mod new_assessment;
 pub(crate) mod run_assessments;
+pub(crate) mod span_log;
 pub(crate) mod trace_columns;
 pub(crate) mod trace_delete;
 pub(crate) mod trace_filter;

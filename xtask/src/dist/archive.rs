@@ -25,6 +25,7 @@ pub(super) fn make(environment: &Environment, program: &str, files: &Path, out: 
     // kubectl and oc find their plug-ins by name, and the program knows by its name that it is one.
     symlink("ferroflow", folder.join("bin/kubectl-ferroflow"))?;
     copy(files, &folder.join(ui::place(environment)?))?;
+    copy(&ui::catalogue(files), &folder.join(ui::catalogue_place(environment)?))?;
     for file in ["LICENSE", "NOTICE", "README.md"] {
         fs::copy(environment.root.join(file), folder.join(file))?;
     }

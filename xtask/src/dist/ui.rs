@@ -1,6 +1,9 @@
 //! The files of the web UI that packages bring.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -35,10 +38,25 @@ pub(super) fn files(environment: &Environment) -> Result<PathBuf> {
     Ok(folder.join("mlflow/server/js/build"))
 }
 
-/// Where the program looks for them, below the folder that has `bin`.
+/// The catalogue of models in the package that the files of the UI are in.
+pub(super) fn catalogue(files: &Path) -> PathBuf {
+    files.join("../../../utils/model_catalog")
+}
+
+/// Where the program looks for the files, below the folder that has `bin`.
 pub(super) fn place(environment: &Environment) -> Result<String> {
+    Ok(format!("share/ferroflow/ui-{}", reference(environment)?))
+}
+
+/// Where the program looks for the catalogue of models.
+pub(super) fn catalogue_place(environment: &Environment) -> Result<String> {
+    Ok(format!("share/ferroflow/model-catalog-{}", reference(environment)?))
+}
+
+/// The version of the reference.
+fn reference(environment: &Environment) -> Result<String> {
     let messages = fs::read_to_string(environment.root.join("crates/model/src/messages.rs"))?;
     let version = messages.split_once("REFERENCE: &str = \"").and_then(|(_, rest)| rest.split_once('"'));
     let (version, _) = version.context("the messages name no reference")?;
-    Ok(format!("share/ferroflow/ui-{version}"))
+    Ok(version.to_owned())
 }

@@ -35,6 +35,7 @@ pub(super) fn make(environment: &Environment, program: &str, files: &Path, out: 
     }
     fs::create_dir_all(data.join("scripts"))?;
     copy(files, &data.join("data").join(ui::place(environment)?))?;
+    copy(&ui::catalogue(files), &data.join("data").join(ui::catalogue_place(environment)?))?;
     script(&data.join("scripts/kubectl-ferroflow"), PLUGIN)?;
     let packed = pack(environment, program, &stage);
     fs::remove_dir_all(&data)?;

@@ -22,7 +22,7 @@ fn read(body: &[u8], encoding: Encoding) {
         for trace in batch.traces.values() {
             let _ = (trace.usage(), trace.cost(), trace.duration_ms());
         }
-        let _ = response(&batch, encoding);
+        let _ = response(batch.rejected, &batch.message(), encoding);
     }
 }
 

@@ -258,6 +258,7 @@ fn of_two_versions_of_a_span_the_later_one_is_stored_once() {
 
 #[test]
 fn the_answer_says_how_many_spans_are_refused_and_why() {
+    let response = |batch: &Batch, encoding| response(batch.rejected, &batch.message(), encoding);
     let good = read(&request(vec![span(1, json!({}))])).unwrap();
     assert_eq!(response(&good, Encoding::Json), b"{}");
     assert_eq!(response(&good, Encoding::Protobuf), b"");

@@ -7,7 +7,9 @@ use ferroflow_model::{
     wire::{Ref, RefKind, Rpc},
 };
 
-use crate::params::Params;
+use http::HeaderMap;
+
+use crate::{api::traces::span_log, params::Params};
 
 /// What the parameters of endpoints without a message name, in the path and the query.
 const PARAMETERS: [(&str, RefKind); 10] = [
@@ -22,6 +24,10 @@ const PARAMETERS: [(&str, RefKind); 10] = [
     ("path", RefKind::ArtifactPath),
     ("artifact_path", RefKind::ArtifactPath),
 ];
+
+/// What the headers of OpenTelemetry's clients name, with the names of messages.
+const HEADERS: [(&str, &str, RefKind); 2] =
+    [(span_log::EXPERIMENT, "experiment_id", RefKind::Experiment), (span_log::RUN, "run_id", RefKind::Run)];
 
 /// The references in a request, from every place that may hold one. A handler reads an id from one place; the rules
 /// check all of them, so that an id in another place grants nothing.
@@ -70,6 +76,21 @@ impl<'a> Refs<'a> {
         let path = path.iter().map(|(name, value)| (Cow::from(name), Cow::from(value)));
         let all = path.chain(form_urlencoded::parse(query.as_bytes()));
         Self { message: Vec::new(), url: parameters(all, &PARAMETERS), input: Input::Url }
+    }
+
+    /// Those of the headers of OpenTelemetry's clients.
+    pub(crate) fn from_headers(headers: &'a HeaderMap) -> Self {
+        let named = |(header, name, kind): &(&str, &'static str, RefKind)| {
+            let text = headers.get(*header)?.to_str().ok()?.trim();
+            (!text.is_empty()).then_some(Parameter { kind: *kind, name, text: Cow::from(text) })
+        };
+        Self { message: Vec::new(), url: HEADERS.iter().filter_map(named).collect(), input: Input::Url }
+    }
+
+    /// An experiment that a request refers to indirectly.
+    pub(crate) fn from_experiment(id: &'a str) -> Self {
+        let experiment = Parameter { kind: RefKind::Experiment, name: "experiment_id", text: Cow::from(id) };
+        Self { message: Vec::new(), url: vec![experiment], input: Input::Url }
     }
 
     /// Those of an endpoint with parameters, which its rule reads itself.

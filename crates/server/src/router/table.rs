@@ -55,7 +55,6 @@ const NOT_IMPLEMENTED: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::PUT], Some(3), "/mlflow/scorers/online-config"),
     (&[Method::GET], Some(3), "/mlflow/scorers/online-configs"),
     (&[Method::GET, Method::POST], None, "/gateway/{*below}"),
-    (&[Method::POST], None, "/v1/traces"),
 ];
 
 /// The service of a route. Type-erased, so that the router and the adapter are compiled once and not once per call:
@@ -233,6 +232,22 @@ impl Table {
         for prefix in self.prefixes.clone() {
             let path = format!("{prefix}{path}");
             self = self.add(path.clone(), method.clone(), path, needs, Arc::clone(&endpoint));
+        }
+        self
+    }
+
+    /// An endpoint for OpenTelemetry's clients.
+    pub(super) fn otlp<F, Fut>(mut self, path: &str, handler: F, needs: Needs) -> Self
+    where
+        F: Fn(Cx, Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+    {
+        let handler: rpc::Handler<Request> = Arc::new(move |cx, request| Box::pin(handler(cx, request)));
+        let endpoint: Endpoint =
+            Arc::new(move |app, request| Box::pin(rpc::otlp(app, needs, request, Arc::clone(&handler))));
+        for prefix in self.prefixes.clone() {
+            let path = format!("{prefix}{path}");
+            self = self.add(path.clone(), Method::POST, path, needs, Arc::clone(&endpoint));
         }
         self
     }

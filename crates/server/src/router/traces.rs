@@ -5,7 +5,7 @@ use http::Method;
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::traces::{assessments, full_traces, metrics, search, trace_payloads, traces},
+    api::traces::{assessments, full_traces, metrics, search, span_log, trace_payloads, traces},
 };
 
 use Needs::{Authenticated, Create, Delete, Edit, Read};
@@ -40,4 +40,5 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(assessments::delete, Delete(Assessment))
         .api(Method::GET, 2, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
         .api(Method::GET, 3, "/mlflow/get-trace-artifact", trace_payloads::get, Read(Trace))
+        .otlp("/v1/traces", span_log::export, Create(Trace))
 }

@@ -21,6 +21,9 @@ use super::{
 /// The path of the built UI in the wheel.
 const BUILD: &str = "mlflow/server/js/build/";
 
+/// The path of the catalogue of models in the wheel.
+const CATALOGUE: &str = "mlflow/utils/model_catalog/";
+
 /// Maximum size of the wheel in bytes, about ten times its actual size.
 const MAX_WHEEL: u64 = 128 * 1024 * 1024;
 
@@ -67,7 +70,8 @@ pub(super) async fn fetch(config: &UiConfig, state: &watch::Sender<State>) -> Re
     let client = index::client(&config.environment).await?;
     let response = index::wheel(&client, config).await?;
     let wheel = download(response, &config.wheel, temporary.path(), state).await?;
-    let files = tokio::task::spawn_blocking(move || install(wheel, temporary, cache.as_deref()))
+    let version = config.wheel.version.clone();
+    let files = tokio::task::spawn_blocking(move || install(wheel, temporary, cache.as_deref(), &version))
         .await
         .map_err(|error| FetchError::Cache(io::Error::other(error)))??;
     tracing::info!("the web UI is ready");
@@ -118,9 +122,16 @@ async fn download(
 }
 
 /// Extracts the UI and renames it atomically to its target. If another process was faster, its files are used.
-fn install(wheel: File, temporary: TempDir, cache: Option<&Path>) -> Result<Files> {
-    let unpacked = temporary.path().join("ui");
-    unpack(wheel, &unpacked)?;
+fn install(wheel: File, temporary: TempDir, cache: Option<&Path>, version: &str) -> Result<Files> {
+    let [unpacked, catalogue] = ["ui", "catalogue"].map(|name| temporary.path().join(name));
+    fs::create_dir(&unpacked).map_err(FetchError::Cache)?;
+    let mut archive = zip::ZipArchive::new(wheel)?;
+    unpack(&mut archive, BUILD, &unpacked)?;
+    unpack(&mut archive, CATALOGUE, &catalogue)?;
+    if let Some(cache) = cache {
+        // Another process may have been faster. Without a cache there are no prices.
+        let _ = fs::rename(&catalogue, sources::catalogue_beside(cache, version));
+    }
     let Some(cache) = cache else {
         return Files::open_temporary(&unpacked, temporary).map_err(FetchError::Cache);
     };
@@ -130,18 +141,16 @@ fn install(wheel: File, temporary: TempDir, cache: Option<&Path>) -> Result<File
     }
 }
 
-/// Extracts the files below [`BUILD`]. They are synced to disk when this returns, so that a directory in the cache is
+/// Extracts the files below a path. They are synced to disk when this returns, so that a directory in the cache is
 /// always complete.
-fn unpack(wheel: File, into: &Path) -> Result<()> {
-    fs::create_dir(into).map_err(FetchError::Cache)?;
-    let mut archive = zip::ZipArchive::new(wheel)?;
+fn unpack(archive: &mut zip::ZipArchive<File>, below: &str, into: &Path) -> Result<()> {
     for number in 0..archive.len() {
         let mut entry = archive.by_index(number)?;
         if entry.is_dir() {
             continue;
         }
         let full = entry.name()?.into_owned();
-        let Some(name) = full.strip_prefix(BUILD) else { continue };
+        let Some(name) = full.strip_prefix(below) else { continue };
         if !path::is_plain(name) {
             return Err(FetchError::Name(full));
         }

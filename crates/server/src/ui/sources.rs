@@ -40,6 +40,25 @@ pub(super) fn find(config: &UiConfig) -> Result<Option<Files>, String> {
     Ok(None)
 }
 
+/// The directories that may have the catalogue of models, of the sources in their order.
+pub(super) fn catalogues(config: &UiConfig) -> Vec<PathBuf> {
+    let packaged = env::current_exe().ok().and_then(|program| packaged(&program, &config.wheel.version));
+    // `server/js/build` in a package.
+    let in_package = |build: &Path| Some(build.ancestors().nth(3)?.join("utils/model_catalog"));
+    let installed = prefixes(&config.environment)
+        .into_iter()
+        .flat_map(|prefix| installed(&prefix, &config.wheel.version))
+        .filter_map(|build| in_package(&build));
+    let beside = |ui: &Path| catalogue_beside(ui, &config.wheel.version);
+    let given = config.dir.iter().flat_map(|dir| [in_package(dir), Some(beside(dir))]).flatten();
+    given.chain(packaged.as_deref().map(beside)).chain(installed).chain(cached(config).as_deref().map(beside)).collect()
+}
+
+/// The directory of the catalogue of models beside that of the UI.
+pub(super) fn catalogue_beside(ui: &Path, version: &str) -> PathBuf {
+    ui.with_file_name(format!("model-catalog-{version}"))
+}
+
 /// The directory of the files that came in a package with this program: `share/ferroflow` beside `bin`, as in a wheel and
 /// in the archive of a release.
 fn packaged(program: &Path, version: &str) -> Option<PathBuf> {

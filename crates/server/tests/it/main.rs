@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod hang_ups;
+mod span_log;
 mod ui;
 mod webhooks;

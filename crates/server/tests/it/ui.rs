@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::{Router, response::Html, routing::get};
+use ferroflow_otlp::Usage;
 use ferroflow_server::ui::{Ui, UiConfig, Wheel};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -282,6 +283,21 @@ async fn the_wheel_is_fetched_once() {
     let again = Ui::open(index.config(cache.path()));
     assert_eq!(fetch(&again, "index.html", &[]).await.text(), "<title>fetched</title>");
     assert_eq!(index.downloads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_prices_of_models_come_with_the_wheel() {
+    let cache = tempfile::tempdir().unwrap();
+    let models = r#"{"models": {"m": {"pricing": {"input_per_million_tokens": 2.0}}}}"#;
+    let catalogue =
+        [("mlflow/utils/model_catalog/openai.json", models), ("mlflow/utils/model_catalog/__init__.py", "")];
+    let index = index(&[&PACKAGE[..], &catalogue].concat(), 0).await;
+    let ui = Ui::open(index.config(cache.path()));
+    ui.settled().await.unwrap();
+    let usage = Usage([Some(500_000), Some(0), None, None, None, None]);
+    assert_eq!(ui.prices().await.cost("m", None, &usage).unwrap().0[0], Some(1.0));
+    let kept = ["model-catalog-0.0.0", "ui-0.0.0"].map(|name| cache.path().join(name));
+    assert_eq!(entries(cache.path()), kept, "nothing else stays behind");
 }
 
 #[tokio::test]

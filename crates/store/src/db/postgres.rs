@@ -220,28 +220,28 @@ fn row_values(row: &Row<'_>) -> Result<Vec<Value>, DbError> {
 }
 
 /// A parameter of an [`Insert`] with its type: the array of a column, the list or the workspace of the guard.
-type Array = (Box<dyn ToSql + Sync + Send>, Type);
+type Array<'a> = (Box<dyn ToSql + Sync + Send + 'a>, Type);
 
-fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
+fn arrays(insert: &Insert) -> Result<Vec<Array<'_>>, DbError> {
     let rows = &insert.rows;
     let guard = insert
         .only_if
         .iter()
-        .map(|guard| -> Result<Array, DbError> { Ok((Box::new(guard.list.clone()), Type::TEXT_ARRAY)) });
+        .map(|guard| -> Result<Array<'_>, DbError> { Ok((Box::new(guard.list.clone()), Type::TEXT_ARRAY)) });
     let workspace = insert
         .only_if
         .iter()
         .filter_map(|guard| guard.workspace.parameter())
-        .map(|name| -> Result<Array, DbError> { Ok((Box::new(name.to_string()), Type::TEXT)) });
+        .map(|name| -> Result<Array<'_>, DbError> { Ok((Box::new(name.to_string()), Type::TEXT)) });
     insert
         .columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            let array: Array = match column.kind {
+            let array: Array<'_> = match column.kind {
                 Kind::Text => {
                     let texts = collect(rows, index, |value| match value {
-                        Value::Text(text) => Some(text.clone()),
+                        Value::Text(text) => Some(text.as_str()),
                         _ => None,
                     })?;
                     (Box::new(texts), Type::TEXT_ARRAY)
@@ -275,7 +275,11 @@ fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
         .collect()
 }
 
-fn collect<T>(rows: &[Vec<Value>], index: usize, get: impl Fn(&Value) -> Option<T>) -> Result<Vec<Option<T>>, DbError> {
+fn collect<'a, T>(
+    rows: &'a [Vec<Value>],
+    index: usize,
+    get: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Vec<Option<T>>, DbError> {
     rows.iter()
         .map(|row| match row.get(index) {
             Some(Value::Null) => Ok(None),

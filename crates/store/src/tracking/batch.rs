@@ -191,6 +191,11 @@ impl Batcher {
         &self.stats
     }
 
+    /// The counters, for the writer of spans, which counts in them too.
+    pub(crate) fn shared_stats(&self) -> Arc<BatchStats> {
+        Arc::clone(&self.stats)
+    }
+
     /// Requests queued in all lanes.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -257,6 +262,6 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
 }
 
 /// Whether the other requests of the batch would fail in the same way.
-fn is_down(error: &DbError) -> bool {
+pub(crate) fn is_down(error: &DbError) -> bool {
     matches!(error, DbError::Unavailable(_) | DbError::Locked(_) | DbError::NotBegun(_))
 }

@@ -22,6 +22,8 @@ mod schema;
 mod search;
 mod search_bounds;
 mod snapshot;
+mod span_log;
+mod span_log_order;
 mod statements;
 mod stopped_reads;
 mod support;

@@ -1,6 +1,7 @@
 //! Shared test support: an empty store of either kind, and helpers to fill it.
 
 pub(crate) mod postgres;
+pub(crate) mod spans;
 
 use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
 

@@ -1,0 +1,122 @@
+//! The transaction of a batch.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ferroflow_model::Result;
+use ferroflow_otlp::TraceId;
+
+use super::{
+    SpanWrite, SpansLogged,
+    merge::{Batch, Merged},
+    read::{self, Found, Nodes, Stored, Wanted},
+    resolve::{Evidence, Sums, TraceRow},
+    rows,
+};
+use crate::{
+    db::{Db, DbError, Op, Tx, clock::now_ms, count},
+    workspace::Workspace,
+};
+
+/// Applies a batch: one transaction for each workspace. One outcome per write, in order.
+///
+/// # Errors
+/// A transaction failed and was rolled back; an earlier one may have been committed. All writes are idempotent.
+pub(super) async fn apply(db: &Db, writes: &[Arc<SpanWrite>]) -> Result<Vec<Result<SpansLogged>>, DbError> {
+    let mut outcomes: Vec<Result<SpansLogged>> = writes.iter().map(|_| Ok(SpansLogged::default())).collect();
+    let mut groups: Vec<(&Workspace, Vec<usize>)> = Vec::new();
+    for (place, write) in writes.iter().enumerate() {
+        match groups.iter_mut().find(|(workspace, _)| **workspace == write.workspace) {
+            Some((_, places)) => places.push(place),
+            None => groups.push((&write.workspace, vec![place])),
+        }
+    }
+    for (workspace, places) in groups {
+        let group: Vec<&SpanWrite> = places.iter().map(|place| &*writes[*place]).collect();
+        let group = &group;
+        let results = db.transact(|tx| async move { write(&tx, workspace, group).await }).await?;
+        for (place, outcome) in places.into_iter().zip(results) {
+            outcomes[place] = outcome;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Writes the requests in a workspace.
+async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<Vec<Result<SpansLogged>>, DbError> {
+    let found = Found::read(tx, workspace, &Wanted::of(writes)).await?;
+    let Batch { traces, outcomes } = Batch::merge(writes, found);
+    if traces.is_empty() {
+        return Ok(outcomes);
+    }
+    let summed = changed(&traces, Merged::changes_sums);
+    let disputed = changed(&traces, Merged::disputes_people);
+    // What a client said about a trace is told from what followed from its spans.
+    let before =
+        read::nodes(tx, &changed(&traces, |trace| trace.stored.as_ref().is_some_and(Stored::has_sums))).await?;
+
+    let new: Vec<(&Merged<'_>, TraceRow)> = traces
+        .values()
+        .filter(|trace| trace.stored.is_none())
+        .map(|trace| (trace, trace.row(&Evidence::default())))
+        .collect();
+    let new_traces = rows::new_traces(new.iter().map(|(trace, row)| (*trace, row)));
+    let expected = new_traces.rows.len();
+    let spans = rows::spans(traces.values(), tx.conn()?.dialect());
+    let inserted = tx.run(vec![Op::Insert(new_traces), Op::Insert(spans)]).await?;
+    if inserted.first().map(count) != i64::try_from(expected).ok() {
+        return Err(tx.conflict("a trace was created by another client at the same time".into()));
+    }
+
+    let after = read::nodes(tx, &summed).await?;
+    let mut people = read::people(tx, &disputed).await?;
+    let old: Vec<(&Merged<'_>, TraceRow)> = traces
+        .iter()
+        .filter(|(_, trace)| trace.stored.is_some())
+        .map(|(id, trace)| {
+            let evidence = Evidence {
+                before: sums_of(&before, *id).unwrap_or_default(),
+                after: sums_of(&after, *id),
+                people: people.remove(id),
+            };
+            (trace, trace.row(&evidence))
+        })
+        .collect();
+    tx.run(rest(&traces, &new, &old)).await?;
+    Ok(outcomes)
+}
+
+/// The traces that exist and meet a condition.
+fn changed<'a>(traces: &BTreeMap<TraceId, Merged<'a>>, condition: impl Fn(&Merged<'a>) -> bool) -> BTreeSet<TraceId> {
+    let changed = traces.iter().filter(|(_, trace)| trace.stored.is_some() && condition(trace));
+    changed.map(|(id, _)| *id).collect()
+}
+
+fn sums_of(nodes: &Nodes, trace: TraceId) -> Option<Sums> {
+    nodes.get(&trace).map(Sums::of)
+}
+
+/// The statements for what is not a new trace or a span.
+fn rest(
+    traces: &BTreeMap<TraceId, Merged<'_>>,
+    new: &[(&Merged<'_>, TraceRow)],
+    old: &[(&Merged<'_>, TraceRow)],
+) -> Vec<Op> {
+    let all = || new.iter().chain(old).map(|(trace, row)| (*trace, row));
+    let mut ops = vec![Op::Insert(rows::changed_traces(old.iter().map(|(trace, row)| (*trace, row))))];
+    ops.extend(rows::tags(all()).map(Op::Insert));
+    ops.push(Op::Insert(rows::users(all())));
+    ops.push(Op::Insert(rows::links(traces.values(), now_ms())));
+    ops.retain(|op| !matches!(op, Op::Insert(insert) if insert.rows.is_empty()));
+    let moved = |(trace, row): &(&Merged<'_>, TraceRow)| {
+        let stored = trace.stored.as_ref()?;
+        (stored.timestamp_ms != row.timestamp_ms).then(|| trace.id.clone())
+    };
+    let moved: Vec<String> = old.iter().filter_map(moved).collect();
+    if !moved.is_empty() {
+        ops.push(Op::Execute(rows::move_assessments(moved)));
+    }
+    ops
+}
