@@ -196,7 +196,7 @@ def test_a_payload_is_cut_off_or_too_large(place):
     place.store.put(key, bytes(129 * 1024 * 1024))
     answer = place.get(id)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert answer.json()["message"] == "The archived spans of the trace take 129 MiB. This server reads at most 128 MiB."
+    assert answer.json()["message"] == "The spans of the trace take 129 MiB in memory. This server reads at most 128 MiB."
 
 
 def test_a_location_leads_nowhere_else(place, tmp_path):

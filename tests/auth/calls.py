@@ -55,6 +55,9 @@ OWN_ROLES = "the reference shows the roles of a workspace, with what is granted 
 LISTED = "the reference has no rule for this path and refuses everybody; ferroflow's is that of the other one"
 SIGN_UP = "the reference has no rule for the form and refuses whoever may see it; ferroflow asks for the same as the page"
 
+MOVED = "the reference moves a trace out of an experiment for whoever may write to another one; ferroflow asks whether the trace may be changed where it is"
+NO_SPANS = "the reference fails for a trace whose spans are a file; ferroflow reads the file, and here there is none"
+
 #: A request of an OpenTelemetry client.
 SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [{
     "traceId": "00000000000000000000{unique}", "spanId": "0000000000000001", "name": "s", "startTimeUnixNano": "1760000000000000000",
@@ -232,9 +235,67 @@ CALLS = [
     get(f"{AJAX3}/ui-telemetry"),
     post(f"{AJAX3}/ui-telemetry"),
     get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
+    # Traces and assessments
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}, "assessments": [{"feedback": {"value": 1}}]}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{foreign_trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}, differs=MOVED),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}"}}}),
+    get(f"{API3}/traces/{{trace}}"),
+    get(f"{API3}/traces/{{foreign_trace}}"),
+    get(f"{API3}/traces/tr-nothing"),
+    get(f"{API3}/traces/get", {"trace_id": "{trace}", "allow_partial": "true"}, differs=NO_SPANS),
+    get(f"{API3}/traces/batchGet", {"trace_ids": ["{trace}"]}, differs=NO_SPANS),
+    get(f"{API3}/traces/batchGet", {"trace_ids": ["{trace}", "{foreign_trace}"]}, differs=NO_SPANS),
+    post(f"{API3}/traces/batchGetInfos", {"trace_ids": ["{trace}"]}, count="trace_infos"),
+    post(f"{API3}/traces/batchGetInfos", {"trace_ids": ["{trace}", "{foreign_trace}"]}, count="trace_infos"),
+    post(f"{API3}/traces/delete-traces", {"experiment_id": "{exp}", "request_ids": ["{trace}"]}, count="traces_deleted"),
+    post(f"{API3}/traces/delete-traces", {"experiment_id": "{exp}", "request_ids": ["{foreign_trace}"]}),
+    post(f"{API3}/traces/delete-traces", {"request_ids": ["{trace}"]}),
+    patch(f"{API3}/traces/{{trace}}/tags", {"key": "a", "value": "1"}),
+    patch(f"{API3}/traces/{{foreign_trace}}/tags", {"key": "a", "value": "1"}),
+    delete(f"{API3}/traces/{{trace}}/tags", {"key": "tag"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["{trace}"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["{foreign_trace}"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-to-run", {"trace_ids": ["tr-nothing"], "run_id": "{run}"}),
+    post(f"{API}/traces/link-prompts", {"trace_id": "{trace}", "prompt_versions": [{"name": "p", "version": "1"}]}),
+    post(f"{API}/traces", {"experiment_id": "{exp}", "timestamp_ms": 1}),
+    post(f"{API}/traces", {"timestamp_ms": 1}),
+    patch(f"{API}/traces/{{trace}}", {"timestamp_ms": 5, "status": "OK"}),
+    get(f"{API}/traces/{{trace}}/info"),
+    post(f"{API}/traces/delete-traces", {"experiment_id": "{exp}", "max_timestamp_millis": 9}, count="traces_deleted"),
+    patch(f"{API}/traces/{{trace}}/tags", {"key": "a", "value": "1"}),
+    delete(f"{API}/traces/{{trace}}/tags", {"key": "tag"}),
+    get(f"{API}/get-online-trace-details"),
+    get(f"{API}/unified-traces"),
+    post(f"{API3}/traces/{{trace}}/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}),
+    post(f"{API3}/traces/{{foreign_trace}}/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}, "trace_id": "{trace}"}}),
+    post(f"{API3}/traces/tr-nothing/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}),
+    get(f"{API3}/traces/{{trace}}/assessments/{{assessment}}"),
+    patch(f"{API3}/traces/{{trace}}/assessments/{{assessment}}", {"assessment": {"rationale": "x"}, "update_mask": "rationale"}),
+    delete(f"{API3}/traces/{{trace}}/assessments/{{assessment}}"),
+    delete(f"{API3}/traces/{{foreign_trace}}/assessments/{{assessment}}"),
     get(f"{AJAX}/get-trace-artifact", {"request_id": "tr-nothing"}),
     get(f"{AJAX3}/get-trace-artifact", {"request_id": "tr-nothing"}),
     get(f"{AJAX}/get-trace-artifact"),
     post(f"{API}/traces/link-prompts", {"trace_id": "tr-nothing", "prompt_versions": []}),
+    # Searches and metrics of traces: what a filter or an order names must be readable, too.
+    *(
+        post(f"{API3}/traces/search", {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{exp}"}}], **change}, count="traces")
+        for change in (
+            {}, {"filter": "feedback.a = 'x'"}, {"filter": "run_id = 'x'"}, {"filter": "metadata.mlflow.modelId = 'x'"}, {"filter": "tags.a = 'x'"}, {"filter": "nope"}, {"order_by": ["run_id"]},
+            {"order_by": ["name"]}, {"order_by": ["request_metadata.mlflow.modelId DESC"]},
+        )
+    ),
+    post(f"{AJAX3}/traces/search", {"locations": []}),
+    post(f"{API3}/traces/search", {"locations": [{"mlflowExperiment": {"experimentId": "{exp}"}}]}),
+    get(f"{API}/traces", {"experiment_ids": "{exp}"}, count="traces"),
+    get(f"{API}/traces", {"experiment_ids": "{exp}", "filter": "expectation.a = 'x'", "order_by": "run_id"}, count="traces"),
+    *(
+        post(f"{API3}/traces/metrics", {"experiment_ids": ["{exp}"], "view_type": view, "metric_name": metric, "aggregations": [{"aggregation_type": "COUNT"}]})
+        for view, metric in (("TRACES", "trace_count"), ("SPANS", "span_count"), ("ASSESSMENTS", "assessment_count"))
+    ),
+    post(f"{API3}/traces/calculate-filter-correlation", {"experiment_ids": ["{exp}"], "filter_string1": "status = 'OK'", "filter_string2": "tags.a = 'x'"}),
+    post(f"{API3}/traces/calculate-filter-correlation", {"experiment_ids": ["{exp}"], "filter_string1": "status = 'OK'", "filter_string2": "feedback.a = 'x'"}),
     get(f"{API}/nothing/at/all"),
 ]

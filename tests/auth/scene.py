@@ -70,6 +70,22 @@ class Scene:
         assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
         return id_
 
+    def trace(self) -> str:
+        id_ = f"tr-{uuid.uuid4().hex}"
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": self.get("exp")}}
+        info = {"trace_id": id_, "trace_location": location, "tags": {"tag": "x"}}
+        self.must("POST", "/api/3.0/mlflow/traces", {"trace": {"trace_info": info}})
+        return id_
+
+    def foreign_trace(self) -> str:
+        """A trace of an experiment on which nothing is granted."""
+        return Scene(self.people, self.username, None).get("trace")
+
+    def assessment(self) -> str:
+        path = f"/api/3.0/mlflow/traces/{self.get('trace')}/assessments"
+        body = {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}
+        return self.must("POST", path, body)["assessment"]["assessment_id"]
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

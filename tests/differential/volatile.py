@@ -7,6 +7,7 @@ from typing import Any
 FIELDS = {
     "creation_time": "the server's clock",
     "last_update_time": "the server's clock",
+    "create_time": "the server's clock",
     "creation_timestamp": "the server's clock",
     "last_updated_timestamp": "the server's clock",
     "creationTimestamp": "the same in GraphQL",
@@ -22,7 +23,7 @@ FIELDS = {
 
 #: Lists that the reference gives in no particular order, some of them on PostgreSQL alone.
 UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries",
-             "aliases", "latest_versions", "events"}  # fmt: skip
+             "aliases", "latest_versions", "events", "request_metadata"}  # fmt: skip
 
 #: Reason, words of a text that are each server's own, what stands for them.
 TEXTS = [

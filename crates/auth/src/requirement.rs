@@ -34,13 +34,15 @@ impl Key {
 pub struct Requirement {
     /// The keys that may decide, most specific first, each with the action that it must allow.
     alternatives: Vec<(Key, Action)>,
+    /// A requirement that may be met instead.
+    instead: Option<Box<Requirement>>,
 }
 
 impl Requirement {
     /// Requires an action on a resource.
     #[must_use]
     pub fn new(key: Key, action: Action) -> Self {
-        Self { alternatives: vec![(key, action)] }
+        Self { alternatives: vec![(key, action)], instead: None }
     }
 
     /// Adds a key that decides if there is no grant on the previous ones.
@@ -57,8 +59,20 @@ impl Requirement {
         self
     }
 
+    /// It is enough to meet another requirement instead.
+    #[must_use]
+    pub fn or_instead(mut self, other: Self) -> Self {
+        self.instead = Some(Box::new(other));
+        self
+    }
+
     /// Whether grants meet it. Not called for managers of the workspace.
     pub(crate) fn is_met(&self, grants: &[Grant], default: Permission) -> bool {
+        self.decides(grants, default) || self.instead.as_ref().is_some_and(|other| other.is_met(grants, default))
+    }
+
+    /// Whether the first key with a grant allows its action.
+    fn decides(&self, grants: &[Grant], default: Permission) -> bool {
         let mut action = Action::Read;
         for (key, wanted) in &self.alternatives {
             action = *wanted;
@@ -148,5 +162,14 @@ mod tests {
             Requirement::new(Key::any(Run), Action::Delete).or_with_action(&Key::new(Experiment, "1"), Action::Update);
         assert!(delete.is_met(&[grant("experiment", "1", "EDIT")], Read));
         assert!(!delete.is_met(&[grant("experiment", "1", "MANAGE"), grant("run", "*", "EDIT")], Read));
+    }
+
+    #[test]
+    fn one_of_two_requirements_may_be_enough() {
+        let write = Requirement::new(Key::new(Experiment, "1"), Action::Update)
+            .or_instead(Requirement::new(Key::any(Run), Action::Update));
+        assert!(write.is_met(&[grant("experiment", "1", "EDIT"), grant("run", "*", "READ")], Read));
+        assert!(write.is_met(&[grant("experiment", "1", "READ"), grant("run", "*", "EDIT")], Read));
+        assert!(!write.is_met(&[grant("experiment", "1", "READ"), grant("run", "*", "READ")], Read));
     }
 }

@@ -48,6 +48,18 @@ pub const REGISTRY_TAG_VALUE: usize = 100_000;
 /// Maximum length of the alias of a registered model.
 pub const REGISTERED_MODEL_ALIAS: usize = 255;
 
+/// Maximum length of the id of a trace, a span or an assessment, and of a client's request id.
+pub const TRACE_ID: usize = 50;
+/// Maximum length of the request and response of a trace in its preview; longer ones are truncated.
+pub const TRACE_PREVIEW: usize = 1000;
+/// Maximum length of the name of a trace.
+pub const TRACE_NAME: usize = 4096;
+/// Maximum length of the session of a trace.
+pub const TRACE_SESSION: usize = 250;
+/// Maximum number of traces that a request may link to a run.
+pub const TRACES_PER_LINK: usize = 100;
+/// Maximum length of the name or the source of an assessment.
+pub const ASSESSMENT_NAME: usize = 250;
 /// Maximum length of the key of a trace tag.
 pub const TRACE_TAG_KEY: usize = 250;
 /// Maximum length of the value of a trace tag; longer ones are truncated unless that is disabled.

@@ -32,6 +32,9 @@ pub use registry::{
 pub use runs::{batch_limits, run_id, unique_param_keys};
 pub use search::max_results;
 pub use text::{exceeds_maximum_length, invalid_value, missing_value};
-pub use traces::{ARCHIVE_NOW_TAG, RETENTION_TAG, archival_duration, archival_retention};
+pub use traces::{
+    ARCHIVE_NOW_TAG, ARTIFACT_LOCATION_TAG, RETENTION_TAG, archival_duration, archival_retention, deletable_trace_tag,
+    is_location_tag, settable_trace_tag, trace_id, trace_text,
+};
 pub use users::{password, username};
 pub use webhooks::{webhook_name, webhook_page_size};

@@ -3,6 +3,7 @@
 //! same JSON as for spans in the database, in the form of the reference.
 
 mod json;
+mod message_json;
 mod messages;
 mod span_type;
 mod write;
@@ -11,7 +12,10 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use self::messages::{ResourceSpans, ScopeSpans, Span, TracesData};
-pub use self::write::{Malformed, payload};
+pub use self::{
+    message_json::span_message,
+    write::{Malformed, payload},
+};
 
 /// The encoded spans of an archived trace.
 #[derive(Debug, Clone)]

@@ -29,7 +29,7 @@ mod trace;
 mod translate;
 mod usage;
 
-pub use archived_trace::{ArchivedTrace, CorruptPayload, Malformed, payload};
+pub use archived_trace::{ArchivedTrace, CorruptPayload, Malformed, payload, span_message};
 pub use batch::{Batch, Settings, StoredSpan};
 pub use decode::Encoding;
 pub use error::{RequestError, SpanError};

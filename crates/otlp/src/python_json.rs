@@ -9,8 +9,8 @@ pub(crate) enum Json {
     Null,
     Bool(bool),
     Int(i64),
-    /// An integer beyond 64 bits.
-    Huge,
+    /// An integer beyond 64 bits, as the nearest double.
+    Huge(f64),
     Float(f64),
     Text(String),
     Array(Vec<Json>),
@@ -56,7 +56,7 @@ impl Json {
             Self::Null => false,
             Self::Bool(value) => *value,
             Self::Int(number) => *number != 0,
-            Self::Huge => true,
+            Self::Huge(_) => true,
             Self::Float(number) => *number != 0.0,
             Self::Text(text) => !text.is_empty(),
             Self::Array(items) => !items.is_empty(),
@@ -194,7 +194,10 @@ impl Reader<'_> {
         if is_float {
             return f64::from_str(text).map(Json::Float).map_err(|_| ParseError::NotJson);
         }
-        Ok(i64::from_str(text).map_or(Json::Huge, Json::Int))
+        Ok(match i64::from_str(text) {
+            Ok(number) => Json::Int(number),
+            Err(_) => Json::Huge(f64::from_str(text).map_err(|_| ParseError::NotJson)?),
+        })
     }
 
     fn string(&mut self) -> Result<String, ParseError> {
@@ -275,7 +278,7 @@ mod tests {
             (" null ", Json::Null),
             ("-0", Json::Int(0)),
             ("9223372036854775807", Json::Int(i64::MAX)),
-            ("9223372036854775808", Json::Huge),
+            ("9223372036854775808", Json::Huge(9_223_372_036_854_775_808.0)),
             ("1.0", Json::Float(1.0)),
             ("-1e5", Json::Float(-1e5)),
             ("1E-2", Json::Float(0.01)),

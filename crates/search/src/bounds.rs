@@ -12,6 +12,9 @@ pub const CONDITIONS: usize = 100;
 /// tables, and the keyset condition of the next page grows quadratically.
 pub const ORDERS: usize = 20;
 
+/// Maximum number of aggregations, and of dimensions, in a query of metrics.
+pub const AGGREGATIONS: usize = 50;
+
 /// Maximum size of a filter or of an ORDER BY clause, in bytes: a list with as many run ids as tokens are allowed has
 /// 180,000.
 pub const TEXT: usize = 256 * 1024;
@@ -19,6 +22,9 @@ pub const TEXT: usize = 256 * 1024;
 /// Maximum length of a pattern of `LIKE` or `ILIKE`, in characters. Matching takes time proportional to the product of
 /// the lengths of text and pattern, and `SQLite` accepts 50,000 bytes.
 pub const PATTERN: usize = 1000;
+
+/// Maximum length of a regular expression of `RLIKE`, in characters. Its automaton grows with it.
+pub const EXPRESSION: usize = 1000;
 
 /// Maximum number of `%` in a pattern.
 pub const WILDCARDS: usize = 16;
@@ -48,6 +54,11 @@ pub fn check(what: &str, count: usize, most: usize) -> Result<(), Error> {
 pub(crate) fn pattern(text: &str) -> Result<(), Error> {
     check("characters in a pattern of LIKE or ILIKE", text.chars().count(), PATTERN)?;
     check("'%' in a pattern of LIKE or ILIKE", text.matches('%').count(), WILDCARDS)
+}
+
+/// Checks the length of a regular expression.
+pub(crate) fn expression(text: &str) -> Result<(), Error> {
+    check("characters in a pattern of RLIKE", text.chars().count(), EXPRESSION)
 }
 
 /// Checks the number of ORDER BY clauses and their lengths.

@@ -13,6 +13,8 @@ pub(crate) enum Comparator {
     Like,
     /// `ILIKE`
     ILike,
+    /// `RLIKE`
+    RLike,
     /// `IN`
     In,
     /// `NOT IN`
@@ -52,6 +54,7 @@ impl Comparator {
             Self::Number(op) => op.sql(),
             Self::Like => "LIKE",
             Self::ILike => "ILIKE",
+            Self::RLike => "RLIKE",
             Self::In => "IN",
             Self::NotIn => "NOT IN",
             Self::IsNull => "IS NULL",

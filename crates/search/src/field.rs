@@ -27,6 +27,9 @@ pub(crate) trait Field: Copy {
     /// found first, then the errors of operands, and those of comparators last.
     const IN_ORDER: bool = false;
 
+    /// Whether the word `timestamp`, which the lexer reads as the name of a type, may begin a comparison.
+    const TIMESTAMP_IS_FIELD: bool = false;
+
     /// Whether the error for elements that are no comparisons quotes them.
     const QUOTES_ELEMENTS: bool = false;
 
@@ -53,8 +56,8 @@ pub(crate) trait Field: Copy {
         None
     }
 
-    /// Reads the right operand of a comparator; `None` is one that the field does not have.
-    fn value(self, key: &str, _comparator: Option<Comparator>, right: Operand<'_>) -> Result<Value, Error> {
+    /// Reads the right operand of a comparison. `sign` is the comparator as written, which the field may not have.
+    fn value(self, key: &str, _sign: &str, right: Operand<'_>) -> Result<Value, Error> {
         let Operands { texts, lists, numbers } = self.operands();
         let value = match right.kind {
             Kind::SingleQuoted | Kind::Identifier if texts => return operand::quoted(right.text),
@@ -94,11 +97,11 @@ pub(crate) trait Field: Copy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Operands {
     /// Quoted texts.
-    texts: bool,
+    pub(crate) texts: bool,
     /// Lists of quoted texts.
-    lists: bool,
+    pub(crate) lists: bool,
     /// Numbers.
-    numbers: bool,
+    pub(crate) numbers: bool,
 }
 
 impl Operands {

@@ -16,7 +16,7 @@ pub(crate) fn parse<F: Field>(filter: &str) -> Result<Vec<F::Condition>, Error> 
         return Ok(Vec::new());
     }
     bounds::check("bytes in its filter", filter.len(), bounds::TEXT)?;
-    let pieces = clauses::pieces(filter).map_err(|reason| F::unparsable(filter, reason))?;
+    let pieces = clauses::pieces(filter, F::TIMESTAMP_IS_FIELD).map_err(|reason| F::unparsable(filter, reason))?;
     let others: Vec<&str> = pieces.iter().filter_map(Piece::other).collect();
     if !others.is_empty() && !F::IN_ORDER {
         return Err(F::no_comparisons(filter, &others));
@@ -27,7 +27,7 @@ pub(crate) fn parse<F: Field>(filter: &str) -> Result<Vec<F::Condition>, Error> 
     for piece in &pieces {
         match piece {
             Piece::Clause(clause) => comparisons.push(Comparison::<F>::read(clause)?),
-            Piece::And => {}
+            Piece::And(_) => {}
             Piece::Other(_) => return Err(F::no_comparisons(filter, &others)),
         }
     }
@@ -54,7 +54,7 @@ impl<'a, F: Field> Comparison<'a, F> {
             return Err(wrong_comparator(field, key, sign));
         }
         let value = match clause.right {
-            Some(right) => field.value(key, comparator, right)?,
+            Some(right) => field.value(key, sign, right)?,
             None if comparator.is_some() => Value::Missing,
             None => field.no_null_test(key).map_or(Ok(Value::Missing), Err)?,
         };

@@ -22,8 +22,10 @@ pub mod order_by;
 pub mod page_token;
 pub mod registered_models;
 pub mod runs;
+pub mod trace_metrics;
+pub mod traces;
 pub mod value;
 
 pub use order_by::OrderBy;
-pub use page_token::{KeyValue, PageToken};
+pub use page_token::{KeyValue, PageToken, QueryId};
 pub use value::{Number, NumberOp, PairTest, TextTest};

@@ -284,7 +284,7 @@ impl Field for ModelField {
     }
 
     /// A number or text in any form, see [`text_value`].
-    fn value(self, key: &str, _comparator: Option<Comparator>, right: Operand<'_>) -> Result<Value, Error> {
+    fn value(self, key: &str, _sign: &str, right: Operand<'_>) -> Result<Value, Error> {
         if !self.is_number() {
             return text_value(right.text);
         }

@@ -26,6 +26,34 @@ pub enum PageToken {
     Key(Vec<KeyValue>),
 }
 
+/// A digest of the texts of a query, to which its page tokens belong. Equal on all replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryId(u64);
+
+impl QueryId {
+    /// The id of a query with these texts and lists (64-bit FNV-1a).
+    #[must_use]
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>, lists: &[&[String]]) -> Self {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |text: &str| {
+            // The end of a text is a byte that no text has.
+            for byte in text.bytes().chain([0xff]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        texts.into_iter().for_each(&mut add);
+        for list in lists {
+            add(&list.len().to_string());
+            list.iter().for_each(|text| add(text));
+        }
+        Self(hash)
+    }
+
+    fn shown(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
 /// The value of a sort key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyValue {
@@ -60,6 +88,43 @@ impl PageToken {
                 URL_SAFE_NO_PAD.encode(json!({ "v": VERSION, "k": values }).to_string())
             }
         }
+    }
+
+    /// Encodes the token of a query, for [`Self::decode_of`].
+    #[must_use]
+    pub fn encode_of(&self, query: QueryId) -> String {
+        match self {
+            Self::Offset(_) => self.encode(),
+            Self::Key(values) => {
+                let values: Vec<_> = values.iter().map(KeyValue::to_json).collect();
+                URL_SAFE_NO_PAD.encode(json!({ "v": VERSION, "k": values, "q": query.shown() }).to_string())
+            }
+        }
+    }
+
+    /// Decodes a token of this query.
+    ///
+    /// # Errors
+    /// It is no token, or one of another query.
+    pub fn decode_of(token: &str, query: QueryId) -> Result<Self, Error> {
+        Self::check_query(token, query)?;
+        Self::decode(token)
+    }
+
+    /// Refuses a token of another query. One of the reference, or of an older ferroflow, contains no query.
+    ///
+    /// # Errors
+    /// It is one of another query.
+    pub fn check_query(token: &str, query: QueryId) -> Result<(), Error> {
+        bounds::check("bytes in its page token", token.len(), bounds::TOKEN)?;
+        let fields = own_fields(token);
+        let found = fields.as_ref().and_then(|fields| fields.get("q"));
+        if found.is_some_and(|found| found.as_str() != Some(&query.shown())) {
+            return Err(Error::invalid(
+                "Invalid page token: it belongs to a search with another filter, order or list of experiments",
+            ));
+        }
+        Ok(())
     }
 
     /// Decodes a token of ferroflow or of the reference. The empty token is the first page.
@@ -153,10 +218,16 @@ impl KeyValue {
     }
 }
 
-/// The sort keys in a token of ferroflow; `None` for other tokens.
-fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
+/// The fields of a token of ferroflow; `None` for other tokens.
+fn own_fields(token: &str) -> Option<Map<String, Value>> {
     let decoded = URL_SAFE_NO_PAD.decode(token).ok()?;
     let fields: Map<String, Value> = serde_json::from_slice(&decoded).ok()?;
+    fields.contains_key("v").then_some(fields)
+}
+
+/// The sort keys in a token of ferroflow; `None` for other tokens.
+fn own_key(token: &str) -> Option<Result<PageToken, Error>> {
+    let fields = own_fields(token)?;
     let version = fields.get("v")?;
     let key = fields
         .get("k")

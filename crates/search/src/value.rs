@@ -51,7 +51,8 @@ pub enum Number {
 /// and `_` matches one character; the language has no escape character. The rest depends on the database, as in the
 /// reference: in PostgreSQL a backslash escapes, and `ILIKE` folds all letters; SQLite has no escape and folds only
 /// ASCII letters (there `ILIKE` is `lower(x) LIKE lower(y)`, and `LIKE` is case-sensitive because the connection sets
-/// `PRAGMA case_sensitive_like`).
+/// `PRAGMA case_sensitive_like`). `RLIKE` searches for a regular expression of the database: PostgreSQL's `~`, or in
+/// SQLite the syntax of the `regex` crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextTest {
     /// `= 'a'`
@@ -62,6 +63,8 @@ pub enum TextTest {
     Like(String),
     /// `ILIKE 'a%'`
     ILike(String),
+    /// `RLIKE '^a'`
+    RLike(String),
     /// `IN ('a', 'b')`
     In(Vec<String>),
     /// `NOT IN ('a', 'b')`
@@ -100,6 +103,7 @@ impl TextTest {
             (Comparator::NOT_EQUAL, Value::Text(text)) => Ok(Self::NotEqual(text)),
             (Comparator::Like, Value::Text(text)) => bounds::pattern(&text).map(|()| Self::Like(text)),
             (Comparator::ILike, Value::Text(text)) => bounds::pattern(&text).map(|()| Self::ILike(text)),
+            (Comparator::RLike, Value::Text(text)) => bounds::expression(&text).map(|()| Self::RLike(text)),
             (Comparator::In, Value::List(items)) => Ok(Self::In(items)),
             (Comparator::NotIn, Value::List(items)) => Ok(Self::NotIn(items)),
             (_, Value::List(_)) => Err(Value::list_error(comparator)),

@@ -25,11 +25,14 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
+from mlflow.store.tracking.utils import trace_analytics
 from mlflow.utils import search_logged_model_utils
 from mlflow.utils.search_utils import (
     SearchExperimentsUtils,
     SearchModelUtils,
     SearchModelVersionUtils,
+    SearchTraceMetricsUtils,
+    SearchTraceUtils,
     SearchUtils,
 )
 
@@ -45,7 +48,7 @@ class Sorted(set):
     __str__ = __repr__
 
 
-for cls in (SearchUtils, SearchExperimentsUtils, SearchModelUtils, SearchModelVersionUtils):
+for cls in (SearchUtils, SearchExperimentsUtils, SearchModelUtils, SearchModelVersionUtils, SearchTraceUtils):
     for name, value in list(vars(cls).items()):
         if type(value) is set:
             setattr(cls, name, Sorted(value))
@@ -122,6 +125,45 @@ def model_versions_filter(text):
         return clause
 
     return clauses(SearchModelVersionUtils.parse_search_filter(text), of)
+
+
+def traces_filter(text):
+    tracking.search_traces(["0"], text)
+
+    def of(clause):
+        kind, key, value = clause["type"], clause["key"], clause["value"]
+        if kind == "attribute" and key in SearchTraceUtils.NUMERIC_ATTRIBUTES and isinstance(value, str):
+            # The database reads it as a number.
+            try:
+                clause["value"] = int(value)
+            except ValueError:
+                clause["value"] = float(value)
+        if kind == "span" and key.startswith("attributes."):
+            clause["key"] = "attributes." + SearchTraceUtils._trim_backticks(key[len("attributes.") :])
+        if kind == "request_metadata" and key in trace_analytics.TRACE_ANALYTICS_COLUMNS_BY_METADATA_KEY and value is not None:
+            try:
+                parsed = json.loads(value)
+            except ValueError:
+                parsed = None
+            columns = trace_analytics.TRACE_ANALYTICS_COLUMNS_BY_METADATA_KEY[key]
+            convert = trace_analytics.token_count_or_none if "token" in key else trace_analytics.finite_float_or_none
+            found = {column: convert(parsed[column]) for column in columns if column in parsed} if isinstance(parsed, dict) else None
+            clause["value"] = found if found and json.dumps(found) == value else None
+        if kind in ("feedback", "expectation") and isinstance(value, int):
+            clause["value"] = float(value)
+        return clause
+
+    return clauses(SearchTraceUtils.parse_search_filter_for_search_traces(text), of)
+
+
+def traces_order(order_by):
+    tracking.search_traces(["0"], order_by=order_by)
+    return [list(SearchTraceUtils.parse_order_by_for_search_traces(clause)) for clause in order_by]
+
+
+def trace_metrics_filter(text):
+    found = SearchTraceMetricsUtils.parse_search_filter(text)
+    return [found.view_type, found.entity, found.key, found.value]
 
 
 def runs_order(order_by):
@@ -331,6 +373,66 @@ tokens += [
 ]
 
 
+trace_keys = [
+    "request_id", "timestamp", "timestamp_ms", "Timestamp", "TIMESTAMP_MS", "execution_time", "execution_time_ms", "end_time", "end_time_ms", "status", "client_request_id",
+    "name", "run_id", "prompt", "text", "trace.request_id", "trace.status", "attributes.timestamp", "attribute.timestamp_ms", "attributes.execution_time", "trace.end_time",
+    "trace.text", "trace.name", "attributes.run_id", "trace_id", "session", "experiment_id", "Name", "attributes.Name", "tags.a", "tag.a", "tags.`a b`", 'tags."a b"', "tags.name",
+    "tags.Name", "tags.text", "tags.run_id", "tags.prompt", "tags.timestamp", "tags.mlflow.traceName", "tags.`mlflow.linkedPrompts`", "tags.", "metadata.a", "request_metadata.a",
+    "metadata.mlflow.trace.session", 'request_metadata."mlflow.modelId"', "metadata.`mlflow.sourceRun`", "metadata.mlflow.trace.tokenUsage", "metadata.mlflow.trace.cost",
+    "request_metadata.name", "metadata.timestamp", "span.name", "span.type", "span.status", "span.content", "span.attributes.a", "span.attributes.`gen_ai.model`", "span.attributes.",
+    "span.attributes", "span.text", "span.id", "span.", "spans.name", "feedback.a", "feedback.`a b`", "feedback.name", "feedback.text", "feedback.timestamp", "feedback.", "expectation.a",
+    "expectation.run_id", "assessment.a", "issue.id", "issue.name", "issue.status", "issue.", "params.a", "metrics.a", "Feedback.a", "`feedback`.a", "`trace`.status", "1", "'a'", "f(x)",
+]
+trace_good = [
+    "status = 'OK'", "timestamp > 5", "tags.a = 'x'", "span.name LIKE 'a%'", "feedback.a > 0.5", "metadata.b IS NULL", "run_id = 'r'", "trace.text ILIKE '%x%'", "issue.id = 'i'",
+    "prompt = 'p/1'", "span.attributes.a = 'x'", "expectation.a != 'x'", "name RLIKE '^a'", "request_id IN ('a', 'b')", "end_time <= 9", "metadata.mlflow.trace.session = 's'",
+]
+trace_main = [
+    "status", "timestamp", "attributes.execution_time_ms", "name", "run_id", "prompt", "text", "tags.a", "metadata.a", "metadata.mlflow.trace.session", "metadata.mlflow.trace.cost",
+    "span.name", "span.content", "span.attributes.a", "feedback.a", "feedback.name", "expectation.a", "issue.id",
+]
+usage = [
+    '{"input_tokens": 1}', '{"input_tokens":1}', '{"output_tokens": 2, "input_tokens": 1}', '{"input_tokens": 1, "output_tokens": 2}', "{}", "[]", "x", '{"input_tokens": 1, "x": 2}',
+    '{"input_tokens": 1.0}', '{"input_cost": 1.0}', '{"input_cost": 1}', '{"input_cost": 0.25, "total_cost": 1e-05}',
+]
+metric_good = [
+    "trace.status = 'OK'", "trace.tag.a = 'x'", "trace.metadata.`mlflow.modelId` = \"m\"", "span.name = 'x'", "span.type = 'LLM'", "span.status = 'OK'", "assessment.name = 'x'",
+    "assessment.type = 'feedback'",
+]
+metric_keys = [
+    "trace.status", "trace.tag.a", "trace.tag", "trace.tag.", "trace.metadata.a.b", "trace.metadata.'a'", "trace.status.a", "trace.name", "trace", "status", "span.name", "span.name.a", "span.id",
+    "assessment.name", "assessment.value", "run.id", "`trace`.status", "Trace.status", "timestamp", "trace.timestamp", "1", "'a'", ".", "trace.", ".status",
+]
+metric_shapes = ["", " ", ";", "{0} AND {1}", "{0} {1}", "({0})", "{0};", "{0}; {1}", "{0} OR {1}", "NOT {0}", "{0} -- c", "/* c */ {0}", "foo", "'", "trace.status IS NULL"]
+
+
+def of_traces(seed, count):
+    rng = random.Random(seed)
+    for shape in shapes:
+        yield "traces.filter", shape.format(*trace_good), traces_filter
+    texts = list(trace_good)
+    texts += [f"{key} {test}" for key in trace_keys for test in null_tests]
+    texts += [f"{key} = 'a'" for key in trace_keys] + [f"{key} > 1" for key in trace_keys]
+    texts += [f"{key} {sign} {value}" for key in trace_main for sign in signs for value in [*values_short, "'a/1'"]]
+    texts += [f"{key} {sign} {value}" for key in trace_main for sign in ["=", ">", "IN"] for value in values]
+    texts += [" AND ".join(rng.sample(trace_good, 3)) for _ in range(50)]
+    words = signs + values + trace_keys + trace_good + ["AND", "OR", ",", ";", "(", ")", "NOT"]
+    texts += [" ".join(rng.choice(words) for _ in range(rng.randint(1, 7))) for _ in range(RANDOM)]
+    texts = list(dict.fromkeys(texts))
+    for text in rng.sample(texts, min(3 * count, len(texts))):
+        yield "traces.filter", text, traces_filter
+    for key, sign, value in itertools.product(["tokenUsage", "cost"], ["=", "!="], usage):
+        yield "traces.filter", f"metadata.mlflow.trace.{key} {sign} '{value}'", traces_filter
+    for given in [*order_lists, ["timestamp", "timestamp_ms"], ["name", "tags.name"], ["run_id", "metadata.mlflow.sourceRun DESC"], ["status", "request_id DESC", "timestamp ASC"]]:
+        yield "traces.order_by", given, traces_order
+    texts = [[key + tail] for key, tail in itertools.product(trace_keys, order_tails)]
+    for given in rng.sample(texts, min(count // 2, len(texts))):
+        yield "traces.order_by", given, traces_order
+    texts = [f"{key} {sign} {value}" for key, sign, value in itertools.product(metric_keys, signs, values_short)]
+    for text in [shape.format(*metric_good) for shape in metric_shapes] + metric_good + rng.sample(texts, min(count // 2, len(texts))):
+        yield "trace_metrics.filter", text, trace_metrics_filter
+
+
 def main():
     seed, count = (list(map(int, sys.argv[1:])) + [7, 450][len(sys.argv) - 1 :])[:2]
     rng = random.Random(seed)
@@ -356,6 +458,8 @@ def main():
         cases.append(["logged_models.order_by", given, outcome(logged_models_order, given)])
     for token in tokens:
         cases.append(["page_token", token or "", outcome(offset, token)])
+    for kind, given, answer in of_traces(seed, count):
+        cases.append([kind, given, outcome(answer, given)])
     sys.stdout.write("[\n" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases) + "\n]\n")
 
 

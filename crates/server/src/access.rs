@@ -14,6 +14,7 @@ mod refs;
 mod rules;
 mod run_experiments;
 mod sharing;
+mod trace_search;
 
 use std::sync::Arc;
 
@@ -89,6 +90,9 @@ pub(crate) enum Resource {
     ModelVersion,
     Alias,
     Trace,
+    /// The links of traces to a run.
+    TraceLink,
+    Assessment,
     Artifact,
 }
 
@@ -216,6 +220,7 @@ impl Cx {
         let [experiments, models, prompts] = match listed {
             Resource::Run => [Some(ResourceType::Run), None, None],
             Resource::LoggedModel => [Some(ResourceType::LoggedModel), None, None],
+            Resource::Trace => [Some(ResourceType::Trace), None, None],
             Resource::ModelVersion => {
                 [None, Some(ResourceType::RegisteredModelVersion), Some(ResourceType::PromptVersion)]
             }

@@ -34,8 +34,13 @@ pub use registry::{
 };
 pub use scoped::{Scoped, Unscoped};
 pub use traces::{
+    assessments::AssessmentChange,
     span_log::{Joins, SpansLogged},
-    trace_payloads::{SpansLocation, TraceLocations},
+    trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
+    trace_metrics::TraceMetricsQuery,
+    trace_payloads::{SpanPlace, SpansLocation, TraceLocations},
+    trace_search::{TraceCounts, TraceSearch},
+    trace_v2::TraceEvent,
 };
 pub use tracking::{
     experiment_search::ExperimentSearch,

@@ -1,4 +1,4 @@
-//! Encodes the spans of a trace in the database to a payload.
+//! Converts the spans of a trace in the database to messages, for a payload or an answer.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -20,6 +20,15 @@ use crate::python_json::{Json, ParseError};
 #[error("the spans of the trace cannot be archived")]
 pub struct Malformed;
 
+/// What the message of a span is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An archive, which must have every value unchanged.
+    Archive,
+    /// An answer. An integer beyond 64 bits is a double there, and a value that is nested too deeply is its JSON.
+    Answer,
+}
+
 /// Maximum nesting of messages, the limit of protobuf decoders.
 const MAX_DEPTH: usize = 101;
 
@@ -34,7 +43,7 @@ const EVENT_DEPTH: usize = SPAN_DEPTH + 1;
 /// # Errors
 /// A span is not valid, there are several traces, or the payload could not be decoded again.
 pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
-    let spans = contents.iter().map(|content| Ok(span(content.as_ref())?.encode_to_vec().into()));
+    let spans = contents.iter().map(|content| Ok(span(content.as_ref(), Purpose::Archive)?.encode_to_vec().into()));
     let spans = spans.collect::<Result<Vec<Bytes>, Malformed>>()?;
     let group = ScopeSpans { spans }.encode_to_vec().into();
     let group = ResourceSpans { resource: Some(Resource::default()), scope_spans: vec![group] }.encode_to_vec().into();
@@ -47,8 +56,11 @@ pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
     Ok(payload)
 }
 
-fn span(content: &str) -> Result<Span, Malformed> {
+pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
     let mut data = Json::parse(content).map_err(|_| Malformed)?;
+    if purpose == Purpose::Answer && data.get("context").is_some() {
+        data = from_version_2(&data)?;
+    }
     if let Json::Object(pairs) = &mut data
         && let Some((_, Json::Object(attributes))) = pairs.iter_mut().rfind(|(name, _)| name == "attributes")
     {
@@ -69,11 +81,45 @@ fn span(content: &str) -> Result<Span, Malformed> {
             Some(end) => time(end)?,
             None => 0,
         },
-        attributes: pairs(attributes)?.iter().map(|(name, value)| attribute(name, value)).collect::<Result<_, _>>()?,
-        events: list(&data, "events")?.iter().map(event).collect::<Result<_, _>>()?,
-        links: list(&data, "links")?.iter().filter_map(|found| link(found).transpose()).collect::<Result<_, _>>()?,
+        attributes: pairs(attributes)?
+            .iter()
+            .map(|(name, value)| attribute(name, value, purpose))
+            .collect::<Result<_, _>>()?,
+        events: list(&data, "events")?.iter().map(|found| event(found, purpose)).collect::<Result<_, _>>()?,
+        links: list(&data, "links")?
+            .iter()
+            .filter_map(|found| link(found, purpose).transpose())
+            .collect::<Result<_, _>>()?,
         status: Some(status(data.get("status").ok_or(Malformed)?)?),
     })
+}
+
+/// A span in the files of clients before MLflow 3, in the form of later ones.
+fn from_version_2(data: &Json) -> Result<Json, Malformed> {
+    let named = |name: &str, value: Json| (name.to_owned(), value);
+    let field = |name: &str| data.get(name).cloned().unwrap_or(Json::Null);
+    let context = data.get("context").ok_or(Malformed)?;
+    let id = |name: &str| context.get(name).cloned().ok_or(Malformed);
+    let events = list(data, "events")?.iter().map(|event| {
+        let of = |name: &str| event.get(name).cloned().unwrap_or(Json::Null);
+        Json::Object(vec![
+            named("name", of("name")),
+            named("time_unix_nano", of("timestamp")),
+            named("attributes", of("attributes")),
+        ])
+    });
+    let status = Json::Object(vec![named("code", field("status_code")), named("message", field("status_message"))]);
+    Ok(Json::Object(vec![
+        named("trace_id", id("trace_id")?),
+        named("span_id", id("span_id")?),
+        named("parent_span_id", field("parent_id")),
+        named("name", field("name")),
+        named("start_time_unix_nano", field("start_time")),
+        named("end_time_unix_nano", field("end_time")),
+        named("events", Json::Array(events.collect())),
+        named("status", status),
+        named("attributes", field("attributes")),
+    ]))
 }
 
 /// The ids of the trace, the span and its parent. Release 3.5.0 stored them in their display form, all others in
@@ -124,23 +170,23 @@ fn status(data: &Json) -> Result<Status, Malformed> {
     Ok(Status { message: message.to_owned(), code })
 }
 
-fn event(data: &Json) -> Result<Event, Malformed> {
+fn event(data: &Json, purpose: Purpose) -> Result<Event, Malformed> {
     let attributes = data.get("attributes").map_or(Ok(&[][..]), pairs)?;
     Ok(Event {
         time_unix_nano: time(data.get("time_unix_nano").ok_or(Malformed)?)?,
         name: text(data, "name")?.to_owned(),
-        attributes: key_values(attributes, EVENT_DEPTH)?,
+        attributes: key_values(attributes, EVENT_DEPTH, purpose)?,
     })
 }
 
 /// `None` for a link whose target has no OTLP id.
-fn link(data: &Json) -> Result<Option<Link>, Malformed> {
+fn link(data: &Json, purpose: Purpose) -> Result<Option<Link>, Malformed> {
     let (Some(trace), Some(span)) = (hex(text(data, "trace_id")?)?, hex(text(data, "span_id")?)?) else {
         return Ok(None);
     };
     let Ok(span) = u64::try_from(span) else { return Ok(None) };
     let attributes = match data.get("attributes").filter(|attributes| attributes.is_truthy()) {
-        Some(attributes) => key_values(pairs(attributes)?, EVENT_DEPTH)?,
+        Some(attributes) => key_values(pairs(attributes)?, EVENT_DEPTH, purpose)?,
         None => Vec::new(),
     };
     let (trace_id, span_id) =
@@ -149,20 +195,26 @@ fn link(data: &Json) -> Result<Option<Link>, Malformed> {
 }
 
 /// An attribute of a span: the parsed JSON of a string, or the value itself.
-fn attribute(name: &str, value: &Json) -> Result<KeyValue, Malformed> {
+fn attribute(name: &str, value: &Json, purpose: Purpose) -> Result<KeyValue, Malformed> {
     let value = match value {
-        value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH)?,
-        Json::Text(text) => match Json::parse(text) {
-            Ok(value) => any(&value, SPAN_DEPTH)?,
-            Err(ParseError::NotJson) => any(value, SPAN_DEPTH)?,
-            Err(ParseError::TooDeep) => return Err(Malformed),
-        },
-        value => any(value, SPAN_DEPTH)?,
+        value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH, purpose)?,
+        Json::Text(text) => {
+            let parsed = match Json::parse(text) {
+                Ok(value) => any(&value, SPAN_DEPTH, purpose),
+                Err(ParseError::NotJson) => any(value, SPAN_DEPTH, purpose),
+                Err(ParseError::TooDeep) => Err(Malformed),
+            };
+            match parsed {
+                Err(Malformed) if purpose == Purpose::Answer => any(value, SPAN_DEPTH, purpose)?,
+                parsed => parsed?,
+            }
+        }
+        value => any(value, SPAN_DEPTH, purpose)?,
     };
     Ok(key_value(name, value))
 }
 
-fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
+fn any(value: &Json, depth: usize, purpose: Purpose) -> Result<AnyValue, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed);
     }
@@ -171,20 +223,20 @@ fn any(value: &Json, depth: usize) -> Result<AnyValue, Malformed> {
         Json::Bool(value) => Some(Value::Bool(*value)),
         Json::Int(number) => Some(Value::Int(*number)),
         // It would be decoded as another number.
-        Json::Huge => return Err(Malformed),
-        Json::Float(number) => Some(Value::Double(*number)),
+        Json::Huge(_) if purpose == Purpose::Archive => return Err(Malformed),
+        Json::Huge(number) | Json::Float(number) => Some(Value::Double(*number)),
         Json::Text(text) => Some(Value::Text(text.clone())),
         Json::Array(items) => {
-            let values = items.iter().map(|item| any(item, depth + 2)).collect::<Result<_, _>>()?;
+            let values = items.iter().map(|item| any(item, depth + 2, purpose)).collect::<Result<_, _>>()?;
             Some(Value::Array(ArrayValue { values }))
         }
-        Json::Object(pairs) => Some(Value::KeyValues(KeyValueList { values: key_values(pairs, depth + 3)? })),
+        Json::Object(pairs) => Some(Value::KeyValues(KeyValueList { values: key_values(pairs, depth + 3, purpose)? })),
     };
     Ok(AnyValue { value })
 }
 
-fn key_values(pairs: &[(String, Json)], depth: usize) -> Result<Vec<KeyValue>, Malformed> {
-    pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth)?))).collect()
+fn key_values(pairs: &[(String, Json)], depth: usize, purpose: Purpose) -> Result<Vec<KeyValue>, Malformed> {
+    pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth, purpose)?))).collect()
 }
 
 /// A pair; null is an absent value.

@@ -38,7 +38,7 @@ pub(crate) struct Operand<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Piece<'a> {
     Clause(Clause<'a>),
-    And,
+    And(&'a str),
     Other(&'a str),
 }
 
@@ -95,10 +95,16 @@ pub(crate) fn nodes(text: &str) -> Result<Vec<Node>, Unparsable> {
     }
 }
 
-/// The elements of the top level of a filter.
-pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Unparsable> {
+/// The elements of the top level of a filter. `with_timestamp` says whether the word `timestamp` may be an operand.
+pub(crate) fn pieces(text: &str, with_timestamp: bool) -> Result<Vec<Piece<'_>>, Unparsable> {
     let nodes: Vec<Node> = nodes(text)?.into_iter().filter(|node| !node.token.kind.is_space()).collect();
-    Ok(join_sets(text, &nodes))
+    Ok(join_sets(text, &nodes, with_timestamp))
+}
+
+/// The elements of the top level of a filter that has neither lists nor tests for NULL.
+pub(crate) fn plain_pieces(text: &str) -> Result<Vec<Piece<'_>>, Unparsable> {
+    let nodes = nodes(text)?;
+    Ok(nodes.iter().filter(|node| !node.token.kind.is_space()).map(|node| piece(text, node)).collect())
 }
 
 /// Combines `x IN (…)`, `x NOT IN (…)`, `x IS NULL` and `x IS NOT NULL`, which the grouping does not treat as
@@ -106,7 +112,7 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Unparsable> {
 ///
 /// From an identifier that starts none of these, three more nodes are passed through unchanged: so does the reference,
 /// which reports all of them as invalid.
-fn join_sets<'a>(text: &'a str, nodes: &[Node]) -> Vec<Piece<'a>> {
+fn join_sets<'a>(text: &'a str, nodes: &[Node], with_timestamp: bool) -> Vec<Piece<'a>> {
     let mut pieces = Vec::with_capacity(nodes.len());
     let mut rest = nodes;
     while let Some((first, more)) = rest.split_first() {
@@ -114,7 +120,14 @@ fn join_sets<'a>(text: &'a str, nodes: &[Node]) -> Vec<Piece<'a>> {
             pieces.extend(rest.iter().map(|node| piece(text, node)));
             break;
         }
-        if first.token.kind != Kind::Identifier {
+        if with_timestamp && is_timestamp(operand(text, first.token)) {
+            match timestamp_clause(text, rest) {
+                Some(clause) => pieces.push(Piece::Clause(clause)),
+                // The reference reports its first word twice.
+                None => pieces.extend(rest[..3].iter().chain([first]).map(|node| piece(text, node))),
+            }
+            rest = &rest[3..];
+        } else if first.token.kind != Kind::Identifier {
             pieces.push(piece(text, first));
             rest = more;
         } else if let Some((clause, used)) = set_clause(text, rest) {
@@ -159,6 +172,19 @@ fn set_clause<'a>(text: &'a str, nodes: &[Node]) -> Option<(Clause<'a>, usize)> 
     }
 }
 
+/// The comparison of the word `timestamp` with an integer, of which the grouping makes no node.
+fn timestamp_clause<'a>(text: &'a str, nodes: &[Node]) -> Option<Clause<'a>> {
+    let [left, sign, right] = [0, 1, 2].map(|at| operand(text, nodes[at].token));
+    let is_number = sign.kind == Kind::ComparisonSign && matches!(sign.text, "<" | "<=" | ">" | ">=" | "=" | "!=");
+    (is_number && right.kind == Kind::Integer).then_some(Clause {
+        left,
+        sign: sign.text,
+        right: Some(right),
+        parts: 3,
+        whole: Whole::Joined,
+    })
+}
+
 fn piece<'a>(text: &'a str, node: &Node) -> Piece<'a> {
     if let Some(comparison) = &node.comparison {
         return Piece::Clause(Clause {
@@ -169,7 +195,16 @@ fn piece<'a>(text: &'a str, node: &Node) -> Piece<'a> {
             whole: Whole::Source(slice(text, node.token)),
         });
     }
-    if is_keyword(text, node.token, "AND") { Piece::And } else { Piece::Other(slice(text, node.token)) }
+    if is_keyword(text, node.token, "AND") {
+        Piece::And(slice(text, node.token))
+    } else {
+        Piece::Other(slice(text, node.token))
+    }
+}
+
+/// Whether an operand is the word `timestamp`, as the lexer reads it.
+pub(crate) fn is_timestamp(operand: Operand<'_>) -> bool {
+    operand.kind == Kind::Builtin && matches!(operand.text, "timestamp" | "timestamp_ms")
 }
 
 fn is_keyword(text: &str, token: Token, keyword: &str) -> bool {

@@ -2,7 +2,9 @@
 //! `../../src/syntax/work.rs` tests that the work is linear.
 
 use ferroflow_model::{Error, ErrorCode};
-use ferroflow_search::{PageToken, experiments, logged_models, model_versions, registered_models, runs};
+use ferroflow_search::{
+    PageToken, experiments, logged_models, model_versions, registered_models, runs, trace_metrics, traces,
+};
 use proptest::prelude::*;
 
 fn parse_everywhere(text: &str) {
@@ -12,6 +14,9 @@ fn parse_everywhere(text: &str) {
     logged_models::parse_filter(text).err().map(refused);
     registered_models::parse_filter(text).err().map(refused);
     model_versions::parse_filter(text).err().map(refused);
+    traces::parse_filter(text).err().map(refused);
+    trace_metrics::parse_filter(text).err().map(refused);
+    traces::parse_order_by(&[text]).err().map(refused);
     runs::parse_order_by(&[text]).err().map(refused);
     experiments::parse_order_by(&[text]).err().map(refused);
     registered_models::parse_order_by(&[text]).err().map(refused);
@@ -32,6 +37,11 @@ fn sentence() -> impl Strategy<Value = String> {
         "run_id",
         "name",
         "start_time",
+        "span.attributes.`e`",
+        "trace.text",
+        "feedback.f",
+        "trace.metadata.g",
+        "RLIKE",
         "timestamp",
         ">",
         "=",

@@ -3,12 +3,19 @@
 
 use ferroflow_model::{Error, ErrorCode};
 use ferroflow_search::{
-    Number, OrderBy, PageToken, PairTest, TextTest, experiments, logged_models, model_versions, registered_models, runs,
+    Number, OrderBy, PageToken, PairTest, TextTest, experiments, logged_models, model_versions, registered_models,
+    runs, trace_metrics, traces,
 };
 use serde_json::{Value, json};
 
 /// Texts on which the reference crashes although their meaning is clear; these are accepted.
-const CLEAR_MEANING: &[&str] = &["attributes.creation_time", "attributes.last_updated_timestamp"];
+const CLEAR_MEANING: &[&str] = &[
+    "attributes.creation_time",
+    "attributes.last_updated_timestamp",
+    "end_time",
+    "span.attributes.",
+    "feedback.a > 9999",
+];
 
 #[test]
 fn every_recorded_text_has_the_meaning_or_the_error_of_the_reference() {
@@ -56,6 +63,9 @@ fn answer(kind: &str, given: &Value) -> Result<Value, Error> {
         "model_versions.filter" => {
             model_versions::parse_filter(text).map(|all| all.into_iter().map(model_version).collect())
         }
+        "traces.filter" => traces::parse_filter(text).map(|all| all.into_iter().map(trace).collect()),
+        "traces.order_by" => traces::parse_order_by(&list).map(|order| columns(order, &list, trace_column)),
+        "trace_metrics.filter" => trace_metrics::parse_filter(text).map(|filter| metrics_filter(&filter)),
         "runs.order_by" => runs::parse_order_by(&list).map(|order| columns(order, &list, run_column)),
         "experiments.order_by" => experiments::parse_order_by(&list)
             .map(|order| columns(order, &list, |column| attribute(experiment_column(column)))),
@@ -96,6 +106,7 @@ fn compared(by: TextTest) -> (&'static str, Value) {
         TextTest::NotEqual(text) => ("!=", json!(text)),
         TextTest::Like(text) => ("LIKE", json!(text)),
         TextTest::ILike(text) => ("ILIKE", json!(text)),
+        TextTest::RLike(text) => ("RLIKE", json!(text)),
         TextTest::In(texts) => ("IN", json!(texts)),
         TextTest::NotIn(texts) => ("NOT IN", json!(texts)),
     }
@@ -215,6 +226,117 @@ fn registered_model(condition: registered_models::Condition) -> Value {
         registered_models::Condition::Name(name) => row("attribute", "name", compared(name)),
         registered_models::Condition::Tag { key, test: text } => row("tag", &key, compared(text)),
     }
+}
+
+fn trace(condition: traces::Condition) -> Value {
+    use traces::{AssessmentTest, Condition, SpanCondition, UsageTest};
+    match condition {
+        Condition::Text { column, test } => {
+            let key = match column {
+                traces::TextAttribute::TraceId => "request_id",
+                traces::TextAttribute::Status => "status",
+                traces::TextAttribute::ClientRequestId => "client_request_id",
+            };
+            row("attribute", key, compared(test))
+        }
+        Condition::Optional { column, test } => {
+            let (entity, key) = optional(column);
+            row(&entity, &key, pair(test))
+        }
+        Condition::Time { column, op, value } => {
+            let value = match value {
+                Number::Int(int) => json!(int),
+                Number::Real(value) => real(value),
+            };
+            row("attribute", trace_time(column), (op.sql(), value))
+        }
+        Condition::Usage { usage, test } => {
+            let values = |values: Option<Vec<(&'static str, Number)>>| {
+                let number = |number| match number {
+                    Number::Int(int) => json!(int),
+                    Number::Real(value) => real(value),
+                };
+                let fields = values.map(|all| all.into_iter().map(|(key, value)| (key.to_owned(), number(value))));
+                fields.map_or(Value::Null, |fields| Value::Object(fields.collect()))
+            };
+            let test = match test {
+                UsageTest::IsNull => ("IS NULL", Value::Null),
+                UsageTest::IsNotNull => ("IS NOT NULL", Value::Null),
+                UsageTest::Equal(found) => ("=", values(found)),
+                UsageTest::NotEqual(found) => ("!=", values(found)),
+            };
+            row("request_metadata", usage.key(), test)
+        }
+        Condition::Tag { key, test } => row("tag", &key, pair(test)),
+        Condition::Metadata { key, test } => row("request_metadata", &key, pair(test)),
+        Condition::Run(id) => row("request_metadata", traces::RUN_METADATA, ("=", json!(id))),
+        Condition::Prompt(id) => row("tag", traces::PROMPTS_TAG, ("=", json!(id))),
+        Condition::Span(SpanCondition::Column { column, test }) => {
+            let key = match column {
+                traces::SpanColumn::Name => "name",
+                traces::SpanColumn::Type => "type",
+                traces::SpanColumn::Status => "status",
+                traces::SpanColumn::Content => "content",
+            };
+            row("span", key, compared(test))
+        }
+        Condition::Span(SpanCondition::Attribute { key, test }) => {
+            row("span", &format!("attributes.{key}"), compared(test))
+        }
+        Condition::Assessment { kind, name, test } => {
+            let test = match test {
+                AssessmentTest::IsNull => ("IS NULL", Value::Null),
+                AssessmentTest::IsNotNull => ("IS NOT NULL", Value::Null),
+                AssessmentTest::Number { op, value } => (op.sql(), real(value)),
+                AssessmentTest::Text(text) => compared(text),
+            };
+            row(kind.name(), &name, test)
+        }
+        Condition::Issue(id) => row("issue", "id", ("=", json!(id))),
+    }
+}
+
+fn optional(column: traces::OptionalAttribute) -> (String, String) {
+    let (entity, key) = match column {
+        traces::OptionalAttribute::Name => ("tag", traces::NAME_TAG),
+        traces::OptionalAttribute::Session => ("request_metadata", traces::SESSION_METADATA),
+    };
+    (entity.to_owned(), key.to_owned())
+}
+
+fn trace_time(column: traces::TimeAttribute) -> &'static str {
+    match column {
+        traces::TimeAttribute::Timestamp => "timestamp_ms",
+        traces::TimeAttribute::ExecutionTime => "execution_time_ms",
+        traces::TimeAttribute::EndTime => "end_time_ms",
+    }
+}
+
+fn trace_column(column: traces::Column) -> (String, String) {
+    match column {
+        traces::Column::ExperimentId => attribute("experiment_id"),
+        traces::Column::TraceId => attribute("request_id"),
+        traces::Column::Status => attribute("status"),
+        traces::Column::Optional(column) => optional(column),
+        traces::Column::Time(column) => attribute(trace_time(column)),
+        traces::Column::Tag(key) => ("tag".to_owned(), key),
+        traces::Column::Metadata(key) => ("request_metadata".to_owned(), key),
+    }
+}
+
+fn metrics_filter(filter: &trace_metrics::Filter) -> Value {
+    use trace_metrics::Subject;
+    let (view, entity, key) = match &filter.subject {
+        Subject::TraceStatus => ("trace", "status", None),
+        Subject::TraceTag(key) => ("trace", "tag", Some(key)),
+        Subject::TraceMetadata(key) => ("trace", "metadata", Some(key)),
+        Subject::SpanName => ("span", "name", None),
+        Subject::SpanStatus => ("span", "status", None),
+        Subject::SpanType => ("span", "type", None),
+        Subject::AssessmentName => ("assessment", "name", None),
+        Subject::AssessmentType => ("assessment", "type", None),
+    };
+    json!([view, entity, key, filter.value])
 }
 
 fn model_version(condition: model_versions::Condition) -> Value {

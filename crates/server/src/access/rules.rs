@@ -1,5 +1,7 @@
 //! What each kind of operation requires, by the rules of the reference (`server/auth/__init__.py`).
 
+mod traces;
+
 use std::collections::HashMap;
 
 use ferroflow_artifacts::{ArtifactPath, location::resolve_if_local};
@@ -67,7 +69,8 @@ impl Rules<'_> {
                 Ok(Some(vec![Requirement::new(key, Action::NotDenied)]))
             }
             Resource::Run => Ok(Some(self.in_experiments(ResourceType::Run)?)),
-            Resource::Trace => Ok(Some(self.in_experiments(ResourceType::Trace)?)),
+            Resource::Trace => self.new_trace().await,
+            Resource::Assessment => self.new_assessment().await,
             Resource::LoggedModel => {
                 let mut requirements = self.in_experiments(ResourceType::LoggedModel)?;
                 Ok(self.runs(self.refs.all(RefKind::Run), Action::Read).await?.map(|runs| {
@@ -76,7 +79,7 @@ impl Rules<'_> {
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
-            Resource::Alias | Resource::Artifact => Ok(None),
+            Resource::Alias | Resource::Artifact | Resource::TraceLink => Ok(None),
         }
     }
 
@@ -105,13 +108,10 @@ impl Rules<'_> {
                 let ids = self.refs.all(RefKind::LoggedModel);
                 if ids.is_empty() { Err(missing("model_id")) } else { self.models(ids, action).await }
             }
-            Resource::Trace => {
-                let ids = self.refs.all(RefKind::Trace);
-                if ids.is_empty() {
-                    return Err(missing("trace_id"));
-                }
-                self.children(Child::Trace, ResourceType::Trace, ids, action).await
-            }
+            Resource::Trace if action == Action::Delete => self.traces_of_experiments(),
+            Resource::Trace => self.traces(action).await,
+            Resource::TraceLink => self.trace_links(action).await,
+            Resource::Assessment => self.assessment(action).await,
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,

@@ -18,12 +18,19 @@ pub(super) fn of(name: &str) -> RequestSize {
         | "SetModelVersionTag"
         | "SetLoggedModelTags"
         | "LogLoggedModelParamsRequest"
+        // Metadata and tags of a trace, and assessments with a rationale or a serialized value.
+        | "StartTrace"
+        | "StartTraceV3"
+        | "EndTrace"
+        | "CreateAssessment"
+        | "UpdateAssessment"
         // A signature with all its columns.
         | "LogModel" => RequestSize::LARGE,
         "artifacts.CompleteMultipartUpload" => RequestSize::PARTS,
         // Ids and timestamps.
         "GetExperiment" | "GetExperimentByName" | "DeleteExperiment" | "RestoreExperiment" | "GetRun" | "DeleteRun"
-        | "RestoreRun" | "DeleteTag" | "DeleteExperimentTag" | "LogMetric" => RequestSize::SMALL,
+        | "RestoreRun" | "DeleteTag" | "DeleteExperimentTag" | "LogMetric" | "LinkTracesToRun" | "DeleteTraceTag"
+        | "DeleteTraceTagV3" | "DeleteAssessment" => RequestSize::SMALL,
         _ => RequestSize::MEDIUM,
     }
 }

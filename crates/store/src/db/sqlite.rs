@@ -1,6 +1,7 @@
 //! The SQLite driver: one writer thread and a few reader threads, each with its own connection.
 
 mod file_identity;
+mod functions;
 
 use std::{
     path::{Path, PathBuf},
@@ -222,6 +223,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
     connection.pragma_update(None, "foreign_keys", role != Role::Migrator)?;
     // LIKE is case-sensitive, as in PostgreSQL and in the reference.
     connection.pragma_update(None, "case_sensitive_like", true)?;
+    functions::register(&connection)?;
     let cache = if role == Role::Reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
     connection.pragma_update(None, "cache_size", -cache)?;
     match role {

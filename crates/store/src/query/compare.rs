@@ -17,6 +17,9 @@ pub(crate) fn text(select: &mut Select, dialect: Dialect, column: &str, test: &T
             Dialect::Postgres => format!("{column} ILIKE {}", select.bind(pattern)),
             Dialect::Sqlite => format!("lower({column}) LIKE lower({})", select.bind(pattern)),
         },
+        TextTest::RLike(expression) => {
+            format!("{column} {} {}", dialect.pick("~", "REGEXP"), select.bind(expression))
+        }
         TextTest::In(values) => {
             let place = select.bind(values.as_slice());
             dialect.any(column, &place)

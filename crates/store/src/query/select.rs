@@ -3,7 +3,7 @@
 //! User input is only ever bound. The builder knows no tables; the searches do.
 
 use ferroflow_model::{Error, Result, limits::memory};
-use ferroflow_search::{KeyValue, PageToken};
+use ferroflow_search::{KeyValue, PageToken, QueryId};
 
 use crate::{
     db::{Conn, DbError, Plan, Row, Statement, Value, has_workspace, in_workspace},
@@ -26,6 +26,7 @@ pub(crate) struct Select {
     keys: Vec<SortKey>,
     params: Vec<Value>,
     plan: Plan,
+    query: Option<QueryId>,
 }
 
 /// The parts of the statement for a page, as SQL.
@@ -75,6 +76,7 @@ impl Select {
             keys: Vec::new(),
             params: Vec::new(),
             plan: Plan::default(),
+            query: None,
         };
         if let Some(name) = workspace.parameter() {
             select.workspace = select.bind(&**name);
@@ -91,6 +93,16 @@ impl Select {
     /// The condition that a row of a table with a workspace is in the workspace of the search.
     pub(crate) fn in_workspace(&self, alias: &str) -> String {
         format!("{alias}.workspace = {}", self.workspace)
+    }
+
+    /// The condition that the experiment of a row of another table is in the workspace of the search.
+    pub(crate) fn within_workspace(&self, alias: &str) -> String {
+        in_workspace(alias, (self.own_params > 0).then_some(self.workspace.as_str()))
+    }
+
+    /// Binds the page tokens to a query: they are refused by any other one.
+    pub(crate) fn of_query(&mut self, query: QueryId) {
+        self.query = Some(query);
     }
 
     /// Reads another table first, one with a workspace, by `CROSS JOIN`, which SQLite never reorders.
@@ -136,6 +148,12 @@ impl Select {
         self.plan = plan;
     }
 
+    /// A statement that is no page. `write` is given the tables with their joins, and the conditions.
+    pub(crate) fn statement(self, write: impl FnOnce(&str, &str) -> String) -> Statement {
+        let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
+        Statement::select(write(&format!("{}{}", self.from, self.joins), &conditions), self.params)
+    }
+
     /// The statement for one page, with one row more than `limit` to detect whether there is a next page. It selects
     /// `columns`, then the sort keys.
     ///
@@ -176,7 +194,7 @@ impl Select {
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
         let sql = write(Parts { keys, conditions, order, limit: format!(" LIMIT {rows}{offset}") });
         let statement = Statement::select(sql, self.params).planned(self.plan);
-        Ok(Page { statement, keys: self.keys.len(), limit })
+        Ok(Page { statement, keys: self.keys.len(), limit, query: self.query })
     }
 
     /// The condition that a row follows the cursor: equal up to some key, and greater (or, if descending, less) in that
@@ -194,6 +212,8 @@ impl Select {
         let keys = self.keys.clone();
         let mut equal = String::new();
         let mut cases = Vec::new();
+        // Redundant, but an index of the first key serves this one.
+        let mut first = String::new();
         for (key, value) in keys.iter().zip(values) {
             let expression = &key.expression;
             let place = match value {
@@ -207,6 +227,9 @@ impl Select {
                 KeyValue::Text(value) => self.bind(value),
             };
             let comparison = if key.descending { "<" } else { ">" };
+            if equal.is_empty() {
+                first = format!("{expression} {comparison}= {place} AND ");
+            }
             cases.push(format!("({equal}{expression} {comparison} {place})"));
             equal.push_str(&format!("{expression} = {place} AND "));
         }
@@ -214,7 +237,7 @@ impl Select {
         if cases.is_empty() {
             return Err(Error::invalid("Invalid page token"));
         }
-        Ok(format!("({})", cases.join(" OR ")))
+        Ok(format!("({first}({}))", cases.join(" OR ")))
     }
 }
 
@@ -223,6 +246,7 @@ pub(crate) struct Page {
     pub(crate) statement: Statement,
     keys: usize,
     limit: i64,
+    query: Option<QueryId>,
 }
 
 impl Page {
@@ -239,7 +263,7 @@ impl Page {
     ) -> Result<Found<T>, DbError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let keys = columns..columns + self.keys;
-        let found = Found { rows: Vec::new(), has_more: false };
+        let found = Found { rows: Vec::new(), has_more: false, query: self.query };
         let mut size = 0;
         conn.fold_counted(vec![self.statement], found, move |found, _, row| {
             if found.has_more || found.rows.len() == limit || size > memory::PAGE {
@@ -260,6 +284,7 @@ impl Page {
 pub(crate) struct Found<T> {
     rows: Vec<(T, Vec<KeyValue>)>,
     has_more: bool,
+    query: Option<QueryId>,
 }
 
 impl<T> Found<T> {
@@ -277,7 +302,10 @@ impl<T> Found<T> {
     /// The rows, and the token of the next page if there is one.
     pub(crate) fn finish(self) -> (Vec<T>, Option<String>) {
         let last = self.rows.last().filter(|_| self.has_more);
-        let token = last.map(|(_, keys)| PageToken::Key(keys.clone()).encode());
+        let token = last.map(|(_, keys)| {
+            let token = PageToken::Key(keys.clone());
+            self.query.map_or_else(|| token.encode(), |query| token.encode_of(query))
+        });
         (self.rows.into_iter().map(|(row, _)| row).collect(), token)
     }
 }

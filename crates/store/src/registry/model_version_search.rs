@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::ModelVersion};
 use ferroflow_search::{
-    PageToken,
+    PageToken, QueryId,
     model_versions::{self, Column, Condition, TextAttribute},
 };
 
@@ -85,7 +85,8 @@ impl Scoped<'_> {
         }
         let conditions = model_versions::parse_filter(&search.filter)?;
         let order = model_versions::parse_order_by(&search.order_by)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
         let tags = conditions.iter().filter_map(|condition| match condition {
@@ -94,6 +95,7 @@ impl Scoped<'_> {
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
         let mut select = Select::new(self.workspace, "model_versions", "v");
+        select.of_query(query);
         select.filter("v.current_stage <> 'Deleted_Internal'".to_owned());
         // As in the search for registered models, a required tag drives the query.
         let (name, number) = if let Some((key, test)) = first {

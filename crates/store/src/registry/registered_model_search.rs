@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
-    PageToken,
+    PageToken, QueryId,
     registered_models::{self, Column, Condition},
 };
 
@@ -88,7 +88,8 @@ impl Scoped<'_> {
         }
         let conditions = registered_models::parse_filter(&search.filter)?;
         let order = registered_models::parse_order_by(&search.order_by)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
         let tags = conditions.iter().filter_map(|condition| match condition {
@@ -97,6 +98,7 @@ impl Scoped<'_> {
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
         let mut select = Select::new(self.workspace, "registered_models", "m");
+        select.of_query(query);
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.

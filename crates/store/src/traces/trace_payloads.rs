@@ -1,5 +1,7 @@
 //! The location of a trace's spans: the database, an archive, or the artifacts of the trace.
 
+use std::collections::HashMap;
+
 use ferroflow_model::{Error, Result};
 
 use crate::{
@@ -39,6 +41,15 @@ pub struct TraceLocations {
     pub artifacts: Option<String>,
 }
 
+/// A span in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanPlace {
+    /// Its id.
+    pub id: String,
+    /// The size of its JSON, in bytes.
+    pub size: usize,
+}
+
 /// The locations of a trace `t`, for [`locations_from_row`].
 const LOCATIONS: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                          AND g.key = 'mlflow.trace.spansLocation'), \
@@ -51,10 +62,14 @@ statements! {
     static LOCATIONS_OF: Workspace = LOCATIONS, " AND {ws of t}";
     /// For the purge of a trace.
     pub(crate) static LOCATIONS_OF_ANY: Gc = LOCATIONS;
-    /// The root span first. Archived spans have no content.
-    static SPANS: Workspace =
-        "SELECT content FROM spans s WHERE s.trace_id = $1 AND s.content <> '' AND {ws of s} \
-         ORDER BY CASE WHEN parent_span_id IS NULL THEN 0 ELSE 1 END, start_time_unix_nano, span_id";
+    /// The root span first. Archived spans have no content. Only the sizes of the contents are read.
+    static SPAN_PLACES: Workspace =
+        "SELECT s.trace_id, s.span_id, octet_length(s.content) FROM spans s \
+         WHERE s.trace_id {in $1} AND s.content <> '' AND {ws of s} \
+         ORDER BY CASE WHEN s.parent_span_id IS NULL THEN 0 ELSE 1 END, s.start_time_unix_nano, s.span_id";
+    static SPAN_CONTENTS: Workspace =
+        "SELECT s.span_id, s.content FROM spans s \
+         WHERE s.trace_id = $1 AND s.span_id {in $2} AND s.content <> '' AND {ws of s}";
 }
 
 pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbError> {
@@ -74,15 +89,33 @@ impl Scoped<'_> {
         found.into_iter().next().ok_or_else(|| Error::not_found(format!("Trace with ID '{trace_id}' not found.")))
     }
 
-    /// The spans of a trace in the database, in the JSON form in which they are stored.
+    /// The spans of traces in the database, in their order. A large trace is read in parts by
+    /// [`Scoped::span_contents`], so that it is never in memory as a whole.
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn span_texts(&self, trace_id: &str) -> Result<Vec<String>> {
-        Ok(self
-            .store
-            .db
-            .query(Statement::within(self.workspace, &SPANS, vec![trace_id.into()]), |row| row.get(0))
-            .await?)
+    pub async fn span_places(&self, trace_ids: &[String]) -> Result<HashMap<String, Vec<SpanPlace>>> {
+        let read = |row: &Row<'_>| {
+            let size = usize::try_from(row.get::<i64>(2)?).unwrap_or_default();
+            Ok((row.get::<String>(0)?, SpanPlace { id: row.get(1)?, size }))
+        };
+        let statement = Statement::within(self.workspace, &SPAN_PLACES, vec![trace_ids.into()]);
+        let mut places: HashMap<String, Vec<SpanPlace>> = HashMap::new();
+        for (trace_id, place) in self.store.db.query(statement, read).await? {
+            places.entry(trace_id).or_default().push(place);
+        }
+        Ok(places)
+    }
+
+    /// Spans of a trace, in the JSON form in which they are stored, in the order of `ids`. Those that have been archived
+    /// or deleted since are missing.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn span_contents(&self, trace_id: &str, ids: &[String]) -> Result<Vec<String>> {
+        let statement = Statement::within(self.workspace, &SPAN_CONTENTS, vec![trace_id.into(), ids.into()]);
+        let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
+        let mut found: HashMap<String, String> = self.store.db.query(statement, read).await?.into_iter().collect();
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 }

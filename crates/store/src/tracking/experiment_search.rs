@@ -6,9 +6,10 @@ use ferroflow_model::{
     Result,
     messages::service::{Experiment, ViewType},
     validation,
+    wire::Enum as _,
 };
 use ferroflow_search::{
-    PageToken,
+    PageToken, QueryId,
     experiments::{self, Column, Condition, IdTest, TimeAttribute},
 };
 
@@ -57,10 +58,12 @@ impl Scoped<'_> {
         validation::max_results(search.max_results)?;
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = QueryId::new([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice()]);
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "experiments", "e");
+        select.of_query(query);
         select.filter(format!("e.lifecycle_stage IN {}", stages(search.view)));
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);

@@ -10,7 +10,7 @@ use crate::{
     Scoped,
     db::{Child, Conn, DbError, Insert, Row, Sql, Statement, Tx, Value, clock::now_ms, int, text},
     statements::statements,
-    traces::assessments::delete_of_experiment_runs,
+    traces::run_assessments::delete_of_experiment_runs,
     tracking::keys::ExperimentKey,
     workspace::Workspace,
 };

@@ -6,7 +6,7 @@
 use ferroflow_model::messages::service::RunInfo;
 
 use crate::{
-    db::{DbError, Key, ScopeKind, Scoping, Sql, Statement, Tx, Value},
+    db::{DbError, Key, Row, ScopeKind, Scoping, Sql, Statement, Tx, Value},
     statements::statements,
     workspace::Workspace,
 };
@@ -20,6 +20,9 @@ statements! {
 
     static EXPERIMENT: Workspace =
         "SELECT lifecycle_stage FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
+
+    static LOCATED_EXPERIMENT: Workspace =
+        "SELECT lifecycle_stage, artifact_location FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
 
     static LOGGED_MODEL: Workspace =
         "SELECT experiment_id FROM logged_models m WHERE m.model_id = $1 AND {ws of m}";
@@ -87,6 +90,17 @@ impl ExperimentKey {
     pub(crate) async fn find(workspace: &Workspace, tx: &Tx, id: i64) -> Result<Option<(Self, String)>, DbError> {
         let statement = Statement::within(workspace, &EXPERIMENT, vec![id.into()]);
         tx.query_opt(statement, move |row| Ok((Self(id), row.get(0)?))).await
+    }
+
+    /// [`ExperimentKey::find`] with the location of the experiment's artifacts.
+    pub(crate) async fn find_located(
+        workspace: &Workspace,
+        tx: &Tx,
+        id: i64,
+    ) -> Result<Option<(Self, String, String)>, DbError> {
+        let statement = Statement::within(workspace, &LOCATED_EXPERIMENT, vec![id.into()]);
+        let read = move |row: &Row<'_>| Ok((Self(id), row.get(0)?, row.get::<Option<String>>(1)?.unwrap_or_default()));
+        tx.query_opt(statement, read).await
     }
 }
 

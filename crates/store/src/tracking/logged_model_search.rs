@@ -6,7 +6,7 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    PageToken, PairTest, bounds,
+    PageToken, PairTest, QueryId, bounds,
     logged_models::{self, Attribute, Column, Condition, OrderClause},
 };
 
@@ -74,11 +74,20 @@ impl Scoped<'_> {
             })
             .collect();
         let order = logged_models::parse_order_by(&clauses)?;
+        let shown = order_as_json(&search.order_by);
+        let on: Vec<String> = search
+            .datasets
+            .iter()
+            .flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
+            .map(str::to_owned)
+            .collect();
+        let query = QueryId::new([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
+        PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), query)?;
         let token = PageToken::decode_for_logged_models(
             search.page_token.as_deref().unwrap_or_default(),
             &search.experiment_ids,
             &search.filter,
-            &order_as_json(&search.order_by),
+            &shown,
         )?;
         let experiments =
             search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
@@ -93,6 +102,7 @@ impl Scoped<'_> {
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "logged_models", "m");
+        select.of_query(query);
         let place = select.bind(experiments);
         select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());

@@ -4,9 +4,10 @@ use ferroflow_model::{
     Result,
     messages::service::{Run, ViewType},
     validation,
+    wire::Enum as _,
 };
 use ferroflow_search::{
-    Number, PageToken, PairTest, TextTest, bounds,
+    Number, PageToken, PairTest, QueryId, TextTest, bounds,
     runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
 };
 
@@ -58,7 +59,11 @@ impl Scoped<'_> {
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
         let order = runs::parse_order_by(&search.order_by)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = QueryId::new(
+            [search.filter.as_str(), search.view.name()],
+            &[search.order_by.as_slice(), search.experiment_ids.as_slice()],
+        );
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let experiments =
             search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
         let experiments: Vec<i64> =
@@ -66,6 +71,7 @@ impl Scoped<'_> {
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "runs", "r");
+        select.of_query(query);
         let place = select.bind(experiments);
         select.filter(dialect.any("r.experiment_id", &place));
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));

@@ -12,7 +12,7 @@ use crate::{
     Scoped,
     db::{DbError, Insert, Op, Row, Statement, Value, clock::now_ms, dialect::Dialect, text},
     statements::statements,
-    traces::assessments::delete_of_run,
+    traces::run_assessments::delete_of_run,
     tracking::{
         batch::{MetricPoint, ModelMetricPoint, Pair, RunWrite},
         experiments::{check_active, id_of},

@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
     statements::statements,
     traces::{
-        assessments::OF_ANY_RUN,
+        run_assessments::OF_ANY_RUN,
         trace_payloads::{LOCATIONS_OF_ANY, locations_from_row},
     },
 };

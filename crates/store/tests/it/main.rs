@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod artifact_refs;
+mod assessments;
 mod cancellation;
 mod experiments;
 mod file_identity;
@@ -28,6 +29,9 @@ mod stopped_reads;
 mod support;
 mod token_users;
 mod trace_archival;
+mod trace_metrics;
+mod trace_search;
+mod traces;
 mod transactions;
 mod users;
 mod webhooks;

@@ -1,15 +1,17 @@
-//! The payload of a trace as a file for the UI: its spans, or an attachment of one of them.
+//! The payload of a trace: its spans, wherever they are, and attachments of them. For the UI it is a file.
 
 mod archive;
+pub(super) mod parts;
 
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use ferroflow_artifacts::{ArtifactPath, mime};
 use ferroflow_model::{Error, ErrorClass, ErrorCode, Result, permission::Action};
 use ferroflow_store::{SpansLocation, TraceLocations};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, header};
 
+use self::parts::SpanParts;
 use crate::{api::storage::artifacts::send, app::Cx};
 
 /// The file of spans in the artifacts of a trace.
@@ -31,8 +33,8 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let places = cx.store().trace_locations(&id).await?;
     let path = if let Some(name) = &attachment {
         ArtifactPath::parse(&format!("attachments/{name}"))?
-    } else if let Some(response) = stored_spans(&cx, &id, &places).await? {
-        return Ok(response);
+    } else if let Some(spans) = stored_spans(&cx, &id, &places).await? {
+        return file(spans);
     } else {
         ArtifactPath::parse(FILE)?
     };
@@ -54,54 +56,60 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// The spans of a trace that are not stored as an artifact.
-async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Option<Response>> {
+async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Option<SpanParts>> {
     let reloaded;
     let mut places = places;
     if places.spans == Some(SpansLocation::TrackingStore) {
-        let texts = cx.store().span_texts(id).await?;
-        if !texts.is_empty() {
-            return spans(texts.into_iter().map(Ok)).map(Some);
+        let found = cx.store().span_places(std::slice::from_ref(&id.to_owned())).await?.remove(id).unwrap_or_default();
+        if let Some(spans) = parts::of_database(cx, id, &found).await? {
+            return Ok(Some(spans));
         }
         // They may have been archived since their location was read.
         reloaded = cx.store().trace_locations(id).await?;
         places = &reloaded;
     }
     match places.spans {
-        Some(SpansLocation::TrackingStore) => spans(std::iter::empty()).map(Some),
+        Some(SpansLocation::TrackingStore) => Ok(Some(parts::none())),
         Some(SpansLocation::Archive) => archived(cx, id, places.archive.as_deref()).await.map(Some),
         None => Ok(None),
     }
 }
 
 /// Spans in the archive. If they are gone, the list is empty, so that the rest of the trace can be shown.
-async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<Response> {
+pub(super) async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<SpanParts> {
     let location = location.filter(|location| !location.is_empty());
     let location = location.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
     let Some((trace, permit)) = archive::read(&cx.app.locations.resolve(location)?).await? else {
         tracing::warn!(trace = id, location, "the archived spans of a trace are missing");
-        return spans(std::iter::empty());
+        return Ok(parts::none());
     };
-    spans(trace.into_json().map(move |span| {
-        // Held until the last span is sent: others wait for this memory.
-        let _ = &permit;
-        span.map_err(std::io::Error::other)
-    }))
+    Ok(parts::of_archive(trace, permit))
+}
+
+/// Spans in a file that a client wrote.
+///
+/// # Errors
+/// There is none, or the caller may not read it.
+pub(super) async fn in_file(cx: &Cx, id: &str, location: Option<&str>) -> Result<SpanParts> {
+    let location = location.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
+    let path = ArtifactPath::parse(FILE)?;
+    cx.check_file(location, &path, Action::Read).await?;
+    match archive::read_file(&cx.app.locations.resolve(location)?, &path).await? {
+        Some((spans, permit)) => Ok(parts::of(spans, permit)),
+        None => Err(Error::new(ErrorCode::NotFound, format!("Trace data not found for path={FILE}"))),
+    }
 }
 
 fn corrupted(what: &str) -> Error {
     Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for {what}"))
 }
 
-/// Spans, which are already JSON, in the format of the file that clients write.
-fn spans(texts: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Result<Response> {
-    let mut before = "";
-    let texts = texts.flat_map(move |text| {
-        let comma = Bytes::from_static(std::mem::replace(&mut before, ",").as_bytes());
-        [Ok(comma), text.map(Bytes::from)]
-    });
-    let start = std::iter::once(Ok(Bytes::from_static(br#"{"spans":["#)));
-    let end = std::iter::once(Ok(Bytes::from_static(b"]}")));
-    let mut response = Response::new(Body::from_stream(stream::iter(start.chain(texts).chain(end))));
+/// Spans in the format of the file that clients write.
+fn file(spans: SpanParts) -> Result<Response> {
+    let start = stream::iter([Ok(Bytes::from_static(br#"{"spans":["#))]);
+    let end = stream::iter([Ok(Bytes::from_static(b"]}"))]);
+    let body = start.chain(parts::list(spans, ("", ""), Some)).chain(end);
+    let mut response = Response::new(Body::from_stream(body));
     let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Error::internal(error.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, value(mime::guess(FILE))?);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, value(&mime::attachment(FILE))?);

@@ -1,0 +1,218 @@
+//! Searching traces.
+
+use ferroflow_model::{Error, Result, messages::service::TraceInfoV3, validation};
+use ferroflow_search::{
+    OrderBy, PageToken, QueryId, bounds,
+    traces::{self, Column, Condition, TimeAttribute},
+};
+
+use super::{
+    trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
+    trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
+};
+use crate::{
+    Scoped,
+    db::{DbError, Plan},
+    query::{
+        scope::Scope,
+        select::{KeyKind, Page, Select, load_children},
+    },
+};
+
+/// The first column of the order by default.
+const BY_TIME: Column = Column::Time(TimeAttribute::Timestamp);
+
+/// A search for traces.
+#[derive(Debug, Clone, Default)]
+pub struct TraceSearch {
+    /// The experiments to search in.
+    pub experiment_ids: Vec<String>,
+    /// Filter expression; empty for all.
+    pub filter: String,
+    /// Maximum number of traces per page.
+    pub max_results: i64,
+    /// `ORDER BY` clauses; ties are ordered newest first.
+    pub order_by: Vec<String>,
+    /// Page token; `None` for the first page.
+    pub page_token: Option<String>,
+}
+
+impl Scoped<'_> {
+    /// A page of the traces in the experiments of a scope, and the token of the next page.
+    ///
+    /// # Errors
+    /// The filter, order, token, size of the page or an experiment's id is not valid.
+    pub async fn search_traces(
+        &self,
+        scope: &Scope,
+        search: &TraceSearch,
+    ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
+        let page = self.trace_page(scope, search)?;
+        let conn = self.store.db.reader().await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)?;
+        let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
+        let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
+        found.truncate(count);
+        let (infos, next) = found.finish();
+        Ok((attach(infos, children), next))
+    }
+
+    /// The query plan of a search for traces, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
+        let page = self.trace_page(scope, search)?;
+        Ok(self.store.db.explain(page.statement).await?)
+    }
+
+    fn trace_page(&self, scope: &Scope, search: &TraceSearch) -> Result<Page> {
+        check_locations(&search.experiment_ids)?;
+        validation::max_results(search.max_results)?;
+        let experiments = visible_experiments(scope, &search.experiment_ids)?;
+        let order = traces::parse_order_by(&search.order_by)?;
+        let conditions = traces::parse_filter(&search.filter)?;
+        let query =
+            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
+        let dialect = self.store.db.dialect();
+
+        let mut select = Select::new(self.workspace, "trace_info", "t");
+        select.of_query(query);
+        let experiments = Experiments::bind(&mut select, dialect, experiments);
+        let access = Access::of(&conditions);
+        // In SQLite, a sign hides the experiment from indexes.
+        let sign = if access == Access::Id { dialect.pick("", "+") } else { "" };
+        select.filter(format!("{sign}{}", experiments.contain("t")));
+        for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
+            select.filter(condition);
+        }
+        if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
+            select.plan(Plan::PartialOrder);
+        }
+        for (index, clause) in order.iter().enumerate() {
+            order_by(&mut select, index, clause, access);
+        }
+        select.page(COLUMNS, search.max_results, token)
+    }
+
+    /// How many traces meet both, each and neither of two filters, all within a third one.
+    ///
+    /// # Errors
+    /// A filter or an experiment's id is not valid.
+    pub async fn correlate_traces(
+        &self,
+        scope: &Scope,
+        experiment_ids: &[String],
+        filters: [&str; 2],
+        base: Option<&str>,
+    ) -> Result<TraceCounts> {
+        let ids = visible_experiments(scope, experiment_ids)?;
+        let parse = |filter: &str| match base {
+            // A span condition of each part is on the same span: the parts are one filter.
+            Some(base) if !base.is_empty() => traces::parse_filter(&format!("{base} and {filter}")),
+            _ => traces::parse_filter(filter),
+        };
+        let [first, second] = [parse(filters[0])?, parse(filters[1])?];
+        let base = traces::parse_filter(base.unwrap_or_default())?;
+        let dialect = self.store.db.dialect();
+        let mut select = Select::new(self.workspace, "trace_info", "t");
+        let experiments = Experiments::bind(&mut select, dialect, ids);
+        select.filter(experiments.contain("t"));
+        for condition in conditions_sql(&mut select, dialect, &experiments, &base) {
+            select.filter(condition);
+        }
+        let mut all = |conditions: &[Condition]| {
+            let conditions = conditions_sql(&mut select, dialect, &experiments, conditions);
+            if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") }
+        };
+        let (first, second) = (all(&first), all(&second));
+        let statement = select.statement(|from, conditions| {
+            format!(
+                "SELECT COUNT(*), COUNT(x.one), COUNT(x.two), COUNT(x.one + x.two) FROM \
+                 (SELECT CASE WHEN {first} THEN 1 END AS one, CASE WHEN {second} THEN 1 END AS two \
+                 FROM {from} WHERE {conditions} LIMIT {} OFFSET 0) x",
+                i64::MAX
+            )
+        });
+        let counts = self.store.db.query(statement, |row| {
+            Ok(TraceCounts { total: row.get(0)?, first: row.get(1)?, second: row.get(2)?, both: row.get(3)? })
+        });
+        Ok(counts.await.map_err(search_error)?.pop().unwrap_or_default())
+    }
+}
+
+/// Numbers of traces, for a correlation of two filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TraceCounts {
+    /// All.
+    pub total: i64,
+    /// Those that meet the first filter.
+    pub first: i64,
+    /// Those that meet the second filter.
+    pub second: i64,
+    /// Those that meet both.
+    pub both: i64,
+}
+
+/// The ids of the experiments that a caller may see.
+pub(crate) fn visible_experiments(scope: &Scope, ids: &[String]) -> Result<Vec<i64>> {
+    bounds::check("experiments", ids.len(), bounds::EXPERIMENTS)?;
+    let ids = ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;
+    Ok(ids.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect())
+}
+
+/// Refuses names of tables among the ids of experiments.
+fn check_locations(ids: &[String]) -> Result<()> {
+    let names: Vec<&str> = ids.iter().map(String::as_str).filter(|id| id.contains('.')).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut shown = names.join(", ");
+    if let Some((end, _)) = shown.char_indices().nth(20) {
+        shown.truncate(end);
+        shown.push_str("...");
+    }
+    Err(Error::invalid(format!("Locations must be a list of experiment IDs. Found invalid experiment IDs: {shown}.")))
+}
+
+/// The error of a search. A regular expression is only read by the database.
+pub(crate) fn search_error(error: DbError) -> Error {
+    match &error {
+        DbError::Value(text) | DbError::Other(text) if text.contains("invalid regular expression") => {
+            let reason = text.split("invalid regular expression").nth(1).unwrap_or_default();
+            Error::invalid(format!("Invalid regular expression in a filter{reason}"))
+        }
+        _ => error.into(),
+    }
+}
+
+/// Traces without a value come last in both directions.
+fn order_by(select: &mut Select, index: usize, clause: &OrderBy<Column>, access: Access) {
+    let descending = !clause.ascending;
+    let (value, kind) = match &clause.column {
+        // The id is unique, so it is the last key of every order.
+        Column::TraceId => return select.order_by("t.request_id", descending, KeyKind::Text),
+        Column::ExperimentId => return select.order_by("t.experiment_id", descending, KeyKind::Int),
+        Column::Status => return select.order_by("t.status", descending, KeyKind::Text),
+        Column::Time(column) => {
+            let value = time_column(*column, access);
+            if *column == TimeAttribute::ExecutionTime {
+                select.nulls_last(value);
+            }
+            return select.order_by(value, descending, KeyKind::Int);
+        }
+        Column::Optional(column) => (optional_column(*column).to_owned(), KeyKind::Text),
+        Column::Tag(key) => (joined_value(select, index, "trace_tags", key), KeyKind::Text),
+        Column::Metadata(key) => (joined_value(select, index, "trace_request_metadata", key), KeyKind::Text),
+    };
+    select.nulls_last(&value);
+    select.order_by(value, descending, kind);
+}
+
+/// Joins the value of one key per trace and returns its column.
+fn joined_value(select: &mut Select, index: usize, table: &str, key: &str) -> String {
+    let (alias, key) = (format!("o{index}"), select.bind(key));
+    select.join(&format!("LEFT JOIN {table} {alias} ON {alias}.key = {key} AND {alias}.request_id = t.request_id"));
+    format!("{alias}.value")
+}
