@@ -287,6 +287,12 @@ pub fn parse(
             python::repr_list(definition.dimensions.iter().map(|(name, _)| python::repr(name)))
         )));
     }
+    if parsed.is_empty() {
+        return Err(Error::invalid(
+            "Missing value for required parameter 'aggregations'. See the API docs for more information about request \
+             parameters.",
+        ));
+    }
     let of_name = |name: &String| definition.dimensions.iter().copied().find(|(known, _)| known == name);
     let dimensions = dimensions.iter().filter_map(of_name).collect();
     let filters = filters.iter().map(|text| check_view(view, parse_filter(text)?)).collect::<Result<_, _>>()?;
@@ -400,7 +406,9 @@ fn comparison(clause: &Clause<'_>) -> Result<Filter, Error> {
         return Err(Error::invalid(format!("Invalid comparator: '{}', only '=' operator is supported", clause.sign)));
     }
     let wrong = |found| {
-        Error::invalid(format!("Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {found}"))
+        Error::invalid(format!(
+            "Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {found}"
+        ))
     };
     let right = clause.right.ok_or_else(|| wrong(""))?;
     if !matches!(right.kind, Kind::SingleQuoted | Kind::Identifier) {

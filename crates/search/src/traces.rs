@@ -6,11 +6,11 @@ mod usage;
 
 use ferroflow_model::Error;
 
+use self::field::TraceField;
 pub use self::{
     tiers::{Tiers, tiers},
     usage::{Usage, UsageTest},
 };
-use self::field::TraceField;
 use crate::{
     filter,
     order_by::{self, OrderBy},

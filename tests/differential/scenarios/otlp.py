@@ -1,14 +1,21 @@
 """Spans from OpenTelemetry's clients: encodings, compressions, headers, wrong spans, and what is stored of good ones."""
 
-import gzip
+import functools
+import gzip as compression
 import json
 import zlib
 
 from step import Step, get
 
+#: Without a time, so that a request is always the same.
+gzip = functools.partial(compression.compress, mtime=0)
+
 START = 1_760_000_000_000_000_000
 FORM = "errors have the form of OTLP, `google.rpc.Status`; the reference answers as its other calls do"
 PARTIAL = "a wrong span is refused by itself, and the answer says so; the reference refuses the request"
+#: What the reference fails on.
+FAILS = (b"[]", b"null", b"1", b'"x"', b'{"resourceSpans": "x"}', b'{"resourceSpans": [1]}', b'{"resourceSpans": [{"scopeSpans": 1}]}',
+         b'{"resourceSpans": [{"scopeSpans": [{"spans": "x"}]}]}')  # fmt: skip
 EMPTY = "the answer has the encoding of the request"
 
 
@@ -99,17 +106,17 @@ def steps():
     # Protobuf, plain and compressed.
     yield export(protobuf(1, pairs={"a": "b", "session.id": "s"}), headers=PROTOBUF)
     yield stored(1)
-    for number, (name, pack) in enumerate({"gzip": gzip.compress, "deflate": zlib.compress, "GZIP": gzip.compress}.items(), 2):
+    for number, (name, pack) in enumerate({"gzip": gzip, "deflate": zlib.compress, "GZIP": gzip}.items(), 2):
         yield export(pack(protobuf(number)), headers=PROTOBUF | {"Content-Encoding": name})
         yield stored(number)
     raw = zlib.compress(protobuf(5))[2:-4]
     yield export(raw, headers=PROTOBUF | {"Content-Encoding": "deflate"})
     yield export(protobuf(6), headers={"Content-Type": "application/x-protobuf; charset=utf-8"})
     yield export(protobuf(7), headers=PROTOBUF | {"Content-Encoding": "identity"}, differs="`identity` is the name of no compression (RFC 9110)", expect=(200, None))
-    yield export(gzip.compress(protobuf(8)), headers=PROTOBUF | {"Content-Encoding": "br"})
+    yield export(gzip(protobuf(8)), headers=PROTOBUF | {"Content-Encoding": "br"})
     yield export(protobuf(8), headers=PROTOBUF | {"Content-Encoding": "gzip"})
     yield export(protobuf(8), headers=PROTOBUF | {"Content-Encoding": "deflate"})
-    yield export(gzip.compress(protobuf(8))[:-9], headers=PROTOBUF | {"Content-Encoding": "gzip"})
+    yield export(gzip(protobuf(8))[:-9], headers=PROTOBUF | {"Content-Encoding": "gzip"})
     # What is no request.
     yield export(b"", headers=PROTOBUF)
     yield export(b"\xff\xff\xff", headers=PROTOBUF)
@@ -118,7 +125,8 @@ def steps():
     yield export(protobuf(8))
     for content in (b"", b"{}", b"[]", b"null", b"1", b'"x"', b"{", b'{"resourceSpans": []}', b'{"resourceSpans": {}}', b'{"resourceSpans": "x"}',
                     b'{"resourceSpans": [1]}', b'{"resourceSpans": [{"scopeSpans": 1}]}', b'{"resourceSpans": [{"scopeSpans": [{"spans": "x"}]}]}'):  # fmt: skip
-        yield export(content)
+        fails = content in FAILS
+        yield export(content, **({"differs": "the reference fails on JSON of another form", "expect": (400, None)} if fails else {}))
     yield export(b'{"resourceSpans": [{}]}', differs=EMPTY)
     yield export(request(), differs=EMPTY)
     # Headers.
@@ -131,10 +139,10 @@ def steps():
     yield export(protobuf(8), headers={"Content-Type": "application/octet-stream"})
     yield export(request(span(8)), experiment="987654", differs=FORM, expect=(404, None))
     yield export(request(span(8)), experiment="987654", headers={"User-Agent": "mlflow-python-client/3.17.2"})
-    yield export(request(span(8)), experiment="99999999999999999999", differs=FORM, expect=(404, None))
+    yield export(request(span(8)), experiment="99999999999999999999", differs=FORM, expect=(400, None))
     for method in ("GET", "PUT", "DELETE"):
-        yield Step(method, "/v1/traces")
-    yield stored(8)
+        yield Step(method, "/v1/traces", differs="the path exists, for another method", expect=(405, None))
+    yield get("/ajax-api/2.0/mlflow/get-trace-artifact", {"request_id": f"tr-{trace(8)}"}, differs="the message is that of the other calls")
     # JSON.
     values = {"text": "ü 😀", "number": 5, "float": 1.5, "yes": True, "list": [1, "two", [3]], "map": {"a": {"b": 1}}, "json": '{"a": 1}'}
     yield export(request(span(20, attributes=attributes(values), kind=2), resource={"service.name": "shop"}), differs=EMPTY)
@@ -148,7 +156,7 @@ def steps():
     usage = json.dumps({"input_tokens": 3, "output_tokens": 4, "total_tokens": 7})
     yield export(request(span(23, attributes=attributes({"mlflow.chat.tokenUsage": usage, "mlflow.llm.model": "gpt-4o-mini"}))), differs=EMPTY)
     yield stored(23)
-    yield export(gzip.compress(json.dumps(request(span(24))).encode()), headers={"Content-Encoding": "gzip"}, differs=EMPTY)
+    yield export(gzip(json.dumps(request(span(24))).encode()), headers={"Content-Encoding": "gzip"}, differs=EMPTY)
     # One span after the other, and once more.
     for span_id in (3, 2, 1, 3):
         parent = {} if span_id == 1 else {"parentSpanId": f"{span_id - 1:016x}"}

@@ -5,6 +5,7 @@ from step import post
 from scenarios.trace_search import traces
 
 METRICS = "/api/3.0/mlflow/traces/metrics"
+NOTHING = "no aggregation is a missing one; the reference fails to write the query"
 START, END = 1_704_067_200_000, 1_704_067_210_000
 
 
@@ -13,13 +14,14 @@ def kinds(*names, percentile=None) -> list:
 
 
 def steps():
-    yield from traces()
+    yield from traces("traces to measure", "6789a")
     experiments = {"experiment_ids": ["{exp}", "{other}"]}
     values = kinds("AVG", "MIN", "MAX", "PERCENTILE", percentile=50)
     sums = [*values, *kinds("SUM")]
 
-    def ask(view, metric, aggregations, **rest):
-        return post(METRICS, {**experiments, "view_type": view, "metric_name": metric, "aggregations": aggregations, **rest})
+    def ask(view, metric, aggregations, differs=None, expect=None, **rest):
+        body = {**experiments, "view_type": view, "metric_name": metric, "aggregations": aggregations, **rest}
+        return post(METRICS, body, differs=differs, expect=expect)
 
     count = kinds("COUNT")
     # Good ones.
@@ -73,7 +75,7 @@ def steps():
         yield ask(view, "", count)
         yield ask(view, "latency" if view != "ASSESSMENTS" else "assessment_value", count)
         yield ask(view, "latency", kinds("AVG"), dimensions=["nope", "also"])
-        yield ask(view, "latency", [])
+        yield ask(view, "latency" if view != "ASSESSMENTS" else "assessment_value", [], differs=NOTHING, expect=(400, "INVALID_PARAMETER_VALUE"))
     yield ask("TRACES", "trace_count", kinds("SUM", "AVG"))
     yield ask("TRACES", "trace_count", kinds("NOPE"))
     yield ask("TRACES", "trace_count", [{}])

@@ -5,7 +5,17 @@ from step import Step, get, post
 SEARCH = "/api/3.0/mlflow/traces/search"
 CORRELATION = "/api/3.0/mlflow/traces/calculate-filter-correlation"
 
-ONE, TWO, THREE, FOUR, FIVE = (f"tr-{str(number) * 32}" for number in range(1, 6))
+ENCODING = "the answer has the encoding of the request"
+ATTRIBUTE = "the reference compares the attribute with the text of the whole span, or fails"
+RUNS = "the reference ignores an empty run id, and all run ids but the last"
+EXPRESSION = "a regular expression that is none is an error; the reference finds nothing on SQLite and fails on PostgreSQL"
+
+
+def ids(digits: str) -> list[str]:
+    return [f"tr-{digit * 32}" for digit in digits]
+
+
+ONE, TWO, *_ = ids("12345")
 
 GOOD = [
     "", "request_id = '{one}'", "trace.request_id IN ('{one}', '{two}')", "request_id NOT IN ('{one}')", "request_id LIKE 'tr-1%'", "status = 'OK'", "trace.status != 'OK'",
@@ -78,34 +88,35 @@ def span(identity: str, number: int, name: str, second: int, status: int, parent
     return made | ({"parentSpanId": f"{parent:016x}"} if parent else {})
 
 
-def traces():
+def traces(name: str, digits: str):
     """Four traces with spans in {exp}, one in {other}."""
-    yield post("experiments/create", {"name": "traces"}, save={"exp": "experiment_id"})
-    yield post("experiments/create", {"name": "other traces"}, save={"other": "experiment_id"})
+    one, two, three, four, five = ids(digits)
+    yield post("experiments/create", {"name": name}, save={"exp": "experiment_id"})
+    yield post("experiments/create", {"name": f"other {name}"}, save={"other": "experiment_id"})
     yield post("runs/create", {"experiment_id": "{exp}", "start_time": 1}, save={"run": "run.info.run_id"})
     usage = '{"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}'
     metadata = {"mlflow.sourceRun": "{run}", "mlflow.modelId": "m-1", "mlflow.trace.session": "s1", "mlflow.trace.tokenUsage": usage}
-    yield trace(ONE, 1, execution_duration="0.1s", trace_metadata=metadata, tags={"mlflow.traceName": "alpha", "env": "prod"}, client_request_id="c1")
-    yield trace(TWO, 2, execution_duration="0.05s", state="ERROR", trace_metadata={"mlflow.trace.session": "s1", "user": "ann"}, tags={"mlflow.traceName": "beta", "env": "dev"})
-    yield trace(THREE, 3, state="IN_PROGRESS", tags={"a b": "x"})
-    yield trace(FOUR, 3, execution_duration="1.5s", trace_metadata={"user": "bob"}, tags={"mlflow.traceName": "Alpha"})
-    yield trace(FIVE, 4, experiment="{other}", execution_duration="0.01s", trace_metadata={"mlflow.trace.session": "s1"}, tags={"mlflow.traceName": "alpha", "env": "prod"})
-    yield post("traces/link-to-run", {"run_id": "{run}", "trace_ids": [FOUR]})
-    yield assessment(ONE, "quality", feedback={"value": "good"})
-    yield assessment(TWO, "quality", feedback={"value": 0.5})
-    yield assessment(TWO, "answer", expectation={"value": "42"})
-    yield assessment(ONE, "whole session", feedback={"value": True}, metadata={"mlflow.trace.session": "s1"})
+    yield trace(one, 1, execution_duration="0.1s", trace_metadata=metadata, tags={"mlflow.traceName": "alpha", "env": "prod"}, client_request_id="c1")
+    yield trace(two, 2, execution_duration="0.05s", state="ERROR", trace_metadata={"mlflow.trace.session": "s1", "user": "ann"}, tags={"mlflow.traceName": "beta", "env": "dev"})
+    yield trace(three, 3, state="IN_PROGRESS", tags={"a b": "x"})
+    yield trace(four, 3, execution_duration="1.5s", trace_metadata={"user": "bob"}, tags={"mlflow.traceName": "Alpha"})
+    yield trace(five, 4, experiment="{other}", execution_duration="0.01s", trace_metadata={"mlflow.trace.session": "s1"}, tags={"mlflow.traceName": "alpha", "env": "prod"})
+    yield post("traces/link-to-run", {"run_id": "{run}", "trace_ids": [four]})
+    yield assessment(one, "quality", feedback={"value": "good"})
+    yield assessment(two, "quality", feedback={"value": 0.5})
+    yield assessment(two, "answer", expectation={"value": "42"})
+    yield assessment(one, "whole session", feedback={"value": True}, metadata={"mlflow.trace.session": "s1"})
     for experiment, spans in (
         ("{exp}", [
-            span(ONE, 1, "agent", 1, 1, mlflow__spanType="AGENT", model="gpt-4", text="hello"),
-            span(ONE, 2, "call", 1, 2, parent=1, mlflow__spanType="LLM"),
-            span(TWO, 1, "call", 2, 1, mlflow__spanType="LLM", model="claude", text="Hello, Straße"),
-            span(FOUR, 1, "tool", 3, 1, mlflow__spanType="TOOL"),
+            span(one, 1, "agent", 1, 1, mlflow__spanType="AGENT", model="gpt-4", text="hello"),
+            span(one, 2, "call", 1, 2, parent=1, mlflow__spanType="LLM"),
+            span(two, 1, "call", 2, 1, mlflow__spanType="LLM", model="claude", text="Hello, Straße"),
+            span(four, 1, "tool", 3, 1, mlflow__spanType="TOOL"),
         ]),
-        ("{other}", [span(FIVE, 1, "call", 4, 1, mlflow__spanType="LLM", model="gpt-4", text="hello")]),
+        ("{other}", [span(five, 1, "call", 4, 1, mlflow__spanType="LLM", model="gpt-4", text="hello")]),
     ):  # fmt: skip
         body = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans}]}]}
-        yield Step("POST", "/v1/traces", body, headers={"x-mlflow-experiment-id": experiment})
+        yield Step("POST", "/v1/traces", body, headers={"x-mlflow-experiment-id": experiment}, differs=ENCODING, expect=(200, None))
 
 
 def named(filter_: str) -> str:
@@ -117,18 +128,18 @@ def places(*experiments: str) -> list:
 
 
 def steps():
-    yield from traces()
+    yield from traces("traces to search", "12345")
     both = {"locations": places("{exp}", "{other}"), "order_by": ["timestamp ASC", "request_id"]}
     yield post(SEARCH, both)
     yield post(SEARCH, {"locations": places("{exp}")})
     for filter_ in [*map(named, GOOD), *SPANS]:
         yield post(SEARCH, {**both, "filter": filter_})
     for filter_ in ATTRIBUTES:
-        yield post(SEARCH, {**both, "filter": filter_}, differs="the reference compares the attribute with the text of the whole span, or fails", expect=(200, None))
-    yield post(SEARCH, {**both, "filter": "run_id = ''"}, differs="the reference ignores an empty run id, and all run ids but the last", expect=(200, None))
-    yield post(SEARCH, {**both, "filter": "run_id = 'x' AND run_id = '{run}'"}, differs="the reference ignores an empty run id, and all run ids but the last", expect=(200, None))
+        yield post(SEARCH, {**both, "filter": filter_}, differs=ATTRIBUTE, expect=(200, None))
+    yield post(SEARCH, {**both, "filter": "run_id = ''"}, differs=RUNS, expect=(200, None))
+    yield post(SEARCH, {**both, "filter": "run_id = 'x' AND run_id = '{run}'"}, differs=RUNS, expect=(200, None))
     for filter_ in ("tags.env RLIKE '('", "name RLIKE '[a'", "span.name RLIKE '*'"):
-        yield post(SEARCH, {**both, "filter": filter_}, differs="a regular expression that is none is an error; the reference finds nothing on SQLite and fails on PostgreSQL", expect=(400, "INVALID_PARAMETER_VALUE"))
+        yield post(SEARCH, {**both, "filter": filter_}, differs=EXPRESSION, expect=(400, "INVALID_PARAMETER_VALUE"))
     for filter_ in BAD:
         yield post(SEARCH, {**both, "filter": filter_})
     for order in ORDERS:

@@ -195,7 +195,11 @@ fn piece<'a>(text: &'a str, node: &Node) -> Piece<'a> {
             whole: Whole::Source(slice(text, node.token)),
         });
     }
-    if is_keyword(text, node.token, "AND") { Piece::And(slice(text, node.token)) } else { Piece::Other(slice(text, node.token)) }
+    if is_keyword(text, node.token, "AND") {
+        Piece::And(slice(text, node.token))
+    } else {
+        Piece::Other(slice(text, node.token))
+    }
 }
 
 /// Whether an operand is the word `timestamp`, as the lexer reads it.

@@ -313,15 +313,12 @@ impl TraceField {
 
     fn span(target: Target, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
         let test = TextTest::new(comparator, value)?;
-        Ok(Condition::Span(match target {
-            Target::Column(column) => SpanCondition::Column { column, test },
-            _ => {
-                let key = key.strip_prefix("attributes.").unwrap_or(key);
-                let key = operand::without(key, '`').to_owned();
-                bounds::check("characters in the key of a span attribute", key.chars().count(), bounds::PATTERN)?;
-                SpanCondition::Attribute { key, test }
-            }
-        }))
+        if let Target::Column(column) = target {
+            return Ok(Condition::Span(SpanCondition::Column { column, test }));
+        }
+        let key = operand::without(key.strip_prefix("attributes.").unwrap_or(key), '`').to_owned();
+        bounds::check("characters in the key of a span attribute", key.chars().count(), bounds::PATTERN)?;
+        Ok(Condition::Span(SpanCondition::Attribute { key, test }))
     }
 }
 
@@ -340,19 +337,17 @@ impl Field for TraceField {
     fn operands(self) -> Operands {
         match self.written {
             Kind::Tag | Kind::Span => Operands::TEXTS_AND_LISTS,
-            Kind::Metadata | Kind::Issue => Operands::TEXTS,
             Kind::Assessment(_) => Operands::TEXTS_AND_NUMBERS,
             Kind::Attribute if self.lists => Operands::TEXTS_AND_LISTS,
             Kind::Attribute if matches!(self.target, Target::Time(_)) => Operands::TEXTS_AND_NUMBERS,
-            Kind::Attribute => Operands::TEXTS,
+            Kind::Attribute | Kind::Metadata | Kind::Issue => Operands::TEXTS,
         }
     }
 
     fn comparators(self) -> &'static [Comparator] {
         match self.target {
-            Target::Text(_) | Target::SpanAttribute => TEXTS,
             Target::Column(SpanColumn::Content) => PATTERNS,
-            Target::Column(_) => TEXTS,
+            Target::Text(_) | Target::SpanAttribute | Target::Column(_) => TEXTS,
             Target::Time(_) => Comparator::NUMBERS,
             Target::Tag | Target::Metadata => OPTIONAL_TEXTS,
             Target::Assessment(_) => ASSESSMENTS,
@@ -393,7 +388,8 @@ impl Field for TraceField {
     }
 
     fn condition(self, key: &str, comparator: Comparator, value: Value) -> Result<Condition, Error> {
-        let optional = |column, value| PairTest::new(comparator, value).map(|test| Condition::Optional { column, test });
+        let optional =
+            |column, value| PairTest::new(comparator, value).map(|test| Condition::Optional { column, test });
         match self.target {
             Target::Text(column) => Ok(Condition::Text { column, test: TextTest::new(comparator, value)? }),
             Target::Time(column) => {

@@ -116,7 +116,8 @@ mod tests {
             values(r#"{"input_tokens": 10, "total_tokens": 12}"#),
             Some(vec![("input_tokens", Number::Int(10)), ("total_tokens", Number::Int(12))])
         );
-        for text in ["", "{}", "1", r#"{"input_tokens":10}"#, r#"{"input_tokens": 10.0}"#, r#"{"input_tokens": 1, "x": 2}"#]
+        for text in
+            ["", "{}", "1", r#"{"input_tokens":10}"#, r#"{"input_tokens": 10.0}"#, r#"{"input_tokens": 1, "x": 2}"#]
         {
             assert_eq!(values(text), None, "{text}");
         }

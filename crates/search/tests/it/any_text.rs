@@ -2,7 +2,9 @@
 //! `../../src/syntax/work.rs` tests that the work is linear.
 
 use ferroflow_model::{Error, ErrorCode};
-use ferroflow_search::{PageToken, experiments, logged_models, model_versions, registered_models, runs, trace_metrics, traces};
+use ferroflow_search::{
+    PageToken, experiments, logged_models, model_versions, registered_models, runs, trace_metrics, traces,
+};
 use proptest::prelude::*;
 
 fn parse_everywhere(text: &str) {

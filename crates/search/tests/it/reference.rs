@@ -3,14 +3,19 @@
 
 use ferroflow_model::{Error, ErrorCode};
 use ferroflow_search::{
-    Number, OrderBy, PageToken, PairTest, TextTest, experiments, logged_models, model_versions, registered_models, runs,
-    trace_metrics, traces,
+    Number, OrderBy, PageToken, PairTest, TextTest, experiments, logged_models, model_versions, registered_models,
+    runs, trace_metrics, traces,
 };
 use serde_json::{Value, json};
 
 /// Texts on which the reference crashes although their meaning is clear; these are accepted.
-const CLEAR_MEANING: &[&str] =
-    &["attributes.creation_time", "attributes.last_updated_timestamp", "end_time", "span.attributes.", "feedback.a > 9999"];
+const CLEAR_MEANING: &[&str] = &[
+    "attributes.creation_time",
+    "attributes.last_updated_timestamp",
+    "end_time",
+    "span.attributes.",
+    "feedback.a > 9999",
+];
 
 #[test]
 fn every_recorded_text_has_the_meaning_or_the_error_of_the_reference() {

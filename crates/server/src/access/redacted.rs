@@ -40,15 +40,14 @@ impl Cx {
         for trace in traces.iter_mut().filter(|trace| !trace.assessments.is_empty()) {
             let location = trace.trace_location.as_ref().and_then(|location| location.mlflow_experiment.as_ref());
             let id = location.and_then(|location| location.experiment_id.clone()).unwrap_or_default();
-            let allowed = match may_read.get(&id) {
-                Some(allowed) => *allowed,
-                None => {
-                    let experiment = Key::new(ResourceType::Experiment, id.as_str());
-                    let read = Requirement::new(Key::any(ResourceType::Assessment), Action::Read).or(&experiment);
-                    let allowed = meets(access, caller, &[read]).await?;
-                    may_read.insert(id, allowed);
-                    allowed
-                }
+            let allowed = if let Some(allowed) = may_read.get(&id) {
+                *allowed
+            } else {
+                let experiment = Key::new(ResourceType::Experiment, id.as_str());
+                let read = Requirement::new(Key::any(ResourceType::Assessment), Action::Read).or(&experiment);
+                let allowed = meets(access, caller, &[read]).await?;
+                may_read.insert(id, allowed);
+                allowed
             };
             if !allowed {
                 trace.assessments.clear();

@@ -37,7 +37,9 @@ pub enum Plan {
     Free,
     /// No sorting: reads an index in the requested order, if there is one.
     IndexOrder,
-    /// Also joins only by merging two indexes, so that LIMIT ends the scan of both.
+    /// No sorting, except of rows that are equal in the first keys: reads an index in the order of these.
+    PartialOrder,
+    /// As [`Self::IndexOrder`], and joins only by merging two indexes, so that LIMIT ends the scan of both.
     MergeJoin,
 }
 
@@ -47,6 +49,7 @@ impl Plan {
         match self {
             Self::Free => None,
             Self::IndexOrder => Some("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"),
+            Self::PartialOrder => Some("SET LOCAL enable_sort = off"),
             Self::MergeJoin => Some(
                 "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off",

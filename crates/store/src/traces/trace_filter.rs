@@ -46,6 +46,11 @@ impl Experiments {
         Self { place, is_one, dialect }
     }
 
+    /// Whether it is a single one.
+    pub(crate) fn is_one(&self) -> bool {
+        self.is_one
+    }
+
     /// The condition that a row is in one of the experiments.
     pub(crate) fn contain(&self, alias: &str) -> String {
         let column = format!("{alias}.experiment_id");
@@ -60,7 +65,8 @@ pub(crate) fn conditions_sql(
     experiments: &Experiments,
     conditions: &[Condition],
 ) -> Vec<String> {
-    let mut writer = Writer { select, dialect, experiments };
+    let access = Access::of(conditions);
+    let mut writer = Writer { select, dialect, experiments, access };
     let mut written = Vec::with_capacity(conditions.len());
     let mut spans = Vec::new();
     for (index, condition) in conditions.iter().enumerate() {
@@ -97,6 +103,7 @@ struct Writer<'a> {
     select: &'a mut Select,
     dialect: Dialect,
     experiments: &'a Experiments,
+    access: Access,
 }
 
 impl Writer<'_> {
@@ -127,7 +134,7 @@ impl Writer<'_> {
                 }
             }
             Condition::Time { column, op, value } => {
-                let column = time_column(*column);
+                let column = time_column(*column, self.access);
                 match value {
                     Number::Int(value) => compare::number(self.select, column, *op, *value),
                     Number::Real(value) => compare::number(self.select, column, *op, *value),
@@ -171,9 +178,8 @@ impl Writer<'_> {
         };
         match test {
             UsageTest::IsNull => each("IS NULL", " AND "),
-            UsageTest::IsNotNull => each("IS NOT NULL", " OR "),
+            UsageTest::IsNotNull | UsageTest::NotEqual(None) => each("IS NOT NULL", " OR "),
             UsageTest::Equal(None) => "FALSE".to_owned(),
-            UsageTest::NotEqual(None) => each("IS NOT NULL", " OR "),
             UsageTest::Equal(Some(values)) => self.usage_is(usage, values),
             UsageTest::NotEqual(Some(values)) => {
                 let exists = each("IS NOT NULL", " OR ");
@@ -202,7 +208,9 @@ impl Writer<'_> {
 
     /// An assessment of the trace, or one of another trace that is about their session.
     fn assessment(&mut self, kind: AssessmentKind, name: &str, test: &AssessmentTest) -> String {
-        let mut found = format!("a.name = {} AND a.assessment_type = '{}' AND a.valid", self.bind(name), kind.name());
+        // Not by the index of types: nearly all assessments have one of two.
+        let (place, kind) = (self.bind(name), kind.name());
+        let mut found = format!("a.name = {place} AND COALESCE(a.assessment_type, '') = '{kind}' AND a.valid");
         match test {
             AssessmentTest::IsNull | AssessmentTest::IsNotNull => {}
             AssessmentTest::Number { op, value } => {
@@ -211,9 +219,9 @@ impl Writer<'_> {
             }
             AssessmentTest::Text(test @ (TextTest::Equal(value) | TextTest::NotEqual(value))) => {
                 let json = ferroflow_model::python::json_dumps(&value.as_str().into());
-                let (text, json) = (self.bind(value), self.bind(json));
+                let (plain, json) = (self.bind(value), self.bind(json));
                 let not = if matches!(test, TextTest::NotEqual(_)) { "NOT " } else { "" };
-                found.push_str(&format!(" AND {not}(a.value = {text} OR a.value = {json})"));
+                found.push_str(&format!(" AND {not}(a.value = {plain} OR a.value = {json})"));
             }
             AssessmentTest::Text(test) => {
                 let test = self.text("a.value", test);
@@ -234,11 +242,6 @@ impl Writer<'_> {
     /// One span that meets all conditions. It is in the experiment of its trace, and does not start long before the
     /// earliest trace.
     fn spans(&mut self, conditions: &[&SpanCondition], earliest_ms: Option<i64>) -> String {
-        let mut tests = vec![self.experiments.contain("s")];
-        if let Some(earliest) = earliest_ms {
-            let earliest = earliest.saturating_sub(CLOCK_SKEW_MS).saturating_mul(1_000_000);
-            tests.push(format!("s.start_time_unix_nano >= {}", self.bind(earliest)));
-        }
         let is_indexed = conditions.iter().any(|condition| {
             matches!(
                 condition,
@@ -248,6 +251,14 @@ impl Writer<'_> {
                 }
             )
         });
+        let approach = if is_indexed { Approach::LookUp } else { Approach::FencedLookUp };
+        // Spans are looked up by the id of their trace. A sign makes an expression of a column, which no index serves.
+        let sign = if is_indexed { "" } else { "+" };
+        let mut tests = vec![format!("{sign}{}", self.experiments.contain("s"))];
+        if let Some(earliest) = earliest_ms {
+            let earliest = earliest.saturating_sub(CLOCK_SKEW_MS).saturating_mul(1_000_000);
+            tests.push(format!("{sign}s.start_time_unix_nano >= {}", self.bind(earliest)));
+        }
         for condition in conditions {
             tests.push(match condition {
                 SpanCondition::Column { column, test } => {
@@ -262,7 +273,6 @@ impl Writer<'_> {
                 SpanCondition::Attribute { key, test } => self.span_attribute(key, test),
             });
         }
-        let approach = if is_indexed { Approach::LookUp } else { Approach::FencedLookUp };
         approach.condition("spans s", "s.trace_id", "t.request_id", &tests.join(" AND "))
     }
 
@@ -341,10 +351,38 @@ pub(crate) fn optional_column(column: OptionalAttribute) -> &'static str {
     }
 }
 
+/// The index of traces that shall serve a search. Without statistics, databases prefer that of the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// By experiment and time, which ends early.
+    Time,
+    /// By experiment and session, which has few traces.
+    Session,
+    /// By ids, which a condition finds.
+    Id,
+}
+
+impl Access {
+    pub(crate) fn of(conditions: &[Condition]) -> Self {
+        let is_one = |test: &TextTest| matches!(test, TextTest::Equal(_) | TextTest::In(_));
+        let of_condition = |condition: &Condition| match condition {
+            Condition::Text { column: TextAttribute::TraceId, test } if is_one(test) => Some(Self::Id),
+            Condition::Run(_) | Condition::Prompt(_) | Condition::Issue(_) => Some(Self::Id),
+            Condition::Optional { column: OptionalAttribute::Session, test: PairTest::Value(test) } if is_one(test) => {
+                Some(Self::Session)
+            }
+            _ => None,
+        };
+        conditions.iter().find_map(of_condition).unwrap_or(Self::Time)
+    }
+}
+
 /// The column or expression of a number.
-pub(crate) fn time_column(column: TimeAttribute) -> &'static str {
+pub(crate) fn time_column(column: TimeAttribute, access: Access) -> &'static str {
     match column {
-        TimeAttribute::Timestamp => "t.timestamp_ms",
+        TimeAttribute::Timestamp if access == Access::Time => "t.timestamp_ms",
+        // A sign makes an expression of the column, which no index serves.
+        TimeAttribute::Timestamp => "+t.timestamp_ms",
         TimeAttribute::ExecutionTime => "t.execution_time_ms",
         TimeAttribute::EndTime => "(t.timestamp_ms + COALESCE(t.execution_time_ms, 0))",
     }

@@ -82,8 +82,12 @@ impl Scoped<'_> {
         }
         let ids = visible_experiments(scope, &query.experiment_ids)?;
         let dialect = self.store.db.dialect();
-        let (of_traces, of_others): (Vec<_>, Vec<_>) =
-            query.query.filters.iter().map(|filter| (filter, filter.trace_condition())).partition(|(_, of)| of.is_some());
+        let (of_traces, of_others): (Vec<_>, Vec<_>) = query
+            .query
+            .filters
+            .iter()
+            .map(|filter| (filter, filter.trace_condition()))
+            .partition(|(_, of)| of.is_some());
         let of_traces: Vec<Condition> = of_traces.into_iter().filter_map(|(_, condition)| condition).collect();
 
         let source = Source::of(query, !of_traces.is_empty());
@@ -172,7 +176,9 @@ impl Source {
                 ));
             }
         } else {
-            conditions.into_iter().for_each(|condition| select.filter(condition));
+            for condition in conditions {
+                select.filter(condition);
+            }
         }
         select
     }

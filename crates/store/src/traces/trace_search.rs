@@ -2,22 +2,25 @@
 
 use ferroflow_model::{Error, Result, messages::service::TraceInfoV3, validation};
 use ferroflow_search::{
-    PageToken, QueryId, bounds,
-    traces::{self, Column, Condition},
+    OrderBy, PageToken, QueryId, bounds,
+    traces::{self, Column, Condition, TimeAttribute},
 };
 
 use super::{
-    trace_filter::{Experiments, conditions_sql, optional_column, time_column},
+    trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
 };
 use crate::{
     Scoped,
-    db::DbError,
+    db::{DbError, Plan},
     query::{
         scope::Scope,
         select::{KeyKind, Page, Select, load_children},
     },
 };
+
+/// The first column of the order by default.
+const BY_TIME: Column = Column::Time(TimeAttribute::Timestamp);
 
 /// A search for traces.
 #[derive(Debug, Clone, Default)]
@@ -69,19 +72,26 @@ impl Scoped<'_> {
         let experiments = visible_experiments(scope, &search.experiment_ids)?;
         let order = traces::parse_order_by(&search.order_by)?;
         let conditions = traces::parse_filter(&search.filter)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let query =
+            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "trace_info", "t");
         select.of_query(query);
         let experiments = Experiments::bind(&mut select, dialect, experiments);
-        select.filter(experiments.contain("t"));
+        let access = Access::of(&conditions);
+        // In SQLite, a sign hides the experiment from indexes.
+        let sign = if access == Access::Id { dialect.pick("", "+") } else { "" };
+        select.filter(format!("{sign}{}", experiments.contain("t")));
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
+        if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
+            select.plan(Plan::PartialOrder);
+        }
         for (index, clause) in order.iter().enumerate() {
-            order_by(&mut select, index, &clause.column, !clause.ascending);
+            order_by(&mut select, index, clause, access);
         }
         select.page(COLUMNS, search.max_results, token)
     }
@@ -163,9 +173,7 @@ fn check_locations(ids: &[String]) -> Result<()> {
         shown.truncate(end);
         shown.push_str("...");
     }
-    Err(Error::invalid(format!(
-        "Locations must be a list of experiment IDs. Found invalid experiment IDs: {shown}."
-    )))
+    Err(Error::invalid(format!("Locations must be a list of experiment IDs. Found invalid experiment IDs: {shown}.")))
 }
 
 /// The error of a search. A regular expression is only read by the database.
@@ -180,15 +188,16 @@ pub(crate) fn search_error(error: DbError) -> Error {
 }
 
 /// Traces without a value come last in both directions.
-fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
-    let (value, kind) = match column {
+fn order_by(select: &mut Select, index: usize, clause: &OrderBy<Column>, access: Access) {
+    let descending = !clause.ascending;
+    let (value, kind) = match &clause.column {
         // The id is unique, so it is the last key of every order.
         Column::TraceId => return select.order_by("t.request_id", descending, KeyKind::Text),
         Column::ExperimentId => return select.order_by("t.experiment_id", descending, KeyKind::Int),
         Column::Status => return select.order_by("t.status", descending, KeyKind::Text),
         Column::Time(column) => {
-            let value = time_column(*column);
-            if *column == traces::TimeAttribute::ExecutionTime {
+            let value = time_column(*column, access);
+            if *column == TimeAttribute::ExecutionTime {
                 select.nulls_last(value);
             }
             return select.order_by(value, descending, KeyKind::Int);

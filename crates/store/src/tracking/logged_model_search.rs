@@ -75,8 +75,12 @@ impl Scoped<'_> {
             .collect();
         let order = logged_models::parse_order_by(&clauses)?;
         let shown = order_as_json(&search.order_by);
-        let on: Vec<String> = search.datasets.iter().flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
-            .map(str::to_owned).collect();
+        let on: Vec<String> = search
+            .datasets
+            .iter()
+            .flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
+            .map(str::to_owned)
+            .collect();
         let query = QueryId::new([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
         PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), query)?;
         let token = PageToken::decode_for_logged_models(

@@ -59,7 +59,10 @@ impl Scoped<'_> {
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
         let order = runs::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let query = QueryId::new(
+            [search.filter.as_str(), search.view.name()],
+            &[search.order_by.as_slice(), search.experiment_ids.as_slice()],
+        );
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let experiments =
             search.experiment_ids.iter().map(|id| validation::parse_experiment_id(id)).collect::<Result<Vec<_>>>()?;

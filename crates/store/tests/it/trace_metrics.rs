@@ -52,14 +52,8 @@ async fn answer(store: &Store, query: &TraceMetricsQuery) -> Result<Vec<String>,
 }
 
 /// View, metric, aggregations, dimensions, filters, and the groups that are expected.
-type Case<'a> = (
-    MetricViewType,
-    &'a str,
-    &'a [(AggregationType, Option<f64>)],
-    &'a [&'a str],
-    &'a [&'a str],
-    &'a [&'a str],
-);
+type Case<'a> =
+    (MetricViewType, &'a str, &'a [(AggregationType, Option<f64>)], &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 
 on_each!(each_metric_is_grouped_and_aggregated);
 async fn each_metric_is_grouped_and_aggregated(store: &Store) {
@@ -68,9 +62,23 @@ async fn each_metric_is_grouped_and_aggregated(store: &Store) {
     let values = &[(Avg, None), (Min, None), (Max, None), (Percentile, Some(50.0))][..];
     let cases: &[Case<'_>] = &[
         (Traces, "trace_count", count, &[], &[], &[": COUNT=5"]),
-        (Traces, "trace_count", count, &["trace_status"], &[], &["ERROR: COUNT=1", "IN_PROGRESS: COUNT=1", "OK: COUNT=3"]),
+        (
+            Traces,
+            "trace_count",
+            count,
+            &["trace_status"],
+            &[],
+            &["ERROR: COUNT=1", "IN_PROGRESS: COUNT=1", "OK: COUNT=3"],
+        ),
         (Traces, "trace_count", count, &["trace_name"], &["trace.tag.env = 'prod'"], &["alpha: COUNT=2"]),
-        (Traces, "trace_count", count, &["trace_name", "trace_status"], &["trace.status = 'ERROR'"], &["beta/ERROR: COUNT=1"]),
+        (
+            Traces,
+            "trace_count",
+            count,
+            &["trace_name", "trace_status"],
+            &["trace.status = 'ERROR'"],
+            &["beta/ERROR: COUNT=1"],
+        ),
         (Traces, "session_count", count, &[], &[], &[": COUNT=1"]),
         (Traces, "latency", values, &[], &[], &[": AVG=42.5 MAX=100 MIN=10 P50.0=30"]),
         (Traces, "input_tokens", &[(Sum, None), (Percentile, Some(99.0))], &[], &[], &[": P99.0=19.8 SUM=31"]),
@@ -80,18 +88,60 @@ async fn each_metric_is_grouped_and_aggregated(store: &Store) {
         (Traces, "trace_count", count, &[], &["trace.metadata.mlflow.trace.session = 's1'"], &[": COUNT=3"]),
         (Traces, "trace_count", count, &[], &["trace.metadata.user = 'ann'"], &[": COUNT=1"]),
         (Traces, "trace_count", count, &[], &["trace.tag.mlflow.traceName = 'beta'"], &[": COUNT=1"]),
-        (Traces, "trace_count", count, &[], &["trace.metadata.mlflow.trace.cost = '{\"input_cost\": 0.25}'"], &[": COUNT=1"]),
+        (
+            Traces,
+            "trace_count",
+            count,
+            &[],
+            &["trace.metadata.mlflow.trace.cost = '{\"input_cost\": 0.25}'"],
+            &[": COUNT=1"],
+        ),
         (Spans, "span_count", count, &["span_type"], &[], &["AGENT: COUNT=1", "LLM: COUNT=3", "TOOL: COUNT=1"]),
-        (Spans, "span_count", count, &["span_name", "span_status"], &["span.type = 'LLM'"], &["call/ERROR: COUNT=1", "call/OK: COUNT=2"]),
+        (
+            Spans,
+            "span_count",
+            count,
+            &["span_name", "span_status"],
+            &["span.type = 'LLM'"],
+            &["call/ERROR: COUNT=1", "call/OK: COUNT=2"],
+        ),
         (Spans, "span_count", count, &[], &["trace.status = 'OK'", "span.name = 'call'"], &[": COUNT=2"]),
         (Spans, "latency", values, &[], &["span.status = 'OK'"], &[": AVG=53.333333333333336 MAX=100 MIN=10 P50.0=50"]),
         (Spans, "total_cost", &[(Sum, None)], &["span_model_name"], &[], &["claude: SUM=1.5", "gpt-4: SUM=3"]),
         (Spans, "total_cost", &[(Avg, None)], &[], &["trace.tag.env = 'prod'"], &[": AVG=1.5"]),
-        (Assessments, "assessment_count", count, &["assessment_name"], &[], &["answer: COUNT=1", "i-1: COUNT=1", "quality: COUNT=3", "whole: COUNT=1"]),
-        (Assessments, "assessment_count", count, &["assessment_value"], &["assessment.name = 'quality'", "trace.status = 'OK'"], &["\"good\": COUNT=1", "\"ja, sch\\u00f6n\": COUNT=1"]),
+        (
+            Assessments,
+            "assessment_count",
+            count,
+            &["assessment_name"],
+            &[],
+            &["answer: COUNT=1", "i-1: COUNT=1", "quality: COUNT=3", "whole: COUNT=1"],
+        ),
+        (
+            Assessments,
+            "assessment_count",
+            count,
+            &["assessment_value"],
+            &["assessment.name = 'quality'", "trace.status = 'OK'"],
+            &["\"good\": COUNT=1", "\"ja, sch\\u00f6n\": COUNT=1"],
+        ),
         (Assessments, "assessment_count", count, &[], &["assessment.type = 'expectation'"], &[": COUNT=1"]),
-        (Assessments, "assessment_count", count, &[], &["trace.tag.env = 'dev'", "trace.metadata.user = 'ann'"], &[": COUNT=2"]),
-        (Assessments, "assessment_value", values, &["assessment_name"], &[], &["quality: AVG=0.5 MAX=0.5 MIN=0.5 P50.0=0.5", "whole: AVG=1 MAX=1 MIN=1 P50.0=1"]),
+        (
+            Assessments,
+            "assessment_count",
+            count,
+            &[],
+            &["trace.tag.env = 'dev'", "trace.metadata.user = 'ann'"],
+            &[": COUNT=2"],
+        ),
+        (
+            Assessments,
+            "assessment_value",
+            values,
+            &["assessment_name"],
+            &[],
+            &["quality: AVG=0.5 MAX=0.5 MIN=0.5 P50.0=0.5", "whole: AVG=1 MAX=1 MIN=1 P50.0=1"],
+        ),
     ];
     for (view, metric, aggregations, dimensions, filters, expected) in cases {
         let query = query(*view, metric, aggregations, dimensions, filters).unwrap();
@@ -119,7 +169,11 @@ async fn times_are_bounded_and_grouped_by_intervals(store: &Store) {
         (within(traces(), i64::MIN, i64::MAX, None), &[": COUNT=5"]),
         (
             within(traces(), 0, 9000, Some(2)),
-            &["1970-01-01T00:00:00+00:00: COUNT=1", "1970-01-01T00:00:02+00:00: COUNT=3", "1970-01-01T00:00:04+00:00: COUNT=1"],
+            &[
+                "1970-01-01T00:00:00+00:00: COUNT=1",
+                "1970-01-01T00:00:02+00:00: COUNT=3",
+                "1970-01-01T00:00:04+00:00: COUNT=1",
+            ],
         ),
         // Costs are in the time of their span, whose last millisecond counts; other metrics of spans in that of the trace.
         (within(costs(), 1050, 2000, None), &[": SUM=2"]),
@@ -127,8 +181,18 @@ async fn times_are_bounded_and_grouped_by_intervals(store: &Store) {
         (within(costs(), i64::MIN, -1, None), &[]),
         (within(costs(), 0, 9000, Some(3600)), &["1970-01-01T00:00:00+00:00: SUM=4.5"]),
         (within(spans(), 1000, 1000, None), &[": COUNT=2"]),
-        (within(spans(), 0, 9000, Some(2)), &["1970-01-01T00:00:00+00:00: COUNT=2", "1970-01-01T00:00:02+00:00: COUNT=2", "1970-01-01T00:00:04+00:00: COUNT=1"]),
-        (within(judged(), 2000, 4000, Some(2)), &["1970-01-01T00:00:02+00:00: COUNT=3", "1970-01-01T00:00:04+00:00: COUNT=1"]),
+        (
+            within(spans(), 0, 9000, Some(2)),
+            &[
+                "1970-01-01T00:00:00+00:00: COUNT=2",
+                "1970-01-01T00:00:02+00:00: COUNT=2",
+                "1970-01-01T00:00:04+00:00: COUNT=1",
+            ],
+        ),
+        (
+            within(judged(), 2000, 4000, Some(2)),
+            &["1970-01-01T00:00:02+00:00: COUNT=3", "1970-01-01T00:00:04+00:00: COUNT=1"],
+        ),
     ];
     for (query, expected) in cases {
         assert_eq!(answer(store, &query).await.unwrap(), expected, "{query:?}");
@@ -136,7 +200,8 @@ async fn times_are_bounded_and_grouped_by_intervals(store: &Store) {
     store.db().batch("UPDATE trace_info SET timestamp_ms = -1500 WHERE request_id = 'tr-1'".into()).await.unwrap();
     let before = within(traces(), -9000, 0, Some(1));
     assert_eq!(answer(store, &before).await.unwrap(), ["1969-12-31T23:59:58+00:00: COUNT=1"]);
-    let few = TraceMetricsQuery { max_results: 1, ..query(Traces, "trace_count", count, &["trace_status"], &[]).unwrap() };
+    let few =
+        TraceMetricsQuery { max_results: 1, ..query(Traces, "trace_count", count, &["trace_status"], &[]).unwrap() };
     assert_eq!(answer(store, &few).await.unwrap(), ["ERROR: COUNT=1"]);
 }
 
@@ -162,12 +227,24 @@ async fn an_invalid_query_of_metrics_is_refused(store: &Store) {
     }
     for (refused, message) in [
         (query(Traces, "nope", count, &[], &[]), "metric_name must be one of ['trace_count', "),
-        (query(Traces, "latency", count, &[], &[]), "Found invalid aggregation_type(s): ['COUNT']. Supported aggregation types: ['AVG', 'MAX', 'MIN', 'PERCENTILE']"),
-        (query(Traces, "trace_count", count, &["x"], &[]), "Found invalid dimension(s): ['x']. Supported dimensions: ['trace_name', 'trace_status']"),
+        (
+            query(Traces, "latency", count, &[], &[]),
+            "Found invalid aggregation_type(s): ['COUNT']. Supported aggregation types: ['AVG', 'MAX', 'MIN', 'PERCENTILE']",
+        ),
+        (
+            query(Traces, "trace_count", count, &["x"], &[]),
+            "Found invalid dimension(s): ['x']. Supported dimensions: ['trace_name', 'trace_status']",
+        ),
         (query(Traces, "latency", &[(Percentile, None)], &[], &[]), "Percentile value is required"),
         (query(Traces, "latency", &[(Percentile, Some(101.0))], &[], &[]), "must be between 0 and 100, got 101.0"),
-        (query(Traces, "latency", &[(Avg, Some(5.0))], &[], &[]), "only allowed for PERCENTILE aggregation type, got AVG"),
-        (query(Traces, "trace_count", count, &[], &["span.name = 'x'"]), "Filtering by span is only supported for SPANS view type, got TRACES"),
+        (
+            query(Traces, "latency", &[(Avg, Some(5.0))], &[], &[]),
+            "only allowed for PERCENTILE aggregation type, got AVG",
+        ),
+        (
+            query(Traces, "trace_count", count, &[], &["span.name = 'x'"]),
+            "Filtering by span is only supported for SPANS view type, got TRACES",
+        ),
     ] {
         let error = refused.unwrap_err();
         assert!(error.message.contains(message), "{error}");

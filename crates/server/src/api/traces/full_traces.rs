@@ -43,7 +43,8 @@ pub(crate) async fn get(cx: Cx, req: GetTrace) -> Result<Response> {
             let Found { mut info, places } = found;
             let spans = spans(&cx, &info, &places).await?;
             cx.redact_trace_infos(std::slice::from_mut(&mut info)).await?;
-            return answer(Bytes::from_static(br#"{"trace":"#), trace(&info, spans)?, Bytes::from_static(b"}"));
+            let trace = trace(&info, spans)?;
+            return Ok(answer(Bytes::from_static(br#"{"trace":"#), trace, Bytes::from_static(b"}")));
         }
         let Some(delay) = delays.next() else {
             return Err(Error::not_found(format!(
@@ -85,7 +86,7 @@ pub(crate) async fn batch_get(cx: Cx, req: BatchGetTraces) -> Result<Response> {
         let comma = Bytes::from_static(if index > 0 { "," } else { "" }.as_bytes());
         stream::iter([Ok(comma)]).chain(trace)
     });
-    answer(Bytes::from_static(br#"{"traces":["#), elements, Bytes::from_static(b"]}"))
+    Ok(answer(Bytes::from_static(br#"{"traces":["#), elements, Bytes::from_static(b"]}")))
 }
 
 /// A trace, and its spans in the database.
@@ -159,9 +160,9 @@ fn trace(info: &TraceInfoV3, spans: SpanParts) -> Result<BoxStream<'static, io::
     Ok(start.chain(parts::list(spans, (r#","spans":["#, "]"), write)).chain(end).boxed())
 }
 
-fn answer(start: Bytes, body: impl Stream<Item = io::Result<Bytes>> + Send + 'static, end: Bytes) -> Result<Response> {
+fn answer(start: Bytes, body: impl Stream<Item = io::Result<Bytes>> + Send + 'static, end: Bytes) -> Response {
     let body = stream::iter([Ok(start)]).chain(body).chain(stream::iter([Ok(end)]));
     let mut response = Response::new(Body::from_stream(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
