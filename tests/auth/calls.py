@@ -56,6 +56,7 @@ LISTED = "the reference has no rule for this path and refuses everybody; ferrofl
 SIGN_UP = "the reference has no rule for the form and refuses whoever may see it; ferroflow asks for the same as the page"
 
 MOVED = "the reference moves a trace out of an experiment for whoever may write to another one; ferroflow asks whether the trace may be changed where it is"
+NO_EXPERIMENT = "the reference fails for a trace without an experiment; ferroflow says what is missing"
 NO_SPANS = "the reference fails for a trace whose spans are a file; ferroflow reads the file, and here there is none"
 
 #: A request of an OpenTelemetry client.
@@ -240,7 +241,7 @@ CALLS = [
     post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}, "assessments": [{"feedback": {"value": 1}}]}}}),
     post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
     post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{foreign_trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}, differs=MOVED),
-    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}"}}}),
+    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}"}}}, differs=NO_EXPERIMENT),
     get(f"{API3}/traces/{{trace}}"),
     get(f"{API3}/traces/{{foreign_trace}}"),
     get(f"{API3}/traces/tr-nothing"),
@@ -260,7 +261,7 @@ CALLS = [
     post(f"{API}/traces/link-to-run", {"trace_ids": ["tr-nothing"], "run_id": "{run}"}),
     post(f"{API}/traces/link-prompts", {"trace_id": "{trace}", "prompt_versions": [{"name": "p", "version": "1"}]}),
     post(f"{API}/traces", {"experiment_id": "{exp}", "timestamp_ms": 1}),
-    post(f"{API}/traces", {"timestamp_ms": 1}),
+    post(f"{API}/traces", {"timestamp_ms": 1}, differs=NO_EXPERIMENT),
     patch(f"{API}/traces/{{trace}}", {"timestamp_ms": 5, "status": "OK"}),
     get(f"{API}/traces/{{trace}}/info"),
     post(f"{API}/traces/delete-traces", {"experiment_id": "{exp}", "max_timestamp_millis": 9}, count="traces_deleted"),

@@ -8,7 +8,7 @@ use crate::{
     api::traces::{assessments, full_traces, metrics, search, span_log, trace_payloads, traces},
 };
 
-use Needs::{Authenticated, Create, Delete, Edit, Read};
+use Needs::{Admin, Create, Delete, Edit, Read};
 use Resource::{Assessment, Trace, TraceLink};
 
 pub(super) fn rows(table: Table) -> Table {
@@ -32,8 +32,9 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(traces::delete_v2, Delete(Trace))
         .rpc(traces::set_tag_v2, Edit(Trace))
         .rpc(traces::delete_tag_v2, Edit(Trace))
-        .rpc(traces::online_details, Authenticated)
-        .rpc(traces::unified, Authenticated)
+        // As in the reference: not found for admins, and refused to others.
+        .rpc(traces::online_details, Admin)
+        .rpc(traces::unified, Admin)
         .rpc(assessments::create, Create(Assessment))
         .rpc(assessments::get, Read(Assessment))
         .rpc(assessments::update, Edit(Assessment))
