@@ -82,7 +82,7 @@ class Writer:
         self._store.set_trace_tag(id, key, value)
 
     def set_metadata(self, id: str, key: str, value: str) -> None:
-        with self._store.ManagedSessionMaker() as session:
+        with self._store.ManagedSessionMaker(read_only=False) as session:
             session.merge(SqlTraceMetadata(request_id=id, key=key, value=value))
 
 
