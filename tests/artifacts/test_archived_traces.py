@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from mlflow.entities import ExperimentTag, Span, TraceInfo, TraceLocation, TraceState
-from mlflow.store.tracking.dbmodels.models import SqlSpan
+from mlflow.store.tracking.dbmodels.models import SqlSpan, SqlTraceMetadata
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracing.otel.otel_archival import spans_to_traces_data_pb
 from mlflow.tracing.otel.translation import translate_loaded_span
@@ -80,6 +80,10 @@ class Writer:
 
     def set_tag(self, id: str, key: str, value: str) -> None:
         self._store.set_trace_tag(id, key, value)
+
+    def set_metadata(self, id: str, key: str, value: str) -> None:
+        with self._store.ManagedSessionMaker(read_only=False) as session:
+            session.merge(SqlTraceMetadata(request_id=id, key=key, value=value))
 
 
 SPANS = [
@@ -176,6 +180,62 @@ def test_archived_spans_are_answered_byte_for_byte_as_by_the_reference(place, tm
         theirs, ours = ask(other, in_folder), place.get(in_folder)
         assert ours.status_code == theirs.status_code
         assert ours.json() == json.loads(theirs.data)
+
+
+TRACES = "/api/3.0/mlflow/traces"
+
+
+def test_traces_with_spans_are_answered_as_by_the_reference(place):
+    in_bucket, key = place.archived(*SPANS)
+    in_database = place.writer.trace(*SPANS)
+    many = place.writer.trace(*({"name": f"n{n}", "attributes": {"x": json.dumps("y" * 1000)}} for n in range(2500)))
+    partial = place.writer.trace({"name": "the only one so far"})
+    place.writer.set_metadata(partial, "mlflow.trace.sizeStats", '{"num_spans": 2}')
+    with reference_app(place.uri, f"s3://{place.store.bucket}/pre") as other:
+        for path, query in (
+            *(("get", {"trace_id": id}) for id in (in_bucket, in_database, many, partial)),
+            ("get", {"trace_id": partial, "allow_partial": "true"}),
+            ("batchGet", {"trace_ids": [in_database, partial, in_bucket, "tr-nothing"]}),
+            ("batchGet", {"trace_ids": [in_database, in_bucket], "experiment_ids": ["99999"]}),
+            ("batchGet", {"trace_ids": [partial]}),
+        ):
+            theirs = other.get(f"{TRACES}/{path}", query_string=query)
+            ours = requests.get(f"{place.server.url}{TRACES}/{path}", params=query)
+            assert (ours.status_code, ours.json()) == (theirs.status_code, json.loads(theirs.data)), query
+    spans = requests.get(f"{place.server.url}{TRACES}/get", params={"trace_id": many}).json()["trace"]["spans"]
+    assert [span["name"] for span in spans] == [f"n{n}" for n in range(2500)]
+    assert len(place.get(many).json()["spans"]) == 2500
+
+
+def test_archived_traces_are_deleted_with_their_files(place):
+    id, key = place.archived()
+    kept, other_key = place.archived({"name": "kept"})
+    place.writer.set_tag(kept, "mlflow.trace.archiveLocation", f"s3://{place.store.bucket}/archive")
+    body = {"experiment_id": "0", "request_ids": [id, kept]}
+    answer = requests.post(f"{place.server.url}{TRACES}/delete-traces", json=body)
+    # The folder of the other one may be that of all traces.
+    assert answer.json() == {"traces_deleted": 1}
+    assert place.store.get(other_key)
+    with pytest.raises(place.store.client.exceptions.NoSuchKey):
+        place.store.get(key)
+    statuses = [requests.get(f"{place.server.url}{TRACES}/{trace}").status_code for trace in (id, kept)]
+    assert statuses == [404, 200]
+
+
+def test_spans_in_the_file_of_a_client_are_read(place):
+    id = place.writer.trace()
+    old = {
+        "name": "old", "context": {"trace_id": "0x" + "01" * 16, "span_id": "0x02"}, "parent_id": None, "start_time": 5,
+        "end_time": 9, "status_code": "OK", "status_message": "", "events": [], "attributes": {"mlflow.traceRequestId": f'"{id}"'},
+    }  # fmt: skip
+    artifacts = f"{place.server.url}/api/2.0/mlflow-artifacts/artifacts/0/traces/{id}/artifacts"
+    query = {"trace_id": id}
+    assert requests.get(f"{place.server.url}{TRACES}/get", params=query).json()["error_code"] == "NOT_FOUND"
+    assert requests.put(f"{artifacts}/traces.json", data=json.dumps({"spans": [old, {}]})).ok
+    spans = requests.get(f"{place.server.url}{TRACES}/get", params=query).json()["trace"]["spans"]
+    assert [(span["name"], span["start_time_unix_nano"]) for span in spans] == [("old", 5)]
+    assert requests.put(f"{artifacts}/traces.json", data="{").ok
+    assert requests.get(f"{place.server.url}{TRACES}/get", params=query).json()["error_code"] == "INVALID_STATE"
 
 
 def test_spans_that_are_archived_meanwhile_are_found(place):
