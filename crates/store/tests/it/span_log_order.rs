@@ -1,13 +1,17 @@
 //! The spans of a trace may arrive in any order, in any requests, repeatedly and at the same time: the result is that of
 //! one writer that sends them one after the other.
 
+use ferroflow_model::messages::service::TraceInfoV3;
 use ferroflow_store::{Joins, Store, db::BackendUri};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{
-    Here as _, on_each, open,
-    spans::{START, attributes, everything, parent, read, span, traces},
+use crate::{
+    support::{
+        Here as _, on_each, open,
+        spans::{START, attributes, everything, parent, read, span, trace_id, traces},
+    },
+    traces::info,
 };
 
 /// Number of interleavings.
@@ -91,6 +95,43 @@ fn request(spans: &[(Value, Value)]) -> Value {
     json!({"resourceSpans": resources.collect::<Vec<_>>()})
 }
 
+/// What a client says of some of the traces when they end.
+fn starts(random: &mut Random, traces: u64) -> Vec<Message> {
+    let mut all = Vec::new();
+    for trace in 1..=traces {
+        if random.below(2) == 0 {
+            continue;
+        }
+        let mut start = info(&trace_id(trace), "0");
+        start.request_preview = Some("what the client asked".into());
+        start.tags.insert("mlflow.traceName".into(), "the client's".into());
+        let mut metadata = vec![("mlflow.trace.session", "own".to_owned()), ("mlflow.trace.user", "own".to_owned())];
+        if random.below(2) == 0 {
+            let usage = json!({"input_tokens": 7777, "output_tokens": 1, "total_tokens": 7778});
+            metadata.push(("mlflow.trace.tokenUsage", usage.to_string()));
+        }
+        start.trace_metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        all.push(Message::Start(Box::new(start)));
+    }
+    all
+}
+
+/// What a client sends.
+#[derive(Clone)]
+enum Message {
+    Spans(Value),
+    Start(Box<TraceInfoV3>),
+}
+
+impl Message {
+    async fn send(&self, store: &Store) {
+        match self {
+            Self::Spans(request) => send(store, request).await,
+            Self::Start(info) => drop(store.here().start_trace((**info).clone()).await.unwrap()),
+        }
+    }
+}
+
 async fn send(store: &Store, request: &Value) {
     let logged = store.here().log_spans("0", Joins::Any, None, read(request)).await.unwrap();
     assert_eq!(logged.rejected, 0);
@@ -107,8 +148,12 @@ async fn interleavings_are_the_same_as_one_ordered_writer(store: &Store) {
     for seed in 0..ROUNDS {
         let mut random = Random(seed);
         let mut all = spans(&mut random, 1);
+        let starts = starts(&mut random, 3);
         for one in &all {
             send(store, &request(std::slice::from_ref(one))).await;
+        }
+        for start in &starts {
+            start.send(store).await;
         }
         let expected = everything(store).await;
         empty(store).await;
@@ -125,16 +170,18 @@ async fn interleavings_are_the_same_as_one_ordered_writer(store: &Store) {
         while !rest.is_empty() {
             let size = (1 + random.below(3)).min(rest.len() as u64);
             let (next, behind) = rest.split_at(usize::try_from(size).unwrap());
-            requests.push(request(next));
+            requests.push(Message::Spans(request(next)));
             rest = behind;
         }
+        requests.extend(starts);
+        random.shuffle(&mut requests);
         // Several writers send their requests at the same time.
         let writers = usize::try_from(1 + random.below(4)).unwrap();
         let of_writer = |writer: usize| {
-            let own: Vec<&Value> = requests.iter().skip(writer).step_by(writers).collect();
+            let own: Vec<&Message> = requests.iter().skip(writer).step_by(writers).collect();
             async move {
-                for request in own {
-                    send(store, request).await;
+                for message in own {
+                    message.send(store).await;
                 }
             }
         };

@@ -32,6 +32,10 @@ statements! {
         "SELECT request_id, key, value FROM trace_request_metadata WHERE request_id {in $1} \
          AND key IN ('mlflow.trace.infoFinalized', 'mlflow.trace.user')";
 
+    static FIRST_SPANS: Child =
+        "SELECT t.request_id, (SELECT MIN(s.start_time_unix_nano) FROM spans s WHERE s.trace_id = t.request_id) \
+         FROM trace_info t WHERE t.request_id {in $1}";
+
     static ROOTS: Child =
         "SELECT trace_id, span_id, start_time_unix_nano, end_time_unix_nano FROM spans \
          WHERE trace_id {in $1} AND parent_span_id IS NULL";
@@ -67,6 +71,8 @@ pub(super) struct Stored {
     /// Whether `StartTraceV3` has written its row: what a client says there goes before what follows from spans.
     pub(super) is_finalized: bool,
     pub(super) user: Option<String>,
+    /// The start of its first span.
+    pub(super) first_ns: Option<u64>,
     /// Its first root span.
     pub(super) root: Option<StoredRoot>,
 }
@@ -173,9 +179,12 @@ impl Found {
         let all = || vec![ids(self.traces.keys())];
         let rooted: Vec<&TraceId> = self.traces.keys().filter(|trace| wanted.roots.contains(trace)).collect();
         let (no_roots, rooted) = (rooted.is_empty(), vec![ids(rooted)]);
-        let (locations, metadata, roots) = tokio::join!(
+        let (locations, first, metadata, roots) = tokio::join!(
             tx.query(Statement::new(&LOCATIONS, all()), |row| {
                 Ok((trace_of(row.str(0)?), row.get::<Option<String>>(1)?))
+            }),
+            tx.query(Statement::new(&FIRST_SPANS, all()), |row| {
+                Ok((trace_of(row.str(0)?), row.get::<Option<i64>>(1)?))
             }),
             tx.query(Statement::new(&METADATA, all()), |row| {
                 Ok((trace_of(row.str(0)?), row.get::<String>(1)?, row.get::<Option<String>>(2)?))
@@ -196,6 +205,11 @@ impl Found {
         for (trace, location) in locations? {
             if let Some(stored) = trace.and_then(|trace| self.traces.get_mut(&trace)) {
                 stored.location = location;
+            }
+        }
+        for (trace, first) in first? {
+            if let Some(stored) = trace.and_then(|trace| self.traces.get_mut(&trace)) {
+                stored.first_ns = first.and_then(|first| u64::try_from(first).ok());
             }
         }
         for (trace, key, value) in metadata? {

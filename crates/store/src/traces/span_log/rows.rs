@@ -188,11 +188,7 @@ pub(super) fn tags<'a>(traces: impl Iterator<Item = (&'a Merged<'a>, &'a TraceRo
 /// its span starts before all that are stored.
 fn replaces(merged: &Merged<'_>, row: &TraceRow, tag: &Pick<String>) -> bool {
     let Some(stored) = &merged.stored else { return false };
-    if tag.rank == 0 {
-        row.is_root_new
-    } else {
-        i64::try_from(tag.start_ns / 1_000_000).is_ok_and(|start_ms| start_ms < stored.timestamp_ms)
-    }
+    if tag.rank == 0 { row.is_root_new } else { stored.first_ns.is_some_and(|first| tag.start_ns < first) }
 }
 
 /// The users of traces that have a new one.
