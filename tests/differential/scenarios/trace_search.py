@@ -100,7 +100,7 @@ def traces(name: str, digits: str):
     yield trace(two, 2, execution_duration="0.05s", state="ERROR", trace_metadata={"mlflow.trace.session": "s1", "user": "ann"}, tags={"mlflow.traceName": "beta", "env": "dev"})
     yield trace(three, 3, state="IN_PROGRESS", tags={"a b": "x"})
     yield trace(four, 3, execution_duration="1.5s", trace_metadata={"user": "bob"}, tags={"mlflow.traceName": "Alpha"})
-    yield trace(five, 4, experiment="{other}", execution_duration="0.01s", trace_metadata={"mlflow.trace.session": "s1"}, tags={"mlflow.traceName": "alpha", "env": "prod"})
+    yield trace(five, 4, experiment="{other}", execution_duration="0.05s", trace_metadata={"mlflow.trace.session": "s1"}, tags={"mlflow.traceName": "alpha", "env": "prod"})
     yield post("traces/link-to-run", {"run_id": "{run}", "trace_ids": [four]})
     yield assessment(one, "quality", feedback={"value": "good"})
     yield assessment(two, "quality", feedback={"value": 0.5})
