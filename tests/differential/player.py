@@ -53,7 +53,7 @@ class Player:
             data = json.dumps(self.fill(step.body)).encode()
         if data is not None and step.method != "GET":
             headers.setdefault("Content-Type", "application/json")
-        headers = {key: value for key, value in headers.items() if value is not None}
+        headers = {key: self.fill(value) for key, value in headers.items() if value is not None}
         request = requests.Request(
             step.method, self.url + "/", params=self.fill(step.query), data=data, headers=headers
         )

@@ -61,6 +61,7 @@ async fn spans_create_their_trace(store: &Store) {
     let all = everything(store).await;
     assert_eq!(all["metadata"], json!([{"request_id": trace_id(1), "key": "mlflow.trace.user", "value": "u"}]));
     assert_eq!(all["spans"][1]["parent_span_id"], parent(1));
+    assert_eq!(store.here().span_places(&[trace_id(1)]).await.unwrap()[&trace_id(1)].len(), 2);
 }
 
 on_each!(a_late_root_ends_its_trace, flavor = "multi_thread");
