@@ -30,8 +30,9 @@ use tower::Service as _;
 
 use crate::{Peer, connection::HEAD_TIMEOUT};
 
-/// Maximum number of calls in flight on a connection. Exporters have one, or a few.
-const MAX_CALLS: u32 = 64;
+/// Maximum number of calls in flight on a connection. Exporters have one, or a few; RFC 9113 recommends no smaller one,
+/// which clients assume before they are told.
+const MAX_CALLS: u32 = 100;
 
 /// Maximum size of the metadata of a call, in bytes as RFC 9113 counts them.
 const MAX_METADATA: u32 = 16 * 1024;
@@ -183,5 +184,84 @@ impl Calls {
 impl Drop for Call {
     fn drop(&mut self) {
         self.0.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        task::JoinHandle,
+        time::Instant,
+    };
+
+    use super::*;
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+    /// The near end of a connection to a server that answers every call, and the sender that shuts it down.
+    fn connected() -> (tokio::io::DuplexStream, watch::Sender<bool>) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (stopping, stopped) = watch::channel(false);
+        let router = Router::new().fallback(|| async { "answered" });
+        let connections = Connections { router, keep_alive: KEEP_ALIVE, stopped };
+        tokio::spawn(connections.serve(far, Peer(([127, 0, 0, 1], 60).into())));
+        (near, stopping)
+    }
+
+    type Sender = hyper::client::conn::http2::SendRequest<Body>;
+
+    async fn client() -> (Sender, JoinHandle<hyper::Result<()>>, watch::Sender<bool>) {
+        let (near, stopping) = connected();
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));
+        let (sender, driver) = handshake.await.unwrap();
+        (sender, tokio::spawn(driver), stopping)
+    }
+
+    async fn call(sender: &mut Sender) -> hyper::Result<()> {
+        sender.ready().await?;
+        let request = http::Request::post("http://localhost/").body(Body::empty()).unwrap();
+        sender.send_request(request).await?.into_body().collect().await.map(drop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_calls_is_closed() {
+        let start = Instant::now();
+        let (sender, driver, _stopping) = client().await;
+        driver.await.unwrap().unwrap();
+        assert_eq!(start.elapsed().as_secs(), 30, "no call at all");
+        drop(sender);
+        let (mut sender, driver, _stopping) = client().await;
+        call(&mut sender).await.unwrap();
+        let start = Instant::now();
+        driver.await.unwrap().unwrap();
+        let seconds = start.elapsed().as_secs();
+        assert!((75..=150).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_connection_is_closed_at_its_age() {
+        let start = Instant::now();
+        let (mut sender, driver, _stopping) = client().await;
+        // A call that meets the end was not begun.
+        while call(&mut sender).await.is_ok() {
+            sleep(Duration::from_secs(10)).await;
+        }
+        driver.await.unwrap().unwrap();
+        let seconds = start.elapsed().as_secs();
+        assert!((600..=620).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_nothing_is_dropped() {
+        for sent in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+            let (mut near, _stopping) = connected();
+            near.write_all(sent).await.unwrap();
+            let start = Instant::now();
+            let mut rest = Vec::new();
+            let _ = near.read_to_end(&mut rest).await;
+            let seconds = start.elapsed().as_secs();
+            assert!((30..=90).contains(&seconds), "{seconds}");
+        }
     }
 }

@@ -31,7 +31,8 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 /// Answers a call: refuses what is none, and translates errors.
 pub(crate) async fn translate(request: Request, next: Next) -> Response {
     if !is_call(request.headers()) {
-        let mut response = Response::new(Body::from("This port is for gRPC: OTLP over HTTP is at /v1/traces of the other.\n"));
+        let mut response =
+            Response::new(Body::from("This port is for gRPC: OTLP over HTTP is at /v1/traces of the other.\n"));
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
@@ -53,7 +54,8 @@ pub(crate) async fn translate(request: Request, next: Next) -> Response {
     headers.insert(MESSAGE, HeaderValue::try_from(encoded).unwrap_or(HeaderValue::from_static("")));
     if let Some(seconds) = retry_after(&head.headers) {
         let binary = |bytes: Vec<u8>| HeaderValue::try_from(BASE64_STANDARD_NO_PAD.encode(bytes));
-        if let (Ok(details), Ok(info)) = (binary(details(code, &message, seconds)), binary(retry_info(seconds).into())) {
+        if let (Ok(details), Ok(info)) = (binary(details(code, &message, seconds)), binary(retry_info(seconds).into()))
+        {
             headers.insert(DETAILS, details);
             headers.insert(RETRY_INFO, info);
         }
@@ -72,7 +74,8 @@ fn is_call(headers: &HeaderMap) -> bool {
 async fn message(headers: &HeaderMap, body: Body) -> String {
     let bytes = axum::body::to_bytes(body, 8 * limits::ERROR_MESSAGE).await.unwrap_or_default();
     let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|found| found == "application/json");
-    let of_json = || Some(serde_json::from_slice::<serde_json::Value>(&bytes).ok()?.get("message")?.as_str()?.to_owned());
+    let of_json =
+        || Some(serde_json::from_slice::<serde_json::Value>(&bytes).ok()?.get("message")?.as_str()?.to_owned());
     let found = is_json.then(of_json).flatten();
     let mut text = found.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned());
     text.truncate(text.floor_char_boundary(MAX_MESSAGE));
@@ -108,7 +111,8 @@ mod tests {
     use crate::error::{ApiError, forbidden};
 
     async fn call(content_type: &'static str, answer: fn() -> Response) -> Response {
-        let router: Router = Router::new().route("/", post(move || std::future::ready(answer()))).layer(from_fn(translate));
+        let router: Router =
+            Router::new().route("/", post(move || std::future::ready(answer()))).layer(from_fn(translate));
         let request = http::Request::post("/").header("content-type", content_type).body(Body::empty()).unwrap();
         router.oneshot(request).await.unwrap()
     }
@@ -138,7 +142,8 @@ mod tests {
         assert_eq!(response.headers()["grpc-status"], "8");
         assert_eq!(response.headers()["google.rpc.retryinfo-bin"], "CgIIAQ");
         let details = BASE64_STANDARD_NO_PAD.decode(&response.headers()["grpc-status-details-bin"]).unwrap();
-        let expected = b"\x08\x08\x12\x04full\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
+        let expected =
+            b"\x08\x08\x12\x04full\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
         assert_eq!(details, expected);
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         ApiError(Error::new(ErrorCode::NotImplemented, format!("The server has no method {path}."))).into_response()
     };
     // A route of its own for all other paths: without one only admins learn that there is no such method.
-    let router = Router::new().route(EXPORT, post(export).fallback(unknown)).route("/{*path}", any(unknown)).fallback(unknown);
+    let router =
+        Router::new().route(EXPORT, post(export).fallback(unknown)).route("/{*path}", any(unknown)).fallback(unknown);
     with_middleware(router, app, std::collections::HashSet::new()).layer(from_fn(grpc::translate))
 }
