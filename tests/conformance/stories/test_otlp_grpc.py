@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 pytestmark = pytest.mark.since(3, 17)
 
@@ -89,12 +90,14 @@ def test_a_grpc_exporter_tries_again_what_was_lost_on_the_way(client, experiment
 
 def test_a_grpc_exporter_learns_what_is_wrong(grpc_endpoint, experiment):
     exporter = OTLPSpanExporter(grpc_endpoint, headers={"x-mlflow-experiment-id": "987654321"}, timeout=5)
-    spans = []
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(type("Keeping", (), {"export": lambda _, sent: spans.extend(sent), "shutdown": lambda _: None})()))
+    provider.add_span_processor(SimpleSpanProcessor(kept := InMemorySpanExporter()))
     with provider.get_tracer("stories").start_as_current_span("lost"):
         pass
-    assert exporter.export(spans) == SpanExportResult.FAILURE
+    assert exporter.export(kept.get_finished_spans()) == SpanExportResult.FAILURE
+    exporter.shutdown()
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="s")
     with channel(grpc_endpoint) as opened:
         export = TraceServiceStub(opened).Export
         for metadata, code, words in [
@@ -102,14 +105,16 @@ def test_a_grpc_exporter_learns_what_is_wrong(grpc_endpoint, experiment):
             ([], grpc.StatusCode.INVALID_ARGUMENT, "Missing required header"),
         ]:
             with pytest.raises(grpc.RpcError) as caught:
-                export(ExportTraceServiceRequest(), metadata=metadata, timeout=30)
+                export(request, metadata=metadata, timeout=30)
             assert caught.value.code() == code
             assert words in caught.value.details()
         unknown = opened.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")
         with pytest.raises(grpc.RpcError) as caught:
             unknown(b"", timeout=30)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-        assert not export(ExportTraceServiceRequest(), metadata=[("x-mlflow-experiment-id", experiment)], timeout=30).HasField("partial_success")
+        # A request without spans is one.
+        answer = export(ExportTraceServiceRequest(), metadata=[("x-mlflow-experiment-id", experiment)], timeout=30)
+        assert not answer.HasField("partial_success")
 
 
 def test_one_wrong_span_by_grpc_is_partial_success(client, grpc_endpoint, experiment):
