@@ -23,6 +23,12 @@ is wrong and what to set.
 {{- if and (include "ferroflow.route" .) (ne .Values.route.termination "edge") (eq (int .Values.service.targetPort) 5000) -}}
 {{- fail (printf "route.termination %s: the server speaks plain HTTP. Put a proxy that ends TLS into mlflow.containers and its port into service.targetPort, or use edge." .Values.route.termination) -}}
 {{- end -}}
+{{- if and .Values.otlpGrpc.enabled (ne .Values.engine "ferroflow") -}}
+{{- fail "otlpGrpc.enabled: only engine ferroflow serves OTLP/gRPC." -}}
+{{- end -}}
+{{- if and .Values.otlpGrpc.enabled (has (int .Values.otlpGrpc.port) (list 5000 5001 (int .Values.service.port) (int .Values.service.targetPort))) -}}
+{{- fail (printf "otlpGrpc.port: %d is a port of HTTP. Set another one, such as 4317." (int .Values.otlpGrpc.port)) -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled: set ingress.hosts; the server answers 403 to a host name that is not allowed." -}}
 {{- end -}}

@@ -14,8 +14,14 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 import requests
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from people import ADMIN, People, settings
 from support import certificates, postgres, required, servers
 
@@ -162,6 +168,35 @@ def test_with_an_authority_of_clients_only_they_are_served(tmp_path, authority):
             else:
                 with pytest.raises(requests.ConnectionError):
                     get(None)
+
+
+def test_otlp_over_grpc_has_the_same_certificate_and_the_same_clients(tmp_path, authority):
+    made, (cert, key) = authority.issue("server")
+    clients = Authority(tmp_path / "clients", "clients")
+    _, (own, own_key) = clients.issue("ann")
+    args = ["--tls-cert", cert, "--tls-key", key, "--tls-client-ca", clients.ca, "--otlp-grpc-port", "0"]
+    with serving(tmp_path / "server", *map(str, args)) as server:
+        port = re.search(r"listening for OTLP/gRPC on 127\.0\.0\.1:(\d+)", server.logs)[1]
+
+        def outcome(**files):
+            trusted = grpc.ssl_channel_credentials(authority.ca.read_bytes(), **files)
+            with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+                try:
+                    headers = [("x-mlflow-experiment-id", "0")]
+                    return TraceServiceStub(channel).Export(ExportTraceServiceRequest(), metadata=headers, timeout=30)
+                except grpc.RpcError as error:
+                    return error.code()
+
+        known = {"private_key": own_key.read_bytes(), "certificate_chain": own.read_bytes()}
+        assert outcome(**known) == ExportTraceServiceResponse()
+        assert outcome() == grpc.StatusCode.UNAVAILABLE
+        context = ssl.create_default_context(cafile=authority.ca)
+        context.load_cert_chain(own, own_key)
+        context.set_alpn_protocols(["http/1.1", "h2"])
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as secure:
+                assert secure.selected_alpn_protocol() == "h2"
+                assert int(secure.getpeercert()["serialNumber"], 16) == made.certificate.serial_number
 
 
 def test_what_would_not_be_guarded_as_asked_does_not_start(tmp_path, authority):

@@ -78,6 +78,8 @@ RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cl
         ("openshift", ["autoscaling.enabled=true", "mlflow.replicas=0"], "leave it out with autoscaling.enabled"),
         ("openshift", ["podDisruptionBudget.enabled=true", "podDisruptionBudget.minAvailable=1", "podDisruptionBudget.maxUnavailable=1"], "set one of them"),
         ("openshift", ["migration.hook=helm", "mlflow.autoMigrate=true"], "both upgrade the databases"),
+        ("kubernetes-mlflow", ["otlpGrpc.enabled=true"], "only engine ferroflow serves OTLP/gRPC"),
+        ("kubernetes", ["otlpGrpc.enabled=true", "otlpGrpc.port=5000"], "5000 is a port of HTTP"),
         ("openshift", ["gcs.bucket=other"], "s3.bucket and gcs.bucket: set one of them"),
         ("kubernetes-azure", ["azure.account="], "set the storage account that azure.container is in"),
         ("kubernetes-azure", ["azure.sasTokenKey=token"], "azure.accountNameKey: set the key of the account's name"),

@@ -69,12 +69,15 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
     sdk, dialect = pair.sdk, pair.dialect
     start = {"ferroflow": servers.ferroflow, "reference": servers.reference}[against]
     report = folder / "report.xml"
+    # Which the reference does not serve.
+    grpc_port = servers.free_port() if against == "ferroflow" else None
+    grpc = [f"--otlp-grpc-port={grpc_port}"] if grpc_port else []
     # Stories about webhooks have receivers on this machine, one about a secret needs a key.
     settings = receiver.SETTINGS | {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
     with (
         postgres.database(dialect, folder) as database,
         artifacts(dialect, folder) as (destination, env),
-        start(database, destination, env=settings | env) as server,
+        start(database, destination, args=grpc, env=settings | env) as server,
         contextlib.ExitStack() as more,
     ):
         command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -92,6 +95,8 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
             args = ["--app-name", "basic-auth"]
             guarded = more.enter_context(start(place, folder / "guarded", args=args, env=settings | env))
             command += ["--users-uri", guarded.url]
+        if grpc_port:
+            command += ["--grpc-endpoint", f"http://127.0.0.1:{grpc_port}"]
         command += ["--sdk", sdk.version, *(story.node for story in wanted)]
         foreign = ("MLFLOW_", "_MLFLOW_", "PYTEST_")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}

@@ -56,8 +56,22 @@ impl Bodies {
     /// # Errors
     /// The body is longer or ends early; it is too slow while other requests wait for memory; or waiting for memory
     /// timed out.
-    pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body, max_bytes: usize) -> Result<RequestBody> {
-        match self.read_within_budget(headers, &mut body, max_bytes).await {
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<RequestBody> {
+        self.read_of_length(headers, content_length(headers), body, max_bytes).await
+    }
+
+    /// As [`Self::read`], of a body whose length is known from elsewhere than the headers: it has no more bytes.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub(crate) async fn read_of_length(
+        &self,
+        headers: &HeaderMap,
+        length: Option<usize>,
+        mut body: Body,
+        max_bytes: usize,
+    ) -> Result<RequestBody> {
+        match self.read_within_budget(length, &mut body, max_bytes).await {
             Ok(received) => Ok(received),
             Err(error) => {
                 if error.code != ErrorCode::BadRequest {
@@ -68,8 +82,12 @@ impl Bodies {
         }
     }
 
-    async fn read_within_budget(&self, headers: &HeaderMap, body: &mut Body, max_bytes: usize) -> Result<RequestBody> {
-        let content_length = content_length(headers);
+    async fn read_within_budget(
+        &self,
+        content_length: Option<usize>,
+        body: &mut Body,
+        max_bytes: usize,
+    ) -> Result<RequestBody> {
         if content_length.is_some_and(|length| length > max_bytes) {
             return Err(too_large(max_bytes));
         }
@@ -161,7 +179,7 @@ pub(crate) async fn discard(headers: &HeaderMap, mut body: Body) {
 }
 
 /// The next chunk of a body.
-async fn chunk(body: &mut Body) -> Result<Option<Bytes>> {
+pub(crate) async fn chunk(body: &mut Body) -> Result<Option<Bytes>> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::bad_request("The request ended before it was complete."))?;
         if let Ok(data) = frame.into_data()

@@ -10,6 +10,7 @@ mod connection;
 mod download;
 mod error;
 mod graphql;
+mod grpc;
 mod health;
 mod http_client;
 mod large_response;
@@ -32,7 +33,11 @@ pub use telemetry::Telemetry;
 pub use tls::{Tls, TlsError, TlsFiles};
 
 use axum::body::Body;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
 use tokio_util::task::TaskTracker;
 use tower_http::timeout::TimeoutBody;
 
@@ -56,13 +61,15 @@ pub(crate) struct Peer(pub(crate) std::net::SocketAddr);
 pub struct Listeners {
     /// The listening sockets.
     pub listeners: Vec<TcpListener>,
+    /// The listening socket of OTLP/gRPC, if it is served.
+    pub grpc: Option<TcpListener>,
     /// TLS for all of them; `None` serves plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(listener: TcpListener) -> Self {
-        Self { listeners: vec![listener], tls: None }
+        Self { listeners: vec![listener], grpc: None, tls: None }
     }
 }
 
@@ -76,12 +83,12 @@ pub async fn serve(
     app: App,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let Listeners { listeners, tls } = listeners.into();
+    let Listeners { listeners, grpc, tls } = listeners.into();
     let app = Arc::new(app);
     let (stopping, stopped) = watch::channel(false);
     let jobs = background::start(&app, stopped.clone());
     let watching = tls.clone().map(|tls| tokio::spawn(tls.watch()));
-    let connections = Connections {
+    let http = Served::Http(Connections {
         router: router::build(&app),
         keep_alive: app.config.keep_alive,
         prefixes: Arc::new(Prefixes {
@@ -89,12 +96,22 @@ pub async fn serve(
             static_prefix: app.config.static_prefix.clone(),
         }),
         stopped: stopped.clone(),
-    };
+    });
+    let over_grpc = grpc.map(|listener| {
+        let served = Served::Grpc(grpc::Connections {
+            router: router::grpc::build(&app),
+            keep_alive: app.config.keep_alive,
+            stopped: stopped.clone(),
+        });
+        (listener, served)
+    });
     let open = TaskTracker::new();
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| {
-            let accept_loop = AcceptLoop { connections: connections.clone(), tls: tls.clone(), open: open.clone() };
+        .map(|listener| (listener, http.clone()))
+        .chain(over_grpc)
+        .map(|(listener, served)| {
+            let accept_loop = AcceptLoop { served, tls: tls.clone(), open: open.clone() };
             tokio::spawn(accept_loop.accept(listener, stopped.clone()))
         })
         .collect();
@@ -119,9 +136,36 @@ pub async fn serve(
     Ok(())
 }
 
+/// What the connections of a listener speak.
+#[derive(Clone)]
+enum Served {
+    Http(Connections),
+    Grpc(grpc::Connections),
+}
+
+impl Served {
+    fn protocol(&self) -> tls::Protocol {
+        match self {
+            Self::Http(_) => tls::Protocol::Http1,
+            Self::Grpc(_) => tls::Protocol::Http2,
+        }
+    }
+
+    /// Serves a connection until it is closed.
+    async fn serve<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match self {
+            Self::Http(connections) => connections.serve(stream, peer).await,
+            Self::Grpc(connections) => connections.serve(stream, peer).await,
+        }
+    }
+}
+
 /// Handles the connections of a listener.
 struct AcceptLoop {
-    connections: Connections,
+    served: Served,
     tls: Option<Arc<Tls>>,
     open: TaskTracker,
 }
@@ -157,12 +201,12 @@ impl AcceptLoop {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not set");
         }
-        let connections = self.connections.clone();
-        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
+        let served = self.served.clone();
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor(served.protocol()));
         self.open.spawn(async move {
-            let Some(acceptor) = acceptor else { return connections.serve(stream, peer).await };
+            let Some(acceptor) = acceptor else { return served.serve(stream, peer).await };
             match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => connections.serve(stream, peer).await,
+                Ok(Ok(stream)) => served.serve(stream, peer).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake timed out"),
             }

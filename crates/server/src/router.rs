@@ -1,6 +1,7 @@
 //! The table of all endpoints, one line each: the handler, and the permission that its caller needs.
 
 mod accounts;
+pub(crate) mod grpc;
 mod registry;
 mod sizes;
 mod storage;
@@ -61,9 +62,15 @@ pub(crate) fn build(app: &Arc<App>) -> Router {
         router =
             router.merge(probes("", &readiness)).route(prefix, get(move || async move { Redirect::permanent(&home) }));
     }
-    let mut router = router
+    let router = router
         .fallback(|request: Request| async move { error::not_found(request.uri().path()) })
-        .method_not_allowed_fallback(|| async { error::method_not_allowed() })
+        .method_not_allowed_fallback(|| async { error::method_not_allowed() });
+    with_middleware(router, app, public_routes)
+}
+
+/// Adds what every request passes before its endpoint.
+fn with_middleware(router: Router<Arc<App>>, app: &Arc<App>, public_routes: HashSet<String>) -> Router {
+    let mut router = router
         .with_state(Arc::clone(app))
         .layer(from_fn(|request: Request, next: Next| ferroflow_store::db::track_writes(next.run(request))))
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -21,7 +21,6 @@ use serde::Serialize;
 
 use crate::{
     access::{self, Needs, Refs, Subject},
-    api::traces::span_log,
     app::{App, Cx},
     body::{self, MemoryPermit, RequestBody},
     error::ApiError,
@@ -139,8 +138,15 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
     large_response::hold(respond(outcome.await, subject), account)
 }
 
-/// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have a form of their own.
-pub(crate) async fn otlp(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
+/// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have the form that `failed`
+/// gives them.
+pub(crate) async fn otlp(
+    app: Arc<App>,
+    needs: Needs,
+    request: Request,
+    handler: Handler<Request>,
+    failed: fn(&HeaderMap, Error) -> Response,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let (server, start) = (Arc::clone(&app), Instant::now());
@@ -159,7 +165,7 @@ pub(crate) async fn otlp(app: Arc<App>, needs: Needs, request: Request, handler:
             handler(cx, Request::from_parts(parts, body)).await
         }),
     );
-    let answer = outcome.await.unwrap_or_else(|error| span_log::failed(&headers, error));
+    let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));
     server.telemetry.ingest().record_response(answer.status().as_u16(), start.elapsed());
     large_response::hold(respond(Ok(answer), subject), account)
 }

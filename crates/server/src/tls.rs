@@ -55,10 +55,24 @@ pub enum TlsError {
 /// The contents of the files: certificate chain, key and CA certificates.
 type Contents = [Vec<u8>; 3];
 
+/// The protocol that is spoken over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// The configurations of both protocols, with the same certificate.
+#[derive(Clone)]
+struct Configs {
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+}
+
 /// The current TLS configuration.
 pub struct Tls {
     files: TlsFiles,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Configs>,
     /// The contents read last, whether valid or not.
     last: Mutex<Result<Contents, String>>,
 }
@@ -75,8 +89,12 @@ impl Tls {
     }
 
     /// An acceptor with the newest configuration.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    pub(crate) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(match protocol {
+            Protocol::Http1 => &current.http1,
+            Protocol::Http2 => &current.http2,
+        }))
     }
 
     /// Checks the files periodically, for as long as the server runs.
@@ -124,7 +142,7 @@ fn read(files: &TlsFiles) -> Result<Contents, TlsError> {
     Ok([bytes(&files.cert)?, bytes(&files.key)?, ca_certificates.unwrap_or_default()])
 }
 
-fn configure(files: &TlsFiles, [cert, key, ca_certificates]: &Contents) -> Result<Arc<ServerConfig>, TlsError> {
+fn configure(files: &TlsFiles, [cert, key, ca_certificates]: &Contents) -> Result<Configs, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&files.cert, cert)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
@@ -147,9 +165,11 @@ fn configure(files: &TlsFiles, [cert, key, ca_certificates]: &Contents) -> Resul
             builder.with_client_cert_verifier(verifier.build().map_err(|error| failed(error.to_string()))?)
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    let mut http1 = builder.with_single_cert(chain, key).map_err(pair)?;
+    let mut http2 = http1.clone();
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    http2.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Configs { http1: Arc::new(http1), http2: Arc::new(http2) })
 }
 
 fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

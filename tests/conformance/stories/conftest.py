@@ -25,6 +25,7 @@ from mlflow import MlflowClient  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--tracking-uri", required=True, help="the server under test")
     parser.addoption("--sdk", help="the version that mlflow must have")
+    parser.addoption("--grpc-endpoint", help="the port of the server under test that speaks OTLP/gRPC")
     parser.addoption("--users-uri", help="a server with basic-auth, for the stories of users")
 
 
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(config, items):
 def url() -> str:
     """The address of the server."""
     return os.environ["MLFLOW_TRACKING_URI"]
+
+
+@pytest.fixture(scope="session")
+def grpc_endpoint(pytestconfig) -> str:
+    """The address of its port for OTLP/gRPC."""
+    return pytestconfig.getoption("--grpc-endpoint") or pytest.skip("this server has no port for OTLP/gRPC")
 
 
 @pytest.fixture

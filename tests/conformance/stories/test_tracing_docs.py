@@ -12,6 +12,7 @@ pytestmark = pytest.mark.since(3, 17)
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tracing.md").read_text()
 ADDRESS = "http://127.0.0.1:5000"
+GRPC_ADDRESS = "http://127.0.0.1:4317"
 
 
 def blocks(language: str) -> list[str]:
@@ -24,15 +25,16 @@ def name() -> str:
     return f"weather agent {os.urandom(4).hex()}"
 
 
-def test_the_programs_of_the_page_about_tracing_work(url, client, name, monkeypatch):
+def test_the_programs_of_the_page_about_tracing_work(url, grpc_endpoint, client, name, monkeypatch):
     lines = [line.removeprefix("export ") for block in blocks("sh") for line in block.splitlines() if line.startswith("export ")]
     # The one with a login is for a server with users.
     settings = dict(line.replace(ADDRESS, url).split("=", 1) for line in lines if "authorization" not in line)
     names = {}
     for block in blocks("python"):
-        program = compile(block.replace(ADDRESS, url).replace("weather agent", name), "tracing.md", "exec")
+        block = block.replace(ADDRESS, url).replace(GRPC_ADDRESS, grpc_endpoint)
+        program = compile(block.replace("weather agent", name), "tracing.md", "exec")
         with monkeypatch.context() as patch:
-            if "OTLPSpanExporter" in block:
+            if "proto.http" in block:
                 for key, value in settings.items():
                     patch.setenv(key, value)
             exec(program, names)
@@ -41,6 +43,8 @@ def test_the_programs_of_the_page_about_tracing_work(url, client, name, monkeypa
     assert [(found.name, found.value) for found in trace.info.assessments] == [("correct", True)]
     sessions = mlflow.search_sessions(locations=[client.get_experiment_by_name(name).experiment_id])
     assert [len(session) for session in sessions] == [1]
+    by_grpc = client.get_trace(f"tr-{names['span'].get_span_context().trace_id:032x}")
+    assert [(span.name, span.attributes["city"]) for span in by_grpc.data.spans] == [("forecast", "Cologne")]
 
 
 def test_what_the_page_about_tracing_exports_is_there(url, client, monkeypatch):

@@ -72,6 +72,11 @@ pub(crate) struct ServerArgs {
     #[arg(short, long, env = "MLFLOW_PORT", value_name = "INTEGER", default_value = "5000", value_parser = port)]
     pub(crate) port: u16,
 
+    /// A port for OTLP/gRPC, by which OpenTelemetry's clients send traces; 4317 is theirs by default. Not served unless
+    /// set
+    #[arg(long, env = "FERROFLOW_OTLP_GRPC_PORT", value_name = "INTEGER")]
+    pub(crate) otlp_grpc_port: Option<u16>,
+
     /// Number of threads that serve requests
     #[arg(short, long, env = "MLFLOW_WORKERS", value_name = "INTEGER", default_value_t = 4)]
     pub(crate) workers: usize,

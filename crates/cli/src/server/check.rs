@@ -26,6 +26,9 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     if args.artifacts_only && args.trace_archival_config.is_some() {
         bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --trace-archival-config");
     }
+    if args.artifacts_only && args.otlp_grpc_port.is_some() {
+        bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --otlp-grpc-port");
+    }
     if args.disable_security_middleware && (args.allowed_hosts.is_some() || args.cors_allowed_origins.is_some()) {
         bail!("--disable-security-middleware cannot be used with --allowed-hosts or --cors-allowed-origins");
     }

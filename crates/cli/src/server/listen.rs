@@ -46,23 +46,30 @@ pub(super) async fn open(args: &ServerArgs, environment: &Environment) -> Result
         tracing::warn!("{} ignored: there is no Python process to manage", options.ignored.join(", "));
     }
     let tls = files(args, &options)?.map(Tls::open).transpose().context("TLS cannot be served")?;
-    let mut listeners = vec![listen(&args.host, args.port).await?];
+    let mut listeners = vec![listen(&args.host, args.port, "--port").await?];
     for address in &options.binds {
         // `process_opts` has added a port to every host.
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-        listeners.push(listen(host, port.parse()?).await?);
+        listeners.push(listen(host, port.parse()?, "--port").await?);
     }
     let addresses: Result<Vec<_>, _> = listeners.iter().map(TcpListener::local_addr).collect();
     let addresses = addresses.context("the listener has no address")?;
     for address in &addresses[1..] {
         tracing::info!("listening on {address} as well");
     }
+    let grpc = match args.otlp_grpc_port {
+        Some(port) => Some(listen(&args.host, port, "--otlp-grpc-port").await?),
+        None => None,
+    };
+    if let Some(listener) = &grpc {
+        tracing::info!("listening for OTLP/gRPC on {}", listener.local_addr()?);
+    }
     let keep_alive = args.keep_alive_timeout.map(Duration::from_secs).or(options.keep_alive);
     Ok(Port {
         address: addresses[0],
         url_prefix: options.url_prefix.unwrap_or_default(),
         keep_alive: keep_alive.unwrap_or(Config::KEEP_ALIVE),
-        listening: Listeners { listeners, tls },
+        listening: Listeners { listeners, grpc, tls },
         addresses,
     })
 }
@@ -82,7 +89,8 @@ fn files(args: &ServerArgs, options: &ProcessOptions) -> Result<Option<TlsFiles>
     Ok(Some(TlsFiles { cert, key, client_ca: args.tls_client_ca.clone(), client_optional: false }))
 }
 
-async fn listen(host: &str, port: u16) -> Result<TcpListener> {
+/// Binds an address. `flag` chooses its port.
+async fn listen(host: &str, port: u16, flag: &str) -> Result<TcpListener> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(ip) => vec![(ip, port).into()],
@@ -100,7 +108,7 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
     }
     match last {
         Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("the port {} of {} is in use: choose another with --port", address.port(), address.ip())
+            bail!("the port {} of {} is in use: choose another with {flag}", address.port(), address.ip())
         }
         Some((address, error)) => Err(error).with_context(|| format!("cannot listen on {address}")),
         None => bail!("the host '{host}' has no address"),

@@ -201,8 +201,10 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
     let closing = format!("postgresql://u:hunter2@{}/d", support::closing());
     // A label of more than 63 characters is invalid, so no DNS query is sent.
     let unknown = "x".repeat(64);
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["--port", &port], "is in use"),
+        (&["--port", "0", "--otlp-grpc-port", &port], "choose another with --otlp-grpc-port"),
+        (&["--artifacts-only", "--otlp-grpc-port", "0"], "cannot be used with --otlp-grpc-port"),
         (&["--port", "0", "--backend-store-uri", &closing], "cannot be opened"),
         (&["--backend-store-uri", "mysql://u:hunter2@h/d"], "not supported"),
         (&["--backend-store-uri", "sqlite://"], "in-memory"),

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use super::sizes;
 use crate::{
     access::{Needs, Resource, Sharing},
-    api::{accounts::grants, system::server_info},
+    api::{accounts::grants, system::server_info, traces::span_log},
     app::{App, Cx},
     error::ApiError,
     graphql::{self, Calls},
@@ -243,8 +243,9 @@ impl Table {
         Fut: Future<Output = Result<Response>> + Send + 'static,
     {
         let handler: rpc::Handler<Request> = Arc::new(move |cx, request| Box::pin(handler(cx, request)));
-        let endpoint: Endpoint =
-            Arc::new(move |app, request| Box::pin(rpc::otlp(app, needs, request, Arc::clone(&handler))));
+        let endpoint: Endpoint = Arc::new(move |app, request| {
+            Box::pin(rpc::otlp(app, needs, request, Arc::clone(&handler), span_log::failed))
+        });
         for prefix in self.prefixes.clone() {
             let path = format!("{prefix}{path}");
             self = self.add(path.clone(), Method::POST, path, needs, Arc::clone(&endpoint));

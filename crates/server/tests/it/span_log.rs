@@ -90,7 +90,7 @@ fn request(spans: &[Value]) -> Vec<u8> {
 }
 
 /// A span in protobuf.
-fn protobuf(trace: u8) -> Vec<u8> {
+pub(crate) fn protobuf(trace: u8) -> Vec<u8> {
     let field = |number: u8, value: &[u8]| [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat();
     let mut id = [0; 16];
     id[15] = trace;
@@ -105,13 +105,14 @@ fn protobuf(trace: u8) -> Vec<u8> {
     field(1, &field(2, &field(2, &span.concat())))
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
 }
 
-async fn spans(server: SocketAddr, trace: u64) -> usize {
+/// The number of stored spans of a trace.
+pub(crate) async fn spans(server: SocketAddr, trace: u64) -> usize {
     let head = format!("GET /ajax-api/2.0/mlflow/get-trace-artifact?request_id=tr-{trace:032x}");
     let answer = send(server, &head, &[], b"").await;
     if answer.status == 200 { answer.json()["spans"].as_array().unwrap().len() } else { 0 }

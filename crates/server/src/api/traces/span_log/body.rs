@@ -4,11 +4,10 @@ use std::io::Read;
 
 use axum::body::{Body, Bytes};
 use ferroflow_model::{Error, Result, limits::memory};
-use ferroflow_otlp::{Batch, Encoding, Limits, Settings};
+use ferroflow_otlp::{Batch, Encoding, Limits, RequestError, Settings};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
-use super::unreadable;
 use crate::{app::Cx, body::MemoryPermit};
 
 /// Maximum size of a request in protobuf, as sent and decompressed, in bytes. Exporters send 512 spans a request.
@@ -49,12 +48,17 @@ impl Compression {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self> {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Self::None) };
         let value = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
-        match value.as_str() {
-            "" | "identity" => Ok(Self::None),
-            "gzip" | "x-gzip" => Ok(Self::Gzip),
-            "deflate" => Ok(Self::Deflate),
-            "zstd" => Ok(Self::Zstd),
-            _ => Err(Error::bad_request(format!("Unsupported Content-Encoding: {value}"))),
+        Self::named(&value).ok_or_else(|| Error::bad_request(format!("Unsupported Content-Encoding: {value}")))
+    }
+
+    /// The compression of a name in lower case.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "" | "identity" => Some(Self::None),
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "deflate" => Some(Self::Deflate),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
         }
     }
 
@@ -90,20 +94,26 @@ pub(super) fn all(stream: impl Read, limit: usize) -> Result<Vec<u8>, Fault> {
     if out.len() > limit { Err(Fault::TooLong) } else { Ok(out) }
 }
 
+/// A request as it is sent.
+pub(super) struct Sent {
+    pub(super) body: Body,
+    /// The length of the body, if it is known.
+    pub(super) length: Option<usize>,
+    pub(super) encoding: Encoding,
+    pub(super) compression: Compression,
+    /// Whether a request without spans is one: so it is in the protocol, but not in the reference, which has HTTP only.
+    pub(super) may_be_empty: bool,
+}
+
 /// Reads a request.
-pub(super) async fn read(
-    cx: &Cx,
-    headers: &HeaderMap,
-    body: Body,
-    encoding: Encoding,
-    compression: Compression,
-) -> Result<(Batch, MemoryPermit)> {
+pub(super) async fn read(cx: &Cx, headers: &HeaderMap, sent: Sent) -> Result<(Batch, MemoryPermit)> {
+    let Sent { body, length, encoding, compression, may_be_empty } = sent;
     let limit = match encoding {
         Encoding::Protobuf => MAX_PROTOBUF,
         Encoding::Json => MAX_JSON,
     };
     let bodies = &cx.app.bodies;
-    let body = bodies.read(headers, body, limit).await?;
+    let body = bodies.read_of_length(headers, length, body, limit).await?;
     cx.app.telemetry.ingest().record_body(body.bytes.len());
     let prices = cx.app.ui.prices().await;
     let tags = cx.store().limits();
@@ -113,7 +123,10 @@ pub(super) async fn read(
             Encoding::Protobuf => defaults,
             Encoding::Json => Limits { values: MAX_JSON_VALUES, ..defaults },
         };
-        Batch::read(bytes, encoding, &Settings { limits, tags, prices: &prices }).map_err(unreadable)
+        match Batch::read(bytes, encoding, &Settings { limits, tags, prices: &prices }) {
+            Err(RequestError::Empty) if may_be_empty => Ok(Batch::default()),
+            outcome => outcome.map_err(|error| Error::bad_request(error.to_string())),
+        }
     };
     let failed = move |fault| match fault {
         Fault::TooLong => Error::invalid(format!("The request is larger than {limit} bytes when it is decompressed.")),

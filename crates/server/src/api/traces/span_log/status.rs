@@ -38,7 +38,7 @@ pub(super) fn answer(headers: &HeaderMap, status_code: Option<StatusCode>, error
 }
 
 /// The code of gRPC for a status of HTTP.
-fn code(status: StatusCode) -> u8 {
+pub(crate) fn code(status: StatusCode) -> u8 {
     match status.as_u16() {
         401 => 16,
         403 => 7,
