@@ -70,6 +70,23 @@ class Scene:
         assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
         return id_
 
+    def dataset(self) -> str:
+        """An evaluation dataset in the experiment, with a record."""
+        path, body = "/api/3.0/mlflow/datasets", {"name": "set", "experiment_ids": [self.get("exp")]}
+        id_ = self.must("POST", f"{path}/create", body | {"tags": '{"tag": "x"}'})["dataset"]["dataset_id"]
+        self.must("POST", f"{path}/{id_}/records", {"records": '[{"inputs": {"a": 1}}]'})
+        return id_
+
+    def elsewhere(self) -> str:
+        """Another experiment, on which nothing is granted."""
+        return Scene(self.people, self.username, None).get("exp")
+
+    def shared_dataset(self) -> str:
+        """The dataset, when it is also in the other experiment."""
+        path = f"/api/3.0/mlflow/datasets/{self.get('dataset')}/add-experiments"
+        self.must("POST", path, {"experiment_ids": [self.get("elsewhere")]})
+        return self.get("dataset")
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

@@ -7,6 +7,7 @@ from typing import Any
 FIELDS = {
     "creation_time": "the server's clock",
     "last_update_time": "the server's clock",
+    "created_time": "the server's clock",
     "creation_timestamp": "the server's clock",
     "last_updated_timestamp": "the server's clock",
     "creationTimestamp": "the same in GraphQL",
@@ -64,6 +65,8 @@ TEXTS = [
     ),
     ("where the server listens", re.compile(r"http://127\.0\.0\.1:\d{4,5}(?=/api)"), "<server>"),
     ("the address of a Python object", re.compile(r" object at 0x[0-9a-f]+"), " object"),
+    ("the server's clock in a text", re.compile(r'("(?:created|last_update)_time": )\d{13}\b'), r"\1<time>"),
+    ("the digest of a dataset's state, which has the time in it", re.compile(r"^[0-9a-f]{8}$"), "<digest>"),
     ("an id that no step has saved", re.compile(r"\b(m-)?[0-9a-f]{32}\b"), "<id>"),
     ("a name that was made up", re.compile(r"^[a-z]+-[a-z]+-\d{1,4}$"), "<name>"),
 ]

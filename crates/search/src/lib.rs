@@ -15,6 +15,7 @@ mod filter;
 mod operand;
 mod syntax;
 
+pub mod datasets;
 pub mod experiments;
 pub mod logged_models;
 pub mod model_versions;

@@ -89,6 +89,9 @@ pub(crate) enum Resource {
     ModelVersion,
     Alias,
     Trace,
+    Dataset,
+    /// The datasets of the experiments that a request names.
+    DatasetSearch,
     Artifact,
 }
 

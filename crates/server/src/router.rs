@@ -1,6 +1,7 @@
 //! The table of all endpoints, one line each: the handler, and the permission that its caller needs.
 
 mod accounts;
+mod evaluation;
 mod registry;
 mod sizes;
 mod storage;
@@ -43,6 +44,7 @@ fn rows(app: &Arc<App>) -> Table {
         .rows(tracking::rows)
         .rows(registry::rows)
         .rows(traces::rows)
+        .rows(evaluation::rows)
         .rows(storage::rows)
         .rows(accounts::rows)
         .rows(system::rows)

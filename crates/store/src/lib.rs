@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod db;
+mod evaluation;
 pub mod events;
 pub mod migrations;
 mod query;
@@ -22,6 +23,7 @@ pub use accounts::{
     token_users::{TokenUser, is_mark, token_mark},
     users::{Account, Grant, User, UserStore, UsersError},
 };
+pub use evaluation::{dataset_search::DatasetSearch, datasets::NewDataset};
 pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},

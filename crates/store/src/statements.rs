@@ -64,6 +64,9 @@ macro_rules! pages {
 pages! {
     /// The static statements on the tracking database, by file.
     TRACKING:
+        evaluation::dataset_records,
+        evaluation::datasets,
+        evaluation::keys,
         events::outbox::statements,
         events::webhooks,
         registry::model_versions,

@@ -1,5 +1,7 @@
 //! What each kind of operation requires, by the rules of the reference (`server/auth/__init__.py`).
 
+mod evaluation;
+
 use std::collections::HashMap;
 
 use ferroflow_artifacts::{ArtifactPath, location::resolve_if_local};
@@ -76,7 +78,8 @@ impl Rules<'_> {
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
-            Resource::Alias | Resource::Artifact => Ok(None),
+            Resource::Dataset => Ok(self.named_experiments(Action::Update)),
+            Resource::DatasetSearch | Resource::Alias | Resource::Artifact => Ok(None),
         }
     }
 
@@ -112,6 +115,8 @@ impl Rules<'_> {
                 }
                 self.children(Child::Trace, ResourceType::Trace, ids, action).await
             }
+            Resource::Dataset => self.datasets(action).await,
+            Resource::DatasetSearch => Ok(self.named_experiments(action)),
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,

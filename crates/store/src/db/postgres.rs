@@ -239,7 +239,7 @@ fn arrays(insert: &Insert) -> Result<Vec<Array>, DbError> {
         .enumerate()
         .map(|(index, column)| {
             let array: Array = match column.kind {
-                Kind::Text => {
+                Kind::Text | Kind::Json => {
                     let texts = collect(rows, index, |value| match value {
                         Value::Text(text) => Some(text.clone()),
                         _ => None,

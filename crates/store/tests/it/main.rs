@@ -4,6 +4,7 @@
 
 mod artifact_refs;
 mod cancellation;
+mod evaluation_datasets;
 mod experiments;
 mod file_identity;
 mod heads;

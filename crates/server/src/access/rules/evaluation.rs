@@ -1,0 +1,42 @@
+//! The rules of evaluation data, which has the permissions of the experiments that it belongs to.
+
+use ferroflow_auth::{Key, Requirement};
+use ferroflow_model::{
+    Result,
+    messages::service::{AddDatasetToExperiments, RemoveDatasetFromExperiments},
+    permission::{Action, ResourceType},
+    wire::RefKind,
+};
+
+use super::{Rules, canonical_id};
+
+impl Rules<'_> {
+    /// An action on all experiments that a request names; refused if it names none.
+    pub(super) fn named_experiments(&self, action: Action) -> Option<Vec<Requirement>> {
+        let ids = self.refs.all(RefKind::Experiment);
+        (!ids.is_empty()).then(|| ids.iter().map(|id| on_experiment(id, action)).collect())
+    }
+
+    /// An action on the experiments of datasets: all of them, of which there must be some.
+    pub(super) async fn datasets(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let ids = self.refs.all(RefKind::Dataset);
+        let count = ids.len();
+        let found = self.cx.store().experiments_of_datasets(ids).await?;
+        if found.is_empty() || found.len() < count {
+            return Ok(None);
+        }
+        let mut requirements: Vec<Requirement> = found.values().flatten().map(|id| on_experiment(id, action)).collect();
+        if self.refs.message::<AddDatasetToExperiments>().is_some() {
+            let Some(added) = self.named_experiments(action) else { return Ok(None) };
+            requirements.extend(added);
+        } else if self.refs.message::<RemoveDatasetFromExperiments>().is_none() {
+            // Those that it is removed from are among its own, or it is not in them.
+            requirements.extend(self.named_experiments(action).unwrap_or_default());
+        }
+        Ok(Some(requirements))
+    }
+}
+
+fn on_experiment(id: &str, action: Action) -> Requirement {
+    Requirement::new(Key::new(ResourceType::Experiment, canonical_id(id)), action)
+}

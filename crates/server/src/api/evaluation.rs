@@ -1,0 +1,3 @@
+//! Evaluation data.
+
+pub(crate) mod datasets;
