@@ -130,6 +130,16 @@ CALLS = [
     post(f"{API3}/datasets/{{dataset}}/add-experiments", {}),
     post(f"{API3}/datasets/{{dataset}}/remove-experiments", {"experiment_ids": ["{exp}"]}),
     post(f"{API3}/datasets/{{dataset}}/remove-experiments", {"experiment_ids": ["{elsewhere}"]}),
+    # Label schemas
+    post(f"{API3}/label-schemas/create", {"experiment_id": "{exp}", "name": "new", "type": "FEEDBACK", "input": {"text": {}}}),
+    get(f"{API3}/label-schemas/get", {"schema_id": "{schema}"}),
+    get(f"{API3}/label-schemas/get", {"schema_id": "ls-nothing"}),
+    get(f"{API3}/label-schemas/get-by-name", {"experiment_id": "{exp}", "name": "good?", "x": "{schema}"}),
+    get(f"{AJAX3}/label-schemas/list", {"experiment_id": "{exp}", "x": "{schema}"}, count="label_schemas"),
+    patch(f"{API3}/label-schemas/update", {"schema_id": "{schema}", "name": "better?"}),
+    patch(f"{API3}/label-schemas/update", {"schema_id": "ls-nothing", "name": "better?"}),
+    delete(f"{API3}/label-schemas/delete", {"schema_id": "{schema}"}),
+    delete(f"{API3}/label-schemas/delete", {"schema_id": "ls-nothing"}),
     # Registered models
     post(f"{API}/registered-models/create", {"name": "new {unique}"}),
     post(f"{API}/registered-models/create", {"name": "new prompt {unique}", "tags": [IS_PROMPT]}),

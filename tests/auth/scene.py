@@ -87,6 +87,11 @@ class Scene:
         self.must("POST", path, {"experiment_ids": [self.get("elsewhere")]})
         return self.get("dataset")
 
+    def schema(self) -> str:
+        """A label schema of the experiment."""
+        body = {"experiment_id": self.get("exp"), "name": "good?", "type": "FEEDBACK", "input": {"text": {}}}
+        return self.must("POST", "/api/3.0/mlflow/label-schemas/create", body)["label_schema"]["schema_id"]
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

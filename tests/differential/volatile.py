@@ -8,6 +8,8 @@ FIELDS = {
     "creation_time": "the server's clock",
     "last_update_time": "the server's clock",
     "created_time": "the server's clock",
+    "created_at": "the server's clock",
+    "last_updated_at": "the server's clock",
     "creation_timestamp": "the server's clock",
     "last_updated_timestamp": "the server's clock",
     "creationTimestamp": "the same in GraphQL",

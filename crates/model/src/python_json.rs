@@ -6,7 +6,7 @@
 mod read;
 mod text;
 
-use std::{cmp::Ordering, collections::HashMap, fmt::Write as _};
+use std::{cmp::Ordering, collections::HashMap};
 
 pub use self::{read::Refusal, text::Text};
 use crate::{number, python};
@@ -146,51 +146,44 @@ impl Json {
         }
     }
 
-    /// `str(value)`; `None` if it has an unpaired surrogate.
+    /// `str(value)`; `None` for a string with an unpaired surrogate.
     #[must_use]
     pub fn to_str(&self) -> Option<String> {
         if let Self::Text(text) = self {
             return text.decode();
         }
         let mut out = String::new();
-        self.repr(&mut out).then_some(out)
+        self.repr(&mut out);
+        Some(out)
     }
 
-    /// Appends `repr(value)`. Returns whether it could be written.
-    fn repr(&self, out: &mut String) -> bool {
+    /// Appends `repr(value)`.
+    fn repr(&self, out: &mut String) {
         match self {
             Self::Null => out.push_str("None"),
             Self::Bool(value) => out.push_str(if *value { "True" } else { "False" }),
             Self::Int(digits) => out.push_str(digits),
             Self::Float(number) => out.push_str(&number::float_repr(*number)),
-            Self::Text(text) => {
-                let Some(text) = text.decode() else { return false };
-                out.push_str(&python::repr(&text));
-            }
+            Self::Text(text) => out.push_str(&python::repr_of(text.code_points())),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
                     out.push_str(if index > 0 { ", " } else { "" });
-                    if !item.repr(out) {
-                        return false;
-                    }
+                    item.repr(out);
                 }
                 out.push(']');
             }
             Self::Object(pairs) => {
                 out.push('{');
                 for (index, (name, value)) in pairs.iter().enumerate() {
-                    let Some(name) = name.decode() else { return false };
-                    // Writing to a string cannot fail.
-                    let _ = write!(out, "{}{}: ", if index > 0 { ", " } else { "" }, python::repr(&name));
-                    if !value.repr(out) {
-                        return false;
-                    }
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    out.push_str(&python::repr_of(name.code_points()));
+                    out.push_str(": ");
+                    value.repr(out);
                 }
                 out.push('}');
             }
         }
-        true
     }
 }
 

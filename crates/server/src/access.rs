@@ -92,6 +92,7 @@ pub(crate) enum Resource {
     Dataset,
     /// The datasets of the experiments that a request names.
     DatasetSearch,
+    LabelSchema,
     Artifact,
 }
 

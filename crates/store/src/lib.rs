@@ -23,7 +23,11 @@ pub use accounts::{
     token_users::{TokenUser, is_mark, token_mark},
     users::{Account, Grant, User, UserStore, UsersError},
 };
-pub use evaluation::{dataset_search::DatasetSearch, datasets::NewDataset};
+pub use evaluation::{
+    dataset_search::DatasetSearch,
+    datasets::NewDataset,
+    label_schemas::{LabelSchemaChange, NewLabelSchema},
+};
 pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
@@ -93,6 +97,7 @@ impl Store {
         let StoreOptions { artifact_root, limits, db } = options;
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
+        schema::own::prepare_indexes(&db).await?;
         let batch = Batcher::start(&db);
         let outbox = Outbox::open(&db).await?;
         Ok(Self { db, batch, artifact_root, limits, outbox, webhook_key: None })

@@ -67,6 +67,7 @@ pages! {
         evaluation::dataset_records,
         evaluation::datasets,
         evaluation::keys,
+        evaluation::label_schemas,
         events::outbox::statements,
         events::webhooks,
         registry::model_versions,

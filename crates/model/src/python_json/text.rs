@@ -45,7 +45,7 @@ impl Text {
     }
 
     /// Its code points; a pair of surrogates is one.
-    pub(super) fn code_points(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn code_points(&self) -> impl Iterator<Item = u32> + Clone {
         let mut units = Units(self.0.as_bytes());
         std::iter::from_fn(move || {
             let unit = units.next()?;

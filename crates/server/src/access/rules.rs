@@ -79,6 +79,8 @@ impl Rules<'_> {
             }
             Resource::ModelVersion => self.new_version().await,
             Resource::Dataset => Ok(self.named_experiments(Action::Update)),
+            // Whoever manages an experiment says what its reviewers are asked.
+            Resource::LabelSchema => self.experiments(Action::Manage).await,
             Resource::DatasetSearch | Resource::Alias | Resource::Artifact => Ok(None),
         }
     }
@@ -117,6 +119,7 @@ impl Rules<'_> {
             }
             Resource::Dataset => self.datasets(action).await,
             Resource::DatasetSearch => Ok(self.named_experiments(action)),
+            Resource::LabelSchema => self.label_schema(action).await,
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,

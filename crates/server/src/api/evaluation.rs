@@ -1,3 +1,4 @@
 //! Evaluation data.
 
 pub(crate) mod datasets;
+pub(crate) mod label_schemas;

@@ -3,11 +3,11 @@
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::evaluation::datasets,
+    api::evaluation::{datasets, label_schemas},
 };
 
 use Needs::{Create, Delete, Edit, Read};
-use Resource::{Dataset, DatasetSearch};
+use Resource::{Dataset, DatasetSearch, Experiment, LabelSchema};
 
 pub(super) fn rows(table: Table) -> Table {
     table
@@ -23,4 +23,10 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(datasets::experiment_ids, Read(Dataset))
         .rpc(datasets::add_to_experiments, Edit(Dataset))
         .rpc(datasets::remove_from_experiments, Edit(Dataset))
+        .rpc(label_schemas::create, Create(LabelSchema))
+        .rpc(label_schemas::get, Read(LabelSchema))
+        .rpc(label_schemas::get_by_name, Read(Experiment))
+        .rpc(label_schemas::list, Read(Experiment))
+        .rpc(label_schemas::update, Edit(LabelSchema))
+        .rpc(label_schemas::delete, Delete(LabelSchema))
 }

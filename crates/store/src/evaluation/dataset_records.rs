@@ -15,7 +15,7 @@ use ferroflow_model::{
 
 use crate::{
     Scoped,
-    db::{Column, DbError, Insert, Row, Statement, Value, clock::now_ms, dialect::Dialect, int, json, text},
+    db::{Column, DbError, Insert, Plan, Row, Statement, Value, clock::now_ms, dialect::Dialect, int, json, text},
     evaluation::{datasets::not_found, keys::DatasetKey},
     statements::statements,
     workspace::Workspace,
@@ -181,7 +181,7 @@ impl Scoped<'_> {
         let page = Page { json: "[".to_owned(), ..Page::default() };
         let dataset_id = Json::Text(Text::new(dataset_id)).dumps();
         let page = conn
-            .fold_counted(vec![statement], page, move |page, _, row| {
+            .fold_counted(vec![statement.planned(Plan::IndexOrder)], page, move |page, _, row| {
                 if page.has_more || page.count == limit || page.size > memory::PAGE {
                     page.has_more = true;
                     return Ok(0);

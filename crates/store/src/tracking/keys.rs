@@ -6,7 +6,7 @@
 use ferroflow_model::messages::service::RunInfo;
 
 use crate::{
-    db::{DbError, Key, ScopeKind, Scoping, Sql, Statement, Tx, Value},
+    db::{Conn, DbError, Key, ScopeKind, Scoping, Sql, Statement, Tx, Value},
     statements::statements,
     workspace::Workspace,
 };
@@ -87,6 +87,12 @@ impl ExperimentKey {
     pub(crate) async fn find(workspace: &Workspace, tx: &Tx, id: i64) -> Result<Option<(Self, String)>, DbError> {
         let statement = Statement::within(workspace, &EXPERIMENT, vec![id.into()]);
         tx.query_opt(statement, move |row| Ok((Self(id), row.get(0)?))).await
+    }
+
+    /// [`ExperimentKey::find`] outside of a transaction.
+    pub(crate) async fn read(workspace: &Workspace, conn: &Conn, id: i64) -> Result<Option<(Self, String)>, DbError> {
+        let statement = Statement::within(workspace, &EXPERIMENT, vec![id.into()]);
+        conn.query_opt(statement, move |row| Ok((Self(id), row.get(0)?))).await
     }
 }
 

@@ -5,7 +5,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::{
     DatasetSearch, NewDataset, Store,
-    db::{Statement, Upkeep},
+    db::{Plan, Statement, Upkeep},
 };
 use serde_json::{Value, json};
 
@@ -165,6 +165,17 @@ async fn records_are_deleted_and_pages_follow_each_other(store: &Store) {
     assert_eq!(delete(&ids).await, 0);
     upsert(store, &id, &json!([])).await.unwrap();
     assert!(records(store, &id, 10).await.is_empty());
+}
+
+on_each!(a_page_is_read_in_the_order_of_an_index);
+async fn a_page_is_read_in_the_order_of_an_index(store: &Store) {
+    let page = "SELECT dataset_record_id FROM evaluation_dataset_records WHERE dataset_id = $1 \
+                AND (created_time, dataset_record_id) > ($2, $3) ORDER BY created_time, dataset_record_id LIMIT 10";
+    let values = vec!["d".into(), 5_i64.into(), "dr".into()];
+    let statement = Statement::unscoped(Upkeep::Test, page, values).planned(Plan::IndexOrder);
+    let plan = store.db().explain(statement).await.unwrap().join("\n");
+    assert!(plan.contains("ff_evaluation_dataset_records_page"), "{plan}");
+    assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
 
 on_each!(writers_of_one_dataset_lose_nothing);

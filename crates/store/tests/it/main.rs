@@ -10,6 +10,7 @@ mod file_identity;
 mod heads;
 mod inputs;
 mod job_leases;
+mod label_schemas;
 mod large_results;
 mod list_tags;
 mod logging;

@@ -8,7 +8,7 @@ use ferroflow_model::{
     wire::RefKind,
 };
 
-use super::{Rules, canonical_id};
+use super::{Rules, canonical_id, missing};
 
 impl Rules<'_> {
     /// An action on all experiments that a request names; refused if it names none.
@@ -34,6 +34,14 @@ impl Rules<'_> {
             requirements.extend(self.named_experiments(action).unwrap_or_default());
         }
         Ok(Some(requirements))
+    }
+
+    /// An action on the label schema that a request names: every change is one of its experiment's managers.
+    pub(super) async fn label_schema(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let id = self.refs.one(RefKind::LabelSchema)?.ok_or_else(|| missing("schema_id"))?;
+        let schema = self.cx.store().get_label_schema(id).await?;
+        let action = if action == Action::Read { action } else { Action::Manage };
+        Ok(Some(vec![on_experiment(schema.experiment_id(), action)]))
     }
 }
 
