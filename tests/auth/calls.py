@@ -140,6 +140,16 @@ CALLS = [
     patch(f"{API3}/label-schemas/update", {"schema_id": "ls-nothing", "name": "better?"}),
     delete(f"{API3}/label-schemas/delete", {"schema_id": "{schema}"}),
     delete(f"{API3}/label-schemas/delete", {"schema_id": "ls-nothing"}),
+    # Issues
+    post(f"{API3}/issues", {"experiment_id": "{exp}", "name": "new", "description": "x"}),
+    post(f"{API3}/issues", {"name": "new", "description": "x"}),
+    get(f"{API3}/issues/{{issue}}"),
+    get(f"{API3}/issues/iss-nothing"),
+    patch(f"{API3}/issues/{{issue}}", {"issue_id": "{issue}", "name": "slower"}),
+    patch(f"{API3}/issues/iss-nothing", {"issue_id": "iss-nothing", "name": "slower"}),
+    post(f"{AJAX3}/issues/search", {"experiment_id": "{exp}", "filter_string": "status != '{issue}'"}, count="issues"),
+    post(f"{API3}/issues/search", {"experiment_id": "{exp}", "filter_string": "source_run_id != '{issue}'"}, count="issues"),
+    post(f"{API3}/issues/search", {}),
     # Registered models
     post(f"{API}/registered-models/create", {"name": "new {unique}"}),
     post(f"{API}/registered-models/create", {"name": "new prompt {unique}", "tags": [IS_PROMPT]}),

@@ -92,6 +92,11 @@ class Scene:
         body = {"experiment_id": self.get("exp"), "name": "good?", "type": "FEEDBACK", "input": {"text": {}}}
         return self.must("POST", "/api/3.0/mlflow/label-schemas/create", body)["label_schema"]["schema_id"]
 
+    def issue(self) -> str:
+        """An issue of the experiment."""
+        body = {"experiment_id": self.get("exp"), "name": "slow", "description": "It is slow."}
+        return self.must("POST", "/api/3.0/mlflow/issues", body)["issue"]["issue_id"]
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

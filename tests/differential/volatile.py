@@ -9,6 +9,7 @@ FIELDS = {
     "last_update_time": "the server's clock",
     "created_time": "the server's clock",
     "created_at": "the server's clock",
+    "created_timestamp": "the server's clock",
     "last_updated_at": "the server's clock",
     "creation_timestamp": "the server's clock",
     "last_updated_timestamp": "the server's clock",

@@ -3,6 +3,7 @@
 pub mod dataset_records;
 pub mod dataset_schema;
 pub mod dataset_tags;
+pub mod issues;
 pub mod label_schemas;
 
 use std::fmt::Write as _;

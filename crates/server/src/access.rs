@@ -93,6 +93,9 @@ pub(crate) enum Resource {
     /// The datasets of the experiments that a request names.
     DatasetSearch,
     LabelSchema,
+    Issue,
+    /// The issues of the experiment that a request names.
+    IssueSearch,
     Artifact,
 }
 

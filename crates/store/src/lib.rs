@@ -26,6 +26,7 @@ pub use accounts::{
 pub use evaluation::{
     dataset_search::DatasetSearch,
     datasets::NewDataset,
+    issues::{IssueChange, IssueSearch},
     label_schemas::{LabelSchemaChange, NewLabelSchema},
 };
 pub use events::{

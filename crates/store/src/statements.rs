@@ -66,6 +66,7 @@ pages! {
     TRACKING:
         evaluation::dataset_records,
         evaluation::datasets,
+        evaluation::issues,
         evaluation::keys,
         evaluation::label_schemas,
         events::outbox::statements,

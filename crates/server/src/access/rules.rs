@@ -78,10 +78,10 @@ impl Rules<'_> {
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
-            Resource::Dataset => Ok(self.named_experiments(Action::Update)),
+            Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
             // Whoever manages an experiment says what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
-            Resource::DatasetSearch | Resource::Alias | Resource::Artifact => Ok(None),
+            Resource::DatasetSearch | Resource::IssueSearch | Resource::Alias | Resource::Artifact => Ok(None),
         }
     }
 
@@ -118,7 +118,8 @@ impl Rules<'_> {
                 self.children(Child::Trace, ResourceType::Trace, ids, action).await
             }
             Resource::Dataset => self.datasets(action).await,
-            Resource::DatasetSearch => Ok(self.named_experiments(action)),
+            Resource::DatasetSearch | Resource::IssueSearch => Ok(self.named_experiments(action)),
+            Resource::Issue => self.issues(action).await,
             Resource::LabelSchema => self.label_schema(action).await,
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,

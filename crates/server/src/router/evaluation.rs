@@ -3,11 +3,11 @@
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::evaluation::{datasets, label_schemas},
+    api::evaluation::{datasets, issues, label_schemas},
 };
 
 use Needs::{Create, Delete, Edit, Read};
-use Resource::{Dataset, DatasetSearch, Experiment, LabelSchema};
+use Resource::{Dataset, DatasetSearch, Experiment, Issue, IssueSearch, LabelSchema};
 
 pub(super) fn rows(table: Table) -> Table {
     table
@@ -29,4 +29,8 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(label_schemas::list, Read(Experiment))
         .rpc(label_schemas::update, Edit(LabelSchema))
         .rpc(label_schemas::delete, Delete(LabelSchema))
+        .rpc(issues::create, Create(Issue))
+        .rpc(issues::get, Read(Issue))
+        .rpc(issues::update, Edit(Issue))
+        .rpc(issues::search, Read(IssueSearch))
 }

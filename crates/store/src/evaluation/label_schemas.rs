@@ -222,7 +222,7 @@ impl Scoped<'_> {
 }
 
 /// The key of an experiment that is active; a deleted one is not found.
-fn active(experiment: i64, found: Option<(ExperimentKey, String)>) -> Result<ExperimentKey> {
+pub(in crate::evaluation) fn active(experiment: i64, found: Option<(ExperimentKey, String)>) -> Result<ExperimentKey> {
     let key = found.filter(|(_, stage)| stage == "active").map(|(key, _)| key);
     key.ok_or_else(|| Error::not_found(format!("No Experiment with id={experiment} exists")))
 }

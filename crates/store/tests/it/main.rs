@@ -9,6 +9,7 @@ mod experiments;
 mod file_identity;
 mod heads;
 mod inputs;
+mod issues;
 mod job_leases;
 mod label_schemas;
 mod large_results;

@@ -36,6 +36,17 @@ impl Rules<'_> {
         Ok(Some(requirements))
     }
 
+    /// An action on the experiments of issues, all of which must exist.
+    pub(super) async fn issues(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let mut requirements = Vec::new();
+        // Those of the path and the message.
+        for id in self.refs.all(RefKind::Issue) {
+            let Some(issue) = self.cx.store().find_issue(&id).await? else { return Ok(None) };
+            requirements.push(on_experiment(issue.experiment_id(), action));
+        }
+        Ok((!requirements.is_empty()).then_some(requirements))
+    }
+
     /// An action on the label schema that a request names: every change is one of its experiment's managers.
     pub(super) async fn label_schema(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
         let id = self.refs.one(RefKind::LabelSchema)?.ok_or_else(|| missing("schema_id"))?;
