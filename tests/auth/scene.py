@@ -86,6 +86,33 @@ class Scene:
         body = {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}
         return self.must("POST", path, body)["assessment"]["assessment_id"]
 
+    def dataset(self) -> str:
+        """An evaluation dataset in the experiment, with a record."""
+        path, body = "/api/3.0/mlflow/datasets", {"name": "set", "experiment_ids": [self.get("exp")]}
+        id_ = self.must("POST", f"{path}/create", body | {"tags": '{"tag": "x"}'})["dataset"]["dataset_id"]
+        self.must("POST", f"{path}/{id_}/records", {"records": '[{"inputs": {"a": 1}}]'})
+        return id_
+
+    def elsewhere(self) -> str:
+        """Another experiment, on which nothing is granted."""
+        return Scene(self.people, self.username, None).get("exp")
+
+    def shared_dataset(self) -> str:
+        """The dataset, when it is also in the other experiment."""
+        path = f"/api/3.0/mlflow/datasets/{self.get('dataset')}/add-experiments"
+        self.must("POST", path, {"experiment_ids": [self.get("elsewhere")]})
+        return self.get("dataset")
+
+    def schema(self) -> str:
+        """A label schema of the experiment."""
+        body = {"experiment_id": self.get("exp"), "name": "good?", "type": "FEEDBACK", "input": {"text": {}}}
+        return self.must("POST", "/api/3.0/mlflow/label-schemas/create", body)["label_schema"]["schema_id"]
+
+    def issue(self) -> str:
+        """An issue of the experiment."""
+        body = {"experiment_id": self.get("exp"), "name": "slow", "description": "It is slow."}
+        return self.must("POST", "/api/3.0/mlflow/issues", body)["issue"]["issue_id"]
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

@@ -9,10 +9,22 @@ use crate::number;
 /// `repr()` of a string: single quotes, unless the text contains single but no double quotes.
 #[must_use]
 pub fn repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::with_capacity(text.len() + 2);
+    repr_of(text.chars().map(u32::from))
+}
+
+/// [`repr`] of the string with these code points, among which may be unpaired surrogates.
+#[must_use]
+pub fn repr_of(code_points: impl Iterator<Item = u32> + Clone) -> String {
+    let has = |char: char| code_points.clone().any(|found| found == u32::from(char));
+    let quote = if has('\'') && !has('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(code_points.size_hint().0 + 2);
     out.push(quote);
-    for char in text.chars() {
+    for code in code_points {
+        let Some(char) = char::from_u32(code) else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{code:04x}");
+            continue;
+        };
         match char {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
@@ -23,8 +35,6 @@ pub fn repr(text: &str) -> String {
                 out.push(char);
             }
             char if !is_printable(char) => {
-                let code = u32::from(char);
-                // Writing to a string cannot fail.
                 let _ = match code {
                     0..=0xff => write!(out, "\\x{code:02x}"),
                     0x100..=0xffff => write!(out, "\\u{code:04x}"),

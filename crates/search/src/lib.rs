@@ -15,7 +15,9 @@ mod filter;
 mod operand;
 mod syntax;
 
+pub mod datasets;
 pub mod experiments;
+pub mod issues;
 pub mod logged_models;
 pub mod model_versions;
 pub mod order_by;

@@ -93,6 +93,13 @@ pub(crate) enum Resource {
     /// The links of traces to a run.
     TraceLink,
     Assessment,
+    Dataset,
+    /// The datasets of the experiments that a request names.
+    DatasetSearch,
+    LabelSchema,
+    Issue,
+    /// The issues of the experiment that a request names.
+    IssueSearch,
     Artifact,
 }
 

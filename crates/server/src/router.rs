@@ -1,6 +1,7 @@
 //! The table of all endpoints, one line each: the handler, and the permission that its caller needs.
 
 mod accounts;
+mod evaluation;
 pub(crate) mod grpc;
 mod registry;
 mod sizes;
@@ -44,6 +45,7 @@ fn rows(app: &Arc<App>) -> Table {
         .rows(tracking::rows)
         .rows(registry::rows)
         .rows(traces::rows)
+        .rows(evaluation::rows)
         .rows(storage::rows)
         .rows(accounts::rows)
         .rows(system::rows)

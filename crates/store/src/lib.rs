@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod db;
+mod evaluation;
 pub mod events;
 pub mod migrations;
 mod query;
@@ -21,6 +22,12 @@ pub use accounts::{
     roles::{Assignment, Role},
     token_users::{TokenUser, is_mark, token_mark},
     users::{Account, Grant, User, UserStore, UsersError},
+};
+pub use evaluation::{
+    dataset_search::DatasetSearch,
+    datasets::NewDataset,
+    issues::{IssueChange, IssueSearch},
+    label_schemas::{LabelSchemaChange, NewLabelSchema},
 };
 pub use events::{
     outbox::Delivery,
@@ -101,6 +108,7 @@ impl Store {
         let StoreOptions { artifact_root, limits, db } = options;
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
+        schema::own::prepare_indexes(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;

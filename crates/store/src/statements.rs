@@ -64,6 +64,11 @@ macro_rules! pages {
 pages! {
     /// The static statements on the tracking database, by file.
     TRACKING:
+        evaluation::dataset_records,
+        evaluation::datasets,
+        evaluation::issues,
+        evaluation::keys,
+        evaluation::label_schemas,
         events::outbox::statements,
         events::webhooks,
         registry::model_versions,

@@ -2,6 +2,7 @@
 
 mod derive;
 mod messages;
+mod python_json;
 mod refs;
 mod requests;
 mod rules;

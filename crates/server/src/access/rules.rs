@@ -1,5 +1,6 @@
 //! What each kind of operation requires, by the rules of the reference (`server/auth/__init__.py`).
 
+mod evaluation;
 mod traces;
 
 use std::collections::HashMap;
@@ -79,7 +80,14 @@ impl Rules<'_> {
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
-            Resource::Alias | Resource::Artifact | Resource::TraceLink => Ok(None),
+            Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
+            // Whoever manages an experiment says what its reviewers are asked.
+            Resource::LabelSchema => self.experiments(Action::Manage).await,
+            Resource::DatasetSearch
+            | Resource::IssueSearch
+            | Resource::Alias
+            | Resource::Artifact
+            | Resource::TraceLink => Ok(None),
         }
     }
 
@@ -112,6 +120,10 @@ impl Rules<'_> {
             Resource::Trace => self.traces(action).await,
             Resource::TraceLink => self.trace_links(action).await,
             Resource::Assessment => self.assessment(action).await,
+            Resource::Dataset => self.datasets(action).await,
+            Resource::DatasetSearch | Resource::IssueSearch => Ok(self.named_experiments(action)),
+            Resource::Issue => self.issues(action).await,
+            Resource::LabelSchema => self.label_schema(action).await,
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,

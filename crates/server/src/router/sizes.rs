@@ -6,7 +6,9 @@ use ferroflow_model::limits::RequestSize;
 pub(super) fn of(name: &str) -> RequestSize {
     match name {
         // 1,000 metrics, 100 params and 100 tags; a profile of 16 MiB. Longer values are truncated by the server.
-        "LogBatch" | "LogInputs" | "LogParam" | "SetTag" => RequestSize::LARGEST,
+        "LogBatch" | "LogInputs" | "LogParam" | "SetTag"
+        // Records with the inputs and outputs of an application, in one text.
+        | "UpsertDatasetRecords" => RequestSize::LARGEST,
         // Tags of 100,000 characters, among them the text of a prompt, and any number of tags and params in one
         // message.
         "CreateExperiment"
@@ -24,13 +26,17 @@ pub(super) fn of(name: &str) -> RequestSize {
         | "EndTrace"
         | "CreateAssessment"
         | "UpdateAssessment"
+        // Any number of tags in one text.
+        | "CreateDataset"
+        | "SetDatasetTags"
         // A signature with all its columns.
         | "LogModel" => RequestSize::LARGE,
         "artifacts.CompleteMultipartUpload" => RequestSize::PARTS,
         // Ids and timestamps.
         "GetExperiment" | "GetExperimentByName" | "DeleteExperiment" | "RestoreExperiment" | "GetRun" | "DeleteRun"
         | "RestoreRun" | "DeleteTag" | "DeleteExperimentTag" | "LogMetric" | "LinkTracesToRun" | "DeleteTraceTag"
-        | "DeleteTraceTagV3" | "DeleteAssessment" => RequestSize::SMALL,
+        | "DeleteTraceTagV3" | "DeleteAssessment" | "GetDataset" | "DeleteDataset" | "DeleteDatasetTag"
+        | "GetDatasetRecords" | "GetDatasetExperimentIds" => RequestSize::SMALL,
         _ => RequestSize::MEDIUM,
     }
 }

@@ -188,6 +188,8 @@ pub enum Kind {
     Real,
     /// A boolean.
     Bool,
+    /// JSON, given as text.
+    Json,
 }
 
 /// Shorthand for a column of text.
@@ -206,6 +208,12 @@ pub const fn int(name: &'static str) -> Column {
 #[must_use]
 pub const fn real(name: &'static str) -> Column {
     Column { name, kind: Kind::Real }
+}
+
+/// Shorthand for a column of JSON.
+#[must_use]
+pub const fn json(name: &'static str) -> Column {
+    Column { name, kind: Kind::Json }
 }
 
 /// Shorthand for a column of booleans.
@@ -232,10 +240,10 @@ impl Guard {
 }
 
 impl Insert {
-    fn names(&self, prefix: &str) -> String {
+    fn names(&self) -> String {
         let says_workspace = self.columns.iter().any(|column| column.name == "workspace");
         debug_assert!(says_workspace || !has_workspace(self.table), "rows of {} without a workspace", self.table);
-        self.columns.iter().map(|column| format!("{prefix}{}", column.name)).collect::<Vec<_>>().join(", ")
+        self.columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
     }
 
     /// The statement for PostgreSQL: one array per column, then the guard's list.
@@ -246,7 +254,7 @@ impl Insert {
             .enumerate()
             .map(|(index, column)| {
                 let ty = match column.kind {
-                    Kind::Text => "text",
+                    Kind::Text | Kind::Json => "text",
                     Kind::Int => "bigint",
                     Kind::Real => "double precision",
                     Kind::Bool => "boolean",
@@ -254,13 +262,18 @@ impl Insert {
                 format!("${}::{ty}[]", index + 1)
             })
             .collect();
+        // The text of JSON is kept as it is.
+        let fields = |column: &Column| {
+            let cast = if column.kind == Kind::Json { "::json" } else { "" };
+            format!("r.{}{cast}", column.name)
+        };
         let guard =
             self.only_if.as_ref().map_or_else(|| "TRUE".to_owned(), |guard| guard.condition(self.columns.len() + 1));
         format!(
             "INSERT INTO {table} ({names}) SELECT {fields} FROM unnest({arrays}) AS r({names}) WHERE {guard} {conflict}",
             table = self.table,
-            names = self.names(""),
-            fields = self.names("r."),
+            names = self.names(),
+            fields = self.columns.iter().map(fields).collect::<Vec<_>>().join(", "),
             arrays = arrays.join(", "),
             conflict = self.on_conflict,
         )
@@ -269,6 +282,6 @@ impl Insert {
     /// The statement for SQLite: one row.
     pub(super) fn sqlite_sql(&self) -> String {
         let values: Vec<String> = (1..=self.columns.len()).map(|place| format!("?{place}")).collect();
-        format!("INSERT INTO {} ({}) VALUES ({}) {}", self.table, self.names(""), values.join(", "), self.on_conflict)
+        format!("INSERT INTO {} ({}) VALUES ({}) {}", self.table, self.names(), values.join(", "), self.on_conflict)
     }
 }

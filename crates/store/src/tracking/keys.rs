@@ -6,7 +6,7 @@
 use ferroflow_model::messages::service::RunInfo;
 
 use crate::{
-    db::{DbError, Key, Row, ScopeKind, Scoping, Sql, Statement, Tx, Value},
+    db::{Conn, DbError, Key, Row, ScopeKind, Scoping, Sql, Statement, Tx, Value},
     statements::statements,
     workspace::Workspace,
 };
@@ -101,6 +101,12 @@ impl ExperimentKey {
         let statement = Statement::within(workspace, &LOCATED_EXPERIMENT, vec![id.into()]);
         let read = move |row: &Row<'_>| Ok((Self(id), row.get(0)?, row.get::<Option<String>>(1)?.unwrap_or_default()));
         tx.query_opt(statement, read).await
+    }
+
+    /// [`ExperimentKey::find`] outside of a transaction.
+    pub(crate) async fn read(workspace: &Workspace, conn: &Conn, id: i64) -> Result<Option<(Self, String)>, DbError> {
+        let statement = Statement::within(workspace, &EXPERIMENT, vec![id.into()]);
+        conn.query_opt(statement, move |row| Ok((Self(id), row.get(0)?))).await
     }
 }
 

@@ -5,11 +5,14 @@
 mod artifact_refs;
 mod assessments;
 mod cancellation;
+mod evaluation_datasets;
 mod experiments;
 mod file_identity;
 mod heads;
 mod inputs;
+mod issues;
 mod job_leases;
+mod label_schemas;
 mod large_results;
 mod list_tags;
 mod logging;

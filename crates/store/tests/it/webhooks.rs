@@ -413,7 +413,12 @@ async fn our_own_tables_go_with_one_call_and_come_back(store: &Store) {
     happen(store).await;
     assert_eq!(
         own::drop_all(store.db()).await.unwrap(),
-        ["ff_webhook_deliveries", "ff_webhook_deliveries_failed", "ff_webhook_deliveries_waiting"]
+        [
+            "ff_webhook_deliveries",
+            "ff_evaluation_dataset_records_page",
+            "ff_webhook_deliveries_failed",
+            "ff_webhook_deliveries_waiting"
+        ]
     );
     assert_eq!(own::drop_all(store.db()).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.here().list_webhooks(0, None).await.unwrap().0.len(), 1, "the reference's tables stay");

@@ -1,15 +1,17 @@
 //! A workspace hides the data of the others: what is there is not found, never changed, and never listed.
 
 use ferroflow_model::{
+    evaluation::dataset_records,
     messages::{
+        issues::Issue,
         model_registry::RegisteredModelTag,
         service::{Experiment, Metric, Param, RunTag, ViewType},
     },
     webhook::EventType,
 };
 use ferroflow_store::{
-    ExperimentSearch, ModelVersionSearch, NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, RunSearch, Scope,
-    Scoped, Store, Workspace,
+    DatasetSearch, ExperimentSearch, IssueChange, IssueSearch, LabelSchemaChange, ModelVersionSearch, NewDataset,
+    NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, RunSearch, Scope, Scoped, Store, Workspace,
 };
 
 use crate::support::on_each;
@@ -163,4 +165,62 @@ async fn webhooks_hear_of_their_workspace_only(store: &Store) {
     assert_eq!(upkeep.waiting_deliveries().await.unwrap(), 0);
     mine.create_registered_model("mine", "", &[]).await.unwrap();
     assert_eq!(upkeep.waiting_deliveries().await.unwrap(), 1);
+}
+
+on_each!(evaluation_data_of_another_workspace_is_not_found);
+async fn evaluation_data_of_another_workspace_is_not_found(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let experiment = mine.create_experiment("one", None, Vec::new()).await.unwrap();
+    let others = other.create_experiment("one", None, Vec::new()).await.unwrap();
+
+    let new = |experiment: &str| NewDataset {
+        name: "d".into(),
+        tags: String::new(),
+        experiment_ids: vec![experiment.to_owned()],
+    };
+    assert!(other.create_dataset(&new(&experiment)).await.is_err());
+    let dataset = mine.create_dataset(&new(&experiment)).await.unwrap().dataset_id.unwrap();
+    let records = dataset_records::parse(r#"[{"inputs": {"a": 1}}]"#).unwrap();
+    mine.upsert_dataset_records(&dataset, &records).await.unwrap();
+    assert!(other.get_dataset(&dataset).await.is_err());
+    assert!(other.upsert_dataset_records(&dataset, &records).await.is_err());
+    assert!(other.dataset_records(&dataset, 10, "").await.is_err());
+    assert!(other.delete_dataset_records(&dataset, &["dr".into()]).await.is_err());
+    assert!(other.set_dataset_tags(&dataset, "{\"k\": \"v\"}").await.is_err());
+    assert!(other.add_dataset_to_experiments(&dataset, std::slice::from_ref(&others)).await.is_err());
+    assert!(mine.add_dataset_to_experiments(&dataset, &[others]).await.is_err());
+    assert!(other.remove_dataset_from_experiments(&dataset, std::slice::from_ref(&experiment)).await.is_err());
+    assert!(other.dataset_experiment_ids(&dataset).await.unwrap().is_empty());
+    other.delete_dataset_tag(&dataset, "k").await.unwrap();
+    other.delete_dataset(&dataset).await.unwrap();
+    let search = DatasetSearch { max_results: 10, ..DatasetSearch::default() };
+    assert!(other.search_datasets_of(search.clone()).await.unwrap().0.is_empty());
+    assert_eq!(mine.search_datasets_of(search).await.unwrap().0.len(), 1);
+    assert_eq!(mine.dataset_experiment_ids(&dataset).await.unwrap(), vec![experiment.clone()]);
+
+    let (schemas, _) = mine.list_label_schemas(&experiment, 10, None).await.unwrap();
+    let schema = schemas[0].schema_id();
+    assert!(other.list_label_schemas(&experiment, 10, None).await.is_err());
+    assert!(other.get_label_schema(schema).await.is_err());
+    assert!(other.get_label_schema_by_name(&experiment, "Feedback").await.is_err());
+    assert!(other.update_label_schema(schema, &LabelSchemaChange::default()).await.is_err());
+    other.delete_label_schema(schema).await.unwrap();
+    assert!(mine.get_label_schema(schema).await.is_ok());
+
+    let issue = Issue {
+        experiment_id: Some(experiment.clone()),
+        name: Some("n".into()),
+        description: Some("d".into()),
+        ..Issue::default()
+    };
+    assert!(other.create_issue(issue.clone()).await.is_err());
+    let issue = mine.create_issue(issue).await.unwrap().issue_id.unwrap();
+    assert!(other.get_issue(&issue).await.is_err());
+    assert!(other.update_issue(&issue, &IssueChange::default()).await.is_err());
+    for with_trace_count in [false, true] {
+        let search = IssueSearch { max_results: 10, with_trace_count, ..IssueSearch::default() };
+        assert!(other.search_issues(search.clone()).await.unwrap().0.is_empty());
+        assert_eq!(mine.search_issues(search).await.unwrap().0.len(), 1);
+    }
 }

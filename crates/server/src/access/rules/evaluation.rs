@@ -1,0 +1,61 @@
+//! The rules of evaluation data, which has the permissions of the experiments that it belongs to.
+
+use ferroflow_auth::{Key, Requirement};
+use ferroflow_model::{
+    Result,
+    messages::service::{AddDatasetToExperiments, RemoveDatasetFromExperiments},
+    permission::{Action, ResourceType},
+    wire::RefKind,
+};
+
+use super::{Rules, canonical_id, missing};
+
+impl Rules<'_> {
+    /// An action on all experiments that a request names; refused if it names none.
+    pub(super) fn named_experiments(&self, action: Action) -> Option<Vec<Requirement>> {
+        let ids = self.refs.all(RefKind::Experiment);
+        (!ids.is_empty()).then(|| ids.iter().map(|id| on_experiment(id, action)).collect())
+    }
+
+    /// An action on the experiments of datasets: all of them, of which there must be some.
+    pub(super) async fn datasets(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let ids = self.refs.all(RefKind::Dataset);
+        let count = ids.len();
+        let found = self.cx.store().experiments_of_datasets(ids).await?;
+        if found.is_empty() || found.len() < count {
+            return Ok(None);
+        }
+        let mut requirements: Vec<Requirement> = found.values().flatten().map(|id| on_experiment(id, action)).collect();
+        if self.refs.message::<AddDatasetToExperiments>().is_some() {
+            let Some(added) = self.named_experiments(action) else { return Ok(None) };
+            requirements.extend(added);
+        } else if self.refs.message::<RemoveDatasetFromExperiments>().is_none() {
+            // Those that it is removed from are among its own, or it is not in them.
+            requirements.extend(self.named_experiments(action).unwrap_or_default());
+        }
+        Ok(Some(requirements))
+    }
+
+    /// An action on the experiments of issues, all of which must exist.
+    pub(super) async fn issues(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let mut requirements = Vec::new();
+        // Those of the path and the message.
+        for id in self.refs.all(RefKind::Issue) {
+            let Some(issue) = self.cx.store().find_issue(&id).await? else { return Ok(None) };
+            requirements.push(on_experiment(issue.experiment_id(), action));
+        }
+        Ok((!requirements.is_empty()).then_some(requirements))
+    }
+
+    /// An action on the label schema that a request names: every change is one of its experiment's managers.
+    pub(super) async fn label_schema(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let id = self.refs.one(RefKind::LabelSchema)?.ok_or_else(|| missing("schema_id"))?;
+        let schema = self.cx.store().get_label_schema(id).await?;
+        let action = if action == Action::Read { action } else { Action::Manage };
+        Ok(Some(vec![on_experiment(schema.experiment_id(), action)]))
+    }
+}
+
+fn on_experiment(id: &str, action: Action) -> Requirement {
+    Requirement::new(Key::new(ResourceType::Experiment, canonical_id(id)), action)
+}

@@ -1,0 +1,5 @@
+//! Evaluation data.
+
+pub(crate) mod datasets;
+pub(crate) mod issues;
+pub(crate) mod label_schemas;

@@ -1,0 +1,36 @@
+//! The endpoints of evaluation data.
+
+use super::table::Table;
+use crate::{
+    access::{Needs, Resource},
+    api::evaluation::{datasets, issues, label_schemas},
+};
+
+use Needs::{Create, Delete, Edit, Read};
+use Resource::{Dataset, DatasetSearch, Experiment, Issue, IssueSearch, LabelSchema};
+
+pub(super) fn rows(table: Table) -> Table {
+    table
+        .rpc(datasets::create, Create(Dataset))
+        .rpc(datasets::search, Read(DatasetSearch))
+        .rpc(datasets::get, Read(Dataset))
+        .rpc(datasets::delete, Delete(Dataset))
+        .rpc(datasets::set_tags, Edit(Dataset))
+        .rpc(datasets::delete_tag, Edit(Dataset))
+        .rpc(datasets::records, Read(Dataset))
+        .rpc(datasets::upsert_records, Edit(Dataset))
+        .rpc(datasets::delete_records, Edit(Dataset))
+        .rpc(datasets::experiment_ids, Read(Dataset))
+        .rpc(datasets::add_to_experiments, Edit(Dataset))
+        .rpc(datasets::remove_from_experiments, Edit(Dataset))
+        .rpc(label_schemas::create, Create(LabelSchema))
+        .rpc(label_schemas::get, Read(LabelSchema))
+        .rpc(label_schemas::get_by_name, Read(Experiment))
+        .rpc(label_schemas::list, Read(Experiment))
+        .rpc(label_schemas::update, Edit(LabelSchema))
+        .rpc(label_schemas::delete, Delete(LabelSchema))
+        .rpc(issues::create, Create(Issue))
+        .rpc(issues::get, Read(Issue))
+        .rpc(issues::update, Edit(Issue))
+        .rpc(issues::search, Read(IssueSearch))
+}
