@@ -170,12 +170,12 @@ impl Field for DatasetField {
         }
     }
 
-    fn value(self, key: &str, comparator: Option<Comparator>, right: Operand<'_>) -> Result<Value, Error> {
+    fn value(self, key: &str, sign: &str, right: Operand<'_>) -> Result<Value, Error> {
         let value = match (self, right.kind) {
             (Text(_) | Tag, Kind::SingleQuoted | Kind::Identifier) => return operand::quoted(right.text),
             (NAME, Kind::Parenthesis) => {
                 let list = operand::text_list(right.text)?;
-                if comparator != Some(Comparator::In) {
+                if !sign.eq_ignore_ascii_case("IN") {
                     return Err(Error::invalid("List values for 'name' are only supported with the IN comparator."));
                 }
                 return Ok(list);

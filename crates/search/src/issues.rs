@@ -75,7 +75,7 @@ impl Field for Attribute {
     }
 
     /// Anything, with or without quotes.
-    fn value(self, _key: &str, _comparator: Option<Comparator>, right: Operand<'_>) -> Result<Value, Error> {
+    fn value(self, _key: &str, _sign: &str, right: Operand<'_>) -> Result<Value, Error> {
         Ok(Value::Text(stripped(right.text).to_owned()))
     }
 
