@@ -153,7 +153,7 @@ CALLS = [
     delete(f"{API3}/label-schemas/delete", {"schema_id": "ls-nothing"}),
     # Issues
     post(f"{API3}/issues", {"experiment_id": "{exp}", "name": "new", "description": "x"}),
-    post(f"{API3}/issues", {"name": "new", "description": "x"}),
+    post(f"{API3}/issues", {"name": "new", "description": "x"}, differs="ferroflow checks the parameters of a request first, and says which one is missing"),
     get(f"{API3}/issues/{{issue}}"),
     get(f"{API3}/issues/iss-nothing"),
     patch(f"{API3}/issues/{{issue}}", {"issue_id": "{issue}", "name": "slower"}),
