@@ -78,7 +78,9 @@ async fn message(headers: &HeaderMap, body: Body) -> String {
         || Some(serde_json::from_slice::<serde_json::Value>(&bytes).ok()?.get("message")?.as_str()?.to_owned());
     let found = is_json.then(of_json).flatten();
     let mut text = found.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned());
-    text.truncate(text.floor_char_boundary(MAX_MESSAGE));
+    if let Some((cut, _)) = text.char_indices().find(|(at, found)| at + found.len_utf8() > MAX_MESSAGE) {
+        text.truncate(cut);
+    }
     text
 }
 

@@ -86,6 +86,11 @@ impl Answer {
     fn outcome(&self) -> (&str, &str) {
         (self.text("grpc-status"), self.text("grpc-message"))
     }
+
+    fn outcome_owned(&self) -> (String, String) {
+        let (code, message) = self.outcome();
+        (code.to_owned(), message.to_owned())
+    }
 }
 
 impl Client {
@@ -149,7 +154,7 @@ async fn spans_are_stored_and_the_answer_is_empty() {
     assert_eq!(client.export(&[GZIP], framed(true, &gzip(&protobuf(2)))).await.text("grpc-status"), "0");
     // A client that can compress need not.
     assert_eq!(client.export(&[GZIP], plain(&protobuf(3))).await.text("grpc-status"), "0");
-    // A long one, in pieces: the name of the span is repeated until the request has 300 KB.
+    // A long one, in pieces: the same span again and again.
     let long = protobuf(4).repeat(5000);
     let pieces: Vec<_> = plain(&long).chunks(1000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
     let answer = client.export(&[], Body::from_stream(futures_util::stream::iter(pieces))).await;
@@ -177,13 +182,6 @@ async fn a_wrong_span_is_partial_success() {
     let (code, message) = client.export(&[], plain(&protobuf(0))).await.outcome_owned();
     assert_eq!(code, "3");
     assert!(message.contains(text), "{message}");
-}
-
-impl Answer {
-    fn outcome_owned(&self) -> (String, String) {
-        let (code, message) = self.outcome();
-        (code.to_owned(), message.to_owned())
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
