@@ -141,7 +141,7 @@ def searches(data: traces_data.Data, day: str):
         "tag_like": ("tags.env ILIKE '%DEV%'", 20),
         "metadata": ("metadata.`mlflow.trace.user` = 'user-77'", 20), "metadata_rare": (f"metadata.`mlflow.modelId` = '{traces_data.MODEL}'", 20),
         "session": ("metadata.mlflow.trace.session = 'session-77'", 20), "run": (f"attributes.run_id = '{traces_data.RUN}'", 20),
-        "id": (f"trace_id = '{data.id_of(70)}'", 20), "duration": ("attributes.execution_time_ms > 5000", 20),
+        "id": (f"request_id = '{data.id_of(70)}'", 20), "duration": ("attributes.execution_time_ms > 5000", 20),
         "span_name": ("span.name = 'tool-7'", 20), "span_name_rare": ("span.name = 'rare_tool'", 20),
         "span_type": ("span.type = 'RETRIEVER'", 20), "span_status": ("span.status = 'ERROR'", 20),
         "span_attribute": ("span.attributes.customer = 'hay'", 20), "feedback": ("feedback.quality = '1'", 20),
