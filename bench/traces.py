@@ -48,10 +48,10 @@ def export() -> bytes:
     request, start = ExportTraceServiceRequest(), time.time_ns()
     scope = request.resource_spans.add().scope_spans.add()
     for number in range(1, SPANS + 1):
-        span = scope.spans.add(trace_id=b"ferroflow-trace!", span_id=number.to_bytes(8), name=f"step {number}",
+        span = scope.spans.add(trace_id=b"ferroflow-trace!", span_id=number.to_bytes(8, "big"), name=f"step {number}",
                                start_time_unix_nano=start + number * 1_000_000, end_time_unix_nano=start + 900_000_000 - number)
         if number > 1:
-            span.parent_span_id = (1).to_bytes(8)
+            span.parent_span_id = (1).to_bytes(8, "big")
         values = {"mlflow.spanType": "AGENT" if number == 1 else "TOOL", "mlflow.spanInputs": {"question": "word " * 150},
                   "mlflow.spanOutputs": {"answer": "word " * 180}}
         for key, value in values.items():
