@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import traces_data  # noqa: E402
 from backends import BACKENDS  # noqa: E402
-from measurement import ask, cpu_seconds, load, tool  # noqa: E402
+from measurement import TICK, ask, cpu_seconds, load, tool  # noqa: E402
 from side_by_side import machine, median, ms  # noqa: E402
 from support import postgres, servers  # noqa: E402
 
@@ -65,14 +65,22 @@ def send(server, folder: Path, connections: int, seconds: float, pid: int | None
     """The figures of spans: rate, and the CPU of the server and of PostgreSQL for one."""
     template = folder / "template"
     template.write_bytes(export())
-    before, database = cpu_seconds(server.pid), cpu_seconds(pid) if pid else 0.0
+    before, database = cpu_seconds(server.pid), database_seconds(pid)
     figures = tool("http", "--address", server.url.removeprefix("http://"), "--path", "/v1/traces", "--template", template, "--content-type",
                    "application/x-protobuf", "--header", "x-mlflow-experiment-id: 1", "--connections", connections, "--seconds", seconds)
     spans = max(figures["count"], 1) * SPANS
     figures["cpu_ms"] = (cpu_seconds(server.pid) - before) * 1000 / spans
-    figures["postgres_cpu_ms"] = (cpu_seconds(pid) - database) * 1000 / spans if pid else 0.0
+    figures["postgres_cpu_ms"] = (database_seconds(pid) - database) * 1000 / spans
     figures["per_second"] *= SPANS
     return figures
+
+
+def database_seconds(pid: int | None) -> float:
+    """The CPU of PostgreSQL, that of sessions that have ended included."""
+    if pid is None:
+        return 0.0
+    ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
+    return cpu_seconds(pid) + sum(map(int, ended)) / TICK
 
 
 def postmaster() -> int | None:

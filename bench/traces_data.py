@@ -77,8 +77,13 @@ class Data:
             parent = "NULL" if parent == "NULL" else f"'{1:016x}'"
             cost = "0.001, 0.002, 0.003, 'model-' || (i % 3), 'provider'" if kind in ("LLM", "CHAT_MODEL") else "NULL, NULL, NULL, NULL, NULL"
             word = f"CASE WHEN {rare} THEN 'needle' ELSE 'hay' END" if kind == "TOOL" else "'hay'"
-            content = ("'{\"name\": \"' || " + name + " || '\", \"attributes\": {\"mlflow.spanInputs\": \"\\\"' || " + word + " || ' of request ' || i || '\\\"\", "
-                       "\"customer\": \"\\\"' || " + word + " || '\\\"\"}, \"events\": []}" + " " * 150 + "'")
+            text = lambda json: "'" + json + "'"  # noqa: E731
+            parent_id = "null" if parent == "NULL" else '"AAAAAAAAAAE="'
+            content = " || ".join([
+                text(f'{{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAA{"ABCDEF"[span]}=", "parent_span_id": {parent_id}, "name": "'),
+                name, text('", "start_time_unix_nano": '), start, text(', "end_time_unix_nano": '), f"({start} + 50000000)",
+                text(', "status": {"code": "STATUS_CODE_OK", "message": ""}, "events": [], "attributes": {"mlflow.traceRequestId": "\\"'), identity,
+                text('\\"", "mlflow.spanInputs": "\\"'), word, text(" of request "), "i", text('\\"", "customer": "\\"'), word, text('\\""}}' + " " * 100)])
             execute(self.traces(
                 "trace_id, experiment_id, span_id, parent_span_id, name, type, status, start_time_unix_nano, end_time_unix_nano, content, "
                 "input_cost, output_cost, total_cost, model_name, model_provider",

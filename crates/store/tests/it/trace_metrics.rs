@@ -255,7 +255,7 @@ on_each!(metrics_read_traces_by_time_and_their_spans_by_id);
 async fn metrics_read_traces_by_time_and_their_spans_by_id(store: &Store) {
     let by_time =
         "SEARCH t USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=? AND timestamp_ms>?";
-    let by_trace = "SEARCH s USING INDEX sqlite_autoindex_spans_1 (trace_id=?)";
+    let by_trace = "(trace_id=?)";
     let by_start =
         "SEARCH s USING COVERING INDEX idx_spans_cost_exp_time_cover (experiment_id=? AND start_time_unix_nano>?";
     let by_trace_time = "SEARCH a USING INDEX idx_assessments_exp_trace_ts";
@@ -264,7 +264,7 @@ async fn metrics_read_traces_by_time_and_their_spans_by_id(store: &Store) {
         (query(Traces, "trace_count", count, &["trace_status"], &[]), &[by_time][..]),
         (query(Traces, "latency", &[(Percentile, Some(99.0))], &[], &[]), &[by_time]),
         (query(Spans, "span_count", count, &["span_name"], &["span.type = 'TOOL'"]), &[by_time, by_trace]),
-        (query(Spans, "latency", count, &["span_name"], &["span.status = 'OK'"]), &[by_time, by_trace]),
+        (query(Spans, "latency", &[(Avg, None)], &["span_name"], &["span.status = 'OK'"]), &[by_time, by_trace]),
         (query(Spans, "total_cost", &[(Sum, None)], &["span_model_name"], &[]), &[by_start]),
         (query(Assessments, "assessment_count", count, &["assessment_name"], &[]), &[by_trace_time]),
     ] {
