@@ -78,7 +78,11 @@ impl Scoped<'_> {
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
         if Access::of(&conditions) == Access::Time {
-            let experiment = <[i64; 1]>::try_from(experiments.as_slice()).ok().map(|[id]| id);
+            // Beyond the range of the column, it is no experiment's id.
+            let experiment = match experiments.as_slice() {
+                [id] if i32::try_from(*id).is_ok() => Some(*id),
+                _ => None,
+            };
             if let Some(ids) = few(&self.store.db, experiment, &conditions).await? {
                 conditions.push(Condition::Text { column: TextAttribute::TraceId, test: TextTest::In(ids) });
             }

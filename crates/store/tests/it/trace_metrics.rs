@@ -256,8 +256,7 @@ async fn metrics_read_traces_by_time_and_their_spans_by_id(store: &Store) {
     let by_time =
         "SEARCH t USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=? AND timestamp_ms>?";
     let by_trace = "(trace_id=?)";
-    let by_start =
-        "SEARCH s USING COVERING INDEX idx_spans_cost_exp_time_cover (experiment_id=? AND start_time_unix_nano>?";
+    let by_start = "SEARCH s USING INDEX idx_spans_cost_exp_time_cover (experiment_id=? AND start_time_unix_nano>?";
     let by_trace_time = "SEARCH a USING INDEX idx_assessments_exp_trace_ts";
     let count = &[(Count, None)][..];
     for (query, parts) in [

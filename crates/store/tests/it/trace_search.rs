@@ -375,6 +375,8 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         assert_eq!(ids(filter).await, ["tr-100007"], "{filter}");
     }
     assert_eq!(ids("tags.flag = 'y'").await, Vec::<String>::new());
+    let beyond = TraceSearch { experiment_ids: vec!["4294967297".into()], ..one("span.status = 'ERROR'") };
+    assert_eq!(find(store, &beyond).await.unwrap(), Vec::<String>::new());
     assert_eq!(ids("tags.nothing IS NULL AND request_id = 'tr-100007'").await, ["tr-100007"]);
     assert_eq!(ids("feedback.b > 1 AND timestamp > 100008").await, ["tr-100010", "tr-100009"]);
 }
