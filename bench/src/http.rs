@@ -16,7 +16,7 @@ use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::figures::Figures;
+use crate::{figures::Figures, spans::spread};
 
 /// Options of the load.
 #[derive(Args, Clone)]
@@ -35,6 +35,11 @@ pub(crate) struct Http {
     /// no other request has
     #[arg(long)]
     bodies: Option<PathBuf>,
+    /// One body of any bytes. `ferroflow-trace!`, 16 bytes, is the id of a trace that no other request has
+    #[arg(long, conflicts_with = "bodies")]
+    template: Option<PathBuf>,
+    #[arg(long, default_value = "application/json")]
+    content_type: String,
     #[arg(long, default_value_t = 1)]
     connections: usize,
     /// Maximum number of requests, over all connections
@@ -47,13 +52,12 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) async fn run(self) -> Result<Figures> {
-        let bodies: Vec<String> = match &self.bodies {
-            Some(path) => std::fs::read_to_string(path)?.lines().map(str::to_owned).collect(),
-            None => vec![String::new()],
+        let bodies = match (&self.bodies, &self.template) {
+            (Some(path), _) => Bodies::Lines(std::fs::read_to_string(path)?.lines().map(str::to_owned).collect()),
+            (None, Some(path)) => Bodies::template(std::fs::read(path)?),
+            (None, None) => Bodies::Lines(vec![String::new()]),
         };
-        // Numbers rise from one call to the next: a point that is logged again is no work.
-        #[expect(clippy::disallowed_methods, reason = "the load generator depends on no crate of the workspace")]
-        let first = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? * 1000;
+        let first = first_number()?;
         let (bodies, next) = (Arc::new(bodies), Arc::new(AtomicU64::new(first)));
         let last = first.saturating_add(self.requests);
         let start = Instant::now();
@@ -70,10 +74,48 @@ impl Http {
     }
 }
 
+/// A number that is higher than those of earlier calls: a point that is logged again is no work.
+pub(crate) fn first_number() -> Result<u64> {
+    #[expect(clippy::disallowed_methods, reason = "the load generator depends on no crate of the workspace")]
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? * 1000)
+}
+
+/// What requests send.
+enum Bodies {
+    Lines(Vec<String>),
+    /// The bytes, and the places of ids of traces.
+    Template(Vec<u8>, Vec<usize>),
+}
+
+/// Stands for the id of a trace.
+const MARK: &[u8; 16] = b"ferroflow-trace!";
+
+impl Bodies {
+    fn template(bytes: Vec<u8>) -> Self {
+        let places = bytes.windows(MARK.len()).enumerate().filter(|(_, window)| window == MARK);
+        let places = places.map(|(place, _)| place).collect();
+        Self::Template(bytes, places)
+    }
+
+    /// The body of a turn, with a number that no other request has.
+    fn body(&self, turn: usize, number: u64) -> Bytes {
+        match self {
+            Self::Lines(lines) => lines[turn % lines.len()].replace("{n}", &number.to_string()).into(),
+            Self::Template(bytes, places) => {
+                let (mut body, id) = (bytes.clone(), spread(number).to_be_bytes());
+                for place in places {
+                    body[*place..*place + id.len()].copy_from_slice(&id);
+                }
+                body.into()
+            }
+        }
+    }
+}
+
 async fn client(
     load: Http,
     number: usize,
-    bodies: Arc<Vec<String>>,
+    bodies: Arc<Bodies>,
     next: Arc<AtomicU64>,
     last: u64,
     deadline: Instant,
@@ -89,18 +131,18 @@ async fn client(
         if n >= last {
             break;
         }
-        let body = bodies[turn % bodies.len()].replace("{n}", &n.to_string());
+        let body = bodies.body(turn, n);
         turn += load.connections;
         let mut request = Request::builder()
             .method(load.method.as_str())
             .uri(&load.path)
             .header("host", "localhost")
-            .header("content-type", "application/json");
+            .header("content-type", &load.content_type);
         for header in &load.header {
             let (name, value) = header.split_once(':').context("a header is NAME: VALUE")?;
             request = request.header(name, value.trim());
         }
-        let request = request.body(Full::new(Bytes::from(body)))?;
+        let request = request.body(Full::new(body))?;
         sender.ready().await?;
         let start = Instant::now();
         let answer = sender.send_request(request).await?;

@@ -6,6 +6,7 @@
 mod figures;
 mod http;
 mod rows;
+mod spans;
 mod sql;
 
 use anyhow::Result;
@@ -24,6 +25,8 @@ enum Command {
     Http(http::Http),
     /// Commit rows of metrics by plain connections, as the limit of what a server can do
     Rows(rows::Rows),
+    /// Commit the rows of a trace under fresh ids by one plain connection, as the limit of what a server can do
+    Spans(spans::Spans),
     /// Run statements by one plain connection and fetch every row
     Sql(sql::Sql),
 }
@@ -33,6 +36,7 @@ async fn main() -> Result<()> {
     let figures = match Cli::parse().command {
         Command::Http(http) => http.run().await?,
         Command::Rows(rows) => rows.run().await?,
+        Command::Spans(spans) => spans.run().await?,
         Command::Sql(sql) => sql.run().await?,
     };
     println!("{}", figures.to_json());

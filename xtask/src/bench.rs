@@ -23,6 +23,10 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["migrations", "artifacts"])]
     auth: bool,
 
+    /// Measure traces instead: `bench/traces.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth"])]
+    traces: bool,
+
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
@@ -46,6 +50,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
         command.arg(match options {
             Options { migrations: true, .. } => "bench/migrations.py",
             Options { auth: true, .. } => "bench/auth.py",
+            Options { traces: true, .. } => "bench/traces.py",
             _ => "bench/side_by_side.py",
         });
         command

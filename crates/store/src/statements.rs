@@ -85,6 +85,7 @@ pages! {
         traces::span_log::read,
         traces::span_log::rows,
         traces::trace_delete,
+        traces::trace_few,
         traces::trace_infos,
         traces::trace_payloads,
         traces::trace_start,

@@ -8,6 +8,7 @@ pub(crate) mod run_assessments;
 pub(crate) mod span_log;
 pub(crate) mod trace_columns;
 pub(crate) mod trace_delete;
+pub(crate) mod trace_few;
 pub(crate) mod trace_filter;
 pub(crate) mod trace_infos;
 pub(crate) mod trace_links;

@@ -3,7 +3,7 @@
 //! Conditions on children are looked up by the id of the trace, so that a search reads traces in their order and looks
 //! at the children of a few. Spans and assessments are looked up behind a fence (`OFFSET 0`): without one, PostgreSQL
 //! may read the spans of all experiments, whose contents are large. What an index finds by its value (a linked run, a
-//! prompt, an issue, a type of spans) may drive the query.
+//! prompt, an issue) may drive the query, and so may conditions that few traces meet ([`super::trace_few`]).
 
 use ferroflow_search::{
     Number, NumberOp, PairTest, TextTest,
@@ -242,22 +242,12 @@ impl Writer<'_> {
     /// One span that meets all conditions. It is in the experiment of its trace, and does not start long before the
     /// earliest trace.
     fn spans(&mut self, conditions: &[&SpanCondition], earliest_ms: Option<i64>) -> String {
-        let is_indexed = conditions.iter().any(|condition| {
-            matches!(
-                condition,
-                SpanCondition::Column {
-                    column: SpanColumn::Type | SpanColumn::Status,
-                    test: TextTest::Equal(_) | TextTest::In(_)
-                }
-            )
-        });
-        let approach = if is_indexed { Approach::LookUp } else { Approach::FencedLookUp };
-        // Spans are looked up by the id of their trace. A sign makes an expression of a column, which no index serves.
-        let sign = if is_indexed { "" } else { "+" };
-        let mut tests = vec![format!("{sign}{}", self.experiments.contain("s"))];
+        // Spans are looked up by the id of their trace. A sign makes an expression of a column, which no index serves:
+        // SQLite would read all spans of a type for each trace.
+        let mut tests = vec![format!("+{}", self.experiments.contain("s"))];
         if let Some(earliest) = earliest_ms {
             let earliest = earliest.saturating_sub(CLOCK_SKEW_MS).saturating_mul(1_000_000);
-            tests.push(format!("{sign}s.start_time_unix_nano >= {}", self.bind(earliest)));
+            tests.push(format!("+s.start_time_unix_nano >= {}", self.bind(earliest)));
         }
         for condition in conditions {
             tests.push(match condition {
@@ -273,7 +263,7 @@ impl Writer<'_> {
                 SpanCondition::Attribute { key, test } => self.span_attribute(key, test),
             });
         }
-        approach.condition("spans s", "s.trace_id", "t.request_id", &tests.join(" AND "))
+        Approach::FencedLookUp.condition("spans s", "s.trace_id", "t.request_id", &tests.join(" AND "))
     }
 
     /// An attribute within the JSON of a span: `"key": "…"`, where the value is the JSON text of the attribute.

@@ -2,11 +2,12 @@
 
 use ferroflow_model::{Error, Result, messages::service::TraceInfoV3, validation};
 use ferroflow_search::{
-    OrderBy, PageToken, QueryId, bounds,
-    traces::{self, Column, Condition, TimeAttribute},
+    OrderBy, PageToken, QueryId, TextTest, bounds,
+    traces::{self, Column, Condition, TextAttribute, TimeAttribute},
 };
 
 use super::{
+    trace_few::few,
     trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
 };
@@ -47,7 +48,7 @@ impl Scoped<'_> {
         scope: &Scope,
         search: &TraceSearch,
     ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
-        let page = self.trace_page(scope, search)?;
+        let page = self.trace_page(scope, search).await?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)?;
         let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
@@ -62,20 +63,30 @@ impl Scoped<'_> {
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
-        let page = self.trace_page(scope, search)?;
+        let page = self.trace_page(scope, search).await?;
         Ok(self.store.db.explain(page.statement).await?)
     }
 
-    fn trace_page(&self, scope: &Scope, search: &TraceSearch) -> Result<Page> {
+    async fn trace_page(&self, scope: &Scope, search: &TraceSearch) -> Result<Page> {
         check_locations(&search.experiment_ids)?;
         validation::max_results(search.max_results)?;
         let experiments = visible_experiments(scope, &search.experiment_ids)?;
         let order = traces::parse_order_by(&search.order_by)?;
-        let conditions = traces::parse_filter(&search.filter)?;
+        let mut conditions = traces::parse_filter(&search.filter)?;
         let query =
             QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
+        if Access::of(&conditions) == Access::Time {
+            // Beyond the range of the column, it is no experiment's id.
+            let experiment = match experiments.as_slice() {
+                [id] if i32::try_from(*id).is_ok() => Some(*id),
+                _ => None,
+            };
+            if let Some(ids) = few(&self.store.db, experiment, &conditions).await? {
+                conditions.push(Condition::Text { column: TextAttribute::TraceId, test: TextTest::In(ids) });
+            }
+        }
 
         let mut select = Select::new(self.workspace, "trace_info", "t");
         select.of_query(query);

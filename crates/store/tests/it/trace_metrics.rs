@@ -250,3 +250,34 @@ async fn an_invalid_query_of_metrics_is_refused(store: &Store) {
         assert!(error.message.contains(message), "{error}");
     }
 }
+
+on_each!(metrics_read_traces_by_time_and_their_spans_by_id);
+async fn metrics_read_traces_by_time_and_their_spans_by_id(store: &Store) {
+    let by_time =
+        "SEARCH t USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=? AND timestamp_ms>?";
+    let by_trace = "(trace_id=?)";
+    let by_start = "SEARCH s USING INDEX idx_spans_cost_exp_time_cover (experiment_id=? AND start_time_unix_nano>?";
+    let by_trace_time = "SEARCH a USING INDEX idx_assessments_exp_trace_ts";
+    let count = &[(Count, None)][..];
+    for (query, parts) in [
+        (query(Traces, "trace_count", count, &["trace_status"], &[]), &[by_time][..]),
+        (query(Traces, "latency", &[(Percentile, Some(99.0))], &[], &[]), &[by_time]),
+        (query(Spans, "span_count", count, &["span_name"], &["span.type = 'TOOL'"]), &[by_time, by_trace]),
+        (query(Spans, "latency", &[(Avg, None)], &["span_name"], &["span.status = 'OK'"]), &[by_time, by_trace]),
+        (query(Spans, "total_cost", &[(Sum, None)], &["span_model_name"], &[]), &[by_start]),
+        (query(Assessments, "assessment_count", count, &["assessment_name"], &[]), &[by_trace_time]),
+    ] {
+        let query = TraceMetricsQuery {
+            experiment_ids: vec!["0".into()],
+            start_time_ms: Some(1000),
+            end_time_ms: Some(2000),
+            ..query.unwrap()
+        };
+        let plan = store.here().explain_trace_metrics(&Scope::everything(), &query).await.unwrap().join("\n");
+        for part in parts {
+            // PostgreSQL reads the few rows of a test as a whole.
+            let part = store.db().dialect().pick("Aggregate", part);
+            assert!(plan.contains(part), "{part}\n{plan}");
+        }
+    }
+}

@@ -303,10 +303,24 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
              SELECT 'tr-' || i, 'env', 'v' || (i % 7) FROM n; "
         )
     };
+    // Many traces have a feedback `a`, few have `b`, a tag `flag`, metadata `m`, and a span that failed.
+    let assess = |name: &str, count: u32| {
+        format!(
+            "INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, \
+             last_updated_timestamp, source_type, valid, experiment_id, is_numeric_value, aggregate_value) \
+             WITH RECURSIVE n(i) AS (SELECT 100000 UNION ALL SELECT i + 1 FROM n WHERE i < 100000 + {count}) \
+             SELECT '{name}' || i, 'tr-' || i, '{name}', 'feedback', '2', 1, 1, 'HUMAN', TRUE, 0, TRUE, 2 FROM n; "
+        )
+    };
     let sql = format!(
-        "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active'); {}{}",
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active'); {}{}{}{} \
+         INSERT INTO trace_tags (request_id, key, value) VALUES ('tr-100007', 'flag', 'x'), ('tr-7', 'flag', 'x'); \
+         INSERT INTO trace_request_metadata (request_id, key, value) VALUES ('tr-100007', 'm', 'x'); \
+         UPDATE spans SET status = 'ERROR' WHERE trace_id = 'tr-100007'",
         rows(7, 0, 20_000),
-        rows(0, 100_000, 5_000)
+        rows(0, 100_000, 5_000),
+        assess("a", 4_500),
+        assess("b", 10),
     );
     store.db().batch(sql).await.unwrap();
     let one = |filter: &str| TraceSearch { experiment_ids: vec!["0".into()], ..search(filter, &[]) };
@@ -317,7 +331,7 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         "USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=?",
     );
     let by_id = dialect.pick("trace_info_pk", "sqlite_autoindex_trace_info_1 (request_id=?");
-    let cases: [(TraceSearch, &[&str]); 11] = [
+    let cases: [(TraceSearch, &[&str]); 17] = [
         (one(""), &[by_time]),
         (TraceSearch { page_token: token, ..one("") }, &[by_time]),
         (one("timestamp > 100500 AND timestamp < 101000"), &["index_trace_info_experiment_id_timestamp_ms"]),
@@ -332,6 +346,12 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         (one("run_id = 'x'"), &[by_id]),
         (one("request_id IN ('tr-100004', 'tr-100005')"), &[by_id]),
         (one("feedback.a > 1"), &[by_time]),
+        (one("feedback.b > 1"), &[by_id]),
+        (one("tags.flag LIKE 'x%'"), &[by_id]),
+        (one("metadata.m = 'x' AND timestamp > 1"), &[by_id]),
+        (one("span.status = 'ERROR'"), &[by_id]),
+        (one("tags.nothing = 'x'"), &[by_id]),
+        (one("span.type = 'LLM'"), &[by_time]),
     ];
     for (search, parts) in cases {
         let plan = store.here().explain_trace_search(&Scope::everything(), &search).await.unwrap().join("\n");
@@ -341,13 +361,22 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         for whole in ["Seq Scan on spans", "Seq Scan on trace_info t", "SCAN s\n", "SCAN t\n"] {
             assert!(!plan.contains(whole), "{search:?}\n{plan}");
         }
-        if search.filter.contains("span.name") || search.filter.contains("trace.text") {
+        if search.filter.contains("span.") || search.filter.contains("trace.text") {
             let by_trace = ["spans_pk", "sqlite_autoindex_spans_1", "idx_spans_cost_trace"];
             assert!(by_trace.iter().any(|index| plan.contains(index)), "{plan}");
         }
-        if search.filter.contains("feedback") {
+        if search.filter.contains("feedback.a") {
             assert!(plan.contains("index_assessments_trace_id_created_timestamp"), "{plan}");
             assert!(plan.contains("index_trace_info_experiment_id_session_id"), "{plan}");
         }
     }
+    let ids = async |filter: &str| find(store, &one(filter)).await.unwrap();
+    for filter in ["tags.flag = 'x'", "metadata.m = 'x'", "span.status = 'ERROR'"] {
+        assert_eq!(ids(filter).await, ["tr-100007"], "{filter}");
+    }
+    assert_eq!(ids("tags.flag = 'y'").await, Vec::<String>::new());
+    let beyond = TraceSearch { experiment_ids: vec!["4294967297".into()], ..one("span.status = 'ERROR'") };
+    assert_eq!(find(store, &beyond).await.unwrap(), Vec::<String>::new());
+    assert_eq!(ids("tags.nothing IS NULL AND request_id = 'tr-100007'").await, ["tr-100007"]);
+    assert_eq!(ids("feedback.b > 1 AND timestamp > 100008").await, ["tr-100010", "tr-100009"]);
 }

@@ -65,9 +65,15 @@ async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<
     let new_traces = rows::new_traces(new.iter().map(|(trace, row)| (*trace, row)));
     let expected = new_traces.rows.len();
     let spans = rows::spans(traces.values(), tx.conn()?.dialect());
-    let inserted = tx.run(vec![Op::Insert(new_traces), Op::Insert(spans)]).await?;
+    // What belongs to new traces needs no round trip of its own: if one of them is not new, all is rolled back.
+    let mut ops = vec![Op::Insert(new_traces), Op::Insert(spans)];
+    ops.extend(children(&new));
+    let inserted = tx.run(ops).await?;
     if inserted.first().map(count) != i64::try_from(expected).ok() {
         return Err(tx.conflict("a trace was created by another client at the same time".into()));
+    }
+    if new.len() == traces.len() {
+        return Ok(outcomes);
     }
 
     let after = read::nodes(tx, &summed).await?;
@@ -84,7 +90,7 @@ async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<
             (trace, trace.row(&evidence))
         })
         .collect();
-    tx.run(rest(&traces, &new, &old)).await?;
+    tx.run(changes(&old)).await?;
     Ok(outcomes)
 }
 
@@ -98,18 +104,19 @@ fn sums_of(nodes: &Nodes, trace: TraceId) -> Option<Sums> {
     nodes.get(&trace).map(Sums::of)
 }
 
-/// The statements for what is not a new trace or a span.
-fn rest(
-    traces: &BTreeMap<TraceId, Merged<'_>>,
-    new: &[(&Merged<'_>, TraceRow)],
-    old: &[(&Merged<'_>, TraceRow)],
-) -> Vec<Op> {
-    let all = || new.iter().chain(old).map(|(trace, row)| (*trace, row));
+/// The statements for tags, users and links of traces.
+fn children(traces: &[(&Merged<'_>, TraceRow)]) -> Vec<Op> {
+    let all = || traces.iter().map(|(trace, row)| (*trace, row));
+    let [missing, replacing] = rows::tags(all());
+    let links = rows::links(traces.iter().map(|(trace, _)| *trace), now_ms());
+    let inserts = [missing, replacing, rows::users(all()), links];
+    inserts.into_iter().filter(|insert| !insert.rows.is_empty()).map(Op::Insert).collect()
+}
+
+/// The statements for traces that exist, and for what belongs to them.
+fn changes(old: &[(&Merged<'_>, TraceRow)]) -> Vec<Op> {
     let mut ops = vec![Op::Insert(rows::changed_traces(old.iter().map(|(trace, row)| (*trace, row))))];
-    ops.extend(rows::tags(all()).map(Op::Insert));
-    ops.push(Op::Insert(rows::users(all())));
-    ops.push(Op::Insert(rows::links(traces.values(), now_ms())));
-    ops.retain(|op| !matches!(op, Op::Insert(insert) if insert.rows.is_empty()));
+    ops.extend(children(old));
     let moved = |(trace, row): &(&Merged<'_>, TraceRow)| {
         let stored = trace.stored.as_ref()?;
         (stored.timestamp_ms != row.timestamp_ms).then(|| trace.id.clone())
