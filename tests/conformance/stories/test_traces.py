@@ -270,7 +270,10 @@ def test_the_traces_of_another_experiment_are_not_deleted(client, experiment):
 @pytest.mark.since(3, 17)
 def test_a_trace_goes_on_in_another_process(experiment):
     """Headers carry the context, as between two services."""
-    from mlflow.tracing import get_tracing_context_headers_for_http_request, set_tracing_context_from_http_request_headers
+    from mlflow.tracing import (
+        get_tracing_context_headers_for_http_request,
+        set_tracing_context_from_http_request_headers,
+    )
 
     with mlflow.start_span("client") as outer:
         headers = get_tracing_context_headers_for_http_request()
