@@ -269,7 +269,7 @@ fn login(user: &str, password: &str) -> String {
 async fn users_log_in_and_need_the_permission_to_write() {
     for (permission, code) in [("READ", "7"), ("EDIT", "0")] {
         let folder = tempfile::tempdir().unwrap();
-        let server = with_users(folder.path(), permission).await;
+        let server = Box::pin(with_users(folder.path(), permission)).await;
         let client = Client::connect(server.grpc).await;
         let good = || plain(&protobuf(1));
         let refused = client.export(&[], good()).await;
@@ -300,7 +300,7 @@ async fn users_log_in_and_need_the_permission_to_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_logins_are_limited_as_over_http() {
     let folder = tempfile::tempdir().unwrap();
-    let server = with_users(folder.path(), "EDIT").await;
+    let server = Box::pin(with_users(folder.path(), "EDIT")).await;
     let client = Client::connect(server.grpc).await;
     let wrong = login("ann", "password of bob");
     for _ in 0..200 {
