@@ -10,6 +10,7 @@ use crate::{
 
 /// Options of the benchmark.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a flag for each script")]
 pub(crate) struct Options {
     /// Measure the upgrade of old databases instead: `bench/migrations.py`
     #[arg(long)]
