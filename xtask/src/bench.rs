@@ -10,6 +10,7 @@ use crate::{
 
 /// Options of the benchmark.
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct Options {
     /// Measure the upgrade of old databases instead: `bench/migrations.py`
     #[arg(long)]
