@@ -47,6 +47,11 @@ TEXTS = [
         lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}",
     ),
     (
+        "a sequence: PostgreSQL gives a number also to a row that is then refused",
+        re.compile(r"(already exists for experiment )'\d+'"),
+        r"\1'<id>'",
+    ),
+    (
         "where a decoder of tokens stopped",
         re.compile(r"(Invalid page token).*", re.DOTALL),
         r"\1",
