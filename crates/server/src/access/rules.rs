@@ -81,7 +81,7 @@ impl Rules<'_> {
             }
             Resource::ModelVersion => self.new_version().await,
             Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
-            // Whoever manages an experiment says what its reviewers are asked.
+            // The managers of an experiment decide what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
             Resource::DatasetSearch
             | Resource::IssueSearch

@@ -356,9 +356,13 @@ async fn a_server_that_stops_answers_the_calls_in_flight() {
     // The call has arrived when the server knows the first piece; nothing tells when that is.
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.stop.take().unwrap().send(()).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let closed = async {
+        while !idle.connection.is_closed() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("a connection without calls is closed");
     assert!(!server.running.is_finished(), "a call is in flight");
-    assert!(idle.connection.is_closed(), "a connection without calls is closed");
     sender.send(message[9..].to_vec()).await.unwrap();
     drop(sender);
     assert_eq!(call.await.unwrap(), ("0".to_owned(), String::new()));
