@@ -16,6 +16,7 @@
 ``FERROFLOW_S3S_FS``             An S3 server that keeps objects in files.
 ``FERROFLOW_AZURITE``            The program of an emulator of Azure Blob Storage.
 ``FERROFLOW_OIDC_PROVIDER``      The folder of a server of ``OpenID`` Connect.
+``FERROFLOW_OTEL_JS``            The folder of OpenTelemetry's packages for JavaScript.
 ``FERROFLOW_CHART_PYTHON``       A Python with what the chart's tests need.
 ``FERROFLOW_HELM_4``             Helm 4.
 ``FERROFLOW_HELM_3``             Helm 3.

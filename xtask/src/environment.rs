@@ -46,6 +46,8 @@ pub(crate) const S3S: &str = "FERROFLOW_S3S_FS";
 pub(crate) const AZURITE: &str = "FERROFLOW_AZURITE";
 /// The folder of a server of `OpenID` Connect.
 pub(crate) const OIDC: &str = "FERROFLOW_OIDC_PROVIDER";
+/// The folder of OpenTelemetry's packages for JavaScript.
+pub(crate) const OTEL_JS: &str = "FERROFLOW_OTEL_JS";
 /// A Python with what the chart's tests need.
 pub(crate) const CHART: &str = "FERROFLOW_CHART_PYTHON";
 /// Helm 4.
@@ -122,6 +124,8 @@ pub(crate) enum Need {
     Azurite,
     /// An `OpenID` Connect provider.
     OidcProvider,
+    /// OpenTelemetry's SDK for JavaScript with its exporters.
+    OtelJs,
     /// What makes packages, and what installs them.
     Packaging,
 }
@@ -151,6 +155,7 @@ impl Environment {
             S3S,
             AZURITE,
             OIDC,
+            OTEL_JS,
             CHART,
             HELM_4_BIN,
             HELM_3_BIN,
@@ -234,6 +239,7 @@ impl Environment {
             Need::S3s(profile) => self.s3s(profile),
             Need::Azurite => self.npm(AZURITE, "azurite", "3.37.0", "node_modules/.bin/azurite-blob", &AZURITE_OMITTED),
             Need::OidcProvider => self.npm(OIDC, "oidc-provider", "9.13.3", "node_modules", &[]),
+            Need::OtelJs => self.npm(OTEL_JS, "@opentelemetry/sdk-node", "0.208.0", "node_modules", &[]),
             Need::Packaging => self.packaging(),
         }
         .with_context(|| format!("{need:?} cannot be prepared"))

@@ -48,8 +48,12 @@ pub(crate) const DIFF: Suite =
 pub(crate) const AUTH: Suite =
     Suite { folders: &["auth"], python: Python::Reference, needs: &[POSTGRES, Need::OidcProvider], workers: 1 };
 /// Three generations of the official SDK.
-pub(crate) const CONFORMANCE: Suite =
-    Suite { folders: &["conformance"], python: Python::Reference, needs: &[POSTGRES, Need::Sdks], workers: 1 };
+pub(crate) const CONFORMANCE: Suite = Suite {
+    folders: &["conformance"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::Sdks, Need::OtelJs],
+    workers: 1,
+};
 /// Acknowledged writes survive a kill.
 pub(crate) const DURABILITY: Suite =
     Suite { folders: &["durability"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
