@@ -117,6 +117,15 @@ impl Bodies {
         Ok(RequestBody { bytes: bytes.into(), permit: Some(permit) })
     }
 
+    /// Completes when the memory of a long body, or of a message parsed from one, has been freed since the last call. One
+    /// task may wait for it.
+    pub(crate) async fn freed(&self) {
+        tokio::select! {
+            () = self.long.freed() => {}
+            () = self.long_messages.freed() => {}
+        }
+    }
+
     /// Takes memory for the message parsed from a body, which has at most `values` values.
     pub(crate) async fn acquire_for_values(&self, body: &RequestBody, values: usize) -> Result<MemoryPermit> {
         let values = request::values_at_most(&body.bytes).min(values);

@@ -12,6 +12,7 @@ mod error;
 mod graphql;
 mod grpc;
 mod health;
+mod heap;
 mod http_client;
 mod large_response;
 mod middleware;
@@ -88,6 +89,7 @@ pub async fn serve(
     let (stopping, stopped) = watch::channel(false);
     let jobs = background::start(&app, stopped.clone());
     let watching = tls.clone().map(|tls| tokio::spawn(tls.watch()));
+    let trimming = tokio::spawn(heap::trim_when_freed(Arc::clone(&app)));
     let http = Served::Http(Connections {
         router: router::build(&app),
         keep_alive: app.config.keep_alive,
@@ -129,6 +131,7 @@ pub async fn serve(
     if let Some(task) = watching {
         task.abort();
     }
+    trimming.abort();
     jobs.drain(JOBS_TIMEOUT).await;
     if let Err(error) = app.store.close().await {
         tracing::error!(%error, "closing the database failed");

@@ -63,8 +63,18 @@ impl Server {
 
     /// The peak resident size, in MiB.
     pub(crate) fn peak(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    /// The size of the resident memory that is of no file: heaps and stacks, in MiB.
+    pub(crate) fn anonymous(&self) -> usize {
+        self.status("RssAnon:")
+    }
+
+    /// A size that the system knows of the process, in MiB.
+    fn status(&self, name: &str) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 

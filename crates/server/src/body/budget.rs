@@ -13,7 +13,7 @@ use std::{
 use axum::body::Bytes;
 use ferroflow_model::{Error, ErrorCode, Result, limits::memory};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
@@ -32,6 +32,7 @@ struct Inner {
     memory: Arc<Semaphore>,
     size: usize,
     waiting: AtomicUsize,
+    freed: Notify,
 }
 
 /// A share of the budget, released on drop.
@@ -48,7 +49,13 @@ impl MemoryBudget {
     /// A budget of `bytes`, rounded down to KiB.
     pub(super) fn new(bytes: usize) -> Self {
         let size = bytes / KIB;
-        Self(Arc::new(Inner { memory: Arc::new(Semaphore::new(size)), size, waiting: AtomicUsize::new(0) }))
+        let memory = Arc::new(Semaphore::new(size));
+        Self(Arc::new(Inner { memory, size, waiting: AtomicUsize::new(0), freed: Notify::new() }))
+    }
+
+    /// Completes when a share has been freed since the last call. One task may wait for it.
+    pub(super) async fn freed(&self) {
+        self.0.freed.notified().await;
     }
 
     /// Takes a share of `bytes`, in the order of requests. A share larger than the budget takes all of it.
@@ -105,6 +112,12 @@ impl MemoryPermit {
                 return outcome;
             }
         }
+    }
+}
+
+impl Drop for MemoryPermit {
+    fn drop(&mut self) {
+        self.budget.0.freed.notify_one();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 
 use ferroflow_model::limits::memory;
 use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -29,19 +29,26 @@ pub struct ResultBudget(Arc<Turns>);
 struct Turns {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    freed: Notify,
 }
 
 impl ResultBudget {
     /// A budget of `turns` large results.
     #[must_use]
     pub fn new(turns: usize) -> Self {
-        Self(Arc::new(Turns { turns: Arc::new(Semaphore::new(turns)), waiting: AtomicUsize::new(0) }))
+        let turns = Arc::new(Semaphore::new(turns));
+        Self(Arc::new(Turns { turns, waiting: AtomicUsize::new(0), freed: Notify::new() }))
     }
 
     /// The account of a new request.
     #[must_use]
     pub fn account(&self) -> Account {
         Account(Arc::new(Open { budget: self.clone(), bytes: AtomicUsize::new(0), turn: OnceCell::new() }))
+    }
+
+    /// Completes when a large result has been freed since the last call. One task may wait for it.
+    pub async fn freed(&self) {
+        self.0.freed.notified().await;
     }
 
     /// Whether a request waits for a turn.
@@ -66,6 +73,14 @@ struct Open {
     budget: ResultBudget,
     bytes: AtomicUsize,
     turn: OnceCell<OwnedSemaphorePermit>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.turn.initialized() {
+            self.budget.0.freed.notify_one();
+        }
+    }
 }
 
 impl Account {
