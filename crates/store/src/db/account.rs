@@ -143,7 +143,7 @@ impl Account {
             return Ok(());
         }
         let turn = || async {
-            let Turns { turns, waiting } = &*self.0.budget.0;
+            let Turns { turns, waiting, .. } = &*self.0.budget.0;
             let _waiting = Waiting::new(waiting);
             match timeout(memory::RESULT_WAIT, Arc::clone(turns).acquire_owned()).await {
                 Ok(Ok(turn)) => Ok(turn),
