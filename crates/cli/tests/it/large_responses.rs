@@ -19,7 +19,7 @@ const ALL_RUNS: &str = r#"{"experiment_ids":["0"],"max_results":1000}"#;
 const ALL: usize = 256;
 
 /// Maximum MiB above an idle server that stay after large responses: the caches of its connections to SQLite.
-const KEPT: usize = 24;
+const KEPT: usize = 48;
 
 /// Maximum response time of small requests on a busy machine.
 const PROMPT: Duration = Duration::from_secs(10);
