@@ -68,8 +68,7 @@ const SHORT: usize = 250;
 /// Maximum length of the value of a tag in an answer, in characters.
 const TAG_VALUE: usize = 4096;
 
-// PostgreSQL reads all children of a list of traces, SQLite those of one after the other (CROSS JOIN is never
-// reordered). Assessments have no stored order: they are returned in the order of their creation.
+// As the children of runs, those of one trace are read after the other. Assessments have no stored order: they are returned in the order of their creation.
 statements! {
     static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM trace_info t WHERE t.request_id = $1 AND {ws of t}";
     static BY_IDS: Workspace = "SELECT ", COLUMNS, " FROM trace_info t WHERE t.request_id {in $1} AND {ws of t}";
@@ -77,16 +76,18 @@ statements! {
          WHERE t.request_id {in $1} AND t.experiment_id {in $2} AND {ws of t}";
 
     static TAGS: Child =
-        "{postgres:SELECT request_id, key, value FROM trace_tags WHERE request_id = ANY($1)}\
-         {sqlite:SELECT g.request_id, g.key, g.value FROM json_each($1) AS w \
-         CROSS JOIN trace_tags g ON g.request_id = w.value}";
+        "SELECT g.request_id, g.key, g.value {postgres:FROM unnest($1::text[]) AS w(request_id) \
+         CROSS JOIN LATERAL (SELECT * FROM trace_tags WHERE request_id = w.request_id OFFSET 0) g}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN trace_tags g ON g.request_id = w.value}";
     static METADATA: Child =
-        "{postgres:SELECT request_id, key, value FROM trace_request_metadata WHERE request_id = ANY($1)}\
-         {sqlite:SELECT m.request_id, m.key, m.value FROM json_each($1) AS w \
-         CROSS JOIN trace_request_metadata m ON m.request_id = w.value}";
+        "SELECT m.request_id, m.key, m.value {postgres:FROM unnest($1::text[]) AS w(request_id) \
+         CROSS JOIN LATERAL (SELECT * FROM trace_request_metadata WHERE request_id = w.request_id OFFSET 0) m}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN trace_request_metadata m ON m.request_id = w.value}";
     static ASSESSMENTS: Child =
         "SELECT ", assessment_rows::COLUMNS,
-        " {postgres:FROM assessments a WHERE a.trace_id = ANY($1) ORDER BY a.trace_id, a.created_timestamp, a.ctid}\
+        " {postgres:FROM unnest($1::text[]) AS w(trace_id) \
+         CROSS JOIN LATERAL (SELECT *, ctid AS place FROM assessments WHERE trace_id = w.trace_id OFFSET 0) a \
+         ORDER BY a.trace_id, a.created_timestamp, a.place}\
          {sqlite:FROM json_each($1) AS w CROSS JOIN assessments a ON a.trace_id = w.value \
          ORDER BY a.trace_id, a.created_timestamp, a.rowid}";
 }

@@ -41,21 +41,21 @@ statements! {
         "UPDATE logged_models AS m SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 \
          WHERE m.model_id = $1 AND {ws of m}";
 
-    // As for the children of runs, SQLite reads those of one model after the other.
+    // As the children of runs, those of one model are read after the other.
     static METRICS: Child =
-        "{postgres:SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name, \
-         dataset_digest FROM logged_model_metrics WHERE model_id = ANY($1)}\
-         {sqlite:SELECT x.model_id, x.metric_name, x.metric_value, x.metric_timestamp_ms, x.metric_step, x.run_id, \
-         x.dataset_name, x.dataset_digest FROM json_each($1) AS w \
-         CROSS JOIN logged_model_metrics x ON x.model_id = w.value}";
+        "SELECT x.model_id, x.metric_name, x.metric_value, x.metric_timestamp_ms, x.metric_step, x.run_id, \
+         x.dataset_name, x.dataset_digest \
+         {postgres:FROM unnest($1::text[]) AS w(model_id) \
+         CROSS JOIN LATERAL (SELECT * FROM logged_model_metrics WHERE model_id = w.model_id OFFSET 0) x}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN logged_model_metrics x ON x.model_id = w.value}";
     static PARAMS: Child =
-        "{postgres:SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id = ANY($1)}\
-         {sqlite:SELECT p.model_id, p.param_key, p.param_value FROM json_each($1) AS w \
-         CROSS JOIN logged_model_params p ON p.model_id = w.value}";
+        "SELECT p.model_id, p.param_key, p.param_value {postgres:FROM unnest($1::text[]) AS w(model_id) \
+         CROSS JOIN LATERAL (SELECT * FROM logged_model_params WHERE model_id = w.model_id OFFSET 0) p}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN logged_model_params p ON p.model_id = w.value}";
     static TAGS: Child =
-        "{postgres:SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id = ANY($1)}\
-         {sqlite:SELECT t.model_id, t.tag_key, t.tag_value FROM json_each($1) AS w \
-         CROSS JOIN logged_model_tags t ON t.model_id = w.value}";
+        "SELECT t.model_id, t.tag_key, t.tag_value {postgres:FROM unnest($1::text[]) AS w(model_id) \
+         CROSS JOIN LATERAL (SELECT * FROM logged_model_tags WHERE model_id = w.model_id OFFSET 0) t}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN logged_model_tags t ON t.model_id = w.value}";
 
     static DELETE_TAG: ModelKey = "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2";
 }

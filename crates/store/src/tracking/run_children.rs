@@ -14,39 +14,43 @@ use crate::{
     tracking::runs::RUN_NAME_TAG,
 };
 
-// PostgreSQL reads all children of a list of runs, SQLite those of one after the other (CROSS JOIN is never reordered).
+// Both databases read the children of one run after the other, from an index: SQLite never reorders a CROSS JOIN, and in
+// PostgreSQL `OFFSET 0` is an optimization fence. With `= ANY`, PostgreSQL would read the whole table for a page of runs
+// until it has statistics of it.
 statements! {
     static METRICS: db::Child =
-        "{postgres:SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid = ANY($1)}\
-         {sqlite:SELECT m.run_uuid, m.key, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w \
-         CROSS JOIN latest_metrics m ON m.run_uuid = w.value}";
+        "SELECT m.run_uuid, m.key, m.value, m.timestamp, m.step, m.is_nan {postgres:FROM unnest($1::text[]) AS w(run_uuid) \
+         CROSS JOIN LATERAL (SELECT * FROM latest_metrics WHERE run_uuid = w.run_uuid OFFSET 0) m}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN latest_metrics m ON m.run_uuid = w.value}";
     static PARAMS: db::Child =
-        "{postgres:SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1)}\
-         {sqlite:SELECT p.run_uuid, p.key, p.value FROM json_each($1) AS w \
-         CROSS JOIN params p ON p.run_uuid = w.value}";
+        "SELECT p.run_uuid, p.key, p.value {postgres:FROM unnest($1::text[]) AS w(run_uuid) \
+         CROSS JOIN LATERAL (SELECT * FROM params WHERE run_uuid = w.run_uuid OFFSET 0) p}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN params p ON p.run_uuid = w.value}";
     static TAGS: db::Child =
-        "{postgres:SELECT run_uuid, key, value FROM tags WHERE run_uuid = ANY($1)}\
-         {sqlite:SELECT t.run_uuid, t.key, t.value FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value}";
+        "SELECT t.run_uuid, t.key, t.value {postgres:FROM unnest($1::text[]) AS w(run_uuid) \
+         CROSS JOIN LATERAL (SELECT * FROM tags WHERE run_uuid = w.run_uuid OFFSET 0) t}\
+         {sqlite:FROM json_each($1) AS w CROSS JOIN tags t ON t.run_uuid = w.value}";
 
     /// Inputs of a run have no stored order. They are returned in physical order, which is the order of logging until
     /// deleted rows are reused (docs/differences.md); the reference leaves the order undefined.
     static DATASETS: db::Child =
         "SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
          d.dataset_schema, d.dataset_profile, t.name, t.value \
-         {postgres:FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id \
-         LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
-         WHERE i.destination_type = 'RUN' AND i.source_type = 'DATASET' AND i.destination_id = ANY($1) \
-         ORDER BY i.destination_id, i.ctid, t.name}\
+         {postgres:FROM unnest($1::text[]) AS w(run_uuid) CROSS JOIN LATERAL (SELECT *, ctid AS place FROM inputs \
+         WHERE destination_type = 'RUN' AND source_type = 'DATASET' AND destination_id = w.run_uuid OFFSET 0) i \
+         JOIN datasets d ON d.dataset_uuid = i.source_id LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
+         ORDER BY i.destination_id, i.place, t.name}\
          {sqlite:FROM json_each($1) AS w CROSS JOIN inputs i ON i.destination_type = 'RUN' \
          AND i.source_type = 'DATASET' AND i.destination_id = w.value \
          CROSS JOIN datasets d ON d.dataset_uuid = i.source_id \
          LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid \
          ORDER BY i.destination_id, i.rowid, t.name}";
     static MODELS: db::Child =
-        "{postgres:SELECT source_id, source_type, destination_id, step FROM inputs WHERE source_id = ANY($1) AND \
+        "SELECT i.source_id, i.source_type, i.destination_id, i.step {postgres:FROM unnest($1::text[]) AS w(run_uuid) \
+         CROSS JOIN LATERAL (SELECT * FROM inputs WHERE source_id = w.run_uuid AND \
          ((source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT') OR \
-         (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'))}\
-         {sqlite:SELECT i.source_id, i.source_type, i.destination_id, i.step FROM json_each($1) AS w \
+         (source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT')) OFFSET 0) i}\
+         {sqlite:FROM json_each($1) AS w \
          CROSS JOIN inputs i ON i.source_id = w.value AND i.source_type IN ('RUN_INPUT', 'RUN_OUTPUT') \
          AND i.destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT')}";
 }

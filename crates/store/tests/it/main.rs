@@ -18,6 +18,7 @@ mod list_tags;
 mod logging;
 mod metrics;
 mod migrations;
+mod page_children;
 mod pooler;
 mod registered_models;
 mod registry_search;
