@@ -31,12 +31,17 @@ pub(crate) enum Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NotJson,
+    /// Nested more deeply than the caller accepts.
+    TooDeep,
     /// More values than allowed.
     TooMany,
 }
 
 /// Maximum nesting of a tree. Deeper texts are no JSON here.
 const MAX_DEPTH: usize = 128;
+
+/// Maximum nesting of a stored span. Decoders of its message accept less than that.
+const MAX_STORED: usize = 64;
 
 /// Maximum nesting of a request: a list in a list is three levels deep in OTLP/JSON.
 const MAX_REQUEST: usize = 256;
@@ -53,6 +58,11 @@ impl<'a> Json<'a> {
     /// Parses a request with at most `values` values. Refuses unpaired surrogates.
     pub(crate) fn request(text: &'a str, values: usize) -> Result<Self, Refusal> {
         Self::read(text, Reader { text, at: 0, values, deepest: MAX_REQUEST, strict: true })
+    }
+
+    /// Parses a stored span, or the text of one of its attributes.
+    pub(crate) fn stored(text: &'a str) -> Result<Self, Refusal> {
+        Self::read(text, Reader { text, at: 0, values: usize::MAX, deepest: MAX_STORED, strict: false })
     }
 
     fn read(text: &'a str, mut reader: Reader<'a>) -> Read<Self> {
@@ -106,7 +116,7 @@ impl<'a> Json<'a> {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Self::Number("-0") => out.push('0'),
-            Self::Number(number) if number.contains(['.', 'e', 'E', 'N', 'I']) => {
+            Self::Number(number) if !is_integer(number) => {
                 text::float(self.float().unwrap_or(f64::NAN), out);
             }
             Self::Number(number) => out.push_str(number),
@@ -135,6 +145,11 @@ impl<'a> Json<'a> {
             }
         }
     }
+}
+
+/// Whether a number is written as an integer.
+pub(crate) fn is_integer(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E', 'N', 'I'])
 }
 
 /// Checks, without building anything, whether a text is a JSON string, array or object.
@@ -249,7 +264,7 @@ impl<'a> Reader<'a> {
     /// Comma-separated items up to the closing bracket. Returns whether there are none.
     fn items(&mut self, depth: usize, end: u8, mut item: impl FnMut(&mut Self, usize) -> Read<()>) -> Read<bool> {
         if depth == self.deepest {
-            return Err(Refusal::NotJson);
+            return Err(Refusal::TooDeep);
         }
         self.at += 1;
         self.blank();

@@ -15,17 +15,51 @@ fn json_is_read_and_written_as_by_python() {
     for (text, written) in [
         (" null ", "null"),
         ("-0", "0"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("1.0", "1.0"),
+        ("-1e5", "-100000.0"),
+        ("1E-2", "0.01"),
+        ("-Infinity", "-Infinity"),
+        ("[ ]", "[]"),
+        ("[1 ,\n2]", "[1, 2]"),
         ("1E5", "100000.0"),
         ("1e999", "Infinity"),
         ("123456789012345678901234567890", "123456789012345678901234567890"),
         (r#""\u00e9\n\/\ud83d\ude00é""#, r#""\u00e9\n/\ud83d\ude00\u00e9""#),
         (r#""\ud800x\udc00""#, r#""?x?""#),
+        (r#""\ud800\ud83d\ude00""#, r#""?\ud83d\ude00""#),
         (r#"{"b":{},"a" : [true,NaN], "b":false}"#, r#"{"b": false, "a": [true, NaN]}"#),
     ] {
         assert_eq!(dumped(text).as_deref(), Some(written), "{text}");
     }
-    for text in ["", "nul", "01", "1.", "[1,]", "[1", "{1: 2}", "\"a", "\"\n\"", "\"\\x\"", "\"\\u12g4\"", "1 2", "'a'"]
-    {
+    for text in [
+        "",
+        " ",
+        "nul",
+        "tru",
+        "nan",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "-",
+        "--1",
+        "[1,]",
+        "[,1]",
+        "[1",
+        "{1: 2}",
+        "{\"a\"}",
+        "{\"a\":1,}",
+        "\"a",
+        "\"\n\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "1 2",
+        "'a'",
+        "\u{feff}1",
+        "\u{a0}1",
+    ] {
         assert_eq!(Json::parse(text), None, "{text:?}");
         assert_eq!(shape(text), None, "{text:?}");
     }
@@ -53,6 +87,8 @@ fn the_shape_of_a_text_is_known_without_a_tree() {
     assert_eq!(shape(&"[".repeat(1_000_000)), None);
     assert!(Json::parse(&nested(MAX_DEPTH)).is_some());
     assert!(Json::parse(&nested(MAX_DEPTH + 1)).is_none());
+    assert!(Json::stored(&nested(MAX_STORED)).is_ok());
+    assert_eq!(Json::stored(&"[".repeat(MAX_STORED + 1)), Err(Refusal::TooDeep));
 }
 
 #[test]
@@ -71,6 +107,16 @@ fn objects_with_many_names_are_written_in_linear_time() {
 }
 
 proptest! {
+    #[test]
+    fn json_is_read_as_by_others(text in "\\PC{0,20}", number in any::<i64>(), float in any::<f64>()) {
+        prop_assume!(float.is_finite());
+        let dumped = serde_json::json!({"text": text, "number": number, "float": float}).to_string();
+        let read = Json::parse(&dumped).unwrap();
+        prop_assert_eq!(read.get("text"), Some(&Json::Text(text.into())));
+        prop_assert_eq!(read.get("number").and_then(Json::int), Some(number));
+        prop_assert_eq!(read.get("float").and_then(Json::float), Some(float));
+    }
+
     #[test]
     fn any_text_is_read_or_refused(text in r#"[\{\}\[\]":,\\uda80NIe.E+é \-]{0,40}"#) {
         let tree = Json::parse(&text);

@@ -22,7 +22,6 @@ mod message;
 mod people;
 mod preview;
 mod price;
-mod python_json;
 mod response;
 mod text;
 mod trace;

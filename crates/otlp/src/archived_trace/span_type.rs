@@ -1,12 +1,14 @@
 //! Translates the span types of instrumentations. The reference stores the translated type; for older spans it
 //! translates when reading, and this module when archiving.
 
+use std::borrow::Cow;
+
 use crate::{
     dialects::{
         Kinds,
         kinds::{GEMINI_CLI, GEN_AI, LAMINAR, LANGFUSE, OPEN_INFERENCE, TRACELOOP, VERCEL, VOLT_AGENT},
     },
-    python_json::Json,
+    json::Json,
 };
 
 /// The attribute with the span type.
@@ -26,7 +28,7 @@ const CLAUDE_CODE: Kinds = (
 );
 
 /// Adds the translated type to the attributes of a span that has no MLflow type.
-pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
+pub(super) fn translate(attributes: &mut Vec<(Cow<'_, str>, Json<'_>)>) {
     let is_set = match text_of(attributes, SPAN_TYPE) {
         Some(found) => found != "UNKNOWN",
         // A type that is not a string is a custom one.
@@ -36,15 +38,15 @@ pub(super) fn translate(attributes: &mut Vec<(String, Json)>) {
         return;
     }
     let Some(found) = translated(attributes) else { return };
-    let value = Json::Text(format!("\"{found}\""));
+    let value = Json::Text(format!("\"{found}\"").into());
     match attributes.iter_mut().rfind(|(name, _)| name == SPAN_TYPE) {
         Some((_, old)) => *old = value,
-        None => attributes.push((SPAN_TYPE.to_owned(), value)),
+        None => attributes.push((SPAN_TYPE.into(), value)),
     }
 }
 
 /// Applies the conventions in the order of the reference.
-fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
+fn translated(attributes: &[(Cow<'_, str>, Json<'_>)]) -> Option<&'static str> {
     let of = |convention: &Kinds| {
         let kind = text_of(attributes, convention.0)?;
         convention.1.iter().find(|(name, _)| *name == kind).map(|(_, found)| *found)
@@ -64,7 +66,7 @@ fn translated(attributes: &[(String, Json)]) -> Option<&'static str> {
 }
 
 /// `LiveKit` implies the type by the presence of other attributes.
-fn live_kit(attributes: &[(String, Json)]) -> Option<&'static str> {
+fn live_kit(attributes: &[(Cow<'_, str>, Json<'_>)]) -> Option<&'static str> {
     if value_of(attributes, "gen_ai.request.model").is_some() {
         return Some("LLM");
     }
@@ -72,7 +74,7 @@ fn live_kit(attributes: &[(String, Json)]) -> Option<&'static str> {
     if let Some((_, found)) = GEN_AI.1.iter().find(|(name, _)| *name == operation) {
         return Some(found);
     }
-    attributes.iter().find_map(|(name, _)| match name.as_str() {
+    attributes.iter().find_map(|(name, _)| match &**name {
         "lk.retry_count" => Some("LLM"),
         name if name.starts_with("lk.function_tool") => Some("TOOL"),
         "lk.agent_name" | "lk.instructions" | "lk.generation_id" => Some("AGENT"),
@@ -84,7 +86,7 @@ fn live_kit(attributes: &[(String, Json)]) -> Option<&'static str> {
     })
 }
 
-fn value_of<'a>(attributes: &'a [(String, Json)], name: &str) -> Option<&'a Json> {
+fn value_of<'a, 'text>(attributes: &'a [(Cow<'text, str>, Json<'text>)], name: &str) -> Option<&'a Json<'text>> {
     attributes.iter().rfind(|(found, _)| found == name).map(|(_, value)| value)
 }
 
@@ -93,10 +95,10 @@ fn is_other_than_null(value: &Json) -> bool {
 }
 
 /// The text of an attribute, which is either a JSON string or plain text.
-fn text_of(attributes: &[(String, Json)], name: &str) -> Option<String> {
+fn text_of(attributes: &[(Cow<'_, str>, Json<'_>)], name: &str) -> Option<String> {
     let text = value_of(attributes, name)?.text().filter(|text| !text.is_empty())?;
-    match Json::parse(text) {
-        Ok(Json::Text(found)) => Some(found),
+    match Json::stored(text) {
+        Ok(Json::Text(found)) => Some(found.into_owned()),
         Ok(_) => None,
         Err(_) => Some(text.to_owned()),
     }
@@ -108,7 +110,7 @@ mod tests {
 
     fn typed(pairs: &[(&str, &str)]) -> Option<String> {
         let mut attributes: Vec<_> =
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), Json::Text((*value).to_owned()))).collect();
+            pairs.iter().map(|(name, value)| ((*name).into(), Json::Text((*value).into()))).collect();
         translate(&mut attributes);
         value_of(&attributes, SPAN_TYPE).and_then(Json::text).map(str::to_owned)
     }

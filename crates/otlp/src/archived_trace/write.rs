@@ -1,5 +1,7 @@
 //! Converts the spans of a trace in the database to messages, for a payload or an answer.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use ferroflow_model::archived_trace::MAX_PAYLOAD;
@@ -13,7 +15,10 @@ use super::{
     },
     span_type,
 };
-use crate::python_json::{Json, ParseError};
+use crate::json::{self, Json, Refusal};
+
+/// The pairs of an object.
+type Pairs<'a> = [(Cow<'a, str>, Json<'a>)];
 
 /// Spans that cannot be archived without loss: they stay in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +62,7 @@ pub fn payload<T: AsRef<str>>(contents: &[T]) -> Result<Bytes, Malformed> {
 }
 
 pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
-    let mut data = Json::parse(content).map_err(|_| Malformed)?;
+    let mut data = Json::stored(content).map_err(|_| Malformed)?;
     if purpose == Purpose::Answer && data.get("context").is_some() {
         data = from_version_2(&data)?;
     }
@@ -95,8 +100,8 @@ pub(super) fn span(content: &str, purpose: Purpose) -> Result<Span, Malformed> {
 }
 
 /// A span in the files of clients before MLflow 3, in the form of later ones.
-fn from_version_2(data: &Json) -> Result<Json, Malformed> {
-    let named = |name: &str, value: Json| (name.to_owned(), value);
+fn from_version_2<'a>(data: &Json<'a>) -> Result<Json<'a>, Malformed> {
+    let named = |name: &'static str, value: Json<'a>| (Cow::Borrowed(name), value);
     let field = |name: &str| data.get(name).cloned().unwrap_or(Json::Null);
     let context = data.get("context").ok_or(Malformed)?;
     let id = |name: &str| context.get(name).cloned().ok_or(Malformed);
@@ -199,10 +204,10 @@ fn attribute(name: &str, value: &Json, purpose: Purpose) -> Result<KeyValue, Mal
     let value = match value {
         value if !value.is_truthy() => any(&Json::Null, SPAN_DEPTH, purpose)?,
         Json::Text(text) => {
-            let parsed = match Json::parse(text) {
+            let parsed = match Json::stored(text) {
                 Ok(value) => any(&value, SPAN_DEPTH, purpose),
-                Err(ParseError::NotJson) => any(value, SPAN_DEPTH, purpose),
-                Err(ParseError::TooDeep) => Err(Malformed),
+                Err(Refusal::TooDeep) => Err(Malformed),
+                Err(_) => any(value, SPAN_DEPTH, purpose),
             };
             match parsed {
                 Err(Malformed) if purpose == Purpose::Answer => any(value, SPAN_DEPTH, purpose)?,
@@ -221,11 +226,13 @@ fn any(value: &Json, depth: usize, purpose: Purpose) -> Result<AnyValue, Malform
     let value = match value {
         Json::Null => None,
         Json::Bool(value) => Some(Value::Bool(*value)),
-        Json::Int(number) => Some(Value::Int(*number)),
-        // It would be decoded as another number.
-        Json::Huge(_) if purpose == Purpose::Archive => return Err(Malformed),
-        Json::Huge(number) | Json::Float(number) => Some(Value::Double(*number)),
-        Json::Text(text) => Some(Value::Text(text.clone())),
+        Json::Number(digits) => Some(match value.int() {
+            Some(number) => Value::Int(number),
+            // It would be decoded as another number.
+            None if json::is_integer(digits) && purpose == Purpose::Archive => return Err(Malformed),
+            None => Value::Double(value.float().ok_or(Malformed)?),
+        }),
+        Json::Text(text) => Some(Value::Text(text.clone().into_owned())),
         Json::Array(items) => {
             let values = items.iter().map(|item| any(item, depth + 2, purpose)).collect::<Result<_, _>>()?;
             Some(Value::Array(ArrayValue { values }))
@@ -235,7 +242,7 @@ fn any(value: &Json, depth: usize, purpose: Purpose) -> Result<AnyValue, Malform
     Ok(AnyValue { value })
 }
 
-fn key_values(pairs: &[(String, Json)], depth: usize, purpose: Purpose) -> Result<Vec<KeyValue>, Malformed> {
+fn key_values(pairs: &Pairs<'_>, depth: usize, purpose: Purpose) -> Result<Vec<KeyValue>, Malformed> {
     pairs.iter().map(|(name, value)| Ok(key_value(name, any(value, depth, purpose)?))).collect()
 }
 
@@ -244,12 +251,12 @@ fn key_value(name: &str, value: AnyValue) -> KeyValue {
     KeyValue { key: name.to_owned(), value: Some(value).filter(|value| value.value.is_some()) }
 }
 
-fn pairs(value: &Json) -> Result<&[(String, Json)], Malformed> {
+fn pairs<'a, 'text>(value: &'a Json<'text>) -> Result<&'a Pairs<'text>, Malformed> {
     if let Json::Object(pairs) = value { Ok(pairs) } else { Err(Malformed) }
 }
 
 /// An optional list.
-fn list<'a>(data: &'a Json, name: &str) -> Result<&'a [Json], Malformed> {
+fn list<'a, 'text>(data: &'a Json<'text>, name: &str) -> Result<&'a [Json<'text>], Malformed> {
     match data.get(name) {
         None => Ok(&[]),
         Some(Json::Array(items)) => Ok(items),
@@ -265,7 +272,7 @@ fn text<'a>(data: &'a Json, name: &str) -> Result<&'a str, Malformed> {
 /// Nanoseconds, as a number or a decimal string.
 fn time(value: &Json) -> Result<u64, Malformed> {
     match value {
-        Json::Int(number) => u64::try_from(*number).map_err(|_| Malformed),
+        Json::Number(_) => value.int().and_then(|number| u64::try_from(number).ok()).ok_or(Malformed),
         Json::Text(text) => text.trim().parse().map_err(|_| Malformed),
         _ => Err(Malformed),
     }

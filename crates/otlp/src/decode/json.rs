@@ -29,7 +29,7 @@ pub(super) fn spans(body: &[u8], limits: &Limits, visit: Visit<'_>) -> Result<()
     let most = limits.values.saturating_mul(VALUES_PER_VALUE);
     let most = most.saturating_add(limits.spans.saturating_mul(VALUES_PER_SPAN)).saturating_add(64);
     let request = Json::request(text, most).map_err(|refusal| match refusal {
-        Refusal::NotJson => RequestError::Malformed,
+        Refusal::NotJson | Refusal::TooDeep => RequestError::Malformed,
         Refusal::TooMany => RequestError::TooManyValues(limits.values),
     })?;
     if !matches!(request, Json::Object(_)) {
