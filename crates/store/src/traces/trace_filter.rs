@@ -19,10 +19,12 @@ use crate::{
         compare::{self, Approach, Pairs},
         select::Select,
     },
+    schema::own_indexes::{METADATA, indexed},
 };
 
-const TAGS: Pairs = Pairs { table: "trace_tags", owner: "request_id", key: "key", value: "value" };
-const METADATA: Pairs = Pairs { table: "trace_request_metadata", owner: "request_id", key: "key", value: "value" };
+const TAG_PAIRS: Pairs = Pairs { table: "trace_tags", owner: "request_id", key: "key", value: "value" };
+const METADATA_PAIRS: Pairs =
+    Pairs { table: "trace_request_metadata", owner: "request_id", key: "key", value: "value" };
 
 /// How much earlier than its trace a span may start, in milliseconds: clocks differ.
 const CLOCK_SKEW_MS: i64 = 10_000;
@@ -126,8 +128,14 @@ impl Writer<'_> {
                 self.text(column, test)
             }
             Condition::Optional { column, test } => {
-                let column = optional_column(*column);
+                let (name, column) = (*column, optional_column(*column));
                 match test {
+                    PairTest::Value(TextTest::Equal(value)) if name == OptionalAttribute::Name => {
+                        // The index of names has their beginnings. With `=`, SQLite would replace the column in its
+                        // expression by the value.
+                        let (beginning, whole) = (self.bind(indexed(value)), self.bind(vec![value.clone()]));
+                        format!("substr({column}, 1, 200) = {beginning} AND {}", self.dialect.any(column, &whole))
+                    }
                     PairTest::Value(test) => self.text(column, test),
                     PairTest::IsNull => format!("{column} IS NULL"),
                     PairTest::IsNotNull => format!("{column} IS NOT NULL"),
@@ -142,14 +150,20 @@ impl Writer<'_> {
             }
             Condition::Usage { usage, test } => self.usage(*usage, test),
             Condition::Tag { key, test } => {
-                compare::pair(self.select, self.dialect, "t.request_id", &TAGS, key, test, approach)
+                compare::pair(self.select, self.dialect, "t.request_id", &TAG_PAIRS, key, test, approach)
             }
             Condition::Metadata { key, test } => {
-                compare::pair(self.select, self.dialect, "t.request_id", &METADATA, key, test, approach)
+                compare::pair(self.select, self.dialect, "t.request_id", &METADATA_PAIRS, key, test, approach)
             }
             Condition::Run(id) => {
-                let id = self.bind(id);
-                of_run("t.request_id", &id)
+                let (beginning, ids, id) = (self.bind(indexed(id)), self.bind(vec![id.clone()]), self.bind(id));
+                let is_one = self.dialect.any("value", &ids);
+                format!(
+                    "t.request_id IN (SELECT source_id FROM entity_associations WHERE destination_type = 'run' \
+                     AND destination_id = {id} AND source_type = 'trace' \
+                     UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = '{RUN_METADATA}' \
+                     AND substr(value, 1, 200) = {beginning} AND {is_one} AND {METADATA})"
+                )
             }
             Condition::Prompt(id) => {
                 let id = self.bind(id);
@@ -299,15 +313,6 @@ impl Writer<'_> {
     }
 }
 
-/// The condition that a trace was made by a run, or is linked to it.
-pub(crate) fn of_run(id: &str, run: &str) -> String {
-    format!(
-        "{id} IN (SELECT source_id FROM entity_associations WHERE destination_type = 'run' \
-         AND destination_id = {run} AND source_type = 'trace' \
-         UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = '{RUN_METADATA}' AND value = {run})"
-    )
-}
-
 /// The regular expression for an attribute within the JSON of a span. An anchor stands at the quote of the value.
 fn attribute_expression(key: &str, expression: &str) -> String {
     let (before, expression) = match expression.strip_prefix('^') {
@@ -371,9 +376,9 @@ impl Access {
 pub(crate) fn time_column(column: TimeAttribute, access: Access) -> &'static str {
     match column {
         TimeAttribute::Timestamp if access == Access::Time => "t.timestamp_ms",
-        // A sign makes an expression of the column, which no index serves.
+        // A sign makes an expression of a column, which no index serves.
         TimeAttribute::Timestamp => "+t.timestamp_ms",
-        TimeAttribute::ExecutionTime => "t.execution_time_ms",
+        TimeAttribute::ExecutionTime => "+t.execution_time_ms",
         TimeAttribute::EndTime => "(t.timestamp_ms + COALESCE(t.execution_time_ms, 0))",
     }
 }
