@@ -41,6 +41,8 @@ pub enum Plan {
     PartialOrder,
     /// Reads an index by the condition, row by row, so that LIMIT ends it: neither the whole table nor a bitmap of all rows.
     IndexScan,
+    /// Reads the indexes of the conditions, and no whole table.
+    NoTableScan,
     /// As [`Self::IndexOrder`], and joins only by merging two indexes, so that LIMIT ends the scan of both.
     MergeJoin,
 }
@@ -53,6 +55,7 @@ impl Plan {
             Self::IndexOrder => Some("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"),
             Self::PartialOrder => Some("SET LOCAL enable_sort = off"),
             Self::IndexScan => Some("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"),
+            Self::NoTableScan => Some("SET LOCAL enable_seqscan = off"),
             Self::MergeJoin => Some(
                 "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off",

@@ -43,27 +43,29 @@ statements! {
         "SELECT request_id, 0 FROM trace_request_metadata WHERE key = $1 AND substr(value, 1, 200) = $2 \
          AND value {in $3} AND ", METADATA, " LIMIT 4001";
 
-    /// Two ranges, because an index does not serve `<>`.
+    /// Two ranges, because an index does not serve `<>`. With statistics, SQLite would rather read the whole table than
+    /// one that it does not think unlikely.
     static WITH_OTHER_TAG: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) < $2 AND ",
-        TAGS, " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) > $2 AND ",
-        TAGS, " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) = $2 \
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_tags WHERE key = $1 AND ", BEFORE, " AND ", TAGS,
+        " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND ", BEHIND, " AND ", TAGS,
+        " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) = $2 \
          AND NOT (value {in $3}) AND ", TAGS, ") x LIMIT 4001";
 
     static WITH_OTHER_METADATA_VALUE: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_request_metadata \
-         WHERE key = $1 AND substr(value, 1, 200) < $2 AND ", METADATA,
-        " UNION ALL SELECT request_id FROM trace_request_metadata \
-         WHERE key = $1 AND substr(value, 1, 200) > $2 AND ", METADATA,
-        " UNION ALL SELECT request_id FROM trace_request_metadata \
-         WHERE key = $1 AND substr(value, 1, 200) = $2 AND NOT (value {in $3}) AND ", METADATA, ") x LIMIT 4001";
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_request_metadata WHERE key = $1 AND ", BEFORE,
+        " AND ", METADATA,
+        " UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = $1 AND ", BEHIND, " AND ", METADATA,
+        " UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = $1 AND substr(value, 1, 200) = $2 \
+         AND NOT (value {in $3}) AND ", METADATA, ") x LIMIT 4001";
 
     static IN_STATES: Child =
         "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND status {in $2} LIMIT 4001";
 
     static IN_OTHER_STATE: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status < $2 \
-         UNION ALL SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status > $2) x LIMIT 4001";
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_info WHERE experiment_id = $1 \
+         AND {sqlite:unlikely(}status < $2{sqlite:)} \
+         UNION ALL SELECT request_id FROM trace_info WHERE experiment_id = $1 \
+         AND {sqlite:unlikely(}status > $2{sqlite:)}) x LIMIT 4001";
 
     static WITH_CLIENT_ID: Child =
         "SELECT request_id, 0 FROM trace_info WHERE client_request_id {in $1} AND client_request_id IS NOT NULL \
@@ -99,6 +101,9 @@ statements! {
     static IN_SESSIONS: Child =
         "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND session_id {in $2} LIMIT 4001";
 }
+
+const BEFORE: &str = "{sqlite:unlikely(}substr(value, 1, 200) < $2{sqlite:)}";
+const BEHIND: &str = "{sqlite:unlikely(}substr(value, 1, 200) > $2{sqlite:)}";
 
 const ASSESSMENT: &str = "trace_id, CASE WHEN assessment_metadata LIKE '%\"mlflow.trace.session\":%' THEN 1 ELSE 0 END \
                           FROM assessments";

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Scoped,
-    db::{DbError, Row, Statement, Value, dialect::Dialect},
+    db::{DbError, Plan, Row, Statement, Value, dialect::Dialect},
     query::{compare, scope::Scope, select::Select},
 };
 
@@ -160,16 +160,19 @@ impl Source {
         };
         let mut select = Select::new(store.workspace, table, alias);
         let experiments = Experiments::bind(&mut select, dialect, ids);
-        // In SQLite, a sign hides the experiment from indexes.
-        let sign = dialect.pick("", "+");
-        let hidden = if Access::of(of_traces) == Access::Id { sign } else { "" };
-        select.filter(format!("{hidden}{}", experiments.contain(alias)));
+        if Access::of(of_traces) == Access::Id {
+            // A sign hides the experiment from indexes.
+            select.filter(format!("+{}", experiments.contain(alias)));
+            select.plan(Plan::NoTableScan);
+        } else {
+            select.filter(experiments.contain(alias));
+        }
         if matches!(self, Self::SpansOfTraces | Self::SpansByTraceTime) {
             // SQLite never reorders CROSS JOIN: the index of traces by time is read first.
             select.join("CROSS JOIN spans s");
             select.filter("s.trace_id = t.request_id".to_owned());
-            // Spans are looked up by their trace.
-            select.filter(format!("{sign}{}", experiments.contain("s")));
+            // In SQLite, a sign hides the experiment from indexes: spans are looked up by their trace.
+            select.filter(format!("{}{}", dialect.pick("", "+"), experiments.contain("s")));
         }
         let conditions = conditions_sql(&mut select, dialect, &experiments, of_traces);
         if self == Self::Assessments {

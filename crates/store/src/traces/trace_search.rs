@@ -87,14 +87,16 @@ impl Scoped<'_> {
         select.of_query(query);
         let experiments = Experiments::bind(&mut select, dialect, experiments);
         let access = Access::of(&conditions);
-        // In SQLite, a sign hides the experiment from indexes.
-        let sign = if access == Access::Id { dialect.pick("", "+") } else { "" };
+        // A sign hides the experiment from indexes.
+        let sign = if access == Access::Id { "+" } else { "" };
         select.filter(format!("{sign}{}", experiments.contain("t")));
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
         if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
             select.plan(Plan::PartialOrder);
+        } else if access == Access::Id {
+            select.plan(Plan::NoTableScan);
         }
         for (index, clause) in order.iter().enumerate() {
             order_by(&mut select, index, clause, access);

@@ -100,6 +100,7 @@ fn condition(random: &mut StdRng) -> String {
     let other = texts.choose(random).unwrap();
     let number = random.random_range(-2..60);
     let comparison = ["<", "<=", ">", ">=", "=", "!="][random.random_range(0..6)];
+    let order = ["<", "<=", ">", ">="][random.random_range(0..4)];
     let kind = ["feedback", "expectation"][random.random_range(0..2)];
     let value = ["good", "0.5", "7", "true", "schön", "none"][random.random_range(0..6)];
     match random.random_range(0..18) {
@@ -118,7 +119,7 @@ fn condition(random: &mut StdRng) -> String {
         12 => format!("span.name IN ('{text}', '{other}')"),
         13 => format!("span.type IN ('TOOL', 'AGENT') AND span.status = 'ERROR'"),
         14 => format!("{kind}.q = '{value}'"),
-        15 => format!("{kind}.r {comparison} {}", [-3.0, 0.5, 7.0, 6.5][random.random_range(0..4)]),
+        15 => format!("{kind}.r {order} {}", [-3.0, 0.5, 7.0, 6.5][random.random_range(0..4)]),
         16 => format!("{kind}.q IS NOT NULL"),
         _ => [
             "status = 'ERROR'",
