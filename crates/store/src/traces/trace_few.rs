@@ -108,43 +108,42 @@ const BEHIND: &str = "{sqlite:unlikely(}substr(value, 1, 200) > $2{sqlite:)}";
 const ASSESSMENT: &str = "trace_id, CASE WHEN assessment_metadata LIKE '%\"mlflow.trace.session\":%' THEN 1 ELSE 0 END \
                           FROM assessments";
 
+/// A statement and its parameters.
+type Asked = (&'static Sql<Child>, Vec<Value>);
+
 /// How the traces of a condition are found.
 struct Probe {
-    statement: &'static Sql<Child>,
-    params: Vec<Value>,
-    /// The index, if it is ferroflow's own, and the statement without it.
-    own: Option<(OwnIndex, Option<(&'static Sql<Child>, Vec<Value>)>)>,
+    asked: Asked,
+    /// The index, if it is ferroflow's own.
+    index: Option<OwnIndex>,
+    /// What is asked as long as that is missing.
+    without: Option<Asked>,
 }
 
 impl Probe {
     /// By an index of the reference's.
     fn of(statement: &'static Sql<Child>, params: Vec<Value>) -> Self {
-        Self { statement, params, own: None }
+        Self { asked: (statement, params), index: None, without: None }
     }
 
     /// By an index of ferroflow's own.
     fn by(index: OwnIndex, statement: &'static Sql<Child>, params: Vec<Value>) -> Self {
-        Self { statement, params, own: Some((index, None)) }
+        Self { index: Some(index), ..Self::of(statement, params) }
     }
 
-    /// Asks `other` as long as the index is missing.
-    fn or(mut self, other: &'static Sql<Child>, params: Vec<Value>) -> Self {
-        if let Some((_, without)) = &mut self.own {
-            *without = Some((other, params));
-        }
-        self
+    /// Asks another statement as long as the index is missing.
+    fn or(self, statement: &'static Sql<Child>, params: Vec<Value>) -> Self {
+        Self { without: Some((statement, params)), ..self }
     }
 
     /// What to ask; `None` if the index is missing.
     async fn statement(self, store: &Store) -> Result<Option<Statement>> {
-        let (statement, params) = match self.own {
-            Some((index, without)) if !store.own_indexes.has(&store.db, index).await? => match without {
-                Some(without) => without,
-                None => return Ok(None),
-            },
-            _ => (self.statement, self.params),
+        let is_there = match self.index {
+            Some(index) => store.own_indexes.has(&store.db, index).await?,
+            None => true,
         };
-        Ok(Some(planned(statement, params)))
+        let asked = if is_there { Some(self.asked) } else { self.without };
+        Ok(asked.map(|(statement, params)| planned(statement, params)))
     }
 }
 

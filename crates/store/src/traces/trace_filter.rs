@@ -287,16 +287,13 @@ impl Writer<'_> {
     /// `ILIKE` on the content of a span. PostgreSQL takes three times as long for the lower case of a database's locale as
     /// for that of ASCII, which is all that a pattern of ASCII needs.
     fn content_ilike(&mut self, pattern: &str) -> String {
-        if !pattern.is_ascii() {
+        if self.dialect == Dialect::Sqlite || !pattern.is_ascii() {
             return self.text("s.content", &TextTest::ILike(pattern.to_owned()));
         }
-        let content = self.dialect.pick("s.content COLLATE \"C\"", "s.content");
+        let content = "s.content COLLATE \"C\"";
         let part = pattern.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
         match part.filter(|part| !part.contains(['%', '_', '\\'])) {
-            Some(part) => {
-                let (find, part) = (self.dialect.pick("strpos", "instr"), self.bind(part.to_ascii_lowercase()));
-                format!("{find}(lower({content}), {part}) > 0")
-            }
+            Some(part) => format!("strpos(lower({content}), {}) > 0", self.bind(part.to_ascii_lowercase())),
             None => self.text(content, &TextTest::ILike(pattern.to_owned())),
         }
     }

@@ -117,7 +117,7 @@ fn condition(random: &mut StdRng) -> String {
         10 => format!("execution_time_ms {comparison} {number}.5"),
         11 => format!("span.name = '{text}'"),
         12 => format!("span.name IN ('{text}', '{other}')"),
-        13 => format!("span.type IN ('TOOL', 'AGENT') AND span.status = 'ERROR'"),
+        13 => "span.type IN ('TOOL', 'AGENT') AND span.status = 'ERROR'".to_owned(),
         14 => format!("{kind}.q = '{value}'"),
         15 => format!("{kind}.r {order} {}", [-3.0, 0.5, 7.0, 6.5][random.random_range(0..4)]),
         16 => format!("{kind}.q IS NOT NULL"),
