@@ -54,7 +54,9 @@ impl Plan {
             Self::Free => None,
             Self::IndexOrder => Some("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"),
             Self::PartialOrder => Some("SET LOCAL enable_sort = off"),
-            Self::IndexScan => Some("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"),
+            Self::IndexScan => {
+                Some("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
+            }
             Self::NoTableScan => Some("SET LOCAL enable_seqscan = off"),
             Self::MergeJoin => Some(
                 "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \

@@ -27,7 +27,8 @@ const FEW: usize = 4000;
 /// Maximum number of conditions whose indexes are asked.
 const ASKED: usize = 4;
 
-// Each reads the index of its condition, row by row: the settings of `Plan::IndexScan` leave PostgreSQL no other way.
+// Each reads the index of its condition, row by row: the settings of `Plan::IndexScan` leave PostgreSQL no other way. One
+// of a range is in the order of its index, which tells it from others that begin with the same columns.
 statements! {
     static TAGGED: Child = "SELECT request_id, 0 FROM trace_tags WHERE key = $1 LIMIT 4001";
 
@@ -43,18 +44,19 @@ statements! {
         "SELECT request_id, 0 FROM trace_request_metadata WHERE key = $1 AND substr(value, 1, 200) = $2 \
          AND value {in $3} AND ", METADATA, " LIMIT 4001";
 
-    /// Two ranges, because an index does not serve `<>`. With statistics, SQLite would rather read the whole table than
-    /// one that it does not think unlikely.
+    /// Two ranges, because an index does not serve `<>`.
     static WITH_OTHER_TAG: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_tags WHERE key = $1 AND ", BEFORE, " AND ", TAGS,
-        " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND ", BEHIND, " AND ", TAGS,
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) < $2 \
+         AND ", TAGS,
+        " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) > $2 AND ", TAGS,
         " UNION ALL SELECT request_id FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) = $2 \
          AND NOT (value {in $3}) AND ", TAGS, ") x LIMIT 4001";
 
     static WITH_OTHER_METADATA_VALUE: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_request_metadata WHERE key = $1 AND ", BEFORE,
-        " AND ", METADATA,
-        " UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = $1 AND ", BEHIND, " AND ", METADATA,
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_request_metadata \
+         WHERE key = $1 AND substr(value, 1, 200) < $2 AND ", METADATA,
+        " UNION ALL SELECT request_id FROM trace_request_metadata \
+         WHERE key = $1 AND substr(value, 1, 200) > $2 AND ", METADATA,
         " UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = $1 AND substr(value, 1, 200) = $2 \
          AND NOT (value {in $3}) AND ", METADATA, ") x LIMIT 4001";
 
@@ -62,17 +64,16 @@ statements! {
         "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND status {in $2} LIMIT 4001";
 
     static IN_OTHER_STATE: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_info WHERE experiment_id = $1 \
-         AND {sqlite:unlikely(}status < $2{sqlite:)} \
-         UNION ALL SELECT request_id FROM trace_info WHERE experiment_id = $1 \
-         AND {sqlite:unlikely(}status > $2{sqlite:)}) x LIMIT 4001";
+        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status < $2 \
+         UNION ALL SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status > $2) x LIMIT 4001";
 
     static WITH_CLIENT_ID: Child =
         "SELECT request_id, 0 FROM trace_info WHERE client_request_id {in $1} AND client_request_id IS NOT NULL \
          LIMIT 4001";
 
     static LASTING: Child =
-        "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND execution_time_ms BETWEEN $2 AND $3 LIMIT 4001";
+        "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND execution_time_ms BETWEEN $2 AND $3 \
+         ORDER BY execution_time_ms LIMIT 4001";
 
     static WITH_TYPE: Child =
         "SELECT trace_id, 0 FROM spans WHERE experiment_id = $1 AND type {in $2} LIMIT 4001";
@@ -93,7 +94,7 @@ statements! {
 
     static ASSESSED_WITHIN: Child =
         "SELECT ", ASSESSMENT, " WHERE experiment_id = $1 AND name = $2 AND valid AND is_numeric_value \
-         AND aggregate_value BETWEEN $3 AND $4 LIMIT 4001";
+         AND aggregate_value BETWEEN $3 AND $4 ORDER BY aggregate_value LIMIT 4001";
 
     static SESSIONS: Child =
         "SELECT DISTINCT session_id FROM trace_info WHERE request_id {in $1} AND session_id IS NOT NULL";
@@ -101,9 +102,6 @@ statements! {
     static IN_SESSIONS: Child =
         "SELECT request_id, 0 FROM trace_info WHERE experiment_id = $1 AND session_id {in $2} LIMIT 4001";
 }
-
-const BEFORE: &str = "{sqlite:unlikely(}substr(value, 1, 200) < $2{sqlite:)}";
-const BEHIND: &str = "{sqlite:unlikely(}substr(value, 1, 200) > $2{sqlite:)}";
 
 const ASSESSMENT: &str = "trace_id, CASE WHEN assessment_metadata LIKE '%\"mlflow.trace.session\":%' THEN 1 ELSE 0 END \
                           FROM assessments";

@@ -1,11 +1,16 @@
 //! ferroflow's own indexes: created with a new database, and later without blocking writers.
 
+use std::time::Duration;
+
+use ferroflow_model::Result;
 use ferroflow_store::{
     Store,
-    db::{BackendUri, Db, DbOptions, Statement, Upkeep, dialect::Dialect},
+    db::{BackendUri, Db, DbOptions, Op, Statement, Upkeep, dialect::Dialect},
     migrations::{self, Options, TRACKING},
     schema::own,
 };
+
+use tokio::{sync::Notify, time::timeout};
 
 use crate::support::{self, on_each};
 
@@ -64,4 +69,45 @@ async fn an_upgrade_creates_own_indexes(uri: &BackendUri) {
     own::drop_all(&db).await.unwrap();
     assert_eq!(upgrade().await.applied, 0);
     assert_eq!(complete(&db).await.len(), 10);
+}
+
+on_each!(writers_go_on_while_an_index_is_created);
+async fn writers_go_on_while_an_index_is_created(uri: &BackendUri) {
+    if matches!(uri, BackendUri::Sqlite(_)) {
+        return;
+    }
+    let store = support::open(uri).await;
+    fill(&store).await;
+    own::drop_all(store.db()).await.unwrap();
+    let insert = |id: &str| {
+        let sql = "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ($1, 0, 1, 'OK')";
+        Statement::unscoped(Upkeep::Test, sql, vec![id.into()])
+    };
+    let (begun, written) = (Notify::new(), Notify::new());
+    let (begun, written) = (&begun, &written);
+    let held = store.db().transaction(|tx| async move {
+        tx.execute(insert("tr-2")).await?;
+        begun.notify_one();
+        written.notified().await;
+        Result::Ok(())
+    });
+    let created = async {
+        begun.notified().await;
+        while store.create_own_index().await.unwrap().is_some() {}
+    };
+    let another = async {
+        // The index of traces waits for the transaction that has written one.
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                       AND query LIKE 'CREATE INDEX CONCURRENTLY%'";
+        let is_waiting = async || {
+            let statement = Statement::unscoped(Upkeep::Test, waiting, Vec::new());
+            !store.db().query(statement, |row| row.get::<i64>(0)).await.unwrap().is_empty()
+        };
+        while !is_waiting().await {}
+        store.db().unit(vec![Op::Execute(insert("tr-3"))]).await.unwrap();
+        written.notify_one();
+    };
+    let all = async { tokio::join!(held, created, another) };
+    timeout(Duration::from_secs(60), all).await.expect("no writer waits for the index").0.unwrap();
+    assert_eq!(complete(store.db()).await.len(), 10);
 }
