@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ferroflow_artifacts::DirectRoot;
-use ferroflow_jobs::{ArchivalJob, DirectRootCheck, OutboxSweep, Runner, Stop, UploadSweep, WebhookDelivery};
+use ferroflow_jobs::{
+    ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, Runner, Stop, UploadSweep, WebhookDelivery,
+};
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -17,6 +19,7 @@ pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
     if !config.artifacts_only {
         runner.start(WebhookDelivery::new(Arc::clone(store), Arc::clone(webhooks), metrics.clone()));
         runner.start(OutboxSweep::new(Arc::clone(store)));
+        runner.start(OwnIndexes::new(Arc::clone(store)));
     }
     if let Some(settings) = config.trace_archival.clone().filter(|_| config.runs_jobs) {
         runner.start(ArchivalJob::new(Arc::clone(store), locations.clone(), settings, metrics.clone()));

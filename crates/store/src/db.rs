@@ -203,6 +203,21 @@ impl Db {
         }
     }
 
+    /// Runs a statement of its own that may not be in a transaction, such as `CREATE INDEX CONCURRENTLY`. It continues if
+    /// the caller drops this future.
+    pub(crate) async fn alone(&self, sql: String) -> Result<(), DbError> {
+        match &self.backend {
+            Backend::Postgres(pool) => {
+                let client = pool.get().await?;
+                // Spawned, so that the connection does not return to the pool while the statement runs.
+                tokio::spawn(async move { postgres::alone(&client, &sql).await })
+                    .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
+                    .await
+            }
+            Backend::Sqlite(_) => self.batch(sql).await,
+        }
+    }
+
     /// Checks that the database can be read and written, as far as that is possible without writing.
     ///
     /// # Errors

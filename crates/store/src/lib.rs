@@ -64,7 +64,7 @@ pub use workspace::Workspace;
 use crate::{
     db::{BackendUri, Db, DbOptions},
     events::{fernet::FernetKey, outbox::Outbox},
-    schema::SchemaError,
+    schema::{SchemaError, own_indexes::OwnIndexes},
     traces::span_log::lanes::SpanLanes,
     tracking::batch::Batcher,
 };
@@ -78,6 +78,7 @@ pub struct Store {
     artifact_root: String,
     limits: Limits,
     outbox: Outbox,
+    own_indexes: OwnIndexes,
     webhook_key: Option<FernetKey>,
 }
 
@@ -108,11 +109,11 @@ impl Store {
         let StoreOptions { artifact_root, limits, db } = options;
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
-        schema::own::prepare_indexes(&db).await?;
+        let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, spans, artifact_root, limits, outbox, webhook_key: None })
+        Ok(Self { db, batch, spans, artifact_root, limits, outbox, own_indexes, webhook_key: None })
     }
 
     /// Checks that the database can be read and written.

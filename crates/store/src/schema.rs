@@ -4,6 +4,7 @@
 //! over the database. Databases at a later known head are served too. Older ones are migrated by [`crate::migrations`].
 
 pub mod own;
+pub(crate) mod own_indexes;
 
 use crate::{
     db::{Anywhere, Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect, upkeep::Startup},

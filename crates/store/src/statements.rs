@@ -78,6 +78,7 @@ pages! {
         registry::registered_models,
         schema,
         schema::own,
+        schema::own_indexes,
         scoped,
         traces::assessments,
         traces::keys,

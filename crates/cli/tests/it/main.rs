@@ -5,6 +5,7 @@
 mod closed_output;
 mod db;
 mod large_responses;
+mod large_traces;
 mod memory;
 mod plugin;
 mod server;

@@ -33,6 +33,10 @@ pub(super) async fn each(
     account: Option<&Account>,
     visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
+    if statement.plan.settings().is_some() && statement.is_static() && client.keeps_names() {
+        // Before BEGIN: a statement that waits to be prepared would be sent after COMMIT.
+        client.prepare_cached(statement.postgres()).await?;
+    }
     let read = async move {
         let rows = send(client, statement).await?;
         pin_mut!(rows);
@@ -131,6 +135,18 @@ pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbEr
     }
     let prepared = client.prepare_cached(&sql).await?;
     Ok(client.execute_raw(&prepared, arrays.into_iter().map(|(array, _)| array)).await?)
+}
+
+/// Runs a statement that may not be in a transaction and may take long, without the timeouts of the role's settings.
+pub(super) async fn alone(client: &Client, sql: &str) -> Result<(), DbError> {
+    if client.is_pooled() {
+        // A setting would be that of another session.
+        return Ok(client.batch_execute(sql).await?);
+    }
+    client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    let outcome = client.batch_execute(sql).await;
+    client.batch_execute("RESET statement_timeout; RESET lock_timeout").await?;
+    Ok(outcome?)
 }
 
 /// Runs all steps in one transaction and one round trip.

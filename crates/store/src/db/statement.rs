@@ -39,6 +39,10 @@ pub enum Plan {
     IndexOrder,
     /// No sorting, except of rows that are equal in the first keys: reads an index in the order of these.
     PartialOrder,
+    /// Reads an index by the condition, row by row, so that LIMIT ends it: neither the whole table nor a bitmap of all rows.
+    IndexScan,
+    /// Reads the indexes of the conditions, and no whole table.
+    NoTableScan,
     /// As [`Self::IndexOrder`], and joins only by merging two indexes, so that LIMIT ends the scan of both.
     MergeJoin,
 }
@@ -50,6 +54,10 @@ impl Plan {
             Self::Free => None,
             Self::IndexOrder => Some("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"),
             Self::PartialOrder => Some("SET LOCAL enable_sort = off"),
+            Self::IndexScan => {
+                Some("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
+            }
+            Self::NoTableScan => Some("SET LOCAL enable_seqscan = off"),
             Self::MergeJoin => Some(
                 "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off",

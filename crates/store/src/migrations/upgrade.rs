@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Chain, MigrationError, Revision, State,
+    Chain, MigrationError, Revision, State, TRACKING,
     apply::{self, Failure},
     backup, check,
     events::{Event, Progress},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     db::{Access, BackendUri, DbError, Direct, NO_TIMEOUTS, Statement, Upkeep, dialect::Dialect},
-    schema,
+    schema::{self, own_indexes},
 };
 
 /// Default timeout for locks on tables.
@@ -168,6 +168,7 @@ impl Run<'_> {
                     }
                     let Some((from, next)) = self.chain.between(reached, self.target_index).next() else {
                         self.clean_up().await?;
+                        self.create_own_indexes(revision).await;
                         return Ok(Done {
                             from: first,
                             to: revision.unwrap_or_default(),
@@ -181,6 +182,16 @@ impl Run<'_> {
                     self.revision(from, next, first != State::Empty, self.target_index - reached).await?;
                 }
             }
+        }
+    }
+
+    /// Creates ferroflow's own indexes in a database that it serves. If that fails, a server creates them.
+    async fn create_own_indexes(&self, revision: Option<&str>) {
+        if self.chain.name == TRACKING.name
+            && self.chain.serves(revision)
+            && let Err(error) = own_indexes::create_all(&self.direct).await
+        {
+            tracing::warn!(%error, "ferroflow's own indexes were not created: searches for traces are slower");
         }
     }
 

@@ -151,7 +151,7 @@ impl Select {
     /// A statement that is no page. `write` is given the tables with their joins, and the conditions.
     pub(crate) fn statement(self, write: impl FnOnce(&str, &str) -> String) -> Statement {
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
-        Statement::select(write(&format!("{}{}", self.from, self.joins), &conditions), self.params)
+        Statement::select(write(&format!("{}{}", self.from, self.joins), &conditions), self.params).planned(self.plan)
     }
 
     /// The statement for one page, with one row more than `limit` to detect whether there is a next page. It selects

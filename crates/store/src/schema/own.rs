@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The name prefix of ferroflow's own tables and indexes.
-const PREFIX: &str = "ff_";
+pub(super) const PREFIX: &str = "ff_";
 
 /// Webhook events to deliver: `crate::events::outbox`.
 pub(crate) const OUTBOX: &str = "ff_webhook_deliveries";
@@ -75,13 +75,6 @@ const LEASES_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_job_leases (
         CONSTRAINT ff_job_leases_pk PRIMARY KEY (job)
     );";
 
-/// The index by which pages of a dataset's records are read: `crate::evaluation::dataset_records`. The reference has none
-/// in that order.
-const RECORDS_PAGE: &str = "ff_evaluation_dataset_records_page";
-
-const RECORDS_PAGE_INDEX: &str = "CREATE INDEX IF NOT EXISTS ff_evaluation_dataset_records_page
-        ON evaluation_dataset_records (dataset_id, created_time, dataset_record_id);";
-
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_waiting
         ON ff_webhook_deliveries (webhook_id, id) WHERE failed_at IS NULL;
@@ -121,21 +114,6 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
 /// The database failed, or its role may not create tables.
 pub(crate) async fn prepare_leases(db: &Db) -> Result<(), DbError> {
     create(db, &[LEASES], LEASES_TABLE).await
-}
-
-/// Creates the indexes on the reference's tables. Without them pages are slower.
-///
-/// # Errors
-/// The database cannot be reached.
-pub(crate) async fn prepare_indexes(db: &Db) -> Result<(), DbError> {
-    match create(db, &[RECORDS_PAGE], RECORDS_PAGE_INDEX).await {
-        Err(error @ (DbError::Unavailable(_) | DbError::NotBegun(_) | DbError::Conflict(_))) => Err(error),
-        Err(error) => {
-            tracing::warn!(%error, "pages of large datasets are slow: the index {RECORDS_PAGE} cannot be created");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
 }
 
 /// Creates the missing tables in the users database.

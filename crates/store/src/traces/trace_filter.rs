@@ -1,8 +1,8 @@
 //! Conditions of a filter for traces, as SQL on a row `t` of `trace_info`.
 //!
 //! Conditions on children are looked up by the id of the trace, so that a search reads traces in their order and looks
-//! at the children of a few. Spans and assessments are looked up behind a fence (`OFFSET 0`): without one, PostgreSQL
-//! may read the spans of all experiments, whose contents are large. What an index finds by its value (a linked run, a
+//! at the children of a few. They are looked up behind a fence (`OFFSET 0`): without one, PostgreSQL may read the spans of
+//! all experiments, whose contents are large, or all values of a tag. What an index finds by its value (a linked run, a
 //! prompt, an issue) may drive the query, and so may conditions that few traces meet ([`super::trace_few`]).
 
 use ferroflow_search::{
@@ -19,10 +19,12 @@ use crate::{
         compare::{self, Approach, Pairs},
         select::Select,
     },
+    schema::own_indexes::{METADATA, indexed},
 };
 
-const TAGS: Pairs = Pairs { table: "trace_tags", owner: "request_id", key: "key", value: "value" };
-const METADATA: Pairs = Pairs { table: "trace_request_metadata", owner: "request_id", key: "key", value: "value" };
+const TAG_PAIRS: Pairs = Pairs { table: "trace_tags", owner: "request_id", key: "key", value: "value" };
+const METADATA_PAIRS: Pairs =
+    Pairs { table: "trace_request_metadata", owner: "request_id", key: "key", value: "value" };
 
 /// How much earlier than its trace a span may start, in milliseconds: clocks differ.
 const CLOCK_SKEW_MS: i64 = 10_000;
@@ -69,10 +71,10 @@ pub(crate) fn conditions_sql(
     let mut writer = Writer { select, dialect, experiments, access };
     let mut written = Vec::with_capacity(conditions.len());
     let mut spans = Vec::new();
-    for (index, condition) in conditions.iter().enumerate() {
+    for condition in conditions {
         match condition {
             Condition::Span(condition) => spans.push(condition),
-            _ => written.push(writer.condition(condition, Approach::LookUp.after(index))),
+            _ => written.push(writer.condition(condition)),
         }
     }
     if !spans.is_empty() {
@@ -115,7 +117,8 @@ impl Writer<'_> {
         compare::text(self.select, self.dialect, column, test)
     }
 
-    fn condition(&mut self, condition: &Condition, approach: Approach) -> String {
+    fn condition(&mut self, condition: &Condition) -> String {
+        let approach = Approach::FencedLookUp;
         match condition {
             Condition::Text { column, test } => {
                 let column = match column {
@@ -126,8 +129,14 @@ impl Writer<'_> {
                 self.text(column, test)
             }
             Condition::Optional { column, test } => {
-                let column = optional_column(*column);
+                let (name, column) = (*column, optional_column(*column));
                 match test {
+                    PairTest::Value(TextTest::Equal(value)) if name == OptionalAttribute::Name => {
+                        // The index of names has their beginnings. With `=`, SQLite would replace the column in its
+                        // expression by the value.
+                        let (beginning, whole) = (self.bind(indexed(value)), self.bind(vec![value.clone()]));
+                        format!("substr({column}, 1, 200) = {beginning} AND {}", self.dialect.any(column, &whole))
+                    }
                     PairTest::Value(test) => self.text(column, test),
                     PairTest::IsNull => format!("{column} IS NULL"),
                     PairTest::IsNotNull => format!("{column} IS NOT NULL"),
@@ -142,14 +151,20 @@ impl Writer<'_> {
             }
             Condition::Usage { usage, test } => self.usage(*usage, test),
             Condition::Tag { key, test } => {
-                compare::pair(self.select, self.dialect, "t.request_id", &TAGS, key, test, approach)
+                compare::pair(self.select, self.dialect, "t.request_id", &TAG_PAIRS, key, test, approach)
             }
             Condition::Metadata { key, test } => {
-                compare::pair(self.select, self.dialect, "t.request_id", &METADATA, key, test, approach)
+                compare::pair(self.select, self.dialect, "t.request_id", &METADATA_PAIRS, key, test, approach)
             }
             Condition::Run(id) => {
-                let id = self.bind(id);
-                of_run("t.request_id", &id)
+                let (beginning, ids, id) = (self.bind(indexed(id)), self.bind(vec![id.clone()]), self.bind(id));
+                let is_one = self.dialect.any("value", &ids);
+                format!(
+                    "t.request_id IN (SELECT source_id FROM entity_associations WHERE destination_type = 'run' \
+                     AND destination_id = {id} AND source_type = 'trace' \
+                     UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = '{RUN_METADATA}' \
+                     AND substr(value, 1, 200) = {beginning} AND {is_one} AND {METADATA})"
+                )
             }
             Condition::Prompt(id) => {
                 let id = self.bind(id);
@@ -251,6 +266,9 @@ impl Writer<'_> {
         }
         for condition in conditions {
             tests.push(match condition {
+                SpanCondition::Column { column: SpanColumn::Content, test: TextTest::ILike(pattern) } => {
+                    self.content_ilike(pattern)
+                }
                 SpanCondition::Column { column, test } => {
                     let column = match column {
                         SpanColumn::Name => "s.name",
@@ -264,6 +282,20 @@ impl Writer<'_> {
             });
         }
         Approach::FencedLookUp.condition("spans s", "s.trace_id", "t.request_id", &tests.join(" AND "))
+    }
+
+    /// `ILIKE` on the content of a span. PostgreSQL takes three times as long for the lower case of a database's locale as
+    /// for that of ASCII, which is all that a pattern of ASCII needs.
+    fn content_ilike(&mut self, pattern: &str) -> String {
+        if self.dialect == Dialect::Sqlite || !pattern.is_ascii() {
+            return self.text("s.content", &TextTest::ILike(pattern.to_owned()));
+        }
+        let content = "s.content COLLATE \"C\"";
+        let part = pattern.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
+        match part.filter(|part| !part.contains(['%', '_', '\\'])) {
+            Some(part) => format!("strpos(lower({content}), {}) > 0", self.bind(part.to_ascii_lowercase())),
+            None => self.text(content, &TextTest::ILike(pattern.to_owned())),
+        }
     }
 
     /// An attribute within the JSON of a span: `"key": "…"`, where the value is the JSON text of the attribute.
@@ -290,22 +322,13 @@ impl Writer<'_> {
             TextTest::NotEqual(value) => format!("{} AND NOT {}", exists(self), equals(self, value)),
             TextTest::NotIn(values) => format!("{} AND NOT {}", exists(self), any(self, values)),
             TextTest::Like(pattern) => self.text("s.content", &TextTest::Like(format!("%\"{key}\"{pattern}%"))),
-            TextTest::ILike(pattern) => self.text("s.content", &TextTest::ILike(format!("%\"{key}\"{pattern}%"))),
+            TextTest::ILike(pattern) => self.content_ilike(&format!("%\"{key}\"{pattern}%")),
             TextTest::RLike(expression) => {
                 let expression = attribute_expression(key, expression);
                 self.text("s.content", &TextTest::RLike(expression))
             }
         }
     }
-}
-
-/// The condition that a trace was made by a run, or is linked to it.
-pub(crate) fn of_run(id: &str, run: &str) -> String {
-    format!(
-        "{id} IN (SELECT source_id FROM entity_associations WHERE destination_type = 'run' \
-         AND destination_id = {run} AND source_type = 'trace' \
-         UNION ALL SELECT request_id FROM trace_request_metadata WHERE key = '{RUN_METADATA}' AND value = {run})"
-    )
 }
 
 /// The regular expression for an attribute within the JSON of a span. An anchor stands at the quote of the value.
@@ -371,9 +394,9 @@ impl Access {
 pub(crate) fn time_column(column: TimeAttribute, access: Access) -> &'static str {
     match column {
         TimeAttribute::Timestamp if access == Access::Time => "t.timestamp_ms",
-        // A sign makes an expression of the column, which no index serves.
+        // A sign makes an expression of a column, which no index serves.
         TimeAttribute::Timestamp => "+t.timestamp_ms",
-        TimeAttribute::ExecutionTime => "t.execution_time_ms",
+        TimeAttribute::ExecutionTime => "+t.execution_time_ms",
         TimeAttribute::EndTime => "(t.timestamp_ms + COALESCE(t.execution_time_ms, 0))",
     }
 }

@@ -9,17 +9,18 @@ use ferroflow_model::{
 };
 use ferroflow_search::{
     trace_metrics::{Aggregation, Dimension, Filter, Metric, Query, Subject},
-    traces::Condition,
+    traces::{Condition, TextAttribute},
 };
 
 use super::{
-    trace_filter::{Experiments, conditions_sql},
+    trace_few::narrow,
+    trace_filter::{Access, Experiments, conditions_sql},
     trace_search::{search_error, visible_experiments},
 };
 use crate::{
     Scoped,
-    db::{DbError, Row, Statement, Value, dialect::Dialect},
-    query::{scope::Scope, select::Select},
+    db::{DbError, Plan, Row, Statement, Value, dialect::Dialect},
+    query::{compare, scope::Scope, select::Select},
 };
 
 /// The name of the dimension with the start of a time interval.
@@ -53,7 +54,7 @@ impl Scoped<'_> {
     /// # Errors
     /// The interval, the number of results or an experiment's id is not valid.
     pub async fn query_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
-        let statement = self.metrics_statement(scope, query)?;
+        let statement = self.metrics_statement(scope, query).await?;
         let conn = self.store.db.reader().await?;
         let reader = Reader::of(query);
         let points = conn.fold_counted(vec![statement], Vec::new(), move |points, _, row| {
@@ -68,11 +69,11 @@ impl Scoped<'_> {
     /// # Errors
     /// As there, or the database failed.
     pub async fn explain_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<String>> {
-        let statement = self.metrics_statement(scope, query)?;
+        let statement = self.metrics_statement(scope, query).await?;
         Ok(self.store.db.explain(statement).await?)
     }
 
-    fn metrics_statement(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Statement> {
+    async fn metrics_statement(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Statement> {
         let interval = interval(query)?;
         if query.max_results < 0 {
             return Err(Error::invalid(format!(
@@ -88,11 +89,12 @@ impl Scoped<'_> {
             .iter()
             .map(|filter| (filter, filter.trace_condition()))
             .partition(|(_, of)| of.is_some());
-        let of_traces: Vec<Condition> = of_traces.into_iter().filter_map(|(_, condition)| condition).collect();
+        let mut of_traces: Vec<Condition> = of_traces.into_iter().filter_map(|(_, condition)| condition).collect();
+        narrow(self.store, &ids, &mut of_traces).await?;
 
         let source = Source::of(query, !of_traces.is_empty());
         let mut select = source.select(self, dialect, ids, &of_traces);
-        source.filter_time(&mut select, query);
+        source.filter_time(&mut select, query, Access::of(&of_traces));
         for (filter, _) in of_others {
             filter_sql(&mut select, filter);
         }
@@ -107,7 +109,7 @@ impl Scoped<'_> {
             columns.push(bucket_sql(&mut select, query.view, interval));
         }
         for (_, dimension) in &query.query.dimensions {
-            let column = dimension_column(*dimension);
+            let column = dimension_column(dialect, *dimension);
             select.filter(format!("{column} IS NOT NULL"));
             columns.push(column.to_owned());
         }
@@ -158,7 +160,13 @@ impl Source {
         };
         let mut select = Select::new(store.workspace, table, alias);
         let experiments = Experiments::bind(&mut select, dialect, ids);
-        select.filter(experiments.contain(alias));
+        if Access::of(of_traces) == Access::Id {
+            // A sign hides the experiment from indexes.
+            select.filter(format!("+{}", experiments.contain(alias)));
+            select.plan(Plan::NoTableScan);
+        } else {
+            select.filter(experiments.contain(alias));
+        }
         if matches!(self, Self::SpansOfTraces | Self::SpansByTraceTime) {
             // SQLite never reorders CROSS JOIN: the index of traces by time is read first.
             select.join("CROSS JOIN spans s");
@@ -170,6 +178,12 @@ impl Source {
         if self == Self::Assessments {
             // Superseded ones are not counted.
             select.filter("a.valid".to_owned());
+            for condition in of_traces {
+                if let Condition::Text { column: TextAttribute::TraceId, test } = condition {
+                    let test = compare::text(&mut select, dialect, "a.trace_id", test);
+                    select.filter(test);
+                }
+            }
             if !conditions.is_empty() {
                 let conditions = conditions.join(" AND ");
                 select.filter(format!(
@@ -194,8 +208,9 @@ impl Source {
     }
 
     /// Restricts the time. Of spans, every nanosecond of the last millisecond is within it.
-    fn filter_time(self, select: &mut Select, query: &TraceMetricsQuery) {
-        let column = self.time();
+    fn filter_time(self, select: &mut Select, query: &TraceMetricsQuery, access: Access) {
+        // A sign makes an expression of the column, which no index serves.
+        let column = format!("{}{}", if access == Access::Id { "+" } else { "" }, self.time());
         let (start, end) = (query.start_time_ms.map(i128::from), query.end_time_ms.map(i128::from));
         let nanoseconds = i128::from(NANOSECONDS_PER_MILLISECOND);
         let (start, end) = match self {
@@ -280,10 +295,11 @@ fn bucket_sql(select: &mut Select, view: MetricViewType, interval: i64) -> Strin
     format!("({time} - (({time} % {length}) + {length}) % {length}) / {unit}")
 }
 
-fn dimension_column(dimension: Dimension) -> &'static str {
+fn dimension_column(dialect: Dialect, dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::TraceName => "t.trace_name",
-        Dimension::TraceStatus => "t.status",
+        // With a sign, SQLite reads the index by time, and not one that is in the order of groups.
+        Dimension::TraceStatus => dialect.pick("t.status", "+t.status"),
         Dimension::SpanName => "s.name",
         Dimension::SpanType => "s.type",
         Dimension::SpanStatus => "s.status",

@@ -2,12 +2,12 @@
 
 use ferroflow_model::{Error, Result, messages::service::TraceInfoV3, validation};
 use ferroflow_search::{
-    OrderBy, PageToken, QueryId, TextTest, bounds,
-    traces::{self, Column, Condition, TextAttribute, TimeAttribute},
+    OrderBy, PageToken, QueryId, bounds,
+    traces::{self, Column, Condition, TimeAttribute},
 };
 
 use super::{
-    trace_few::few,
+    trace_few::{explain, narrow},
     trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
 };
@@ -58,13 +58,17 @@ impl Scoped<'_> {
         Ok((attach(infos, children), next))
     }
 
-    /// The query plan of a search for traces, one line per step.
+    /// The query plans of a search for traces, one line per step: of what finds out whether few traces meet a condition,
+    /// and of the search itself.
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
         let page = self.trace_page(scope, search).await?;
-        Ok(self.store.db.explain(page.statement).await?)
+        let experiments = visible_experiments(scope, &search.experiment_ids)?;
+        let mut plans = explain(self.store, &experiments, &traces::parse_filter(&search.filter)?).await?;
+        plans.extend(self.store.db.explain(page.statement).await?);
+        Ok(plans)
     }
 
     async fn trace_page(&self, scope: &Scope, search: &TraceSearch) -> Result<Page> {
@@ -77,29 +81,22 @@ impl Scoped<'_> {
             QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
-        if Access::of(&conditions) == Access::Time {
-            // Beyond the range of the column, it is no experiment's id.
-            let experiment = match experiments.as_slice() {
-                [id] if i32::try_from(*id).is_ok() => Some(*id),
-                _ => None,
-            };
-            if let Some(ids) = few(&self.store.db, experiment, &conditions).await? {
-                conditions.push(Condition::Text { column: TextAttribute::TraceId, test: TextTest::In(ids) });
-            }
-        }
+        narrow(self.store, &experiments, &mut conditions).await?;
 
         let mut select = Select::new(self.workspace, "trace_info", "t");
         select.of_query(query);
         let experiments = Experiments::bind(&mut select, dialect, experiments);
         let access = Access::of(&conditions);
-        // In SQLite, a sign hides the experiment from indexes.
-        let sign = if access == Access::Id { dialect.pick("", "+") } else { "" };
+        // A sign hides the experiment from indexes.
+        let sign = if access == Access::Id { "+" } else { "" };
         select.filter(format!("{sign}{}", experiments.contain("t")));
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
         if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
             select.plan(Plan::PartialOrder);
+        } else if access == Access::Id {
+            select.plan(Plan::NoTableScan);
         }
         for (index, clause) in order.iter().enumerate() {
             order_by(&mut select, index, clause, access);

@@ -281,3 +281,27 @@ async fn metrics_read_traces_by_time_and_their_spans_by_id(store: &Store) {
         }
     }
 }
+
+on_each!(metrics_of_few_traces_read_these_by_id);
+async fn metrics_of_few_traces_read_these_by_id(store: &Store) {
+    fill(store).await;
+    let count = &[(Count, None)][..];
+    let by_id = store.db().dialect().pick("trace_info_pk", "sqlite_autoindex_trace_info_1 (request_id=?");
+    let by_trace = "index_assessments_trace_id_created_timestamp";
+    for (query, index) in [
+        (query(Traces, "trace_count", count, &["trace_status"], &["trace.tag.env = 'prod'"]), by_id),
+        (query(Traces, "latency", &[(Avg, None)], &[], &["trace.metadata.user = 'ann'"]), by_id),
+        (query(Spans, "span_count", count, &["span_name"], &["trace.tag.env = 'prod'"]), by_id),
+        (query(Spans, "total_cost", &[(Sum, None)], &[], &["trace.metadata.user = 'ann'"]), by_id),
+        (query(Assessments, "assessment_count", count, &[], &["trace.tag.env = 'prod'"]), by_trace),
+    ] {
+        let query = TraceMetricsQuery {
+            experiment_ids: vec!["0".into()],
+            start_time_ms: Some(1000),
+            end_time_ms: Some(2000),
+            ..query.unwrap()
+        };
+        let plan = store.here().explain_trace_metrics(&Scope::everything(), &query).await.unwrap().join("\n");
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{query:?}\n{plan}");
+    }
+}

@@ -292,9 +292,10 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
     // The other experiment has more.
     let rows = |experiment: u32, from: u32, count: u32| {
         format!(
-            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, session_id) \
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, session_id, execution_time_ms, \
+             trace_name) \
              WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {from} + {count}) \
-             SELECT 'tr-' || i, {experiment}, i, 'OK', 's' || (i / 10) FROM n; \
+             SELECT 'tr-' || i, {experiment}, i, 'OK', 's' || (i / 10), 5, 'all' FROM n; \
              INSERT INTO spans (trace_id, experiment_id, span_id, name, type, status, start_time_unix_nano, content) \
              WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {from} + {count}) \
              SELECT 'tr-' || i, {experiment}, 'a', 'n' || i, 'LLM', 'OK', CAST(i AS BIGINT) * 1000000, 'content ' || i FROM n; \
@@ -316,6 +317,12 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active'); {}{}{}{} \
          INSERT INTO trace_tags (request_id, key, value) VALUES ('tr-100007', 'flag', 'x'), ('tr-7', 'flag', 'x'); \
          INSERT INTO trace_request_metadata (request_id, key, value) VALUES ('tr-100007', 'm', 'x'); \
+         INSERT INTO trace_request_metadata (request_id, key, value) VALUES ('tr-100009', 'mlflow.sourceRun', 'x'); \
+         UPDATE trace_tags SET value = 'rare' WHERE key = 'env' AND request_id = 'tr-100007'; \
+         UPDATE assessments SET value = '\"rare\"' WHERE assessment_id = 'a100007'; \
+         UPDATE assessments SET aggregate_value = 9 WHERE assessment_id = 'a100007'; \
+         UPDATE trace_info SET status = 'ERROR', execution_time_ms = 70, trace_name = 'rare', client_request_id = 'c' \
+         WHERE request_id = 'tr-100007'; \
          UPDATE spans SET status = 'ERROR' WHERE trace_id = 'tr-100007'",
         rows(7, 0, 20_000),
         rows(0, 100_000, 5_000),
@@ -331,34 +338,83 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         "USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=?",
     );
     let by_id = dialect.pick("trace_info_pk", "sqlite_autoindex_trace_info_1 (request_id=?");
-    let cases: [(TraceSearch, &[&str]); 17] = [
+    let cases: [(TraceSearch, &[&str]); 34] = [
         (one(""), &[by_time]),
         (TraceSearch { page_token: token, ..one("") }, &[by_time]),
         (one("timestamp > 100500 AND timestamp < 101000"), &["index_trace_info_experiment_id_timestamp_ms"]),
-        (one("tags.env = 'v1'"), &[by_time]),
+        (one("status = 'ERROR'"), &["ff_trace_info_status"]),
+        (one("status = 'ERROR' AND timestamp > 1"), &["ff_trace_info_status"]),
+        (one("status != 'OK'"), &["ff_trace_info_status", by_id]),
+        (one("status IN ('ERROR', 'IN_PROGRESS')"), &["ff_trace_info_status", by_id]),
+        (one("tags.flag != 'y'"), &["ff_trace_tags_value", by_id]),
+        (one("metadata.m != 'y'"), &["ff_trace_request_metadata_value", by_id]),
+        (one("name = 'rare'"), &["ff_trace_info_name"]),
+        (one("client_request_id = 'c'"), &["ff_trace_info_client_request_id"]),
+        (one("execution_time_ms > 60.5"), &["ff_trace_info_execution_time", by_id]),
+        (one("execution_time_ms < 60"), &["ff_trace_info_execution_time", by_time]),
+        (one("tags.env = 'v1'"), &["ff_trace_tags_value", by_id]),
+        (one("tags.env = 'rare'"), &["ff_trace_tags_value", by_id]),
+        (one("tags.env LIKE 'v%'"), &["trace_tag_pk", by_time]),
         (one("trace.text ILIKE '%104%'"), &[by_time]),
-        (one("span.name = 'n100004' AND timestamp > 100000"), &["index_trace_info_experiment_id_timestamp_ms"]),
+        (one("span.name = 'n100004' AND timestamp > 100000"), &["ff_spans_name", by_id]),
+        (one("span.name IN ('n100004', 'n100005')"), &["ff_spans_name", by_id]),
         (one("metadata.mlflow.trace.session = 's10003'"), &["index_trace_info_experiment_id_session_id"]),
         (
             one("metadata.mlflow.trace.session = 's10003' AND timestamp > 1"),
             &["index_trace_info_experiment_id_session_id"],
         ),
-        (one("run_id = 'x'"), &[by_id]),
+        (one("run_id = 'x'"), &["ff_trace_request_metadata_value", by_id]),
         (one("request_id IN ('tr-100004', 'tr-100005')"), &[by_id]),
-        (one("feedback.a > 1"), &[by_time]),
-        (one("feedback.b > 1"), &[by_id]),
+        (one("feedback.a > 1"), &["ff_assessments_number", by_time]),
+        (one("feedback.a > 8"), &["ff_assessments_number", by_id]),
+        (one("feedback.a = '2'"), &["ff_assessments_value", by_time]),
+        (one("feedback.a = 'rare'"), &["ff_assessments_value", by_id]),
+        (one("feedback.b > 1"), &["ff_assessments_number", by_id]),
+        (one("feedback.b IS NOT NULL"), &[by_id]),
         (one("tags.flag LIKE 'x%'"), &[by_id]),
-        (one("metadata.m = 'x' AND timestamp > 1"), &[by_id]),
-        (one("span.status = 'ERROR'"), &[by_id]),
+        (one("metadata.m = 'x' AND timestamp > 1"), &["ff_trace_request_metadata_value", by_id]),
+        (one("span.status = 'ERROR'"), &["index_spans_experiment_id_status_type", by_id]),
         (one("tags.nothing = 'x'"), &[by_id]),
-        (one("span.type = 'LLM'"), &[by_time]),
+        (one("span.type IN ('LLM')"), &["index_spans_experiment_id_type_status", by_time]),
     ];
+    // Without statistics, and with them.
+    for _ in 0..2 {
+        assert_plans(store, &cases).await;
+        store.db().batch("ANALYZE".to_owned()).await.unwrap();
+    }
+    let ids = async |filter: &str| find(store, &one(filter)).await.unwrap();
+    let rare = [
+        "tags.flag = 'x'",
+        "tags.env = 'rare'",
+        "metadata.m = 'x'",
+        "span.status = 'ERROR'",
+        "status = 'ERROR'",
+        "name = 'rare'",
+        "client_request_id = 'c'",
+        "execution_time_ms > 60",
+        "feedback.a = 'rare'",
+        "feedback.a > 8",
+    ];
+    for filter in rare {
+        assert_eq!(ids(filter).await, ["tr-100007"], "{filter}");
+    }
+    assert_eq!(ids("tags.flag = 'y'").await, Vec::<String>::new());
+    let beyond = TraceSearch { experiment_ids: vec!["4294967297".into()], ..one("span.status = 'ERROR'") };
+    assert_eq!(find(store, &beyond).await.unwrap(), Vec::<String>::new());
+    assert_eq!(ids("tags.nothing IS NULL AND request_id = 'tr-100007'").await, ["tr-100007"]);
+    assert_eq!(ids("feedback.b > 1 AND timestamp > 100008").await, ["tr-100010", "tr-100009"]);
+}
+
+/// Each search reads the indexes that are named, and neither all traces nor all spans.
+async fn assert_plans(store: &Store, cases: &[(TraceSearch, &[&str])]) {
     for (search, parts) in cases {
-        let plan = store.here().explain_trace_search(&Scope::everything(), &search).await.unwrap().join("\n");
-        for part in parts {
-            assert!(plan.contains(part), "{search:?}\n{plan}");
+        let plan = store.here().explain_trace_search(&Scope::everything(), search).await.unwrap().join("\n");
+        for part in *parts {
+            let autoindex = store.db().dialect().pick("-", "sqlite_autoindex_trace_tags_1");
+            let is_there = plan.contains(part) || (*part == "trace_tag_pk" && plan.contains(autoindex));
+            assert!(is_there, "{part}: {search:?}\n{plan}");
         }
-        for whole in ["Seq Scan on spans", "Seq Scan on trace_info t", "SCAN s\n", "SCAN t\n"] {
+        for whole in ["Seq Scan", "SCAN s\n", "SCAN t\n", "SCAN trace_", "SCAN spans", "SCAN assessments"] {
             assert!(!plan.contains(whole), "{search:?}\n{plan}");
         }
         if search.filter.contains("span.") || search.filter.contains("trace.text") {
@@ -370,13 +426,4 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
             assert!(plan.contains("index_trace_info_experiment_id_session_id"), "{plan}");
         }
     }
-    let ids = async |filter: &str| find(store, &one(filter)).await.unwrap();
-    for filter in ["tags.flag = 'x'", "metadata.m = 'x'", "span.status = 'ERROR'"] {
-        assert_eq!(ids(filter).await, ["tr-100007"], "{filter}");
-    }
-    assert_eq!(ids("tags.flag = 'y'").await, Vec::<String>::new());
-    let beyond = TraceSearch { experiment_ids: vec!["4294967297".into()], ..one("span.status = 'ERROR'") };
-    assert_eq!(find(store, &beyond).await.unwrap(), Vec::<String>::new());
-    assert_eq!(ids("tags.nothing IS NULL AND request_id = 'tr-100007'").await, ["tr-100007"]);
-    assert_eq!(ids("feedback.b > 1 AND timestamp > 100008").await, ["tr-100010", "tr-100009"]);
 }

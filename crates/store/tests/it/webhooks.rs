@@ -415,7 +415,16 @@ async fn our_own_tables_go_with_one_call_and_come_back(store: &Store) {
         own::drop_all(store.db()).await.unwrap(),
         [
             "ff_webhook_deliveries",
+            "ff_assessments_number",
+            "ff_assessments_value",
             "ff_evaluation_dataset_records_page",
+            "ff_spans_name",
+            "ff_trace_info_client_request_id",
+            "ff_trace_info_execution_time",
+            "ff_trace_info_name",
+            "ff_trace_info_status",
+            "ff_trace_request_metadata_value",
+            "ff_trace_tags_value",
             "ff_webhook_deliveries_failed",
             "ff_webhook_deliveries_waiting"
         ]

@@ -1,0 +1,113 @@
+//! ferroflow's own indexes: created with a new database, and later without blocking writers.
+
+use std::time::Duration;
+
+use ferroflow_model::Result;
+use ferroflow_store::{
+    Store,
+    db::{BackendUri, Db, DbOptions, Op, Statement, Upkeep, dialect::Dialect},
+    migrations::{self, Options, TRACKING},
+    schema::own,
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use crate::support::{self, on_each};
+
+/// The names of the complete ones.
+async fn complete(db: &Db) -> Vec<String> {
+    let sql = db.dialect().pick(
+        "SELECT CAST(c.relname AS TEXT) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+         JOIN pg_class t ON t.oid = i.indrelid \
+         WHERE i.indisvalid AND starts_with(c.relname, 'ff_') AND NOT starts_with(t.relname, 'ff_') ORDER BY 1",
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND substr(name, 1, 3) = 'ff_' \
+         AND substr(tbl_name, 1, 3) <> 'ff_' ORDER BY 1",
+    );
+    db.query(Statement::unscoped(Upkeep::Test, sql, Vec::new()), |row| row.get(0)).await.unwrap()
+}
+
+/// A trace, so that the database is not new.
+async fn fill(store: &Store) {
+    let sql = "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('tr-1', 0, 1, 'OK')";
+    store.db().batch(sql.to_owned()).await.unwrap();
+}
+
+on_each!(own_indexes_are_created_with_the_tables_and_again_when_they_are_missing);
+async fn own_indexes_are_created_with_the_tables_and_again_when_they_are_missing(uri: &BackendUri) {
+    let store = support::open(uri).await;
+    let all = complete(store.db()).await;
+    assert_eq!(all.len(), 10, "{all:?}");
+    assert_eq!(store.create_own_index().await.unwrap(), None);
+    fill(&store).await;
+    own::drop_all(store.db()).await.unwrap();
+    assert_eq!(complete(store.db()).await, Vec::<String>::new());
+    // In a database with traces, a server on PostgreSQL starts without them.
+    let again = support::open(uri).await;
+    let at_start = complete(again.db()).await.len();
+    assert_eq!(at_start, again.db().dialect().pick(0, 10));
+    if again.db().dialect() == Dialect::Postgres {
+        // What an interrupted creation leaves.
+        let left = "CREATE INDEX ff_spans_name ON spans (name); \
+                    UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = 'ff_spans_name'::regclass";
+        again.db().batch(left.to_owned()).await.unwrap();
+        let mut created = Vec::new();
+        while let Some(name) = again.create_own_index().await.unwrap() {
+            created.push(name.to_owned());
+        }
+        created.sort();
+        assert_eq!(created, all);
+    }
+    assert_eq!(complete(again.db()).await, all);
+}
+
+on_each!(an_upgrade_creates_own_indexes);
+async fn an_upgrade_creates_own_indexes(uri: &BackendUri) {
+    let upgrade = async || migrations::upgrade(uri, &TRACKING, &Options::default(), &mut |_| {}).await.unwrap();
+    upgrade().await;
+    let db = Db::open(uri, DbOptions { pool_size: 2, ..DbOptions::default() }).unwrap();
+    assert_eq!(complete(&db).await.len(), 10);
+    own::drop_all(&db).await.unwrap();
+    assert_eq!(upgrade().await.applied, 0);
+    assert_eq!(complete(&db).await.len(), 10);
+}
+
+on_each!(writers_go_on_while_an_index_is_created);
+async fn writers_go_on_while_an_index_is_created(uri: &BackendUri) {
+    if matches!(uri, BackendUri::Sqlite(_)) {
+        return;
+    }
+    let store = support::open(uri).await;
+    fill(&store).await;
+    own::drop_all(store.db()).await.unwrap();
+    let insert = |id: &str| {
+        let sql = "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ($1, 0, 1, 'OK')";
+        Statement::unscoped(Upkeep::Test, sql, vec![id.into()])
+    };
+    let (begun, written) = (Notify::new(), Notify::new());
+    let (begun, written) = (&begun, &written);
+    let held = store.db().transaction(|tx| async move {
+        tx.execute(insert("tr-2")).await?;
+        begun.notify_one();
+        written.notified().await;
+        Result::Ok(())
+    });
+    let created = async {
+        begun.notified().await;
+        while store.create_own_index().await.unwrap().is_some() {}
+    };
+    let another = async {
+        // The index of traces waits for the transaction that has written one.
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                       AND query LIKE 'CREATE INDEX CONCURRENTLY%'";
+        let is_waiting = async || {
+            let statement = Statement::unscoped(Upkeep::Test, waiting, Vec::new());
+            !store.db().query(statement, |row| row.get::<i64>(0)).await.unwrap().is_empty()
+        };
+        while !is_waiting().await {}
+        store.db().unit(vec![Op::Execute(insert("tr-3"))]).await.unwrap();
+        written.notify_one();
+    };
+    let all = async { tokio::join!(held, created, another) };
+    timeout(Duration::from_secs(60), all).await.expect("no writer waits for the index").0.unwrap();
+    assert_eq!(complete(store.db()).await.len(), 10);
+}
