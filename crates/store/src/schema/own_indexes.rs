@@ -1,6 +1,7 @@
-//! ferroflow's own indexes on the reference's tables: searches for traces and pages of records are answered from them.
+//! ferroflow's own indexes on the reference's tables: searches for runs and traces and pages of records are answered from
+//! them.
 //!
-//! A new database gets them with its tables. In a PostgreSQL database that has traces already, they are created one
+//! A new database gets them with its tables. In a PostgreSQL database that has rows already, they are created one
 //! after another without blocking writers, by a background job or by `ferroflow db upgrade`. Until then, and where the
 //! role may not create them, the server answers from the reference's indexes, which takes longer.
 
@@ -34,9 +35,14 @@ pub(crate) const METADATA: &str = "key NOT IN ('mlflow.traceInputs', 'mlflow.tra
                                    'mlflow.trace.tokenUsage', 'mlflow.trace.cost', 'mlflow.trace.sizeStats', \
                                    'mlflow.trace.sizeBytes', 'mlflow.trace.infoFinalized', 'mlflow.trace_schema.version')";
 
+/// The key of runs by which the newest come first, and those without a start time last.
+pub(crate) const NEWEST: &str = "COALESCE(start_time, -9223372036854775807)";
+
 /// An index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnIndex {
+    /// The runs of an experiment from the newest to the oldest, which the reference has no index in, nor by experiment.
+    RunsPage,
     /// The records of a dataset in the order of pages, which the reference has no index in.
     RecordsPage,
     /// Traces by state, in the order of time.
@@ -61,7 +67,8 @@ pub(crate) enum OwnIndex {
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
+        Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
         Self::TraceName,
@@ -77,6 +84,7 @@ impl OwnIndex {
     /// Its name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::RunsPage => "ff_runs_page",
             Self::RecordsPage => "ff_evaluation_dataset_records_page",
             Self::TraceStatus => "ff_trace_info_status",
             Self::TraceName => "ff_trace_info_name",
@@ -93,6 +101,7 @@ impl OwnIndex {
     /// The statement that creates it, of which `how` is empty or `CONCURRENTLY `.
     fn create(self, how: &str) -> String {
         let on = match self {
+            Self::RunsPage => format!("runs (experiment_id, lifecycle_stage, {NEWEST} DESC, run_uuid)"),
             Self::RecordsPage => "evaluation_dataset_records (dataset_id, created_time, dataset_record_id)".to_owned(),
             Self::TraceStatus => "trace_info (experiment_id, status, timestamp_ms)".to_owned(),
             Self::TraceName => format!("trace_info (experiment_id, substr(trace_name, 1, {TEXT}), timestamp_ms)"),
@@ -148,7 +157,7 @@ statements! {
 
     /// Whether a table that has such an index has rows.
     static HAS_ROWS: Startup =
-        "SELECT CASE WHEN EXISTS (SELECT 1 FROM trace_info) OR EXISTS (SELECT 1 FROM evaluation_dataset_records) \
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM runs) OR EXISTS (SELECT 1 FROM trace_info) OR EXISTS (SELECT 1 FROM evaluation_dataset_records) \
          THEN 1 ELSE 0 END";
 }
 

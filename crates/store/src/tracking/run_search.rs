@@ -7,18 +7,19 @@ use ferroflow_model::{
     wire::Enum as _,
 };
 use ferroflow_search::{
-    Number, PageToken, PairTest, QueryId, TextTest, bounds,
+    Number, OrderBy, PageToken, PairTest, QueryId, TextTest, bounds,
     runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
 };
 
 use crate::{
     Scoped,
-    db::dialect::Dialect,
+    db::{Plan, dialect::Dialect},
     query::{
         compare::{self, Approach, Pairs},
         scope::Scope,
-        select::{KeyKind, Select, load_children},
+        select::{KeyKind, Page, Select, load_children},
     },
+    schema::own_indexes::NEWEST,
     stages,
     tracking::{
         run_children::{self, Extent},
@@ -55,6 +56,27 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter, order, token, size of the page or an experiment's id is not valid.
     pub async fn search_runs(&self, scope: &Scope, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
+        let page = self.run_page(scope, &search)?;
+        let conn = self.store.db.reader().await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
+        let load = |ids| run_children::load(&conn, ids, Extent::Page);
+        let (children, count) = load_children(&conn, ids, load).await?;
+        found.truncate(count);
+        let (infos, next) = found.finish();
+        Ok((run_children::attach(infos, children), next))
+    }
+
+    /// The query plan of a search for runs, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_run_search(&self, scope: &Scope, search: &RunSearch) -> Result<Vec<String>> {
+        let page = self.run_page(scope, search)?;
+        Ok(self.store.db.explain(page.statement).await?)
+    }
+
+    fn run_page(&self, scope: &Scope, search: &RunSearch) -> Result<Page> {
         validation::max_results(search.max_results)?;
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
@@ -72,10 +94,20 @@ impl Scoped<'_> {
 
         let mut select = Select::new(self.workspace, "runs", "r");
         select.of_query(query);
-        let place = select.bind(experiments);
-        select.filter(dialect.any("r.experiment_id", &place));
-        select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
         let driving = driving_condition(&conditions);
+        // A sign hides the experiment from indexes: the runs of the driving condition are looked up by their ids.
+        let experiment = if driving.is_some() { "+r.experiment_id" } else { "r.experiment_id" };
+        if let [one] = experiments[..] {
+            let place = select.bind(one);
+            select.filter(format!("{experiment} = {place}"));
+            if driving.is_none() && search.view != ViewType::All && is_newest_first(&order) {
+                select.plan(Plan::IndexOrder);
+            }
+        } else {
+            let place = select.bind(experiments);
+            select.filter(dialect.any(experiment, &place));
+        }
+        select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
         for (index, condition) in conditions.iter().enumerate() {
             let approach = if driving == Some(index) { Approach::Drive } else { Approach::LookUp.after(index) };
             let condition = condition_sql(&mut select, dialect, condition, approach);
@@ -85,15 +117,7 @@ impl Scoped<'_> {
             order_by(&mut select, index, &clause.column, !clause.ascending);
         }
 
-        let page = select.page(COLUMNS, search.max_results, token)?;
-        let conn = self.store.db.reader().await?;
-        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
-        let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
-        let load = |ids| run_children::load(&conn, ids, Extent::Page);
-        let (children, count) = load_children(&conn, ids, load).await?;
-        found.truncate(count);
-        let (infos, next) = found.finish();
-        Ok((run_children::attach(infos, children), next))
+        select.page(COLUMNS, search.max_results, token)
     }
 }
 
@@ -154,6 +178,13 @@ fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, a
     }
 }
 
+/// Whether it is the order of [`OwnIndex::RunsPage`](crate::schema::own_indexes::OwnIndex::RunsPage).
+fn is_newest_first(order: &[OrderBy<Column>]) -> bool {
+    let key = |at: usize| order.get(at).map(|clause| (&clause.column, clause.ascending));
+    key(0) == Some((&Column::Time(TimeAttribute::StartTime), false))
+        && key(1) == Some((&Column::Text(TextAttribute::RunId), true))
+}
+
 /// Runs without a value come last in both directions, preceded by those whose metric is NaN.
 fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
     match column {
@@ -162,6 +193,9 @@ fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool
         Column::Text(column) => {
             select.nulls_last(text_column(*column));
             select.order_by(text_column(*column), descending, KeyKind::Text);
+        }
+        Column::Time(TimeAttribute::StartTime) if descending => {
+            select.order_by(NEWEST.replace("start_time", "r.start_time"), true, KeyKind::Int);
         }
         Column::Time(column) => {
             select.nulls_last(time_column(*column));
