@@ -348,6 +348,6 @@ mod tests {
         assert_eq!(statements(&[]), Some(1));
         assert_eq!(statements(&[state(false, false)]), Some(2));
         assert_eq!(statements(&[state(false, true)]), None);
-        assert_eq!(first_missing(&[state(true, false)]), Some(OwnIndex::RecordsPage));
+        assert_eq!(first_missing(&[state(true, false)]), Some(OwnIndex::RunsPage));
     }
 }
