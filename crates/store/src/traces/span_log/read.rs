@@ -246,7 +246,7 @@ pub(super) async fn sums(tx: &Tx, traces: &BTreeSet<TraceId>) -> Result<BTreeMap
         }
         Ok(())
     };
-    let nodes = tx.conn()?.fold(Statement::new(&NODES, vec![ids(traces)]), nodes, add).await?;
+    let nodes = tx.fold(Statement::new(&NODES, vec![ids(traces)]), nodes, add).await?;
     Ok(nodes.iter().map(|(trace, nodes)| (*trace, Sums::of(nodes))).collect())
 }
 
