@@ -13,7 +13,7 @@ const ONE: usize = 64;
 const SPANS: usize = 50_000;
 
 /// Number of spans in a request.
-const TOGETHER: usize = 2_000;
+const TOGETHER: usize = 1_000;
 
 const TRACE: &str = "0123456789abcdef0123456789abcdef";
 

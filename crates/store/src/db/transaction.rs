@@ -172,6 +172,15 @@ impl Tx {
         self.record_conflict(self.conn()?.query(statement, map).await)
     }
 
+    /// Runs a statement and folds its rows into `state` as they arrive.
+    pub(crate) async fn fold<S, F>(&self, statement: Statement, state: S, add: F) -> std::result::Result<S, DbError>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, &Row<'_>) -> std::result::Result<(), DbError> + Send + 'static,
+    {
+        self.record_conflict(self.conn()?.fold(statement, state, add).await)
+    }
+
     /// Runs a statement and returns its first row, if any.
     pub async fn query_opt<T, F>(&self, statement: Statement, map: F) -> std::result::Result<Option<T>, DbError>
     where

@@ -187,9 +187,10 @@ impl Run<'_> {
 
     /// Creates ferroflow's own indexes in a database that it serves. If that fails, a server creates them.
     async fn create_own_indexes(&self, revision: Option<&str>) {
+        let timeout = self.options.lock_timeout.unwrap_or(LOCK_TIMEOUT);
         if self.chain.name == TRACKING.name
             && self.chain.serves(revision)
-            && let Err(error) = own_indexes::create_all(&self.direct).await
+            && let Err(error) = own_indexes::create_all(&self.direct, timeout).await
         {
             tracing::warn!(%error, "ferroflow's own indexes were not created: searches for traces are slower");
         }

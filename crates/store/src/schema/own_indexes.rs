@@ -300,11 +300,15 @@ impl Store {
     }
 }
 
-/// Creates the indexes that are missing, for `ferroflow db upgrade`.
+/// Creates the indexes that are missing, for `ferroflow db upgrade`. `wait` is the maximum time to wait for the
+/// transactions that write at the same time.
 ///
 /// # Errors
-/// The database failed, or its role may not create indexes.
-pub(crate) async fn create_all(direct: &Direct) -> Result<(), DbError> {
+/// The database failed, or its role may not create indexes, or a transaction did not end in time.
+pub(crate) async fn create_all(direct: &Direct, wait: Duration) -> Result<(), DbError> {
+    if direct.dialect() == Dialect::Postgres && !direct.is_pooled() {
+        direct.batch(format!("SET lock_timeout = {}", wait.as_millis().max(1))).await?;
+    }
     loop {
         let states = direct.query(State::statement(), State::from_row).await?;
         let Some(index) = first_missing(&states) else { return Ok(()) };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ferroflow_otlp::{Node, People, SpanId, TraceId};
 
+use super::resolve::Sums;
 use crate::{
     db::{Child, DbError, Row, Statement, Tx, Value},
     statements::statements,
@@ -231,26 +232,22 @@ impl Found {
     }
 }
 
-/// The spans of traces with what they add to the sums.
-pub(super) type Nodes = BTreeMap<TraceId, BTreeMap<SpanId, Node>>;
-
-/// Reads the spans of traces.
-pub(super) async fn nodes(tx: &Tx, traces: &BTreeSet<TraceId>) -> Result<Nodes, DbError> {
-    let mut found = Nodes::new();
+/// Adds up the stored spans of traces. Spans are kept only while this reads, and once: a trace may have many.
+pub(super) async fn sums(tx: &Tx, traces: &BTreeSet<TraceId>) -> Result<BTreeMap<TraceId, Sums>, DbError> {
     if traces.is_empty() {
-        return Ok(found);
+        return Ok(BTreeMap::new());
     }
-    let read = |row: &Row<'_>| {
+    let nodes: BTreeMap<TraceId, BTreeMap<SpanId, Node>> = BTreeMap::new();
+    let add = |nodes: &mut BTreeMap<TraceId, BTreeMap<SpanId, Node>>, row: &Row<'_>| {
         let parent = row.opt_str(2)?.and_then(span_of);
         let node = Node::stored(parent, nanoseconds(row.get(3)?), row.str(4)?);
-        Ok((trace_of(row.str(0)?), span_of(row.str(1)?), node))
-    };
-    for (trace, span, node) in tx.query(Statement::new(&NODES, vec![ids(traces)]), read).await? {
-        if let (Some(trace), Some(span)) = (trace, span) {
-            found.entry(trace).or_default().insert(span, node);
+        if let (Some(trace), Some(span)) = (trace_of(row.str(0)?), span_of(row.str(1)?)) {
+            nodes.entry(trace).or_default().insert(span, node);
         }
-    }
-    Ok(found)
+        Ok(())
+    };
+    let nodes = tx.fold(Statement::new(&NODES, vec![ids(traces)]), nodes, add).await?;
+    Ok(nodes.iter().map(|(trace, nodes)| (*trace, Sums::of(nodes))).collect())
 }
 
 /// Reads the session and the user of traces: of each, that of the span that starts first.

@@ -11,8 +11,8 @@ use ferroflow_otlp::TraceId;
 use super::{
     SpanWrite, SpansLogged,
     merge::{Batch, Merged},
-    read::{self, Found, Nodes, Stored, Wanted},
-    resolve::{Evidence, Sums, TraceRow},
+    read::{self, Found, Stored, Wanted},
+    resolve::{Evidence, TraceRow},
     rows,
 };
 use crate::{
@@ -54,8 +54,7 @@ async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<
     let summed = changed(&traces, Merged::changes_sums);
     let disputed = changed(&traces, Merged::disputes_people);
     // What a client said about a trace is told from what followed from its spans.
-    let before =
-        read::nodes(tx, &changed(&traces, |trace| trace.stored.as_ref().is_some_and(Stored::has_sums))).await?;
+    let before = read::sums(tx, &changed(&traces, |trace| trace.stored.as_ref().is_some_and(Stored::has_sums))).await?;
 
     let new: Vec<(&Merged<'_>, TraceRow)> = traces
         .values()
@@ -76,15 +75,15 @@ async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<
         return Ok(outcomes);
     }
 
-    let after = read::nodes(tx, &summed).await?;
+    let after = read::sums(tx, &summed).await?;
     let mut people = read::people(tx, &disputed).await?;
     let old: Vec<(&Merged<'_>, TraceRow)> = traces
         .iter()
         .filter(|(_, trace)| trace.stored.is_some())
         .map(|(id, trace)| {
             let evidence = Evidence {
-                before: sums_of(&before, *id).unwrap_or_default(),
-                after: sums_of(&after, *id),
+                before: before.get(id).copied().unwrap_or_default(),
+                after: after.get(id).copied(),
                 people: people.remove(id),
             };
             (trace, trace.row(&evidence))
@@ -98,10 +97,6 @@ async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<
 fn changed<'a>(traces: &BTreeMap<TraceId, Merged<'a>>, condition: impl Fn(&Merged<'a>) -> bool) -> BTreeSet<TraceId> {
     let changed = traces.iter().filter(|(_, trace)| trace.stored.is_some() && condition(trace));
     changed.map(|(id, _)| *id).collect()
-}
-
-fn sums_of(nodes: &Nodes, trace: TraceId) -> Option<Sums> {
-    nodes.get(&trace).map(Sums::of)
 }
 
 /// The statements for tags, users and links of traces.
