@@ -53,9 +53,9 @@ pub fn status_name(status: Option<ReviewStatus>) -> Result<&'static str> {
         Some(ReviewStatus::Pending) => Ok("pending"),
         Some(ReviewStatus::Complete) => Ok("complete"),
         Some(ReviewStatus::Declined) => Ok("declined"),
-        None | Some(ReviewStatus::ReviewStatusUnspecified) => Err(Error::invalid(
-            "`status` must be one of PENDING, COMPLETE, or DECLINED; got proto enum value 0.",
-        )),
+        None | Some(ReviewStatus::ReviewStatusUnspecified) => {
+            Err(Error::invalid("`status` must be one of PENDING, COMPLETE, or DECLINED; got proto enum value 0."))
+        }
     }
 }
 
@@ -285,7 +285,9 @@ mod tests {
     fn a_status_is_attributed_unless_it_is_pending() {
         assert_eq!(completed_by("complete", Some(" Ann ")).unwrap().as_deref(), Some("ann"));
         assert_eq!(completed_by("pending", None).unwrap(), None);
-        for (status, user) in [("pending", Some("ann")), ("pending", Some("")), ("declined", None), ("declined", Some(" "))] {
+        for (status, user) in
+            [("pending", Some("ann")), ("pending", Some("")), ("declined", None), ("declined", Some(" "))]
+        {
             assert!(completed_by(status, user).is_err(), "{status} {user:?}");
         }
         assert!(completed_by("complete", Some(&"x".repeat(251))).is_err());

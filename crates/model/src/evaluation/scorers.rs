@@ -56,8 +56,7 @@ impl Scorer {
     /// # Errors
     /// It is not a JSON object, contains source code, or chooses the host to which a library sends requests.
     pub fn parse(text: &str) -> Result<Self> {
-        let json =
-            Json::parse(text, VALUES).map_err(|_| Error::invalid("serialized_scorer must be valid JSON"))?;
+        let json = Json::parse(text, VALUES).map_err(|_| Error::invalid("serialized_scorer must be valid JSON"))?;
         if has_source_code(&json) {
             return Err(Error::invalid(SOURCE_CODE));
         }
@@ -115,9 +114,10 @@ impl Scorer {
     pub fn requires_expectations(&self) -> bool {
         let instructions = self.0.get(INSTRUCTIONS_JUDGE).and_then(|judge| judge.get("instructions"));
         let instructions = instructions.and_then(Json::text).and_then(Text::decode).unwrap_or_default();
-        instructions.split("{{").skip(1).any(|rest| {
-            rest.split_once("}}").is_some_and(|(variable, _)| python::strip(variable) == "expectations")
-        })
+        instructions
+            .split("{{")
+            .skip(1)
+            .any(|rest| rest.split_once("}}").is_some_and(|(variable, _)| python::strip(variable) == "expectations"))
     }
 }
 
@@ -157,9 +157,9 @@ fn set_model(scorer: &mut Json, model: Json) {
 /// Whether there is source code anywhere in it.
 fn has_source_code(json: &Json) -> bool {
     match json {
-        Json::Object(pairs) => pairs
-            .iter()
-            .any(|(name, value)| (name.is("call_source") && *value != Json::Null) || has_source_code(value)),
+        Json::Object(pairs) => {
+            pairs.iter().any(|(name, value)| (name.is("call_source") && *value != Json::Null) || has_source_code(value))
+        }
         Json::Array(items) => items.iter().any(has_source_code),
         _ => false,
     }

@@ -1,12 +1,7 @@
 //! Evaluation data goes with its experiment.
 
 use ferroflow_model::{
-    evaluation::{
-        dataset_records,
-        label_schemas::Input,
-        review_queues::NewQueue,
-        scorers::Scorer,
-    },
+    evaluation::{dataset_records, label_schemas::Input, review_queues::NewQueue, scorers::Scorer},
     messages::{
         issues::Issue,
         label_schemas::{InputText, LabelSchemaType},
@@ -88,7 +83,8 @@ async fn execute(store: &Store, sql: String) {
 on_each!(a_purged_experiment_leaves_nothing_but_shared_datasets);
 async fn a_purged_experiment_leaves_nothing_but_shared_datasets(store: &Store) {
     let here = store.here();
-    let endpoint = "INSERT INTO endpoints (endpoint_id, name, created_at, last_updated_at) VALUES ('e-1', 'chat', 1, 1)";
+    let endpoint =
+        "INSERT INTO endpoints (endpoint_id, name, created_at, last_updated_at) VALUES ('e-1', 'chat', 1, 1)";
     execute(store, endpoint.into()).await;
     let one = here.create_experiment("one", None, Vec::new()).await.unwrap();
     let two = here.create_experiment("two", None, Vec::new()).await.unwrap();

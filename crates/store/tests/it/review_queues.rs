@@ -79,7 +79,10 @@ async fn a_queue_is_created_changed_and_deleted(store: &Store) {
         schema_ids: Some(vec![two.clone()]),
     };
     let changed = here.update_review_queue(&id, &change).await.unwrap();
-    assert_eq!((changed.name(), changed.created_by(), changed.users.as_slice()), ("NIGHT", "Bob", &texts(&["carol"])[..]));
+    assert_eq!(
+        (changed.name(), changed.created_by(), changed.users.as_slice()),
+        ("NIGHT", "Bob", &texts(&["carol"])[..])
+    );
     assert_eq!(changed.schema_ids, [two]);
     assert!(changed.last_update_time_ms >= made.last_update_time_ms);
     assert_eq!(here.update_review_queue(&id, &ReviewQueueChange::default()).await.unwrap(), changed);
@@ -228,7 +231,8 @@ async fn a_trace_that_is_deleted_leaves_no_item(store: &Store) {
         trace(store, &id).await;
         let doomed = DoomedTraces::Ids(vec![id.clone()]);
         let id = [id];
-        let (_, deleted) = tokio::join!(here.add_review_queue_items(&queue, &id), here.delete_traces("0", &doomed, None, 0));
+        let (_, deleted) =
+            tokio::join!(here.add_review_queue_items(&queue, &id), here.delete_traces("0", &doomed, None, 0));
         deleted.unwrap();
     }
     assert!(here.list_review_queue_items(&queue, None, 100, None).await.unwrap().0.is_empty());

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferroflow_model::{
-    ErrorCode, Result,
-    evaluation::scorers::Scorer as Serialized,
-    messages::service::Scorer,
-};
+use ferroflow_model::{ErrorCode, Result, evaluation::scorers::Scorer as Serialized, messages::service::Scorer};
 use ferroflow_store::{
     RegisteredScorer, Scope, Store, Visible,
     db::{Op, Statement, Upkeep},
@@ -160,7 +156,10 @@ async fn a_list_has_the_scorers_that_its_caller_may_see(store: &Store) {
     assert_eq!(summary(&all), ["0/Z 1", "0/a/b 1", "0/b 2", "0/é 1", &format!("{one}/a 1")]);
     let ids = |id: &str| Some(vec![id.parse::<i64>().unwrap()]);
     assert_eq!(here.list_scorers_across(&Scope::everything(), ids(&gone)).await.unwrap(), []);
-    assert_eq!(summary(&here.list_scorers_across(&Scope::everything(), ids(&one)).await.unwrap()), [format!("{one}/a 1")]);
+    assert_eq!(
+        summary(&here.list_scorers_across(&Scope::everything(), ids(&one)).await.unwrap()),
+        [format!("{one}/a 1")]
+    );
 
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     for (scope, expected) in [
@@ -171,7 +170,10 @@ async fn a_list_has_the_scorers_that_its_caller_may_see(store: &Store) {
     ] {
         assert_eq!(summary(&here.list_scorers(&scope, "0").await.unwrap()), expected, "{scope:?}");
     }
-    assert_eq!(here.list_scorers(&Scope::everything(), &gone).await.unwrap_err().code, ErrorCode::InvalidParameterValue);
+    assert_eq!(
+        here.list_scorers(&Scope::everything(), &gone).await.unwrap_err().code,
+        ErrorCode::InvalidParameterValue
+    );
 }
 
 on_each!(online_scoring_is_for_judges_behind_the_gateway);

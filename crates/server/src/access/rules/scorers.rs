@@ -30,10 +30,7 @@ impl Rules<'_> {
             Action::Delete => (Action::Delete, Action::Delete),
             _ => (action, Action::NotDenied),
         };
-        Ok(Some(vec![
-            Requirement::new(scorer.clone(), on_scorer),
-            Requirement::new(versions, on_versions).or(&scorer),
-        ]))
+        Ok(Some(vec![Requirement::new(scorer.clone(), on_scorer), Requirement::new(versions, on_versions).or(&scorer)]))
     }
 
     /// An action on the experiments of configurations; scorers without one require nothing.
