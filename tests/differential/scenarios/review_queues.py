@@ -77,10 +77,13 @@ def not_made():
         yield create(name)
     for queue_type in ("REVIEW_QUEUE_TYPE_UNSPECIFIED", "OTHER", None, 1.5):
         yield create("typed", queue_type)
-    for users in ([""], [" "], ["x" * 251], [f"user {number}" for number in range(11)], "ann", [5]):
+    for users in ([""], [" "], ["x" * 251], [f"user {number}" for number in range(11)]):
         yield create("with users", users=users)
-    for schemas in (["ls-nothing"], [""], ["x" * 37], ["{good}", "ls-a", "ls-b"], "x"):
+    for schemas in (["ls-nothing"], [""], ["x" * 37], ["{good}", "ls-a", "ls-b"]):
         yield create("with schemas", schema_ids=schemas)
+    # Without a name, because the reference goes on with the half that it could read.
+    for body in ({"users": "ann"}, {"users": [5]}, {"schema_ids": "x"}, {"schema_ids": [None]}):
+        yield create("", **body)
     yield create("fred", "USER", users=["ann"])
     yield create("fred", "USER", users=["fred", "ann"])
     yield create("fred", "USER", schema_ids=["{good}"])
@@ -125,7 +128,7 @@ def changed():
     yield update("{size}", name="GRÖSSE", users=["ignored"], schema_ids=["ignored"])
     yield update("{size}", update_users=True, users=["Carol", "dave "])
     yield update("{size}", update_users=True)
-    yield update("{size}", update_schema_ids=True, schema_ids=["{why}", "{good}"])
+    yield update("{size}", update_schema_ids=True, schema_ids=["{why}", " {why}"])
     yield update("{size}", update_schema_ids=True)
     yield update("{size}", new_owner=" Carol ")
     yield update("{size}")
@@ -173,9 +176,11 @@ def reviewed():
 
 def not_reviewed():
     yield add()
-    for item in ("", " ", "x" * 51, "tr-nothing", "tr-elsewhere", "it's", 5):
+    for item in ("", " ", "x" * 51, "tr-nothing", "tr-elsewhere", "it's"):
         yield add("tr-review-4", item)
-    yield add("tr-review-4", item_type="SPAN")
+    # The reference goes on with the half that it could read, and adds what is there already.
+    yield add("tr-review-3", 5)
+    yield add("tr-review-3", item_type="SPAN")
     yield add("tr-review-4", queue="rq-nothing")
     yield post("items/add")
     yield remove()

@@ -7,6 +7,7 @@ from step import Step
 API = "/api/3.0/mlflow/scorers"
 BROKEN = "the reference answers 500, because it does not check what it is given; ferroflow says what is wrong"
 LONG = "the reference stores a name of any length where the database lets it; ferroflow refuses one that is too long for the column"
+SEARCH = "the reference stores a filter that each of its searches refuses; ferroflow refuses it"
 TYPE = "the reference says of which type a filter must be in words of its own"
 INVALID = (400, "INVALID_PARAMETER_VALUE")
 
@@ -92,7 +93,10 @@ def refused():
     yield register({"memory_augmented_judge_data": {"base_judge": third({"api_base": "x"})}}, "elsewhere")
     yield register({"ensemble_scorer_data": {"scorers": [third({"base_url": "x"})]}}, "elsewhere")
     yield register(third({"a": ["api_base"], "b": [["api_base"]], "c": [["api_base", 1, 2]]}), "kept", save={"kept": "scorer_id"})
-    yield register({"third_party_scorer_data": "x", "api_base": "http://x"}, "kept", differs=BROKEN)
+    for data in ("x", ["x"], 1):
+        yield register({"third_party_scorer_data": data}, "kept", differs=BROKEN, expect=INVALID)
+        yield register({"memory_augmented_judge_data": {"base_judge": data}}, "kept", differs=BROKEN, expect=INVALID)
+        yield register({"instructions_judge_pydantic_data": data}, "kept", differs=BROKEN, expect=INVALID)
     for text in ("", "{", "nonsense", "{'a': 1}", '{"a": 1} x'):
         yield register(text, "no JSON")
     for text in ("[]", "1", "null", '"x"', "true"):
@@ -145,8 +149,10 @@ def scored():
     for rate in ("half", [0.5], {}):
         body = {"experiment_id": "{exp}", "name": "good", "sample_rate": rate}
         yield Step("PUT", f"{API}/online-config", body, differs=BROKEN, expect=INVALID)
-    for filter_ in ("nonsense", "status = OK", "status ~ 'OK'", "nothing.a = 'b'"):
+    for filter_ in ("nonsense", "status = OK", "nothing.a = 'b'"):
         yield online(filter_string=filter_)
+    body = {"experiment_id": "{exp}", "name": "good", "sample_rate": 0, "filter_string": "status ~ 'OK'"}
+    yield Step("PUT", f"{API}/online-config", body, differs=SEARCH, expect=INVALID)
     for filter_ in (5, ["x"]):
         body = {"experiment_id": "{exp}", "name": "good", "sample_rate": 0, "filter_string": filter_}
         yield Step("PUT", f"{API}/online-config", body, differs=TYPE, expect=INVALID)

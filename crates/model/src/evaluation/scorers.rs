@@ -17,6 +17,9 @@ const BUILTIN: &str = "builtin_scorer_pydantic_data";
 const MEMORY_AUGMENTED: &str = "memory_augmented_judge_data";
 const THIRD_PARTY: &str = "third_party_scorer_data";
 
+/// The names of the data of a scorer, in the order in which the reference looks for a model.
+const NAMES: [&str; 4] = [INSTRUCTIONS_JUDGE, BUILTIN, MEMORY_AUGMENTED, THIRD_PARTY];
+
 /// The scheme of models that are endpoints of the gateway.
 const GATEWAY: &str = "gateway";
 
@@ -67,11 +70,12 @@ impl Scorer {
         Ok(Self(json))
     }
 
-    /// Checks the model, if there is one.
+    /// Checks the model, if there is one, and what it is in.
     ///
     /// # Errors
-    /// It is not a text, or blank.
+    /// It is not a text, or blank, or the data of the scorer is not an object.
     pub fn check_model(&self) -> Result<()> {
+        check_data(&self.0)?;
         match model_of(&self.0) {
             None | Some(Json::Null) => Ok(()),
             Some(Json::Text(model)) if model.decode().is_some_and(|model| python::strip(&model).is_empty()) => {
@@ -137,10 +141,28 @@ fn model_of(scorer: &Json) -> Option<&Json> {
     data_of(scorer, THIRD_PARTY)?.get("model")
 }
 
+/// Refuses data that is not an object, where [`model_of`] would look for a model in it.
+fn check_data(scorer: &Json) -> Result<()> {
+    let found = NAMES.into_iter().find_map(|name| Some((name, data_of(scorer, name)?)));
+    let is_object = |name: &str, data: &Json| match data {
+        Json::Object(_) => Ok(()),
+        other => Err(Error::invalid(format!("{name} must be a JSON object, got {}.", other.type_name()))),
+    };
+    match found {
+        Some((MEMORY_AUGMENTED, data)) => {
+            is_object(MEMORY_AUGMENTED, data)?;
+            let Some(judge) = data.get("base_judge") else { return Ok(()) };
+            is_object("base_judge", judge)?;
+            check_data(judge)
+        }
+        Some((name, data)) => is_object(name, data),
+        None => Ok(()),
+    }
+}
+
 /// Replaces the model where [`model_of`] finds it.
 fn set_model(scorer: &mut Json, model: Json) {
-    let names = [INSTRUCTIONS_JUDGE, BUILTIN, MEMORY_AUGMENTED, THIRD_PARTY];
-    let Some(name) = names.into_iter().find(|name| data_of(scorer, name).is_some()) else { return };
+    let Some(name) = NAMES.into_iter().find(|name| data_of(scorer, name).is_some()) else { return };
     let Some(data) = scorer.get_mut(name) else { return };
     match name {
         MEMORY_AUGMENTED => {
@@ -254,7 +276,6 @@ mod tests {
         for good in [
             r#"{"third_party_scorer_data": {"kwargs": {"threshold": 0.5, "a": ["api_base"], "b": ["api_base", 1]}}}"#,
             r#"{"third_party_scorer_data": {"kwargs": null}, "api_base": "x"}"#,
-            r#"{"third_party_scorer_data": "x"}"#,
         ] {
             assert!(Scorer::parse(good).is_ok(), "{good}");
         }
@@ -307,6 +328,23 @@ mod tests {
         ] {
             let text = format!(r#"{{"builtin_scorer_pydantic_data": {{"model": {model}}}}}"#);
             assert_eq!(Scorer::parse(&text).unwrap().check_model().unwrap_err().message, expected);
+        }
+    }
+
+    #[test]
+    fn the_data_of_a_scorer_is_an_object() {
+        for (text, expected) in [
+            (r#"{"third_party_scorer_data": "x"}"#, "third_party_scorer_data must be a JSON object, got str."),
+            (r#"{"memory_augmented_judge_data": {"base_judge": []}}"#, "base_judge must be a JSON object, got list."),
+            (
+                r#"{"memory_augmented_judge_data": {"base_judge": {"builtin_scorer_pydantic_data": 1}}}"#,
+                "builtin_scorer_pydantic_data must be a JSON object, got int.",
+            ),
+        ] {
+            assert_eq!(Scorer::parse(text).unwrap().check_model().unwrap_err().message, expected);
+        }
+        for text in [r#"{"third_party_scorer_data": null}"#, r#"{"memory_augmented_judge_data": {"x": 1}}"#, "{}"] {
+            assert_eq!(Scorer::parse(text).unwrap().check_model(), Ok(()));
         }
     }
 
