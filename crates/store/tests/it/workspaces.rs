@@ -1,20 +1,22 @@
 //! A workspace hides the data of the others: what is there is not found, never changed, and never listed.
 
 use ferroflow_model::{
-    evaluation::dataset_records,
+    evaluation::{dataset_records, review_queues::NewQueue, scorers::Scorer},
     messages::{
         issues::Issue,
         model_registry::RegisteredModelTag,
+        review_queues::{ReviewQueueType, ReviewStatus},
         service::{Experiment, Metric, Param, RunTag, ViewType},
     },
     webhook::EventType,
 };
 use ferroflow_store::{
     DatasetSearch, ExperimentSearch, IssueChange, IssueSearch, LabelSchemaChange, ModelVersionSearch, NewDataset,
-    NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, RunSearch, Scope, Scoped, Store, Workspace,
+    NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, ReviewQueueChange, ReviewQueueList, RunSearch, Scope,
+    Scoped, Store, Workspace,
 };
 
-use crate::support::on_each;
+use crate::{support::on_each, traces::info};
 
 /// Two workspaces of a server that has several.
 async fn two(store: &Store) -> [Workspace; 2] {
@@ -223,4 +225,52 @@ async fn evaluation_data_of_another_workspace_is_not_found(store: &Store) {
         assert!(other.search_issues(search.clone()).await.unwrap().0.is_empty());
         assert_eq!(mine.search_issues(search).await.unwrap().0.len(), 1);
     }
+}
+
+on_each!(scorers_and_review_queues_of_another_workspace_are_not_found);
+async fn scorers_and_review_queues_of_another_workspace_are_not_found(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&default), store.within(&team));
+    let experiment = mine.create_experiment("mine", None, Vec::new()).await.unwrap();
+    let scorer = Scorer::parse("{}").unwrap();
+    assert!(other.register_scorer(&experiment, "s", "{}", &scorer).await.is_err());
+    let made = mine.register_scorer(&experiment, "s", "{}", &scorer).await.unwrap().version;
+    let id = [made.scorer_id().to_owned()];
+    mine.set_online_scoring(&experiment, "s", 0.0, None).await.unwrap();
+    let all = Scope::everything();
+    assert!(other.get_scorer(&experiment, "s", None).await.is_err());
+    assert!(other.list_scorer_versions(&experiment, "s").await.is_err());
+    assert!(other.list_scorers(&all, &experiment).await.is_err());
+    assert!(other.set_online_scoring(&experiment, "s", 0.0, None).await.is_err());
+    assert!(other.delete_scorer(&experiment, "s", None).await.is_err());
+    let numbers = Some(vec![experiment.parse().unwrap()]);
+    for experiments in [None, numbers] {
+        assert!(other.list_scorers_across(&all, experiments.clone()).await.unwrap().is_empty());
+        assert_eq!(mine.list_scorers_across(&all, experiments).await.unwrap().len(), 1);
+    }
+    assert!(other.online_scoring(&id).await.unwrap().is_empty());
+    assert_eq!(mine.online_scoring(&id).await.unwrap().len(), 1);
+
+    let new = NewQueue::of(Some(ReviewQueueType::Custom), "q", &[], &[]).unwrap();
+    assert!(other.create_review_queue(&experiment, &new, None).await.is_err());
+    assert!(other.get_or_create_user_queue(&experiment, "ann").await.is_err());
+    let queue = mine.create_review_queue(&experiment, &new, None).await.unwrap().queue_id.unwrap();
+    mine.start_trace(info("tr-1", &experiment)).await.unwrap();
+    let (items, list) = (
+        ["tr-1".to_owned()],
+        ReviewQueueList { experiment_id: experiment.clone(), max_results: 9, ..Default::default() },
+    );
+    assert!(other.add_review_queue_items(&queue, &items).await.is_err());
+    mine.add_review_queue_items(&queue, &items).await.unwrap();
+    assert!(other.get_review_queue(&queue).await.is_err());
+    assert!(other.find_review_queue(&experiment, "q").await.unwrap().is_none());
+    assert!(other.list_review_queues(&list).await.is_err());
+    assert!(other.update_review_queue(&queue, &ReviewQueueChange::default()).await.is_err());
+    assert!(other.list_review_queue_items(&queue, None, 9, None).await.is_err());
+    assert!(other.remove_review_queue_items(&queue, &items).await.is_err());
+    let done = Some(ReviewStatus::Complete);
+    assert!(other.set_review_queue_item_status(&queue, "tr-1", done, Some("ann")).await.is_err());
+    other.delete_review_queue(&queue).await.unwrap();
+    assert_eq!(mine.list_review_queue_items(&queue, Some(ReviewStatus::Pending), 9, None).await.unwrap().0.len(), 1);
+    assert_eq!(mine.list_review_queues(&list).await.unwrap().0.len(), 1);
 }
