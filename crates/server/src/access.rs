@@ -101,6 +101,8 @@ pub(crate) enum Resource {
     /// The issues of the experiment that a request names.
     IssueSearch,
     Artifact,
+    /// The sample data, which every user may generate and delete.
+    Demo,
 }
 
 /// The permission that an endpoint requires. A row of the table without one does not compile.
@@ -170,7 +172,8 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
         // Creating these only requires that nothing denies it.
-        Needs::Create(Resource::Experiment | Resource::RegisteredModel)
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
+        | Needs::Delete(Resource::Demo)
         | Needs::Public
         | Needs::Authenticated
         | Needs::ManageAccess(_)

@@ -83,6 +83,7 @@ impl Rules<'_> {
             Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
             // The managers of an experiment decide what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
+            Resource::Demo => Ok(Some(Vec::new())),
             Resource::DatasetSearch
             | Resource::IssueSearch
             | Resource::Alias
@@ -123,6 +124,7 @@ impl Rules<'_> {
             Resource::Dataset => self.datasets(action).await,
             Resource::DatasetSearch | Resource::IssueSearch => Ok(self.named_experiments(action)),
             Resource::Issue => self.issues(action).await,
+            Resource::Demo => Ok(Some(Vec::new())),
             Resource::LabelSchema => self.label_schema(action).await,
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,

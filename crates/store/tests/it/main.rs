@@ -5,6 +5,7 @@
 mod artifact_refs;
 mod assessments;
 mod cancellation;
+mod demo;
 mod evaluation_datasets;
 mod experiments;
 mod file_identity;
