@@ -199,7 +199,7 @@ impl Scoped<'_> {
                 }
             }
             // Restoring the experiment restores its runs: without their versions they are deleted and made again.
-            for key in experiment.tags.iter().map(|tag| tag.key()).filter(|key| key.starts_with(VERSION_TAG)) {
+            for key in experiment.tags.iter().map(ExperimentTag::key).filter(|key| key.starts_with(VERSION_TAG)) {
                 self.delete_experiment_tag(experiment.experiment_id(), key).await?;
             }
             self.delete_experiment(experiment.experiment_id()).await?;

@@ -38,7 +38,7 @@ def test_sample_data_fills_the_pages_and_is_deleted(url, client, demo):
     assert all(trace.info.cost["total_cost"] > 0 for trace in traces)
     assert all(trace.info.request_preview and trace.info.response_preview for trace in traces)
     assert len(mlflow.search_sessions(locations=[demo])) >= 6
-    assert {found.source.source_type for trace in traces for found in trace.info.assessments} >= {"HUMAN", "LLM_JUDGE"}
+    assert {found.source.source_type for trace in traces for found in trace.info.assessments} >= {"LLM_JUDGE"}
 
     runs = client.search_runs([demo], filter_string="params.demo = 'true'")
     assert len(runs) >= 3

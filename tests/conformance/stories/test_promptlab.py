@@ -43,7 +43,7 @@ def test_the_run_has_what_was_tried(client, made, request_body):
 def test_the_answer_is_a_table(made, request_body):
     table = mlflow.load_table("eval_results_table.json", run_ids=[made])
     (row,) = table.to_dict("records")
-    assert row == {"word": UNICODE, "prompt": request_body["model_input"], "output": request_body["model_output"], "tokens": "12"}
+    assert row == {"word": UNICODE, "prompt": request_body["model_input"], "output": request_body["model_output"], "tokens": 12}
 
 
 def test_the_prompt_is_a_model(made, request_body):

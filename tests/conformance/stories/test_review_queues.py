@@ -76,7 +76,7 @@ def test_items_are_worked_through(reviews, schema, traces):
 def test_the_questions_of_a_queue_with_items_are_fixed(reviews, schema, traces):
     queue = reviews.create_review_queue("answers", queue_type="custom", schema_ids=[schema])
     reviews.add_items_to_review_queue(queue.queue_id, item_ids=traces[:1])
-    with refused("INVALID"):
+    with refused("INVALID_PARAMETER_VALUE", "questions"):
         reviews.update_review_queue(queue.queue_id, schema_ids=[])
 
 

@@ -30,9 +30,11 @@ def test_a_builtin_scorer_is_registered(genai):
 
 
 def test_a_scorer_has_versions(genai):
+    from mlflow.genai.scorers.registry import list_scorer_versions
+
     for number in (1, 2, 3):
         judge(genai, instructions=f"Is {{{{ outputs }}}} polite? Version {number}").register()
-    versions = genai.scorers.list_scorer_versions(name="polite")
+    versions = list_scorer_versions(name="polite")
     assert [number for _, number in versions] == [1, 2, 3]
     assert "Version 2" in genai.scorers.get_scorer(name="polite", version=2).instructions
     assert "Version 3" in genai.scorers.get_scorer(name="polite").instructions

@@ -139,7 +139,9 @@ impl PromptlabRun {
              \x20   python_version: {PYTHON}\n\
              is_signature_from_type_hint: false\n\
              mlflow_version: {MLFLOW}\n\
+             model_id: null\n\
              model_uuid: {}\n\
+             prompts: null\n\
              run_id: {}\n\
              saved_input_example_info:\n\
              \x20 artifact_path: input_example.json\n\

@@ -17,7 +17,7 @@ use crate::{NewModelVersion, RegisteredModelSearch, Scope, Scoped};
 const EXPERIMENTS_TAG: &str = "_mlflow_experiment_ids";
 
 /// The source that versions of prompts have.
-const SOURCE: &str = "prompt-template";
+const SOURCE: &str = "dummy-source";
 
 /// The maximum number of prompts that are deleted.
 const MOST: i64 = 100;

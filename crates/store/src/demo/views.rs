@@ -1,6 +1,6 @@
 //! Views of traces, which the UI keeps in tags of the experiment.
 
-use ferroflow_model::{Result, messages::service::Experiment, python};
+use ferroflow_model::{Result, messages::service::{Experiment, ExperimentTag}, python};
 use serde_json::json;
 
 use super::{
@@ -33,7 +33,7 @@ pub(super) fn keys(experiment: &Experiment, feature: DemoFeature) -> impl Iterat
     let prefix = if feature == DemoFeature::CustomView { CUSTOM_VIEW } else { SAVED_VIEW };
     let is_own =
         move |key: &&str| key.strip_prefix(prefix).is_some_and(|id| IDS.iter().any(|start| id.starts_with(start)));
-    experiment.tags.iter().map(|tag| tag.key()).filter(is_own)
+    experiment.tags.iter().map(ExperimentTag::key).filter(is_own)
 }
 
 pub(super) fn has(experiment: &Experiment, feature: DemoFeature) -> bool {

@@ -107,8 +107,8 @@ async fn a_feature_brings_those_that_it_is_made_from(store: &Store) {
     let none = here.generate_demo(Some(&["unknown".into()])).await.unwrap();
     assert_eq!((none.existed, none.experiment_id, none.features.len()), (false, None, 0));
     let made = here.generate_demo(Some(&["issues".into()])).await.unwrap();
-    use DemoFeature::{Evaluation, Issues, Prompts, Traces};
-    assert_eq!(made.features, [Prompts, Traces, Evaluation, Issues]);
+    let expected = [DemoFeature::Prompts, DemoFeature::Traces, DemoFeature::Evaluation, DemoFeature::Issues];
+    assert_eq!(made.features, expected);
 }
 
 on_each!(traces_of_users_are_left);
