@@ -157,12 +157,11 @@ impl Scoped<'_> {
             let data = Data::read()?;
             let experiment = self.active_demo_experiment(&data).await?;
             for feature in needed {
-                if self.has_demo(&experiment, feature).await? {
-                    if has_version(&experiment, feature) {
-                        continue;
-                    }
-                    self.delete_demo_feature(&experiment, feature).await?;
+                if has_version(&experiment, feature) && self.has_demo(&experiment, feature).await? {
+                    continue;
                 }
+                // What is left of an interrupted or restored one.
+                self.delete_demo_feature(&experiment, feature).await?;
                 self.generate_demo_feature(&data, experiment.experiment_id(), feature).await?;
                 let key = format!("{VERSION_TAG}{}", feature.name());
                 self.set_experiment_tag(experiment.experiment_id(), &key, feature.version()).await?;

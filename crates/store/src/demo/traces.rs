@@ -136,6 +136,8 @@ fn info(draft: &Draft, item: &Item, version: usize, index: usize, experiment_id:
         state: Some(TraceInfoV3State::Ok),
         tags: BTreeMap::from([("mlflow.traceName".to_owned(), draft.name.clone())]),
         trace_metadata: metadata,
+        // Sound and pictures are no preview.
+        response_preview: (item.kind == Kind::Media).then(|| item.answers[version].clone()),
         ..TraceInfoV3::default()
     }
 }
