@@ -113,6 +113,52 @@ class Scene:
         body = {"experiment_id": self.get("exp"), "name": "slow", "description": "It is slow."}
         return self.must("POST", "/api/3.0/mlflow/issues", body)["issue"]["issue_id"]
 
+    def scorer(self) -> str:
+        """A scorer of the experiment, with two versions, on which is granted what is granted on the experiment."""
+        body = {"experiment_id": self.get("exp"), "name": "judge", "serialized_scorer": "{}"}
+        self.must("POST", "/api/3.0/mlflow/scorers/register", body)
+        self.must("POST", "/api/3.0/mlflow/scorers/register", body)
+        self.allow("scorer", f"{self.get('exp')}/judge")
+        return "judge"
+
+    def scored(self) -> str:
+        """The id of a scorer of the experiment that has a configuration for online scoring."""
+        name = {"experiment_id": self.get("exp"), "name": "scored"}
+        made = self.must("POST", "/api/3.0/mlflow/scorers/register", name | {"serialized_scorer": "{}"})
+        self.must("PUT", "/api/3.0/mlflow/scorers/online-config", name | {"sample_rate": 0})
+        return made["scorer_id"]
+
+    def foreign_scored(self) -> str:
+        """The same in an experiment on which nothing is granted."""
+        return Scene(self.people, self.username, None).get("scored")
+
+    def _queue(self, name: str, users: list) -> str:
+        body = {"experiment_id": self.get("exp"), "name": name, "queue_type": "CUSTOM", "users": users}
+        id_ = self.must("POST", "/api/3.0/mlflow/review-queues/create", body)["review_queue"]["queue_id"]
+        body = {"queue_id": id_, "item_ids": [self.get("trace")]}
+        self.must("POST", "/api/3.0/mlflow/review-queues/items/add", body)
+        return id_
+
+    def queue(self) -> str:
+        """A review queue of the experiment, with the trace, that is assigned to no user of the matrix."""
+        return self._queue("foreign queue", [])
+
+    def my_queue(self) -> str:
+        """One that is assigned to the user of the call."""
+        return self._queue("my queue", [self.username])
+
+    def owned_queue(self) -> str:
+        """One that the user of the call owns."""
+        id_ = self._queue("owned queue", [])
+        self.must("POST", "/api/3.0/mlflow/review-queues/update", {"queue_id": id_, "new_owner": self.username})
+        return id_
+
+    def user_queue(self) -> str:
+        """The queue of the user of the call."""
+        body = {"experiment_id": self.get("exp"), "user": self.username}
+        made = self.must("POST", "/api/3.0/mlflow/review-queues/get-or-create-user", body)
+        return made["review_queue"]["queue_id"]
+
     def registered(self) -> str:
         return self._register("registered_model", [{"key": "tag", "value": "x"}])
 

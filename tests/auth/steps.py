@@ -14,6 +14,8 @@ CHECKED = "the reference checks one id and changes another; ferroflow checks bot
 ALL = "the reference checks the first of several ids; ferroflow checks all of them"
 OWN_ROLES = "the reference shows what is granted to each user alone to all members of the workspace; ferroflow to those who manage it"
 ONCE = "the reference decodes a path twice; ferroflow once, so that this is a directory called %31 and none of an experiment"
+REGISTERED = "the reference lets whoever registers a version manage the scorer; ferroflow only the one who made it"
+ONE_VERSION = "the reference takes the grants on a scorer away with one of its versions; ferroflow with the last of it"
 SIGN_UP = "the reference's form must come with the cookie of its page; ferroflow's token needs none"
 
 
@@ -273,4 +275,38 @@ STEPS = [
     # The form
     get("alice", "/signup"),
     post(ADMIN, f"{API}/users/create-ui", raw=b"username=frank&password=long+enough+to+be", headers={"Content-Type": "application/x-www-form-urlencoded"}, differs=SIGN_UP),
+    # Reviews: who asks, who reviews and to whom it is attributed
+    post("alice", f"{API}/experiments/create", {"name": "reviews"}, save={"reviews": "experiment_id"}),
+    post("alice", f"{API3}/review-queues/create", {"experiment_id": "{reviews}", "name": "Night", "queue_type": "CUSTOM", "created_by": "mallory", "users": ["Carol"]}, save={"queue": "review_queue.queue_id"}),
+    get("carol", f"{API3}/review-queues/get", {"queue_id": "{queue}"}),
+    may("READ", "experiment", "{reviews}", "carol"),
+    get("carol", f"{API3}/review-queues/list", {"experiment_id": "{reviews}"}),
+    post("alice", f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-reviewed", "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{reviews}"}}}}}),
+    post("alice", f"{API3}/review-queues/items/add", {"queue_id": "{queue}", "item_ids": ["tr-reviewed"]}),
+    post("carol", f"{API3}/review-queues/items/set-status", {"queue_id": "{queue}", "item_id": "tr-reviewed", "status": "COMPLETE"}),
+    may("EDIT", "experiment", "{reviews}", "carol"),
+    post("carol", f"{API3}/review-queues/items/set-status", {"queue_id": "{queue}", "item_id": "tr-reviewed", "status": "COMPLETE", "completed_by": "mallory"}),
+    post("alice", f"{API3}/review-queues/items/set-status", {"queue_id": "{queue}", "item_id": "tr-reviewed", "status": "DECLINED"}),
+    post("carol", f"{API3}/review-queues/items/set-status", {"queue_id": "{queue}", "item_id": "tr-reviewed", "status": "PENDING", "completed_by": "mallory"}),
+    post("carol", f"{API3}/review-queues/update", {"queue_id": "{queue}", "name": "Day"}),
+    post("alice", f"{API3}/review-queues/update", {"queue_id": "{queue}", "new_owner": "CAROL"}),
+    post("carol", f"{API3}/review-queues/update", {"queue_id": "{queue}", "name": "Day"}),
+    post("carol", f"{API3}/review-queues/update", {"queue_id": "{queue}", "name": " ALICE"}),
+    post("carol", f"{API3}/review-queues/update", {"queue_id": "{queue}", "new_owner": "alice"}),
+    post("carol", f"{API3}/review-queues/create", {"experiment_id": "{reviews}", "name": "Bob", "queue_type": "CUSTOM"}),
+    post(ADMIN, f"{API3}/review-queues/create", {"experiment_id": "{reviews}", "name": "Bob", "queue_type": "CUSTOM"}),
+    may("DENY", "review_queue", "*", "carol"),
+    get("carol", f"{API3}/review-queues/get", {"queue_id": "{queue}"}),
+    get("carol", f"{API3}/review-queues/list", {"experiment_id": "{reviews}"}),
+    # Scorers
+    post("carol", f"{API3}/scorers/register", {"experiment_id": "{reviews}", "name": "a/b", "serialized_scorer": "{}"}),
+    rights(ADMIN, "scorer", "{reviews}/a%2Fb", "carol"),
+    get("carol", f"{API3}/scorers/versions", {"experiment_id": "{reviews}", "name": "a/b"}),
+    get("alice", f"{API3}/scorers/versions", {"experiment_id": "{reviews}", "name": "a/b"}),
+    post("alice", f"{API3}/scorers/register", {"experiment_id": "{reviews}", "name": "a/b", "serialized_scorer": "{}"}),
+    rights(ADMIN, "scorer", "{reviews}/a%2Fb", "alice", differs=REGISTERED),
+    delete("carol", f"{API3}/scorers/delete", {"experiment_id": "{reviews}", "name": "a/b", "version": 2}),
+    rights(ADMIN, "scorer", "{reviews}/a%2Fb", "carol", differs=ONE_VERSION),
+    delete("carol", f"{API3}/scorers/delete", {"experiment_id": "{reviews}", "name": "a/b"}, differs=ONE_VERSION),
+    rights(ADMIN, "scorer", "{reviews}/a%2Fb", "carol"),
 ]

@@ -16,6 +16,7 @@ RECORDED = Path(__file__).parent / "recorded" / "calls.json"
 VOLATILE = {
     r"\b1[0-9]{12}\b": "0",
     "[0-9a-f]{32}": "id",
+    "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "id",
     '"[a-z]+-[a-z]+-[0-9]+"': '"name"',
     # Sequences of PostgreSQL have gaps.
     r'"(id|role_id|user_id)": [0-9]+': r'"\1": 0',

@@ -88,12 +88,6 @@ def genai(ui):
     return ui
 
 
-@pytest.fixture(autouse=True)
-def without_judges(ui):
-    """Pages ask for the judges of an experiment; there are none yet (docs/roadmap.md)."""
-    ui.will_refuse("GET", "/ajax-api/3.0/mlflow/scorers/list", 501)
-
-
 def rows(page):
     return page.get_by_role("row").filter(has=page.get_by_role("checkbox", name=re.compile("^Select (trace|session) ")))
 

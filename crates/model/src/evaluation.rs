@@ -5,6 +5,9 @@ pub mod dataset_schema;
 pub mod dataset_tags;
 pub mod issues;
 pub mod label_schemas;
+pub mod online_scoring;
+pub mod review_queues;
+pub mod scorers;
 
 use std::fmt::Write as _;
 

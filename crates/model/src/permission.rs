@@ -251,6 +251,14 @@ pub fn scorer_pattern(experiment_id: &str, name: &str) -> String {
     format!("{experiment_id}/{}", utf8_percent_encode(name, KEPT))
 }
 
+/// The experiment and the name in such a pattern, with a slash between them; `None` for another text.
+#[must_use]
+pub fn scorer_of_pattern(pattern: &str) -> Option<String> {
+    let (experiment, name) = pattern.split_once('/')?;
+    let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+    Some(format!("{experiment}/{name}"))
+}
+
 /// A tuple of names in Python's notation.
 fn tuple(names: impl Iterator<Item = &'static str>) -> String {
     format!("({})", names.map(python::repr).collect::<Vec<_>>().join(", "))
@@ -295,5 +303,7 @@ mod tests {
     #[test]
     fn a_scorer_has_its_name_quoted() {
         assert_eq!(scorer_pattern("1", "a/b c~é"), "1/a%2Fb%20c~%C3%A9");
+        assert_eq!(scorer_of_pattern("1/a%2Fb%20c~%C3%A9").as_deref(), Some("1/a/b c~é"));
+        assert_eq!(scorer_of_pattern("1"), None);
     }
 }

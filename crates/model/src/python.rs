@@ -6,6 +6,12 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 
 use crate::number;
 
+/// `text.strip()`: Python counts the separators of ASCII as white space too.
+#[must_use]
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(|char: char| char.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&char))
+}
+
 /// `repr()` of a string: single quotes, unless the text contains single but no double quotes.
 #[must_use]
 pub fn repr(text: &str) -> String {

@@ -57,6 +57,36 @@ impl Json {
         self.object()?.iter().find(|(found, _)| found.is(name)).map(|(_, value)| value)
     }
 
+    /// As [`Json::get`].
+    #[must_use]
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        let Self::Object(pairs) = self else { return None };
+        pairs.iter_mut().find(|(found, _)| found.is(name)).map(|(_, value)| value)
+    }
+
+    /// `value[name] = new`, for an object.
+    pub fn set(&mut self, name: &str, new: Self) {
+        if let Some(value) = self.get_mut(name) {
+            *value = new;
+        } else if let Self::Object(pairs) = self {
+            pairs.push((Text::new(name), new));
+        }
+    }
+
+    /// `type(value).__name__`
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "NoneType",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Text(_) => "str",
+            Self::Array(_) => "list",
+            Self::Object(_) => "dict",
+        }
+    }
+
     /// The names and values of an object.
     #[must_use]
     pub fn object(&self) -> Option<&[(Text, Self)]> {

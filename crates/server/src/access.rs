@@ -22,7 +22,7 @@ use ferroflow_artifacts::ArtifactPath;
 use ferroflow_auth::{Auth, Caller, Requirement, SignupKey};
 use ferroflow_model::{
     Error, ErrorCode, Result,
-    permission::{ANY, Action, Permission, ResourceType},
+    permission::{ANY, Action, Permission, ResourceType, scorer_of_pattern},
 };
 use ferroflow_store::{Scope, Visible};
 use http::Method;
@@ -100,6 +100,14 @@ pub(crate) enum Resource {
     Issue,
     /// The issues of the experiment that a request names.
     IssueSearch,
+    /// The configurations for online scoring of the scorers that a request names.
+    OnlineScoring,
+    /// A review queue. To delete it is also to take work out of it.
+    ReviewQueue,
+    /// The items of a review queue: to create one is to ask for a review, to edit one to review it.
+    ReviewQueueItem,
+    /// A scorer. To create one is to register a version of it.
+    Scorer,
     Artifact,
     /// The sample data, which every user may generate and delete.
     Demo,
@@ -199,6 +207,28 @@ pub(crate) fn subject<'a>(cx: &Cx, needs: Needs, method: &Method, refs: impl FnO
     Some(Subject::of(&refs(), is_change))
 }
 
+/// The scorers that a list may contain.
+fn scorers(caller: &Caller) -> Visible {
+    if caller.is_denied(ResourceType::ScorerVersion) {
+        return Visible::nothing();
+    }
+    let names = |patterns: Vec<String>| patterns.iter().filter_map(|found| scorer_of_pattern(found)).collect();
+    match caller.visible(ResourceType::Scorer) {
+        Visible::All => Visible::All,
+        Visible::Only(patterns) => Visible::Only(names(patterns)),
+        Visible::Except(patterns) => Visible::Except(names(patterns)),
+    }
+}
+
+/// The review queues of an experiment that a list may contain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VisibleQueues {
+    All,
+    /// Those that are assigned to a user.
+    AssignedTo(String),
+    None,
+}
+
 /// The error of a call without permission.
 pub(crate) fn permission_denied() -> Error {
     Error::new(ErrorCode::PermissionDenied, PERMISSION_DENIED)
@@ -244,7 +274,35 @@ impl Cx {
             experiments: within(ResourceType::Experiment, experiments),
             models: within(ResourceType::RegisteredModel, models),
             prompts: within(ResourceType::Prompt, prompts),
+            scorers: scorers(&caller),
         })
+    }
+
+    /// Which of the review queues of an experiment a list may contain, whose caller may read the experiment.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn visible_queues(&self, experiment_id: &str) -> Result<VisibleQueues> {
+        let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(VisibleQueues::All) };
+        let may = async |action| meets(access, caller, &rules::on_queues(experiment_id, action)).await;
+        Ok(if caller.is_unrestricted() || may(Action::Update).await? {
+            VisibleQueues::All
+        } else if may(Action::Read).await? {
+            VisibleQueues::AssignedTo(caller.username.clone())
+        } else {
+            VisibleQueues::None
+        })
+    }
+
+    /// The registered user with this name in any case, on a server with users.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn user_named(&self, name: &str) -> Result<Option<String>> {
+        match &self.app.access {
+            Some(access) => access.auth.users().user_named(name).await,
+            None => Ok(None),
+        }
     }
 
     /// Whether a kind of resource is denied to the caller altogether.

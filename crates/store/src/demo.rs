@@ -8,8 +8,10 @@
 mod data;
 mod evaluation;
 mod issues;
+mod judges;
 mod prompts;
 mod questions;
+mod queues;
 mod spans;
 mod traces;
 mod views;
@@ -59,20 +61,23 @@ pub enum DemoFeature {
     SavedViews,
     /// Datasets, and runs that evaluate the traces.
     Evaluation,
+    /// Judges in the registry.
+    Judges,
     /// Issues that the evaluation has found.
     Issues,
-    /// What reviewers are asked.
+    /// What reviewers are asked, and their queues.
     ReviewQueues,
 }
 
 impl DemoFeature {
     /// All of them, in the order in which they are generated.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Prompts,
         Self::Traces,
         Self::CustomView,
         Self::SavedViews,
         Self::Evaluation,
+        Self::Judges,
         Self::Issues,
         Self::ReviewQueues,
     ];
@@ -86,6 +91,7 @@ impl DemoFeature {
             Self::CustomView => "custom_view",
             Self::SavedViews => "saved_views",
             Self::Evaluation => "evaluation",
+            Self::Judges => "judges",
             Self::Issues => "issues",
             Self::ReviewQueues => "review_queues",
         }
@@ -94,7 +100,7 @@ impl DemoFeature {
     /// The version of the reference whose data has the same form.
     fn version(self) -> &'static str {
         match self {
-            Self::Prompts | Self::CustomView | Self::SavedViews | Self::ReviewQueues => "1",
+            Self::Prompts | Self::CustomView | Self::SavedViews | Self::Judges | Self::ReviewQueues => "1",
             Self::Evaluation => "2",
             Self::Traces => "3",
             Self::Issues => "4",
@@ -104,7 +110,7 @@ impl DemoFeature {
     /// The features that it is made from.
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::Prompts | Self::CustomView | Self::SavedViews => &[],
+            Self::Prompts | Self::CustomView | Self::SavedViews | Self::Judges => &[],
             Self::Traces => &[Self::Prompts],
             Self::Evaluation | Self::ReviewQueues => &[Self::Prompts, Self::Traces],
             Self::Issues => &[Self::Prompts, Self::Traces, Self::Evaluation],
@@ -147,7 +153,8 @@ impl Scoped<'_> {
             if let Some(experiment_id) = self.complete_demo(&wanted).await? {
                 return Ok(GeneratedDemo { experiment_id: Some(experiment_id), existed: true, features: Vec::new() });
             }
-            let needed = |feature: &DemoFeature| wanted.iter().any(|one| one == feature || one.needs().contains(feature));
+            let needed =
+                |feature: &DemoFeature| wanted.iter().any(|one| one == feature || one.needs().contains(feature));
             let needed: Vec<DemoFeature> = DemoFeature::ALL.into_iter().filter(needed).collect();
             let mut generated = GeneratedDemo { experiment_id: None, existed: false, features: Vec::new() };
             if needed.is_empty() {
@@ -244,8 +251,10 @@ impl Scoped<'_> {
             Some(found) if found.lifecycle_stage() == "active" => return Ok(found),
             Some(found) => self.restore_experiment(found.experiment_id()).await?,
             None => {
-                let tags = [("mlflow.experimentKind", "genai_development"), ("mlflow.note.content", data.note.as_str())];
-                let tag = |(key, value): (&str, &str)| ExperimentTag { key: Some(key.into()), value: Some(value.into()) };
+                let tags =
+                    [("mlflow.experimentKind", "genai_development"), ("mlflow.note.content", data.note.as_str())];
+                let tag =
+                    |(key, value): (&str, &str)| ExperimentTag { key: Some(key.into()), value: Some(value.into()) };
                 self.create_experiment(DEMO_EXPERIMENT, None, tags.map(tag).into()).await?;
             }
         }
@@ -260,8 +269,9 @@ impl Scoped<'_> {
             DemoFeature::Traces => Ok(!self.demo_traces(id, 1).await?.is_empty()),
             DemoFeature::CustomView | DemoFeature::SavedViews => Ok(views::has(experiment, feature)),
             DemoFeature::Evaluation => Ok(!self.demo_evaluation_runs(id, 1).await?.is_empty()),
+            DemoFeature::Judges => Ok(!self.demo_judges(id).await?.is_empty()),
             DemoFeature::Issues => Ok(!self.demo_issues(id, 1).await?.is_empty()),
-            DemoFeature::ReviewQueues => self.has_demo_questions(id).await,
+            DemoFeature::ReviewQueues => self.has_demo_queue(&Data::read()?, id).await,
         }
     }
 
@@ -274,8 +284,12 @@ impl Scoped<'_> {
                 self.set_experiment_tag(experiment_id, &key, &value).await
             }
             DemoFeature::Evaluation => self.create_demo_evaluation(data, experiment_id).await,
+            DemoFeature::Judges => self.create_demo_judges(data, experiment_id).await,
             DemoFeature::Issues => self.create_demo_issues(data, experiment_id).await,
-            DemoFeature::ReviewQueues => self.create_demo_questions(data, experiment_id).await,
+            DemoFeature::ReviewQueues => {
+                let schemas = self.create_demo_questions(data, experiment_id).await?;
+                self.create_demo_queues(data, experiment_id, &schemas).await
+            }
         }
     }
 
@@ -295,8 +309,13 @@ impl Scoped<'_> {
                 }
             }
             DemoFeature::Evaluation => self.delete_demo_evaluation(id).await?,
+            DemoFeature::Judges => self.delete_demo_judges(id).await?,
             DemoFeature::Issues => self.delete_demo_issues(id).await?,
-            DemoFeature::ReviewQueues => self.delete_demo_questions(id).await?,
+            DemoFeature::ReviewQueues => {
+                let data = Data::read()?;
+                self.delete_demo_queues(&data, id).await?;
+                self.delete_demo_questions(&data, id).await?;
+            }
         }
         Ok(Vec::new())
     }

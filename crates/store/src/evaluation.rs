@@ -1,4 +1,4 @@
-//! Evaluation data: datasets and their records, label schemas, issues.
+//! Evaluation data: datasets and their records, scorers, label schemas, review queues, issues.
 
 pub(crate) mod dataset_records;
 pub(crate) mod dataset_search;
@@ -6,3 +6,7 @@ pub(crate) mod datasets;
 pub(crate) mod issues;
 pub(crate) mod keys;
 pub(crate) mod label_schemas;
+pub(crate) mod online_scoring;
+pub(crate) mod review_queue_items;
+pub(crate) mod review_queues;
+pub(crate) mod scorers;

@@ -30,6 +30,8 @@ pub use evaluation::{
     datasets::NewDataset,
     issues::{IssueChange, IssueSearch},
     label_schemas::{LabelSchemaChange, NewLabelSchema},
+    review_queues::{ReviewQueueChange, ReviewQueueList},
+    scorers::RegisteredScorer,
 };
 pub use events::{
     outbox::Delivery,

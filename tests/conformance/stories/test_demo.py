@@ -19,7 +19,7 @@ def demo(url) -> str:
     made = post(url, "generate")
     assert made["status"] == "created"
     assert made["navigation_url"] == f"/experiments/{made['experiment_id']}"
-    assert {"prompts", "traces", "custom_view", "saved_views", "evaluation", "issues", "review_queues"} <= set(made["features_generated"])
+    assert {"prompts", "traces", "custom_view", "saved_views", "evaluation", "judges", "issues", "review_queues"} == set(made["features_generated"])
     yield made["experiment_id"]
     post(url, "delete")
 
@@ -55,6 +55,12 @@ def test_sample_data_fills_the_pages_and_is_deleted(url, client, demo):
         assert mlflow.genai.load_prompt(f"prompts:/{prompt.name}@production").version == 4
     schemas = mlflow.genai.label_schemas.list_label_schemas(demo)
     assert len([schema for schema in schemas if not schema.is_default]) >= 3
+
+    assert len(mlflow.genai.scorers.list_scorers(experiment_id=demo)) == 4
+    queues = mlflow.genai.review_queues.list_review_queues(experiment_id=demo)
+    items = [item for queue in queues for item in mlflow.genai.review_queues.list_review_queue_items(queue.queue_id)]
+    assert (len(queues), len(items)) == (4, 27)
+    assert {item.status.value.lower() for item in items} == {"pending", "complete", "declined"}
 
     again = post(url, "generate")
     assert again == {"status": "exists", "experiment_id": demo, "features_generated": [], "navigation_url": f"/experiments/{demo}"}

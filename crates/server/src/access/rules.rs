@@ -1,6 +1,8 @@
 //! What each kind of operation requires, by the rules of the reference (`server/auth/__init__.py`).
 
 mod evaluation;
+mod review_queues;
+mod scorers;
 mod traces;
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use ferroflow_model::{
 };
 use ferroflow_store::Child;
 
+pub(super) use self::review_queues::on_queues;
 use super::{Access, Needs, Refs, Resource};
 use crate::app::Cx;
 
@@ -84,8 +87,12 @@ impl Rules<'_> {
             // The managers of an experiment decide what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
             Resource::Demo => Ok(Some(Vec::new())),
+            Resource::ReviewQueue => Ok(Some(self.in_experiments(ResourceType::ReviewQueue)?)),
+            Resource::ReviewQueueItem => self.new_review_queue_items().await,
+            Resource::Scorer => self.new_scorer(),
             Resource::DatasetSearch
             | Resource::IssueSearch
+            | Resource::OnlineScoring
             | Resource::Alias
             | Resource::Artifact
             | Resource::TraceLink => Ok(None),
@@ -126,6 +133,10 @@ impl Rules<'_> {
             Resource::Issue => self.issues(action).await,
             Resource::Demo => Ok(Some(Vec::new())),
             Resource::LabelSchema => self.label_schema(action).await,
+            Resource::OnlineScoring => self.online_scoring(action).await,
+            Resource::ReviewQueue => self.review_queue(action).await,
+            Resource::ReviewQueueItem => self.review_queue_item(action).await,
+            Resource::Scorer => self.scorer(action),
             Resource::RegisteredModel => self.model(action).await,
             Resource::ModelVersion => self.version(action).await,
             Resource::Alias => self.alias(action).await,

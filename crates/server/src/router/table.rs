@@ -51,9 +51,14 @@ const NOT_IMPLEMENTED: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::GET, Method::POST], Some(3), "/mlflow/mcp-servers"),
     (&[Method::GET, Method::POST, Method::PATCH, Method::DELETE], Some(3), "/mlflow/mcp-servers/{*below}"),
     (&[Method::POST], Some(3), "/mlflow/scorer/invoke"),
-    (&[Method::PUT], Some(3), "/mlflow/scorers/online-config"),
-    (&[Method::GET], Some(3), "/mlflow/scorers/online-configs"),
     (&[Method::GET, Method::POST], None, "/gateway/{*below}"),
+];
+
+/// What some of them wait for.
+const WAIT_FOR: &[(&str, &str)] = &[
+    ("/mlflow/genai/evaluate/invoke", "runs scorers on traces, which needs background jobs and the AI gateway"),
+    ("/mlflow/issues/invoke", "has a model look for issues in traces, which needs background jobs and the AI gateway"),
+    ("/mlflow/scorer/invoke", "runs a scorer on traces, which needs background jobs and the AI gateway"),
 ];
 
 /// The service of a route. Type-erased, so that the router and the adapter are compiled once and not once per call:
@@ -360,7 +365,9 @@ where
 }
 
 fn not_implemented(name: &str) -> Error {
-    Error::new(ErrorCode::NotImplemented, format!("This server does not implement '{name}' yet."))
+    let waits_for = WAIT_FOR.iter().find(|(path, _)| *path == name);
+    let reason = waits_for.map_or(String::new(), |(_, reason)| format!(" It {reason}."));
+    Error::new(ErrorCode::NotImplemented, format!("This server does not implement '{name}' yet.{reason}"))
 }
 
 fn method(route: &Route) -> Method {

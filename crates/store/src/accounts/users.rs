@@ -3,6 +3,7 @@
 use ferroflow_model::{
     Error, Result,
     permission::{self, DEFAULT_WORKSPACE},
+    python::strip,
     validation,
 };
 
@@ -23,6 +24,7 @@ statements! {
         "SELECT id, username, password_hash, is_admin FROM users WHERE username = $1";
     static ALL: Anywhere =
         "SELECT id, username, password_hash, is_admin FROM users ORDER BY id";
+    static NAMES: Anywhere = "SELECT username FROM users ORDER BY id";
     static INSERT: Anywhere =
         "INSERT INTO users (username, password_hash, is_admin) VALUES ($1, $2, $3) RETURNING id";
     static SET_PASSWORD: Anywhere =
@@ -229,6 +231,18 @@ impl UserStore {
     pub async fn find_user(&self, username: &str) -> Result<Option<User>> {
         let found = self.db.query(Statement::new(&BY_NAME, vec![username.into()]), user_from_row).await?;
         Ok(found.into_iter().next())
+    }
+
+    /// The name of a user that equals `name` without regard to case and surrounding white space.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn user_named(&self, name: &str) -> Result<Option<String>> {
+        let normal = |name: &str| strip(name).to_lowercase();
+        let wanted = normal(name);
+        // Compared here: SQLite knows the case of ASCII only.
+        let names: Vec<String> = self.db.query(Statement::new(&NAMES, Vec::new()), |row| row.get(0)).await?;
+        Ok(names.into_iter().find(|found| !wanted.is_empty() && normal(found) == wanted))
     }
 
     /// All users with their roles.

@@ -20,8 +20,10 @@ pub(super) struct Data {
     pub(super) prompts: Vec<Prompt>,
     pub(super) traces: Vec<Item>,
     pub(super) scorers: Vec<Scorer>,
+    pub(super) judges: Vec<Judge>,
     pub(super) issues: Vec<IssueOfScorer>,
     pub(super) label_schemas: Vec<Question>,
+    pub(super) queue: Queue,
     pub(super) saved_view: SavedView,
     /// A PNG in base64.
     picture: String,
@@ -137,6 +139,21 @@ pub(super) struct Scorer {
     pub(super) passed: String,
     /// Why it fails.
     pub(super) failed: String,
+}
+
+/// A judge of the registry.
+#[derive(Debug, Deserialize)]
+pub(super) struct Judge {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) instructions: String,
+}
+
+/// The review queue of all reviewers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) reviewers: Vec<String>,
 }
 
 /// An issue, which the traces that fail a scorer have.

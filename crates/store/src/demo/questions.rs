@@ -14,7 +14,9 @@ use crate::{NewLabelSchema, Scoped};
 const SCHEMAS_OF_REFERENCE: [&str; 3] = ["response_quality", "is_helpful", "correct_answer"];
 
 impl Scoped<'_> {
-    pub(super) async fn create_demo_questions(&self, data: &Data, experiment_id: &str) -> Result<()> {
+    /// Creates the schemas, and returns their ids.
+    pub(super) async fn create_demo_questions(&self, data: &Data, experiment_id: &str) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
         for question in &data.label_schemas {
             let new = NewLabelSchema {
                 experiment_id: experiment_id.to_owned(),
@@ -25,35 +27,18 @@ impl Scoped<'_> {
                 enable_comment: question.enable_comment,
             };
             match self.create_label_schema(new).await {
+                Ok(created) => ids.extend(created.schema_id),
                 // A user's schema of this name is left as it is.
-                Err(Error { code: ErrorCode::ResourceAlreadyExists, .. }) | Ok(_) => {}
+                Err(Error { code: ErrorCode::ResourceAlreadyExists, .. }) => {
+                    ids.extend(self.demo_schema(experiment_id, &question.name).await?);
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(ids)
     }
 
-    /// Whether all schemas are there.
-    pub(super) async fn has_demo_questions(&self, experiment_id: &str) -> Result<bool> {
-        for question in &Data::read()?.label_schemas {
-            if self.demo_schema(experiment_id, &question.name).await?.is_none() {
-                return self.has_questions_of_reference(experiment_id).await;
-            }
-        }
-        Ok(true)
-    }
-
-    async fn has_questions_of_reference(&self, experiment_id: &str) -> Result<bool> {
-        for name in SCHEMAS_OF_REFERENCE {
-            if self.demo_schema(experiment_id, name).await?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    pub(super) async fn delete_demo_questions(&self, experiment_id: &str) -> Result<()> {
-        let data = Data::read()?;
+    pub(super) async fn delete_demo_questions(&self, data: &Data, experiment_id: &str) -> Result<()> {
         let own = data.label_schemas.iter().map(|question| question.name.as_str());
         for name in own.chain(SCHEMAS_OF_REFERENCE) {
             if let Some(schema_id) = self.demo_schema(experiment_id, name).await? {

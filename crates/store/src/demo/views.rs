@@ -1,6 +1,10 @@
 //! Views of traces, which the UI keeps in tags of the experiment.
 
-use ferroflow_model::{Result, messages::service::{Experiment, ExperimentTag}, python};
+use ferroflow_model::{
+    Result,
+    messages::service::{Experiment, ExperimentTag},
+    python,
+};
 use serde_json::json;
 
 use super::{

@@ -13,11 +13,25 @@ statements! {
     /// Writers of a dataset's records wait for each other in PostgreSQL: its schema and profile depend on all of them.
     static LOCKED_DATASET: Workspace = "SELECT d.name, d.schema, d.profile FROM evaluation_datasets d \
          WHERE d.dataset_id = $1 AND {ws:d} {FOR NO KEY UPDATE}";
+
+    static QUEUE: Workspace = "SELECT q.experiment_id FROM review_queues q WHERE q.queue_id = $1 AND {ws of q}";
+
+    /// Items are not added while the questions of a queue change.
+    static LOCKED_QUEUE: Workspace =
+        "SELECT q.experiment_id FROM review_queues q WHERE q.queue_id = $1 AND {ws of q} {FOR NO KEY UPDATE}";
 }
 
 /// An evaluation dataset in the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DatasetKey(String);
+
+/// A scorer in the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScorerKey(String);
+
+/// A review queue in the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueKey(String);
 
 /// What writers of a dataset need to know of it.
 #[derive(Debug, Clone)]
@@ -37,6 +51,64 @@ impl Scoping for DatasetKey {
 impl Key for DatasetKey {
     fn value(&self) -> Value {
         self.0.as_str().into()
+    }
+}
+
+impl Scoping for ScorerKey {
+    const KIND: ScopeKind = ScopeKind::Child;
+}
+
+impl Key for ScorerKey {
+    fn value(&self) -> Value {
+        self.0.as_str().into()
+    }
+}
+
+impl ScorerKey {
+    /// The key of a scorer that a statement on an experiment has found or created.
+    pub(in crate::evaluation) fn found(id: String) -> Self {
+        Self(id)
+    }
+
+    /// The id.
+    pub(in crate::evaluation) fn id(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Scoping for QueueKey {
+    const KIND: ScopeKind = ScopeKind::Child;
+}
+
+impl Key for QueueKey {
+    fn value(&self) -> Value {
+        self.0.as_str().into()
+    }
+}
+
+impl QueueKey {
+    /// The key of a queue that a statement in the workspace has found or created.
+    pub(in crate::evaluation) fn found(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
+    /// A queue and its experiment, locked in PostgreSQL.
+    pub(crate) async fn lock(workspace: &Workspace, tx: &Tx, id: &str) -> Result<Option<(Self, i64)>, DbError> {
+        let statement = Statement::within(workspace, &LOCKED_QUEUE, vec![id.into()]);
+        let experiment = tx.query_opt(statement, |row| row.get::<i64>(0)).await?;
+        Ok(experiment.map(|experiment| (Self::found(id), experiment)))
+    }
+
+    /// A queue.
+    pub(crate) async fn find(workspace: &Workspace, tx: &Tx, id: &str) -> Result<Option<Self>, DbError> {
+        let statement = Statement::within(workspace, &QUEUE, vec![id.into()]);
+        Ok(tx.query_opt(statement, |_| Ok(())).await?.map(|()| Self::found(id)))
+    }
+
+    /// A queue, for reading.
+    pub(crate) async fn read_only(workspace: &Workspace, conn: &Conn, id: &str) -> Result<Option<Self>, DbError> {
+        let statement = Statement::within(workspace, &QUEUE, vec![id.into()]);
+        Ok(conn.query_opt(statement, |_| Ok(())).await?.map(|()| Self::found(id)))
     }
 }
 

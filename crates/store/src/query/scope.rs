@@ -11,18 +11,25 @@ pub struct Scope {
     pub models: Visible,
     /// Prompts, and their versions.
     pub prompts: Visible,
+    /// Scorers, by the id of their experiment, a slash and their name.
+    pub scorers: Visible,
 }
 
 impl Scope {
     /// Everything: for a caller without restrictions, and for work of the server itself.
     #[must_use]
     pub fn everything() -> Self {
-        Self { experiments: Visible::All, models: Visible::All, prompts: Visible::All }
+        Self { experiments: Visible::All, models: Visible::All, prompts: Visible::All, scorers: Visible::All }
     }
 
     /// Nothing.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { experiments: Visible::nothing(), models: Visible::nothing(), prompts: Visible::nothing() }
+        Self {
+            experiments: Visible::nothing(),
+            models: Visible::nothing(),
+            prompts: Visible::nothing(),
+            scorers: Visible::nothing(),
+        }
     }
 }

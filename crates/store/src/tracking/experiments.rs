@@ -285,7 +285,7 @@ pub(crate) fn no_experiment(id: i64) -> Error {
 }
 
 /// The key of an experiment if it exists and is active.
-fn active_experiment(id: i64, found: Option<(ExperimentKey, String)>) -> Result<ExperimentKey> {
+pub(crate) fn active_experiment(id: i64, found: Option<(ExperimentKey, String)>) -> Result<ExperimentKey> {
     let (key, stage) = found.unzip();
     check_active(id, stage)?;
     key.ok_or_else(|| no_experiment(id))

@@ -113,12 +113,20 @@ statements! {
         "DELETE FROM inputs WHERE destination_type IN ('MODEL_INPUT', 'MODEL_OUTPUT') AND destination_id = $1";
     static DELETE_MODEL: Gc = "DELETE FROM logged_models WHERE model_id = $1";
 
+    /// Of a queue in another experiment, if the trace was moved. Those of its own are deleted with their queue.
+    static DELETE_REVIEWS: Gc = "DELETE FROM review_queue_items WHERE item_id = $1 AND item_type = 'trace'";
     static DELETE_TRACE: Gc = "DELETE FROM trace_info WHERE request_id = $1";
 
     static DELETE_REBUILDS: Gc = "DELETE FROM sql_trace_rollup_rebuild_queue WHERE experiment_id = $1";
     static DELETE_TRACE_ROLLUPS: Gc = "DELETE FROM sql_trace_metric_daily_rollups WHERE experiment_id = $1";
     static DELETE_COST_ROLLUPS: Gc = "DELETE FROM sql_span_cost_daily_rollups WHERE experiment_id = $1";
     static DELETE_ASSESSMENT_ROLLUPS: Gc = "DELETE FROM sql_assessment_daily_rollups WHERE experiment_id = $1";
+    static DELETE_DATASET_LINKS: Gc =
+        "DELETE FROM entity_associations WHERE destination_type = 'experiment' AND destination_id = \
+         (SELECT CAST(e.experiment_id AS VARCHAR(20)) FROM experiments e WHERE e.experiment_id = $1)";
+    static DELETE_BINDINGS: Gc =
+        "DELETE FROM endpoint_bindings WHERE resource_type = 'scorer' AND resource_id IN \
+         (SELECT scorer_id FROM scorers WHERE experiment_id = $1)";
     static DELETE_SCORING: Gc = "DELETE FROM online_scoring_configs WHERE experiment_id = $1";
     static DELETE_EXPERIMENT_TAGS: Gc = "DELETE FROM experiment_tags WHERE experiment_id = $1";
     static DELETE_EXPERIMENT: Gc = "DELETE FROM experiments WHERE experiment_id = $1";
@@ -140,10 +148,13 @@ static RUN_ROWS: [&Sql<Gc>; 10] = [
 
 static MODEL_ROWS: [&Sql<Gc>; 2] = [&DELETE_USES, &DELETE_MODEL];
 
-static TRACE_ROWS: [&Sql<Gc>; 1] = [&DELETE_TRACE];
+static TRACE_ROWS: [&Sql<Gc>; 2] = [&DELETE_REVIEWS, &DELETE_TRACE];
 
-/// Rollups have no foreign key, and a later experiment may get the same id.
-static EXPERIMENT_ROWS: [&Sql<Gc>; 7] = [
+/// Rollups and datasets' links to experiments have no foreign key, and a later experiment may get the same id. Scorers,
+/// label schemas, review queues and issues are deleted with their experiment; a dataset may belong to others.
+static EXPERIMENT_ROWS: [&Sql<Gc>; 9] = [
+    &DELETE_DATASET_LINKS,
+    &DELETE_BINDINGS,
     &DELETE_REBUILDS,
     &DELETE_TRACE_ROLLUPS,
     &DELETE_COST_ROLLUPS,

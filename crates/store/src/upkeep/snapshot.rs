@@ -131,14 +131,32 @@ async fn checkpoint_by(direct: &Direct, file: &Path) -> Result<(), SnapshotError
     }
 }
 
+/// The times of events, by table; older databases do not have all of them.
+const TIMES: [(&str, &str); 9] = [
+    ("runs", "start_time"),
+    ("runs", "end_time"),
+    ("experiments", "last_update_time"),
+    ("evaluation_datasets", "last_update_time"),
+    ("issues", "last_updated_timestamp"),
+    ("label_schemas", "last_update_time"),
+    ("review_queues", "last_update_time_ms"),
+    ("review_queue_items", "last_update_time_ms"),
+    ("scorer_versions", "creation_time"),
+];
+
 /// The time of the latest event in a tracking database, in milliseconds since 1970.
 ///
 /// # Errors
 /// The database cannot be read.
 pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
     let direct = Direct::open(uri, Access::Inspect).await?;
-    let sql = "SELECT MAX(at) FROM (SELECT MAX(start_time) AS at FROM runs UNION ALL SELECT MAX(end_time) FROM runs \
-               UNION ALL SELECT MAX(last_update_time) FROM experiments) times";
+    let tables = crate::migrations::tables(&direct).await?;
+    let times: Vec<String> = TIMES
+        .iter()
+        .filter(|(table, _)| tables.iter().any(|found| found == table))
+        .map(|(table, column)| format!("SELECT MAX({column}) AS at FROM {table}"))
+        .collect();
+    let sql = format!("SELECT MAX(at) FROM ({}) times", times.join(" UNION ALL "));
     let found =
         direct.query(Statement::unscoped(Upkeep::Backup, sql, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
     Ok(found.into_iter().flatten().next())

@@ -55,7 +55,7 @@ async fn sample_data_is_generated_once_and_deleted(store: &Store) {
     let here = store.here();
     let made = here.generate_demo(None).await.unwrap();
     let id = made.experiment_id.clone().unwrap();
-    assert!(!made.existed && made.features.len() >= 7);
+    assert!(!made.existed && made.features.len() == 8);
     assert_eq!(counts(store, &id).await, ALL);
 
     let again = here.generate_demo(None).await.unwrap();

@@ -1,7 +1,8 @@
 //! Databases at a head after the first one, such as MLflow 3.18 leaves them.
 
+use ferroflow_model::messages::issues::Issue;
 use ferroflow_store::{
-    Store, StoreOptions, UserStore,
+    IssueChange, Store, StoreOptions, UserStore,
     db::{BackendUri, Db, DbOptions, Statement, Upkeep},
     migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
     upkeep::gc::PurgeOutcome,
@@ -192,6 +193,20 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
     let kept: Vec<String> =
         before.into_iter().filter(|row| !row.starts_with("i3 ") && !row.starts_with("i4 ")).collect();
     assert_eq!(added(uri).await, kept);
+
+    // What it creates has nothing in the later columns, which the later server takes for what it is: not seen since.
+    let new = Issue {
+        experiment_id: Some("7".into()),
+        name: Some("new".into()),
+        description: Some("x".into()),
+        categories: vec!["cost".into()],
+        ..Issue::default()
+    };
+    let made = store.here().create_issue(new).await.unwrap();
+    let bare = "SELECT issue_id FROM issues \
+                WHERE last_seen_timestamp IS NULL AND last_updated_by IS NULL AND metadata IS NULL";
+    assert_eq!(texts(uri, bare).await, [made.issue_id()]);
+    assert_eq!(store.here().get_issue(made.issue_id()).await.unwrap(), made);
 }
 
 /// Writes of every family.
@@ -205,6 +220,8 @@ async fn write(store: &Store, experiment: &str) {
     store.here().restore_run(&run).await.unwrap();
     store.here().delete_experiment(experiment).await.unwrap();
     store.here().restore_experiment(experiment).await.unwrap();
+    let resolved = IssueChange { status: Some("resolved".into()), severity: Some("low".into()), ..Default::default() };
+    store.here().update_issue("i1", &resolved).await.unwrap();
 }
 
 on_each!(categories_that_are_no_list_stop_the_upgrade_before_anything_is_changed);

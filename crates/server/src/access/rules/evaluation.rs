@@ -56,6 +56,6 @@ impl Rules<'_> {
     }
 }
 
-fn on_experiment(id: &str, action: Action) -> Requirement {
+pub(super) fn on_experiment(id: &str, action: Action) -> Requirement {
     Requirement::new(Key::new(ResourceType::Experiment, canonical_id(id)), action)
 }
