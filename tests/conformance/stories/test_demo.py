@@ -25,6 +25,8 @@ def demo(url) -> str:
 
 
 def test_sample_data_fills_the_pages_and_is_deleted(url, client, demo):
+    from mlflow.genai import review_queues
+
     experiment = client.get_experiment(demo)
     assert experiment.name == "MLflow Demo"
     start, end = (int(experiment.tags[f"mlflow.demo.{edge}_time_ms"]) for edge in ("start", "end"))
@@ -57,8 +59,8 @@ def test_sample_data_fills_the_pages_and_is_deleted(url, client, demo):
     assert len([schema for schema in schemas if not schema.is_default]) >= 3
 
     assert len(mlflow.genai.scorers.list_scorers(experiment_id=demo)) == 4
-    queues = mlflow.genai.review_queues.list_review_queues(experiment_id=demo)
-    items = [item for queue in queues for item in mlflow.genai.review_queues.list_review_queue_items(queue.queue_id)]
+    queues = review_queues.list_review_queues(experiment_id=demo)
+    items = [item for queue in queues for item in review_queues.list_review_queue_items(queue.queue_id)]
     assert (len(queues), len(items)) == (4, 27)
     assert {item.status.value.lower() for item in items} == {"pending", "complete", "declined"}
 
