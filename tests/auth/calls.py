@@ -323,7 +323,7 @@ CALLS = [
     get(f"{AJAX3}/ui-telemetry"),
     post(f"{AJAX3}/ui-telemetry"),
     get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
-    # Every user may generate and delete the sample data; here there is none.
+    # Every user may generate sample data, and admins delete it; here there is none.
     post(f"{AJAX3}/demo/generate", {"features": []}),
     post(f"{AJAX3}/demo/delete"),
     # Traces and assessments

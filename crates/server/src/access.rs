@@ -109,7 +109,7 @@ pub(crate) enum Resource {
     /// A scorer. To create one is to register a version of it.
     Scorer,
     Artifact,
-    /// The sample data, which every user may generate and delete.
+    /// The sample data, which every user may generate.
     Demo,
 }
 
@@ -181,7 +181,6 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         Needs::Read(_) => Action::Read,
         // Creating these only requires that nothing denies it.
         Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
-        | Needs::Delete(Resource::Demo)
         | Needs::Public
         | Needs::Authenticated
         | Needs::ManageAccess(_)

@@ -8,7 +8,7 @@ use crate::{
     api::system::{demo, server_info, webhooks},
 };
 
-use Needs::{Admin, Authenticated, Create, Delete, Public};
+use Needs::{Admin, Authenticated, Create, Public};
 
 pub(super) fn rows(table: Table) -> Table {
     table
@@ -19,7 +19,7 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(webhooks::delete, Admin)
         .rpc(webhooks::test, Admin)
         .document(Method::POST, 3, "/mlflow/demo/generate", demo::generate, Create(Resource::Demo))
-        .api(Method::POST, 3, "/mlflow/demo/delete", demo::delete, Delete(Resource::Demo))
+        .api(Method::POST, 3, "/mlflow/demo/delete", demo::delete, Admin)
         .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
         .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
         .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Public)
