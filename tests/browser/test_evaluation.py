@@ -204,6 +204,6 @@ def test_the_home_page_generates_sample_data(genai, url):
     expect(main.get_by_role("heading", name="Overview")).to_be_visible()
     expect(main.get_by_role("tabpanel", name="Usage").get_by_role("heading", name="42", exact=True)).to_be_visible()
     experiment_id = mlflow.MlflowClient(url).get_experiment_by_name("MLflow Demo").experiment_id
-    for page, text in (("chat-sessions", "session-"), ("datasets", "demo-"), ("prompts", "mlflow-demo.prompts."), ("judges", "mlflow-demo.judges."), ("review-queue", "Demo answers to review|Demo Response Review"), ("evaluation-runs", "baseline")):
+    for page, text in (("chat-sessions", "session-"), ("datasets", "demo-"), ("prompts", "mlflow-demo.prompts."), ("review-queue", "Demo answers to review|Demo Response Review"), ("evaluation-runs", "baseline")):
         genai.open(f"/experiments/{experiment_id}/{page}")
         expect(genai.page.get_by_role("main").get_by_text(re.compile(text)).first).to_be_visible()

@@ -220,7 +220,7 @@ def test_traces_are_compared(genai, agents):
     expect(dialog.get_by_text("look up").nth(1)).to_be_visible()
 
 
-def test_a_model_shows_its_traces(ui, url):
+def test_a_model_shows_its_traces(genai, url):
     mlflow.set_tracking_uri(url)
     experiment_id = mlflow.create_experiment(f"models {time.time_ns()}")
     mlflow.set_experiment(experiment_id=experiment_id)
@@ -230,8 +230,8 @@ def test_a_model_shows_its_traces(ui, url):
         with mlflow.start_span("agent", attributes={"mlflow.modelId": model_id}) as span:
             span.set_inputs({"place": place})
             mlflow.update_current_trace(model_id=model_id)
-    ui.open(f"/experiments/{experiment_id}/models/{model.model_id}/traces")
-    main = ui.page.get_by_role("main")
+    genai.open(f"/experiments/{experiment_id}/models/{model.model_id}/traces")
+    main = genai.page.get_by_role("main")
     expect(main.get_by_text("2 of 2")).to_be_visible()
     for place in ("place-1", "place-2"):
         expect(main.get_by_text(place).first).to_be_visible()
