@@ -279,7 +279,6 @@ STEPS = [
     post("alice", f"{API}/experiments/create", {"name": "reviews"}, save={"reviews": "experiment_id"}),
     post("alice", f"{API3}/review-queues/create", {"experiment_id": "{reviews}", "name": "Night", "queue_type": "CUSTOM", "created_by": "mallory", "users": ["Carol"]}, save={"queue": "review_queue.queue_id"}),
     get("carol", f"{API3}/review-queues/get", {"queue_id": "{queue}"}),
-    may("READ", "experiment", "{reviews}", "carol"),
     get("carol", f"{API3}/review-queues/list", {"experiment_id": "{reviews}"}),
     post("alice", f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-reviewed", "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "{reviews}"}}}}}),
     post("alice", f"{API3}/review-queues/items/add", {"queue_id": "{queue}", "item_ids": ["tr-reviewed"]}),

@@ -103,7 +103,7 @@ def refused():
         yield register(text, "no object", differs=BROKEN, expect=INVALID)
     for name in ("", " ", "\t\n", None, 5, ["x"]):
         yield register(PLAIN, name)
-    yield register(PLAIN, "x" * 257, differs=LONG, expect=INVALID)
+    yield register(PLAIN, "x" * 257, "{more}", differs=LONG, expect=INVALID)
     for model in ("", " ", 5, ["x"], {}, True):
         yield register(judge(model), "model")
     for model in ("gateway:/nothing", "gateway:/not/there"):

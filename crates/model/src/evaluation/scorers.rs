@@ -77,11 +77,10 @@ impl Scorer {
     pub fn check_model(&self) -> Result<()> {
         check_data(&self.0)?;
         match model_of(&self.0) {
-            None | Some(Json::Null) => Ok(()),
             Some(Json::Text(model)) if model.decode().is_some_and(|model| python::strip(&model).is_empty()) => {
                 Err(Error::invalid("Scorer model cannot be empty or contain only whitespace."))
             }
-            Some(Json::Text(_)) => Ok(()),
+            None | Some(Json::Null | Json::Text(_)) => Ok(()),
             Some(other) => Err(Error::invalid(format!("Scorer model must be a string, got {}.", other.type_name()))),
         }
     }

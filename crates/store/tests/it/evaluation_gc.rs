@@ -108,7 +108,7 @@ async fn a_purged_experiment_leaves_nothing_but_shared_datasets(store: &Store) {
         assert_eq!(rows(store, sql).await.len(), 1, "{sql}");
     }
     let ids = vec![dataset.dataset_id().to_owned()];
-    assert_eq!(here.experiments_of_datasets(ids).await.unwrap()[dataset.dataset_id()], [two.clone()]);
+    assert_eq!(here.experiments_of_datasets(ids).await.unwrap()[dataset.dataset_id()], std::slice::from_ref(&two));
     assert_eq!(rows(store, "SELECT dataset_record_id FROM evaluation_dataset_records").await.len(), 1);
 }
 

@@ -65,7 +65,7 @@ async fn a_queue_is_created_changed_and_deleted(store: &Store) {
     let made = custom(store, " Night ", &["Bob ", "ann", "bob"], std::slice::from_ref(&one)).await.unwrap();
     let id = made.queue_id().to_owned();
     assert_eq!((made.name(), made.created_by(), made.users.as_slice()), ("Night", "Ann", &texts(&["ann", "bob"])[..]));
-    assert_eq!(made.schema_ids, [one.clone()]);
+    assert_eq!(made.schema_ids, std::slice::from_ref(&one));
     assert_eq!(here.get_review_queue(&id).await.unwrap(), made);
     assert_eq!(here.get_review_queue_by_name("0", "nIGHT").await.unwrap(), made);
     assert_eq!(custom(store, "NIGHT", &[], &[]).await.unwrap_err().code, ErrorCode::ResourceAlreadyExists);

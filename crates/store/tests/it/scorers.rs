@@ -125,7 +125,7 @@ async fn an_endpoint_is_stored_by_its_id_and_shown_by_its_name(store: &Store) {
     let bindings = "SELECT endpoint_id, resource_type, display_name FROM endpoint_bindings";
     assert_eq!(rows(store, bindings).await, [["e-1".into(), "scorer".into(), "judge".into()]]);
     assert_eq!(here.get_scorer("0", "judge", None).await.unwrap(), made);
-    assert_eq!(here.list_scorers(&Scope::everything(), "0").await.unwrap(), [made.clone()]);
+    assert_eq!(here.list_scorers(&Scope::everything(), "0").await.unwrap(), std::slice::from_ref(&made));
 
     run(store, "UPDATE endpoints SET name = 'talk'".into()).await;
     assert_eq!(here.get_scorer("0", "judge", None).await.unwrap().serialized_scorer(), judge("gateway:/talk", "x"));
