@@ -35,6 +35,9 @@ def test_the_programs_of_the_page_about_evaluation_work(url, client, name):
     trace = client.get_trace(names["trace"].info.trace_id)
     said = {(found.name, found.value) for found in trace.info.assessments if found.name != names["issue"]["issue_id"]}
     assert {("correct", False), ("words", 4), ("tone", "curt"), ("better_answer", "Oslo is the capital of Norway.")} <= said
+    (item,) = names["list_review_queue_items"](names["queue"].queue_id)
+    assert (item.item_id, item.completed_by) == (trace.info.trace_id, "ann")
+    assert names["get_scorer"](name="polite", experiment_id=names["experiment"].experiment_id).name == "polite"
     found = mlflow.search_traces(
         locations=[names["experiment"].experiment_id], filter_string="feedback.tone = 'curt'", return_type="list"
     )
