@@ -4,7 +4,7 @@ import mlflow
 import pytest
 import requests
 
-pytestmark = [pytest.mark.since(3, 17), pytest.mark.heavy]
+pytestmark = pytest.mark.since(3, 17)
 
 
 def post(url: str, path: str) -> dict:
