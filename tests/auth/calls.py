@@ -65,6 +65,12 @@ SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [{
     "endTimeUnixNano": "1760000000005000000",
 }]}]}]}  # fmt: skip
 
+#: A run of the prompt lab, without its experiment.
+PROMPT_LAB = {
+    "prompt_template": "Say {{ word }}", "prompt_parameters": [{"key": "word", "value": "x"}], "model_route": "chat",
+    "model_input": "Say x", "model_output": "x", "mlflow_version": "2.7.1",
+}  # fmt: skip
+
 CALLS = [
     # Experiments
     post(f"{API}/experiments/create", {"name": "new {unique}"}),
@@ -100,6 +106,8 @@ CALLS = [
     post(f"{API}/runs/log-model", {"run_id": "{run}", "model_json": "nothing"}),
     post(f"{API}/runs/log-inputs", {"run_id": "{run}", "models": [{"model_id": "{logged}"}]}),
     post(f"{API}/runs/outputs", {"run_id": "{run}", "models": [{"model_id": "{logged}", "step": 0}]}),
+    post(f"{AJAX}/runs/create-promptlab-run", {"experiment_id": "{exp}", **PROMPT_LAB}),
+    post(f"{AJAX}/runs/create-promptlab-run", PROMPT_LAB),
     get(f"{API}/metrics/get-history", {"run_id": "{run}", "metric_key": "m"}),
     get(f"{AJAX}/metrics/get-history-bulk", {"run_id": "{run}", "metric_key": "m"}),
     get(f"{API}/metrics/get-history-bulk-interval", {"run_ids": "{run}", "metric_key": "m"}),
@@ -315,6 +323,9 @@ CALLS = [
     get(f"{AJAX3}/ui-telemetry"),
     post(f"{AJAX3}/ui-telemetry"),
     get(f"{AJAX}/gateway-proxy", {"gateway_path": "api/2.0/endpoints/"}),
+    # Every user may generate sample data, and admins delete it; here there is none.
+    post(f"{AJAX3}/demo/generate", {"features": []}),
+    post(f"{AJAX3}/demo/delete"),
     # Traces and assessments
     post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}}}}),
     post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "tr-{unique}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{exp}"}}, "assessments": [{"feedback": {"value": 1}}]}}}),

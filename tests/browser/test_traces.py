@@ -204,6 +204,40 @@ def test_traces_are_deleted(genai, own):
     assert [trace.info.trace_id for trace in left] == own.trace_ids[-3::-1]
 
 
+def test_traces_are_compared(genai, agents):
+    genai.open(f"/experiments/{agents.experiment_id}/traces")
+    for row in (0, 1):
+        rows(genai.page).nth(row).get_by_role("checkbox").click()
+    genai.page.get_by_role("button", name="Actions for selected traces").click()
+    genai.page.get_by_role("menuitem", name="Compare").click()
+    dialog = genai.dialog("Comparing 2 traces")
+    for number in (4, 5):
+        expect(dialog.get_by_text(agents.trace_ids[number], exact=True)).to_be_visible()
+        expect(dialog.get_by_text(f"marker-Q{number:02}").first).to_be_visible()
+        expect(dialog.get_by_text(f"answer-{number}").first).to_be_visible()
+    dialog.get_by_role("tab", name="Details & Timeline").click()
+    # Once for each trace.
+    expect(dialog.get_by_text("look up").nth(1)).to_be_visible()
+
+
+def test_a_model_shows_its_traces(genai, url):
+    mlflow.set_tracking_uri(url)
+    experiment_id = mlflow.create_experiment(f"models {time.time_ns()}")
+    mlflow.set_experiment(experiment_id=experiment_id)
+    model = mlflow.create_external_model(name="agent")
+    other = mlflow.create_external_model(name="another agent")
+    for model_id, place in ((model.model_id, "place-1"), (model.model_id, "place-2"), (other.model_id, "place-3")):
+        with mlflow.start_span("agent", attributes={"mlflow.modelId": model_id}) as span:
+            span.set_inputs({"place": place})
+            mlflow.update_current_trace(model_id=model_id)
+    genai.open(f"/experiments/{experiment_id}/models/{model.model_id}/traces")
+    main = genai.page.get_by_role("main")
+    expect(main.get_by_text("2 of 2")).to_be_visible()
+    for place in ("place-1", "place-2"):
+        expect(main.get_by_text(place).first).to_be_visible()
+    expect(main.get_by_text("place-3")).to_have_count(0)
+
+
 def test_a_run_shows_its_traces(ui, agents):
     ui.open(f"/experiments/{agents.experiment_id}/runs/{agents.run_id}/traces")
     main = ui.page.get_by_role("main")

@@ -19,6 +19,7 @@ pub mod model_uri;
 pub mod names;
 pub mod number;
 pub mod permission;
+pub mod promptlab;
 pub mod prompts;
 pub mod python;
 pub mod python_json;

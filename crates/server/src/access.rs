@@ -109,6 +109,8 @@ pub(crate) enum Resource {
     /// A scorer. To create one is to register a version of it.
     Scorer,
     Artifact,
+    /// The sample data, which every user may generate.
+    Demo,
 }
 
 /// The permission that an endpoint requires. A row of the table without one does not compile.
@@ -178,7 +180,7 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
         // Creating these only requires that nothing denies it.
-        Needs::Create(Resource::Experiment | Resource::RegisteredModel)
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
         | Needs::Public
         | Needs::Authenticated
         | Needs::ManageAccess(_)

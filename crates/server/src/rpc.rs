@@ -71,6 +71,39 @@ pub(crate) fn parser<T: Rpc>(handler: Handler<T>, values: usize) -> Parser {
     })
 }
 
+/// The body of an endpoint that has JSON of its own form instead of a message.
+pub(crate) trait Document: Sized + Send + Sync + 'static {
+    /// Parses a body of at most `values` values.
+    fn parse(headers: &HeaderMap, body: &[u8], values: usize) -> Result<Self>;
+
+    /// The experiment that it names.
+    fn experiment_id(&self) -> Option<&str>;
+}
+
+/// The reader for a handler's documents, of at most `values` values.
+pub(crate) fn document_parser<T: Document>(handler: Handler<T>, values: usize) -> Parser {
+    struct Body<T> {
+        document: T,
+        handler: Handler<T>,
+    }
+
+    impl<T: Document> Call for Body<T> {
+        fn refs<'a>(&'a self, _: &'a Cx) -> Refs<'a> {
+            Refs::from_experiment(self.document.experiment_id().unwrap_or_default())
+        }
+
+        fn respond(self: Box<Self>, cx: Cx) -> ResponseFuture {
+            (self.handler)(cx, self.document)
+        }
+    }
+
+    Arc::new(move |_, _, headers, bytes| {
+        request::check_values(&bytes, values)?;
+        let document = T::parse(headers, &bytes, values)?;
+        Ok(Box::new(Body { document, handler: Arc::clone(&handler) }))
+    })
+}
+
 /// Answers a call with a message: reads it, authorizes the caller, and calls the handler.
 pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, parser: Parser) -> Response {
     let mut subject = None;

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod db;
+mod demo;
 mod evaluation;
 pub mod events;
 pub mod migrations;
@@ -23,6 +24,7 @@ pub use accounts::{
     token_users::{TokenUser, is_mark, token_mark},
     users::{Account, Grant, User, UserStore, UsersError},
 };
+pub use demo::{DEMO_EXPERIMENT, DeletedDemo, DemoFeature, GeneratedDemo};
 pub use evaluation::{
     dataset_search::DatasetSearch,
     datasets::NewDataset,

@@ -87,10 +87,11 @@ impl<'a> Refs<'a> {
         Self { message: Vec::new(), url: HEADERS.iter().filter_map(named).collect(), input: Input::Url }
     }
 
-    /// An experiment that a request refers to indirectly.
+    /// An experiment that a request refers to indirectly, or in a document; none if the id is empty.
     pub(crate) fn from_experiment(id: &'a str) -> Self {
         let experiment = Parameter { kind: RefKind::Experiment, name: "experiment_id", text: Cow::from(id) };
-        Self { message: Vec::new(), url: vec![experiment], input: Input::Url }
+        let url = if id.is_empty() { Vec::new() } else { vec![experiment] };
+        Self { message: Vec::new(), url, input: Input::Url }
     }
 
     /// Those of an endpoint with parameters, which its rule reads itself.

@@ -86,6 +86,7 @@ impl Rules<'_> {
             Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
             // The managers of an experiment decide what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
+            Resource::Demo => Ok(Some(Vec::new())),
             Resource::ReviewQueue => Ok(Some(self.in_experiments(ResourceType::ReviewQueue)?)),
             Resource::ReviewQueueItem => self.new_review_queue_items().await,
             Resource::Scorer => self.new_scorer(),
@@ -129,6 +130,7 @@ impl Rules<'_> {
             Resource::Assessment => self.assessment(action).await,
             Resource::Dataset => self.datasets(action).await,
             Resource::DatasetSearch | Resource::IssueSearch => Ok(self.named_experiments(action)),
+            Resource::Demo => Ok(None),
             Resource::Issue => self.issues(action).await,
             Resource::LabelSchema => self.label_schema(action).await,
             Resource::OnlineScoring => self.online_scoring(action).await,

@@ -4,4 +4,5 @@ pub(crate) mod experiments;
 pub(crate) mod inputs;
 pub(crate) mod logged_models;
 pub(crate) mod metrics;
+pub(crate) mod promptlab;
 pub(crate) mod runs;

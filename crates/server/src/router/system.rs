@@ -4,11 +4,11 @@ use http::Method;
 
 use super::table::Table;
 use crate::{
-    access::Needs,
-    api::system::{server_info, webhooks},
+    access::{Needs, Resource},
+    api::system::{demo, server_info, webhooks},
 };
 
-use Needs::{Admin, Authenticated, Public};
+use Needs::{Admin, Authenticated, Create, Public};
 
 pub(super) fn rows(table: Table) -> Table {
     table
@@ -18,6 +18,8 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(webhooks::update, Admin)
         .rpc(webhooks::delete, Admin)
         .rpc(webhooks::test, Admin)
+        .document(Method::POST, 3, "/mlflow/demo/generate", demo::generate, Create(Resource::Demo))
+        .api(Method::POST, 3, "/mlflow/demo/delete", demo::delete, Admin)
         .api(Method::GET, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
         .api(Method::POST, 2, "/mlflow/gateway-proxy", server_info::gateway_proxy, Authenticated)
         .api(Method::GET, 3, "/mlflow/server-info", server_info::server_info, Public)

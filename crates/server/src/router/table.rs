@@ -10,13 +10,14 @@ use axum::{
 };
 use ferroflow_model::{
     Error, ErrorCode, Result,
+    limits::RequestSize,
     messages::RPCS,
     permission::ResourceType,
     wire::{Route, Rpc},
 };
 use ferroflow_store::Scope;
 use http::Method;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::sizes;
 use crate::{
@@ -32,7 +33,6 @@ use crate::{
 /// Endpoints without messages that are not implemented yet: methods, API version (`None`: a path outside of `/api` and
 /// `/ajax-api`), and path. If a whole family is missing, one row with a wildcard covers it.
 const NOT_IMPLEMENTED: &[(&[Method], Option<u8>, &str)] = &[
-    (&[Method::POST], Some(2), "/mlflow/runs/create-promptlab-run"),
     (&[Method::POST], Some(3), "/jobs/"),
     (&[Method::POST], Some(3), "/jobs/search"),
     (&[Method::GET, Method::PATCH], Some(3), "/jobs/{*below}"),
@@ -42,7 +42,6 @@ const NOT_IMPLEMENTED: &[(&[Method], Option<u8>, &str)] = &[
     (&[Method::GET], Some(3), "/mlflow/assistant/providers/{*below}"),
     (&[Method::GET, Method::POST, Method::PATCH], Some(3), "/mlflow/assistant/sessions/{*below}"),
     (&[Method::POST], Some(3), "/mlflow/assistant/skills/install"),
-    (&[Method::POST], Some(3), "/mlflow/demo/{*below}"),
     (&[Method::GET], Some(3), "/mlflow/gateway/provider-config"),
     (&[Method::GET], Some(3), "/mlflow/gateway/secrets/config"),
     (&[Method::GET], Some(3), "/mlflow/gateway/supported-models"),
@@ -190,6 +189,32 @@ impl Table {
             self = self.mount(T::NAME, &method(route), route.version, &path, needs, Arc::clone(&endpoint));
         }
         self
+    }
+
+    /// An endpoint with a body of its own form instead of a message.
+    pub(super) fn document<T, F, Fut, R>(
+        self,
+        method: Method,
+        version: u8,
+        path: &str,
+        handler: F,
+        needs: Needs,
+    ) -> Self
+    where
+        T: rpc::Document,
+        F: Fn(Cx, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+        R: Serialize,
+    {
+        let size = RequestSize::MEDIUM;
+        let handler: rpc::Handler<T> = Arc::new(move |cx, document| {
+            let answer = handler(cx, document);
+            Box::pin(async move { rpc::json(&answer.await?) })
+        });
+        let parser = rpc::document_parser(handler, size.values);
+        let endpoint: Endpoint =
+            Arc::new(move |app, request| Box::pin(rpc::call(app, needs, size, request, Arc::clone(&parser))));
+        self.mount(path, &method, version, path, needs, endpoint)
     }
 
     /// An endpoint without a message, below `/api` and `/ajax-api`.

@@ -5,7 +5,7 @@ use http::Method;
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::tracking::{experiments, inputs, logged_models, metrics, runs},
+    api::tracking::{experiments, inputs, logged_models, metrics, promptlab, runs},
 };
 
 use Needs::{Create, Delete, Edit, Read};
@@ -48,4 +48,5 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(logged_models::set_tags, Edit(LoggedModel))
         .rpc(logged_models::delete_tag, Delete(LoggedModel))
         .api(Method::GET, 2, "/mlflow/metrics/get-history-bulk", metrics::bulk, Read(Run))
+        .document(Method::POST, 2, "/mlflow/runs/create-promptlab-run", promptlab::create, Create(Run))
 }

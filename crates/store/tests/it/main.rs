@@ -5,6 +5,7 @@
 mod artifact_refs;
 mod assessments;
 mod cancellation;
+mod demo;
 mod evaluation_datasets;
 mod evaluation_gc;
 mod experiments;

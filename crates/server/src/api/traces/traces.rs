@@ -99,7 +99,7 @@ async fn delete_all(cx: &Cx, experiment_id: &str, doomed: &DoomedTraces) -> Resu
 }
 
 /// Deletes an archived trace: its file, then its rows. If the file cannot be deleted, the trace is kept.
-async fn delete_archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<bool> {
+pub(crate) async fn delete_archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<bool> {
     if let Some(location) = location.filter(|location| !location.is_empty())
         && let Err(error) = delete_payload(cx, id, location).await
     {
