@@ -149,7 +149,7 @@ impl Scoped<'_> {
         if let Some(experiment_id) = self.complete_demo(&wanted).await? {
             return Ok(GeneratedDemo { experiment_id: Some(experiment_id), existed: true, features: Vec::new() });
         }
-        self.with_demo_lease(async {
+        self.with_demo_lease(Box::pin(async {
             if let Some(experiment_id) = self.complete_demo(&wanted).await? {
                 return Ok(GeneratedDemo { experiment_id: Some(experiment_id), existed: true, features: Vec::new() });
             }
@@ -176,7 +176,7 @@ impl Scoped<'_> {
             }
             generated.experiment_id = experiment.experiment_id;
             Ok(generated)
-        })
+        }))
         .await
     }
 
@@ -186,7 +186,7 @@ impl Scoped<'_> {
     /// # Errors
     /// Another request is generating or deleting sample data for too long, or the database failed.
     pub async fn delete_demo(&self) -> Result<DeletedDemo> {
-        self.with_demo_lease(async {
+        self.with_demo_lease(Box::pin(async {
             let mut deleted = DeletedDemo::default();
             let experiment = self.demo_experiment().await?;
             let active = experiment.filter(|found| found.lifecycle_stage() == "active");
@@ -210,11 +210,12 @@ impl Scoped<'_> {
             }
             self.delete_experiment(experiment.experiment_id()).await?;
             Ok(deleted)
-        })
+        }))
         .await
     }
 
-    /// Does something while no other request does, whichever server has it.
+    /// Does something while no other request does, whichever server has it. `work` belongs on the heap: it contains the
+    /// futures of every kind of write.
     async fn with_demo_lease<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let request = uuid::Uuid::new_v4().simple().to_string();
         for _ in 0..TURNS {

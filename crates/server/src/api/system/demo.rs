@@ -52,8 +52,7 @@ impl Document for Generate {
 }
 
 pub(crate) async fn generate(cx: Cx, request: Generate) -> Result<Value> {
-    // On the heap: it contains the futures of every kind of write.
-    let generated = Box::pin(cx.store().generate_demo(request.features.as_deref())).await?;
+    let generated = cx.store().generate_demo(request.features.as_deref()).await?;
     // The experiment may be new.
     cx.invalidate_owners().await;
     let id = generated.experiment_id;
@@ -68,7 +67,7 @@ pub(crate) async fn generate(cx: Cx, request: Generate) -> Result<Value> {
 }
 
 pub(crate) async fn delete(cx: Cx, _: Request) -> Result<Response> {
-    let deleted = Box::pin(cx.store().delete_demo()).await?;
+    let deleted = cx.store().delete_demo().await?;
     for (id, location) in deleted.archived {
         traces::delete_archived(&cx, &id, location.as_deref()).await?;
     }
