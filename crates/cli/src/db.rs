@@ -2,6 +2,7 @@
 
 mod own;
 mod progress;
+mod rollups;
 mod rows;
 mod show;
 
@@ -35,6 +36,17 @@ pub(crate) enum DbCommand {
         /// The database, as for --backend-store-uri
         #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
         uri: String,
+    },
+    /// Delete the rollups of traces and the queue of those to rebuild; traces, spans and assessments are kept. Stop all
+    /// servers on the database before
+    DeleteTraceRollups {
+        /// The database, as for --backend-store-uri
+        #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_TRACKING_URI")]
+        uri: String,
+
+        /// Delete without asking
+        #[arg(long)]
+        yes: bool,
     },
     /// Not supported: restore a backup instead
     #[command(hide = true, disable_help_flag = true)]
@@ -103,6 +115,9 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
         DbCommand::Check(args) => with_uri(&args.uri, environment, async |uri| check(&uri, args.chain()).await),
         DbCommand::Rows(args) => with_uri(&args.uri, environment, async |uri| rows::rows(&uri, args.chain()).await),
         DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
+        DbCommand::DeleteTraceRollups { uri, yes } => {
+            with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)
+        }
         DbCommand::Downgrade { rest: _ } => {
             err!(
                 "Error: there is no downgrade: restore the backup that was taken before the upgrade, and start the \

@@ -15,7 +15,7 @@ use ferroflow_store::{
 use crate::{
     logging::{self, LogFormat},
     report::{complete, err, out},
-    server::{db_options, destination},
+    server::{db_options, destination, rollups},
 };
 
 /// Flags of `ferroflow gc`.
@@ -100,7 +100,11 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
     let local_roots = Some(vec![PathBuf::from("/")]);
     let locations = Locations { destination, local_roots, ..Locations::new(buckets) };
     let backend = BackendUri::parse(&args.backend_store_uri, environment)?;
-    let options = StoreOptions { db: db_options(None, environment)?, ..StoreOptions::default() };
+    let options = StoreOptions {
+        db: db_options(None, environment)?,
+        rollups: rollups::is_enabled(environment)?,
+        ..StoreOptions::default()
+    };
     let store = Store::open(&backend, options)
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?;

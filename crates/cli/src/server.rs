@@ -6,6 +6,7 @@ mod auth;
 mod check;
 mod listen;
 mod process_opts;
+pub(crate) mod rollups;
 mod storage;
 mod webhooks;
 
@@ -72,6 +73,9 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let archive = archival.as_ref().map(|settings| settings.location.as_str());
     let runs_jobs = archival::runs_jobs(environment);
     archival::log_settings(archival.as_ref(), runs_jobs);
+    let trace_rollups = rollups::settings(environment)?;
+    rollups::log_settings(trace_rollups.as_ref(), runs_jobs);
+    let abandoned_trace_age = rollups::abandoned_age(environment)?;
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
@@ -87,10 +91,14 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     }
     let mut db = db_options(args.database_connections, environment)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
-    let store = Store::open(&backend, StoreOptions { artifact_root: root, limits, db: db.clone() })
+    let options = StoreOptions { artifact_root: root, limits, db: db.clone(), rollups: trace_rollups.is_some() };
+    let store = Store::open(&backend, options)
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?
         .with_webhook_key(webhook_key);
+    if trace_rollups.is_none() {
+        rollups::check_unused(&store, &backend).await?;
+    }
     let access = match auth {
         Some(auth) => Some(auth::open(auth, &args, environment, &backend, &store, db).await?),
         None => None,
@@ -119,6 +127,8 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             transfers,
             trusted_proxies,
             trace_archival: archival.filter(|settings| settings.enabled),
+            trace_rollups,
+            abandoned_trace_age,
             runs_jobs,
             upload_sweep_age,
         },

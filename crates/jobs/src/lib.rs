@@ -3,7 +3,9 @@
 //!
 //! Work that a command runs once, such as [`Purge`], is here as well, and needs no runner.
 
+mod abandoned_traces;
 mod backoff;
+mod cron;
 mod direct_root;
 mod job;
 mod metrics;
@@ -12,12 +14,15 @@ mod own_indexes;
 mod purge;
 mod runner;
 mod trace_archival;
+mod trace_rollups;
 mod unreferenced;
 mod upload_sweep;
 mod webhook_delivery;
 mod webhooks;
 
+pub use abandoned_traces::AbandonedTraces;
 pub use backoff::Backoff;
+pub use cron::Cron;
 pub use direct_root::DirectRootCheck;
 pub use job::{Job, Kind, Next, Schedule, Stop};
 pub use metrics::JobMetrics;
@@ -26,6 +31,7 @@ pub use own_indexes::OwnIndexes;
 pub use purge::{Age, Purge, PurgeOptions, PurgeReport, PurgeTotals};
 pub use runner::Runner;
 pub use trace_archival::ArchivalJob;
+pub use trace_rollups::{RollupJob, RollupSettings};
 pub use unreferenced::unreferenced;
 pub use upload_sweep::UploadSweep;
 pub use webhook_delivery::WebhookDelivery;

@@ -22,6 +22,9 @@ pub struct JobMetrics {
     deliveries: Family<OutcomeLabels, Counter>,
     deliveries_waiting: Gauge,
     archived: Family<OutcomeLabels, Counter>,
+    closed: Counter,
+    rollups: Family<OutcomeLabels, Counter>,
+    rollups_waiting: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -46,6 +49,11 @@ impl JobMetrics {
         let help = "Undelivered webhook events, counted up to 10,000";
         registry.register("webhook_deliveries_waiting", help, self.deliveries_waiting.clone());
         registry.register("traces_archived", "Traces that were due for archival", self.archived.clone());
+        registry.register("traces_closed", "Abandoned traces that were closed", self.closed.clone());
+        let help = "Days of an experiment that were due for a rollup";
+        registry.register("trace_rollups", help, self.rollups.clone());
+        let help = "Days that wait for a new rollup after a change, counted up to 10,000";
+        registry.register("trace_rollups_waiting", help, self.rollups_waiting.clone());
     }
 
     /// Counts a run of a job.
@@ -75,5 +83,20 @@ impl JobMetrics {
     /// Counts a trace that was due for archival, by outcome.
     pub(crate) fn record_archival(&self, outcome: &'static str) {
         self.archived.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts abandoned traces that were closed.
+    pub(crate) fn record_closed(&self, count: u64) {
+        self.closed.inc_by(count);
+    }
+
+    /// Counts a day that was due for a rollup, by outcome.
+    pub(crate) fn record_rollup(&self, outcome: &'static str) {
+        self.rollups.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Sets the number of days in the queue of rollups.
+    pub(crate) fn set_waiting_rollups(&self, count: i64) {
+        self.rollups_waiting.set(count);
     }
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
+use ferroflow_jobs::RollupSettings;
 use ferroflow_jobs::Webhooks;
 use ferroflow_model::{Result, host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::{
@@ -111,6 +112,10 @@ pub struct Config {
     pub transfers: Transfers,
     /// How traces are archived, if they are.
     pub trace_archival: Option<TraceArchival>,
+    /// When rollups of traces are built, if they are in use.
+    pub trace_rollups: Option<RollupSettings>,
+    /// How long ago an unfinished trace began, and its last span, when it is closed; `None` if it never is.
+    pub abandoned_trace_age: Option<Duration>,
     /// The proxies whose forwarding headers are trusted.
     pub trusted_proxies: TrustedProxies,
     /// Whether this server runs periodic background jobs, such as archiving traces.
@@ -143,6 +148,8 @@ impl Default for Config {
             source_pattern: None,
             transfers: Transfers::default(),
             trace_archival: None,
+            trace_rollups: None,
+            abandoned_trace_age: None,
             trusted_proxies: TrustedProxies::default(),
             runs_jobs: false,
             upload_sweep_age: None,

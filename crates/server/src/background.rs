@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ferroflow_artifacts::DirectRoot;
 use ferroflow_jobs::{
-    ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, Runner, Stop, UploadSweep, WebhookDelivery,
+    AbandonedTraces, ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, RollupJob, Runner, Stop, UploadSweep,
+    WebhookDelivery,
 };
 use tokio::sync::watch;
 
@@ -23,6 +24,12 @@ pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
     }
     if let Some(settings) = config.trace_archival.clone().filter(|_| config.runs_jobs) {
         runner.start(ArchivalJob::new(Arc::clone(store), locations.clone(), settings, metrics.clone()));
+    }
+    if let Some(settings) = config.trace_rollups.clone().filter(|_| config.runs_jobs) {
+        runner.start(RollupJob::new(Arc::clone(store), settings, metrics.clone()));
+    }
+    if let Some(age) = config.abandoned_trace_age.filter(|_| config.runs_jobs) {
+        runner.start(AbandonedTraces::new(Arc::clone(store), age, metrics.clone()));
     }
     if let Some(root) = &locations.direct {
         runner.start(DirectRootCheck::new(root.clone()));

@@ -31,7 +31,7 @@ pub(crate) use sql::{
 };
 pub use sql::{Text, Upkeep};
 pub use sqlite::Synchronous;
-pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, int, json, real, text};
+pub use statement::{Column, Guard, Insert, Kind, Plan, Statement, bool, date, int, json, real, text};
 pub use transaction::Tx;
 pub use uri::{BackendUri, PostgresUri, SslMode, UriError};
 pub use value::{FromColumn, Row, Value};

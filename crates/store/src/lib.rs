@@ -46,6 +46,7 @@ pub use registry::{
 pub use scoped::{Scoped, Unscoped};
 pub use traces::{
     assessments::AssessmentChange,
+    rollups::{Day, Family as RollupFamily, Partition as RollupPartition},
     span_log::{Joins, SpansLogged},
     trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
     trace_metrics::TraceMetricsQuery,
@@ -62,14 +63,19 @@ pub use tracking::{
     run_search::RunSearch,
     runs::NewRun,
 };
-pub use upkeep::trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due};
+pub use upkeep::{
+    abandoned_traces::{OldTrace, TraceState},
+    scheduler_leases::SchedulerLease,
+    trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due},
+    trace_rollups::{PartitionOutcome, RollupRows},
+};
 pub use workspace::Workspace;
 
 use crate::{
     db::{BackendUri, Db, DbOptions},
     events::{fernet::FernetKey, outbox::Outbox},
     schema::{SchemaError, own_indexes::OwnIndexes},
-    traces::span_log::lanes::SpanLanes,
+    traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes},
     tracking::batch::Batcher,
 };
 
@@ -84,6 +90,7 @@ pub struct Store {
     outbox: Outbox,
     own_indexes: OwnIndexes,
     webhook_key: Option<FernetKey>,
+    rollups: Rollups,
 }
 
 /// Options of [`Store::open`].
@@ -95,12 +102,19 @@ pub struct StoreOptions {
     pub limits: Limits,
     /// Limits of the database.
     pub db: DbOptions,
+    /// Whether days of traces are summed up, by this server or another one of the database.
+    pub rollups: bool,
 }
 
 /// Artifacts of new experiments are served.
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { artifact_root: "mlflow-artifacts:/".into(), limits: Limits::default(), db: DbOptions::default() }
+        Self {
+            artifact_root: "mlflow-artifacts:/".into(),
+            limits: Limits::default(),
+            db: DbOptions::default(),
+            rollups: false,
+        }
     }
 }
 
@@ -110,14 +124,15 @@ impl Store {
     /// # Errors
     /// The database cannot be reached, or has another schema revision.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db } = options;
+        let StoreOptions { artifact_root, limits, db, rollups } = options;
+        let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root).await?;
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
-        let spans = SpanLanes::start(&db, batch.shared_stats());
+        let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, spans, artifact_root, limits, outbox, own_indexes, webhook_key: None })
+        Ok(Self { db, batch, spans, artifact_root, limits, outbox, own_indexes, webhook_key: None, rollups })
     }
 
     /// Checks that the database can be read and written.

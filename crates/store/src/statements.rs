@@ -86,6 +86,7 @@ pages! {
         scoped,
         traces::assessments,
         traces::keys,
+        traces::rollup_queue,
         traces::run_assessments,
         traces::span_log::read,
         traces::span_log::rows,
@@ -108,13 +109,17 @@ pages! {
         tracking::parents,
         tracking::run_children,
         tracking::runs,
+        upkeep::abandoned_traces,
         upkeep::artifact_refs,
         upkeep::gc,
         upkeep::gc::check,
         upkeep::gc::jobs,
         upkeep::gc::unknown,
         upkeep::job_leases,
-        upkeep::trace_archival;
+        upkeep::scheduler_leases,
+        upkeep::trace_archival,
+        upkeep::trace_rollups,
+        upkeep::trace_rollups::sums;
 
     /// The static statements on the users database, by file.
     USERS:

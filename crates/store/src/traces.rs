@@ -4,6 +4,8 @@ pub(crate) mod assessment_rows;
 pub(crate) mod assessments;
 pub(crate) mod keys;
 pub(crate) mod new_assessment;
+pub(crate) mod rollup_queue;
+pub(crate) mod rollups;
 pub(crate) mod run_assessments;
 pub(crate) mod span_log;
 pub(crate) mod trace_columns;

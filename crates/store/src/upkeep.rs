@@ -1,7 +1,10 @@
-//! Maintenance of a database: garbage collection, snapshots, the archival of traces, leases of jobs.
+//! Maintenance of a database: garbage collection, snapshots, the archival of traces, their rollups, leases of jobs.
 
+pub(crate) mod abandoned_traces;
 pub mod artifact_refs;
 pub mod gc;
 pub(crate) mod job_leases;
+pub(crate) mod scheduler_leases;
 pub mod snapshot;
 pub(crate) mod trace_archival;
+pub(crate) mod trace_rollups;

@@ -6,5 +6,6 @@
 mod hang_ups;
 mod otlp_grpc;
 mod span_log;
+mod trace_artifact;
 mod ui;
 mod webhooks;

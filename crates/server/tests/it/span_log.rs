@@ -18,20 +18,20 @@ use tokio::{
 };
 
 /// A response: status, headers in lower case, and body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A server on an empty database. It ends with the test's runtime.
-async fn serve(folder: &std::path::Path) -> SocketAddr {
+pub(crate) async fn serve(folder: &std::path::Path) -> SocketAddr {
     let uri = BackendUri::Sqlite(folder.join("test.db"));
     let app = App {
         store: Store::open(&uri, StoreOptions::default()).await.unwrap().into(),
@@ -51,7 +51,7 @@ async fn serve(folder: &std::path::Path) -> SocketAddr {
 }
 
 /// Sends a request by HTTP/1.0, to which no response has chunks.
-async fn send(server: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn send(server: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut request = format!("{head} HTTP/1.0\r\nHost: {server}\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
@@ -69,14 +69,14 @@ async fn send(server: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[
 }
 
 const EXPERIMENT: (&str, &str) = ("x-mlflow-experiment-id", "0");
-const JSON: (&str, &str) = ("Content-Type", "application/json");
+pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
 
-async fn export(server: SocketAddr, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn export(server: SocketAddr, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     send(server, "POST /v1/traces", &[headers, &[EXPERIMENT]].concat(), body).await
 }
 
-fn span(trace: u64, fields: &Value) -> Value {
+pub(crate) fn span(trace: u64, fields: &Value) -> Value {
     let mut span = json!({
         "traceId": format!("{trace:032x}"), "spanId": "0000000000000001", "name": "s",
         "startTimeUnixNano": "1760000000000000000", "endTimeUnixNano": "1760000000005000000",
@@ -85,7 +85,7 @@ fn span(trace: u64, fields: &Value) -> Value {
     span
 }
 
-fn request(spans: &[Value]) -> Vec<u8> {
+pub(crate) fn request(spans: &[Value]) -> Vec<u8> {
     json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string().into_bytes()
 }
 

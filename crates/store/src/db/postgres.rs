@@ -255,7 +255,7 @@ fn arrays(insert: &Insert) -> Result<Vec<Array<'_>>, DbError> {
         .enumerate()
         .map(|(index, column)| {
             let array: Array<'_> = match column.kind {
-                Kind::Text | Kind::Json => {
+                Kind::Text | Kind::Json | Kind::Date => {
                     let texts = collect(rows, index, |value| match value {
                         Value::Text(text) => Some(text.as_str()),
                         _ => None,

@@ -127,6 +127,10 @@ pub enum Upkeep {
     Migration,
     /// Backups and checks after a recovery read a whole database.
     Backup,
+    /// Rollups of traces are made of all experiments.
+    Rollups,
+    /// Abandoned traces of all experiments are closed.
+    Closing,
     /// Tests look at the tables.
     Test,
 }
@@ -147,6 +151,10 @@ pub(crate) mod upkeep {
     pub(crate) struct Locations;
     /// [`Upkeep::Backup`](super::Upkeep::Backup)
     pub(crate) struct Backup;
+    /// [`Upkeep::Rollups`](super::Upkeep::Rollups)
+    pub(crate) struct Rollups;
+    /// [`Upkeep::Closing`](super::Upkeep::Closing)
+    pub(crate) struct Closing;
 
     impl Scoping for Gc {
         const KIND: ScopeKind = ScopeKind::Upkeep;
@@ -167,12 +175,21 @@ pub(crate) mod upkeep {
         const KIND: ScopeKind = ScopeKind::Upkeep;
     }
 
+    impl Scoping for Rollups {
+        const KIND: ScopeKind = ScopeKind::Upkeep;
+    }
+    impl Scoping for Closing {
+        const KIND: ScopeKind = ScopeKind::Upkeep;
+    }
+
     impl Unbound for Gc {}
     impl Unbound for Archival {}
     impl Unbound for Delivery {}
     impl Unbound for Startup {}
     impl Unbound for Locations {}
     impl Unbound for Backup {}
+    impl Unbound for Rollups {}
+    impl Unbound for Closing {}
 }
 
 impl<S: Scoping> Sql<S> {

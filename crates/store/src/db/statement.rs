@@ -198,6 +198,8 @@ pub enum Kind {
     Bool,
     /// JSON, given as text.
     Json,
+    /// A date, given as text.
+    Date,
 }
 
 /// Shorthand for a column of text.
@@ -222,6 +224,12 @@ pub const fn real(name: &'static str) -> Column {
 #[must_use]
 pub const fn json(name: &'static str) -> Column {
     Column { name, kind: Kind::Json }
+}
+
+/// Shorthand for a column of dates.
+#[must_use]
+pub const fn date(name: &'static str) -> Column {
+    Column { name, kind: Kind::Date }
 }
 
 /// Shorthand for a column of booleans.
@@ -262,7 +270,7 @@ impl Insert {
             .enumerate()
             .map(|(index, column)| {
                 let ty = match column.kind {
-                    Kind::Text | Kind::Json => "text",
+                    Kind::Text | Kind::Json | Kind::Date => "text",
                     Kind::Int => "bigint",
                     Kind::Real => "double precision",
                     Kind::Bool => "boolean",
@@ -272,7 +280,11 @@ impl Insert {
             .collect();
         // The text of JSON is kept as it is.
         let fields = |column: &Column| {
-            let cast = if column.kind == Kind::Json { "::json" } else { "" };
+            let cast = match column.kind {
+                Kind::Json => "::json",
+                Kind::Date => "::date",
+                _ => "",
+            };
             format!("r.{}{cast}", column.name)
         };
         let guard =

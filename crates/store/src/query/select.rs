@@ -111,6 +111,11 @@ impl Select {
         self.conditions.push(self.in_workspace(alias));
     }
 
+    /// Reads the rows of a list first, by `CROSS JOIN`, which SQLite never reorders.
+    pub(crate) fn driven_by_list(&mut self, list: &str) {
+        self.from = format!("{list} CROSS JOIN {}", self.from);
+    }
+
     /// Binds a parameter and returns its placeholder, such as `$3`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());

@@ -61,10 +61,13 @@ impl Scoped<'_> {
     /// No trace has the id, it has no assessment to override, or another assessment has the id.
     pub async fn create_assessment(&self, trace_id: &str, given: Assessment) -> Result<Assessment> {
         let new = &NewAssessment::of(given)?;
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let trace = self.lock_trace(&tx, trace_id).await?;
+                invalidation.add(&tx, invalidation.of_assessment(trace.experiment_id, trace.timestamp_ms)).await?;
                 let row = new.row(trace_id, trace.experiment_id, trace.timestamp_ms);
                 let is_new = tx.insert(assessment_rows::insert(vec![row])).await? > 0;
                 let stored = find(&tx, &trace.key, &new.id).await?;
@@ -109,14 +112,17 @@ impl Scoped<'_> {
         change: AssessmentChange,
     ) -> Result<Assessment> {
         let (change, content) = (&change, &change.content()?);
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let trace = LockedTrace::find(self.workspace, &tx, trace_id).await?;
-                let key = trace.ok_or_else(|| no_trace(trace_id))?.key;
+                let LockedTrace { key, experiment_id, timestamp_ms } = trace.ok_or_else(|| no_trace(trace_id))?;
                 let stored = find(&tx, &key, assessment_id).await?;
                 let stored = stored.ok_or_else(|| not_found(trace_id, assessment_id))?;
                 change.check_kind(&stored)?;
+                invalidation.add(&tx, invalidation.of_assessment(experiment_id, timestamp_ms)).await?;
                 let values = [vec![assessment_id.into()], change.values(&stored)?].concat();
                 tx.execute(Statement::of(&key, &UPDATE, values)).await?;
                 if let Some(content) = content {
@@ -139,16 +145,19 @@ impl Scoped<'_> {
     /// # Errors
     /// Database errors only.
     pub async fn delete_assessment(&self, trace_id: &str, assessment_id: &str) -> Result<()> {
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let Some(trace) = LockedTrace::find(self.workspace, &tx, trace_id).await? else { return Ok(()) };
                 let delete = Statement::of(&trace.key, &DELETE, vec![assessment_id.into()]);
                 let deleted = tx.query_opt(delete, |row| row.get::<Option<String>>(0)).await?;
-                if let Some(Some(overridden)) = deleted {
+                let Some(overridden) = deleted else { return Ok(()) };
+                if let Some(overridden) = overridden {
                     set_valid(&tx, &trace.key, &overridden, true).await?;
                 }
-                Ok(())
+                Ok(invalidation.add(&tx, invalidation.of_assessment(trace.experiment_id, trace.timestamp_ms)).await?)
             })
             .await
     }

@@ -5,6 +5,7 @@
 //! minimum or maximum over the spans; token usage and cost are added up again from the stored spans, because a span's
 //! usage counts only if no span above it has some.
 
+mod days;
 pub(crate) mod lanes;
 mod merge;
 pub(crate) mod read;

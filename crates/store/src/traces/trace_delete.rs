@@ -11,6 +11,7 @@ use crate::{
     Scoped,
     db::{Child, Statement, Tx, Value},
     statements::statements,
+    traces::keys::{LockedTrace, TraceKey},
     workspace::Workspace,
 };
 
@@ -35,7 +36,7 @@ statements! {
     /// The children are deleted with it.
     static DELETE: Child = "DELETE FROM trace_info WHERE request_id {in $1}";
     static DELETE_REVIEWS: Child = "DELETE FROM review_queue_items WHERE item_type = 'trace' AND item_id {in $1}";
-    static DELETE_ARCHIVED: Workspace = "DELETE FROM trace_info AS t WHERE t.request_id = $1 AND {ws of t}";
+    static DELETE_ARCHIVED: TraceKey = "DELETE FROM trace_info WHERE request_id = $1";
 }
 
 /// The traces to delete.
@@ -115,9 +116,11 @@ impl Scoped<'_> {
             }
         };
         let select = &select;
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let found: Vec<(String, i64)> = tx.query(select.clone(), |row| Ok((row.get(0)?, row.get(1)?))).await?;
                 let is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
                 let next = found.last().filter(|_| is_full).map(|(trace_id, timestamp_ms)| DeletionPlace {
@@ -127,7 +130,8 @@ impl Scoped<'_> {
                 let ids: Vec<String> = found.into_iter().map(|(id, _)| id).collect();
                 let archived = archived(&tx, &ids).await?;
                 let kept: HashSet<&str> = archived.iter().map(|(id, _)| id.as_str()).collect();
-                let rest = ids.into_iter().filter(|id| !kept.contains(id.as_str())).collect();
+                let rest: Vec<String> = ids.into_iter().filter(|id| !kept.contains(id.as_str())).collect();
+                invalidation.add(&tx, invalidation.of_traces(&tx, &rest).await?).await?;
                 let deleted = delete(&tx, rest).await?;
                 Ok(DeletedTraces { deleted, archived, next })
             })
@@ -139,15 +143,17 @@ impl Scoped<'_> {
     /// # Errors
     /// Database errors only.
     pub async fn delete_archived_trace(&self, trace_id: &str) -> Result<bool> {
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
-                let statement = Statement::within(self.workspace, &DELETE_ARCHIVED, vec![trace_id.into()]);
-                let deleted = tx.execute(statement).await? > 0;
-                if deleted {
-                    delete_reviews(&tx, &[trace_id.to_owned()]).await?;
-                }
-                Ok(deleted)
+                invalidation.begin(&tx).await?;
+                let Some(trace) = LockedTrace::find(self.workspace, &tx, trace_id).await? else { return Ok(false) };
+                let ids = [trace_id.to_owned()];
+                invalidation.add(&tx, invalidation.of_traces(&tx, &ids).await?).await?;
+                tx.execute(Statement::of(&trace.key, &DELETE_ARCHIVED, Vec::new())).await?;
+                delete_reviews(&tx, &ids).await?;
+                Ok(true)
             })
             .await
     }

@@ -49,6 +49,9 @@ pub(crate) const TOKEN_USAGE: &str = "mlflow.trace.tokenUsage";
 /// The metadata, a JSON object, whose entries are the columns of [`COSTS`].
 pub(crate) const COST: &str = "mlflow.trace.cost";
 
+/// The metadata of a trace that this server has closed because it was abandoned.
+pub(crate) const ABANDONED: &str = "ferroflow.trace.abandoned";
+
 /// The entries of [`TOKEN_USAGE`], which are the names of their columns.
 pub(crate) const TOKENS: [&str; 6] = [
     "input_tokens",

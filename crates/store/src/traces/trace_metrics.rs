@@ -1,4 +1,7 @@
-//! Metrics of traces, spans and assessments: one grouped statement.
+//! Metrics of traces, spans and assessments: one grouped statement. Whole days are read from rollups where these are in
+//! use ([`from_rollups`]).
+
+mod from_rollups;
 
 use std::collections::BTreeMap;
 
@@ -56,7 +59,12 @@ impl Scoped<'_> {
     pub async fn query_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
         let statement = self.metrics_statement(scope, query).await?;
         let conn = self.store.db.reader().await?;
-        let reader = Reader::of(query);
+        if self.store.rollups.is_enabled
+            && let Some(points) = self.metrics_from_rollups(&conn, scope, query).await?
+        {
+            return Ok(points);
+        }
+        let reader = Reader::of(query, 0);
         let points = conn.fold_counted(vec![statement], Vec::new(), move |points, _, row| {
             points.extend(reader.point(row)?);
             row.size()
@@ -99,20 +107,7 @@ impl Scoped<'_> {
             filter_sql(&mut select, filter);
         }
         let value = value_sql(query.query.metric);
-        select.filter(match query.query.metric {
-            Metric::SessionCount => "t.session_id IS NOT NULL".to_owned(),
-            _ => format!("{value} IS NOT NULL"),
-        });
-        let mut columns = Vec::new();
-        if let Some(interval) = interval {
-            select.filter(format!("{} IS NOT NULL", source.time()));
-            columns.push(bucket_sql(&mut select, query.view, interval));
-        }
-        for (_, dimension) in &query.query.dimensions {
-            let column = dimension_column(dialect, *dimension);
-            select.filter(format!("{column} IS NOT NULL"));
-            columns.push(column.to_owned());
-        }
+        let mut columns = source.groups(&mut select, dialect, query, interval, &value);
         let groups = columns.len();
         for (_, aggregation) in &query.query.aggregations {
             columns.push(aggregation_sql(&mut select, dialect, *aggregation, &value));
@@ -196,6 +191,32 @@ impl Source {
             }
         }
         select
+    }
+
+    /// Leaves out rows without the value or a dimension, and returns the columns that values are grouped by.
+    fn groups(
+        self,
+        select: &mut Select,
+        dialect: Dialect,
+        query: &TraceMetricsQuery,
+        interval: Option<i64>,
+        value: &str,
+    ) -> Vec<String> {
+        select.filter(match query.query.metric {
+            Metric::SessionCount => "t.session_id IS NOT NULL".to_owned(),
+            _ => format!("{value} IS NOT NULL"),
+        });
+        let mut columns = Vec::new();
+        if let Some(interval) = interval {
+            select.filter(format!("{} IS NOT NULL", self.time()));
+            columns.push(bucket_sql(select, query.view, interval));
+        }
+        for (_, dimension) in &query.query.dimensions {
+            let column = dimension_column(dialect, *dimension);
+            select.filter(format!("{column} IS NOT NULL"));
+            columns.push(column.to_owned());
+        }
+        columns
     }
 
     /// The column that the range of time is about.
@@ -330,6 +351,8 @@ fn aggregation_sql(select: &mut Select, dialect: Dialect, aggregation: Aggregati
 
 /// Reads the rows of a query.
 struct Reader {
+    /// The number of columns before those of the group.
+    first: usize,
     has_bucket: bool,
     dimensions: Vec<&'static str>,
     aggregations: Vec<String>,
@@ -337,8 +360,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(query: &TraceMetricsQuery) -> Self {
+    fn of(query: &TraceMetricsQuery, first: usize) -> Self {
         Self {
+            first,
             has_bucket: query.time_interval_seconds.is_some_and(|interval| interval != 0),
             dimensions: query.query.dimensions.iter().map(|(name, _)| *name).collect(),
             aggregations: query.query.aggregations.iter().map(|(name, _)| name.clone()).collect(),
@@ -349,9 +373,9 @@ impl Reader {
     /// The values of a group; `None` if it has none.
     fn point(&self, row: &Row<'_>) -> Result<Option<MetricDataPoint>, DbError> {
         let mut dimensions = BTreeMap::new();
-        let mut column = 0;
+        let mut column = self.first;
         if self.has_bucket {
-            dimensions.insert(TIME_BUCKET.to_owned(), time_text(row.get(0)?));
+            dimensions.insert(TIME_BUCKET.to_owned(), time_text(row.get(column)?));
             column += 1;
         }
         for name in &self.dimensions {

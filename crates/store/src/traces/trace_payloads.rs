@@ -39,6 +39,8 @@ pub struct TraceLocations {
     pub archive: Option<String>,
     /// The URI of its artifacts: attachments, and its spans if an older client wrote them.
     pub artifacts: Option<String>,
+    /// When it began, in milliseconds since 1970, and how often spans have been written. Other spans have another version.
+    pub version: (i64, i64),
 }
 
 /// A span in the database.
@@ -56,7 +58,7 @@ const LOCATIONS: &str = "SELECT (SELECT g.value FROM trace_tags g WHERE g.reques
                          (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
                          AND g.key = 'mlflow.trace.archiveLocation'), \
                          (SELECT g.value FROM trace_tags g WHERE g.request_id = t.request_id \
-                         AND g.key = 'mlflow.artifactLocation') FROM trace_info t WHERE t.request_id = $1";
+                         AND g.key = 'mlflow.artifactLocation'), t.timestamp_ms, t.db_payload_generation FROM trace_info t WHERE t.request_id = $1";
 
 statements! {
     static LOCATIONS_OF: Workspace = LOCATIONS, " AND {ws of t}";
@@ -75,7 +77,8 @@ statements! {
 pub(crate) fn locations_from_row(row: &Row<'_>) -> Result<TraceLocations, DbError> {
     let spans: Option<String> = row.get(0)?;
     let spans = spans.as_deref().and_then(SpansLocation::from_tag);
-    Ok(TraceLocations { spans, archive: row.get(1)?, artifacts: row.get(2)? })
+    let version = (row.get(3)?, row.get(4)?);
+    Ok(TraceLocations { spans, archive: row.get(1)?, artifacts: row.get(2)?, version })
 }
 
 impl Scoped<'_> {

@@ -19,6 +19,8 @@ use crate::{
         assessment_rows,
         keys::{LockedTrace, TraceKey},
         new_assessment::NewAssessment,
+        rollup_queue::Invalidation,
+        rollups::Partition,
         trace_columns::MetadataColumns,
         trace_infos::{self, NAME_TAG},
     },
@@ -65,6 +67,10 @@ statements! {
     static MOVE_SPANS: TraceKey = "UPDATE spans SET experiment_id = $2 WHERE trace_id = $1 AND experiment_id <> $2";
     static MOVE_ASSESSMENTS: TraceKey =
         "UPDATE assessments SET experiment_id = $2, trace_timestamp_ms = $3 WHERE trace_id = $1";
+
+    /// Removes the mark of an abandoned trace.
+    pub(super) static REVIVE: TraceKey =
+        "DELETE FROM trace_request_metadata WHERE request_id = $1 AND key = 'ferroflow.trace.abandoned'";
 
     static READ: TraceKey = "SELECT ", trace_infos::COLUMNS, " FROM trace_info t WHERE t.request_id = $1";
 }
@@ -150,9 +156,11 @@ impl Scoped<'_> {
     /// The trace is not valid, its experiment is missing or deleted, or its spans are no longer in the database.
     pub async fn start_trace(&self, info: TraceInfoV3) -> Result<TraceInfoV3> {
         let trace = &NewTrace::of(info, self.store.limits)?;
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin_with(&tx, invalidation.of_trace(trace.experiment, trace.timestamp_ms)).await?;
                 let (experiment, root) = find_active(self, &tx, trace.experiment).await?;
                 let location = artifact_location(&root, &trace.id)?;
                 let values = first_of(&trace.id.as_str().into(), &trace.values);
@@ -160,17 +168,29 @@ impl Scoped<'_> {
                     trace.write_children(&tx, location, Vec::new()).await?;
                     TraceKey::inserted(&trace.id)
                 } else {
-                    self.complete_trace(&tx, trace, location).await?
+                    self.complete_trace(&tx, trace, location, invalidation).await?
                 };
                 read(&tx, &key, &trace.id).await
             })
             .await
     }
 
-    async fn complete_trace(&self, tx: &Tx, trace: &NewTrace, location: String) -> Result<TraceKey> {
-        let Some(LockedTrace { key, .. }) = LockedTrace::find(self.workspace, tx, &trace.id).await? else {
+    async fn complete_trace(
+        &self,
+        tx: &Tx,
+        trace: &NewTrace,
+        location: String,
+        invalidation: &Invalidation,
+    ) -> Result<TraceKey> {
+        let Some(LockedTrace { key, experiment_id, timestamp_ms }) =
+            LockedTrace::find(self.workspace, tx, &trace.id).await?
+        else {
             return Err(Error::not_found(format!("Trace with ID '{}' no longer exists.", trace.id)));
         };
+        let spans = invalidation.of_spans(tx, std::slice::from_ref(&trace.id)).await?;
+        let moved = spans.iter().map(|day| Partition { experiment: trace.experiment, ..*day });
+        let days = invalidation.of_trace(experiment_id, timestamp_ms).chain(moved).chain(spans.iter().copied());
+        invalidation.add(tx, days).await?;
         if tx.query_opt(Statement::of(&key, &SPANS_ELSEWHERE, Vec::new()), |_| Ok(())).await?.is_some() {
             let text = format!("Cannot update traces that are no longer DB-backed: '{}'.", trace.id);
             return Err(Error::invalid_state(text));
@@ -182,6 +202,7 @@ impl Scoped<'_> {
             Op::Execute(Statement::of(&key, &COMPLETE, values)),
             Op::Execute(Statement::of(&key, &MOVE_SPANS, vec![experiment.clone()])),
             Op::Execute(Statement::of(&key, &MOVE_ASSESSMENTS, vec![experiment, time])),
+            Op::Execute(Statement::of(&key, &REVIVE, Vec::new())),
         ];
         trace.write_children(tx, location, before).await?;
         Ok(key)

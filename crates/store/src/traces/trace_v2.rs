@@ -17,7 +17,7 @@ use crate::{
         keys::{LockedTrace, TraceKey},
         trace_columns::MetadataColumns,
         trace_infos::NAME_TAG,
-        trace_start::{self, INSERT, artifact_location, check_name, find_active, first_of, pairs},
+        trace_start::{self, INSERT, REVIVE, artifact_location, check_name, find_active, first_of, pairs},
     },
     tracking::experiments::id_of,
 };
@@ -62,9 +62,11 @@ impl Scoped<'_> {
         values.extend([Value::Null, Value::Null, Value::Null, name.into()]);
         values.extend(columns.values());
         let (values, event) = (&values, &event);
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin_with(&tx, invalidation.of_row(experiment, event.timestamp_ms)).await?;
                 let (experiment, root) = find_active(self, &tx, experiment).await?;
                 let mut tags = event.tags.clone();
                 tags.insert(ARTIFACT_LOCATION_TAG.to_owned(), artifact_location(&root, id)?);
@@ -94,16 +96,20 @@ impl Scoped<'_> {
         let mut values: Vec<Value> = vec![state.name().into(), name.into()];
         values.extend(columns.values());
         let (values, event) = (&values, &event);
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let trace = LockedTrace::find(self.workspace, &tx, id).await?;
                 let trace = trace.ok_or_else(|| Error::not_found(format!("Trace with ID '{id}' not found.")))?;
+                invalidation.add(&tx, invalidation.of_row(trace.experiment_id, trace.timestamp_ms)).await?;
                 let duration = event.timestamp_ms.checked_sub(trace.timestamp_ms);
                 let duration = duration.ok_or_else(|| Error::invalid("The duration of the trace is out of range."))?;
                 let values = first_of(&duration.into(), values);
                 tx.run(vec![
                     Op::Execute(Statement::of(&trace.key, &END, values)),
+                    Op::Execute(Statement::of(&trace.key, &REVIVE, Vec::new())),
                     Op::Insert(pairs("trace_tags", id, &event.tags)),
                     Op::Insert(pairs("trace_request_metadata", id, &event.metadata)),
                 ])

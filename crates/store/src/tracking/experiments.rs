@@ -136,16 +136,18 @@ impl Scoped<'_> {
     /// No active experiment has the id.
     pub async fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = id_of(experiment_id)?;
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let now = now_ms();
                 let values = vec![id.into(), "deleted".into(), "active".into(), now.into()];
                 if tx.execute(Statement::within(self.workspace, &SET_STAGE, values)).await? == 0 {
                     return Err(no_experiment(id));
                 }
                 let experiment = ExperimentKey::found(id);
-                delete_of_experiment_runs(&tx, experiment).await?;
+                delete_of_experiment_runs(&tx, experiment, invalidation).await?;
                 tx.execute(Statement::of(&experiment, &DELETE_RUNS, vec![now.into()])).await?;
                 Ok(())
             })

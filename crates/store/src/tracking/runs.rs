@@ -217,14 +217,16 @@ impl Scoped<'_> {
     /// # Errors
     /// No run has the id.
     pub async fn delete_run(&self, run_id: &str) -> Result<()> {
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction(|tx| async move {
+                invalidation.begin(&tx).await?;
                 let delete = Statement::within(self.workspace, &DELETE, vec![run_id.into(), now_ms().into()]);
                 let Some(experiment) = tx.query_opt(delete, |row| row.get::<i64>(0)).await? else {
                     return Err(not_found(run_id));
                 };
-                Ok(delete_of_run(&tx, &RunKey::found(run_id, experiment)).await?)
+                Ok(delete_of_run(&tx, &RunKey::found(run_id, experiment), invalidation).await?)
             })
             .await
     }

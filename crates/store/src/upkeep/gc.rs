@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
     statements::statements,
     traces::{
-        run_assessments::OF_ANY_RUN,
+        run_assessments::purge_of_run,
         trace_payloads::{LOCATIONS_OF_ANY, locations_from_row},
     },
 };
@@ -200,6 +200,7 @@ impl Unscoped<'_> {
     where
         F: Future<Output = Result<()>>,
     {
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction_once(|tx| async move {
@@ -208,7 +209,7 @@ impl Unscoped<'_> {
                     .await?;
                 let Some(found) = found else { return Ok(PurgeOutcome::NotFound) };
                 delete_artifacts(found).await?;
-                tx.execute(Statement::new(&OF_ANY_RUN, vec![run_id.into()])).await?;
+                purge_of_run(&tx, run_id, invalidation).await?;
                 delete_rows(&tx, &RUN_ROWS, run_id.into()).await?;
                 Ok(PurgeOutcome::Purged)
             })
@@ -256,6 +257,7 @@ impl Unscoped<'_> {
     where
         F: Future<Output = Result<()>>,
     {
+        let invalidation = &self.store.rollups.invalidation();
         self.store
             .db
             .transaction_once(|tx| async move {
@@ -273,6 +275,8 @@ impl Unscoped<'_> {
                     return Ok(PurgeOutcome::NotFound);
                 };
                 delete_artifacts(found).await?;
+                let days = invalidation.of_traces(&tx, &[trace_id.to_owned()]).await?;
+                invalidation.add_at_once(&tx, days).await?;
                 delete_rows(&tx, &TRACE_ROWS, id).await?;
                 Ok(PurgeOutcome::Purged)
             })

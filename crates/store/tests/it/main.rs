@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod abandoned_traces;
 mod artifact_refs;
 mod assessments;
 mod cancellation;
@@ -39,6 +40,7 @@ mod support;
 mod token_users;
 mod trace_archival;
 mod trace_metrics;
+mod trace_rollups;
 mod trace_search;
 mod trace_search_few;
 mod traces;

@@ -9,10 +9,11 @@ use ferroflow_artifacts::{ArtifactPath, mime};
 use ferroflow_model::{Error, ErrorClass, ErrorCode, Result, permission::Action};
 use ferroflow_store::{SpansLocation, TraceLocations};
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
+use sha2::{Digest as _, Sha256};
 
 use self::parts::SpanParts;
-use crate::{api::storage::artifacts::send, app::Cx};
+use crate::{api::storage::artifacts::send, app::Cx, conditional};
 
 /// The file of spans in the artifacts of a trace.
 const FILE: &str = "traces.json";
@@ -33,8 +34,12 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let places = cx.store().trace_locations(&id).await?;
     let path = if let Some(name) = &attachment {
         ArtifactPath::parse(&format!("attachments/{name}"))?
-    } else if let Some(spans) = stored_spans(&cx, &id, &places).await? {
-        return file(spans);
+    } else if let Some(etag) = etag(&id, &places)
+        && conditional::is_known(request.headers(), &etag)
+    {
+        return not_modified(&etag);
+    } else if let Some((spans, etag)) = stored_spans(&cx, &id, &places).await? {
+        return file(spans, etag.as_deref());
     } else {
         ArtifactPath::parse(FILE)?
     };
@@ -55,35 +60,58 @@ fn is_uuid(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok_and(|parsed| parsed.to_string() == text)
 }
 
-/// The spans of a trace that are not stored as an artifact.
-async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Option<SpanParts>> {
+/// The entity tag of the spans of a trace that are not stored as an artifact. The spans that are sent with it were read
+/// after it: if they are newer, the next request has another tag.
+fn etag(id: &str, places: &TraceLocations) -> Option<String> {
+    let mut hash = Sha256::new();
+    hash.update(id);
+    hash.update(places.version.0.to_be_bytes());
+    hash.update(places.version.1.to_be_bytes());
+    if places.spans? == SpansLocation::Archive {
+        // The same spans, written in another way.
+        hash.update(places.archive.as_deref()?);
+    }
+    let tag = u128::from_be_bytes(*hash.finalize().first_chunk()?);
+    Some(format!("\"{tag:032x}\""))
+}
+
+/// The spans of a trace that are not stored as an artifact, with their entity tag.
+async fn stored_spans(cx: &Cx, id: &str, places: &TraceLocations) -> Result<Option<(SpanParts, Option<String>)>> {
     let reloaded;
     let mut places = places;
     if places.spans == Some(SpansLocation::TrackingStore) {
         let found = cx.store().span_places(std::slice::from_ref(&id.to_owned())).await?.remove(id).unwrap_or_default();
         if let Some(spans) = parts::of_database(cx, id, &found).await? {
-            return Ok(Some(spans));
+            return Ok(Some((spans, etag(id, places))));
         }
         // They may have been archived since their location was read.
         reloaded = cx.store().trace_locations(id).await?;
         places = &reloaded;
     }
     match places.spans {
-        Some(SpansLocation::TrackingStore) => Ok(Some(parts::none())),
-        Some(SpansLocation::Archive) => archived(cx, id, places.archive.as_deref()).await.map(Some),
+        Some(SpansLocation::TrackingStore) => Ok(Some((parts::none(), etag(id, places)))),
+        Some(SpansLocation::Archive) => {
+            let (spans, is_there) = find_archived(cx, id, places.archive.as_deref()).await?;
+            Ok(Some((spans, etag(id, places).filter(|_| is_there))))
+        }
         None => Ok(None),
     }
 }
 
 /// Spans in the archive. If they are gone, the list is empty, so that the rest of the trace can be shown.
 pub(super) async fn archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<SpanParts> {
+    find_archived(cx, id, location).await.map(|(spans, _)| spans)
+}
+
+/// Spans in the archive, and whether they are there.
+async fn find_archived(cx: &Cx, id: &str, location: Option<&str>) -> Result<(SpanParts, bool)> {
     let location = location.filter(|location| !location.is_empty());
     let location = location.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
     let Some((trace, permit)) = archive::read(&cx.app.locations.resolve(location)?).await? else {
         tracing::warn!(trace = id, location, "the archived spans of a trace are missing");
-        return Ok(parts::none());
+        return Ok((parts::none(), false));
     };
-    Ok(parts::of_archive(trace, permit))
+    Ok((parts::of_archive(trace, permit), true))
 }
 
 /// Spans in a file that a client wrote.
@@ -104,8 +132,24 @@ fn corrupted(what: &str) -> Error {
     Error::new(ErrorCode::InvalidState, format!("Trace data is corrupted for {what}"))
 }
 
+/// The response to a client that has the current spans.
+fn not_modified(etag: &str) -> Result<Response> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    validators(&mut response, etag)?;
+    Ok(response)
+}
+
+/// With these, a cache asks whether it has the current spans before it serves them.
+fn validators(response: &mut Response, etag: &str) -> Result<()> {
+    let etag = HeaderValue::from_str(etag).map_err(|error| Error::internal(error.to_string()))?;
+    response.headers_mut().insert(header::ETAG, etag);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(())
+}
+
 /// Spans in the format of the file that clients write.
-fn file(spans: SpanParts) -> Result<Response> {
+fn file(spans: SpanParts, etag: Option<&str>) -> Result<Response> {
     let start = stream::iter([Ok(Bytes::from_static(br#"{"spans":["#))]);
     let end = stream::iter([Ok(Bytes::from_static(b"]}"))]);
     let body = start.chain(parts::list(spans, ("", ""), Some)).chain(end);
@@ -113,5 +157,8 @@ fn file(spans: SpanParts) -> Result<Response> {
     let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Error::internal(error.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, value(mime::guess(FILE))?);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, value(&mime::attachment(FILE))?);
+    if let Some(etag) = etag {
+        validators(&mut response, etag)?;
+    }
     Ok(response)
 }

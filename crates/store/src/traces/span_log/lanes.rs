@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::{SpanWrite, SpansLogged, write::apply};
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
+    traces::rollup_queue::Rollups,
     tracking::batch::{BatchStats, is_down},
 };
 
@@ -52,12 +53,12 @@ type Queue = Arc<Mutex<mpsc::UnboundedReceiver<Job>>>;
 
 impl SpanLanes {
     /// Starts the lanes. They write what is queued and end when every clone of the `SpanLanes` is dropped.
-    pub(crate) fn start(db: &Db, stats: Arc<BatchStats>) -> Self {
+    pub(crate) fn start(db: &Db, rollups: Rollups, stats: Arc<BatchStats>) -> Self {
         let start = |lanes: usize| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let queue: Queue = Arc::new(Mutex::new(receiver));
             for _ in 0..lanes {
-                tokio::spawn(lane(db.clone(), Arc::clone(&queue), Arc::clone(&stats)));
+                tokio::spawn(lane(db.clone(), rollups, Arc::clone(&queue), Arc::clone(&stats)));
             }
             sender
         };
@@ -94,12 +95,12 @@ impl SpanLanes {
     }
 }
 
-async fn lane(db: Db, queue: Queue, stats: Arc<BatchStats>) {
+async fn lane(db: Db, rollups: Rollups, queue: Queue, stats: Arc<BatchStats>) {
     let mut previous_len = 1;
     while let Some(jobs) = gather(&queue, previous_len).await {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
-        commit(&db, jobs, &stats).await;
+        commit(&db, rollups, jobs, &stats).await;
     }
 }
 
@@ -127,10 +128,10 @@ async fn gather(queue: &Queue, previous_len: usize) -> Option<Vec<Job>> {
 
 /// Commits the jobs together. If that fails, commits each on its own, so that a request that the database refuses does
 /// not fail the others.
-async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
+async fn commit(db: &Db, rollups: Rollups, jobs: Vec<Job>, stats: &BatchStats) {
     let writes: Vec<Arc<SpanWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
     stats.transactions.fetch_add(1, Ordering::Relaxed);
-    match apply(db, &writes).await {
+    match apply(db, rollups, &writes).await {
         Ok(outcomes) => {
             for (job, outcome) in jobs.into_iter().zip(outcomes) {
                 // The client may have disconnected; its spans are written nevertheless.
@@ -147,7 +148,7 @@ async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
             tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
             for job in jobs {
                 stats.transactions.fetch_add(1, Ordering::Relaxed);
-                let outcome = match apply(db, std::slice::from_ref(&job.write)).await {
+                let outcome = match apply(db, rollups, std::slice::from_ref(&job.write)).await {
                     Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Ok(SpansLogged::default())),
                     Err(error) => Err(error.into()),
                 };

@@ -8,6 +8,7 @@ use super::resolve::Sums;
 use crate::{
     db::{Child, DbError, Row, Statement, Tx, Value},
     statements::statements,
+    traces::trace_infos::ABANDONED,
     workspace::Workspace,
 };
 
@@ -31,7 +32,7 @@ statements! {
 
     static METADATA: Child =
         "SELECT request_id, key, value FROM trace_request_metadata WHERE request_id {in $1} \
-         AND key IN ('mlflow.trace.infoFinalized', 'mlflow.trace.user')";
+         AND key IN ('mlflow.trace.infoFinalized', 'mlflow.trace.user', 'ferroflow.trace.abandoned')";
 
     static FIRST_SPANS: Child =
         "SELECT t.request_id, (SELECT MIN(s.start_time_unix_nano) FROM spans s WHERE s.trace_id = t.request_id) \
@@ -71,6 +72,8 @@ pub(super) struct Stored {
     pub(super) location: Option<String>,
     /// Whether `StartTraceV3` has written its row: what a client says there goes before what follows from spans.
     pub(super) is_finalized: bool,
+    /// Whether it was closed because nothing came for long.
+    pub(super) is_abandoned: bool,
     pub(super) user: Option<String>,
     /// The start of its first span.
     pub(super) first_ns: Option<u64>,
@@ -215,10 +218,10 @@ impl Found {
         }
         for (trace, key, value) in metadata? {
             let Some(stored) = trace.and_then(|trace| self.traces.get_mut(&trace)) else { continue };
-            if key == super::rows::USER {
-                stored.user = value;
-            } else {
-                stored.is_finalized = true;
+            match key.as_str() {
+                super::rows::USER => stored.user = value,
+                ABANDONED => stored.is_abandoned = true,
+                _ => stored.is_finalized = true,
             }
         }
         for (trace, root) in roots? {

@@ -25,6 +25,8 @@ pub(super) struct TraceRow {
     pub(super) new_user: Option<String>,
     /// Whether the root span of the batch is the first one of the trace.
     pub(super) is_root_new: bool,
+    /// Whether the root span ends a trace that was closed because it was abandoned.
+    pub(super) is_revived: bool,
 }
 
 /// The token usage and the cost of a trace.
@@ -61,7 +63,12 @@ const UNFINISHED: [&str; 2] = ["IN_PROGRESS", "STATE_UNSPECIFIED"];
 impl Stored {
     /// Whether the client that started the trace has said how it ended: that is not changed.
     fn is_settled(&self) -> bool {
-        self.is_finalized && !UNFINISHED.contains(&self.status.as_str())
+        self.is_finalized && !self.is_unfinished()
+    }
+
+    /// Whether the state is not known yet.
+    fn is_unfinished(&self) -> bool {
+        self.is_abandoned || UNFINISHED.contains(&self.status.as_str())
     }
 }
 
@@ -107,6 +114,7 @@ impl Merged<'_> {
             costs,
             new_user: delta.user.as_ref().map(|pick| pick.value.clone()),
             is_root_new: true,
+            is_revived: false,
         }
     }
 
@@ -132,13 +140,11 @@ impl Merged<'_> {
             (None, None) => delta.user.as_ref().map(|pick| pick.value.clone()),
         };
         let Sums { tokens, costs } = sums(stored, evidence);
+        let sets_state = root.is_some() && is_root_new && !stored.is_settled();
         TraceRow {
             timestamp_ms,
             execution_time_ms,
-            status: match root {
-                Some(_) if is_root_new && !stored.is_settled() => delta.state().to_owned(),
-                _ => stored.status.clone(),
-            },
+            status: if sets_state { delta.state().to_owned() } else { stored.status.clone() },
             request_preview: preview(&stored.request_preview, root.and_then(|root| root.request_preview.as_ref())),
             response_preview: preview(&stored.response_preview, root.and_then(|root| root.response_preview.as_ref())),
             name: match (&stored.name, &delta.name) {
@@ -151,6 +157,7 @@ impl Merged<'_> {
             costs,
             new_user: user.filter(|user| Some(user) != stored.user.as_ref()),
             is_root_new,
+            is_revived: sets_state && stored.is_abandoned,
         }
     }
 
@@ -160,7 +167,7 @@ impl Merged<'_> {
         let Some(StoredRoot { start_ns, span, end_ns }) = stored.root else { return true };
         if (pick.start_ns, pick.span) == (start_ns, span) {
             // It may be a repetition, while the state is not known yet.
-            return pick.end_ns > end_ns || UNFINISHED.contains(&stored.status.as_str());
+            return pick.end_ns > end_ns || stored.is_unfinished();
         }
         (pick.start_ns, pick.span) < (start_ns, span)
     }

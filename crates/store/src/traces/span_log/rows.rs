@@ -16,6 +16,9 @@ statements! {
     static MOVE_ASSESSMENTS: Child =
         "UPDATE assessments SET trace_timestamp_ms = (SELECT t.timestamp_ms FROM trace_info t \
          WHERE t.request_id = assessments.trace_id) WHERE trace_id {in $1}";
+
+    static REVIVE: Child =
+        "DELETE FROM trace_request_metadata WHERE request_id {in $1} AND key = 'ferroflow.trace.abandoned'";
 }
 
 const TRACE_COLUMNS: &[Column] = &[
@@ -228,6 +231,11 @@ pub(super) fn links<'a>(traces: impl Iterator<Item = &'a Merged<'a>>, now_ms: i6
         on_conflict: "ON CONFLICT (source_type, source_id, destination_type, destination_id) DO NOTHING",
         rows: traces.flat_map(|trace| trace.runs.iter().map(move |run| link(trace, run))).collect(),
     }
+}
+
+/// Removes the mark of abandoned traces.
+pub(super) fn revive(traces: Vec<String>) -> Statement {
+    Statement::new(&REVIVE, vec![traces.into()])
 }
 
 /// Copies the times of traces to their assessments.

@@ -9,7 +9,7 @@ use ferroflow_model::Result;
 use ferroflow_otlp::TraceId;
 
 use super::{
-    SpanWrite, SpansLogged,
+    SpanWrite, SpansLogged, days,
     merge::{Batch, Merged},
     read::{self, Found, Stored, Wanted},
     resolve::{Evidence, TraceRow},
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     db::{Db, DbError, Op, Tx, clock::now_ms, count},
+    traces::rollup_queue::{Invalidation, Rollups},
     workspace::Workspace,
 };
 
@@ -24,7 +25,11 @@ use crate::{
 ///
 /// # Errors
 /// A transaction failed and was rolled back; an earlier one may have been committed. All writes are idempotent.
-pub(super) async fn apply(db: &Db, writes: &[Arc<SpanWrite>]) -> Result<Vec<Result<SpansLogged>>, DbError> {
+pub(super) async fn apply(
+    db: &Db,
+    rollups: Rollups,
+    writes: &[Arc<SpanWrite>],
+) -> Result<Vec<Result<SpansLogged>>, DbError> {
     let mut outcomes: Vec<Result<SpansLogged>> = writes.iter().map(|_| Ok(SpansLogged::default())).collect();
     let mut groups: Vec<(&Workspace, Vec<usize>)> = Vec::new();
     for (place, write) in writes.iter().enumerate() {
@@ -35,8 +40,8 @@ pub(super) async fn apply(db: &Db, writes: &[Arc<SpanWrite>]) -> Result<Vec<Resu
     }
     for (workspace, places) in groups {
         let group: Vec<&SpanWrite> = places.iter().map(|place| &*writes[*place]).collect();
-        let group = &group;
-        let results = db.transact(|tx| async move { write(&tx, workspace, group).await }).await?;
+        let (group, invalidation) = (&group, &rollups.invalidation());
+        let results = db.transact(|tx| async move { write(&tx, workspace, group, invalidation).await }).await?;
         for (place, outcome) in places.into_iter().zip(results) {
             outcomes[place] = outcome;
         }
@@ -45,12 +50,19 @@ pub(super) async fn apply(db: &Db, writes: &[Arc<SpanWrite>]) -> Result<Vec<Resu
 }
 
 /// Writes the requests in a workspace.
-async fn write(tx: &Tx, workspace: &Workspace, writes: &[&SpanWrite]) -> Result<Vec<Result<SpansLogged>>, DbError> {
+async fn write(
+    tx: &Tx,
+    workspace: &Workspace,
+    writes: &[&SpanWrite],
+    invalidation: &Invalidation,
+) -> Result<Vec<Result<SpansLogged>>, DbError> {
+    invalidation.begin(tx).await?;
     let found = Found::read(tx, workspace, &Wanted::of(writes)).await?;
     let Batch { traces, outcomes } = Batch::merge(writes, found);
     if traces.is_empty() {
         return Ok(outcomes);
     }
+    invalidation.add(tx, days::of(tx, &traces, invalidation).await?).await?;
     let summed = changed(&traces, Merged::changes_sums);
     let disputed = changed(&traces, Merged::disputes_people);
     // What a client said about a trace is told from what followed from its spans.
@@ -119,6 +131,11 @@ fn changes(old: &[(&Merged<'_>, TraceRow)]) -> Vec<Op> {
     let moved: Vec<String> = old.iter().filter_map(moved).collect();
     if !moved.is_empty() {
         ops.push(Op::Execute(rows::move_assessments(moved)));
+    }
+    let revived: Vec<String> =
+        old.iter().filter(|(_, row)| row.is_revived).map(|(trace, _)| trace.id.clone()).collect();
+    if !revived.is_empty() {
+        ops.push(Op::Execute(rows::revive(revived)));
     }
     ops
 }
