@@ -52,7 +52,7 @@ impl Document for Generate {
 }
 
 pub(crate) async fn generate(cx: Cx, request: Generate) -> Result<Value> {
-    // On the heap: it contains the futures of every kind of write.
+    // On the heap, as it is large.
     let generated = Box::pin(cx.store().generate_demo(request.features.as_deref())).await?;
     // The experiment may be new.
     cx.invalidate_owners().await;
