@@ -169,7 +169,8 @@ impl Scoped<'_> {
                 }
                 // What is left of an interrupted or restored one.
                 self.delete_demo_feature(&experiment, feature).await?;
-                self.generate_demo_feature(&data, experiment.experiment_id(), feature).await?;
+                // On the heap: it contains the futures of every kind of write.
+                Box::pin(self.generate_demo_feature(&data, experiment.experiment_id(), feature)).await?;
                 let key = format!("{VERSION_TAG}{}", feature.name());
                 self.set_experiment_tag(experiment.experiment_id(), &key, feature.version()).await?;
                 generated.features.push(feature);
