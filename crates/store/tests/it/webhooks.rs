@@ -418,6 +418,7 @@ async fn our_own_tables_go_with_one_call_and_come_back(store: &Store) {
             "ff_assessments_number",
             "ff_assessments_value",
             "ff_evaluation_dataset_records_page",
+            "ff_runs_page",
             "ff_spans_name",
             "ff_trace_info_client_request_id",
             "ff_trace_info_execution_time",
