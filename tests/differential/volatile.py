@@ -1,6 +1,7 @@
 """What two servers may answer differently without any meaning: the whole list, each with its reason."""
 
 import re
+import time
 from typing import Any
 
 #: Fields whose value is each server's own. That it is there, and not empty, is compared.
@@ -27,6 +28,10 @@ FIELDS = {
     "next_page_token": "opaque: the reference holds an offset, ferroflow a key",
     "nextPageToken": "the same in GraphQL",
 }
+
+#: Fields that a client may set: a value of the last minutes is the server's clock.
+CLOCKS = {"end_time"}
+RECENT = 10 * 60_000
 
 #: Lists that the reference gives in no particular order, some of them on PostgreSQL alone.
 UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "model_outputs", "dataset_summaries",
@@ -77,9 +82,17 @@ TEXTS = [
     ),
     ("where the server listens", re.compile(r"http://127\.0\.0\.1:\d{4,5}(?=/api)"), "<server>"),
     ("the address of a Python object", re.compile(r" object at 0x[0-9a-f]+"), " object"),
+    ("the server's clock in a model", re.compile(r"(utc_time_created\W{1,6})\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"), r"\1<time>"),
+    ("the number of an experiment in the address of its page", re.compile(r"^/experiments/\d+$"), "/experiments/<number>"),
+    (
+        "the number of an experiment that has none of what a review names",
+        re.compile(r"((?:not found for|do not exist in) experiment )'\d+'"),
+        r"\1'<number>'",
+    ),
     ("the server's clock in a text", re.compile(r'("(?:created|last_update)_time": )\d{13}\b'), r"\1<time>"),
     ("the digest of a dataset's state, which has the time in it", re.compile(r"^[0-9a-f]{8}$"), "<digest>"),
     ("an id that no step has saved", re.compile(r"\b(m-)?[0-9a-f]{32}\b"), "<id>"),
+    ("the same with hyphens", re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     ("a name that was made up", re.compile(r"^[a-z]+-[a-z]+-\d{1,4}$"), "<name>"),
 ]
 
@@ -88,6 +101,8 @@ def mask(value: Any, saved: dict[str, str], keep_order: bool = False, key: str =
     """An answer with a name in place of whatever is volatile or was saved."""
     if key in FIELDS and value not in (None, ""):
         return f"<{key}>"
+    if key in CLOCKS and isinstance(value, int) and abs(time.time() * 1000 - value) < RECENT:
+        return "<now>"
     if isinstance(value, dict):
         return {name: mask(item, saved, keep_order, name) for name, item in value.items()}
     if isinstance(value, list):
