@@ -3,6 +3,7 @@
 Tabs share the browser's cache: the UI is 8 MB of scripts.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -91,3 +92,11 @@ def ui(request, visitor, url):
     )
     tab.close()
     assert not tab.complaints, "\n".join(tab.complaints)
+
+
+@pytest.fixture
+def genai(ui):
+    """A tab with the pages of GenAI, and without a word about what else there is."""
+    kept = {"mlflow.workflowType_v1": '"genai"', "mlflow.detectIssues.guidanceShown_v1": "true"}
+    ui.page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([name, value]) => localStorage.setItem(name, value))")
+    return ui

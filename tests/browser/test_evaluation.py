@@ -1,7 +1,6 @@
 """Evaluation data: datasets and their records, evaluation runs and their comparison, issues, and sample data."""
 
 import dataclasses
-import json
 import os
 import re
 import time
@@ -70,14 +69,6 @@ def evaluation(url) -> Evaluation:
 def own(url) -> Evaluation:
     """For a test that changes something."""
     return log_evaluation(url)
-
-
-@pytest.fixture
-def genai(ui):
-    """A tab with the pages of GenAI, and without a word about what else there is."""
-    kept = {"mlflow.workflowType_v1": '"genai"', "mlflow.detectIssues.guidanceShown_v1": "true"}
-    ui.page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([name, value]) => localStorage.setItem(name, value))")
-    return ui
 
 
 def records(page):

@@ -1,6 +1,5 @@
 """The page of reviews: the questions that reviewers answer."""
 
-import json
 import time
 
 import mlflow
@@ -14,14 +13,6 @@ pytestmark = pytest.mark.rotates(every=4)
 def experiment_id(url) -> str:
     mlflow.set_tracking_uri(url)
     return mlflow.create_experiment(f"reviews {time.time_ns()}")
-
-
-@pytest.fixture
-def genai(ui):
-    """A tab with the pages of GenAI."""
-    kept = {"mlflow.workflowType_v1": '"genai"', "mlflow.detectIssues.guidanceShown_v1": "true"}
-    ui.page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([name, value]) => localStorage.setItem(name, value))")
-    return ui
 
 
 def test_questions_are_made_and_deleted(genai, experiment_id):

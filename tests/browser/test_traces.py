@@ -1,7 +1,6 @@
 """Traces: their table, a trace with its spans and assessments, sessions, and the charts of an experiment."""
 
 import dataclasses
-import json
 import os
 import re
 import time
@@ -78,14 +77,6 @@ def agents(url) -> Agents:
 def own(url) -> Agents:
     """For a test that changes something."""
     return log_traces(url)
-
-
-@pytest.fixture
-def genai(ui):
-    """A tab with the pages of GenAI, and without a word about what else there is."""
-    kept = {"mlflow.workflowType_v1": '"genai"', "mlflow.detectIssues.guidanceShown_v1": "true"}
-    ui.page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([name, value]) => localStorage.setItem(name, value))")
-    return ui
 
 
 def rows(page):
