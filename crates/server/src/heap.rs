@@ -1,5 +1,5 @@
 //! Gives freed memory back to the system. The C library's allocator keeps it in the heap of each thread that has used
-//! it: after a few large responses, more than a hundred MiB that nobody uses.
+//! it: after a few large responses, more than a hundred MiB that are not in use.
 
 use std::{sync::Arc, time::Duration};
 

@@ -255,7 +255,7 @@ fn call(model: &Model, messages: &[Value], tools: &[Tool], outputs: Value, outpu
     }
 }
 
-/// A tool as a model is told of it.
+/// The description of a tool for a model.
 fn described(tool: &Tool) -> Value {
     let kind = |value: &Value| match value {
         Value::Bool(_) => "boolean",

@@ -1,5 +1,6 @@
 //! Leases of the reference's schedulers, in its table `scheduler_leases`: a row has a key, the time at which the lease was
-//! taken, and how long it lasts. Times are the database's. The holder is whoever knows time and duration of the row.
+//! taken, and how long it lasts. Times are the database's. A holder
+//! proves itself by the time and duration of the row.
 
 use ferroflow_model::Result;
 

@@ -15,7 +15,7 @@ use super::{Rules, canonical_id, missing};
 impl Rules<'_> {
     pub(super) async fn review_queue(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
         let Some(queue) = self.named_queue().await? else {
-            // Its handler reports that there is no such queue to whoever may read some.
+            // Its handler reports that there is no such queue, to callers who may read queues.
             let experiment = self.refs.one(RefKind::Experiment)?.ok_or_else(|| missing("experiment_id"))?;
             return Ok(Some(on_queues(experiment, Action::Read)));
         };
