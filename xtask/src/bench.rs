@@ -24,9 +24,17 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["migrations", "artifacts"])]
     auth: bool,
 
+    /// Measure records of an evaluation dataset instead: `bench/evaluation.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "traces"])]
+    evaluation: bool,
+
     /// Measure traces instead: `bench/traces.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth"])]
     traces: bool,
+
+    /// Measure pages of the web UI in a browser instead: `bench/ui.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces"])]
+    ui: bool,
 
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -46,11 +54,16 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     } else {
         let load = environment.build("ferroflow-bench", Profile::Dist)?;
         environment.postgres(Durability::Full)?;
+        if options.ui {
+            environment.prepare(&[Need::Chromium])?;
+        }
         let mut command = environment.command(python);
         command.env("FERROFLOW_BENCH", load);
         command.arg(match options {
             Options { migrations: true, .. } => "bench/migrations.py",
             Options { auth: true, .. } => "bench/auth.py",
+            Options { ui: true, .. } => "bench/ui.py",
+            Options { evaluation: true, .. } => "bench/evaluation.py",
             Options { traces: true, .. } => "bench/traces.py",
             _ => "bench/side_by_side.py",
         });

@@ -60,6 +60,8 @@ pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 /// The program of PgBouncer.
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
+/// Valgrind, which counts instructions.
+pub(crate) const VALGRIND: &str = "FERROFLOW_VALGRIND";
 /// The folder with the programs of barman, and an S3 server for them.
 pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
 /// The files of the web UI, so that no test fetches them.
@@ -102,6 +104,8 @@ pub(crate) enum Need {
     Postgres(Durability),
     /// The connection pooler PgBouncer.
     Pgbouncer,
+    /// Valgrind with Callgrind.
+    Valgrind,
     /// The reference server with the newest SDK, and the files of the web UI.
     Reference,
     /// The two older SDKs.
@@ -163,6 +167,7 @@ impl Environment {
             POSTGRES_BIN,
             BARMAN,
             PGBOUNCER,
+            VALGRIND,
             UI,
             XTASK,
             UV,
@@ -228,6 +233,7 @@ impl Environment {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
             Need::Pgbouncer => self.pgbouncer(),
+            Need::Valgrind => self.valgrind(),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
             Need::Releases => self.releases(),
@@ -383,6 +389,18 @@ impl Environment {
                 apt::install("pgbouncer")?;
             }
             let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
+    }
+
+    fn valgrind(&self) -> Result<()> {
+        self.once(VALGRIND, || {
+            if process::find("valgrind").is_none() {
+                apt::install("valgrind")?;
+            }
+            let path =
+                process::find("valgrind").with_context(|| format!("Valgrind is needed: its path in {VALGRIND}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)

@@ -48,6 +48,8 @@ enum Task {
     Conformance(suite::Options),
     /// Kill the server under load and verify the writes that it had acknowledged
     Durability(suite::Options),
+    /// Count the instructions of hot paths, and compare them with those that are recorded
+    Instructions(suite::Options),
     /// Store artifacts in buckets of real servers, with injected failures
     Artifacts(suite::Options),
     /// Back up a server with SQLite, kill it, and restore it
@@ -94,6 +96,7 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Auth(options) => suite::AUTH.run(environment, options),
         Task::Conformance(options) => suite::CONFORMANCE.run(environment, options),
         Task::Durability(options) => suite::DURABILITY.run(environment, options),
+        Task::Instructions(options) => suite::INSTRUCTIONS.run(environment, options),
         Task::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
         Task::Backup(options) => suite::BACKUP.run(environment, options),
         Task::Browser(options) => suite::BROWSER.run(environment, options),

@@ -57,6 +57,9 @@ pub(crate) const CONFORMANCE: Suite = Suite {
 /// Acknowledged writes survive a kill.
 pub(crate) const DURABILITY: Suite =
     Suite { folders: &["durability"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
+/// The instructions of hot paths are those that are recorded.
+pub(crate) const INSTRUCTIONS: Suite =
+    Suite { folders: &["instructions"], python: Python::Reference, needs: &[Need::Valgrind], workers: 1 };
 /// Artifacts in buckets of real servers.
 pub(crate) const ARTIFACTS: Suite = Suite {
     folders: &["artifacts"],
