@@ -48,6 +48,10 @@ pub(crate) struct Http {
     /// Maximum duration in seconds
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Requests that are sent in a second, over all connections, instead of as many as are answered. A latency then
+    /// begins when its request was due
+    #[arg(long)]
+    per_second: Option<f64>,
 }
 
 impl Http {
@@ -62,9 +66,11 @@ impl Http {
         let last = first.saturating_add(self.requests);
         let start = Instant::now();
         let deadline = start + Duration::from_secs_f64(self.seconds);
+        let pace = self.per_second.map(|rate| Pace { start, first, rate });
         let mut clients = JoinSet::new();
         for number in 0..self.connections {
-            clients.spawn(client(self.clone(), number, Arc::clone(&bodies), Arc::clone(&next), last, deadline));
+            let (bodies, next) = (Arc::clone(&bodies), Arc::clone(&next));
+            clients.spawn(client(self.clone(), number, bodies, next, last, deadline, pace));
         }
         let mut latencies = Vec::new();
         while let Some(client) = clients.join_next().await {
@@ -112,6 +118,22 @@ impl Bodies {
     }
 }
 
+/// When requests are due.
+#[derive(Clone, Copy)]
+struct Pace {
+    start: Instant,
+    first: u64,
+    /// Requests a second.
+    rate: f64,
+}
+
+impl Pace {
+    #[allow(clippy::cast_precision_loss)] // far fewer than 2^52 requests
+    fn due(self, number: u64) -> Instant {
+        self.start + Duration::from_secs_f64((number - self.first) as f64 / self.rate)
+    }
+}
+
 async fn client(
     load: Http,
     number: usize,
@@ -119,6 +141,7 @@ async fn client(
     next: Arc<AtomicU64>,
     last: u64,
     deadline: Instant,
+    pace: Option<Pace>,
 ) -> Result<Vec<Duration>> {
     let stream = TcpStream::connect(&load.address).await.context("the server does not listen")?;
     stream.set_nodelay(true)?;
@@ -143,8 +166,12 @@ async fn client(
             request = request.header(name, value.trim());
         }
         let request = request.body(Full::new(body))?;
+        let due = pace.map(|pace| pace.due(n));
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
         sender.ready().await?;
-        let start = Instant::now();
+        let start = due.unwrap_or_else(Instant::now);
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         let bytes = answer.into_body().collect().await?.to_bytes();

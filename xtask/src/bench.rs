@@ -32,6 +32,10 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth"])]
     traces: bool,
 
+    /// Send spans at a steady rate for minutes instead: `bench/soak.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "ui"])]
+    soak: bool,
+
     /// Measure pages of the web UI in a browser instead: `bench/ui.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces"])]
     ui: bool,
@@ -62,6 +66,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
         command.arg(match options {
             Options { migrations: true, .. } => "bench/migrations.py",
             Options { auth: true, .. } => "bench/auth.py",
+            Options { soak: true, .. } => "bench/soak.py",
             Options { ui: true, .. } => "bench/ui.py",
             Options { evaluation: true, .. } => "bench/evaluation.py",
             Options { traces: true, .. } => "bench/traces.py",
