@@ -27,6 +27,7 @@ use self::{
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
+pub(crate) use self::identity::flag;
 use crate::{
     caller::Caller,
     config::{AuthConfig, ConfigError},

@@ -131,5 +131,6 @@ pages! {
         accounts::roles,
         accounts::roster,
         accounts::token_users,
-        accounts::users;
+        accounts::users,
+        accounts::workspaces;
 }
