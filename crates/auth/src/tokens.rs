@@ -21,13 +21,13 @@ use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
 use ferroflow_store::TokenUser;
 use reqwest::Url;
 
+pub(crate) use self::identity::flag;
 pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use self::{
     browser::{Browser, LOGIN_TIME},
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
-pub(crate) use self::identity::flag;
 use crate::{
     caller::Caller,
     config::{AuthConfig, ConfigError},

@@ -33,9 +33,7 @@ async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result
         let path = parts.extensions.get::<MatchedPath>();
         path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
     };
-    // Nor does a public page tell anybody whether a workspace exists.
-    let is_anonymous = app.access.is_some() && caller.is_none();
-    if name.is_some() && (is_anonymous || is_server_info()) {
+    if name.is_some() && is_server_info() {
         return app.store.workspace(None).await;
     }
     if name.is_some() && !app.store.has_workspaces() {
@@ -43,6 +41,10 @@ async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result
             ErrorCode::FeatureDisabled,
             "Workspace APIs are not available: workspaces are not enabled on this server",
         ));
+    }
+    if app.access.is_some() && caller.is_none() {
+        // No public page tells whether a workspace exists.
+        return app.store.workspace(None).await;
     }
     if let Some(name) = name.as_deref().filter(|name| *name != DEFAULT_WORKSPACE) {
         validation::workspace_name(name)?;

@@ -19,7 +19,8 @@ use http::StatusCode;
 use crate::{api::tracking::experiments::check_location, app::Cx, rpc};
 
 pub(crate) async fn list(cx: Cx, _: ListWorkspaces) -> Result<ListWorkspacesResponse> {
-    Ok(ListWorkspacesResponse { workspaces: cx.app.store.workspaces().list_workspaces().await? })
+    let all = cx.app.store.workspaces().list_workspaces().await?;
+    Ok(ListWorkspacesResponse { workspaces: cx.listed(all).await? })
 }
 
 pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
@@ -28,8 +29,11 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
         return Err(Error::invalid("The 'default' workspace is reserved and cannot be created"));
     }
     validation::workspace_name(name)?;
-    let values = values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
+    let values =
+        values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
+    cx.before_workspace_is_created(name).await?;
     let workspace = Some(cx.app.store.workspaces().create_workspace(name, &values).await?);
+    cx.after_workspace_was_created(name).await;
     let mut response = rpc::json(&CreateWorkspaceResponse { workspace })?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
@@ -67,7 +71,7 @@ pub(crate) async fn delete(cx: Cx, _: DeleteWorkspace) -> Result<Response> {
             )));
         }
     };
-    cx.app.store.workspaces().delete_workspace(name, mode).await?;
+    cx.with_roles_of_workspace(name, cx.app.store.workspaces().delete_workspace(name, mode)).await?;
     cx.invalidate_owners().await;
     Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())
 }
