@@ -248,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn a_workspace_has_its_own_settings_or_a_folder() {
+        let settings = with("interval_seconds", json!(60)).unwrap();
+        let own = |location: &str, retention: &str| {
+            let text = |text: &str| Some(text.to_owned());
+            settings.within("team", Some(&TraceArchivalConfig { location: text(location), retention: text(retention) }))
+        };
+        let found = |settings: TraceArchival| (settings.location, settings.retention, settings.interval_seconds);
+        let is = |location: &str, retention: &str| (location.to_owned(), retention.to_owned(), 60);
+        assert_eq!(found(settings.within("team", None).unwrap()), is("s3://b/a/workspaces/team", "30d"));
+        assert_eq!(found(own("", "").unwrap()), is("s3://b/a/workspaces/team", "30d"));
+        assert_eq!(found(own("s3://own", "90d").unwrap()), is("s3://own", "90d"));
+        assert_eq!(found(own("", "1h").unwrap()), is("s3://b/a/workspaces/team", "1h"));
+        assert!(own("mlflow-artifacts:/x", "").is_err() && own("", "soon").is_err());
+    }
+
+    #[test]
     fn errors_name_the_setting() {
         for (file, words) in [
             (json!([]), "not a mapping"),
