@@ -82,6 +82,9 @@ def walk(url: str) -> dict:
         people.join(username)
         if permission:
             people.give_role(username, WORKSPACE, ("workspace", "*", permission))
+        else:
+            # Who has nothing at all in a workspace is told that there is none.
+            people.grant(username, "registered_model", "another one", "READ", WORKSPACE)
     return {str(call): {who: outcome(people, call, who) for who in WHO} for call in TRIED}
 
 
