@@ -84,6 +84,19 @@ impl StoreAccess {
         self.1.as_ref()
     }
 
+    /// The workspace that a request names, or the default one.
+    pub(crate) async fn workspace(&self, name: Option<&str>) -> Result<Workspace> {
+        match name {
+            None => Ok(self.0.default_workspace().clone()),
+            Some(name) => self.0.workspace(name).await,
+        }
+    }
+
+    /// [`Store::has_workspaces`].
+    pub(crate) fn has_workspaces(&self) -> bool {
+        self.0.has_workspaces()
+    }
+
     /// [`Store::ping`].
     pub(crate) async fn ping(&self) -> Result<()> {
         self.0.ping().await
