@@ -1,5 +1,6 @@
 //! `ferroflow db`: upgrades a database of any older MLflow, shows its revision, and verifies its schema.
 
+mod move_resources;
 mod own;
 mod progress;
 mod rollups;
@@ -16,7 +17,7 @@ use ferroflow_store::{
     migrations::{self, AUTH, Chain, Options, State, TRACKING},
 };
 
-use self::progress::Reporter;
+use self::{move_resources::MoveArgs, progress::Reporter};
 use crate::report::{self, err, out};
 
 /// Subcommands of `ferroflow db`.
@@ -48,6 +49,8 @@ pub(crate) enum DbCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Move experiments, registered models or other resources from one workspace to another
+    MoveResources(Box<MoveArgs>),
     /// Not supported: restore a backup instead
     #[command(hide = true, disable_help_flag = true)]
     Downgrade {
@@ -117,6 +120,9 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
         DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
         DbCommand::DeleteTraceRollups { uri, yes } => {
             with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)
+        }
+        DbCommand::MoveResources(args) => {
+            with_uri(&args.uri, environment, async |uri| move_resources::move_resources(&uri, &args).await)
         }
         DbCommand::Downgrade { rest: _ } => {
             err!(

@@ -115,6 +115,7 @@ pages! {
         upkeep::gc::jobs,
         upkeep::gc::unknown,
         upkeep::job_leases,
+        upkeep::move_resources::statements,
         upkeep::scheduler_leases,
         upkeep::trace_archival,
         upkeep::trace_rollups,
