@@ -126,6 +126,14 @@ pub(super) async fn move_resources(uri: &BackendUri, args: &MoveArgs) -> Result<
     if args.json && !args.yes && !args.dry_run {
         bail!("--json does not ask: add --dry-run or --yes");
     }
+    let store = open(uri).await?;
+    let outcome = perform(&store, &wanted, args).await;
+    store.close().await.map_err(|error| anyhow!(error.message)).with_context(|| format!("the database {uri}"))?;
+    outcome
+}
+
+/// Opens a database that has tables.
+pub(super) async fn open(uri: &BackendUri) -> Result<Store> {
     let what = || format!("the database {uri}");
     if let BackendUri::Sqlite(path) = uri {
         // `Store::open` would create the file, and the tables in an empty database.
@@ -135,10 +143,7 @@ pub(super) async fn move_resources(uri: &BackendUri, args: &MoveArgs) -> Result<
         bail!("{} has no tables: check the URI", what());
     }
     let options = StoreOptions { workspaces: true, ..StoreOptions::default() };
-    let store = Store::open(uri, options).await.with_context(what)?;
-    let outcome = perform(&store, &wanted, args).await;
-    store.close().await.map_err(|error| anyhow!(error.message)).with_context(what)?;
-    outcome
+    Store::open(uri, options).await.with_context(what)
 }
 
 async fn perform(store: &Store, wanted: &Move, args: &MoveArgs) -> Result<ExitCode> {
@@ -170,7 +175,7 @@ async fn perform(store: &Store, wanted: &Move, args: &MoveArgs) -> Result<ExitCo
     if asks {
         out!("{} {kind} row(s) to move from {from} to {to}:{names}", done.rows);
         notes(&done);
-        if !agrees()? {
+        if !agrees("Proceed with move?")? {
             err!("Aborted!");
             return Ok(ExitCode::FAILURE);
         }
@@ -230,7 +235,7 @@ fn print_json(wanted: &Move, moved: &Moved, dry_run: bool) -> Result<()> {
 }
 
 /// Waits for a move, and shows on a terminal that it runs.
-async fn wait(work: impl Future<Output = ferroflow_model::Result<Moved>>) -> Result<Moved> {
+pub(super) async fn wait<T>(work: impl Future<Output = ferroflow_model::Result<T>>) -> Result<T> {
     tokio::pin!(work);
     let outcome = match tokio::time::timeout(PATIENCE, &mut work).await {
         Ok(outcome) => outcome,
@@ -247,8 +252,9 @@ async fn wait(work: impl Future<Output = ferroflow_model::Result<Moved>>) -> Res
     outcome.map_err(|error| anyhow!(error.message))
 }
 
-fn agrees() -> Result<bool> {
-    out!("Proceed with move? [y/N]: ");
+/// Whether the operator agrees.
+pub(super) fn agrees(question: &str) -> Result<bool> {
+    out!("{question} [y/N]: ");
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("the standard input cannot be read")?;
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

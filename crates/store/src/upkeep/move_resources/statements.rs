@@ -74,6 +74,7 @@ statements! {
     static MOVE_MCP_ENDPOINTS: Move =
         "UPDATE mcp_access_endpoints SET workspace = $3 WHERE workspace = $1 AND server_name {in $2}";
 
+    static DEFAULT_EXPERIMENT: Move = "SELECT COUNT(*) FROM experiments", CHOSEN, " AND experiment_id = 0";
     /// Model versions that stay, of runs in experiments that are moved.
     static VERSIONS_LEFT: Move =
         "SELECT COUNT(*) FROM model_versions v JOIN runs r ON r.run_uuid = v.run_id \
@@ -123,6 +124,11 @@ impl MovableType {
                 count: &COUNT_EXPERIMENTS,
                 moves: &[&MOVE_EXPERIMENTS],
                 ties: &[
+                    (
+                        "of them is experiment 0, the default experiment of the server: clients that name no experiment \
+                         do not find it in its workspace any more",
+                        &DEFAULT_EXPERIMENT,
+                    ),
                     (
                         "model versions that stay have their run in an experiment that is moved: their artifacts \
                          cannot be read any more",
