@@ -84,6 +84,11 @@ impl StoreAccess {
         self.1.as_ref()
     }
 
+    /// The workspaces themselves, which are in none.
+    pub(crate) fn workspaces(&self) -> &Store {
+        &self.0
+    }
+
     /// The workspace that a request names, or the default one.
     pub(crate) async fn workspace(&self, name: Option<&str>) -> Result<Workspace> {
         match name {

@@ -48,4 +48,5 @@ mod traces;
 mod transactions;
 mod users;
 mod webhooks;
+mod workspace_records;
 mod workspaces;
