@@ -79,7 +79,9 @@ impl PlaceIndex {
     ) -> Self {
         let mut index = Self { served: locations.served_store(), ..Self::default() };
         index.roots = index.served.iter().map(|place| place.components().to_vec()).collect();
-        index.roots.extend(roots.iter().filter_map(|root| locations.place(root)).map(|root| root.components().to_vec()));
+        index
+            .roots
+            .extend(roots.iter().filter_map(|root| locations.place(root)).map(|root| root.components().to_vec()));
         index.roots.sort();
         index.roots.dedup();
         for WorkspaceRoots { name, artifacts, archive } in workspaces {
@@ -222,8 +224,7 @@ impl Cx {
         let name = store.workspace().name();
         let index = places.index(&self.app).await?;
         let Some(served) = index.served.clone() else { return Ok(path) };
-        let owners =
-            async |path: &ArtifactPath| places.owners(&self.app, &index, served.join(path).components()).await;
+        let owners = async |path: &ArtifactPath| places.owners(&self.app, &index, served.join(path).components()).await;
         let meant = match path.in_workspace(name)? {
             Meaning::Itself(path) => path,
             Meaning::Other(other) if !owners(&path).await?.have(name) => {
@@ -235,7 +236,9 @@ impl Cx {
             Meaning::Other(_) => return Ok(path),
             Meaning::Within(within) => {
                 let found = owners(&path).await?;
-                if found.have(name) && self.has_files(&folder(&path, found.depth.saturating_sub(served.components().len()))).await? {
+                if found.have(name)
+                    && self.has_files(&folder(&path, found.depth.saturating_sub(served.components().len()))).await?
+                {
                     return Ok(path);
                 }
                 within

@@ -162,7 +162,7 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     Err(SchemaError::Refused(format!(
         "the database has {kind}s outside the default workspace (for example, {kind} '{name}' in workspace \
          '{workspace}'), and this server has no workspaces. Start it with --enable-workspaces, or move them to the default \
-         workspace with `ferroflow db move-resources`"
+         workspace with `ferroflow db migrate-to-default-workspace`"
     )))
 }
 
@@ -179,9 +179,8 @@ async fn default_root(db: &Db, artifact_root: &str) -> Result<String, SchemaErro
 }
 
 fn below(artifact_root: &str, path: &str) -> Result<String, SchemaError> {
-    ferroflow_model::uri::append_path(artifact_root, path).map_err(|error| {
-        SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
-    })
+    ferroflow_model::uri::append_path(artifact_root, path)
+        .map_err(|error| SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message)))
 }
 
 /// Creates experiment 0, which exists in every database, in the default workspace.

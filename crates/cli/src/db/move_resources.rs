@@ -215,8 +215,7 @@ fn separated(moved: &Moved) {
 }
 
 fn print_json(wanted: &Move, moved: &Moved, dry_run: bool) -> Result<()> {
-    let separated: Vec<_> =
-        moved.separated.iter().map(|(count, what)| json!({"count": count, "what": what})).collect();
+    let separated: Vec<_> = moved.separated.iter().map(|(count, what)| json!({"count": count, "what": what})).collect();
     out!(
         "{}",
         json!({
@@ -242,7 +241,9 @@ pub(super) async fn wait<T>(work: impl Future<Output = ferroflow_model::Result<T
         Err(_) if !io::stderr().is_terminal() => work.await,
         Err(_) => {
             let bar = ProgressBar::new_spinner().with_message("moving, in one transaction");
-            bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or(ProgressStyle::default_spinner()));
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or(ProgressStyle::default_spinner()),
+            );
             bar.enable_steady_tick(Duration::from_millis(200));
             let outcome = work.await;
             bar.finish_and_clear();

@@ -71,8 +71,7 @@ const EXPERIMENT: &str =
     "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location, workspace FROM experiments WHERE ";
 
 /// Only those in the workspace `$4`, if it is not NULL.
-const IN_WORKSPACE: &str =
-    " AND (CAST($4 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $4)) ";
+const IN_WORKSPACE: &str = " AND (CAST($4 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $4)) ";
 
 statements! {
     static RUNS: Gc = RUN, "run_uuid > $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2",

@@ -207,9 +207,7 @@ fn check(wanted: &Move) -> Result<()> {
         return Err(Error::invalid(format!("Resource type {} does not support tag filtering.", repr(kind))));
     }
     if wanted.artifacts != ArtifactPolicy::Preserve && wanted.kind != MovableType::Experiments {
-        return Err(Error::invalid(
-            "--artifact-policy retarget is only supported for --resource-type experiments.",
-        ));
+        return Err(Error::invalid("--artifact-policy retarget is only supported for --resource-type experiments."));
     }
     Ok(())
 }
@@ -317,7 +315,8 @@ mod tests {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         let row = |name: &str, key: &str, value: &str| (name.to_owned(), key.to_owned(), Some(value.to_owned()));
-        let rows = vec![row("a", "x", "1"), row("a", "y", "2"), row("b", "x", "1"), row("c", "x", "2"), row("c", "y", "2")];
+        let rows =
+            vec![row("a", "x", "1"), row("a", "y", "2"), row("b", "x", "1"), row("c", "x", "2"), row("c", "y", "2")];
         assert_eq!(with_all(&pairs(&[("x", "1"), ("y", "2"), ("x", "1")]), rows.clone()), ["a"]);
         assert_eq!(with_all(&pairs(&[("x", "1")]), rows), ["a", "b"]);
     }

@@ -42,7 +42,8 @@ pub struct WorkspaceSummary {
 pub async fn workspaces(uri: &BackendUri) -> Result<WorkspaceSummary, SnapshotError> {
     let direct = Direct::open(uri, Access::Inspect).await?;
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?));
-    let names = direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await?;
+    let names =
+        direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await?;
     let counts = TABLES
         .map(|table| format!("SELECT CAST('{table}' AS TEXT), workspace, COUNT(*) FROM {table} GROUP BY workspace"));
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?));
@@ -71,9 +72,8 @@ fn nested(workspaces: &[(String, Option<String>)]) -> Vec<(String, String)> {
         .filter_map(|(name, root)| Some((name, root.as_deref()?.trim_end_matches('/'))))
         .filter(|(_, root)| !root.is_empty())
         .collect();
-    let is_in = |root: &str, other: &str| {
-        root.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let is_in =
+        |root: &str, other: &str| root.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut found = Vec::new();
     for (name, root) in &roots {
         for (other, of_other) in &roots {

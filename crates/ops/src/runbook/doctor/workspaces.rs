@@ -19,9 +19,8 @@ pub(super) fn workspaces(seen: &WorkspaceSummary, deployment: &Value, found: &mu
     let is_on = is_enabled(deployment);
     if !others.is_empty() && !is_on {
         let what = format!("the database has resources in the workspaces {}, and the server has none", some(&others));
-        let remedy = format!(
-            "set {ENABLE}=true in mlflow.extraEnv, or move them: `ferroflow db migrate-to-default-workspace`"
-        );
+        let remedy =
+            format!("set {ENABLE}=true in mlflow.extraEnv, or move them: `ferroflow db migrate-to-default-workspace`");
         found.wrong(&what, &remedy);
     } else if is_on {
         ok(&format!("the server has {} workspaces", seen.resources.len() - seen.missing.len()));

@@ -51,7 +51,8 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
 /// The body is streamed to the store.
 pub(crate) async fn put(cx: Cx, request: Request) -> Result<Response> {
     let text = cx.path("artifact_path").to_owned();
-    let path = if text.ends_with('/') { ArtifactPath::root() } else { cx.served_path(ArtifactPath::parse(&text)?).await? };
+    let path =
+        if text.ends_with('/') { ArtifactPath::root() } else { cx.served_path(ArtifactPath::parse(&text)?).await? };
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
     cx.app.locations.destination()?.write(&path, body, length).await?;

@@ -10,8 +10,7 @@ use crate::{
 };
 
 /// Only those in the workspace `$2`, if it is not NULL.
-const IN_WORKSPACE: &str =
-    " AND (CAST($2 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $2))";
+const IN_WORKSPACE: &str = " AND (CAST($2 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $2))";
 
 /// What the given ids must meet.
 #[derive(Debug, Clone, Copy)]
