@@ -73,7 +73,9 @@ impl TraceArchival {
         let own_retention = own.map(TraceArchivalConfig::retention).filter(|retention| !retention.is_empty());
         let location = match own_location {
             Some(own) => location(&Value::from(own))?,
-            None => uri::append_path(&self.location, &format!("workspaces/{workspace}")).map_err(|error| error.message)?,
+            None => {
+                uri::append_path(&self.location, &format!("workspaces/{workspace}")).map_err(|error| error.message)?
+            }
         };
         let retention = own_retention.map_or_else(|| Ok(self.retention.clone()), |own| retention(&Value::from(own)))?;
         Ok(Self { location, retention, ..self.clone() })

@@ -1,9 +1,6 @@
 //! The workspace of a request: the one that its header names, or the default one.
 
-use std::sync::Arc;
-
 use axum::extract::MatchedPath;
-use ferroflow_auth::Caller;
 use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
 use ferroflow_store::Workspace;
 use http::{HeaderMap, request::Parts};
@@ -24,12 +21,10 @@ pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<Workspace> {
         let path = parts.extensions.get::<MatchedPath>();
         path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
     };
-    // Only users may find out which workspaces there are: others see public pages, which are in none.
-    let is_unknown = || app.access.is_some() && parts.extensions.get::<Arc<Caller>>().is_none();
-    if name.is_none() || is_server_info() || (app.store.has_workspaces() && is_unknown()) {
+    if name.is_some() && is_server_info() {
         return app.store.workspace(None).await;
     }
-    if !app.store.has_workspaces() {
+    if name.is_some() && !app.store.has_workspaces() {
         return Err(Error::new(
             ErrorCode::FeatureDisabled,
             "Workspace APIs are not available: workspaces are not enabled on this server",

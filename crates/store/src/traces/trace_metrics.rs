@@ -154,8 +154,7 @@ impl Source {
             Self::Assessments => ("assessments", "a"),
         };
         let is_hidden = Access::of(of_traces) == Access::Id;
-        let (mut select, experiments) =
-            Select::of_experiments(store.workspace, table, alias, dialect, ids, is_hidden);
+        let (mut select, experiments) = Select::of_experiments(store.workspace, table, alias, dialect, ids, is_hidden);
         if is_hidden {
             select.plan(Plan::NoTableScan);
         }

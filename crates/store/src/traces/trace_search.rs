@@ -121,8 +121,7 @@ impl Scoped<'_> {
         let [first, second] = [parse(filters[0])?, parse(filters[1])?];
         let base = traces::parse_filter(base.unwrap_or_default())?;
         let dialect = self.store.db.dialect();
-        let (mut select, experiments) =
-            Select::of_experiments(self.workspace, "trace_info", "t", dialect, ids, false);
+        let (mut select, experiments) = Select::of_experiments(self.workspace, "trace_info", "t", dialect, ids, false);
         for condition in conditions_sql(&mut select, dialect, &experiments, &base) {
             select.filter(condition);
         }

@@ -101,8 +101,7 @@ impl Scoped<'_> {
         let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.store.db.dialect();
 
-        let (mut select, _) =
-            Select::of_experiments(self.workspace, "logged_models", "m", dialect, experiments, false);
+        let (mut select, _) = Select::of_experiments(self.workspace, "logged_models", "m", dialect, experiments, false);
         select.of_query(query);
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "m.experiment_id") {

@@ -28,7 +28,8 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
         return Err(Error::invalid("The 'default' workspace is reserved and cannot be created"));
     }
     validation::workspace_name(name)?;
-    let values = values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
+    let values =
+        values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
     let workspace = Some(cx.app.store.workspaces().create_workspace(name, &values).await?);
     let mut response = rpc::json(&CreateWorkspaceResponse { workspace })?;
     *response.status_mut() = StatusCode::CREATED;
