@@ -24,7 +24,8 @@ ON = ["--enable-workspaces"]
 READS = [
     ("team", "workspaces/team/7/a.txt", 200),
     ("team", "7/a.txt", 200),
-    ("team", "/7//a.txt", 200),
+    ("team", "7//a.txt", 200),
+    ("team", "/7/a.txt", 400),
     ("team", "workspaces/team/7/b.txt", 404),
     ("team", "workspaces/other/7/a.txt", 400),
     ("team", "workspaces/nowhere/7/a.txt", 400),
@@ -39,13 +40,12 @@ READS = [
     ("other", "../team/7/a.txt", 400),
     ("other", "%2e%2e/team/7/a.txt", 400),
     ("default", "workspaces/team/7/a.txt", 400),
-    ("default", "./workspaces/team/7/a.txt", 400),
     ("default", "old.txt", 200),
     ("team", "old.txt", 404),
 ]
 
-#: Other forms of the name of the folder, which the reference takes for other folders.
-DISGUISED = ["Workspaces/team/7/a.txt", "WORKSPACES/team/7/a.txt", "%77orkspaces/team/7/a.txt", "%2577orkspaces/team/7/a.txt"]
+#: Other forms of the folder, which the reference takes for other folders, and some of which it reads.
+DISGUISED = ["./workspaces/team/7/a.txt", "Workspaces/team/7/a.txt", "WORKSPACES/team/7/a.txt", "%77orkspaces/team/7/a.txt", "%2577orkspaces/team/7/a.txt"]
 
 
 class Client:
@@ -92,9 +92,9 @@ def test_a_path_means_what_it_means_in_its_workspace(maker, mode, tmp_path):
         assert team("PUT", f"{ARTIFACTS}/7/a.txt", data=b"text").status_code == 200
         assert default("PUT", f"{ARTIFACTS}/old.txt", data=b"old").status_code == 200
         assert names(root) == ["old.txt", "workspaces/team/7/a.txt"]
-        for workspace, path, status in READS:
-            answer = Client(server, workspace)("GET", f"{ARTIFACTS}/{path}")
-            assert answer.status_code == status, (workspace, path, answer.text)
+        found = [Client(server, workspace)("GET", f"{ARTIFACTS}/{path}").status_code for workspace, path, _ in READS]
+        wrong = [(*case, status) for case, status in zip(READS, found, strict=True) if case[2] != status]
+        assert not wrong
         # What is there and what is not differ in nothing.
         said = {other("GET", f"{ARTIFACTS}/workspaces/team/{path}").text for path in ("7/a.txt", "7/b.txt", "x")}
         assert len(said) == 1

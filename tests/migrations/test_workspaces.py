@@ -26,9 +26,9 @@ MORE = ("Note: ", "Permissions are not moved")
 MOVES = {
     "all experiments": ["--resource-type", "experiments", "--yes"],
     "one experiment": ["--resource-type", "experiments", "--name", "{experiment}", "--name", "nowhere", "--yes"],
-    "experiments by tag": ["--resource-type", "experiments", "--tag", "team=a", "--tag", "env=prod", "--yes"],
+    "experiments by tag": ["--resource-type", "experiments", "--tag", "mv.team=a", "--tag", "mv.env=prod", "--yes"],
     "all models": ["--resource-type", "registered_models", "--yes"],
-    "a model by tag": ["--resource-type", "registered_models", "--tag", "team=a", "-y"],
+    "a model by tag": ["--resource-type", "registered_models", "--tag", "mv.team=a", "-y"],
     "datasets": ["--resource-type", "evaluation_datasets", "--yes"],
     "webhooks": ["--resource-type", "webhooks", "--yes"],
     "jobs": ["--resource-type", "jobs", "--yes", "--verbose"],
@@ -83,11 +83,11 @@ def two(uri: str, folder):
         "INSERT INTO experiments (name, artifact_location, lifecycle_stage, workspace) "
         "SELECT name, 'x', 'active', 'taken' FROM experiments WHERE workspace = 'default'",
         "INSERT INTO registered_models (name, workspace) SELECT MIN(name), 'taken' FROM registered_models WHERE workspace = 'default'",
-        "INSERT INTO experiment_tags (experiment_id, key, value) SELECT MAX(experiment_id), 'team', 'a' FROM experiments WHERE workspace = 'default'",
-        "INSERT INTO experiment_tags (experiment_id, key, value) SELECT MAX(experiment_id), 'env', 'prod' FROM experiments WHERE workspace = 'default'",
-        "INSERT INTO experiment_tags (experiment_id, key, value) VALUES (0, 'team', 'a')",
+        "INSERT INTO experiment_tags (experiment_id, key, value) SELECT MAX(experiment_id), 'mv.team', 'a' FROM experiments WHERE workspace = 'default'",
+        "INSERT INTO experiment_tags (experiment_id, key, value) SELECT MAX(experiment_id), 'mv.env', 'prod' FROM experiments WHERE workspace = 'default'",
+        "INSERT INTO experiment_tags (experiment_id, key, value) VALUES (0, 'mv.team', 'a')",
         "INSERT INTO registered_model_tags (workspace, name, key, value) "
-        "SELECT 'default', MIN(name), 'team', 'a' FROM registered_models WHERE workspace = 'default'",
+        "SELECT 'default', MIN(name), 'mv.team', 'a' FROM registered_models WHERE workspace = 'default'",
     )
     with copy_of(uri, folder) as copy:
         yield copy

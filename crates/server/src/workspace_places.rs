@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferroflow_artifacts::{
-    ArtifactPath, ArtifactRepository, Location, Locations,
+    ArtifactPath, Location, Locations,
     workspaces::{Meaning, Place, WORKSPACES, is_proxied},
 };
 use ferroflow_model::{Error, Result, cache::Cache};
@@ -331,7 +331,7 @@ fn nothing_at(path: &ArtifactPath) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use ferroflow_artifacts::{Buckets, LocalRepository};
+    use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository};
     use ferroflow_model::Environment;
 
     use super::*;

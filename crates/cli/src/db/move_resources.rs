@@ -42,7 +42,7 @@ pub(crate) struct MoveArgs {
     #[arg(long, value_name = "WORKSPACE")]
     to: String,
 
-    /// evaluation_datasets, experiments, jobs, mcp_servers, registered_models or webhooks
+    /// `evaluation_datasets`, `experiments`, `jobs`, `mcp_servers`, `registered_models` or `webhooks`
     #[arg(long, value_name = "TYPE")]
     resource_type: String,
 

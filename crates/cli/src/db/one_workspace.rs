@@ -18,6 +18,7 @@ const LISTED: usize = 5;
 
 /// Flags of `ferroflow db migrate-to-default-workspace`.
 #[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct OneWorkspaceArgs {
     /// The database, as for --backend-store-uri
     #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
@@ -62,7 +63,9 @@ async fn perform(store: &Store, args: &OneWorkspaceArgs) -> Result<ExitCode> {
     } else {
         out!("Rows to be moved to the default workspace:");
     }
-    counts.iter().for_each(|(table, count)| out!("  {table}: {count}"));
+    for (table, count) in &counts {
+        out!("  {table}: {count}");
+    }
     out!("Total rows: {total}");
     if args.dry_run {
         report::complete()?;

@@ -156,7 +156,7 @@ impl Unscoped<'_> {
             }
         }
         let mut separated = Vec::new();
-        for (what, count) in statements.ties {
+        for (what, count) in &statements.ties {
             let count = tx.query(Statement::new(count, chosen()), |row| row.get::<i64>(0)).await?;
             separated.extend(count.into_iter().filter(|count| *count > 0).map(|count| (count, *what)));
         }
@@ -170,7 +170,7 @@ impl Unscoped<'_> {
                 tx.execute(Statement::new(&statements::RETARGET, values)).await?;
             }
             let mut rows = None;
-            for statement in statements.moves {
+            for statement in &statements.moves {
                 let values = [chosen(), vec![wanted.to.as_str().into()]].concat();
                 let moved = tx.execute(Statement::new(statement, values)).await;
                 let moved = moved.map_err(|error| match error {
@@ -285,9 +285,11 @@ fn conflicts(wanted: &Move, taken: &[String]) -> Error {
 /// Lines with at most `limit` texts, and how many there are beyond.
 #[must_use]
 pub fn listed(texts: &[String], limit: usize) -> String {
-    let mut lines: String = texts.iter().take(limit).map(|text| format!("\n  {text}")).collect();
-    if texts.len() > limit {
-        lines.push_str(&format!("\n  ... ({} more)", texts.len() - limit));
+    let more = (texts.len() > limit).then(|| format!("... ({} more)", texts.len().saturating_sub(limit)));
+    let mut lines = String::new();
+    for text in texts.iter().take(limit).chain(&more) {
+        lines.push_str("\n  ");
+        lines.push_str(text);
     }
     lines
 }

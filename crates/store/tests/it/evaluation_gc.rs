@@ -102,7 +102,7 @@ async fn a_purged_experiment_leaves_nothing_but_shared_datasets(store: &Store) {
     let purged = gc.purge_trace(&format!("tr-{one}"), i64::MAX, async |_, _| Ok(())).await.unwrap();
     assert_eq!(purged, PurgeOutcome::Purged);
     assert_eq!(rows(store, "SELECT item_id FROM review_queue_items").await, [[format!("tr-{two}").into()]]);
-    let purged = gc.purge_experiment(one.parse().unwrap(), i64::MAX, async |_, _| Ok(())).await.unwrap();
+    let purged = gc.purge_experiment(one.parse().unwrap(), i64::MAX, async |_| Ok(())).await.unwrap();
     assert_eq!(purged, PurgeOutcome::Purged);
     for sql in TABLES {
         assert_eq!(rows(store, sql).await.len(), 1, "{sql}");
@@ -130,11 +130,11 @@ async fn an_experiment_whose_scorer_guards_an_endpoint_stays(store: &Store) {
     assert_eq!(error.message, "The scorer 's' is used by a guardrail of the gateway.");
     here.delete_experiment(&experiment).await.unwrap();
     let number = experiment.parse().unwrap();
-    let outcome = store.upkeep().purge_experiment(number, i64::MAX, async |_, _| Ok(())).await.unwrap();
+    let outcome = store.upkeep().purge_experiment(number, i64::MAX, async |_| Ok(())).await.unwrap();
     assert_eq!(outcome, PurgeOutcome::NotEmpty);
     assert_eq!(rows(store, "SELECT scorer_id FROM scorer_versions").await.len(), 1);
     execute(store, "DELETE FROM guardrails".into()).await;
-    let outcome = store.upkeep().purge_experiment(number, i64::MAX, async |_, _| Ok(())).await.unwrap();
+    let outcome = store.upkeep().purge_experiment(number, i64::MAX, async |_| Ok(())).await.unwrap();
     assert_eq!(outcome, PurgeOutcome::Purged);
 }
 

@@ -109,9 +109,9 @@ pub(super) struct MoveStatements {
     pub(super) taken: Option<&'static Sql<Move>>,
     pub(super) count: &'static Sql<Move>,
     /// The resources first.
-    pub(super) moves: &'static [&'static Sql<Move>],
+    pub(super) moves: Vec<&'static Sql<Move>>,
     /// What a move separates.
-    pub(super) ties: &'static [(&'static str, &'static Sql<Move>)],
+    pub(super) ties: Vec<(&'static str, &'static Sql<Move>)>,
 }
 
 impl MovableType {
@@ -122,8 +122,8 @@ impl MovableType {
                 tags: Some(&EXPERIMENT_TAGS),
                 taken: Some(&TAKEN_EXPERIMENTS),
                 count: &COUNT_EXPERIMENTS,
-                moves: &[&MOVE_EXPERIMENTS],
-                ties: &[
+                moves: vec![&MOVE_EXPERIMENTS],
+                ties: vec![
                     (
                         "of them is experiment 0, the default experiment of the server: clients that name no experiment \
                          do not find it in its workspace any more",
@@ -146,8 +146,8 @@ impl MovableType {
                 tags: Some(&MODEL_TAGS),
                 taken: Some(&TAKEN_MODELS),
                 count: &COUNT_MODELS,
-                moves: &[&MOVE_MODELS, &MOVE_VERSIONS, &MOVE_MODEL_TAGS, &MOVE_VERSION_TAGS, &MOVE_ALIASES],
-                ties: &[(
+                moves: vec![&MOVE_MODELS, &MOVE_VERSIONS, &MOVE_MODEL_TAGS, &MOVE_VERSION_TAGS, &MOVE_ALIASES],
+                ties: vec![(
                     "model versions that are moved have their run in an experiment that stays: their artifacts can be \
                      read when it is moved too",
                     &RUNS_LEFT,
@@ -158,8 +158,8 @@ impl MovableType {
                 tags: None,
                 taken: None,
                 count: &COUNT_DATASETS,
-                moves: &[&MOVE_DATASETS],
-                ties: &[(
+                moves: vec![&MOVE_DATASETS],
+                ties: vec![(
                     "evaluation datasets that are moved are linked to an experiment that stays: the link has effect \
                      when it is moved too",
                     &EXPERIMENTS_LEFT,
@@ -170,23 +170,23 @@ impl MovableType {
                 tags: None,
                 taken: None,
                 count: &COUNT_WEBHOOKS,
-                moves: &[&MOVE_WEBHOOKS],
-                ties: &[],
+                moves: vec![&MOVE_WEBHOOKS],
+                ties: vec![],
             },
             Self::Jobs => MoveStatements {
                 names: &JOBS,
                 tags: None,
                 taken: None,
                 count: &COUNT_JOBS,
-                moves: &[&MOVE_JOBS],
-                ties: &[],
+                moves: vec![&MOVE_JOBS],
+                ties: vec![],
             },
             Self::McpServers => MoveStatements {
                 names: &MCP_SERVERS,
                 tags: Some(&MCP_SERVER_TAGS),
                 taken: Some(&TAKEN_MCP_SERVERS),
                 count: &COUNT_MCP_SERVERS,
-                moves: &[
+                moves: vec![
                     &MOVE_MCP_SERVERS,
                     &MOVE_MCP_VERSIONS,
                     &MOVE_MCP_TAGS,
@@ -194,7 +194,7 @@ impl MovableType {
                     &MOVE_MCP_ALIASES,
                     &MOVE_MCP_ENDPOINTS,
                 ],
-                ties: &[],
+                ties: vec![],
             },
         }
     }
