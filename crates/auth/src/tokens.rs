@@ -21,6 +21,7 @@ use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
 use ferroflow_store::TokenUser;
 use reqwest::Url;
 
+pub(crate) use self::identity::flag;
 pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use self::{
     browser::{Browser, LOGIN_TIME},

@@ -23,6 +23,8 @@ mod session;
 mod telemetry;
 mod tls;
 pub mod ui;
+mod workspace;
+mod workspace_places;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

@@ -16,13 +16,15 @@ mod traces;
 pub mod tracking;
 pub mod upkeep;
 mod workspace;
+pub mod workspaces;
 
 pub use accounts::{
+    grants::Grants,
     login_failures::LoginFailures,
     role_permissions::RolePermission,
     roles::{Assignment, Role},
     token_users::{TokenUser, is_mark, token_mark},
-    users::{Account, Grant, User, UserStore, UsersError},
+    users::{Account, Grant, Member, Membership, User, UserStore, UsersError},
 };
 pub use demo::{DEMO_EXPERIMENT, DeletedDemo, DemoFeature, GeneratedDemo};
 pub use evaluation::{
@@ -37,7 +39,7 @@ pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
-use ferroflow_model::{Result, messages::service::ViewType, validation::Limits};
+use ferroflow_model::{Result, messages::service::ViewType, permission::DEFAULT_WORKSPACE, validation::Limits};
 pub use query::{scope::Scope, visible::Visible};
 pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
@@ -55,6 +57,7 @@ pub use traces::{
     trace_v2::TraceEvent,
 };
 pub use tracking::{
+    experiment_locations::{CustomLocation, WorkspaceRoots},
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,
     logged_models::NewLoggedModel,
@@ -70,6 +73,7 @@ pub use upkeep::{
     trace_rollups::{PartitionOutcome, RollupRows},
 };
 pub use workspace::Workspace;
+pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 
 use crate::{
     db::{BackendUri, Db, DbOptions},
@@ -77,6 +81,7 @@ use crate::{
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes},
     tracking::batch::Batcher,
+    workspaces::known::Known,
 };
 
 /// The tracking store. One per process, shared by reference. Its data is reached through [`Store::within`] and
@@ -91,6 +96,9 @@ pub struct Store {
     own_indexes: OwnIndexes,
     webhook_key: Option<FernetKey>,
     rollups: Rollups,
+    /// The workspace of requests that name none, on a server with workspaces.
+    default_workspace: Option<Workspace>,
+    known_workspaces: Known,
 }
 
 /// Options of [`Store::open`].
@@ -104,6 +112,8 @@ pub struct StoreOptions {
     pub db: DbOptions,
     /// Whether days of traces are summed up, by this server or another one of the database.
     pub rollups: bool,
+    /// Whether the server has workspaces. If not, a database with several is refused.
+    pub workspaces: bool,
 }
 
 /// Artifacts of new experiments are served.
@@ -114,6 +124,7 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             db: DbOptions::default(),
             rollups: false,
+            workspaces: false,
         }
     }
 }
@@ -122,17 +133,34 @@ impl Store {
     /// Opens the database, creates the tables if it is empty, and starts the batching writer.
     ///
     /// # Errors
-    /// The database cannot be reached, or has another schema revision.
+    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; or the
+    /// artifact root cannot have folders of workspaces.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db, rollups } = options;
+        let StoreOptions { artifact_root, limits, db, rollups, workspaces } = options;
+        if workspaces {
+            workspaces::check_root(&artifact_root)?;
+        }
         let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
-        schema::prepare(&db, &artifact_root).await?;
+        schema::prepare(&db, &artifact_root, workspaces).await?;
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, spans, artifact_root, limits, outbox, own_indexes, webhook_key: None, rollups })
+        let default_workspace = workspaces.then(|| Workspace::found(DEFAULT_WORKSPACE));
+        Ok(Self {
+            db,
+            batch,
+            spans,
+            artifact_root,
+            limits,
+            outbox,
+            own_indexes,
+            webhook_key: None,
+            rollups,
+            default_workspace,
+            known_workspaces: Known::default(),
+        })
     }
 
     /// Checks that the database can be read and written.

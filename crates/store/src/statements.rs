@@ -83,7 +83,6 @@ pages! {
         schema,
         schema::own,
         schema::own_indexes,
-        scoped,
         traces::assessments,
         traces::keys,
         traces::rollup_queue,
@@ -116,10 +115,15 @@ pages! {
         upkeep::gc::jobs,
         upkeep::gc::unknown,
         upkeep::job_leases,
+        upkeep::move_resources::statements,
+        upkeep::one_workspace,
         upkeep::scheduler_leases,
         upkeep::trace_archival,
         upkeep::trace_rollups,
-        upkeep::trace_rollups::sums;
+        upkeep::trace_rollups::sums,
+        workspaces,
+        workspaces::delete,
+        workspaces::known;
 
     /// The static statements on the users database, by file.
     USERS:
@@ -130,5 +134,6 @@ pages! {
         accounts::roles,
         accounts::roster,
         accounts::token_users,
-        accounts::users;
+        accounts::users,
+        accounts::workspaces;
 }

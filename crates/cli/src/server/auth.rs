@@ -67,7 +67,7 @@ pub(crate) async fn open(
     let users = UserStore::open(&uri, shared, options, args.auto_migrate)
         .await
         .with_context(|| format!("the users database {uri} cannot be opened"))?;
-    let auth = Auth::new(users, config, tokens);
+    let auth = Auth::new(users, config, tokens, store.has_workspaces());
     auth.bootstrap().await?;
     Ok(Access::new(auth, signup, audit))
 }
