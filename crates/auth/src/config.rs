@@ -6,7 +6,7 @@ use ferroflow_model::{Environment, permission::Permission};
 
 use crate::{
     ini::Section,
-    tokens::{KubernetesConfig, OidcConfig},
+    tokens::{KubernetesConfig, OidcConfig, flag},
 };
 
 /// The variable with the path of the file.
@@ -27,6 +27,8 @@ const CACHE_SIZE: usize = 10_000;
 pub struct AuthConfig {
     /// The permission on resources without a grant.
     pub default_permission: Permission,
+    /// Whether every user has the default permission in the default workspace, on a server with workspaces.
+    pub grant_default_workspace_access: bool,
     /// The URI of the users database, in the form of SQLAlchemy.
     pub database_uri: String,
     /// The name of the admin that is created if it does not exist.
@@ -123,20 +125,16 @@ impl AuthConfig {
                  supported"
             ));
         }
-        if let Some(text) = section.get("grant_default_workspace_access")?
-            && !matches!(text.to_lowercase().as_str(), "1" | "yes" | "true" | "on" | "0" | "no" | "false" | "off")
-        {
-            return Err(format!("grant_default_workspace_access = {text} is neither true nor false"));
-        }
         if section.get("read_database_uri")?.is_some() {
             tracing::warn!("read_database_uri is ignored: this server reads from database_uri");
         }
-        // Validated only: there is one workspace, and nothing about it is cached.
+        // Validated only: a user's grants are cached by workspace, with the user, and expire sooner.
         number("workspace_cache_max_size")?;
         number("workspace_cache_ttl_seconds")?;
         let size = number("auth_cache_max_size")?;
         Ok(Self {
             default_permission,
+            grant_default_workspace_access: flag(&section, "grant_default_workspace_access")?,
             database_uri: required("database_uri")?,
             admin_username: overridden("admin_username", "MLFLOW_AUTH_ADMIN_USERNAME")?,
             admin_password: overridden("admin_password", "MLFLOW_AUTH_ADMIN_PASSWORD")?,
@@ -169,6 +167,7 @@ mod tests {
                     read_database_uri = x\n";
         let config = parse(&format!("{FILE}{more}")).unwrap();
         assert_eq!(config.default_permission, Permission::Edit);
+        assert!(!config.grant_default_workspace_access);
         assert_eq!(config.database_uri, "postgresql://u:p%40@h/d");
         assert_eq!(config.admin_username.as_deref(), Some("root"));
         assert_eq!((config.cache_size, config.cache_time), (3, Duration::from_secs(4)));

@@ -16,14 +16,14 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, cache::Cache};
-use ferroflow_store::{Account, UserStore};
+use ferroflow_store::{User, UserStore};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use crate::{
     bootstrap,
-    caller::Caller,
+    caller::{Caller, Policy},
     config::AuthConfig,
     hash_limiter::HashLimiter,
     limit::{LimitKeys, Sender},
@@ -38,6 +38,7 @@ const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
 pub struct Auth {
     users: UserStore,
     config: AuthConfig,
+    has_workspaces: bool,
     tokens: Tokens,
     /// Keys the hashes of cached passwords, so that they are useless outside of this process.
     key: [u8; 32],
@@ -66,14 +67,15 @@ pub(crate) struct Snapshot {
 }
 
 impl Auth {
-    /// Authenticates against a users database.
+    /// Authenticates against a users database, on a server with or without workspaces.
     #[must_use]
-    pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens) -> Self {
+    pub fn new(users: UserStore, config: AuthConfig, tokens: Tokens, has_workspaces: bool) -> Self {
         // If the cache time is zero, nothing is cached.
         let size = if config.cache_time.is_zero() { 0 } else { config.cache_size };
         Self {
             users,
             config,
+            has_workspaces,
             tokens,
             key: rand::random(),
             passwords: Cache::new(size),
@@ -176,12 +178,32 @@ impl Auth {
         blocking(move || password::hash(&password)).await
     }
 
-    /// Reloads a user from the database.
+    /// Reloads a caller from the database, with its grants in the same workspace.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn reload(&self, username: &str) -> Result<Option<Arc<Caller>>> {
-        Ok(self.load(username).await?.map(|found| found.caller))
+    pub async fn reload(&self, caller: &Caller) -> Result<Option<Arc<Caller>>> {
+        self.user_within(&caller.username, caller.workspace()).await
+    }
+
+    /// Loads a user from the database, with its grants in a workspace; `None` on a server without workspaces.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn user_within(&self, username: &str, workspace: Option<&str>) -> Result<Option<Arc<Caller>>> {
+        Ok(self.load(username).await?.map(|found| found.caller.within(workspace)))
+    }
+
+    /// Whether a caller may name a workspace as that of a request ([`Caller::may_enter`]), with the roles of the
+    /// database if it is not so with the known ones.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn may_enter(&self, caller: &Caller, workspace: &str) -> Result<bool> {
+        if caller.may_enter(workspace) {
+            return Ok(true);
+        }
+        Ok(self.load(&caller.username).await?.is_some_and(|found| found.caller.may_enter(workspace)))
     }
 
     /// The login epoch, which sessions and cached tokens are bound to, at most [`SNAPSHOT_TIME`] old. A new epoch
@@ -223,19 +245,30 @@ impl Auth {
         // Read before the row: after a change in between, the snapshot is stale at once.
         let changes = self.users.changes();
         let loaded = Instant::now();
-        let Some(account) = self.users.account(username).await? else {
+        let Some((stored, caller)) = self.load_caller(username).await? else {
             self.snapshots.remove(username);
             self.passwords.remove(username);
             return Ok(None);
         };
-        let snapshot = self.snapshot_of(account, changes, loaded);
+        let snapshot = Snapshot { caller: Arc::new(caller), stored, changes, loaded };
         self.snapshots.insert(username.to_owned(), snapshot.clone());
         Ok(Some(snapshot))
     }
 
-    fn snapshot_of(&self, account: Account, changes: u64, loaded: Instant) -> Snapshot {
-        let stored = Arc::from(account.user.password_hash.as_str());
-        Snapshot { caller: Arc::new(Caller::new(account, self.config.default_permission)), stored, changes, loaded }
+    /// The stored password hash of a user, and the user.
+    async fn load_caller(&self, username: &str) -> Result<Option<(Arc<str>, Caller)>> {
+        let policy = Policy {
+            default: self.config.default_permission,
+            grants_default_workspace: self.config.grant_default_workspace_access,
+        };
+        let hash = |user: &User| Arc::from(user.password_hash.as_str());
+        Ok(if self.has_workspaces {
+            let member = self.users.member(username).await?;
+            member.map(|member| (hash(&member.user), Caller::with_workspaces(member, policy)))
+        } else {
+            let account = self.users.account(username).await?;
+            account.map(|account| (hash(&account.user), Caller::new(account, policy)))
+        })
     }
 
     /// A keyed hash of a password or a token, with the key of this process.

@@ -67,20 +67,20 @@ impl Requirement {
     }
 
     /// Whether grants meet it. Not called for managers of the workspace.
-    pub(crate) fn is_met(&self, grants: &[Grant], default: Permission) -> bool {
-        self.decides(grants, default) || self.instead.as_ref().is_some_and(|other| other.is_met(grants, default))
+    pub(crate) fn is_met(&self, grants: &[Grant], defaults: Defaults) -> bool {
+        self.decides(grants, defaults) || self.instead.as_ref().is_some_and(|other| other.is_met(grants, defaults))
     }
 
     /// Whether the first key with a grant allows its action.
-    fn decides(&self, grants: &[Grant], default: Permission) -> bool {
+    fn decides(&self, grants: &[Grant], defaults: Defaults) -> bool {
         let mut action = Action::Read;
         for (key, wanted) in &self.alternatives {
             action = *wanted;
             if let Some(found) = permission_on(grants, key) {
-                return at_least_default(found, default).allows(action);
+                return defaults.raise(found).allows(action);
             }
         }
-        default.allows(action)
+        defaults.absent.allows(action)
     }
 }
 
@@ -107,11 +107,22 @@ pub(crate) fn combine(permissions: impl Iterator<Item = Permission>) -> Option<P
     })
 }
 
-/// A positive grant is at least the default permission.
-pub(crate) fn at_least_default(permission: Permission, default: Permission) -> Permission {
-    match permission {
-        Permission::Deny | Permission::NoPermissions => permission,
-        positive => positive.max(default),
+/// What applies besides grants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    /// What every positive grant is raised to: the default permission.
+    pub(crate) least: Permission,
+    /// The permission without a grant.
+    pub(crate) absent: Permission,
+}
+
+impl Defaults {
+    /// A positive grant is at least the default permission.
+    pub(crate) fn raise(self, permission: Permission) -> Permission {
+        match permission {
+            Permission::Deny | Permission::NoPermissions => permission,
+            positive => positive.max(self.least),
+        }
     }
 }
 
@@ -120,6 +131,10 @@ mod tests {
     use super::*;
     use Permission::{NoPermissions, Read};
     use ResourceType::{Experiment, Run};
+
+    fn met(requirement: &Requirement, grants: &[Grant], default: Permission) -> bool {
+        requirement.is_met(grants, Defaults { least: default, absent: default })
+    }
 
     fn grant(kind: &str, pattern: &str, permission: &str) -> Grant {
         Grant { resource_type: kind.into(), resource_pattern: pattern.into(), permission: permission.into() }
@@ -132,44 +147,55 @@ mod tests {
     #[test]
     fn without_a_grant_the_default_decides() {
         let read = Requirement::new(Key::new(Experiment, "1"), Action::Read);
-        assert!(read.is_met(&[], Read) && !read.is_met(&[], NoPermissions));
+        assert!(met(&read, &[], Read) && !met(&read, &[], NoPermissions));
         let other = [grant("experiment", "2", "MANAGE"), grant("registered_model", "1", "MANAGE")];
-        assert!(!read.is_met(&other, NoPermissions));
-        assert!(!run(Action::Update).is_met(&[], Read) && run(Action::Read).is_met(&[], Read));
+        assert!(!met(&read, &other, NoPermissions));
+        assert!(!met(&run(Action::Update), &[], Read) && met(&run(Action::Read), &[], Read));
+    }
+
+    #[test]
+    fn without_a_grant_a_closed_workspace_allows_nothing() {
+        let read = Requirement::new(Key::new(Experiment, "1"), Action::Read);
+        let closed = Defaults { least: Permission::Edit, absent: NoPermissions };
+        assert!(!read.is_met(&[], closed) && read.is_met(&[grant("experiment", "*", "READ")], closed));
+        let update = Requirement::new(Key::new(Experiment, "1"), Action::Update);
+        assert!(update.is_met(&[grant("experiment", "1", "READ")], closed));
+        // What only must not be denied is not.
+        assert!(Requirement::new(Key::any(Run), Action::NotDenied).is_met(&[], closed));
     }
 
     #[test]
     fn a_positive_grant_is_at_least_the_default() {
         let update = Requirement::new(Key::new(Experiment, "1"), Action::Update);
-        assert!(update.is_met(&[grant("experiment", "1", "READ")], Permission::Edit));
-        assert!(!update.is_met(&[grant("experiment", "1", "DENY")], Permission::Manage));
-        assert!(!update.is_met(&[grant("experiment", "*", "DENY"), grant("experiment", "1", "MANAGE")], Read));
-        assert!(update.is_met(&[grant("experiment", "*", "READ"), grant("experiment", "1", "EDIT")], Read));
+        assert!(met(&update, &[grant("experiment", "1", "READ")], Permission::Edit));
+        assert!(!met(&update, &[grant("experiment", "1", "DENY")], Permission::Manage));
+        assert!(!met(&update, &[grant("experiment", "*", "DENY"), grant("experiment", "1", "MANAGE")], Read));
+        assert!(met(&update, &[grant("experiment", "*", "READ"), grant("experiment", "1", "EDIT")], Read));
     }
 
     #[test]
     fn the_specific_grant_decides_in_both_directions() {
         let both = |run: &str| [grant("experiment", "1", "EDIT"), grant("run", "*", run)];
-        assert!(run(Action::Update).is_met(&both("EDIT"), Read) && !run(Action::Update).is_met(&both("READ"), Read));
-        assert!(run(Action::Delete).is_met(&both("MANAGE"), Read) && !run(Action::Read).is_met(&both("DENY"), Read));
+        assert!(met(&run(Action::Update), &both("EDIT"), Read) && !met(&run(Action::Update), &both("READ"), Read));
+        assert!(met(&run(Action::Delete), &both("MANAGE"), Read) && !met(&run(Action::Read), &both("DENY"), Read));
         // There are no grants on single runs, only on all of them.
-        assert!(!run(Action::Delete).is_met(&[grant("run", "abc", "MANAGE")], Read));
+        assert!(!met(&run(Action::Delete), &[grant("run", "abc", "MANAGE")], Read));
     }
 
     #[test]
     fn an_alternative_may_require_a_lesser_action() {
         let delete =
             Requirement::new(Key::any(Run), Action::Delete).or_with_action(&Key::new(Experiment, "1"), Action::Update);
-        assert!(delete.is_met(&[grant("experiment", "1", "EDIT")], Read));
-        assert!(!delete.is_met(&[grant("experiment", "1", "MANAGE"), grant("run", "*", "EDIT")], Read));
+        assert!(met(&delete, &[grant("experiment", "1", "EDIT")], Read));
+        assert!(!met(&delete, &[grant("experiment", "1", "MANAGE"), grant("run", "*", "EDIT")], Read));
     }
 
     #[test]
     fn one_of_two_requirements_may_be_enough() {
         let write = Requirement::new(Key::new(Experiment, "1"), Action::Update)
             .or_instead(Requirement::new(Key::any(Run), Action::Update));
-        assert!(write.is_met(&[grant("experiment", "1", "EDIT"), grant("run", "*", "READ")], Read));
-        assert!(write.is_met(&[grant("experiment", "1", "READ"), grant("run", "*", "EDIT")], Read));
-        assert!(!write.is_met(&[grant("experiment", "1", "READ"), grant("run", "*", "READ")], Read));
+        assert!(met(&write, &[grant("experiment", "1", "EDIT"), grant("run", "*", "READ")], Read));
+        assert!(met(&write, &[grant("experiment", "1", "READ"), grant("run", "*", "EDIT")], Read));
+        assert!(!met(&write, &[grant("experiment", "1", "READ"), grant("run", "*", "READ")], Read));
     }
 }

@@ -91,7 +91,13 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     }
     let mut db = db_options(args.database_connections, environment)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
-    let options = StoreOptions { artifact_root: root, limits, db: db.clone(), rollups: trace_rollups.is_some() };
+    let options = StoreOptions {
+        artifact_root: root,
+        limits,
+        db: db.clone(),
+        rollups: trace_rollups.is_some(),
+        workspaces: args.enable_workspaces,
+    };
     let store = Store::open(&backend, options)
         .await
         .with_context(|| format!("the backend store {backend} cannot be opened"))?

@@ -54,6 +54,8 @@ pub enum ErrorCode {
     TemporarilyUnavailable,
     /// The operation timed out.
     DeadlineExceeded,
+    /// The server runs without this feature.
+    FeatureDisabled,
 }
 
 impl ErrorCode {
@@ -80,6 +82,7 @@ impl ErrorCode {
         Self::NotImplemented,
         Self::TemporarilyUnavailable,
         Self::DeadlineExceeded,
+        Self::FeatureDisabled,
     ];
 
     /// The name in responses, such as `INVALID_PARAMETER_VALUE`.
@@ -107,6 +110,7 @@ impl ErrorCode {
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::FeatureDisabled => "FEATURE_DISABLED",
         }
     }
 
@@ -121,7 +125,7 @@ impl ErrorCode {
             Self::ResourceConflict | Self::Aborted | Self::AlreadyExists => 409,
             Self::RequestLimitExceeded | Self::ResourceExhausted => 429,
             Self::Cancelled => 499,
-            Self::InternalError | Self::InvalidState | Self::DataLoss => 500,
+            Self::InternalError | Self::InvalidState | Self::DataLoss | Self::FeatureDisabled => 500,
             Self::NotImplemented => 501,
             Self::TemporarilyUnavailable => 503,
             Self::DeadlineExceeded => 504,
@@ -135,6 +139,7 @@ impl ErrorCode {
             Self::CustomerUnauthorized | Self::PermissionDenied => ("PERMISSION_DENIED", USER_ERROR),
             Self::EndpointNotFound | Self::NotFound | Self::ResourceDoesNotExist => ("RESOURCE_NOT_FOUND", USER_ERROR),
             Self::ResourceAlreadyExists => ("RESOURCE_ALREADY_EXISTS", USER_ERROR),
+            Self::FeatureDisabled => ("FEATURE_DISABLED", USER_ERROR),
             Self::InternalError | Self::InvalidState | Self::TemporarilyUnavailable => {
                 ("CLIENT_INTERNAL_ERROR", SYSTEM_ERROR)
             }
@@ -329,6 +334,10 @@ mod tests {
         (
             404,
             r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"m","sqlstate":"KAM00","error_class":"RESOURCE_NOT_FOUND"}"#,
+        ),
+        (
+            500,
+            r#"{"error_code":"FEATURE_DISABLED","message":"m","sqlstate":"KAM00","error_class":"FEATURE_DISABLED"}"#,
         ),
     ];
 

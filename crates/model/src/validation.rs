@@ -14,6 +14,7 @@ mod text;
 mod traces;
 mod users;
 mod webhooks;
+mod workspaces;
 
 pub use experiments::{
     CUSTOM_VIEW_PREFIX, artifact_location, custom_view_count, custom_view_fits, experiment_id, experiment_name,
@@ -38,3 +39,4 @@ pub use traces::{
 };
 pub use users::{password, username};
 pub use webhooks::{webhook_name, webhook_page_size};
+pub use workspaces::workspace_name;

@@ -66,6 +66,19 @@ impl StoreAccess {
         Ok((store.default_location("0")?, store.custom_locations().await?))
     }
 
+    /// The workspace that a request names, or the default one.
+    pub(crate) async fn workspace(&self, name: Option<&str>) -> Result<Workspace> {
+        match name {
+            None => Ok(self.0.default_workspace().clone()),
+            Some(name) => self.0.workspace(name).await,
+        }
+    }
+
+    /// [`Store::has_workspaces`].
+    pub(crate) fn has_workspaces(&self) -> bool {
+        self.0.has_workspaces()
+    }
+
     /// [`Store::ping`].
     pub(crate) async fn ping(&self) -> Result<()> {
         self.0.ping().await

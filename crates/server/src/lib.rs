@@ -23,6 +23,7 @@ mod session;
 mod telemetry;
 mod tls;
 pub mod ui;
+mod workspace;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

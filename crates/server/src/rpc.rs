@@ -15,7 +15,7 @@ use ferroflow_model::{
     request,
     wire::{Message, Rpc},
 };
-use ferroflow_store::{Workspace, db::as_caller};
+use ferroflow_store::db::as_caller;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
@@ -27,6 +27,7 @@ use crate::{
     large_response,
     middleware::client::Client,
     params::Params,
+    workspace,
 };
 
 /// A handler for one type of input, with a type-erased future.
@@ -258,7 +259,7 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
             limits::QUERY_PARAMETERS
         )));
     }
-    let workspace = Workspace::only().clone();
+    let workspace = workspace::of_request(&app, parts).await?;
     Ok(Cx { app, workspace, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
 }
 

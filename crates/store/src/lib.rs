@@ -16,6 +16,7 @@ mod traces;
 pub mod tracking;
 pub mod upkeep;
 mod workspace;
+pub mod workspaces;
 
 pub use accounts::{
     login_failures::LoginFailures,
@@ -37,7 +38,7 @@ pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
-use ferroflow_model::{Result, messages::service::ViewType, validation::Limits};
+use ferroflow_model::{Result, messages::service::ViewType, permission::DEFAULT_WORKSPACE, validation::Limits};
 pub use query::{scope::Scope, visible::Visible};
 pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,
@@ -70,6 +71,7 @@ pub use upkeep::{
     trace_rollups::{PartitionOutcome, RollupRows},
 };
 pub use workspace::Workspace;
+pub use workspaces::WorkspaceValues;
 
 use crate::{
     db::{BackendUri, Db, DbOptions},
@@ -77,6 +79,7 @@ use crate::{
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes},
     tracking::batch::Batcher,
+    workspaces::known::Known,
 };
 
 /// The tracking store. One per process, shared by reference. Its data is reached through [`Store::within`] and
@@ -91,6 +94,9 @@ pub struct Store {
     own_indexes: OwnIndexes,
     webhook_key: Option<FernetKey>,
     rollups: Rollups,
+    /// The workspace of requests that name none, on a server with workspaces.
+    default_workspace: Option<Workspace>,
+    known_workspaces: Known,
 }
 
 /// Options of [`Store::open`].
@@ -104,6 +110,8 @@ pub struct StoreOptions {
     pub db: DbOptions,
     /// Whether days of traces are summed up, by this server or another one of the database.
     pub rollups: bool,
+    /// Whether the server has workspaces. If not, a database with several is refused.
+    pub workspaces: bool,
 }
 
 /// Artifacts of new experiments are served.
@@ -114,6 +122,7 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             db: DbOptions::default(),
             rollups: false,
+            workspaces: false,
         }
     }
 }
@@ -124,15 +133,28 @@ impl Store {
     /// # Errors
     /// The database cannot be reached, or has another schema revision.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db, rollups } = options;
+        let StoreOptions { artifact_root, limits, db, rollups, workspaces } = options;
         let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
-        schema::prepare(&db, &artifact_root).await?;
+        schema::prepare(&db, &artifact_root, workspaces).await?;
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
         let outbox = Outbox::open(&db).await?;
-        Ok(Self { db, batch, spans, artifact_root, limits, outbox, own_indexes, webhook_key: None, rollups })
+        let default_workspace = workspaces.then(|| Workspace::found(DEFAULT_WORKSPACE));
+        Ok(Self {
+            db,
+            batch,
+            spans,
+            artifact_root,
+            limits,
+            outbox,
+            own_indexes,
+            webhook_key: None,
+            rollups,
+            default_workspace,
+            known_workspaces: Known::default(),
+        })
     }
 
     /// Checks that the database can be read and written.

@@ -6,10 +6,13 @@
 pub mod own;
 pub(crate) mod own_indexes;
 
+use ferroflow_model::permission::DEFAULT_WORKSPACE;
+
 use crate::{
     db::{Anywhere, Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect, upkeep::Startup},
     migrations::{Chain, TRACKING},
     statements::statements,
+    workspaces::WORKSPACES_FOLDER,
 };
 
 const POSTGRES: &str = include_str!("schema/postgres.sql");
@@ -57,11 +60,11 @@ pub enum SchemaError {
 }
 
 /// Creates the tables in an empty database. Refuses a database whose revision is not served ([`Chain::serves`]), or that
-/// has entities outside the default workspace.
+/// has entities outside the default workspace, on a server without `workspaces`.
 ///
 /// # Errors
 /// The database has another revision, tables without a revision, or more than one workspace, or it failed.
-pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
+pub async fn prepare(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(), SchemaError> {
     match revision(db).await? {
         Some(found) if TRACKING.serves(Some(&found)) => tell_additions(&found),
         Some(found) if TRACKING.revisions().all(|revision| revision.id != found) => {
@@ -82,8 +85,10 @@ pub async fn prepare(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
         }
         None => create(db).await?,
     }
-    one_workspace(db).await?;
-    default_experiment(db, artifact_root).await?;
+    if !workspaces {
+        one_workspace(db).await?;
+    }
+    default_experiment(db, artifact_root, workspaces).await?;
     Ok(())
 }
 
@@ -157,9 +162,10 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     )))
 }
 
-/// Creates experiment 0, which exists in every database.
-async fn default_experiment(db: &Db, artifact_root: &str) -> Result<(), SchemaError> {
-    let location = ferroflow_model::uri::append_path(artifact_root, "0").map_err(|error| {
+/// Creates experiment 0, which exists in every database, in the default workspace.
+async fn default_experiment(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(), SchemaError> {
+    let path = if workspaces { format!("{WORKSPACES_FOLDER}/{DEFAULT_WORKSPACE}/0") } else { "0".to_owned() };
+    let location = ferroflow_model::uri::append_path(artifact_root, &path).map_err(|error| {
         SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
     })?;
     let exists = db.query(Statement::new(&HAS_DEFAULT, Vec::new()), |_| Ok(())).await?;

@@ -1,17 +1,8 @@
 //! The ways to the data of a store: within a workspace, or in all workspaces for upkeep.
 
-use ferroflow_model::{Error, Result, validation::Limits};
+use ferroflow_model::validation::Limits;
 
-use crate::{
-    Store,
-    db::{Anywhere, Statement, Upkeep},
-    statements::statements,
-    workspace::Workspace,
-};
-
-statements! {
-    static EXISTS: Anywhere = "SELECT 1 FROM workspaces WHERE name = $1";
-}
+use crate::{Store, db::Upkeep, workspace::Workspace};
 
 /// The store within a workspace. The methods of each resource are with its statements.
 #[derive(Clone, Copy)]
@@ -27,21 +18,14 @@ pub struct Unscoped<'a> {
 }
 
 impl Store {
-    /// The workspace with a name.
-    ///
-    /// # Errors
-    /// There is no such workspace.
-    pub async fn workspace(&self, name: &str) -> Result<Workspace> {
-        let found = self.db.query(Statement::new(&EXISTS, vec![name.into()]), |_| Ok(())).await?;
-        if found.is_empty() {
-            return Err(Error::not_found(format!("Workspace '{name}' not found")));
-        }
-        Ok(Workspace::found(name))
-    }
-
     /// The data in a workspace.
     #[must_use]
     pub fn within<'a>(&'a self, workspace: &'a Workspace) -> Scoped<'a> {
+        // `Workspace::only` has no conditions: it must not reach the data of a store with workspaces.
+        let workspace = match &self.default_workspace {
+            Some(default) if workspace.parameter().is_none() => default,
+            _ => workspace,
+        };
         Scoped { store: self, workspace }
     }
 

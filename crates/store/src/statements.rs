@@ -83,7 +83,6 @@ pages! {
         schema,
         schema::own,
         schema::own_indexes,
-        scoped,
         traces::assessments,
         traces::keys,
         traces::rollup_queue,
@@ -119,7 +118,9 @@ pages! {
         upkeep::scheduler_leases,
         upkeep::trace_archival,
         upkeep::trace_rollups,
-        upkeep::trace_rollups::sums;
+        upkeep::trace_rollups::sums,
+        workspaces,
+        workspaces::known;
 
     /// The static statements on the users database, by file.
     USERS:

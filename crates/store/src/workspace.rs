@@ -1,4 +1,4 @@
-//! Workspaces.
+//! Workspaces as the scope of data.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub struct Workspace(Option<Arc<str>>);
 
 impl Workspace {
-    /// The default workspace of a server without workspaces, where it is all there is.
+    /// The default workspace of a server without workspaces, where it is all there is. On a server with workspaces,
+    /// [`Store::within`](crate::Store::within) takes it as the default workspace, one of several.
     #[must_use]
     pub fn only() -> &'static Self {
         static ONLY: Workspace = Workspace(None);

@@ -64,6 +64,9 @@ impl Scoped<'_> {
         tags: Vec<ExperimentTag>,
     ) -> Result<String> {
         validation::experiment_name(name)?;
+        if self.store.has_workspaces() && artifact_location.as_deref().is_some_and(|location| !location.is_empty()) {
+            return Err(Error::invalid("artifact_location cannot be specified when workspaces are enabled"));
+        }
         if let Some(location) = &artifact_location {
             self.store.limits.artifact_location_length(location)?;
         }
@@ -74,6 +77,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
+                let (root, _) = self.artifact_root_kept(&tx).await?;
                 let values = vec![name.into(), location.clone().into(), now_ms().into()];
                 let id = match tx
                     .query_opt(Statement::within(self.workspace, &INSERT, values), |row| row.get::<i64>(0))
@@ -85,7 +89,7 @@ impl Scoped<'_> {
                     id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
                 };
                 if location.is_none() {
-                    let location = uri::append_path(&self.store.artifact_root, &id.to_string())?;
+                    let location = uri::append_path(&root, &id.to_string())?;
                     tx.execute(Statement::within(self.workspace, &SET_LOCATION, vec![id.into(), location.into()]))
                         .await?;
                 }

@@ -17,7 +17,7 @@ pub(crate) async fn server_info(cx: Cx, _: Request) -> Result<Response> {
     let bucket = destination.and_then(|store| store.bucket()).filter(|_| cx.app.config.transfers.enabled);
     rpc::json(&json!({
         "store_type": "SqlStore",
-        "workspaces_enabled": false,
+        "workspaces_enabled": cx.app.store.has_workspaces(),
         "trace_archival_enabled": cx.app.config.trace_archival.is_some(),
         "multipart_uploads_enabled": bucket.is_some(),
         "multipart_downloads_enabled": bucket.is_some_and(BucketRepository::signs_everything),

@@ -1,0 +1,194 @@
+//! Workspaces: their rows, and how a request finds its own.
+
+pub(crate) mod known;
+
+use ferroflow_model::{
+    Error, Result,
+    messages::service::{TraceArchivalConfig, Workspace as WorkspaceRecord},
+    permission::DEFAULT_WORKSPACE,
+    uri,
+};
+
+use crate::{
+    Scoped, Store,
+    db::{Anywhere, DbError, Row, Statement, Tx},
+    statements::statements,
+    workspace::Workspace,
+};
+
+/// The folder below the server's artifact root that has a folder for each workspace.
+pub const WORKSPACES_FOLDER: &str = "workspaces";
+
+/// The columns of a workspace, in the order [`from_row`] reads them.
+const COLUMNS: &str = "name, description, default_artifact_root, trace_archival_location, trace_archival_retention";
+
+statements! {
+    static LIST: Anywhere = "SELECT ", COLUMNS, " FROM workspaces ORDER BY name";
+    static BY_NAME: Anywhere = "SELECT ", COLUMNS, " FROM workspaces WHERE name = $1";
+    static ROOT: Anywhere = "SELECT default_artifact_root FROM workspaces WHERE name = $1";
+    /// The lock of a new row of the workspace: the workspace cannot be deleted before the transaction ends.
+    static ROOT_KEPT: Anywhere = "SELECT default_artifact_root FROM workspaces WHERE name = $1 {FOR KEY SHARE}";
+    static INSERT: Anywhere =
+        "INSERT INTO workspaces (name, description, default_artifact_root, trace_archival_location, \
+         trace_archival_retention) VALUES ($1, $2, $3, $4, $5)";
+    /// NULL keeps a value, an empty text clears it; the description is kept as it is.
+    static UPDATE: Anywhere =
+        "UPDATE workspaces SET description = COALESCE(CAST($2 AS TEXT), description), \
+         default_artifact_root = CASE WHEN CAST($3 AS TEXT) IS NULL THEN default_artifact_root \
+         ELSE NULLIF(CAST($3 AS TEXT), '') END, \
+         trace_archival_location = CASE WHEN CAST($4 AS TEXT) IS NULL THEN trace_archival_location \
+         ELSE NULLIF(CAST($4 AS TEXT), '') END, \
+         trace_archival_retention = CASE WHEN CAST($5 AS TEXT) IS NULL THEN trace_archival_retention \
+         ELSE NULLIF(CAST($5 AS TEXT), '') END \
+         WHERE name = $1 RETURNING ", COLUMNS;
+}
+
+/// The values of a new workspace, or those of a workspace to change: `None` is not set, or not changed, an empty text
+/// clears a value. They are validated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkspaceValues {
+    /// The description.
+    pub description: Option<String>,
+    /// The root of the artifacts of new experiments.
+    pub default_artifact_root: Option<String>,
+    /// Where traces are archived.
+    pub trace_archival_location: Option<String>,
+    /// The age at which traces are archived.
+    pub trace_archival_retention: Option<String>,
+}
+
+impl Store {
+    /// Whether the server has workspaces.
+    #[must_use]
+    pub fn has_workspaces(&self) -> bool {
+        self.default_workspace.is_some()
+    }
+
+    /// The workspace of requests that name none.
+    #[must_use]
+    pub fn default_workspace(&self) -> &Workspace {
+        self.default_workspace.as_ref().unwrap_or_else(|| Workspace::only())
+    }
+
+    /// All workspaces, ordered by name.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRecord>> {
+        Ok(self.db.query(Statement::new(&LIST, Vec::new()), from_row).await?)
+    }
+
+    /// One workspace.
+    ///
+    /// # Errors
+    /// No workspace has the name.
+    pub async fn get_workspace_record(&self, name: &str) -> Result<WorkspaceRecord> {
+        let found = self.db.query(Statement::new(&BY_NAME, vec![name.into()]), from_row).await?;
+        found.into_iter().next().ok_or_else(|| no_workspace(name))
+    }
+
+    /// Creates a workspace.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn create_workspace(&self, name: &str, values: &WorkspaceValues) -> Result<WorkspaceRecord> {
+        let cleared = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let (root, location) = (cleared(&values.default_artifact_root), cleared(&values.trace_archival_location));
+        let retention = cleared(&values.trace_archival_retention);
+        let record = WorkspaceRecord {
+            name: Some(name.to_owned()),
+            description: values.description.clone(),
+            default_artifact_root: root.clone(),
+            trace_archival_config: archival(location.clone(), retention.clone()),
+        };
+        let row = vec![name.into(), values.description.clone().into(), root.into(), location.into(), retention.into()];
+        let inserted = self.db.transact(|tx| {
+            let row = row.clone();
+            async move { tx.execute(Statement::new(&INSERT, row)).await }
+        });
+        match inserted.await {
+            Err(DbError::Unique(_)) => Err(Error::already_exists(format!("Workspace '{name}' already exists."))),
+            outcome => Ok(outcome.map(|_| record)?),
+        }
+    }
+
+    /// Changes a workspace.
+    ///
+    /// # Errors
+    /// No workspace has the name.
+    pub async fn update_workspace(&self, name: &str, values: &WorkspaceValues) -> Result<WorkspaceRecord> {
+        let row = vec![
+            name.into(),
+            values.description.clone().into(),
+            values.default_artifact_root.clone().into(),
+            values.trace_archival_location.clone().into(),
+            values.trace_archival_retention.clone().into(),
+        ];
+        self.db
+            .transaction(|tx| {
+                let row = row.clone();
+                async move {
+                    let changed = tx.query_opt(Statement::new(&UPDATE, row), from_row).await?;
+                    changed.ok_or_else(|| no_workspace(name))
+                }
+            })
+            .await
+    }
+}
+
+impl Scoped<'_> {
+    /// The root of the artifacts of new experiments, and whether it is the workspace's folder below the server's root:
+    /// `<root>/workspaces/<name>`. Without workspaces it is the server's root.
+    ///
+    /// # Errors
+    /// The workspace is deleted, or the root has a query that locations must not have.
+    pub async fn artifact_root(&self) -> Result<(String, bool)> {
+        let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
+        let statement = Statement::new(&ROOT, vec![name.as_ref().into()]);
+        let found = self.store.db.query(statement, |row| row.get::<Option<String>>(0)).await?;
+        self.root_of(name, found.into_iter().next())
+    }
+
+    /// [`Self::artifact_root`] in a transaction that creates rows in the workspace, which is not deleted meanwhile.
+    pub(crate) async fn artifact_root_kept(&self, tx: &Tx) -> Result<(String, bool)> {
+        let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
+        let statement = Statement::new(&ROOT_KEPT, vec![name.as_ref().into()]);
+        let found = tx.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
+        self.root_of(name, found)
+    }
+
+    fn root_of(&self, name: &str, found: Option<Option<String>>) -> Result<(String, bool)> {
+        match found {
+            None => Err(no_workspace(name)),
+            Some(Some(root)) if !root.is_empty() => Ok((root, false)),
+            Some(_) => {
+                let root = uri::append_path(&self.store.artifact_root, &format!("{WORKSPACES_FOLDER}/{name}"))?;
+                Ok((root, true))
+            }
+        }
+    }
+}
+
+/// Reads [`COLUMNS`].
+fn from_row(row: &Row<'_>) -> Result<WorkspaceRecord, DbError> {
+    Ok(WorkspaceRecord {
+        name: row.get(0)?,
+        description: row.get(1)?,
+        default_artifact_root: row.get(2)?,
+        trace_archival_config: archival(row.get(3)?, row.get(4)?),
+    })
+}
+
+fn archival(location: Option<String>, retention: Option<String>) -> Option<TraceArchivalConfig> {
+    (location.is_some() || retention.is_some()).then_some(TraceArchivalConfig { location, retention })
+}
+
+/// The error for a workspace that does not exist.
+pub(crate) fn no_workspace(name: &str) -> Error {
+    Error::not_found(format!("Workspace '{name}' not found"))
+}
+
+/// Whether a name is that of the default workspace.
+pub(crate) fn is_default(name: &str) -> bool {
+    name == DEFAULT_WORKSPACE
+}
