@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
 
+pub(crate) use self::rights::Rights;
 use self::{listed::Listed, reviews::Reviews};
 use crate::{
     caller::Caller,
@@ -127,7 +128,7 @@ impl Namespaces {
     /// The caller without a workspace: it may do nothing that belongs to one.
     #[must_use]
     pub fn outside(&self, caller: &Arc<Caller>) -> Arc<Caller> {
-        if caller.is_admin { Arc::clone(caller) } else { Arc::new(caller.in_no_workspace()) }
+        if caller.is_admin { Arc::clone(caller) } else { Arc::new(caller.in_no_namespace()) }
     }
 
     /// The workspaces in which a caller may read something, ordered by name.

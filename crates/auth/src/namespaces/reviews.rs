@@ -107,7 +107,7 @@ impl Reviews {
         if rights.is_none() {
             return Ok(None);
         }
-        let there = Arc::new(caller.in_namespace(rights));
+        let there = Arc::new(caller.in_namespace(namespace, rights));
         // Lost only if another request was faster, with the same rights.
         let _ = known.caller.set(Arc::clone(&there));
         Ok(Some(there))
