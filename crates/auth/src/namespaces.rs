@@ -14,7 +14,7 @@ mod rights;
 
 use std::{sync::Arc, time::Duration};
 
-use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
+use ferroflow_model::{Environment, Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
 
 pub(crate) use self::rights::Rights;
 use self::{listed::Listed, reviews::Reviews};
@@ -31,6 +31,10 @@ use crate::{
 const CACHE_SECONDS: u64 = 10;
 const MAX_CACHE_SECONDS: u64 = 300;
 
+/// The variables of Open Data Hub's plugin for two of the settings, which the chart sets too.
+const SELECTOR: &str = "MLFLOW_K8S_WORKSPACE_LABEL_SELECTOR";
+const DEFAULT: &str = "MLFLOW_K8S_DEFAULT_WORKSPACE";
+
 /// The settings.
 #[derive(Debug, Clone)]
 pub(crate) struct NamespacesConfig {
@@ -42,8 +46,13 @@ pub(crate) struct NamespacesConfig {
 }
 
 impl NamespacesConfig {
+    /// The variable that only makes sense where workspaces are namespaces, if it is set.
+    pub(crate) fn variable(environment: &Environment) -> Option<&'static str> {
+        [SELECTOR, DEFAULT].into_iter().find(|name| environment.get(name).is_some())
+    }
+
     /// Parses the keys of section `[kubernetes]` that are about workspaces; `None` if they are not namespaces.
-    pub(crate) fn parse(section: &Section) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Option<Self>, String> {
         let keys = ["workspace_selector", "default_workspace", "workspace_cache_seconds"];
         match text(section, "workspaces")?.as_deref() {
             Some("namespaces") => {}
@@ -57,11 +66,14 @@ impl NamespacesConfig {
                 return Ok(None);
             }
         }
-        let selector = text(section, "workspace_selector")?.ok_or(
+        let either = |key: &str, name: &str| -> Result<Option<String>, String> {
+            Ok(text(section, key)?.or_else(|| environment.get(name).map(str::to_owned)))
+        };
+        let selector = either("workspace_selector", SELECTOR)?.ok_or(
             "it has no workspace_selector in [kubernetes]: the labels of the namespaces that are workspaces, such as \
              mlflow-enabled=true",
         )?;
-        let default = text(section, "default_workspace")?;
+        let default = either("default_workspace", DEFAULT)?;
         if let Some(name) = &default {
             check_name(name).map_err(|error| format!("default_workspace = {name}: {}", error.message))?;
         }
@@ -187,7 +199,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Option<NamespacesConfig>, String> {
-        NamespacesConfig::parse(&Section::parse(&format!("[x]\n{text}"), "x").unwrap().unwrap())
+        let section = Section::parse(&format!("[x]\n{text}"), "x").unwrap().unwrap();
+        NamespacesConfig::parse(&section, &Environment::default())
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl KubernetesConfig {
     pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Self, String> {
         section.check_keys(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
         let api_server = ApiServerConfig::parse(section, environment)?;
-        let workspaces = NamespacesConfig::parse(section)?;
+        let workspaces = NamespacesConfig::parse(section, environment)?;
         let mut namespaces = words(section, "namespaces")?;
         if namespaces.is_empty() && workspaces.is_some() {
             // Who may do what is said by the cluster.
