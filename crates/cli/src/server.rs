@@ -83,6 +83,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let auth = auth::settings(args.app_name.as_deref(), environment)?;
     let hosts = host_policy(&args, &root, environment);
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
+    check::check_workspaces(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
         db::migrate_at_start(&backend)
@@ -96,7 +97,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         limits,
         db: db.clone(),
         rollups: trace_rollups.is_some(),
-        workspaces: args.enable_workspaces,
+        workspaces: args.has_workspaces(),
     };
     let store = Store::open(&backend, options)
         .await

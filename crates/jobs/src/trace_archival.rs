@@ -1,7 +1,11 @@
 //! Moves the spans of old traces from the database to the archive. Every server that runs jobs and has these settings
 //! does it, and any number of them at the same time: a trace that another one has locked or archived is skipped.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ferroflow_artifacts::{ArtifactPath, Locations};
@@ -84,25 +88,47 @@ struct Pass<'a> {
     consecutive_failures: usize,
     /// Experiments with traces that failed: their archive requests stay open.
     unfinished: HashSet<i64>,
+    /// The settings of each workspace, if the server has workspaces; `None` for one with settings that are not valid.
+    workspaces: HashMap<String, Option<TraceArchival>>,
 }
 
 impl<'a> Pass<'a> {
     fn new(job: &'a ArchivalJob, stop: &'a Stop) -> Self {
-        let unfinished = HashSet::new();
-        Self { job, stop, attempted: 0, archived: 0, malformed: 0, failed: 0, consecutive_failures: 0, unfinished }
+        let (unfinished, workspaces) = (HashSet::new(), HashMap::new());
+        Self {
+            job,
+            stop,
+            attempted: 0,
+            archived: 0,
+            malformed: 0,
+            failed: 0,
+            consecutive_failures: 0,
+            unfinished,
+            workspaces,
+        }
+    }
+
+    /// The settings for the experiments of a workspace. Those of one that is not known yet are found by the next pass.
+    fn settings_of(&self, workspace: &str) -> Option<&TraceArchival> {
+        if !self.job.store.has_workspaces() {
+            return Some(&self.job.settings);
+        }
+        self.workspaces.get(workspace)?.as_ref()
     }
 
     async fn run(&mut self) -> Result<()> {
         let now = clock::unix_millis();
+        self.workspaces = self.job.settings_of_workspaces().await?;
         let (mut requests, mut regular) = (Vec::new(), Vec::new());
         for tags in self.job.store.unscoped(Upkeep::Archival).archival_tags().await? {
             let id = tags.experiment_id;
+            let Some(settings) = self.settings_of(&tags.workspace) else { continue };
             let request = tags.archive_now.and_then(|value| Some((ArchiveNow::from_tag(&value)?, value)));
             if let Some((request, value)) = request {
                 let until = request.older_than_ms.map_or(i64::MAX, |age| now.saturating_sub(age));
                 requests.push(ArchiveRequest { due: Due { experiment_id: id, until }, value });
             }
-            let retention = self.job.settings.retention_of(&id.to_string(), tags.retention.as_deref());
+            let retention = settings.retention_of(&id.to_string(), tags.retention.as_deref());
             regular.push(Due { experiment_id: id, until: now.saturating_sub(duration_ms(&retention)) });
         }
         let urgent: Vec<Due> = requests.iter().map(|request| request.due).collect();
@@ -148,7 +174,13 @@ impl<'a> Pass<'a> {
             .job
             .store
             .unscoped(Upkeep::Archival)
-            .archive_trace(id, |spans| self.job.write_to_archive(id, spans))
+            .archive_trace(id, |spans| async {
+                // The experiment may have been moved to another workspace since the beginning of the pass.
+                match self.settings_of(&spans.workspace).map(|settings| settings.location.clone()) {
+                    Some(root) => self.job.write_to_archive(id, spans, &root).await,
+                    None => Err(Error::internal("The workspace has no archive.")),
+                }
+            })
             .await;
         self.job.metrics.record_archival(match &outcome {
             Ok(ArchiveOutcome::Archived) => "archived",
@@ -177,9 +209,26 @@ impl<'a> Pass<'a> {
 }
 
 impl ArchivalJob {
-    /// Writes the spans of a trace to the archive, at the reference's location. `None` if they cannot be archived.
-    async fn write_to_archive(&self, id: &str, spans: ArchivableSpans) -> Result<Option<String>> {
-        let ArchivableSpans { experiment_id, contents } = spans;
+    /// The settings of each workspace. Nothing is archived in one whose own settings are not valid.
+    async fn settings_of_workspaces(&self) -> Result<HashMap<String, Option<TraceArchival>>> {
+        let mut found = HashMap::new();
+        if self.store.has_workspaces() {
+            for workspace in self.store.list_workspaces().await? {
+                let name = workspace.name();
+                let settings = self.settings.within(name, workspace.trace_archival_config.as_ref());
+                if let Err(reason) = &settings {
+                    tracing::warn!(workspace = name, reason, "the traces of a workspace are not archived");
+                }
+                found.insert(name.to_owned(), settings.ok());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes the spans of a trace to the archive at `root`, at the reference's location. `None` if they cannot be
+    /// archived.
+    async fn write_to_archive(&self, id: &str, spans: ArchivableSpans, root: &str) -> Result<Option<String>> {
+        let ArchivableSpans { experiment_id, contents, .. } = spans;
         // An id that is valid and unambiguous as a component of a URI.
         let is_name = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         let payload = tokio::task::spawn_blocking(move || ferroflow_otlp::payload(&contents)).await;
@@ -187,7 +236,7 @@ impl ArchivalJob {
             Ok(payload) if is_name => payload,
             _ => return Ok(None),
         };
-        let location = uri::append_path(&self.settings.location, &format!("{experiment_id}/traces/{id}/artifacts"))?;
+        let location = uri::append_path(root, &format!("{experiment_id}/traces/{id}/artifacts"))?;
         let target = self.locations.resolve(&location)?;
         let path = ArtifactPath::parse(archived_trace::FILE)?.below(&target.base);
         let length = payload.len() as u64;

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
+    messages::service::TraceArchivalConfig,
     uri,
     validation::{self, experiment_id},
 };
@@ -62,6 +63,22 @@ impl TraceArchival {
 }
 
 impl TraceArchival {
+    /// The settings for a workspace: its own location and retention, or else the server's, whose location has a folder
+    /// for each workspace.
+    ///
+    /// # Errors
+    /// What is wrong with a value of the workspace.
+    pub fn within(&self, workspace: &str, own: Option<&TraceArchivalConfig>) -> Result<Self, String> {
+        let own_location = own.map(TraceArchivalConfig::location).filter(|location| !location.is_empty());
+        let own_retention = own.map(TraceArchivalConfig::retention).filter(|retention| !retention.is_empty());
+        let location = match own_location {
+            Some(own) => location(&Value::from(own))?,
+            None => uri::append_path(&self.location, &format!("workspaces/{workspace}")).map_err(|error| error.message)?,
+        };
+        let retention = own_retention.map_or_else(|| Ok(self.retention.clone()), |own| retention(&Value::from(own)))?;
+        Ok(Self { location, retention, ..self.clone() })
+    }
+
     /// The retention of an experiment with this retention tag: at most the global one, unless the experiment is on the
     /// allowlist. An invalid tag is ignored.
     #[must_use]

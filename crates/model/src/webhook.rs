@@ -255,20 +255,22 @@ impl Event {
     }
 
     /// The request body: JSON in the form of Python's `json.dumps`. `micros` is the time of the event, in microseconds
-    /// since 1970.
+    /// since 1970, and `workspace` the name of the webhook's workspace, if the server has workspaces.
     #[must_use]
-    pub fn body(&self, micros: i64) -> String {
+    pub fn body(&self, micros: i64, workspace: Option<&str>) -> String {
         let second = Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 }.to_string();
         let fraction = match micros.rem_euclid(1_000_000) {
             0 => String::new(),
             fraction => format!(".{fraction:06}"),
         };
-        object(&[
+        let mut fields = vec![
             ("entity", text(&self.kind.entity())),
             ("action", text(&self.kind.action())),
             ("timestamp", text(&format!("{}{fraction}+00:00", second.trim_end_matches('Z')))),
             ("data", self.data.clone()),
-        ])
+        ];
+        fields.extend(workspace.map(|workspace| ("workspace", text(workspace))));
+        object(&fields)
     }
 }
 
@@ -323,13 +325,14 @@ mod tests {
         let tags = [("größe", "1"), ("b", "2"), ("größe", "\"3\"\n")];
         let event = Event::version_created("m", "7", "models:/x", None, &tags, Some("d"));
         assert_eq!(
-            event.body(1_753_950_452_080_217),
+            event.body(1_753_950_452_080_217, None),
             "{\"entity\": \"model_version\", \"action\": \"created\", \
              \"timestamp\": \"2025-07-31T08:27:32.080217+00:00\", \"data\": {\"name\": \"m\", \"version\": \"7\", \
              \"source\": \"models:/x\", \"run_id\": null, \
              \"tags\": {\"gr\\u00f6\\u00dfe\": \"\\\"3\\\"\\n\", \"b\": \"2\"}, \"description\": \"d\"}}"
         );
-        assert!(event.body(1_753_950_452_000_000).contains("\"2025-07-31T08:27:32+00:00\""));
+        assert!(event.body(1_753_950_452_000_000, None).contains("\"2025-07-31T08:27:32+00:00\""));
+        assert!(event.body(0, Some("team")).ends_with("\"description\": \"d\"}, \"workspace\": \"team\"}"));
     }
 
     #[test]
@@ -360,7 +363,7 @@ mod tests {
                 assert_eq!(EventType::from_message(&kind.to_message()), Ok(kind));
                 assert_eq!(EventType::from_stored(&kind.entity(), &kind.action()), Some(kind));
                 assert_eq!(kind.example().kind(), kind);
-                serde_json::from_str::<serde_json::Value>(&kind.example().body(0)).unwrap();
+                serde_json::from_str::<serde_json::Value>(&kind.example().body(0, None)).unwrap();
                 count += 1;
             }
         }

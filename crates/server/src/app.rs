@@ -66,6 +66,11 @@ impl StoreAccess {
         Ok((store.default_location("0")?, store.custom_locations().await?))
     }
 
+    /// The workspaces themselves, which are in none.
+    pub(crate) fn workspaces(&self) -> &Store {
+        &self.0
+    }
+
     /// The workspace that a request names, or the default one.
     pub(crate) async fn workspace(&self, name: Option<&str>) -> Result<Workspace> {
         match name {

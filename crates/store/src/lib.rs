@@ -71,7 +71,7 @@ pub use upkeep::{
     trace_rollups::{PartitionOutcome, RollupRows},
 };
 pub use workspace::Workspace;
-pub use workspaces::WorkspaceValues;
+pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 
 use crate::{
     db::{BackendUri, Db, DbOptions},
@@ -131,9 +131,13 @@ impl Store {
     /// Opens the database, creates the tables if it is empty, and starts the batching writer.
     ///
     /// # Errors
-    /// The database cannot be reached, or has another schema revision.
+    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; or the
+    /// artifact root cannot have folders of workspaces.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
         let StoreOptions { artifact_root, limits, db, rollups, workspaces } = options;
+        if workspaces {
+            workspaces::check_root(&artifact_root)?;
+        }
         let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root, workspaces).await?;

@@ -36,6 +36,10 @@ statements! {
          workspace FROM registered_models WHERE workspace <> 'default' LIMIT 1) AS m \
          UNION ALL SELECT kind, name, workspace FROM (SELECT 'webhook' AS kind, \
          webhook_id AS name, workspace FROM webhooks WHERE workspace <> 'default' LIMIT 1) AS w";
+    static DEFAULT_ROOT: Anywhere = "SELECT default_artifact_root FROM workspaces WHERE name = 'default'";
+    static INSERT_DEFAULT_WORKSPACE: Anywhere =
+        "INSERT INTO workspaces (name, description) \
+         VALUES ('default', 'Default workspace for legacy resources') ON CONFLICT DO NOTHING";
     static HAS_DEFAULT: Startup = "SELECT 1 FROM experiments WHERE experiment_id = 0";
     static INSERT_DEFAULT: Startup =
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, \
@@ -157,17 +161,33 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     let Some((kind, name, workspace)) = found.into_iter().next() else { return Ok(()) };
     Err(SchemaError::Refused(format!(
         "the database has {kind}s outside the default workspace (for example, {kind} '{name}' in workspace \
-         '{workspace}'), and this server has no workspaces. Move them to the default workspace or remove them, or start \
-         the reference with MLFLOW_ENABLE_WORKSPACES=true"
+         '{workspace}'), and this server has no workspaces. Start it with --enable-workspaces, or move them to the default \
+         workspace with `ferroflow db move-resources`"
     )))
+}
+
+/// The artifact root of the default workspace, which exists in every database.
+async fn default_root(db: &Db, artifact_root: &str) -> Result<String, SchemaError> {
+    let found = db.query(Statement::new(&DEFAULT_ROOT, Vec::new()), |row| row.get::<Option<String>>(0)).await?;
+    if found.is_empty() {
+        db.unit(vec![Op::Execute(Statement::new(&INSERT_DEFAULT_WORKSPACE, Vec::new()))]).await?;
+    }
+    match found.into_iter().next().flatten().filter(|root| !root.is_empty()) {
+        Some(own) => Ok(own),
+        None => below(artifact_root, &format!("{WORKSPACES_FOLDER}/{DEFAULT_WORKSPACE}")),
+    }
+}
+
+fn below(artifact_root: &str, path: &str) -> Result<String, SchemaError> {
+    ferroflow_model::uri::append_path(artifact_root, path).map_err(|error| {
+        SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
+    })
 }
 
 /// Creates experiment 0, which exists in every database, in the default workspace.
 async fn default_experiment(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(), SchemaError> {
-    let path = if workspaces { format!("{WORKSPACES_FOLDER}/{DEFAULT_WORKSPACE}/0") } else { "0".to_owned() };
-    let location = ferroflow_model::uri::append_path(artifact_root, &path).map_err(|error| {
-        SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
-    })?;
+    let root = if workspaces { default_root(db, artifact_root).await? } else { artifact_root.to_owned() };
+    let location = below(&root, "0")?;
     let exists = db.query(Statement::new(&HAS_DEFAULT, Vec::new()), |_| Ok(())).await?;
     if !exists.is_empty() {
         return Ok(());

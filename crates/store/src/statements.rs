@@ -120,6 +120,7 @@ pages! {
         upkeep::trace_rollups,
         upkeep::trace_rollups::sums,
         workspaces,
+        workspaces::delete,
         workspaces::known;
 
     /// The static statements on the users database, by file.

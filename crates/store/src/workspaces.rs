@@ -1,6 +1,9 @@
 //! Workspaces: their rows, and how a request finds its own.
 
+pub(crate) mod delete;
 pub(crate) mod known;
+
+pub use self::delete::DeletionMode;
 
 use ferroflow_model::{
     Error, Result,
@@ -12,6 +15,7 @@ use ferroflow_model::{
 use crate::{
     Scoped, Store,
     db::{Anywhere, DbError, Row, Statement, Tx},
+    schema::SchemaError,
     statements::statements,
     workspace::Workspace,
 };
@@ -157,6 +161,14 @@ impl Scoped<'_> {
         self.root_of(name, found)
     }
 
+    /// Keeps the workspace until the end of a transaction that creates a row in it.
+    ///
+    /// # Errors
+    /// The workspace is deleted.
+    pub(crate) async fn keep(&self, tx: &Tx) -> Result<()> {
+        self.artifact_root_kept(tx).await.map(drop)
+    }
+
     fn root_of(&self, name: &str, found: Option<Option<String>>) -> Result<(String, bool)> {
         match found {
             None => Err(no_workspace(name)),
@@ -166,6 +178,29 @@ impl Scoped<'_> {
                 Ok((root, true))
             }
         }
+    }
+}
+
+/// Refuses an artifact root whose folders of workspaces would be ambiguous.
+///
+/// # Errors
+/// It ends with the folder of workspaces, or with that of one workspace.
+pub(crate) fn check_root(root: &str) -> Result<(), SchemaError> {
+    let path = match uri::SplitUri::parse(root) {
+        Ok(parts) if uri::scheme(root).is_some() => parts.path,
+        _ => root.to_owned(),
+    };
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        [.., WORKSPACES_FOLDER] => Err(SchemaError::Refused(format!(
+            "Cannot enable workspace mode because the default artifact root {root} ends with the reserved \
+             '{WORKSPACES_FOLDER}' segment. Choose a different artifact root before enabling workspaces."
+        ))),
+        [.., WORKSPACES_FOLDER, _] => Err(SchemaError::Refused(format!(
+            "Cannot enable workspace mode because the default artifact root {root} is already scoped under the reserved \
+             '{WORKSPACES_FOLDER}/<name>' prefix. Configure a different artifact root before enabling workspaces."
+        ))),
+        _ => Ok(()),
     }
 }
 

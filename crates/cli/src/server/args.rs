@@ -174,11 +174,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "ENTRIES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10000))]
     pub(crate) secrets_cache_max_size: u32,
 
-    /// Not supported yet
+    /// The database of the workspaces. It must be the backend store; with --artifacts-only it is that of the tracking server
     #[arg(long, env = "MLFLOW_WORKSPACE_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) workspace_store_uri: Option<String>,
 
-    /// Not supported yet
+    /// Workspaces: each has its own experiments, models, prompts, datasets, webhooks and artifacts
     #[arg(
         long,
         env = "MLFLOW_ENABLE_WORKSPACES",
@@ -189,7 +189,7 @@ pub(crate) struct ServerArgs {
     pub(crate) enable_workspaces: bool,
 
     /// No workspaces (the default)
-    #[arg(long)]
+    #[arg(long, overrides_with = "enable_workspaces")]
     pub(crate) disable_workspaces: bool,
 
     /// A directory with the built files of the web UI
@@ -216,9 +216,18 @@ impl ServerArgs {
         })
     }
 
-    /// The backend store, or the default SQLite file.
+    /// Whether the server has workspaces. The flag against them is stronger than the environment.
+    pub(crate) fn has_workspaces(&self) -> bool {
+        self.enable_workspaces && !self.disable_workspaces
+    }
+
+    /// The backend store, or the default SQLite file. A server of artifacts looks for workspaces in their store.
     pub(crate) fn backend_store_uri(&self) -> String {
-        match self.backend_store_uri.as_deref() {
+        let given = match &self.workspace_store_uri {
+            Some(uri) if self.artifacts_only && self.has_workspaces() => Some(uri.as_str()),
+            _ => self.backend_store_uri.as_deref(),
+        };
+        match given {
             None | Some("") => "sqlite:///mlflow.db".to_owned(),
             Some(uri) => uri.to_owned(),
         }

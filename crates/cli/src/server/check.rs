@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use ferroflow_model::Environment;
+use ferroflow_store::db::BackendUri;
 
 use super::ServerArgs;
 
@@ -23,6 +25,12 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     if args.artifacts_only && args.backend_store_uri.is_some() {
         bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --backend-store-uri");
     }
+    if args.artifacts_only && args.has_workspaces() && args.workspace_store_uri.is_none() {
+        bail!(
+            "--artifacts-only with --enable-workspaces needs --workspace-store-uri: the database of the tracking server, \
+             which has the workspaces"
+        );
+    }
     if args.artifacts_only && args.trace_archival_config.is_some() {
         bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --trace-archival-config");
     }
@@ -31,6 +39,9 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     }
     if args.disable_security_middleware && (args.allowed_hosts.is_some() || args.cors_allowed_origins.is_some()) {
         bail!("--disable-security-middleware cannot be used with --allowed-hosts or --cors-allowed-origins");
+    }
+    if args.workspace_store_uri.is_some() && !args.has_workspaces() {
+        tracing::warn!("--workspace-store-uri ignored: workspaces are not enabled (--enable-workspaces)");
     }
     if args.dev {
         tracing::warn!("--dev ignored: there is no Python process to reload");
@@ -53,11 +64,23 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     Ok(())
 }
 
+/// Refuses workspaces that are in another database than the backend store, and the variable that names the workspace of
+/// a client.
+pub(crate) fn check_workspaces(args: &ServerArgs, backend: &BackendUri, environment: &Environment) -> Result<()> {
+    if let Some(workspace) = environment.get("MLFLOW_WORKSPACE") {
+        bail!("MLFLOW_WORKSPACE={workspace} is client-only. Unset it before starting the server.");
+    }
+    let Some(uri) = args.workspace_store_uri.as_deref().filter(|uri| args.has_workspaces() && !uri.is_empty()) else {
+        return Ok(());
+    };
+    if BackendUri::parse(uri, environment).is_ok_and(|found| found.is_same_database(backend)) {
+        return Ok(());
+    }
+    bail!("--workspace-store-uri other than the backend store is not supported by this version")
+}
+
 /// A flag that affects security or the location of data must not be ignored silently.
 fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
-    if args.enable_workspaces {
-        bail!("--enable-workspaces is not supported by this version");
-    }
     if args.read_replica_backend_store_uri.is_some() {
         bail!("--read-replica-backend-store-uri is not supported by this version");
     }

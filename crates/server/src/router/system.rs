@@ -5,12 +5,14 @@ use http::Method;
 use super::table::Table;
 use crate::{
     access::{Needs, Resource},
-    api::system::{demo, server_info, webhooks},
+    api::system::{demo, server_info, webhooks, workspaces},
 };
 
 use Needs::{Admin, Authenticated, Create, Public};
 
 pub(super) fn rows(table: Table) -> Table {
+    // Without workspaces the calls answer that they are disabled.
+    let table = if table.has_workspaces { workspace_rows(table) } else { table };
     table
         .rpc(webhooks::create, Admin)
         .rpc(webhooks::list, Admin)
@@ -27,4 +29,13 @@ pub(super) fn rows(table: Table) -> Table {
         .api(Method::POST, 3, "/mlflow/ui-telemetry", server_info::post_ui_telemetry, Authenticated)
         .api(Method::GET, 3, "/mlflow/assistant/config", server_info::assistant_config, Authenticated)
         .api(Method::GET, 3, "/mlflow/assistant/providers", server_info::assistant_providers, Authenticated)
+}
+
+fn workspace_rows(table: Table) -> Table {
+    table
+        .rpc(workspaces::list, Authenticated)
+        .rpc_response(workspaces::create, Admin)
+        .rpc(workspaces::get, Authenticated)
+        .rpc(workspaces::update, Admin)
+        .rpc_response(workspaces::delete, Admin)
 }

@@ -27,7 +27,7 @@ use crate::{
     error::ApiError,
     graphql::{self, Calls},
     params::Params,
-    rpc,
+    rpc, workspace,
 };
 
 /// Endpoints without messages that are not implemented yet: methods, API version (`None`: a path outside of `/api` and
@@ -87,6 +87,8 @@ pub(super) struct Table {
     prefixes: Vec<String>,
     artifacts_only: bool,
     serves_artifacts: bool,
+    /// Whether the server has workspaces.
+    pub(super) has_workspaces: bool,
 }
 
 impl Table {
@@ -103,6 +105,7 @@ impl Table {
             prefixes,
             artifacts_only: app.config.artifacts_only,
             serves_artifacts: app.locations.destination.is_some(),
+            has_workspaces: app.store.has_workspaces(),
         }
     }
 
@@ -304,12 +307,15 @@ impl Table {
                 }
                 let name = call.name;
                 let off = path.starts_with("/mlflow/workspaces");
-                let endpoint: Endpoint = Arc::new(move |_, request| {
-                    Box::pin(std::future::ready(if off {
-                        server_info::no_workspaces(&request)
-                    } else {
-                        ApiError(not_implemented(name)).into_response()
-                    }))
+                let endpoint: Endpoint = Arc::new(move |app, request| {
+                    Box::pin(async move {
+                        let parts = request.into_parts().0;
+                        match workspace::of_request(&app, &parts).await {
+                            Err(error) => ApiError(error).into_response(),
+                            Ok(_) if off => server_info::no_workspaces(&parts.extensions),
+                            Ok(_) => ApiError(not_implemented(name)).into_response(),
+                        }
+                    })
                 });
                 self = self.mount(name, &method(route), route.version, &path, Needs::NotImplemented, endpoint);
             }

@@ -123,6 +123,25 @@ impl BackendUri {
     }
 }
 
+impl BackendUri {
+    /// Whether another URI names the same database, perhaps with other credentials or settings.
+    #[must_use]
+    pub fn is_same_database(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(path), Self::Sqlite(other)) => {
+                path == other || path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
+            }
+            (Self::Postgres(uri), Self::Postgres(other)) => {
+                let database = |uri: &PostgresUri| uri.database.clone().or_else(|| uri.user.clone());
+                let ports = |uri: &PostgresUri| (0..uri.hosts.len()).map(|host| uri.port(host)).collect::<Vec<_>>();
+                uri.hosts == other.hosts && ports(uri) == ports(other) && database(uri) == database(other)
+                    && uri.options == other.options
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Quotes a text for an error message. Only a plain name or path is shown; anything else may contain a password.
 fn quoted(text: &str) -> String {
     let is_plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "./_-+".contains(char));

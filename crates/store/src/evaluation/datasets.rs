@@ -100,6 +100,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
+                self.keep(&tx).await?;
                 check_experiments(self.workspace, &tx, experiment_ids).await?;
                 let values =
                     vec![dataset_id.into(), (&new.name).into(), digest.into(), now.into(), user.clone().into()];

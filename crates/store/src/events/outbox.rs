@@ -91,7 +91,7 @@ impl Scoped<'_> {
         let values = vec![
             event.kind().entity().into(),
             event.kind().action().into(),
-            event.body(clock::unix_micros()).into(),
+            event.body(clock::unix_micros(), self.workspace.parameter().map(AsRef::as_ref)).into(),
             now_ms().into(),
         ];
         self.put(tx, &statements::ENQUEUE, values);
@@ -102,11 +102,11 @@ impl Scoped<'_> {
     pub(crate) fn enqueue_of(&self, tx: &Tx, name: &str, event: impl Fn(Registry) -> Option<Event>) {
         let (model, prompt) = (event(Registry::Model), event(Registry::Prompt));
         let Some(action) = prompt.as_ref().or(model.as_ref()).map(|event| event.kind().action()) else { return };
-        let micros = clock::unix_micros();
+        let (micros, workspace) = (clock::unix_micros(), self.workspace.parameter().map(AsRef::as_ref));
         let mut values = vec![name.into()];
         for event in [model, prompt] {
             values.push(event.as_ref().map_or_else(String::new, |event| event.kind().entity()).into());
-            values.push(event.map_or_else(String::new, |event| event.body(micros)).into());
+            values.push(event.map_or_else(String::new, |event| event.body(micros, workspace)).into());
         }
         values.extend([action.into(), now_ms().into()]);
         self.put(tx, &statements::ENQUEUE_EITHER, values);

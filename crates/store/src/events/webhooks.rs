@@ -142,6 +142,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
+                self.keep(&tx).await?;
                 tx.execute(Statement::within(self.workspace, &INSERT, values.clone())).await?;
                 insert_events(&tx, id, events).await?;
                 self.webhook(&tx, id).await

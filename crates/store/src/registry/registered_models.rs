@@ -87,6 +87,7 @@ impl Scoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
+                self.keep(&tx).await?;
                 let values = vec![name.into(), now.into(), description.into()];
                 if tx.execute(Statement::within(self.workspace, &INSERT, values)).await? == 0 {
                     let prompt_tag =

@@ -53,20 +53,22 @@ statements! {
 const CUSTOM_VIEW_PREFIX: &str = "mlflow.customView.view";
 
 impl Scoped<'_> {
-    /// Creates an experiment and returns its id. Without a location, its artifacts are stored below the store's root.
+    /// Creates an experiment and returns its id. Without a location, its artifacts are stored below the root of the
+    /// workspace.
     ///
     /// # Errors
-    /// The name, location or a tag is not valid, or the name is taken (by a deleted experiment too).
+    /// The name, location or a tag is not valid, the name is taken (by a deleted experiment too), or there is a location
+    /// and the server has workspaces.
     pub async fn create_experiment(
         &self,
         name: &str,
         artifact_location: Option<String>,
         tags: Vec<ExperimentTag>,
     ) -> Result<String> {
-        validation::experiment_name(name)?;
         if self.store.has_workspaces() && artifact_location.as_deref().is_some_and(|location| !location.is_empty()) {
             return Err(Error::invalid("artifact_location cannot be specified when workspaces are enabled"));
         }
+        validation::experiment_name(name)?;
         if let Some(location) = &artifact_location {
             self.store.limits.artifact_location_length(location)?;
         }

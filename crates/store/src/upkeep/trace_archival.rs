@@ -18,6 +18,8 @@ use crate::{
 pub struct ArchivalTags {
     /// The experiment's id.
     pub experiment_id: i64,
+    /// The experiment's workspace.
+    pub workspace: String,
     /// `mlflow.trace.archivalRetention`
     pub retention: Option<String>,
     /// `mlflow.trace.archiveNow`
@@ -58,6 +60,8 @@ pub struct ArchiveRequest {
 pub struct ArchivableSpans {
     /// The id of its experiment.
     pub experiment_id: i64,
+    /// The workspace of its experiment.
+    pub workspace: String,
     /// The spans, in the JSON form in which they are stored.
     pub contents: Vec<String>,
 }
@@ -86,7 +90,7 @@ const FINISHED: &str = "status IN ('OK', 'ERROR', 'STATE_UNSPECIFIED')";
 
 statements! {
     static TAGS: Archival =
-        "SELECT e.experiment_id, r.value, n.value FROM experiments e \
+        "SELECT e.experiment_id, r.value, n.value, e.workspace FROM experiments e \
          LEFT JOIN experiment_tags r ON r.experiment_id = e.experiment_id AND r.key = 'mlflow.trace.archivalRetention' \
          LEFT JOIN experiment_tags n ON n.experiment_id = e.experiment_id AND n.key = 'mlflow.trace.archiveNow' \
          WHERE e.lifecycle_stage = 'active' ORDER BY e.experiment_id";
@@ -102,7 +106,8 @@ statements! {
     /// A finished trace, locked in PostgreSQL. Its tags and spans are checked again later.
     static READ_TRACE: Archival =
         "SELECT experiment_id, db_payload_generation, \
-         (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id) \
+         (SELECT COALESCE(SUM(LENGTH(s.content)), 0) FROM spans s WHERE s.trace_id = t.request_id), \
+         (SELECT e.workspace FROM experiments e WHERE e.experiment_id = t.experiment_id) \
          FROM trace_info t WHERE request_id = $1 AND ", FINISHED, " {FOR UPDATE SKIP LOCKED}";
 
     static CONTENTS: Archival =
@@ -136,7 +141,8 @@ impl Unscoped<'_> {
     /// Database errors only.
     pub async fn archival_tags(&self) -> Result<Vec<ArchivalTags>> {
         let read = |row: &Row<'_>| {
-            Ok(ArchivalTags { experiment_id: row.get(0)?, retention: row.get(1)?, archive_now: row.get(2)? })
+            let (experiment_id, workspace) = (row.get(0)?, row.get(3)?);
+            Ok(ArchivalTags { experiment_id, workspace, retention: row.get(1)?, archive_now: row.get(2)? })
         };
         Ok(self.store.db.query(Statement::new(&TAGS, Vec::new()), read).await?)
     }
@@ -236,14 +242,17 @@ struct WrittenTrace {
 }
 
 async fn find(conn: &Conn, trace_id: &str) -> Result<Option<LoadedTrace>> {
-    let read_head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
+    let read_head = |row: &Row<'_>| {
+        let workspace = row.get::<Option<String>>(3)?.unwrap_or_default();
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?, workspace))
+    };
     let loaded = conn.query_opt(Statement::new(&READ_TRACE, vec![trace_id.into()]), read_head).await?;
-    let Some((experiment_id, generation, size)) = loaded else { return Ok(None) };
+    let Some((experiment_id, generation, size, workspace)) = loaded else { return Ok(None) };
     if !usize::try_from(size).is_ok_and(|size| size <= MAX_PAYLOAD) {
         return Ok(Some(LoadedTrace { generation, spans: None }));
     }
     let contents = conn.query(Statement::new(&CONTENTS, vec![trace_id.into()]), |row| row.get(0)).await?;
-    Ok(Some(LoadedTrace { generation, spans: Some(ArchivableSpans { experiment_id, contents }) }))
+    Ok(Some(LoadedTrace { generation, spans: Some(ArchivableSpans { experiment_id, workspace, contents }) }))
 }
 
 impl LoadedTrace {

@@ -6,7 +6,7 @@ use axum::{
 };
 use ferroflow_artifacts::BucketRepository;
 use ferroflow_model::Result;
-use http::{Method, StatusCode, header};
+use http::{Extensions, Method, StatusCode, header};
 use serde_json::json;
 
 use crate::{app::Cx, rpc};
@@ -51,10 +51,10 @@ pub(crate) async fn assistant_providers(_: Cx, _: Request) -> Result<Response> {
     rpc::json(&json!({ "providers": [] }))
 }
 
-/// Endpoints of workspaces, which are always disabled. The UI calls them when it creates a user.
-pub(crate) fn no_workspaces(request: &Request) -> Response {
+/// Endpoints of workspaces on a server without workspaces. The UI calls them when it creates a user.
+pub(crate) fn no_workspaces(request: &Extensions) -> Response {
     off(
-        request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str),
+        request.get::<MatchedPath>().map_or("", MatchedPath::as_str),
         "because the server is running without workspaces support. To enable workspace, run `mlflow server` with \
          `--enable-workspaces`",
     )
