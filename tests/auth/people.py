@@ -40,6 +40,11 @@ def session() -> requests.Session:
     return made
 
 
+def within(workspace: str | None) -> dict[str, str]:
+    """The header of a request in a workspace."""
+    return {"X-MLFLOW-WORKSPACE": workspace} if workspace else {}
+
+
 class People:
     """The users of one server."""
 
@@ -75,10 +80,23 @@ class People:
         assert answer.status_code == 200, f"{who}: {method} {path} {rest}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
+    def make_workspace(self, name: str) -> None:
+        made = self.send(ADMIN, "POST", "/api/3.0/mlflow/workspaces", body={"name": name})
+        assert made.status_code == 201, made.text
+
+    def give_role(self, username: str, workspace: str, *permissions: tuple[str, str, str]) -> None:
+        """A new role of a workspace for one user, with permissions as kind, pattern and level."""
+        body = {"name": f"of {username}", "workspace": workspace}
+        role = self.must(ADMIN, "POST", "/api/3.0/mlflow/roles/create", body=body)["role"]["id"]
+        for kind, pattern, permission in permissions:
+            body = {"role_id": role, "resource_type": kind, "resource_pattern": pattern, "permission": permission}
+            self.must(ADMIN, "POST", "/api/3.0/mlflow/roles/permissions/add", body=body)
+        self.must(ADMIN, "POST", "/api/3.0/mlflow/roles/assign", body={"username": username, "role_id": role})
+
     def join(self, username: str) -> None:
         body = {"username": username, "password": password(username)}
         self.must(ADMIN, "POST", "/api/2.0/mlflow/users/create", body=body)
 
-    def grant(self, username: str, kind: str, id_: str, permission: str) -> None:
+    def grant(self, username: str, kind: str, id_: str, permission: str, workspace: str | None = None) -> None:
         body = {"username": username, "resource_type": kind, "resource_id": id_, "permission": permission}
-        self.must(ADMIN, "POST", "/api/3.0/mlflow/users/permissions/grant", body=body)
+        self.must(ADMIN, "POST", "/api/3.0/mlflow/users/permissions/grant", body=body, headers=within(workspace))

@@ -3,16 +3,18 @@
 import re
 import uuid
 
-from people import ADMIN, People
+from people import ADMIN, People, within
 
 API = "/api/2.0/mlflow"
 
 
 class Scene:
-    """Makes what is named when it is asked for, and grants on it what the user of the call is granted."""
+    """Makes what is named when it is asked for, in a workspace if there are any, and grants on it what the user of the
+    call is granted."""
 
-    def __init__(self, people: People, username: str, permission: str | None):
-        self.people, self.username, self.permission = people, username, permission
+    def __init__(self, people: People, username: str, permission: str | None, workspace: str | None = None):
+        self.people, self.username, self.permission, self.workspace = people, username, permission, workspace
+        self.headers = within(workspace)
         self.made: dict[str, str] = {"unique": uuid.uuid4().hex[:12]}
 
     def fill(self, value):
@@ -30,11 +32,19 @@ class Scene:
         return self.made[name]
 
     def must(self, method, path, body=None, query=None):
-        return self.people.must(ADMIN, method, path, body=body, query=query)
+        return self.people.must(ADMIN, method, path, body=body, query=query, headers=self.headers)
+
+    def upload(self, path: str) -> None:
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{path}"
+        assert self.people.send(ADMIN, "PUT", path, raw=b"text", headers=self.headers).status_code == 200
+
+    def another(self) -> "Scene":
+        """A scene in the same workspace, in which nothing is granted."""
+        return Scene(self.people, self.username, None, self.workspace)
 
     def allow(self, kind: str, id_: str) -> None:
         if self.permission:
-            self.people.grant(self.username, kind, id_, self.permission)
+            self.people.grant(self.username, kind, id_, self.permission, self.workspace)
 
     def exp_name(self) -> str:
         return f"experiment {self.get('unique')}"
@@ -55,8 +65,7 @@ class Scene:
         id_ = self.must("POST", f"{API}/runs/create", body)["run"]["info"]["run_id"]
         metric = {"run_id": id_, "key": "m", "value": 1, "timestamp": 1, "step": 0}
         self.must("POST", f"{API}/runs/log-metric", metric)
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{self.get('exp')}/{id_}/artifacts/file.txt"
-        assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
+        self.upload(f"{self.get('exp')}/{id_}/artifacts/file.txt")
         return id_
 
     def gone_run(self) -> str:
@@ -66,8 +75,7 @@ class Scene:
     def logged(self) -> str:
         body = {"experiment_id": self.get("exp"), "name": "model", "tags": [{"key": "tag", "value": "x"}]}
         id_ = self.must("POST", f"{API}/logged-models", body)["model"]["info"]["model_id"]
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{self.get('exp')}/models/{id_}/artifacts/file.txt"
-        assert self.people.send(ADMIN, "PUT", path, raw=b"text").status_code == 200
+        self.upload(f"{self.get('exp')}/models/{id_}/artifacts/file.txt")
         return id_
 
     def trace(self) -> str:
@@ -79,7 +87,7 @@ class Scene:
 
     def foreign_trace(self) -> str:
         """A trace of an experiment on which nothing is granted."""
-        return Scene(self.people, self.username, None).get("trace")
+        return self.another().get("trace")
 
     def assessment(self) -> str:
         path = f"/api/3.0/mlflow/traces/{self.get('trace')}/assessments"
@@ -95,7 +103,7 @@ class Scene:
 
     def elsewhere(self) -> str:
         """Another experiment, on which nothing is granted."""
-        return Scene(self.people, self.username, None).get("exp")
+        return self.another().get("exp")
 
     def shared_dataset(self) -> str:
         """The dataset, when it is also in the other experiment."""
@@ -130,7 +138,7 @@ class Scene:
 
     def foreign_scored(self) -> str:
         """The same in an experiment on which nothing is granted."""
-        return Scene(self.people, self.username, None).get("scored")
+        return self.another().get("scored")
 
     def _queue(self, name: str, users: list) -> str:
         body = {"experiment_id": self.get("exp"), "name": name, "queue_type": "CUSTOM", "users": users}
@@ -174,9 +182,10 @@ class Scene:
     def version(self) -> str:
         """A version of the registered model; its files are those of another experiment's run."""
         name = self.get("registered")
-        source = Scene(self.people, self.username, None)
+        source = self.another()
         run = source.get("run")
-        uri = f"mlflow-artifacts:/{source.get('exp')}/{run}/artifacts"
+        folder = f"workspaces/{self.workspace}/" if self.workspace else ""
+        uri = f"mlflow-artifacts:/{folder}{source.get('exp')}/{run}/artifacts"
         body = {"name": name, "source": uri, "run_id": run, "tags": [{"key": "tag", "value": "x"}]}
         number = self.must("POST", f"{API}/model-versions/create", body)["model_version"]["version"]
         self.must("POST", f"{API}/registered-models/alias", {"name": name, "alias": "best", "version": number})
@@ -205,7 +214,7 @@ class Scene:
         return name
 
     def role(self) -> str:
-        body = {"name": f"role {self.get('unique')}", "workspace": "default"}
+        body = {"name": f"role {self.get('unique')}", "workspace": self.workspace or "default"}
         return str(self.must("POST", "/api/3.0/mlflow/roles/create", body)["role"]["id"])
 
     def role_permission(self) -> str:

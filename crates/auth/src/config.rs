@@ -13,6 +13,9 @@ use crate::{
 /// The variable with the path of the file.
 const PATH: &str = "MLFLOW_AUTH_CONFIG_PATH";
 
+/// The variable that says whether new workspaces get roles.
+const SEED_ROLES: &str = "MLFLOW_RBAC_SEED_DEFAULT_ROLES";
+
 /// The only supported authentication function.
 const BASIC: &str = "mlflow.server.auth:authenticate_request_basic_auth";
 
@@ -30,6 +33,8 @@ pub struct AuthConfig {
     pub default_permission: Permission,
     /// Whether every user has the default permission in the default workspace, on a server with workspaces.
     pub grant_default_workspace_access: bool,
+    /// Whether a new workspace gets a role for its managers and one for its members.
+    pub seed_default_roles: bool,
     /// The URI of the users database, in the form of SQLAlchemy.
     pub database_uri: String,
     /// The name of the admin that is created if it does not exist.
@@ -96,6 +101,12 @@ impl AuthConfig {
         }
     }
 
+    /// Whether the workspaces of the server are the namespaces of a cluster.
+    #[must_use]
+    pub fn workspaces_are_namespaces(&self) -> bool {
+        self.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.workspaces.is_some())
+    }
+
     fn parse(text: &str, environment: &Environment) -> Result<Self, String> {
         let section = Section::parse(text, "mlflow")?.ok_or("it has no section [mlflow]")?;
         let required = |key: &str| section.get(key)?.ok_or_else(|| format!("it has no {key} in [mlflow]"));
@@ -146,6 +157,11 @@ impl AuthConfig {
         Ok(Self {
             default_permission,
             grant_default_workspace_access: flag(&section, "grant_default_workspace_access")?,
+            seed_default_roles: match environment.get(SEED_ROLES).map(str::to_lowercase).as_deref() {
+                None | Some("true" | "1") => true,
+                Some("false" | "0") => false,
+                Some(other) => return Err(format!("{SEED_ROLES}={other} is neither true nor false")),
+            },
             database_uri: required("database_uri")?,
             admin_username: overridden("admin_username", "MLFLOW_AUTH_ADMIN_USERNAME")?,
             admin_password: overridden("admin_password", "MLFLOW_AUTH_ADMIN_PASSWORD")?,
@@ -200,6 +216,16 @@ mod tests {
         assert!(of("workspaces = namespaces\n").unwrap().kubernetes.unwrap().workspaces.is_some());
         let roles = of("workspaces = namespaces\ngroup_roles = a = b\n").unwrap_err();
         assert!(roles.contains("group_roles"), "{roles}");
+    }
+
+    #[test]
+    fn settings_of_workspaces_are_read() {
+        let more = "grant_default_workspace_access = Yes\n";
+        assert!(parse(&format!("{FILE}{more}")).unwrap().grant_default_workspace_access);
+        assert!(parse(&format!("{FILE}grant_default_workspace_access = perhaps\n")).is_err());
+        let seeds = |value| AuthConfig::parse(FILE, &Environment::new([(SEED_ROLES, value)])).map(|it| it.seed_default_roles);
+        assert_eq!((seeds("False"), seeds("1"), parse(FILE).map(|it| it.seed_default_roles)), (Ok(false), Ok(true), Ok(true)));
+        assert!(seeds("no").is_err());
     }
 
     #[test]

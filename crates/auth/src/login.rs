@@ -210,6 +210,12 @@ impl Auth {
         Ok(self.load(&caller.username).await?.is_some_and(|found| found.caller.may_enter(workspace)))
     }
 
+    /// Whether a new workspace gets a role for its managers and one for its members.
+    #[must_use]
+    pub fn seeds_workspace_roles(&self) -> bool {
+        self.config.seed_default_roles
+    }
+
     /// The login epoch, which sessions and cached tokens are bound to, at most [`SNAPSHOT_TIME`] old. A new epoch
     /// invalidates all caches.
     ///

@@ -27,6 +27,18 @@ impl Key {
     pub fn any(kind: ResourceType) -> Self {
         Self::new(kind, ANY)
     }
+
+    /// The type.
+    #[must_use]
+    pub fn kind(&self) -> ResourceType {
+        self.kind
+    }
+
+    /// The id, or `*`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// A requirement of an operation.

@@ -29,6 +29,7 @@ use self::{
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
+pub(crate) use self::identity::flag;
 use crate::{
     caller::{BearerToken, Caller},
     config::{AuthConfig, ConfigError},

@@ -229,13 +229,13 @@ async fn perform(command: UserCommand, environment: &Environment) -> Result<()> 
         }
         UserCommand::Grant { username, resource_type, resource, permission, database } => {
             let users = database.open(environment).await?;
-            checked(users.set_grant(&username, &resource_type, &resource, &permission).await)?;
+            checked(users.grants(DEFAULT_WORKSPACE).set(&username, &resource_type, &resource, &permission).await)?;
             out!("'{username}' has {permission} on {}", shown(&resource_type, &resource));
         }
         UserCommand::Revoke { username, resource_type, resource, database } => {
             let missing = format!("nothing is granted to '{username}' on {}", shown(&resource_type, &resource));
             let users = database.open(environment).await?;
-            checked(users.remove_grant(&username, &resource_type, &resource, &missing).await)?;
+            checked(users.grants(DEFAULT_WORKSPACE).remove(&username, &resource_type, &resource, &missing).await)?;
             out!("revoked the grant of '{username}' on {}", shown(&resource_type, &resource));
         }
         UserCommand::EndSessions { database } => {

@@ -15,6 +15,7 @@ mod rules;
 mod run_experiments;
 mod sharing;
 mod trace_search;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -35,10 +36,10 @@ pub(crate) use self::{
     audit::{Entry, Subject, now},
     refs::Refs,
     rules::canonical_id,
-    sharing::{RoleVisibility, Sharing, grant_key, legacy_pattern, managed_workspaces},
+    sharing::{RoleVisibility, Sharing, grant_key, is_there, legacy_pattern, managed_workspaces},
 };
 use self::{logins::RecentLogins, owners::ArtifactOwners, run_experiments::RunExperiments};
-use crate::{app::Cx, params::Params, session::Cookies};
+use crate::{app::Cx, params::Params, session::Cookies, workspace::namespaces::no_workspace_named};
 
 /// The reference's message for a call without permission.
 pub(crate) const PERMISSION_DENIED: &str = "Permission denied";
@@ -128,6 +129,8 @@ pub(crate) enum Needs {
     Edit(Resource),
     /// To delete or restore the resources that the request names.
     Delete(Resource),
+    /// To see the workspace that the path names.
+    SeeWorkspace,
     /// To be an admin.
     Admin,
     /// To manage users, roles and permissions.
@@ -152,6 +155,28 @@ pub(crate) async fn check<'a>(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs
         }
         _ if caller.is_admin => return Ok(true),
         Needs::Admin => return Ok(false),
+        // The cluster decides, and the handler asks it.
+        Needs::SeeWorkspace if access.auth.namespaces().is_some() => return Ok(true),
+        _ if caller.lacks_workspace() => return Err(no_workspace_named()),
+        Needs::Create(Resource::Experiment) if caller.is_kept_from_creating(ResourceType::Experiment) => return Ok(false),
+        Needs::Create(Resource::RegisteredModel) if caller.is_kept_from_creating(ResourceType::RegisteredModel) => {
+            return Ok(false);
+        }
+        Needs::Create(Resource::Demo)
+            if [ResourceType::Experiment, ResourceType::Prompt].iter().any(|kind| caller.is_kept_from_creating(*kind)) =>
+        {
+            return Ok(false);
+        }
+        Needs::SeeWorkspace => {
+            let is_listed = |caller: &Caller| caller.lists_workspace(cx.path("workspace_name"));
+            // Without workspaces the handler says so.
+            return Ok(!cx.app.store.has_workspaces() || is_allowed(access, caller, is_listed).await?);
+        }
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
+            if !is_allowed(access, caller, Caller::may_create).await? =>
+        {
+            return Ok(false);
+        }
         Needs::Create(_) | Needs::Read(_) | Needs::Edit(_) | Needs::Delete(_) => {}
     }
     let Some(requirements) = rules::requirements(cx, access, needs, &refs()).await? else { return Ok(false) };
@@ -160,12 +185,16 @@ pub(crate) async fn check<'a>(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs
 
 /// Whether a caller meets all requirements.
 async fn meets(access: &Access, caller: &Caller, requirements: &[Requirement]) -> Result<bool> {
-    if caller.meets(requirements) {
+    is_allowed(access, caller, |caller| caller.meets(requirements)).await
+}
+
+/// Whether a caller is allowed something by its grants.
+async fn is_allowed(access: &Access, caller: &Caller, allows: impl Fn(&Caller) -> bool) -> Result<bool> {
+    if allows(caller) {
         return Ok(true);
     }
     // Reload: another replica may have granted it since.
-    let caller = access.auth.reload(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.meets(requirements)))
+    Ok(access.auth.reload(caller).await?.is_some_and(|caller| allows(&caller)))
 }
 
 /// Whether the caller has the permission on any resource at all, whatever the request names: a long body is only read
@@ -179,20 +208,18 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
     let action = match needs {
         Needs::Admin => return Ok(caller.is_admin),
         Needs::Read(_) => Action::Read,
-        // Creating these only requires that nothing denies it.
-        Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
-        | Needs::Public
+        // Creating these only requires that nothing denies it, and with workspaces to be a member of one.
+        Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo) => {
+            return is_allowed(access, caller, Caller::may_create).await;
+        }
+        Needs::Public
         | Needs::Authenticated
+        | Needs::SeeWorkspace
         | Needs::ManageAccess(_)
         | Needs::NotImplemented => return Ok(true),
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
     };
-    if caller.may_on_any_resource(action) {
-        return Ok(true);
-    }
-    // Reload: another replica may have granted it since.
-    let caller = access.auth.reload(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.may_on_any_resource(action)))
+    is_allowed(access, caller, |caller| caller.may_on_any_resource(action)).await
 }
 
 /// What a request is about, for the audit log; `None` without one.
@@ -201,9 +228,9 @@ pub(crate) fn subject<'a>(cx: &Cx, needs: Needs, method: &Method, refs: impl FnO
     let is_change = match needs {
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => true,
         Needs::Admin | Needs::ManageAccess(_) => *method != Method::GET,
-        Needs::Public | Needs::Authenticated | Needs::Read(_) | Needs::NotImplemented => false,
+        Needs::Public | Needs::Authenticated | Needs::Read(_) | Needs::SeeWorkspace | Needs::NotImplemented => false,
     };
-    Some(Subject::of(&refs(), is_change))
+    Some(Subject { workspace: cx.workspace_name().map(Into::into), ..Subject::of(&refs(), is_change) })
 }
 
 /// The scorers that a list may contain.
@@ -254,7 +281,10 @@ impl Cx {
         if caller.is_unrestricted() {
             return Ok(Scope::everything());
         }
-        let Some(caller) = access.auth.reload(&caller.username).await? else { return Ok(Scope::nothing()) };
+        if caller.lacks_workspace() {
+            return Err(no_workspace_named());
+        }
+        let Some(caller) = access.auth.reload(caller).await? else { return Ok(Scope::nothing()) };
         // A kind that is denied altogether is in no list, whatever its parents allow.
         let [experiments, models, prompts] = match listed {
             Resource::Run => [Some(ResourceType::Run), None, None],
@@ -351,9 +381,20 @@ impl Cx {
         Ok(())
     }
 
-    /// Grants the caller `MANAGE` on a resource that it has just created.
+    /// Grants the caller `MANAGE` on a resource that it has just created in the workspace.
     pub(crate) async fn grant_to_creator(&self, kind: ResourceType, id: &str) -> Result<()> {
         let (Some(access), Some(caller)) = (&self.app.access, &self.caller) else { return Ok(()) };
-        access.auth.users().set_grant(&caller.username, kind.name(), id, Permission::Manage.name()).await
+        if access.auth.namespaces().is_some() {
+            // The cluster says who may do what.
+            return Ok(());
+        }
+        let grants = access.auth.users().grants(self.workspace.name());
+        grants.set(&caller.username, kind.name(), id, Permission::Manage.name()).await
+    }
+
+    /// Revokes what users have on a resource that was deleted from the workspace.
+    pub(crate) async fn revoke_all(&self, kinds: &[&str], id: &str) -> Result<()> {
+        let Some(access) = &self.app.access else { return Ok(()) };
+        access.auth.users().grants(self.workspace.name()).delete_all(kinds, id).await
     }
 }

@@ -259,8 +259,8 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
             limits::QUERY_PARAMETERS
         )));
     }
-    let workspace = workspace::of_request(&app, parts).await?;
-    Ok(Cx { app, workspace, path, query, caller: parts.extensions.get::<Arc<Caller>>().cloned() })
+    let (workspace, caller) = workspace::of_request(&app, parts).await?;
+    Ok(Cx { app, workspace, path, query, caller })
 }
 
 /// A JSON response.

@@ -1,8 +1,13 @@
 //! The workspace of a request: the one that its header names, or the default one.
 
+pub(crate) mod namespaces;
+
+use std::sync::Arc;
+
 use axum::extract::MatchedPath;
+use ferroflow_auth::Caller;
 use ferroflow_model::{Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
-use ferroflow_store::Workspace;
+use ferroflow_store::{Workspace, workspaces::no_workspace};
 use http::{HeaderMap, request::Parts};
 
 use crate::app::App;
@@ -10,18 +15,29 @@ use crate::app::App;
 /// The header by which clients name their workspace.
 pub(crate) const HEADER: &str = "x-mlflow-workspace";
 
-/// The workspace of a request.
+/// The workspace of a request, and its caller with the grants there.
 ///
 /// # Errors
-/// The header names a workspace that does not exist, or the server has no workspaces.
-pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<Workspace> {
+/// The header names a workspace that does not exist, or in which the caller has nothing; or the server has no workspaces.
+pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<(Workspace, Option<Arc<Caller>>)> {
+    let caller = parts.extensions.get::<Arc<Caller>>();
+    if let (Some(found), Some(caller)) = (app.access.as_ref().and_then(|access| access.auth.namespaces()), caller) {
+        let name = if is_server_info(parts) { None } else { header(&parts.headers)? };
+        let (workspace, caller) = namespaces::of_request(app, found, caller, name.as_deref()).await?;
+        return Ok((workspace, Some(caller)));
+    }
+    let workspace = named(app, parts, caller).await?;
+    let name = app.store.has_workspaces().then(|| workspace.name());
+    let caller = caller.map(|caller| caller.within(name));
+    Ok((workspace, caller))
+}
+
+/// The workspace that a request names.
+async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result<Workspace> {
     let name = header(&parts.headers)?;
-    // Clients ask it whether there are workspaces.
-    let is_server_info = || {
-        let path = parts.extensions.get::<MatchedPath>();
-        path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
-    };
-    if name.is_some() && is_server_info() {
+    // Nor does a public page tell anybody whether a workspace exists.
+    let is_anonymous = app.access.is_some() && caller.is_none();
+    if name.is_some() && (is_anonymous || is_server_info(parts)) {
         return app.store.workspace(None).await;
     }
     if name.is_some() && !app.store.has_workspaces() {
@@ -32,8 +48,19 @@ pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<Workspace> {
     }
     if let Some(name) = name.as_deref().filter(|name| *name != DEFAULT_WORKSPACE) {
         validation::workspace_name(name)?;
+        if let (Some(access), Some(caller)) = (&app.access, caller)
+            && !access.may_enter(caller, name).await?
+        {
+            return Err(no_workspace(name));
+        }
     }
     app.store.workspace(name.as_deref()).await
+}
+
+/// Whether it is the call by which clients ask whether there are workspaces.
+fn is_server_info(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
 }
 
 /// The name in the header, if there is one. Several headers are one with a list, which is no name.

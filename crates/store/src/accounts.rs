@@ -9,3 +9,4 @@ pub mod roster;
 pub(crate) mod token_users;
 pub(crate) mod user_db;
 pub(crate) mod users;
+pub(crate) mod workspaces;

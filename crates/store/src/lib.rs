@@ -19,11 +19,12 @@ mod workspace;
 pub mod workspaces;
 
 pub use accounts::{
+    grants::Grants,
     login_failures::LoginFailures,
     role_permissions::RolePermission,
     roles::{Assignment, Role},
     token_users::{TokenRole, TokenUser, is_mark, token_mark},
-    users::{Account, Grant, User, UserStore, UsersError},
+    users::{Account, Grant, Member, Membership, User, UserStore, UsersError},
 };
 pub use demo::{DEMO_EXPERIMENT, DeletedDemo, DemoFeature, GeneratedDemo};
 pub use evaluation::{

@@ -132,5 +132,6 @@ pages! {
         accounts::roles,
         accounts::roster,
         accounts::token_users,
-        accounts::users;
+        accounts::users,
+        accounts::workspaces;
 }

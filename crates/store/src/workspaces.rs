@@ -219,7 +219,8 @@ fn archival(location: Option<String>, retention: Option<String>) -> Option<Trace
 }
 
 /// The error for a workspace that does not exist.
-pub(crate) fn no_workspace(name: &str) -> Error {
+#[must_use]
+pub fn no_workspace(name: &str) -> Error {
     Error::not_found(format!("Workspace '{name}' not found"))
 }
 

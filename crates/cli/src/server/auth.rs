@@ -53,6 +53,9 @@ pub(crate) async fn open(
     store: &Store,
     options: DbOptions,
 ) -> Result<Access> {
+    if config.workspaces_are_namespaces() && !store.has_workspaces() {
+        bail!("workspaces = namespaces in [kubernetes] needs a server with workspaces: start it with --enable-workspaces");
+    }
     let audit = match &args.audit_log {
         Some(path) => {
             let audit = Audit::open(path);
@@ -67,7 +70,7 @@ pub(crate) async fn open(
     let users = UserStore::open(&uri, shared, options, args.auto_migrate)
         .await
         .with_context(|| format!("the users database {uri} cannot be opened"))?;
-    let auth = Auth::new(users, config, tokens);
+    let auth = Auth::new(users, config, tokens, store.has_workspaces());
     auth.bootstrap().await?;
     Ok(Access::new(auth, signup, audit))
 }

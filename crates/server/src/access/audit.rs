@@ -27,7 +27,7 @@ const MAX_ITEMS: usize = 20;
 
 /// The parameters that say what a request to manage users, roles and permissions is about. The others are never logged:
 /// there are passwords among them.
-const PARAMS: [&str; 9] = [
+const PARAMS: [&str; 10] = [
     "experiment_id",
     "name",
     "username",
@@ -37,6 +37,7 @@ const PARAMS: [&str; 9] = [
     "resource_type",
     "resource_id",
     "permission",
+    "workspace",
 ];
 
 /// How many bytes at the end of a file are searched for its last line. A line is far shorter.
@@ -71,6 +72,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) forwarded_for: Option<&'a str>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    /// The workspace of the request, on a server with workspaces; a name that a client sent, if the request was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workspace: Option<&'a str>,
     /// What the request was about.
     pub(crate) subject: Option<&'a Map<String, Value>>,
     pub(crate) status: u16,
@@ -93,6 +97,8 @@ struct Line<'a> {
 /// What a request was about, attached to its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
+    /// The workspace; `None` on a server without workspaces.
+    pub(crate) workspace: Option<Box<str>>,
     /// Ids and names.
     pub(crate) refs: Map<String, Value>,
     /// Whether the request was to change something.
@@ -121,7 +127,7 @@ impl Subject {
             let of = |name: &&str| Some(((*name).to_owned(), logged(params.get(name)?)?));
             subject.extend(PARAMS.iter().filter_map(of));
         }
-        Self { refs: subject, is_change }
+        Self { workspace: None, refs: subject, is_change }
     }
 }
 
@@ -271,6 +277,7 @@ mod tests {
             forwarded_for: None,
             method: "GET",
             path: "/",
+            workspace: None,
             subject: None,
             status: 200,
             result: "login",

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use ferroflow_auth::{Caller, Key};
 use ferroflow_model::{
     Error, ErrorCode, Result,
-    permission::{self, ANY, DEFAULT_WORKSPACE, Permission, ResourceType},
+    permission::{self, ANY, Permission, ResourceType},
 };
 use ferroflow_store::Role;
 use serde_json::Value;
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) enum Sharing {
     /// Create a user: allowed to managers of a workspace.
     CreateUser,
+    /// List the users: with workspaces, allowed to members of that of the request.
+    ListUsers,
     /// Read the user that the request names, or change its password: allowed to the user itself.
     SelfOnly,
     /// See the roles and grants of a user: also allowed to managers of a workspace that the user has a role in.
@@ -58,6 +60,7 @@ pub(super) async fn check(
     let users = access.auth.users();
     match sharing {
         Sharing::CreateUser => Ok(!managed_workspaces(&users.list_user_roles(caller.user_id).await?).is_empty()),
+        Sharing::ListUsers => super::is_allowed(access, caller, Caller::may_create).await,
         Sharing::SelfOnly => Ok(params.text("username")? == caller.username),
         Sharing::ViewUser => {
             let username = params.text("username")?;
@@ -98,11 +101,10 @@ pub(super) async fn check(
             let kind = ResourceType::parse(&kind)?;
             if id == ANY {
                 // There is no single resource to manage: managers of the workspace may, as with roles.
-                return Ok(
-                    managed_workspaces(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE)
-                );
+                let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
+                return Ok(managed.contains(cx.workspace.name()));
             }
-            manages(access, caller, grant_key(kind, &id)?).await
+            manages(cx, access, caller, &grant_key(kind, &id)?).await
         }
         Sharing::ViewGrant => {
             let username = params.text("username")?;
@@ -112,16 +114,40 @@ pub(super) async fn check(
             if users.find_user(&username).await?.is_none() {
                 return Ok(false);
             }
-            Ok(managed_workspaces(&users.list_user_roles(caller.user_id).await?).contains(DEFAULT_WORKSPACE))
+            let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
+            if !managed.contains(cx.workspace.name()) {
+                return Ok(false);
+            }
+            let (kind, id) = (params.text("resource_type")?, params.text("resource_id")?);
+            is_there(cx, &grant_key(ResourceType::parse(&kind)?, &id)?).await
         }
-        Sharing::Manage(kind) => manages(access, caller, legacy_key(kind, params)?).await,
+        Sharing::Manage(kind) => manages(cx, access, caller, &legacy_key(kind, params)?).await,
     }
 }
 
 /// Whether a caller manages a resource, by its current grants.
-async fn manages(access: &Access, caller: &Arc<Caller>, key: Key) -> Result<bool> {
-    let caller = access.auth.reload(&caller.username).await?;
-    Ok(caller.is_some_and(|caller| caller.permission(&key) == Permission::Manage))
+async fn manages(cx: &Cx, access: &Access, caller: &Caller, key: &Key) -> Result<bool> {
+    let caller = access.auth.reload(caller).await?;
+    Ok(caller.is_some_and(|caller| caller.permission(key) == Permission::Manage) && is_there(cx, key).await?)
+}
+
+/// Whether the workspace of a request has the resources of a grant: nothing is said or granted about those of another
+/// one. Without workspaces a grant may be given before there is what it is about.
+pub(crate) async fn is_there(cx: &Cx, key: &Key) -> Result<bool> {
+    if cx.workspace_name().is_none() || key.id() == ANY {
+        return Ok(true);
+    }
+    let experiment = match key.kind() {
+        ResourceType::RegisteredModel | ResourceType::Prompt => return Ok(cx.store().is_prompt(key.id()).await?.is_some()),
+        ResourceType::Experiment => key.id(),
+        ResourceType::Scorer => key.id().split('/').next().unwrap_or_default(),
+        _ => return Ok(false),
+    };
+    match cx.store().get_experiment(experiment).await {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.code, ErrorCode::ResourceDoesNotExist | ErrorCode::InvalidParameterValue) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The workspaces that a user with these roles manages.

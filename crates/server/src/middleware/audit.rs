@@ -20,6 +20,7 @@ use crate::{
     access::{Access, Audit, Entry, Subject, now},
     app::App,
     error::Busy,
+    workspace,
 };
 
 /// Suffixes of the routes that read artifacts.
@@ -53,6 +54,7 @@ struct AuditContext {
     forwarded_for: Option<String>,
     method: Method,
     path: String,
+    workspace: Option<String>,
     is_artifact: bool,
     request_id: Option<String>,
     client_request_id: Option<String>,
@@ -69,6 +71,7 @@ impl AuditContext {
             forwarded_for: request.headers().get("x-forwarded-for").and_then(text),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            workspace: request.headers().get(workspace::HEADER).and_then(text),
             is_artifact: ARTIFACTS.iter().any(|end| route.ends_with(end)),
             request_id: extensions.get::<RequestId>().and_then(|id| text(&id.0)),
             client_request_id: extensions.get::<ClientRequestId>().map(|id| id.0.clone()),
@@ -101,6 +104,14 @@ impl AuditContext {
         }
     }
 
+    /// The workspace of the request; of one that was refused before it was known, the name in the header.
+    fn workspace<'a>(&'a self, response: &'a Response) -> Option<&'a str> {
+        match response.extensions().get::<Subject>() {
+            Some(subject) => subject.workspace.as_deref(),
+            None => self.workspace.as_deref(),
+        }
+    }
+
     fn write(&self, audit: &Audit, response: &Response, user: Option<&str>, result: &'static str) {
         audit.write(&Entry {
             time: now(),
@@ -110,6 +121,7 @@ impl AuditContext {
             forwarded_for: self.forwarded_for.as_deref(),
             method: self.method.as_str(),
             path: &self.path,
+            workspace: self.workspace(response),
             subject: response.extensions().get::<Subject>().map(|subject| &subject.refs),
             status: response.status().as_u16(),
             result,

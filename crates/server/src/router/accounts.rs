@@ -15,7 +15,7 @@ pub(super) fn rows(table: Table) -> Table {
     table
         .with_params(Method::POST, 2, "/mlflow/users/create", users::create, ManageAccess(Sharing::CreateUser))
         .with_params(Method::GET, 2, "/mlflow/users/get", users::get, ManageAccess(Sharing::SelfOnly))
-        .with_params(Method::GET, 2, "/mlflow/users/list", users::list, Authenticated)
+        .with_params(Method::GET, 2, "/mlflow/users/list", users::list, ManageAccess(Sharing::ListUsers))
         .with_params(Method::GET, 2, "/mlflow/users/current", users::current, Authenticated)
         .with_params(
             Method::PATCH,

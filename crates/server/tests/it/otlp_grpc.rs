@@ -252,11 +252,11 @@ async fn with_users(folder: &Path, permission: &str) -> Server {
     let config = AuthConfig::from_environment(&environment).unwrap();
     let tokens = Tokens::open(&config, "secret").unwrap();
     let users = UserStore::open(&BackendUri::Sqlite(database), None, DbOptions::default(), false).await.unwrap();
-    let auth = Auth::new(users, config, tokens);
+    let auth = Auth::new(users, config, tokens, false);
     auth.bootstrap().await.unwrap();
     let hash = auth.hash("password of ann").await.unwrap();
     auth.users().create_user("ann", &hash, false).await.unwrap();
-    auth.users().set_grant("ann", "experiment", "0", permission).await.unwrap();
+    auth.users().grants("default").set("ann", "experiment", "0", permission).await.unwrap();
     let audit = Audit::open(&folder.join("audit.log")).unwrap();
     serve(folder, Some(Access::new(auth, SignupKey::new("secret"), Some(audit)))).await
 }

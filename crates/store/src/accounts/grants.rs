@@ -1,14 +1,11 @@
 //! Grants to one user: the permissions of a hidden role that only this user has, one per workspace.
 
-use ferroflow_model::{
-    Error, Result,
-    permission::{self, DEFAULT_WORKSPACE},
-    python,
-};
+use ferroflow_model::{Error, Result, permission, python};
 
 use crate::{
     accounts::{
         roles::check_length,
+        user_db::UserDb,
         users::{UserStore, id_of},
     },
     db::Anywhere,
@@ -71,19 +68,34 @@ impl UserGrant<'_> {
     }
 }
 
+/// The grants to single users in one workspace.
+#[derive(Clone, Copy)]
+pub struct Grants<'a> {
+    db: &'a UserDb,
+    workspace: &'a str,
+}
+
 impl UserStore {
+    /// The grants to single users in a workspace.
+    #[must_use]
+    pub fn grants<'a>(&'a self, workspace: &'a str) -> Grants<'a> {
+        Grants { db: &self.db, workspace }
+    }
+}
+
+impl Grants<'_> {
     /// Grants a user a permission, replacing an existing grant on the same resources.
     ///
     /// # Errors
     /// No user has the name, or the grant is not valid.
-    pub async fn set_grant(&self, username: &str, resource_type: &str, pattern: &str, permission: &str) -> Result<()> {
+    pub async fn set(self, username: &str, resource_type: &str, pattern: &str, permission: &str) -> Result<()> {
         permission::check_pattern(pattern, resource_type)?;
         permission::check_grant(permission, resource_type)?;
         check_length("resource_pattern", pattern, 255)?;
         let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
-                let role = role_of(&tx, given.username).await?;
+                let role = role_of(&tx, self.workspace, given.username).await?;
                 tx.execute(Statement::new(&SET, given.values(role))).await?;
                 Ok(())
             })
@@ -94,8 +106,8 @@ impl UserStore {
     ///
     /// # Errors
     /// No user has the name, the grant is not valid, or a grant exists already: that error has the message `taken`.
-    pub async fn add_grant(
-        &self,
+    pub async fn add(
+        self,
         username: &str,
         resource_type: &str,
         pattern: &str,
@@ -108,7 +120,7 @@ impl UserStore {
         let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
-                let role = role_of(&tx, given.username).await?;
+                let role = role_of(&tx, self.workspace, given.username).await?;
                 if tx.execute(Statement::new(&ADD, given.values(role))).await? == 0 {
                     return Err(Error::already_exists(taken));
                 }
@@ -122,8 +134,8 @@ impl UserStore {
     /// # Errors
     /// No user has the name, the permission is not valid, or there is no such grant: that error has the message
     /// `missing`.
-    pub async fn change_grant(
-        &self,
+    pub async fn change(
+        self,
         username: &str,
         resource_type: &str,
         pattern: &str,
@@ -134,7 +146,7 @@ impl UserStore {
         let given = UserGrant { username, resource_type, pattern, permission };
         self.db
             .transaction(|tx| async move {
-                let role = find_role(&tx, given.username).await?.unwrap_or(-1);
+                let role = find_role(&tx, self.workspace, given.username).await?.unwrap_or(-1);
                 if tx.execute(Statement::new(&CHANGE, given.values(role))).await? == 0 {
                     return Err(Error::not_found(missing));
                 }
@@ -147,10 +159,10 @@ impl UserStore {
     ///
     /// # Errors
     /// No user has the name, or there is no such grant: that error has the message `missing`.
-    pub async fn remove_grant(&self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
+    pub async fn remove(self, username: &str, resource_type: &str, pattern: &str, missing: &str) -> Result<()> {
         self.db
             .transaction(|tx| async move {
-                let role = find_role(&tx, username).await?.unwrap_or(-1);
+                let role = find_role(&tx, self.workspace, username).await?.unwrap_or(-1);
                 let values = vec![role.into(), resource_type.into(), pattern.into()];
                 if tx.execute(Statement::new(&REMOVE, values)).await? == 0 {
                     return Err(Error::not_found(missing));
@@ -164,13 +176,13 @@ impl UserStore {
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn delete_grants(&self, resource_types: &[&str], pattern: &str) -> Result<()> {
+    pub async fn delete_all(self, resource_types: &[&str], pattern: &str) -> Result<()> {
         // Grants on all resources of a type are kept, even if a resource is named `*`.
         if pattern == permission::ANY {
             return Ok(());
         }
         let statement = |kind: &&str| {
-            Op::Execute(Statement::new(&DELETE_ALL, vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into()]))
+            Op::Execute(Statement::new(&DELETE_ALL, vec![(*kind).into(), pattern.into(), self.workspace.into()]))
         };
         self.db.unit(resource_types.iter().map(statement).collect()).await?;
         Ok(())
@@ -180,13 +192,13 @@ impl UserStore {
     ///
     /// # Errors
     /// The new name is too long, or the database failed.
-    pub async fn rename_grants(&self, resource_types: &[&str], pattern: &str, new_pattern: &str) -> Result<()> {
+    pub async fn rename_all(self, resource_types: &[&str], pattern: &str, new_pattern: &str) -> Result<()> {
         check_length("resource_pattern", new_pattern, 255)?;
         if [pattern, new_pattern].contains(&permission::ANY) {
             return Ok(());
         }
         let statements = |kind: &&str| {
-            let values = || vec![(*kind).into(), pattern.into(), DEFAULT_WORKSPACE.into(), new_pattern.into()];
+            let values = || vec![(*kind).into(), pattern.into(), self.workspace.into(), new_pattern.into()];
             [Statement::new(&CLEAR_NEW, values()), Statement::new(&RENAME_ALL, values())].map(Op::Execute)
         };
         self.db.unit(resource_types.iter().flat_map(statements).collect()).await?;
@@ -194,11 +206,12 @@ impl UserStore {
     }
 }
 
-/// Finds or creates the per-user role of a user. Looks first, because `ON CONFLICT DO NOTHING` consumes ids.
-async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
+/// Finds or creates the per-user role of a user in a workspace. Looks first, because `ON CONFLICT DO NOTHING` consumes
+/// ids.
+async fn role_of(tx: &Tx, workspace: &str, username: &str) -> Result<i64> {
     let user = id_of(tx, username).await?;
     let name = permission::user_role(user);
-    let values = || vec![name.as_str().into(), DEFAULT_WORKSPACE.into()];
+    let values = || vec![name.as_str().into(), workspace.into()];
     let find = || tx.query_opt(Statement::new(&ROLE, values()), |row| row.get::<i64>(0));
     let role = if let Some(role) = find().await? {
         role
@@ -212,7 +225,7 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
             "Role {} in workspace {} collides with the reserved '__user_<id>__' synthetic namespace but is already \
              assigned to user_id={other}. Rename or delete the conflicting role before granting per-user permissions.",
             python::repr(&name),
-            python::repr(DEFAULT_WORKSPACE)
+            python::repr(workspace)
         )));
     }
     if assigned.is_empty() {
@@ -221,8 +234,8 @@ async fn role_of(tx: &Tx, username: &str) -> Result<i64> {
     Ok(role)
 }
 
-async fn find_role(tx: &Tx, username: &str) -> Result<Option<i64>> {
+async fn find_role(tx: &Tx, workspace: &str, username: &str) -> Result<Option<i64>> {
     let name = permission::user_role(id_of(tx, username).await?);
-    let values = vec![name.into(), DEFAULT_WORKSPACE.into()];
+    let values = vec![name.into(), workspace.into()];
     Ok(tx.query_opt(Statement::new(&ROLE, values), |row| row.get::<i64>(0)).await?)
 }

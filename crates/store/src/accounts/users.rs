@@ -1,5 +1,7 @@
 //! The users database of basic-auth: users and their grants.
 
+use std::collections::BTreeMap;
+
 use ferroflow_model::{
     Error, Result,
     permission::{self, DEFAULT_WORKSPACE},
@@ -37,6 +39,14 @@ statements! {
          p.permission FROM users u \
          LEFT JOIN user_role_assignments a ON a.user_id = u.id \
          LEFT JOIN roles r ON r.id = a.role_id AND r.workspace = $2 \
+         LEFT JOIN role_permissions p ON p.role_id = r.id \
+         WHERE u.username = $1";
+    /// A user with its roles in all workspaces, and their grants.
+    static MEMBER: Anywhere =
+        "SELECT u.id, u.username, u.password_hash, u.is_admin, p.resource_type, p.resource_pattern, \
+         p.permission, r.workspace, r.name FROM users u \
+         LEFT JOIN user_role_assignments a ON a.user_id = u.id \
+         LEFT JOIN roles r ON r.id = a.role_id \
          LEFT JOIN role_permissions p ON p.role_id = r.id \
          WHERE u.username = $1";
     static DELETE_ROLE_GRANTS: Anywhere =
@@ -119,6 +129,24 @@ pub struct Account {
     pub user: User,
     /// The grants of all roles in the workspace.
     pub grants: Vec<Grant>,
+}
+
+/// A user with what it has in workspaces.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The user.
+    pub user: User,
+    /// What it has in each workspace in which it has a role.
+    pub workspaces: BTreeMap<String, Membership>,
+}
+
+/// What a user has in a workspace.
+#[derive(Debug, Clone, Default)]
+pub struct Membership {
+    /// The grants of all roles in the workspace.
+    pub grants: Vec<Grant>,
+    /// Whether it has a role besides the per-user one.
+    pub has_shared_role: bool,
 }
 
 /// Why the users database cannot be used.
@@ -214,6 +242,30 @@ impl UserStore {
             })
             .await?;
         Ok(account)
+    }
+
+    /// A user with its grants in all workspaces, with one query; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn member(&self, username: &str) -> Result<Option<Member>> {
+        let conn = self.db.reader().await?;
+        let member = conn
+            .fold(Statement::new(&MEMBER, vec![username.into()]), None::<Member>, |member, row| {
+                if member.is_none() {
+                    *member = Some(Member { user: user_from_row(row)?, workspaces: BTreeMap::new() });
+                }
+                let (Some(member), Some(workspace)) = (member, row.get::<Option<String>>(7)?) else { return Ok(()) };
+                let membership = member.workspaces.entry(workspace).or_default();
+                membership.has_shared_role |= !permission::is_user_role(&row.get::<String>(8)?);
+                if let Some(resource_type) = row.get::<Option<String>>(4)? {
+                    let grant = Grant { resource_type, resource_pattern: row.get(5)?, permission: row.get(6)? };
+                    membership.grants.push(grant);
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(member)
     }
 
     /// One user.

@@ -47,4 +47,5 @@ mod traces;
 mod transactions;
 mod users;
 mod webhooks;
+mod workspace_roles;
 mod workspaces;

@@ -1,6 +1,6 @@
 //! Users, roles and grants of the users database.
 
-use ferroflow_model::{ErrorCode, Result};
+use ferroflow_model::{ErrorCode, Result, permission::DEFAULT_WORKSPACE};
 use ferroflow_store::{Grant, UserStore};
 
 use crate::support::on_each;
@@ -47,7 +47,7 @@ async fn who_is_made_under_the_name_of_a_deleted_user_has_nothing_of_it(users: &
     let role = users.create_role("r", "default", None).await.unwrap();
     users.add_role_permission(role.id, "experiment", "*", "READ").await.unwrap();
     users.assign_role(users.get_user("u").await.unwrap().id, role.id).await.unwrap();
-    users.set_grant("u", "experiment", "1", "MANAGE").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "experiment", "1", "MANAGE").await.unwrap();
     assert_eq!(grants(users, "u").await, ["MANAGE experiment 1", "READ experiment *"]);
     users.delete_user("u").await.unwrap();
     users.create_user("u", "hash", false).await.unwrap();
@@ -62,28 +62,28 @@ on_each!(grants_are_added_changed_replaced_and_taken_back);
 async fn grants_are_added_changed_replaced_and_taken_back(users: &UserStore) {
     users.create_user("u", "hash", false).await.unwrap();
     users.create_user("other", "hash", false).await.unwrap();
-    users.add_grant("u", "experiment", "1", "READ", "taken").await.unwrap();
-    let taken = users.add_grant("u", "experiment", "1", "EDIT", "taken").await.unwrap_err();
+    users.grants(DEFAULT_WORKSPACE).add("u", "experiment", "1", "READ", "taken").await.unwrap();
+    let taken = users.grants(DEFAULT_WORKSPACE).add("u", "experiment", "1", "EDIT", "taken").await.unwrap_err();
     assert_eq!((taken.code, taken.message.as_str()), (ErrorCode::ResourceAlreadyExists, "taken"));
-    users.change_grant("u", "experiment", "1", "EDIT", "missing").await.unwrap();
-    users.set_grant("u", "experiment", "2", "READ").await.unwrap();
-    users.set_grant("u", "experiment", "2", "DENY").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).change("u", "experiment", "1", "EDIT", "missing").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "experiment", "2", "READ").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "experiment", "2", "DENY").await.unwrap();
     assert_eq!(grants(users, "u").await, ["DENY experiment 2", "EDIT experiment 1"]);
     assert!(grants(users, "other").await.is_empty());
-    users.remove_grant("u", "experiment", "1", "missing").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).remove("u", "experiment", "1", "missing").await.unwrap();
     for gone in [
-        users.remove_grant("u", "experiment", "1", "missing").await,
-        users.change_grant("u", "experiment", "1", "READ", "missing").await,
-        users.remove_grant("other", "experiment", "2", "missing").await,
+        users.grants(DEFAULT_WORKSPACE).remove("u", "experiment", "1", "missing").await,
+        users.grants(DEFAULT_WORKSPACE).change("u", "experiment", "1", "READ", "missing").await,
+        users.grants(DEFAULT_WORKSPACE).remove("other", "experiment", "2", "missing").await,
     ] {
         let error = gone.unwrap_err();
         assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceDoesNotExist, "missing"));
     }
-    assert_eq!(code(users.set_grant("nobody", "experiment", "1", "READ").await), ErrorCode::ResourceDoesNotExist);
+    assert_eq!(code(users.grants(DEFAULT_WORKSPACE).set("nobody", "experiment", "1", "READ").await), ErrorCode::ResourceDoesNotExist);
     for (kind, pattern, permission) in
         [("experiment", "1", "ALL"), ("planet", "1", "READ"), ("run", "abc", "READ"), ("workspace", "*", "READ")]
     {
-        assert_eq!(code(users.set_grant("u", kind, pattern, permission).await), ErrorCode::InvalidParameterValue);
+        assert_eq!(code(users.grants(DEFAULT_WORKSPACE).set("u", kind, pattern, permission).await), ErrorCode::InvalidParameterValue);
     }
     assert_eq!(grants(users, "u").await, ["DENY experiment 2"]);
 }
@@ -94,14 +94,14 @@ async fn grants_follow_what_is_renamed_and_go_with_what_is_deleted(users: &UserS
     let role = users.create_role("r", "default", None).await.unwrap();
     users.add_role_permission(role.id, "registered_model", "old", "EDIT").await.unwrap();
     users.assign_role(users.get_user("u").await.unwrap().id, role.id).await.unwrap();
-    users.set_grant("u", "registered_model", "old", "MANAGE").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "registered_model", "old", "MANAGE").await.unwrap();
     // A leftover grant of another model, and a grant of another type.
-    users.set_grant("u", "registered_model", "new", "READ").await.unwrap();
-    users.set_grant("u", "experiment", "old", "READ").await.unwrap();
-    users.rename_grants(&["registered_model", "prompt"], "old", "new").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "registered_model", "new", "READ").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("u", "experiment", "old", "READ").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).rename_all(&["registered_model", "prompt"], "old", "new").await.unwrap();
     let expected = ["EDIT registered_model old", "MANAGE registered_model new", "READ experiment old"];
     assert_eq!(grants(users, "u").await, expected);
-    users.delete_grants(&["registered_model", "prompt"], "new").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).delete_all(&["registered_model", "prompt"], "new").await.unwrap();
     assert_eq!(grants(users, "u").await, ["EDIT registered_model old", "READ experiment old"]);
 }
 
@@ -155,7 +155,7 @@ async fn everybody_is_listed_with_the_roles_that_each_has(users: &UserStore) {
     let role = users.create_role("r", "default", None).await.unwrap();
     users.add_role_permission(role.id, "prompt", "*", "READ").await.unwrap();
     users.assign_role(one.id, role.id).await.unwrap();
-    users.set_grant("two", "experiment", "1", "READ").await.unwrap();
+    users.grants(DEFAULT_WORKSPACE).set("two", "experiment", "1", "READ").await.unwrap();
     let listed = users.list_users().await.unwrap();
     let shown: Vec<(String, Vec<usize>)> = listed
         .into_iter()
@@ -170,7 +170,7 @@ async fn the_same_grant_by_many_at_once_is_one(users: &UserStore) {
     let ids: Vec<String> = (0..8).map(|id| id.to_string()).collect();
     // The per-user role is created by the first of the concurrent transactions.
     let all =
-        futures_util::future::join_all(ids.iter().chain(&ids).map(|id| users.set_grant("u", "experiment", id, "READ")));
+        futures_util::future::join_all(ids.iter().chain(&ids).map(|id| users.grants(DEFAULT_WORKSPACE).set("u", "experiment", id, "READ")));
     for done in all.await {
         done.unwrap();
     }

@@ -4,13 +4,13 @@ use axum::response::Response;
 use ferroflow_auth::Key;
 use ferroflow_model::{
     Error, Result,
-    permission::{Action, DEFAULT_WORKSPACE, Permission, ResourceType, user_role},
+    permission::{Action, Permission, ResourceType, user_role},
 };
 use ferroflow_store::Role;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    access::{canonical_id, grant_key, legacy_pattern},
+    access::{canonical_id, grant_key, is_there, legacy_pattern},
     api::accounts::roles::visible_roles,
     app::Cx,
     params::Params,
@@ -52,10 +52,11 @@ pub(crate) async fn grant(cx: Cx, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let grant = GrantParams::read(&params)?;
     let permission = params.text("permission")?;
-    access.auth.users().get_user(&grant.username).await?;
-    let already_exists = format!("{} already exists.", grant.description());
     let users = access.auth.users();
-    users.add_grant(&grant.username, &grant.kind, &grant.pattern(), &permission, &already_exists).await?;
+    users.get_user(&grant.username).await?;
+    let already_exists = format!("{} already exists.", grant.description());
+    let grants = users.grants(cx.workspace.name());
+    grants.add(&grant.username, &grant.kind, &grant.pattern(), &permission, &already_exists).await?;
     rpc::json(&json!({}))
 }
 
@@ -65,7 +66,8 @@ pub(crate) async fn revoke(cx: Cx, params: Params) -> Result<Response> {
     let grant = GrantParams::read(&params)?;
     ResourceType::parse(&grant.kind)?;
     let not_found = format!("{} not found.", grant.description());
-    access.auth.users().remove_grant(&grant.username, &grant.kind, &grant.pattern(), &not_found).await?;
+    let grants = access.auth.users().grants(cx.workspace.name());
+    grants.remove(&grant.username, &grant.kind, &grant.pattern(), &not_found).await?;
     rpc::json(&json!({}))
 }
 
@@ -75,9 +77,9 @@ pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
     let grant = GrantParams::read(&params)?;
     let kind = ResourceType::parse(&grant.kind)?;
     let key: Key = grant_key(kind, &grant.pattern())?;
-    let user = access.auth.reload(&grant.username).await?;
+    let user = access.auth.user_within(&grant.username, cx.workspace_name()).await?;
     let user = user.ok_or_else(|| Error::not_found(format!("User with username={} not found", grant.username)))?;
-    let permission = user.permission(&key);
+    let permission = if is_there(&cx, &key).await? { user.permission(&key) } else { Permission::NoPermissions };
     rpc::json(&json!({ "allowed": permission.allows(Action::Use), "permission": permission.name() }))
 }
 
@@ -110,6 +112,7 @@ impl GrantParams {
 /// The user and the resource of a request to one of the old paths.
 struct LegacyGrant {
     kind: ResourceType,
+    workspace: String,
     username: String,
     pattern: String,
     /// The parameters that identify the resource, unchanged.
@@ -117,13 +120,14 @@ struct LegacyGrant {
 }
 
 impl LegacyGrant {
-    fn read(kind: ResourceType, params: &Params) -> Result<Self> {
+    fn read(cx: &Cx, kind: ResourceType, params: &Params) -> Result<Self> {
         let pattern = legacy_pattern(kind, params)?;
         let mut ids = Map::new();
         for name in id_params(kind) {
             ids.insert((*name).to_owned(), params.text(name)?.into());
         }
-        Ok(Self { kind, username: params.text("username")?, pattern, ids })
+        let workspace = cx.workspace.name().to_owned();
+        Ok(Self { kind, workspace, username: params.text("username")?, pattern, ids })
     }
 
     fn not_found(&self) -> String {
@@ -158,14 +162,14 @@ impl LegacyGrant {
 
     /// The resource as it is named in error messages.
     fn fields(&self) -> Vec<String> {
-        let workspace = (self.kind == ResourceType::RegisteredModel).then(|| format!("workspace={DEFAULT_WORKSPACE}"));
+        let workspace = (self.kind == ResourceType::RegisteredModel).then(|| format!("workspace={}", self.workspace));
         let name = |name: &&str| self.ids.get(*name).and_then(Value::as_str).unwrap_or_default().to_owned();
         workspace.into_iter().chain(id_params(self.kind).iter().map(|key| format!("{key}={}", name(key)))).collect()
     }
 
     fn json(mut self, user_id: i64, permission: &str) -> Value {
         if self.kind == ResourceType::RegisteredModel {
-            self.ids.insert("workspace".into(), DEFAULT_WORKSPACE.into());
+            self.ids.insert("workspace".into(), self.workspace.into());
         }
         self.ids.insert("user_id".into(), user_id.into());
         self.ids.insert("permission".into(), to_legacy(permission).into());
@@ -199,23 +203,24 @@ fn id_params(kind: ResourceType) -> &'static [&'static str] {
 pub(crate) async fn legacy_create(cx: Cx, kind: ResourceType, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let users = access.auth.users();
-    let legacy = LegacyGrant::read(kind, &params)?;
+    let legacy = LegacyGrant::read(&cx, kind, &params)?;
     let permission = from_legacy(&params)?;
     let user = users.get_user(&legacy.username).await?;
-    users.add_grant(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.already_exists()).await?;
+    let grants = users.grants(cx.workspace.name());
+    grants.add(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.already_exists()).await?;
     rpc::json(&legacy.json(user.id, &permission))
 }
 
 pub(crate) async fn legacy_get(cx: Cx, kind: ResourceType, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
     let users = access.auth.users();
-    let legacy = LegacyGrant::read(kind, &params)?;
+    let legacy = LegacyGrant::read(&cx, kind, &params)?;
     let user = users.get_user(&legacy.username).await?;
     let roles = users.list_user_roles(user.id).await?;
     let own = user_role(user.id);
     let found = roles
         .iter()
-        .filter(|role| role.name == own && role.workspace == DEFAULT_WORKSPACE)
+        .filter(|role| role.name == own && role.workspace == legacy.workspace)
         .flat_map(|role| &role.permissions)
         .find(|allowed| allowed.resource_type == kind.name() && allowed.resource_pattern == legacy.pattern);
     let permission =
@@ -225,16 +230,17 @@ pub(crate) async fn legacy_get(cx: Cx, kind: ResourceType, params: Params) -> Re
 
 pub(crate) async fn legacy_update(cx: Cx, kind: ResourceType, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
-    let legacy = LegacyGrant::read(kind, &params)?;
+    let legacy = LegacyGrant::read(&cx, kind, &params)?;
     let permission = from_legacy(&params)?;
-    let users = access.auth.users();
-    users.change_grant(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.not_found()).await?;
+    let grants = access.auth.users().grants(cx.workspace.name());
+    grants.change(&legacy.username, kind.name(), &legacy.pattern, &permission, &legacy.not_found()).await?;
     rpc::json(&json!({}))
 }
 
 pub(crate) async fn legacy_delete(cx: Cx, kind: ResourceType, params: Params) -> Result<Response> {
     let (access, _) = cx.user()?;
-    let legacy = LegacyGrant::read(kind, &params)?;
-    access.auth.users().remove_grant(&legacy.username, kind.name(), &legacy.pattern, &legacy.not_found()).await?;
+    let legacy = LegacyGrant::read(&cx, kind, &params)?;
+    let grants = access.auth.users().grants(cx.workspace.name());
+    grants.remove(&legacy.username, kind.name(), &legacy.pattern, &legacy.not_found()).await?;
     rpc::json(&json!({}))
 }

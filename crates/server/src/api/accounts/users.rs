@@ -31,7 +31,7 @@ pub(crate) async fn create(cx: Cx, params: Params) -> Result<Response> {
     validation::username(&username)?;
     let hash = access.auth.hash(&password).await?;
     let user = access.auth.users().create_user(&username, &hash, false).await?;
-    rpc::json(&json!({ "user": with_grants(&user, &[]) }))
+    rpc::json(&json!({ "user": with_grants(&cx, &user, &[]) }))
 }
 
 /// `GET users/get`
@@ -39,7 +39,7 @@ pub(crate) async fn get(cx: Cx, params: Params) -> Result<Response> {
     let users = cx.user()?.0.auth.users();
     let user = users.get_user(&params.text("username")?).await?;
     let roles = users.list_user_roles(user.id).await?;
-    rpc::json(&json!({ "user": with_grants(&user, &roles) }))
+    rpc::json(&json!({ "user": with_grants(&cx, &user, &roles) }))
 }
 
 /// `GET users/current`: tells the UI who is logged in.
@@ -113,9 +113,10 @@ pub(crate) async fn delete(cx: Cx, params: Params) -> Result<Response> {
 }
 
 /// A user with the fields that clients older than the reference expect: its own grants on experiments and registered
-/// models.
-fn with_grants(user: &User, roles: &[Role]) -> Value {
-    let own = roles.iter().filter(|role| permission::is_user_role(&role.name));
+/// models in the workspace of the request.
+fn with_grants(cx: &Cx, user: &User, roles: &[Role]) -> Value {
+    let is_here = |role: &&Role| role.workspace == cx.workspace.name();
+    let own = roles.iter().filter(is_here).filter(|role| permission::is_user_role(&role.name));
     let of = |kind: ResourceType, id: &str| -> Vec<Value> {
         let allowed = own.clone().flat_map(|role| &role.permissions);
         allowed

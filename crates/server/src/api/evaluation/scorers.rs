@@ -81,10 +81,10 @@ pub(crate) async fn get(cx: Cx, req: GetScorer) -> Result<GetScorerResponse> {
 
 pub(crate) async fn delete(cx: Cx, req: DeleteScorer) -> Result<DeleteScorerResponse> {
     cx.store().delete_scorer(req.experiment_id(), req.name(), req.version).await?;
-    if let (Some(access), None) = (&cx.app.access, req.version) {
+    if req.version.is_none() {
         // Grants must not apply to a later scorer of the same name.
         let pattern = scorer_pattern(&access::canonical_id(req.experiment_id()), req.name());
-        access.auth.users().delete_grants(&[ResourceType::Scorer.name()], &pattern).await?;
+        cx.revoke_all(&[ResourceType::Scorer.name()], &pattern).await?;
     }
     Ok(empty())
 }

@@ -50,17 +50,16 @@ pub(crate) async fn rename(cx: Cx, req: RenameRegisteredModel) -> Result<RenameR
     let model = cx.store().rename_registered_model(req.name(), req.new_name()).await?;
     if let Some(access) = &cx.app.access {
         // Grants on the model move to its new name.
-        access.auth.users().rename_grants(&GRANTED, req.name(), req.new_name()).await?;
+        let grants = access.auth.users().grants(cx.workspace.name());
+        grants.rename_all(&GRANTED, req.name(), req.new_name()).await?;
     }
     Ok(RenameRegisteredModelResponse { registered_model: Some(redacted(&cx, model)) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRegisteredModel) -> Result<DeleteRegisteredModelResponse> {
     cx.store().delete_registered_model(req.name()).await?;
-    if let Some(access) = &cx.app.access {
-        // Grants must not apply to a later model of the same name.
-        access.auth.users().delete_grants(&GRANTED, req.name()).await?;
-    }
+    // Grants must not apply to a later model of the same name.
+    cx.revoke_all(&GRANTED, req.name()).await?;
     Ok(empty())
 }
 
