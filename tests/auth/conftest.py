@@ -14,14 +14,14 @@ from support import postgres, servers
 
 
 @contextlib.contextmanager
-def running(maker, dialect, folder, name, **ini):
+def running(maker, dialect, folder, name, args=(), **ini):
     """A server with users."""
     folder = folder / name
     folder.mkdir()
     with postgres.database(dialect, folder, name) as backend:
         users = f"sqlite:///{folder}/users.db" if dialect == "sqlite" else backend
         env = settings(folder, users, **ini)
-        with maker(backend, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+        with maker(backend, folder / "artifacts", args=["--app-name", "basic-auth", *args], env=env) as server:
             yield SimpleNamespace(url=server.url, users=users, server=server, env=env, backend=backend)
 
 

@@ -68,8 +68,11 @@ impl Caller {
         let Member { user, workspaces } = member;
         let workspaces: Vec<(Arc<str>, Membership)> =
             workspaces.into_iter().map(|(name, membership)| (name.into(), membership)).collect();
-        let mut listed: BTreeSet<Arc<str>> =
-            workspaces.iter().filter(|(_, membership)| is_listed(membership)).map(|(name, _)| Arc::clone(name)).collect();
+        let mut listed: BTreeSet<Arc<str>> = workspaces
+            .iter()
+            .filter(|(_, membership)| is_listed(membership))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
         if policy.grants_default_workspace {
             listed.insert(DEFAULT_WORKSPACE.into());
         }
@@ -184,7 +187,8 @@ impl Caller {
     /// Whether the grants meet all requirements of an operation.
     #[must_use]
     pub fn meets(&self, requirements: &[Requirement]) -> bool {
-        self.is_unrestricted() || requirements.iter().all(|requirement| requirement.is_met(&self.grants, self.defaults()))
+        self.is_unrestricted()
+            || requirements.iter().all(|requirement| requirement.is_met(&self.grants, self.defaults()))
     }
 
     /// Whether an action on a resource is allowed, regardless of its parents.
@@ -261,7 +265,8 @@ fn is_listed(membership: &Membership) -> bool {
 
 /// Whether a user who has this in a workspace is told that it exists.
 fn is_present(membership: &Membership) -> bool {
-    let allows = |grant: &Grant| Permission::from_name(&grant.permission).is_some_and(|found| found.allows(Action::Read));
+    let allows =
+        |grant: &Grant| Permission::from_name(&grant.permission).is_some_and(|found| found.allows(Action::Read));
     membership.has_shared_role || membership.grants.iter().any(allows)
 }
 
@@ -377,7 +382,10 @@ mod tests {
         assert_eq!(before, Permission::NoPermissions, "before the workspace is known");
         assert!(somebody.within(Some("b")).is_unrestricted());
         assert!(!somebody.within(Some("a")).is_unrestricted() && !somebody.is_unrestricted());
-        assert!(!somebody.may_on_any_resource(Action::Read) && !somebody.within(Some("c")).may_on_any_resource(Action::Read));
+        assert!(
+            !somebody.may_on_any_resource(Action::Read)
+                && !somebody.within(Some("c")).may_on_any_resource(Action::Read)
+        );
         assert_eq!(somebody.within(Some("c")).visible(ResourceType::Experiment), Visible::nothing());
     }
 

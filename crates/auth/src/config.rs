@@ -223,8 +223,12 @@ mod tests {
         let more = "grant_default_workspace_access = Yes\n";
         assert!(parse(&format!("{FILE}{more}")).unwrap().grant_default_workspace_access);
         assert!(parse(&format!("{FILE}grant_default_workspace_access = perhaps\n")).is_err());
-        let seeds = |value| AuthConfig::parse(FILE, &Environment::new([(SEED_ROLES, value)])).map(|it| it.seed_default_roles);
-        assert_eq!((seeds("False"), seeds("1"), parse(FILE).map(|it| it.seed_default_roles)), (Ok(false), Ok(true), Ok(true)));
+        let seeds =
+            |value| AuthConfig::parse(FILE, &Environment::new([(SEED_ROLES, value)])).map(|it| it.seed_default_roles);
+        assert_eq!(
+            (seeds("False"), seeds("1"), parse(FILE).map(|it| it.seed_default_roles)),
+            (Ok(false), Ok(true), Ok(true))
+        );
         assert!(seeds("no").is_err());
     }
 

@@ -22,6 +22,7 @@ use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
 use ferroflow_store::TokenUser;
 use reqwest::Url;
 
+pub(crate) use self::identity::flag;
 pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use self::{
     api_server::ApiServer,
@@ -29,7 +30,6 @@ use self::{
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
-pub(crate) use self::identity::flag;
 use crate::{
     caller::{BearerToken, Caller},
     config::{AuthConfig, ConfigError},

@@ -168,9 +168,7 @@ pub(crate) async fn check<'a>(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs
             return Ok(false);
         }
         Needs::SeeWorkspace => {
-            let is_listed = |caller: &Caller| caller.lists_workspace(cx.path("workspace_name"));
-            // Without workspaces the handler says so.
-            return Ok(!cx.app.store.has_workspaces() || is_allowed(access, caller, is_listed).await?);
+            return is_allowed(access, caller, |caller| caller.lists_workspace(cx.path("workspace_name"))).await;
         }
         Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo)
             if !is_allowed(access, caller, Caller::may_create).await? =>
@@ -212,11 +210,9 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         Needs::Create(Resource::Experiment | Resource::RegisteredModel | Resource::Demo) => {
             return is_allowed(access, caller, Caller::may_create).await;
         }
-        Needs::Public
-        | Needs::Authenticated
-        | Needs::SeeWorkspace
-        | Needs::ManageAccess(_)
-        | Needs::NotImplemented => return Ok(true),
+        Needs::Public | Needs::Authenticated | Needs::SeeWorkspace | Needs::ManageAccess(_) | Needs::NotImplemented => {
+            return Ok(true);
+        }
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
     };
     is_allowed(access, caller, |caller| caller.may_on_any_resource(action)).await

@@ -21,9 +21,12 @@ pub(crate) const HEADER: &str = "x-mlflow-workspace";
 /// The header names a workspace that does not exist, or in which the caller has nothing; or the server has no workspaces.
 pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<(Workspace, Option<Arc<Caller>>)> {
     let caller = parts.extensions.get::<Arc<Caller>>();
-    if let (Some(found), Some(caller)) = (app.access.as_ref().and_then(|access| access.auth.namespaces()), caller) {
-        let name = if is_server_info(parts) { None } else { header(&parts.headers)? };
-        let (workspace, caller) = namespaces::of_request(app, found, caller, name.as_deref()).await?;
+    if let Some(namespaces) = app.access.as_ref().and_then(|access| access.auth.namespaces()) {
+        let Some(caller) = caller.filter(|_| !is_server_info(parts)) else {
+            return Ok((app.store.workspace(None).await?, None));
+        };
+        let name = header(&parts.headers)?;
+        let (workspace, caller) = namespaces::of_request(app, namespaces, caller, name.as_deref()).await?;
         return Ok((workspace, Some(caller)));
     }
     let workspace = named(app, parts, caller).await?;
@@ -35,9 +38,7 @@ pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<(Workspace, O
 /// The workspace that a request names.
 async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result<Workspace> {
     let name = header(&parts.headers)?;
-    // Nor does a public page tell anybody whether a workspace exists.
-    let is_anonymous = app.access.is_some() && caller.is_none();
-    if name.is_some() && (is_anonymous || is_server_info(parts)) {
+    if name.is_some() && is_server_info(parts) {
         return app.store.workspace(None).await;
     }
     if name.is_some() && !app.store.has_workspaces() {
@@ -45,6 +46,10 @@ async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result
             ErrorCode::FeatureDisabled,
             "Workspace APIs are not available: workspaces are not enabled on this server",
         ));
+    }
+    if app.access.is_some() && caller.is_none() {
+        // No public page tells whether a workspace exists.
+        return app.store.workspace(None).await;
     }
     if let Some(name) = name.as_deref().filter(|name| *name != DEFAULT_WORKSPACE) {
         validation::workspace_name(name)?;

@@ -138,14 +138,18 @@ pub(crate) async fn is_there(cx: &Cx, key: &Key) -> Result<bool> {
         return Ok(true);
     }
     let experiment = match key.kind() {
-        ResourceType::RegisteredModel | ResourceType::Prompt => return Ok(cx.store().is_prompt(key.id()).await?.is_some()),
+        ResourceType::RegisteredModel | ResourceType::Prompt => {
+            return Ok(cx.store().is_prompt(key.id()).await?.is_some());
+        }
         ResourceType::Experiment => key.id(),
         ResourceType::Scorer => key.id().split('/').next().unwrap_or_default(),
         _ => return Ok(false),
     };
     match cx.store().get_experiment(experiment).await {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.code, ErrorCode::ResourceDoesNotExist | ErrorCode::InvalidParameterValue) => Ok(false),
+        Err(error) if matches!(error.code, ErrorCode::ResourceDoesNotExist | ErrorCode::InvalidParameterValue) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

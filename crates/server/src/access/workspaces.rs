@@ -51,9 +51,15 @@ impl Cx {
     /// After a workspace was created: it gets a role for its managers and one for its members, unless that is switched
     /// off. The workspace stands even if it gets none.
     pub(crate) async fn after_workspace_was_created(&self, name: &str) {
-        let Some(access) = self.app.access.as_ref().filter(|access| access.auth.seeds_workspace_roles()) else { return };
+        let Some(access) = self.app.access.as_ref().filter(|access| access.auth.seeds_workspace_roles()) else {
+            return;
+        };
         if let Err(error) = access.auth.users().seed_workspace_roles(name).await {
-            tracing::error!(workspace = name, message = error.message, "the roles of the new workspace were not created");
+            tracing::error!(
+                workspace = name,
+                message = error.message,
+                "the roles of the new workspace were not created"
+            );
         }
     }
 
@@ -69,11 +75,13 @@ impl Cx {
     ) -> Result<()> {
         let Some(access) = &self.app.access else { return delete.await };
         let users = access.auth.users();
-        users.mark_workspace_deletion(name).await?;
+        let is_first = users.mark_workspace_deletion(name).await?;
         let deleted = delete.await;
         let cleaned = match &deleted {
             Ok(()) => users.delete_workspace_roles(name).await,
-            Err(_) => users.unmark_workspace_deletion(name).await,
+            Err(_) if is_first => users.unmark_workspace_deletion(name).await,
+            // An interrupted deletion has left it.
+            Err(_) => Ok(()),
         };
         if let Err(error) = cleaned {
             tracing::error!(workspace = name, message = error.message, "the roles of the workspace were not deleted");

@@ -8,7 +8,7 @@ use crate::{
     api::system::{demo, server_info, webhooks, workspaces},
 };
 
-use Needs::{Admin, Authenticated, Create, Public};
+use Needs::{Admin, Authenticated, Create, Public, SeeWorkspace};
 
 pub(super) fn rows(table: Table) -> Table {
     // Without workspaces the calls answer that they are disabled.
@@ -35,7 +35,7 @@ fn workspace_rows(table: Table) -> Table {
     table
         .rpc(workspaces::list, Authenticated)
         .rpc_response(workspaces::create, Admin)
-        .rpc(workspaces::get, Authenticated)
+        .rpc(workspaces::get, SeeWorkspace)
         .rpc(workspaces::update, Admin)
         .rpc_response(workspaces::delete, Admin)
 }

@@ -73,14 +73,13 @@ impl UserStore {
             .await
     }
 
-    /// Marks a workspace that is about to be deleted.
+    /// Marks a workspace that is about to be deleted. Whether it was not marked before.
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn mark_workspace_deletion(&self, workspace: &str) -> Result<()> {
-        let mark = Statement::new(&SET_MARK, vec![MARK.into(), workspace.into()]);
-        self.db.unit(vec![Op::Execute(mark)]).await?;
-        Ok(())
+    pub async fn mark_workspace_deletion(&self, workspace: &str) -> Result<bool> {
+        let mark = || Statement::new(&SET_MARK, vec![MARK.into(), workspace.into()]);
+        self.db.transaction(|tx| async move { Ok(tx.execute(mark()).await? > 0) }).await
     }
 
     /// Removes the mark of a workspace that was not deleted.

@@ -79,11 +79,17 @@ async fn grants_are_added_changed_replaced_and_taken_back(users: &UserStore) {
         let error = gone.unwrap_err();
         assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceDoesNotExist, "missing"));
     }
-    assert_eq!(code(users.grants(DEFAULT_WORKSPACE).set("nobody", "experiment", "1", "READ").await), ErrorCode::ResourceDoesNotExist);
+    assert_eq!(
+        code(users.grants(DEFAULT_WORKSPACE).set("nobody", "experiment", "1", "READ").await),
+        ErrorCode::ResourceDoesNotExist
+    );
     for (kind, pattern, permission) in
         [("experiment", "1", "ALL"), ("planet", "1", "READ"), ("run", "abc", "READ"), ("workspace", "*", "READ")]
     {
-        assert_eq!(code(users.grants(DEFAULT_WORKSPACE).set("u", kind, pattern, permission).await), ErrorCode::InvalidParameterValue);
+        assert_eq!(
+            code(users.grants(DEFAULT_WORKSPACE).set("u", kind, pattern, permission).await),
+            ErrorCode::InvalidParameterValue
+        );
     }
     assert_eq!(grants(users, "u").await, ["DENY experiment 2"]);
 }
@@ -169,8 +175,9 @@ async fn the_same_grant_by_many_at_once_is_one(users: &UserStore) {
     let user = users.create_user("u", "hash", false).await.unwrap();
     let ids: Vec<String> = (0..8).map(|id| id.to_string()).collect();
     // The per-user role is created by the first of the concurrent transactions.
-    let all =
-        futures_util::future::join_all(ids.iter().chain(&ids).map(|id| users.grants(DEFAULT_WORKSPACE).set("u", "experiment", id, "READ")));
+    let all = futures_util::future::join_all(
+        ids.iter().chain(&ids).map(|id| users.grants(DEFAULT_WORKSPACE).set("u", "experiment", id, "READ")),
+    );
     for done in all.await {
         done.unwrap();
     }

@@ -102,8 +102,8 @@ async fn an_interrupted_deletion_leaves_no_roles_to_a_new_workspace(users: &User
         users.assign_role(user.id, role.id).await.unwrap();
     }
     // The server stops between the two databases.
-    users.mark_workspace_deletion("gone").await.unwrap();
-    users.mark_workspace_deletion("gone").await.unwrap();
+    assert!(users.mark_workspace_deletion("gone").await.unwrap());
+    assert!(!users.mark_workspace_deletion("gone").await.unwrap());
     // Another workspace was not deleted, since it has something.
     users.mark_workspace_deletion("kept").await.unwrap();
     users.unmark_workspace_deletion("kept").await.unwrap();

@@ -23,7 +23,8 @@ pub(crate) async fn list(cx: Cx, _: ListWorkspaces) -> Result<ListWorkspacesResp
         let workspaces = namespaces.visible(caller).await?.into_iter().map(record).collect();
         return Ok(ListWorkspacesResponse { workspaces });
     }
-    Ok(ListWorkspacesResponse { workspaces: cx.app.store.workspaces().list_workspaces().await? })
+    let all = cx.app.store.workspaces().list_workspaces().await?;
+    Ok(ListWorkspacesResponse { workspaces: cx.listed(all).await? })
 }
 
 pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
@@ -32,9 +33,12 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
         return Err(Error::invalid("The 'default' workspace is reserved and cannot be created"));
     }
     validation::workspace_name(name)?;
-    let values = values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
+    let values =
+        values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
     cx.check_workspaces_may_change("creation is")?;
+    cx.before_workspace_is_created(name).await?;
     let workspace = Some(cx.app.store.workspaces().create_workspace(name, &values).await?);
+    cx.after_workspace_was_created(name).await;
     let mut response = rpc::json(&CreateWorkspaceResponse { workspace })?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
@@ -77,7 +81,7 @@ pub(crate) async fn delete(cx: Cx, _: DeleteWorkspace) -> Result<Response> {
         }
     };
     cx.check_workspaces_may_change("deletion is")?;
-    cx.app.store.workspaces().delete_workspace(name, mode).await?;
+    cx.with_roles_of_workspace(name, cx.app.store.workspaces().delete_workspace(name, mode)).await?;
     cx.invalidate_owners().await;
     Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())
 }

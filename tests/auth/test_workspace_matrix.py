@@ -1,0 +1,101 @@
+"""The matrix in a workspace: what its members, its manager and a guest with a grant may do, compared with the reference. One
+call of each route."""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from calls import CALLS
+from conftest import running
+from people import People, within
+from scene import Scene
+from support import postgres, servers
+
+RECORDED = Path(__file__).parent / "recorded" / "workspaces.json"
+
+WORKSPACE = "team"
+
+#: Users by what is granted to them on the workspace, and on what a call is about.
+WHO = {"member": ("USE", None), "reader": ("USE", "READ"), "guest": (None, "EDIT"), "head": ("MANAGE", None)}
+
+#: Why ferroflow answers otherwise on purpose, by the path.
+DIFFERS: dict[str, str] = {}
+
+
+def first_of_each_route():
+    seen = set()
+    for call in CALLS:
+        route = (call.method, re.sub(r"\{[a-z_]+\}", "_", call.path.replace("/ajax-api/", "/api/")), str(call.body)[:20] if call.path == "/graphql" else "")
+        if route not in seen:
+            seen.add(route)
+            yield call
+
+
+TRIED = list(first_of_each_route())
+
+
+@pytest.fixture(scope="module", params=postgres.DIALECTS)
+def pair(request, mode, tmp_path_factory):
+    """URLs of the two servers with workspaces."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        def start(maker, name):
+            return stack.enter_context(running(maker, request.param, folder, name, args=["--enable-workspaces"])).url
+
+        ours = start(servers.ferroflow, "ours")
+        theirs = None if mode == "recorded" else start(servers.reference, "theirs")
+        yield SimpleNamespace(ferroflow=ours, reference=theirs)
+
+
+def outcome(people: People, call, who: str):
+    """What comes of a call by somebody: its status, and how much of a list is seen."""
+    scene = Scene(people, who, WHO[who][1], WORKSPACE)
+    path, query, body = scene.fill(call.path), scene.fill(call.query), scene.fill(call.body)
+    headers = (scene.fill(call.headers) or {}) | within(WORKSPACE)
+    answer = people.send(who, call.method, path, query=query, body=body, raw=call.raw, headers=headers)
+    if call.count is None or answer.status_code != 200:
+        return answer.status_code
+    found = answer.json()
+    for key in call.count.split("."):
+        found = (found or {}).get(key)
+    return f"{answer.status_code}, {len(found) if isinstance(found, list) else int(found is not None)} seen"
+
+
+def walk(url: str) -> dict:
+    people = People(url)
+    people.make_workspace(WORKSPACE)
+    for username, (permission, _) in WHO.items():
+        people.join(username)
+        if permission:
+            people.give_role(username, WORKSPACE, ("workspace", "*", permission))
+    return {str(call): {who: outcome(people, call, who) for who in WHO} for call in TRIED}
+
+
+@pytest.mark.rotates
+def test_members_get_what_the_reference_gives(pair, mode):
+    ours = walk(pair.ferroflow)
+    recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
+    if mode == "recorded":
+        theirs = {call: entry["reference"] for call, entry in recorded.items()}
+    else:
+        theirs = walk(pair.reference)
+    entries, problems = {}, []
+    for call in TRIED:
+        name = str(call)
+        entry = entries[name] = {"reference": theirs.get(name)}
+        if ours[name] != theirs.get(name):
+            why = DIFFERS.get(name) or call.differs
+            if why is None:
+                problems.append(f"{name}\n    reference {theirs.get(name)}\n    ferroflow {ours[name]}")
+            entry |= {"ferroflow": ours[name], "why": why}
+        elif name in DIFFERS:
+            problems.append(f"{name} is said to differ, and does not")
+    if mode == "record":
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
+        RECORDED.write_text(f"{{\n{lines}\n}}\n", "utf-8")
+    elif not problems and entries != recorded:
+        problems += [f"{name} was recorded otherwise" for name, entry in entries.items() if recorded.get(name) != entry]
+    assert not problems, f"{len(problems)} of {len(TRIED)} calls differ:\n" + "\n".join(problems)
