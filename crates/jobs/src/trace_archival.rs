@@ -170,16 +170,17 @@ impl<'a> Pass<'a> {
     async fn archive(&mut self, candidate: &Candidate) -> Result<()> {
         let id = candidate.trace_id.as_str();
         self.attempted += 1;
-        let outcome = self
+        let pass = &*self;
+        let outcome = pass
             .job
             .store
             .unscoped(Upkeep::Archival)
-            .archive_trace(id, |spans| async {
+            .archive_trace(id, |spans| async move {
                 // The experiment may have been moved to another workspace since the beginning of the pass.
-                match self.settings_of(&spans.workspace).map(|settings| settings.location.clone()) {
-                    Some(root) => self.job.write_to_archive(id, spans, &root).await,
-                    None => Err(Error::internal("The workspace has no archive.")),
-                }
+                let settings = pass.settings_of(&spans.workspace);
+                let root = settings.map(|settings| settings.location.as_str());
+                let root = root.ok_or_else(|| Error::internal("The workspace has no archive."))?;
+                pass.job.write_to_archive(id, spans, root).await
             })
             .await;
         self.job.metrics.record_archival(match &outcome {

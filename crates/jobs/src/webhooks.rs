@@ -72,13 +72,20 @@ impl Webhooks {
         &self.options
     }
 
-    /// Sends the example of an event once, and returns the webhook's answer.
+    /// Sends the example of an event once, and returns the webhook's answer. `workspace` is that of the webhook, if the
+    /// server has workspaces.
     ///
     /// # Errors
     /// There is no answer.
-    pub async fn test(&self, url: &str, secret: Option<&str>, event: EventType) -> Result<Answer, Failure> {
+    pub async fn test(
+        &self,
+        url: &str,
+        secret: Option<&str>,
+        event: EventType,
+        workspace: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let _permit = self.tests.acquire().await;
-        let body = event.example().body(clock::unix_micros());
+        let body = event.example().body(clock::unix_micros(), workspace);
         let delivery_id = uuid::Uuid::new_v4().to_string();
         self.send(&Message { url, secret, delivery_id: &delivery_id, body: &body }).await
     }

@@ -39,6 +39,10 @@ pub enum Check {
     EntriesHaveKeys,
     /// Present; its value is never quoted in the error message.
     Secret,
+    /// A text also in a request that can be parsed, where null is absent.
+    NotNullText,
+    /// An object, or null; these fields of it are texts, not null.
+    TextFields(&'static [&'static str]),
 }
 
 impl Check {
@@ -122,6 +126,17 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
         (Check::EntriesHaveKeys, Some(value)) => value.as_array().is_some_and(|entries| {
             entries.iter().all(|entry| entry.get("key").is_some_and(|key| !key.is_null() && key != ""))
         }),
+        (Check::NotNullText, Some(value)) => value.is_string(),
+        (Check::TextFields(names), Some(Value::Object(fields))) => {
+            for name in names {
+                if let Some(value) = fields.get(*name).filter(|value| !value.is_string()) {
+                    return broken(wrong_type(name, value));
+                }
+            }
+            true
+        }
+        (Check::TextFields(_), None) => true,
+        (Check::TextFields(_), Some(_)) => false,
         // Null is treated as absent when parsing; the reference fails with a 500 here.
         (Check::Secret | Check::AtMost(_) | Check::Within(..) | Check::AtMostItems(_) | Check::EachHas(_), _) => true,
         (_, None) => false,
@@ -129,9 +144,11 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
     if good {
         return Ok(());
     }
-    let null = Value::Null;
-    let value = value.unwrap_or(&null);
-    broken(invalid_value(parameter, value, Some(&format!(" Hint: Value was of type '{}'.", type_name(value)))))
+    broken(wrong_type(parameter, value.unwrap_or(&Value::Null)))
+}
+
+fn wrong_type(parameter: &str, value: &Value) -> String {
+    invalid_value(parameter, value, Some(&format!(" Hint: Value was of type '{}'.", type_name(value))))
 }
 
 fn broken(message: String) -> Result<()> {

@@ -9,3 +9,4 @@ mod span_log;
 mod trace_artifact;
 mod ui;
 mod webhooks;
+mod workspaces;

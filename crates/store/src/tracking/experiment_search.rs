@@ -19,7 +19,7 @@ use crate::{
     query::{
         compare::{self, Approach, Pairs},
         scope::Scope,
-        select::{KeyKind, Select, load_children},
+        select::{KeyKind, Page, Select, load_children},
     },
     stages,
     tracking::experiments::{COLUMNS, from_row, tags_of},
@@ -55,6 +55,33 @@ impl Scoped<'_> {
         scope: &Scope,
         search: ExperimentSearch,
     ) -> Result<(Vec<Experiment>, Option<String>)> {
+        let page = self.experiment_page(scope, &search)?;
+        let conn = self.store.db.reader().await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
+        let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
+        let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, ids)).await?;
+        found.truncate(count);
+        let (experiments, next) = found.finish();
+        let mut experiments: Vec<Experiment> = experiments.into_iter().map(|(_, experiment)| experiment).collect();
+        let index: HashMap<i64, usize> = ids.into_iter().take(count).enumerate().map(|(at, id)| (id, at)).collect();
+        for (id, tag) in tags.into_iter().flatten() {
+            if let Some(at) = index.get(&id) {
+                experiments[*at].tags.push(tag);
+            }
+        }
+        Ok((experiments, next))
+    }
+
+    /// The query plan of a search for experiments, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_experiment_search(&self, scope: &Scope, search: &ExperimentSearch) -> Result<Vec<String>> {
+        let page = self.experiment_page(scope, search)?;
+        Ok(self.store.db.explain(page.statement).await?)
+    }
+
+    fn experiment_page(&self, scope: &Scope, search: &ExperimentSearch) -> Result<Page> {
         validation::max_results(search.max_results)?;
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
@@ -82,21 +109,7 @@ impl Scoped<'_> {
             select.order_by(column, !clause.ascending, kind);
         }
 
-        let page = select.page(COLUMNS, search.max_results, token)?;
-        let conn = self.store.db.reader().await?;
-        let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
-        let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
-        let (tags, count) = load_children(&conn, ids.clone(), |ids| tags_of(&conn, ids)).await?;
-        found.truncate(count);
-        let (experiments, next) = found.finish();
-        let mut experiments: Vec<Experiment> = experiments.into_iter().map(|(_, experiment)| experiment).collect();
-        let index: HashMap<i64, usize> = ids.into_iter().take(count).enumerate().map(|(at, id)| (id, at)).collect();
-        for (id, tag) in tags.into_iter().flatten() {
-            if let Some(at) = index.get(&id) {
-                experiments[*at].tags.push(tag);
-            }
-        }
-        Ok((experiments, next))
+        select.page(COLUMNS, search.max_results, token)
     }
 }
 

@@ -47,5 +47,6 @@ mod traces;
 mod transactions;
 mod users;
 mod webhooks;
+mod workspace_records;
 mod workspace_roles;
 mod workspaces;

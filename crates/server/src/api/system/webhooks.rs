@@ -90,9 +90,10 @@ pub(crate) async fn test(cx: Cx, req: TestWebhook) -> Result<TestWebhookResponse
         error_message: Some(format!("Failed to test webhook: {reason}")),
         ..WebhookTestResult::default()
     };
+    let workspace = cx.app.store.has_workspaces().then(|| cx.workspace.name());
     let result = match cx.store().webhook_secret(webhook_id).await {
         Err(error) => failed(error.message),
-        Ok(secret) => match cx.app.webhooks.test(webhook.url(), secret.as_deref(), event).await {
+        Ok(secret) => match cx.app.webhooks.test(webhook.url(), secret.as_deref(), event, workspace).await {
             Err(failure) => failed(failure.reason),
             Ok(answer) if answer.status.is_redirection() => WebhookTestResult {
                 response_status: Some(answer.status.as_u16().into()),
