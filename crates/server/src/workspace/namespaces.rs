@@ -22,14 +22,15 @@ pub(super) async fn of_request(
     caller: &Arc<Caller>,
     name: Option<&str>,
 ) -> Result<(Workspace, Arc<Caller>)> {
+    let wanted = name.or(namespaces.default_workspace());
     if caller.is_admin
-        && let Some(name) = name
-        && let Ok(found) = app.store.workspace(Some(name)).await
+        && let Some(wanted) = wanted
+        && let Ok(found) = app.store.workspace(Some(wanted)).await
     {
         // Also one whose namespace is gone: what is in it must be reached by somebody.
         return Ok((found, Arc::clone(caller)));
     }
-    let entered = match name.or(namespaces.default_workspace()) {
+    let entered = match wanted {
         Some(wanted) => namespaces.enter(caller, wanted).await.map(|there| Some((wanted, there))),
         None => Ok(None),
     };
