@@ -335,10 +335,7 @@ mod tests {
             404,
             r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"m","sqlstate":"KAM00","error_class":"RESOURCE_NOT_FOUND"}"#,
         ),
-        (
-            500,
-            r#"{"error_code":"FEATURE_DISABLED","message":"m","sqlstate":"KAM00","error_class":"FEATURE_DISABLED"}"#,
-        ),
+        (500, r#"{"error_code":"FEATURE_DISABLED","message":"m","sqlstate":"KAM00","error_class":"FEATURE_DISABLED"}"#),
     ];
 
     #[test]

@@ -73,7 +73,9 @@ impl TraceArchival {
         let own_retention = own.map(TraceArchivalConfig::retention).filter(|retention| !retention.is_empty());
         let location = match own_location {
             Some(own) => location(&Value::from(own))?,
-            None => uri::append_path(&self.location, &format!("workspaces/{workspace}")).map_err(|error| error.message)?,
+            None => {
+                uri::append_path(&self.location, &format!("workspaces/{workspace}")).map_err(|error| error.message)?
+            }
         };
         let retention = own_retention.map_or_else(|| Ok(self.retention.clone()), |own| retention(&Value::from(own)))?;
         Ok(Self { location, retention, ..self.clone() })
@@ -245,6 +247,22 @@ mod tests {
         assert_eq!(ArchiveNow::from_tag(r#"{"older_than": "2m"}"#), Some(ArchiveNow { older_than_ms: Some(120_000) }));
         assert_eq!(ArchiveNow::from_tag("now"), None);
         assert_eq!(duration_ms("3d"), 3 * 24 * 3600 * 1000);
+    }
+
+    #[test]
+    fn a_workspace_has_its_own_settings_or_a_folder() {
+        let settings = with("interval_seconds", json!(60)).unwrap();
+        let own = |location: &str, retention: &str| {
+            let text = |text: &str| Some(text.to_owned());
+            settings.within("team", Some(&TraceArchivalConfig { location: text(location), retention: text(retention) }))
+        };
+        let found = |settings: TraceArchival| (settings.location, settings.retention, settings.interval_seconds);
+        let is = |location: &str, retention: &str| (location.to_owned(), retention.to_owned(), 60);
+        assert_eq!(found(settings.within("team", None).unwrap()), is("s3://b/a/workspaces/team", "30d"));
+        assert_eq!(found(own("", "").unwrap()), is("s3://b/a/workspaces/team", "30d"));
+        assert_eq!(found(own("s3://own", "90d").unwrap()), is("s3://own", "90d"));
+        assert_eq!(found(own("", "1h").unwrap()), is("s3://b/a/workspaces/team", "1h"));
+        assert!(own("mlflow-artifacts:/x", "").is_err() && own("", "soon").is_err());
     }
 
     #[test]

@@ -179,9 +179,8 @@ async fn default_root(db: &Db, artifact_root: &str) -> Result<String, SchemaErro
 }
 
 fn below(artifact_root: &str, path: &str) -> Result<String, SchemaError> {
-    ferroflow_model::uri::append_path(artifact_root, path).map_err(|error| {
-        SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message))
-    })
+    ferroflow_model::uri::append_path(artifact_root, path)
+        .map_err(|error| SchemaError::Refused(format!("the default artifact root cannot be used: {}", error.message)))
 }
 
 /// Creates experiment 0, which exists in every database, in the default workspace.

@@ -101,7 +101,7 @@ const OF_MODELS: [ResourceType; 2] = [ResourceType::RegisteredModelVersion, Reso
 
 impl Rights {
     /// Whether nothing can be read.
-    pub(super) fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         !self.experiments.read && !self.models.read
     }
 

@@ -42,7 +42,8 @@ mod tests {
         for name in ["ab", "team-a", "0x", "default", &"a".repeat(63)] {
             assert!(workspace_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a", "-a", "a-", "A1", "a_b", "a.b", "a/b", "a\n", "workspaces", "api", "é1", &"a".repeat(64)] {
+        for name in ["", "a", "-a", "a-", "A1", "a_b", "a.b", "a/b", "a\n", "workspaces", "api", "é1", &"a".repeat(64)]
+        {
             assert!(workspace_name(name).is_err(), "{name}");
         }
     }

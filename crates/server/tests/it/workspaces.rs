@@ -192,7 +192,12 @@ async fn a_workspace_is_created_changed_and_deleted() {
     assert_eq!(changed, (200, json!({"workspace": {"name": "team", "description": ""}})));
 
     for (method, path, body, words) in [
-        ("POST", path.to_owned(), json!({"name": "default"}), "The 'default' workspace is reserved and cannot be created"),
+        (
+            "POST",
+            path.to_owned(),
+            json!({"name": "default"}),
+            "The 'default' workspace is reserved and cannot be created",
+        ),
         ("POST", path.to_owned(), json!({}), "Missing value for required parameter 'name'"),
         ("POST", path.to_owned(), json!({"name": null}), "Missing value for required parameter 'name'"),
         ("POST", path.to_owned(), json!({"name": "A"}), "must be between 2 and 63 characters"),
@@ -232,6 +237,9 @@ async fn a_workspace_is_created_changed_and_deleted() {
     let (status, error) = server.call(None, "DELETE", &at("team"), Value::Null).await;
     assert_eq!((status, &error["error_code"]), (500, &json!("INVALID_STATE")));
     assert_eq!(server.call(None, "DELETE", &at("team?mode=CASCADE"), Value::Null).await, (204, Value::Null));
-    assert_eq!(server.call(Some("team"), "GET", "2.0/mlflow/experiments/get?experiment_id=0", Value::Null).await.0, 404);
+    assert_eq!(
+        server.call(Some("team"), "GET", "2.0/mlflow/experiments/get?experiment_id=0", Value::Null).await.0,
+        404
+    );
     server.stop().await;
 }

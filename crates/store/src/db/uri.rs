@@ -129,12 +129,15 @@ impl BackendUri {
     pub fn is_same_database(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite(path), Self::Sqlite(other)) => {
-                path == other || path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
+                path == other
+                    || path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
             }
             (Self::Postgres(uri), Self::Postgres(other)) => {
                 let database = |uri: &PostgresUri| uri.database.clone().or_else(|| uri.user.clone());
                 let ports = |uri: &PostgresUri| (0..uri.hosts.len()).map(|host| uri.port(host)).collect::<Vec<_>>();
-                uri.hosts == other.hosts && ports(uri) == ports(other) && database(uri) == database(other)
+                uri.hosts == other.hosts
+                    && ports(uri) == ports(other)
+                    && database(uri) == database(other)
                     && uri.options == other.options
             }
             _ => false,

@@ -6,7 +6,8 @@ use ferroflow_model::{Error, Result, limits::memory};
 use ferroflow_search::{KeyValue, PageToken, QueryId};
 
 use crate::{
-    db::{Conn, DbError, Plan, Row, Statement, Value, has_workspace, in_workspace},
+    db::{Conn, DbError, Plan, Row, Statement, Value, dialect::Dialect, has_workspace, in_workspace},
+    query::experiments::Experiments,
     workspace::Workspace,
 };
 
@@ -67,6 +68,35 @@ pub(crate) enum KeyKind {
 impl Select {
     /// Selects rows of a table in a workspace. Its conditions call the table by `alias`.
     pub(crate) fn new(workspace: &Workspace, table: &'static str, alias: &'static str) -> Self {
+        let mut select = Self::everywhere(workspace, table, alias);
+        if has_workspace(table) {
+            select.conditions.push(select.in_workspace(alias));
+        } else if select.own_params > 0 {
+            select.conditions.push(in_workspace(alias, Some(&select.workspace)));
+        }
+        select
+    }
+
+    /// Selects rows of a table in some experiments, as far as these are in a workspace. `is_hidden` hides the experiment
+    /// from indexes, by a sign.
+    pub(crate) fn of_experiments(
+        workspace: &Workspace,
+        table: &'static str,
+        alias: &'static str,
+        dialect: Dialect,
+        ids: Vec<i64>,
+        is_hidden: bool,
+    ) -> (Self, Experiments) {
+        let mut select = Self::everywhere(workspace, table, alias);
+        let workspace = (select.own_params > 0).then(|| select.workspace.clone());
+        let experiments = Experiments::bind(&mut select, dialect, workspace, ids);
+        let sign = if is_hidden { "+" } else { "" };
+        select.conditions.push(format!("{sign}{}", experiments.contain(alias)));
+        (select, experiments)
+    }
+
+    /// Selects rows of a table without a condition.
+    fn everywhere(workspace: &Workspace, table: &'static str, alias: &'static str) -> Self {
         let mut select = Self {
             from: format!("{table} {alias}"),
             workspace: "'default'".to_owned(),
@@ -81,11 +111,6 @@ impl Select {
         if let Some(name) = workspace.parameter() {
             select.workspace = select.bind(&**name);
             select.own_params = 1;
-        }
-        if has_workspace(table) {
-            select.conditions.push(select.in_workspace(alias));
-        } else if select.own_params > 0 {
-            select.conditions.push(in_workspace(alias, Some(&select.workspace)));
         }
         select
     }

@@ -17,6 +17,7 @@ use crate::{
     db::{Value, dialect::Dialect},
     query::{
         compare::{self, Approach, Pairs},
+        experiments::Experiments,
         select::Select,
     },
     schema::own_indexes::{METADATA, indexed},
@@ -28,37 +29,6 @@ const METADATA_PAIRS: Pairs =
 
 /// How much earlier than its trace a span may start, in milliseconds: clocks differ.
 const CLOCK_SKEW_MS: i64 = 10_000;
-
-/// The experiments of a search, as a bound value.
-pub(crate) struct Experiments {
-    place: String,
-    is_one: bool,
-    dialect: Dialect,
-}
-
-impl Experiments {
-    /// Binds the ids. Those beyond the range of the column are no experiment's.
-    pub(crate) fn bind(select: &mut Select, dialect: Dialect, mut ids: Vec<i64>) -> Self {
-        ids.retain(|id| i32::try_from(*id).is_ok());
-        ids.sort_unstable();
-        ids.dedup();
-        let is_one = ids.len() == 1;
-        // An index has the rows of one experiment in order; those of several need to be sorted.
-        let place = if is_one { select.bind(ids[0]) } else { select.bind(ids) };
-        Self { place, is_one, dialect }
-    }
-
-    /// Whether it is a single one.
-    pub(crate) fn is_one(&self) -> bool {
-        self.is_one
-    }
-
-    /// The condition that a row is in one of the experiments.
-    pub(crate) fn contain(&self, alias: &str) -> String {
-        let column = format!("{alias}.experiment_id");
-        if self.is_one { format!("{column} = {}", self.place) } else { self.dialect.any(&column, &self.place) }
-    }
-}
 
 /// Writes the conditions of a filter.
 pub(crate) fn conditions_sql(
@@ -243,12 +213,12 @@ impl Writer<'_> {
                 found.push_str(&format!(" AND {test}"));
             }
         }
-        let (experiments, workspace) = (self.experiments.contain("u"), self.select.within_workspace("u"));
+        let experiments = self.experiments.contain("u");
         let either = format!(
             "(EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND {found} LIMIT 1 OFFSET 0) \
              OR (t.session_id IS NOT NULL AND EXISTS (SELECT 1 FROM trace_info u \
              JOIN assessments a ON a.trace_id = u.request_id \
-             WHERE u.session_id = t.session_id AND {experiments} AND {workspace} AND {found} \
+             WHERE u.session_id = t.session_id AND {experiments} AND {found} \
              AND a.assessment_metadata LIKE '%\"mlflow.trace.session\":%' LIMIT 1 OFFSET 0)))"
         );
         if *test == AssessmentTest::IsNull { format!("NOT {either}") } else { either }
@@ -259,7 +229,7 @@ impl Writer<'_> {
     fn spans(&mut self, conditions: &[&SpanCondition], earliest_ms: Option<i64>) -> String {
         // Spans are looked up by the id of their trace. A sign makes an expression of a column, which no index serves:
         // SQLite would read all spans of a type for each trace.
-        let mut tests = vec![format!("+{}", self.experiments.contain("s"))];
+        let mut tests = vec![format!("+{}", self.experiments.contain_child("s"))];
         if let Some(earliest) = earliest_ms {
             let earliest = earliest.saturating_sub(CLOCK_SKEW_MS).saturating_mul(1_000_000);
             tests.push(format!("+s.start_time_unix_nano >= {}", self.bind(earliest)));

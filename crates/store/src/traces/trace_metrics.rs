@@ -17,7 +17,7 @@ use ferroflow_search::{
 
 use super::{
     trace_few::narrow,
-    trace_filter::{Access, Experiments, conditions_sql},
+    trace_filter::{Access, conditions_sql},
     trace_search::{search_error, visible_experiments},
 };
 use crate::{
@@ -153,21 +153,17 @@ impl Source {
             Self::Spans => ("spans", "s"),
             Self::Assessments => ("assessments", "a"),
         };
-        let mut select = Select::new(store.workspace, table, alias);
-        let experiments = Experiments::bind(&mut select, dialect, ids);
-        if Access::of(of_traces) == Access::Id {
-            // A sign hides the experiment from indexes.
-            select.filter(format!("+{}", experiments.contain(alias)));
+        let is_hidden = Access::of(of_traces) == Access::Id;
+        let (mut select, experiments) = Select::of_experiments(store.workspace, table, alias, dialect, ids, is_hidden);
+        if is_hidden {
             select.plan(Plan::NoTableScan);
-        } else {
-            select.filter(experiments.contain(alias));
         }
         if matches!(self, Self::SpansOfTraces | Self::SpansByTraceTime) {
             // SQLite never reorders CROSS JOIN: the index of traces by time is read first.
             select.join("CROSS JOIN spans s");
             select.filter("s.trace_id = t.request_id".to_owned());
             // In SQLite, a sign hides the experiment from indexes: spans are looked up by their trace.
-            select.filter(format!("{}{}", dialect.pick("", "+"), experiments.contain("s")));
+            select.filter(format!("{}{}", dialect.pick("", "+"), experiments.contain_child("s")));
         }
         let conditions = conditions_sql(&mut select, dialect, &experiments, of_traces);
         if self == Self::Assessments {

@@ -8,7 +8,7 @@ use ferroflow_search::{
 
 use super::{
     trace_few::{explain, narrow},
-    trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
+    trace_filter::{Access, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
 };
 use crate::{
@@ -83,13 +83,10 @@ impl Scoped<'_> {
         let dialect = self.store.db.dialect();
         narrow(self.store, &experiments, &mut conditions).await?;
 
-        let mut select = Select::new(self.workspace, "trace_info", "t");
-        select.of_query(query);
-        let experiments = Experiments::bind(&mut select, dialect, experiments);
         let access = Access::of(&conditions);
-        // A sign hides the experiment from indexes.
-        let sign = if access == Access::Id { "+" } else { "" };
-        select.filter(format!("{sign}{}", experiments.contain("t")));
+        let (mut select, experiments) =
+            Select::of_experiments(self.workspace, "trace_info", "t", dialect, experiments, access == Access::Id);
+        select.of_query(query);
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
@@ -124,9 +121,7 @@ impl Scoped<'_> {
         let [first, second] = [parse(filters[0])?, parse(filters[1])?];
         let base = traces::parse_filter(base.unwrap_or_default())?;
         let dialect = self.store.db.dialect();
-        let mut select = Select::new(self.workspace, "trace_info", "t");
-        let experiments = Experiments::bind(&mut select, dialect, ids);
-        select.filter(experiments.contain("t"));
+        let (mut select, experiments) = Select::of_experiments(self.workspace, "trace_info", "t", dialect, ids, false);
         for condition in conditions_sql(&mut select, dialect, &experiments, &base) {
             select.filter(condition);
         }

@@ -101,10 +101,8 @@ impl Scoped<'_> {
         let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.store.db.dialect();
 
-        let mut select = Select::new(self.workspace, "logged_models", "m");
+        let (mut select, _) = Select::of_experiments(self.workspace, "logged_models", "m", dialect, experiments, false);
         select.of_query(query);
-        let place = select.bind(experiments);
-        select.filter(dialect.any("m.experiment_id", &place));
         select.filter("m.lifecycle_stage != 'deleted'".to_owned());
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "m.experiment_id") {
             select.filter(condition);

@@ -92,20 +92,13 @@ impl Scoped<'_> {
             experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
         let dialect = self.store.db.dialect();
 
-        let mut select = Select::new(self.workspace, "runs", "r");
-        select.of_query(query);
         let driving = driving_condition(&conditions);
-        // A sign hides the experiment from indexes: the runs of the driving condition are looked up by their ids.
-        let experiment = if driving.is_some() { "+r.experiment_id" } else { "r.experiment_id" };
-        if let [one] = experiments[..] {
-            let place = select.bind(one);
-            select.filter(format!("{experiment} = {place}"));
-            if driving.is_none() && search.view != ViewType::All && is_newest_first(&order) {
-                select.plan(Plan::IndexOrder);
-            }
-        } else {
-            let place = select.bind(experiments);
-            select.filter(dialect.any(experiment, &place));
+        // The runs of the driving condition are looked up by their ids.
+        let (mut select, experiments) =
+            Select::of_experiments(self.workspace, "runs", "r", dialect, experiments, driving.is_some());
+        select.of_query(query);
+        if experiments.is_one() && driving.is_none() && search.view != ViewType::All && is_newest_first(&order) {
+            select.plan(Plan::IndexOrder);
         }
         select.filter(format!("r.lifecycle_stage IN {}", stages(search.view)));
         for (index, condition) in conditions.iter().enumerate() {

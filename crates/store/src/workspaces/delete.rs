@@ -55,6 +55,8 @@ const WEBHOOKS: &str = "SELECT w.webhook_id FROM webhooks w WHERE {ws:w}";
 statements! {
     static LOCK: Anywhere = "SELECT 1 FROM workspaces WHERE name = $1 {FOR UPDATE}";
     static DELETE: Anywhere = "DELETE FROM workspaces WHERE name = $1";
+    /// A workspace may be larger than what the statements of a request have time for.
+    static NO_TIMEOUT: Anywhere = "SELECT {postgres:set_config('statement_timeout', '0', TRUE)}{sqlite:1}";
 
     /// Columns in the order of [`RESOURCES`]. Nothing deletes the row of a deleted webhook.
     static COUNTS: Workspace =
@@ -306,6 +308,7 @@ impl Store {
                 if tx.query_opt(lock, |_| Ok(())).await?.is_none() {
                     return Err(Failure::Refused(no_workspace(name)));
                 }
+                tx.query(Statement::new(&NO_TIMEOUT, Vec::new()), |_| Ok(())).await?;
                 match mode {
                     DeletionMode::Restrict => restrict(&tx, workspace).await?,
                     DeletionMode::SetDefault => move_to_default(&tx, workspace).await?,

@@ -74,9 +74,7 @@ impl Store {
             outcome => return outcome,
         }
         let asked = Instant::now();
-        self.db
-            .transact(|tx| async move { tx.execute(Statement::new(&ADOPT, vec![name.into()])).await })
-            .await?;
+        self.db.transact(|tx| async move { tx.execute(Statement::new(&ADOPT, vec![name.into()])).await }).await?;
         Ok(self.remember(name, asked))
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ferroflow_model::{
     ErrorCode,
-    messages::service::{Dataset, DatasetInput, InputTag, Metric, ModelInput, Param, RunTag, TraceArchivalConfig, ViewType},
+    messages::service::{
+        Dataset, DatasetInput, InputTag, Metric, ModelInput, Param, RunTag, TraceArchivalConfig, ViewType,
+    },
     webhook::EventType,
 };
 use ferroflow_store::{
@@ -113,7 +115,10 @@ async fn a_workspace_is_created_changed_and_listed(Many(store): &Many) {
         store.workspace("none").await.unwrap_err(),
         store.delete_workspace("none", DeletionMode::Cascade).await.unwrap_err(),
     ] {
-        assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceDoesNotExist, "Workspace 'none' not found"));
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (ErrorCode::ResourceDoesNotExist, "Workspace 'none' not found")
+        );
     }
     let error = store.delete_workspace("default", DeletionMode::Cascade).await.unwrap_err();
     assert_eq!(error.message, "Cannot delete the reserved 'default' workspace");
@@ -192,13 +197,12 @@ async fn fill(all: &Store, workspace: &Workspace) {
         model_id: model.cloned(),
         ..Metric::default()
     };
-    let model = NewLoggedModel { experiment_id: experiment.clone(), source_run_id: run.clone(), ..NewLoggedModel::default() };
+    let model =
+        NewLoggedModel { experiment_id: experiment.clone(), source_run_id: run.clone(), ..NewLoggedModel::default() };
     let model = store.create_logged_model(model).await.unwrap().info.unwrap().model_id.unwrap();
     let text = |text: &str| Some(text.to_owned());
-    let (params, tags) = (
-        vec![Param { key: text("p"), value: text("1") }],
-        vec![RunTag { key: text("t"), value: text("1") }],
-    );
+    let (params, tags) =
+        (vec![Param { key: text("p"), value: text("1") }], vec![RunTag { key: text("t"), value: text("1") }]);
     store.log_batch(&run, vec![metric("m", None), metric("n", Some(&model))], params, tags).await.unwrap();
     let dataset = Dataset {
         name: text("d"),
@@ -375,7 +379,9 @@ async fn an_empty_workspace_is_deleted(Many(store): &Many) {
 
 on_each!(nothing_is_created_in_a_workspace_that_is_deleted, flavor = "multi_thread");
 async fn nothing_is_created_in_a_workspace_that_is_deleted(Many(store): &Many) {
-    for (round, mode) in [DeletionMode::Cascade, DeletionMode::SetDefault, DeletionMode::Cascade].into_iter().enumerate() {
+    for (round, mode) in
+        [DeletionMode::Cascade, DeletionMode::SetDefault, DeletionMode::Cascade].into_iter().enumerate()
+    {
         let name = format!("team-{round}");
         let team = &create(store, &name).await;
         let there = store.within(team);
@@ -391,7 +397,9 @@ async fn nothing_is_created_in_a_workspace_that_is_deleted(Many(store): &Many) {
                     there.create_webhook(webhook()),
                     there.create_run(run),
                 );
-                for error in [outcomes.0.err(), outcomes.1.err(), outcomes.2.err(), outcomes.3.err()].into_iter().flatten() {
+                for error in
+                    [outcomes.0.err(), outcomes.1.err(), outcomes.2.err(), outcomes.3.err()].into_iter().flatten()
+                {
                     assert!(matches!(error.code, ErrorCode::ResourceDoesNotExist | ErrorCode::BadRequest), "{error}");
                 }
             }
