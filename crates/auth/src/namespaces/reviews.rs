@@ -13,7 +13,7 @@ use std::{
 };
 
 use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use futures_util::future::try_join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore};
@@ -120,10 +120,11 @@ impl Reviews {
         if self.is_readable(token, "").await? {
             return Ok(vec![true; namespaces.len()]);
         }
-        stream::iter(namespaces.iter().map(|namespace| self.is_readable(token, namespace)))
-            .buffered(MAX_OF_LIST)
-            .try_collect()
-            .await
+        let mut found = Vec::with_capacity(namespaces.len());
+        for some in namespaces.chunks(MAX_OF_LIST) {
+            found.extend(try_join_all(some.iter().map(|namespace| self.is_readable(token, namespace))).await?);
+        }
+        Ok(found)
     }
 
     async fn is_readable(&self, token: &BearerToken, namespace: &str) -> Result<bool> {
