@@ -104,11 +104,7 @@ pub struct Namespace {
 impl Namespaces {
     pub(crate) fn open(config: NamespacesConfig, api: ApiServer) -> Self {
         let NamespacesConfig { selector, default, cache } = config;
-        Self {
-            default,
-            listed: Listed::new(api.clone(), &selector, cache),
-            reviews: Reviews::new(api, cache),
-        }
+        Self { default, listed: Listed::new(api.clone(), &selector, cache), reviews: Reviews::new(api, cache) }
     }
 
     /// The workspace of requests that name none, if there is one.
@@ -131,10 +127,8 @@ impl Namespaces {
         }
         // It is asked about any name, so that names of namespaces cannot be told from others by the time.
         let there = self.reviews.caller(caller, name).await?;
-        match self.listed.get(name).await? {
-            Some(_) if there.is_some() => there.ok_or_else(|| not_found(name)),
-            _ => Err(not_found(name)),
-        }
+        let is_workspace = self.listed.get(name).await?.is_some();
+        there.filter(|_| is_workspace).ok_or_else(|| not_found(name))
     }
 
     /// The caller without a workspace: it may do nothing that belongs to one.
@@ -149,10 +143,8 @@ impl Namespaces {
     /// As of [`Self::enter`].
     pub async fn visible(&self, caller: &Arc<Caller>) -> Result<Vec<Namespace>> {
         let listed = self.listed.all().await?;
-        let all = listed.iter().map(|(name, description)| Namespace {
-            name: name.clone(),
-            description: description.clone(),
-        });
+        let all =
+            listed.iter().map(|(name, description)| Namespace { name: name.clone(), description: description.clone() });
         if caller.is_admin {
             return Ok(all.collect());
         }

@@ -23,13 +23,13 @@ use ferroflow_store::TokenUser;
 use reqwest::Url;
 
 pub(crate) use self::identity::flag;
-pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use self::{
     api_server::ApiServer,
     browser::{Browser, LOGIN_TIME},
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
+pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use crate::{
     caller::{BearerToken, Caller},
     config::{AuthConfig, ConfigError},

@@ -158,12 +158,16 @@ pub(crate) async fn check<'a>(cx: &Cx, needs: Needs, refs: impl FnOnce() -> Refs
         // The cluster decides, and the handler asks it.
         Needs::SeeWorkspace if access.auth.namespaces().is_some() => return Ok(true),
         _ if caller.lacks_workspace() => return Err(no_workspace_named()),
-        Needs::Create(Resource::Experiment) if caller.is_kept_from_creating(ResourceType::Experiment) => return Ok(false),
+        Needs::Create(Resource::Experiment) if caller.is_kept_from_creating(ResourceType::Experiment) => {
+            return Ok(false);
+        }
         Needs::Create(Resource::RegisteredModel) if caller.is_kept_from_creating(ResourceType::RegisteredModel) => {
             return Ok(false);
         }
         Needs::Create(Resource::Demo)
-            if [ResourceType::Experiment, ResourceType::Prompt].iter().any(|kind| caller.is_kept_from_creating(*kind)) =>
+            if [ResourceType::Experiment, ResourceType::Prompt]
+                .iter()
+                .any(|kind| caller.is_kept_from_creating(*kind)) =>
         {
             return Ok(false);
         }

@@ -199,7 +199,7 @@ impl Reviews {
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         });
-        let failure = match self.api.create(PATH, token.text(), &body).await {
+        let (failure, reason) = match self.api.create(PATH, token.text(), &body).await {
             Ok((StatusCode::OK | StatusCode::CREATED, value)) => {
                 match value.pointer("/status/allowed").and_then(Value::as_bool) {
                     Some(allowed) => return Ok(allowed),
@@ -216,7 +216,6 @@ impl Reviews {
             }
             Err(reason) => (Failure::Unavailable, reason),
         };
-        let (failure, reason) = failure;
         tracing::error!(reason, "the access review of the Kubernetes API server failed");
         Err(failure)
     }

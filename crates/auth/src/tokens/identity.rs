@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn groups_grant_roles_in_workspaces() {
-        let groups = groups("group_roles = a = user\ngroup_workspace_roles =\n  a = team-a/user\n  b = team-b/user").unwrap();
+        let groups =
+            groups("group_roles = a = user\ngroup_workspace_roles =\n  a = team-a/user\n  b = team-b/user").unwrap();
         let user = groups.user("u".into(), "x", &["a".into()], false);
         let of_team = TokenRole { workspace: "team-a".into(), name: "user".into() };
         assert_eq!((user.roles, user.governed.len()), (vec![role("user"), of_team], 3));

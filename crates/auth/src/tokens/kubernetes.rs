@@ -177,9 +177,10 @@ impl Kubernetes {
                 let review = Review::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
                 review.status.ok_or_else(|| "the response has no status".into())
             }
-            (status, value) => {
-                Err(format!("it answered {status}: {} (the server's account needs system:auth-delegator)", message(&value)))
-            }
+            (status, value) => Err(format!(
+                "it answered {status}: {} (the server's account needs system:auth-delegator)",
+                message(&value)
+            )),
         }
     }
 

@@ -54,7 +54,9 @@ pub(crate) async fn open(
     options: DbOptions,
 ) -> Result<Access> {
     if config.workspaces_are_namespaces() && !store.has_workspaces() {
-        bail!("workspaces = namespaces in [kubernetes] needs a server with workspaces: start it with --enable-workspaces");
+        bail!(
+            "workspaces = namespaces in [kubernetes] needs a server with workspaces: start it with --enable-workspaces"
+        );
     }
     let audit = match &args.audit_log {
         Some(path) => {

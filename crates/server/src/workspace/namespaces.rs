@@ -4,10 +4,7 @@
 use std::sync::Arc;
 
 use ferroflow_auth::{Caller, Namespace, Namespaces};
-use ferroflow_model::{
-    Error, ErrorCode, Result,
-    messages::service::Workspace as WorkspaceRecord,
-};
+use ferroflow_model::{Error, ErrorCode, Result, messages::service::Workspace as WorkspaceRecord};
 use ferroflow_store::Workspace;
 
 use crate::app::{App, Cx};
