@@ -112,6 +112,10 @@ securityContext: {{- include "ferroflow.podSecurity" . | nindent 2 }}
 {{- end }}
 - name: MLFLOW_ARTIFACTS_DESTINATION
   value: {{ include "ferroflow.artifactsDestination" $root | quote }}
+{{- if $root.Values.workspaces.enabled }}
+- name: MLFLOW_ENABLE_WORKSPACES
+  value: "true"
+{{- end }}
 {{- include "ferroflow.storeEnv" $root }}
 {{- if include "ferroflow.customCa" $root }}
 {{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "PIP_CERT" }}

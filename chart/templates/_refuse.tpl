@@ -149,6 +149,30 @@ is wrong and what to set.
 {{- if and .Values.auth.serviceAccounts.enabled (eq (include "ferroflow.serviceAccount" .) "default") -}}
 {{- fail "auth.serviceAccounts.enabled: set serviceAccount.create: true or serviceAccount.name. The account `default` is that of other pods, which would get the right as well." -}}
 {{- end -}}
+{{- with .Values.workspaces.kubernetes -}}
+{{- if .enabled -}}
+{{- if not $.Values.workspaces.enabled -}}
+{{- fail "workspaces.kubernetes.enabled: set workspaces.enabled: true as well." -}}
+{{- end -}}
+{{- if not $.Values.auth.enabled -}}
+{{- fail "workspaces.kubernetes.enabled: set auth.enabled: true, with a section [kubernetes] in the file of auth.existingSecret." -}}
+{{- end -}}
+{{- if ne $.Values.engine "ferroflow" -}}
+{{- fail "workspaces.kubernetes.enabled: only engine ferroflow knows namespaces as workspaces." -}}
+{{- end -}}
+{{- if not .selector -}}
+{{- fail "workspaces.kubernetes.selector: set the labels of the namespaces that are workspaces, such as mlflow-enabled=true." -}}
+{{- end -}}
+{{- if $.Values.auth.serviceAccounts.enabled -}}
+{{- fail "workspaces.kubernetes.enabled and auth.serviceAccounts.enabled: set one of them. With namespaces as workspaces the server needs no right to review tokens." -}}
+{{- end -}}
+{{- if eq (include "ferroflow.serviceAccount" $) "default" -}}
+{{- fail "workspaces.kubernetes.enabled: set serviceAccount.create: true or serviceAccount.name. The account `default` is that of other pods, which would get the right as well." -}}
+{{- end -}}
+{{- else if or .selector .defaultWorkspace -}}
+{{- fail "workspaces.kubernetes.selector and defaultWorkspace: set workspaces.kubernetes.enabled: true as well, or the workspaces are those of the database." -}}
+{{- end -}}
+{{- end -}}
 {{- if and (ne .Values.migration.hook "none") $sqlite -}}
 {{- fail "migration.hook: with postgresql.mode none the volume belongs to the server that runs. Use mlflow.autoMigrate: true." -}}
 {{- end -}}

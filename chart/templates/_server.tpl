@@ -47,6 +47,16 @@
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .key }}}}
 {{- end }}
 {{- end }}
+{{- if include "ferroflow.namespaces" . }}
+{{- with .Values.workspaces.kubernetes }}
+- name: MLFLOW_K8S_WORKSPACE_LABEL_SELECTOR
+  value: {{ .selector | quote }}
+{{- with .defaultWorkspace }}
+- name: MLFLOW_K8S_DEFAULT_WORKSPACE
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.webhooks }}
 {{- if .existingSecret }}
 - name: MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY
@@ -82,4 +92,14 @@ readinessProbe:
 {{/* Whether the server has tokens of service accounts reviewed. */}}
 {{- define "ferroflow.tokenReview" -}}
 {{- if and .Values.auth.enabled .Values.auth.serviceAccounts.enabled }}yes{{ end -}}
+{{- end }}
+
+{{/* Whether namespaces are its workspaces. */}}
+{{- define "ferroflow.namespaces" -}}
+{{- if and .Values.workspaces.enabled .Values.workspaces.kubernetes.enabled }}yes{{ end -}}
+{{- end }}
+
+{{/* Whether it calls the API server, for which it has a token. */}}
+{{- define "ferroflow.apiToken" -}}
+{{- if or (include "ferroflow.tokenReview" .) (include "ferroflow.namespaces" .) }}yes{{ end -}}
 {{- end }}

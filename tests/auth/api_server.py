@@ -1,5 +1,5 @@
-"""The one call of a Kubernetes API server that asks whose a token is, over TLS, as strict about what it is sent as the
-real one."""
+"""The few calls of a Kubernetes API server that ferroflow sends, over TLS, as strict about what it is sent as the real
+one: whose a token is, what its owner may do, and which namespaces there are."""
 
 import contextlib
 import json
@@ -7,10 +7,18 @@ import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from support import certificates
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+NAMESPACES = "/api/v1/namespaces"
+
+#: The group of MLflow's resources, which exist in RBAC only.
+GROUP = "mlflow.kubeflow.org"
+VERBS = ("get", "list", "create", "update", "delete")
 
 #: The audience of tokens that name none.
 DEFAULT = "https://kubernetes.default.svc"
@@ -21,6 +29,15 @@ def account(namespace: str, name: str, audience: str = DEFAULT) -> dict:
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
     user = {"username": f"system:serviceaccount:{namespace}:{name}", "uid": f"uid-{name}", "groups": groups}
     return {"user": user, "audiences": [audience]}
+
+
+def person(name: str, *groups: str) -> dict:
+    """A person's token as the API server sees it."""
+    return {"user": {"username": name, "groups": [*groups, "system:authenticated"]}, "audiences": [DEFAULT]}
+
+
+def failure(code: int, text: str) -> tuple[int, dict]:
+    return code, {"kind": "Status", "status": "Failure", "message": text, "code": code}
 
 
 class ApiServer:
@@ -37,6 +54,18 @@ class ApiServer:
         #: An API server that is older than audiences.
         self.knows_audiences = True
         self.reviews = 0
+        #: Labels and annotations of the namespaces, and the names of those that are being deleted.
+        self.namespaces: dict[str, dict] = {}
+        self.annotations: dict[str, dict] = {}
+        self.terminating: set[str] = set()
+        #: Roles that are bound: a user or a group, a namespace or ``None`` for all, a resource, verbs.
+        self.bindings: list[tuple[str, str | None, str, tuple[str, ...]]] = []
+        #: Whether the server's own account may list namespaces, and how many are in a page at most.
+        self.may_list = True
+        self.page = 500
+        #: The access reviews and the lists of namespaces that were asked for.
+        self.access: list[tuple[str, str, str, str]] = []
+        self.lists = 0
         self.renew("the token of the server's pod")
 
     def renew(self, own: str) -> None:
@@ -44,16 +73,88 @@ class ApiServer:
         self.own = own
         self.token_file.write_text(own + "\n")
 
-    def review(self, path: str, headers, body: bytes) -> tuple[int, dict]:
-        self.reviews += 1
-        failure = lambda code, text: (code, {"kind": "Status", "status": "Failure", "message": text, "code": code})  # noqa: E731
+    def bind(self, subject: str, namespace: str | None, resource: str, *verbs: str) -> None:
+        """Binds a role with these verbs, or with all, to a user or a group."""
+        self.bindings.append((subject, namespace, resource, verbs or VERBS))
+
+    def unbind(self, subject: str) -> None:
+        self.bindings = [binding for binding in self.bindings if binding[0] != subject]
+
+    def answer(self, method: str, path: str, headers, body: bytes) -> tuple[int, dict]:
+        url = urlsplit(path)
         if self.status is not None:
             return failure(self.status, "told to")
+        if method == "GET":
+            return self.list(url, headers) if url.path == NAMESPACES else failure(404, f"nothing at {path}")
+        if headers["Content-Type"] != "application/json":
+            return failure(415, "not JSON")
+        calls = {PATH: self.review, SELF: self.review_itself, ACCESS: self.review_access}
+        if path not in calls:
+            return failure(404, f"nothing at {path}")
+        return calls[path](headers["Authorization"] or "", json.loads(body))
+
+    def owner(self, authorization: str) -> dict | None:
+        """The user whose token it is."""
+        found = self.tokens.get(authorization.removeprefix("Bearer "))
+        is_known = found is not None and DEFAULT in found["audiences"]
+        return found["user"] if is_known else None
+
+    def review_itself(self, authorization: str, review: dict) -> tuple[int, dict]:
+        self.reviews += 1
+        user = self.owner(authorization)
+        if user is None:
+            return failure(401, "Unauthorized")
+        if review != {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}:
+            return failure(400, f"not a SelfSubjectReview: {review}")
+        return 201, review | {"metadata": {"creationTimestamp": None}, "status": {"userInfo": user}}
+
+    def review_access(self, authorization: str, review: dict) -> tuple[int, dict]:
+        user = self.owner(authorization)
+        if user is None:
+            return failure(401, "Unauthorized")
+        spec = review.pop("spec")
+        if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"} or set(spec) != {"resourceAttributes"}:
+            return failure(400, f"not a SelfSubjectAccessReview: {review} {spec}")
+        asked = spec["resourceAttributes"]
+        if set(asked) != {"group", "resource", "verb", "namespace"}:
+            return failure(422, f"not attributes: {asked}")
+        namespace, resource, verb = asked["namespace"], asked["resource"], asked["verb"]
+        self.access.append((user["username"], namespace, resource, verb))
+        names = {user["username"], *user["groups"]}
+        allowed = asked["group"] == GROUP and any(
+            subject in names and of in (None, namespace) and resource == kind and verb in verbs
+            for subject, of, kind, verbs in self.bindings
+        )
+        # As the real one: without a reason for a denial.
+        return 201, review | {"metadata": {"creationTimestamp": None}, "spec": spec, "status": {"allowed": allowed}}
+
+    def list(self, url, headers) -> tuple[int, dict]:
+        self.lists += 1
         if headers["Authorization"] != f"Bearer {self.own}":
             return failure(401, "Unauthorized")
-        if path != PATH or headers["Content-Type"] != "application/json":
-            return failure(404, f"nothing at {path}")
-        review = json.loads(body)
+        if not self.may_list:
+            return failure(403, 'namespaces is forbidden: User cannot list resource "namespaces"')
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        wanted = dict(pair.split("=", 1) for pair in query.pop("labelSelector").split(","))
+        limit, begin = min(int(query.pop("limit")), self.page), int(query.pop("continue", "0"))
+        if query or "as=PartialObjectMetadataList" not in headers["Accept"]:
+            return failure(400, f"not a list: {query} {headers['Accept']}")
+        found = sorted(name for name, labels in self.namespaces.items() if wanted.items() <= labels.items())
+        page = found[begin : begin + limit]
+        items = [
+            {"metadata": {"name": name, "labels": self.namespaces[name], "annotations": self.annotations.get(name, {})}}
+            for name in page
+        ]
+        for item in items:
+            if item["metadata"]["name"] in self.terminating:
+                item["metadata"]["deletionTimestamp"] = "2026-11-30T00:00:00Z"
+        more = {"continue": str(begin + limit)} if begin + limit < len(found) else {}
+        return 200, {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "1", **more}, "items": items}
+
+    def review(self, authorization: str, review: dict) -> tuple[int, dict]:
+        self.reviews += 1
+        if authorization != f"Bearer {self.own}":
+            return failure(401, "Unauthorized")
         spec = review.pop("spec")
         if review != {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}:
             return failure(400, f"not a TokenReview: {review}")
@@ -78,15 +179,19 @@ def api_server(folder: Path):
     server = ApiServer(folder)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, value = server.review(self.path, self.headers, body)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, value = server.answer(self.command, self.path, self.headers, body)
             data = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass

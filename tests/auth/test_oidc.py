@@ -34,14 +34,14 @@ admin_group = root
 """
 
 
-def start(stack, dialect, folder, section):
+def start(stack, dialect, folder, section, *args):
     """A server with users and a section more in its settings."""
     backend = stack.enter_context(postgres.database(dialect, folder, "oidc"))
     env = settings(folder, f"sqlite:///{folder}/users.db" if dialect == "sqlite" else backend)
     with (folder / "auth.ini").open("a") as ini:
         ini.write(section)
     server = stack.enter_context(
-        servers.ferroflow(backend, folder / "artifacts", args=["--app-name", "basic-auth"], env=env)
+        servers.ferroflow(backend, folder / "artifacts", args=["--app-name", "basic-auth", *args], env=env)
     )
     return People(server.url), server
 

@@ -186,11 +186,14 @@ def test_pods_have_no_rights_but_the_drill(case):
     rendered = objects(case)
     for owner, spec in rendered.pods():
         assert spec["automountServiceAccountToken"] is False, owner
-    assert rendered.names("ClusterRole") == set()
-    # Only on request, and only to ask whose a token is.
+    # Only on request, and only to list namespaces, or to ask whose a token is.
+    own = rendered.names("ClusterRole")
+    assert own == ({"research-mlflow-workspaces"} if case.name == "kubernetes-namespaces" else set())
+    for role in (o for o in rendered if o["kind"] == "ClusterRole"):
+        assert role["rules"] == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}]
     for binding in (o for o in rendered if o["kind"] == "ClusterRoleBinding"):
-        assert case.name == "kubernetes-service-accounts"
-        assert binding["roleRef"]["name"] == "system:auth-delegator"
+        assert case.name in ("kubernetes-service-accounts", "kubernetes-namespaces")
+        assert {binding["roleRef"]["name"]} == (own or {"system:auth-delegator"})
     for role in (o for o in rendered if o["kind"] == "Role"):
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]

@@ -1,5 +1,8 @@
 //! An authenticated user with its grants in a workspace.
 
+mod bearer;
+mod namespace;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -8,7 +11,11 @@ use std::{
 use ferroflow_model::permission::{ANY, Action, DEFAULT_WORKSPACE, Permission, ResourceType};
 use ferroflow_store::{Account, Grant, Member, Membership, User, Visible};
 
-use crate::requirement::{Defaults, Key, Requirement, combine, manages_workspace, permission_on};
+pub(crate) use self::bearer::BearerToken;
+use crate::{
+    namespaces::Rights,
+    requirement::{Defaults, Key, Requirement, combine, manages_workspace, permission_on},
+};
 
 /// The authenticated user who sends a request, with its grants in the workspace of the request.
 ///
@@ -33,6 +40,10 @@ pub struct Caller {
     listed: Arc<BTreeSet<Arc<str>>>,
     /// The user in each workspace where it has a role; none in these callers themselves.
     in_workspaces: BTreeMap<Arc<str>, Arc<Caller>>,
+    /// The token of the request, if the cluster is asked what it allows.
+    token: Option<Arc<BearerToken>>,
+    /// What the cluster allows in the namespace that is the workspace; `None` if the grants are of the users database.
+    namespace: Option<Rights>,
 }
 
 /// What is allowed without a grant.
@@ -98,6 +109,8 @@ impl Caller {
             is_present,
             listed,
             in_workspaces: BTreeMap::new(),
+            token: None,
+            namespace: None,
         }
     }
 
@@ -119,6 +132,8 @@ impl Caller {
             is_present: false,
             listed: Arc::clone(&self.listed),
             in_workspaces: BTreeMap::new(),
+            token: None,
+            namespace: None,
         })
     }
 

@@ -6,6 +6,7 @@ use ferroflow_model::{Environment, permission::Permission};
 
 use crate::{
     ini::Section,
+    namespaces::NamespacesConfig,
     tokens::{KubernetesConfig, OidcConfig, flag},
 };
 
@@ -100,6 +101,12 @@ impl AuthConfig {
         }
     }
 
+    /// Whether the workspaces of the server are the namespaces of a cluster.
+    #[must_use]
+    pub fn workspaces_are_namespaces(&self) -> bool {
+        self.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.workspaces.is_some())
+    }
+
     fn parse(text: &str, environment: &Environment) -> Result<Self, String> {
         let section = Section::parse(text, "mlflow")?.ok_or("it has no section [mlflow]")?;
         let required = |key: &str| section.get(key)?.ok_or_else(|| format!("it has no {key} in [mlflow]"));
@@ -136,6 +143,16 @@ impl AuthConfig {
         // Validated only: a user's grants are cached by workspace, with the user, and expire sooner.
         number("workspace_cache_max_size")?;
         number("workspace_cache_ttl_seconds")?;
+        let kubernetes = Section::parse(text, "kubernetes")?;
+        let kubernetes = kubernetes.map(|own| KubernetesConfig::parse(&own, environment)).transpose()?;
+        if let Some(variable) = NamespacesConfig::variable(environment)
+            && kubernetes.as_ref().is_none_or(|own| own.workspaces.is_none())
+        {
+            return Err(format!(
+                "{variable} is set, but [kubernetes] has no workspaces = namespaces: the workspaces would be those of the \
+                 database"
+            ));
+        }
         let size = number("auth_cache_max_size")?;
         Ok(Self {
             default_permission,
@@ -151,9 +168,7 @@ impl AuthConfig {
             cache_time: number("auth_cache_ttl_seconds")?.map_or(CACHE_TIME, Duration::from_secs),
             cache_size: size.map_or(CACHE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX)),
             oidc: Section::parse(text, "oidc")?.map(|own| OidcConfig::parse(&own, environment)).transpose()?,
-            kubernetes: Section::parse(text, "kubernetes")?
-                .map(|own| KubernetesConfig::parse(&own, environment))
-                .transpose()?,
+            kubernetes,
         })
     }
 }
@@ -190,6 +205,17 @@ mod tests {
         assert_eq!(AuthConfig::parse(FILE, &set("other")).unwrap().admin_password.as_deref(), Some("other"));
         assert_eq!(AuthConfig::parse(FILE, &set("")).unwrap().admin_password, None);
         assert_eq!(parse(FILE).unwrap().admin_password.as_deref(), Some("from the file"));
+    }
+
+    #[test]
+    fn namespaces_are_workspaces_only_if_the_file_says_so() {
+        let set = Environment::new([("MLFLOW_K8S_WORKSPACE_LABEL_SELECTOR", "a=b")]);
+        let of = |more: &str| AuthConfig::parse(&format!("{FILE}[kubernetes]\napi_server = https://h\n{more}"), &set);
+        assert!(AuthConfig::parse(FILE, &set).unwrap_err().contains("workspaces = namespaces"));
+        assert!(of("namespaces = ml\n").unwrap_err().contains("workspaces = namespaces"));
+        assert!(of("workspaces = namespaces\n").unwrap().kubernetes.unwrap().workspaces.is_some());
+        let roles = of("workspaces = namespaces\ngroup_roles = a = b\n").unwrap_err();
+        assert!(roles.contains("group_roles"), "{roles}");
     }
 
     #[test]

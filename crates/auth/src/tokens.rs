@@ -4,9 +4,10 @@
 //! like other users. A verified token is cached for a while under a keyed hash, together with the user's mark or
 //! password hash: when an admin deletes or changes the user, the token is verified again.
 
+pub(crate) mod api_server;
 mod browser;
 mod http;
-mod identity;
+pub(crate) mod identity;
 mod jwt;
 mod keys;
 mod kubernetes;
@@ -22,16 +23,18 @@ use ferroflow_store::TokenUser;
 use reqwest::Url;
 
 pub(crate) use self::identity::flag;
-pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use self::{
+    api_server::ApiServer,
     browser::{Browser, LOGIN_TIME},
     kubernetes::Kubernetes,
     oidc::Oidc,
 };
+pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use crate::{
-    caller::Caller,
+    caller::{BearerToken, Caller},
     config::{AuthConfig, ConfigError},
     login::{Auth, Snapshot},
+    namespaces::Namespaces,
 };
 
 /// Maximum size of a token, in bytes.
@@ -50,13 +53,20 @@ type Digest = [u8; 32];
 pub struct Tokens {
     oidc: Option<Oidc>,
     kubernetes: Option<Kubernetes>,
+    namespaces: Option<Namespaces>,
     accepted: Cache<Digest, AcceptedToken>,
     refused: Cache<Digest, Instant>,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { oidc: None, kubernetes: None, accepted: Cache::new(MAX_ACCEPTED), refused: Cache::new(MAX_REFUSED) }
+        Self {
+            oidc: None,
+            kubernetes: None,
+            namespaces: None,
+            accepted: Cache::new(MAX_ACCEPTED),
+            refused: Cache::new(MAX_REFUSED),
+        }
     }
 }
 
@@ -92,11 +102,17 @@ impl Tokens {
     /// # Errors
     /// A CA file cannot be used.
     pub fn open(config: &AuthConfig, secret: &str) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let mut tokens = Self {
             oidc: config.oidc.clone().map(|oidc| Oidc::open(oidc, secret)).transpose().map_err(ConfigError::Tokens)?,
-            kubernetes: config.kubernetes.clone().map(Kubernetes::open).transpose().map_err(ConfigError::Tokens)?,
             ..Self::default()
-        })
+        };
+        if let Some(kubernetes) = config.kubernetes.clone() {
+            let api = ApiServer::open(&kubernetes.api_server).map_err(ConfigError::Tokens)?;
+            let workspaces = kubernetes.workspaces.clone();
+            tokens.namespaces = workspaces.map(|config| Namespaces::open(config, api.clone()));
+            tokens.kubernetes = Some(Kubernetes::open(kubernetes, api));
+        }
+        Ok(tokens)
     }
 
     fn browser(&self) -> Option<(&Oidc, &Browser)> {
@@ -143,16 +159,31 @@ impl Auth {
         self.tokens().oidc.is_some() || self.tokens().kubernetes.is_some()
     }
 
+    /// The namespaces that are the workspaces of the server, if they are.
+    #[must_use]
+    pub fn namespaces(&self) -> Option<&Namespaces> {
+        self.tokens().namespaces.as_ref()
+    }
+
     /// Returns the user of a bearer token, or `None`.
     ///
     /// # Errors
     /// The provider or API server does not respond, or the database failed.
     pub async fn authenticate_token(&self, token: &str) -> Result<Option<Arc<Caller>>> {
-        let tokens = self.tokens();
         if token.is_empty() || token.len() > MAX_TOKEN {
             return Ok(None);
         }
         let digest = self.digest(token);
+        let found = self.user_of_token(token, digest).await?;
+        if self.namespaces().is_none() {
+            return Ok(found);
+        }
+        // The cluster is asked with it what the caller may do.
+        Ok(found.map(|caller| Arc::new(caller.with_token(BearerToken::new(token, digest)))))
+    }
+
+    async fn user_of_token(&self, token: &str, digest: Digest) -> Result<Option<Arc<Caller>>> {
+        let tokens = self.tokens();
         let epoch = self.epoch().await?;
         if let Some(known) = tokens.known(&digest)
             && let Some(found) = self.snapshot(&known.username).await?

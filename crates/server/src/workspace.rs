@@ -1,5 +1,7 @@
 //! The workspace of a request: the one that its header names, or the default one.
 
+pub(crate) mod namespaces;
+
 use std::sync::Arc;
 
 use axum::extract::MatchedPath;
@@ -19,6 +21,14 @@ pub(crate) const HEADER: &str = "x-mlflow-workspace";
 /// The header names a workspace that does not exist, or in which the caller has nothing; or the server has no workspaces.
 pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<(Workspace, Option<Arc<Caller>>)> {
     let caller = parts.extensions.get::<Arc<Caller>>();
+    if let Some(namespaces) = app.access.as_ref().and_then(|access| access.auth.namespaces()) {
+        let Some(caller) = caller.filter(|_| !is_server_info(parts)) else {
+            return Ok((app.store.workspace(None).await?, None));
+        };
+        let name = header(&parts.headers)?;
+        let (workspace, caller) = namespaces::of_request(app, namespaces, caller, name.as_deref()).await?;
+        return Ok((workspace, Some(caller)));
+    }
     let workspace = named(app, parts, caller).await?;
     let name = app.store.has_workspaces().then(|| workspace.name());
     let caller = caller.map(|caller| caller.within(name));
@@ -28,12 +38,7 @@ pub(crate) async fn of_request(app: &App, parts: &Parts) -> Result<(Workspace, O
 /// The workspace that a request names.
 async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result<Workspace> {
     let name = header(&parts.headers)?;
-    // Clients ask it whether there are workspaces.
-    let is_server_info = || {
-        let path = parts.extensions.get::<MatchedPath>();
-        path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
-    };
-    if name.is_some() && is_server_info() {
+    if name.is_some() && is_server_info(parts) {
         return app.store.workspace(None).await;
     }
     if name.is_some() && !app.store.has_workspaces() {
@@ -55,6 +60,12 @@ async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result
         }
     }
     app.store.workspace(name.as_deref()).await
+}
+
+/// Whether it is the call by which clients ask whether there are workspaces.
+fn is_server_info(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
 }
 
 /// The name in the header, if there is one. Several headers are one with a list, which is no name.

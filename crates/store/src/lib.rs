@@ -23,7 +23,7 @@ pub use accounts::{
     login_failures::LoginFailures,
     role_permissions::RolePermission,
     roles::{Assignment, Role},
-    token_users::{TokenUser, is_mark, token_mark},
+    token_users::{TokenRole, TokenUser, is_mark, token_mark},
     users::{Account, Grant, Member, Membership, User, UserStore, UsersError},
 };
 pub use demo::{DEMO_EXPERIMENT, DeletedDemo, DemoFeature, GeneratedDemo};

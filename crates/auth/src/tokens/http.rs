@@ -62,12 +62,20 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 /// # Errors
 /// The reason, for a log.
 pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value), String> {
+    json_of_size(request, MAX_RESPONSE).await
+}
+
+/// [`json`] with another maximum size of the response, in bytes.
+///
+/// # Errors
+/// The reason, for a log.
+pub(crate) async fn json_of_size(request: RequestBuilder, max: usize) -> Result<(StatusCode, Value), String> {
     let mut response = request.send().await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| with_causes(&error))? {
-        if body.len() + chunk.len() > MAX_RESPONSE {
-            return Err(format!("the response is larger than {MAX_RESPONSE} bytes"));
+        if body.len() + chunk.len() > max {
+            return Err(format!("the response is larger than {max} bytes"));
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,28 +1,42 @@
-//! Kubernetes service account tokens: section `[kubernetes]` of the settings. The API server verifies them
-//! (`TokenReview`, <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>),
-//! with the server's own account.
+//! Kubernetes tokens: section `[kubernetes]` of the settings. The API server verifies them.
+//!
+//! Tokens of service accounts are reviewed with the server's own account (`TokenReview`,
+//! <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>). Where workspaces are
+//! namespaces, every token of the cluster is accepted, and is asked whose it is (`SelfSubjectReview`,
+//! <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/self-subject-review-v1/>), which takes no
+//! permission of the server.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use ferroflow_model::{Environment, Error, Result};
 use ferroflow_store::TokenUser;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{
     TokenCheck,
-    http::{self, address},
+    api_server::{ApiServer, ApiServerConfig, message},
     identity::{Groups, number, text, words},
 };
-use crate::ini::Section;
+use crate::{ini::Section, namespaces::NamespacesConfig};
 
-const KEYS: &[&str] =
-    &["api_server", "token_file", "ca_file", "audiences", "namespaces", "group_roles", "admin_group", "cache_seconds"];
-
-/// The directory where a pod's service account credentials are mounted.
-const ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const KEYS: &[&str] = &[
+    "api_server",
+    "token_file",
+    "ca_file",
+    "audiences",
+    "namespaces",
+    "group_roles",
+    "group_workspace_roles",
+    "admin_group",
+    "cache_seconds",
+    "workspaces",
+    "workspace_selector",
+    "default_workspace",
+    "workspace_cache_seconds",
+];
 
 /// The prefix of usernames of service accounts.
 const PREFIX: &str = "system:serviceaccount:";
@@ -40,47 +54,48 @@ const REVIEW_WAIT: Duration = Duration::from_secs(5);
 /// The settings.
 #[derive(Debug, Clone)]
 pub struct KubernetesConfig {
-    api_server: Url,
-    token_file: PathBuf,
-    ca_file: Option<PathBuf>,
+    pub(crate) api_server: ApiServerConfig,
     audiences: Vec<String>,
     namespaces: Vec<String>,
     groups: Groups,
     cache: Duration,
+    /// Present if the workspaces are namespaces.
+    pub(crate) workspaces: Option<NamespacesConfig>,
 }
 
 impl KubernetesConfig {
     pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Self, String> {
         section.check_keys(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
-        let in_cluster = || {
-            let (host, port) =
-                (environment.get("KUBERNETES_SERVICE_HOST")?, environment.get("KUBERNETES_SERVICE_PORT")?);
-            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            Some(format!("https://{host}:{port}"))
-        };
-        let api_server = text(section, "api_server")?.or_else(in_cluster);
-        let api_server =
-            api_server.ok_or("it has no api_server in [kubernetes], and the server does not run in a cluster")?;
-        let url = address("api_server", &api_server)?;
-        let namespaces = words(section, "namespaces")?;
+        let api_server = ApiServerConfig::parse(section, environment)?;
+        let workspaces = NamespacesConfig::parse(section, environment)?;
+        let mut namespaces = words(section, "namespaces")?;
+        if namespaces.is_empty() && workspaces.is_some() {
+            // Who may do what is said by the cluster.
+            namespaces.push("*".to_owned());
+        }
         if namespaces.is_empty() {
             return Err(
                 "it has no namespaces in [kubernetes]: list those whose accounts may log in, or * for all".into()
             );
         }
-        let ca_file = match text(section, "ca_file")? {
-            Some(path) => Some(PathBuf::from(path)),
-            None => Some(PathBuf::from(format!("{ACCOUNT_DIR}/ca.crt"))).filter(|_| url.scheme() == "https"),
-        };
+        if workspaces.is_some() {
+            for (key, reason) in [
+                ("audiences", "the tokens are used at the API server, whose audience they must have"),
+                ("group_roles", "the cluster says who may do what, not roles"),
+                ("group_workspace_roles", "the cluster says who may do what, not roles"),
+            ] {
+                if text(section, key)?.is_some() {
+                    return Err(format!("{key} is set in [kubernetes] beside workspaces = namespaces: {reason}"));
+                }
+            }
+        }
         Ok(Self {
-            api_server: url,
-            token_file: text(section, "token_file")?
-                .map_or_else(|| format!("{ACCOUNT_DIR}/token").into(), PathBuf::from),
-            ca_file,
+            api_server,
             audiences: words(section, "audiences")?,
             namespaces,
             groups: Groups::parse(section)?,
             cache: Duration::from_secs(number(section, "cache_seconds", 60, 600)?),
+            workspaces,
         })
     }
 }
@@ -88,7 +103,7 @@ impl KubernetesConfig {
 /// Verifies tokens with the API server.
 pub(crate) struct Kubernetes {
     config: KubernetesConfig,
-    client: Client,
+    api: ApiServer,
     reviews: Semaphore,
 }
 
@@ -108,6 +123,17 @@ struct Status {
 }
 
 #[derive(Deserialize)]
+struct SelfReview {
+    status: Option<SelfStatus>,
+}
+
+#[derive(Deserialize)]
+struct SelfStatus {
+    #[serde(rename = "userInfo")]
+    user: Option<Account>,
+}
+
+#[derive(Deserialize)]
 struct Account {
     #[serde(default)]
     username: String,
@@ -116,9 +142,8 @@ struct Account {
 }
 
 impl Kubernetes {
-    pub(crate) fn open(config: KubernetesConfig) -> Result<Self, String> {
-        let client = http::client(config.ca_file.as_deref(), false)?;
-        Ok(Self { config, client, reviews: Semaphore::new(MAX_REVIEWS) })
+    pub(crate) fn open(config: KubernetesConfig, api: ApiServer) -> Self {
+        Self { config, api, reviews: Semaphore::new(MAX_REVIEWS) }
     }
 
     /// Verifies a token.
@@ -126,42 +151,67 @@ impl Kubernetes {
         let Ok(Ok(_permit)) = tokio::time::timeout(REVIEW_WAIT, self.reviews.acquire()).await else {
             return Err(Error::busy("Too many tokens are being checked. Try again later."));
         };
-        let status = self.review(token).await.map_err(|reason| {
+        let found = match self.config.workspaces {
+            Some(_) => self.self_review(token).await.map(|found| found.and_then(|account| self.member(account))),
+            None => self.review(token).await.map(|status| self.user(status)),
+        };
+        let found = found.map_err(|reason| {
             tracing::error!(reason, "the token review of the Kubernetes API server failed");
             Error::unavailable("The Kubernetes API server cannot review the token now. Try again later.")
         })?;
-        Ok(match self.user(status) {
+        Ok(match found {
             Ok(user) => TokenCheck::Accepted(user, self.config.cache),
             Err(reason) => TokenCheck::Refused { reason, keep: REFUSED_TIME },
         })
     }
 
     async fn review(&self, token: &str) -> Result<Status, String> {
-        let file = &self.config.token_file;
-        // The kubelet rotates the token.
-        let own = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
         let mut spec = json!({"token": token});
         if !self.config.audiences.is_empty() {
             spec["audiences"] = json!(self.config.audiences);
         }
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec});
-        let base = self.config.api_server.as_str().trim_end_matches('/');
-        let request = self
-            .client
-            .post(format!("{base}/apis/authentication.k8s.io/v1/tokenreviews"))
-            .bearer_auth(own.trim())
-            .header("content-type", "application/json")
-            .body(body.to_string());
-        match http::json(request).await? {
+        let own = self.api.own_token().await?;
+        match self.api.create("/apis/authentication.k8s.io/v1/tokenreviews", &own, &body).await? {
             (StatusCode::OK | StatusCode::CREATED, value) => {
                 let review = Review::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
                 review.status.ok_or_else(|| "the response has no status".into())
             }
-            (status, value) => {
-                let message = value.get("message").and_then(|message| message.as_str()).unwrap_or_default();
-                Err(format!("it answered {status}: {message} (the server's account needs system:auth-delegator)"))
-            }
+            (status, value) => Err(format!(
+                "it answered {status}: {} (the server's account needs system:auth-delegator)",
+                message(&value)
+            )),
         }
+    }
+
+    /// The owner of a token, as the API server tells it to the token itself; the inner error is a refusal.
+    async fn self_review(&self, token: &str) -> Result<Result<Account, String>, String> {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let answer = self.api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", token, &body).await?;
+        let (status, value): (StatusCode, Value) = answer;
+        match status {
+            StatusCode::OK | StatusCode::CREATED => {
+                let review =
+                    SelfReview::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
+                let account = review.status.and_then(|status| status.user);
+                account.map(Ok).ok_or_else(|| "the response has no user".into())
+            }
+            StatusCode::UNAUTHORIZED => Ok(Err("the API server does not accept it".into())),
+            _ => Err(format!("it answered {status}: {} (SelfSubjectReview needs Kubernetes 1.28)", message(&value))),
+        }
+    }
+
+    /// The user of a token that the cluster accepts.
+    fn member(&self, account: Account) -> Result<TokenUser, String> {
+        let name = &account.username;
+        if name.is_empty() {
+            return Err("it authenticates no user".into());
+        }
+        // Nodes, the control plane, and who has no token at all.
+        if name.starts_with("system:") && !name.starts_with(PREFIX) {
+            return Err(format!("'{name}' is neither a service account nor a user"));
+        }
+        self.named(account)
     }
 
     fn user(&self, status: Status) -> Result<TokenUser, String> {
@@ -174,20 +224,28 @@ impl Kubernetes {
         if !requested.is_empty() && !status.audiences.iter().any(|audience| requested.contains(audience)) {
             return Err("it is for another audience".into());
         }
-        let account = user.username.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':'));
-        let Some((namespace, _)) = account else {
+        if !user.username.starts_with(PREFIX) {
             return Err(format!("'{}' is not a service account", user.username));
-        };
-        if !self.config.namespaces.iter().any(|allowed| allowed == "*" || allowed == namespace) {
-            return Err(format!("the namespace of '{}' is not one of namespaces", user.username));
         }
-        if user.username.len() > MAX_USERNAME {
-            return Err(format!("the name '{}' has more than {MAX_USERNAME} characters", user.username));
+        self.named(user)
+    }
+
+    fn named(&self, account: Account) -> Result<TokenUser, String> {
+        let Account { username, mut groups } = account;
+        if let Some(rest) = username.strip_prefix(PREFIX) {
+            let Some((namespace, _)) = rest.split_once(':') else {
+                return Err(format!("'{username}' is not a service account"));
+            };
+            if !self.config.namespaces.iter().any(|allowed| allowed == "*" || allowed == namespace) {
+                return Err(format!("the namespace of '{username}' is not one of namespaces"));
+            }
         }
-        let mut groups = user.groups;
-        groups.push(user.username.clone());
+        if username.len() > MAX_USERNAME {
+            return Err(format!("the name '{username}' has more than {MAX_USERNAME} characters"));
+        }
+        groups.push(username.clone());
         // An account that is recreated under its name is the same one, as in Kubernetes' own RBAC.
-        let owner = format!("kubernetes\n{}", user.username);
-        Ok(self.config.groups.user(user.username, &owner, &groups, false))
+        let owner = format!("kubernetes\n{username}");
+        Ok(self.config.groups.user(username, &owner, &groups, false))
     }
 }

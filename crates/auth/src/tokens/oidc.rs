@@ -28,6 +28,7 @@ const KEYS: &[&str] = &[
     "username_claim",
     "groups_claim",
     "group_roles",
+    "group_workspace_roles",
     "admin_group",
     "allowed_groups",
     "link_existing_users",

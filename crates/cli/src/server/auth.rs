@@ -53,6 +53,11 @@ pub(crate) async fn open(
     store: &Store,
     options: DbOptions,
 ) -> Result<Access> {
+    if config.workspaces_are_namespaces() && !store.has_workspaces() {
+        bail!(
+            "workspaces = namespaces in [kubernetes] needs a server with workspaces: start it with --enable-workspaces"
+        );
+    }
     let audit = match &args.audit_log {
         Some(path) => {
             let audit = Audit::open(path);

@@ -26,6 +26,9 @@ const NO_SESSION: &str = "Bearer realm=\"mlflow\"";
 
 const CROSS_SITE: &str = "The request comes from another site and has your session cookie: it is refused.";
 
+/// The header by which a proxy that logs browsers in passes on the token of their user.
+const FORWARDED_TOKEN: &str = "x-forwarded-access-token";
+
 /// The response to a refused request, and its caller if known.
 pub(crate) type Refusal = Box<(Response, Option<Arc<Caller>>)>;
 
@@ -34,6 +37,16 @@ pub(crate) async fn identify(app: &App, access: &Access, request: &Parts) -> Res
     let unidentified = |response: Response| Box::new((response, None));
     let failed = |error| unidentified(ApiError(error).into_response());
     let headers = &request.headers;
+    if let Some(token) = forwarded_token(access, headers) {
+        let caller = access.auth.authenticate_token(token).await.map_err(failed)?;
+        let caller = caller.ok_or_else(|| unidentified(unauthenticated_with(BAD_TOKEN)))?;
+        // The proxy adds the token because of a cookie of its own.
+        let is_of_browser = ["sec-fetch-site", "origin"].iter().any(|name| headers.contains_key(*name));
+        if is_of_browser && !is_same_origin(&request.method, headers) {
+            return Err(Box::new(((StatusCode::FORBIDDEN, CROSS_SITE).into_response(), Some(caller))));
+        }
+        return Ok(caller);
+    }
     let Some(authorization) = headers.get(header::AUTHORIZATION) else {
         return identify_session(app, access, request).await;
     };
@@ -83,6 +96,18 @@ fn redirect_to_login(app: &App, request: &Parts) -> Response {
     let next = format!("{}{wanted}", app.config.url_prefix);
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
     redirect(&format!("{}/oidc/login?{query}", app.config.base()), [])
+}
+
+/// The token that a proxy has passed on, where callers have tokens of a cluster, and send none themselves.
+fn forwarded_token<'a>(access: &Access, headers: &'a HeaderMap) -> Option<&'a str> {
+    access.auth.namespaces()?;
+    let forwarded = headers.get(FORWARDED_TOKEN)?;
+    if headers.get(header::AUTHORIZATION).is_some_and(|authorization| bearer(authorization).is_some()) {
+        return None;
+    }
+    let token = forwarded.to_str().ok()?.trim();
+    let token = bearer(forwarded).unwrap_or(token);
+    Some(token).filter(|token| !token.is_empty())
 }
 
 /// The token of `Authorization: Bearer`.

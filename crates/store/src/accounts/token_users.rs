@@ -29,6 +29,23 @@ statements! {
          AND role_id IN (SELECT id FROM roles WHERE workspace = $2 AND name = $3)";
 }
 
+/// A role that tokens grant, by its workspace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenRole {
+    /// The workspace.
+    pub workspace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl TokenRole {
+    /// A role of the default workspace.
+    #[must_use]
+    pub fn of_default_workspace(name: &str) -> Self {
+        Self { workspace: DEFAULT_WORKSPACE.to_owned(), name: name.to_owned() }
+    }
+}
+
 /// The user that a token identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUser {
@@ -41,9 +58,9 @@ pub struct TokenUser {
     /// Whether the token's user is an admin; `None` if tokens do not specify it.
     pub is_admin: Option<bool>,
     /// Roles that the token grants.
-    pub roles: Vec<String>,
+    pub roles: Vec<TokenRole>,
     /// Roles managed by tokens: a user loses those that the token does not grant.
-    pub governed: Vec<String>,
+    pub governed: Vec<TokenRole>,
 }
 
 impl UserStore {
@@ -55,8 +72,13 @@ impl UserStore {
     pub async fn admit(&self, token: &TokenUser) -> Result<User> {
         if let Some(user) = self.find_user(&token.username).await? {
             check(&user, token)?;
-            let names: Vec<String> = self.list_user_roles(user.id).await?.into_iter().map(|role| role.name).collect();
-            let as_said = token.governed.iter().all(|role| names.contains(role) == token.roles.contains(role));
+            let own: Vec<TokenRole> = self
+                .list_user_roles(user.id)
+                .await?
+                .into_iter()
+                .map(|role| TokenRole { workspace: role.workspace, name: role.name })
+                .collect();
+            let as_said = token.governed.iter().all(|role| own.contains(role) == token.roles.contains(role));
             if as_said && user.is_admin == wanted_admin(&user, token) {
                 return Ok(user);
             }
@@ -77,12 +99,12 @@ impl UserStore {
                 check(&user, token)?;
                 let mut work = Vec::new();
                 for role in &token.governed {
-                    let name = || role.as_str().into();
+                    let (workspace, name) = (|| role.workspace.as_str().into(), || role.name.as_str().into());
                     if token.roles.contains(role) {
-                        work.push(Statement::new(&INSERT_ROLE, vec![name(), DEFAULT_WORKSPACE.into()]));
-                        work.push(Statement::new(&ASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::new(&INSERT_ROLE, vec![name(), workspace()]));
+                        work.push(Statement::new(&ASSIGN, vec![id.into(), workspace(), name()]));
                     } else {
-                        work.push(Statement::new(&UNASSIGN, vec![id.into(), DEFAULT_WORKSPACE.into(), name()]));
+                        work.push(Statement::new(&UNASSIGN, vec![id.into(), workspace(), name()]));
                     }
                 }
                 let is_admin = wanted_admin(&user, token);

@@ -1,7 +1,7 @@
 //! Token users: created on first use, with the roles that the token grants.
 
 use ferroflow_model::ErrorCode;
-use ferroflow_store::{TokenUser, UserStore, token_mark};
+use ferroflow_store::{TokenRole, TokenUser, UserStore, token_mark};
 
 use crate::support::on_each;
 
@@ -11,8 +11,8 @@ fn token(username: &str, roles: &[&str]) -> TokenUser {
         mark: token_mark("owner"),
         links: false,
         is_admin: None,
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        governed: ["makers", "readers"].map(str::to_owned).to_vec(),
+        roles: roles.iter().map(|role| TokenRole::of_default_workspace(role)).collect(),
+        governed: ["makers", "readers"].map(TokenRole::of_default_workspace).to_vec(),
     }
 }
 
@@ -45,6 +45,26 @@ async fn a_role_that_is_there_is_given_as_it_is(users: &UserStore) {
     users.admit(&token("u", &["makers"])).await.unwrap();
     assert_eq!(users.account("u").await.unwrap().unwrap().grants.len(), 1);
     assert_eq!(roles(users, "u").await, ["makers"]);
+}
+
+on_each!(a_role_is_one_of_its_workspace);
+async fn a_role_is_one_of_its_workspace(users: &UserStore) {
+    let of_lab = || TokenRole { workspace: "lab".into(), name: "makers".into() };
+    let both = |roles: Vec<TokenRole>| TokenUser {
+        roles,
+        governed: vec![TokenRole::of_default_workspace("makers"), of_lab()],
+        ..token("u", &[])
+    };
+    let id = users.admit(&both(vec![of_lab()])).await.unwrap().id;
+    let workspaces = async || {
+        let own = users.list_user_roles(id).await.unwrap();
+        own.into_iter().map(|role| role.workspace).collect::<Vec<_>>()
+    };
+    assert_eq!(workspaces().await, ["lab"]);
+    users.admit(&both(vec![TokenRole::of_default_workspace("makers")])).await.unwrap();
+    assert_eq!(workspaces().await, ["default"]);
+    users.admit(&both(vec![])).await.unwrap();
+    assert!(workspaces().await.is_empty());
 }
 
 on_each!(a_name_that_is_somebody_elses_is_refused);

@@ -16,9 +16,13 @@ use ferroflow_model::{
 use ferroflow_store::{DeletionMode, WorkspaceValues};
 use http::StatusCode;
 
-use crate::{api::tracking::experiments::check_location, app::Cx, rpc};
+use crate::{api::tracking::experiments::check_location, app::Cx, rpc, workspace::namespaces::record};
 
 pub(crate) async fn list(cx: Cx, _: ListWorkspaces) -> Result<ListWorkspacesResponse> {
+    if let Some((namespaces, caller)) = cx.namespaces() {
+        let workspaces = namespaces.visible(caller).await?.into_iter().map(record).collect();
+        return Ok(ListWorkspacesResponse { workspaces });
+    }
     let all = cx.app.store.workspaces().list_workspaces().await?;
     Ok(ListWorkspacesResponse { workspaces: cx.listed(all).await? })
 }
@@ -31,6 +35,7 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
     validation::workspace_name(name)?;
     let values =
         values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
+    cx.check_workspaces_may_change("creation is")?;
     cx.before_workspace_is_created(name).await?;
     let workspace = Some(cx.app.store.workspaces().create_workspace(name, &values).await?);
     cx.after_workspace_was_created(name).await;
@@ -41,6 +46,9 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
 
 pub(crate) async fn get(cx: Cx, _: GetWorkspace) -> Result<GetWorkspaceResponse> {
     let name = named(&cx)?;
+    if let Some((namespaces, caller)) = cx.namespaces() {
+        return Ok(GetWorkspaceResponse { workspace: Some(record(namespaces.get(caller, name).await?)) });
+    }
     Ok(GetWorkspaceResponse { workspace: Some(cx.app.store.workspaces().get_workspace_record(name).await?) })
 }
 
@@ -52,6 +60,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateWorkspace) -> Result<UpdateWorkspa
         return Err(Error::invalid("Workspace update must have at least one key"));
     }
     let values = values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), archival)?;
+    cx.check_workspaces_may_change("updates are")?;
     Ok(UpdateWorkspaceResponse { workspace: Some(cx.app.store.workspaces().update_workspace(name, &values).await?) })
 }
 
@@ -71,6 +80,7 @@ pub(crate) async fn delete(cx: Cx, _: DeleteWorkspace) -> Result<Response> {
             )));
         }
     };
+    cx.check_workspaces_may_change("deletion is")?;
     cx.with_roles_of_workspace(name, cx.app.store.workspaces().delete_workspace(name, mode)).await?;
     cx.invalidate_owners().await;
     Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())

@@ -1,0 +1,238 @@
+//! Access reviews: the API server is asked with a caller's own token what the caller may do in a namespace
+//! (`SelfSubjectAccessReview`,
+//! <https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/>).
+//!
+//! Each answer is cached by token, namespace, resource and verb. Requests that need the same answer share one review.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
+use futures_util::future::try_join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{
+    no_token,
+    rights::{GROUP, Resource, Rights, Verb, Verbs},
+};
+use crate::{
+    caller::{BearerToken, Caller},
+    tokens::api_server::{ApiServer, message},
+};
+
+const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+/// Time for which a failure is cached, so that an API server that does not answer is not asked by every request.
+pub(super) const FAILURE_TIME: Duration = Duration::from_secs(1);
+
+/// Maximum number of cached pairs of token and namespace.
+const CAPACITY: usize = 20_000;
+
+/// Maximum number of concurrent reviews, of all callers and of one list of workspaces, and how long one waits.
+const MAX_REVIEWS: usize = 32;
+const MAX_OF_LIST: usize = 16;
+const WAIT: Duration = Duration::from_secs(5);
+
+type Key = ([u8; 32], Box<str>);
+
+pub(super) struct Reviews {
+    api: ApiServer,
+    cache: Duration,
+    known: Cache<Key, Arc<Known>>,
+    permits: Semaphore,
+}
+
+/// What is known about a token in a namespace.
+struct Known {
+    since: Instant,
+    answers: [[OnceCell<Answer>; Verb::ALL.len()]; Resource::ALL.len()],
+    has_failed: AtomicBool,
+    /// The caller with the rights of all answers.
+    caller: OnceLock<Arc<Caller>>,
+}
+
+type Answer = Result<bool, Failure>;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The API server does not accept the token any more.
+    Unauthenticated,
+    /// The token may not ask.
+    Forbidden,
+    /// Too many reviews wait.
+    Busy,
+    /// The API server does not answer, or not as it should.
+    Unavailable,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unauthenticated => {
+                Self::new(ErrorCode::Unauthenticated, "The Kubernetes API server does not accept the token any more.")
+            }
+            Failure::Forbidden => Self::new(
+                ErrorCode::PermissionDenied,
+                "The token may not ask the Kubernetes API server for its permissions (SelfSubjectAccessReview).",
+            ),
+            Failure::Busy => Self::busy("Too many permissions are being reviewed. Try again later."),
+            Failure::Unavailable => {
+                Self::unavailable("The Kubernetes API server cannot review permissions now. Try again later.")
+            }
+        }
+    }
+}
+
+impl Reviews {
+    pub(super) fn new(api: ApiServer, cache: Duration) -> Self {
+        Self { api, cache, known: Cache::new(CAPACITY), permits: Semaphore::new(MAX_REVIEWS) }
+    }
+
+    /// The caller with its rights in a namespace; `None` if it has none.
+    pub(super) async fn caller(&self, caller: &Arc<Caller>, namespace: &str) -> Result<Option<Arc<Caller>>> {
+        let token = caller.token().ok_or_else(no_token)?;
+        let known = self.known(token, namespace);
+        if let Some(there) = known.caller.get().filter(|there| there.user_id == caller.user_id) {
+            return Ok(Some(Arc::clone(there)));
+        }
+        let rights = self.rights(&known, token, namespace).await?;
+        if rights.is_none() {
+            return Ok(None);
+        }
+        let there = Arc::new(caller.in_namespace(namespace, rights));
+        // Lost only if another request was faster, with the same rights.
+        let _ = known.caller.set(Arc::clone(&there));
+        Ok(Some(there))
+    }
+
+    /// In which namespaces the caller may read something, in their order.
+    pub(super) async fn readable(&self, caller: &Caller, namespaces: &[&str]) -> Result<Vec<bool>> {
+        let token = caller.token().ok_or_else(no_token)?;
+        // Who may read in all namespaces need not be asked about each.
+        if self.is_readable(token, "").await? {
+            return Ok(vec![true; namespaces.len()]);
+        }
+        let mut found = Vec::with_capacity(namespaces.len());
+        for some in namespaces.chunks(MAX_OF_LIST) {
+            found.extend(try_join_all(some.iter().map(|namespace| self.is_readable(token, namespace))).await?);
+        }
+        Ok(found)
+    }
+
+    async fn is_readable(&self, token: &BearerToken, namespace: &str) -> Result<bool> {
+        let known = self.known(token, namespace);
+        for resource in Resource::ALL {
+            if self.may_read(&known, token, namespace, resource).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn may_read(&self, known: &Known, token: &BearerToken, namespace: &str, resource: Resource) -> Result<bool> {
+        for verb in [Verb::List, Verb::Get] {
+            if !self.answer(known, token, namespace, resource, verb).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn rights(&self, known: &Known, token: &BearerToken, namespace: &str) -> Result<Rights> {
+        let of = |resource| async move {
+            let ask = |verb| self.answer(known, token, namespace, resource, verb);
+            let read = try_join_all([Verb::List, Verb::Get].map(ask)).await?;
+            if read.contains(&false) {
+                return Ok(Verbs::default());
+            }
+            let others = try_join_all([Verb::Create, Verb::Update, Verb::Delete].map(ask)).await?;
+            Ok::<_, Error>(Verbs { read: true, create: others[0], update: others[1], delete: others[2] })
+        };
+        let [experiments, models] = Resource::ALL.map(of);
+        let (experiments, models) = tokio::try_join!(experiments, models)?;
+        Ok(Rights { experiments, models })
+    }
+
+    /// What is known about a token in a namespace; nothing, if it is too old.
+    fn known(&self, token: &BearerToken, namespace: &str) -> Arc<Known> {
+        let key = (*token.digest(), Box::from(namespace));
+        if let Some(known) = self.known.get(&key).filter(|known| known.is_fresh(self.cache)) {
+            return known;
+        }
+        let known = Arc::new(Known::new());
+        self.known.insert(key, Arc::clone(&known));
+        known
+    }
+
+    async fn answer(
+        &self,
+        known: &Known,
+        token: &BearerToken,
+        namespace: &str,
+        resource: Resource,
+        verb: Verb,
+    ) -> Result<bool> {
+        let cell = &known.answers[resource as usize][verb as usize];
+        let answer = cell.get_or_init(|| self.review(token, namespace, resource, verb)).await;
+        answer.map_err(|failure| {
+            known.has_failed.store(true, Ordering::Relaxed);
+            failure.into()
+        })
+    }
+
+    async fn review(&self, token: &BearerToken, namespace: &str, resource: Resource, verb: Verb) -> Answer {
+        let Ok(Ok(_permit)) = tokio::time::timeout(WAIT, self.permits.acquire()).await else {
+            return Err(Failure::Busy);
+        };
+        let attributes =
+            json!({"group": GROUP, "resource": resource.name(), "verb": verb.name(), "namespace": namespace});
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        });
+        let (failure, reason) = match self.api.create(PATH, token.text(), &body).await {
+            Ok((StatusCode::OK | StatusCode::CREATED, value)) => {
+                match value.pointer("/status/allowed").and_then(Value::as_bool) {
+                    Some(allowed) => return Ok(allowed),
+                    None => (Failure::Unavailable, "the response does not say what is allowed".to_owned()),
+                }
+            }
+            Ok((status, value)) => {
+                let failure = match status {
+                    StatusCode::UNAUTHORIZED => Failure::Unauthenticated,
+                    StatusCode::FORBIDDEN => Failure::Forbidden,
+                    _ => Failure::Unavailable,
+                };
+                (failure, format!("it answered {status}: {}", message(&value)))
+            }
+            Err(reason) => (Failure::Unavailable, reason),
+        };
+        tracing::error!(reason, "the access review of the Kubernetes API server failed");
+        Err(failure)
+    }
+}
+
+impl Known {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            answers: Default::default(),
+            has_failed: AtomicBool::new(false),
+            caller: OnceLock::new(),
+        }
+    }
+
+    fn is_fresh(&self, cache: Duration) -> bool {
+        let time = if self.has_failed.load(Ordering::Relaxed) { FAILURE_TIME } else { cache };
+        self.since.elapsed() < time
+    }
+}

@@ -1,0 +1,189 @@
+//! What the cluster's RBAC allows in a namespace, as grants.
+
+use ferroflow_model::permission::{ANY, Permission, ResourceType};
+use ferroflow_store::Grant;
+
+/// The API group of the resources. They need not exist: RBAC takes any name.
+pub(super) const GROUP: &str = "mlflow.kubeflow.org";
+
+/// A resource that the API server is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// Experiments and all that belongs to them: runs, traces, logged models, datasets, evaluation data, artifacts.
+    Experiments,
+    /// Registered models and prompts, with their versions.
+    Models,
+}
+
+impl Resource {
+    pub(super) const ALL: [Self; 2] = [Self::Experiments, Self::Models];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Experiments => "experiments",
+            Self::Models => "registeredmodels",
+        }
+    }
+}
+
+/// A verb of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    List,
+    Get,
+    Create,
+    Update,
+    Delete,
+}
+
+impl Verb {
+    pub(super) const ALL: [Self; 5] = [Self::List, Self::Get, Self::Create, Self::Update, Self::Delete];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Get => "get",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What is allowed on one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Verbs {
+    /// `get` and `list`: a search shows what can be read, so one without the other is nothing.
+    pub(super) read: bool,
+    pub(super) create: bool,
+    pub(super) update: bool,
+    pub(super) delete: bool,
+}
+
+impl Verbs {
+    /// The permission on the resource itself. `delete` includes what `update` allows, so it needs both.
+    fn level(self) -> Permission {
+        match self {
+            Self { read: false, .. } => Permission::NoPermissions,
+            Self { update: true, delete: true, .. } => Permission::Manage,
+            Self { update: true, .. } => Permission::Edit,
+            _ => Permission::Read,
+        }
+    }
+
+    /// The permission on what belongs to the resource: to delete a run is to update its experiment.
+    fn level_of_children(self) -> Option<Permission> {
+        match self {
+            Self { read: false, .. } => None,
+            Self { update: true, .. } => Some(Permission::Manage),
+            _ => Some(Permission::Read),
+        }
+    }
+}
+
+/// What is allowed in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rights {
+    pub(super) experiments: Verbs,
+    pub(super) models: Verbs,
+}
+
+/// What belongs to an experiment, and to a model or prompt.
+const OF_EXPERIMENTS: [ResourceType; 6] = [
+    ResourceType::Run,
+    ResourceType::Trace,
+    ResourceType::LoggedModel,
+    ResourceType::Assessment,
+    ResourceType::Scorer,
+    ResourceType::ScorerVersion,
+];
+const OF_MODELS: [ResourceType; 2] = [ResourceType::RegisteredModelVersion, ResourceType::PromptVersion];
+
+impl Rights {
+    /// Whether nothing can be read.
+    pub(crate) fn is_none(self) -> bool {
+        !self.experiments.read && !self.models.read
+    }
+
+    /// Whether experiments may be created.
+    pub(crate) fn creates_experiments(self) -> bool {
+        self.experiments.read && self.experiments.create
+    }
+
+    /// Whether registered models and prompts may be created.
+    pub(crate) fn creates_models(self) -> bool {
+        self.models.read && self.models.create
+    }
+
+    /// The grants that say the same. Every resource has one, so that nothing is left to a default.
+    pub(crate) fn grants(self) -> Vec<Grant> {
+        let mut grants = vec![
+            grant(ResourceType::Experiment, self.experiments.level()),
+            grant(ResourceType::RegisteredModel, self.models.level()),
+            grant(ResourceType::Prompt, self.models.level()),
+        ];
+        for (children, verbs) in [(&OF_EXPERIMENTS[..], self.experiments), (&OF_MODELS[..], self.models)] {
+            if let Some(level) = verbs.level_of_children() {
+                grants.extend(children.iter().map(|kind| grant(*kind, level)));
+            }
+        }
+        if self.creates_experiments() || self.creates_models() {
+            grants.push(grant(ResourceType::Workspace, Permission::Use));
+        }
+        grants
+    }
+}
+
+fn grant(kind: ResourceType, permission: Permission) -> Grant {
+    Grant {
+        resource_type: kind.name().to_owned(),
+        resource_pattern: ANY.to_owned(),
+        permission: permission.name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verbs(text: &str) -> Verbs {
+        let has = |verb: Verb| text.split(' ').any(|word| word == verb.name());
+        let read = has(Verb::Get) && has(Verb::List);
+        Verbs { read, create: has(Verb::Create), update: has(Verb::Update), delete: has(Verb::Delete) }
+    }
+
+    #[test]
+    fn verbs_are_levels() {
+        use Permission::{Edit, Manage, NoPermissions, Read};
+        for (text, level, children) in [
+            ("", NoPermissions, None),
+            ("get", NoPermissions, None),
+            ("list create update delete", NoPermissions, None),
+            ("get list", Read, Some(Read)),
+            ("get list create", Read, Some(Read)),
+            ("get list delete", Read, Some(Read)),
+            ("get list update", Edit, Some(Manage)),
+            ("get list update delete", Manage, Some(Manage)),
+        ] {
+            let found = verbs(text);
+            assert_eq!((found.level(), found.level_of_children()), (level, children), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_those_who_may_create_may_use_the_workspace() {
+        let uses = |experiments, models| {
+            let rights = Rights { experiments: verbs(experiments), models: verbs(models) };
+            rights.grants().iter().any(|grant| grant.resource_type == "workspace")
+        };
+        assert!(uses("get list create", "") && uses("", "get list create"));
+        assert!(!uses("get list update delete", "create") && !uses("", ""));
+    }
+
+    #[test]
+    fn without_rights_there_are_grants_of_nothing() {
+        let grants = Rights::default().grants();
+        assert_eq!(grants.len(), 3);
+        assert!(grants.iter().all(|grant| grant.permission == "NO_PERMISSIONS"));
+    }
+}
