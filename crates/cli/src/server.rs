@@ -76,6 +76,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let trace_rollups = rollups::settings(environment)?;
     rollups::log_settings(trace_rollups.as_ref(), runs_jobs);
     let abandoned_trace_age = rollups::abandoned_age(environment)?;
+    let custom_scorers = flag(environment, "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS")?.unwrap_or_default();
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
@@ -126,6 +127,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             source_pattern: source_pattern(environment)?,
             transfers,
             trusted_proxies,
+            custom_scorers,
             trace_archival: archival.filter(|settings| settings.enabled),
             trace_rollups,
             abandoned_trace_age,

@@ -118,6 +118,8 @@ pub struct Config {
     pub abandoned_trace_age: Option<Duration>,
     /// The proxies whose forwarding headers are trusted.
     pub trusted_proxies: TrustedProxies,
+    /// Whether scorers with source code may be registered. They are stored, and never run.
+    pub custom_scorers: bool,
     /// Whether this server runs periodic background jobs, such as archiving traces.
     pub runs_jobs: bool,
     /// Idle time after which an upload in the server's stores is abandoned and swept; `None` if it never is.
@@ -151,6 +153,7 @@ impl Default for Config {
             trace_rollups: None,
             abandoned_trace_age: None,
             trusted_proxies: TrustedProxies::default(),
+            custom_scorers: false,
             runs_jobs: false,
             upload_sweep_age: None,
         }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ferroflow_model::Environment;
 use ferroflow_store::{
     accounts::roster,
     db::BackendUri,
@@ -10,11 +11,15 @@ use ferroflow_store::{
     upkeep::snapshot,
 };
 
-use crate::report::{self, out};
+use crate::{
+    report::{self, out},
+    server::rollups,
+};
 
 /// Prints the revision, the row count of each table, the time of the newest change, and the users: instead of a
-/// password, a fingerprint that shows whether it is the same.
-pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
+/// password, a fingerprint that shows whether it is the same. Of rollups, whether a server with this environment would use
+/// them, and when one last worked on them.
+pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &Environment) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
         Ok(State::At(revision)) => revision.map(str::to_owned),
@@ -27,6 +32,13 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     let pending = revision.as_deref().and_then(|found| chain.pending(Some(found)));
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
+    let rollups = match is_filled_tracking {
+        true => serde_json::json!({
+            "enabled": rollups::is_enabled(environment)?,
+            "pass_age_ms": snapshot::rollup_pass_age(uri).await?,
+        }),
+        false => serde_json::Value::Null,
+    };
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
@@ -36,6 +48,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "newest": newest,
         "rows": snapshot::rows(uri).await?,
         "users": users,
+        "rollups": rollups,
     });
     out!("{line}");
     report::complete()?;

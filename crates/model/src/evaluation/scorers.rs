@@ -59,8 +59,20 @@ impl Scorer {
     /// # Errors
     /// It is not a JSON object, contains source code, or chooses the host to which a library sends requests.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::read(text, false)
+    }
+
+    /// Parses one that a client registers with a server that stores source code too (`MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS`).
+    ///
+    /// # Errors
+    /// As [`Scorer::parse`], except for source code.
+    pub fn parse_custom(text: &str) -> Result<Self> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, allows_code: bool) -> Result<Self> {
         let json = Json::parse(text, VALUES).map_err(|_| Error::invalid("serialized_scorer must be valid JSON"))?;
-        if has_source_code(&json) {
+        if !allows_code && has_source_code(&json) {
             return Err(Error::invalid(SOURCE_CODE));
         }
         check_destinations(&json)?;
@@ -253,6 +265,22 @@ mod tests {
             assert_eq!(message(text), SOURCE_CODE, "{text}");
         }
         assert!(Scorer::parse(r#"{"call_source": null, "name": "call_source"}"#).is_ok());
+    }
+
+    #[test]
+    fn source_code_alone_is_accepted_where_it_may_be_stored() {
+        let code = r#"{"call_source": "return 1", "call_signature": "(outputs)"}"#;
+        assert_eq!(Scorer::parse_custom(code).map(|scorer| scorer.dumps()), Ok(code.to_owned()));
+        for (text, expected) in [
+            (r#"[{"call_source": "x"}]"#, "serialized_scorer must be a JSON object, got list."),
+            (
+                r#"{"call_source": "x", "third_party_scorer_data": {"kwargs": []}}"#,
+                "third_party_scorer_data.kwargs must be a JSON object, got list.",
+            ),
+            ("{", "serialized_scorer must be valid JSON"),
+        ] {
+            assert_eq!(Scorer::parse_custom(text).unwrap_err().message, expected);
+        }
     }
 
     #[test]

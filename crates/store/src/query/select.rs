@@ -298,6 +298,11 @@ impl<T> Found<T> {
         self.rows.iter().map(|(row, _)| row)
     }
 
+    /// Whether there are more rows behind the page.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// Ends the page after `len` rows.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.has_more |= len < self.rows.len();

@@ -23,7 +23,8 @@ use crate::{
 };
 
 pub(crate) async fn register(cx: Cx, req: RegisterScorer) -> Result<RegisterScorerResponse> {
-    let scorer = Scorer::parse(req.serialized_scorer())?;
+    let parse = if cx.app.config.custom_scorers { Scorer::parse_custom } else { Scorer::parse };
+    let scorer = parse(req.serialized_scorer())?;
     let registered =
         cx.store().register_scorer(req.experiment_id(), req.name(), req.serialized_scorer(), &scorer).await?;
     let version = registered.version;
