@@ -45,7 +45,9 @@ where
             for job in jobs {
                 stats.transactions.fetch_add(1, Ordering::Relaxed);
                 let outcome = match apply(vec![job.write]).await {
-                    Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Err(Error::internal("a write has no outcome"))),
+                    Ok(mut outcomes) => {
+                        outcomes.pop().unwrap_or_else(|| Err(Error::internal("a write has no outcome")))
+                    }
                     Err(error) => Err(error.into()),
                 };
                 let _ = job.reply.send(outcome);

@@ -216,7 +216,10 @@ fn scorers_with_source_code_are_stored_where_the_operator_wants_it() {
     assert!(status(&answer) == "200" && answer.contains("return 1"), "{answer}");
     let stored = server.get("/api/3.0/mlflow/scorers/get?experiment_id=0&name=short");
     assert!(status(&stored) == "200" && stored.contains("return 1"), "{stored}");
-    let elsewhere = scorer.replace("call_source\\\": \\\"return 1\\\"", "third_party_scorer_data\\\": {\\\"kwargs\\\": {\\\"api_base\\\": 1}}");
+    let elsewhere = scorer.replace(
+        "call_source\\\": \\\"return 1\\\"",
+        "third_party_scorer_data\\\": {\\\"kwargs\\\": {\\\"api_base\\\": 1}}",
+    );
     assert_eq!(status(&register(&server, &elsewhere)), "400");
     let mut command = support::ferroflow(server.folder.path());
     command.args(["server", "--port", "0"]).env("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "perhaps");

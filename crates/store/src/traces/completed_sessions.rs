@@ -48,13 +48,17 @@ impl Scoped<'_> {
         let (least, most) = (select.bind(search.last_between.0), select.bind(search.last_between.1));
         let limit = select.bind(search.max_results.unwrap_or(i64::MAX));
         let mut first = conditions_sql(&mut select, dialect, &experiments, &filter);
-        first.insert(0, format!("{} AND t.session_id = x.session_id AND t.timestamp_ms = x.first_ms", experiments.contain("t")));
+        first.insert(
+            0,
+            format!("{} AND t.session_id = x.session_id AND t.timestamp_ms = x.first_ms", experiments.contain("t")),
+        );
         let first = if filter.is_empty() {
             String::new()
         } else {
             format!(" AND EXISTS (SELECT 1 FROM trace_info t WHERE {} LIMIT 1 OFFSET 0)", first.join(" AND "))
         };
-        let of_session = format!("FROM trace_info u WHERE {} AND u.session_id = c.session_id", experiments.contain("u"));
+        let of_session =
+            format!("FROM trace_info u WHERE {} AND u.session_id = c.session_id", experiments.contain("u"));
         let statement = select.statement(|from, conditions| {
             format!(
                 "SELECT x.session_id, x.first_ms, x.last_ms FROM (SELECT c.session_id, \

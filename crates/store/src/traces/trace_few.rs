@@ -17,10 +17,14 @@ use ferroflow_search::{
 use super::trace_filter::Access;
 use crate::{
     Store,
-    db::{Child, Db, Plan, Row, Sql, Statement, Value, dialect::Dialect},
+    db::{Child, Plan, Row, Sql, Statement, Value, dialect::Dialect},
     schema::own_indexes::{METADATA, OwnIndex, TAGS, indexed, is_metadata, is_tag},
     statements::statements,
 };
+
+/// Maximum number of rows that are few. Reading their ids takes a few milliseconds; a condition that more rows meet is
+/// met by a trace among 250 of a million.
+pub(super) const FEW: usize = 4000;
 
 /// Maximum number of conditions whose indexes are asked.
 const ASKED: usize = 4;
@@ -183,6 +187,16 @@ fn limited(statement: &'static Sql<Child>, mut params: Vec<Value>, limit: usize)
 
 fn planned(statement: &'static Sql<Child>, params: Vec<Value>) -> Statement {
     Statement::new(statement, params).planned(Plan::IndexScan)
+}
+
+/// Adds a condition on the ids of the traces that may meet the conditions, if an index says that there are few.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn narrow(store: &Store, experiments: &[i64], conditions: &mut Vec<Condition>) -> Result<()> {
+    let few = Probes::of(store, experiments, conditions).await?.few(FEW).await?;
+    conditions.extend(few);
+    Ok(())
 }
 
 /// The indexes that find the traces of the conditions of a search.

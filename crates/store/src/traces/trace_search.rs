@@ -7,7 +7,7 @@ use ferroflow_search::{
 };
 
 use super::{
-    trace_few::Probes,
+    trace_few::{FEW, Probes},
     trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
     trace_window::Window,
@@ -28,7 +28,7 @@ const BY_TIME: Column = Column::Time(TimeAttribute::Timestamp);
 /// first.
 #[derive(Debug, Clone, Copy)]
 pub struct Reach {
-    /// Number of rows of the index. Reading 4,000 ids takes a few milliseconds.
+    /// Number of rows of the index.
     pub rows: usize,
     /// Number of traces of each experiment.
     pub traces: i64,
@@ -36,7 +36,7 @@ pub struct Reach {
 
 /// Each goes several times as far as the one before: together they take little longer than the last.
 const REACHES: [Reach; 3] = [
-    Reach { rows: 4_000, traces: 2_000 },
+    Reach { rows: FEW, traces: 2_000 },
     Reach { rows: 16_000, traces: 16_000 },
     Reach { rows: 64_000, traces: 64_000 },
 ];
@@ -229,7 +229,8 @@ impl Query {
     fn of(scope: &Scope, search: &TraceSearch) -> Result<Self> {
         check_locations(&search.experiment_ids)?;
         validation::max_results(search.max_results)?;
-        let id = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let id =
+            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         Ok(Self {
             experiments: visible_experiments(scope, &search.experiment_ids)?,
             order: traces::parse_order_by(&search.order_by)?,

@@ -177,12 +177,7 @@ impl Scoped<'_> {
 }
 
 /// Starts a trace in a transaction that has locked the days of its rollups.
-async fn start(
-    tx: &Tx,
-    workspace: &Workspace,
-    trace: &NewTrace,
-    invalidation: &Invalidation,
-) -> Result<TraceInfoV3> {
+async fn start(tx: &Tx, workspace: &Workspace, trace: &NewTrace, invalidation: &Invalidation) -> Result<TraceInfoV3> {
     let (experiment, root) = find_active(workspace, tx, trace.experiment).await?;
     let location = artifact_location(&root, &trace.id)?;
     let values = first_of(&trace.id.as_str().into(), &trace.values);

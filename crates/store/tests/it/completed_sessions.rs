@@ -73,7 +73,8 @@ async fn a_session_is_over_when_its_last_trace_is_in_the_range(store: &Store) {
         assert_eq!(found(store, &search).await, expected, "{filter}");
     }
     for (experiment_id, filter) in [("x", ""), ("0", "nonsense")] {
-        let search = CompletedSessionSearch { experiment_id: experiment_id.into(), filter: filter.into(), ..search.clone() };
+        let search =
+            CompletedSessionSearch { experiment_id: experiment_id.into(), filter: filter.into(), ..search.clone() };
         let error = store.here().find_completed_sessions(&search).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidParameterValue);
     }

@@ -137,7 +137,10 @@ fn condition(random: &mut StdRng) -> String {
 }
 
 fn pattern(random: &mut StdRng) -> String {
-    ["al%", "AL%", "%a", "i_t", "%xyz", "%", "none%", ""].choose(random).map(|text| (*text).to_owned()).unwrap_or_default()
+    ["al%", "AL%", "%a", "i_t", "%xyz", "%", "none%", ""]
+        .choose(random)
+        .map(|text| (*text).to_owned())
+        .unwrap_or_default()
 }
 
 on_each!(what_an_index_answers_is_what_is_found_without_it);
@@ -154,11 +157,11 @@ async fn what_an_index_answers_is_what_is_found_without_it(store: &Store) {
     for round in 0..400 {
         let filter = (0..random.random_range(1..4)).map(|_| condition(&mut random)).collect::<Vec<_>>().join(" AND ");
         let ids = [vec!["0".to_owned()], vec!["0".to_owned(), "7".to_owned()]][round % 2].clone();
-        let order_by: Vec<String> = [&[][..], &["timestamp ASC"], &["execution_time DESC"], &["timestamp DESC", "request_id"]]
-            [round / 2 % 4]
-            .iter()
-            .map(|clause| (*clause).to_owned())
-            .collect();
+        let order_by: Vec<String> =
+            [&[][..], &["timestamp ASC"], &["execution_time DESC"], &["timestamp DESC", "request_id"]][round / 2 % 4]
+                .iter()
+                .map(|clause| (*clause).to_owned())
+                .collect();
         let find = async |filter: String, max_results: i64| {
             let mut search = TraceSearch {
                 experiment_ids: ids.clone(),

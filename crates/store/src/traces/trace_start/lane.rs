@@ -90,7 +90,8 @@ async fn apply(db: &Db, rollups: Rollups, writes: &[Arc<StartWrite>]) -> Result<
     let invalidation = &rollups.invalidation();
     let started = db
         .transaction(|tx| async move {
-            let days = writes.iter().flat_map(|write| invalidation.of_trace(write.trace.experiment, write.trace.timestamp_ms));
+            let days =
+                writes.iter().flat_map(|write| invalidation.of_trace(write.trace.experiment, write.trace.timestamp_ms));
             invalidation.begin_with(&tx, days).await?;
             let mut started = Vec::with_capacity(writes.len());
             for write in writes {
