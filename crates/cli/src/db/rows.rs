@@ -32,12 +32,13 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &
     let pending = revision.as_deref().and_then(|found| chain.pending(Some(found)));
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
-    let rollups = match is_filled_tracking {
-        true => serde_json::json!({
+    let rollups = if is_filled_tracking {
+        serde_json::json!({
             "enabled": rollups::is_enabled(environment)?,
             "pass_age_ms": snapshot::rollup_pass_age(uri).await?,
-        }),
-        false => serde_json::Value::Null,
+        })
+    } else {
+        serde_json::Value::Null
     };
     let line = serde_json::json!({
         "chain": chain.name,

@@ -371,6 +371,7 @@ mod tests {
             newest: Some(newest),
             rows,
             users: None,
+            rollups: None,
         }
     }
 

@@ -205,7 +205,7 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
     };
     let made = store.here().create_issue(new.clone()).await.unwrap();
     assert_eq!(store.here().get_issue(made.issue_id()).await.unwrap(), made);
-    let (id, time) = (made.issue_id(), made.created_timestamp());
+    let (id, time) = (made.issue_id(), made.created_timestamp.unwrap());
     let found = added(uri).await.into_iter().filter_map(|row| Some(row.strip_prefix(id)?.trim().to_owned()));
     // Of two categories that differ in case and white space only, the last one.
     let expected = [
@@ -223,7 +223,7 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
     // One without categories or author.
     let bare = Issue { categories: Vec::new(), created_by: None, ..new };
     let made = store.here().create_issue(bare).await.unwrap();
-    let (id, time) = (made.issue_id(), made.created_timestamp());
+    let (id, time) = (made.issue_id(), made.created_timestamp.unwrap());
     let rows = added(uri).await;
     assert_eq!(rows.iter().filter(|row| row.starts_with(id)).collect::<Vec<_>>(), [&format!("{id} {time} - -")]);
 }

@@ -245,7 +245,8 @@ async fn traces_that_are_started_together_have_their_own_outcomes(store: &Store)
     assert_eq!(count(store, "SELECT COUNT(*) FROM trace_info").await, 49);
     assert_eq!(count(store, "SELECT COUNT(*) FROM assessments").await, 1);
     // The same trace, several times.
-    let same = futures_util::future::join_all((0..8).map(|_| store.here().start_trace(info("tr-same", "0")))).await;
+    let again = async |_| store.here().start_trace(info("tr-same", "0")).await;
+    let same = futures_util::future::join_all((0..8).map(again)).await;
     assert!(same.iter().all(Result::is_ok), "{same:?}");
 }
 
