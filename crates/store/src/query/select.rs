@@ -116,6 +116,11 @@ impl Select {
         self.from = format!("{list} CROSS JOIN {}", self.from);
     }
 
+    /// Reads rows of the table that `from` selects. It calls them by the same alias.
+    pub(crate) fn read_from(&mut self, from: String) {
+        self.from = from;
+    }
+
     /// Binds a parameter and returns its placeholder, such as `$3`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());

@@ -53,6 +53,20 @@ impl Experiments {
         self.is_one
     }
 
+    /// A single one, as a bound value.
+    pub(crate) fn one(&self) -> Option<&str> {
+        self.is_one.then_some(self.place.as_str())
+    }
+
+    /// The experiments as rows `e` with a column `id`.
+    pub(crate) fn rows(&self) -> String {
+        let place = &self.place;
+        match self.dialect {
+            Dialect::Postgres => format!("unnest({place}::bigint[]) AS e(id)"),
+            Dialect::Sqlite => format!("(SELECT value AS id FROM json_each({place})) e"),
+        }
+    }
+
     /// The condition that a row is in one of the experiments.
     pub(crate) fn contain(&self, alias: &str) -> String {
         let column = format!("{alias}.experiment_id");

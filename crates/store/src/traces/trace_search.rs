@@ -10,7 +10,7 @@ use super::{
     trace_few::{FEW, Probes},
     trace_filter::{Access, Experiments, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
-    trace_window::Window,
+    trace_window::{Part, Window},
 };
 use crate::{
     Scoped,
@@ -98,11 +98,12 @@ impl Scoped<'_> {
         let query = Query::of(scope, search)?;
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
         let mut plans = probes.explain(REACHES[0].rows).await?;
-        let more = match (probes.few(REACHES[0].rows).await?, self.window(&query, &probes)) {
-            (None, Some(window)) => window.first(REACHES[0].traces).await?,
-            (few, _) => few,
+        let few = probes.few(REACHES[0].rows).await?;
+        let part = match self.window(&query, &probes) {
+            Some(window) if few.is_none() => window.first(REACHES[0].traces).await?,
+            _ => None,
         };
-        let page = self.trace_page(&query, more)?;
+        let page = self.trace_page(&query, few, part)?;
         plans.extend(self.store.db.explain(page.statement).await?);
         Ok(plans)
     }
@@ -114,17 +115,17 @@ impl Scoped<'_> {
         for reach in reaches {
             let few = probes.few(reach.rows).await?;
             if few.is_some() {
-                return self.read_page(self.trace_page(query, few)?).await;
+                return self.read_page(self.trace_page(query, few, None)?).await;
             }
             let Some(window) = &window else { continue };
             let first = window.first(reach.traces).await?;
             let is_all = first.is_none();
-            let found = self.read_page(self.trace_page(query, first)?).await?;
+            let found = self.read_page(self.trace_page(query, None, first)?).await?;
             if is_all || found.has_more() {
                 return Ok(found);
             }
         }
-        self.read_page(self.trace_page(query, None)?).await
+        self.read_page(self.trace_page(query, None, None)?).await
     }
 
     /// The first traces of a search in the order of time. No index has those of several experiments in order; those of one
@@ -142,25 +143,28 @@ impl Scoped<'_> {
         page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)
     }
 
-    /// The statement for a page. `more` is a condition besides those of the filter.
-    fn trace_page(&self, query: &Query, more: Option<Condition>) -> Result<Page> {
+    /// The statement for a page: of the traces that meet one condition more than those of the filter, or are in a part of
+    /// time, or of all.
+    fn trace_page(&self, query: &Query, few: Option<Condition>, part: Option<Part>) -> Result<Page> {
         let Query { experiments, order, conditions, id, token, max_results } = query;
-        let is_window = matches!(more, Some(Condition::Time { .. }));
-        let conditions: Vec<Condition> = conditions.iter().cloned().chain(more).collect();
+        let conditions: Vec<Condition> = conditions.iter().cloned().chain(few).collect();
         let dialect = self.store.db.dialect();
         let mut select = Select::new(self.workspace, "trace_info", "t");
         select.of_query(*id);
         let experiments = Experiments::bind(&mut select, dialect, experiments.clone());
         let access = Access::of(&conditions);
-        // A sign hides the experiment from indexes.
-        let sign = if access == Access::Id { "+" } else { "" };
-        select.filter(format!("{sign}{}", experiments.contain("t")));
+        match part {
+            Some(part) => part.restrict(&mut select, dialect, &experiments),
+            // A sign hides the experiment from indexes.
+            None if access == Access::Id => select.filter(format!("+{}", experiments.contain("t"))),
+            None => select.filter(experiments.contain("t")),
+        }
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
         if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
             select.plan(Plan::PartialOrder);
-        } else if access == Access::Id || is_window {
+        } else if access == Access::Id || part.is_some() {
             select.plan(Plan::NoTableScan);
         }
         for (index, clause) in order.iter().enumerate() {

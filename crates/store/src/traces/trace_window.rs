@@ -9,10 +9,11 @@ use ferroflow_search::{
     traces::{Column, Condition, TimeAttribute},
 };
 
-use super::trace_search::Query;
+use super::{trace_filter::Experiments, trace_search::Query};
 use crate::{
     Store,
-    db::{Child, Plan, Sql, Statement},
+    db::{Child, Plan, Sql, Statement, dialect::Dialect},
+    query::select::Select,
     statements::statements,
 };
 
@@ -56,18 +57,52 @@ impl<'a> Window<'a> {
         Some(Self { store, experiments, start, newest })
     }
 
-    /// A condition that about the first `traces` traces of each experiment meet; `None` if there are no more than those.
+    /// The part of time with about the first `traces` traces of each experiment; `None` if there are no more than those.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn first(&self, traces: i64) -> Result<Option<Condition>> {
-        let (sql, op): (&'static Sql<Child>, _) =
-            if self.newest { (&NEWEST, NumberOp::GreaterOrEqual) } else { (&OLDEST, NumberOp::LessOrEqual) };
+    pub(super) async fn first(&self, traces: i64) -> Result<Option<Part>> {
+        let (sql, op): (&'static Sql<Child>, _) = if self.newest { (&NEWEST, ">=") } else { (&OLDEST, "<=") };
         let values = vec![self.experiments.to_vec().into(), self.start.into(), traces.into()];
         let statement = Statement::new(sql, values).planned(Plan::IndexOrder);
         let time = self.store.db.query(statement, |row| row.get::<Option<i64>>(0)).await?;
         let time = time.into_iter().next().flatten();
-        Ok(time.map(|time| Condition::Time { column: TimeAttribute::Timestamp, op, value: Number::Int(time) }))
+        Ok(time.map(|time| Part { time, op }))
+    }
+}
+
+/// A part of time: from now back to a time, or up to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    time: i64,
+    op: &'static str,
+}
+
+impl Part {
+    /// Restricts a search to this part, which is read from the index of experiments and times. A comparison of rows leaves
+    /// PostgreSQL no other index, such as that of times, which has the traces of all experiments, and a subquery that
+    /// stays one leaves it no other order of the join.
+    pub(super) fn restrict(self, select: &mut Select, dialect: Dialect, experiments: &Experiments) {
+        let (op, time) = (self.op, select.bind(self.time));
+        let within = |row: &str, experiment: &str| match dialect {
+            Dialect::Postgres => format!(
+                "{row}.experiment_id = {experiment} \
+                 AND ({row}.experiment_id, {row}.timestamp_ms) {op} ({experiment}, {time})"
+            ),
+            Dialect::Sqlite => format!("{row}.experiment_id = {experiment} AND {row}.timestamp_ms {op} {time}"),
+        };
+        let each = experiments.rows();
+        match (experiments.one(), dialect) {
+            (Some(one), _) => select.filter(within("t", one)),
+            (None, Dialect::Postgres) => select.read_from(format!(
+                "{each} CROSS JOIN LATERAL (SELECT * FROM trace_info x WHERE {} OFFSET 0) t",
+                within("x", "e.id")
+            )),
+            (None, Dialect::Sqlite) => {
+                select.driven_by_list(&each);
+                select.filter(within("t", "e.id"));
+            }
+        }
     }
 }
 
