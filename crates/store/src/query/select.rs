@@ -297,6 +297,13 @@ pub(crate) struct Found<T> {
     query: Option<QueryId>,
 }
 
+/// No rows, and none behind them.
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), has_more: false, query: None }
+    }
+}
+
 impl<T> Found<T> {
     /// The rows.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &T> {
@@ -306,6 +313,12 @@ impl<T> Found<T> {
     /// Whether there are more rows behind the page.
     pub(crate) fn has_more(&self) -> bool {
         self.has_more
+    }
+
+    /// The rows with those of a page that begins where this one ends.
+    pub(crate) fn followed_by(mut self, next: Self) -> Self {
+        self.rows.extend(next.rows);
+        Self { rows: self.rows, ..next }
     }
 
     /// Ends the page after `len` rows.

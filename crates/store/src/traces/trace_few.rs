@@ -52,11 +52,10 @@ statements! {
 
     /// With one of several values, or another one that begins so.
     static WITH_TAGS: Child =
-        "SELECT request_id, 0 FROM trace_tags WHERE key = $1 AND substr(value, 1, 200) {in $2} AND ", TAGS, " LIMIT $3";
+        "SELECT request_id, 0 FROM ", EACH_VALUE, "trace_tags", OF_VALUE, TAGS, " LIMIT $3";
 
     static WITH_METADATA_VALUES: Child =
-        "SELECT request_id, 0 FROM trace_request_metadata WHERE key = $1 AND substr(value, 1, 200) {in $2} AND ",
-        METADATA, " LIMIT $3";
+        "SELECT request_id, 0 FROM ", EACH_VALUE, "trace_request_metadata", OF_VALUE, METADATA, " LIMIT $3";
 
     /// The values of a key that may match a pattern, one look at the index for each different value. A row with a number
     /// over `$2` says that there are more. A value that is not whole in the index may match.
@@ -85,8 +84,8 @@ statements! {
         "SELECT request_id, 0 FROM ", EACH, "trace_info", IN_IT, "status {in $2} LIMIT $3";
 
     static IN_OTHER_STATE: Child =
-        "SELECT request_id, 0 FROM (SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status < $2 \
-         UNION ALL SELECT request_id FROM trace_info WHERE experiment_id = $1 AND status > $2) x LIMIT $3";
+        "SELECT request_id, 0 FROM (SELECT request_id FROM ", EACH, "trace_info", IN_IT, "status < $2 \
+         UNION ALL SELECT request_id FROM ", EACH, "trace_info", IN_IT, "status > $2) x LIMIT $3";
 
     static WITH_CLIENT_ID: Child =
         "SELECT request_id, 0 FROM trace_info WHERE client_request_id {in $1} AND client_request_id IS NOT NULL \
@@ -129,6 +128,10 @@ const ASSESSMENT: &str = "trace_id, CASE WHEN assessment_metadata LIKE '%\"mlflo
 /// A table with the experiments in `$1`: SQLite, without statistics, scans a table rather than to combine two lists.
 const EACH: &str = "{sqlite:(SELECT value AS one FROM json_each($1)) e CROSS JOIN }";
 const IN_IT: &str = " WHERE experiment_id = {postgres:ANY($1)}{sqlite:e.one} AND ";
+
+/// A table with the key `$1` and the values in `$2`, for the same reason.
+const EACH_VALUE: &str = "{sqlite:(SELECT value AS one FROM json_each($2)) v CROSS JOIN }";
+const OF_VALUE: &str = " WHERE key = $1 AND substr(value, 1, 200) = {postgres:ANY($2)}{sqlite:v.one} AND ";
 
 /// The least value of a key, then the next one each time.
 const FIRST: &str = "WITH RECURSIVE v(value, number) AS (SELECT (SELECT substr(value, 1, 200) FROM ";
@@ -384,7 +387,7 @@ fn probe(dialect: Dialect, experiments: &[i64], condition: &Condition) -> Option
             Some(Probe::by(OwnIndex::TraceStatus, &IN_STATES, vec![all(), states.clone().into()]))
         }
         Condition::Text { column: TextAttribute::Status, test: TextTest::NotEqual(state) } => {
-            Some(Probe::by(OwnIndex::TraceStatus, &IN_OTHER_STATE, vec![one()?.into(), state.into()]))
+            Some(Probe::by(OwnIndex::TraceStatus, &IN_OTHER_STATE, vec![all(), state.into()]))
         }
         Condition::Time { column: TimeAttribute::ExecutionTime, op, value } => {
             let (least, most) = integers(*op, *value)?;

@@ -100,36 +100,48 @@ impl Scoped<'_> {
         let mut plans = probes.explain(REACHES[0].rows).await?;
         let few = probes.few(REACHES[0].rows).await?;
         let part = match self.window(&query, &probes) {
-            Some(window) if few.is_none() => window.first(REACHES[0].traces).await?,
+            Some(mut window) if few.is_none() => Some(window.take(REACHES[0].traces).await?),
             _ => None,
         };
-        let page = self.trace_page(&query, few, part)?;
+        let page = self.trace_page(&query, few, part, query.max_results)?;
         plans.extend(self.store.db.explain(page.statement).await?);
         Ok(plans)
     }
 
-    /// Reads a page: of few traces, of the first ones in the order of time, or of all.
+    /// Reads a page: of few traces, or from parts of time until it is full.
     async fn found_traces(&self, query: &Query, reaches: &[Reach]) -> Result<Found<TraceInfoV3>> {
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
-        let window = self.window(query, &probes);
+        let mut window = self.window(query, &probes);
+        let mut found = Found::default();
         for reach in reaches {
             let few = probes.few(reach.rows).await?;
             if few.is_some() {
-                return self.read_page(self.trace_page(query, few, None)?).await;
+                return self.read_page(self.trace_page(query, few, None, query.max_results)?).await;
             }
-            let Some(window) = &window else { continue };
-            let first = window.first(reach.traces).await?;
-            let is_all = first.is_none();
-            let found = self.read_page(self.trace_page(query, None, first)?).await?;
-            if is_all || found.has_more() {
+            let Some(window) = &mut window else { continue };
+            let part = window.take(reach.traces).await?;
+            found = self.read_part(query, found, Some(part)).await?;
+            if found.has_more() || !part.has_end() {
                 return Ok(found);
             }
         }
-        self.read_page(self.trace_page(query, None, None)?).await
+        self.read_part(query, found, window.map(|window| window.rest())).await
     }
 
-    /// The first traces of a search in the order of time. No index has those of several experiments in order; those of one
-    /// are read in order anyway, unless there is another way.
+    /// Reads the rest of a page from a part of time.
+    async fn read_part(
+        &self,
+        query: &Query,
+        found: Found<TraceInfoV3>,
+        part: Option<Part>,
+    ) -> Result<Found<TraceInfoV3>> {
+        let left = query.max_results - i64::try_from(found.rows().count()).unwrap_or(i64::MAX);
+        let more = self.read_page(self.trace_page(query, None, part, left)?).await?;
+        Ok(found.followed_by(more))
+    }
+
+    /// The traces of a search in the order of time. No index has those of several experiments in order; those of one are
+    /// read in order anyway, unless there is another way.
     fn window<'a>(&'a self, query: &'a Query, probes: &Probes<'_>) -> Option<Window<'a>> {
         let is_useful = !probes.is_empty() || query.experiments.len() > 1;
         if !is_useful || Access::of(&query.conditions) != Access::Time {
@@ -143,10 +155,10 @@ impl Scoped<'_> {
         page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)
     }
 
-    /// The statement for a page: of the traces that meet one condition more than those of the filter, or are in a part of
-    /// time, or of all.
-    fn trace_page(&self, query: &Query, few: Option<Condition>, part: Option<Part>) -> Result<Page> {
-        let Query { experiments, order, conditions, id, token, max_results } = query;
+    /// The statement for a page of at most `limit` traces: of those that meet one condition more than those of the filter, or
+    /// are in a part of time, or of all.
+    fn trace_page(&self, query: &Query, few: Option<Condition>, part: Option<Part>, limit: i64) -> Result<Page> {
+        let Query { experiments, order, conditions, id, token, .. } = query;
         let conditions: Vec<Condition> = conditions.iter().cloned().chain(few).collect();
         let dialect = self.store.db.dialect();
         let mut select = Select::new(self.workspace, "trace_info", "t");
@@ -164,13 +176,13 @@ impl Scoped<'_> {
         }
         if access == Access::Time && experiments.is_one() && order[0].column == BY_TIME {
             select.plan(Plan::PartialOrder);
-        } else if access == Access::Id || part.is_some() {
+        } else if access == Access::Id {
             select.plan(Plan::NoTableScan);
         }
         for (index, clause) in order.iter().enumerate() {
             order_by(&mut select, index, clause, access);
         }
-        select.page(COLUMNS, *max_results, token.clone())
+        select.page(COLUMNS, limit, token.clone())
     }
 
     /// How many traces meet both, each and neither of two filters, all within a third one.
