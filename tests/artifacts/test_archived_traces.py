@@ -428,12 +428,15 @@ def test_servers_that_are_killed_lose_nothing(place, tmp_path):
 
 
 def test_an_archive_that_does_not_answer_leaves_everything_as_it_was(place, tmp_path):
-    id = place.writer.trace(*SPANS)
+    ids = [place.writer.trace(*SPANS) for _ in range(3)]
+    id = ids[0]
     before = place.writer.contents(id)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file")
     with archiving(place, tmp_path, location=blocked.as_uri()) as server:
-        server.wait_logged("a trace is not archived now")
+        server.wait_logged("traces are not archived now")
+        [line] = [line for line in server.logs.splitlines() if "not archived now" in line]
+        assert "traces=3 " in line and any(f'first="{id}"' in line for id in ids) and "error=" in line
         assert requests.get(f"{server.url}/health").ok
     assert place.writer.contents(id) == before and not is_archived(place, id)
     assert "mlflow.trace.archivalFailure" not in place.writer.tags(id)

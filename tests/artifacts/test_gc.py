@@ -1,6 +1,7 @@
 """``ferroflow gc``: what is deleted for good, what is kept, and what is told."""
 
 import contextlib
+import json
 import pathlib
 import sqlite3
 import subprocess
@@ -185,6 +186,72 @@ def test_a_deleted_experiment_goes_with_all_that_is_in_it(place):
     assert [key.split("/")[3] for key in place.store.keys("pre/0/traces")] == [kept_trace]
     # Its name is free again.
     assert place.client.create_experiment("old")
+
+
+def rows_of(place, experiment: str) -> dict[str, int]:
+    """The number of rows of evaluation data that belong to an experiment, by table."""
+    own = {
+        "scorers": "experiment_id = {0}",
+        "scorer_versions": "scorer_id IN (SELECT scorer_id FROM scorers WHERE experiment_id = {0})",
+        "online_scoring_configs": "experiment_id = {0}",
+        "label_schemas": "experiment_id = {0}",
+        "review_queues": "experiment_id = {0}",
+        "review_queue_items": "queue_id IN (SELECT queue_id FROM review_queues WHERE experiment_id = {0})",
+        "issues": "experiment_id = {0}",
+        "assessments": "trace_id IN (SELECT request_id FROM trace_info WHERE experiment_id = {0})",
+        "entity_associations": "destination_type = 'experiment' AND destination_id = '{0}'",
+    }
+    found = {}
+    with place.database() as (cursor, _):
+        for table, condition in own.items():
+            cursor.execute(f"SELECT COUNT(*) FROM {table} WHERE {condition.format(experiment)}")
+            [found[table]] = cursor.fetchone()
+    return found
+
+
+def evaluation_data(place, experiment: str, dataset: str) -> str:
+    """Fills an experiment with a judge, a question, a queue with a trace, an issue of the trace, and a dataset."""
+
+    def call(path, method="POST", **body):
+        answer = requests.request(method, f"{place.server.url}/api/3.0/mlflow/{path}", json=body, timeout=60)
+        assert answer.status_code == 200, (path, answer.text)
+        return answer.json()
+
+    scorer = {"name": "polite", "instructions_judge_pydantic_data": {"instructions": "Is {{ outputs }} polite?", "model": "openai:/x"}}
+    call("scorers/register", experiment_id=experiment, name="polite", serialized_scorer=json.dumps(scorer))
+    call("scorers/online-config", "PUT", experiment_id=experiment, name="polite", sample_rate=0.0)
+    question = {"experiment_id": experiment, "name": "remark", "type": "FEEDBACK", "input": {"text": {}}}
+    schema = call("label-schemas/create", **question)["label_schema"]["schema_id"]
+    queue = call("review-queues/create", experiment_id=experiment, name="answers", queue_type="CUSTOM", schema_ids=[schema])
+    trace = place.trace(experiment)
+    call("review-queues/items/add", queue_id=queue["review_queue"]["queue_id"], item_ids=[trace])
+    issue = call("issues", experiment_id=experiment, name="slow", description="x", categories=["latency"])["issue"]["issue_id"]
+    source = {"source_type": "HUMAN", "source_id": "ann"}
+    assessment = {"assessment_name": issue, "trace_id": trace, "source": source, "issue": {"issue_name": "slow"}}
+    call(f"traces/{trace}/assessments", assessment=assessment)
+    call(f"datasets/{dataset}/add-experiments", experiment_ids=[experiment])
+    return trace
+
+
+def test_evaluation_data_goes_with_its_experiment_and_datasets_stay(place):
+    kept, gone = (place.client.create_experiment(name) for name in ("kept", "gone"))
+    answer = requests.post(f"{place.server.url}/api/3.0/mlflow/datasets/create", json={"name": "capitals"}, timeout=60)
+    dataset = answer.json()["dataset"]["dataset_id"]
+    traces = {experiment: evaluation_data(place, experiment, dataset) for experiment in (kept, gone)}
+    filled = rows_of(place, kept)
+    assert all(filled.values()) and rows_of(place, gone) == filled
+    place.client.delete_experiment(gone)
+    told = place.gc("--dry-run")
+    assert told[-1] == "2 would be deleted, 0 kept." and rows_of(place, gone) == filled
+    told = place.gc()
+    assert told[-1] == "2 deleted, 0 kept."
+    assert f"Trace with ID {traces[gone]} has been permanently deleted." in told
+    assert not any(rows_of(place, gone).values())
+    assert rows_of(place, kept) == filled
+    found = requests.get(f"{place.server.url}/api/3.0/mlflow/datasets/{dataset}/experiment-ids", timeout=60)
+    assert found.json()["experiment_ids"] == [kept]
+    assert place.store.keys() == [f"pre/{kept}/traces/{traces[kept]}/artifacts/traces.json"]
+    assert place.gc()[-1] == "0 deleted, 0 kept."
 
 
 def test_what_was_asked_for_is_checked_before_anything_is_touched(place):

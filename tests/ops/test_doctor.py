@@ -100,6 +100,10 @@ TROUBLES = {
         patch("Deployment", "mlflow", metadata={"annotations": {"ferroflow-ops/recovering": "a to b"}}),
         "recovering a to b",
     ),
+    "rollups that this server does not use": (
+        lambda c: c.execute(OLD, "INSERT INTO sql_trace_rollup_rebuild_queue VALUES (0, '2026-01-01', 'trace_metric')"),
+        "MLFLOW_SQL_TRACE_ROLLUPS_ENABLED=true for all servers",
+    ),
     "an older database": (
         lambda c: c.execute(OLD, "UPDATE alembic_version SET version_num = '1bd49d398cd23'"),
         "ferroflow ops upgrade",

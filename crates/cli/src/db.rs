@@ -119,7 +119,9 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
         DbCommand::Upgrade(args) => with_uri(&args.database.uri, environment, async |uri| upgrade(&uri, &args).await),
         DbCommand::Status(args) => with_uri(&args.uri, environment, async |uri| status(&uri, args.chain()).await),
         DbCommand::Check(args) => with_uri(&args.uri, environment, async |uri| check(&uri, args.chain()).await),
-        DbCommand::Rows(args) => with_uri(&args.uri, environment, async |uri| rows::rows(&uri, args.chain()).await),
+        DbCommand::Rows(args) => {
+            with_uri(&args.uri, environment, async |uri| rows::rows(&uri, args.chain(), environment).await)
+        }
         DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
         DbCommand::DeleteTraceRollups { uri, yes } => {
             with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)

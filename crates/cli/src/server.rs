@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_jobs::Webhooks;
-use ferroflow_model::{Environment, host_policy::HostPolicy, uri, validation::Limits};
+use ferroflow_model::{Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, uri, validation::Limits};
 use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
@@ -76,6 +76,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let trace_rollups = rollups::settings(environment)?;
     rollups::log_settings(trace_rollups.as_ref(), runs_jobs);
     let abandoned_trace_age = rollups::abandoned_age(environment)?;
+    let custom_scorers = custom_scorers(environment)?;
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
     locations.direct = storage::direct(&root, &locations);
@@ -133,6 +134,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             source_pattern: source_pattern(environment)?,
             transfers,
             trusted_proxies,
+            custom_scorers,
             trace_archival: archival.filter(|settings| settings.enabled),
             trace_rollups,
             abandoned_trace_age,
@@ -148,6 +150,12 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     ferroflow_server::serve(port.listening, app, stop).await.context("the server failed")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether scorers with source code may be registered.
+fn custom_scorers(environment: &Environment) -> Result<SourceCode> {
+    let are_enabled = flag(environment, "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS")?.unwrap_or_default();
+    Ok(if are_enabled { SourceCode::Accepted } else { SourceCode::Refused })
 }
 
 /// The limits of values.

@@ -71,6 +71,7 @@ impl Job for ArchivalJob {
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(archived, malformed, failed, ms, "traces were archived");
         }
+        pass.log_faults();
         outcome.map(|()| Next::OnSchedule)
     }
 }
@@ -84,6 +85,10 @@ struct Pass<'a> {
     archived: usize,
     malformed: usize,
     failed: usize,
+    /// The first trace that cannot be archived.
+    first_malformed: Option<String>,
+    /// The first trace that failed, and why.
+    first_failure: Option<(String, String)>,
     /// Failures since the last success.
     consecutive_failures: usize,
     /// Experiments with traces that failed: their archive requests stay open.
@@ -94,7 +99,6 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(job: &'a ArchivalJob, stop: &'a Stop) -> Self {
-        let (unfinished, workspaces) = (HashSet::new(), HashMap::new());
         Self {
             job,
             stop,
@@ -102,9 +106,11 @@ impl<'a> Pass<'a> {
             archived: 0,
             malformed: 0,
             failed: 0,
+            first_malformed: None,
+            first_failure: None,
             consecutive_failures: 0,
-            unfinished,
-            workspaces,
+            unfinished: HashSet::new(),
+            workspaces: HashMap::new(),
         }
     }
 
@@ -114,6 +120,17 @@ impl<'a> Pass<'a> {
             return Some(&self.job.settings);
         }
         self.workspaces.get(workspace)?.as_ref()
+    }
+
+    /// Logs one line for all traces that cannot be archived, and one for all that failed.
+    fn log_faults(&self) {
+        if let Some(first) = &self.first_malformed {
+            let traces = self.malformed;
+            tracing::warn!(traces, first, "the spans of traces cannot be archived: they are marked as malformed");
+        }
+        if let Some((first, error)) = &self.first_failure {
+            tracing::warn!(traces = self.failed, first, error, "traces are not archived now");
+        }
     }
 
     async fn run(&mut self) -> Result<()> {
@@ -193,12 +210,12 @@ impl<'a> Pass<'a> {
             Ok(ArchiveOutcome::Archived) => self.archived += 1,
             Ok(ArchiveOutcome::Skipped) => {}
             Ok(ArchiveOutcome::Malformed) => {
-                tracing::warn!(trace = id, "the spans of a trace cannot be archived: it is marked as malformed");
                 self.malformed += 1;
+                self.first_malformed.get_or_insert_with(|| id.to_owned());
             }
             Err(error) => {
-                tracing::warn!(trace = id, error = error.message, "a trace is not archived now");
                 self.failed += 1;
+                self.first_failure.get_or_insert_with(|| (id.to_owned(), error.message.clone()));
                 self.consecutive_failures += 1;
                 self.unfinished.insert(candidate.experiment_id);
                 return if self.consecutive_failures < MAX_FAILURES { Ok(()) } else { Err(error) };

@@ -8,15 +8,14 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, clock};
-use ferroflow_store::{PartitionOutcome, RollupFamily, RollupPartition, SchedulerLease, Store, Unscoped, db::Upkeep};
+use ferroflow_store::{
+    PartitionOutcome, ROLLUP_LEASE, RollupFamily, RollupPartition, SchedulerLease, Store, Unscoped, db::Upkeep,
+};
 use futures_util::{StreamExt as _, stream};
 use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep};
 
 use crate::{Backoff, Cron, Job, JobMetrics, Kind, Next, Schedule, Stop};
-
-/// The key of the lease: the name of the reference's lock for this work.
-const LEASE: &str = "sql-trace-rollup-scheduler-lock";
 
 /// The duration of the lease, in seconds. It is renewed during a pass.
 const LEASE_SECONDS: i64 = 90;
@@ -78,7 +77,7 @@ impl RollupJob {
         };
         self.lease = match renewed {
             Some(lease) => Some(lease),
-            None => self.upkeep().take_scheduler_lease(LEASE, LEASE_SECONDS).await?,
+            None => self.upkeep().take_scheduler_lease(ROLLUP_LEASE, LEASE_SECONDS).await?,
         };
         Ok(self.lease.is_some())
     }

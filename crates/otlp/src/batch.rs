@@ -64,7 +64,7 @@ impl StoredSpan {
     #[must_use]
     pub fn node(&self) -> Node {
         let end_ns = self.end_ns.and_then(|end| u64::try_from(end).ok()).unwrap_or_default();
-        Node { end_ns, parent: self.parent, usage: self.usage, cost: self.cost }
+        Node::new(end_ns, self.parent, self.usage, self.cost)
     }
 }
 
@@ -221,7 +221,7 @@ fn delta(
     let mut delta = TraceDelta::empty();
     delta.start_ms = milliseconds(span.start);
     delta.end_ms = (span.end != 0).then(|| milliseconds(span.end));
-    delta.node(span.id, Node { end_ns: span.end, parent: span.parent, usage: facts.usage, cost: facts.cost });
+    delta.node(span.id, Node::new(span.end, span.parent, facts.usage, facts.cost));
     delta.session = session(attributes)?.map(|value| pick(span, 0, value));
     delta.user = user(attributes).map(|value| pick(span, 0, value));
     resource_tags(resource, settings, |key, value| delta.tag(key, pick(span, 1, value)));

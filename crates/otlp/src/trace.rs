@@ -118,7 +118,10 @@ impl TraceDelta {
 
     /// Adds a span, such as one that was stored before.
     pub fn node(&mut self, span: SpanId, node: Node) {
-        self.nodes.entry(span).and_modify(|known| known.merge(node)).or_insert(node);
+        match self.nodes.entry(span) {
+            Entry::Vacant(entry) => drop(entry.insert(node)),
+            Entry::Occupied(mut entry) => entry.get_mut().merge(node),
+        }
     }
 
     /// The duration in milliseconds, if any span has ended.

@@ -93,44 +93,61 @@ impl Cost {
     }
 }
 
-/// What a span adds to the sums of its trace.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// What a span adds to the sums of its trace. Small, because a trace may have many spans, of which few have usage or a cost.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Node {
     /// The end of the span in nanoseconds, 0 if it has not ended: of two versions of a span, the later one counts.
     pub end_ns: u64,
     /// The span above.
     pub parent: Option<SpanId>,
-    /// Its usage. `Some` even if it has no count.
-    pub usage: Option<Usage>,
-    /// Its cost. `Some` even if it has no amount.
-    pub cost: Option<Cost>,
+    /// Its usage and its cost, if it has one of them.
+    sums: Option<Box<(Option<Usage>, Option<Cost>)>>,
 }
 
 impl Node {
+    /// The node of a span. Usage is `Some` even if it has no count, and the cost even if it has no amount.
+    #[must_use]
+    pub fn new(end_ns: u64, parent: Option<SpanId>, usage: Option<Usage>, cost: Option<Cost>) -> Self {
+        let has_some = usage.is_some() || cost.is_some();
+        Self { end_ns, parent, sums: has_some.then(|| Box::new((usage, cost))) }
+    }
+
     /// Reads the node of a stored span from its columns and content.
     #[must_use]
     pub fn stored(parent: Option<SpanId>, end_ns: u64, content: &str) -> Self {
-        let mut node = Self { end_ns, parent, usage: None, cost: None };
+        let bare = Self::new(end_ns, parent, None, None);
         // Most spans have neither.
         if !content.contains(keys::USAGE) && !content.contains(keys::COST) {
-            return node;
+            return bare;
         }
-        let Some(span) = Json::parse(content) else { return node };
-        let Some(attributes) = span.get("attributes") else { return node };
-        node.usage = match attributes.get(keys::USAGE) {
+        let Some(span) = Json::parse(content) else { return bare };
+        let Some(attributes) = span.get("attributes") else { return bare };
+        let usage = match attributes.get(keys::USAGE) {
             Some(Json::Text(text)) => Usage::parse(text),
             other => other.and_then(Usage::of),
         };
-        node.cost = match attributes.get(keys::COST) {
+        let cost = match attributes.get(keys::COST) {
             Some(Json::Text(text)) => Cost::parse(text),
             other => other.and_then(Cost::of),
         };
-        node
+        Self::new(end_ns, parent, usage, cost)
+    }
+
+    /// The usage; `None` if the span has none.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.sums.as_ref().and_then(|sums| sums.0)
+    }
+
+    /// The cost; `None` if the span has none.
+    #[must_use]
+    pub fn cost(&self) -> Option<Cost> {
+        self.sums.as_ref().and_then(|sums| sums.1)
     }
 
     /// A total order of the versions of a span.
     fn rank(&self) -> impl Ord {
-        (self.end_ns, self.parent, self.usage, self.cost.map(Cost::bits))
+        (self.end_ns, self.parent, self.usage(), self.cost().map(Cost::bits))
     }
 
     /// Replaces this version of a span by another one if that one counts.
@@ -147,8 +164,8 @@ impl Node {
 pub fn total_usage(nodes: &BTreeMap<SpanId, Node>) -> Option<Usage> {
     let mut sums = [Some(0_i128), Some(0), Some(0), None, None, None];
     let mut found = false;
-    for id in counted(nodes, |node| node.usage.is_some()) {
-        let Some(usage) = nodes[&id].usage else { continue };
+    for id in counted(nodes, |node| node.usage().is_some()) {
+        let Some(usage) = nodes[&id].usage() else { continue };
         found = true;
         for (sum, count) in sums.iter_mut().zip(usage.0) {
             if let Some(count) = count {
@@ -165,8 +182,8 @@ pub fn total_usage(nodes: &BTreeMap<SpanId, Node>) -> Option<Usage> {
 pub fn total_cost(nodes: &BTreeMap<SpanId, Node>) -> Option<Cost> {
     let mut sums = [0.0; 3];
     let mut found = false;
-    for id in counted(nodes, |node| node.cost.is_some()) {
-        let Some(cost) = nodes[&id].cost else { continue };
+    for id in counted(nodes, |node| node.cost().is_some()) {
+        let Some(cost) = nodes[&id].cost() else { continue };
         found = true;
         for (sum, cost) in sums.iter_mut().zip(cost.0) {
             *sum += cost.unwrap_or_default();

@@ -6,7 +6,9 @@ use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
 use ferroflow_jobs::RollupSettings;
 use ferroflow_jobs::Webhooks;
-use ferroflow_model::{Result, host_policy::HostPolicy, trace_archival::TraceArchival};
+use ferroflow_model::{
+    Result, evaluation::scorers::SourceCode, host_policy::HostPolicy, trace_archival::TraceArchival,
+};
 use ferroflow_store::{
     CustomLocation, Scoped, Store, Workspace, WorkspaceRoots,
     db::{Db, ResultBudget, Upkeep},
@@ -154,6 +156,8 @@ pub struct Config {
     pub abandoned_trace_age: Option<Duration>,
     /// The proxies whose forwarding headers are trusted.
     pub trusted_proxies: TrustedProxies,
+    /// Whether scorers with source code may be registered.
+    pub custom_scorers: SourceCode,
     /// Whether this server runs periodic background jobs, such as archiving traces.
     pub runs_jobs: bool,
     /// Idle time after which an upload in the server's stores is abandoned and swept; `None` if it never is.
@@ -187,6 +191,7 @@ impl Default for Config {
             trace_rollups: None,
             abandoned_trace_age: None,
             trusted_proxies: TrustedProxies::default(),
+            custom_scorers: SourceCode::default(),
             runs_jobs: false,
             upload_sweep_age: None,
         }

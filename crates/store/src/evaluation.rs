@@ -3,6 +3,7 @@
 pub(crate) mod dataset_records;
 pub(crate) mod dataset_search;
 pub(crate) mod datasets;
+pub(crate) mod issue_columns;
 pub(crate) mod issues;
 pub(crate) mod keys;
 pub(crate) mod label_schemas;

@@ -6,6 +6,7 @@ pub mod db;
 mod demo;
 mod evaluation;
 pub mod events;
+mod group_commit;
 pub mod migrations;
 mod query;
 mod registry;
@@ -48,12 +49,13 @@ pub use registry::{
 pub use scoped::{Scoped, Unscoped};
 pub use traces::{
     assessments::AssessmentChange,
+    completed_sessions::{CompletedSession, CompletedSessionSearch},
     rollups::{Day, Family as RollupFamily, Partition as RollupPartition},
     span_log::{Joins, SpansLogged},
     trace_delete::{DeletedTraces, DeletionPlace, DoomedTraces},
     trace_metrics::TraceMetricsQuery,
     trace_payloads::{SpanPlace, SpansLocation, TraceLocations},
-    trace_search::{TraceCounts, TraceSearch},
+    trace_search::{Reach, TraceCounts, TraceSearch},
     trace_v2::TraceEvent,
 };
 pub use tracking::{
@@ -68,7 +70,7 @@ pub use tracking::{
 };
 pub use upkeep::{
     abandoned_traces::{OldTrace, TraceState},
-    scheduler_leases::SchedulerLease,
+    scheduler_leases::{ROLLUP_LEASE, SchedulerLease},
     trace_archival::{ArchivableSpans, ArchivalTags, ArchiveOutcome, ArchiveRequest, Candidate, Due},
     trace_rollups::{PartitionOutcome, RollupRows},
 };
@@ -76,10 +78,10 @@ pub use workspace::Workspace;
 pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 
 use crate::{
-    db::{BackendUri, Db, DbOptions},
+    db::{BackendUri, Db, DbOptions, dialect::Dialect},
     events::{fernet::FernetKey, outbox::Outbox},
     schema::{SchemaError, own_indexes::OwnIndexes},
-    traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes},
+    traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
     tracking::batch::Batcher,
     workspaces::known::Known,
 };
@@ -90,6 +92,8 @@ pub struct Store {
     db: Db,
     batch: Batcher,
     spans: SpanLanes,
+    /// The queue of traces that clients start, if there is one.
+    starts: Option<StartLane>,
     artifact_root: String,
     limits: Limits,
     outbox: Outbox,
@@ -146,12 +150,17 @@ impl Store {
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
+        let starts = match db.dialect() {
+            Dialect::Sqlite => Some(StartLane::start(&db, rollups, batch.shared_stats())),
+            Dialect::Postgres => None,
+        };
         let outbox = Outbox::open(&db).await?;
         let default_workspace = workspaces.then(|| Workspace::found(DEFAULT_WORKSPACE));
         Ok(Self {
             db,
             batch,
             spans,
+            starts,
             artifact_root,
             limits,
             outbox,

@@ -81,6 +81,11 @@ pub static AUTH: Chain = Chain {
 };
 
 impl Chain {
+    /// Whether a database at `revision` has what the revision `needed` adds. One that this version does not know has not.
+    pub(crate) fn has(&self, revision: Option<&str>, needed: &str) -> bool {
+        self.reached(revision) >= self.reached(Some(needed))
+    }
+
     /// Every revision, from the first to the last known head.
     pub fn revisions(&self) -> impl Iterator<Item = &'static Revision> + use<> {
         self.groups.iter().flat_map(|group| group.iter())

@@ -9,7 +9,7 @@ pub(crate) mod own_indexes;
 use ferroflow_model::permission::DEFAULT_WORKSPACE;
 
 use crate::{
-    db::{Anywhere, Db, DbError, Op, Statement, clock::now_ms, dialect::Dialect, upkeep::Startup},
+    db::{Anywhere, Db, DbError, Op, Statement, Tx, clock::now_ms, dialect::Dialect, upkeep::Startup},
     migrations::{Chain, TRACKING},
     statements::statements,
     workspaces::WORKSPACES_FOLDER,
@@ -131,6 +131,11 @@ async fn revision(db: &Db) -> Result<Option<String>, SchemaError> {
         [revision] => Ok(Some(revision.clone())),
         _ => Ok(Some(format!("[{}]", revisions.join(", ")))),
     }
+}
+
+/// The revision of the database as a transaction sees it.
+pub(crate) async fn revision_of(tx: &Tx) -> Result<Option<String>, DbError> {
+    tx.query_opt(Statement::new(&REVISIONS, Vec::new()), |row| row.get(0)).await
 }
 
 /// A failed upgrade by the reference leaves an empty version table.

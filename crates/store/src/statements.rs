@@ -96,6 +96,7 @@ pages! {
         traces::trace_start,
         traces::trace_tags,
         traces::trace_v2,
+        traces::trace_window,
         tracking::batch::apply,
         tracking::batch::rows,
         tracking::experiment_locations,
@@ -124,6 +125,10 @@ pages! {
         workspaces,
         workspaces::delete,
         workspaces::known;
+
+    /// Those on tables and columns that only a later head of the reference has, by file.
+    TRACKING_LATER:
+        evaluation::issue_columns;
 
     /// The static statements on the users database, by file.
     USERS:

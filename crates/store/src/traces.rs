@@ -2,6 +2,7 @@
 
 pub(crate) mod assessment_rows;
 pub(crate) mod assessments;
+pub(crate) mod completed_sessions;
 pub(crate) mod keys;
 pub(crate) mod new_assessment;
 pub(crate) mod rollup_queue;
@@ -20,3 +21,4 @@ pub(crate) mod trace_search;
 pub(crate) mod trace_start;
 pub(crate) mod trace_tags;
 pub(crate) mod trace_v2;
+pub(crate) mod trace_window;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ferroflow_model::Environment;
 use ferroflow_store::{
     accounts::roster,
     db::BackendUri,
@@ -10,11 +11,15 @@ use ferroflow_store::{
     upkeep::{snapshot, workspace_summary},
 };
 
-use crate::report::{self, out};
+use crate::{
+    report::{self, out},
+    server::rollups,
+};
 
 /// Prints the revision, the row count of each table, the time of the newest change, the workspaces, and the users:
-/// instead of a password, a fingerprint that shows whether it is the same.
-pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
+/// instead of a password, a fingerprint that shows whether it is the same. Of rollups, whether a server with this
+/// environment would use them, and when one last worked on them.
+pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &Environment) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
         Ok(State::At(revision)) => revision.map(str::to_owned),
@@ -29,6 +34,14 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     let workspaces = if is_at_head { Some(workspace_summary::workspaces(uri).await?) } else { None };
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
+    let rollups = if is_filled_tracking {
+        serde_json::json!({
+            "enabled": rollups::is_enabled(environment)?,
+            "pass_age_ms": snapshot::rollup_pass_age(uri).await?,
+        })
+    } else {
+        serde_json::Value::Null
+    };
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
@@ -39,6 +52,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "rows": snapshot::rows(uri).await?,
         "users": users,
         "workspaces": workspaces,
+        "rollups": rollups,
     });
     out!("{line}");
     report::complete()?;

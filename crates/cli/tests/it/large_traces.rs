@@ -7,9 +7,8 @@ use std::io::{Read as _, Write as _};
 
 use crate::memory::{Server, answer, status};
 
-/// Maximum MiB above an idle server, in a build without optimizations, where about 70 are taken. It would be 190 if the
-/// spans of the whole trace were kept while they are added up.
-const ONE: usize = 96;
+/// Maximum MiB above an idle server. It would be 190 if the spans of the whole trace were kept while they are added up.
+const ONE: usize = 64;
 
 const SPANS: usize = 50_000;
 

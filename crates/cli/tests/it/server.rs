@@ -22,9 +22,14 @@ impl Server {
     }
 
     fn start_in(folder: tempfile::TempDir, args: &[&str]) -> Self {
+        Self::start_with(folder, args, &[])
+    }
+
+    fn start_with(folder: tempfile::TempDir, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let child = support::ferroflow(folder.path())
             .args(["server", "--port", "0", "--log-format", "json"])
             .args(args)
+            .envs(variables.iter().copied())
             .env("FERROFLOW_UI_DIR", folder.path())
             .stderr(Stdio::piped())
             .spawn()
@@ -192,6 +197,35 @@ fn invalid_variables_of_webhooks_are_refused() {
         assert!(!output.status.success() && text.contains(&format!("Error: {name}")), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn scorers_with_source_code_are_stored_where_the_operator_wants_it() {
+    let scorer = r#"{"experiment_id":"0","name":"short","serialized_scorer":"{\"call_source\": \"return 1\"}"}"#;
+    let register = |server: &Server, body: &str| {
+        server.post("/api/3.0/mlflow/scorers/register", "application/json", body.as_bytes())
+    };
+    let refused = |answer: &str| status(answer) == "400" && answer.contains("Custom scorer registration");
+    for variables in [&[][..], &[("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "false")]] {
+        let server = Server::start_with(tempfile::tempdir().unwrap(), &[], variables);
+        assert!(refused(&register(&server, scorer)));
+    }
+    let variables = [("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "True")];
+    let server = Server::start_with(tempfile::tempdir().unwrap(), &[], &variables);
+    let answer = register(&server, scorer);
+    assert!(status(&answer) == "200" && answer.contains("return 1"), "{answer}");
+    let stored = server.get("/api/3.0/mlflow/scorers/get?experiment_id=0&name=short");
+    assert!(status(&stored) == "200" && stored.contains("return 1"), "{stored}");
+    let elsewhere = scorer.replace(
+        "call_source\\\": \\\"return 1\\\"",
+        "third_party_scorer_data\\\": {\\\"kwargs\\\": {\\\"api_base\\\": 1}}",
+    );
+    assert_eq!(status(&register(&server, &elsewhere)), "400");
+    let mut command = support::ferroflow(server.folder.path());
+    command.args(["server", "--port", "0"]).env("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "perhaps");
+    let output = support::output(&mut command);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("is not one of true, false, 1, 0"), "{told}");
 }
 
 #[test]

@@ -49,6 +49,17 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether scorers with source code may be registered (`MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS`). The server stores it, and
+/// never runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceCode {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are stored.
+    Accepted,
+}
+
 /// A serialized scorer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scorer(Json);
@@ -59,8 +70,16 @@ impl Scorer {
     /// # Errors
     /// It is not a JSON object, contains source code, or chooses the host to which a library sends requests.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_with(text, SourceCode::Refused)
+    }
+
+    /// [`Scorer::parse`] where source code may be accepted.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_with(text: &str, source_code: SourceCode) -> Result<Self> {
         let json = Json::parse(text, VALUES).map_err(|_| Error::invalid("serialized_scorer must be valid JSON"))?;
-        if has_source_code(&json) {
+        if source_code == SourceCode::Refused && has_source_code(&json) {
             return Err(Error::invalid(SOURCE_CODE));
         }
         check_destinations(&json)?;
@@ -253,6 +272,23 @@ mod tests {
             assert_eq!(message(text), SOURCE_CODE, "{text}");
         }
         assert!(Scorer::parse(r#"{"call_source": null, "name": "call_source"}"#).is_ok());
+    }
+
+    #[test]
+    fn source_code_alone_is_accepted_where_it_may_be_stored() {
+        let code = r#"{"call_source": "return 1", "call_signature": "(outputs)"}"#;
+        let parse = |text: &str| Scorer::parse_with(text, SourceCode::Accepted);
+        assert_eq!(parse(code).map(|scorer| scorer.dumps()), Ok(code.to_owned()));
+        for (text, expected) in [
+            (r#"[{"call_source": "x"}]"#, "serialized_scorer must be a JSON object, got list."),
+            (
+                r#"{"call_source": "x", "third_party_scorer_data": {"kwargs": []}}"#,
+                "third_party_scorer_data.kwargs must be a JSON object, got list.",
+            ),
+            ("{", "serialized_scorer must be valid JSON"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().message, expected);
+        }
     }
 
     #[test]

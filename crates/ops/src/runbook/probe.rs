@@ -43,6 +43,18 @@ pub(super) struct Contents {
     /// The workspaces of a tracking database at a head; `None` from older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) workspaces: Option<WorkspaceSummary>,
+    /// The rollups of a tracking database; `None` from older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rollups: Option<Rollups>,
+}
+
+/// Who builds the rollups of traces.
+#[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
+pub(super) struct Rollups {
+    /// Whether the server uses them.
+    pub(super) enabled: bool,
+    /// Milliseconds since a server of the database began to build some; `None` if none ever did.
+    pub(super) pass_age_ms: Option<i64>,
 }
 
 /// The line of output of `ferroflow storage check`.
@@ -363,6 +375,7 @@ mod tests {
             rows,
             users: None,
             workspaces: None,
+            rollups: None,
         }
     }
 

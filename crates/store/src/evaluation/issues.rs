@@ -16,7 +16,7 @@ use ferroflow_search::{
 use crate::{
     Scoped,
     db::{DbError, Row, Statement, clock::now_ms},
-    evaluation::label_schemas::active,
+    evaluation::{issue_columns, label_schemas::active},
     query::{
         compare,
         select::{KeyKind, Select},
@@ -61,6 +61,8 @@ pub struct IssueChange {
     pub status: Option<String>,
     /// The severity.
     pub severity: Option<String>,
+    /// Who makes the change.
+    pub author: Option<String>,
 }
 
 /// A search for issues.
@@ -123,6 +125,7 @@ impl Scoped<'_> {
                     made.created_by.clone().into(),
                 ];
                 tx.execute(Statement::of(&key, &INSERT, values)).await?;
+                issue_columns::write_new(&tx, &key, made).await?;
                 Ok(())
             })
             .await?;
@@ -166,6 +169,7 @@ impl Scoped<'_> {
                     now_ms().into(),
                 ];
                 tx.execute(Statement::within(self.workspace, &UPDATE, values)).await?;
+                issue_columns::write_author(self.workspace, &tx, issue_id, change.author.as_deref()).await?;
                 let statement = Statement::within(self.workspace, &BY_ID, vec![issue_id.into()]);
                 tx.query_opt(statement, from_row).await?.ok_or_else(|| not_found(issue_id))
             })

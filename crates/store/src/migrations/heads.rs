@@ -2,7 +2,8 @@
 //!
 //! A release of the reference serves databases of one revision, its head. ferroflow serves every head listed here, so that
 //! a team can replace the server first and upgrade the database later. Each head after the first only adds to the one
-//! before, which is what makes that possible: tables and columns that the statements of this server do not name.
+//! before, which is what makes that possible: tables and columns that the statements of this server do not name, or only
+//! after a look at the revision.
 
 use super::{Chain, MigrationError};
 
@@ -15,7 +16,7 @@ pub struct Head {
     pub release: &'static str,
     /// The values of `--to` that mean this head, besides its revision.
     targets: &'static [&'static str],
-    /// What its tables hold beyond those of the head before: the server neither reads nor writes it. Empty for the first.
+    /// What its tables hold beyond those of the head before that the server neither reads nor writes. Empty for the first.
     pub adds: &'static str,
 }
 
@@ -33,7 +34,7 @@ pub(super) const TRACKING: &[Head] = &[
         revision: "f4a9b2c7d1e6",
         release: "MLflow 3.18.0",
         targets: &["3.18", "3.18.0"],
-        adds: "skills; categories, metadata and times of issues",
+        adds: "skills, and metadata of issues",
     },
 ];
 

@@ -1,12 +1,13 @@
 //! Revision 8b6ad64cb8f5: copies the categories of issues from JSON into rows, by which the reference filters.
 
-use sha2::{Digest as _, Sha256};
-
 use super::{
     apply::Failure,
     events::{Event, Progress},
 };
-use crate::db::{Direct, Statement, Upkeep, Value};
+use crate::{
+    db::{Direct, Statement, Upkeep, Value},
+    evaluation::issue_columns::category_rows,
+};
 
 const PAGE_AFTER: &str = "SELECT issue_id, categories FROM issues WHERE categories IS NOT NULL AND issue_id > $1 \
      ORDER BY issue_id LIMIT 500";
@@ -34,40 +35,9 @@ pub(super) async fn fill(direct: &Direct, progress: &mut Progress<'_>) -> Result
     }
 }
 
-/// The rows of an issue. Of categories that differ only in case or surrounding white space, the last one is kept.
+/// The rows of an issue.
 fn categories(issue: &str, json: &str) -> Result<Vec<Vec<Value>>, Failure> {
     let categories: Vec<String> = serde_json::from_str(json)
         .map_err(|_| Failure::Refused(format!("the categories of the issue {issue} are not a JSON list of strings")))?;
-    let mut by_hash = std::collections::BTreeMap::new();
-    for category in categories {
-        by_hash.insert(hash(&category), category);
-    }
-    Ok(by_hash.into_iter().map(|(hash, category)| vec![issue.into(), hash.into(), category.into()]).collect())
-}
-
-/// The SHA-256 of Python's `category.strip().lower()`, in hexadecimal digits.
-fn hash(category: &str) -> String {
-    // Python also counts the separators of ASCII as white space.
-    let trimmed = category.trim_matches(|char: char| char.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&char));
-    Sha256::digest(trimmed.to_lowercase())
-        .iter()
-        .fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_category_is_hashed_as_in_python() {
-        // hashlib.sha256(category.strip().lower().encode()).hexdigest()
-        for (category, expected) in [
-            ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-            (" Tool Use\u{1f}", "f04b4375ca0f35d4dd258346efb5738d3687d2a29c35f5debfe3c9e00129d554"),
-            ("\u{a0}ΟΔΟΣ\u{2003}", "3a2c9e1f2803431e23ed51a84e18ba04188301f1911b75310e9704974aebe4e8"),
-            ("İ🧪", "79832d45b8109a20e126c718f4ac3f056187609a148998b0a470b641fb22b4c2"),
-        ] {
-            assert_eq!(hash(category), expected, "{category:?}");
-        }
-    }
+    Ok(category_rows(issue, categories.into_iter()))
 }

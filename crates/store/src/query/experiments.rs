@@ -30,11 +30,31 @@ impl Experiments {
         self.is_one
     }
 
+    /// A single one, as a value in SQL; NULL if it is not in the workspace.
+    pub(crate) fn one(&self) -> Option<String> {
+        self.is_one.then(|| self.own().map_or_else(|| self.place.clone(), |own| format!("({own})")))
+    }
+
+    /// The experiments as rows `e` with a column `id`.
+    pub(crate) fn rows(&self) -> String {
+        let place = &self.place;
+        match (self.own(), self.dialect) {
+            (Some(own), _) => format!("({own}) e"),
+            (None, Dialect::Postgres) => format!("unnest({place}::bigint[]) AS e(id)"),
+            (None, Dialect::Sqlite) => format!("(SELECT value AS id FROM json_each({place})) e"),
+        }
+    }
+
+    /// The query for those in the workspace, if the server has several.
+    fn own(&self) -> Option<String> {
+        let workspace = self.workspace.as_ref()?;
+        let ids = self.listed("own.experiment_id");
+        Some(format!("SELECT own.experiment_id AS id FROM experiments own WHERE {ids} AND own.workspace = {workspace}"))
+    }
+
     /// The condition that a row is in one of the experiments.
     pub(crate) fn contain(&self, alias: &str) -> String {
-        let Some(workspace) = &self.workspace else { return self.contain_child(alias) };
-        let ids = self.listed("own.experiment_id");
-        let own = format!("SELECT own.experiment_id FROM experiments own WHERE {ids} AND own.workspace = {workspace}");
+        let Some(own) = self.own() else { return self.contain_child(alias) };
         match (self.is_one, self.dialect) {
             (true, _) => format!("{alias}.experiment_id = ({own})"),
             (false, Dialect::Postgres) => format!("{alias}.experiment_id = ANY(ARRAY({own}))"),

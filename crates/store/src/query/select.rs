@@ -87,11 +87,23 @@ impl Select {
         ids: Vec<i64>,
         is_hidden: bool,
     ) -> (Self, Experiments) {
+        let (mut select, experiments) = Self::with_experiments(workspace, table, alias, dialect, ids);
+        let sign = if is_hidden { "+" } else { "" };
+        select.conditions.push(format!("{sign}{}", experiments.contain(alias)));
+        (select, experiments)
+    }
+
+    /// Selects rows of a table, which the caller restricts by the experiments.
+    pub(crate) fn with_experiments(
+        workspace: &Workspace,
+        table: &'static str,
+        alias: &'static str,
+        dialect: Dialect,
+        ids: Vec<i64>,
+    ) -> (Self, Experiments) {
         let mut select = Self::everywhere(workspace, table, alias);
         let workspace = (select.own_params > 0).then(|| select.workspace.clone());
         let experiments = Experiments::bind(&mut select, dialect, workspace, ids);
-        let sign = if is_hidden { "+" } else { "" };
-        select.conditions.push(format!("{sign}{}", experiments.contain(alias)));
         (select, experiments)
     }
 
@@ -139,6 +151,11 @@ impl Select {
     /// Reads the rows of a list first, by `CROSS JOIN`, which SQLite never reorders.
     pub(crate) fn driven_by_list(&mut self, list: &str) {
         self.from = format!("{list} CROSS JOIN {}", self.from);
+    }
+
+    /// Reads rows of the table that `from` selects. It calls them by the same alias.
+    pub(crate) fn read_from(&mut self, from: String) {
+        self.from = from;
     }
 
     /// Binds a parameter and returns its placeholder, such as `$3`.
@@ -317,10 +334,28 @@ pub(crate) struct Found<T> {
     query: Option<QueryId>,
 }
 
+/// No rows, and none behind them.
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), has_more: false, query: None }
+    }
+}
+
 impl<T> Found<T> {
     /// The rows.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().map(|(row, _)| row)
+    }
+
+    /// Whether there are more rows behind the page.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// The rows with those of a page that begins where this one ends.
+    pub(crate) fn followed_by(mut self, next: Self) -> Self {
+        self.rows.extend(next.rows);
+        Self { rows: self.rows, ..next }
     }
 
     /// Ends the page after `len` rows.

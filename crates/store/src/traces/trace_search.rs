@@ -7,21 +7,39 @@ use ferroflow_search::{
 };
 
 use super::{
-    trace_few::{explain, narrow},
+    trace_few::{FEW, Probes},
     trace_filter::{Access, conditions_sql, optional_column, time_column},
     trace_infos::{COLUMN_COUNT, COLUMNS, attach, info_from_row, load_children as load},
+    trace_window::{Part, Window},
 };
 use crate::{
     Scoped,
     db::{DbError, Plan},
     query::{
         scope::Scope,
-        select::{KeyKind, Page, Select, load_children},
+        select::{Found, KeyKind, Page, Select, load_children},
     },
 };
 
 /// The first column of the order by default.
 const BY_TIME: Column = Column::Time(TimeAttribute::Timestamp);
+
+/// How far a search goes in both ways, the index of a condition and the order of time, before it knows which one ends
+/// first.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// Number of rows of the index.
+    pub rows: usize,
+    /// Number of traces of each experiment.
+    pub traces: i64,
+}
+
+/// Each goes several times as far as the one before: together they take little longer than the last.
+const REACHES: [Reach; 3] = [
+    Reach { rows: FEW, traces: 2_000 },
+    Reach { rows: 16_000, traces: 16_000 },
+    Reach { rows: 64_000, traces: 64_000 },
+];
 
 /// A search for traces.
 #[derive(Debug, Clone, Default)]
@@ -48,9 +66,22 @@ impl Scoped<'_> {
         scope: &Scope,
         search: &TraceSearch,
     ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
-        let page = self.trace_page(scope, search).await?;
+        self.search_traces_reaching(scope, search, &REACHES).await
+    }
+
+    /// [`Scoped::search_traces`] that goes so far in each attempt. The result does not depend on it.
+    ///
+    /// # Errors
+    /// Those of [`Scoped::search_traces`].
+    pub async fn search_traces_reaching(
+        &self,
+        scope: &Scope,
+        search: &TraceSearch,
+        reaches: &[Reach],
+    ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
+        let query = Query::of(scope, search)?;
+        let mut found = self.found_traces(&query, reaches).await?;
         let conn = self.store.db.reader().await?;
-        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)?;
         let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
         let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
         found.truncate(count);
@@ -64,29 +95,82 @@ impl Scoped<'_> {
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
-        let page = self.trace_page(scope, search).await?;
-        let experiments = visible_experiments(scope, &search.experiment_ids)?;
-        let mut plans = explain(self.store, &experiments, &traces::parse_filter(&search.filter)?).await?;
+        let query = Query::of(scope, search)?;
+        let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
+        let mut plans = probes.explain(REACHES[0].rows).await?;
+        let few = probes.few(REACHES[0].rows).await?;
+        let part = match self.window(&query, &probes) {
+            Some(mut window) if few.is_none() => Some(window.take(REACHES[0].traces).await?),
+            _ => None,
+        };
+        let page = self.trace_page(&query, few, part, query.max_results)?;
         plans.extend(self.store.db.explain(page.statement).await?);
         Ok(plans)
     }
 
-    async fn trace_page(&self, scope: &Scope, search: &TraceSearch) -> Result<Page> {
-        check_locations(&search.experiment_ids)?;
-        validation::max_results(search.max_results)?;
-        let experiments = visible_experiments(scope, &search.experiment_ids)?;
-        let order = traces::parse_order_by(&search.order_by)?;
-        let mut conditions = traces::parse_filter(&search.filter)?;
-        let query =
-            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
-        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
-        let dialect = self.store.db.dialect();
-        narrow(self.store, &experiments, &mut conditions).await?;
+    /// Reads a page: of few traces, or from parts of time until it is full.
+    async fn found_traces(&self, query: &Query, reaches: &[Reach]) -> Result<Found<TraceInfoV3>> {
+        let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
+        let mut window = self.window(query, &probes);
+        let mut found = Found::default();
+        for reach in reaches {
+            let few = probes.few(reach.rows).await?;
+            if few.is_some() {
+                return self.read_page(self.trace_page(query, few, None, query.max_results)?).await;
+            }
+            let Some(window) = &mut window else { continue };
+            let part = window.take(reach.traces).await?;
+            found = self.read_part(query, found, Some(part)).await?;
+            if found.has_more() || !part.has_end() {
+                return Ok(found);
+            }
+        }
+        self.read_part(query, found, window.map(|window| window.rest())).await
+    }
 
-        let access = Access::of(&conditions);
+    /// Reads the rest of a page from a part of time.
+    async fn read_part(
+        &self,
+        query: &Query,
+        found: Found<TraceInfoV3>,
+        part: Option<Part>,
+    ) -> Result<Found<TraceInfoV3>> {
+        let left = query.max_results - i64::try_from(found.rows().count()).unwrap_or(i64::MAX);
+        let more = self.read_page(self.trace_page(query, None, part, left)?).await?;
+        Ok(found.followed_by(more))
+    }
+
+    /// The traces of a search in the order of time. No index has those of several experiments in order; those of one are
+    /// read in order anyway, unless there is another way.
+    fn window<'a>(&'a self, query: &'a Query, probes: &Probes<'_>) -> Option<Window<'a>> {
+        let is_useful = !probes.is_empty() || query.experiments.len() > 1;
+        if !is_useful || Access::of(&query.conditions) != Access::Time {
+            return None;
+        }
+        Window::of(self.store, query)
+    }
+
+    async fn read_page(&self, page: Page) -> Result<Found<TraceInfoV3>> {
+        let conn = self.store.db.reader().await?;
+        page.read(&conn, COLUMN_COUNT, info_from_row).await.map_err(search_error)
+    }
+
+    /// The statement for a page of at most `limit` traces: of those that meet one condition more than those of the filter, or
+    /// are in a part of time, or of all.
+    fn trace_page(&self, query: &Query, few: Option<Condition>, part: Option<Part>, limit: i64) -> Result<Page> {
+        let Query { experiments, order, conditions, id, token, .. } = query;
+        let conditions: Vec<Condition> = conditions.iter().cloned().chain(few).collect();
+        let dialect = self.store.db.dialect();
         let (mut select, experiments) =
-            Select::of_experiments(self.workspace, "trace_info", "t", dialect, experiments, access == Access::Id);
-        select.of_query(query);
+            Select::with_experiments(self.workspace, "trace_info", "t", dialect, experiments.clone());
+        select.of_query(*id);
+        let access = Access::of(&conditions);
+        match part {
+            Some(part) => part.restrict(&mut select, dialect, &experiments),
+            // A sign hides the experiment from indexes.
+            None if access == Access::Id => select.filter(format!("+{}", experiments.contain("t"))),
+            None => select.filter(experiments.contain("t")),
+        }
         for condition in conditions_sql(&mut select, dialect, &experiments, &conditions) {
             select.filter(condition);
         }
@@ -98,7 +182,7 @@ impl Scoped<'_> {
         for (index, clause) in order.iter().enumerate() {
             order_by(&mut select, index, clause, access);
         }
-        select.page(COLUMNS, search.max_results, token)
+        select.page(COLUMNS, limit, token.clone())
     }
 
     /// How many traces meet both, each and neither of two filters, all within a third one.
@@ -142,6 +226,33 @@ impl Scoped<'_> {
             Ok(TraceCounts { total: row.get(0)?, first: row.get(1)?, second: row.get(2)?, both: row.get(3)? })
         });
         Ok(counts.await.map_err(search_error)?.pop().unwrap_or_default())
+    }
+}
+
+/// A search, parsed.
+pub(super) struct Query {
+    pub(super) experiments: Vec<i64>,
+    pub(super) order: Vec<OrderBy<Column>>,
+    pub(super) conditions: Vec<Condition>,
+    id: QueryId,
+    pub(super) token: PageToken,
+    max_results: i64,
+}
+
+impl Query {
+    fn of(scope: &Scope, search: &TraceSearch) -> Result<Self> {
+        check_locations(&search.experiment_ids)?;
+        validation::max_results(search.max_results)?;
+        let id =
+            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        Ok(Self {
+            experiments: visible_experiments(scope, &search.experiment_ids)?,
+            order: traces::parse_order_by(&search.order_by)?,
+            conditions: traces::parse_filter(&search.filter)?,
+            id,
+            token: PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), id)?,
+            max_results: search.max_results,
+        })
     }
 }
 

@@ -1,7 +1,12 @@
 //! Starting a trace: creates it, or completes one that exists already, because its spans were written first or the
 //! client sends it again.
 
+mod lane;
+
 use std::collections::BTreeMap;
+
+pub(crate) use lane::StartLane;
+use lane::StartWrite;
 
 use ferroflow_model::{
     Error, Result, limits,
@@ -28,6 +33,7 @@ use crate::{
         experiments::{check_active, id_of, no_experiment},
         keys::ExperimentKey,
     },
+    workspace::Workspace,
 };
 
 /// The metadata of a trace that a client has described completely: later spans change neither its times nor its state.
@@ -155,58 +161,66 @@ impl Scoped<'_> {
     /// # Errors
     /// The trace is not valid, its experiment is missing or deleted, or its spans are no longer in the database.
     pub async fn start_trace(&self, info: TraceInfoV3) -> Result<TraceInfoV3> {
-        let trace = &NewTrace::of(info, self.store.limits)?;
-        let invalidation = &self.store.rollups.invalidation();
+        let trace = NewTrace::of(info, self.store.limits)?;
+        if let Some(lane) = &self.store.starts {
+            return lane.write(StartWrite { workspace: self.workspace.clone(), trace }).await;
+        }
+        let (trace, invalidation) = (&trace, &self.store.rollups.invalidation());
         self.store
             .db
             .transaction(|tx| async move {
                 invalidation.begin_with(&tx, invalidation.of_trace(trace.experiment, trace.timestamp_ms)).await?;
-                let (experiment, root) = find_active(self, &tx, trace.experiment).await?;
-                let location = artifact_location(&root, &trace.id)?;
-                let values = first_of(&trace.id.as_str().into(), &trace.values);
-                let key = if tx.execute(Statement::of(&experiment, &INSERT, values)).await? > 0 {
-                    trace.write_children(&tx, location, Vec::new()).await?;
-                    TraceKey::inserted(&trace.id)
-                } else {
-                    self.complete_trace(&tx, trace, location, invalidation).await?
-                };
-                read(&tx, &key, &trace.id).await
+                start(&tx, self.workspace, trace, invalidation).await
             })
             .await
     }
+}
 
-    async fn complete_trace(
-        &self,
-        tx: &Tx,
-        trace: &NewTrace,
-        location: String,
-        invalidation: &Invalidation,
-    ) -> Result<TraceKey> {
-        let Some(LockedTrace { key, experiment_id, timestamp_ms }) =
-            LockedTrace::find(self.workspace, tx, &trace.id).await?
-        else {
-            return Err(Error::not_found(format!("Trace with ID '{}' no longer exists.", trace.id)));
-        };
-        let spans = invalidation.of_spans(tx, std::slice::from_ref(&trace.id)).await?;
-        let moved = spans.iter().map(|day| Partition { experiment: trace.experiment, ..*day });
-        let days = invalidation.of_trace(experiment_id, timestamp_ms).chain(moved).chain(spans.iter().copied());
-        invalidation.add(tx, days).await?;
-        if tx.query_opt(Statement::of(&key, &SPANS_ELSEWHERE, Vec::new()), |_| Ok(())).await?.is_some() {
-            let text = format!("Cannot update traces that are no longer DB-backed: '{}'.", trace.id);
-            return Err(Error::invalid_state(text));
-        }
-        let experiment = Value::from(trace.experiment);
-        let values = first_of(&experiment, &trace.values);
-        let time = trace.timestamp_ms.into();
-        let before = vec![
-            Op::Execute(Statement::of(&key, &COMPLETE, values)),
-            Op::Execute(Statement::of(&key, &MOVE_SPANS, vec![experiment.clone()])),
-            Op::Execute(Statement::of(&key, &MOVE_ASSESSMENTS, vec![experiment, time])),
-            Op::Execute(Statement::of(&key, &REVIVE, Vec::new())),
-        ];
-        trace.write_children(tx, location, before).await?;
-        Ok(key)
+/// Starts a trace in a transaction that has locked the days of its rollups.
+async fn start(tx: &Tx, workspace: &Workspace, trace: &NewTrace, invalidation: &Invalidation) -> Result<TraceInfoV3> {
+    let (experiment, root) = find_active(workspace, tx, trace.experiment).await?;
+    let location = artifact_location(&root, &trace.id)?;
+    let values = first_of(&trace.id.as_str().into(), &trace.values);
+    let key = if tx.execute(Statement::of(&experiment, &INSERT, values)).await? > 0 {
+        trace.write_children(tx, location, Vec::new()).await?;
+        TraceKey::inserted(&trace.id)
+    } else {
+        complete(tx, workspace, trace, location, invalidation).await?
+    };
+    read(tx, &key, &trace.id).await
+}
+
+/// Completes a trace that exists.
+async fn complete(
+    tx: &Tx,
+    workspace: &Workspace,
+    trace: &NewTrace,
+    location: String,
+    invalidation: &Invalidation,
+) -> Result<TraceKey> {
+    let Some(LockedTrace { key, experiment_id, timestamp_ms }) = LockedTrace::find(workspace, tx, &trace.id).await?
+    else {
+        return Err(Error::not_found(format!("Trace with ID '{}' no longer exists.", trace.id)));
+    };
+    let spans = invalidation.of_spans(tx, std::slice::from_ref(&trace.id)).await?;
+    let moved = spans.iter().map(|day| Partition { experiment: trace.experiment, ..*day });
+    let days = invalidation.of_trace(experiment_id, timestamp_ms).chain(moved).chain(spans.iter().copied());
+    invalidation.add(tx, days).await?;
+    if tx.query_opt(Statement::of(&key, &SPANS_ELSEWHERE, Vec::new()), |_| Ok(())).await?.is_some() {
+        let text = format!("Cannot update traces that are no longer DB-backed: '{}'.", trace.id);
+        return Err(Error::invalid_state(text));
     }
+    let experiment = Value::from(trace.experiment);
+    let values = first_of(&experiment, &trace.values);
+    let time = trace.timestamp_ms.into();
+    let before = vec![
+        Op::Execute(Statement::of(&key, &COMPLETE, values)),
+        Op::Execute(Statement::of(&key, &MOVE_SPANS, vec![experiment.clone()])),
+        Op::Execute(Statement::of(&key, &MOVE_ASSESSMENTS, vec![experiment, time])),
+        Op::Execute(Statement::of(&key, &REVIVE, Vec::new())),
+    ];
+    trace.write_children(tx, location, before).await?;
+    Ok(key)
 }
 
 /// A value and others behind it.
@@ -215,8 +229,8 @@ pub(super) fn first_of(first: &Value, rest: &[Value]) -> Vec<Value> {
 }
 
 /// The key of an active experiment, and the location of its artifacts.
-pub(super) async fn find_active(scoped: &Scoped<'_>, tx: &Tx, id: i64) -> Result<(ExperimentKey, String)> {
-    let found = ExperimentKey::find_located(scoped.workspace, tx, id).await?;
+pub(super) async fn find_active(workspace: &Workspace, tx: &Tx, id: i64) -> Result<(ExperimentKey, String)> {
+    let found = ExperimentKey::find_located(workspace, tx, id).await?;
     let (key, stage, root) = found.ok_or_else(|| no_experiment(id))?;
     check_active(id, Some(stage))?;
     Ok((key, root))

@@ -67,7 +67,7 @@ impl Scoped<'_> {
             .db
             .transaction(|tx| async move {
                 invalidation.begin_with(&tx, invalidation.of_row(experiment, event.timestamp_ms)).await?;
-                let (experiment, root) = find_active(self, &tx, experiment).await?;
+                let (experiment, root) = find_active(self.workspace, &tx, experiment).await?;
                 let mut tags = event.tags.clone();
                 tags.insert(ARTIFACT_LOCATION_TAG.to_owned(), artifact_location(&root, id)?);
                 tx.run(vec![

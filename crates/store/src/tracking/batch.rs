@@ -20,7 +20,8 @@ use ferroflow_model::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    db::{Db, DbError, dialect::Dialect, downgrade_if_written, mark_written},
+    db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
+    group_commit,
     workspace::Workspace,
 };
 
@@ -122,10 +123,7 @@ impl RunWrite {
     }
 }
 
-struct Job {
-    write: Arc<RunWrite>,
-    reply: oneshot::Sender<Result<()>>,
-}
+type Job = group_commit::Job<RunWrite, ()>;
 
 /// The queues of all lanes.
 #[derive(Clone)]
@@ -174,7 +172,7 @@ impl Batcher {
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
         self.lanes[lane]
-            .send_timeout(Job { write: Arc::new(write), reply }, QUEUE_TIMEOUT)
+            .send_timeout(Job { write: Arc::new(write), reply, held: () }, QUEUE_TIMEOUT)
             .await
             .map_err(|_| downgrade_if_written(Error::busy("The queue of writes is full. Try again later.")))?;
         let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
@@ -225,43 +223,7 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
         }
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
-        commit(&db, jobs, &stats).await;
+        let db = &db;
+        group_commit::commit(jobs, &stats, |writes| async move { apply::apply(db, &writes).await }).await;
     }
-}
-
-/// Commits the jobs together. If that fails, commits each on its own, so that a request that the database rejects does
-/// not fail the others.
-async fn commit(db: &Db, jobs: Vec<Job>, stats: &BatchStats) {
-    let writes: Vec<Arc<RunWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
-    stats.transactions.fetch_add(1, Ordering::Relaxed);
-    match apply::apply(db, &writes).await {
-        Ok(outcomes) => {
-            for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                // The client may have disconnected; its data is written nevertheless.
-                let _ = job.reply.send(outcome);
-            }
-        }
-        Err(error) if jobs.len() == 1 || is_down(&error) => {
-            let error = Error::from(error);
-            for job in jobs {
-                let _ = job.reply.send(Err(error.clone()));
-            }
-        }
-        Err(error) => {
-            tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
-            for job in jobs {
-                stats.transactions.fetch_add(1, Ordering::Relaxed);
-                let outcome = match apply::apply(db, std::slice::from_ref(&job.write)).await {
-                    Ok(mut outcomes) => outcomes.pop().unwrap_or(Ok(())),
-                    Err(error) => Err(error.into()),
-                };
-                let _ = job.reply.send(outcome);
-            }
-        }
-    }
-}
-
-/// Whether the other requests of the batch would fail in the same way.
-pub(crate) fn is_down(error: &DbError) -> bool {
-    matches!(error, DbError::Unavailable(_) | DbError::Locked(_) | DbError::NotBegun(_))
 }

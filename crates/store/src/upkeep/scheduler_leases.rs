@@ -10,6 +10,9 @@ use crate::{
     statements::statements,
 };
 
+/// The key of the lease of the builder of rollups: the name of the reference's lock for this work.
+pub const ROLLUP_LEASE: &str = "sql-trace-rollup-scheduler-lock";
+
 /// What a holder must know to renew the lease.
 const HELD: &str = " RETURNING acquired_at, ttl_seconds";
 

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::db::{Access, BackendUri, DbError, Direct, Statement, Upkeep, Value};
+use crate::{
+    db::{Access, BackendUri, DbError, Direct, Statement, Upkeep, Value, clock},
+    upkeep::scheduler_leases::ROLLUP_LEASE,
+};
 
 /// Why a file cannot be copied, or a copy cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -161,3 +164,20 @@ pub async fn newest(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
         direct.query(Statement::unscoped(Upkeep::Backup, sql, Vec::new()), |row| row.get::<Option<i64>>(0)).await?;
     Ok(found.into_iter().flatten().next())
 }
+
+/// When a builder of rollups took or renewed its lease, in milliseconds before now; `None` if none ever did.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn rollup_pass_age(uri: &BackendUri) -> Result<Option<i64>, SnapshotError> {
+    let direct = Direct::open(uri, Access::Inspect).await?;
+    if !crate::migrations::tables(&direct).await?.iter().any(|table| table == "scheduler_leases") {
+        return Ok(None);
+    }
+    let values = vec![ROLLUP_LEASE.into(), clock::now_ms().into()];
+    let age = Statement::unscoped(Upkeep::Backup, PASS_AGE, values);
+    Ok(direct.query(age, |row| row.get::<i64>(0)).await?.into_iter().next())
+}
+
+const PASS_AGE: &str =
+    "SELECT CAST($2 AS BIGINT) - acquired_at FROM scheduler_leases WHERE lease_key = CAST($1 AS VARCHAR)";

@@ -194,19 +194,38 @@ async fn a_server_keeps_what_the_later_head_adds_through_its_writes(uri: &Backen
         before.into_iter().filter(|row| !row.starts_with("i3 ") && !row.starts_with("i4 ")).collect();
     assert_eq!(added(uri).await, kept);
 
-    // What it creates has nothing in the later columns, which the later server takes for what it is: not seen since.
+    // What it creates has what the later server writes.
     let new = Issue {
         experiment_id: Some("7".into()),
         name: Some("new".into()),
         description: Some("x".into()),
-        categories: vec!["cost".into()],
+        categories: [" Cost", "latency", "cost"].map(Into::into).to_vec(),
+        created_by: Some("grace".into()),
         ..Issue::default()
     };
-    let made = store.here().create_issue(new).await.unwrap();
-    let bare = "SELECT issue_id FROM issues \
-                WHERE last_seen_timestamp IS NULL AND last_updated_by IS NULL AND metadata IS NULL";
-    assert_eq!(texts(uri, bare).await, [made.issue_id()]);
+    let made = store.here().create_issue(new.clone()).await.unwrap();
     assert_eq!(store.here().get_issue(made.issue_id()).await.unwrap(), made);
+    let (id, time) = (made.issue_id(), made.created_timestamp.unwrap());
+    let found = added(uri).await.into_iter().filter_map(|row| Some(row.strip_prefix(id)?.trim().to_owned()));
+    // Of two categories that differ in case and white space only, the last one.
+    let expected = [
+        format!("{time} grace -"),
+        "3fdb7e873db12844fd1c1064932fe36f39148927c31fdac71a09695c7bb157be latency".to_owned(),
+        "9f82f7b375f4aa1bd7d50abe0f760c4ca5a8f0208aa68555489c39dd7c7aeeaa cost".to_owned(),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+
+    let resolved = IssueChange { author: Some("ada".into()), ..Default::default() };
+    store.here().update_issue(id, &resolved).await.unwrap();
+    store.here().update_issue(id, &IssueChange::default()).await.unwrap();
+    assert!(added(uri).await.contains(&format!("{id} {time} ada -")));
+
+    // One without categories or author.
+    let bare = Issue { categories: Vec::new(), created_by: None, ..new };
+    let made = store.here().create_issue(bare).await.unwrap();
+    let (id, time) = (made.issue_id(), made.created_timestamp.unwrap());
+    let rows = added(uri).await;
+    assert_eq!(rows.iter().filter(|row| row.starts_with(id)).collect::<Vec<_>>(), [&format!("{id} {time} - -")]);
 }
 
 /// Writes of every family.

@@ -6,6 +6,7 @@ mod abandoned_traces;
 mod artifact_refs;
 mod assessments;
 mod cancellation;
+mod completed_sessions;
 mod demo;
 mod evaluation_datasets;
 mod evaluation_gc;

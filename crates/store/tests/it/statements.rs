@@ -4,17 +4,28 @@ use std::time::Duration;
 
 use ferroflow_store::{
     Store, UserStore,
-    db::{Db, Text, dialect::Dialect},
+    db::{BackendUri, Db, Text, dialect::Dialect},
+    migrations::{self, Options},
     statements,
 };
 
-use crate::support::on_each;
+use crate::support::{self, on_each};
 
 on_each!(the_statements_on_the_tracking_database_are_valid);
 on_each!(the_statements_on_the_users_database_are_valid);
 
 async fn the_statements_on_the_tracking_database_are_valid(store: &Store) {
     store.lease_job("any", "one", Duration::ZERO).await.expect("the table of leases");
+    assert_valid(store.db(), statements::TRACKING).await;
+}
+
+on_each!(the_statements_on_a_later_head_are_valid);
+async fn the_statements_on_a_later_head_are_valid(uri: &BackendUri) {
+    let options = Options { to: Some("3.18".to_owned()), backup: false, ..Options::default() };
+    migrations::upgrade(uri, &migrations::TRACKING, &options, &mut |_| {}).await.expect("a database");
+    let store = support::open(uri).await;
+    store.lease_job("any", "one", Duration::ZERO).await.expect("the table of leases");
+    assert_valid(store.db(), statements::TRACKING_LATER).await;
     assert_valid(store.db(), statements::TRACKING).await;
 }
 

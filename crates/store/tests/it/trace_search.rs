@@ -338,7 +338,8 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         "USING INDEX index_trace_info_experiment_id_timestamp_ms (experiment_id=?",
     );
     let by_id = dialect.pick("trace_info_pk", "sqlite_autoindex_trace_info_1 (request_id=?");
-    let cases: [(TraceSearch, &[&str]); 34] = [
+    let two = |filter: &str| search(filter, &[]);
+    let cases: [(TraceSearch, &[&str]); 41] = [
         (one(""), &[by_time]),
         (TraceSearch { page_token: token, ..one("") }, &[by_time]),
         (one("timestamp > 100500 AND timestamp < 101000"), &["index_trace_info_experiment_id_timestamp_ms"]),
@@ -376,6 +377,13 @@ async fn a_search_reads_few_rows_of_many(store: &Store) {
         (one("span.status = 'ERROR'"), &["index_spans_experiment_id_status_type", by_id]),
         (one("tags.nothing = 'x'"), &[by_id]),
         (one("span.type IN ('LLM')"), &["index_spans_experiment_id_type_status", by_time]),
+        (one("tags.env LIKE 'r%'"), &["ff_trace_tags_value", by_id]),
+        (one("metadata.m ILIKE 'X'"), &["ff_trace_request_metadata_value", by_id]),
+        (two(""), &["index_trace_info_experiment_id_timestamp_ms"]),
+        (two("status IN ('ERROR')"), &["ff_trace_info_status", by_id]),
+        (two("span.status = 'ERROR'"), &["index_spans_experiment_id_status_type", by_id]),
+        (two("span.name = 'n100004'"), &["ff_spans_name", by_id]),
+        (two("feedback.a = 'rare'"), &["ff_assessments_value", by_id]),
     ];
     assert_plans(store, &cases).await;
     // With statistics, the database may know that an index does not tell traces apart.

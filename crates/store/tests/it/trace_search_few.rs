@@ -1,6 +1,7 @@
-//! Searches that start from the index of a condition find what they find without it, on random traces.
+//! Searches that start from the index of a condition, or read a part of the traces, find what they find without it, on
+//! random traces.
 
-use ferroflow_store::{Scope, Store, TraceSearch};
+use ferroflow_store::{Reach, Scope, Store, TraceSearch};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use crate::support::{Here as _, on_each};
@@ -103,7 +104,7 @@ fn condition(random: &mut StdRng) -> String {
     let order = ["<", "<=", ">", ">="][random.random_range(0..4)];
     let kind = ["feedback", "expectation"][random.random_range(0..2)];
     let value = ["good", "0.5", "7", "true", "schön", "none"][random.random_range(0..6)];
-    match random.random_range(0..18) {
+    match random.random_range(0..21) {
         0 => format!("tags.env = '{text}'"),
         1 => format!("tags.`a b` = '{text}'"),
         2 => format!("tags.mlflow.artifactLocation = '{text}'"),
@@ -121,6 +122,9 @@ fn condition(random: &mut StdRng) -> String {
         14 => format!("{kind}.q = '{value}'"),
         15 => format!("{kind}.r {order} {}", [-3.0, 0.5, 7.0, 6.5][random.random_range(0..4)]),
         16 => format!("{kind}.q IS NOT NULL"),
+        17 => format!("tags.env {} '{}'", ["LIKE", "ILIKE"][random.random_range(0..2)], pattern(random)),
+        18 => format!("metadata.user {} '{}'", ["LIKE", "ILIKE"][random.random_range(0..2)], pattern(random)),
+        19 => format!("timestamp {order} {}", random.random_range(0..1000)),
         _ => [
             "status = 'ERROR'",
             "tags.env IS NOT NULL",
@@ -132,6 +136,13 @@ fn condition(random: &mut StdRng) -> String {
     }
 }
 
+fn pattern(random: &mut StdRng) -> String {
+    ["al%", "AL%", "%a", "i_t", "%xyz", "%", "none%", ""]
+        .choose(random)
+        .map(|text| (*text).to_owned())
+        .unwrap_or_default()
+}
+
 on_each!(what_an_index_answers_is_what_is_found_without_it);
 async fn what_an_index_answers_is_what_is_found_without_it(store: &Store) {
     let mut random = StdRng::seed_from_u64(17);
@@ -141,18 +152,38 @@ async fn what_an_index_answers_is_what_is_found_without_it(store: &Store) {
     // A search by ids asks no other index.
     let by_id = format!("request_id IN ({})", all.join(", "));
     let (mut found, mut most) = (0, 0);
+    // A page ends in any attempt, or in none.
+    let reaches = [Reach { rows: 3, traces: 2 }, Reach { rows: 12, traces: 10 }, Reach { rows: 40, traces: 40 }];
     for round in 0..400 {
         let filter = (0..random.random_range(1..4)).map(|_| condition(&mut random)).collect::<Vec<_>>().join(" AND ");
         let ids = [vec!["0".to_owned()], vec!["0".to_owned(), "7".to_owned()]][round % 2].clone();
-        let find = async |filter: String| {
-            let search =
-                TraceSearch { experiment_ids: ids.clone(), filter, max_results: 1000, ..TraceSearch::default() };
-            let (found, _) = store.here().search_traces(&Scope::everything(), &search).await.unwrap();
-            found.into_iter().map(|info| info.trace_id.unwrap()).collect::<Vec<_>>()
+        let order_by: Vec<String> =
+            [&[][..], &["timestamp ASC"], &["execution_time DESC"], &["timestamp DESC", "request_id"]][round / 2 % 4]
+                .iter()
+                .map(|clause| (*clause).to_owned())
+                .collect();
+        let find = async |filter: String, max_results: i64| {
+            let mut search = TraceSearch {
+                experiment_ids: ids.clone(),
+                filter,
+                max_results,
+                order_by: order_by.clone(),
+                ..TraceSearch::default()
+            };
+            let mut all = Vec::new();
+            loop {
+                let found = store.here().search_traces_reaching(&Scope::everything(), &search, &reaches).await;
+                let (found, next) = found.unwrap();
+                all.extend(found.into_iter().map(|info| info.trace_id.unwrap()));
+                search.page_token = next;
+                if search.page_token.is_none() {
+                    return all;
+                }
+            }
         };
-        let with = find(filter.clone()).await;
-        let without = find(format!("{filter} AND {by_id}")).await;
-        assert_eq!(with, without, "{filter}");
+        let with = find(filter.clone(), [1000, 7, 2][round % 3]).await;
+        let without = find(format!("{filter} AND {by_id}"), 1000).await;
+        assert_eq!(with, without, "{filter} {order_by:?}");
         found += usize::from(!with.is_empty());
         most = most.max(with.len());
     }

@@ -216,6 +216,40 @@ async fn what_is_wrong_is_refused_and_nothing_is_written(store: &Store) {
     assert!(error.message.contains("must be in the 'active' state"), "{error:?}");
 }
 
+on_each!(traces_that_are_started_together_have_their_own_outcomes);
+async fn traces_that_are_started_together_have_their_own_outcomes(store: &Store) {
+    let mut first = info("tr-first", "0");
+    first.assessments = vec![feedback("taken")];
+    store.here().start_trace(first).await.unwrap();
+    let start = async |number: usize| {
+        let mut new = info(&format!("tr-{number}"), if number % 10 == 3 { "99" } else { "0" });
+        new.tags = texts(&[("number", &number.to_string())]);
+        if number % 10 == 7 {
+            // It is refused after its row is written.
+            new.assessments = vec![feedback("taken")];
+        }
+        store.here().start_trace(new).await
+    };
+    let outcomes = futures_util::future::join_all((0..60).map(start)).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        match (number % 10, outcome) {
+            (3, Err(error)) => assert_eq!(error.code, ErrorCode::ResourceDoesNotExist, "{error:?}"),
+            (7, Err(error)) => assert!(error.code.http_status() < 500, "{error:?}"),
+            (3 | 7, Ok(info)) => panic!("{info:?}"),
+            (_, outcome) => {
+                let info = outcome.as_ref().unwrap();
+                assert_eq!((info.trace_id(), &info.tags["number"]), (&*format!("tr-{number}"), &number.to_string()));
+            }
+        }
+    }
+    assert_eq!(count(store, "SELECT COUNT(*) FROM trace_info").await, 49);
+    assert_eq!(count(store, "SELECT COUNT(*) FROM assessments").await, 1);
+    // The same trace, several times.
+    let again = async |_| store.here().start_trace(info("tr-same", "0")).await;
+    let same = futures_util::future::join_all((0..8).map(again)).await;
+    assert!(same.iter().all(Result::is_ok), "{same:?}");
+}
+
 on_each!(an_assessment_of_another_trace_is_not_taken_over);
 async fn an_assessment_of_another_trace_is_not_taken_over(store: &Store) {
     let here = store.here();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
     super::{
         api::Api,
-        probe::{self, Inspection, Storage, Work},
+        probe::{self, Contents, Inspection, Storage, Work},
         release::Release,
     },
     CLOCKS, Findings, note, ok, workspaces,
@@ -15,6 +16,9 @@ use super::{
 
 /// Timeout of the bucket's response to this machine.
 const BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum time since a server began to build rollups while some wait: they are built once a day.
+const LATEST_PASS: SignedDuration = SignedDuration::from_hours(49);
 
 /// Where environment variables of the server are set.
 const VARIABLE: &str = "in mlflow.extraEnv";
@@ -33,6 +37,7 @@ pub(super) async fn inside(api: &Api, release: &Release, deployment: &Value, fou
     for workspaces in seen.contents.iter().filter_map(|contents| contents.workspaces.as_ref()) {
         workspaces::workspaces(workspaces, deployment, found);
     }
+    seen.contents.iter().for_each(|contents| rollups(contents, found));
     match &seen.storage {
         Some(storage) => bucket(storage, found).await,
         None => found.wrong(
@@ -50,6 +55,48 @@ fn revisions(seen: &Inspection, found: &mut Findings) {
         let wrong = format!("{what}, and the server wants {}", contents.head);
         found.check(contents.pending == Some(0), &what, &wrong, "ferroflow ops upgrade, or run the migration");
     }
+}
+
+/// The tables of rollups of traces, and the queue of days that are to be built again.
+const ROLLUPS: [&str; 3] =
+    ["sql_trace_metric_daily_rollups", "sql_span_cost_daily_rollups", "sql_assessment_daily_rollups"];
+const ROLLUP_QUEUE: &str = "sql_trace_rollup_rebuild_queue";
+
+/// Whether all servers of the database agree about rollups of traces, and one of them builds them.
+fn rollups(contents: &Contents, found: &mut Findings) {
+    let Some(rollups) = contents.rollups else { return };
+    let rows = |table: &str| contents.rows.get(table).copied().unwrap_or_default();
+    let (built, waiting) = (ROLLUPS.iter().map(|table| rows(table)).sum::<i64>(), rows(ROLLUP_QUEUE));
+    if !rollups.enabled {
+        if built + waiting > 0 {
+            found.wrong(
+                &format!(
+                    "the database has {built} rollups of traces and {waiting} days that wait, and this server does not \
+                     use them: its writes would make them wrong"
+                ),
+                &format!(
+                    "set MLFLOW_SQL_TRACE_ROLLUPS_ENABLED=true for all servers of the database, {VARIABLE}, or stop them \
+                     and run `ferroflow db delete-trace-rollups`"
+                ),
+            );
+        }
+        return;
+    }
+    let is_late = rollups.pass_age_ms.is_none_or(|age| i128::from(age) > LATEST_PASS.as_millis());
+    let last = match rollups.pass_age_ms {
+        Some(age) => format!("the last pass began {} hours ago", age / 3_600_000),
+        None => "no server has begun a pass".to_owned(),
+    };
+    let what = format!("{waiting} days of traces wait to be summed up, {last}");
+    found.check(
+        waiting == 0 || !is_late,
+        &what,
+        &what,
+        &format!(
+            "set MLFLOW_SERVER_ENABLE_JOB_EXECUTION and MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS to true for one server, \
+             {VARIABLE}, and look for \"days of traces cannot be summed up\" in its log"
+        ),
+    );
 }
 
 async fn bucket(storage: &Storage, found: &mut Findings) {

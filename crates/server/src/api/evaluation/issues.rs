@@ -43,6 +43,7 @@ pub(crate) async fn update(cx: Cx, req: UpdateIssue) -> Result<UpdateIssueRespon
         description: given(req.description),
         status: req.status,
         severity: req.severity,
+        author: cx.caller.as_ref().map(|caller| caller.username.clone()),
     };
     Ok(UpdateIssueResponse { issue: Some(cx.store().update_issue(cx.path("issue_id"), &change).await?) })
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) async fn register(cx: Cx, req: RegisterScorer) -> Result<RegisterScorerResponse> {
-    let scorer = Scorer::parse(req.serialized_scorer())?;
+    let scorer = Scorer::parse_with(req.serialized_scorer(), cx.app.config.custom_scorers)?;
     let registered =
         cx.store().register_scorer(req.experiment_id(), req.name(), req.serialized_scorer(), &scorer).await?;
     let version = registered.version;

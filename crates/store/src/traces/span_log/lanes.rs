@@ -14,8 +14,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::{SpanWrite, SpansLogged, write::apply};
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
+    group_commit,
     traces::rollup_queue::Rollups,
-    tracking::batch::{BatchStats, is_down},
+    tracking::batch::BatchStats,
 };
 
 /// Memory of all requests that wait or are being written, in KiB. A larger request takes all of it.
@@ -32,13 +33,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 /// batch had several requests.
 const GATHER_YIELDS: usize = 12;
 
-struct Job {
-    write: Arc<SpanWrite>,
-    size: usize,
-    reply: oneshot::Sender<Result<SpansLogged>>,
-    /// Its share of [`QUEUE`], released when it is answered.
-    _memory: OwnedSemaphorePermit,
-}
+/// A request, which holds its share of [`QUEUE`] until it is answered.
+type Job = group_commit::Job<SpanWrite, SpansLogged, OwnedSemaphorePermit>;
 
 /// The queues.
 #[derive(Clone)]
@@ -84,7 +80,7 @@ impl SpanLanes {
         let (reply, answer) = oneshot::channel();
         let stopping = || Error::unavailable("The server is stopping.");
         let queue = if size > MAX_BATCH { &self.long } else { &self.short };
-        queue.send(Job { write: Arc::new(write), size, reply, _memory: memory }).map_err(|_| stopping())?;
+        queue.send(Job { write: Arc::new(write), reply, held: memory }).map_err(|_| stopping())?;
         match answer.await.map_err(|_| stopping())? {
             Ok(logged) => {
                 mark_written();
@@ -100,7 +96,8 @@ async fn lane(db: Db, rollups: Rollups, queue: Queue, stats: Arc<BatchStats>) {
     while let Some(jobs) = gather(&queue, previous_len).await {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
-        commit(&db, rollups, jobs, &stats).await;
+        let db = &db;
+        group_commit::commit(jobs, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
     }
 }
 
@@ -108,12 +105,12 @@ async fn lane(db: Db, rollups: Rollups, queue: Queue, stats: Arc<BatchStats>) {
 async fn gather(queue: &Queue, previous_len: usize) -> Option<Vec<Job>> {
     let mut queue = queue.lock().await;
     let first = queue.recv().await?;
-    let mut size = first.size;
+    let mut size = first.write.size();
     let mut jobs = vec![first];
     let mut turns = 0;
     while size < MAX_BATCH {
         if let Ok(job) = queue.try_recv() {
-            size += job.size;
+            size += job.write.size();
             jobs.push(job);
         } else if jobs.len() >= previous_len || turns == GATHER_YIELDS {
             break;
@@ -124,38 +121,6 @@ async fn gather(queue: &Queue, previous_len: usize) -> Option<Vec<Job>> {
         }
     }
     Some(jobs)
-}
-
-/// Commits the jobs together. If that fails, commits each on its own, so that a request that the database refuses does
-/// not fail the others.
-async fn commit(db: &Db, rollups: Rollups, jobs: Vec<Job>, stats: &BatchStats) {
-    let writes: Vec<Arc<SpanWrite>> = jobs.iter().map(|job| Arc::clone(&job.write)).collect();
-    stats.transactions.fetch_add(1, Ordering::Relaxed);
-    match apply(db, rollups, &writes).await {
-        Ok(outcomes) => {
-            for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                // The client may have disconnected; its spans are written nevertheless.
-                let _ = job.reply.send(outcome);
-            }
-        }
-        Err(error) if jobs.len() == 1 || is_down(&error) => {
-            let error = Error::from(error);
-            for job in jobs {
-                let _ = job.reply.send(Err(error.clone()));
-            }
-        }
-        Err(error) => {
-            tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
-            for job in jobs {
-                stats.transactions.fetch_add(1, Ordering::Relaxed);
-                let outcome = match apply(db, rollups, std::slice::from_ref(&job.write)).await {
-                    Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Ok(SpansLogged::default())),
-                    Err(error) => Err(error.into()),
-                };
-                let _ = job.reply.send(outcome);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -201,7 +166,7 @@ mod tests {
         let error = lanes.write(write(1)).await.unwrap_err();
         assert_eq!(error.code.http_status(), 429);
         assert!(queue.try_recv().is_err());
-        let Job { reply, _memory: memory, .. } = job;
+        let Job { reply, held: memory, .. } = job;
         drop(memory);
         reply.send(Ok(SpansLogged::default())).unwrap();
         large.await.unwrap().unwrap();
