@@ -222,6 +222,7 @@ def test_artifacts_of_an_unknown_run_are_not_found(client):
             ask(nobody)
 
 
+@pytest.mark.without_workspaces
 def test_an_experiment_may_keep_its_artifacts_elsewhere(client, tmp_path):
     place = tmp_path / "my place"
     experiment = client.create_experiment(f"elsewhere {os.urandom(4).hex()}", artifact_location=place.as_uri())

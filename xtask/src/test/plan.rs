@@ -208,11 +208,11 @@ impl Shares<'_> {
 pub(super) fn versions(environment: &Environment, sample: u32) -> Result<Vec<String>> {
     let mut versions = lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])?;
     let pairs = pairs(environment, Level::Sample(sample))?;
-    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.rsplit_once('-')?.0))));
+    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.split_once('-')?.0))));
     Ok(versions)
 }
 
-/// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`.
+/// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`, with the workspace if there is one.
 fn pairs(environment: &Environment, level: Level) -> Result<Vec<String>> {
     match level {
         Level::All => lines(environment, "tests/conformance/pairs.py", &[]),
