@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import uuid
@@ -108,6 +109,12 @@ def tab(request, chromium, spaced, spaces):
     assert not ui.complaints, "\n".join(ui.complaints)
 
 
+def open_anew(ui, fragment):
+    """Opens a page as somebody does who follows a link: the UI keeps what it has loaded when only the fragment changes."""
+    ui.page.goto("about:blank")
+    ui.open(fragment)
+
+
 def switcher(ui):
     return ui.page.get_by_role("combobox", name="Workspace")
 
@@ -155,8 +162,7 @@ def test_the_choice_is_remembered(tab, spaces):
     tab.open(f"/experiments?workspace={BLUE}")
     expect(tab.page.get_by_role("link", name=f"only {BLUE}")).to_be_visible()
     # The same browser comes back without a word about the workspace.
-    tab.page.goto("about:blank")
-    tab.open("/")
+    open_anew(tab, "/")
     expect(tab.page.get_by_role("row").filter(has_text=BLUE).get_by_text("Last used")).to_be_visible()
 
 
@@ -215,15 +221,19 @@ def test_models_of_a_workspace(tab):
 
 def test_prompts_of_a_workspace(tab):
     for name in (RED, BLUE):
-        tab.open(f"/prompts/greeting?workspace={name}")
+        open_anew(tab, f"/prompts/greeting?workspace={name}")
         expect(tab.page.get_by_text(f"Hello from {name}").first).to_be_visible()
 
 
 def test_traces_of_a_workspace(tab, spaces):
+    kept = {"mlflow.workflowType_v1": '"genai"', "mlflow.detectIssues.guidanceShown_v1": "true"}
+    tab.page.add_init_script(f"self.origin === {json.dumps(tab.url)} && Object.entries({json.dumps(kept)}).forEach(([name, value]) => localStorage.setItem(name, value))")
     for name in (RED, BLUE):
-        tab.open(f"/experiments/{spaces[name].experiment_id}/traces?workspace={name}")
-        expect(tab.page.get_by_text(f"agent of {name}").first).to_be_visible()
-    expect(tab.page.get_by_text(f"agent of {RED}")).to_have_count(0)
+        open_anew(tab, f"/experiments/{spaces[name].experiment_id}/traces?workspace={name}")
+        expect(tab.page.get_by_role("checkbox", name=f"Select trace {spaces[name].trace_id}")).to_be_visible()
+        expect(tab.page.get_by_role("checkbox", name=re.compile("^Select trace "))).to_have_count(1)
+    tab.page.get_by_role("link", name=f"Open trace {spaces[BLUE].trace_id} — input").click()
+    expect(tab.page.get_by_role("dialog").get_by_text(f"agent of {BLUE}").first).to_be_visible()
 
 
 def test_a_workspace_is_made_on_the_home_page(tab, spaced):

@@ -55,7 +55,7 @@ def create(url: str, name: str, **settings) -> None:
 
 
 def fill(caller: Caller, name: str) -> Content:
-    """Writes something of every family; of experiments, models, prompts and datasets with one name."""
+    """Writes something of every family; experiments, models, prompts, datasets and webhooks have the name in theirs."""
     v3 = "/api/3.0/mlflow"
     tags = [{"key": "team", "value": "blue"}]
     experiment = caller.post("experiments/create", name=name, tags=tags)["experiment_id"]
@@ -91,7 +91,7 @@ def fill(caller: Caller, name: str) -> Content:
     caller.post(f"{v3}/review-queues/items/add", queue_id=queue, item_ids=[trace])
     issue = caller.post(f"{v3}/issues", experiment_id=experiment, name="slow", description="It is slow.")["issue"]["issue_id"]
     caller.post(f"{v3}/scorers/register", experiment_id=experiment, name="judge", serialized_scorer='{"a": 1}')
-    webhook = caller.post("webhooks", name="hook", url=_HOOK, events=[{"entity": "REGISTERED_MODEL", "action": "CREATED"}])["webhook"]["webhook_id"]
+    webhook = caller.post("webhooks", name=f"hook-{name.replace(' ', '-')}", url=_HOOK, events=[{"entity": "REGISTERED_MODEL", "action": "CREATED"}])["webhook"]["webhook_id"]
     caller.post("runs/update", run_id=run, status="FINISHED", end_time=2_000)
     return Content(name, experiment, run, model, trace, made, schema, queue, issue, webhook)
 
@@ -138,7 +138,8 @@ def read(caller: Caller, content: Content) -> dict[str, tuple[int, Any]]:
     found = {}
     for method, path, body, query in calls(content):
         answer = caller.ask(method, path, body, query)
-        found[f"{method} {path} {body or query or ''}"] = answer.status_code, sort(answer.json())
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        found[f"{method} {path} {body or query or ''}"] = answer.status_code, sort(answer.json()) if is_json else answer.text
     return found
 
 

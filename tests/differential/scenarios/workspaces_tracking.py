@@ -113,7 +113,7 @@ def across(space):
     yield post("logged-models", {"experiment_id": exp, "name": "stolen"})
     yield get(f"logged-models/{model}")
     yield patch(f"logged-models/{model}", {"model_id": model, "status": 2})
-    yield post(f"logged-models/{model}/params", {"params": [{"key": "stolen", "value": "1"}]})
+    yield post(f"logged-models/{model}/params", {"model_id": model, "params": [{"key": "stolen", "value": "1"}]})
     yield patch(f"logged-models/{model}/tags", {"tags": [{"key": "stolen", "value": "z"}]})
     yield Step("DELETE", api(f"logged-models/{model}/tags/of"))
     yield Step("DELETE", api(f"logged-models/{model}"))
