@@ -4,6 +4,7 @@ from step import Step, get, post, within
 
 from .traces import info, start
 from .webhooks import new
+from .workspaces_tracking import AS_UNKNOWN
 
 SERVERS = "workspaces"
 API = "/api/3.0/mlflow/workspaces"
@@ -109,7 +110,7 @@ def read(name):
     yield get("experiments/get-by-name", {"experiment_name": name})
     yield get("experiments/get", {"experiment_id": "{exp}"})
     yield get("runs/get", {"run_id": "{run}"})
-    yield get("metrics/get-history", {"run_id": "{run}", "metric_key": "m"})
+    yield get("metrics/get-history", {"run_id": "{run}", "metric_key": "m"}, differs=AS_UNKNOWN)
     yield get("logged-models/{model}")
     yield get(f"/api/3.0/mlflow/traces/tr-{name.replace(' ', '-')}")
     yield get("registered-models/get", {"name": name})

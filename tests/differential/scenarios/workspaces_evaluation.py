@@ -8,6 +8,7 @@ SERVERS = "workspaces"
 API = "/api/3.0/mlflow"
 SPACES = ("eval-a", "eval-b")
 TEXT = {"text": {}}
+FOREIGN = "a run of another workspace is as good as none; the reference stores its id"
 NO_SUCH = "the reference makes datasets of experiments that it does not find; ferroflow refuses them"
 
 
@@ -116,8 +117,9 @@ def mixed():
         to("review-queues/items/add", {"queue_id": "{queue-eval-b}", "item_ids": ["tr-eval-a"]}),
         to("review-queues/update", {"queue_id": "{queue-eval-b}", "update_schema_ids": True, "schema_ids": ["{schema-eval-a}"]}),
         to("review-queues/create", {"experiment_id": b, "name": "foreign", "queue_type": "CUSTOM", "schema_ids": ["{schema-eval-a}"]}),
-        to("issues", {"experiment_id": b, "name": "foreign", "description": "x", "source_run_id": "{run-eval-a}"}),
-        to("issues/search", {"experiment_id": b, "filter_string": "source_run_id = '{run-eval-a}'"}),
+        to("issues", {"experiment_id": b, "name": "foreign", "description": "x", "source_run_id": "{run-eval-a}"}, differs=FOREIGN, expect=(400, "BAD_REQUEST")),
+        to("issues/search", {"experiment_id": b, "filter_string": "source_run_id = '{run-eval-a}'"}, differs=FOREIGN, expect=(200, None)),
+        to("issues", {"experiment_id": b, "name": "unknown", "description": "x", "source_run_id": "0" * 32}),
         of("scorers/list", {"experiment_ids": [a, b, "0"]}),
         get("runs/get", {"run_id": "{run-eval-b}"}),
     ])  # fmt: skip

@@ -2,7 +2,7 @@
 
 from step import WORKSPACE, Step, get, post
 
-from .otlp import PROTOBUF, protobuf
+from .otlp import FORM, PROTOBUF, protobuf
 
 SERVERS = "workspaces"
 API = "/api/3.0/mlflow/workspaces"
@@ -12,6 +12,7 @@ UNKNOWN = ("nowhere", "Header", "a", "x" * 64, "workspaces", "-a", "hea der", "h
 #: The header is as good as absent, or has blanks behind a name.
 BLANK = ("", "default", "default  ")
 
+NOWHERE = "what is no call has no workspace: ferroflow answers as without the header"
 PROBES = "a probe is about the process, whatever a header says: ferroflow answers it"
 
 
@@ -38,18 +39,20 @@ def steps():
 def everywhere():
     """Each kind of call, in a workspace that there is not."""
     headers = {WORKSPACE: "nowhere"}
-    for path in ("/api/2.0/mlflow/experiments/search", "/ajax-api/2.0/mlflow/experiments/search", "/ajax-api/2.0/mlflow/runs/search", "/api/3.0/mlflow/traces/search", "/ajax-api/2.0/mlflow/traces", "/api/2.0/mlflow/registered-models/search",
-                 "/ajax-api/2.0/mlflow/webhooks", "/api/3.0/mlflow/datasets/search", "/ajax-api/3.0/mlflow/issues/search", "/graphql", "/ajax-api/3.0/mlflow/demo/generate", "/ajax-api/2.0/mlflow/upload-artifact", "/api/2.0/nope"):  # fmt: skip
+    for path in ("/api/2.0/mlflow/experiments/search", "/ajax-api/2.0/mlflow/experiments/search", "/ajax-api/2.0/mlflow/runs/search", "/api/3.0/mlflow/traces/search", "/ajax-api/2.0/mlflow/traces",
+                 "/ajax-api/2.0/mlflow/webhooks", "/api/3.0/mlflow/datasets/search", "/ajax-api/3.0/mlflow/issues/search", "/graphql", "/ajax-api/3.0/mlflow/demo/generate", "/ajax-api/2.0/mlflow/upload-artifact"):  # fmt: skip
         yield Step("POST", path, {}, headers=headers)
-    for path in ("/get-artifact", "/model-versions/get-artifact", "/ajax-api/2.0/mlflow/get-trace-artifact", "/ajax-api/2.0/mlflow/metrics/get-history-bulk", "/api/2.0/mlflow-artifacts/artifacts", "/api/2.0/mlflow-artifacts/artifacts/0/x",
-                 "/ajax-api/2.0/mlflow/logged-models/m-x/artifacts/files", "/api/2.0/mlflow/users/current", "/api/3.0/mlflow/workspaces", "/nope"):  # fmt: skip
+    for path in ("/api/2.0/nope", "/nope"):
+        yield Step("GET", path, headers=headers, differs=NOWHERE)
+    for path in ("/api/2.0/mlflow/registered-models/search", "/get-artifact", "/model-versions/get-artifact", "/ajax-api/2.0/mlflow/get-trace-artifact", "/ajax-api/2.0/mlflow/metrics/get-history-bulk", "/api/2.0/mlflow-artifacts/artifacts", "/api/2.0/mlflow-artifacts/artifacts/0/x",
+                 "/ajax-api/2.0/mlflow/logged-models/m-x/artifacts/files", "/api/2.0/mlflow/users/current", "/api/3.0/mlflow/workspaces"):  # fmt: skip
         yield Step("GET", path, headers=headers)
     yield Step("PUT", "/api/2.0/mlflow-artifacts/artifacts/x", raw=b"x", headers=headers)
     yield Step("DELETE", "/api/2.0/mlflow-artifacts/artifacts/x", headers=headers)
     yield Step("POST", "/api/2.0/mlflow-artifacts/mpu/create/x", {"path": "x", "num_parts": 2}, headers=headers)
     for body, more in ((protobuf(901), PROTOBUF), (b"{}", {"Content-Type": "application/json"}), (b"", PROTOBUF)):
-        yield Step("POST", "/v1/traces", raw=body, headers={"x-mlflow-experiment-id": "0"} | more | headers)
-    yield Step("OPTIONS", "/api/2.0/mlflow/experiments/create", headers=headers)
+        yield Step("POST", "/v1/traces", raw=body, headers={"x-mlflow-experiment-id": "0"} | more | headers, differs=FORM)
+    yield Step("OPTIONS", "/api/2.0/mlflow/experiments/create", headers=headers, differs=NOWHERE)
     yield Step("HEAD", "/api/2.0/mlflow/experiments/get", query={"experiment_id": "0"}, headers=headers)
 
 

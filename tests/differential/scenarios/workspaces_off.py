@@ -2,8 +2,7 @@
 
 from step import WORKSPACE, Step, get, post
 
-from .otlp import PROTOBUF, protobuf
-from .workspaces_header import PROBES
+from .workspaces_header import NOWHERE, PROBES
 
 API = "/api/3.0/mlflow/workspaces"
 
@@ -20,9 +19,9 @@ def steps():
     headers = {WORKSPACE: "team"}
     for path in ("/graphql", "/api/3.0/mlflow/traces/search", "/ajax-api/2.0/mlflow/runs/search"):
         yield Step("POST", path, {}, headers=headers)
-    for path in ("/get-artifact", "/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow/get-trace-artifact", "/nope"):
+    for path in ("/get-artifact", "/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow/get-trace-artifact"):
         yield Step("GET", path, headers=headers)
-    yield Step("POST", "/v1/traces", raw=protobuf(902), headers={"x-mlflow-experiment-id": "0"} | PROTOBUF | headers)
+    yield Step("GET", "/nope", headers=headers, differs=NOWHERE)
     # Below `workspaces/` there are files like any others.
     yield Step("PUT", "/api/2.0/mlflow-artifacts/artifacts/workspaces/team/x.txt", raw=b"x", headers={"Content-Type": "text/plain"})
     yield Step("GET", "/api/2.0/mlflow-artifacts/artifacts", query={"path": "workspaces/team"})

@@ -3,14 +3,17 @@
 from step import WORKSPACE, Step, delete, get, patch, post, within
 
 from .assessments import change, expectation, feedback
-from .otlp import PROTOBUF, export, protobuf, request, span, trace
+from .otlp import EMPTY, FORM, PROTOBUF, export, protobuf, request, span, trace
 from .trace_metrics import METRICS, kinds
 from .trace_search import CORRELATION, SEARCH
 from .traces import V2, V3, at, info, start
+from .workspaces_tracking import AS_UNKNOWN
 
 SERVERS = "workspaces"
 API = "/api/3.0/mlflow/workspaces"
 SPACES = ("trace-a", "trace-b")
+MISSING = (404, "RESOURCE_DOES_NOT_EXIST")
+STOLEN = "spans are not added to a trace of another experiment; the reference adds them from another workspace, too"
 
 
 def steps():
@@ -39,7 +42,7 @@ def made(space, number):
     yield post(f"{V3}/tr-{space}/assessments", {"assessment": expectation("x", assessment_id=f"e-{space}")})
     yield post(f"{V2}/link-to-run", {"trace_ids": [f"tr-{space}"], "run_id": run})
     yield export(protobuf(800 + number, pairs={"a": space}), experiment=exp, headers=PROTOBUF)
-    yield export(request(span(810 + number)), experiment=exp, headers={"Content-Type": "application/json"})
+    yield export(request(span(810 + number)), experiment=exp, headers={"Content-Type": "application/json"}, differs=EMPTY)
     yield get(f"{V3}/tr-{space}")
     yield get(f"{V3}/get", {"trace_id": f"tr-{trace(800 + number)}"})
     yield get("/ajax-api/2.0/mlflow/get-trace-artifact", {"request_id": f"tr-{trace(800 + number)}"})
@@ -71,18 +74,18 @@ def across(space):
     yield get(f"{V3}/{id_}")
     yield get(f"{V2}/{id_}/info")
     yield get(f"{V3}/get", {"trace_id": otel})
-    yield get("/ajax-api/2.0/mlflow/get-trace-artifact", {"request_id": otel})
+    yield get("/ajax-api/2.0/mlflow/get-trace-artifact", {"request_id": otel}, differs=AS_UNKNOWN, expect=MISSING)
     yield get(f"{V3}/batchGet", {"trace_ids": [otel]})
     yield patch(f"{V2}/{old}", {"timestamp_ms": 1250, "status": "OK"})
     for version in (V2, V3):
         yield patch(f"{version}/{id_}/tags", {"key": "stolen", "value": "x"})
-        yield Step("DELETE", f"{version}/{id_}/tags", {"key": "of"})
+        yield Step("DELETE", f"{version}/{id_}/tags", {"key": "of"}, differs=AS_UNKNOWN, expect=MISSING)
         yield post(f"{version}/delete-traces", {"experiment_id": exp, "request_ids": [id_]})
         yield post(f"{version}/delete-traces", {"experiment_id": exp, "max_timestamp_millis": 9_000_000_000_000})
     yield post(f"{V3}/{id_}/assessments", {"assessment": feedback(1)})
-    yield get(f"{V3}/{id_}/assessments/a-{space}")
-    yield change(f"a-{space}", feedback("no"), "feedback", f"{V3}/{id_}/assessments")
-    yield delete(f"{V3}/{id_}/assessments/a-{space}")
+    yield get(f"{V3}/{id_}/assessments/a-{space}", differs=AS_UNKNOWN, expect=MISSING)
+    yield change(f"a-{space}", feedback("no"), "feedback", f"{V3}/{id_}/assessments", differs=AS_UNKNOWN, expect=MISSING)
+    yield delete(f"{V3}/{id_}/assessments/a-{space}", differs=AS_UNKNOWN, expect=(200, None))
     yield start(info("tr-intruder", exp))
     yield post(V2, {"experiment_id": exp, "timestamp_ms": 1})
     yield post(f"{V2}/link-to-run", {"trace_ids": [id_], "run_id": run})
@@ -95,14 +98,14 @@ def spans():
     """OTLP goes where its headers say: the experiment must be one of the workspace."""
     for space in (*SPACES, None, "nowhere", "Not-A-Name", ""):
         headers = {WORKSPACE: space} | PROTOBUF
-        yield export(protobuf(820), experiment="{exp-trace-a}", headers=headers)
-        yield export(b"\xff\xff\xff", experiment="{exp-trace-a}", headers=headers)
-        yield export(request(), experiment="{exp-trace-a}", headers={WORKSPACE: space, "Content-Type": "application/json"})
+        yield export(protobuf(820), experiment="{exp-trace-a}", headers=headers, differs=FORM)
+        yield export(b"\xff\xff\xff", experiment="{exp-trace-a}", headers=headers, differs=FORM)
+        yield export(request(), experiment="{exp-trace-a}", headers={WORKSPACE: space, "Content-Type": "application/json"}, differs=FORM)
     for space in (*SPACES, None):
         yield get(f"{V3}/get", {"trace_id": f"tr-{trace(820)}"}, headers={WORKSPACE: space})
     # More spans of a trace, from another workspace and from its own.
-    yield export(protobuf(800, 2), experiment="{exp-trace-b}", headers={WORKSPACE: "trace-b"} | PROTOBUF)
-    yield export(protobuf(800, 3), experiment="0", headers=PROTOBUF)
+    yield export(protobuf(800, 2), experiment="{exp-trace-b}", headers={WORKSPACE: "trace-b"} | PROTOBUF, differs=STOLEN)
+    yield export(protobuf(800, 3), experiment="0", headers=PROTOBUF, differs=STOLEN)
     yield export(protobuf(800, 4), experiment="{exp-trace-a}", headers={WORKSPACE: "trace-a"} | PROTOBUF)
     yield get(f"{V3}/get", {"trace_id": f"tr-{trace(800)}"}, headers={WORKSPACE: "trace-a"})
     yield get(f"{V3}/get", {"trace_id": f"tr-{trace(800)}"}, headers={WORKSPACE: "trace-b"})
