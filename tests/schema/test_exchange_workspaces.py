@@ -40,6 +40,18 @@ def written(running):
     return found, rows
 
 
+def _differing(seen: dict[str, dict]) -> dict:
+    """Where the servers do not agree. Of an unknown run ferroflow has no metrics, with and without workspaces, and the
+    reference fails where it looks for the records of an unknown dataset."""
+    found = {}
+    for asked, theirs in seen["reference"].items():
+        ours = seen["ferroflow"][asked]
+        expected = (200, {}) if theirs[0] == 404 and "metrics/get-history" in asked else (404, ours[1]) if theirs[0] >= 500 else theirs
+        if ours != expected:
+            found[asked] = expected, ours
+    return found
+
+
 def _rows_by_workspace(uri: str) -> collections.Counter:
     """How many rows each table has in each workspace; of a table without that column, in all."""
     engine = sqlalchemy.create_engine(uri.replace("postgresql://", "postgresql+psycopg2://", 1))
@@ -86,10 +98,7 @@ def test_nothing_of_a_workspace_is_seen_in_another(running, written):
     for (writer, space), content in written[0].items():
         for other in {*SPACES} - {space}:
             seen = {reader: spaces.read(Caller(url, other), content) for reader, url in urls.items()}
-            for asked, answer in seen["reference"].items():
-                # The reference fails where it looks for the records of a dataset that it has not found.
-                expected = answer if answer[0] < 500 else (404, seen["ferroflow"][asked][1])
-                assert seen["ferroflow"][asked] == expected, f"{asked} in {other}, written by {writer} in {space}"
+            assert _differing(seen) == {}, f"in {other}, written by {writer} in {space}"
             ids = {content.run, content.trace, content.dataset, content.queue, content.issue, content.webhook, content.model}
             for asked, (status, body) in seen["ferroflow"].items():
                 assert status == 404 or not any(id_ in repr(body) for id_ in ids), f"{asked} in {other} shows {body}"
@@ -122,8 +131,7 @@ def test_one_deletes_what_the_other_made(running, mode):
         gone = Caller(urls[deleter]).ask("DELETE", f"/api/3.0/mlflow/workspaces/{space}", query={"mode": mode})
         assert gone.status_code == 204, gone.text
         seen = {reader: spaces.read(Caller(url), content) for reader, url in urls.items()}
-        found = {asked: answer for asked, answer in seen["reference"].items() if answer[0] < 500}
-        assert {asked: seen["ferroflow"][asked] for asked in found} == found
+        assert _differing(seen) == {}
         statuses = {status for asked, (status, _) in seen["ferroflow"].items() if " experiments/get " in asked or " registered-models/get " in asked}
         assert statuses == ({404} if mode == "CASCADE" else {200})
         for url in urls.values():
