@@ -78,8 +78,7 @@ def everything():
         yield from within(space, filled(name))
         yield remove(space)
         yield remove(space, mode)
-        for step in read(name):
-            yield step
+        yield from read(name)
         yield Step("POST", API, {"name": space})
         yield from within(space, read(name))
         yield remove(space)
