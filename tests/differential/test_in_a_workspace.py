@@ -70,7 +70,7 @@ def urls(request, tmp_path_factory):
         yield request.param, found
 
 
-@pytest.mark.rotates(by="urls")
+@pytest.mark.rotates(every=4)
 @pytest.mark.parametrize("space, scenario", told())
 def test_a_workspace_answers_as_a_server_without_any(urls, space, scenario):
     dialect, found = urls

@@ -141,10 +141,10 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
         Part::Generate => shares.task(10, &["generate", "--check"])?,
         Part::Deny => shares.task(10, &["deny"])?,
         Part::Schema => {
-            shares.suite("fresh", 80, 1, &["schema"], &[])?;
-            shares.suite("migrations", 280, 2, &["migrations"], &[])?;
+            shares.suite("fresh", 120, 1, &["schema"], &[])?;
+            shares.suite("migrations", 300, 2, &["migrations"], &[])?;
         }
-        Part::Diff => shares.suite("", 45, 1, &[], &recorded(environment, level, "differential")?)?,
+        Part::Diff => shares.suite("", 80, 1, &[], &recorded(environment, level, "differential")?)?,
         Part::Auth => shares.suite("", 300, 1, &[], &recorded(environment, level, "auth")?)?,
         Part::Conformance => {
             for pair in pairs(environment, level)? {
@@ -152,7 +152,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             }
         }
         Part::Artifacts => shares.shards(3, 200, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 170, &[])?,
+        Part::Browser => shares.shards(2, 200, &[])?,
         Part::Ops => shares.suite("", 280, suite::OPS.workers, &[], &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
