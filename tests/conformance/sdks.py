@@ -6,15 +6,17 @@ artifacts it does with both.
 
 import ast
 import contextlib
+import json
 import os
 import subprocess
+import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pairs import Pair
+from pairs import DEFAULT, TEAM, Pair
 from support import postgres, receiver, required, servers, stores
 
 _FOLDER = Path(__file__).parent
@@ -25,6 +27,10 @@ _TESTS = _FOLDER.parent
 _RUN_SECONDS = 900
 
 
+#: The workspaces in which a story with a mark can run; `None` is a server without workspaces.
+_WORKSPACES = {"without_workspaces": (None,), "default_workspace": (None, DEFAULT), "workspaces": (TEAM,)}
+
+
 @dataclass(frozen=True)
 class Story:
     """A test function of ``stories/``; SDKs older than ``since``, as in ``(3, 17)``, lack what it needs."""
@@ -32,6 +38,7 @@ class Story:
     module: str
     name: str
     since: tuple[int, ...]
+    workspaces: tuple[str | None, ...]
     #: Takes long, and what it is about is the SDK: nothing of it depends on the database.
     heavy: bool
 
@@ -47,12 +54,13 @@ def stories() -> tuple[Story, ...]:
     found = []
     for path in sorted(_STORIES.glob("test_*.py")):
         module = ast.parse(path.read_text()).body
-        all_have = [node.value for node in module if ast.unparse(node).startswith("pytestmark =")]
+        given = [node.value for node in module if ast.unparse(node).startswith("pytestmark =")]
+        all_have = [mark for value in given for mark in (value.elts if isinstance(value, ast.List) else [value])]
         for node in module:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 marks = [*all_have, *node.decorator_list]
                 heavy = any(ast.unparse(mark) == "pytest.mark.heavy" for mark in marks)
-                found.append(Story(path.stem, node.name, _since(marks), heavy))
+                found.append(Story(path.stem, node.name, _since(marks), _workspaces(marks), heavy))
     names = [story.name for story in found]
     assert len(names) == len(set(names)), "two stories have the same name"
     return tuple(found)
@@ -64,6 +72,12 @@ def _since(marks: Iterable[ast.expr]) -> tuple[int, ...]:
     return max((tuple(map(ast.literal_eval, mark.args)) for mark in found), default=())
 
 
+def _workspaces(marks: Iterable[ast.expr]) -> tuple[str | None, ...]:
+    """Where a function with marks can run."""
+    names = {ast.unparse(mark).removeprefix("pytest.mark.") for mark in marks}
+    return next((workspaces for name, workspaces in _WORKSPACES.items() if name in names), (None, DEFAULT, TEAM))
+
+
 def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> dict[str, str | None]:
     """Runs stories with an SDK. For each that was run: nothing when it passed, else what went wrong."""
     sdk, dialect = pair.sdk, pair.dialect
@@ -71,13 +85,14 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
     report = folder / "report.xml"
     # Which the reference does not serve.
     grpc_port = servers.free_port() if against == "ferroflow" else None
-    grpc = [f"--otlp-grpc-port={grpc_port}"] if grpc_port else []
+    args = [f"--otlp-grpc-port={grpc_port}"] if grpc_port else []
+    args += ["--enable-workspaces"] if pair.workspace else []
     # Stories about webhooks have receivers on this machine, one about a secret needs a key.
     settings = receiver.SETTINGS | {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
     with (
         postgres.database(dialect, folder) as database,
         artifacts(dialect, folder) as (destination, env),
-        start(database, destination, args=grpc, env=settings | env) as server,
+        start(database, destination, args=args, env=settings | env) as server,
         contextlib.ExitStack() as more,
     ):
         command = [required(sdk.variable), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -92,8 +107,8 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
             ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = admin\n")
             env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": "the admin's password"}
             env["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "secret"
-            args = ["--app-name", "basic-auth"]
-            guarded = more.enter_context(start(place, folder / "guarded", args=args, env=settings | env))
+            login = ["--app-name", "basic-auth"]
+            guarded = more.enter_context(start(place, folder / "guarded", args=login, env=settings | env))
             command += ["--users-uri", guarded.url]
         if grpc_port:
             command += ["--grpc-endpoint", f"http://127.0.0.1:{grpc_port}"]
@@ -102,6 +117,9 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         # What stories share with the other suites.
         environment["PYTHONPATH"] = str(_TESTS)
+        if pair.workspace == TEAM:
+            _create_workspace(server.url, TEAM)
+            environment["MLFLOW_WORKSPACE"] = TEAM
         inner = subprocess.run(
             command,
             cwd=folder,
@@ -115,6 +133,12 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
         # 1 is "some tests failed", which each of them tells itself.
         assert inner.returncode in (0, 1), f"pytest left with {inner.returncode}:\n{inner.stdout}\n{server.logs}"
     return _outcomes(report)
+
+
+def _create_workspace(url: str, name: str) -> None:
+    request = urllib.request.Request(f"{url}/api/3.0/mlflow/workspaces", json.dumps({"name": name}).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 201
 
 
 @contextlib.contextmanager

@@ -1,8 +1,13 @@
 """A request of the corpus."""
 
+import dataclasses
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+#: The header that names the workspace of a request.
+WORKSPACE = "X-MLFLOW-WORKSPACE"
 
 
 @dataclass
@@ -57,3 +62,9 @@ def delete(path: str, query: Any = None, **rest) -> Step:
 
 def api(path: str) -> str:
     return path if path.startswith("/") else f"/api/2.0/mlflow/{path}"
+
+
+def within(workspace: str, steps: Iterable[Step]) -> Iterator[Step]:
+    """The same requests in a workspace, but those that have a header of their own."""
+    for step in steps:
+        yield dataclasses.replace(step, headers={WORKSPACE: workspace} | step.headers)

@@ -14,13 +14,15 @@ from verdict import Verdict, difference, judge
 SCENARIOS = sorted(module.name for module in pkgutil.iter_modules(scenarios.__path__))
 
 
-@pytest.mark.rotates(by="pair")
+@pytest.mark.rotates(by="pairs")
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_same_answers(pair, mode, scenario):
+def test_same_answers(pairs, mode, scenario):
+    module = importlib.import_module(f"scenarios.{scenario}")
+    pair = pairs[getattr(module, "SERVERS", "plain")]
     recording, entries, problems = Recording(scenario), [], []
     reference, ferroflow = pair.reference and Player(pair.reference), Player(pair.ferroflow)
-    for index, step in enumerate(importlib.import_module(f"scenarios.{scenario}").steps()):
-        recorded = recording.entry(index, str(step), pair.dialect)
+    for index, step in enumerate(module.steps()):
+        recorded = recording.entry(index, str(step), pairs.dialect)
         theirs = reference.masked(step, reference.play(step)) if reference else recorded and recorded["reference"]
         answer = ferroflow.play(step)
         ours = ferroflow.masked(step, answer)
@@ -41,7 +43,7 @@ def test_same_answers(pair, mode, scenario):
         if verdict.problem:
             problems.append(f"{index}: {step}\n    {verdict.problem}")
     if mode == "record":
-        recording.record(entries, pair.dialect)
+        recording.record(entries, pairs.dialect)
     assert not problems, f"{len(problems)} of {len(entries)} answers differ:\n" + "\n".join(problems)
 
 

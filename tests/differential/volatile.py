@@ -41,7 +41,7 @@ UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "mod
 TEXTS = [
     (
         "the reference shows the text of its database driver",
-        re.compile(r"((?:Experiment|Registered Model )\(name=.*?\) already exists\.).*", re.DOTALL),
+        re.compile(r"((?:(?:Experiment|Registered Model )\(name=.*?\)|Workspace '.*?') already exists\.).*", re.DOTALL),
         r"\1",
     ),
     (
@@ -74,7 +74,11 @@ TEXTS = [
         "<refused by the database>",
     ),
     ("the number of an experiment, without a word before it", re.compile(r"(Expected: \[')\d+'"), r"\1<number>'"),
-    ("the number of an experiment in its location", re.compile(r"(?i)(mlflow-artifacts:/+|No such artifact: ')\d+(?=/|\b)"), r"\1<number>"),
+    (
+        "the number of an experiment in its location",
+        re.compile(r"(?i)((?:mlflow-artifacts:/+|No such artifact: ')(?:workspaces/[^/']+/)?)\d+(?=/|\b)"),
+        r"\1<number>",
+    ),
     (
         "what the system says of a host that it does not know",
         re.compile(r"(Cannot resolve Webhook URL hostname '.*?':).*", re.DOTALL),

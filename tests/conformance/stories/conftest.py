@@ -32,6 +32,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "since(major, minor…): the first version of the SDK that can do it")
     config.addinivalue_line("markers", "heavy: takes long, and nothing of it depends on the database")
+    config.addinivalue_line("markers", "without_workspaces: a server with workspaces refuses what it is about")
+    config.addinivalue_line("markers", "default_workspace: is about what only the default workspace has")
+    config.addinivalue_line("markers", "workspaces: needs a server with workspaces, and runs in one that is not the default one")
     expected = config.getoption("--sdk")
     if expected and mlflow.__version__ != expected:
         raise pytest.UsageError(f"this Python has mlflow {mlflow.__version__}, not {expected}")

@@ -21,6 +21,13 @@ def refused(code: str, words: str = "") -> Iterator[None]:
     assert caught.value.error_code == code, caught.value
 
 
+def in_workspace(headers: dict[str, str] | None = None) -> dict[str, str]:
+    """Headers of a request that is not the SDK's, with the workspace of the story."""
+    name = os.environ.get("MLFLOW_WORKSPACE")
+    # gRPC takes names in lower case only.
+    return dict(headers or {}) | ({"x-mlflow-workspace": name} if name else {})
+
+
 def unique(name: str) -> str:
     """A name that no other story uses."""
     return f"{name}-{os.urandom(6).hex()}"

@@ -13,9 +13,11 @@ const exporters = {
 };
 const { OTLPTraceExporter } = require(exporters[protocol]);
 
+const names = { "x-mlflow-experiment-id": experiment };
+if (process.env.MLFLOW_WORKSPACE) names["x-mlflow-workspace"] = process.env.MLFLOW_WORKSPACE;
 const metadata = new Metadata();
-metadata.set("x-mlflow-experiment-id", experiment);
-const headers = protocol === "grpc" ? { metadata } : { headers: { "x-mlflow-experiment-id": experiment } };
+for (const [name, value] of Object.entries(names)) metadata.set(name, value);
+const headers = protocol === "grpc" ? { metadata } : { headers: names };
 const exporter = new OTLPTraceExporter({ url, compression, timeoutMillis: 30000, ...headers });
 
 // The processor only logs what the exporter says.

@@ -44,10 +44,10 @@ def listing(client, run, path=None):
     return [(file.path, None if file.is_dir else file.file_size or 0) for file in client.list_artifacts(run, path)]
 
 
-def test_artifacts_of_a_run_go_through_the_server(experiment):
+def test_artifacts_of_a_run_go_through_the_server(client, experiment):
     with mlflow.start_run() as run:
         uri = mlflow.get_artifact_uri("model/weights.bin")
-    assert run.info.artifact_uri == f"mlflow-artifacts:/{experiment}/{run.info.run_id}/artifacts"
+    assert run.info.artifact_uri == f"{client.get_experiment(experiment).artifact_location}/{run.info.run_id}/artifacts"
     assert uri == run.info.artifact_uri + "/model/weights.bin"
 
 
@@ -222,6 +222,7 @@ def test_artifacts_of_an_unknown_run_are_not_found(client):
             ask(nobody)
 
 
+@pytest.mark.without_workspaces
 def test_an_experiment_may_keep_its_artifacts_elsewhere(client, tmp_path):
     place = tmp_path / "my place"
     experiment = client.create_experiment(f"elsewhere {os.urandom(4).hex()}", artifact_location=place.as_uri())

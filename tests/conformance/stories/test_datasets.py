@@ -7,7 +7,7 @@ import numpy
 import pandas
 import pytest
 import requests
-from helpers import UNICODE, refused
+from helpers import UNICODE, in_workspace, refused
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -146,7 +146,7 @@ def test_datasets_of_an_experiment_are_offered_for_choice(client, url, experimen
     tags = [InputTag("mlflow.data.context", "training")]
     client.log_inputs(run, [DatasetInput(given("first", "d1"), tags), DatasetInput(given("second", "d2"), [])])
     path = "/ajax-api/2.0/mlflow/experiments/search-datasets"
-    answer = requests.post(url + path, json={"experiment_ids": [experiment]}, timeout=60)
+    answer = requests.post(url + path, json={"experiment_ids": [experiment]}, headers=in_workspace(), timeout=60)
     summaries = answer.json()["dataset_summaries"]
     found = {(entry["experiment_id"], entry["name"], entry["digest"], entry.get("context")) for entry in summaries}
     assert found == {(experiment, "first", "d1", "training"), (experiment, "second", "d2", None)}

@@ -3,12 +3,13 @@
 import mlflow
 import pytest
 import requests
+from helpers import in_workspace
 
 pytestmark = pytest.mark.since(3, 17)
 
 
 def post(url: str, path: str) -> dict:
-    answer = requests.post(f"{url}/ajax-api/3.0/mlflow/demo/{path}", timeout=120)
+    answer = requests.post(f"{url}/ajax-api/3.0/mlflow/demo/{path}", headers=in_workspace(), timeout=120)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-pytestmark = pytest.mark.since(3, 17)
+# A program of the page sends a request by itself, without a word about a workspace.
+pytestmark = [pytest.mark.since(3, 17), pytest.mark.default_workspace]
 
 PAGE = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
 ADDRESS = "http://127.0.0.1:5000"

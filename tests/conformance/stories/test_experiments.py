@@ -8,6 +8,7 @@ from helpers import UNICODE, refused, unique
 from mlflow.entities import ViewType
 
 
+@pytest.mark.default_workspace
 def test_a_fresh_server_has_the_default_experiment(client):
     default = client.get_experiment("0")
     assert default.name == "Default"
@@ -44,6 +45,7 @@ def test_an_experiment_needs_a_name(client):
         client.create_experiment("")
 
 
+@pytest.mark.without_workspaces
 def test_an_experiment_keeps_the_artifact_location_it_was_given(client, tmp_path):
     location = (tmp_path / "own").as_uri()
     experiment_id = client.create_experiment(unique("own place"), artifact_location=location)
@@ -61,6 +63,7 @@ def test_an_experiment_can_be_renamed(client, experiment):
     assert client.get_experiment_by_name(name).experiment_id == experiment
 
 
+@pytest.mark.default_workspace
 def test_an_experiment_cannot_take_the_name_of_another(client, experiment):
     other = client.get_experiment("0").name
     with pytest.raises(mlflow.MlflowException):

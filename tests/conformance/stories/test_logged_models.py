@@ -10,11 +10,11 @@ from helpers import UNICODE, refused
 pytestmark = pytest.mark.since(3)
 
 
-def test_a_model_is_pending_until_it_is_finalized(experiment):
+def test_a_model_is_pending_until_it_is_finalized(client, experiment):
     model = mlflow.initialize_logged_model(name="forest", params={"depth": "3"}, tags={"team": "red"}, model_type="clf")
     assert model.model_id.startswith("m-")
     assert (model.name, str(model.status), model.experiment_id) == ("forest", "PENDING", experiment)
-    assert model.artifact_location == f"mlflow-artifacts:/{experiment}/models/{model.model_id}/artifacts"
+    assert model.artifact_location == f"{client.get_experiment(experiment).artifact_location}/models/{model.model_id}/artifacts"
     ready = mlflow.finalize_logged_model(model.model_id, "READY")
     assert str(ready.status) == "READY"
     stored = mlflow.get_logged_model(model.model_id)

@@ -4,6 +4,7 @@ import time
 
 import mlflow
 import pytest
+from helpers import in_workspace
 from opentelemetry import trace as api
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,7 +21,7 @@ def exported(url, experiment):
     made = []
 
     def tracer(**options):
-        exporter = OTLPSpanExporter(f"{url}/v1/traces", headers={"x-mlflow-experiment-id": experiment}, **options)
+        exporter = OTLPSpanExporter(f"{url}/v1/traces", headers=in_workspace({"x-mlflow-experiment-id": experiment}), **options)
         provider = TracerProvider(resource=Resource({"service.name": "weather", "deployment": "test"}))
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         made.append(provider)
@@ -77,7 +78,7 @@ def test_spans_by_the_conventions_for_generative_ai_are_understood(client, exper
 
 
 def test_an_exporter_learns_that_its_experiment_is_missing(url):
-    exporter = OTLPSpanExporter(f"{url}/v1/traces", headers={"x-mlflow-experiment-id": "987654321"}, timeout=5)
+    exporter = OTLPSpanExporter(f"{url}/v1/traces", headers=in_workspace({"x-mlflow-experiment-id": "987654321"}), timeout=5)
     provider = TracerProvider()
     results = []
 

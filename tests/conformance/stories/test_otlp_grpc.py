@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 import grpc
 import pytest
+from helpers import in_workspace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
@@ -27,7 +28,7 @@ def provided(grpc_endpoint, experiment):
     made = []
 
     def provider(processor=SimpleSpanProcessor, endpoint=grpc_endpoint, **options):
-        exporter = OTLPSpanExporter(endpoint, headers={"x-mlflow-experiment-id": experiment}, timeout=30, **options)
+        exporter = OTLPSpanExporter(endpoint, headers=in_workspace({"x-mlflow-experiment-id": experiment}), timeout=30, **options)
         provider = TracerProvider(resource=Resource({"service.name": "weather", "deployment": "test"}))
         provider.add_span_processor(processor(exporter))
         made.append(provider)
@@ -70,7 +71,7 @@ def test_a_batch_exported_by_grpc_is_stored(client, experiment, provided):
 
 
 def test_the_run_of_the_metadata_has_the_trace(client, experiment, run, grpc_endpoint):
-    headers = {"x-mlflow-experiment-id": experiment, "x-mlflow-run-id": run}
+    headers = in_workspace({"x-mlflow-experiment-id": experiment, "x-mlflow-run-id": run})
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(grpc_endpoint, headers=headers)))
     with provider.get_tracer("stories").start_as_current_span("of a run"):
@@ -89,7 +90,7 @@ def test_a_grpc_exporter_tries_again_what_was_lost_on_the_way(client, experiment
 
 
 def test_a_grpc_exporter_learns_what_is_wrong(grpc_endpoint, experiment):
-    exporter = OTLPSpanExporter(grpc_endpoint, headers={"x-mlflow-experiment-id": "987654321"}, timeout=5)
+    exporter = OTLPSpanExporter(grpc_endpoint, headers=in_workspace({"x-mlflow-experiment-id": "987654321"}), timeout=5)
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept := InMemorySpanExporter()))
     with provider.get_tracer("stories").start_as_current_span("lost"):
@@ -101,11 +102,11 @@ def test_a_grpc_exporter_learns_what_is_wrong(grpc_endpoint, experiment):
     with channel(grpc_endpoint) as opened:
         export = TraceServiceStub(opened).Export
         for metadata, code, words in [
-            ([("x-mlflow-experiment-id", "987654321")], grpc.StatusCode.NOT_FOUND, "No Experiment with id=987654321 exists"),
-            ([], grpc.StatusCode.INVALID_ARGUMENT, "Missing required header"),
+            (in_workspace({"x-mlflow-experiment-id": "987654321"}), grpc.StatusCode.NOT_FOUND, "No Experiment with id=987654321 exists"),
+            (in_workspace(), grpc.StatusCode.INVALID_ARGUMENT, "Missing required header"),
         ]:
             with pytest.raises(grpc.RpcError) as caught:
-                export(request, metadata=metadata, timeout=30)
+                export(request, metadata=list(metadata.items()), timeout=30)
             assert caught.value.code() == code
             assert words in caught.value.details()
         unknown = opened.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")
@@ -113,7 +114,7 @@ def test_a_grpc_exporter_learns_what_is_wrong(grpc_endpoint, experiment):
             unknown(b"", timeout=30)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
         # A request without spans is one.
-        answer = export(ExportTraceServiceRequest(), metadata=[("x-mlflow-experiment-id", experiment)], timeout=30)
+        answer = export(ExportTraceServiceRequest(), metadata=list(in_workspace({"x-mlflow-experiment-id": experiment}).items()), timeout=30)
         assert not answer.HasField("partial_success")
 
 
@@ -124,7 +125,7 @@ def test_one_wrong_span_by_grpc_is_partial_success(client, grpc_endpoint, experi
     for trace_id in (good, wrong):
         spans.add(trace_id=trace_id, span_id=os.urandom(8), name="s", start_time_unix_nano=1, end_time_unix_nano=2)
     with channel(grpc_endpoint) as opened:
-        answer = TraceServiceStub(opened).Export(request, metadata=[("x-mlflow-experiment-id", experiment)], timeout=30)
+        answer = TraceServiceStub(opened).Export(request, metadata=list(in_workspace({"x-mlflow-experiment-id": experiment}).items()), timeout=30)
     assert answer.partial_success.rejected_spans == 1
     assert "trace_id is not a valid id" in answer.partial_success.error_message
     assert found(client, experiment).info.trace_id == f"tr-{good.hex()}"

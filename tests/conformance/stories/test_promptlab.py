@@ -3,7 +3,7 @@
 import mlflow
 import pytest
 import requests
-from helpers import UNICODE
+from helpers import UNICODE, in_workspace
 
 pytestmark = pytest.mark.since(3, 17)
 
@@ -28,7 +28,7 @@ def request_body(experiment) -> dict:
 @pytest.fixture
 def made(url, request_body) -> str:
     """The id of a run of the prompt lab."""
-    answer = requests.post(f"{url}/ajax-api/2.0/mlflow/runs/create-promptlab-run", json=request_body, timeout=60)
+    answer = requests.post(f"{url}/ajax-api/2.0/mlflow/runs/create-promptlab-run", json=request_body, headers=in_workspace(), timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()["run"]["info"]["run_id"]
 

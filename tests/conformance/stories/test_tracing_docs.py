@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-pytestmark = pytest.mark.since(3, 17)
+pytestmark = [pytest.mark.since(3, 17), pytest.mark.default_workspace]
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tracing.md").read_text()
 ADDRESS = "http://127.0.0.1:5000"

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 # The SDK's client for users imports all of its server.
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.without_workspaces]
 
 ADMIN = ("admin", "the admin's password")
 

@@ -143,10 +143,10 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
         Part::Generate => shares.task(10, &["generate", "--check"])?,
         Part::Deny => shares.task(10, &["deny"])?,
         Part::Schema => {
-            shares.suite("fresh", 80, 1, &["schema"], &[])?;
-            shares.suite("migrations", 280, 2, &["migrations"], &[])?;
+            shares.suite("fresh", 120, 1, &["schema"], &[])?;
+            shares.suite("migrations", 300, 2, &["migrations"], &[])?;
         }
-        Part::Diff => shares.suite("", 45, 1, &[], &recorded(environment, level, "differential")?)?,
+        Part::Diff => shares.suite("", 80, 1, &[], &recorded(environment, level, "differential")?)?,
         Part::Auth => shares.suite("", 300, 1, &[], &recorded(environment, level, "auth")?)?,
         Part::Conformance => {
             for pair in pairs(environment, level)? {
@@ -154,7 +154,7 @@ fn jobs_of(environment: &Environment, part: Part, level: Level, with_lints: bool
             }
         }
         Part::Artifacts => shares.shards(3, 200, &recorded(environment, level, "artifacts")?)?,
-        Part::Browser => shares.shards(2, 170, &[])?,
+        Part::Browser => shares.shards(2, 200, &[])?,
         Part::Ops => shares.suite("", 280, suite::OPS.workers, &[], &[])?,
         _ => shares.suite("", 100, part.suite().map_or(1, |suite| suite.workers), &[], &[])?,
     }
@@ -210,11 +210,11 @@ impl Shares<'_> {
 pub(super) fn versions(environment: &Environment, sample: u32) -> Result<Vec<String>> {
     let mut versions = lines(environment, "tests/migrations/sample.py", &[&sample.to_string()])?;
     let pairs = pairs(environment, Level::Sample(sample))?;
-    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.rsplit_once('-')?.0))));
+    versions.extend(pairs.iter().filter_map(|pair| Some(format!("sdk-{}", pair.split_once('-')?.0))));
     Ok(versions)
 }
 
-/// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`.
+/// The SDKs and databases of a run of the conformance suite, such as `3.17.2-sqlite`, with the workspace if there is one.
 fn pairs(environment: &Environment, level: Level) -> Result<Vec<String>> {
     match level {
         Level::All => lines(environment, "tests/conformance/pairs.py", &[]),
