@@ -278,8 +278,8 @@ fn flags_for_python_processes_are_accepted_and_the_prefix_serves_everything() {
 #[test]
 fn a_flag_about_workspaces_is_stronger_than_the_environment() {
     const NAME: &str = "MLFLOW_ENABLE_WORKSPACES";
-    for (flags, variable, enabled) in [
-        (&[][..], None, false),
+    let cases: [(&[&str], Option<(&str, &str)>, bool); 8] = [
+        (&[], None, false),
         (&[], Some((NAME, "false")), false),
         (&[], Some((NAME, "true")), true),
         (&["--disable-workspaces"], Some((NAME, "true")), false),
@@ -287,7 +287,8 @@ fn a_flag_about_workspaces_is_stronger_than_the_environment() {
         (&["--enable-workspaces", "--disable-workspaces"], None, false),
         (&["--disable-workspaces", "--enable-workspaces"], None, true),
         (&["--enable-workspaces", "--workspace-store-uri", "sqlite:///mlflow.db"], None, true),
-    ] {
+    ];
+    for (flags, variable, enabled) in cases {
         let server = Server::start_with(tempfile::tempdir().unwrap(), flags, variable.as_slice());
         let info = server.get("/api/3.0/mlflow/server-info");
         assert!(info.contains(&format!("\"workspaces_enabled\":{enabled}")), "{flags:?} {variable:?}: {info}");
