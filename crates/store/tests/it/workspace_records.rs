@@ -7,7 +7,7 @@ use ferroflow_model::{
     evaluation::scorers::Scorer,
     messages::service::{
         Dataset, DatasetInput, InputTag, LoggedModelParameter, LoggedModelTag, Metric, ModelInput, Param, RunTag,
-        TraceArchivalConfig, ViewType,
+        TraceArchivalConfig, ViewType, Workspace as WorkspaceRecord,
     },
     webhook::EventType,
 };
@@ -94,7 +94,7 @@ async fn a_workspace_is_created_changed_and_listed(Many(store): &Many) {
     assert_eq!(taken.code, ErrorCode::ResourceAlreadyExists);
 
     let listed = store.list_workspaces().await.unwrap();
-    assert_eq!(listed.iter().map(|found| found.name()).collect::<Vec<_>>(), ["default", "team-a", "team-b"]);
+    assert_eq!(listed.iter().map(WorkspaceRecord::name).collect::<Vec<_>>(), ["default", "team-a", "team-b"]);
     assert_eq!(listed[0].description(), "Default workspace for legacy resources");
     assert_eq!(listed[2], made);
     assert_eq!(store.get_workspace_record("team-b").await.unwrap(), made);
