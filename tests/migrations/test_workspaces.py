@@ -196,3 +196,18 @@ def test_every_command_of_the_page_works(tracking, tmp_path):
         assert line[:2] == ["ferroflow", "db"]
         said.append(db(*[uri if word == "sqlite:///mlflow.db" else word for word in line[2:]]).stdout.splitlines()[0])
     assert [text.split()[0] for text in said] == ["No", "No", "Moved", "Dry", "Rows"]
+
+
+def test_the_summary_of_a_database_names_its_workspaces(tracking, tmp_path):
+    uri = tracking(TRACKING.head)
+    with two(uri, tmp_path):
+        db("move-resources", uri, *arguments(uri, ["--resource-type", "experiments", "--name", "Default", "--yes"]))
+        execute(
+            uri,
+            "INSERT INTO webhooks (webhook_id, name, url, workspace) VALUES ('w', 'w', 'http://x', 'gone')",
+            "UPDATE workspaces SET default_artifact_root = 'gs://other/place/below' WHERE name = 'taken'",
+        )
+        told = json.loads(db("rows", uri).stdout)["workspaces"]
+        assert told["resources"]["team"] == {"experiments": 1} and told["resources"]["rooted"] == {}
+        assert told["resources"]["gone"] == {"webhooks": 1}
+        assert (told["missing"], told["nested"]) == (["gone"], [["taken", "rooted"]])
