@@ -4,7 +4,21 @@ a new route is covered when it is routed."""
 from types import SimpleNamespace
 
 import pytest
-from across import EVERYTHING, EVERYWHERE, FILES, MIXED, OF_ADMINS, OURS, THEIRS, Theirs, ask, files, ghost, placeholders, rows
+from across import (
+    EVERYTHING,
+    EVERYWHERE,
+    FILES,
+    MIXED,
+    OF_ADMINS,
+    OURS,
+    THEIRS,
+    Theirs,
+    ask,
+    files,
+    ghost,
+    placeholders,
+    rows,
+)
 from calls import API, API3, CALLS
 from people import ADMIN, People, settings, within
 from scene import Scene
