@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -117,8 +118,6 @@ class Theirs:
 def rows(backend: str) -> dict[str, Counter]:
     """All rows of a database by table, without ferroflow's own."""
     if backend.startswith("sqlite:"):
-        import sqlite3
-
         connection = sqlite3.connect(backend.removeprefix("sqlite:///"))
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     else:

@@ -62,9 +62,17 @@ struct Claim {
 struct Owners {
     depth: usize,
     workspaces: Vec<Arc<str>>,
+    /// The place has the number of an experiment that does not exist. That is no one's, as that of another workspace is not
+    /// the caller's: whether there is such an experiment is not told.
+    is_missing: bool,
 }
 
 impl Owners {
+    /// Whether the place is one of another workspace, or would be.
+    fn are_others(&self, workspace: &str) -> bool {
+        self.is_missing || (!self.workspaces.is_empty() && !self.have(workspace))
+    }
+
     fn have(&self, workspace: &str) -> bool {
         self.workspaces.iter().any(|owner| **owner == *workspace)
     }
@@ -187,10 +195,10 @@ impl WorkspacePlaces {
     }
 
     async fn workspace_of(&self, app: &App, experiment: i64) -> Result<Option<Arc<str>>> {
-        if let Some((workspace, at)) = self.experiments.get(&experiment)
+        if let Some((Some(workspace), at)) = self.experiments.get(&experiment)
             && at.elapsed() < MAX_AGE
         {
-            return Ok(workspace);
+            return Ok(Some(workspace));
         }
         let asked = Instant::now();
         let found: Option<Arc<str>> = app.store.workspace_of_experiment(experiment).await?.map(Arc::from);
@@ -201,15 +209,18 @@ impl WorkspacePlaces {
     /// The owners of a place: by the longest prefix that is an experiment's location, the number of an experiment, or
     /// the folder of a workspace.
     async fn owners(&self, app: &App, index: &PlaceIndex, place: &[String]) -> Result<Owners> {
+        let mut is_missing = false;
         for Claim { depth, mut workspaces, experiment } in index.claims(place) {
             if let Some(experiment) = experiment {
-                workspaces.extend(self.workspace_of(app, experiment).await?);
+                let workspace = self.workspace_of(app, experiment).await?;
+                is_missing |= workspace.is_none() && workspaces.is_empty();
+                workspaces.extend(workspace);
             }
             if !workspaces.is_empty() {
-                return Ok(Owners { depth, workspaces });
+                return Ok(Owners { depth, workspaces, is_missing });
             }
         }
-        Ok(Owners { depth: 0, workspaces: Vec::new() })
+        Ok(Owners { depth: 0, workspaces: Vec::new(), is_missing })
     }
 }
 
@@ -245,7 +256,7 @@ impl Cx {
             }
         };
         let owners = owners(&meant).await?;
-        if owners.workspaces.is_empty() || owners.have(name) { Ok(meant) } else { Err(nothing_at(&meant)) }
+        if owners.are_others(name) { Err(nothing_at(&meant)) } else { Ok(meant) }
     }
 
     /// Whether something is in a folder of the served store.
@@ -308,7 +319,7 @@ impl Cx {
         let Some(place) = self.app.locations.place(location) else { return Ok(false) };
         let index = places.index(&self.app).await?;
         let owners = places.owners(&self.app, &index, place.components()).await?;
-        Ok(!owners.workspaces.is_empty() && !owners.have(self.store().workspace().name()))
+        Ok(owners.are_others(self.store().workspace().name()))
     }
 }
 
