@@ -80,6 +80,11 @@ TEXTS = [
         r"\1<number>",
     ),
     (
+        "the number of an experiment below the root of a workspace",
+        re.compile(r"((?:s3://bucket/[a-z-]+|/srv/own|mlflow-artifacts:/(?:team/)?own)/)\d+(?=[/?]|$)"),
+        r"\1<number>",
+    ),
+    (
         "what the system says of a host that it does not know",
         re.compile(r"(Cannot resolve Webhook URL hostname '.*?':).*", re.DOTALL),
         r"\1",

@@ -97,9 +97,15 @@ def test_some_are_moved_by_name(twins, kind):
 @pytest.mark.rotates(together=True, every=3)
 @pytest.mark.parametrize("kind", ["experiments", "registered_models"])
 def test_some_are_moved_by_tags(twins, kind):
-    copies = twins()
-    both(copies, "--from", "default", "--to", "team-b", "--resource-type", kind, "--tag", "team=blue", "--yes")
-    both(copies, "--from", "default", "--to", "team-b", "--resource-type", kind, "--tag", "team=red", "--yes")
+    ours, theirs = twins()
+    arguments = ["--from", "default", "--to", "team-b", "--resource-type", kind, "--yes"]
+    move(ours, *arguments, "--tag", "team=blue")
+    # On SQLite the reference leaves aliases and tags of versions behind: it looks for tags that it has moved by then.
+    chosen = ["--name", SHARED, "--name", FIRST, "--name", SECOND] if kind == "registered_models" else ["--tag", "team=blue"]
+    code, said = reference(theirs, "move-resources", *arguments, *chosen)
+    assert code == 0, said
+    ferroflow_db.assert_same(theirs, ours)
+    both((ours, theirs), *arguments, "--tag", "team=red")
 
 
 @pytest.mark.rotates(together=True, every=3)
@@ -175,8 +181,8 @@ def test_what_cannot_be_moved_is_refused(twins, arguments):
 def test_moved_resources_are_served_in_their_new_workspace(spaced, twins):
     ours, _ = twins()
     for kind in TYPES:
-        name = f"hook-{FIRST}" if kind == "webhooks" else FIRST
-        move(ours, "--from", "default", "--to", "team-b", "--resource-type", kind, "--name", name, "--yes")
+        names = [f"hook-{FIRST}"] if kind == "webhooks" else [FIRST, f"{FIRST} prompt"]
+        move(ours, "--from", "default", "--to", "team-b", "--resource-type", kind, *(f"--name={name}" for name in names), "--yes")
     content = spaced.contents["default", FIRST]
     with ferroflow(ours, spaced.folder / "artifacts", args=["--enable-workspaces"]) as server:
         assert _answers(spaces.read(Caller(server.url, "team-b"), content)) == {200}

@@ -2,14 +2,22 @@
 
 from step import WORKSPACE, Step, api, get, post, within
 
+from .artifacts import LITERAL
+
 SERVERS = "workspaces"
 API = "/api/3.0/mlflow/workspaces"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 SPACES = ("files-a", "files-b")
+INVALID = (400, "INVALID_PARAMETER_VALUE")
 TEXT = {"Content-Type": "text/plain"}
 
 CASE = "the name of a workspace is read in any case of letters: some stores of artifacts do not tell them apart"
 DOT = "a path that does not name its file plainly is refused"
+WORDS = "what is wrong with a path is said in other words"
+LOST = "the reference stores an upload below another path than it lists"
+NESTED = "below a workspace there is no other one"
+HOLE = "the reference lets the default workspace purge the files of another one, whose path it writes as `./workspaces/…`"
+ALL = "the folder of all workspaces is nobody's; in the reference the default workspace lists and deletes it with everything in it"
 
 
 def steps():
@@ -24,6 +32,7 @@ def steps():
     yield from paths()
     yield from uploads()
     yield from own_root()
+    yield from all_of_them()
 
 
 def made(space):
@@ -54,8 +63,8 @@ def legacy():
     yield post("experiments/create", {"name": "new files"}, save={"new": "experiment_id"})
     yield post("runs/create", {"experiment_id": "{new}"}, save={"fresh": "run.info.run_id"})
     yield Step("POST", "/ajax-api/2.0/mlflow/upload-artifact", query={"run_uuid": "{fresh}", "path": "x.txt"}, raw=b"data", headers=TEXT)
-    yield get("artifacts/list", {"run_id": "{fresh}"})
-    yield Step("GET", PROXY, query={"path": "workspaces/default/{new}/{fresh}/artifacts"})
+    yield get("artifacts/list", {"run_id": "{fresh}"}, differs=LOST, expect=(200, None))
+    yield Step("GET", PROXY, query={"path": "workspaces/default/{new}/{fresh}/artifacts"}, differs=LOST, expect=(200, None))
 
 
 def read(space):
@@ -81,10 +90,10 @@ def read(space):
 
 #: Ways to the file of another workspace, as they stand in a URL, and why ferroflow may answer otherwise.
 WAYS = {
-    "workspaces": None, "workspaces/": None, "workspaces//plain/x.txt": None, "workspaces/files-a": None, "workspaces/files-a/plain/x.txt": None, "/workspaces/files-a/plain/x.txt": DOT, "workspaces/files-a/../files-a/plain/x.txt": None,
-    "plain/../../files-a/plain/x.txt": None, "../files-a/plain/x.txt": None, "workspaces/files-b/../files-a/plain/x.txt": None, "%77orkspaces/files-a/plain/x.txt": None, "workspaces%2ffiles-a%2fplain%2fx.txt": DOT,
+    "workspaces/": WORDS, "workspaces//plain/x.txt": WORDS, "workspaces/files-a": None, "workspaces/files-a/plain/x.txt": None, "/workspaces/files-a/plain/x.txt": DOT, "workspaces/files-a/../files-a/plain/x.txt": None,
+    "plain/../../files-a/plain/x.txt": None, "../files-a/plain/x.txt": None, "workspaces/files-b/../files-a/plain/x.txt": None, "%77orkspaces/files-a/plain/x.txt": LITERAL, "workspaces%2ffiles-a%2fplain%2fx.txt": DOT,
     "./workspaces/files-a/plain/x.txt": DOT, "WORKSPACES/files-a/plain/x.txt": CASE, "Workspaces/files-a/plain/x.txt": CASE, "workspaces/FILES-A/plain/x.txt": CASE, "workspaces/Files-a/plain/x.txt": CASE, "workspaces/nowhere/x.txt": None,
-    "workspaces/files-b/plain/x.txt": None, "workspaces/files-b": None, "workspaces/files-b/workspaces/files-a/plain/x.txt": None, "workspaces2/files-a/x.txt": None, "workspaces/files-a%2f..%2ffiles-b/plain/x.txt": None,
+    "workspaces/files-b/plain/x.txt": None, "workspaces/files-b": None, "workspaces/files-b/workspaces/files-a/plain/x.txt": NESTED, "workspaces2/files-a/x.txt": None, "workspaces/files-a%2f..%2ffiles-b/plain/x.txt": None,
     "workspaces%00/files-a/x": None, "workspaces/default/x.txt": None,
 }  # fmt: skip
 
@@ -97,9 +106,9 @@ def paths():
             yield Step("PUT", f"{PROXY}/{path}", raw=b"stolen", headers=headers | TEXT, differs=why)
             yield Step("DELETE", f"{PROXY}/{path}", headers=headers, differs=why)
             yield Step("GET", PROXY, query={"path": path}, headers=headers, differs=why)
-    yield from within("files-a", [Step("GET", f"{PROXY}/plain/x.txt"), Step("GET", PROXY), Step("GET", PROXY, query={"path": ""}), Step("GET", PROXY, query={"path": "workspaces/files-a"})])
+    yield from within("files-a", [Step("GET", f"{PROXY}/plain/x.txt", differs=HOLE, expect=(200, None)), Step("GET", PROXY), Step("GET", PROXY, query={"path": ""}), Step("GET", PROXY, query={"path": "workspaces/files-a"})])
     yield from within("files-b", [Step("GET", f"{PROXY}/plain/x.txt"), Step("DELETE", f"{PROXY}/plain"), Step("GET", f"{PROXY}/plain/x.txt"), Step("GET", PROXY, query={"path": "plain"})])
-    yield from within("files-a", [Step("GET", f"{PROXY}/plain/x.txt")])
+    yield from within("files-a", [Step("GET", f"{PROXY}/plain/x.txt", differs=HOLE, expect=(200, None))])
 
 
 def uploads():
@@ -121,8 +130,18 @@ def own_root():
         post("experiments/create", {"name": "elsewhere"}, save={"own": "experiment_id"}),
         post("runs/create", {"experiment_id": "{own}"}, save={"mine": "run.info.run_id"}),
         Step("POST", "/ajax-api/2.0/mlflow/upload-artifact", query={"run_uuid": "{mine}", "path": "x.txt"}, raw=b"data", headers=TEXT),
-        get("artifacts/list", {"run_id": "{mine}"}),
-        get("/get-artifact", {"run_id": "{mine}", "path": "x.txt"}),
-        Step("GET", PROXY, query={"path": "team/own/{own}/{mine}/artifacts"}),
-        Step("GET", PROXY, query={"path": "workspaces/files-own/team/own/{own}/{mine}/artifacts"}),
+        get("artifacts/list", {"run_id": "{mine}"}, differs=LOST, expect=(200, None)),
+        get("/get-artifact", {"run_id": "{mine}", "path": "x.txt"}, differs=LOST, expect=(200, None)),
+        Step("GET", PROXY, query={"path": "team/own/{own}/{mine}/artifacts"}, differs=LOST, expect=(200, None)),
+        Step("GET", PROXY, query={"path": "workspaces/files-own/team/own/{own}/{mine}/artifacts"}, differs=LOST, expect=(200, None)),
     ])  # fmt: skip
+
+
+def all_of_them():
+    """The folder that has those of all workspaces: last, because the reference purges it."""
+    for headers in ({WORKSPACE: "files-b"}, {}):
+        yield Step("GET", f"{PROXY}/workspaces", headers=headers)
+        yield Step("PUT", f"{PROXY}/workspaces", raw=b"stolen", headers=headers | TEXT)
+        rest = {} if headers else {"differs": ALL, "expect": INVALID}
+        yield Step("GET", PROXY, query={"path": "workspaces"}, headers=headers, **rest)
+        yield Step("DELETE", f"{PROXY}/workspaces", headers=headers, **rest)
