@@ -62,8 +62,9 @@ struct Claim {
 struct Owners {
     depth: usize,
     workspaces: Vec<Arc<str>>,
-    /// The place has the number of an experiment that does not exist. That is no one's, as that of another workspace is not
-    /// the caller's: whether there is such an experiment is not told.
+    /// The place has the number of an experiment that does not exist, on a server with users. That is no one's, as that of
+    /// another workspace is not the caller's: whether there is such an experiment is not told. Without users everybody
+    /// may ask in every workspace.
     is_missing: bool,
 }
 
@@ -213,7 +214,7 @@ impl WorkspacePlaces {
         for Claim { depth, mut workspaces, experiment } in index.claims(place) {
             if let Some(experiment) = experiment {
                 let workspace = self.workspace_of(app, experiment).await?;
-                is_missing |= workspace.is_none() && workspaces.is_empty();
+                is_missing |= app.access.is_some() && workspace.is_none() && workspaces.is_empty();
                 workspaces.extend(workspace);
             }
             if !workspaces.is_empty() {
