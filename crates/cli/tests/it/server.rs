@@ -306,8 +306,9 @@ fn flags_for_python_processes_are_accepted_and_the_prefix_serves_everything() {
 
 #[test]
 fn a_flag_about_workspaces_is_stronger_than_the_environment() {
+    type Case = (&'static [&'static str], Option<(&'static str, &'static str)>, bool);
     const NAME: &str = "MLFLOW_ENABLE_WORKSPACES";
-    let cases: [(&[&str], Option<(&str, &str)>, bool); 8] = [
+    let cases: [Case; 8] = [
         (&[], None, false),
         (&[], Some((NAME, "false")), false),
         (&[], Some((NAME, "true")), true),
