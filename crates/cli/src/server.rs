@@ -36,9 +36,10 @@ use crate::{
 const PROXIED_ROOT: &str = "mlflow-artifacts:/";
 
 /// Runs the server until it is signalled to stop.
-pub(crate) fn run(args: ServerArgs, environment: &Environment) -> Result<()> {
+pub(crate) fn run(mut args: ServerArgs, environment: &Environment) -> Result<()> {
     let start = Instant::now();
     logging::init(args.log_format, environment);
+    args.read_workspaces(environment)?;
     check::check(&args)?;
     let threads = args.workers.clamp(1, 512);
     let runtime = tokio::runtime::Builder::new_multi_thread()

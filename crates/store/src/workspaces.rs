@@ -29,9 +29,10 @@ const COLUMNS: &str = "name, description, default_artifact_root, trace_archival_
 statements! {
     static LIST: Anywhere = "SELECT ", COLUMNS, " FROM workspaces ORDER BY name";
     static BY_NAME: Anywhere = "SELECT ", COLUMNS, " FROM workspaces WHERE name = $1";
-    static ROOT: Anywhere = "SELECT default_artifact_root FROM workspaces WHERE name = $1";
+    static ROOT: Anywhere = "SELECT COALESCE(default_artifact_root, '') FROM workspaces WHERE name = $1";
     /// The lock of a new row of the workspace: the workspace cannot be deleted before the transaction ends.
-    static ROOT_KEPT: Anywhere = "SELECT default_artifact_root FROM workspaces WHERE name = $1 {FOR KEY SHARE}";
+    static ROOT_KEPT: Anywhere =
+        "SELECT COALESCE(default_artifact_root, '') FROM workspaces WHERE name = $1 {FOR KEY SHARE}";
     static INSERT: Anywhere =
         "INSERT INTO workspaces (name, description, default_artifact_root, trace_archival_location, \
          trace_archival_retention) VALUES ($1, $2, $3, $4, $5)";
@@ -149,7 +150,7 @@ impl Scoped<'_> {
     pub async fn artifact_root(&self) -> Result<(String, bool)> {
         let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
         let statement = Statement::new(&ROOT, vec![name.as_ref().into()]);
-        let found = self.store.db.query(statement, |row| row.get::<Option<String>>(0)).await?;
+        let found = self.store.db.query(statement, |row| row.get::<String>(0)).await?;
         self.root_of(name, found.into_iter().next())
     }
 
@@ -157,7 +158,7 @@ impl Scoped<'_> {
     pub(crate) async fn artifact_root_kept(&self, tx: &Tx) -> Result<(String, bool)> {
         let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
         let statement = Statement::new(&ROOT_KEPT, vec![name.as_ref().into()]);
-        let found = tx.query_opt(statement, |row| row.get::<Option<String>>(0)).await?;
+        let found = tx.query_opt(statement, |row| row.get::<String>(0)).await?;
         self.root_of(name, found)
     }
 
@@ -169,15 +170,13 @@ impl Scoped<'_> {
         self.artifact_root_kept(tx).await.map(drop)
     }
 
-    fn root_of(&self, name: &str, found: Option<Option<String>>) -> Result<(String, bool)> {
-        match found {
-            None => Err(no_workspace(name)),
-            Some(Some(root)) if !root.is_empty() => Ok((root, false)),
-            Some(_) => {
-                let root = uri::append_path(&self.store.artifact_root, &format!("{WORKSPACES_FOLDER}/{name}"))?;
-                Ok((root, true))
-            }
+    /// The root of a workspace from what was found of it: the text of its own root, which may be empty.
+    fn root_of(&self, name: &str, found: Option<String>) -> Result<(String, bool)> {
+        let own = found.ok_or_else(|| no_workspace(name))?;
+        if !own.is_empty() {
+            return Ok((own, false));
         }
+        Ok((uri::append_path(&self.store.artifact_root, &format!("{WORKSPACES_FOLDER}/{name}"))?, true))
     }
 }
 

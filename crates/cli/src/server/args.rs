@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
 use ferroflow_model::Environment;
 
-use crate::logging::LogFormat;
+use crate::{logging::LogFormat, variables::flag};
 
 /// Flags of `ferroflow server`.
 #[derive(Debug, Clone, Args)]
@@ -179,17 +180,12 @@ pub(crate) struct ServerArgs {
     pub(crate) workspace_store_uri: Option<String>,
 
     /// Workspaces: each has its own experiments, models, prompts, datasets, webhooks and artifacts
-    #[arg(
-        long,
-        env = "MLFLOW_ENABLE_WORKSPACES",
-        value_parser = BoolishValueParser::new(),
-        action = ArgAction::SetTrue,
-        overrides_with = "disable_workspaces"
-    )]
+    /// (`MLFLOW_ENABLE_WORKSPACES`)
+    #[arg(long, overrides_with = "disable_workspaces", action = ArgAction::SetTrue)]
     pub(crate) enable_workspaces: bool,
 
-    /// No workspaces (the default)
-    #[arg(long, overrides_with = "enable_workspaces")]
+    /// No workspaces (the default), whatever the environment says
+    #[arg(long, overrides_with = "enable_workspaces", action = ArgAction::SetTrue)]
     pub(crate) disable_workspaces: bool,
 
     /// A directory with the built files of the web UI
@@ -216,7 +212,18 @@ impl ServerArgs {
         })
     }
 
-    /// Whether the server has workspaces. The flag against them is stronger than the environment.
+    /// Enables workspaces if the environment does, and no flag says otherwise. clap would not let a flag override a
+    /// variable.
+    ///
+    /// # Errors
+    /// The variable is neither true nor false.
+    pub(crate) fn read_workspaces(&mut self, environment: &Environment) -> Result<()> {
+        let by_default = flag(environment, "MLFLOW_ENABLE_WORKSPACES")?.unwrap_or_default();
+        self.enable_workspaces |= by_default && !self.disable_workspaces;
+        Ok(())
+    }
+
+    /// Whether the server has workspaces.
     pub(crate) fn has_workspaces(&self) -> bool {
         self.enable_workspaces && !self.disable_workspaces
     }
@@ -236,7 +243,7 @@ impl ServerArgs {
 
 /// Parses a port. Kubernetes sets `MLFLOW_PORT=tcp://…` in every pod beside a service named mlflow: that is the address
 /// of the service, and ignored.
-fn port(text: &str) -> Result<u16, String> {
+fn port(text: &str) -> std::result::Result<u16, String> {
     if text.starts_with("tcp://") {
         return Ok(5000);
     }

@@ -22,9 +22,14 @@ impl Server {
     }
 
     fn start_in(folder: tempfile::TempDir, args: &[&str]) -> Self {
+        Self::start_with(folder, args, &[])
+    }
+
+    fn start_with(folder: tempfile::TempDir, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let child = support::ferroflow(folder.path())
             .args(["server", "--port", "0", "--log-format", "json"])
             .args(args)
+            .envs(variables.iter().copied())
             .env("FERROFLOW_UI_DIR", folder.path())
             .stderr(Stdio::piped())
             .spawn()
@@ -201,7 +206,7 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
     let closing = format!("postgresql://u:hunter2@{}/d", support::closing());
     // A label of more than 63 characters is invalid, so no DNS query is sent.
     let unknown = "x".repeat(64);
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["--port", &port], "is in use"),
         (&["--port", "0", "--otlp-grpc-port", &port], "choose another with --otlp-grpc-port"),
         (&["--artifacts-only", "--otlp-grpc-port", "0"], "cannot be used with --otlp-grpc-port"),
@@ -219,6 +224,12 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--static-prefix", "x"], "must begin with"),
         (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
         (&["--host", &unknown], "is not known"),
+        (
+            &["--enable-workspaces", "--workspace-store-uri", "sqlite:///other.db", "--port", "0"],
+            "other than the backend",
+        ),
+        (&["--enable-workspaces", "--default-artifact-root", "s3://bucket/workspaces", "--port", "0"], "reserved"),
+        (&["--enable-workspaces", "--artifacts-only"], "needs --workspace-store-uri"),
     ];
     for (args, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -262,6 +273,33 @@ fn flags_for_python_processes_are_accepted_and_the_prefix_serves_everything() {
     }
     let metrics = server.get("/metrics");
     assert!(metrics.contains("route=\"/ml/api/2.0/mlflow/experiments/get\""), "{metrics}");
+}
+
+#[test]
+fn a_flag_about_workspaces_is_stronger_than_the_environment() {
+    const NAME: &str = "MLFLOW_ENABLE_WORKSPACES";
+    let cases: [(&[&str], Option<(&str, &str)>, bool); 8] = [
+        (&[], None, false),
+        (&[], Some((NAME, "false")), false),
+        (&[], Some((NAME, "true")), true),
+        (&["--disable-workspaces"], Some((NAME, "true")), false),
+        (&["--enable-workspaces"], Some((NAME, "false")), true),
+        (&["--enable-workspaces", "--disable-workspaces"], None, false),
+        (&["--disable-workspaces", "--enable-workspaces"], None, true),
+        (&["--enable-workspaces", "--workspace-store-uri", "sqlite:///mlflow.db"], None, true),
+    ];
+    for (flags, variable, enabled) in cases {
+        let server = Server::start_with(tempfile::tempdir().unwrap(), flags, variable.as_slice());
+        let info = server.get("/api/3.0/mlflow/server-info");
+        assert!(info.contains(&format!("\"workspaces_enabled\":{enabled}")), "{flags:?} {variable:?}: {info}");
+    }
+    for (name, value, words) in [(NAME, "perhaps", "is not one of"), ("MLFLOW_WORKSPACE", "team", "is client-only")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = support::ferroflow(folder.path());
+        let output = support::output(command.args(["server", "--port", "0"]).env(name, value));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(words), "{text}");
+    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
             }
             true
         }
-        (Check::Text, Some(value)) => value.is_string(),
+        (Check::Text | Check::NotNullText, Some(value)) => value.is_string(),
         (Check::Integer, Some(value)) => is_integer(value),
         (Check::Number, Some(Value::String(text))) => number::parse_float(text).is_some(),
         (Check::Number, Some(value)) => value.is_number() || value.is_boolean(),
@@ -126,7 +126,6 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
         (Check::EntriesHaveKeys, Some(value)) => value.as_array().is_some_and(|entries| {
             entries.iter().all(|entry| entry.get("key").is_some_and(|key| !key.is_null() && key != ""))
         }),
-        (Check::NotNullText, Some(value)) => value.is_string(),
         (Check::TextFields(names), Some(Value::Object(fields))) => {
             for name in names {
                 if let Some(value) = fields.get(*name).filter(|value| !value.is_string()) {
@@ -135,11 +134,10 @@ fn holds(check: Check, parameter: &str, value: Option<&Value>) -> Result<()> {
             }
             true
         }
-        (Check::TextFields(_), None) => true,
-        (Check::TextFields(_), Some(_)) => false,
         // Null is treated as absent when parsing; the reference fails with a 500 here.
-        (Check::Secret | Check::AtMost(_) | Check::Within(..) | Check::AtMostItems(_) | Check::EachHas(_), _) => true,
-        (_, None) => false,
+        (Check::Secret | Check::AtMost(_) | Check::Within(..) | Check::AtMostItems(_) | Check::EachHas(_), _)
+        | (Check::TextFields(_), None) => true,
+        (Check::TextFields(_), Some(_)) | (_, None) => false,
     };
     if good {
         return Ok(());

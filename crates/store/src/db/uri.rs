@@ -4,7 +4,11 @@ mod postgres;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ferroflow_model::Environment;
 use percent_encoding::percent_decode_str;
@@ -129,8 +133,8 @@ impl BackendUri {
     pub fn is_same_database(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite(path), Self::Sqlite(other)) => {
-                path == other
-                    || path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
+                let full = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+                path == other || full(path).is_some_and(|path| Some(path) == full(other))
             }
             (Self::Postgres(uri), Self::Postgres(other)) => {
                 let database = |uri: &PostgresUri| uri.database.clone().or_else(|| uri.user.clone());

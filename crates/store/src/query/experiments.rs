@@ -15,7 +15,7 @@ pub(crate) struct Experiments {
 
 impl Experiments {
     /// Binds the ids. Those beyond the range of the column are no experiment's.
-    pub(super) fn bind(select: &mut Select, dialect: Dialect, workspace: Option<String>, mut ids: Vec<i64>) -> Self {
+    pub(crate) fn bind(select: &mut Select, dialect: Dialect, workspace: Option<String>, mut ids: Vec<i64>) -> Self {
         ids.retain(|id| i32::try_from(*id).is_ok());
         ids.sort_unstable();
         ids.dedup();
