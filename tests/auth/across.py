@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -32,6 +33,8 @@ VOLATILE = {
     '"(run_name|name|value)": "[a-z]+-[a-z]+-[0-9]+"': r'"\1": "name"',
     '"(id|role_id|user_id)": [0-9]+': r'"\1": 0',
     '"experiment_id": "[0-9]+"': '"experiment_id": "0"',
+    '"digest": "[0-9a-f]{8}"': '"digest": "0"',
+    "experiment '[0-9]+'": "experiment '0'",
     "mlflow-artifacts:/workspaces/[a-z]+/[0-9]+": "place",
 }
 
@@ -45,7 +48,7 @@ def ghost(name: str, value: str) -> str:
     if name in SAME | EVERYWHERE:
         return value
     if value.isdigit():
-        return "98765432"
+        return str(900_000_000 + int(value))
     other = lambda char: "0123456789abcdef"[(int(char, 16) + 7) % 16]  # noqa: E731
     made = re.sub("[0-9a-f]{8,}", lambda found: "".join(map(other, found[0])), value)
     assert made != value, f"{name} = {value} has no counterpart"
@@ -115,8 +118,6 @@ class Theirs:
 def rows(backend: str) -> dict[str, Counter]:
     """All rows of a database by table, without ferroflow's own."""
     if backend.startswith("sqlite:"):
-        import sqlite3
-
         connection = sqlite3.connect(backend.removeprefix("sqlite:///"))
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     else:
@@ -209,7 +210,6 @@ MIXED = [
     get(f"{API3}/traces/batchGet", {"trace_ids": ["{our_trace}", "{trace}"]}),
     post(f"{API3}/traces/batchGetInfos", {"trace_ids": ["{our_trace}", "{trace}"]}),
     post(f"{API3}/traces/delete-traces", {"experiment_id": "{our_exp}", "request_ids": ["{our_trace}", "{trace}"]}),
-    post(f"{API3}/traces", {"trace": {"trace_info": {"trace_id": "{trace}", "trace_location": {"type": 1, "mlflow_experiment": {"experiment_id": "{our_exp}"}}}}}),
     post(f"{API}/traces/link-to-run", {"trace_ids": ["{our_trace}", "{trace}"], "run_id": "{our_run}"}),
     post(f"{API}/traces/link-to-run", {"trace_ids": ["{our_trace}"], "run_id": "{run}"}),
     post(f"{API}/traces/link-prompts", {"trace_id": "{our_trace}", "prompt_versions": [{"name": "{prompt}", "version": "{prompt_version}"}]}),

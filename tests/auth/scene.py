@@ -209,7 +209,7 @@ class Scene:
 
     def other(self) -> str:
         """A user who is nobody else of the matrix."""
-        name = f"other-{self.get('unique')}"
+        name = f"other-{uuid.uuid4().hex[:12]}"
         self.people.join(name)
         return name
 

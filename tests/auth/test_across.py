@@ -4,9 +4,23 @@ a new route is covered when it is routed."""
 from types import SimpleNamespace
 
 import pytest
-from across import EVERYTHING, EVERYWHERE, FILES, MIXED, OF_ADMINS, OURS, THEIRS, Theirs, ask, files, ghost, placeholders, rows
+from across import (
+    EVERYTHING,
+    EVERYWHERE,
+    FILES,
+    MIXED,
+    OF_ADMINS,
+    OURS,
+    THEIRS,
+    Theirs,
+    ask,
+    files,
+    ghost,
+    placeholders,
+    rows,
+)
 from calls import API, API3, CALLS
-from people import ADMIN, People, settings
+from people import ADMIN, People, settings, within
 from scene import Scene
 from support import postgres, servers
 
@@ -104,6 +118,24 @@ def test_nothing_comes_in_by_a_request_of_our_own(two, kind):
     theirs_only = [line for line in lost(two, before) if any(value in line for value in theirs.scene.made.values() if len(value) >= 8)]
     problems += theirs_only
     assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:50])
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_a_trace_of_another_workspace_is_not_taken_over(two, who):
+    """The ids of traces come from clients, and there is one trace of an id on a server: that it is taken is all there is to
+    learn, for who knows it."""
+    theirs, own = Theirs(two.people, "boss").scene, Scene(two.people, "boss", None, OURS)
+    location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": own.get("exp")}}
+    info = {"trace_id": theirs.get("trace"), "trace_location": location, "tags": {"tag": "taken"}}
+    spans = {"traceId": theirs.get("trace").removeprefix("tr-"), "spanId": "0000000000000001", "name": "s"}
+    spans |= {"startTimeUnixNano": "1760000000000000000", "endTimeUnixNano": "1760000000005000000"}
+    before = state(two)
+    send = lambda path, body, headers=None: two.people.send(who, "POST", path, body=body, headers=within(OURS) | (headers or {}))  # noqa: E731
+    assert send(f"{API3}/traces", {"trace": {"trace_info": info}}).status_code in (403, 404)
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [spans]}]}]}
+    refused = send("/v1/traces", body, {"x-mlflow-experiment-id": own.get("exp")})
+    assert refused.status_code >= 400 or "rejectedSpans" in refused.text, refused.text
+    assert lost(two, before) == []
 
 
 #: Lists with pages.

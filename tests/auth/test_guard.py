@@ -162,6 +162,15 @@ def test_users_from_the_command_line(dialect, tmp_path):
         assert run("role", "add", "makers").returncode == 0
         assert run("role", "grant", "makers", "registered_model", "*", "READ").returncode == 0
         assert run("role", "assign", "makers", "gina").returncode == 0
+        # A role of the same name in another workspace is another role.
+        assert run("role", "add", "makers", "--workspace", "team").returncode == 0
+        granted = run("role", "grant", "makers", "experiment", "*", "EDIT", "--workspace", "team")
+        assert granted.stdout == "the role 'makers' of workspace 'team' allows EDIT on every experiment\n"
+        listed = run("role", "list").stdout
+        assert listed == "makers\n\tREAD\tevery registered_model\nmakers of workspace 'team'\n\tEDIT\tevery experiment\n"
+        assert run("role", "list", "--workspace", "default").stdout.splitlines()[0] == "makers"
+        assert run("role", "delete", "makers", "--workspace", "team").returncode == 0
+        assert run("role", "assign", "makers", "gina", "--workspace", "team").returncode == 1
         assert run("grant", "gina", "experiment", "0", "EDIT").returncode == 0
         assert run("list").stdout == "root\tadmin\t\ngina\tuser\tmakers\n"
         env = settings(tmp_path, users, admin_username="root") | {"MLFLOW_AUTH_ADMIN_PASSWORD": ""}

@@ -16,6 +16,7 @@ pub mod s3;
 mod served;
 mod sweep;
 mod trial;
+pub mod workspaces;
 
 pub use bucket::{BucketRepository, PresignedUrl, StartedUpload};
 pub use buckets::Buckets;

@@ -102,7 +102,7 @@ fn components(text: &str) -> Result<Vec<&str>> {
 }
 
 /// Decodes a path until it no longer changes.
-fn decoded(text: &str) -> Result<String> {
+pub(crate) fn decoded(text: &str) -> Result<String> {
     let mut text = text.to_owned();
     for _ in 0..MAX_DECODING {
         let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| invalid())?.into_owned();

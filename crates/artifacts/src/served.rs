@@ -38,7 +38,7 @@ impl Locations {
 }
 
 /// `S3://bucket/prefix?query` → `s3://bucket/prefix`.
-fn in_bucket(location: &str) -> Option<String> {
+pub(crate) fn in_bucket(location: &str) -> Option<String> {
     let (scheme, rest) = location.split_once("://")?;
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     Some(format!("{}://{rest}", scheme.to_ascii_lowercase()))

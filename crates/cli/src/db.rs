@@ -1,5 +1,7 @@
 //! `ferroflow db`: upgrades a database of any older MLflow, shows its revision, and verifies its schema.
 
+mod move_resources;
+mod one_workspace;
 mod own;
 mod progress;
 mod rollups;
@@ -16,7 +18,7 @@ use ferroflow_store::{
     migrations::{self, AUTH, Chain, Options, State, TRACKING},
 };
 
-use self::progress::Reporter;
+use self::{move_resources::MoveArgs, one_workspace::OneWorkspaceArgs, progress::Reporter};
 use crate::report::{self, err, out};
 
 /// Subcommands of `ferroflow db`.
@@ -48,6 +50,10 @@ pub(crate) enum DbCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Move experiments, registered models or other resources from one workspace to another
+    MoveResources(Box<MoveArgs>),
+    /// Move everything into the default workspace, so that a server without workspaces can use the database
+    MigrateToDefaultWorkspace(OneWorkspaceArgs),
     /// Not supported: restore a backup instead
     #[command(hide = true, disable_help_flag = true)]
     Downgrade {
@@ -117,6 +123,12 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
         DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
         DbCommand::DeleteTraceRollups { uri, yes } => {
             with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)
+        }
+        DbCommand::MoveResources(args) => {
+            with_uri(&args.uri, environment, async |uri| move_resources::move_resources(&uri, &args).await)
+        }
+        DbCommand::MigrateToDefaultWorkspace(args) => {
+            with_uri(&args.uri, environment, async |uri| one_workspace::migrate(&uri, &args).await)
         }
         DbCommand::Downgrade { rest: _ } => {
             err!(

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, unreferenced};
-use ferroflow_model::{Environment, Error};
+use ferroflow_model::{Environment, Error, permission::DEFAULT_WORKSPACE};
 use ferroflow_store::{
     Store, StoreOptions, Unscoped,
     db::{BackendUri, Upkeep},
@@ -16,6 +16,7 @@ use crate::{
     logging::{self, LogFormat},
     report::{complete, err, out},
     server::{db_options, destination, rollups},
+    variables::flag,
 };
 
 /// Flags of `ferroflow gc`.
@@ -64,11 +65,11 @@ pub(crate) struct GcArgs {
     #[arg(long, env = "MLFLOW_TRACKING_URI", value_name = "URI", hide_env_values = true)]
     tracking_uri: Option<String>,
 
-    /// Not supported: there are no workspaces
-    #[arg(long, value_name = "NAME")]
+    /// Only what is in this workspace. Default: `MLFLOW_WORKSPACE`, or the default workspace of a server with workspaces
+    #[arg(long, value_name = "NAME", conflicts_with = "all_workspaces")]
     workspace: Option<String>,
 
-    /// Not supported: there are no workspaces
+    /// What is in all workspaces
     #[arg(long)]
     all_workspaces: bool,
 
@@ -78,16 +79,13 @@ pub(crate) struct GcArgs {
 
     /// Print the artifact folders below --artifacts-destination that nothing in the database refers to, and delete
     /// nothing
-    #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids"])]
+    #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids", "workspace"])]
     unreferenced: bool,
 }
 
 /// Deletes, or prints what would be deleted.
 pub(crate) fn run(args: GcArgs, environment: &Environment) -> Result<()> {
     logging::init(LogFormat::Text, environment);
-    if args.workspace.is_some() || args.all_workspaces {
-        bail!("Workspace selection flags are only supported when the tracking store supports workspaces.");
-    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")?;
     runtime.block_on(collect(args, environment))
@@ -100,9 +98,11 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
     let local_roots = Some(vec![PathBuf::from("/")]);
     let locations = Locations { destination, local_roots, ..Locations::new(buckets) };
     let backend = BackendUri::parse(&args.backend_store_uri, environment)?;
+    let selected = Selected::of(&args, environment)?;
     let options = StoreOptions {
         db: db_options(None, environment)?,
         rollups: rollups::is_enabled(environment)?,
+        workspaces: selected != Selected::Only,
         ..StoreOptions::default()
     };
     let store = Store::open(&backend, options)
@@ -111,14 +111,50 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
     let outcome = if args.unreferenced {
         list_unreferenced(store.unscoped(Upkeep::Gc), &locations).await
     } else {
-        purge(store.unscoped(Upkeep::Gc), &locations, args).await
+        purge(&store, &locations, args, selected).await
     };
     store.close().await.map_err(to_anyhow)?;
     outcome
 }
 
-async fn purge(store: Unscoped<'_>, locations: &Locations, args: GcArgs) -> Result<()> {
+/// The workspaces that are purged.
+#[derive(Debug, PartialEq, Eq)]
+enum Selected {
+    /// There are none: the database has the default workspace only.
+    Only,
+    /// One of several.
+    One(String),
+    All,
+}
+
+impl Selected {
+    /// As in the reference, a flag implies that the server has workspaces.
+    fn of(args: &GcArgs, environment: &Environment) -> Result<Self> {
+        if args.all_workspaces {
+            return Ok(Self::All);
+        }
+        let named = args.workspace.as_deref().or_else(|| environment.get("MLFLOW_WORKSPACE"));
+        match named.map(str::trim).filter(|name| !name.is_empty()) {
+            Some(name) => Ok(Self::One(name.to_owned())),
+            None if args.unreferenced && has_workspaces(environment)? => Ok(Self::All),
+            None if has_workspaces(environment)? => Ok(Self::One(DEFAULT_WORKSPACE.to_owned())),
+            None => Ok(Self::Only),
+        }
+    }
+}
+
+fn has_workspaces(environment: &Environment) -> Result<bool> {
+    Ok(flag(environment, "MLFLOW_ENABLE_WORKSPACES")?.unwrap_or(false))
+}
+
+async fn purge(store: &Store, locations: &Locations, args: GcArgs, selected: Selected) -> Result<()> {
+    let workspace = match selected {
+        Selected::One(name) => Some(store.workspace(&name).await.map_err(to_anyhow)?.name().to_owned()),
+        Selected::Only | Selected::All => None,
+    };
+    let store = store.unscoped(Upkeep::Gc);
     let options = PurgeOptions {
+        workspace,
         older_than: args.older_than,
         run_ids: args.run_ids,
         experiment_ids: args.experiment_ids,

@@ -105,10 +105,15 @@ pub(crate) enum RoleCommand {
         /// The name
         role: String,
         #[command(flatten)]
+        place: InWorkspace,
+        #[command(flatten)]
         database: Database,
     },
     /// List all roles and their permissions
     List {
+        /// Only the roles of this workspace
+        #[arg(long, value_name = "NAME")]
+        workspace: Option<String>,
         #[command(flatten)]
         database: Database,
     },
@@ -116,6 +121,8 @@ pub(crate) enum RoleCommand {
     Delete {
         /// The name
         role: String,
+        #[command(flatten)]
+        place: InWorkspace,
         #[command(flatten)]
         database: Database,
     },
@@ -130,6 +137,8 @@ pub(crate) enum RoleCommand {
         /// READ, USE, EDIT, MANAGE or DENY
         permission: String,
         #[command(flatten)]
+        place: InWorkspace,
+        #[command(flatten)]
         database: Database,
     },
     /// Assign a role to a user
@@ -138,6 +147,8 @@ pub(crate) enum RoleCommand {
         role: String,
         /// The user name
         username: String,
+        #[command(flatten)]
+        place: InWorkspace,
         #[command(flatten)]
         database: Database,
     },
@@ -148,8 +159,18 @@ pub(crate) enum RoleCommand {
         /// The user name
         username: String,
         #[command(flatten)]
+        place: InWorkspace,
+        #[command(flatten)]
         database: Database,
     },
+}
+
+/// Selects the workspace of a role.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InWorkspace {
+    /// The workspace of the role, on a server with workspaces
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_WORKSPACE)]
+    workspace: String,
 }
 
 /// Selects the users database.
@@ -212,7 +233,7 @@ async fn perform(command: UserCommand, environment: &Environment) -> Result<()> 
                 let roles: Vec<String> = roles
                     .into_iter()
                     .filter(|role| !ferroflow_model::permission::is_user_role(&role.name))
-                    .map(|role| role.name)
+                    .map(|role| format!("{}{}", role.name, in_workspace(&role.workspace)))
                     .collect();
                 let admin = if user.is_admin { "admin" } else { "user" };
                 out!("{}\t{admin}\t{}", user.username, roles.join(", "));
@@ -249,51 +270,62 @@ async fn perform(command: UserCommand, environment: &Environment) -> Result<()> 
 
 async fn role(command: RoleCommand, environment: &Environment) -> Result<()> {
     match command {
-        RoleCommand::Add { role, database } => {
-            checked(database.open(environment).await?.create_role(&role, DEFAULT_WORKSPACE, None).await)?;
-            out!("created the role '{role}'");
+        RoleCommand::Add { role, place, database } => {
+            checked(database.open(environment).await?.create_role(&role, &place.workspace, None).await)?;
+            out!("created the role '{role}'{}", place.suffix());
         }
-        RoleCommand::List { database } => {
-            let roles = checked(database.open(environment).await?.list_roles(None).await)?;
+        RoleCommand::List { workspace, database } => {
+            let roles = checked(database.open(environment).await?.list_roles(workspace.map(|name| vec![name])).await)?;
             for role in roles.iter().filter(|role| !ferroflow_model::permission::is_user_role(&role.name)) {
-                out!("{}", role.name);
+                out!("{}{}", role.name, in_workspace(&role.workspace));
                 for allowed in &role.permissions {
                     out!("\t{}\t{}", allowed.permission, shown(&allowed.resource_type, &allowed.resource_pattern));
                 }
             }
             report::complete()?;
         }
-        RoleCommand::Delete { role, database } => {
+        RoleCommand::Delete { role, place, database } => {
             let users = database.open(environment).await?;
-            checked(users.delete_role(id_of(&users, &role).await?).await)?;
-            out!("deleted the role '{role}'");
+            checked(users.delete_role(place.id_of(&users, &role).await?).await)?;
+            out!("deleted the role '{role}'{}", place.suffix());
         }
-        RoleCommand::Grant { role, resource_type, resource, permission, database } => {
+        RoleCommand::Grant { role, resource_type, resource, permission, place, database } => {
             let users = database.open(environment).await?;
-            let id = id_of(&users, &role).await?;
+            let id = place.id_of(&users, &role).await?;
             checked(users.add_role_permission(id, &resource_type, &resource, &permission).await)?;
-            out!("the role '{role}' allows {permission} on {}", shown(&resource_type, &resource));
+            out!("the role '{role}'{} allows {permission} on {}", place.suffix(), shown(&resource_type, &resource));
         }
-        RoleCommand::Assign { role, username, database } => {
+        RoleCommand::Assign { role, username, place, database } => {
             let users = database.open(environment).await?;
             let user = checked(users.get_user(&username).await)?;
-            checked(users.assign_role(user.id, id_of(&users, &role).await?).await)?;
-            out!("'{username}' has the role '{role}'");
+            checked(users.assign_role(user.id, place.id_of(&users, &role).await?).await)?;
+            out!("'{username}' has the role '{role}'{}", place.suffix());
         }
-        RoleCommand::Unassign { role, username, database } => {
+        RoleCommand::Unassign { role, username, place, database } => {
             let users = database.open(environment).await?;
             let user = checked(users.get_user(&username).await)?;
-            checked(users.unassign_role(user.id, id_of(&users, &role).await?).await)?;
-            out!("'{username}' does not have the role '{role}' any more");
+            checked(users.unassign_role(user.id, place.id_of(&users, &role).await?).await)?;
+            out!("'{username}' does not have the role '{role}'{} any more", place.suffix());
         }
     }
     Ok(())
 }
 
-async fn id_of(users: &UserStore, name: &str) -> Result<i64> {
-    let roles = checked(users.list_roles(Some(vec![DEFAULT_WORKSPACE.to_owned()])).await)?;
-    let found = roles.iter().find(|role| role.name == name);
-    found.map(|role| role.id).with_context(|| format!("there is no role '{name}'"))
+impl InWorkspace {
+    async fn id_of(&self, users: &UserStore, name: &str) -> Result<i64> {
+        let roles = checked(users.list_roles(Some(vec![self.workspace.clone()])).await)?;
+        let found = roles.iter().find(|role| role.name == name);
+        found.map(|role| role.id).with_context(|| format!("there is no role '{name}'{}", self.suffix()))
+    }
+
+    fn suffix(&self) -> String {
+        in_workspace(&self.workspace)
+    }
+}
+
+/// Names a workspace behind a role, unless it is the default one.
+fn in_workspace(workspace: &str) -> String {
+    if workspace == DEFAULT_WORKSPACE { String::new() } else { format!(" of workspace '{workspace}'") }
 }
 
 fn shown(resource_type: &str, resource: &str) -> String {

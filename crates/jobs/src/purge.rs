@@ -9,7 +9,7 @@ use ferroflow_artifacts::Locations;
 use ferroflow_model::{Error, Result, clock};
 use ferroflow_store::{
     Unscoped,
-    upkeep::gc::{DeletedEntity, PurgeOutcome, Purgeable},
+    upkeep::gc::{DeletedEntity, PurgeLimits, PurgeOutcome, Purgeable},
 };
 
 pub use self::age::Age;
@@ -18,6 +18,8 @@ use self::artifacts::{delete_artifacts, delete_folder, delete_trace_artifacts};
 /// What to purge.
 #[derive(Debug, Clone, Default)]
 pub struct PurgeOptions {
+    /// Only what is in this workspace, if not in all of them.
+    pub workspace: Option<String>,
     /// Only what was deleted longer ago than this.
     pub older_than: Option<Age>,
     /// These runs instead of all deleted ones.
@@ -124,15 +126,19 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
 
     /// Checks all given ids first: nothing is deleted if one of them cannot be purged.
     async fn check(&self) -> Result<Option<Vec<i64>>> {
-        let age = self.options.older_than.as_ref().map(|age| age.text.as_str());
+        let limits = PurgeLimits {
+            workspace: self.options.workspace.as_deref(),
+            before: self.before,
+            age: self.options.older_than.as_ref().map(|age| age.text.as_str()),
+        };
         if let Some(ids) = &self.options.run_ids {
-            self.store.check_purgeable_runs(ids, self.before, age).await?;
+            self.store.check_purgeable_runs(ids, limits).await?;
         }
         if let Some(ids) = &self.options.logged_model_ids {
-            self.store.check_purgeable_logged_models(ids, self.before, age).await?;
+            self.store.check_purgeable_logged_models(ids, limits).await?;
         }
         match &self.options.experiment_ids {
-            Some(ids) => self.store.check_purgeable_experiments(ids, self.before, age).await.map(Some),
+            Some(ids) => self.store.check_purgeable_experiments(ids, limits).await.map(Some),
             None => Ok(None),
         }
     }
@@ -140,7 +146,7 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
     async fn experiments(&mut self) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.store.purgeable(Purgeable::Experiments, self.before, after.as_deref()).await?;
+            let page = self.page(Purgeable::Experiments, after.as_deref()).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for experiment in &page {
@@ -148,6 +154,10 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
                 self.experiment(id).await?;
             }
         }
+    }
+
+    async fn page(&self, what: Purgeable, after: Option<&str>) -> Result<Vec<DeletedEntity>> {
+        self.store.purgeable(what, self.options.workspace.as_deref(), self.before, after).await
     }
 
     async fn experiment(&mut self, id: i64) -> Result<()> {
@@ -173,7 +183,7 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
     async fn pages(&mut self, kind: Kind, what: Purgeable) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.store.purgeable(what, self.before, after.as_deref()).await?;
+            let page = self.page(what, after.as_deref()).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             self.each(kind, page).await?;
@@ -181,7 +191,7 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
     }
 
     async fn each(&mut self, kind: Kind, found: Vec<DeletedEntity>) -> Result<()> {
-        for DeletedEntity { id, location } in found {
+        for DeletedEntity { id, location, .. } in found {
             let name = format!("{} with ID {id}", kind.name());
             if self.options.dry_run {
                 if self.reported.insert(name.clone()) {
@@ -195,7 +205,10 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
                 Kind::Run => self.store.purge_run(&id, self.before, delete_artifacts).await,
                 Kind::LoggedModel => self.store.purge_logged_model(&id, self.before, delete_artifacts).await,
                 Kind::Trace => {
-                    let delete_artifacts = |trace| delete_trace_artifacts(self.locations, &id, trace);
+                    let delete_artifacts = |trace, workspace: String| {
+                        let (locations, id) = (self.locations, &id);
+                        async move { delete_trace_artifacts(locations, id, trace, &workspace).await }
+                    };
                     self.store.purge_trace(&id, self.before, delete_artifacts).await
                 }
             };
@@ -209,11 +222,11 @@ impl<'a, R: FnMut(&str, PurgeReport)> Purge<'a, R> {
             return Ok(());
         }
         let before = self.options.older_than.as_ref().filter(|age| age.ms > 0).map(|_| self.before);
-        let ids = self.options.job_ids.as_deref();
+        let (workspace, ids) = (self.options.workspace.as_deref(), self.options.job_ids.as_deref());
         let jobs = if self.options.dry_run {
-            self.store.purgeable_jobs(before, ids).await
+            self.store.purgeable_jobs(workspace, before, ids).await
         } else {
-            self.store.purge_jobs(before, ids).await
+            self.store.purge_jobs(workspace, before, ids).await
         };
         for job in jobs? {
             self.record(&format!("Job with ID {job}"), PurgeReport::Purged);
@@ -245,5 +258,5 @@ fn entities(ids: &[String]) -> Vec<DeletedEntity> {
     let mut ids: Vec<_> = ids.to_vec();
     ids.sort();
     ids.dedup();
-    ids.into_iter().map(|id| DeletedEntity { id, location: None }).collect()
+    ids.into_iter().map(|id| DeletedEntity { id, location: None, workspace: String::new() }).collect()
 }

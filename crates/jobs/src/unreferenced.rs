@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo};
+use ferroflow_artifacts::{ArtifactPath, ArtifactRepository, FileInfo, workspaces::WORKSPACES};
 use ferroflow_model::Result;
 use ferroflow_store::{Unscoped, upkeep::gc::Owner};
 
@@ -10,8 +10,8 @@ use ferroflow_store::{Unscoped, upkeep::gc::Owner};
 const CHUNK: usize = 500;
 
 /// Passes each such folder of a repository to `found`, and returns their number. The layout is the one of the server:
-/// `experiment/run/artifacts`, `experiment/models/model/artifacts`, `experiment/traces/trace/artifacts`. A folder whose
-/// name is not an experiment id is not the server's, and is skipped.
+/// `experiment/run/artifacts`, `experiment/models/model/artifacts`, `experiment/traces/trace/artifacts`, and the same
+/// below `workspaces/name`. A folder whose name is not an experiment id is not the server's, and is skipped.
 ///
 /// # Errors
 /// The database or the repository failed.
@@ -21,10 +21,11 @@ pub async fn unreferenced(
     mut found: impl FnMut(&str),
 ) -> Result<usize> {
     let mut count = 0;
-    for experiment in folders(repository, "").await? {
-        if !experiment.chars().all(|char| char.is_ascii_digit()) {
-            continue;
-        }
+    let mut experiments = experiments(repository, "").await?;
+    for workspace in folders(repository, WORKSPACES).await? {
+        experiments.extend(self::experiments(repository, &format!("{WORKSPACES}/{workspace}/")).await?);
+    }
+    for experiment in experiments {
         let mut owners: BTreeMap<&str, (Owner, Vec<String>)> = BTreeMap::new();
         for (folder, kind) in [("models/", Owner::LoggedModel), ("traces/", Owner::Trace)] {
             let names = folders(repository, &format!("{experiment}/{folder}")).await?;
@@ -44,6 +45,13 @@ pub async fn unreferenced(
         }
     }
     Ok(count)
+}
+
+/// The folders of experiments in a directory.
+async fn experiments(repository: &ArtifactRepository, directory: &str) -> Result<Vec<String>> {
+    let mut found = folders(repository, directory).await?;
+    found.retain(|name| name.chars().all(|char| char.is_ascii_digit()));
+    Ok(found.into_iter().map(|name| format!("{directory}{name}")).collect())
 }
 
 /// The names of the subdirectories of a directory.

@@ -354,7 +354,7 @@ impl Cx {
         if caller.is_unrestricted() {
             return Ok(());
         }
-        let Some(base) = self.app.locations.served(location) else { return Ok(()) };
+        let Some(base) = self.served_location(location).await? else { return Ok(()) };
         match rules::file_requirements(self, access, &path.below(&base), action).await? {
             Some(requirements) if meets(access, caller, &requirements).await? => Ok(()),
             _ => Err(permission_denied()),

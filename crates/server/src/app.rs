@@ -8,7 +8,7 @@ use ferroflow_jobs::RollupSettings;
 use ferroflow_jobs::Webhooks;
 use ferroflow_model::{Result, host_policy::HostPolicy, trace_archival::TraceArchival};
 use ferroflow_store::{
-    Scoped, Store, Workspace,
+    CustomLocation, Scoped, Store, Workspace, WorkspaceRoots,
     db::{Db, ResultBudget, Upkeep},
     tracking::batch::Batcher,
 };
@@ -20,6 +20,7 @@ use crate::{
     middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins},
     telemetry::Telemetry,
     ui::Ui,
+    workspace_places::WorkspacePlaces,
 };
 
 /// The components of a running server.
@@ -45,11 +46,12 @@ pub struct App {
 }
 
 /// The tracking store. Handlers reach its data by [`Cx::store`] only, which knows the workspace of the request.
-pub struct StoreAccess(Arc<Store>);
+pub struct StoreAccess(Arc<Store>, Option<WorkspacePlaces>);
 
 impl From<Store> for StoreAccess {
     fn from(store: Store) -> Self {
-        Self(Arc::new(store))
+        let places = store.has_workspaces().then(WorkspacePlaces::default);
+        Self(Arc::new(store), places)
     }
 }
 
@@ -61,9 +63,25 @@ impl StoreAccess {
 
     /// The default location of the experiment `0`, and the locations of experiments with another one, by id. A path in the
     /// served store may belong to an experiment of any workspace.
-    pub(crate) async fn experiment_locations(&self) -> Result<(String, Vec<(i64, String)>)> {
+    pub(crate) async fn experiment_locations(&self) -> Result<(String, Vec<CustomLocation>)> {
         let store = self.0.unscoped(Upkeep::Locations);
         Ok((store.default_location("0")?, store.custom_locations().await?))
+    }
+
+    /// Those, and the roots of workspaces with their own.
+    pub(crate) async fn all_locations(&self) -> Result<(String, Vec<CustomLocation>, Vec<WorkspaceRoots>)> {
+        let (default, experiments) = self.experiment_locations().await?;
+        Ok((default, experiments, self.0.unscoped(Upkeep::Locations).workspace_roots().await?))
+    }
+
+    /// The workspace of an experiment: a path names experiments of any workspace.
+    pub(crate) async fn workspace_of_experiment(&self, id: i64) -> Result<Option<String>> {
+        self.0.unscoped(Upkeep::Locations).workspace_of_experiment(id).await
+    }
+
+    /// Whose places in artifact stores are, on a server with workspaces.
+    pub(crate) fn places(&self) -> Option<&WorkspacePlaces> {
+        self.1.as_ref()
     }
 
     /// The workspaces themselves, which are in none.

@@ -24,6 +24,7 @@ mod telemetry;
 mod tls;
 pub mod ui;
 mod workspace;
+mod workspace_places;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

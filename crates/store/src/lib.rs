@@ -57,6 +57,7 @@ pub use traces::{
     trace_v2::TraceEvent,
 };
 pub use tracking::{
+    experiment_locations::{CustomLocation, WorkspaceRoots},
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,
     logged_models::NewLoggedModel,

@@ -162,7 +162,7 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     Err(SchemaError::Refused(format!(
         "the database has {kind}s outside the default workspace (for example, {kind} '{name}' in workspace \
          '{workspace}'), and this server has no workspaces. Start it with --enable-workspaces, or move them to the default \
-         workspace with `ferroflow db move-resources`"
+         workspace with `ferroflow db migrate-to-default-workspace`"
     )))
 }
 

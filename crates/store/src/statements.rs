@@ -115,6 +115,8 @@ pages! {
         upkeep::gc::jobs,
         upkeep::gc::unknown,
         upkeep::job_leases,
+        upkeep::move_resources::statements,
+        upkeep::one_workspace,
         upkeep::scheduler_leases,
         upkeep::trace_archival,
         upkeep::trace_rollups,

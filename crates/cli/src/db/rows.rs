@@ -7,13 +7,13 @@ use ferroflow_store::{
     accounts::roster,
     db::BackendUri,
     migrations::{self, AUTH, Chain, MigrationError, State, TRACKING},
-    upkeep::snapshot,
+    upkeep::{snapshot, workspace_summary},
 };
 
 use crate::report::{self, out};
 
-/// Prints the revision, the row count of each table, the time of the newest change, and the users: instead of a
-/// password, a fingerprint that shows whether it is the same.
+/// Prints the revision, the row count of each table, the time of the newest change, the workspaces, and the users:
+/// instead of a password, a fingerprint that shows whether it is the same.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
@@ -25,6 +25,8 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
     let newest = if is_filled_tracking { snapshot::newest(uri).await? } else { None };
     // `None` for the revision of a newer version, or without one.
     let pending = revision.as_deref().and_then(|found| chain.pending(Some(found)));
+    let is_at_head = is_filled_tracking && pending == Some(0);
+    let workspaces = if is_at_head { Some(workspace_summary::workspaces(uri).await?) } else { None };
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
     let line = serde_json::json!({
@@ -36,6 +38,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain) -> Result<Exit
         "newest": newest,
         "rows": snapshot::rows(uri).await?,
         "users": users,
+        "workspaces": workspaces,
     });
     out!("{line}");
     report::complete()?;

@@ -6,6 +6,7 @@ mod inside;
 mod secrets;
 mod tls;
 mod versions;
+mod workspaces;
 
 use anyhow::{Result, bail, ensure};
 use jiff::SignedDuration;
@@ -109,7 +110,7 @@ async fn installation(
             if look_inside && has_cluster && has_secrets {
                 // It creates a Job, so it needs the lease.
                 let looked = exclusively(api, name, "doctor --look-inside", Rights::look_inside, async || {
-                    inside::inside(api, &release, found).await;
+                    inside::inside(api, &release, deployment, found).await;
                     Ok(())
                 })
                 .await;

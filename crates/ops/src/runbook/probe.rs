@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ferroflow_artifacts::Trial;
-use ferroflow_store::{accounts::roster::Roster, schema::own::is_own};
+use ferroflow_store::{accounts::roster::Roster, schema::own::is_own, upkeep::workspace_summary::WorkspaceSummary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,6 +40,9 @@ pub(super) struct Contents {
     /// The users of a users database; `None` from older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) users: Option<Roster>,
+    /// The workspaces of a tracking database at a head; `None` from older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) workspaces: Option<WorkspaceSummary>,
 }
 
 /// The line of output of `ferroflow storage check`.
@@ -359,6 +362,7 @@ mod tests {
             newest: Some(newest),
             rows,
             users: None,
+            workspaces: None,
         }
     }
 

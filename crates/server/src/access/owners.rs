@@ -7,8 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferroflow_artifacts::{ArtifactPath, Locations};
+use ferroflow_artifacts::{
+    ArtifactPath, Locations,
+    workspaces::{Meaning, WORKSPACES, is_proxied},
+};
 use ferroflow_model::Result;
+use ferroflow_store::CustomLocation;
 use tokio::sync::Mutex;
 
 use super::canonical_id;
@@ -25,7 +29,7 @@ pub(crate) struct ArtifactOwners(Mutex<Cached>);
 #[derive(Default)]
 struct Cached {
     loaded: Option<Instant>,
-    rows: Vec<(i64, String)>,
+    rows: Vec<CustomLocation>,
     /// Resolving some locations reads the file system.
     resolved: HashMap<String, Option<ArtifactPath>>,
     index: Arc<OwnerIndex>,
@@ -51,7 +55,7 @@ impl ArtifactOwners {
         let (default, rows) = cx.app.store.experiment_locations().await?;
         if cached.loaded.is_none() || rows != cached.rows {
             let root = cx.app.locations.served(&default).map(|path| path.parent());
-            cached.rebuild(rows, root.as_ref(), &cx.app.locations);
+            cached.rebuild(rows, root.as_ref(), &cx.app.locations, cx.app.store.places().is_some());
         }
         cached.loaded = Some(loaded);
         Ok(Arc::clone(&cached.index))
@@ -64,17 +68,29 @@ impl ArtifactOwners {
 }
 
 impl Cached {
-    fn rebuild(&mut self, rows: Vec<(i64, String)>, root: Option<&ArtifactPath>, locations: &Locations) {
+    fn rebuild(
+        &mut self,
+        rows: Vec<CustomLocation>,
+        root: Option<&ArtifactPath>,
+        locations: &Locations,
+        has_workspaces: bool,
+    ) {
         let mut old = std::mem::take(&mut self.resolved);
         let mut index = OwnerIndex { root: root.map(|root| root.components().to_vec()), by_path: BTreeMap::new() };
-        for (id, location) in &rows {
+        for CustomLocation { id, location, workspace } in &rows {
             let path = match self.resolved.get(location) {
                 Some(path) => path.clone(),
                 None => old.remove(location).unwrap_or_else(|| locations.served(location)),
             };
-            // A location that contains the root of all experiments does not own the unclaimed files there.
-            if let Some(path) = path.as_ref().filter(|path| !index.is_root_or_above(path)) {
-                index.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
+            if let Some(path) = &path
+                && has_workspaces
+                && is_proxied(location)
+                && let Ok(Meaning::Within(path)) = path.in_workspace(workspace)
+            {
+                index.add(&path, *id);
+            }
+            if let Some(path) = &path {
+                index.add(path, *id);
             }
             self.resolved.insert(location.clone(), path);
         }
@@ -83,6 +99,13 @@ impl Cached {
 }
 
 impl OwnerIndex {
+    fn add(&mut self, path: &ArtifactPath, id: i64) {
+        // A location that contains the root of all experiments does not own the unclaimed files there.
+        if !self.is_root_or_above(path) {
+            self.by_path.entry(path.components().to_vec()).or_default().push(id.to_string());
+        }
+    }
+
     /// The experiments that own a path, and the length of the owning prefix in components.
     pub(super) fn owners(&self, path: &ArtifactPath) -> Option<(usize, Vec<String>)> {
         let parts = path.components();
@@ -105,9 +128,11 @@ impl OwnerIndex {
         })
     }
 
-    /// The experiment whose number is the last component of a path directly below the root of all experiments.
+    /// The experiment whose number is the last component of a path directly below the root of all experiments, or below
+    /// the folder of a workspace there.
     fn numbered_directory(&self, path: &[String]) -> Option<String> {
         let (number, above) = path.split_last()?;
+        let above = without_workspace(above);
         (self.root.as_deref() == Some(above) && is_number(number)).then(|| canonical_id(number))
     }
 
@@ -122,7 +147,18 @@ impl OwnerIndex {
 
     /// Whether a path contains all experiments without a location of their own.
     pub(super) fn is_root_or_above(&self, path: &ArtifactPath) -> bool {
-        self.root.as_ref().is_some_and(|root| root.starts_with(path.components()))
+        let is_workspace = path.components().len() > without_workspace(path.components()).len();
+        self.root.as_ref().is_some_and(|root| {
+            root.starts_with(path.components()) || (is_workspace && root == without_workspace(path.components()))
+        })
+    }
+}
+
+/// A path without a folder of a workspace at its end.
+fn without_workspace(path: &[String]) -> &[String] {
+    match path {
+        [above @ .., folder, _] if folder == WORKSPACES => above,
+        _ => path,
     }
 }
 
@@ -145,11 +181,17 @@ mod tests {
     fn index(root: &str, rows: &[(i64, &str)]) -> Arc<OwnerIndex> {
         let destination = Some(ArtifactRepository::Local(LocalRepository::new("/srv/artifacts")));
         let mut cached = Cached::default();
-        let rows = rows.iter().map(|(id, location)| (*id, (*location).to_owned())).collect();
+        let row = |(id, location): &(i64, &str)| CustomLocation {
+            id: *id,
+            location: (*location).to_owned(),
+            workspace: "default".to_owned(),
+        };
+        let rows = rows.iter().map(row).collect();
         cached.rebuild(
             rows,
             Some(&path(root)),
             &Locations { destination, ..Locations::new(Buckets::new(&Environment::default())) },
+            false,
         );
         cached.index
     }

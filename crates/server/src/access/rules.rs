@@ -144,6 +144,7 @@ impl Rules<'_> {
                 let mut requirements = Vec::new();
                 for path in self.file_paths() {
                     let Ok(path) = ArtifactPath::parse(&path) else { return Ok(None) };
+                    let path = self.cx.served_path(path).await?;
                     let Some(path_requirements) = file_requirements(self.cx, self.access, &path, action).await? else {
                         return Ok(None);
                     };

@@ -131,6 +131,8 @@ pub enum Upkeep {
     Rollups,
     /// Abandoned traces of all experiments are closed.
     Closing,
+    /// `db move-resources` moves resources from one workspace to another.
+    Move,
     /// Tests look at the tables.
     Test,
 }
@@ -155,6 +157,8 @@ pub(crate) mod upkeep {
     pub(crate) struct Rollups;
     /// [`Upkeep::Closing`](super::Upkeep::Closing)
     pub(crate) struct Closing;
+    /// [`Upkeep::Move`](super::Upkeep::Move)
+    pub(crate) struct Move;
 
     impl Scoping for Gc {
         const KIND: ScopeKind = ScopeKind::Upkeep;
@@ -181,6 +185,9 @@ pub(crate) mod upkeep {
     impl Scoping for Closing {
         const KIND: ScopeKind = ScopeKind::Upkeep;
     }
+    impl Scoping for Move {
+        const KIND: ScopeKind = ScopeKind::Upkeep;
+    }
 
     impl Unbound for Gc {}
     impl Unbound for Archival {}
@@ -190,6 +197,7 @@ pub(crate) mod upkeep {
     impl Unbound for Backup {}
     impl Unbound for Rollups {}
     impl Unbound for Closing {}
+    impl Unbound for Move {}
 }
 
 impl<S: Scoping> Sql<S> {

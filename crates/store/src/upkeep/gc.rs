@@ -9,7 +9,7 @@ pub(crate) mod unknown;
 
 use ferroflow_model::Result;
 
-pub use self::unknown::Owner;
+pub use self::{check::PurgeLimits, unknown::Owner};
 use crate::{
     TraceLocations, Unscoped,
     db::{DbError, Row, Sql, Statement, Tx, Value, upkeep::Gc},
@@ -27,6 +27,8 @@ pub struct DeletedEntity {
     pub id: String,
     /// Location of its artifacts; a trace may have none.
     pub location: Option<String>,
+    /// Its workspace.
+    pub workspace: String,
 }
 
 /// The kinds of entities to purge.
@@ -61,33 +63,41 @@ pub enum PurgeOutcome {
 const PAGE: i64 = 500;
 
 /// A deleted run, logged model, trace or experiment that may be purged.
-const RUN: &str = "SELECT run_uuid, artifact_uri FROM runs WHERE ";
-const MODEL: &str = "SELECT model_id, artifact_location FROM logged_models WHERE ";
-const EXPERIMENT: &str = "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location FROM experiments WHERE ";
+const RUN: &str = "SELECT r.run_uuid, r.artifact_uri, (SELECT e.workspace FROM experiments e \
+     WHERE e.experiment_id = r.experiment_id) FROM runs r WHERE ";
+const MODEL: &str = "SELECT m.model_id, m.artifact_location, (SELECT e.workspace FROM experiments e \
+     WHERE e.experiment_id = m.experiment_id) FROM logged_models m WHERE ";
+const EXPERIMENT: &str =
+    "SELECT CAST(experiment_id AS VARCHAR(20)), artifact_location, workspace FROM experiments WHERE ";
+
+/// Only those in the workspace `$4`, if it is not NULL.
+const IN_WORKSPACE: &str = " AND (CAST($4 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $4)) ";
 
 statements! {
-    static RUNS: Gc = RUN, "run_uuid > $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2 \
-         ORDER BY run_uuid LIMIT $3";
+    static RUNS: Gc = RUN, "run_uuid > $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2",
+         IN_WORKSPACE, "ORDER BY run_uuid LIMIT $3";
     static LOGGED_MODELS: Gc = MODEL, "model_id > $1 AND lifecycle_stage = 'deleted' \
-         AND last_updated_timestamp_ms <= $2 ORDER BY model_id LIMIT $3";
+         AND last_updated_timestamp_ms <= $2", IN_WORKSPACE, "ORDER BY model_id LIMIT $3";
     static EXPERIMENTS: Gc = EXPERIMENT, "experiment_id > $1 AND lifecycle_stage = 'deleted' \
-         AND last_update_time <= $2 ORDER BY experiment_id LIMIT $3";
+         AND last_update_time <= $2 AND (CAST($4 AS TEXT) IS NULL OR workspace = $4) \
+         ORDER BY experiment_id LIMIT $3";
     static RUNS_OF: Gc = RUN, "experiment_id = $1 AND run_uuid > $2 AND lifecycle_stage = 'deleted' \
          AND deleted_time <= $3 ORDER BY run_uuid LIMIT $4";
     static LOGGED_MODELS_OF: Gc = MODEL, "experiment_id = $1 AND model_id > $2 ORDER BY model_id LIMIT $3";
     static TRACES_OF: Gc =
-        "SELECT t.request_id, g.value FROM trace_info t LEFT JOIN trace_tags g \
+        "SELECT t.request_id, g.value, (SELECT e.workspace FROM experiments e \
+         WHERE e.experiment_id = t.experiment_id) FROM trace_info t LEFT JOIN trace_tags g \
          ON g.request_id = t.request_id AND g.key = 'mlflow.artifactLocation' \
          WHERE t.experiment_id = $1 AND t.request_id > $2 ORDER BY t.request_id LIMIT $3";
 
     static LOCK_RUN: Gc = RUN, "run_uuid = $1 AND lifecycle_stage = 'deleted' AND deleted_time <= $2 {FOR UPDATE}";
     static LOCK_MODEL: Gc =
-        "SELECT m.model_id, m.artifact_location FROM logged_models m \
+        "SELECT m.model_id, m.artifact_location, e.workspace FROM logged_models m \
          JOIN experiments e ON e.experiment_id = m.experiment_id WHERE m.model_id = $1 \
          AND ((m.lifecycle_stage = 'deleted' AND m.last_updated_timestamp_ms <= $2) \
          OR (e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2)) {FOR UPDATE}";
     static LOCK_TRACE: Gc =
-        "SELECT 1 FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
+        "SELECT e.workspace FROM trace_info t JOIN experiments e ON e.experiment_id = t.experiment_id \
          WHERE t.request_id = $1 AND e.lifecycle_stage = 'deleted' AND e.last_update_time <= $2 {FOR UPDATE}";
     static LOCK_EXPERIMENT: Gc = EXPERIMENT, "experiment_id = $1 AND lifecycle_stage = 'deleted' \
          AND last_update_time <= $2 {FOR UPDATE}";
@@ -166,18 +176,25 @@ static EXPERIMENT_ROWS: [&Sql<Gc>; 9] = [
 
 impl Unscoped<'_> {
     /// A page of what can be purged, by id; `after` is the last id of the previous page. Only what was deleted at or
-    /// before `before`, in milliseconds since 1970.
+    /// before `before`, in milliseconds since 1970, and of what is not in a given experiment only that in `workspace`.
     ///
     /// # Errors
     /// Database errors only.
-    pub async fn purgeable(&self, what: Purgeable, before: i64, after: Option<&str>) -> Result<Vec<DeletedEntity>> {
+    pub async fn purgeable(
+        &self,
+        what: Purgeable,
+        workspace: Option<&str>,
+        before: i64,
+        after: Option<&str>,
+    ) -> Result<Vec<DeletedEntity>> {
         let after = after.unwrap_or_default();
         let text = || Value::from(after);
         let (sql, values) = match what {
-            Purgeable::Runs => (&RUNS, vec![text(), before.into(), PAGE.into()]),
-            Purgeable::LoggedModels => (&LOGGED_MODELS, vec![text(), before.into(), PAGE.into()]),
+            Purgeable::Runs => (&RUNS, vec![text(), before.into(), PAGE.into(), workspace.into()]),
+            Purgeable::LoggedModels => (&LOGGED_MODELS, vec![text(), before.into(), PAGE.into(), workspace.into()]),
             Purgeable::Experiments => {
-                (&EXPERIMENTS, vec![after.parse::<i64>().unwrap_or(-1).into(), before.into(), PAGE.into()])
+                let after = after.parse::<i64>().unwrap_or(-1);
+                (&EXPERIMENTS, vec![after.into(), before.into(), PAGE.into(), workspace.into()])
             }
             Purgeable::RunsOf(experiment) => (&RUNS_OF, vec![experiment.into(), text(), before.into(), PAGE.into()]),
             Purgeable::LoggedModelsOf(experiment) => (&LOGGED_MODELS_OF, vec![experiment.into(), text(), PAGE.into()]),
@@ -244,7 +261,8 @@ impl Unscoped<'_> {
     }
 
     /// Purges a trace whose experiment was deleted at or before `before`. `delete_artifacts` gets the
-    /// locations as read under the row lock: the trace may have been archived since it was found.
+    /// locations as read under the row lock, because the trace may have been archived since it was found, and the
+    /// workspace.
     ///
     /// # Errors
     /// The artifacts could not be deleted, or the database failed; the trace is unchanged.
@@ -252,7 +270,7 @@ impl Unscoped<'_> {
         &self,
         trace_id: &str,
         before: i64,
-        delete_artifacts: impl FnOnce(TraceLocations) -> F,
+        delete_artifacts: impl FnOnce(TraceLocations, String) -> F,
     ) -> Result<PurgeOutcome>
     where
         F: Future<Output = Result<()>>,
@@ -262,19 +280,16 @@ impl Unscoped<'_> {
             .db
             .transaction_once(|tx| async move {
                 let id = Value::from(trace_id);
-                if tx
-                    .query_opt(Statement::new(&LOCK_TRACE, vec![id.clone(), before.into()]), |_| Ok(()))
-                    .await?
-                    .is_none()
-                {
+                let lock = Statement::new(&LOCK_TRACE, vec![id.clone(), before.into()]);
+                let Some(workspace) = tx.query_opt(lock, |row| row.get(0)).await? else {
                     return Ok(PurgeOutcome::NotFound);
-                }
+                };
                 let Some(found) =
                     tx.query_opt(Statement::new(&LOCATIONS_OF_ANY, vec![trace_id.into()]), locations_from_row).await?
                 else {
                     return Ok(PurgeOutcome::NotFound);
                 };
-                delete_artifacts(found).await?;
+                delete_artifacts(found, workspace).await?;
                 let days = invalidation.of_traces(&tx, &[trace_id.to_owned()]).await?;
                 invalidation.add_at_once(&tx, days).await?;
                 delete_rows(&tx, &TRACE_ROWS, id).await?;
@@ -326,5 +341,5 @@ async fn delete_rows(tx: &Tx, statements: &[&'static Sql<Gc>], id: Value) -> Res
 }
 
 fn deleted_from_row(row: &Row<'_>) -> Result<DeletedEntity, DbError> {
-    Ok(DeletedEntity { id: row.get(0)?, location: row.get(1)? })
+    Ok(DeletedEntity { id: row.get(0)?, location: row.get(1)?, workspace: row.get(2)? })
 }

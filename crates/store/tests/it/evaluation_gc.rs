@@ -99,7 +99,7 @@ async fn a_purged_experiment_leaves_nothing_but_shared_datasets(store: &Store) {
     }
     here.delete_experiment(&one).await.unwrap();
     let gc = store.upkeep();
-    let purged = gc.purge_trace(&format!("tr-{one}"), i64::MAX, async |_| Ok(())).await.unwrap();
+    let purged = gc.purge_trace(&format!("tr-{one}"), i64::MAX, async |_, _| Ok(())).await.unwrap();
     assert_eq!(purged, PurgeOutcome::Purged);
     assert_eq!(rows(store, "SELECT item_id FROM review_queue_items").await, [[format!("tr-{two}").into()]]);
     let purged = gc.purge_experiment(one.parse().unwrap(), i64::MAX, async |_| Ok(())).await.unwrap();

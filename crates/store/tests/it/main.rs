@@ -21,6 +21,7 @@ mod list_tags;
 mod logging;
 mod metrics;
 mod migrations;
+mod move_resources;
 mod own_indexes;
 mod pooler;
 mod registered_models;

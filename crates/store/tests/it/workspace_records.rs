@@ -301,7 +301,7 @@ async fn a_workspace_is_deleted_with_everything_in_it(Many(store): &Many) {
     assert_eq!(rows(store).await, before);
     let gc = store.unscoped(Upkeep::Test);
     for what in [Purgeable::Runs, Purgeable::LoggedModels, Purgeable::Experiments] {
-        assert!(gc.purgeable(what, i64::MAX, None).await.unwrap().is_empty(), "{what:?}");
+        assert!(gc.purgeable(what, None, i64::MAX, None).await.unwrap().is_empty(), "{what:?}");
     }
     assert!(store.workspace("team").await.is_err());
     let error = store.within(&team).create_experiment("late", None, Vec::new()).await.unwrap_err();

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{
     super::{
         api::Api,
         probe::{self, Inspection, Storage, Work},
         release::Release,
     },
-    CLOCKS, Findings, note, ok,
+    CLOCKS, Findings, note, ok, workspaces,
 };
 
 /// Timeout of the bucket's response to this machine.
@@ -18,7 +20,7 @@ const BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
 const VARIABLE: &str = "in mlflow.extraEnv";
 
 /// Runs the checks with a Job.
-pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
+pub(super) async fn inside(api: &Api, release: &Release, deployment: &Value, found: &mut Findings) {
     let seen = match probe::inspect(api, release, Work::Check, &release.cluster, None).await {
         Ok(Some(seen)) => seen,
         Ok(None) => return,
@@ -28,6 +30,9 @@ pub(super) async fn inside(api: &Api, release: &Release, found: &mut Findings) {
         }
     };
     revisions(&seen, found);
+    for workspaces in seen.contents.iter().filter_map(|contents| contents.workspaces.as_ref()) {
+        workspaces::workspaces(workspaces, deployment, found);
+    }
     match &seen.storage {
         Some(storage) => bucket(storage, found).await,
         None => found.wrong(

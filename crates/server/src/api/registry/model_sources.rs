@@ -185,6 +185,8 @@ async fn check_owner(cx: &Cx, source: &str, owner: Owner<'_>) -> Result<()> {
                 _ => not_identified(owner.parameter()),
             }
         }
+        // Nor does it open the artifacts of another workspace.
+        (Kind::External, owner) if cx.is_elsewhere(source).await? => not_identified(owner.parameter()),
         (Kind::Local | Kind::External, _) => Ok(()),
     }
 }

@@ -120,5 +120,5 @@ pub(crate) async fn get_artifact(cx: Cx, request: Request) -> Result<Response> {
     let name = cx.query("name").unwrap_or_default();
     let version = cx.query("version").unwrap_or_default();
     let location = cx.store().get_model_version_download_uri(&name, &version).await?;
-    artifacts::send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
+    artifacts::send(&cx.locate(&location).await?, &path, request.headers()).await
 }

@@ -33,7 +33,7 @@ pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResp
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let run = cx.store().get_run_info(id(req.run_id(), req.run_uuid())).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
-    let files = entries(&cx.app.locations.resolve(run.artifact_uri())?, &path).await?;
+    let files = entries(&cx.locate(run.artifact_uri()).await?, &path).await?;
     Ok(ListArtifactsResponse { root_uri: Some(run.artifact_uri().to_owned()), files, ..Default::default() })
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn list_of_model(cx: Cx, req: ListLoggedModelArtifacts) -> Resu
     let path = req.artifact_directory_path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
     let location = model_location(&cx).await?;
     cx.check_file(&location, &path, Action::Read).await?;
-    let files = entries(&cx.app.locations.resolve(&location)?, &path).await?;
+    let files = entries(&cx.locate(&location).await?, &path).await?;
     Ok(ListLoggedModelArtifactsResponse { root_uri: Some(location), files, ..Default::default() })
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let path = ArtifactPath::parse(&path)?;
     let run = cx.store().get_run_info(&run_id).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
-    send(&cx.app.locations.resolve(run.artifact_uri())?, &path, request.headers()).await
+    send(&cx.locate(run.artifact_uri()).await?, &path, request.headers()).await
 }
 
 /// `GET …/logged-models/{model_id}/artifacts/files?artifact_file_path=…`
@@ -85,7 +85,7 @@ pub(crate) async fn get_of_model(cx: Cx, request: Request) -> Result<Response> {
     let path = ArtifactPath::parse(&path)?;
     let location = model_location(&cx).await?;
     cx.check_file(&location, &path, Action::Read).await?;
-    send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await
+    send(&cx.locate(&location).await?, &path, request.headers()).await
 }
 
 pub(crate) async fn send(location: &Location, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response> {
@@ -114,7 +114,7 @@ pub(crate) async fn upload(cx: Cx, request: Request) -> Result<Response> {
     };
     let run = cx.store().get_run_info(&run_id).await?;
     cx.check_file(run.artifact_uri(), &path, Action::Update).await?;
-    let location = cx.app.locations.resolve(run.artifact_uri())?;
+    let location = cx.locate(run.artifact_uri()).await?;
     // The body is streamed to the store, with an error as soon as it is too long.
     let (mut size, excess) = (0, Arc::new(AtomicBool::new(false)));
     let seen = Arc::clone(&excess);

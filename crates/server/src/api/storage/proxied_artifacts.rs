@@ -18,6 +18,7 @@ use crate::{api::storage::artifacts::file_info, app::Cx, download, rpc::empty};
 
 pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResponse> {
     let path = req.path.as_deref().map(ArtifactPath::parse).transpose()?.unwrap_or_default();
+    let path = cx.served_path(path).await?;
     let found = cx.app.locations.destination()?.list(&path).await?;
     // The location of an experiment contains its runs, by id.
     let no_runs = cx.is_denied(ResourceType::Run);
@@ -38,19 +39,20 @@ pub(crate) async fn list(cx: Cx, req: ListArtifacts) -> Result<ListArtifactsResp
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteArtifact) -> Result<DeleteArtifactResponse> {
-    let path = ArtifactPath::parse(cx.path("artifact_path"))?;
+    let path = cx.deleted_path(ArtifactPath::parse(cx.path("artifact_path"))?).await?;
     cx.app.locations.destination()?.delete(&path).await.map(|()| empty())
 }
 
 pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
-    let path = ArtifactPath::parse(cx.path("artifact_path"))?;
+    let path = cx.served_path(ArtifactPath::parse(cx.path("artifact_path"))?).await?;
     download::send(&cx.app.locations.destination()?, &path, request.headers()).await
 }
 
 /// The body is streamed to the store.
 pub(crate) async fn put(cx: Cx, request: Request) -> Result<Response> {
     let text = cx.path("artifact_path").to_owned();
-    let path = if text.ends_with('/') { ArtifactPath::root() } else { ArtifactPath::parse(&text)? };
+    let path =
+        if text.ends_with('/') { ArtifactPath::root() } else { cx.served_path(ArtifactPath::parse(&text)?).await? };
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
     cx.app.locations.destination()?.write(&path, body, length).await?;

@@ -45,18 +45,18 @@ fn bucket<'a>(cx: &Cx, repository: &'a ArtifactRepository, what: &str) -> Result
 }
 
 /// The target of an upload: a file name below the directory in the URL's path.
-fn target(cx: &Cx, name: &str) -> Result<ArtifactPath> {
+async fn target(cx: &Cx, name: &str) -> Result<ArtifactPath> {
     let directory = ArtifactPath::parse(cx.path("artifact_path"))?;
     // Clients send the local path of the file.
     let name = ArtifactPath::parse(name.rsplit(['/', '\\']).next().unwrap_or_default())?;
     if name.is_root() {
         return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
     }
-    Ok(name.below(&directory))
+    cx.served_path(name.below(&directory)).await
 }
 
 pub(crate) async fn create_multipart(cx: Cx, req: CreateMultipartUpload) -> Result<CreateMultipartUploadResponse> {
-    let path = target(&cx, req.path())?;
+    let path = target(&cx, req.path()).await?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
     let upload = bucket.start_upload(&path, req.num_parts.unwrap_or_default()).await;
@@ -76,7 +76,7 @@ pub(crate) async fn complete_multipart(
     cx: Cx,
     req: CompleteMultipartUpload,
 ) -> Result<CompleteMultipartUploadResponse> {
-    let path = target(&cx, req.path())?;
+    let path = target(&cx, req.path()).await?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart upload")?;
     let etags = etags(&req.parts, bucket.has_tags())?;
@@ -99,13 +99,13 @@ fn etags(parts: &[MultipartUploadPart], needed: bool) -> Result<Vec<String>> {
 }
 
 pub(crate) async fn abort_multipart(cx: Cx, req: AbortMultipartUpload) -> Result<AbortMultipartUploadResponse> {
-    let path = target(&cx, req.path())?;
+    let path = target(&cx, req.path()).await?;
     let repository = cx.app.locations.destination()?;
     bucket(&cx, &repository, "Multipart upload")?.abort_upload(&path, req.upload_id()).await.map(|()| empty())
 }
 
 pub(crate) async fn presigned_of_proxy(cx: Cx, _: GetPresignedDownloadUrl) -> Result<GetPresignedDownloadUrlResponse> {
-    let path = ArtifactPath::parse(cx.path("artifact_path"))?;
+    let path = cx.served_path(ArtifactPath::parse(cx.path("artifact_path"))?).await?;
     let repository = cx.app.locations.destination()?;
     let bucket = bucket(&cx, &repository, "Multipart download")?;
     let stat = repository.stat(&path).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn presigned_upload(
     };
     refuse_proxied(&uri, "upload", "proxied artifact storage", "direct cloud storage artifact URI")?;
     cx.check_file(&uri, &path, Action::Update).await?;
-    let Location { repository, base } = cx.app.locations.resolve(&uri)?;
+    let Location { repository, base } = cx.locate(&uri).await?;
     let url = bucket(&cx, &repository, "Presigned upload")?.presign_upload(&path.below(&base), expires).await;
     let signed = or_unsupported(url, "Presigned upload")?;
     Ok(CreatePresignedUploadUrlResponse { presigned_url: Some(signed.url), headers: signed.headers })
@@ -158,7 +158,7 @@ pub(crate) async fn presigned_download(
         "run with a direct cloud storage artifact URI",
     )?;
     cx.check_file(run.artifact_uri(), &path, Action::Read).await?;
-    let Location { repository, base } = cx.app.locations.resolve(run.artifact_uri())?;
+    let Location { repository, base } = cx.locate(run.artifact_uri()).await?;
     let bucket = bucket(&cx, &repository, "Presigned download")?;
     let path = path.below(&base);
     let stat = repository.stat(&path).await?;

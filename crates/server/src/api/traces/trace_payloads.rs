@@ -46,7 +46,7 @@ pub(crate) async fn get(cx: Cx, request: Request) -> Result<Response> {
     let location = places.artifacts.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
     // The location is a tag, which clients of the reference may write: check access to it.
     cx.check_file(&location, &path, Action::Read).await?;
-    let sent = send(&cx.app.locations.resolve(&location)?, &path, request.headers()).await;
+    let sent = send(&cx.locate(&location).await?, &path, request.headers()).await;
     sent.map_err(|error| match error.code {
         ErrorCode::ResourceDoesNotExist if attachment.is_none() => {
             Error::new(ErrorCode::NotFound, format!("Trace data not found for path={FILE}"))
@@ -122,7 +122,7 @@ pub(super) async fn in_file(cx: &Cx, id: &str, location: Option<&str>) -> Result
     let location = location.ok_or_else(|| corrupted(&format!("request_id={id}")))?;
     let path = ArtifactPath::parse(FILE)?;
     cx.check_file(location, &path, Action::Read).await?;
-    match archive::read_file(&cx.app.locations.resolve(location)?, &path).await? {
+    match archive::read_file(&cx.locate(location).await?, &path).await? {
         Some((spans, permit)) => Ok(parts::of(spans, permit)),
         None => Err(Error::new(ErrorCode::NotFound, format!("Trace data not found for path={FILE}"))),
     }

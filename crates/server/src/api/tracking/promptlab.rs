@@ -53,7 +53,7 @@ async fn log(cx: &Cx, given: &PromptlabRun, run: &RunInfo) -> Result<()> {
     let uuid = uuid::Uuid::new_v4().simple().to_string();
     let model = PromptlabModel::new(run.run_id(), uuid, clock::now());
     cx.store().record_logged_model(run.run_id(), model.history_entry()).await?;
-    let location = cx.app.locations.resolve(run.artifact_uri())?;
+    let location = cx.locate(run.artifact_uri()).await?;
     for (path, text) in given.files(&model) {
         let path = ArtifactPath::parse(&path)?;
         cx.check_file(run.artifact_uri(), &path, Action::Update).await?;

@@ -9,51 +9,62 @@ use crate::{
     tracking::experiments::id_of,
 };
 
+/// Only those in the workspace `$2`, if it is not NULL.
+const IN_WORKSPACE: &str = " AND (CAST($2 AS TEXT) IS NULL OR experiment_id IN (SELECT w.experiment_id FROM experiments w WHERE w.workspace = $2))";
+
+/// What the given ids must meet.
+#[derive(Debug, Clone, Copy)]
+pub struct PurgeLimits<'a> {
+    /// The workspace that they must be in, if not any.
+    pub workspace: Option<&'a str>,
+    /// They must have been deleted at or before this, in milliseconds since 1970, if `age` is given.
+    pub before: i64,
+    /// The age as the user wrote it.
+    pub age: Option<&'a str>,
+}
+
 statements! {
-    static RUNS: Gc = "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid {in $1}";
+    static RUNS: Gc = "SELECT run_uuid, lifecycle_stage, deleted_time FROM runs WHERE run_uuid {in $1}", IN_WORKSPACE;
     static LOGGED_MODELS: Gc =
-        "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id {in $1}";
+        "SELECT model_id, lifecycle_stage, last_updated_timestamp_ms FROM logged_models WHERE model_id {in $1}",
+        IN_WORKSPACE;
     static EXPERIMENTS: Gc =
         "SELECT CAST(experiment_id AS VARCHAR(20)), lifecycle_stage, last_update_time FROM experiments \
-         WHERE experiment_id {in $1}";
+         WHERE experiment_id {in $1} AND (CAST($2 AS TEXT) IS NULL OR workspace = $2)";
 }
 
 impl Unscoped<'_> {
-    /// Checks that all runs exist, are deleted, and (if `age` is given) were deleted at or before `before`, in
-    /// milliseconds since 1970. `age` is the age as the user wrote it.
+    /// Checks that all runs exist, are deleted, and within the limits.
     ///
     /// # Errors
     /// A run does not meet this.
-    pub async fn check_purgeable_runs(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let found = self.store.db.query(Statement::new(&RUNS, vec![ids.into()]), state_from_row).await?;
-        check(ids, &found, before, age, "Run", |id| format!("Run with id={id} not found"))
+    pub async fn check_purgeable_runs(&self, ids: &[String], limits: PurgeLimits<'_>) -> Result<()> {
+        let values = vec![ids.into(), limits.workspace.into()];
+        let found = self.store.db.query(Statement::new(&RUNS, values), state_from_row).await?;
+        check(ids, &found, limits, "Run", |id| format!("Run with id={id} not found"))
     }
 
     /// Checks logged models as [`Unscoped::check_purgeable_runs`] does runs.
     ///
     /// # Errors
     /// A model does not meet this.
-    pub async fn check_purgeable_logged_models(&self, ids: &[String], before: i64, age: Option<&str>) -> Result<()> {
-        let found = self.store.db.query(Statement::new(&LOGGED_MODELS, vec![ids.into()]), state_from_row).await?;
-        check(ids, &found, before, age, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
+    pub async fn check_purgeable_logged_models(&self, ids: &[String], limits: PurgeLimits<'_>) -> Result<()> {
+        let values = vec![ids.into(), limits.workspace.into()];
+        let found = self.store.db.query(Statement::new(&LOGGED_MODELS, values), state_from_row).await?;
+        check(ids, &found, limits, "Logged model", |id| format!("Logged model with ID '{id}' not found."))
     }
 
     /// Checks experiments as [`Unscoped::check_purgeable_runs`] does runs, and returns their ids as integers.
     ///
     /// # Errors
     /// An experiment does not meet this.
-    pub async fn check_purgeable_experiments(
-        &self,
-        ids: &[String],
-        before: i64,
-        age: Option<&str>,
-    ) -> Result<Vec<i64>> {
+    pub async fn check_purgeable_experiments(&self, ids: &[String], limits: PurgeLimits<'_>) -> Result<Vec<i64>> {
         let keys = ids.iter().map(|id| id_of(id)).collect::<Result<Vec<_>>>()?;
-        let found =
-            self.store.db.query(Statement::new(&EXPERIMENTS, vec![keys.clone().into()]), state_from_row).await?;
+        let values = vec![keys.clone().into(), limits.workspace.into()];
+        let found = self.store.db.query(Statement::new(&EXPERIMENTS, values), state_from_row).await?;
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let not_found = |id: &str| format!("No Experiment with id={id} exists");
-        check(&ids, &found, before, age, "Experiment", not_found).map(|()| keys)
+        check(&ids, &found, limits, "Experiment", not_found).map(|()| keys)
     }
 }
 
@@ -67,8 +78,7 @@ fn state_from_row(row: &Row<'_>) -> Result<State, DbError> {
 fn check(
     ids: &[String],
     found: &[State],
-    before: i64,
-    age: Option<&str>,
+    limits: PurgeLimits<'_>,
     kind: &str,
     not_found: impl Fn(&str) -> String,
 ) -> Result<()> {
@@ -86,8 +96,8 @@ fn check(
                 ),
             ));
         }
-        if let Some(age) = age
-            && time.is_none_or(|time| time > before)
+        if let Some(age) = limits.age
+            && time.is_none_or(|time| time > limits.before)
         {
             return Err(Error::invalid(format!(
                 "{kind} {id} is not older than the required age. Only {}s older than {age} can be deleted.",
