@@ -236,11 +236,16 @@ def test_a_version_of_a_model_leads_to_no_other_workspace(tmp_path):
         write(team, run, "a.txt", b"text")
         for client in (other, default):
             client.call("POST", "registered-models/create", {"name": "m"})
-            for source in (run["artifact_uri"], f"runs:/{run['run_id']}", "file://" + run["artifact_uri"]):
+            create = lambda source, given: client("POST", "/api/2.0/mlflow/model-versions/create", json={"name": "m", "source": source, **given})  # noqa: E731, B023
+            for source in (run["artifact_uri"], "file://" + run["artifact_uri"]):
                 for given in ({}, {"run_id": run["run_id"]}):
-                    body = {"name": "m", "source": source, **given}
-                    answer = client("POST", "/api/2.0/mlflow/model-versions/create", json=body)
+                    answer = create(source, given)
                     assert answer.status_code >= 400, (source, given, answer.text)
+            # As of a run that does not exist.
+            for id in (run["run_id"], "0" * 32):
+                version = create(f"runs:/{id}", {"run_id": id}).json()["model_version"]["version"]
+                query = {"name": "m", "version": version, "path": "a.txt"}
+                assert client("GET", "/model-versions/get-artifact", params=query).status_code == 400
         # The served store has the folders of a root below it, which are no paths of the default workspace.
         place = run["artifact_uri"].removeprefix(f"{root}/")
         assert default("GET", f"{ARTIFACTS}/{place}/a.txt").status_code == 404
@@ -293,6 +298,6 @@ def test_a_purge_is_of_a_workspace_or_of_all(tmp_path):
     assert runs["other"] in gc("--all-workspaces", env={"MLFLOW_WORKSPACE": "team"})
     assert names(root) == []
     # What nothing refers to is found in the folder of a workspace too.
-    (lost := root / "workspaces/team/7" / "0" * 32 / "artifacts").mkdir(parents=True)
+    (lost := root / "workspaces/team/7" / ("0" * 32) / "artifacts").mkdir(parents=True)
     (lost / "a.txt").write_bytes(b"x")
     assert gc("--unreferenced", "--all-workspaces").splitlines()[0] == f"workspaces/team/7/{'0' * 32}"
