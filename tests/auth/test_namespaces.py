@@ -140,6 +140,8 @@ LEVELS = {
     "of models only": ((), ("get", "list", "create", "update", "delete")),
 }
 
+PROMPT = {"tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]}
+
 #: What each of the levels allows of the steps below.
 ALLOWED = {
     "nothing": None,
@@ -159,9 +161,11 @@ def test_verbs_are_permissions(guarded, cluster, member, level):
     owner = member(f"owner-of-{name}", "team-a")
     experiment = create(owner, "team-a", f"of {level}")
     run = run_in(owner, "team-a", experiment)
-    model = {"name": f"model of {level}"}
-    owner.must("POST", f"{API}/registered-models/create", "team-a", body=model)
-    owner.must("POST", f"{API}/model-versions/create", "team-a", body=model | {"source": "s3://bucket/m"})
+    # A prompt is a registered model, and its versions need no artifacts.
+    model = {"name": f"model-of-{name}"}
+    version = model | PROMPT | {"source": "dummy-source"}
+    owner.must("POST", f"{API}/registered-models/create", "team-a", body=model | PROMPT)
+    owner.must("POST", f"{API}/model-versions/create", "team-a", body=version)
     caller = Caller(guarded, f"caller-{name}")
     for resource, verbs in zip(("experiments", "registeredmodels"), LEVELS[level], strict=True):
         if verbs:
@@ -186,7 +190,7 @@ def test_verbs_are_permissions(guarded, cluster, member, level):
         "delete": ("POST", f"{API}/experiments/delete", {"body": {"experiment_id": experiment}}),
         "read model": ("GET", f"{API}/registered-models/get", {"query": model}),
         "create model": ("POST", f"{API}/registered-models/create", {"body": new}),
-        "new version": ("POST", f"{API}/model-versions/create", {"body": model | {"source": "s3://bucket/m"}}),
+        "new version": ("POST", f"{API}/model-versions/create", {"body": version}),
         "delete version": ("DELETE", f"{API}/model-versions/delete", {"body": model | {"version": "1"}}),
         "delete model": ("DELETE", f"{API}/registered-models/delete", {"body": model}),
     }
