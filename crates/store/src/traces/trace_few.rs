@@ -200,7 +200,7 @@ fn planned(statement: &'static Sql<Child>, params: Vec<Value>) -> Statement {
 /// # Errors
 /// The database failed.
 pub(super) async fn narrow(store: &Store, experiments: &[i64], conditions: &mut Vec<Condition>) -> Result<()> {
-    let few = Probes::of(store, experiments, conditions).await?.few(FEW).await?;
+    let few = Probes::of(store, experiments, conditions).await?.few(FEW, false).await?;
     conditions.extend(few);
     Ok(())
 }
@@ -238,15 +238,15 @@ impl<'a> Probes<'a> {
     }
 
     /// A condition on the ids of the traces that may meet the conditions, if an index says that there are at most so
-    /// many.
+    /// many. With `counts_first` rows are counted before they are fetched, which takes a fraction of the time: for numbers
+    /// of which it is known that they may be large.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn few(&self, most: usize) -> Result<Option<Condition>> {
+    pub(super) async fn few(&self, most: usize, counts_first: bool) -> Result<Option<Condition>> {
         for probe in &self.probes {
             let Some(statement) = probe.statement(self.store, most + 1).await? else { continue };
-            // To count many rows takes a fraction of the time that it takes to fetch them.
-            if most > FEW && self.count(&statement).await? > most {
+            if counts_first && self.count(&statement).await? > most {
                 continue;
             }
             let row = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<i64>(1)? != 0));

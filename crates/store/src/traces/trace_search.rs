@@ -96,7 +96,7 @@ impl Scoped<'_> {
         let query = Query::of(scope, search)?;
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
         let mut plans = probes.explain(REACHES[0].rows).await?;
-        let few = probes.few(REACHES[0].rows).await?;
+        let few = probes.few(REACHES[0].rows, false).await?;
         let part = match self.window(&query, &probes) {
             Some(mut window) if few.is_none() => Some(window.take(REACHES[0].traces).await?),
             _ => None,
@@ -111,8 +111,8 @@ impl Scoped<'_> {
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
         let mut window = self.window(query, &probes);
         let mut found = Found::default();
-        for reach in reaches {
-            let few = probes.few(reach.rows).await?;
+        for (attempt, reach) in reaches.iter().enumerate() {
+            let few = probes.few(reach.rows, attempt > 0).await?;
             if few.is_some() {
                 return self.read_page(self.trace_page(query, few, None, query.max_results)?).await;
             }
