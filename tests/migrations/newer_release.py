@@ -51,6 +51,7 @@ def read(store):
         "experiments": {experiment.name: text(experiment) for experiment in experiments},
         "runs": {run.info.run_id: [text(run.info), text(run.data)] for run in runs},
         "issues": {issue.issue_id: text(issue) for issue in issues},
+        "latency": sorted(issue.issue_id for id in ids for issue in store.search_issues(id, categories=["LATENCY"])),
         "skills": sorted(map(text, [*skills, *versions])),
     }
 

@@ -122,6 +122,13 @@ def test_a_server_works_beside_the_newer_release(dialect, maker, tmp_path):
             assert "too slow" in then["issues"][gone]
             assert left["issues"].items() <= then["issues"].items()
             assert len(added(uri)["issue_categories"]) == len(kept["issue_categories"]) // 2
+
+            # An issue that the server creates has what the newer release stores of one.
+            made = create_issue(server.url, "0", name="odd", categories=[" Latency"], created_by="ada")
+            shown = release("read", uri, artifacts)
+            assert set(shown["latency"]) - set(left["latency"]) == {made["issue_id"]}
+            seen = f"('last_seen_timestamp', '{made['created_timestamp']}'), ('last_updated_by', 'ada')"
+            assert seen in shown["issues"][made["issue_id"]]
         ferroflow_db.assert_sound(uri)
         ferroflow_db.db("check", uri)
 
@@ -201,6 +208,13 @@ def purge(url: str, uri: str, artifacts: Path, name: str) -> None:
         timeout=60,
     )
     assert done.returncode == 0, ferroflow_db.report(done)
+
+
+def create_issue(url: str, experiment: str, **fields) -> dict:
+    body = {"experiment_id": experiment, "description": "x", **fields}
+    answer = requests.post(f"{url}/api/3.0/mlflow/issues", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["issue"]
 
 
 def call(url: str, path: str, **body) -> dict:

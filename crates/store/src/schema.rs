@@ -101,7 +101,7 @@ fn tell_additions(revision: &str) {
     match TRACKING.head_at(Some(revision)) {
         Some(head) if head.adds.is_empty() => {}
         Some(head) => {
-            tracing::info!(revision, release = head.release, leaves_alone = head.adds, "the database is served");
+            tracing::info!(revision, release = head.release, adds = head.adds, "the database is served");
         }
         None => tracing::warn!(
             revision,

@@ -133,6 +133,15 @@ impl Statement {
         }
     }
 
+    /// The statement that counts the rows of this one.
+    pub(crate) fn counted(self, dialect: Dialect) -> Self {
+        let sql = match dialect {
+            Dialect::Postgres => format!("SELECT COUNT(*) FROM ({}) AS counted", self.postgres()),
+            Dialect::Sqlite => format!("SELECT COUNT(*) FROM ({}) AS counted", self.sqlite()),
+        };
+        Self { sql: Source::Text(sql.into()), ..self }
+    }
+
     /// The statement that explains this one.
     pub(super) fn explained(self, dialect: Dialect) -> Self {
         let sql = match dialect {

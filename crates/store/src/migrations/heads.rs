@@ -16,7 +16,8 @@ pub struct Head {
     pub release: &'static str,
     /// The values of `--to` that mean this head, besides its revision.
     targets: &'static [&'static str],
-    /// What its tables hold beyond those of the head before that the server neither reads nor writes. Empty for the first.
+    /// What its tables hold beyond those of the head before: the server reads nothing of it, and writes it for the issues
+    /// that it creates. Empty for the first.
     pub adds: &'static str,
 }
 
@@ -34,7 +35,7 @@ pub(super) const TRACKING: &[Head] = &[
         revision: "f4a9b2c7d1e6",
         release: "MLflow 3.18.0",
         targets: &["3.18", "3.18.0"],
-        adds: "skills, and metadata of issues",
+        adds: "skills; categories, metadata and times of issues",
     },
 ];
 

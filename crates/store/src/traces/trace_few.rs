@@ -200,7 +200,7 @@ fn planned(statement: &'static Sql<Child>, params: Vec<Value>) -> Statement {
 /// # Errors
 /// The database failed.
 pub(super) async fn narrow(store: &Store, experiments: &[i64], conditions: &mut Vec<Condition>) -> Result<()> {
-    let few = Probes::of(store, experiments, conditions).await?.few(FEW).await?;
+    let few = Probes::of(store, experiments, conditions).await?.few(FEW, false).await?;
     conditions.extend(few);
     Ok(())
 }
@@ -238,13 +238,17 @@ impl<'a> Probes<'a> {
     }
 
     /// A condition on the ids of the traces that may meet the conditions, if an index says that there are at most so
-    /// many.
+    /// many. With `counts_first` rows are counted before they are fetched, which takes a fraction of the time: for numbers
+    /// of which it is known that they may be large.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn few(&self, most: usize) -> Result<Option<Condition>> {
+    pub(super) async fn few(&self, most: usize, counts_first: bool) -> Result<Option<Condition>> {
         for probe in &self.probes {
             let Some(statement) = probe.statement(self.store, most + 1).await? else { continue };
+            if counts_first && self.count(&statement).await? > most {
+                continue;
+            }
             let row = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<i64>(1)? != 0));
             let found = self.store.db.query(statement, row).await?;
             if found.len() > most {
@@ -257,6 +261,12 @@ impl<'a> Probes<'a> {
             return Ok(Some(Condition::Text { column: TextAttribute::TraceId, test }));
         }
         Ok(None)
+    }
+
+    async fn count(&self, statement: &Statement) -> Result<usize> {
+        let db = &self.store.db;
+        let counted = db.query(statement.clone().counted(db.dialect()), |row| row.get::<i64>(0)).await?;
+        Ok(usize::try_from(counted.into_iter().sum::<i64>()).unwrap_or(usize::MAX))
     }
 
     /// The query plans of what is asked, one line per step.
