@@ -52,11 +52,7 @@ impl Verb {
 
 /// What is allowed on one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-<<<<<<< HEAD
-#[allow(clippy::struct_excessive_bools, reason = "each verb is granted or not")]
-=======
 #[expect(clippy::struct_excessive_bools, reason = "each verb is allowed or not")]
->>>>>>> wip-k
 pub(super) struct Verbs {
     /// `get` and `list`: a search shows what can be read, so one without the other is nothing.
     pub(super) read: bool,
