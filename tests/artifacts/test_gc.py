@@ -263,7 +263,7 @@ def test_what_was_asked_for_is_checked_before_anything_is_touched(place):
         (["--run-ids", deleted, "--older-than", "1h"], f"Run {deleted} is not older than the required age."),
         (["--run-ids", deleted, "--experiment-ids", "0"], "Experiment 0 is not in `deleted` lifecycle stage."),
         (["--run-ids", deleted, "--logged-model-ids", "m-x"], "'m-x' not found"),
-        (["--workspace", "w"], "Workspace selection flags are only supported"),
+        (["--workspace", "w"], "Workspace 'w' not found"),
     ]:
         told = place.gc(*args, code=1)
         assert words in told[-1], (args, told)

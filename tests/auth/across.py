@@ -73,7 +73,8 @@ def masked(text: str, values: dict[str, str]) -> str:
         pass
     for name, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
         if name not in SAME:
-            text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", f"<{name}>", text)
+            # Ids are texts in JSON: a number and a version are none.
+            text = re.sub(rf'(?<![0-9A-Za-z])(?<!": ){re.escape(value)}(?![0-9A-Za-z]|\.[0-9])', f"<{name}>", text)
     for pattern, plain in VOLATILE.items():
         text = re.sub(pattern, plain, text)
     return text
