@@ -45,9 +45,11 @@ def test_the_image_says_what_it_is():
     assert (ROOT / "LICENSE").exists() and (ROOT / "NOTICE").exists()
     version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     assert f"ARG VERSION={version}" in text
-    # The profile strips the program.
+    # The profile strips the program, as the one that it inherits from.
     assert "cargo build --profile dist" in containerfile()
-    assert re.search(r'^\[profile\.dist\]\n(?:.+\n)*strip = ', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    profiles = (ROOT / "Cargo.toml").read_text()
+    assert re.search(r'^\[profile\.dist\]\n(?:.+\n)*inherits = "release"$', profiles, re.MULTILINE)
+    assert re.search(r'^\[profile\.release\]\n(?:.+\n)*strip = true$', profiles, re.MULTILINE)
 
 
 def test_images_and_compose_ask_the_server_how_it_is():
