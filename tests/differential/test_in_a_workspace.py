@@ -21,6 +21,7 @@ from verdict import difference
 
 #: Scenarios that a workspace answers otherwise, and why.
 OTHERWISE = {
+    "assessments": "assessments of the same millisecond have no order on PostgreSQL",
     "artifacts": "writes below the locations that experiments have without workspaces",
     "experiments": "chooses locations, which a server with workspaces refuses",
     "model_sources": "names locations, too",
