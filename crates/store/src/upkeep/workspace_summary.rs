@@ -7,22 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     db::{Access, BackendUri, Direct, Row, Statement, Upkeep},
     upkeep::snapshot::SnapshotError,
+    workspaces::delete::RESOURCES,
 };
-
-/// The tables whose rows are resources of a workspace.
-const TABLES: [&str; 11] = [
-    "experiments",
-    "registered_models",
-    "evaluation_datasets",
-    "webhooks",
-    "secrets",
-    "endpoints",
-    "model_definitions",
-    "budget_policies",
-    "guardrails",
-    "jobs",
-    "mcp_servers",
-];
 
 /// The workspaces of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +30,7 @@ pub async fn workspaces(uri: &BackendUri) -> Result<WorkspaceSummary, SnapshotEr
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?));
     let names =
         direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await?;
-    let counts = TABLES
+    let counts = RESOURCES
         .map(|table| format!("SELECT CAST('{table}' AS TEXT), workspace, COUNT(*) FROM {table} GROUP BY workspace"));
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?));
     let counts = direct.query(unscoped(&counts.join(" UNION ALL ")), read).await?;

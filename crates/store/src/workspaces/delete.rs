@@ -25,7 +25,7 @@ pub enum DeletionMode {
 }
 
 /// The tables whose rows are resources of a workspace, in the order in which the reference reports them.
-const RESOURCES: [&str; 11] = [
+pub(crate) const RESOURCES: [&str; 11] = [
     "registered_models",
     "experiments",
     "evaluation_datasets",
