@@ -1,14 +1,11 @@
 //! Clients that start long searches and disconnect: the database cancels them, and other callers are served meanwhile.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
-use ferroflow_artifacts::{Buckets, Locations};
-use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, Db, DbOptions, ResultBudget, Statement, Upkeep, dialect::Dialect},
+    db::{BackendUri, Db, DbOptions, Statement, Upkeep, dialect::Dialect},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,6 +13,8 @@ use tokio::{
     sync::oneshot,
     task::JoinSet,
 };
+
+use crate::support::app;
 
 const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
 
@@ -96,21 +95,10 @@ async fn try_on(uri: &BackendUri) {
     let store = Store::open(uri, options).await.unwrap();
     fill(&store).await;
     let db = store.db().clone();
-    let app = App {
-        store: store.into(),
-        locations: Locations::new(Buckets::new(&Environment::default())),
-        ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-        webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
-        access: None,
-        telemetry: Telemetry::default(),
-        bodies: Bodies::default(),
-        results: ResultBudget::default(),
-        config: Config::default(),
-    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(ferroflow_server::serve(listener, app, async {
+    let task = tokio::spawn(ferroflow_server::serve(listener, app(store), async {
         let _ = stopped.await;
     }));
 

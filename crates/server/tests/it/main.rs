@@ -6,6 +6,7 @@
 mod hang_ups;
 mod otlp_grpc;
 mod span_log;
+mod support;
 mod trace_artifact;
 mod ui;
 mod webhooks;

@@ -1,17 +1,15 @@
 //! OTLP/gRPC over a real port: messages, errors, users, bounds, shutdown.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use axum::body::{Body, Bytes};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_auth::{Auth, AuthConfig, SignupKey, Tokens};
-use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
-use ferroflow_server::{Access, App, Audit, Bodies, Config, Listeners, Telemetry, ui};
+use ferroflow_server::{Access, App, Audit, Listeners};
 use ferroflow_store::{
     Store, StoreOptions, UserStore,
-    db::{BackendUri, DbOptions, ResultBudget},
+    db::{BackendUri, DbOptions},
 };
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
@@ -23,7 +21,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::span_log::{gzip, protobuf};
+use crate::{
+    span_log::{gzip, protobuf},
+    support::app,
+};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const EXPERIMENT: (&str, &str) = ("x-mlflow-experiment-id", "0");
@@ -39,17 +40,8 @@ struct Server {
 
 async fn serve(folder: &Path, access: Option<Access>) -> Server {
     let uri = BackendUri::Sqlite(folder.join("test.db"));
-    let app = App {
-        store: Store::open(&uri, StoreOptions::default()).await.unwrap().into(),
-        locations: Locations::new(Buckets::new(&Environment::default())),
-        ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-        webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
-        access,
-        telemetry: Telemetry::default(),
-        bodies: Bodies::default(),
-        results: ResultBudget::default(),
-        config: Config::default(),
-    };
+    let store = Store::open(&uri, StoreOptions::default()).await.unwrap();
+    let app = App { access, ..app(store) };
     let listen = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
     let (http, grpc) = (listen().await, listen().await);
     let addresses = (http.local_addr().unwrap(), grpc.local_addr().unwrap());

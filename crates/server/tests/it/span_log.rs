@@ -1,21 +1,17 @@
 //! `POST /v1/traces` over HTTP: encodings, compression, wrong requests.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc};
+use std::{io::Write as _, net::SocketAddr};
 
-use ferroflow_artifacts::{Buckets, Locations};
-use ferroflow_jobs::{WebhookOptions, Webhooks};
-use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
-use ferroflow_store::{
-    Store, StoreOptions,
-    db::{BackendUri, ResultBudget},
-};
+use ferroflow_server::{App, Config};
+use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+use crate::support::app;
 
 /// A response: status, headers in lower case, and body.
 pub(crate) struct Answer {
@@ -33,17 +29,9 @@ impl Answer {
 /// A server on an empty database. It ends with the test's runtime.
 pub(crate) async fn serve(folder: &std::path::Path) -> SocketAddr {
     let uri = BackendUri::Sqlite(folder.join("test.db"));
-    let app = App {
-        store: Store::open(&uri, StoreOptions::default()).await.unwrap().into(),
-        locations: Locations::new(Buckets::new(&Environment::default())),
-        ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-        webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
-        access: None,
-        telemetry: Telemetry::default(),
-        bodies: Bodies::default(),
-        results: ResultBudget::default(),
-        config: Config { static_prefix: "/prefix".into(), ..Config::default() },
-    };
+    let store = Store::open(&uri, StoreOptions::default()).await.unwrap();
+    let config = Config { static_prefix: "/prefix".into(), ..Config::default() };
+    let app = App { config, ..app(store) };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     tokio::spawn(ferroflow_server::serve(listener, app, std::future::pending()));

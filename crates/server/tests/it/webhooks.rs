@@ -14,24 +14,23 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_jobs::{WebhookOptions, Webhooks};
-use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
+use ferroflow_server::App;
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, ResultBudget, Upkeep},
+    db::{BackendUri, Upkeep},
     events::fernet::FernetKey,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, Uri};
-use reqwest::Client;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc},
 };
+
+use crate::support::{Running, app};
 
 const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -121,12 +120,7 @@ async fn receive(State((sender, replies, gate)): State<Shared>, uri: Uri, header
 }
 
 /// A running server.
-struct Server {
-    url: String,
-    client: Client,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
-}
+struct Server(Running);
 
 fn options() -> WebhookOptions {
     WebhookOptions { schemes: vec!["http".into()], allow_private: true, ..WebhookOptions::default() }
@@ -140,48 +134,23 @@ async fn store(folder: &Path, key: Option<&str>) -> Store {
 
 impl Server {
     async fn start(folder: &Path, options: WebhookOptions) -> Self {
-        Self::start_on(store(folder, Some(KEY)).await, options).await
+        Self::start_on(store(folder, Some(KEY)).await, options)
     }
 
-    async fn start_on(store: Store, options: WebhookOptions) -> Self {
-        let app = App {
-            store: store.into(),
-            locations: Locations::new(Buckets::new(&Environment::default())),
-            ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-            webhooks: Arc::new(Webhooks::new(options)),
-            access: None,
-            bodies: Bodies::default(),
-            results: ResultBudget::default(),
-            telemetry: Telemetry::default(),
-            config: Config::default(),
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(ferroflow_server::serve(listener, app, async {
-            let _ = stopped.await;
-        }));
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        #[expect(clippy::disallowed_methods, reason = "a client of the tests")]
-        let client = Client::builder().tls_backend_preconfigured(tls).build().unwrap();
-        Self { url, client, stop, task }
+    fn start_on(store: Store, options: WebhookOptions) -> Self {
+        let webhooks = Arc::new(Webhooks::new(options));
+        Self(Running::start(App { webhooks, ..app(store) }))
     }
 
     async fn stop(self) {
-        drop(self.client);
-        self.stop.send(()).unwrap();
-        tokio::time::timeout(TIMEOUT, self.task).await.expect("it stops").unwrap().unwrap();
+        self.0.stop().await;
     }
 
     /// Calls the API and returns the status and the body.
     async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let url = format!("{}/api/2.0/mlflow/{path}", self.url);
+        let url = format!("{}/api/2.0/mlflow/{path}", self.0.url);
         let method = method.parse().unwrap();
-        let request = self.client.request(method, url).header("content-type", "application/json");
+        let request = self.0.client.request(method, url).header("content-type", "application/json");
         let response = request.body(body.to_string()).send().await.unwrap();
         let status = response.status().as_u16();
         (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
@@ -214,7 +183,7 @@ impl Server {
     async fn metric(&self, line: &str) {
         let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let text = self.client.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
+            let text = self.0.client.get(format!("{}/metrics", self.0.url)).send().await.unwrap().text().await.unwrap();
             if text.lines().any(|found| found == line) {
                 return;
             }
@@ -395,7 +364,7 @@ async fn a_stopping_server_finishes_deliveries_and_the_next_sends_the_rest() {
     server.register("running").await;
     assert_eq!(receiver.next().await.name(), "running");
     server.register("waiting").await;
-    let (gate, address) = (Arc::clone(&receiver.gate), server.url.trim_start_matches("http://").to_owned());
+    let (gate, address) = (Arc::clone(&receiver.gate), server.0.url.trim_start_matches("http://").to_owned());
     let open_gate = async move {
         // The shutdown has begun once connections are refused.
         while tokio::net::TcpStream::connect(&address).await.is_ok() {
@@ -407,7 +376,7 @@ async fn a_stopping_server_finishes_deliveries_and_the_next_sends_the_rest() {
 
     let store = store(folder.path(), Some(KEY)).await;
     assert_eq!(store.unscoped(Upkeep::Test).waiting_deliveries().await.unwrap(), 1, "the one that was running is done");
-    let server = Server::start_on(store, options()).await;
+    let server = Server::start_on(store, options());
     assert_eq!(receiver.next().await.name(), "waiting");
     server.stop().await;
 }
@@ -420,7 +389,7 @@ async fn with_another_key_nothing_is_sent_unsigned_and_nothing_is_lost() {
     server.webhook(&receiver.url, Some("s3cret")).await;
     server.stop().await;
 
-    let server = Server::start_on(store(folder.path(), None).await, options()).await;
+    let server = Server::start_on(store(folder.path(), None).await, options());
     server.register("m").await;
     server.metric("ferroflow_webhook_deliveries_total{outcome=\"postponed\"} 1").await;
     let list = server.good("GET", "webhooks", json!({})).await;

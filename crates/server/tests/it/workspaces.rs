@@ -1,26 +1,17 @@
 //! Workspaces over HTTP: their calls, and the header that names the workspace of a request.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::path::Path;
 
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations};
-use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
-use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
-use ferroflow_store::{
-    Store, StoreOptions,
-    db::{BackendUri, ResultBudget},
-};
-use reqwest::Client;
+use ferroflow_server::App;
+use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::support::{Running, app};
 
 /// A running server.
-struct Server {
-    url: String,
-    client: Client,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
-}
+struct Server(Running);
 
 /// A request of each kind that an endpoint may have, with a body for those that need one.
 const KINDS: [(&str, &str, &str); 9] = [
@@ -40,45 +31,18 @@ impl Server {
         let options = StoreOptions { workspaces, ..StoreOptions::default() };
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         let destination = ArtifactRepository::Local(LocalRepository::new(folder.join("artifacts")));
-        let app = App {
-            store: store.into(),
-            locations: Locations {
-                destination: Some(destination),
-                ..Locations::new(Buckets::new(&Environment::default()))
-            },
-            ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
-            webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
-            access: None,
-            bodies: Bodies::default(),
-            results: ResultBudget::default(),
-            telemetry: Telemetry::default(),
-            config: Config::default(),
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(ferroflow_server::serve(listener, app, async {
-            let _ = stopped.await;
-        }));
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        #[expect(clippy::disallowed_methods, reason = "a client of the tests")]
-        let client = Client::builder().tls_backend_preconfigured(tls).build().unwrap();
-        Self { url, client, stop, task }
+        let locations =
+            Locations { destination: Some(destination), ..Locations::new(Buckets::new(&Environment::default())) };
+        Self(Running::start(App { locations, ..app(store) }))
     }
 
     async fn stop(self) {
-        drop(self.client);
-        self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("it stops").unwrap().unwrap();
+        self.0.stop().await;
     }
 
     /// The status and the text of an answer, in a workspace if one is given.
     async fn text(&self, workspace: Option<&str>, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let mut request = self.0.client.request(method.parse().unwrap(), format!("{}{path}", self.0.url));
         if !body.is_empty() {
             request = request.header("content-type", "application/json").body(body.to_owned());
         }
