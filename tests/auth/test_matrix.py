@@ -1,9 +1,9 @@
 """Everybody tries everything: no route is open to whom the reference refuses, and none is shut to whom it lets in."""
 
-import json
 import re
 from pathlib import Path
 
+import matrix
 import pytest
 from calls import CALLS
 from people import ADMIN, LEVELS, People
@@ -20,7 +20,7 @@ WHO = ["anonymous", *LEVELS, ADMIN]
 
 
 def outcome(people: People, call, who: str):
-    """What comes of a call by somebody: its status, and how much of a list is seen."""
+    """What comes of a call by a user: its status, and how much of a list is seen."""
     level = LEVELS.get(who)
     scene = Scene(people, who, level)
     path, query, body = scene.fill(call.path), scene.fill(call.query), scene.fill(call.body)
@@ -28,12 +28,7 @@ def outcome(people: People, call, who: str):
         None if who == "anonymous" else who, call.method, path, query=query, body=body, raw=call.raw,
         headers=scene.fill(call.headers),
     )
-    if call.count is None or answer.status_code != 200:
-        return answer.status_code
-    found = answer.json()
-    for key in call.count.split("."):
-        found = (found or {}).get(key)
-    return f"{answer.status_code}, {len(found) if isinstance(found, list) else int(found is not None)} seen"
+    return matrix.outcome(answer, call)
 
 
 def walk(url: str) -> dict:
@@ -45,28 +40,7 @@ def walk(url: str) -> dict:
 
 @pytest.mark.rotates
 def test_everybody_gets_what_the_reference_gives(pair, mode):
-    ours = walk(pair.ferroflow)
-    recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
-    if mode == "recorded":
-        theirs = {call: entry["reference"] for call, entry in recorded.items()}
-    else:
-        theirs = walk(pair.reference)
-    entries, problems = {}, []
-    for call in CALLS:
-        name = str(call)
-        entry = entries[name] = {"reference": theirs.get(name)}
-        if ours[name] != theirs.get(name):
-            if call.differs is None:
-                problems.append(f"{name}\n    reference {theirs.get(name)}\n    ferroflow {ours[name]}")
-            entry |= {"ferroflow": ours[name], "why": call.differs}
-        elif call.differs is not None:
-            problems.append(f"{name} is said to differ, and does not")
-    if mode == "record":
-        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
-        RECORDED.write_text(f"{{\n{lines}\n}}\n", "utf-8")
-    elif not problems and entries != recorded:
-        problems += [f"{name} was recorded otherwise" for name, entry in entries.items() if recorded.get(name) != entry]
-    assert not problems, f"{len(problems)} of {len(CALLS)} calls differ:\n" + "\n".join(problems)
+    matrix.compare(CALLS, walk, pair, mode, RECORDED, lambda call: call.differs, lambda call: call.differs is not None)
 
 
 def routes():

@@ -2,11 +2,11 @@
 call of each route."""
 
 import contextlib
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import matrix
 import pytest
 from calls import AJAX3, API, CALLS, STORE
 from conftest import running
@@ -62,17 +62,12 @@ def pair(request, mode, tmp_path_factory):
 
 
 def outcome(people: People, call, who: str):
-    """What comes of a call by somebody: its status, and how much of a list is seen."""
+    """What comes of a call by a user: its status, and how much of a list is seen."""
     scene = Scene(people, who, WHO[who][1], WORKSPACE)
     path, query, body = scene.fill(call.path), scene.fill(call.query), scene.fill(call.body)
     headers = (scene.fill(call.headers) or {}) | within(WORKSPACE)
     answer = people.send(who, call.method, path, query=query, body=body, raw=call.raw, headers=headers)
-    if call.count is None or answer.status_code != 200:
-        return answer.status_code
-    found = answer.json()
-    for key in call.count.split("."):
-        found = (found or {}).get(key)
-    return f"{answer.status_code}, {len(found) if isinstance(found, list) else int(found is not None)} seen"
+    return matrix.outcome(answer, call)
 
 
 def walk(url: str) -> dict:
@@ -90,26 +85,4 @@ def walk(url: str) -> dict:
 
 @pytest.mark.rotates
 def test_members_get_what_the_reference_gives(pair, mode):
-    ours = walk(pair.ferroflow)
-    recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
-    if mode == "recorded":
-        theirs = {call: entry["reference"] for call, entry in recorded.items()}
-    else:
-        theirs = walk(pair.reference)
-    entries, problems = {}, []
-    for call in TRIED:
-        name = str(call)
-        entry = entries[name] = {"reference": theirs.get(name)}
-        if ours[name] != theirs.get(name):
-            why = DIFFERS.get(call.path) or call.differs
-            if why is None:
-                problems.append(f"{name}\n    reference {theirs.get(name)}\n    ferroflow {ours[name]}")
-            entry |= {"ferroflow": ours[name], "why": why}
-        elif call.path in DIFFERS:
-            problems.append(f"{name} is said to differ, and does not")
-    if mode == "record":
-        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
-        RECORDED.write_text(f"{{\n{lines}\n}}\n", "utf-8")
-    elif not problems and entries != recorded:
-        problems += [f"{name} was recorded otherwise" for name, entry in entries.items() if recorded.get(name) != entry]
-    assert not problems, f"{len(problems)} of {len(TRIED)} calls differ:\n" + "\n".join(problems)
+    matrix.compare(TRIED, walk, pair, mode, RECORDED, lambda call: DIFFERS.get(call.path) or call.differs, lambda call: call.path in DIFFERS)

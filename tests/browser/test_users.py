@@ -4,52 +4,28 @@ import uuid
 
 import pytest
 import requests
-from conftest import PICTURES
 from playwright.sync_api import Error, expect
 from support import required, servers
-from web_ui import WebUi, remember
+from users import ADMIN, PASSWORD, settings, tabs_of_users
 
 pytestmark = pytest.mark.rotates(every=3)
-
-ADMIN = ("admin", "the admin's password")
-PASSWORD = "a password that is long"
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """The address of a server with an administrator."""
     folder = tmp_path_factory.mktemp("guarded")
-    ini = folder / "auth.ini"
-    ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder}/users.db\nadmin_username = admin\n")
-    env = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(ini),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "the same for all servers",
-    }
     args = ["--app-name", "basic-auth", "--ui-dir", required("FERROFLOW_UI_DIR")]
-    with servers.ferroflow(f"sqlite:///{folder}/browser.db", folder / "artifacts", args=args, env=env) as server:
+    with servers.ferroflow(f"sqlite:///{folder}/browser.db", folder / "artifacts", args=args, env=settings(folder)) as server:
         yield server.url
 
 
 @pytest.fixture
 def log_in(request, chromium, guarded):
-    """A function that gives a tab of somebody who logs in."""
-    tabs = []
-
-    def tab(username, password):
-        login = {"username": username, "password": password, "origin": guarded}
-        context = chromium.new_context(viewport={"width": 1600, "height": 1000}, http_credentials=login)
-        remember(context, guarded)
-        tabs.append((WebUi(context, guarded), context))
-        return tabs[-1][0]
-
-    yield tab
-    for number, (ui, context) in enumerate(tabs):
-        ui.screenshot(PICTURES / f"{request.node.name}-{number}.png")
-        context.close()
-    # After a change of the password the UI has the browser forget the old one: it asks as nobody.
-    complaints = [line for ui, _ in tabs for line in ui.complaints if "mlflow-logged-out-" not in line]
-    assert not complaints, "\n".join(complaints)
+    """A function that gives a tab of a user who logs in."""
+    # After a change of the password the UI has the browser forget the old one: it asks without a user.
+    with tabs_of_users(chromium, guarded, request.node.name, expected="mlflow-logged-out-") as tab:
+        yield tab
 
 
 @pytest.fixture

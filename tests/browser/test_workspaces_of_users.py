@@ -4,15 +4,12 @@ import uuid
 
 import pytest
 import requests
-from conftest import PICTURES
 from playwright.sync_api import expect
 from support import required, servers
-from web_ui import WebUi, remember
+from users import ADMIN, PASSWORD, settings, tabs_of_users
 
 pytestmark = pytest.mark.rotates(every=3)
 
-ADMIN = ("admin", "the admin's password")
-PASSWORD = "a password that is long"
 RED, BLUE = "team-red", "team-blue"
 
 
@@ -21,18 +18,11 @@ def guarded(request, tmp_path_factory):
     """The address of a server with users and two workspaces."""
     against = request.config.getoption("--against")
     folder = tmp_path_factory.mktemp("guarded")
-    ini = folder / "auth.ini"
-    ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder}/users.db\nadmin_username = admin\n")
-    env = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(ini),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "the same for all servers",
-    }
     args = ["--app-name", "basic-auth", "--enable-workspaces"]
     if against != "reference":
         args += ["--ui-dir", required("FERROFLOW_UI_DIR")]
     server = servers.reference if against == "reference" else servers.ferroflow
-    with server(f"sqlite:///{folder}/browser.db", folder / "artifacts", args=args, env=env) as running:
+    with server(f"sqlite:///{folder}/browser.db", folder / "artifacts", args=args, env=settings(folder)) as running:
         for name in (RED, BLUE):
             call(running.url, "POST", "3.0/mlflow/workspaces", json={"name": name})
             call(running.url, "POST", "2.0/mlflow/experiments/create", json={"name": f"only {name}"}, space=name)
@@ -42,21 +32,8 @@ def guarded(request, tmp_path_factory):
 @pytest.fixture
 def log_in(request, chromium, guarded):
     """A function that gives a tab of a user who logs in."""
-    tabs = []
-
-    def tab(username, password):
-        login = {"username": username, "password": password, "origin": guarded}
-        context = chromium.new_context(viewport={"width": 1600, "height": 1000}, http_credentials=login)
-        remember(context, guarded)
-        tabs.append((WebUi(context, guarded), context))
-        return tabs[-1][0]
-
-    yield tab
-    for number, (ui, context) in enumerate(tabs):
-        ui.screenshot(PICTURES / f"{request.node.name}-{number}.png")
-        context.close()
-    complaints = [line for ui, _ in tabs for line in ui.complaints]
-    assert not complaints, "\n".join(complaints)
+    with tabs_of_users(chromium, guarded, request.node.name) as tab:
+        yield tab
 
 
 def call(url, method, path, auth=ADMIN, space=None, **more):
