@@ -110,7 +110,7 @@ def tab(request, chromium, spaced, spaces):
 
 
 def open_anew(ui, fragment):
-    """Opens a page as somebody does who follows a link: the UI keeps what it has loaded when only the fragment changes."""
+    """Opens a page as a user does who follows a link: the UI keeps what it has loaded when only the fragment changes."""
     ui.page.goto("about:blank")
     ui.open(fragment)
 
@@ -179,7 +179,7 @@ def test_links_carry_the_workspace(tab, spaces):
     expect(tab.page.get_by_role("heading", name=f"run of {RED}")).to_be_visible()
     assert f"workspace={RED}" in tab.page.url
     expect(tab.page.get_by_role("main").get_by_role("row", name="accuracy 0.25")).to_be_visible()
-    # Whoever gets the link sees the same page.
+    # A user who follows the link sees the same page.
     address = tab.page.url
     tab.page.goto("about:blank")
     tab.page.evaluate("1")

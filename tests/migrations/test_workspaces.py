@@ -167,7 +167,7 @@ def test_nothing_is_moved_to_the_default_workspace_where_a_name_is_taken(trackin
 
 
 def test_a_move_asks_first(tracking, tmp_path):
-    """Standard input is closed, so nobody agrees."""
+    """Standard input is closed: there is no agreement."""
     ours = tracking(TRACKING.head)
     with two(ours, tmp_path), copy_of(ours, tmp_path) as before:
         done = db("move-resources", ours, *arguments(ours, ["--resource-type", "experiments"]), expect=1)

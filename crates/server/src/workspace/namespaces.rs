@@ -24,7 +24,7 @@ pub(super) async fn of_request(
         && let Some(wanted) = wanted
         && let Ok(found) = app.store.workspace(Some(wanted)).await
     {
-        // Also one whose namespace is gone: what is in it must be reached by somebody.
+        // Also one whose namespace is gone: what is in it must be reached by some user.
         return Ok((found, Arc::clone(caller)));
     }
     let entered = match wanted {
