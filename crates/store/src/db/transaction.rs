@@ -119,7 +119,8 @@ impl Db {
         }));
         match &tx.conn()?.inner {
             Inner::Postgres(lease) => {
-                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
+                let limit = postgres::statement_timeout(self.options.statement_timeout);
+                let begin = format!("BEGIN; {limit}{}", postgres::BY_INDEX);
                 let answer = lease.client()?.batch_execute(&begin).await;
                 answer.map_err(|error| DbError::from(error).before_begin())?;
             }

@@ -12,6 +12,7 @@ mod evaluation_datasets;
 mod evaluation_gc;
 mod experiments;
 mod file_identity;
+mod first_writes;
 mod heads;
 mod inputs;
 mod issues;

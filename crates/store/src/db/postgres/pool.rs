@@ -198,8 +198,9 @@ impl PostgresPool {
 
 /// Initialises a connection and detects a pooler in front of the server.
 async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres::Error> {
-    // Text that is sent to clients must not depend on the server's settings.
-    let answer = client.simple_query("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()").await?;
+    // Text that is sent to clients must not depend on the server's settings. JIT compilation takes longer than any statement
+    // of a request, and PostgreSQL would begin it where a plan without `enable_seqscan` has to scan a table.
+    let answer = client.simple_query("SET TIME ZONE 'UTC'; SET jit = off; SELECT pg_backend_pid()").await?;
     let process = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
         _ => None,

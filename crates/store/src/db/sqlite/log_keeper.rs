@@ -206,8 +206,7 @@ mod tests {
         let writer = pool.writer(Duration::from_secs(10)).await.unwrap();
         writer.write(|connection| Ok(connection.execute_batch("CREATE TABLE filled (value BLOB)")?)).await.unwrap();
         drop(writer);
-        let reader =
-            Session::open_with(&path, "reader", Role::Reader, Synchronous::Full, Interrupt::Never).unwrap();
+        let reader = Session::open_with(&path, "reader", Role::Reader, Synchronous::Full, Interrupt::Never).unwrap();
         let begin = |connection: &mut Connection| Ok(connection.execute_batch("BEGIN; SELECT * FROM filled LIMIT 1")?);
         reader.run(begin).await.unwrap();
         fill(&pool, 100).await;
