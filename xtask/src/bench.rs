@@ -40,6 +40,10 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces"])]
     ui: bool,
 
+    /// Measure a workspace among a thousand others instead: `bench/workspaces.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "soak", "ui"])]
+    workspaces: bool,
+
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
@@ -70,6 +74,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
             Options { ui: true, .. } => "bench/ui.py",
             Options { evaluation: true, .. } => "bench/evaluation.py",
             Options { traces: true, .. } => "bench/traces.py",
+            Options { workspaces: true, .. } => "bench/workspaces.py",
             _ => "bench/side_by_side.py",
         });
         command
