@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken,
     registered_models::{self, Column, Condition},
 };
 
@@ -88,7 +88,7 @@ impl Scoped<'_> {
         }
         let conditions = registered_models::parse_filter(&search.filter)?;
         let order = registered_models::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 

@@ -19,6 +19,7 @@ use crate::{
         scope::Scope,
         select::{Found, KeyKind, Page, Select, load_children},
     },
+    workspace::Workspace,
 };
 
 /// The first column of the order by default.
@@ -77,7 +78,7 @@ impl Scoped<'_> {
         search: &TraceSearch,
         reaches: &[Reach],
     ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
-        let query = Query::of(scope, search)?;
+        let query = Query::of(self.workspace, scope, search)?;
         let mut found = self.found_traces(&query, reaches).await?;
         let conn = self.store.db.reader().await?;
         let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
@@ -93,7 +94,7 @@ impl Scoped<'_> {
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
-        let query = Query::of(scope, search)?;
+        let query = Query::of(self.workspace, scope, search)?;
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
         let mut plans = probes.explain(REACHES[0].rows).await?;
         let few = probes.few(REACHES[0].rows, false).await?;
@@ -238,11 +239,11 @@ pub(super) struct Query {
 }
 
 impl Query {
-    fn of(scope: &Scope, search: &TraceSearch) -> Result<Self> {
+    fn of(workspace: &Workspace, scope: &Scope, search: &TraceSearch) -> Result<Self> {
         check_locations(&search.experiment_ids)?;
         validation::max_results(search.max_results)?;
-        let id =
-            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let id = workspace
+            .query([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         Ok(Self {
             experiments: visible_experiments(scope, &search.experiment_ids)?,
             order: traces::parse_order_by(&search.order_by)?,
