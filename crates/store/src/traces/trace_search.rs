@@ -242,8 +242,8 @@ impl Query {
     fn of(workspace: &Workspace, scope: &Scope, search: &TraceSearch) -> Result<Self> {
         check_locations(&search.experiment_ids)?;
         validation::max_results(search.max_results)?;
-        let id = workspace
-            .query([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+        let id =
+            workspace.query([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         Ok(Self {
             experiments: visible_experiments(scope, &search.experiment_ids)?,
             order: traces::parse_order_by(&search.order_by)?,
