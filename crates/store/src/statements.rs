@@ -128,7 +128,8 @@ pages! {
 
     /// Those on tables and columns that only a later head of the reference has, by file.
     TRACKING_LATER:
-        evaluation::issue_columns;
+        evaluation::issue_columns,
+        workspaces::skills;
 
     /// The static statements on the users database, by file.
     USERS:
