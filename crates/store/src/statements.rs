@@ -93,6 +93,7 @@ pages! {
         traces::trace_few,
         traces::trace_infos,
         traces::trace_payloads,
+        traces::trace_search,
         traces::trace_start,
         traces::trace_tags,
         traces::trace_v2,

@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
-    PageToken,
+    PageToken, QueryId,
     registered_models::{self, Column, Condition},
 };
 
@@ -137,7 +137,8 @@ impl Scoped<'_> {
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
-            return models_by_name(self.workspace, dialect, !clause.ascending, max, token);
+            let query = self.workspace.parameter().map(|_| query);
+            return models_by_name(self.workspace, dialect, !clause.ascending, max, token, query);
         }
         if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);
@@ -163,8 +164,10 @@ fn models_by_name(
     descending: bool,
     max: i64,
     token: PageToken,
+    query: Option<QueryId>,
 ) -> Result<Page> {
     let mut select = Select::new(workspace, "registered_models", "m");
+    select.of_query(query);
     select.order_by("name", descending, KeyKind::Text);
     select.plan(Plan::MergeJoin);
     let in_workspace = select.in_workspace("m");
