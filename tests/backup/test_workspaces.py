@@ -128,7 +128,7 @@ def test_three_workspaces_and_their_users_come_back(home, other, place):
             admin("POST", f"{API}/users/create", {"username": name, "password": f"the password of {name}"})
         give(admin, "ann", "team", "writer", ("workspace", "USE"), ("experiment", "EDIT"), ("registered_model", "EDIT"))
         give(admin, "ann", "other", "writer", ("workspace", "USE"), ("experiment", "READ"))
-        give(admin, "bob", "other", "writer", ("workspace", "USE"), ("registered_model", "EDIT"))
+        give(admin, "bob", "other", "registrar", ("workspace", "USE"), ("registered_model", "EDIT"))
         may = rights(server)
         assert may["ann", "team"] == (200, 200) and may["bob", "team"] == (404, 404)
         before = everything(server)
@@ -169,7 +169,7 @@ def test_grants_and_their_workspaces_are_told_apart(home, place):
         others("POST", f"{API}/registered-models/create", {"name": "same"})
         others("POST", f"{API3}/users/permissions/grant", grant)
         role = next(role for role in admin("GET", f"{API3}/roles/list", {"workspace": "team"})["roles"] if role["name"] == "writer")
-        admin("POST", f"{API3}/roles/unassign", {"username": "of-team", "role_id": role["id"]})
+        admin("DELETE", f"{API3}/roles/unassign", {"username": "of-team", "role_id": role["id"]})
 
     out = home.restore(place, *users_of(home), "--keep-users", "--force")
     assert "registered_model same in the workspace other: not in the backup" in out
