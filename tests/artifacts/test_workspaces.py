@@ -355,7 +355,10 @@ def test_files_of_a_deleted_workspace_are_purged_by_its_name(kind, servers, tmp_
         assert files() == before
         assert "2 deleted, 0 kept." in gc("--deleted-workspaces", "gone")
         assert sorted(set(before) - set(files())) == [f"{lost[0]}/artifacts/a.txt", f"{lost[1]}/artifacts/MLmodel"]
-        assert "0 deleted, 0 kept." in gc("--deleted-workspaces", "gone,never-was")
+        after = files()
+        again = gc("--deleted-workspaces", "gone,never-was")
+        # SeaweedFS lists folders for a while in which nothing is any more.
+        assert files() == after and ("0 deleted, 0 kept." in again or kind == "bucket")
         assert other("GET", "/get-artifact", params={"run_id": runs["moved"]["run_id"], "path": "a.txt"}).content == b"x"
         if kind == "directory":
             assert not (root / folder).exists()
