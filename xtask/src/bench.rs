@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Measure requests a second against latencies, by number of connections, instead: `bench/throughput.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "soak", "ui", "grow"])]
     throughput: bool,
+    /// Measure a workspace among a thousand others instead: `bench/workspaces.py`
+    #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "soak", "ui"])]
+    workspaces: bool,
 
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -91,6 +94,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
             Options { traces: true, .. } => "bench/traces.py",
             Options { grow: true, .. } => "bench/grow.py",
             Options { throughput: true, .. } => "bench/throughput.py",
+            Options { workspaces: true, .. } => "bench/workspaces.py",
             _ => "bench/side_by_side.py",
         });
         command

@@ -28,7 +28,7 @@ pub use job::{Job, Kind, Next, Schedule, Stop};
 pub use metrics::JobMetrics;
 pub use outbox_sweep::OutboxSweep;
 pub use own_indexes::OwnIndexes;
-pub use purge::{Age, Purge, PurgeOptions, PurgeReport, PurgeTotals};
+pub use purge::{Age, Purge, PurgeOptions, PurgeReport, PurgeTotals, purge_deleted_workspaces};
 pub use runner::Runner;
 pub use trace_archival::ArchivalJob;
 pub use trace_rollups::{RollupJob, RollupSettings};

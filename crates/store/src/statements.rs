@@ -93,6 +93,7 @@ pages! {
         traces::trace_few,
         traces::trace_infos,
         traces::trace_payloads,
+        traces::trace_search,
         traces::trace_start,
         traces::trace_tags,
         traces::trace_v2,
@@ -128,7 +129,8 @@ pages! {
 
     /// Those on tables and columns that only a later head of the reference has, by file.
     TRACKING_LATER:
-        evaluation::issue_columns;
+        evaluation::issue_columns,
+        workspaces::skills;
 
     /// The static statements on the users database, by file.
     USERS:

@@ -5,6 +5,7 @@
 
 mod hang_ups;
 mod otlp_grpc;
+mod otlp_grpc_workspaces;
 mod span_log;
 mod support;
 mod trace_artifact;

@@ -19,8 +19,11 @@ use tokio_postgres::{
 
 pub(super) use self::pool::{Client, PostgresPool};
 use super::{
-    Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf, share::Share, sqlite::changed,
-    statement::Kind, value::Literal,
+    Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf,
+    share::Share,
+    sqlite::changed,
+    statement::{Kind, trace_statement},
+    value::Literal,
 };
 
 /// Runs a statement and passes every row to `visit` as it arrives. With `limit`, a statement of dynamic text runs under
@@ -101,6 +104,7 @@ pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
 
 async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbError> {
     let sql = statement.postgres();
+    trace_statement(sql);
     Ok(if !statement.is_static() {
         let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
         client.query_typed_raw(sql, typed).await?
@@ -114,6 +118,7 @@ async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbErr
 
 /// Runs a statement and returns the number of changed rows.
 pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u64, DbError> {
+    trace_statement(statement.postgres());
     if !client.keeps_names() {
         let params: Vec<(Literal<'_>, Type)> = statement.params.iter().map(Literal::typed).collect();
         let params: Vec<_> = params.iter().map(|(value, ty)| (value as &(dyn ToSql + Sync), ty.clone())).collect();
@@ -129,6 +134,7 @@ pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbEr
         return Ok(0);
     }
     let (sql, arrays) = (insert.postgres_sql(), arrays(insert)?);
+    trace_statement(&sql);
     if !client.keeps_names() {
         let params: Vec<_> = arrays.iter().map(|(array, ty)| (&**array as &(dyn ToSql + Sync), ty.clone())).collect();
         return Ok(client.execute_typed(&sql, &params).await?);

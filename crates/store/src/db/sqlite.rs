@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use self::{file_identity::FileIdentity, log_keeper::LogKeeper};
-use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, share::Share};
+use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, share::Share, statement::trace_statement};
 
 /// The path of an in-memory database.
 pub(super) const IN_MEMORY: &str = ":memory:";
@@ -409,6 +409,7 @@ pub(super) fn each(
     visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
     let sql = statement.sqlite();
+    trace_statement(&sql);
     let params = rusqlite::params_from_iter(&statement.params);
     let all = |prepared: &mut rusqlite::Statement<'_>| {
         let mut rows = prepared.query(params)?;
@@ -429,13 +430,17 @@ pub(super) fn each(
 
 /// Runs a statement and returns the number of changed rows.
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbError> {
-    let mut prepared = connection.prepare_cached(&statement.sqlite())?;
+    let sql = statement.sqlite();
+    trace_statement(&sql);
+    let mut prepared = connection.prepare_cached(&sql)?;
     Ok(prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64)
 }
 
 /// Inserts rows and returns the number of inserted ones.
 pub(super) fn insert(connection: &Connection, insert: &Insert) -> Result<u64, DbError> {
-    let mut prepared = connection.prepare_cached(&insert.sqlite_sql())?;
+    let sql = insert.sqlite_sql();
+    trace_statement(&sql);
+    let mut prepared = connection.prepare_cached(&sql)?;
     let Some(guard) = &insert.only_if else {
         return insert_rows(&mut prepared, &insert.rows);
     };

@@ -28,6 +28,11 @@ enum Source {
     Text(Cow<'static, str>),
 }
 
+/// Logs the text of a statement that is sent, without its values: tests compare what requests cost.
+pub(super) fn trace_statement(sql: &str) {
+    tracing::trace!(target: "ferroflow_store::statements", sql, "statement");
+}
+
 /// Planner settings for PostgreSQL, where it chooses badly without statistics: it estimates that an equality selects
 /// one row in 200, and reads and sorts a whole table for its first page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -44,12 +44,14 @@ impl Scoped<'_> {
     pub async fn search_datasets_of(&self, search: DatasetSearch) -> Result<(Vec<Dataset>, Option<String>)> {
         validation::max_results(search.max_results)?;
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let conditions = datasets::parse_filter(&search.filter)?;
         let order = datasets::parse_order_by(&search.order_by)?;
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "evaluation_datasets", "d");
+        select.of_query(query);
         if !search.experiment_ids.is_empty() {
             let place = select.bind(search.experiment_ids);
             select.filter(format!(

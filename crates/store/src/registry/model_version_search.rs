@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::ModelVersion};
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken,
     model_versions::{self, Column, Condition, TextAttribute},
 };
 
@@ -85,7 +85,7 @@ impl Scoped<'_> {
         }
         let conditions = model_versions::parse_filter(&search.filter)?;
         let order = model_versions::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 

@@ -88,7 +88,7 @@ impl Scoped<'_> {
         }
         let conditions = registered_models::parse_filter(&search.filter)?;
         let order = registered_models::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
@@ -137,7 +137,8 @@ impl Scoped<'_> {
         let by_name = order.first().filter(|clause| clause.column == Column::Name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
-            return models_by_name(self.workspace, dialect, !clause.ascending, max, token);
+            let query = self.workspace.parameter().map(|_| query);
+            return models_by_name(self.workspace, dialect, !clause.ascending, max, token, query);
         }
         if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);
@@ -163,8 +164,10 @@ fn models_by_name(
     descending: bool,
     max: i64,
     token: PageToken,
+    query: Option<QueryId>,
 ) -> Result<Page> {
     let mut select = Select::new(workspace, "registered_models", "m");
+    select.of_query(query);
     select.order_by("name", descending, KeyKind::Text);
     select.plan(Plan::MergeJoin);
     let in_workspace = select.in_workspace("m");

@@ -9,7 +9,7 @@ use ferroflow_model::{
     wire::Enum as _,
 };
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken,
     experiments::{self, Column, Condition, IdTest, TimeAttribute},
 };
 
@@ -85,7 +85,7 @@ impl Scoped<'_> {
         validation::max_results(search.max_results)?;
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 

@@ -6,7 +6,7 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    PageToken, PairTest, QueryId, bounds,
+    PageToken, PairTest, bounds,
     logged_models::{self, Attribute, Column, Condition, OrderClause},
 };
 
@@ -81,7 +81,7 @@ impl Scoped<'_> {
             .flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
             .map(str::to_owned)
             .collect();
-        let query = QueryId::new([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
+        let query = self.workspace.query([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
         PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), query)?;
         let token = PageToken::decode_for_logged_models(
             search.page_token.as_deref().unwrap_or_default(),

@@ -111,7 +111,8 @@ impl Scoped<'_> {
         S: Send + 'static,
         F: FnMut(&mut S, HistoryPoint) + Send + 'static,
     {
-        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(page_token.unwrap_or_default(), query)?;
         let (offset, last) = match token {
             PageToken::Offset(offset) => (i64::try_from(offset).unwrap_or(i64::MAX), None),
             PageToken::Key(key) => {
@@ -161,7 +162,7 @@ impl Scoped<'_> {
         let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
             let keys =
                 [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan.into())];
-            PageToken::Key(keys.to_vec()).encode()
+            PageToken::Key(keys.to_vec()).encode_of(query)
         });
         Ok((page.state, next))
     }

@@ -7,7 +7,7 @@ use ferroflow_model::{
     wire::Enum as _,
 };
 use ferroflow_search::{
-    Number, OrderBy, PageToken, PairTest, QueryId, TextTest, bounds,
+    Number, OrderBy, PageToken, PairTest, TextTest, bounds,
     runs::{self, Column, Condition, DatasetAttribute, TextAttribute, TimeAttribute},
 };
 
@@ -81,7 +81,7 @@ impl Scoped<'_> {
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
         let conditions = runs::parse_filter(&search.filter)?;
         let order = runs::parse_order_by(&search.order_by)?;
-        let query = QueryId::new(
+        let query = self.workspace.query(
             [search.filter.as_str(), search.view.name()],
             &[search.order_by.as_slice(), search.experiment_ids.as_slice()],
         );
