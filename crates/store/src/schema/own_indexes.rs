@@ -16,7 +16,7 @@ use std::{
 };
 
 pub(crate) use self::definition::{
-    LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_TAGS, TAGS, indexed, is_metadata, is_run_tag, is_tag,
+    CREATED, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_TAGS, TAGS, indexed, is_metadata, is_run_tag, is_tag,
 };
 use super::own::PREFIX;
 use crate::{
@@ -74,7 +74,7 @@ pub(super) fn concurrently(index: OwnIndex, states: &[State]) -> Option<Vec<Stri
 }
 
 /// The indexes that are missing or not complete, in the order in which they are created, without the optional ones.
-fn missing(states: &[State]) -> impl Iterator<Item = OwnIndex> {
+pub(super) fn missing(states: &[State]) -> impl Iterator<Item = OwnIndex> {
     OwnIndex::ALL.into_iter().filter(|index| !index.is_optional() && !is_complete(states, *index))
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::own_indexes::{OwnIndex, State, concurrently, is_complete};
-use crate::db::{Db, DbError, Statement, Upkeep, dialect::Dialect};
+use super::own_indexes::{self, OwnIndex, State, concurrently, is_complete};
+use crate::db::{Access, BackendUri, Db, DbError, Direct, Statement, Upkeep, dialect::Dialect};
 
 /// Number of rows from which the size of an index is estimated.
 const SAMPLE: i64 = 5_000;
@@ -70,6 +70,17 @@ pub async fn plan(db: &Db, metrics: bool) -> Result<Vec<MissingIndex>, DbError> 
         plan.push(estimate(db, index).await?);
     }
     Ok(plan)
+}
+
+/// The names of the indexes that are missing or not complete, without those that are only created on demand.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn missing(uri: &BackendUri) -> Result<Vec<&'static str>, DbError> {
+    let direct = Direct::open(uri, Access::Inspect).await?;
+    let states = direct.query(State::statement(), State::from_row).await;
+    direct.close().await;
+    Ok(own_indexes::missing(&states?).map(OwnIndex::name).collect())
 }
 
 async fn estimate(db: &Db, index: OwnIndex) -> Result<MissingIndex, DbError> {

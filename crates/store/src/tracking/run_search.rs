@@ -214,8 +214,12 @@ impl Scoped<'_> {
                 if dialect == Dialect::Postgres {
                     let condition = &conditions[condition];
                     let owners = condition_sql(&mut select, dialect, condition, Approach::Owners, is_indexed);
+                    // The order of its index tells it from the primary key.
+                    let is_metric = matches!(condition, Condition::Metric { .. })
+                        && self.store.own_indexes.is_there(OwnIndex::MetricValue);
+                    let order = if is_metric { " ORDER BY value" } else { "" };
                     select.read_from(format!(
-                        "({owners} OFFSET 0) d CROSS JOIN LATERAL (SELECT * FROM runs x WHERE x.run_uuid = d.run_uuid \
+                        "({owners}{order} OFFSET 0) d CROSS JOIN LATERAL (SELECT * FROM runs x WHERE x.run_uuid = d.run_uuid \
                          OFFSET 0) r"
                     ));
                     select.plan(Plan::IndexScan);

@@ -2,7 +2,7 @@
 
 use ferroflow_model::messages::service::ViewType;
 use ferroflow_store::{
-    LoggedModelSearch, ModelVersionSearch, RunSearch, Scope, Store,
+    ExperimentSearch, LoggedModelSearch, ModelVersionSearch, RegisteredModelSearch, RunSearch, Scope, Store,
     db::{Statement, Upkeep, dialect::Dialect},
     schema::tune,
 };
@@ -53,6 +53,11 @@ async fn fill(store: &Store) {
          last_updated_timestamp_ms, status, lifecycle_stage) \
          SELECT 'm-' || i, i % 2 * 7, 'model', '', i, i, 1, 'active' FROM {few};\n\
          INSERT INTO registered_models (name, workspace) VALUES ('one', 'default'), ('two', 'default');\n\
+         INSERT INTO registered_models (name, workspace) SELECT 'model-' || i, 'default' FROM {few};\n\
+         INSERT INTO registered_model_tags (workspace, name, key, value) \
+         SELECT 'default', 'model-' || i, 'team', 'team-' || (i % 7) FROM {few};\n\
+         INSERT INTO experiments (experiment_id, name, creation_time, lifecycle_stage, workspace) \
+         SELECT 1000 + i, 'e' || i, i, 'active', 'default' FROM {few};\n\
          INSERT INTO model_versions (workspace, name, version, last_updated_time, current_stage) \
          SELECT 'default', CASE WHEN i % 2 = 0 THEN 'one' ELSE 'two' END, i, i, 'None' FROM {few};\n\
          INSERT INTO model_version_tags (workspace, name, version, key, value) \
@@ -144,8 +149,8 @@ async fn searches_for_runs_read_indexes_with_statistics_and_without(store: &Stor
     }
 }
 
-on_each!(pages_of_logged_models_and_versions_are_read_in_the_order_of_an_index);
-async fn pages_of_logged_models_and_versions_are_read_in_the_order_of_an_index(store: &Store) {
+on_each!(other_pages_are_read_in_the_order_of_an_index);
+async fn other_pages_are_read_in_the_order_of_an_index(store: &Store) {
     fill(store).await;
     let (here, everything) = (store.here(), Scope::everything());
     for has_statistics in [false, true] {
@@ -161,6 +166,34 @@ async fn pages_of_logged_models_and_versions_are_read_in_the_order_of_an_index(s
                 assert!(plan.contains(index) && !sorts && !reads_a_table(&plan), "{has_statistics} {filter}\n{plan}");
                 search.page_token = here.search_model_versions(&everything, search.clone()).await.unwrap().1;
             }
+        }
+        let mut search = RegisteredModelSearch {
+            filter: "tags.team = 'team-3'".to_owned(),
+            max_results: 10,
+            ..RegisteredModelSearch::default()
+        };
+        for _ in 0..2 {
+            let plan = here.explain_registered_model_search(&everything, &search).await.unwrap().join("\n");
+            let sorts = plan.contains("Sort Key") || plan.contains("TEMP B-TREE");
+            assert!(plan.contains("ff_registered_model_tags_value") && !sorts, "{has_statistics}\n{plan}");
+            let (models, token) = here.search_registered_models(&everything, search.clone()).await.unwrap();
+            assert_eq!(models.len(), 10);
+            search.page_token = token;
+        }
+        let mut search = ExperimentSearch {
+            view: ViewType::ActiveOnly,
+            max_results: 10,
+            filter: String::new(),
+            order_by: Vec::new(),
+            page_token: None,
+        };
+        for _ in 0..2 {
+            let plan = here.explain_experiment_search(&everything, &search).await.unwrap().join("\n");
+            let sorts = plan.contains("Sort Key") || plan.contains("TEMP B-TREE");
+            assert!(plan.contains("ff_experiments_page") && !sorts, "{has_statistics}\n{plan}");
+            let (experiments, token) = here.search_experiments(&everything, search.clone()).await.unwrap();
+            assert_eq!(experiments.len(), 10);
+            search.page_token = token;
         }
         for experiments in [&["0"][..], &["0", "7"]] {
             let mut search = LoggedModelSearch {

@@ -22,6 +22,9 @@ pub(crate) const RUN_TAGS: &str = "key NOT IN ('mlflow.log-model.history', 'mlfl
 /// The key of model versions by which the last updated come first, and those without a time last.
 pub(crate) const LAST_UPDATED: &str = "COALESCE(last_updated_time, -9223372036854775807)";
 
+/// The key of experiments by which the newest come first, and those without a time last.
+pub(crate) const CREATED: &str = "COALESCE(creation_time, -9223372036854775807)";
+
 /// What an index is on.
 pub(crate) struct Definition {
     /// The table.
@@ -70,11 +73,15 @@ pub(crate) enum OwnIndex {
     VersionsPage,
     /// The versions of one model, from the last updated to the first.
     VersionsOfModel,
+    /// Tags of registered models by value, in the order of names.
+    ModelTagValue,
+    /// The experiments of a workspace from the newest to the oldest.
+    ExperimentsPage,
 }
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
@@ -92,6 +99,8 @@ impl OwnIndex {
         Self::LoggedModelsPage,
         Self::VersionsPage,
         Self::VersionsOfModel,
+        Self::ModelTagValue,
+        Self::ExperimentsPage,
     ];
 
     /// Its name.
@@ -114,6 +123,8 @@ impl OwnIndex {
             Self::LoggedModelsPage => "ff_logged_models_page",
             Self::VersionsPage => "ff_model_versions_page",
             Self::VersionsOfModel => "ff_model_versions_of_model",
+            Self::ModelTagValue => "ff_registered_model_tags_value",
+            Self::ExperimentsPage => "ff_experiments_page",
         }
     }
 
@@ -134,6 +145,7 @@ impl OwnIndex {
         let (name, value, trace_name) = (&*beginning("name"), &*beginning("value"), &*beginning("trace_name"));
         let newest = &*format!("{NEWEST} DESC");
         let last_updated = &*format!("{LAST_UPDATED} DESC");
+        let created = &*format!("{CREATED} DESC");
         match self {
             Self::RunsPage => on("runs", &["experiment_id", "lifecycle_stage", newest, "run_uuid"]),
             Self::RecordsPage => on("evaluation_dataset_records", &["dataset_id", "created_time", "dataset_record_id"]),
@@ -154,6 +166,8 @@ impl OwnIndex {
             Self::LoggedModelsPage => on("logged_models", &["experiment_id", "creation_timestamp_ms DESC", "model_id"]),
             Self::VersionsPage => on("model_versions", &["workspace", last_updated, "name", "version DESC"]),
             Self::VersionsOfModel => on("model_versions", &["workspace", "name", last_updated, "version DESC"]),
+            Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
+            Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
         }
     }
 
