@@ -65,7 +65,7 @@ pub use tracking::{
     logged_models::NewLoggedModel,
     metrics::{HistoryPoint, MAX_BULK_HISTORY},
     parents::Child,
-    run_search::RunSearch,
+    run_search::{RunReach, RunSearch},
     runs::NewRun,
 };
 pub use upkeep::{

@@ -5,6 +5,7 @@
 
 pub mod own;
 pub(crate) mod own_indexes;
+pub mod tune;
 
 use ferroflow_model::permission::DEFAULT_WORKSPACE;
 

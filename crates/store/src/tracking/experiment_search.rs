@@ -15,12 +15,14 @@ use ferroflow_search::{
 
 use crate::{
     Scoped,
-    db::dialect::Dialect,
+    db::{Plan, dialect::Dialect},
     query::{
         compare::{self, Approach, Pairs},
         scope::Scope,
         select::{KeyKind, Page, Select, load_children},
+        visible::Visible,
     },
+    schema::own_indexes::CREATED,
     stages,
     tracking::experiments::{COLUMNS, from_row, tags_of},
 };
@@ -99,8 +101,19 @@ impl Scoped<'_> {
             let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));
             select.filter(condition);
         }
+        let keys: Vec<_> = order.iter().map(|clause| (clause.column, clause.ascending)).collect();
+        let is_newest_first = keys == [(Column::Time(TimeAttribute::CreationTime), false), (Column::Id, true)];
+        if is_newest_first && conditions.is_empty() && scope.experiments == Visible::All && search.view != ViewType::All
+        {
+            select.plan(Plan::IndexOrder);
+        }
         for clause in &order {
             let column = column_sql(clause.column);
+            if clause.column == Column::Time(TimeAttribute::CreationTime) && !clause.ascending {
+                // The key of ferroflow's own index.
+                select.order_by(CREATED.replace("creation_time", column), true, KeyKind::Int);
+                continue;
+            }
             if matches!(clause.column, Column::Time(_)) {
                 // Only databases created by old servers have experiments without timestamps.
                 select.nulls_last(column);

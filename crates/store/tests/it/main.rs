@@ -30,6 +30,8 @@ mod registered_models;
 mod registry_search;
 mod review_queues;
 mod run_pages;
+mod run_plans;
+mod run_search_few;
 mod schema;
 mod scorers;
 mod search;
