@@ -174,8 +174,9 @@ def row(result: dict) -> str:
 
 
 def worst(results: list[dict], count: int = 10) -> list[dict]:
-    """Those that grow most, of the ones that read."""
-    return sorted((result for result in results if ratio(result) and result["target"] != grow_requests.WRITE), key=ratio, reverse=True)[:count]
+    """Those that grow most, of the ones that read, and of charts those that take too long."""
+    reads = [one for one in results if ratio(one) and one["target"] != grow_requests.WRITE and not (one["most_ms"] and is_reached(one))]
+    return sorted(reads, key=ratio, reverse=True)[:count]
 
 
 def text(about: dict, document: dict) -> str:

@@ -31,7 +31,7 @@ FIRST, BETWEEN = 1_600_000_000_000, 60_000
 #: Rows of a transaction.
 CHUNK = 500_000
 #: The tables that have most rows: in PostgreSQL their indexes are created after the rows.
-TABLES = ("runs", "metrics", "latest_metrics", "params", "tags", "inputs", "input_tags", "logged_models", "logged_model_metrics",
+TABLES = ("runs", "experiment_tags", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs", "input_tags", "logged_models", "logged_model_metrics",
           "logged_model_params", "logged_model_tags", "trace_info", "trace_tags", "trace_request_metadata", "spans", "assessments")
 
 PARTS = ("runs", "registry", "traces")

@@ -92,7 +92,7 @@ def runs(data: Data) -> list[Ask]:
     ]
 
 
-def get(name: str, call: str, part: str = "runs", **rest) -> Ask:
+def get(name: str, call: str, part: str = "runs", /, **rest) -> Ask:
     keep = {key: rest.pop(key) for key in ("most_ms", "pages", "step", "by_reference") if key in rest}
     query = urllib.parse.urlencode(rest, doseq=True)
     # The web UI's paths: the reference has `get-history-bulk` only there.
@@ -143,10 +143,10 @@ def models(data: Data) -> list[Ask]:
 
 
 def registered(data: Data) -> list[Ask]:
-    def search(name: str, step: int = 0, **query) -> Ask:
+    def search(name: str, step: int = 0, /, **query) -> Ask:
         return get(f"registered_models_{name}", "registered-models/search", "registry", max_results=PAGE, pages="registered_models", step=step, **query)
 
-    def versions(name: str, step: int = 0, **query) -> Ask:
+    def versions(name: str, step: int = 0, /, **query) -> Ask:
         return get(f"versions_{name}", "model-versions/search", "registry", max_results=PAGE, pages="model_versions", step=step, **query)
 
     one, many = registry.name("model", data.registered_models // 2), grow_data.MANY_VERSIONS
