@@ -268,7 +268,7 @@ def main():
 
 def scales(kind: type[Target], options) -> list[float]:
     """From the smallest, which is the same for both databases unless all are little."""
-    wanted_ = sorted(scale * SQLITE if kind.name == "sqlite" else scale for scale in options.scale)
+    wanted_ = sorted(round(scale * SQLITE, 6) if kind.name == "sqlite" else scale for scale in options.scale)
     return [min(SMALL, wanted_[0] / 2), *wanted_]
 
 

@@ -72,6 +72,8 @@ enum Task {
     Ruff(ruff::Options),
     /// Benchmark ferroflow against the reference
     Bench(bench::Options),
+    /// Send a mix of reads and writes for hours, and watch latencies, memory, files and disk
+    Soak(bench::Soak),
     /// Write all generated files, or compare them
     Generate(generate::Options),
 }
@@ -106,6 +108,7 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Packages(options) => suite::PACKAGES.run(environment, options),
         Task::Dist(options) => dist::run(environment, options),
         Task::Bench(options) => bench::run(environment, options),
+        Task::Soak(options) => bench::soak(environment, options),
         Task::Deny => deny::run(environment),
         Task::Ruff(options) => ruff::run(environment, options),
         Task::Generate(options) => generate::run(environment, options),
