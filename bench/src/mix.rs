@@ -31,7 +31,7 @@ use crate::{
     spans::spread,
 };
 
-/// Messages of failed requests that are kept.
+/// Different messages of failed requests that are kept.
 const MESSAGES: usize = 10;
 
 /// Options of the mix.
@@ -54,6 +54,9 @@ pub(crate) struct Mix {
     /// Duration in seconds
     #[arg(long)]
     seconds: f64,
+    /// Seconds whose latencies are not in the figures of the end; failures are
+    #[arg(long, default_value_t = 0.0)]
+    warm_up: f64,
     /// Requests that are sent in a second, over all connections. A latency includes the time that its connection was late
     #[arg(long)]
     per_second: f64,
@@ -119,8 +122,9 @@ impl Seen {
 
     fn error(&mut self, kind: &str, error: &anyhow::Error) {
         self.errors += 1;
-        if self.messages.len() < MESSAGES {
-            self.messages.push(format!("{kind}: {error:#}"));
+        let message = format!("{kind}: {error:#}");
+        if self.messages.len() < MESSAGES && !self.messages.contains(&message) {
+            self.messages.push(message);
         }
     }
 }
@@ -143,6 +147,7 @@ impl Mix {
         ensure!(weight > 0 && kinds.iter().all(|kind| !kind.requests.is_empty()), "the plan has no requests");
         let (start, first) = (Instant::now(), first_number()?);
         let (every, connections) = (Duration::from_secs_f64(self.every), self.connections);
+        let warm = start + Duration::from_secs_f64(self.warm_up);
         let load = Arc::new(Load {
             pace: Pace { start, first, rate: self.per_second },
             deadline: start + Duration::from_secs_f64(self.seconds),
@@ -160,6 +165,9 @@ impl Mix {
         while at < load.deadline {
             sleep_until(at.into()).await;
             let interval = mem::take(&mut load.seen().interval);
+            if at <= warm {
+                load.seen().total.clear();
+            }
             println!("{}", json!({"seconds": (at - start).as_secs_f64(), "kinds": figures(&interval)}));
             at += every;
         }
