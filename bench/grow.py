@@ -250,7 +250,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.7, help="of each measurement in each round")
     parser.add_argument("--pages", type=int, default=1_000, help="the deep page is at most this one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--load-only", action="store_true", help="make the databases, and measure nothing")
+    parser.add_argument("--load-only", action="store_true", help="make the databases, note their sizes, and measure nothing")
     parser.add_argument("--no-reference", dest="reference", action="store_false", help="do not ask the reference")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -287,9 +287,11 @@ def one_backend(kind: type[Target], folder: Path, report: Report, options) -> No
             made.append({"scale": data.scale, "runs": data.runs, "points": data.points(), "traces": data.traces * ("traces" in target.parts),
                          "bytes": target.size(), "seconds": round(seconds, 1)})
             print(made[-1], flush=True)
+        made[-1]["tables"] = targets[-1].tables()
+        report.document["databases"][kind.name] = kept_seconds(report.document["databases"].get(kind.name, []), made)
+        report.write()
         if options.load_only:
             return
-        report.document["databases"][kind.name] = kept_seconds(report.document["databases"].get(kind.name, []), made)
         results = []
         for result in measure(targets, folder / kind.name, options):
             results.append(result | {"backend": kind.name, "commit": report.about["commit"]})

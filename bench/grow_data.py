@@ -34,6 +34,10 @@ CHUNK = 500_000
 TABLES = ("runs", "experiment_tags", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs", "input_tags", "logged_models", "logged_model_metrics",
           "logged_model_params", "logged_model_tags", "trace_info", "trace_tags", "trace_request_metadata", "spans", "assessments")
 
+#: The tables whose size is told, and what a row of them is.
+MEASURED = {"runs": "run", "metrics": "point of a metric", "latest_metrics": "metric of a run", "params": "param", "tags": "tag", "trace_info": "trace",
+            "trace_tags": "tag of a trace", "trace_request_metadata": "metadata of a trace", "spans": "span, besides its content", "model_versions": "model version"}
+
 PARTS = ("runs", "registry", "traces")
 
 

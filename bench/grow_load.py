@@ -178,9 +178,11 @@ class Sqlite(Target):
     def size(self) -> int:
         return self.path.stat().st_size
 
-    def plain(self) -> list[str]:
-        """How the load generator addresses it."""
-        return ["--sqlite", str(self.path)]
+    def tables(self) -> dict[str, dict]:
+        """Rows and bytes of the large tables, indexes included."""
+        sizes = self.execute("SELECT m.tbl_name, SUM(d.pgsize) FROM dbstat d JOIN sqlite_master m ON m.name = d.name WHERE d.aggregate = 1 GROUP BY 1")
+        return {table: {"rows": self.execute(f"SELECT COUNT(*) FROM {table}")[0][0], "bytes": size}
+                for table, size in sizes if table in grow_data.MEASURED}
 
     def drop(self):
         if not self.is_kept:
@@ -256,8 +258,10 @@ class Postgres(Target):
         off = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') AND reset_val = 'off'"
         return not self.execute(off)
 
-    def plain(self) -> list[str]:
-        return ["--postgres", self.uri]
+    def tables(self):
+        found = self.execute("SELECT relname, reltuples::bigint, pg_total_relation_size(oid) FROM pg_class WHERE oid = ANY(%s::regclass[])",
+                             (list(grow_data.MEASURED),))
+        return {table: {"rows": rows, "bytes": size} for table, rows, size in found}
 
     def drop(self):
         if not self.is_kept:

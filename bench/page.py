@@ -1,4 +1,4 @@
-"""Prints what shows the results at a glance, as JSON of paths and texts: `bench/RESULTS.md`, its plots, and README's figures.
+"""Prints what shows the results at a glance, as JSON: `bench/RESULTS.md` with its plots, and the figures of README and docs.
 
 `cargo xtask generate` writes them, so that every figure comes from `bench/results/*.json`.
 """
@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import grow  # noqa: E402
+import grow_data  # noqa: E402
 import long_run  # noqa: E402
 import traces  # noqa: E402
 from plots import Plot, Series, svg  # noqa: E402
@@ -20,7 +21,11 @@ RESULTS = ROOT / "bench" / "results"
 #: What the plot of growth shows, and what the reference is asked too.
 GROWTH = {"runs_first": "newest runs", "runs_order_metric": "runs by a metric", "runs_filter_metric_and_param": "runs by metric and param", "get_run": "one run",
           "log_metric_1": "log-metric"}
-MISSING = "No figures yet."
+MISSING = "Not measured yet.\n"
+#: Requests whose cost `docs/sizing.md` tells.
+COSTS = {"log_metric_1": "log-metric, one client", "log_metric_64": "log-metric, 64 clients", "log_batch_100": "log-batch of 100 metrics",
+         "search_by_metric": "runs/search, a page of 100", "get_run_1000_metrics": "runs/get of 1,000 metrics", "history_100000": "get-history of 100,000 points",
+         "search_models_first_50000": "registered-models/search", "create_version_50000": "model-versions/create"}
 
 
 def read(name: str) -> dict:
@@ -197,14 +202,76 @@ class Page:
                          f"{theirs['pss_mib']:.0f} MiB.")
         return "\n".join(lines) + "\n"
 
+    # --- docs/sizing.md -------------------------------------------------------------------------------------------
+
+    def costs(self) -> str:
+        """What a request costs the server, and how many of them one processor of it answers."""
+        lines = ["| request | server's CPU on PostgreSQL | on SQLite, the database included | a processor of the server on PostgreSQL |", "| --- | --- | --- | --- |"]
+        for name, words in COSTS.items():
+            on = {backend: one["ferroflow"]["cpu_ms"] for backend in ("postgresql", "sqlite") if (one := self.of(name, backend))}
+            if len(on) == 2:
+                lines.append(f"| {words} | {ms(on['postgresql'])} | {ms(on['sqlite'])} | {1000 / on['postgresql']:,.0f}/s |")
+        for one in self.traces["results"]:
+            if (one["name"], one["backend"]) == ("ingest_16", "postgresql"):
+                cost = one["ferroflow"]
+                lines.append(f"| a span by OTLP, 16 clients | {ms(cost['cpu_ms'])}, and {ms(cost['postgres_cpu_ms'])} of PostgreSQL | | {1000 / cost['cpu_ms']:,.0f}/s |")
+        return "\n".join(lines) + "\n"
+
+    def bytes(self) -> str:
+        """What a row takes on disk."""
+        seen = {backend: made[-1].get("tables", {}) for backend, made in self.growth.get("databases", {}).items() if made}
+        lines = []
+        for table, words in grow_data.MEASURED.items():
+            cells = [f"{one['bytes'] / one['rows']:,.0f} bytes" if (one := seen.get(backend, {}).get(table)) and one["rows"] > 0 else "" for backend in ("postgresql", "sqlite")]
+            if any(cells):
+                lines.append(f"| {words} (`{table}`) | {' | '.join(cells)} |")
+        return "\n".join(["| row, with its indexes | PostgreSQL | SQLite |", "| --- | --- | --- |", *lines]) + "\n" if lines else MISSING
+
+    def sizes_told(self) -> str:
+        """What grows with the database, and what does not."""
+        lines = []
+        for backend in ("postgresql", "sqlite"):
+            results = [one for one in self.growth["results"] if one["backend"] == backend and grow.ratio(one)]
+            if not results:
+                continue
+            sizes = list(results[0]["ferroflow"])
+            kinds = {"reads": lambda one: one["target"] != grow.grow_requests.WRITE and not one["most_ms"], "writes": lambda one: one["target"] == grow.grow_requests.WRITE}
+            for words, belongs in kinds.items():
+                times = sorted(map(grow.ratio, filter(belongs, results)))
+                if times:
+                    lines.append(f"| {words} on {backend}, {int(sizes[0]):,} to {int(sizes[-1]):,} runs | {times[len(times) // 2]:.1f}× | {times[len(times) * 9 // 10]:.1f}× | {times[-1]:.1f}× |")
+        return "\n".join(["| | median request | one of ten takes more than | the worst |", "| --- | --- | --- | --- |", *lines]) + "\n" if lines else MISSING
+
+    def own(self) -> str:
+        """What ferroflow's own indexes take, and what they cost writers."""
+        lines = []
+        for backend, own in self.growth.get("own", {}).items():
+            total = sum(one["bytes"] for one in own["sizes"])
+            tables = sum({one["table"]: one["table_bytes"] or 0 for one in own["sizes"]}.values())
+            cost = [both["with"]["p50_ms"] / both["without"]["p50_ms"] for both in own.get("writes", {}).values() if all("p50_ms" in one for one in both.values())]
+            writes = f"{min(cost):.2f}× to {max(cost):.2f}×" if cost else ""
+            lines.append(f"| {backend} | {total / 1e9:.2f} GB | {total / tables if tables else 0:.0%} of their tables | {writes} |")
+        return "\n".join(["| | size | | time of writes, with them to without |", "| --- | --- | --- | --- |", *lines]) + "\n" if lines else MISSING
+
+    def memory(self) -> str:
+        lines = []
+        if one := self.of("start"):
+            lines.append(f"| idle | {one['ferroflow']['pss_mib']:.0f} MiB |")
+        for one in self.throughput["results"]:
+            if one["request"] == "memory" and one["backend"] == "postgresql":
+                lines.append(f"| after 64 clients at full speed | {one['ferroflow']['pss_mib']:.0f} MiB |")
+        for one in self.long_run["results"]:
+            most = max(sample["memory_mib"] for sample in one["samples"])
+            lines.append(f"| at most in {one['minutes']:g} minutes of {one['asked_per_second']:g} requests/s on {one['backend']} | {most:.0f} MiB |")
+        return "\n".join(["| a server | memory |", "| --- | --- |", *lines]) + "\n" if lines else MISSING
+
 
 def main():
     page = Page()
-    files = {"bench/RESULTS.md": page.results_md(), "README.md": page.readme()}
-    for name, plot in (("throughput", page.throughput_plot()), ("growth", page.growth_plot())):
-        if plot:
-            files[f"bench/results/{name}.svg"] = plot
-    json.dump(files, sys.stdout, indent=1)
+    plots = {f"bench/results/{name}.svg": plot for name, plot in (("throughput", page.throughput_plot()), ("growth", page.growth_plot())) if plot}
+    sizing = {"costs": page.costs(), "memory": page.memory(), "bytes": page.bytes(), "growth": page.sizes_told(), "own": page.own()}
+    parts = {"README.md": {"figures": page.readme()}, "docs/sizing.md": sizing}
+    json.dump({"whole": {"bench/RESULTS.md": page.results_md(), **plots}, "parts": parts}, sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 from html import escape
 
-COLOURS = ("#b7410e", "#4a5568", "#2b6cb0", "#2f855a", "#975a16", "#702459")
+COLOURS = ("#b7410e", "#4a5568", "#2b6cb0", "#2f855a", "#d69e2e", "#702459")
 #: Pixels: the plot, and what is around it.
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 470, 250, 66, 44, 42, 190
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 470, 250, 66, 44, 42, 260
 
 
 @dataclass

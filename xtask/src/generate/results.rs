@@ -1,24 +1,35 @@
-//! Generates the page that shows the benchmarks, its plots, and the figures in the README, from `bench/results/`.
+//! Generates the page that shows the benchmarks with its plots, and the figures in other pages, from `bench/results/`.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 
 use super::files::{Files, between};
 
 /// The script that prints them as JSON.
 pub(super) const SCRIPT: &str = "bench/page.py";
 
-const README: &str = "README.md";
+#[derive(Deserialize)]
+struct ScriptOutput {
+    /// Files by path.
+    whole: BTreeMap<String, String>,
+    /// Texts by path and name of their marks.
+    parts: BTreeMap<String, BTreeMap<String, String>>,
+}
 
-/// Adds what the script printed: whole files, and the README's part.
+/// Adds what the script printed.
 pub(super) fn add(files: &mut Files, printed: &[u8]) -> Result<()> {
-    let mut texts: BTreeMap<String, String> = serde_json::from_slice(printed)?;
-    let figures = texts.remove(README).context(README)?;
-    let readme = between(&files.text(README)?, "<!-- figures -->\n", "<!-- /figures -->\n", &figures);
-    files.partly(README, readme.context(README)?);
-    for (path, text) in texts {
+    let printed: ScriptOutput = serde_json::from_slice(printed)?;
+    for (path, text) in printed.whole {
         files.whole(&path, text);
+    }
+    for (path, parts) in printed.parts {
+        for (name, content) in parts {
+            let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+            let text = between(&files.text(&path)?, &begin, &end, &content).context(path.clone())?;
+            files.partly(&path, text);
+        }
     }
     Ok(())
 }
