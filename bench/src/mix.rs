@@ -95,7 +95,9 @@ struct Then {
 impl Template {
     fn filled(&self, number: u64, id: &str) -> (String, Bytes) {
         let fill = |text: &str| {
-            text.replace("{n}", &number.to_string()).replace("{hex}", &format!("{:032x}", spread(number))).replace("{id}", id)
+            text.replace("{n}", &number.to_string())
+                .replace("{hex}", &format!("{:032x}", spread(number)))
+                .replace("{id}", id)
         };
         (fill(&self.path), fill(&self.body).into())
     }
@@ -268,8 +270,11 @@ impl Exchange<'_> {
     }
 
     async fn answer(&mut self, method: &str, (path, body): (String, Bytes)) -> Result<Bytes> {
-        let mut request =
-            Request::builder().method(method).uri(path).header("host", "localhost").header("content-type", "application/json");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json");
         for (name, value) in &self.kind.headers {
             request = request.header(name, value);
         }
