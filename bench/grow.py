@@ -7,8 +7,9 @@
     cargo xtask bench --grow -- --scale 0.01 --out /tmp/bench        little data, to see that it works
 
 `grow_data.py` says what the databases have; at scale 1 the largest takes about 30 GB of disk in PostgreSQL, and 15 GB more
-while it is made. A load that is interrupted continues with the same `--keep`. Servers on all sizes run at the same time and are asked in turns, by one client
-except where a name says so. Ratios are medians on the largest database over those on the smallest.
+while it is made. A load that is interrupted continues with the same `--keep`. Servers on all sizes run at the same time and
+are asked in turns, by one client except where a name says so. Ratios are medians on the largest database over those on the
+smallest.
 """
 
 import argparse
