@@ -52,11 +52,10 @@ impl Window {
         let newest = !first.ascending;
         let cursor = match (&query.token, newest) {
             (PageToken::Offset(0), _) => None,
-            (PageToken::Offset(_), _) => return None,
             (PageToken::Key(values), true) => Some(integer(values, 0)?),
             // The first key is 1 for runs without a start, which come last.
             (PageToken::Key(values), false) if integer(values, 0)? == 0 => Some(integer(values, 1)?),
-            (PageToken::Key(_), false) => return None,
+            _ => return None,
         };
         Some(Self::from(&query.conditions, cursor, newest))
     }
