@@ -6,16 +6,10 @@
     cargo xtask bench --grow -- --keep postgresql://postgres@127.0.0.1/grow    the largest database stays, and is used again
     cargo xtask bench --grow -- --scale 0.01 --out /tmp/bench        little data, to see that it works
 
-<<<<<<< HEAD
-`grow_data.py` says what the databases have; at scale 1 the largest takes about 40 GB of disk in PostgreSQL. A load that is
-interrupted continues with the same `--keep`. Servers on all sizes run at the same time and are asked in turns, by one client
-except where a name says so. Ratios are medians on the largest database over those on the smallest.
-=======
 `grow_data.py` says what the databases have; at scale 1 the largest takes about 30 GB of disk in PostgreSQL, and 15 GB more
 while it is made. A load that is interrupted continues with the same `--keep`. Servers on all sizes run at the same time and
 are asked in turns, by one client except where a name says so. Ratios are medians on the largest database over those on the
 smallest.
->>>>>>> wip-b
 """
 
 import argparse
@@ -76,15 +70,11 @@ def deep(server, asked: Ask, pages: int) -> tuple[Ask, int] | None:
     rows, token, target = 0, None, PAGE * (pages - 1)
     while rows < target:
         place, bodies = with_page(asked, min(asked.step, target - rows), token)
-<<<<<<< HEAD
-        answer = ask(server, place, bodies[0] if bodies else None)
-=======
         try:
             answer = ask(server, place, bodies[0] if bodies else None)
         except OSError as error:
             print(f"{asked.name}: the walk ended after {rows} rows: {error}", flush=True)
             break
->>>>>>> wip-b
         if not answer.get("next_page_token"):
             break
         token, rows = answer["next_page_token"], rows + len(answer[asked.pages])
@@ -95,8 +85,6 @@ def deep(server, asked: Ask, pages: int) -> tuple[Ask, int] | None:
 
 
 def by_reference(reference: Reference, folder: Path, asked: Ask) -> dict | None:
-<<<<<<< HEAD
-=======
     """Its figures; None without an answer."""
     try:
         return asked_reference(reference, folder, asked)
@@ -107,7 +95,6 @@ def by_reference(reference: Reference, folder: Path, asked: Ask) -> dict | None:
 
 
 def asked_reference(reference: Reference, folder: Path, asked: Ask) -> dict | None:
->>>>>>> wip-b
     if asked.target == grow_requests.WRITE:
         if reference.server is None:
             reference.server = reference.stack.enter_context(servers.reference(reference.uri, reference.folder))

@@ -36,11 +36,7 @@ TABLES = ("runs", "experiment_tags", "metrics", "latest_metrics", "params", "tag
 
 #: The tables whose size is told, and what a row of them is.
 MEASURED = {"runs": "run", "metrics": "point of a metric", "latest_metrics": "metric of a run", "params": "param", "tags": "tag", "trace_info": "trace",
-<<<<<<< HEAD
-            "trace_tags": "tag of a trace", "trace_request_metadata": "metadata of a trace", "spans": "span, besides its content", "model_versions": "model version"}
-=======
             "trace_tags": "tag of a trace", "trace_request_metadata": "metadata of a trace", "spans": "span of half a kilobyte", "model_versions": "model version"}
->>>>>>> wip-b
 
 PARTS = ("runs", "registry", "traces")
 

@@ -51,11 +51,6 @@ def plans(target: Target, asked: list[Ask], folder: Path) -> dict[str, list[str]
         with servers.ferroflow(target.uri, folder / "plans") as server:
             for one in asked:
                 body = one.bodies and one.bodies[0]
-<<<<<<< HEAD
-                ask(server, one.path, body)
-                offset = log.stat().st_size
-                ask(server, one.path, body)
-=======
                 try:
                     ask(server, one.path, body)
                     offset = log.stat().st_size
@@ -63,7 +58,6 @@ def plans(target: Target, asked: list[Ask], folder: Path) -> dict[str, list[str]
                 except OSError as error:
                     print(f"no plan of {one.name}: {error}", flush=True)
                     continue
->>>>>>> wip-b
                 with log.open("rb") as file:
                     file.seek(offset)
                     seen = PLAN.findall(file.read().decode(errors="replace"))

@@ -49,12 +49,10 @@ pub(crate) struct Options {
     /// Measure requests a second against latencies, by number of connections, instead: `bench/throughput.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "soak", "ui", "grow"])]
     throughput: bool,
-<<<<<<< HEAD
+
     /// Measure a workspace among a thousand others instead: `bench/workspaces.py`
     #[arg(long, conflicts_with_all = ["migrations", "artifacts", "auth", "evaluation", "traces", "soak", "ui"])]
     workspaces: bool,
-=======
->>>>>>> wip-b
 
     /// Arguments of the script
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -97,10 +95,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
             Options { traces: true, .. } => "bench/traces.py",
             Options { grow: true, .. } => "bench/grow.py",
             Options { throughput: true, .. } => "bench/throughput.py",
-<<<<<<< HEAD
             Options { workspaces: true, .. } => "bench/workspaces.py",
-=======
->>>>>>> wip-b
             _ => "bench/side_by_side.py",
         });
         command
