@@ -45,9 +45,9 @@ pub struct RunReach {
 /// Each goes several times as far as the one before: together they take little longer than the last. A run takes longer
 /// than a row of an index, because its children are looked up.
 const REACHES: [RunReach; 3] = [
+    RunReach { rows: 1_000, runs: 500 },
     RunReach { rows: 4_000, runs: 2_000 },
     RunReach { rows: 16_000, runs: 8_000 },
-    RunReach { rows: 64_000, runs: 32_000 },
 ];
 
 /// A run search.
@@ -115,7 +115,7 @@ impl Scoped<'_> {
         }
         let conn = self.store.db.reader().await?;
         let access = match &mut ways {
-            Some(ways) => next_access(&conn, &query, ways, REACHES[0]).await?.unwrap_or(Access::Plain),
+            Some(ways) => next_access(&conn, &query, ways, REACHES[0], true).await?.unwrap_or(Access::Plain),
             None => Access::Plain,
         };
         drop(conn);
@@ -154,14 +154,12 @@ impl Scoped<'_> {
         let Some(mut ways) = ways else { return read(Access::Plain, query.max_results).await };
         let (mut found, mut count, mut walked) = (Found::default(), 0, 0);
         for (attempt, reach) in reaches.iter().enumerate() {
-            // The walk goes on if the page will be full by then, as far as its runs so far say.
-            if attempt > 0 && count * (walked + reach.runs) < query.max_results * walked {
-                break;
-            }
-            walked += reach.runs;
+            // The walk goes on where the page will be full by then, as far as its runs so far say.
+            let may_walk = attempt == 0 || count * (walked + reach.runs) >= query.max_results * walked;
+            walked += if may_walk { reach.runs } else { 0 };
             // The parts of an order by a metric are several kinds of runs: the next kind follows in the same attempt.
             loop {
-                let Some(access) = next_access(conn, query, &mut ways, *reach).await? else { break };
+                let Some(access) = next_access(conn, query, &mut ways, *reach, may_walk).await? else { break };
                 match access {
                     Access::Plain | Access::Few(_) | Access::Small => return read(access, query.max_results).await,
                     Access::Time(_) | Access::Metric(_) => {}
@@ -370,15 +368,20 @@ impl Ways {
     }
 }
 
-/// What an attempt reads next; `None` if there is no way but the plain one.
-async fn next_access(conn: &Conn, query: &Query, ways: &mut Ways, reach: RunReach) -> Result<Option<Access>> {
+/// What an attempt reads next; `None` if there is no way as short as that but the plain one.
+async fn next_access(
+    conn: &Conn,
+    query: &Query,
+    ways: &mut Ways,
+    reach: RunReach,
+    may_walk: bool,
+) -> Result<Option<Access>> {
     if let Some(condition) = ways.probes.few(conn, reach.rows).await? {
         return Ok(Some(Access::Few(condition)));
     }
     let groups = i64::try_from(query.experiments.len() * query.stages().len()).unwrap_or(i64::MAX).max(1);
     match &mut ways.walk {
-        None => Ok(None),
-        Some(Walk::Time(window)) => {
+        Some(Walk::Time(window)) if may_walk => {
             // Without conditions a page needs no more, and with many experiments each of them has a share.
             let share = if query.conditions.is_empty() { 0 } else { reach.runs / groups };
             let runs = share.max(query.max_results.saturating_add(1));
@@ -388,9 +391,13 @@ async fn next_access(conn: &Conn, query: &Query, ways: &mut Ways, reach: RunReac
             if has_at_most(conn, &query.experiments, query.stages(), reach.runs).await? {
                 return Ok(Some(Access::Small));
             }
+            if !may_walk {
+                return Ok(None);
+            }
             let runs = reach.runs.max(query.max_results.saturating_add(1));
             Ok(order.take(conn, query, runs).await?.map(Access::Metric))
         }
+        _ => Ok(None),
     }
 }
 

@@ -36,7 +36,7 @@ async fn fill(store: &Store) {
     sql += "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active');\n";
     sql += &format!(
         "INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, experiment_id) \
-         SELECT {id}, 'run-' || i, 'FINISHED', i, 'active', CASE WHEN i % 10 = 0 THEN 7 ELSE 0 END FROM {runs};\n"
+         SELECT {id}, 'run-' || i, 'FINISHED', i, 'active', CASE WHEN i % 40 = 0 THEN 7 ELSE 0 END FROM {runs};\n"
     );
     for key in ["a", "b"] {
         sql += &format!(
