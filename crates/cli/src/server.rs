@@ -24,6 +24,7 @@ use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry,
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
+    fairness::Callers,
 };
 
 pub(crate) use self::args::ServerArgs;
@@ -120,6 +121,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Arc::new(Webhooks::new(webhooks)),
         access,
+        callers: Callers::default(),
         bodies: Bodies::default(),
         results: ResultBudget::default(),
         telemetry: Telemetry::default(),

@@ -12,6 +12,7 @@ use ferroflow_model::{
 use ferroflow_store::{
     CustomLocation, Scoped, Store, Workspace, WorkspaceRoots,
     db::{Db, ResultBudget, Upkeep},
+    fairness::{Budget, Callers},
     tracking::batch::Batcher,
 };
 use regex::Regex;
@@ -37,6 +38,8 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// Users and their permissions, with `--app-name basic-auth`.
     pub access: Option<Access>,
+    /// The callers with their running requests.
+    pub callers: Callers,
     /// The memory budget for request bodies.
     pub bodies: Bodies,
     /// The memory budget for query results and large responses.
@@ -117,6 +120,11 @@ impl StoreAccess {
     /// The database, for metrics.
     pub(crate) fn db(&self) -> &Db {
         self.0.db()
+    }
+
+    /// [`Store::budgets`].
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.0.budgets()
     }
 
     /// The batching writer, for metrics.

@@ -6,6 +6,7 @@ pub mod db;
 mod demo;
 mod evaluation;
 pub mod events;
+pub mod fairness;
 mod group_commit;
 pub mod migrations;
 mod query;
@@ -80,6 +81,7 @@ pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 use crate::{
     db::{BackendUri, Db, DbOptions, dialect::Dialect},
     events::{fernet::FernetKey, outbox::Outbox},
+    fairness::Budget,
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
     tracking::batch::Batcher,
@@ -196,6 +198,12 @@ impl Store {
     #[must_use]
     pub fn batch(&self) -> &Batcher {
         &self.batch
+    }
+
+    /// What writes share, for metrics of the server.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        let starts = self.starts.iter().map(StartLane::places);
+        [self.batch.places(), self.spans.memory()].into_iter().chain(starts)
     }
 
     /// Closes the database. Every acknowledged write is already committed.

@@ -122,6 +122,8 @@ pages! {
         upkeep::trace_archival,
         upkeep::trace_rollups,
         upkeep::trace_rollups::sums,
+        upkeep::usage,
+        upkeep::usage::sizes,
         workspaces,
         workspaces::delete,
         workspaces::known;
