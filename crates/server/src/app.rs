@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
-use ferroflow_jobs::RollupSettings;
-use ferroflow_jobs::Webhooks;
+use ferroflow_jobs::{QuotaSettings, RollupSettings, Webhooks};
 use ferroflow_model::{
     Result, evaluation::scorers::SourceCode, host_policy::HostPolicy, trace_archival::TraceArchival,
 };
@@ -160,6 +159,8 @@ pub struct Config {
     pub trace_archival: Option<TraceArchival>,
     /// When rollups of traces are built, if they are in use.
     pub trace_rollups: Option<RollupSettings>,
+    /// How much experiments and workspaces may hold, if that is limited.
+    pub quotas: Option<QuotaSettings>,
     /// How long ago an unfinished trace began, and its last span, when it is closed; `None` if it never is.
     pub abandoned_trace_age: Option<Duration>,
     /// The proxies whose forwarding headers are trusted.
@@ -197,6 +198,7 @@ impl Default for Config {
             transfers: Transfers::default(),
             trace_archival: None,
             trace_rollups: None,
+            quotas: None,
             abandoned_trace_age: None,
             trusted_proxies: TrustedProxies::default(),
             custom_scorers: SourceCode::default(),

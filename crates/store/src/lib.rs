@@ -10,6 +10,7 @@ pub mod fairness;
 mod group_commit;
 pub mod migrations;
 mod query;
+pub mod quotas;
 mod registry;
 pub mod schema;
 mod scoped;
@@ -82,6 +83,7 @@ use crate::{
     db::{BackendUri, Db, DbOptions, dialect::Dialect},
     events::{fernet::FernetKey, outbox::Outbox},
     fairness::Budget,
+    quotas::Full,
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
     tracking::batch::Batcher,
@@ -105,6 +107,8 @@ pub struct Store {
     /// The workspace of requests that name none, on a server with workspaces.
     default_workspace: Option<Workspace>,
     known_workspaces: Known,
+    /// What is full by quotas.
+    full: Full,
 }
 
 /// Options of [`Store::open`].
@@ -171,6 +175,7 @@ impl Store {
             rollups,
             default_workspace,
             known_workspaces: Known::default(),
+            full: Full::default(),
         })
     }
 

@@ -75,6 +75,7 @@ pages! {
         evaluation::scorers,
         events::outbox::statements,
         events::webhooks,
+        quotas,
         registry::model_versions,
         registry::new_model_version,
         registry::prompt_links,

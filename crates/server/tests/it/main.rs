@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod fairness;
 mod hang_ups;
 mod otlp_grpc;
 mod span_log;

@@ -214,13 +214,16 @@ pub async fn usage(
     Ok(count.finish(bytes, &mut tables, models))
 }
 
-/// The condition that a run is in a part: the parts cover all ids, in whatever order the database has them.
-fn part_of(part: u16) -> (String, Vec<Value>) {
+/// The condition that a run is in a part, and its parameters from `first` on: the parts cover all ids, in whatever order the database has them.
+pub(crate) fn part_of(part: u16, first: usize) -> (String, Vec<Value>) {
     let bound = |part: u16| format!("{part:02x}");
     match part {
-        0 => ("run_uuid < $2".into(), vec![bound(1).into()]),
-        _ if part + 1 == PARTS => ("run_uuid >= $2".into(), vec![bound(part).into()]),
-        _ => ("run_uuid >= $2 AND run_uuid < $3".into(), vec![bound(part).into(), bound(part + 1).into()]),
+        0 => (format!("run_uuid < ${first}"), vec![bound(1).into()]),
+        _ if part + 1 == PARTS => (format!("run_uuid >= ${first}"), vec![bound(part).into()]),
+        _ => (
+            format!("run_uuid >= ${first} AND run_uuid < ${}", first + 1),
+            vec![bound(part).into(), bound(part + 1).into()],
+        ),
     }
 }
 
@@ -261,7 +264,7 @@ impl Count {
 
     /// Reads the runs of a part.
     async fn read_runs(&mut self, direct: &Direct, part: u16) -> Result<(), DbError> {
-        let (condition, bounds) = part_of(part);
+        let (condition, bounds) = part_of(part, 2);
         let sql = OF_RUNS.replace("{part of r}", &condition.replace("run_uuid", "r.run_uuid")).replace("{part}", &condition);
         let params = [self.before.into()].into_iter().chain(bounds).collect();
         for (run, deleted) in direct.query(Statement::unscoped(Upkeep::Backup, sql, params), run_from_row).await? {
