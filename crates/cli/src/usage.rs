@@ -74,8 +74,7 @@ async fn show(args: &UsageArgs, environment: &Environment) -> Result<()> {
         }
         State::Empty => bail!("{} has no MLflow tables", what()),
     }
-    let options =
-        UsageOptions { top: args.top.into(), older_than_ms: args.older_than.ms, quick: args.quick };
+    let options = UsageOptions { top: args.top.into(), older_than_ms: args.older_than.ms, quick: args.quick };
     let bar = Bar::new();
     let usage = usage::usage(&uri, options, |done, of| bar.at("counting", done, of)).await.with_context(what)?;
     let artifacts = match &args.artifacts_destination {

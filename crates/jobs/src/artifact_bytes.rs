@@ -98,7 +98,8 @@ mod tests {
     #[tokio::test]
     async fn files_are_counted_by_experiment() {
         let folder = tempfile::tempdir().unwrap();
-        for (path, size) in [("0/r/artifacts/a", 10), ("0/r/artifacts/b/c", 20), ("workspaces/w/3/x", 50), ("else", 5)] {
+        for (path, size) in [("0/r/artifacts/a", 10), ("0/r/artifacts/b/c", 20), ("workspaces/w/3/x", 50), ("else", 5)]
+        {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, vec![0; size]).unwrap();

@@ -84,9 +84,8 @@ impl QuotaLimits {
         let mut limits = Vec::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, number) = part.split_once('=').ok_or_else(|| format!("'{part}' is not NAME=NUMBER"))?;
-            let quota = Quota::from_name(name.trim()).ok_or_else(|| {
-                format!("'{name}' is not one of {}", Quota::ALL.map(Quota::name).join(", "))
-            })?;
+            let quota = Quota::from_name(name.trim())
+                .ok_or_else(|| format!("'{name}' is not one of {}", Quota::ALL.map(Quota::name).join(", ")))?;
             let limit = number.trim().parse().ok().filter(|limit| *limit > 0);
             let limit = limit.ok_or_else(|| format!("'{part}' does not end with a positive number"))?;
             if limits.iter().any(|(other, _)| *other == quota) {
@@ -165,8 +164,10 @@ mod tests {
     #[test]
     fn the_lower_limit_decides_what_is_reported() {
         let parse = |text| QuotaLimits::parse(text).unwrap();
-        let quotas =
-            Quotas { soft: parse("experiment.runs=8,workspace.runs=9"), hard: parse("experiment.runs=10,workspace.traces=3") };
+        let quotas = Quotas {
+            soft: parse("experiment.runs=8,workspace.runs=9"),
+            hard: parse("experiment.runs=10,workspace.traces=3"),
+        };
         let used: Vec<_> = quotas.used().map(|quota| (quota.name(), quotas.lowest(quota).unwrap())).collect();
         assert_eq!(used, [("experiment.runs", 8), ("workspace.runs", 9), ("workspace.traces", 3)]);
         assert!(Quotas::default().are_none());

@@ -117,7 +117,8 @@ impl Store {
                 for part in 0..usage::PARTS {
                     let (condition, bounds) = usage::part_of(part, 1);
                     let sql = POINTS.replace("{part}", &condition);
-                    counts.extend(self.db.query(Statement::unscoped(Upkeep::Quotas, sql, bounds), count_from_row).await?);
+                    counts
+                        .extend(self.db.query(Statement::unscoped(Upkeep::Quotas, sql, bounds), count_from_row).await?);
                 }
                 return Ok(counts);
             }

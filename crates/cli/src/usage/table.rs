@@ -43,7 +43,9 @@ pub(super) fn print(uri: &str, usage: &Usage, args: &UsageArgs, artifacts: Optio
             let Rows { points, metrics, params, tags, bytes: size, .. } = run.rows;
             let name = run.name.as_deref().map_or_else(String::new, short);
             let counts = [points, metrics, params, tags].map(number);
-            table.row([vec![run.id.clone(), name, run.experiment.to_string()], counts.to_vec(), vec![bytes(size)]].concat());
+            table.row(
+                [vec![run.id.clone(), name, run.experiment.to_string()], counts.to_vec(), vec![bytes(size)]].concat(),
+            );
         }
         table.print();
     }
@@ -148,15 +150,18 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let is_text = |column: usize| {
-            let starts_as_number = |cell: &String| cell.is_empty() || cell.starts_with(|char: char| char.is_ascii_digit());
+            let starts_as_number =
+                |cell: &String| cell.is_empty() || cell.starts_with(|char: char| char.is_ascii_digit());
             column == 0 || !self.0.iter().skip(1).filter_map(|row| row.get(column)).all(starts_as_number)
         };
         let is_text: Vec<bool> = (0..columns).map(is_text).collect();
         let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).zip(&is_text);
-            let cells = cells.map(|((cell, width), text)| {
-                if *text { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
+            let cells = cells.map(
+                |((cell, width), text)| {
+                    if *text { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            );
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         self.0.iter().map(line).collect()

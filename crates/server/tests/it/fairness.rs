@@ -100,9 +100,7 @@ async fn a_caller_with_half_of_the_requests_is_refused_and_others_are_answered()
     assert_eq!(metric(&server, counted).await, 1);
     // What is held ends, and the caller is served again.
     drop(held);
-    let again = async {
-        while !log_metric(&server, GREEDY).await.starts_with("HTTP/1.1 200") {}
-    };
+    let again = async { while !log_metric(&server, GREEDY).await.starts_with("HTTP/1.1 200") {} };
     tokio::time::timeout(TIMEOUT, again).await.expect("the requests have ended");
     server.stop().await;
 }

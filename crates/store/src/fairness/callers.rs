@@ -301,7 +301,8 @@ mod tests {
         assert_eq!(name(address("192.0.2.1")), "192.0.2.1");
         assert_eq!(name(address("::ffff:192.0.2.1")), "192.0.2.1");
         assert_eq!(name(address("2001:db8::1:2:3")), "2001:db8::/64");
-        let same = |one, other| Arc::ptr_eq(callers.enter(one).unwrap().caller(), callers.enter(other).unwrap().caller());
+        let same =
+            |one, other| Arc::ptr_eq(callers.enter(one).unwrap().caller(), callers.enter(other).unwrap().caller());
         assert!(same(address("2001:db8::1"), address("2001:db8::2")));
         assert!(!same(address("2001:db8:0:1::1"), address("2001:db8::1")));
         assert!(!same(CallerKey::User("192.0.2.1"), address("192.0.2.1")));

@@ -265,7 +265,8 @@ impl Count {
     /// Reads the runs of a part.
     async fn read_runs(&mut self, direct: &Direct, part: u16) -> Result<(), DbError> {
         let (condition, bounds) = part_of(part, 2);
-        let sql = OF_RUNS.replace("{part of r}", &condition.replace("run_uuid", "r.run_uuid")).replace("{part}", &condition);
+        let sql =
+            OF_RUNS.replace("{part of r}", &condition.replace("run_uuid", "r.run_uuid")).replace("{part}", &condition);
         let params = [self.before.into()].into_iter().chain(bounds).collect();
         for (run, deleted) in direct.query(Statement::unscoped(Upkeep::Backup, sql, params), run_from_row).await? {
             // The runs themselves are counted by experiment.
@@ -315,7 +316,8 @@ impl Count {
         for run in &mut runs {
             run.rows.bytes = of(&run.rows);
         }
-        experiments.sort_by_key(|experiment| (Reverse(experiment.rows.bytes), Reverse(experiment.rows.runs), experiment.id));
+        experiments
+            .sort_by_key(|experiment| (Reverse(experiment.rows.bytes), Reverse(experiment.rows.runs), experiment.id));
         experiments.truncate(top);
         let registered = (len(&models), models.iter().map(|model| model.versions).sum());
         models.sort_by(|a, b| (b.versions, &a.workspace, &a.name).cmp(&(a.versions, &b.workspace, &b.name)));

@@ -1,9 +1,6 @@
 //! Callers take turns in the queues of writes.
 
-use std::{
-    cell::Cell,
-    sync::Arc,
-};
+use std::{cell::Cell, sync::Arc};
 
 use ferroflow_model::messages::service::Metric;
 use ferroflow_store::{
@@ -18,13 +15,8 @@ use crate::support::{self, Here as _, on_each};
 const WRITES: i64 = 2000;
 
 async fn log(store: &Store, run: &str, step: i64) {
-    let metric = Metric {
-        key: Some("m".into()),
-        value: Some(1.0),
-        timestamp: Some(1),
-        step: Some(step),
-        ..Metric::default()
-    };
+    let metric =
+        Metric { key: Some("m".into()), value: Some(1.0), timestamp: Some(1), step: Some(step), ..Metric::default() };
     store.here().log_metric(run, metric).await.unwrap();
 }
 

@@ -92,10 +92,7 @@ async fn points_count_in_all_runs_of_an_experiment_and_of_a_workspace(store: &St
     assert!(message.contains("has 50 metric points") && message.contains("its runs may still log"), "{message}");
     log(store, &one, 31).await;
     assert_eq!(refused(store, &other).await, None);
-    assert_eq!(
-        reached(store, &limits).await,
-        [("experiment.points", Some(0), 51), ("workspace.points", None, 61)]
-    );
+    assert_eq!(reached(store, &limits).await, [("experiment.points", Some(0), 51), ("workspace.points", None, 61)]);
     let message = refused(store, &other).await.expect("a refusal");
     assert!(message.starts_with("The workspace 'default' has 61 metric points"), "{message}");
     // A replica without quotas refuses nothing, and one with higher ones too.

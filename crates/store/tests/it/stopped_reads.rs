@@ -121,7 +121,9 @@ async fn one_caller_can_not_hold_all_connections(uri: &BackendUri) {
     let store = open(uri, None).await;
     let db = store.db();
     let held = as_caller(Caller::named("a"), db.reader()).await.unwrap();
-    let Err(error) = as_caller(Caller::named("a"), db.reader()).await else { panic!("a second connection for one caller") };
+    let Err(error) = as_caller(Caller::named("a"), db.reader()).await else {
+        panic!("a second connection for one caller")
+    };
     let error = ferroflow_model::Error::from(error);
     assert_eq!(error.code.http_status(), 429, "{}", error.message);
     assert!(as_caller(Caller::named("b"), db.reader()).await.is_ok(), "another caller has a share of its own");
