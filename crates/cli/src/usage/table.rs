@@ -111,7 +111,7 @@ fn number(number: i64) -> String {
 /// `12.3 GiB`.
 fn bytes(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    let bytes = bytes.unsigned_abs();
+    let bytes = u128::from(bytes.unsigned_abs());
     if bytes < 1024 {
         return format!("{bytes} B");
     }
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [0, 1023, 1024, 1536, 10 << 30, i64::MAX].map(bytes),
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 GiB", "8192.0 PiB"]
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10.0 GiB", "8191.9 PiB"]
         );
     }
 

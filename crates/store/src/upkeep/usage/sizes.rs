@@ -21,7 +21,7 @@ statements! {
          WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')}\
          {sqlite:SELECT COALESCE(m.tbl_name, s.name), -1, SUM(CASE WHEN m.type = 'index' THEN 0 ELSE s.pgsize END), \
          SUM(CASE WHEN m.type = 'index' THEN s.pgsize ELSE 0 END) FROM dbstat s \
-         LEFT JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate GROUP BY 1}";
+         LEFT JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1}";
 }
 
 /// The size of a table.
