@@ -34,7 +34,10 @@ pub struct Quota {
 impl Quota {
     /// All of them.
     pub const ALL: [Self; 6] = {
-        use {Counted::*, QuotaScope::*};
+        use {
+            Counted::{Points, Runs, Traces},
+            QuotaScope::{Experiment, Workspace},
+        };
         [
             Self { scope: Experiment, counted: Runs },
             Self { scope: Experiment, counted: Points },

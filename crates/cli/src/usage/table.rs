@@ -135,7 +135,11 @@ impl Table {
         self.0.push(cells.into());
     }
 
+    /// Prints it, unless it has no rows.
     fn print(&self) {
+        if self.0.len() < 2 {
+            return;
+        }
         out!("");
         for line in self.lines() {
             out!("{line}");

@@ -6,6 +6,7 @@
 mod fairness;
 mod hang_ups;
 mod otlp_grpc;
+mod quotas;
 mod span_log;
 mod support;
 mod trace_artifact;
