@@ -88,15 +88,14 @@ impl Budget {
             Some(caller) => {
                 let amount = amount.min(most);
                 let share = caller.share(*resource, most as usize);
-                match share.permits.try_acquire_many(amount) {
-                    Ok(permit) => permit.forget(),
-                    Err(_) => {
-                        let _waiting = Waiting::new(&share.waiting);
-                        let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
-                        match timeout_at(until, share.permits.acquire_many(amount)).await {
-                            Ok(Ok(permit)) => permit.forget(),
-                            _ => return Err(Refused::Caller),
-                        }
+                if let Ok(permit) = share.permits.try_acquire_many(amount) {
+                    permit.forget();
+                } else {
+                    let _waiting = Waiting::new(&share.waiting);
+                    let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                    match timeout_at(until, share.permits.acquire_many(amount)).await {
+                        Ok(Ok(permit)) => permit.forget(),
+                        _ => return Err(Refused::Caller),
                     }
                 }
                 Some(Held { caller, resource: *resource, amount })
