@@ -13,14 +13,16 @@ use crate::support::{Running, app};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends a call, and returns the status and the response.
-async fn post(server: &Running, call: &str, body: Value) -> (u16, Value) {
+async fn post(server: &Running, call: &str, body: &Value) -> (u16, Value) {
     let url = format!("{}/api/2.0/mlflow/{call}", server.url);
-    let answer = server.client.post(url).json(&body).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let request = server.client.post(url).header("Content-Type", "application/json").body(body.to_string());
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
 }
 
 async fn create_run(server: &Running) -> (u16, Value) {
-    post(server, "runs/create", json!({"experiment_id": "0"})).await
+    post(server, "runs/create", &json!({"experiment_id": "0"})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,9 +52,9 @@ async fn a_full_experiment_gets_no_runs_and_those_that_run_may_finish() {
     assert!(error["message"].as_str().unwrap().contains("its quota is 3"), "{error}");
 
     let metric = json!({"run_id": run, "key": "m", "value": 1, "timestamp": 1});
-    assert_eq!(post(&server, "runs/log-metric", metric).await.0, 200);
+    assert_eq!(post(&server, "runs/log-metric", &metric).await.0, 200);
     let end = json!({"run_id": run, "status": "FINISHED", "end_time": 2});
-    assert_eq!(post(&server, "runs/update", end).await.0, 200);
+    assert_eq!(post(&server, "runs/update", &end).await.0, 200);
     let metrics = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap().text().await.unwrap();
     for line in ["limit=\"hard\"} 1", "limit=\"soft\"} 0"] {
         let line = format!("ferroflow_quotas_reached{{quota=\"experiment.runs\",{line}");
