@@ -18,12 +18,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
-use ferroflow_jobs::Webhooks;
-use ferroflow_model::{Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, uri, validation::Limits};
+use ferroflow_jobs::{QuotaSettings, Webhooks};
+use ferroflow_model::{
+    Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, quotas::Quotas, uri, validation::Limits,
+};
 use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
+    fairness::Callers,
 };
 
 pub(crate) use self::args::ServerArgs;
@@ -77,6 +80,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let trace_rollups = rollups::settings(environment)?;
     rollups::log_settings(trace_rollups.as_ref(), runs_jobs);
     let abandoned_trace_age = rollups::abandoned_age(environment)?;
+    let quotas = quotas(&args);
     let custom_scorers = custom_scorers(environment)?;
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
@@ -120,6 +124,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Arc::new(Webhooks::new(webhooks)),
         access,
+        callers: Callers::default(),
         bodies: Bodies::default(),
         results: ResultBudget::default(),
         telemetry: Telemetry::default(),
@@ -138,6 +143,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             custom_scorers,
             trace_archival: archival.filter(|settings| settings.enabled),
             trace_rollups,
+            quotas,
             abandoned_trace_age,
             runs_jobs,
             upload_sweep_age,
@@ -157,6 +163,12 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
 fn custom_scorers(environment: &Environment) -> Result<SourceCode> {
     let are_enabled = flag(environment, "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS")?.unwrap_or_default();
     Ok(if are_enabled { SourceCode::Accepted } else { SourceCode::Refused })
+}
+
+/// The quotas, if there are some.
+fn quotas(args: &ServerArgs) -> Option<QuotaSettings> {
+    let quotas = Quotas { soft: args.soft_quotas.clone(), hard: args.hard_quotas.clone() };
+    (!quotas.are_none()).then(|| QuotaSettings::new(quotas))
 }
 
 /// The limits of values.

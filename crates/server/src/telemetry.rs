@@ -1,6 +1,7 @@
 //! Prometheus metrics. Labels have bounded cardinality: route templates, never paths sent by clients.
 
 mod ingest;
+mod refused;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -16,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::ingest::Ingest;
+use self::{ingest::Ingest, refused::Refusals};
 use crate::{access::Access, app::App};
 
 /// The metrics of a server.
@@ -32,6 +33,7 @@ pub struct Telemetry {
     resident: Gauge,
     jobs: JobMetrics,
     audit_lost: Gauge,
+    refused: Refusals,
     ingest: Ingest,
 }
 
@@ -60,6 +62,7 @@ impl Default for Telemetry {
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let jobs = JobMetrics::default();
         jobs.register(registry);
+        let refused = Refusals::register(registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -73,6 +76,7 @@ impl Default for Telemetry {
             transactions: gauge("write_transactions", "Transactions that committed write requests since the start"),
             resident: gauge("process_resident_memory_bytes", "Resident memory"),
             audit_lost: gauge("audit_lines_lost", "Lines of the audit log that could not be written since the start"),
+            refused,
             requests,
             duration,
             jobs,
@@ -128,6 +132,7 @@ impl Telemetry {
         set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
         set(&self.audit_lost, app.access.as_ref().map_or(0, Access::audit_lines_lost));
         set(&self.resident, resident_bytes());
+        self.refused.set(app);
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             // Writing to a string does not fail; an incomplete response would be worse than none.

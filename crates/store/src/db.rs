@@ -25,7 +25,6 @@ use tokio::runtime::Handle;
 pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
-pub use share::as_caller;
 pub(crate) use sql::{
     Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
 };

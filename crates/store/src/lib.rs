@@ -6,9 +6,11 @@ pub mod db;
 mod demo;
 mod evaluation;
 pub mod events;
+pub mod fairness;
 mod group_commit;
 pub mod migrations;
 mod query;
+pub mod quotas;
 mod registry;
 pub mod schema;
 mod scoped;
@@ -80,6 +82,8 @@ pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 use crate::{
     db::{BackendUri, Db, DbOptions, dialect::Dialect},
     events::{fernet::FernetKey, outbox::Outbox},
+    fairness::Budget,
+    quotas::Full,
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
     tracking::batch::Batcher,
@@ -103,6 +107,8 @@ pub struct Store {
     /// The workspace of requests that name none, on a server with workspaces.
     default_workspace: Option<Workspace>,
     known_workspaces: Known,
+    /// What is full by quotas.
+    full: Full,
 }
 
 /// Options of [`Store::open`].
@@ -169,6 +175,7 @@ impl Store {
             rollups,
             default_workspace,
             known_workspaces: Known::default(),
+            full: Full::default(),
         })
     }
 
@@ -196,6 +203,12 @@ impl Store {
     #[must_use]
     pub fn batch(&self) -> &Batcher {
         &self.batch
+    }
+
+    /// What writes share, for metrics of the server.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        let starts = self.starts.iter().map(StartLane::places);
+        [self.batch.places(), self.spans.memory()].into_iter().chain(starts)
     }
 
     /// Closes the database. Every acknowledged write is already committed.

@@ -75,6 +75,7 @@ pages! {
         evaluation::scorers,
         events::outbox::statements,
         events::webhooks,
+        quotas,
         registry::model_versions,
         registry::new_model_version,
         registry::prompt_links,
@@ -126,6 +127,8 @@ pages! {
         upkeep::trace_archival,
         upkeep::trace_rollups,
         upkeep::trace_rollups::sums,
+        upkeep::usage,
+        upkeep::usage::sizes,
         workspaces,
         workspaces::delete,
         workspaces::known;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
-use ferroflow_model::Environment;
+use ferroflow_model::{Environment, quotas::QuotaLimits};
 
 use crate::{logging::LogFormat, variables::flag};
 
@@ -166,6 +166,15 @@ pub(crate) struct ServerArgs {
     /// A YAML file with the retention of traces in the database, and the location of their archive
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,
+
+    /// Quotas above which requests are refused: `experiment.runs`, `experiment.points`, `experiment.traces` and the same
+    /// of a `workspace`, such as experiment.runs=100000,workspace.points=500000000
+    #[arg(long, env = "FERROFLOW_HARD_QUOTAS", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = QuotaLimits::parse)]
+    pub(crate) hard_quotas: QuotaLimits,
+
+    /// The same, for quotas that are only reported, by a metric and in the log
+    #[arg(long, env = "FERROFLOW_SOFT_QUOTAS", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = QuotaLimits::parse)]
+    pub(crate) soft_quotas: QuotaLimits,
 
     /// Accepted and ignored: secrets are not cached
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=300))]
