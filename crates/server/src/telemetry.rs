@@ -1,6 +1,7 @@
 //! Prometheus metrics. Labels have bounded cardinality: route templates, never paths sent by clients.
 
 mod ingest;
+mod replica;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -16,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::ingest::Ingest;
+use self::{ingest::Ingest, replica::Replica};
 use crate::{access::Access, app::App};
 
 /// The metrics of a server.
@@ -33,6 +34,7 @@ pub struct Telemetry {
     jobs: JobMetrics,
     audit_lost: Gauge,
     ingest: Ingest,
+    replica: Replica,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -60,6 +62,7 @@ impl Default for Telemetry {
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let jobs = JobMetrics::default();
         jobs.register(registry);
+        let replica = Replica::register(registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -77,6 +80,7 @@ impl Default for Telemetry {
             duration,
             jobs,
             ingest,
+            replica,
             registry: all,
         }
     }
@@ -128,6 +132,7 @@ impl Telemetry {
         set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
         set(&self.audit_lost, app.access.as_ref().map_or(0, Access::audit_lines_lost));
         set(&self.resident, resident_bytes());
+        self.replica.set(app.store.db().replica_status());
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             // Writing to a string does not fail; an incomplete response would be worse than none.

@@ -57,6 +57,14 @@ impl Scoped<'_> {
         scope: &Scope,
         search: LoggedModelSearch,
     ) -> Result<(Vec<LoggedModel>, Option<String>)> {
+        self.store.db.replicated(|| self.read_logged_models(scope, &search)).await
+    }
+
+    async fn read_logged_models(
+        &self,
+        scope: &Scope,
+        search: &LoggedModelSearch,
+    ) -> Result<(Vec<LoggedModel>, Option<String>)> {
         if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
             return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }

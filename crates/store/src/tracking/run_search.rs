@@ -56,7 +56,11 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter, order, token, size of the page or an experiment's id is not valid.
     pub async fn search_runs(&self, scope: &Scope, search: RunSearch) -> Result<(Vec<Run>, Option<String>)> {
-        let page = self.run_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_runs(scope, &search)).await
+    }
+
+    async fn read_runs(&self, scope: &Scope, search: &RunSearch) -> Result<(Vec<Run>, Option<String>)> {
+        let page = self.run_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
