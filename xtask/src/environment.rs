@@ -102,6 +102,8 @@ pub(crate) enum Durability {
 pub(crate) enum Need {
     /// A running PostgreSQL.
     Postgres(Durability),
+    /// The programs of PostgreSQL.
+    PostgresPrograms,
     /// The connection pooler PgBouncer.
     Pgbouncer,
     /// Valgrind with Callgrind.
@@ -232,6 +234,7 @@ impl Environment {
     fn prepare_one(&self, need: Need) -> Result<()> {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
+            Need::PostgresPrograms => self.postgres_programs(),
             Need::Pgbouncer => self.pgbouncer(),
             Need::Valgrind => self.valgrind(),
             Need::Reference => self.reference().map(drop),
@@ -303,6 +306,12 @@ impl Environment {
             Ok(url)
         })
         .map(drop)
+    }
+
+    /// Finds the programs of PostgreSQL.
+    fn postgres_programs(&self) -> Result<()> {
+        let find = || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned());
+        self.once(POSTGRES_BIN, find).map(drop)
     }
 
     /// Prepares the reference with the requirements of the suites. Returns its Python.
@@ -407,7 +416,7 @@ impl Environment {
     }
 
     fn barman(&self) -> Result<()> {
-        self.once(POSTGRES_BIN, || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned()))?;
+        self.postgres_programs()?;
         self.once(BARMAN, || {
             let list = self.root.join("tests/requirements/barman.txt");
             let python = python::environment(&self.venvs().join("barman"), &[list], None)?;

@@ -90,6 +90,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let hosts = host_policy(&args, &root, environment);
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
     check::check_workspaces(&args, &backend, environment)?;
+    let read_replica = check::read_replica(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
         db::migrate_at_start(&backend)
@@ -103,6 +104,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         limits,
         db: db.clone(),
         rollups: trace_rollups.is_some(),
+        read_replica,
         workspaces: args.has_workspaces(),
     };
     let store = Store::open(&backend, options)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ferroflow_artifacts::DirectRoot;
 use ferroflow_jobs::{
-    AbandonedTraces, ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, QuotaCount, QuotaWatch, RollupJob, Runner,
-    Stop, UploadSweep, WebhookDelivery,
+    AbandonedTraces, ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, QuotaCount, QuotaWatch, ReadReplica,
+    RollupJob, Runner, Stop, UploadSweep, WebhookDelivery,
 };
 use tokio::sync::watch;
 
@@ -21,6 +21,9 @@ pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
         runner.start(WebhookDelivery::new(Arc::clone(store), Arc::clone(webhooks), metrics.clone()));
         runner.start(OutboxSweep::new(Arc::clone(store)));
         runner.start(OwnIndexes::new(Arc::clone(store)));
+    }
+    if store.db().replica_status().is_some() {
+        runner.start(ReadReplica::new(Arc::clone(store)));
     }
     if let Some(settings) = config.trace_archival.clone().filter(|_| config.runs_jobs) {
         runner.start(ArchivalJob::new(Arc::clone(store), locations.clone(), settings, metrics.clone()));

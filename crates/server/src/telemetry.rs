@@ -2,6 +2,7 @@
 
 mod ingest;
 mod refused;
+mod replica;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -17,7 +18,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::{ingest::Ingest, refused::Refusals};
+use self::{ingest::Ingest, refused::Refusals, replica::Replica};
 use crate::{access::Access, app::App};
 
 /// The metrics of a server.
@@ -35,6 +36,7 @@ pub struct Telemetry {
     audit_lost: Gauge,
     refused: Refusals,
     ingest: Ingest,
+    replica: Replica,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -63,6 +65,7 @@ impl Default for Telemetry {
         let jobs = JobMetrics::default();
         jobs.register(registry);
         let refused = Refusals::register(registry);
+        let replica = Replica::register(registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -81,6 +84,7 @@ impl Default for Telemetry {
             duration,
             jobs,
             ingest,
+            replica,
             registry: all,
         }
     }
@@ -133,6 +137,7 @@ impl Telemetry {
         set(&self.audit_lost, app.access.as_ref().map_or(0, Access::audit_lines_lost));
         set(&self.resident, resident_bytes());
         self.refused.set(app);
+        self.replica.set(app.store.db().replica_status());
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             // Writing to a string does not fail; an incomplete response would be worse than none.

@@ -7,6 +7,7 @@ mod direct;
 mod error;
 mod lease;
 mod postgres;
+mod replica;
 mod share;
 mod sql;
 mod sqlite;
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
+pub use replica::ReplicaStatus;
 pub(crate) use sql::{
     Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
 };
@@ -37,7 +39,13 @@ pub use value::{FromColumn, Row, Value};
 pub use written::track_writes;
 pub(crate) use written::{downgrade_if_written, mark_written};
 
-use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
+use self::{
+    lease::Lease,
+    postgres::PostgresPool,
+    replica::{Replica, Unit},
+    share::Shares,
+    sqlite::SqlitePool,
+};
 use crate::db::dialect::Dialect;
 
 /// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
@@ -74,6 +82,7 @@ pub struct Db {
     backend: Backend,
     options: DbOptions,
     shares: Arc<Shares>,
+    replica: Option<Arc<Replica>>,
 }
 
 #[derive(Clone)]
@@ -120,7 +129,7 @@ impl Db {
             Backend::Postgres(_) => options.pool_size,
             Backend::Sqlite(pool) => pool.readers(),
         };
-        Ok(Self { backend, options, shares: Shares::of(connections) })
+        Ok(Self { backend, options, shares: Shares::of(connections), replica: None })
     }
 
     /// The SQL dialect of this database.
@@ -132,12 +141,19 @@ impl Db {
         }
     }
 
-    /// A connection for reading. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
+    /// A connection for reading, to the replica within [`Db::replicated`]. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
     /// cancels the statements that still run on it.
     ///
     /// # Errors
     /// No connection became free in time, or the caller's share is used up.
     pub async fn reader(&self) -> Result<Conn, DbError> {
+        if self.replica.is_some()
+            && let Some(unit) = replica::current()
+        {
+            // Boxed: a server without a replica does not carry its future.
+            let lease = Box::pin(unit.reader()).await?;
+            return Ok(Conn { unit: Some(unit), ..Conn::new(Inner::Postgres(Box::new(lease))) });
+        }
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let share = self.shares.take(wait).await?;
         Ok(Conn::new(match &self.backend {
@@ -248,7 +264,12 @@ impl Db {
     /// Closes the pool (PostgreSQL), or checkpoints the write-ahead log into the database file (SQLite).
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
-            Backend::Postgres(pool) => pool.close(),
+            Backend::Postgres(pool) => {
+                pool.close();
+                if let Some(replica) = &self.replica {
+                    replica.close();
+                }
+            }
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.session.run(sqlite::checkpoint).await?;
@@ -278,6 +299,8 @@ pub struct Conn {
     inner: Inner,
     /// The account that rows are charged to.
     account: Option<Account>,
+    /// The read that it belongs to, if it leads to a replica.
+    unit: Option<Arc<Unit>>,
 }
 
 enum Inner {
@@ -288,7 +311,7 @@ enum Inner {
 
 impl Conn {
     fn new(inner: Inner) -> Self {
-        Self { inner, account: Account::current() }
+        Self { inner, account: Account::current(), unit: None }
     }
 
     /// The SQL dialect of the database.
@@ -371,12 +394,18 @@ impl Conn {
             }
         };
         match &self.inner {
-            Inner::Postgres(lease) => match statements.as_slice() {
-                [statement] => lease.each(statement, account.as_ref(), &mut |row| visit(&mut state, 0, row)).await?,
-                several => {
-                    lease.each_of(several, account.as_ref(), &mut |which, row| visit(&mut state, which, row)).await?;
-                }
-            },
+            Inner::Postgres(lease) => {
+                let outcome = match statements.as_slice() {
+                    [statement] => lease.each(statement, account.as_ref(), &mut |row| visit(&mut state, 0, row)).await,
+                    several => {
+                        lease.each_of(several, account.as_ref(), &mut |which, row| visit(&mut state, which, row)).await
+                    }
+                };
+                outcome.map_err(|error| match &self.unit {
+                    Some(unit) => unit.record(error),
+                    None => error,
+                })?;
+            }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 let account = account.map(|account| (account, Handle::current()));

@@ -122,6 +122,8 @@ pub struct StoreOptions {
     pub db: DbOptions,
     /// Whether days of traces are summed up, by this server or another one of the database.
     pub rollups: bool,
+    /// A streaming replica of the database, which answers reads that take long.
+    pub read_replica: Option<BackendUri>,
     /// Whether the server has workspaces. If not, a database with several is refused.
     pub workspaces: bool,
 }
@@ -134,6 +136,7 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             db: DbOptions::default(),
             rollups: false,
+            read_replica: None,
             workspaces: false,
         }
     }
@@ -143,16 +146,20 @@ impl Store {
     /// Opens the database, creates the tables if it is empty, and starts the batching writer.
     ///
     /// # Errors
-    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; or the
-    /// artifact root cannot have folders of workspaces.
+    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; the read
+    /// replica is one of another database; or the artifact root cannot have folders of workspaces.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db, rollups, workspaces } = options;
+        let StoreOptions { artifact_root, limits, db, rollups, read_replica, workspaces } = options;
         if workspaces {
             workspaces::check_root(&artifact_root)?;
         }
         let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root, workspaces).await?;
+        let db = match read_replica {
+            Some(replica) => schema::with_replica(db, uri, &replica).await?,
+            None => db,
+        };
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());

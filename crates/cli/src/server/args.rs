@@ -32,7 +32,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
 
-    /// Not supported yet: a read replica of the database
+    /// A streaming replica of the PostgreSQL database, which answers searches, metric histories and other reads that take
+    /// long, as long as it is current
     #[arg(long, env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) read_replica_backend_store_uri: Option<String>,
 

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod connect;
+mod identity;
 mod password_file;
 mod pool;
 mod pooler;
@@ -17,7 +18,10 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-pub(super) use self::pool::{Client, PostgresPool};
+pub(super) use self::{
+    identity::identity,
+    pool::{Client, PostgresPool},
+};
 use super::{
     Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf,
     share::Share,

@@ -182,6 +182,10 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter, the token or the size of the page is not valid.
     pub async fn search_issues(&self, search: IssueSearch) -> Result<(Vec<Issue>, Option<String>)> {
+        self.store.db.replicated(|| self.read_issues(&search)).await
+    }
+
+    async fn read_issues(&self, search: &IssueSearch) -> Result<(Vec<Issue>, Option<String>)> {
         validation::max_results(search.max_results)?;
         let query = self.workspace.list();
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;

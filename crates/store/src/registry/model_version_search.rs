@@ -47,7 +47,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: ModelVersionSearch,
     ) -> Result<(Vec<ModelVersion>, Option<String>)> {
-        let page = self.model_version_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_model_versions(scope, &search)).await
+    }
+
+    async fn read_model_versions(
+        &self,
+        scope: &Scope,
+        search: &ModelVersionSearch,
+    ) -> Result<(Vec<ModelVersion>, Option<String>)> {
+        let page = self.model_version_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let keys = found.rows().map(|(key, _)| key.clone()).collect();

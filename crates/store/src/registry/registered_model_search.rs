@@ -50,7 +50,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: RegisteredModelSearch,
     ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
-        let page = self.registered_model_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_registered_models(scope, &search)).await
+    }
+
+    async fn read_registered_models(
+        &self,
+        scope: &Scope,
+        search: &RegisteredModelSearch,
+    ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
+        let page = self.registered_model_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();

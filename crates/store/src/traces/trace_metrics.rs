@@ -57,6 +57,10 @@ impl Scoped<'_> {
     /// # Errors
     /// The interval, the number of results or an experiment's id is not valid.
     pub async fn query_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
+        self.store.db.replicated(|| self.read_trace_metrics(scope, query)).await
+    }
+
+    async fn read_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
         let statement = self.metrics_statement(scope, query).await?;
         let conn = self.store.db.reader().await?;
         if self.store.rollups.is_enabled

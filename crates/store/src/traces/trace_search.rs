@@ -90,7 +90,11 @@ impl Scoped<'_> {
                 return Ok((Vec::new(), None));
             }
         }
-        let mut found = self.found_traces(&query, reaches).await?;
+        self.store.db.replicated(|| self.read_traces(&query, reaches)).await
+    }
+
+    async fn read_traces(&self, query: &Query, reaches: &[Reach]) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
+        let mut found = self.found_traces(query, reaches).await?;
         let conn = self.store.db.reader().await?;
         let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
         let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
@@ -214,6 +218,16 @@ impl Scoped<'_> {
     /// # Errors
     /// A filter or an experiment's id is not valid.
     pub async fn correlate_traces(
+        &self,
+        scope: &Scope,
+        experiment_ids: &[String],
+        filters: [&str; 2],
+        base: Option<&str>,
+    ) -> Result<TraceCounts> {
+        self.store.db.replicated(|| self.read_trace_counts(scope, experiment_ids, filters, base)).await
+    }
+
+    async fn read_trace_counts(
         &self,
         scope: &Scope,
         experiment_ids: &[String],

@@ -57,7 +57,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: ExperimentSearch,
     ) -> Result<(Vec<Experiment>, Option<String>)> {
-        let page = self.experiment_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_experiments(scope, &search)).await
+    }
+
+    async fn read_experiments(
+        &self,
+        scope: &Scope,
+        search: &ExperimentSearch,
+    ) -> Result<(Vec<Experiment>, Option<String>)> {
+        let page = self.experiment_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();

@@ -58,7 +58,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: LoggedModelSearch,
     ) -> Result<(Vec<LoggedModel>, Option<String>)> {
-        let page = self.logged_model_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_logged_models(scope, &search)).await
+    }
+
+    async fn read_logged_models(
+        &self,
+        scope: &Scope,
+        search: &LoggedModelSearch,
+    ) -> Result<(Vec<LoggedModel>, Option<String>)> {
+        let page = self.logged_model_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
         let ids = found.rows().map(|info| info.model_id().to_owned()).collect();

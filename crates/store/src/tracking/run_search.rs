@@ -88,9 +88,13 @@ impl Scoped<'_> {
         reaches: &[RunReach],
     ) -> Result<(Vec<Run>, Option<String>)> {
         let query = Query::of(self.workspace, scope, search)?;
-        let ways = self.run_ways(&query).await?;
+        self.store.db.replicated(|| self.read_runs(&query, reaches)).await
+    }
+
+    async fn read_runs(&self, query: &Query, reaches: &[RunReach]) -> Result<(Vec<Run>, Option<String>)> {
+        let ways = self.run_ways(query).await?;
         let conn = self.store.db.reader().await?;
-        let mut found = self.found_runs(&conn, &query, ways, reaches).await?;
+        let mut found = self.found_runs(&conn, query, ways, reaches).await?;
         let ids = found.rows().map(|info| info.run_id().to_owned()).collect();
         let load = |ids| run_children::load(&conn, ids, Extent::Page);
         let (children, count) = load_children(&conn, ids, load).await?;

@@ -216,6 +216,23 @@ async fn pgbouncer_in_transaction_mode_serves_many_clients() {
     }
 }
 
+#[tokio::test]
+async fn a_replica_behind_a_pooler_is_left_out() {
+    support::on_postgres(async |uri: &BackendUri| {
+        let database = Database::of(uri);
+        let bouncer = Bouncer::start(&database, "auth_type = any").await;
+        let read_replica = Some(parse(&bouncer.uri(&database)));
+        let options = StoreOptions { db: options(2), read_replica, ..StoreOptions::default() };
+        let store = Store::open(uri, options).await.unwrap();
+        assert!(!store.db().replica_status().unwrap().is_in_use, "its statements may run on several servers");
+        let run = support::run(&store, "0").await;
+        assert!(support::history(&store, &run, "m", None, None).await.0.is_empty());
+        let status = store.db().replica_status().unwrap();
+        assert_eq!((status.by_replica, status.by_primary, status.repeated), (0, 1, 0));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_the_server_has_no_room_for_shrinks_and_waits() {
     let role = format!("limited_{}", uuid::Uuid::new_v4().simple());

@@ -54,7 +54,7 @@ async fn runs_of(store: Scoped<'_>, experiments: &[String]) -> usize {
 }
 
 async fn points(store: Scoped<'_>, run: &str, limit: Option<i64>) -> usize {
-    store.fold_metric_history(run, "m", limit, None, Vec::new(), Vec::push).await.unwrap().0.len()
+    store.fold_metric_history(run, "m", limit, None, Vec::new, Vec::push).await.unwrap().0.len()
 }
 
 on_each!(a_workspace_must_exist);

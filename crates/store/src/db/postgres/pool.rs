@@ -15,6 +15,7 @@ use tokio_postgres::{Config, SimpleQueryMessage, error::SqlState};
 
 use super::{
     connect::{Connector, Fault},
+    identity::identity,
     pooler::{self, Pooler},
 };
 use crate::db::{DbError, PostgresUri};
@@ -24,6 +25,10 @@ const SHRUNK: Duration = Duration::from_secs(5);
 
 /// Interval between attempts to get a connection when the pool cannot shrink further.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Why a connection to a database with another [`identity`] is closed.
+const ANOTHER: &str =
+    "it is another database, and not a streaming replica of the backend store with the same database and schema";
 
 /// The connection pool of a process.
 pub(crate) struct PostgresPool {
@@ -84,6 +89,21 @@ impl Client {
 impl PostgresPool {
     /// A pool of `size` connections. A request waits at most `wait` for one. Connects lazily.
     pub(crate) fn new(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Self, DbError> {
+        Self::open(uri, size, wait, None)
+    }
+
+    /// A pool of connections to the database with this [`identity`], or to a replica of it. To get another one is
+    /// [`DbError::Other`].
+    pub(crate) fn of_database(
+        uri: &PostgresUri,
+        size: usize,
+        wait: Duration,
+        expected: String,
+    ) -> Result<Self, DbError> {
+        Self::open(uri, size, wait, Some(expected.into()))
+    }
+
+    fn open(uri: &PostgresUri, size: usize, wait: Duration, expected: Option<Arc<str>>) -> Result<Self, DbError> {
         let (pooler, fault) = (Arc::new(AtomicU8::new(Pooler::None as u8)), Fault::default());
         let connector = Connector::new(uri, fault.clone())?;
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -95,8 +115,13 @@ impl PostgresPool {
             .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                let known = Arc::clone(&known);
+                let (known, expected) = (Arc::clone(&known), expected.clone());
                 Box::pin(async move {
+                    if let Some(expected) = expected
+                        && identity(client).await.map_err(HookError::Backend)? != *expected
+                    {
+                        return Err(HookError::message(ANOTHER));
+                    }
                     let found = begin(client).await.map_err(HookError::Backend)?;
                     if known.fetch_max(found as u8, Ordering::SeqCst) < found as u8 {
                         found.log();
@@ -135,6 +160,7 @@ impl PostgresPool {
                 Err(PoolError::Timeout(_)) => {
                     return Err(DbError::NotBegun("the database accepted no connection in time".into()));
                 }
+                Err(PoolError::PostCreateHook(HookError::Message(text))) => return Err(DbError::Other(text.into())),
                 Err(other) => return Err(DbError::NotBegun(other.to_string())),
             };
             if !is_exhausted(&error) {
