@@ -227,7 +227,15 @@ impl Db {
     pub async fn check(&self) -> Result<(), DbError> {
         match tokio::time::timeout(PING, self.check_now()).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into())),
+            Err(_) => {
+                let refusal = match &self.backend {
+                    Backend::Postgres(pool) => pool.refusal(),
+                    Backend::Sqlite(_) => None,
+                };
+                Err(DbError::Unavailable(
+                    refusal.unwrap_or_else(|| "no connection that answers became free in time".into()),
+                ))
+            }
         }
     }
 

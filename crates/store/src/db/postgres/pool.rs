@@ -4,7 +4,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -33,10 +33,22 @@ pub(crate) struct PostgresPool {
     /// One permit per connection that may be in use. Those of rejected connections are removed for a while.
     permits: Arc<Semaphore>,
     shrunk: Mutex<Shrunk>,
-    /// The most restrictive [`Pooler`] detected so far.
-    pooler: Arc<AtomicU8>,
+    found: Arc<Found>,
     connector: Connector,
     fault: Fault,
+}
+
+/// What connections have found out about the database.
+#[derive(Default)]
+struct Found {
+    /// Whether any connection was opened.
+    has_answered: AtomicBool,
+    /// The most restrictive [`Pooler`] detected so far.
+    pooler: AtomicU8,
+    /// Whether commits wait for a standby, as the newest connection says.
+    waits_for_standby: AtomicBool,
+    /// Why the last connection could not be opened.
+    refusal: Mutex<Option<String>>,
 }
 
 /// The permits removed because the server rejected connections.
@@ -50,6 +62,7 @@ struct Shrunk {
 pub(crate) struct Client {
     object: Box<Object>,
     pooler: Pooler,
+    waits_for_standby: bool,
     // Dropped after the connection.
     permit: OwnedSemaphorePermit,
 }
@@ -74,6 +87,11 @@ impl Client {
         self.pooler != Pooler::WithoutNames
     }
 
+    /// Whether a commit may wait for a standby. Behind a pooler it is unknown which server a commit gets to.
+    pub(crate) fn may_wait_for_standby(&self) -> bool {
+        self.waits_for_standby || self.is_pooled()
+    }
+
     /// Closes the connection.
     pub(crate) fn close(self) {
         drop(Object::take(*self.object));
@@ -84,11 +102,11 @@ impl Client {
 impl PostgresPool {
     /// A pool of `size` connections. A request waits at most `wait` for one. Connects lazily.
     pub(crate) fn new(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Self, DbError> {
-        let (pooler, fault) = (Arc::new(AtomicU8::new(Pooler::None as u8)), Fault::default());
+        let (found, fault) = (Arc::<Found>::default(), Fault::default());
         let connector = Connector::new(uri, fault.clone())?;
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), connector.clone(), config);
-        let known = Arc::clone(&pooler);
+        let known = Arc::clone(&found);
         let pool = Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(wait))
@@ -97,21 +115,25 @@ impl PostgresPool {
             .post_create(Hook::async_fn(move |client, _| {
                 let known = Arc::clone(&known);
                 Box::pin(async move {
-                    let found = begin(client).await.map_err(HookError::Backend)?;
-                    if known.fetch_max(found as u8, Ordering::SeqCst) < found as u8 {
-                        found.log();
+                    let (pooler, waits_for_standby) = begin(client).await.map_err(HookError::Backend)?;
+                    if known.pooler.fetch_max(pooler as u8, Ordering::SeqCst) < pooler as u8 {
+                        pooler.log();
                     }
+                    known.waits_for_standby.store(waits_for_standby, Ordering::Relaxed);
+                    known.has_answered.store(true, Ordering::Relaxed);
+                    known.refuse(None);
                     Ok(())
                 })
             }))
             .build()
             .map_err(|error| DbError::Other(error.to_string()))?;
         let permits = Arc::new(Semaphore::new(size));
-        Ok(Self { pool, size, wait, permits, shrunk: Mutex::default(), pooler, connector, fault })
+        Ok(Self { pool, size, wait, permits, shrunk: Mutex::default(), found, connector, fault })
     }
 
     /// Waits for a free connection. While the server has no connections left for this process, the pool shrinks to the
-    /// open ones and requests share these.
+    /// open ones and requests share these. A server that has answered before and does not accept connections, as during
+    /// a restart or a fail-over, is waited for.
     pub(crate) async fn get(&self) -> Result<Client, DbError> {
         let deadline = tokio::time::Instant::now() + self.wait;
         self.grow();
@@ -128,8 +150,9 @@ impl PostgresPool {
             let permit = permit.map_err(|_| DbError::NotBegun("the server is stopping".into()))?;
             let error = match self.pool.get().await {
                 Ok(object) => {
-                    let pooler = Pooler::from(self.pooler.load(Ordering::SeqCst));
-                    return Ok(Client { object: Box::new(object), pooler, permit });
+                    let pooler = Pooler::from(self.found.pooler.load(Ordering::SeqCst));
+                    let waits_for_standby = self.found.waits_for_standby.load(Ordering::Relaxed);
+                    return Ok(Client { object: Box::new(object), pooler, waits_for_standby, permit });
                 }
                 Err(PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error))) => error,
                 Err(PoolError::Timeout(_)) => {
@@ -138,10 +161,21 @@ impl PostgresPool {
                 Err(other) => return Err(DbError::NotBegun(other.to_string())),
             };
             if !is_exhausted(&error) {
-                return Err(match self.fault.get() {
-                    Some(fault) => DbError::NotBegun(format!("{error}: {fault}")),
+                let is_away = self.found.has_answered.load(Ordering::Relaxed) && is_away(&error);
+                let error = match self.fault.get() {
+                    Some(fault) => return Err(DbError::NotBegun(format!("{error}: {fault}"))),
                     None => DbError::from(error).before_begin(),
-                });
+                };
+                if !is_away {
+                    return Err(error);
+                }
+                if let DbError::NotBegun(reason) = &error {
+                    self.found.refuse(Some(reason.clone()));
+                }
+                refusal = Some(error);
+                drop(permit);
+                tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + RETRY)).await;
+                continue;
             }
             if refusal.is_none() {
                 tracing::warn!(
@@ -179,6 +213,11 @@ impl PostgresPool {
         }
     }
 
+    /// Why no connection can be opened, since one could not be.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.found.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Connections in use, and the maximum.
     pub(crate) fn status(&self) -> (usize, usize) {
         let status = self.pool.status();
@@ -196,19 +235,35 @@ impl PostgresPool {
     }
 }
 
-/// Initialises a connection and detects a pooler in front of the server.
-async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres::Error> {
+impl Found {
+    fn refuse(&self, refusal: Option<String>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+}
+
+/// Initialises a connection. Detects a pooler in front of the server, and whether commits wait for a standby.
+async fn begin(client: &tokio_postgres::Client) -> Result<(Pooler, bool), tokio_postgres::Error> {
     // Text that is sent to clients must not depend on the server's settings.
-    let answer = client.simple_query("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()").await?;
-    let process = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
+    let begin = "SET TIME ZONE 'UTC'; SELECT pg_backend_pid(), current_setting('synchronous_standby_names')";
+    let answer = client.simple_query(begin).await?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
+    let process = row.and_then(|row| row.get(0)?.parse::<i32>().ok());
+    let waits_for_standby = row.and_then(|row| row.get(1)).is_some_and(|names| !names.is_empty());
     // If the detection fails, a pooler is assumed, which is slower but always correct.
     if process.is_some() && pooler::startup_pid(client).await.ok() == process {
-        return Ok(Pooler::None);
+        return Ok((Pooler::None, waits_for_standby));
     }
-    Ok(if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames })
+    let pooler = if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames };
+    Ok((pooler, waits_for_standby))
+}
+
+/// Whether the server does not accept connections, and may soon: it is not reached, or starts, stops or fails over.
+fn is_away(error: &tokio_postgres::Error) -> bool {
+    // 08: connection exception, `PgBouncer` without a server among them; 57: operator intervention.
+    error.as_db_error().is_none_or(|error| matches!(error.code().code().get(..2), Some("08" | "57")))
 }
 
 /// Whether the server, or a pooler in front of it, has no connections left.
