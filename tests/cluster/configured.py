@@ -11,9 +11,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
 def balancer(port: int, servers: Sequence[int]) -> str:
     """``haproxy.cfg`` for servers on these ports."""
     text = _block("haproxy")
-    lines = [line for line in text.splitlines() if not re.match(r"\s+server ", line)]
-    lines += [f"    server server{number} 127.0.0.1:{server}" for number, server in enumerate(servers, 1)]
-    text = "\n".join(lines) + "\n"
+    places = dict.fromkeys(re.findall(r"10\.\d+\.\d+\.\d+:5000", text))
+    for place, server in zip(places, servers, strict=True):
+        text = text.replace(place, f"127.0.0.1:{server}")
     assert "bind :5000" in text
     return text.replace("bind :5000", f"bind 127.0.0.1:{port}")
 

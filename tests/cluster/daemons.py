@@ -85,7 +85,9 @@ class Postgres(Daemon):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
-        with contextlib.closing(psycopg2.connect(self.url(database), connect_timeout=5)) as connection:
+        # What a test sets up is not waited for until a standby has it.
+        options = "-c synchronous_commit=local -c statement_timeout=60s"
+        with contextlib.closing(psycopg2.connect(self.url(database), connect_timeout=5, options=options)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -26,11 +26,11 @@ class Liar(http.server.ThreadingHTTPServer):
         self.behind, self.fault = behind, fault
         self.order = random.Random(fault)
         self.kept: dict[str, tuple[float, tuple]] = {}
-        self.lies = 0
+        self.lies, self.is_lying = 0, False
 
     def lie(self) -> bool:
         """Whether this is the one."""
-        lies = self.order.randrange(EVERY) == 0
+        lies = self.is_lying and self.order.randrange(EVERY) == 0
         self.lies += lies
         return lies
 

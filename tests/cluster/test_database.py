@@ -1,7 +1,10 @@
 """A database that restarts, is away, fails over or has too few connections, under load; PgBouncer is in front of it."""
 
+import os
+import re
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import daemons
@@ -14,7 +17,7 @@ from history import OK
 from load import load
 
 #: Seconds within which some client must have been served again, beside other tests.
-BACK = 20.0
+BACK = 10.0
 
 
 def halt(server: daemons.Postgres) -> None:
@@ -25,7 +28,7 @@ def halt(server: daemons.Postgres) -> None:
 
 @pytest.mark.parametrize("way", ["direct", pytest.param("pooled", marks=pytest.mark.rotates(every=4))])
 def test_a_database_that_is_away_is_waited_for(way, is_short, figures):
-    seconds = 5 if is_short else 30
+    seconds = 10 if is_short else 30
     with daemons.primary() as server, daemons.pooler("mlflow", server.port) as bouncer:
         with fleet(server.url("mlflow") if way == "direct" else bouncer.url) as servers:
             with load(servers.address) as work:
@@ -65,7 +68,8 @@ def test_a_fail_over_loses_nothing(figures):
 
 @pytest.mark.rotates(every=8)
 def test_a_commit_that_no_standby_has_is_not_acknowledged():
-    """PostgreSQL ends the wait for a standby at a statement timeout, and reports the commit all the same."""
+    """PostgreSQL ends the wait for a standby when a statement is cancelled, and reports the commit all the same: neither a
+    statement timeout nor a client that leaves may do that."""
     with daemons.primary(postgres()) as server, daemons.standby_of(server) as standby:
         member = Member(server.url("mlflow"), args=["--statement-timeout", "1"])
         try:
@@ -124,19 +128,17 @@ def test_a_database_that_vanishes_is_noticed_in_half_a_minute(database):
     member = Member(database)
     try:
         member.start()
-        port = urlsplit(database).port
-        timers = keepalives(member.server.pid, port)
-        assert timers and max(timers) <= 15, timers
+        deadline = time.monotonic() + 30
+        # While data is under way, a connection has another timer.
+        while not (timers := keepalives(member.server.pid, urlsplit(database).port)) or max(timers) > 15:
+            assert time.monotonic() < deadline, timers
+            time.sleep(0.05)
     finally:
         member.end()
 
 
 def keepalives(pid: int, port: int) -> list[float]:
     """Seconds until the keepalive probes of a process's connections to a port (``/proc/net/tcp``, proc(5))."""
-    import os
-    import re
-    from pathlib import Path
-
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         if found := re.match(r"socket:\[(\d+)\]", os.readlink(descriptor)):

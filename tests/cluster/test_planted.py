@@ -11,6 +11,7 @@ from load import load
 def test_the_checker_finds_what_a_proxy_does_wrong(database, fault):
     with fleet(database) as servers, liar(servers.address, fault) as proxy:
         with load(proxy.server_address, clients=8) as work:
+            proxy.is_lying = True
             while proxy.lies < 6:
                 work.wait(50)
         # The last reads went the same way; what is stored is asked for directly.

@@ -168,7 +168,8 @@ pub(super) async fn unit(
     let begin = format!("BEGIN; {}SET LOCAL plan_cache_mode = force_generic_plan", statement_timeout(limit));
     let begin = client.batch_execute(&begin);
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
-    let (begin, body, commit) = futures_util::future::join3(begin, body, commit_only(client)).await;
+    let commit = client.batch_execute("COMMIT");
+    let (begin, body, commit) = futures_util::future::join3(begin, body, commit).await;
     begin?;
     let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
     commit?;
@@ -207,23 +208,10 @@ pub(super) async fn pipeline(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<
 pub(super) async fn commit(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
-    let (body, commit) = futures_util::future::join(body, commit_only(client)).await;
+    let (body, commit) = futures_util::future::join(body, client.batch_execute("COMMIT")).await;
     let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
     commit?;
     Ok(answers)
-}
-
-/// Commits, in one round trip. If commits wait for a standby, a statement timeout must not end that wait: PostgreSQL
-/// would report a commit that no standby has, with no more than a warning (PostgreSQL's manual, "Synchronous
-/// Replication"). It would be acknowledged, and lost in a fail-over.
-async fn commit_only(client: &Client) -> Result<(), tokio_postgres::Error> {
-    if !client.may_wait_for_standby() {
-        return client.batch_execute("COMMIT").await;
-    }
-    // In a failed transaction the first statement is an error, and the second one still ends it: two messages.
-    let unlimited = client.batch_execute("SET LOCAL statement_timeout = 0");
-    let (_, commit) = futures_util::future::join(unlimited, client.batch_execute("COMMIT")).await;
-    commit
 }
 
 async fn run(client: &Client, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {

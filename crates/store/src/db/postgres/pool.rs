@@ -45,8 +45,6 @@ struct Found {
     has_answered: AtomicBool,
     /// The most restrictive [`Pooler`] detected so far.
     pooler: AtomicU8,
-    /// Whether commits wait for a standby, as the newest connection says.
-    waits_for_standby: AtomicBool,
     /// Why the last connection could not be opened.
     refusal: Mutex<Option<String>>,
 }
@@ -62,7 +60,6 @@ struct Shrunk {
 pub(crate) struct Client {
     object: Box<Object>,
     pooler: Pooler,
-    waits_for_standby: bool,
     // Dropped after the connection.
     permit: OwnedSemaphorePermit,
 }
@@ -85,11 +82,6 @@ impl Client {
     /// Whether a named prepared statement still exists in the next transaction.
     pub(crate) fn keeps_names(&self) -> bool {
         self.pooler != Pooler::WithoutNames
-    }
-
-    /// Whether a commit may wait for a standby. Behind a pooler it is unknown which server a commit gets to.
-    pub(crate) fn may_wait_for_standby(&self) -> bool {
-        self.waits_for_standby || self.is_pooled()
     }
 
     /// Closes the connection.
@@ -115,11 +107,10 @@ impl PostgresPool {
             .post_create(Hook::async_fn(move |client, _| {
                 let known = Arc::clone(&known);
                 Box::pin(async move {
-                    let (pooler, waits_for_standby) = begin(client).await.map_err(HookError::Backend)?;
+                    let pooler = begin(client).await.map_err(HookError::Backend)?;
                     if known.pooler.fetch_max(pooler as u8, Ordering::SeqCst) < pooler as u8 {
                         pooler.log();
                     }
-                    known.waits_for_standby.store(waits_for_standby, Ordering::Relaxed);
                     known.has_answered.store(true, Ordering::Relaxed);
                     known.refuse(None);
                     Ok(())
@@ -151,8 +142,7 @@ impl PostgresPool {
             let error = match self.pool.get().await {
                 Ok(object) => {
                     let pooler = Pooler::from(self.found.pooler.load(Ordering::SeqCst));
-                    let waits_for_standby = self.found.waits_for_standby.load(Ordering::Relaxed);
-                    return Ok(Client { object: Box::new(object), pooler, waits_for_standby, permit });
+                    return Ok(Client { object: Box::new(object), pooler, permit });
                 }
                 Err(PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error))) => error,
                 Err(PoolError::Timeout(_)) => {
@@ -241,23 +231,19 @@ impl Found {
     }
 }
 
-/// Initialises a connection. Detects a pooler in front of the server, and whether commits wait for a standby.
-async fn begin(client: &tokio_postgres::Client) -> Result<(Pooler, bool), tokio_postgres::Error> {
+/// Initialises a connection and detects a pooler in front of the server.
+async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres::Error> {
     // Text that is sent to clients must not depend on the server's settings.
-    let begin = "SET TIME ZONE 'UTC'; SELECT pg_backend_pid(), current_setting('synchronous_standby_names')";
-    let answer = client.simple_query(begin).await?;
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
+    let answer = client.simple_query("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()").await?;
+    let process = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
         _ => None,
     });
-    let process = row.and_then(|row| row.get(0)?.parse::<i32>().ok());
-    let waits_for_standby = row.and_then(|row| row.get(1)).is_some_and(|names| !names.is_empty());
     // If the detection fails, a pooler is assumed, which is slower but always correct.
     if process.is_some() && pooler::startup_pid(client).await.ok() == process {
-        return Ok((Pooler::None, waits_for_standby));
+        return Ok(Pooler::None);
     }
-    let pooler = if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames };
-    Ok((pooler, waits_for_standby))
+    Ok(if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames })
 }
 
 /// Whether the server does not accept connections, and may soon: it is not reached, or starts, stops or fails over.
