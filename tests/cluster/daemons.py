@@ -103,6 +103,16 @@ class Postgres(Daemon):
 
         self.wait_until(is_so)
 
+    def kill(self) -> None:
+        """Ends all of its processes at once, as a lost machine does. Each has a group of its own, and those that outlive the
+        postmaster end by themselves, but not before a commit that waits for a standby is visible to the others."""
+        self.send(signal.SIGSTOP)
+        for process in _children(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        super().kill()
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
     def promote(self) -> None:
         """Makes a standby the primary."""
         assert self.sql("SELECT pg_promote(true, 60)") == [(True,)], self.text
@@ -203,6 +213,16 @@ def balancer(servers: Sequence[int]) -> Iterator[tuple[str, int]]:
             yield "127.0.0.1", port
         finally:
             haproxy.stop()
+
+
+def _children(parent: int) -> list[int]:
+    """The processes that a process has started (``/proc/<pid>/stat``, proc(5))."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _listens(port: int) -> bool:

@@ -20,12 +20,6 @@ from load import load
 BACK = 10.0
 
 
-def halt(server: daemons.Postgres) -> None:
-    """Ends a server and waits until its port is free for the next start."""
-    server.kill()
-    (server.data / "postmaster.pid").unlink(missing_ok=True)
-
-
 @pytest.mark.parametrize("way", ["direct", pytest.param("pooled", marks=pytest.mark.rotates(every=4))])
 def test_a_database_that_is_away_is_waited_for(way, is_short, figures):
     seconds = 10 if is_short else 30
@@ -33,7 +27,7 @@ def test_a_database_that_is_away_is_waited_for(way, is_short, figures):
         with fleet(server.url("mlflow") if way == "direct" else bouncer.url) as servers:
             with load(servers.address) as work:
                 work.wait(150)
-                halt(server)
+                server.kill()
                 work.history.event("the database is killed")
                 time.sleep(seconds)
                 server.start()
@@ -48,10 +42,12 @@ def test_a_database_that_is_away_is_waited_for(way, is_short, figures):
 
 
 @pytest.mark.rotates(every=8)
-def test_a_fail_over_loses_nothing(figures):
-    settings = {key: value for key, value in postgres().items()}
-    with daemons.primary(settings) as server, daemons.standby_of(server) as standby, daemons.pooler("mlflow", server.port) as bouncer:
-        with fleet(bouncer.url) as servers:
+@pytest.mark.parametrize("way", ["direct", "pooled"])
+def test_a_fail_over_loses_nothing(way, figures):
+    """Directly, the URI names both servers, and the one that can be written to is used."""
+    with daemons.primary(postgres()) as server, daemons.standby_of(server) as standby, daemons.pooler("mlflow", server.port) as bouncer:
+        both = f"postgresql://postgres@127.0.0.1:{server.port},127.0.0.1:{standby.port}/mlflow?target_session_attrs=read-write"
+        with fleet(bouncer.url if way == "pooled" else both) as servers:
             with load(servers.address) as work:
                 work.wait(200)
                 lost = work.history.event("the primary is killed")
@@ -62,8 +58,8 @@ def test_a_fail_over_loses_nothing(figures):
                 work.wait(200)
             figure, total = work.history.seconds_until_ok(promoted), work.history.longest_gap(lost)
             assert figure < BACK
-            figures.append(f"fail-over: answers {figure:.2f} s after the promotion, none for {total:.2f} s")
-            work.verify("fail-over")
+            figures.append(f"fail-over, {way}: answers {figure:.2f} s after the promotion, none for {total:.2f} s")
+            work.verify(f"fail-over-{way}")
 
 
 @pytest.mark.rotates(every=8)

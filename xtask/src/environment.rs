@@ -60,7 +60,7 @@ pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 /// The program of PgBouncer.
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
-/// The load balancer HAProxy.
+/// The load balancer `HAProxy`.
 pub(crate) const HAPROXY: &str = "FERROFLOW_HAPROXY";
 /// The library that gives a process another clock.
 pub(crate) const FAKETIME: &str = "FERROFLOW_FAKETIME";
