@@ -60,6 +60,10 @@ pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 /// The program of PgBouncer.
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
+/// The load balancer `HAProxy`.
+pub(crate) const HAPROXY: &str = "FERROFLOW_HAPROXY";
+/// The library that gives a process another clock.
+pub(crate) const FAKETIME: &str = "FERROFLOW_FAKETIME";
 /// Valgrind, which counts instructions.
 pub(crate) const VALGRIND: &str = "FERROFLOW_VALGRIND";
 /// The folder with the programs of barman, and an S3 server for them.
@@ -106,6 +110,10 @@ pub(crate) enum Need {
     PostgresPrograms,
     /// The connection pooler PgBouncer.
     Pgbouncer,
+    /// The load balancer `HAProxy`.
+    Haproxy,
+    /// The library libfaketime.
+    Faketime,
     /// Valgrind with Callgrind.
     Valgrind,
     /// The reference server with the newest SDK, and the files of the web UI.
@@ -169,6 +177,8 @@ impl Environment {
             POSTGRES_BIN,
             BARMAN,
             PGBOUNCER,
+            HAPROXY,
+            FAKETIME,
             VALGRIND,
             UI,
             XTASK,
@@ -234,9 +244,11 @@ impl Environment {
     fn prepare_one(&self, need: Need) -> Result<()> {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
+            Need::Pgbouncer => self.system(PGBOUNCER, "pgbouncer"),
             Need::PostgresPrograms => self.postgres_programs(),
-            Need::Pgbouncer => self.pgbouncer(),
-            Need::Valgrind => self.valgrind(),
+            Need::Haproxy => self.system(HAPROXY, "haproxy"),
+            Need::Faketime => self.faketime(),
+            Need::Valgrind => self.system(VALGRIND, "valgrind"),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
             Need::Releases => self.releases(),
@@ -388,28 +400,35 @@ impl Environment {
         Ok(())
     }
 
-    fn pgbouncer(&self) -> Result<()> {
-        self.once(PGBOUNCER, || {
+    /// A program of the system: on `PATH`, or among those of daemons, installed with the package of its name if there
+    /// is none.
+    fn system(&self, variable: &'static str, name: &str) -> Result<()> {
+        self.once(variable, || {
             let installed = || {
-                let places = [process::find("pgbouncer"), Some("/usr/sbin/pgbouncer".into())];
+                let places = [process::find(name), Some(Path::new("/usr/sbin").join(name))];
                 places.into_iter().flatten().find(|path| path.is_file())
             };
             if installed().is_none() {
-                apt::install("pgbouncer")?;
+                apt::install(name)?;
             }
-            let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            let path = installed().with_context(|| format!("{name} is needed: its path in {variable}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)
     }
 
-    fn valgrind(&self) -> Result<()> {
-        self.once(VALGRIND, || {
-            if process::find("valgrind").is_none() {
-                apt::install("valgrind")?;
+    /// Libfaketime for processes with threads: Debian keeps it in a folder of each architecture.
+    fn faketime(&self) -> Result<()> {
+        let installed = || {
+            let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+            let nested = folders.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")]);
+            nested.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file())
+        };
+        self.once(FAKETIME, || {
+            if installed().is_none() {
+                apt::install("faketime")?;
             }
-            let path =
-                process::find("valgrind").with_context(|| format!("Valgrind is needed: its path in {VALGRIND}"))?;
+            let path = installed().with_context(|| format!("libfaketime is needed: its path in {FAKETIME}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)

@@ -240,10 +240,15 @@ impl Db {
     /// free within [`PING`]: since one caller cannot take all connections and statements have a timeout, that happens
     /// only under overload.
     pub async fn check(&self) -> Result<(), DbError> {
-        match tokio::time::timeout(PING, self.check_now()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into())),
-        }
+        let Ok(outcome) = tokio::time::timeout(PING, self.check_now()).await else {
+            let refusal = match &self.backend {
+                Backend::Postgres(pool) => pool.refusal(),
+                Backend::Sqlite(_) => None,
+            };
+            let reason = refusal.unwrap_or_else(|| "no connection that answers became free in time".into());
+            return Err(DbError::Unavailable(reason));
+        };
+        outcome
     }
 
     async fn check_now(&self) -> Result<(), DbError> {

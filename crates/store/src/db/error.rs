@@ -127,6 +127,8 @@ impl From<tokio_postgres::Error> for DbError {
                 // 08: connection exception; 28: authorization; 3D: unknown database; 53: insufficient resources; 57:
                 // shutdown.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
+                // The server has closed the connection of a transaction that sent nothing.
+                _ if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Unavailable(text),
                 // Read-only: a replica, or a server in recovery. It rejects all writes of the transaction.
                 _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::NotBegun(text),
                 _ => Self::Other(text),

@@ -19,6 +19,11 @@ use super::{
 /// How often a transaction is retried after a conflict with a concurrent one.
 const RETRIES: u32 = 8;
 
+/// How long PostgreSQL keeps a transaction that sends nothing. Its work has no effects outside the database and sends one
+/// statement after the other: it stops only with its process, which is frozen or gets no processor, and other servers
+/// would wait for its locks.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A transaction. [`Db::transaction`] commits it; rolled back if it is dropped before.
 pub struct Tx(Arc<Open>);
 
@@ -55,7 +60,7 @@ impl Db {
     where
         Fut: Future<Output = Result<T>>,
     {
-        let tx = self.begin().await?;
+        let tx = self.begin(None).await?;
         let value = work(Tx(Arc::clone(&tx.0))).await?;
         tx.commit().await?;
         Ok(value)
@@ -69,7 +74,7 @@ impl Db {
     {
         let mut attempt = 0;
         loop {
-            let tx = self.begin().await?;
+            let tx = self.begin(Some(IDLE)).await?;
             let outcome = match work(Tx(Arc::clone(&tx.0))).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(error) => Err(error),
@@ -100,7 +105,8 @@ impl Db {
         }
     }
 
-    async fn begin(&self) -> std::result::Result<Tx, DbError> {
+    /// Begins a transaction, which PostgreSQL ends if it sends nothing for `idle`.
+    async fn begin(&self, idle: Option<Duration>) -> std::result::Result<Tx, DbError> {
         let inner = match &self.backend {
             // Transactions that wait for row locks hold their connections, so these count towards the caller's share.
             Backend::Postgres(pool) => {
@@ -120,7 +126,10 @@ impl Db {
         match &tx.conn()?.inner {
             Inner::Postgres(lease) => {
                 let limit = postgres::statement_timeout(self.options.statement_timeout);
-                let begin = format!("BEGIN; {limit}{}", postgres::BY_INDEX);
+                let idle = idle.map_or_else(String::new, |idle| {
+                    format!("; SET LOCAL idle_in_transaction_session_timeout = {}", idle.as_millis())
+                });
+                let begin = format!("BEGIN; {limit}{}{idle}", postgres::BY_INDEX);
                 let answer = lease.client()?.batch_execute(&begin).await;
                 answer.map_err(|error| DbError::from(error).before_begin())?;
             }
