@@ -131,7 +131,7 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
             message.respond(cx).await
         }),
     );
-    large_response::hold(respond(outcome.await, subject), account)
+    large_response::hold(respond(Box::pin(outcome).await, subject), account)
 }
 
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
@@ -180,7 +180,7 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
             handler(cx, Request::from_parts(parts, body)).await
         }),
     );
-    running::while_sent(large_response::hold(respond(outcome.await, subject), account), entered)
+    running::while_sent(large_response::hold(respond(Box::pin(outcome).await, subject), account), entered)
 }
 
 /// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have the form that `failed`
@@ -247,7 +247,7 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
             handler(cx, params).await
         }),
     );
-    large_response::hold(respond(outcome.await, subject), account)
+    large_response::hold(respond(Box::pin(outcome).await, subject), account)
 }
 
 fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {
