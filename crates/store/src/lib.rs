@@ -157,7 +157,7 @@ impl Store {
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root, workspaces).await?;
         let db = match read_replica {
-            Some(replica) => schema::with_replica(db, uri, &replica).await?,
+            Some(replica) => Box::pin(schema::with_replica(db, uri, &replica)).await?,
             None => db,
         };
         let own_indexes = OwnIndexes::open(&db).await?;
