@@ -250,6 +250,8 @@ def test_a_workspace_is_made_on_the_home_page(tab, spaced):
     expect(switcher(tab)).to_contain_text(name)
     made = requests.get(f"{spaced}/api/3.0/mlflow/workspaces/{name}", timeout=60).json()["workspace"]
     assert made == {"name": name, "description": "brand new"}
+    # The page goes to the new workspace by itself.
+    expect(tab.page).to_have_url(re.compile(f"workspace={name}"))
     # An empty one has no experiment at all.
     tab.open(f"/experiments?workspace={name}")
     expect(tab.page.get_by_role("link", name="shared", exact=True)).to_have_count(0)

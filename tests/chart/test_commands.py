@@ -228,6 +228,11 @@ def check(words: list[str], page: str, made, folder: Path) -> None:
             artifacts = rendered.server_env()["MLFLOW_ARTIFACTS_DESTINATION"]
             backups = rendered.one("ObjectStore")["spec"]["configuration"]["destinationPath"]
             assert words[-1] in (f"{artifacts}/", f"{backups}/pg-cluster-v1/")
+        case ("ferroflow", "usage" | "gc"):
+            assert page == "maintenance", "tests/artifacts/test_usage.py runs the commands of that page"
+        case ("ferroflow", "db"):
+            assert rest == ["tune", "$MLFLOW_BACKEND_STORE_URI", *rest[2:]], "crates/cli/tests/it/db.rs runs it"
+            assert rest[2:] in ([], ["--dry-run"])
         case _:
             raise AssertionError(f"{page}.md: nobody checks `{' '.join(words)}`")
 
