@@ -41,7 +41,7 @@
 - name: FERROFLOW_STANDBYS
   value: {{ include "ferroflow.cluster" $ }}-ro
 - name: MLFLOW_READ_REPLICA_BACKEND_STORE_URI
-  value: postgresql://$(FERROFLOW_STANDBYS):5432/{{ .database }}
+  value: postgresql+psycopg2://$(FERROFLOW_STANDBYS):5432/{{ .database }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -143,11 +143,11 @@ async fn parts_and_indexes_find_what_the_plain_search_finds(store: &Store) {
     let reaches = [
         vec![reach(2, 2), reach(6, 8), reach(20, 30)],
         vec![reach(0, 3), reach(0, 40)],
-        vec![reach(0, 1); 200],
+        vec![reach(0, 1); 8],
         vec![reach(500, 500)],
     ];
     let (mut nonempty, mut most) = (0, 0);
-    for round in 0..320 {
+    for round in 0..240 {
         let count = random.random_range(0..3);
         let filter = (0..count).map(|_| condition(&mut random)).collect::<Vec<_>>().join(" AND ");
         let experiments: &[&str] = [&["0"][..], &["0", "7", "8"], &["7"], &["8", "0", "0", "4000000000"]][round % 4];
