@@ -41,13 +41,24 @@ def post(server, call: str, body: dict) -> None:
 
 
 @contextlib.contextmanager
-def guarded(uri: str, folder: Path):
-    """A server with users, one of whom may read the experiments."""
+def administered(uri: str, folder: Path):
+    """A server with users, of whom the administrator alone exists."""
     users = postgres.create("users") if uri.startswith("postgresql") else f"sqlite:///{folder}/users.db"
     ini = folder / "auth.ini"
     ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n")
     env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the benchmark"}
-    with servers.ferroflow(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+    try:
+        with servers.ferroflow(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
+            yield server
+    finally:
+        if users.startswith("postgresql"):
+            postgres.drop(users)
+
+
+@contextlib.contextmanager
+def guarded(uri: str, folder: Path):
+    """A server with users, one of whom may read the experiments."""
+    with administered(uri, folder) as server:
         post(server, "2.0/mlflow/users/create", {"username": READER, "password": PASSWORD})
         for experiment in ("0", "77"):
             grant = {"username": READER, "resource_type": "experiment", "resource_id": experiment, "permission": "READ"}

@@ -24,12 +24,12 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 import registry  # noqa: E402
 import runs  # noqa: E402
-from auth import ADMIN, PASSWORD, basic, post  # noqa: E402
+from auth import ADMIN, PASSWORD, administered, basic, post  # noqa: E402
 from backends import BACKENDS  # noqa: E402
 from measurement import cpu_seconds, path, pss_mib  # noqa: E402
 from plots import Plot, Series, svg  # noqa: E402
 from side_by_side import machine, ms  # noqa: E402
-from support import postgres, servers  # noqa: E402
+from support import postgres  # noqa: E402
 
 CONNECTIONS, USERS = 32, ["first", "second", "third", "fourth"]
 #: Requests a second: less than half of what two processors answer, load generator and database included.
@@ -108,23 +108,15 @@ def writes() -> list[dict]:
 @contextlib.contextmanager
 def guarded(uri: str, folder: Path):
     """A server with users who may edit what the mix uses, and nothing else."""
-    users = postgres.create("users") if uri.startswith("postgresql") else f"sqlite:///{folder}/users.db"
-    ini = folder / "auth.ini"
-    ini.write_text(f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n")
-    env = {"MLFLOW_AUTH_CONFIG_PATH": str(ini), "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of the benchmark"}
-    try:
-        with servers.ferroflow(uri, folder / "artifacts", args=["--app-name", "basic-auth"], env=env) as server:
-            for user in USERS:
-                post(server, "2.0/mlflow/users/create", {"username": user, "password": PASSWORD})
-                granted = [("experiment", experiment) for experiment in EXPERIMENTS]
-                granted += [("registered_model", registry.name("model", number)) for number in range(16)]
-                for resource, name in granted:
-                    grant = {"username": user, "resource_type": resource, "resource_id": name, "permission": "EDIT"}
-                    post(server, "3.0/mlflow/users/permissions/grant", grant)
-            yield server
-    finally:
-        if users.startswith("postgresql"):
-            postgres.drop(users)
+    with administered(uri, folder) as server:
+        for user in USERS:
+            post(server, "2.0/mlflow/users/create", {"username": user, "password": PASSWORD})
+            granted = [("experiment", experiment) for experiment in EXPERIMENTS]
+            granted += [("registered_model", registry.name("model", number)) for number in range(16)]
+            for resource, name in granted:
+                grant = {"username": user, "resource_type": resource, "resource_id": name, "permission": "EDIT"}
+                post(server, "3.0/mlflow/users/permissions/grant", grant)
+        yield server
 
 
 class Watch:

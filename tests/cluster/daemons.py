@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 import configured
 import psycopg2
 from support import required
+from support.postgres_programs import as_user, ask, give, program, user
 from support.servers import free_port
 
 #: Seconds until a daemon accepts connections.
@@ -78,8 +78,8 @@ class Postgres(Daemon):
         self.data, self.port = data, free_port()
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "100", "fsync": "off"} | settings
         arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
-        command = [str(_programs() / "postgres"), "-D", str(data), "-p", str(self.port), *arguments]
-        super().__init__(_as_postgres(command), data.parent / f"{data.name}.log")
+        command = [program("postgres"), "-D", str(data), "-p", str(self.port), *arguments]
+        super().__init__(as_user(command), data.parent / f"{data.name}.log")
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -87,11 +87,7 @@ class Postgres(Daemon):
     def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
         # What a test sets up is not waited for until a standby has it.
         options = "-c synchronous_commit=local -c statement_timeout=60s"
-        with contextlib.closing(psycopg2.connect(self.url(database), connect_timeout=5, options=options)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
+        return ask(self.url(database), statement, connect_timeout=5, options=options)
 
     def wait(self, question: str = "SELECT true") -> None:
         """Waits until it answers a question with true."""
@@ -123,7 +119,7 @@ def primary(settings: dict[str, str] | None = None) -> Iterator[Postgres]:
     """A server with the empty database ``mlflow``."""
     with _folder() as folder:
         data = folder / "primary"
-        command = [str(_programs() / "initdb"), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", f"--pgdata={data}"]
+        command = [program("initdb"), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", f"--pgdata={data}"]
         _run(command, folder)
         server = Postgres(data, settings or {})
         server.start()
@@ -141,7 +137,7 @@ def standby_of(server: Postgres) -> Iterator[Postgres]:
     data = server.data.parent / "standby"
     _run(
         [
-            str(_programs() / "pg_basebackup"),
+            program("pg_basebackup"),
             f"--dbname={server.url()}",
             f"--pgdata={data}",
             "--write-recovery-conf",
@@ -167,8 +163,9 @@ class Pooler(Daemon):
         self.port, self.file, self.database, self.settings = free_port(), folder / "pgbouncer.ini", database, settings
         self._write(host_port)
         command = [required("FERROFLOW_PGBOUNCER")]
-        if user := _user():
-            command += ["-u", user.pw_name]
+        # It refuses root as PostgreSQL does.
+        if owner := user():
+            command += ["-u", owner.pw_name]
         super().__init__([*command, str(self.file)], folder / "pgbouncer.log")
 
     @property
@@ -232,7 +229,7 @@ def _listens(port: int) -> bool:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(_as_postgres(command), cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(as_user(command), cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
@@ -240,28 +237,8 @@ def _run(command: list[str], folder: Path) -> None:
 def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ferroflow-cluster-"))
     try:
-        if user := _user():
-            os.chown(folder, user.pw_uid, user.pw_gid)
+        give(folder)
         folder.chmod(0o755)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _programs() -> Path:
-    return Path(required("FERROFLOW_POSTGRES_BIN"))
-
-
-def _user() -> pwd.struct_passwd | None:
-    """The user that PostgreSQL and PgBouncer run as, which both refuse root."""
-    if os.getuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody")
-
-
-def _as_postgres(command: list[str]) -> list[str]:
-    user = _user()
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command] if user else command

@@ -25,7 +25,7 @@ class Register:
 
     @staticmethod
     def pruned(ops: list[Op]) -> list[Op]:
-        """Without unknown writes whose value nobody read: removed from an order, the order is still one."""
+        """Without unknown writes whose value no operation read: removed from an order, the order is still one."""
         seen = {op.result for op in ops if op.name == "read" and op.kind == OK}
         return [op for op in ops if op.kind != UNKNOWN or (op.name == "write" and op.args in seen)]
 

@@ -56,7 +56,7 @@ WRONG = {
     "a write that is lost later": ("tag", [write("a", 0, 1), read("a", 2, 3), read(None, 4, 5)]),
     "a stale read": ("tag", [write("a", 0, 1), write("b", 2, 9), read("b", 3, 4), read("a", 5, 6)]),
     "a read of the future": ("tag", [read("a", 0, 1), write("a", 2, 3)]),
-    "a value that nobody wrote": ("tag", [write("a", 0, 1), read("z", 2, 3)]),
+    "a value that no operation wrote": ("tag", [write("a", 0, 1), read("z", 2, 3)]),
     "a failed write takes effect": ("tag", [write("a", 0, 1), write("b", 2, 3, FAIL), read("b", 4, 5)]),
     "an unknown write is undone": ("tag", [write("a", 0, 1), write("b", 2, 3, UNKNOWN), read("b", 4, 5), read("a", 6, 7)]),
     "readers disagree about the order": ("tag", [write("a", 0, 9), write("b", 0, 9), read("a", 10, 11), read("b", 12, 13)]),
@@ -68,7 +68,7 @@ WRONG = {
     "a number out of order": ("versions", [create(2, 0, 1), create(1, 2, 3)]),
     "versions that are gone": ("versions", [create(1, 0, 1), create(2, 2, 3), read(1, 4, 5)]),
     "a name twice": ("experiment", [create("done", 0, 5), create("done", 1, 6)]),
-    "a name that is taken by nobody": ("experiment", [create("RESOURCE_ALREADY_EXISTS", 0, 1), create("done", 2, 3)]),
+    "a name that no operation took": ("experiment", [create("RESOURCE_ALREADY_EXISTS", 0, 1), create("done", 2, 3)]),
     "a deleted name is there": ("model", [create("done", 0, 1), delete("done", 2, 3), read(True, 4, 5)]),
 }
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg2
 from support import required
-from support.postgres_programs import as_user, give, program
+from support.postgres_programs import as_user, ask, give, program
 from support.servers import free_port
 
 #: Seconds until a server accepts connections, a restored one after reading its whole log.
@@ -79,11 +79,7 @@ class Cluster:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
-        with contextlib.closing(psycopg2.connect(self.url(database))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
+        return ask(self.url(database), statement)
 
     def backup(self) -> None:
         """Takes a base backup, as a ScheduledBackup does."""

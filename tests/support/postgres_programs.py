@@ -1,9 +1,11 @@
-"""The programs of PostgreSQL, and the user that they run as."""
+"""The programs of PostgreSQL, the user that they run as, and the answers of a server."""
 
 import contextlib
 import os
 import pwd
 from pathlib import Path
+
+import psycopg2
 
 from support import required
 
@@ -38,3 +40,12 @@ def give(folder: Path) -> None:
     if owner:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+
+
+def ask(url: str, statement: str, **parameters: object) -> list[tuple]:
+    """The rows of a statement, which is its own transaction; none for one without rows. The parameters are those of libpq."""
+    with contextlib.closing(psycopg2.connect(url, **parameters)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []

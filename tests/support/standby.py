@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg2
 
-from support.postgres_programs import as_user, give, program
+from support.postgres_programs import as_user, ask, give, program
 from support.servers import free_port
 
 #: Seconds until a server accepts connections, and until one is as far as another.
@@ -47,11 +47,7 @@ class Node:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
-        with contextlib.closing(psycopg2.connect(self.url(database))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
+        return ask(self.url(database), statement)
 
     @property
     def log(self) -> str:
@@ -112,7 +108,6 @@ class Node:
         while self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") != [(True,)]:
             assert time.monotonic() < deadline, f"the standby stays behind:\n{self.log[-4000:]}"
             time.sleep(0.02)
-
 
     def follower(self, name: str, **settings: str) -> "Node":
         """A new standby of it, which is not started."""

@@ -144,7 +144,7 @@ async fn a_user_of_one_workspace_learns_nothing_of_the_others() {
     assert_eq!(export(&client, &within("ours"), &mine, &[1]).await, done());
     assert!(is_stored(&store, &ours, 1).await);
 
-    // Without a login nobody learns whether there is such a workspace.
+    // Without a login, the answer does not depend on whether the workspace exists.
     let unknown = export(&client, &[("x-mlflow-workspace", "nowhere")], NEVER, &[9]).await;
     assert_eq!(unknown.0, "16");
     assert_eq!(export(&client, &[("x-mlflow-workspace", "theirs")], &other, &[9]).await, unknown);
