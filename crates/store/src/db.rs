@@ -6,6 +6,7 @@ pub mod dialect;
 mod direct;
 mod error;
 mod lease;
+mod observe;
 mod postgres;
 mod share;
 mod sql;
@@ -19,12 +20,14 @@ mod written;
 
 use std::{sync::Arc, time::Duration};
 
+use ferroflow_telemetry::Origin;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
+pub use observe::{CONNECTION_WAIT, waiting_for_connections};
 pub use share::as_caller;
 pub(crate) use sql::{
     Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
@@ -140,11 +143,14 @@ impl Db {
     /// No connection became free in time, or the caller's share is used up.
     pub async fn reader(&self) -> Result<Conn, DbError> {
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
-        let share = self.shares.take(wait).await?;
-        Ok(Conn::new(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
-            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
-        }))
+        let acquired = observe::acquire(async {
+            let share = self.shares.take(wait).await?;
+            Ok(match &self.backend {
+                Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
+                Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
+            })
+        });
+        Ok(Conn::new(acquired.await?))
     }
 
     /// Runs a statement and returns its rows.
@@ -176,16 +182,16 @@ impl Db {
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let client = pool.get().await?;
+                let client = observe::acquire(pool.get()).await?;
                 // Spawned, so that it completes even if the caller drops this future: otherwise the connection would
                 // return to the pool with an open transaction.
                 let limit = self.options.statement_timeout;
-                tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
+                tokio::spawn(Origin::current().carry(async move { postgres::unit(&client, &ops, limit).await }))
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
                     .await
             }
             Backend::Sqlite(pool) => {
-                let writer = pool.writer(self.options.acquire_timeout).await?;
+                let writer = observe::acquire(pool.writer(self.options.acquire_timeout)).await?;
                 writer.write(move |connection| sqlite::unit(connection, &ops)).await
             }
         }

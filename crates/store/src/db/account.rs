@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use ferroflow_model::limits::memory;
+use ferroflow_telemetry::Refusal;
 use tokio::{
     sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -147,7 +148,10 @@ impl Account {
             let _waiting = Waiting::new(waiting);
             match timeout(memory::RESULT_WAIT, Arc::clone(turns).acquire_owned()).await {
                 Ok(Ok(turn)) => Ok(turn),
-                _ => Err(DbError::Crowded("other large results are in memory".into())),
+                _ => {
+                    Refusal::Results.record();
+                    Err(DbError::Crowded("other large results are in memory".into()))
+                }
             }
         };
         self.0.turn.get_or_try_init(turn).await.map(|_| ())

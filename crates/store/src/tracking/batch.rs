@@ -17,11 +17,12 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result};
+use ferroflow_telemetry::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
-    group_commit,
+    group_commit::{self, Queued},
     workspace::Workspace,
 };
 
@@ -172,9 +173,12 @@ impl Batcher {
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
         self.lanes[lane]
-            .send_timeout(Job { write: Arc::new(write), reply, held: () }, QUEUE_TIMEOUT)
+            .send_timeout(Job { write: Arc::new(write), reply, held: (), queued: Queued::now() }, QUEUE_TIMEOUT)
             .await
-            .map_err(|_| downgrade_if_written(Error::busy("The queue of writes is full. Try again later.")))?;
+            .map_err(|_| {
+                Refusal::Writes.record();
+                downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
+            })?;
         let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
         match outcome {
             Ok(()) => mark_written(),
@@ -224,6 +228,6 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply::apply(db, &writes).await }).await;
+        group_commit::commit(jobs, &group_commit::RUNS, &stats, |writes| async move { apply::apply(db, &writes).await }).await;
     }
 }

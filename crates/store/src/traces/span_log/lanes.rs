@@ -9,12 +9,13 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result};
+use ferroflow_telemetry::Refusal;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{SpanWrite, SpansLogged, write::apply};
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
-    group_commit,
+    group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
 };
@@ -75,12 +76,13 @@ impl SpanLanes {
         let share = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX).min(QUEUE);
         let memory = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.memory).acquire_many_owned(share)).await;
         let memory = memory.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+            Refusal::Spans.record();
             downgrade_if_written(Error::busy("Too many spans are waiting to be written. Try again later."))
         })?;
         let (reply, answer) = oneshot::channel();
         let stopping = || Error::unavailable("The server is stopping.");
         let queue = if size > MAX_BATCH { &self.long } else { &self.short };
-        queue.send(Job { write: Arc::new(write), reply, held: memory }).map_err(|_| stopping())?;
+        queue.send(Job { write: Arc::new(write), reply, held: memory, queued: Queued::now() }).map_err(|_| stopping())?;
         match answer.await.map_err(|_| stopping())? {
             Ok(logged) => {
                 mark_written();
@@ -97,7 +99,7 @@ async fn lane(db: Db, rollups: Rollups, queue: Queue, stats: Arc<BatchStats>) {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
+        group_commit::commit(jobs, &group_commit::SPANS, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
     }
 }
 

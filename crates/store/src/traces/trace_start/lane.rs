@@ -7,12 +7,13 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, messages::service::TraceInfoV3};
+use ferroflow_telemetry::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{NewTrace, start};
 use crate::{
     db::{Db, DbError, downgrade_if_written, mark_written},
-    group_commit,
+    group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
     workspace::Workspace,
@@ -53,11 +54,14 @@ impl StartLane {
     /// Those of [`crate::Scoped::start_trace`], or the queue is full.
     pub(super) async fn write(&self, write: StartWrite) -> Result<TraceInfoV3> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { write: Arc::new(write), reply, held: () };
+        let job = Job { write: Arc::new(write), reply, held: (), queued: Queued::now() };
         self.0
             .send_timeout(job, QUEUE_TIMEOUT)
             .await
-            .map_err(|_| downgrade_if_written(Error::busy("The queue of writes is full. Try again later.")))?;
+            .map_err(|_| {
+                Refusal::Writes.record();
+                downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
+            })?;
         let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
         match outcome {
             Ok(info) => {
@@ -78,7 +82,7 @@ async fn lane(db: Db, rollups: Rollups, mut queue: mpsc::Receiver<Job>, stats: A
         }
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
+        group_commit::commit(jobs, &group_commit::TRACES, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
     }
 }
 
