@@ -8,6 +8,7 @@ mod listen;
 mod process_opts;
 pub(crate) mod rollups;
 mod storage;
+mod traces;
 mod webhooks;
 
 use std::{
@@ -20,7 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
 use ferroflow_jobs::Webhooks;
 use ferroflow_model::{Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, uri, validation::Limits};
-use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, ui};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
@@ -84,6 +85,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let upload_sweep_age = storage::sweep_age(environment)?;
     let auth = auth::settings(args.app_name.as_deref(), environment)?;
     let hosts = host_policy(&args, &root, environment);
+    let telemetry = traces::telemetry(&args, environment)?;
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
     check::check_workspaces(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
@@ -122,7 +124,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         access,
         bodies: Bodies::default(),
         results: ResultBudget::default(),
-        telemetry: Telemetry::default(),
+        telemetry,
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),
             url_prefix: port.url_prefix.clone(),

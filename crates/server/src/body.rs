@@ -51,6 +51,20 @@ impl RequestBody {
 }
 
 impl Bodies {
+    /// The budgets: name, bytes in use, size in bytes.
+    pub(crate) fn usage(&self) -> [(&'static str, usize, usize); 4] {
+        let budgets = [
+            ("short_bodies", &self.short),
+            ("long_bodies", &self.long),
+            ("short_messages", &self.short_messages),
+            ("long_messages", &self.long_messages),
+        ];
+        budgets.map(|(name, budget)| {
+            let (in_use, size) = budget.usage();
+            (name, in_use, size)
+        })
+    }
+
     /// Reads a whole body of at most `max_bytes` bytes. It takes no memory before its first bytes arrive.
     ///
     /// # Errors

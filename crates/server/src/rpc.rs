@@ -16,6 +16,7 @@ use ferroflow_model::{
     wire::{Message, Rpc},
 };
 use ferroflow_store::db::as_caller;
+use ferroflow_telemetry::note;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ use crate::{
     large_response,
     middleware::client::Client,
     params::Params,
+    telemetry::spanned,
     workspace,
 };
 
@@ -260,12 +262,18 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
         )));
     }
     let (workspace, caller) = workspace::of_request(&app, parts).await?;
+    note("ferroflow.workspace", || workspace.name().to_owned());
+    note("ferroflow.caller", || match &caller {
+        Some(caller) if caller.is_admin => "admin",
+        Some(_) => "user",
+        None => "anonymous",
+    });
     Ok(Cx { app, workspace, path, query, caller })
 }
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
-    json_bytes(serde_json::to_vec(value))
+    json_bytes(spanned("encode the response", || serde_json::to_vec(value)))
 }
 
 /// A JSON response that is already serialized.

@@ -76,10 +76,12 @@ impl Origin {
         ORIGIN.scope(self, work).await
     }
 
-    /// Passes the log span and the trace of the current work to `work`.
-    pub(crate) fn of_current_work(work: impl FnOnce(&tracing::Span, Option<&Context>)) {
-        let origin = Self::current();
-        work(origin.log.as_ref().unwrap_or(&tracing::Span::none()), origin.trace.as_ref());
+    /// Runs `log` within the span of the log.
+    pub(crate) fn in_log(&self, log: impl FnOnce()) {
+        match &self.log {
+            Some(span) => span.in_scope(log),
+            None => log(),
+        }
     }
 }
 

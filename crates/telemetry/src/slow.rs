@@ -78,10 +78,9 @@ impl Statistics {
         let sql = text();
         let end = sql.floor_char_boundary_at(TEXT);
         let left_out = (left_out > 0).then_some(left_out);
-        Origin::of_current_work(|log, trace| {
-            let _entered = log.enter();
-            let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id()));
-            tracing::warn!(statement = self.name, ms, rows, trace_id, left_out, sql = &sql[..end], "slow statement");
+        // The span has the ids of the request and of its trace, and the route.
+        Origin::current().in_log(|| {
+            tracing::warn!(statement = self.name, ms, rows, left_out, sql = &sql[..end], "slow statement");
         });
     }
 }

@@ -12,6 +12,7 @@ use std::{
 
 use axum::body::Bytes;
 use ferroflow_model::{Error, ErrorCode, Result, limits::memory};
+use ferroflow_telemetry::Refusal;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
@@ -53,6 +54,12 @@ impl MemoryBudget {
         Self(Arc::new(Inner { memory, size, waiting: AtomicUsize::new(0), freed: Notify::new() }))
     }
 
+    /// The bytes in use, and the size in bytes.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        let free = self.0.memory.available_permits().min(self.0.size);
+        ((self.0.size - free) * KIB, self.0.size * KIB)
+    }
+
     /// Completes when a share has been freed since the last call. One task may wait for it.
     pub(super) async fn freed(&self) {
         self.0.freed.notified().await;
@@ -75,7 +82,10 @@ impl MemoryBudget {
         taken
             .ok()
             .and_then(std::result::Result::ok)
-            .ok_or_else(|| exhausted("The server has no memory for this request now. Try again later."))
+            .ok_or_else(|| {
+                Refusal::Bodies.record();
+                exhausted("The server has no memory for this request now. Try again later.")
+            })
     }
 }
 
