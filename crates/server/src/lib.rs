@@ -31,8 +31,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub use access::{Access, Audit, AuditReport, verify_audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
 pub use body::Bodies;
-pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use ferroflow_telemetry::{Sampler, log_slower_than};
+pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use telemetry::{Telemetry, TraceSettings, TraceSettingsError};
 pub use tls::{Tls, TlsError, TlsFiles};
 

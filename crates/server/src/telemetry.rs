@@ -28,9 +28,9 @@ use prometheus_client::{
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::{export::Exporter, ingest::Ingest, process::Process};
 pub use self::export::{TraceSettings, TraceSettingsError};
 pub(crate) use self::traces::{TracedRequest, spanned};
+use self::{export::Exporter, ingest::Ingest, process::Process};
 use crate::{access::Access, app::App};
 
 /// The metrics of a server.
@@ -121,7 +121,11 @@ impl Telemetry {
         let jobs = JobMetrics::default();
         jobs.register(registry);
         registry.register_collector(Box::new(Process { spans: spans.unwrap_or_default() }));
-        registry.register("build", "The version of this server", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "The version of this server",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         let connections = Family::<DatabaseLabels, Gauge>::default();
         registry.register("database_connections_in_use", "Database connections in use", connections.clone());
         let connections_max = Family::<DatabaseLabels, Gauge>::default();
@@ -207,7 +211,8 @@ impl Telemetry {
     /// Exports what is left, for a few seconds at most.
     pub(crate) async fn stop_export(&self) {
         let Some(traces) = &self.traces else { return };
-        let ended = std::mem::replace(&mut *traces.export.lock().unwrap_or_else(PoisonError::into_inner), Export::Ended);
+        let ended =
+            std::mem::replace(&mut *traces.export.lock().unwrap_or_else(PoisonError::into_inner), Export::Ended);
         if let Export::Running(stop, task) = ended {
             // The task has a receiver, or has ended.
             let _ = stop.send(true);

@@ -3,10 +3,7 @@
 
 use std::{borrow::Cow, time::Instant};
 
-use crate::{
-    origin::Context,
-    tracer::new_span_id,
-};
+use crate::{origin::Context, tracer::new_span_id};
 
 /// What a span is, as in OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,10 +13,7 @@ use std::{
 use ferroflow_model::clock;
 use tokio::sync::mpsc;
 
-use crate::{
-    ActiveSpan, Context, Sampler, Span, TraceParent,
-    span::Value,
-};
+use crate::{ActiveSpan, Context, Sampler, Span, TraceParent, span::Value};
 
 /// Capacity of the queue of spans that wait for the exporter. A span takes at most 5 KiB, most of it the text of a search.
 const QUEUE: usize = 4096;

@@ -57,7 +57,8 @@ fn parse_headers(text: &str) -> Result<HeaderMap> {
     for (name, value) in pairs(text).context("the headers for the collector are not name=value,…")? {
         // The message has no value: it may be a credential.
         let name = HeaderName::try_from(name).context("a header for the collector has no valid name")?;
-        let mut value = HeaderValue::try_from(value).with_context(|| format!("the header {name} has no valid value"))?;
+        let mut value =
+            HeaderValue::try_from(value).with_context(|| format!("the header {name} has no valid value"))?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
@@ -137,7 +138,10 @@ mod tests {
             ],
         );
         let settings = settings.unwrap().unwrap();
-        assert_eq!((settings.headers["authorization"].to_str().unwrap(), settings.headers.len()), ("Basic c2VjcmV0", 2));
+        assert_eq!(
+            (settings.headers["authorization"].to_str().unwrap(), settings.headers.len()),
+            ("Basic c2VjcmV0", 2)
+        );
         assert_eq!(settings.timeout, Duration::from_millis(500));
         let value = |name: &str| settings.resource.iter().find(|(found, _)| found == name).unwrap().1.as_str();
         assert_eq!((value("service.name"), value("service.instance.id")), ("mlflow", "mlflow-0"));

@@ -79,13 +79,10 @@ impl MemoryBudget {
     async fn wait(&self, share: u32) -> Result<OwnedSemaphorePermit> {
         let _waiting = Waiting::new(&self.0.waiting);
         let taken = timeout(memory::REQUEST_WAIT, Arc::clone(&self.0.memory).acquire_many_owned(share)).await;
-        taken
-            .ok()
-            .and_then(std::result::Result::ok)
-            .ok_or_else(|| {
-                Refusal::Bodies.record();
-                exhausted("The server has no memory for this request now. Try again later.")
-            })
+        taken.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+            Refusal::Bodies.record();
+            exhausted("The server has no memory for this request now. Try again later.")
+        })
     }
 }
 

@@ -123,9 +123,8 @@ impl Exporter {
         let stop = async { stopped.wait_for(|stopped| *stopped).await.is_ok() };
         let fill = async {
             let first = self.queue.recv_many(batch, BATCH).await;
-            let more = async {
-                while batch.len() < BATCH && self.queue.recv_many(batch, BATCH - batch.len()).await > 0 {}
-            };
+            let more =
+                async { while batch.len() < BATCH && self.queue.recv_many(batch, BATCH - batch.len()).await > 0 {} };
             if first > 0 {
                 // The delay is over, or the batch is full.
                 let _ = timeout(DELAY, more).await;

@@ -10,9 +10,7 @@ use ferroflow_store::{
     db::{CONNECTION_WAIT, waiting_for_connections},
     queues,
 };
-use ferroflow_telemetry::{
-    Histogram, Refusal, Statistics, TracerStats, suppressed_slow_statements, used_statements,
-};
+use ferroflow_telemetry::{Histogram, Refusal, Statistics, TracerStats, suppressed_slow_statements, used_statements};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet},

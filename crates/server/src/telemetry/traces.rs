@@ -68,8 +68,7 @@ impl TracedRequest {
         if response.body().is_end_stream() {
             return response;
         }
-        let sending =
-            ActiveSpan::below(Some(&context), "send the response", Kind::Internal, std::time::Instant::now());
+        let sending = ActiveSpan::below(Some(&context), "send the response", Kind::Internal, std::time::Instant::now());
         response.map(|body| Body::new(TracedBody { body, sent: 0, is_complete: false, sending, span }))
     }
 }

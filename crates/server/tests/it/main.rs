@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod hang_ups;
+mod observability;
 mod otlp_grpc;
 mod span_log;
 mod support;

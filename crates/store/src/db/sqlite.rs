@@ -22,9 +22,7 @@ use tokio::{
 };
 
 use self::file_identity::FileIdentity;
-use super::{
-    Account, DbError, Insert, Op, Row, Statement, Value, Visit, dialect::Dialect, observe, share::Share,
-};
+use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, dialect::Dialect, observe, share::Share};
 
 /// The path of an in-memory database.
 pub(super) const IN_MEMORY: &str = ":memory:";

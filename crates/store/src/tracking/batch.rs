@@ -228,6 +228,12 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &group_commit::RUNS, &stats, |writes| async move { apply::apply(db, &writes).await }).await;
+        group_commit::commit(
+            jobs,
+            &group_commit::RUNS,
+            &stats,
+            |writes| async move { apply::apply(db, &writes).await },
+        )
+        .await;
     }
 }

@@ -23,6 +23,7 @@ mod logging;
 mod metrics;
 mod migrations;
 mod move_resources;
+mod observe;
 mod own_indexes;
 mod pooler;
 mod registered_models;

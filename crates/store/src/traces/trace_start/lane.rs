@@ -55,13 +55,10 @@ impl StartLane {
     pub(super) async fn write(&self, write: StartWrite) -> Result<TraceInfoV3> {
         let (reply, answer) = oneshot::channel();
         let job = Job { write: Arc::new(write), reply, held: (), queued: Queued::now() };
-        self.0
-            .send_timeout(job, QUEUE_TIMEOUT)
-            .await
-            .map_err(|_| {
-                Refusal::Writes.record();
-                downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
-            })?;
+        self.0.send_timeout(job, QUEUE_TIMEOUT).await.map_err(|_| {
+            Refusal::Writes.record();
+            downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
+        })?;
         let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
         match outcome {
             Ok(info) => {
@@ -82,7 +79,13 @@ async fn lane(db: Db, rollups: Rollups, mut queue: mpsc::Receiver<Job>, stats: A
         }
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &group_commit::TRACES, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
+        group_commit::commit(
+            jobs,
+            &group_commit::TRACES,
+            &stats,
+            |writes| async move { apply(db, rollups, &writes).await },
+        )
+        .await;
     }
 }
 
