@@ -60,6 +60,8 @@ pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 /// The program of PgBouncer.
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
+/// promtool of Prometheus, which evaluates alerts.
+pub(crate) const PROMTOOL: &str = "FERROFLOW_PROMTOOL";
 /// Valgrind, which counts instructions.
 pub(crate) const VALGRIND: &str = "FERROFLOW_VALGRIND";
 /// The folder with the programs of barman, and an S3 server for them.
@@ -104,6 +106,8 @@ pub(crate) enum Need {
     Postgres(Durability),
     /// The connection pooler PgBouncer.
     Pgbouncer,
+    /// promtool of Prometheus.
+    Promtool,
     /// Valgrind with Callgrind.
     Valgrind,
     /// The reference server with the newest SDK, and the files of the web UI.
@@ -167,6 +171,7 @@ impl Environment {
             POSTGRES_BIN,
             BARMAN,
             PGBOUNCER,
+            PROMTOOL,
             VALGRIND,
             UI,
             XTASK,
@@ -233,6 +238,7 @@ impl Environment {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
             Need::Pgbouncer => self.pgbouncer(),
+            Need::Promtool => self.promtool(),
             Need::Valgrind => self.valgrind(),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
@@ -389,6 +395,18 @@ impl Environment {
                 apt::install("pgbouncer")?;
             }
             let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
+    }
+
+    fn promtool(&self) -> Result<()> {
+        self.once(PROMTOOL, || {
+            if process::find("promtool").is_none() {
+                apt::install("prometheus")?;
+            }
+            let path = process::find("promtool");
+            let path = path.with_context(|| format!("promtool of Prometheus is needed: its path in {PROMTOOL}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)

@@ -25,8 +25,8 @@ pub(super) struct Process {
     pub(super) spans: Arc<TracerStats>,
 }
 
-/// Durations are recorded in nanoseconds, and rendered in seconds.
-const NANOS: f64 = 1e-9;
+/// Durations are recorded in nanoseconds, and rendered in seconds: by division, which is exact for the bounds.
+const SECOND: f64 = 1e9;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
@@ -57,7 +57,7 @@ fn statements(encoder: &mut DescriptorEncoder<'_>, used: &[&'static Statistics])
     let unit = Some(&Unit::Seconds);
     let mut metric = encoder.encode_descriptor("database_statement", help, unit, MetricType::Counter)?;
     for statement in used {
-        let seconds = float(statement.duration.sum()) * NANOS;
+        let seconds = float(statement.duration.sum()) / SECOND;
         let labels = [("statement", statement.name)];
         metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&seconds, None)?;
     }
@@ -80,7 +80,7 @@ fn families(encoder: &mut DescriptorEncoder<'_>, used: &[&'static Statistics]) -
     let mut metric = encoder.encode_descriptor("database_statement_duration", help, unit, MetricType::Histogram)?;
     for (family, statements) in &families {
         let durations: Vec<&Histogram> = statements.iter().map(|statement| &statement.duration).collect();
-        histogram(&mut metric, &[("family", *family)], &durations, NANOS)?;
+        histogram(&mut metric, &[("family", *family)], &durations, SECOND)?;
     }
     let sum = |statements: &[&Statistics], of: fn(&Statistics) -> u64| statements.iter().map(|one| of(one)).sum();
     let help = "SQL statements that failed or were cancelled";
@@ -106,11 +106,11 @@ fn waits(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     metric.encode_gauge(&i64::try_from(waiting_for_connections()).unwrap_or(i64::MAX))?;
     let help = "Time until a request has a database connection";
     let mut metric = encoder.encode_descriptor("database_connection_wait", help, unit, MetricType::Histogram)?;
-    histogram_of(&mut metric, &[&CONNECTION_WAIT], NANOS)?;
+    histogram_of(&mut metric, &[&CONNECTION_WAIT], SECOND)?;
     let help = "Time until the transaction of a queued write begins";
     let mut metric = encoder.encode_descriptor("write_queue_wait", help, unit, MetricType::Histogram)?;
     for queue in queues() {
-        histogram(&mut metric, &[("queue", queue.name)], &[&queue.wait], NANOS)?;
+        histogram(&mut metric, &[("queue", queue.name)], &[&queue.wait], SECOND)?;
     }
     let help = "Requests that are committed together";
     let mut metric = encoder.encode_descriptor("write_batch_requests", help, None, MetricType::Histogram)?;
@@ -136,7 +136,7 @@ fn histogram(
 /// The sum of histograms with the same bounds.
 fn histogram_of(metric: &mut MetricEncoder<'_>, parts: &[&Histogram], scale: f64) -> fmt::Result {
     let bounds = parts.first().map_or(&[][..], |first| first.bounds());
-    let mut buckets: Vec<(f64, u64)> = bounds.iter().map(|bound| (float(*bound) * scale, 0)).collect();
+    let mut buckets: Vec<(f64, u64)> = bounds.iter().map(|bound| (float(*bound) / scale, 0)).collect();
     buckets.push((f64::MAX, 0));
     let mut sum = 0;
     for part in parts {
@@ -146,7 +146,7 @@ fn histogram_of(metric: &mut MetricEncoder<'_>, parts: &[&Histogram], scale: f64
         }
     }
     let count = buckets.iter().map(|(_, count)| count).sum();
-    metric.encode_histogram::<NoLabelSet>(float(sum) * scale, count, &buckets, None)
+    metric.encode_histogram::<NoLabelSet>(float(sum) / scale, count, &buckets, None)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds below 2^53 are 104 days; beyond, a digit is lost")]
