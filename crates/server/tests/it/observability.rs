@@ -36,7 +36,11 @@ async fn traced(folder: &std::path::Path, collector: &str, experiment: Option<&s
 }
 
 async fn post(server: &Running, path: &str, body: Value, headers: &[(&str, &str)]) -> Value {
-    let mut request = server.client.post(format!("{}/api/2.0/mlflow/{path}", server.url)).body(body.to_string()).header("content-type", "application/json");
+    let mut request = server
+        .client
+        .post(format!("{}/api/2.0/mlflow/{path}", server.url))
+        .body(body.to_string())
+        .header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
