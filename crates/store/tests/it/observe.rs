@@ -1,42 +1,36 @@
 //! What is logged and counted of statements: their names and texts, never a value.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use ferroflow_model::messages::service::{Metric, Param, RunTag, ViewType};
 use ferroflow_store::{ExperimentSearch, RunSearch, Scope, Store, db::CONNECTION_WAIT, queues};
 use ferroflow_telemetry::{Origin, Sampler, Span, TraceParent, Tracer, Value, log_slower_than, used_statements};
+use tracing::Instrument as _;
 
 use crate::support::{self, Here as _, on_each};
 
 /// In every value, key and filter that the test sends.
 const SECRET: &str = "hunter2";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Logs, searches and reads, with the secret wherever a client can put one.
 async fn work(store: &Store) {
+    let run = log(store).await;
+    search(store, &run).await;
+}
+
+/// Creates a run and logs to it.
+async fn log(store: &Store) -> String {
     let run = support::run(store, "0").await;
     let key = |kind: &str| Some(format!("{kind} {SECRET}"));
     let metric = Metric { key: key("metric"), value: Some(1.0), timestamp: Some(1), ..Metric::default() };
     let param = Param { key: key("param"), value: key("value") };
     let tag = RunTag { key: key("tag"), value: key("value") };
     store.here().log_batch(&run, vec![metric], vec![param], vec![tag]).await.unwrap();
+    run
+}
+
+/// Searches and reads the run.
+async fn search(store: &Store, run: &str) {
     let filter = format!(
         "metrics.`metric {SECRET}` > 0 AND params.`param {SECRET}` LIKE '%{SECRET}%' AND tags.`tag {SECRET}` = 'value {SECRET}' \
          AND attributes.run_name != '{SECRET}'"
@@ -56,33 +50,22 @@ async fn work(store: &Store) {
     let search =
         ExperimentSearch { view: ViewType::ActiveOnly, max_results: 1, filter, order_by: Vec::new(), page_token: None };
     store.here().search_experiments(&Scope::everything(), search).await.unwrap();
-    store.here().get_run(&run).await.unwrap();
+    store.here().get_run(run).await.unwrap();
 }
 
 on_each!(slow_statements_are_logged_without_values, flavor = "multi_thread");
 async fn slow_statements_are_logged_without_values(store: &Store) {
-    // Only this test's process has this log; a subscriber of another test in it would take the lines.
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().json().with_env_filter("warn,it=info").with_writer(move || writer.clone()).finish();
-    let dispatch = tracing::Dispatch::new(subscriber);
+    let run = log(store).await;
     log_slower_than(Some(Duration::ZERO));
-    tracing::dispatcher::with_default(&dispatch, || {
-        tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async {
-                use tracing::Instrument as _;
-                work(store).instrument(tracing::info_span!("request", id = "the-request")).await;
-            });
-        });
-    });
+    search(store, &run).instrument(tracing::info_span!("request", id = "the-request")).await;
     log_slower_than(None);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<&str> = text.lines().filter(|line| line.contains("slow statement")).collect();
-    assert!(lines.len() >= 2, "{text}");
-    assert!(lines.iter().all(|line| line.contains("\"sql\":") && line.contains("\"ms\":")), "{text}");
-    assert!(lines.iter().any(|line| line.contains("the-request")), "a line names its request: {text}");
-    assert!(!text.contains(SECRET), "{text}");
+    let lines = support::slow_statements();
+    let of_search: Vec<&String> = lines.iter().filter(|line| line.contains("search::runs")).collect();
+    assert!(!of_search.is_empty(), "{lines:?}");
+    for line in of_search {
+        assert!(line.contains("the-request") && line.contains("SELECT ") && line.contains("rows=1"), "{line}");
+    }
+    assert!(lines.iter().all(|line| !line.contains(SECRET)), "{lines:?}");
 }
 
 on_each!(a_traced_request_has_its_statements_and_no_value, flavor = "multi_thread");
