@@ -64,7 +64,7 @@ async fn work(server: &Running, headers: &[(&str, &str)]) {
     .await;
     let filter = format!("params.{SECRET} = '{SECRET}' AND metrics.{SECRET} > 0");
     let found = post(server, "runs/search", json!({"experiment_ids": ["0"], "filter": filter}), headers).await;
-    assert_eq!(found["runs"].as_array().unwrap().len(), 1);
+    assert!(!found["runs"].as_array().unwrap().is_empty(), "the search has the secrets");
 }
 
 async fn metrics(server: &Running) -> String {
