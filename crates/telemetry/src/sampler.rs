@@ -41,7 +41,7 @@ impl Sampler {
     /// # Errors
     /// The name is unknown, or the argument of a ratio is not between 0 and 1.
     pub fn named(name: Option<&str>, argument: Option<&str>) -> Result<Self, SamplerError> {
-        let name = name.map(str::trim).unwrap_or("parentbased_always_on");
+        let name = name.map_or("parentbased_always_on", str::trim);
         let (follows_parent, rest) = match name.strip_prefix("parentbased_") {
             Some(rest) => (true, rest),
             None => (false, name),

@@ -119,17 +119,17 @@ struct Running {
 impl ActiveSpan {
     /// Starts a span of the current work.
     pub fn start(name: &'static str, kind: Kind) -> Self {
-        Self(Context::current().map(|parent| Running::below(&parent, name.into(), kind, Instant::now())))
+        Self(Context::current().map(|parent| Box::new(Running::below(&parent, name.into(), kind, Instant::now()))))
     }
 
     /// Starts a span of the current work that began at `start`.
     pub fn started_at(name: &'static str, kind: Kind, start: Instant) -> Self {
-        Self(Context::current().map(|parent| Running::below(&parent, name.into(), kind, start)))
+        Self(Context::current().map(|parent| Box::new(Running::below(&parent, name.into(), kind, start))))
     }
 
     /// Starts a span below another one, which began at `start`. Nothing without one.
     pub fn below(parent: Option<&Context>, name: &'static str, kind: Kind, start: Instant) -> Self {
-        Self(parent.map(|parent| Running::below(parent, name.into(), kind, start)))
+        Self(parent.map(|parent| Box::new(Running::below(parent, name.into(), kind, start))))
     }
 
     /// The root of what a server does for a request.
@@ -188,9 +188,9 @@ impl ActiveSpan {
 }
 
 impl Running {
-    fn below(parent: &Context, name: Cow<'static, str>, kind: Kind, start: Instant) -> Box<Self> {
+    fn below(parent: &Context, name: Cow<'static, str>, kind: Kind, start: Instant) -> Self {
         let context = Context { trace: parent.trace.clone(), span: new_span_id() };
-        Box::new(Self::new(context, parent.span, name, kind, start))
+        Self::new(context, parent.span, name, kind, start)
     }
 
     fn new(context: Context, parent: u64, name: Cow<'static, str>, kind: Kind, start: Instant) -> Self {
