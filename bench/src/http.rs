@@ -120,16 +120,17 @@ impl Bodies {
 
 /// When requests are due.
 #[derive(Clone, Copy)]
-struct Pace {
-    start: Instant,
-    first: u64,
+pub(crate) struct Pace {
+    pub(crate) start: Instant,
+    /// The number of the first request.
+    pub(crate) first: u64,
     /// Requests a second.
-    rate: f64,
+    pub(crate) rate: f64,
 }
 
 impl Pace {
     #[allow(clippy::cast_precision_loss)] // far fewer than 2^52 requests
-    fn due(self, number: u64) -> Instant {
+    pub(crate) fn due(self, number: u64) -> Instant {
         self.start + Duration::from_secs_f64((number - self.first) as f64 / self.rate)
     }
 }

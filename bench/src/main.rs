@@ -4,7 +4,9 @@
 #![allow(clippy::disallowed_macros, reason = "figures that are not printed are no figures")]
 
 mod figures;
+mod histogram;
 mod http;
+mod mix;
 mod rows;
 mod spans;
 mod sql;
@@ -23,6 +25,8 @@ struct Cli {
 enum Command {
     /// Send requests over keep-alive connections, each as soon as the last is answered
     Http(http::Http),
+    /// Send a mix of requests at a steady rate for a long time
+    Mix(mix::Mix),
     /// Commit rows of metrics by plain connections, as the limit of what a server can do
     Rows(rows::Rows),
     /// Commit the rows of a trace under fresh ids by one plain connection, as the limit of what a server can do
@@ -35,6 +39,7 @@ enum Command {
 async fn main() -> Result<()> {
     let figures = match Cli::parse().command {
         Command::Http(http) => http.run().await?,
+        Command::Mix(mix) => return mix.run().await,
         Command::Rows(rows) => rows.run().await?,
         Command::Spans(spans) => spans.run().await?,
         Command::Sql(sql) => sql.run().await?,

@@ -24,6 +24,10 @@ in JSON: `each` is empty where the engine's default fits. `problem` says what ca
 {{- $name := eq $pg.mode "external" | ternary "postgresql.external.maxConnections" "postgresql.parameters.max_connections" -}}
 {{- /* For administrators, the operator, metrics, migrations and drills. */ -}}
 {{- $reserve := 20 -}}
+{{- /* With a replica, each server has one more, by which it asks the primary for its position. */ -}}
+{{- $more := 0 -}}
+{{- if include "ferroflow.readReplica" . }}{{ $more = $servers }}{{ end -}}
+{{- $reserve = add $reserve $more -}}
 {{- $shares := mul $servers $pools $processes -}}
 {{- $bouncer := and $pg.pooler.enabled (eq $pg.mode "cluster") -}}
 {{- if $bouncer -}}
@@ -34,7 +38,7 @@ in JSON: `each` is empty where the engine's default fits. `problem` says what ca
 {{- $_ := set $answer "problem" (printf "postgresql.pooler: %d PgBouncers open up to %d connections to PostgreSQL, which takes %d, %d of them for others. Set postgresql.parameters.max_connections to at least %d, or lower postgresql.pooler.parameters.default_pool_size." (int $pg.pooler.instances) $behind $limit $reserve (add $behind $reserve)) -}}
 {{- end -}}
 {{- $limit = int $clients -}}
-{{- $reserve = 0 -}}
+{{- $reserve = $more -}}
 {{- $name = "postgresql.pooler.parameters.max_client_conn" -}}
 {{- end -}}
 {{- $each := div (sub $limit $reserve) $shares | int -}}

@@ -22,6 +22,31 @@
 {{- if eq .Values.postgresql.mode "none" }}sqlite:////data/basic_auth.db{{ else }}postgresql+psycopg2:///{{ .Values.postgresql.usersDatabase }}{{ end -}}
 {{- end }}
 
+{{/* Whether reads go to a replica. */}}
+{{- define "ferroflow.readReplica" -}}
+{{- with .Values.postgresql -}}
+{{- if eq .mode "cluster" }}{{ if .readReplica.enabled }}yes{{ end }}
+{{- else if eq .mode "external" }}{{ if .external.readReplicaUriKey }}yes{{ end }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The variables that say where the replica is: `ferroflow ops recover` changes the value that is a name alone. */}}
+{{- define "ferroflow.readReplicaEnv" -}}
+{{- if include "ferroflow.readReplica" . }}
+{{- with .Values.postgresql }}
+{{- if eq .mode "external" }}
+- name: MLFLOW_READ_REPLICA_BACKEND_STORE_URI
+  valueFrom: {secretKeyRef: {name: {{ .external.existingSecret }}, key: {{ .external.readReplicaUriKey }}}}
+{{- else }}
+- name: FERROFLOW_STANDBYS
+  value: {{ include "ferroflow.cluster" $ }}-ro
+- name: MLFLOW_READ_REPLICA_BACKEND_STORE_URI
+  value: postgresql://$(FERROFLOW_STANDBYS):5432/{{ .database }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Whether a certificate authority of PostgreSQL is mounted. */}}
 {{- define "ferroflow.databaseCa" -}}
 {{- if hasPrefix "verify" .Values.postgresql.sslmode -}}

@@ -29,6 +29,15 @@ is wrong and what to set.
 {{- if and .Values.otlpGrpc.enabled (has (int .Values.otlpGrpc.port) (list 5000 5001 (int .Values.service.port) (int .Values.service.targetPort))) -}}
 {{- fail (printf "otlpGrpc.port: %d is a port of HTTP. Set another one, such as 4317." (int .Values.otlpGrpc.port)) -}}
 {{- end -}}
+{{- if and (include "ferroflow.readReplica" .) (ne .Values.engine "ferroflow") -}}
+{{- fail "postgresql.readReplica, postgresql.external.readReplicaUriKey: only engine ferroflow reads its own writes with a replica." -}}
+{{- end -}}
+{{- if and .Values.postgresql.readReplica.enabled (not $cluster) -}}
+{{- fail "postgresql.readReplica.enabled: only postgresql.mode cluster has standbys. An external database has postgresql.external.readReplicaUriKey." -}}
+{{- end -}}
+{{- if and .Values.postgresql.readReplica.enabled (lt (int .Values.postgresql.instances) 2) -}}
+{{- fail "postgresql.readReplica.enabled: one instance has no standby. Set postgresql.instances to at least 2." -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled: set ingress.hosts; the server answers 403 to a host name that is not allowed." -}}
 {{- end -}}

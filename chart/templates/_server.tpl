@@ -35,6 +35,7 @@
   value: "0"
 {{- end }}
 {{- end }}
+{{- include "ferroflow.readReplicaEnv" . }}
 - name: MLFLOW_SERVER_ALLOWED_HOSTS
   value: {{ include "ferroflow.allowedHosts" . | quote }}
 {{- with include "ferroflow.allowedOrigins" . }}

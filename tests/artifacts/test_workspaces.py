@@ -10,7 +10,7 @@ import pytest
 import requests
 from folders import names
 from mlflow import MlflowClient
-from support import required
+from support import required, stores
 from support.servers import MAKERS, ferroflow
 
 pytestmark = pytest.mark.rotates(every=2)
@@ -301,3 +301,64 @@ def test_a_purge_is_of_a_workspace_or_of_all(tmp_path):
     (lost := root / "workspaces/team/7" / ("0" * 32) / "artifacts").mkdir(parents=True)
     (lost / "a.txt").write_bytes(b"x")
     assert gc("--unreferenced", "--all-workspaces").splitlines()[0] == f"workspaces/team/7/{'0' * 32}"
+
+
+@pytest.mark.parametrize("kind", ["directory", "bucket"])
+def test_files_of_a_deleted_workspace_are_purged_by_its_name(kind, servers, tmp_path):
+    """What was moved to another workspace, or is at a location of one, stays."""
+    uri, root = f"sqlite:///{tmp_path}/a.db", tmp_path / "artifacts"
+    store = servers("seaweed").with_bucket(stores.random_name("gone")) if kind == "bucket" else None
+    destination, env = (f"s3://{store.bucket}/pre", store.env) if store else (str(root), {})
+    files = lambda: sorted(key.removeprefix("pre/") for key in store.keys("pre/")) if store else names(root)  # noqa: E731
+
+    def put(key):
+        if store:
+            return store.put(f"pre/{key}", b"x")
+        (file := root / key).parent.mkdir(parents=True)
+        file.write_bytes(b"x")
+
+    def gc(*args, code=0):
+        command = [required("FERROFLOW_BIN"), "gc", "--backend-store-uri", uri, "--artifacts-destination", destination, *args]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
+        return (done.stdout + done.stderr).splitlines()
+
+    with ferroflow(uri, destination, args=ON, env=env) as server:
+        workspaces(server, "gone", "other")
+        gone, other = Client(server, "gone"), Client(server, "other")
+        # A workspace has its root in the folder.
+        body = {"name": "inner", "default_artifact_root": f"{destination}/workspaces/gone/77"}
+        assert requests.post(f"{server.url}/api/3.0/mlflow/workspaces", json=body).status_code == 201
+        runs = {}
+        for name, client in {"moved": gone, "lost": gone, "there": other}.items():
+            runs[name] = client.run(client.experiment(name))
+            write(client, runs[name], "a.txt", b"x")
+        model = gone.call("POST", "logged-models", {"experiment_id": runs["lost"]["experiment_id"], "name": "m"})["model"]["info"]
+        gone("PUT", f"{ARTIFACTS}/{model['experiment_id']}/models/{model['model_id']}/artifacts/MLmodel", data=b"x")
+        move = [required("FERROFLOW_BIN"), "db", "move-resources", uri, "--from", "gone", "--to", "other", "--resource-type", "experiments"]
+        subprocess.run([*move, "--name", "moved", "--yes"], check=True, capture_output=True)
+        put(f"workspaces/gone/77/{'0' * 32}/artifacts/a.txt")
+        put("workspaces/gone/notes/mine.txt")
+        assert any("exists" in line for line in gc("--deleted-workspaces", "gone", code=1))
+        assert requests.delete(f"{server.url}/api/3.0/mlflow/workspaces/gone?mode=CASCADE").status_code == 204
+        before = files()
+        assert len(before) == 6
+        for wrong in ("default", "Gone", "../gone", "gone,other"):
+            gc("--deleted-workspaces", wrong, code=1)
+        gc("--deleted-workspaces", "gone", "--workspace", "other", code=2)
+        gc("--deleted-workspaces", "gone", "--older-than", "1d", code=2)
+        folder = f"workspaces/gone/{runs['lost']['experiment_id']}"
+        lost = sorted([f"{folder}/{runs['lost']['run_id']}", f"{folder}/models/{model['model_id']}"])
+        told = gc("--deleted-workspaces", "gone", "--dry-run")
+        assert [line for line in told if "would be deleted." in line] == [f"{name} would be deleted." for name in lost]
+        assert "2 would be deleted, 0 kept." in told
+        assert files() == before
+        assert "2 deleted, 0 kept." in gc("--deleted-workspaces", "gone")
+        assert sorted(set(before) - set(files())) == [f"{lost[0]}/artifacts/a.txt", f"{lost[1]}/artifacts/MLmodel"]
+        after = files()
+        again = gc("--deleted-workspaces", "gone,never-was")
+        # SeaweedFS lists folders for a while in which nothing is any more.
+        assert files() == after and ("0 deleted, 0 kept." in again or kind == "bucket")
+        assert other("GET", "/get-artifact", params={"run_id": runs["moved"]["run_id"], "path": "a.txt"}).content == b"x"
+        if kind == "directory":
+            assert not (root / folder).exists()

@@ -36,6 +36,12 @@ def test_one_database_for_all_takes_one_pool():
     assert opened("kubernetes", *sets, servers=4, pools=1) <= 100 - RESERVE
 
 
+def test_with_a_read_replica_each_server_has_one_more():
+    sets = ("mlflow.replicas=4", "postgresql.parameters.max_connections=70")
+    assert opened("kubernetes-read-replica", *sets, servers=4) + 5 <= 70 - RESERVE
+    assert opened("kubernetes-read-replica", *sets, servers=4) < opened("kubernetes", *sets, servers=4)
+
+
 @pytest.mark.parametrize(
     ("case", "sets", "name"),
     [

@@ -6,7 +6,6 @@ The operator and its plugin run the same programs, ``barman-cloud-…``, with th
 import contextlib
 import json
 import os
-import pwd
 import shlex
 import shutil
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import psycopg2
 from support import required
+from support.postgres_programs import as_user, give, program
 from support.servers import free_port
 
 #: Seconds until a server accepts connections, a restored one after reading its whole log.
@@ -141,7 +141,7 @@ def new(name: str, bucket: Bucket, archive_timeout: int = 0) -> Iterator[Cluster
     with _folder() as folder:
         data = folder / name
         made = subprocess.run(
-            _as_postgres([str(_programs() / "initdb"), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", f"--pgdata={data}"]),
+            as_user([program("initdb"), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", f"--pgdata={data}"]),
             capture_output=True,
             text=True,
             cwd=folder,
@@ -174,7 +174,7 @@ def recovered(name: str, source: str, bucket: Bucket, target_time: str = "") -> 
         with (data / "postgresql.auto.conf").open("a") as file:
             file.write("\n".join(["", *settings, ""]))
         (data / "recovery.signal").touch()
-        _give(data)
+        give(data)
         with _started(name, bucket, data, 0) as cluster:
             cluster.wait_until("SELECT NOT pg_is_in_recovery()", "the recovery does not end")
             cluster.took = time.monotonic() - began
@@ -198,7 +198,7 @@ def _started(name: str, bucket: Bucket, data: Path, archive_timeout: int) -> Ite
     arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
     with (data.parent / f"{data.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            _as_postgres([str(_programs() / "postgres"), "-D", str(data), "-p", str(port), *arguments]),
+            as_user([program("postgres"), "-D", str(data), "-p", str(port), *arguments]),
             cwd=data.parent,
             env=_system() | bucket.environment,
             stdin=subprocess.DEVNULL,
@@ -226,42 +226,11 @@ def _started(name: str, bucket: Bucket, data: Path, archive_timeout: int) -> Ite
 def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ferroflow-drill-"))
     try:
-        _give(folder)
+        give(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path:
-    return Path(required("FERROFLOW_POSTGRES_BIN"))
-
-
 def _system() -> dict[str, str]:
-    return {"PATH": f"{_programs()}{os.pathsep}/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/tmp"}
-
-
-def _user() -> pwd.struct_passwd | None:
-    """Whom PostgreSQL runs as when we are root, whom it refuses."""
-    if os.getuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody")
-
-
-def _as_postgres(command: list[str]) -> list[str]:
-    """As that user, who may read what root may: the Python of barman can be anywhere."""
-    user = _user()
-    if not user:
-        return command
-    ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return ["setpriv", *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", *command]
-
-
-def _give(folder: Path) -> None:
-    """Makes a folder that user's."""
-    user = _user()
-    if user:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+    return {"PATH": f"{required('FERROFLOW_POSTGRES_BIN')}{os.pathsep}/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/tmp"}

@@ -12,29 +12,11 @@ import boto3
 import pytest
 from cluster import Bucket
 from support import required
+from support.figures import figures, pytest_terminal_summary  # noqa: F401
 from support.servers import free_port
 
 #: The SDK's lines about where a run can be looked at.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-
-
-@pytest.fixture
-def figures(record_property):
-    """A list; what a test appends to it is printed at the end."""
-    found = []
-    yield found
-    for figure in found:
-        record_property("figure", figure)
-
-
-def pytest_terminal_summary(terminalreporter):
-    figures = [
-        value for reports in terminalreporter.stats.values() for report in reports for name, value in getattr(report, "user_properties", []) if name == "figure"
-    ]
-    if figures:
-        terminalreporter.section("figures")
-        for figure in dict.fromkeys(figures):
-            terminalreporter.line(figure)
 
 
 @pytest.fixture(scope="session")

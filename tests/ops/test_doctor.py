@@ -50,6 +50,14 @@ def operator(version):
     return lambda cluster: cluster.patch("Pod", f"{OLD}-1", {"metadata": {"annotations": {"cnpg.io/operatorVersion": version}}})
 
 
+def replica_without_standby(cluster):
+    spec = cluster.get("Deployment", "mlflow")["spec"]["template"]["spec"]
+    uri = "postgresql://$(FERROFLOW_STANDBYS):5432/mlflow"
+    spec["containers"][0]["env"].append({"name": "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", "value": uri})
+    cluster.patch("Deployment", "mlflow", {"spec": {"template": {"spec": spec}}})
+    cluster.status("Cluster", OLD, readyInstances=1)
+
+
 TROUBLES = {
     "scaled to zero": (patch("Deployment", "mlflow", spec={"replicas": 0}), "--replicas=1"),
     "no secret of the login": (lambda c: c.delete("Secret", "mlflow-auth-config", None), "create secret generic mlflow-auth-config"),
@@ -74,6 +82,7 @@ TROUBLES = {
         lambda c: (c.delete("Secret", "mlflow-tls", None), c.secret("mlflow-tls", {"tls.crt": "x"})),
         "put the server's own certificate first",
     ),
+    "a read replica without a standby": (replica_without_standby, "postgresql.readReplica.enabled=false"),
     "no schedule": (schedule, "backup.enabled=true"),
     "a schedule that a recovery has suspended": (
         patch("ScheduledBackup", f"{OLD}-daily", spec={"suspend": True}),

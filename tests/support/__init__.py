@@ -24,6 +24,8 @@
 ``FERROFLOW_POSTGRES_BIN``       The folder with the programs of PostgreSQL.
 ``FERROFLOW_PGBOUNCER``          The program of PgBouncer.
 ``FERROFLOW_PROMTOOL``           promtool of Prometheus, which evaluates alerts.
+``FERROFLOW_HAPROXY``            The load balancer ``HAProxy``.
+``FERROFLOW_FAKETIME``           The library that gives a process another clock.
 ``FERROFLOW_VALGRIND``           Valgrind, which counts instructions.
 ``FERROFLOW_BARMAN``             The folder with the programs of barman, and an S3 server for them.
 ``FERROFLOW_UI_DIR``             The files of the web UI, so that no test fetches them.

@@ -62,6 +62,10 @@ pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
 /// promtool of Prometheus, which evaluates alerts.
 pub(crate) const PROMTOOL: &str = "FERROFLOW_PROMTOOL";
+/// The load balancer `HAProxy`.
+pub(crate) const HAPROXY: &str = "FERROFLOW_HAPROXY";
+/// The library that gives a process another clock.
+pub(crate) const FAKETIME: &str = "FERROFLOW_FAKETIME";
 /// Valgrind, which counts instructions.
 pub(crate) const VALGRIND: &str = "FERROFLOW_VALGRIND";
 /// The folder with the programs of barman, and an S3 server for them.
@@ -104,10 +108,16 @@ pub(crate) enum Durability {
 pub(crate) enum Need {
     /// A running PostgreSQL.
     Postgres(Durability),
+    /// The programs of PostgreSQL.
+    PostgresPrograms,
     /// The connection pooler PgBouncer.
     Pgbouncer,
     /// promtool of Prometheus.
     Promtool,
+    /// The load balancer `HAProxy`.
+    Haproxy,
+    /// The library libfaketime.
+    Faketime,
     /// Valgrind with Callgrind.
     Valgrind,
     /// The reference server with the newest SDK, and the files of the web UI.
@@ -172,6 +182,8 @@ impl Environment {
             BARMAN,
             PGBOUNCER,
             PROMTOOL,
+            HAPROXY,
+            FAKETIME,
             VALGRIND,
             UI,
             XTASK,
@@ -237,9 +249,12 @@ impl Environment {
     fn prepare_one(&self, need: Need) -> Result<()> {
         match need {
             Need::Postgres(durability) => self.postgres(durability),
-            Need::Pgbouncer => self.pgbouncer(),
+            Need::Pgbouncer => self.system(PGBOUNCER, "pgbouncer"),
+            Need::PostgresPrograms => self.postgres_programs(),
+            Need::Haproxy => self.system(HAPROXY, "haproxy"),
+            Need::Faketime => self.faketime(),
             Need::Promtool => self.promtool(),
-            Need::Valgrind => self.valgrind(),
+            Need::Valgrind => self.system(VALGRIND, "valgrind"),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
             Need::Releases => self.releases(),
@@ -309,6 +324,12 @@ impl Environment {
             Ok(url)
         })
         .map(drop)
+    }
+
+    /// Finds the programs of PostgreSQL.
+    fn postgres_programs(&self) -> Result<()> {
+        let find = || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned());
+        self.once(POSTGRES_BIN, find).map(drop)
     }
 
     /// Prepares the reference with the requirements of the suites. Returns its Python.
@@ -385,21 +406,24 @@ impl Environment {
         Ok(())
     }
 
-    fn pgbouncer(&self) -> Result<()> {
-        self.once(PGBOUNCER, || {
+    /// A program of the system: on `PATH`, or among those of daemons, installed with the package of its name if there
+    /// is none.
+    fn system(&self, variable: &'static str, name: &str) -> Result<()> {
+        self.once(variable, || {
             let installed = || {
-                let places = [process::find("pgbouncer"), Some("/usr/sbin/pgbouncer".into())];
+                let places = [process::find(name), Some(Path::new("/usr/sbin").join(name))];
                 places.into_iter().flatten().find(|path| path.is_file())
             };
             if installed().is_none() {
-                apt::install("pgbouncer")?;
+                apt::install(name)?;
             }
-            let path = installed().with_context(|| format!("PgBouncer is needed: its path in {PGBOUNCER}"))?;
+            let path = installed().with_context(|| format!("{name} is needed: its path in {variable}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)
     }
 
+    /// promtool, which is in the package of Prometheus.
     fn promtool(&self) -> Result<()> {
         self.once(PROMTOOL, || {
             if process::find("promtool").is_none() {
@@ -412,20 +436,25 @@ impl Environment {
         .map(drop)
     }
 
-    fn valgrind(&self) -> Result<()> {
-        self.once(VALGRIND, || {
-            if process::find("valgrind").is_none() {
-                apt::install("valgrind")?;
+    /// Libfaketime for processes with threads: Debian keeps it in a folder of each architecture.
+    fn faketime(&self) -> Result<()> {
+        let installed = || {
+            let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+            let nested = folders.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")]);
+            nested.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file())
+        };
+        self.once(FAKETIME, || {
+            if installed().is_none() {
+                apt::install("faketime")?;
             }
-            let path =
-                process::find("valgrind").with_context(|| format!("Valgrind is needed: its path in {VALGRIND}"))?;
+            let path = installed().with_context(|| format!("libfaketime is needed: its path in {FAKETIME}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)
     }
 
     fn barman(&self) -> Result<()> {
-        self.once(POSTGRES_BIN, || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned()))?;
+        self.postgres_programs()?;
         self.once(BARMAN, || {
             let list = self.root.join("tests/requirements/barman.txt");
             let python = python::environment(&self.venvs().join("barman"), &[list], None)?;

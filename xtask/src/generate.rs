@@ -8,6 +8,7 @@ mod chart;
 mod differences;
 mod files;
 mod messages;
+mod results;
 mod variables;
 mod version;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally>
     messages::add(&mut files, &version, &output(environment.command(&python).arg(messages::DESCRIPTORS), "")?)?;
     chart::add(&mut files, |values| output(environment.command(&python).arg(chart::DESCRIPTIONS), values))?;
     differences::add(&mut files, &output(&mut differences::table(environment, &python), "")?)?;
+    results::add(&mut files, &output(environment.command(&python).arg(results::SCRIPT), "")?)?;
     variables::add(&mut files)?;
     files.attributes()?;
 

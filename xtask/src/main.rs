@@ -48,6 +48,8 @@ enum Task {
     Conformance(suite::Options),
     /// Kill the server under load and verify the writes that it had acknowledged
     Durability(suite::Options),
+    /// Make servers and databases fail under load, and check what several servers answer meanwhile
+    Cluster(suite::Options),
     /// Count the instructions of hot paths, and compare them with those that are recorded
     Instructions(suite::Options),
     /// Store artifacts in buckets of real servers, with injected failures
@@ -72,6 +74,8 @@ enum Task {
     Ruff(ruff::Options),
     /// Benchmark ferroflow against the reference
     Bench(bench::Options),
+    /// Send a mix of reads and writes for hours, and watch latencies, memory, files and disk
+    Soak(bench::Soak),
     /// Write all generated files, or compare them
     Generate(generate::Options),
 }
@@ -96,6 +100,7 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Auth(options) => suite::AUTH.run(environment, options),
         Task::Conformance(options) => suite::CONFORMANCE.run(environment, options),
         Task::Durability(options) => suite::DURABILITY.run(environment, options),
+        Task::Cluster(options) => suite::CLUSTER.run(environment, options),
         Task::Instructions(options) => suite::INSTRUCTIONS.run(environment, options),
         Task::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
         Task::Backup(options) => suite::BACKUP.run(environment, options),
@@ -106,6 +111,7 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Packages(options) => suite::PACKAGES.run(environment, options),
         Task::Dist(options) => dist::run(environment, options),
         Task::Bench(options) => bench::run(environment, options),
+        Task::Soak(options) => bench::soak(environment, options),
         Task::Deny => deny::run(environment),
         Task::Ruff(options) => ruff::run(environment, options),
         Task::Generate(options) => generate::run(environment, options),

@@ -54,9 +54,20 @@ pub(crate) const CONFORMANCE: Suite = Suite {
     needs: &[POSTGRES, Need::Sdks, Need::OtelJs],
     workers: 1,
 };
-/// Acknowledged writes survive a kill.
-pub(crate) const DURABILITY: Suite =
-    Suite { folders: &["durability"], python: Python::Reference, needs: &[POSTGRES], workers: 1 };
+/// Acknowledged writes survive a kill, and are read at once, by a read replica too.
+pub(crate) const DURABILITY: Suite = Suite {
+    folders: &["durability"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::PostgresPrograms],
+    workers: 1,
+};
+/// Several servers lose nothing and answer as one while servers and databases fail.
+pub(crate) const CLUSTER: Suite = Suite {
+    folders: &["cluster"],
+    python: Python::Reference,
+    needs: &[POSTGRES, Need::PostgresPrograms, Need::Pgbouncer, Need::Haproxy, Need::Faketime],
+    workers: 1,
+};
 /// The instructions of hot paths are those that are recorded.
 pub(crate) const INSTRUCTIONS: Suite =
     Suite { folders: &["instructions"], python: Python::Reference, needs: &[Need::Valgrind], workers: 1 };

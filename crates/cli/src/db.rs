@@ -7,6 +7,7 @@ mod progress;
 mod rollups;
 mod rows;
 mod show;
+mod tune;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -18,7 +19,7 @@ use ferroflow_store::{
     migrations::{self, AUTH, Chain, Options, State, TRACKING},
 };
 
-use self::{move_resources::MoveArgs, one_workspace::OneWorkspaceArgs, progress::Reporter};
+use self::{move_resources::MoveArgs, one_workspace::OneWorkspaceArgs, progress::Reporter, tune::TuneArgs};
 use crate::report::{self, err, out};
 
 /// Subcommands of `ferroflow db`.
@@ -32,8 +33,11 @@ pub(crate) enum DbCommand {
     Check(DatabaseArgs),
     /// Print the revision and the row count of every table as JSON, to compare two databases
     Rows(DatabaseArgs),
+    /// Create the indexes that ferroflow adds to MLflow's tables, where they are missing: searches in large databases take
+    /// longer without them. Writers are not blocked in PostgreSQL
+    Tune(TuneArgs),
     /// Drop the tables and indexes that ferroflow adds to MLflow's, including undelivered webhook events. A server
-    /// recreates them when it starts
+    /// recreates them when it starts, and the indexes not before
     DropOwn {
         /// The database, as for --backend-store-uri
         #[arg(value_name = "URI", hide_env_values = true, env = "MLFLOW_BACKEND_STORE_URI")]
@@ -122,6 +126,7 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
         DbCommand::Rows(args) => {
             with_uri(&args.uri, environment, async |uri| rows::rows(&uri, args.chain(), environment).await)
         }
+        DbCommand::Tune(args) => with_uri(&args.uri, environment, async |uri| tune::tune(&uri, &args).await),
         DbCommand::DropOwn { uri } => with_uri(&uri, environment, async |uri| own::drop_own(&uri).await),
         DbCommand::DeleteTraceRollups { uri, yes } => {
             with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)

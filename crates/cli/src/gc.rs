@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
-use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, unreferenced};
+use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, PurgeTotals, purge_deleted_workspaces, unreferenced};
 use ferroflow_model::{Environment, Error, permission::DEFAULT_WORKSPACE};
 use ferroflow_store::{
     Store, StoreOptions, Unscoped,
@@ -81,6 +81,11 @@ pub(crate) struct GcArgs {
     /// nothing
     #[arg(long, requires = "artifacts_destination", conflicts_with_all = ["run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids", "workspace"])]
     unreferenced: bool,
+
+    /// Delete the artifacts of these workspaces instead, which were deleted with everything in them, separated by commas:
+    /// the folders in `workspaces/NAME` of --artifacts-destination that nothing in the database refers to
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "artifacts_destination", conflicts_with_all = ["older_than", "run_ids", "experiment_ids", "logged_model_ids", "jobs", "job_ids", "workspace", "all_workspaces", "unreferenced"])]
+    deleted_workspaces: Option<Vec<String>>,
 }
 
 /// Deletes, or prints what would be deleted.
@@ -110,6 +115,8 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
         .with_context(|| format!("the backend store {backend} cannot be opened"))?;
     let outcome = if args.unreferenced {
         list_unreferenced(store.unscoped(Upkeep::Gc), &locations).await
+    } else if let Some(names) = &args.deleted_workspaces {
+        purge_workspaces(store.unscoped(Upkeep::Gc), &locations, names, args.dry_run).await
     } else {
         purge(&store, &locations, args, selected).await
     };
@@ -130,7 +137,7 @@ enum Selected {
 impl Selected {
     /// As in the reference, a flag implies that the server has workspaces.
     fn of(args: &GcArgs, environment: &Environment) -> Result<Self> {
-        if args.all_workspaces {
+        if args.all_workspaces || args.deleted_workspaces.is_some() {
             return Ok(Self::All);
         }
         let named = args.workspace.as_deref().or_else(|| environment.get("MLFLOW_WORKSPACE"));
@@ -163,15 +170,30 @@ async fn purge(store: &Store, locations: &Locations, args: GcArgs, selected: Sel
         job_ids: args.job_ids,
         dry_run: args.dry_run,
     };
-    let report = |name: &str, outcome| match outcome {
-        PurgeReport::Purged if options.dry_run => out!("{name} would be deleted."),
+    let report = |name: &str, outcome| print(name, outcome, options.dry_run);
+    let totals = Purge::new(store, locations, &options, report).run().await.map_err(to_anyhow)?;
+    summarize(totals, options.dry_run)
+}
+
+/// Deletes the artifacts of deleted workspaces.
+async fn purge_workspaces(store: Unscoped<'_>, locations: &Locations, names: &[String], dry_run: bool) -> Result<()> {
+    let report = |name: &str, outcome| print(name, outcome, dry_run);
+    let totals = purge_deleted_workspaces(store, locations, names, dry_run, report).await.map_err(to_anyhow)?;
+    summarize(totals, dry_run)
+}
+
+fn print(name: &str, outcome: PurgeReport, dry_run: bool) {
+    match outcome {
+        PurgeReport::Purged if dry_run => out!("{name} would be deleted."),
         PurgeReport::Purged => out!("{name} has been permanently deleted."),
         PurgeReport::NotFound => out!("{name} is no longer marked as deleted."),
         PurgeReport::NotEmpty => err!("{name} is kept: something in it is not deleted, or refers to it."),
         PurgeReport::Failed(reason) => err!("{name} is kept: {reason}"),
-    };
-    let totals = Purge::new(store, locations, &options, report).run().await.map_err(to_anyhow)?;
-    let verb = if options.dry_run { "would be deleted" } else { "deleted" };
+    }
+}
+
+fn summarize(totals: PurgeTotals, dry_run: bool) -> Result<()> {
+    let verb = if dry_run { "would be deleted" } else { "deleted" };
     out!("{} {verb}, {} kept.", totals.purged, totals.kept);
     if totals.kept > 0 {
         bail!("some objects were kept, see the lines above; run the command again to retry");

@@ -11,6 +11,7 @@ mod ops;
 mod report;
 mod server;
 mod storage;
+mod usage;
 mod user;
 mod variables;
 
@@ -59,6 +60,8 @@ enum Command {
     Backup(Box<backup::BackupArgs>),
     /// Restore a backup
     Restore(Box<backup::RestoreArgs>),
+    /// Show what takes the space of the database and of the artifacts, and what retention would free
+    Usage(Box<usage::UsageArgs>),
     /// Manage users and their permissions in the users database of --app-name basic-auth
     #[command(subcommand)]
     User(user::UserCommand),
@@ -100,6 +103,7 @@ fn run(environment: &Environment) -> ExitCode {
         Some(Command::Storage(command)) => return storage::run(command, environment),
         Some(Command::Backup(args)) => backup::run(*args, environment),
         Some(Command::Restore(args)) => backup::restore(*args, environment),
+        Some(Command::Usage(args)) => usage::run(&args, environment),
         Some(Command::User(command)) => return user::run(command, environment),
         Some(Command::Audit(command)) => return audit::run(command),
         #[cfg(feature = "kubernetes")]

@@ -19,12 +19,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_artifacts::{ArtifactRepository, Buckets, LocalRepository, Locations, location::resolve_if_local};
-use ferroflow_jobs::Webhooks;
-use ferroflow_model::{Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, uri, validation::Limits};
+use ferroflow_jobs::{QuotaSettings, Webhooks};
+use ferroflow_model::{
+    Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, quotas::Quotas, uri, validation::Limits,
+};
 use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
+    fairness::Callers,
 };
 
 pub(crate) use self::args::ServerArgs;
@@ -78,6 +81,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let trace_rollups = rollups::settings(environment)?;
     rollups::log_settings(trace_rollups.as_ref(), runs_jobs);
     let abandoned_trace_age = rollups::abandoned_age(environment)?;
+    let quotas = quotas(&args);
     let custom_scorers = custom_scorers(environment)?;
     let local_roots = local_roots(&args, &[Some(root.as_str()), archive], destination.as_ref(), is_local_only);
     let mut locations = Locations { local_roots, destination, buckets, direct: None };
@@ -88,6 +92,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let telemetry = traces::telemetry(&args, environment)?;
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
     check::check_workspaces(&args, &backend, environment)?;
+    let read_replica = check::read_replica(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
         db::migrate_at_start(&backend)
@@ -101,6 +106,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         limits,
         db: db.clone(),
         rollups: trace_rollups.is_some(),
+        read_replica,
         workspaces: args.has_workspaces(),
     };
     let store = Store::open(&backend, options)
@@ -122,6 +128,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Arc::new(Webhooks::new(webhooks)),
         access,
+        callers: Callers::default(),
         bodies: Bodies::default(),
         results: ResultBudget::default(),
         telemetry,
@@ -140,6 +147,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
             custom_scorers,
             trace_archival: archival.filter(|settings| settings.enabled),
             trace_rollups,
+            quotas,
             abandoned_trace_age,
             runs_jobs,
             upload_sweep_age,
@@ -159,6 +167,12 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
 fn custom_scorers(environment: &Environment) -> Result<SourceCode> {
     let are_enabled = flag(environment, "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS")?.unwrap_or_default();
     Ok(if are_enabled { SourceCode::Accepted } else { SourceCode::Refused })
+}
+
+/// The quotas, if there are some.
+fn quotas(args: &ServerArgs) -> Option<QuotaSettings> {
+    let quotas = Quotas { soft: args.soft_quotas.clone(), hard: args.hard_quotas.clone() };
+    (!quotas.are_none()).then(|| QuotaSettings::new(quotas))
 }
 
 /// The limits of values.

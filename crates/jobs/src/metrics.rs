@@ -25,6 +25,7 @@ pub struct JobMetrics {
     closed: Counter,
     rollups: Family<OutcomeLabels, Counter>,
     rollups_waiting: Gauge,
+    quotas_reached: Family<QuotaLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -35,6 +36,12 @@ struct JobLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QuotaLabels {
+    quota: &'static str,
+    limit: &'static str,
 }
 
 impl JobMetrics {
@@ -54,6 +61,8 @@ impl JobMetrics {
         registry.register("trace_rollups", help, self.rollups.clone());
         let help = "Days that wait for a new rollup after a change, counted up to 10,000";
         registry.register("trace_rollups_waiting", help, self.rollups_waiting.clone());
+        let help = "Experiments or workspaces that have reached a quota, by the highest limit that they have reached";
+        registry.register("quotas_reached", help, self.quotas_reached.clone());
     }
 
     /// Counts a run of a job.
@@ -93,6 +102,11 @@ impl JobMetrics {
     /// Counts a day that was due for a rollup, by outcome.
     pub(crate) fn record_rollup(&self, outcome: &'static str) {
         self.rollups.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Sets the number of experiments or workspaces that have reached the limit of a quota.
+    pub(crate) fn set_quotas_reached(&self, quota: &'static str, limit: &'static str, count: usize) {
+        self.quotas_reached.get_or_create(&QuotaLabels { quota, limit }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets the number of days in the queue of rollups.

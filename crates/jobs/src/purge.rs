@@ -2,6 +2,7 @@
 
 mod age;
 mod artifacts;
+mod deleted_workspaces;
 
 use std::{collections::HashSet, num::ParseIntError};
 
@@ -12,8 +13,8 @@ use ferroflow_store::{
     upkeep::gc::{DeletedEntity, PurgeLimits, PurgeOutcome, Purgeable},
 };
 
-pub use self::age::Age;
 use self::artifacts::{delete_artifacts, delete_folder, delete_trace_artifacts};
+pub use self::{age::Age, deleted_workspaces::purge_deleted_workspaces};
 
 /// What to purge.
 #[derive(Debug, Clone, Default)]

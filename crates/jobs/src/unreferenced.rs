@@ -26,29 +26,43 @@ pub async fn unreferenced(
         experiments.extend(self::experiments(repository, &format!("{WORKSPACES}/{workspace}/")).await?);
     }
     for experiment in experiments {
-        let mut owners: BTreeMap<&str, (Owner, Vec<String>)> = BTreeMap::new();
-        for (folder, kind) in [("models/", Owner::LoggedModel), ("traces/", Owner::Trace)] {
-            let names = folders(repository, &format!("{experiment}/{folder}")).await?;
-            owners.insert(folder, (kind, names));
-        }
-        let mut runs = folders(repository, &experiment).await?;
-        // Run ids have 32 hexadecimal digits; folders with other names are not the server's.
-        runs.retain(|name| name.len() == 32 && name.chars().all(|char| char.is_ascii_hexdigit()));
-        owners.insert("", (Owner::Run, runs));
-        for (folder, (kind, names)) in owners {
-            for chunk in names.chunks(CHUNK) {
-                for name in store.unknown(kind, chunk.to_vec()).await? {
-                    found(&format!("{experiment}/{folder}{name}"));
-                    count += 1;
-                }
-            }
-        }
+        unreferenced_of(store, repository, &experiment, |folder| {
+            found(folder);
+            count += 1;
+        })
+        .await?;
     }
     Ok(count)
 }
 
+/// Passes each folder in that of an experiment to `found`.
+pub(crate) async fn unreferenced_of(
+    store: Unscoped<'_>,
+    repository: &ArtifactRepository,
+    experiment: &str,
+    mut found: impl FnMut(&str),
+) -> Result<()> {
+    let mut owners: BTreeMap<&str, (Owner, Vec<String>)> = BTreeMap::new();
+    for (folder, kind) in [("models/", Owner::LoggedModel), ("traces/", Owner::Trace)] {
+        let names = folders(repository, &format!("{experiment}/{folder}")).await?;
+        owners.insert(folder, (kind, names));
+    }
+    let mut runs = folders(repository, experiment).await?;
+    // Run ids have 32 hexadecimal digits; folders with other names are not the server's.
+    runs.retain(|name| name.len() == 32 && name.chars().all(|char| char.is_ascii_hexdigit()));
+    owners.insert("", (Owner::Run, runs));
+    for (folder, (kind, names)) in owners {
+        for chunk in names.chunks(CHUNK) {
+            for name in store.unknown(kind, chunk.to_vec()).await? {
+                found(&format!("{experiment}/{folder}{name}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The folders of experiments in a directory.
-async fn experiments(repository: &ArtifactRepository, directory: &str) -> Result<Vec<String>> {
+pub(crate) async fn experiments(repository: &ArtifactRepository, directory: &str) -> Result<Vec<String>> {
     let mut found = folders(repository, directory).await?;
     found.retain(|name| name.chars().all(|char| char.is_ascii_digit()));
     Ok(found.into_iter().map(|name| format!("{directory}{name}")).collect())

@@ -38,8 +38,10 @@ pub enum ErrorCode {
     AlreadyExists,
     /// Rate limit: too many requests, or a request that is too expensive.
     RequestLimitExceeded,
-    /// A quota is exhausted.
+    /// The server has no resources for the request now.
     ResourceExhausted,
+    /// A quota that an operator has set is reached: a retry does not help.
+    QuotaExceeded,
     /// The caller cancelled the request.
     Cancelled,
     /// A bug in the server.
@@ -75,6 +77,7 @@ impl ErrorCode {
         Self::AlreadyExists,
         Self::RequestLimitExceeded,
         Self::ResourceExhausted,
+        Self::QuotaExceeded,
         Self::Cancelled,
         Self::InternalError,
         Self::InvalidState,
@@ -103,6 +106,7 @@ impl ErrorCode {
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::Cancelled => "CANCELLED",
             Self::InternalError => "INTERNAL_ERROR",
             Self::InvalidState => "INVALID_STATE",
@@ -118,7 +122,8 @@ impl ErrorCode {
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::InvalidParameterValue | Self::ResourceAlreadyExists => 400,
+            // The reference has the code and gives it no status. Its clients would repeat a 429 for minutes.
+            Self::BadRequest | Self::InvalidParameterValue | Self::ResourceAlreadyExists | Self::QuotaExceeded => 400,
             Self::Unauthenticated | Self::CustomerUnauthorized => 401,
             Self::PermissionDenied => 403,
             Self::ResourceDoesNotExist | Self::NotFound | Self::EndpointNotFound => 404,
@@ -342,7 +347,8 @@ mod tests {
     fn every_code_answers_as_the_reference_does() {
         let ours: Vec<(u16, String)> =
             ErrorCode::ALL.iter().map(|code| (code.http_status(), Error::new(*code, "m").to_json())).collect();
-        assert_eq!(ours.len(), REFERENCE.len());
+        // The reference never sends `QUOTA_EXCEEDED`.
+        assert_eq!(ours.len(), REFERENCE.len() + 1);
         for (status, json) in REFERENCE {
             assert!(ours.contains(&(*status, (*json).to_owned())), "{json} is not in {ours:?}");
         }

@@ -23,6 +23,7 @@ pub mod promptlab;
 pub mod prompts;
 pub mod python;
 pub mod python_json;
+pub mod quotas;
 pub mod request;
 pub mod rules;
 pub mod trace_archival;

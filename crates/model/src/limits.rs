@@ -159,12 +159,17 @@ pub mod memory {
     pub const GRACE: Duration = Duration::from_secs(1);
     /// Minimum progress per interval, in bytes.
     pub const PACE: usize = 64 * 1024;
+    /// Minimum progress of a response whose caller has more than its share of the large results, while another caller
+    /// waits.
+    pub const PACE_OVER_SHARE: usize = MIB;
     /// Maximum number of bytes of a rejected body that are discarded, so that its client gets to read the response.
     pub const MAX_DISCARDED: usize = 128 * MIB;
     /// Timeout for discarding them.
     pub const DISCARD_TIME: Duration = Duration::from_secs(30);
 }
 
+/// Maximum number of requests that run at once; of one caller, half of them.
+pub const REQUESTS: usize = 8192;
 /// Maximum number of query parameters.
 pub const QUERY_PARAMETERS: usize = 1000;
 /// Maximum number of tokens in a GraphQL query.

@@ -90,24 +90,26 @@ impl PageToken {
         }
     }
 
-    /// Encodes the token of a query, for [`Self::decode_of`].
+    /// Encodes the token of a query, for [`Self::decode_of`]. Without a query it is as of [`Self::encode`].
     #[must_use]
-    pub fn encode_of(&self, query: QueryId) -> String {
-        match self {
-            Self::Offset(_) => self.encode(),
-            Self::Key(values) => {
+    pub fn encode_of(&self, query: impl Into<Option<QueryId>>) -> String {
+        match (self, query.into()) {
+            (_, None) | (Self::Offset(_), _) => self.encode(),
+            (Self::Key(values), Some(query)) => {
                 let values: Vec<_> = values.iter().map(KeyValue::to_json).collect();
                 URL_SAFE_NO_PAD.encode(json!({ "v": VERSION, "k": values, "q": query.shown() }).to_string())
             }
         }
     }
 
-    /// Decodes a token of this query.
+    /// Decodes a token of this query, or any one without a query.
     ///
     /// # Errors
     /// It is no token, or one of another query.
-    pub fn decode_of(token: &str, query: QueryId) -> Result<Self, Error> {
-        Self::check_query(token, query)?;
+    pub fn decode_of(token: &str, query: impl Into<Option<QueryId>>) -> Result<Self, Error> {
+        if let Some(query) = query.into() {
+            Self::check_query(token, query)?;
+        }
         Self::decode(token)
     }
 

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_artifacts::Locations;
 use ferroflow_auth::Caller;
-use ferroflow_jobs::RollupSettings;
-use ferroflow_jobs::Webhooks;
+use ferroflow_jobs::{QuotaSettings, RollupSettings, Webhooks};
 use ferroflow_model::{
     Result, evaluation::scorers::SourceCode, host_policy::HostPolicy, trace_archival::TraceArchival,
 };
 use ferroflow_store::{
     CustomLocation, Scoped, Store, Workspace, WorkspaceRoots,
     db::{Db, ResultBudget, Upkeep},
+    fairness::{Budget, Callers},
     tracking::batch::Batcher,
 };
 use regex::Regex;
@@ -37,6 +37,8 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// Users and their permissions, with `--app-name basic-auth`.
     pub access: Option<Access>,
+    /// The callers with their running requests.
+    pub callers: Callers,
     /// The memory budget for request bodies.
     pub bodies: Bodies,
     /// The memory budget for query results and large responses.
@@ -119,6 +121,11 @@ impl StoreAccess {
         self.0.db()
     }
 
+    /// [`Store::budgets`].
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.0.budgets()
+    }
+
     /// The batching writer, for metrics.
     pub(crate) fn batch(&self) -> &Batcher {
         self.0.batch()
@@ -152,6 +159,8 @@ pub struct Config {
     pub trace_archival: Option<TraceArchival>,
     /// When rollups of traces are built, if they are in use.
     pub trace_rollups: Option<RollupSettings>,
+    /// How much experiments and workspaces may hold, if that is limited.
+    pub quotas: Option<QuotaSettings>,
     /// How long ago an unfinished trace began, and its last span, when it is closed; `None` if it never is.
     pub abandoned_trace_age: Option<Duration>,
     /// The proxies whose forwarding headers are trusted.
@@ -189,6 +198,7 @@ impl Default for Config {
             transfers: Transfers::default(),
             trace_archival: None,
             trace_rollups: None,
+            quotas: None,
             abandoned_trace_age: None,
             trusted_proxies: TrustedProxies::default(),
             custom_scorers: SourceCode::default(),

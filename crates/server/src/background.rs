@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ferroflow_artifacts::DirectRoot;
 use ferroflow_jobs::{
-    AbandonedTraces, ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, RollupJob, Runner, Stop, UploadSweep,
-    WebhookDelivery,
+    AbandonedTraces, ArchivalJob, DirectRootCheck, OutboxSweep, OwnIndexes, QuotaCount, QuotaWatch, ReadReplica,
+    RollupJob, Runner, Stop, UploadSweep, WebhookDelivery,
 };
 use tokio::sync::watch;
 
@@ -22,6 +22,9 @@ pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
         runner.start(OutboxSweep::new(Arc::clone(store)));
         runner.start(OwnIndexes::new(Arc::clone(store)));
     }
+    if store.db().replica_status().is_some() {
+        runner.start(ReadReplica::new(Arc::clone(store)));
+    }
     if let Some(settings) = config.trace_archival.clone().filter(|_| config.runs_jobs) {
         runner.start(ArchivalJob::new(Arc::clone(store), locations.clone(), settings, metrics.clone()));
     }
@@ -30,6 +33,12 @@ pub(crate) fn start(app: &App, stopped: watch::Receiver<bool>) -> Runner {
     }
     if let Some(age) = config.abandoned_trace_age.filter(|_| config.runs_jobs) {
         runner.start(AbandonedTraces::new(Arc::clone(store), age, metrics.clone()));
+    }
+    if let Some(quotas) = config.quotas.clone().filter(|_| !config.artifacts_only) {
+        runner.start(QuotaWatch::new(Arc::clone(store), quotas.clone(), metrics.clone()));
+        if config.runs_jobs {
+            runner.start(QuotaCount::new(Arc::clone(store), quotas));
+        }
     }
     if let Some(root) = &locations.direct {
         runner.start(DirectRootCheck::new(root.clone()));

@@ -1,5 +1,5 @@
 //! Request bodies. The memory of all bodies, and of the messages parsed from them, is bounded for the server as a
-//! whole; long bodies are parsed on blocking threads.
+//! whole and for each caller; long bodies are parsed on blocking threads.
 
 mod budget;
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use ferroflow_model::{Error, ErrorCode, Result, limits::memory, request};
+use ferroflow_store::fairness::{Budget, Resource};
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -28,10 +29,10 @@ pub struct Bodies {
 impl Default for Bodies {
     fn default() -> Self {
         Self {
-            short: MemoryBudget::new(memory::SHORT_BODIES),
-            long: MemoryBudget::new(memory::LONG_BODIES),
-            short_messages: MemoryBudget::new(memory::SHORT_MESSAGES),
-            long_messages: MemoryBudget::new(memory::LONG_MESSAGES),
+            short: MemoryBudget::new(Resource::ShortBodies, memory::SHORT_BODIES),
+            long: MemoryBudget::new(Resource::LongBodies, memory::LONG_BODIES),
+            short_messages: MemoryBudget::new(Resource::ShortMessages, memory::SHORT_MESSAGES),
+            long_messages: MemoryBudget::new(Resource::LongMessages, memory::LONG_MESSAGES),
             parsers: Arc::new(Semaphore::new(memory::PARSERS)),
         }
     }
@@ -51,20 +52,6 @@ impl RequestBody {
 }
 
 impl Bodies {
-    /// The budgets: name, bytes in use, size in bytes.
-    pub(crate) fn usage(&self) -> [(&'static str, usize, usize); 4] {
-        let budgets = [
-            ("short_bodies", &self.short),
-            ("long_bodies", &self.long),
-            ("short_messages", &self.short_messages),
-            ("long_messages", &self.long_messages),
-        ];
-        budgets.map(|(name, budget)| {
-            let (in_use, size) = budget.usage();
-            (name, in_use, size)
-        })
-    }
-
     /// Reads a whole body of at most `max_bytes` bytes. It takes no memory before its first bytes arrive.
     ///
     /// # Errors
@@ -138,6 +125,11 @@ impl Bodies {
             () = self.long.freed() => {}
             () = self.long_messages.freed() => {}
         }
+    }
+
+    /// The budgets, for metrics.
+    pub(crate) fn budgets(&self) -> [&Budget; 4] {
+        [&self.short, &self.long, &self.short_messages, &self.long_messages].map(MemoryBudget::memory)
     }
 
     /// Takes memory for the message parsed from a body, which has at most `values` values.

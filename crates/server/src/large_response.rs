@@ -43,7 +43,7 @@ impl Held {
         if self.since.elapsed() < memory::GRACE {
             return true;
         }
-        let is_slow = self.sent < memory::PACE;
+        let is_slow = self.sent < self.account.pace();
         (self.since, self.sent) = (Instant::now(), 0);
         !(is_slow && self.account.budget().is_wanted())
     }

@@ -19,6 +19,7 @@ mod middleware;
 mod params;
 mod router;
 mod rpc;
+mod running;
 mod session;
 mod telemetry;
 mod tls;

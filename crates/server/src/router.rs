@@ -134,6 +134,7 @@ mod tests {
     use ferroflow_store::{
         Store, StoreOptions,
         db::{BackendUri, ResultBudget},
+        fairness::Callers,
     };
 
     use ferroflow_model::{Environment, messages::RPCS};
@@ -159,6 +160,7 @@ mod tests {
             ui: ui::Ui::open(ui::UiConfig { fetch: false, ..ui::UiConfig::default() }),
             webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
             access: None,
+            callers: Callers::default(),
             bodies: Bodies::default(),
             results: ResultBudget::default(),
             telemetry: Telemetry::default(),

@@ -1,7 +1,7 @@
 //! The adapter between HTTP and handlers: reads the request, checks permissions, calls the handler, writes the
 //! response.
 
-use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, Bytes},
@@ -15,7 +15,10 @@ use ferroflow_model::{
     request,
     wire::{Message, Rpc},
 };
-use ferroflow_store::db::as_caller;
+use ferroflow_store::{
+    db::Account,
+    fairness::{CallerKey, Entered, as_caller},
+};
 use ferroflow_telemetry::note;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
@@ -28,6 +31,7 @@ use crate::{
     large_response,
     middleware::client::Client,
     params::Params,
+    running,
     telemetry::spanned,
     workspace,
 };
@@ -109,10 +113,14 @@ pub(crate) fn document_parser<T: Document>(handler: Handler<T>, values: usize) -
 
 /// Answers a call with a message: reads it, authorizes the caller, and calls the handler.
 pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request: Request, parser: Parser) -> Response {
+    let entered = match enter(&app, request.extensions()) {
+        Ok(entered) => entered,
+        Err(error) => return refuse(request, error).await,
+    };
     let mut subject = None;
-    let (caller, account) = (caller_key(request.extensions()), app.results.account());
+    let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
-        caller,
+        Arc::clone(entered.caller()),
         account.clone().scope(async {
             let (mut parts, body) = request.into_parts();
             let cx = context(app, &mut parts).await?;
@@ -126,7 +134,7 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
             message.respond(cx).await
         }),
     );
-    large_response::hold(respond(outcome.await, subject), account)
+    large_response::hold(respond(Box::pin(outcome).await, subject), account)
 }
 
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
@@ -157,11 +165,15 @@ async fn parse(
 
 /// Answers an endpoint without a message, which has only a path, a query and perhaps a body.
 pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Request>) -> Response {
+    let entered = match enter(&app, request.extensions()) {
+        Ok(entered) => entered,
+        Err(error) => return refuse(request, error).await,
+    };
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
-        caller,
+        Arc::clone(entered.caller()),
         account.clone().scope(async {
             let cx = context(app, &mut parts).await?;
             subject = access::subject(&cx, needs, &parts.method, || Refs::from_url(&cx.path, cx.query.as_deref()));
@@ -171,7 +183,7 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
             handler(cx, Request::from_parts(parts, body)).await
         }),
     );
-    large_response::hold(respond(outcome.await, subject), account)
+    running::while_sent(large_response::hold(respond(Box::pin(outcome).await, subject), account), entered)
 }
 
 /// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have the form that `failed`
@@ -186,10 +198,17 @@ pub(crate) async fn otlp(
     let (mut parts, body) = request.into_parts();
     let headers = parts.headers.clone();
     let (server, start) = (Arc::clone(&app), Instant::now());
+    let entered = match enter(&app, &parts.extensions) {
+        Ok(entered) => entered,
+        Err(error) => {
+            body::discard(&headers, body).await;
+            return failed(&headers, error);
+        }
+    };
     let mut subject = None;
-    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
-        caller,
+        Arc::clone(entered.caller()),
         account.clone().scope(async {
             let cx = context(app, &mut parts).await?;
             let refs = || Refs::from_headers(&headers);
@@ -208,11 +227,15 @@ pub(crate) async fn otlp(
 
 /// Answers an endpoint with parameters instead of a message.
 pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, handler: Handler<Params>) -> Response {
+    let entered = match enter(&app, request.extensions()) {
+        Ok(entered) => entered,
+        Err(error) => return refuse(request, error).await,
+    };
     let (mut parts, body) = request.into_parts();
     let mut subject = None;
-    let (caller, account) = (caller_key(&parts.extensions), app.results.account());
+    let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
-        caller,
+        Arc::clone(entered.caller()),
         account.clone().scope(async {
             let cx = context(app, &mut parts).await?;
             // These endpoints only exist on a server with users.
@@ -227,7 +250,7 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
             handler(cx, params).await
         }),
     );
-    large_response::hold(respond(outcome.await, subject), account)
+    large_response::hold(respond(Box::pin(outcome).await, subject), account)
 }
 
 fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {
@@ -238,17 +261,29 @@ fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {
     response
 }
 
-/// The key for the fair share of database connections: the user, or without users the client's address. For IPv6 it is
-/// the /64 network, since a host usually has a whole one.
-fn caller_key(extensions: &Extensions) -> Arc<str> {
-    if let Some(caller) = extensions.get::<Arc<Caller>>() {
-        return format!("user {}", caller.username).into();
-    }
-    match extensions.get::<Client>().map(|client| client.0.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.to_string().into(),
-        Some(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64).into(),
-        None => "".into(),
-    }
+/// Counts a request as running: of its user, or without users of the client's address.
+///
+/// # Errors
+/// Too many requests run.
+fn enter(app: &App, extensions: &Extensions) -> Result<Entered> {
+    let key = match (extensions.get::<Arc<Caller>>(), extensions.get::<Client>()) {
+        (Some(caller), _) => CallerKey::User(&caller.username),
+        (None, Some(client)) => CallerKey::Address(client.0),
+        (None, None) => CallerKey::Unknown,
+    };
+    app.callers.enter(key).map_err(|refused| {
+        refused.error(
+            "Too many requests of this caller are running. Try again later.",
+            "Too many requests are running. Try again later.",
+        )
+    })
+}
+
+/// Answers a request that may not begin.
+async fn refuse(request: Request, error: Error) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard(&parts.headers, body).await;
+    ApiError(error).into_response()
 }
 
 async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> {
@@ -269,6 +304,20 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
         None => "anonymous",
     });
     Ok(Cx { app, workspace, path, query, caller })
+}
+
+/// A JSON response with a message. A large one is serialized on a blocking thread: that takes up to a second of CPU, in
+/// which this thread answers others.
+pub(crate) async fn answer<T: Serialize + Send + 'static>(message: T) -> Result<Response> {
+    if !Account::is_current_large() {
+        return json(&message);
+    }
+    serialized(Box::new(move || json(&message))).await
+}
+
+async fn serialized(serialize: Box<dyn FnOnce() -> Result<Response> + Send>) -> Result<Response> {
+    let serialized = tokio::task::spawn_blocking(serialize).await;
+    serialized.map_err(|error| Error::internal(format!("The response cannot be serialized: {error}")))?
 }
 
 /// A JSON response.

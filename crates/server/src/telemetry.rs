@@ -3,6 +3,8 @@
 mod export;
 mod ingest;
 mod process;
+mod refused;
+mod replica;
 mod traces;
 
 use std::{
@@ -30,8 +32,11 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::export::{TraceSettings, TraceSettingsError};
 pub(crate) use self::traces::{TracedRequest, spanned};
-use self::{export::Exporter, ingest::Ingest, process::Process};
+use self::{export::Exporter, ingest::Ingest, process::Process, refused::Refusals, replica::Replica};
 use crate::{access::Access, app::App};
+
+/// Bytes in a permit of a budget of memory.
+const KIB: usize = 1024;
 
 /// The metrics of a server.
 pub struct Telemetry {
@@ -50,7 +55,9 @@ pub struct Telemetry {
     resident: Gauge,
     jobs: JobMetrics,
     audit_lost: Gauge,
+    refused: Refusals,
     ingest: Ingest,
+    replica: Replica,
     traces: Option<Traces>,
 }
 
@@ -134,6 +141,8 @@ impl Telemetry {
         registry.register("memory_in_use_bytes", "Memory of a budget that requests hold", memory.clone());
         let memory_max = Family::<BudgetLabels, Gauge>::default();
         registry.register("memory_max_bytes", "The size of a budget", memory_max.clone());
+        let refused = Refusals::register(registry);
+        let replica = Replica::register(registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -152,10 +161,12 @@ impl Telemetry {
             transactions: gauge("write_transactions", "Transactions that committed write requests since the start"),
             resident: gauge("process_resident_memory_bytes", "Resident memory"),
             audit_lost: gauge("audit_lines_lost", "Lines of the audit log that could not be written since the start"),
+            refused,
             requests,
             duration,
             jobs,
             ingest,
+            replica,
             registry: all,
         }
     }
@@ -240,9 +251,10 @@ impl Telemetry {
             set(&self.connections.get_or_create(&DatabaseLabels { database }), in_use as u64);
             set(&self.connections_max.get_or_create(&DatabaseLabels { database }), max as u64);
         }
-        for (budget, in_use, size) in app.bodies.usage() {
-            set(&self.memory.get_or_create(&BudgetLabels { budget }), in_use as u64);
-            set(&self.memory_max.get_or_create(&BudgetLabels { budget }), size as u64);
+        for budget in app.bodies.budgets() {
+            let labels = BudgetLabels { budget: budget.resource().name() };
+            set(&self.memory.get_or_create(&labels), (budget.taken() * KIB) as u64);
+            set(&self.memory_max.get_or_create(&labels), (budget.size() * KIB) as u64);
         }
         set(&self.spans_waiting, self.traces.as_ref().map_or(0, |traces| traces.tracer.waiting()) as u64);
         set(&self.waiting, app.store.batch().waiting() as u64);
@@ -250,6 +262,8 @@ impl Telemetry {
         set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
         set(&self.audit_lost, app.access.as_ref().map_or(0, Access::audit_lines_lost));
         set(&self.resident, resident_bytes());
+        self.refused.set(app);
+        self.replica.set(app.store.db().replica_status());
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             // Writing to a string does not fail; an incomplete response would be worse than none.

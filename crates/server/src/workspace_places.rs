@@ -195,8 +195,11 @@ impl WorkspacePlaces {
         Ok(index)
     }
 
-    async fn workspace_of(&self, app: &App, experiment: i64) -> Result<Option<Arc<str>>> {
+    /// The workspace of an experiment. It is remembered for requests in that workspace only: others take the same time
+    /// whether or not there is such an experiment.
+    async fn workspace_of(&self, app: &App, experiment: i64, asking: &str) -> Result<Option<Arc<str>>> {
         if let Some((Some(workspace), at)) = self.experiments.get(&experiment)
+            && *workspace == *asking
             && at.elapsed() < MAX_AGE
         {
             return Ok(Some(workspace));
@@ -208,12 +211,12 @@ impl WorkspacePlaces {
     }
 
     /// The owners of a place: by the longest prefix that is an experiment's location, the number of an experiment, or
-    /// the folder of a workspace.
-    async fn owners(&self, app: &App, index: &PlaceIndex, place: &[String]) -> Result<Owners> {
+    /// the folder of a workspace. `asking` is the workspace of the request.
+    async fn owners(&self, app: &App, index: &PlaceIndex, place: &[String], asking: &str) -> Result<Owners> {
         let mut is_missing = false;
         for Claim { depth, mut workspaces, experiment } in index.claims(place) {
             if let Some(experiment) = experiment {
-                let workspace = self.workspace_of(app, experiment).await?;
+                let workspace = self.workspace_of(app, experiment, asking).await?;
                 is_missing |= app.access.is_some() && workspace.is_none() && workspaces.is_empty();
                 workspaces.extend(workspace);
             }
@@ -236,7 +239,8 @@ impl Cx {
         let name = store.workspace().name();
         let index = places.index(&self.app).await?;
         let Some(served) = index.served.clone() else { return Ok(path) };
-        let owners = async |path: &ArtifactPath| places.owners(&self.app, &index, served.join(path).components()).await;
+        let owners =
+            async |path: &ArtifactPath| places.owners(&self.app, &index, served.join(path).components(), name).await;
         let meant = match path.in_workspace(name)? {
             Meaning::Itself(path) => path,
             Meaning::Other(other) if !owners(&path).await?.have(name) => {
@@ -319,8 +323,9 @@ impl Cx {
         let Some(places) = self.app.store.places() else { return Ok(false) };
         let Some(place) = self.app.locations.place(location) else { return Ok(false) };
         let index = places.index(&self.app).await?;
-        let owners = places.owners(&self.app, &index, place.components()).await?;
-        Ok(owners.are_others(self.store().workspace().name()))
+        let store = self.store();
+        let name = store.workspace().name();
+        Ok(places.owners(&self.app, &index, place.components(), name).await?.are_others(name))
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod lease;
 mod observe;
 mod postgres;
+mod replica;
 mod share;
 mod sql;
 mod sqlite;
@@ -27,8 +28,8 @@ use tokio::runtime::Handle;
 pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
-pub use observe::{CONNECTION_WAIT, waiting_for_connections};
-pub use share::as_caller;
+pub use observe::{CONNECTION_WAIT, refused_connections, waiting_for_connections};
+pub use replica::ReplicaStatus;
 pub(crate) use sql::{
     Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
 };
@@ -41,7 +42,13 @@ pub use value::{FromColumn, Row, Value};
 pub use written::track_writes;
 pub(crate) use written::{downgrade_if_written, mark_written};
 
-use self::{lease::Lease, postgres::PostgresPool, share::Shares, sqlite::SqlitePool};
+use self::{
+    lease::Lease,
+    postgres::PostgresPool,
+    replica::{Replica, Unit},
+    share::Shares,
+    sqlite::SqlitePool,
+};
 use crate::db::dialect::Dialect;
 
 /// How long [`Db::check`] waits for an answer: less than the timeout of usual readiness probes.
@@ -78,6 +85,7 @@ pub struct Db {
     backend: Backend,
     options: DbOptions,
     shares: Arc<Shares>,
+    replica: Option<Arc<Replica>>,
 }
 
 #[derive(Clone)]
@@ -124,7 +132,7 @@ impl Db {
             Backend::Postgres(_) => options.pool_size,
             Backend::Sqlite(pool) => pool.readers(),
         };
-        Ok(Self { backend, options, shares: Shares::of(connections) })
+        Ok(Self { backend, options, shares: Shares::of(connections), replica: None })
     }
 
     /// The SQL dialect of this database.
@@ -136,12 +144,19 @@ impl Db {
         }
     }
 
-    /// A connection for reading. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
+    /// A connection for reading, to the replica within [`Db::replicated`]. Statements that are awaited together (`join!`) are pipelined. Dropping the connection
     /// cancels the statements that still run on it.
     ///
     /// # Errors
     /// No connection became free in time, or the caller's share is used up.
     pub async fn reader(&self) -> Result<Conn, DbError> {
+        if self.replica.is_some()
+            && let Some(unit) = replica::current()
+        {
+            // Boxed: a server without a replica does not carry its future.
+            let lease = observe::acquire(Box::pin(unit.reader())).await?;
+            return Ok(Conn { unit: Some(unit), ..Conn::new(Inner::Postgres(Box::new(lease))) });
+        }
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
         let acquired = observe::acquire(async {
             let share = self.shares.take(wait).await?;
@@ -231,10 +246,15 @@ impl Db {
     /// free within [`PING`]: since one caller cannot take all connections and statements have a timeout, that happens
     /// only under overload.
     pub async fn check(&self) -> Result<(), DbError> {
-        match tokio::time::timeout(PING, self.check_now()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(DbError::Unavailable("no connection that answers became free in time".into())),
-        }
+        let Ok(outcome) = tokio::time::timeout(PING, self.check_now()).await else {
+            let refusal = match &self.backend {
+                Backend::Postgres(pool) => pool.refusal(),
+                Backend::Sqlite(_) => None,
+            };
+            let reason = refusal.unwrap_or_else(|| "no connection that answers became free in time".into());
+            return Err(DbError::Unavailable(reason));
+        };
+        outcome
     }
 
     async fn check_now(&self) -> Result<(), DbError> {
@@ -255,7 +275,12 @@ impl Db {
     /// Closes the pool (PostgreSQL), or checkpoints the write-ahead log into the database file (SQLite).
     pub async fn close(&self) -> Result<(), DbError> {
         match &self.backend {
-            Backend::Postgres(pool) => pool.close(),
+            Backend::Postgres(pool) => {
+                pool.close();
+                if let Some(replica) = &self.replica {
+                    replica.close();
+                }
+            }
             Backend::Sqlite(pool) => {
                 let writer = pool.writer(self.options.acquire_timeout).await?;
                 writer.session.run(sqlite::checkpoint).await?;
@@ -285,6 +310,8 @@ pub struct Conn {
     inner: Inner,
     /// The account that rows are charged to.
     account: Option<Account>,
+    /// The read that it belongs to, if it leads to a replica.
+    unit: Option<Arc<Unit>>,
 }
 
 enum Inner {
@@ -295,7 +322,7 @@ enum Inner {
 
 impl Conn {
     fn new(inner: Inner) -> Self {
-        Self { inner, account: Account::current() }
+        Self { inner, account: Account::current(), unit: None }
     }
 
     /// The SQL dialect of the database.
@@ -378,12 +405,18 @@ impl Conn {
             }
         };
         match &self.inner {
-            Inner::Postgres(lease) => match statements.as_slice() {
-                [statement] => lease.each(statement, account.as_ref(), &mut |row| visit(&mut state, 0, row)).await?,
-                several => {
-                    lease.each_of(several, account.as_ref(), &mut |which, row| visit(&mut state, which, row)).await?;
-                }
-            },
+            Inner::Postgres(lease) => {
+                let outcome = match statements.as_slice() {
+                    [statement] => lease.each(statement, account.as_ref(), &mut |row| visit(&mut state, 0, row)).await,
+                    several => {
+                        lease.each_of(several, account.as_ref(), &mut |which, row| visit(&mut state, which, row)).await
+                    }
+                };
+                outcome.map_err(|error| match &self.unit {
+                    Some(unit) => unit.record(error),
+                    None => error,
+                })?;
+            }
             Inner::SqliteReader(sqlite::Reader { session, .. })
             | Inner::SqliteWriter(sqlite::Writer { session, .. }) => {
                 let account = account.map(|account| (account, Handle::current()));

@@ -6,9 +6,11 @@ pub mod db;
 mod demo;
 mod evaluation;
 pub mod events;
+pub mod fairness;
 mod group_commit;
 pub mod migrations;
 mod query;
+pub mod quotas;
 mod registry;
 pub mod schema;
 mod scoped;
@@ -66,7 +68,7 @@ pub use tracking::{
     logged_models::NewLoggedModel,
     metrics::{HistoryPoint, MAX_BULK_HISTORY},
     parents::Child,
-    run_search::RunSearch,
+    run_search::{RunReach, RunSearch},
     runs::NewRun,
 };
 pub use upkeep::{
@@ -81,6 +83,8 @@ pub use workspaces::{DeletionMode, WORKSPACES_FOLDER, WorkspaceValues};
 use crate::{
     db::{BackendUri, Db, DbOptions, dialect::Dialect},
     events::{fernet::FernetKey, outbox::Outbox},
+    fairness::Budget,
+    quotas::Full,
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
     tracking::batch::Batcher,
@@ -104,6 +108,8 @@ pub struct Store {
     /// The workspace of requests that name none, on a server with workspaces.
     default_workspace: Option<Workspace>,
     known_workspaces: Known,
+    /// What is full by quotas.
+    full: Full,
 }
 
 /// Options of [`Store::open`].
@@ -117,6 +123,8 @@ pub struct StoreOptions {
     pub db: DbOptions,
     /// Whether days of traces are summed up, by this server or another one of the database.
     pub rollups: bool,
+    /// A streaming replica of the database, which answers reads that take long.
+    pub read_replica: Option<BackendUri>,
     /// Whether the server has workspaces. If not, a database with several is refused.
     pub workspaces: bool,
 }
@@ -129,6 +137,7 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             db: DbOptions::default(),
             rollups: false,
+            read_replica: None,
             workspaces: false,
         }
     }
@@ -138,16 +147,20 @@ impl Store {
     /// Opens the database, creates the tables if it is empty, and starts the batching writer.
     ///
     /// # Errors
-    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; or the
-    /// artifact root cannot have folders of workspaces.
+    /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; the read
+    /// replica is one of another database; or the artifact root cannot have folders of workspaces.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db, rollups, workspaces } = options;
+        let StoreOptions { artifact_root, limits, db, rollups, read_replica, workspaces } = options;
         if workspaces {
             workspaces::check_root(&artifact_root)?;
         }
         let rollups = Rollups { is_enabled: rollups };
         let db = Db::open(uri, db)?;
         schema::prepare(&db, &artifact_root, workspaces).await?;
+        let db = match read_replica {
+            Some(replica) => schema::with_replica(db, uri, &replica).await?,
+            None => db,
+        };
         let own_indexes = OwnIndexes::open(&db).await?;
         let batch = Batcher::start(&db);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
@@ -170,6 +183,7 @@ impl Store {
             rollups,
             default_workspace,
             known_workspaces: Known::default(),
+            full: Full::default(),
         })
     }
 
@@ -197,6 +211,12 @@ impl Store {
     #[must_use]
     pub fn batch(&self) -> &Batcher {
         &self.batch
+    }
+
+    /// What writes share, for metrics of the server.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        let starts = self.starts.iter().map(StartLane::places);
+        [self.batch.places(), self.spans.memory()].into_iter().chain(starts)
     }
 
     /// Closes the database. Every acknowledged write is already committed.

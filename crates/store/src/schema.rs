@@ -5,11 +5,12 @@
 
 pub mod own;
 pub(crate) mod own_indexes;
+pub mod tune;
 
 use ferroflow_model::permission::DEFAULT_WORKSPACE;
 
 use crate::{
-    db::{Anywhere, Db, DbError, Op, Statement, Tx, clock::now_ms, dialect::Dialect, upkeep::Startup},
+    db::{Anywhere, BackendUri, Db, DbError, Op, Statement, Tx, clock::now_ms, dialect::Dialect, upkeep::Startup},
     migrations::{Chain, TRACKING},
     statements::statements,
     workspaces::WORKSPACES_FOLDER,
@@ -94,6 +95,17 @@ pub async fn prepare(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(
     }
     default_experiment(db, artifact_root, workspaces).await?;
     Ok(())
+}
+
+/// Adds a read replica to the database. One that does not answer is left out.
+pub(crate) async fn with_replica(db: Db, primary: &BackendUri, replica: &BackendUri) -> Result<Db, SchemaError> {
+    let (BackendUri::Postgres(primary), BackendUri::Postgres(replica)) = (primary, replica) else {
+        return Err(SchemaError::Refused("only PostgreSQL has read replicas".into()));
+    };
+    db.with_replica(primary, replica).await.map_err(|error| match error {
+        DbError::Other(reason) => SchemaError::Refused(format!("the read replica cannot be used: {reason}")),
+        other => SchemaError::Db(other),
+    })
 }
 
 /// Logs what the schema has beyond the first head, and that an upgrade to a later head is not complete.

@@ -75,6 +75,7 @@ pages! {
         evaluation::scorers,
         events::outbox::statements,
         events::webhooks,
+        quotas,
         registry::model_versions,
         registry::new_model_version,
         registry::prompt_links,
@@ -93,6 +94,7 @@ pages! {
         traces::trace_few,
         traces::trace_infos,
         traces::trace_payloads,
+        traces::trace_search,
         traces::trace_start,
         traces::trace_tags,
         traces::trace_v2,
@@ -108,6 +110,9 @@ pages! {
         tracking::metrics,
         tracking::parents,
         tracking::run_children,
+        tracking::run_few,
+        tracking::run_metric_order,
+        tracking::run_window,
         tracking::runs,
         upkeep::abandoned_traces,
         upkeep::artifact_refs,
@@ -122,13 +127,16 @@ pages! {
         upkeep::trace_archival,
         upkeep::trace_rollups,
         upkeep::trace_rollups::sums,
+        upkeep::usage,
+        upkeep::usage::sizes,
         workspaces,
         workspaces::delete,
         workspaces::known;
 
     /// Those on tables and columns that only a later head of the reference has, by file.
     TRACKING_LATER:
-        evaluation::issue_columns;
+        evaluation::issue_columns,
+        workspaces::skills;
 
     /// The static statements on the users database, by file.
     USERS:

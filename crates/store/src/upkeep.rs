@@ -11,4 +11,5 @@ pub(crate) mod scheduler_leases;
 pub mod snapshot;
 pub(crate) mod trace_archival;
 pub(crate) mod trace_rollups;
+pub mod usage;
 pub mod workspace_summary;

@@ -2,6 +2,7 @@
 
 pub(crate) mod delete;
 pub(crate) mod known;
+pub(crate) mod skills;
 
 pub use self::delete::DeletionMode;
 

@@ -1,5 +1,5 @@
 //! What a server records about itself, for the crates that do its work: the spans of a traced request, the statistics of
-//! statements and queues, the reasons of refusals. Pure: the server renders the statistics and exports the spans.
+//! statements and queues. Pure: the server renders the statistics and exports the spans.
 //!
 //! Statistics are statics of the process, as the statements are that they belong to. Spans are recorded only in a task
 //! with a sampled [`Origin`]: without tracing, [`ActiveSpan::start`] reads one thread-local variable and does nothing else.
@@ -7,7 +7,6 @@
 mod histogram;
 mod origin;
 pub mod otlp;
-mod refusal;
 mod sampler;
 mod slow;
 mod span;
@@ -17,7 +16,6 @@ mod tracer;
 
 pub use histogram::{Histogram, SECONDS, SIZES};
 pub use origin::{Context, Origin, note};
-pub use refusal::Refusal;
 pub use sampler::{Sampler, SamplerError};
 pub use slow::{log_slower_than, suppressed_slow_statements};
 pub use span::{ActiveSpan, Kind, Link, Span, Value};

@@ -8,6 +8,7 @@ use ferroflow_store::{
     accounts::roster,
     db::BackendUri,
     migrations::{self, AUTH, Chain, MigrationError, State, TRACKING},
+    schema::tune,
     upkeep::{snapshot, workspace_summary},
 };
 
@@ -18,7 +19,7 @@ use crate::{
 
 /// Prints the revision, the row count of each table, the time of the newest change, the workspaces, and the users:
 /// instead of a password, a fingerprint that shows whether it is the same. Of rollups, whether a server with this
-/// environment would use them, and when one last worked on them.
+/// environment would use them, and when one last worked on them. Of ferroflow's own indexes, those that are missing.
 pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &Environment) -> Result<ExitCode> {
     let revision = match migrations::state(uri, chain).await {
         Ok(State::Empty) => None,
@@ -42,6 +43,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &
     } else {
         serde_json::Value::Null
     };
+    let missing_indexes = if is_at_head { Some(tune::missing(uri).await?) } else { None };
     let line = serde_json::json!({
         "chain": chain.name,
         "revision": revision,
@@ -53,6 +55,7 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &
         "users": users,
         "workspaces": workspaces,
         "rollups": rollups,
+        "missing_indexes": missing_indexes,
     });
     out!("{line}");
     report::complete()?;

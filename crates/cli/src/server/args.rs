@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 
-use ferroflow_model::Environment;
+use ferroflow_model::{Environment, quotas::QuotaLimits};
 
 use crate::{logging::LogFormat, variables::flag};
 
@@ -36,7 +36,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
 
-    /// Not supported yet: a read replica of the database
+    /// A streaming replica of the PostgreSQL database, which answers searches, metric histories and other reads that take
+    /// long, as long as it is current
     #[arg(long, env = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) read_replica_backend_store_uri: Option<String>,
 
@@ -175,6 +176,15 @@ pub(crate) struct ServerArgs {
     /// `http://collector:4318/v1/traces`
     #[arg(long, env = "FERROFLOW_OTEL_TRACES_ENDPOINT", value_name = "URL", hide_env_values = true)]
     pub(crate) otel_traces_endpoint: Option<String>,
+
+    /// Quotas above which requests are refused: `experiment.runs`, `experiment.points`, `experiment.traces` and the same
+    /// of a `workspace`, such as experiment.runs=100000,workspace.points=500000000
+    #[arg(long, env = "FERROFLOW_HARD_QUOTAS", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = QuotaLimits::parse)]
+    pub(crate) hard_quotas: QuotaLimits,
+
+    /// The same, for quotas that are only reported, by a metric and in the log
+    #[arg(long, env = "FERROFLOW_SOFT_QUOTAS", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = QuotaLimits::parse)]
+    pub(crate) soft_quotas: QuotaLimits,
 
     /// Accepted and ignored: secrets are not cached
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=300))]

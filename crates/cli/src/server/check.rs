@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use ferroflow_model::Environment;
 use ferroflow_store::db::BackendUri;
 
@@ -24,6 +24,11 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     }
     if args.artifacts_only && args.backend_store_uri.is_some() {
         bail!("--artifacts-only serves artifacts and nothing else: it cannot be used with --backend-store-uri");
+    }
+    if args.artifacts_only && args.read_replica_backend_store_uri.as_ref().is_some_and(|uri| !uri.is_empty()) {
+        bail!(
+            "--artifacts-only serves artifacts and nothing else: it cannot be used with --read-replica-backend-store-uri"
+        );
     }
     if args.artifacts_only && args.has_workspaces() && args.workspace_store_uri.is_none() {
         bail!(
@@ -79,11 +84,32 @@ pub(crate) fn check_workspaces(args: &ServerArgs, backend: &BackendUri, environm
     bail!("--workspace-store-uri other than the backend store is not supported by this version")
 }
 
+/// The read replica of the backend store, if there is one.
+///
+/// # Errors
+/// Either is not a PostgreSQL database.
+pub(crate) fn read_replica(
+    args: &ServerArgs,
+    backend: &BackendUri,
+    environment: &Environment,
+) -> Result<Option<BackendUri>> {
+    const FLAG: &str = "--read-replica-backend-store-uri";
+    let uri = args.read_replica_backend_store_uri.as_deref().filter(|uri| !uri.is_empty());
+    let Some(uri) = uri else { return Ok(None) };
+    let replica = BackendUri::parse(uri, environment).with_context(|| format!("{FLAG} is not valid"))?;
+    if replica.is_same_database(backend) {
+        tracing::warn!("{FLAG} ignored: it is the backend store itself");
+        return Ok(None);
+    }
+    match (backend, &replica) {
+        (BackendUri::Postgres(_), BackendUri::Postgres(_)) => Ok(Some(replica)),
+        (BackendUri::Sqlite(_), _) => bail!("{FLAG} needs PostgreSQL: SQLite, the backend store, has no replicas"),
+        (_, BackendUri::Sqlite(_)) => bail!("{FLAG} is SQLite: it must be a streaming replica of the backend store"),
+    }
+}
+
 /// A flag that affects security or the location of data must not be ignored silently.
 fn refuse_what_is_missing(args: &ServerArgs) -> Result<()> {
-    if args.read_replica_backend_store_uri.is_some() {
-        bail!("--read-replica-backend-store-uri is not supported by this version");
-    }
     if args.registry_store_uri.as_ref().is_some_and(|uri| *uri != args.backend_store_uri()) {
         bail!("--registry-store-uri other than the backend store is not supported by this version");
     }

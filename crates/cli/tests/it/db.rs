@@ -189,3 +189,42 @@ fn every_command_says_how_it_is_used() {
     }
     assert!(seen > 20, "{seen} commands");
 }
+
+#[test]
+fn missing_indexes_are_reported_with_their_size_and_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = "sqlite:///mlflow.db";
+    let refused_line = refused(folder.path(), 1, &["db", "tune", uri]);
+    assert!(refused_line.contains("mlflow.db"), "{refused_line}");
+    stdout(folder.path(), &["db", "upgrade", uri]);
+    assert_eq!(stdout(folder.path(), &["db", "tune", uri]), "nothing to do: all indexes are there\n");
+
+    let plan = stdout(folder.path(), &["db", "tune", uri, "--metrics", "--dry-run"]);
+    let lines: Vec<&str> = plan.lines().collect();
+    assert!(
+        lines[0].starts_with("index") && lines[1].starts_with("ff_latest_metrics_value  latest_metrics  0 "),
+        "{plan}"
+    );
+    assert!(plan.contains("1 index is missing, about 0 B and < 1 s."), "{plan}");
+    stdout(folder.path(), &["db", "drop-own", uri]);
+    let json = stdout(folder.path(), &["db", "tune", uri, "--dry-run", "--json"]);
+    let missing: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(missing.as_array().unwrap().len(), 18, "{json}");
+    assert_eq!(
+        missing[0],
+        serde_json::json!({"name": "ff_runs_page", "table": "runs", "rows": 0, "bytes": 0, "seconds": 0.0})
+    );
+    assert_eq!(stdout(folder.path(), &["db", "tune", uri, "--dry-run", "--json"]), json, "a dry run creates nothing");
+
+    let created = stdout(folder.path(), &["db", "tune", uri, "--analyze"]);
+    assert_eq!(created.matches("created ff_").count(), 18, "{created}");
+    assert!(created.contains("created ff_params_value in ") && created.contains("analyzed runs, params"), "{created}");
+    assert_eq!(stdout(folder.path(), &["db", "tune", uri]), "nothing to do: all indexes are there\n");
+}
+
+#[test]
+fn an_old_database_is_not_tuned() {
+    let folder = old_database();
+    let line = refused(folder.path(), 1, &["db", "tune", "sqlite:///mlflow.db"]);
+    assert!(line.contains("run `ferroflow db upgrade` before"), "{line}");
+}

@@ -46,6 +46,9 @@ pub(super) struct Contents {
     /// The rollups of a tracking database; `None` from older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rollups: Option<Rollups>,
+    /// Those of ferroflow's own indexes that are missing; `None` from older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) missing_indexes: Option<Vec<String>>,
 }
 
 /// Who builds the rollups of traces.
@@ -376,6 +379,7 @@ mod tests {
             users: None,
             workspaces: None,
             rollups: None,
+            missing_indexes: None,
         }
     }
 

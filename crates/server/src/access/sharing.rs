@@ -73,13 +73,14 @@ pub(super) async fn check(
             Ok(theirs.iter().any(|role| managed.contains(&role.workspace)))
         }
         Sharing::ManageRoles => {
-            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
+            // First, so that a role of another workspace costs what a missing one costs.
             let managed = managed_workspaces(&users.list_user_roles(caller.user_id).await?);
+            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
             Ok(found.roles.iter().all(|role| managed.contains(&role.workspace)) && found.workspaces.is_subset(&managed))
         }
         Sharing::ViewRoles => {
-            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
             let visibility = RoleVisibility::load(access, caller).await?;
+            let Some(found) = referenced_roles(access, params).await? else { return Ok(false) };
             Ok(found.roles.iter().all(|role| visibility.shows(role))
                 && found.workspaces.iter().all(|name| visibility.shows_workspace(name)))
         }
@@ -204,7 +205,7 @@ impl RoleVisibility {
     }
 }
 
-/// The roles and workspaces that a request names.
+/// The roles, without their permissions, and the workspaces that a request names.
 struct RoleRefs {
     roles: Vec<Role>,
     workspaces: BTreeSet<String>,
@@ -214,34 +215,29 @@ struct RoleRefs {
 /// `None` if a role does not exist.
 async fn referenced_roles(access: &Access, params: &Params) -> Result<Option<RoleRefs>> {
     let users = access.auth.users();
-    let found = async {
-        let (mut roles, mut workspaces) = (Vec::new(), BTreeSet::new());
-        if let Some(id) = params.map().get("role_id") {
-            roles.push(users.get_role(params::int("role_id", id)?).await?);
-        }
-        if let Some(id) = params.map().get("role_permission_id") {
-            let allowed = users.get_role_permission(params::int("role_permission_id", id)?).await?;
-            roles.push(users.get_role(allowed.role_id).await?);
-        }
-        match params.map().get("workspace") {
-            Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
-                workspaces.insert(workspace.clone());
-            }
-            Some(_) if roles.is_empty() => {
-                return Err(Error::invalid("Parameter 'workspace' must be a non-empty string."));
-            }
-            None if roles.is_empty() => {
-                return Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace."));
-            }
-            _ => {}
-        }
-        Ok(RoleRefs { roles, workspaces })
-    };
-    match found.await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.code == ErrorCode::ResourceDoesNotExist => Ok(None),
-        Err(error) => Err(error),
+    let (mut roles, mut workspaces) = (Vec::new(), BTreeSet::new());
+    if let Some(id) = params.map().get("role_id") {
+        let Some(role) = users.find_role(params::int("role_id", id)?).await? else { return Ok(None) };
+        roles.push(role);
     }
+    if let Some(id) = params.map().get("role_permission_id") {
+        let id = params::int("role_permission_id", id)?;
+        let Some(role) = users.find_role_of_permission(id).await? else { return Ok(None) };
+        roles.push(role);
+    }
+    match params.map().get("workspace") {
+        Some(Value::String(workspace)) if !workspace.trim().is_empty() => {
+            workspaces.insert(workspace.clone());
+        }
+        Some(_) if roles.is_empty() => {
+            return Err(Error::invalid("Parameter 'workspace' must be a non-empty string."));
+        }
+        None if roles.is_empty() => {
+            return Err(Error::invalid("Request must include one of: role_id, role_permission_id, workspace."));
+        }
+        _ => {}
+    }
+    Ok(Some(RoleRefs { roles, workspaces }))
 }
 
 /// The key of a grant to a user.

@@ -124,7 +124,7 @@ impl Table {
         self.message(
             Arc::new(move |cx, message: T| {
                 let answer = handler(cx, message);
-                Box::pin(async move { rpc::json(&answer.await?) })
+                Box::pin(async move { rpc::answer(answer.await?).await })
             }),
             needs,
         )
@@ -143,7 +143,7 @@ impl Table {
                 let handler = handler.clone();
                 Box::pin(async move {
                     let scope = cx.scope(listed).await?;
-                    rpc::json(&handler(cx, scope, message).await?)
+                    rpc::answer(handler(cx, scope, message).await?).await
                 })
             }),
             Needs::Authenticated,

@@ -1,4 +1,4 @@
-//! Metrics of the whole process that the store records: statements, queues of writes, waits, refusals.
+//! Metrics of the whole process that the store records: statements, queues of writes, waits.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use ferroflow_store::{
     db::{CONNECTION_WAIT, waiting_for_connections},
     queues,
 };
-use ferroflow_telemetry::{Histogram, Refusal, Statistics, TracerStats, suppressed_slow_statements, used_statements};
+use ferroflow_telemetry::{Histogram, Statistics, TracerStats, suppressed_slow_statements, used_statements};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet},
@@ -34,11 +34,6 @@ impl Collector for Process {
         statements(&mut encoder, &used)?;
         families(&mut encoder, &used)?;
         waits(&mut encoder)?;
-        let help = "Requests refused with 429, by the limit that they met";
-        let mut refused = encoder.encode_descriptor("requests_refused", help, None, MetricType::Counter)?;
-        for refusal in Refusal::ALL {
-            counter(&mut refused, &[("reason", refusal.name())], refusal.count())?;
-        }
         let help = "Spans of this server's own traces, by whether the collector got them";
         let mut spans = encoder.encode_descriptor("otel_spans", help, None, MetricType::Counter)?;
         counter(&mut spans, &[("outcome", "exported")], self.spans.exported.load(Ordering::Relaxed))?;

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod fairness;
 mod hang_ups;
 mod observability;
 mod otlp_grpc;
+mod otlp_grpc_workspaces;
+mod quotas;
 mod span_log;
 mod support;
 mod trace_artifact;

@@ -218,7 +218,7 @@ async fn metrics_name_statements_queues_and_refusals_and_no_value() {
     ] {
         assert!(metric(&text, name).is_some_and(|value| value > 0.0), "{name}: {text}");
     }
-    assert_eq!(metric(&text, "ferroflow_requests_refused_total{reason=\"connections\"}"), Some(0.0));
+    assert_eq!(metric(&text, "ferroflow_requests_refused{resource=\"connections\",limit=\"total\"}"), Some(0.0));
     assert_eq!(metric(&text, "ferroflow_otel_spans_total{outcome=\"exported\"}"), Some(0.0));
     assert_eq!(metric(&text, &format!("ferroflow_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), Some(1.0));
     subject.stop().await;

@@ -26,21 +26,29 @@ use crate::{
     support::app,
 };
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const EXPERIMENT: (&str, &str) = ("x-mlflow-experiment-id", "0");
 const GZIP: (&str, &str) = ("grpc-encoding", "gzip");
 
 /// A server with both ports.
-struct Server {
+pub(crate) struct Server {
     http: SocketAddr,
-    grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<std::io::Result<()>>,
 }
 
 async fn serve(folder: &Path, access: Option<Access>) -> Server {
-    let uri = BackendUri::Sqlite(folder.join("test.db"));
-    let store = Store::open(&uri, StoreOptions::default()).await.unwrap();
+    serve_store(open(folder, false).await, access).await
+}
+
+/// The store of a server in a folder.
+pub(crate) async fn open(folder: &Path, workspaces: bool) -> Store {
+    let options = StoreOptions { workspaces, ..StoreOptions::default() };
+    Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap()
+}
+
+pub(crate) async fn serve_store(store: Store, access: Option<Access>) -> Server {
     let app = App { access, ..app(store) };
     let listen = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
     let (http, grpc) = (listen().await, listen().await);
@@ -55,18 +63,18 @@ async fn serve(folder: &Path, access: Option<Access>) -> Server {
 
 /// A connection.
 #[derive(Clone)]
-struct Client {
+pub(crate) struct Client {
     server: SocketAddr,
     connection: SendRequest<Body>,
 }
 
 /// The outcome of a call.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     /// Headers and trailers.
     metadata: HeaderMap,
-    body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
@@ -79,14 +87,14 @@ impl Answer {
         (self.text("grpc-status"), self.text("grpc-message"))
     }
 
-    fn outcome_owned(&self) -> (String, String) {
+    pub(crate) fn outcome_owned(&self) -> (String, String) {
         let (code, message) = self.outcome();
         (code.to_owned(), message.to_owned())
     }
 }
 
 impl Client {
-    async fn connect(server: SocketAddr) -> Self {
+    pub(crate) async fn connect(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).await.unwrap();
         let (connection, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(driver);
@@ -109,7 +117,7 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), metadata, body: body.to_bytes() })
     }
 
-    async fn call(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+    pub(crate) async fn call(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         let all = [&[("content-type", "application/grpc"), ("te", "trailers")], headers].concat();
         self.send(path, &all, body.into()).await.unwrap()
     }
@@ -125,7 +133,7 @@ fn framed(is_compressed: bool, bytes: &[u8]) -> Vec<u8> {
     [&[u8::from(is_compressed)], &u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
-fn plain(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn plain(bytes: &[u8]) -> Vec<u8> {
     framed(false, bytes)
 }
 
@@ -233,6 +241,13 @@ async fn a_host_that_is_not_allowed_is_refused() {
 
 /// A server with an admin and the user Ann, who has `permission` on the default experiment.
 async fn with_users(folder: &Path, permission: &str) -> Server {
+    let auth = users(folder, false).await;
+    auth.users().grants("default").set("ann", "experiment", "0", permission).await.unwrap();
+    serve(folder, Some(access(folder, auth))).await
+}
+
+/// The users of a server in a folder: an admin, and Ann.
+pub(crate) async fn users(folder: &Path, workspaces: bool) -> Auth {
     let ini = folder.join("auth.ini");
     let database = folder.join("users.db");
     let text = format!(
@@ -244,16 +259,19 @@ async fn with_users(folder: &Path, permission: &str) -> Server {
     let config = AuthConfig::from_environment(&environment).unwrap();
     let tokens = Tokens::open(&config, "secret").unwrap();
     let users = UserStore::open(&BackendUri::Sqlite(database), None, DbOptions::default(), false).await.unwrap();
-    let auth = Auth::new(users, config, tokens, false);
+    let auth = Auth::new(users, config, tokens, workspaces);
     auth.bootstrap().await.unwrap();
     let hash = auth.hash("password of ann").await.unwrap();
     auth.users().create_user("ann", &hash, false).await.unwrap();
-    auth.users().grants("default").set("ann", "experiment", "0", permission).await.unwrap();
-    let audit = Audit::open(&folder.join("audit.log")).unwrap();
-    serve(folder, Some(Access::new(auth, SignupKey::new("secret"), Some(audit)))).await
+    auth
 }
 
-fn login(user: &str, password: &str) -> String {
+pub(crate) fn access(folder: &Path, auth: Auth) -> Access {
+    let audit = Audit::open(&folder.join("audit.log")).unwrap();
+    Access::new(auth, SignupKey::new("secret"), Some(audit))
+}
+
+pub(crate) fn login(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 

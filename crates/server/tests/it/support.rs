@@ -6,7 +6,7 @@ use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_jobs::{WebhookOptions, Webhooks};
 use ferroflow_model::Environment;
 use ferroflow_server::{App, Bodies, Config, Telemetry, ui};
-use ferroflow_store::{Store, db::ResultBudget};
+use ferroflow_store::{Store, db::ResultBudget, fairness::Callers};
 use reqwest::Client;
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -19,6 +19,7 @@ pub(crate) fn app(store: Store) -> App {
         webhooks: Arc::new(Webhooks::new(WebhookOptions::default())),
         access: None,
         telemetry: Telemetry::default(),
+        callers: Callers::default(),
         bodies: Bodies::default(),
         results: ResultBudget::default(),
         config: Config::default(),

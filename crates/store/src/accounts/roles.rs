@@ -17,6 +17,9 @@ use crate::{
 statements! {
     static BY_ID: Anywhere =
         "SELECT id, name, workspace, description FROM roles WHERE id = $1";
+    static OF_PERMISSION: Anywhere =
+        "SELECT r.id, r.name, r.workspace, r.description FROM roles r \
+         JOIN role_permissions p ON p.role_id = r.id WHERE p.id = $1";
     static ALL: Anywhere =
         "SELECT id, name, workspace, description FROM roles ORDER BY id";
     static IN_WORKSPACES: Anywhere =
@@ -116,6 +119,24 @@ impl UserStore {
         let mut roles = vec![found.ok_or_else(|| no_role(id))?];
         attach(&conn, &mut roles).await?;
         roles.pop().ok_or_else(|| no_role(id))
+    }
+
+    /// One role without its permissions.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn find_role(&self, id: i64) -> Result<Option<Role>> {
+        let found = self.db.query(Statement::new(&BY_ID, vec![key(id).into()]), role_from_row).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The role of a permission, without its permissions.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn find_role_of_permission(&self, id: i64) -> Result<Option<Role>> {
+        let found = self.db.query(Statement::new(&OF_PERMISSION, vec![key(id).into()]), role_from_row).await?;
+        Ok(found.into_iter().next())
     }
 
     /// The roles of `workspaces`, or all roles.

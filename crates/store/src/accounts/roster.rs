@@ -6,13 +6,13 @@ use std::{
     path::Path,
 };
 
-use ferroflow_model::permission::{ANY, is_user_role};
+use ferroflow_model::permission::{ANY, DEFAULT_WORKSPACE, is_user_role};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     db::Anywhere,
-    db::{Access, BackendUri, Direct, Statement, Value},
+    db::{Access, BackendUri, Direct, Row, Statement, Upkeep, Value},
     migrations,
     statements::statements,
     upkeep::snapshot::SnapshotError,
@@ -20,13 +20,14 @@ use crate::{
 
 statements! {
     static USERS: Anywhere =
-        "SELECT u.username, u.password_hash, COALESCE(u.is_admin, FALSE), r.name, p.resource_type, p.resource_pattern, \
-         p.permission FROM users u \
+        "SELECT u.username, u.password_hash, COALESCE(u.is_admin, FALSE), r.name, r.workspace, p.resource_type, \
+         p.resource_pattern, p.permission FROM users u \
          LEFT JOIN user_role_assignments a ON a.user_id = u.id \
          LEFT JOIN roles r ON r.id = a.role_id \
          LEFT JOIN role_permissions p ON p.role_id = r.id";
     static NAMED_GRANTS: Anywhere =
-        "SELECT id, resource_type, resource_pattern FROM role_permissions WHERE resource_pattern <> $1 ORDER BY id";
+        "SELECT p.id, p.resource_type, p.resource_pattern, r.workspace FROM role_permissions p \
+         JOIN roles r ON r.id = p.role_id WHERE p.resource_pattern <> $1 ORDER BY p.id";
     static DROP_GRANT: Anywhere =
         "DELETE FROM role_permissions WHERE id = $1";
 }
@@ -56,7 +57,8 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
         return Ok(None);
     }
     let rows = direct.query(Statement::new(&USERS, Vec::new()), |row| {
-        let grant = (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+        let role = row.get::<Option<String>>(3)?.zip(row.get::<Option<String>>(4)?);
+        let grant = (role, row.get(5)?, row.get(6)?, row.get(7)?);
         Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?, row.get::<bool>(2)?, grant))
     });
     let mut members: BTreeMap<String, Member> = BTreeMap::new();
@@ -73,20 +75,27 @@ pub async fn roster(uri: &BackendUri) -> Result<Option<Roster>, SnapshotError> {
     Ok(Some(Roster(members)))
 }
 
-type Grant = (Option<String>, Option<String>, Option<String>, Option<String>);
+/// The role with its workspace, the kind, the pattern and the permission.
+type Grant = (Option<(String, String)>, Option<String>, Option<String>, Option<String>);
 
-/// Describes a grant: `EDIT on experiment 3`, followed by the role unless it is a per-user role.
+/// Describes a grant: `EDIT on experiment 3`, followed by the role unless it is a per-user role, and by the workspace
+/// unless it is the default one.
 fn described((role, kind, pattern, permission): Grant) -> Option<String> {
-    let role = role?;
+    let (role, workspace) = role?;
+    let place = within(&workspace);
     let grant = kind.zip(pattern).zip(permission).map(|((kind, pattern), permission)| {
         let what = if pattern == ANY { format!("every {kind}") } else { format!("{kind} {pattern}") };
         format!("{permission} on {what}")
     });
     match grant {
-        grant if is_user_role(&role) => grant,
-        Some(grant) => Some(format!("{grant} by the role {role}")),
-        None => Some(format!("the role {role}")),
+        grant if is_user_role(&role) => grant.map(|grant| format!("{grant}{place}")),
+        Some(grant) => Some(format!("{grant} by the role {role}{place}")),
+        None => Some(format!("the role {role}{place}")),
     }
+}
+
+fn within(workspace: &str) -> String {
+    if workspace == DEFAULT_WORKSPACE { String::new() } else { format!(" in the workspace {workspace}") }
 }
 
 impl Roster {
@@ -121,28 +130,50 @@ impl Roster {
 }
 
 /// Deletes, from the users in a SQLite file, the grants on experiments, models and prompts that a tracking database
-/// does not have: otherwise they would apply to whatever gets the same id or name next. Returns what was deleted.
+/// does not have in the workspace of the grant: otherwise they would apply to whatever gets the same id or name next.
+/// Returns what was deleted.
 ///
 /// # Errors
 /// A file cannot be read, or the users cannot be written.
 pub async fn drop_orphaned_grants(users: &Path, tracking: &Path) -> Result<Vec<String>, SnapshotError> {
     let there = Direct::open(&BackendUri::Sqlite(tracking.to_owned()), Access::Inspect).await?;
-    let ids = there.texts("SELECT CAST(experiment_id AS TEXT) FROM experiments").await?;
-    let names = there.texts("SELECT name FROM registered_models").await?;
-    let (ids, names): (BTreeSet<_>, BTreeSet<_>) = (ids.into_iter().collect(), names.into_iter().collect());
+    let ids = names_in_workspaces(&there, "experiments", "CAST(experiment_id AS TEXT)").await?;
+    let names = names_in_workspaces(&there, "registered_models", "name").await?;
     let users = Direct::open(&BackendUri::Sqlite(users.to_owned()), Access::Migrate).await?;
     let grants = Statement::new(&NAMED_GRANTS, vec![ANY.into()]);
-    let mut grants =
-        users.query(grants, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))).await?;
-    grants.retain(|(_, kind, pattern)| match kind.as_str() {
-        "experiment" => !ids.contains(pattern),
-        "scorer" => !ids.contains(pattern.split('/').next().unwrap_or_default()),
-        "registered_model" | "prompt" => !names.contains(pattern),
-        _ => false,
+    let read =
+        |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?, row.get::<String>(2)?, row.get::<String>(3)?));
+    let mut grants = users.query(grants, read).await?;
+    grants.retain(|(_, kind, pattern, workspace)| {
+        let is_in =
+            |found: &BTreeSet<(String, String)>, name: &str| found.contains(&(workspace.clone(), name.to_owned()));
+        match kind.as_str() {
+            "experiment" => !is_in(&ids, pattern),
+            "scorer" => !is_in(&ids, pattern.split('/').next().unwrap_or_default()),
+            "registered_model" | "prompt" => !is_in(&names, pattern),
+            _ => false,
+        }
     });
     let ids = grants.iter().map(|(id, ..)| vec![Value::from(*id)]).collect();
     users.execute_each(|id| Statement::new(&DROP_GRANT, id), ids).await?;
-    Ok(grants.into_iter().map(|(_, kind, pattern)| format!("{kind} {pattern}")).collect())
+    let shown = |(_, kind, pattern, workspace): (i64, String, String, String)| {
+        format!("{kind} {pattern}{}", within(&workspace))
+    };
+    Ok(grants.into_iter().map(shown).collect())
+}
+
+/// The workspace and the name of each row of a table. In a database from before workspaces all are in the default one.
+async fn names_in_workspaces(
+    direct: &Direct,
+    table: &'static str,
+    name: &'static str,
+) -> Result<BTreeSet<(String, String)>, SnapshotError> {
+    let columns = format!("SELECT COUNT(*) FROM pragma_table_info('{table}') WHERE name = 'workspace'");
+    let workspace = if direct.number(columns).await? > 0 { "workspace" } else { "'default'" };
+    let sql = format!("SELECT {workspace}, {name} FROM {table}");
+    let found =
+        direct.query(Statement::unscoped(Upkeep::Backup, sql, Vec::new()), |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.await?.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use ferroflow_model::limits::memory;
-use ferroflow_telemetry::Refusal;
-use tokio::{
-    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{Notify, OnceCell};
 
 use super::DbError;
+use crate::fairness::{
+    Caller,
+    turns::{Turn, Turns},
+};
 
 tokio::task_local! {
     static ACCOUNT: Account;
@@ -24,12 +24,12 @@ const ROW: usize = 64;
 
 /// The budget of all requests of a server: the number of large results that may be in memory at once.
 #[derive(Debug, Clone)]
-pub struct ResultBudget(Arc<Turns>);
+pub struct ResultBudget(Arc<Inner>);
 
 #[derive(Debug)]
-struct Turns {
-    turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+struct Inner {
+    turns: Arc<Turns>,
+    refused: AtomicU64,
     freed: Notify,
 }
 
@@ -37,14 +37,23 @@ impl ResultBudget {
     /// A budget of `turns` large results.
     #[must_use]
     pub fn new(turns: usize) -> Self {
-        let turns = Arc::new(Semaphore::new(turns));
-        Self(Arc::new(Turns { turns, waiting: AtomicUsize::new(0), freed: Notify::new() }))
+        Self(Arc::new(Inner { turns: Turns::new(turns), refused: AtomicU64::new(0), freed: Notify::new() }))
     }
 
-    /// The account of a new request.
+    /// The account of a new request without a caller.
     #[must_use]
     pub fn account(&self) -> Account {
-        Account(Arc::new(Open { budget: self.clone(), bytes: AtomicUsize::new(0), turn: OnceCell::new() }))
+        self.open(None)
+    }
+
+    /// The account of a new request of a caller.
+    #[must_use]
+    pub fn account_of(&self, caller: &Arc<Caller>) -> Account {
+        self.open(Some(Arc::clone(caller)))
+    }
+
+    fn open(&self, caller: Option<Arc<Caller>>) -> Account {
+        Account(Arc::new(Open { budget: self.clone(), caller, bytes: AtomicUsize::new(0), turn: OnceCell::new() }))
     }
 
     /// Completes when a large result has been freed since the last call. One task may wait for it.
@@ -55,7 +64,13 @@ impl ResultBudget {
     /// Whether a request waits for a turn.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.0.waiting.load(Ordering::Relaxed) > 0
+        self.0.turns.is_wanted()
+    }
+
+    /// Number of requests since the start that got no turn.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -73,7 +88,9 @@ pub struct Account(Arc<Open>);
 struct Open {
     budget: ResultBudget,
     bytes: AtomicUsize,
-    turn: OnceCell<OwnedSemaphorePermit>,
+    turn: OnceCell<Turn>,
+    // Dropped after its turn.
+    caller: Option<Arc<Caller>>,
 }
 
 impl Drop for Open {
@@ -100,6 +117,20 @@ impl Account {
     #[must_use]
     pub fn is_large(&self) -> bool {
         self.0.turn.initialized()
+    }
+
+    /// Whether the request of the current task has read a large result.
+    #[must_use]
+    pub fn is_current_large() -> bool {
+        ACCOUNT.try_with(Self::is_large).unwrap_or(false)
+    }
+
+    /// The pace at which the response must be read while other requests wait, in bytes per [`memory::GRACE`]. It is
+    /// higher if its caller has more than its share of the turns, and another caller waits.
+    #[must_use]
+    pub fn pace(&self) -> usize {
+        let Open { budget, caller, .. } = &*self.0;
+        if budget.0.turns.is_over_share(caller.as_ref()) { memory::PACE_OVER_SHARE } else { memory::PACE }
     }
 
     /// The budget that it is of.
@@ -143,34 +174,15 @@ impl Account {
         if !self.must_settle() {
             return Ok(());
         }
+        let Open { budget, caller, .. } = &*self.0;
         let turn = || async {
-            let Turns { turns, waiting, .. } = &*self.0.budget.0;
-            let _waiting = Waiting::new(waiting);
-            match timeout(memory::RESULT_WAIT, Arc::clone(turns).acquire_owned()).await {
-                Ok(Ok(turn)) => Ok(turn),
-                _ => {
-                    Refusal::Results.record();
-                    Err(DbError::Crowded("other large results are in memory".into()))
-                }
+            let turn = budget.0.turns.take(caller.as_ref(), memory::RESULT_WAIT).await;
+            if turn.is_none() {
+                budget.0.refused.fetch_add(1, Ordering::Relaxed);
             }
+            turn.ok_or_else(|| DbError::Crowded("other large results are in memory".into()))
         };
         self.0.turn.get_or_try_init(turn).await.map(|_| ())
-    }
-}
-
-/// A guard that counts a waiter until it is dropped, also on cancellation.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -43,6 +43,9 @@ pub enum DbError {
     /// A value that the database cannot store, such as a NUL in text or an integer out of range.
     #[error("value refused by the database: {0}")]
     Value(String),
+    /// A read on the replica failed; it is repeated on the primary.
+    #[error("read replica: {0}")]
+    Replica(String),
     /// Any other error: a bug in ferroflow or in the database.
     #[error("database error: {0}")]
     Other(String),
@@ -124,6 +127,8 @@ impl From<tokio_postgres::Error> for DbError {
                 // 08: connection exception; 28: authorization; 3D: unknown database; 53: insufficient resources; 57:
                 // shutdown.
                 Some("08" | "28" | "3D" | "53" | "57") => Self::Unavailable(text),
+                // The server has closed the connection of a transaction that sent nothing.
+                _ if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Unavailable(text),
                 // Read-only: a replica, or a server in recovery. It rejects all writes of the transaction.
                 _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::NotBegun(text),
                 _ => Self::Other(text),
@@ -139,6 +144,10 @@ impl From<DbError> for ferroflow_model::Error {
             DbError::Unavailable(_) | DbError::Locked(_) | DbError::Conflict(_) => {
                 tracing::warn!(%error, "the database is unavailable");
                 Self::unavailable("The database is temporarily unavailable. Try again later.")
+            }
+            DbError::Replica(_) => {
+                tracing::debug!(%error, "a read goes to the primary instead");
+                Self::unavailable("The read replica of the database is temporarily unavailable. Try again later.")
             }
             DbError::NotBegun(_) => {
                 tracing::warn!(%error, "no connection or no transaction: nothing was executed");

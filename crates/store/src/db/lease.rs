@@ -91,6 +91,13 @@ impl Lease {
         outcome
     }
 
+    /// Closes the connection.
+    pub(super) fn close(mut self) {
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+    }
+
     /// Rolls back a transaction that was not committed. Its running statement is not cancelled: it is a write.
     pub(super) fn abandon(mut self) {
         if let Some(client) = self.client.take() {

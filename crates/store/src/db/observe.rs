@@ -1,25 +1,29 @@
-//! Observes the statements of both drivers: each execution is counted, logged if it was slow, and a span if its request
-//! is traced. This is the one place for all three, so that none of them sees more than the text as in the code.
+//! Observes the statements of both drivers: each execution is counted, logged if it was slow, a span if its request is
+//! traced, and an event of the log `ferroflow_store::statements`, by which tests compare what requests cost. This is the
+//! one place for all of them, so that none of them sees more than the text as in the code.
 
 use std::{
     borrow::Cow,
     collections::HashMap,
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use ferroflow_telemetry::{ActiveSpan, Histogram, Kind, Refusal, SECONDS, Statistics};
+use ferroflow_telemetry::{ActiveSpan, Histogram, Kind, SECONDS, Statistics};
 
-use super::{DbError, Insert, Statement, dialect::Dialect};
+use super::{DbError, Insert, Statement, dialect::Dialect, replica};
 
 /// How long requests waited for a database connection, in nanoseconds, since the start of the process.
 pub static CONNECTION_WAIT: Histogram = Histogram::new(SECONDS);
 
 /// Requests that wait for a connection.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Requests that got no connection in time: because of their caller's share, and in total.
+static REFUSED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 /// A wait that gets no span.
 const SHORT: Duration = Duration::from_micros(100);
@@ -35,6 +39,13 @@ pub fn waiting_for_connections() -> usize {
     WAITING.load(Ordering::Relaxed)
 }
 
+/// Requests of this process that got no database connection in time, since its start: because the caller's other requests
+/// kept the caller's share, and because all requests together kept all connections.
+#[must_use]
+pub fn refused_connections() -> [u64; 2] {
+    REFUSED.each_ref().map(|count| count.load(Ordering::Relaxed))
+}
+
 /// Acquires a connection: measures the wait, and counts a refusal.
 pub(super) async fn acquire<T>(work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
     let start = Instant::now();
@@ -45,8 +56,8 @@ pub(super) async fn acquire<T>(work: impl Future<Output = Result<T, DbError>>) -
     CONNECTION_WAIT.observe_duration(waited);
     match &outcome {
         Ok(_) if waited < SHORT => return outcome,
-        Err(DbError::NotBegun(_)) => Refusal::Connections.record(),
-        Err(DbError::Busy(_)) => Refusal::CallerShare.record(),
+        Err(DbError::Busy(_)) => _ = REFUSED[0].fetch_add(1, Ordering::Relaxed),
+        Err(DbError::NotBegun(_)) => _ = REFUSED[1].fetch_add(1, Ordering::Relaxed),
         _ => {}
     }
     let mut span = ActiveSpan::started_at("wait for a connection", Kind::Internal, start);
@@ -107,7 +118,13 @@ pub(super) fn commit(dialect: Dialect) -> Observed<'static> {
 
 impl<'a> Observed<'a> {
     fn begin(what: What<'a>, dialect: Dialect) -> Self {
-        let span = ActiveSpan::start("", Kind::Client);
+        if !matches!(what, What::Commit) {
+            tracing::trace!(target: "ferroflow_store::statements", sql = &*what.text(dialect), "statement");
+        }
+        let mut span = ActiveSpan::start("", Kind::Client);
+        if span.is_recorded() && replica::current().is_some() {
+            span.set("ferroflow.database", "replica");
+        }
         Self { what, dialect, start: Instant::now(), span, rows: 0, is_done: false }
     }
 

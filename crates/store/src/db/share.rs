@@ -9,16 +9,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::DbError;
-
-tokio::task_local! {
-    static CALLER: Arc<str>;
-}
-
-/// Runs `work` on behalf of a caller: its connections count towards that caller's share. Work outside of this, such as
-/// a login, a readiness probe or a job, has no share and only waits for the pool.
-pub async fn as_caller<F: Future>(caller: Arc<str>, work: F) -> F::Output {
-    CALLER.scope(caller, work).await
-}
+use crate::fairness::Caller;
 
 /// The shares of all callers that hold or await a connection.
 pub(super) struct Shares {
@@ -34,12 +25,12 @@ impl Shares {
     }
 
     /// Acquires a permit for one connection, once the caller holds fewer than its share; `None` outside of
-    /// [`as_caller`].
+    /// [`as_caller`](crate::fairness::as_caller).
     ///
     /// # Errors
     /// The caller's other requests held its whole share for all of `wait`.
     pub(super) async fn take(self: &Arc<Self>, wait: Duration) -> Result<Option<Share>, DbError> {
-        let Ok(caller) = CALLER.try_with(Arc::clone) else { return Ok(None) };
+        let Some(caller) = Caller::current().map(|caller| Arc::clone(caller.name())) else { return Ok(None) };
         let semaphore =
             Arc::clone(self.lock().entry(Arc::clone(&caller)).or_insert_with(|| Arc::new(Semaphore::new(self.size))));
         // Created before waiting, so that its destructor cleans up after a cancelled request too.
@@ -78,11 +69,12 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fairness::as_caller;
 
     const SOON: Duration = Duration::from_secs(1);
 
     async fn take(shares: &Arc<Shares>, caller: &str) -> Result<Option<Share>, DbError> {
-        as_caller(caller.into(), shares.take(SOON)).await
+        as_caller(Caller::named(caller), shares.take(SOON)).await
     }
 
     #[tokio::test(start_paused = true)]

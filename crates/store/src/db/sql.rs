@@ -136,6 +136,8 @@ pub enum Upkeep {
     Closing,
     /// `db move-resources` moves resources from one workspace to another.
     Move,
+    /// Quotas are counted in all workspaces.
+    Quotas,
     /// Tests look at the tables.
     Test,
 }
@@ -181,6 +183,8 @@ pub(crate) mod upkeep {
     pub(crate) struct Closing;
     /// [`Upkeep::Move`](super::Upkeep::Move)
     pub(crate) struct Move;
+    /// [`Upkeep::Quotas`](super::Upkeep::Quotas)
+    pub(crate) struct Quotas;
 
     impl Scoping for Gc {
         const KIND: ScopeKind = ScopeKind::Upkeep;
@@ -211,6 +215,10 @@ pub(crate) mod upkeep {
         const KIND: ScopeKind = ScopeKind::Upkeep;
     }
 
+    impl Scoping for Quotas {
+        const KIND: ScopeKind = ScopeKind::Upkeep;
+    }
+
     impl Unbound for Gc {}
     impl Unbound for Archival {}
     impl Unbound for Delivery {}
@@ -220,6 +228,7 @@ pub(crate) mod upkeep {
     impl Unbound for Rollups {}
     impl Unbound for Closing {}
     impl Unbound for Move {}
+    impl Unbound for Quotas {}
 }
 
 impl<S: Scoping> Sql<S> {

@@ -2,6 +2,7 @@
 
 mod file_identity;
 mod functions;
+mod log_keeper;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot},
 };
 
-use self::file_identity::FileIdentity;
+use self::{file_identity::FileIdentity, log_keeper::LogKeeper};
 use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, dialect::Dialect, observe, share::Share};
 
 /// The path of an in-memory database.
@@ -37,10 +38,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// less than one batch of a thousand metrics touches. A reader's misses are served by the operating system's cache.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 8 * 1024;
-
-/// `wal_autocheckpoint`: pages in the write-ahead log (16 MiB) that trigger a checkpoint. Logging rewrites the same
-/// index pages again and again: a longer log means fewer page writes to the database file.
-const CHECKPOINT_PAGES: i64 = 4000;
 
 /// `journal_size_limit`: the size to which the write-ahead log's file is truncated after a long transaction, in bytes.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
@@ -99,12 +96,18 @@ impl Session {
         let mut connection = connect(path, role, synchronous).map_err(|error| file_identity::explain(path, error))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let (closing, closed) = oneshot::channel::<()>();
+        let log = (role == Role::Writer).then(|| path.to_owned());
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                let mut keeper = log.map(|path| LogKeeper::of(&connection, &path, synchronous));
                 while let Ok(job) = queue.recv() {
                     job(&mut connection);
+                    if let Some(keeper) = &mut keeper {
+                        keeper.after_job(&connection);
+                    }
                 }
+                drop(keeper);
                 drop(connection);
                 drop(closing);
             })
@@ -213,6 +216,15 @@ pub enum Synchronous {
     Normal,
 }
 
+impl Synchronous {
+    const fn level(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
 fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connection, DbError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if role.creates_file() {
@@ -237,12 +249,7 @@ fn connect(path: &Path, role: Role, synchronous: Synchronous) -> Result<Connecti
             // While the reference holds the file in its own journal mode, WAL is not available: a rollback journal is
             // slower and just as safe.
             let _mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-            let level = match synchronous {
-                Synchronous::Full => "FULL",
-                Synchronous::Normal => "NORMAL",
-            };
-            connection.pragma_update(None, "synchronous", level)?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            connection.pragma_update(None, "synchronous", synchronous.level())?;
             connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         }
         Role::Migrator => {

@@ -20,6 +20,11 @@ use super::{
 /// How often a transaction is retried after a conflict with a concurrent one.
 const RETRIES: u32 = 8;
 
+/// How long PostgreSQL keeps a transaction that sends nothing. Its work has no effects outside the database and sends one
+/// statement after the other: it stops only with its process, which is frozen or gets no processor, and other servers
+/// would wait for its locks.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A transaction. [`Db::transaction`] commits it; rolled back if it is dropped before.
 pub struct Tx(Arc<Open>);
 
@@ -56,7 +61,7 @@ impl Db {
     where
         Fut: Future<Output = Result<T>>,
     {
-        let tx = self.begin().await?;
+        let tx = self.begin(None).await?;
         let value = work(Tx(Arc::clone(&tx.0))).await?;
         tx.commit().await?;
         Ok(value)
@@ -70,7 +75,7 @@ impl Db {
     {
         let mut attempt = 0;
         loop {
-            let tx = self.begin().await?;
+            let tx = self.begin(Some(IDLE)).await?;
             let outcome = match work(Tx(Arc::clone(&tx.0))).await {
                 Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
                 Err(error) => Err(error),
@@ -101,7 +106,8 @@ impl Db {
         }
     }
 
-    async fn begin(&self) -> std::result::Result<Tx, DbError> {
+    /// Begins a transaction, which PostgreSQL ends if it sends nothing for `idle`.
+    async fn begin(&self, idle: Option<Duration>) -> std::result::Result<Tx, DbError> {
         let inner = observe::acquire(async {
             Ok(match &self.backend {
                 // Transactions that wait for row locks hold their connections, so these count towards the caller's
@@ -124,7 +130,11 @@ impl Db {
         }));
         match &tx.conn()?.inner {
             Inner::Postgres(lease) => {
-                let begin = format!("BEGIN; {}", postgres::statement_timeout(self.options.statement_timeout));
+                let limit = postgres::statement_timeout(self.options.statement_timeout);
+                let idle = idle.map_or_else(String::new, |idle| {
+                    format!("; SET LOCAL idle_in_transaction_session_timeout = {}", idle.as_millis())
+                });
+                let begin = format!("BEGIN; {limit}{}{idle}", postgres::BY_INDEX);
                 let answer = lease.client()?.batch_execute(&begin).await;
                 answer.map_err(|error| DbError::from(error).before_begin())?;
             }

@@ -24,7 +24,8 @@ pub(crate) fn mark_written() {
 /// something.
 pub(crate) fn downgrade_if_written(error: Error) -> Error {
     let has_written = WRITTEN.try_with(Cell::get).unwrap_or(false);
-    if error.code == ErrorCode::ResourceExhausted && has_written {
+    let says_nothing_was_done = matches!(error.code, ErrorCode::ResourceExhausted | ErrorCode::RequestLimitExceeded);
+    if says_nothing_was_done && has_written {
         return Error::unavailable(
             "The database is temporarily unavailable, and a part of the request was done. Try again later.",
         );

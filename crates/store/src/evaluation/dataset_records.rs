@@ -169,13 +169,22 @@ impl Scoped<'_> {
             )));
         }
         let start = start(page_token)?;
+        self.store.db.replicated(|| self.read_dataset_records(dataset_id, max_results, &start)).await
+    }
+
+    async fn read_dataset_records(
+        &self,
+        dataset_id: &str,
+        max_results: i64,
+        start: &Start,
+    ) -> Result<(String, Option<String>)> {
         let conn = self.store.db.reader().await?;
         let key = DatasetKey::read_only(self.workspace, &conn, dataset_id).await?;
         let key = key.ok_or_else(|| not_found(dataset_id, "."))?;
         let rows = max_results.saturating_add(1).into();
         let statement = match start {
-            Start::Offset(offset) => Statement::of(&key, &FIRST, vec![rows, offset.into()]),
-            Start::After(time, id) => Statement::of(&key, &NEXT, vec![rows, time.into(), id.into()]),
+            Start::Offset(offset) => Statement::of(&key, &FIRST, vec![rows, (*offset).into()]),
+            Start::After(time, id) => Statement::of(&key, &NEXT, vec![rows, (*time).into(), id.as_str().into()]),
         };
         let limit = usize::try_from(max_results).unwrap_or(usize::MAX);
         let page = Page { json: "[".to_owned(), ..Page::default() };

@@ -42,16 +42,22 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter, order, token or size of the page is not valid.
     pub async fn search_datasets_of(&self, search: DatasetSearch) -> Result<(Vec<Dataset>, Option<String>)> {
+        self.store.db.replicated(|| self.read_datasets(&search)).await
+    }
+
+    async fn read_datasets(&self, search: &DatasetSearch) -> Result<(Vec<Dataset>, Option<String>)> {
         validation::max_results(search.max_results)?;
         bounds::check("experiments", search.experiment_ids.len(), bounds::EXPERIMENTS)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let conditions = datasets::parse_filter(&search.filter)?;
         let order = datasets::parse_order_by(&search.order_by)?;
         let dialect = self.store.db.dialect();
 
         let mut select = Select::new(self.workspace, "evaluation_datasets", "d");
+        select.of_query(query);
         if !search.experiment_ids.is_empty() {
-            let place = select.bind(search.experiment_ids);
+            let place = select.bind(search.experiment_ids.as_slice());
             select.filter(format!(
                 "d.dataset_id IN (SELECT source_id FROM entity_associations WHERE destination_type = 'experiment' \
                  AND {} AND source_type = 'evaluation_dataset')",

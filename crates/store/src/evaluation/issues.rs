@@ -182,10 +182,16 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter, the token or the size of the page is not valid.
     pub async fn search_issues(&self, search: IssueSearch) -> Result<(Vec<Issue>, Option<String>)> {
+        self.store.db.replicated(|| self.read_issues(&search)).await
+    }
+
+    async fn read_issues(&self, search: &IssueSearch) -> Result<(Vec<Issue>, Option<String>)> {
         validation::max_results(search.max_results)?;
-        let token = PageToken::decode(search.page_token.as_deref().unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
         let mut select = Select::new(self.workspace, "issues", "i");
+        select.of_query(query);
         if let Some(id) = &search.experiment_id {
             // A number out of the column's range is the id of no experiment.
             let id = validation::parse_experiment_id(id)?;

@@ -149,7 +149,8 @@ impl Scoped<'_> {
         page_token: Option<&str>,
     ) -> Result<(Vec<LabelSchema>, Option<String>)> {
         validation::max_results(max_results)?;
-        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(page_token.unwrap_or_default(), query)?;
         let experiment = id_of(experiment_id)?;
         let conn = self.store.db.reader().await?;
         let key = active(experiment, ExperimentKey::read(self.workspace, &conn, experiment).await?)?;
@@ -159,6 +160,7 @@ impl Scoped<'_> {
             self.store.db.unit(vec![Op::Execute(Statement::of(&key, &INSERT_DEFAULT, default_values()))]).await?;
         }
         let mut select = Select::new(self.workspace, "label_schemas", "l");
+        select.of_query(query);
         let place = select.bind(experiment);
         select.filter(format!("l.experiment_id = {place}"));
         select.order_by("l.created_time", true, KeyKind::Int);

@@ -8,7 +8,7 @@ use ferroflow_model::{
     messages::review_queues::{ReviewQueueItem, ReviewStatus},
     python, validation,
 };
-use ferroflow_search::{PageToken, QueryId};
+use ferroflow_search::PageToken;
 
 use crate::{
     Scoped,
@@ -122,7 +122,7 @@ impl Scoped<'_> {
     ) -> Result<(Vec<ReviewQueueItem>, Option<String>)> {
         validation::max_results(max_results)?;
         let status = status.map(|status| status_name(Some(status))).transpose()?;
-        let query = QueryId::new([queue_id, status.unwrap_or_default()], &[]);
+        let query = self.workspace.query([queue_id, status.unwrap_or_default()], &[]);
         let token = PageToken::decode_of(page_token.unwrap_or_default(), query)?;
         let conn = self.store.db.reader().await?;
         if QueueKey::read_only(self.workspace, &conn, queue_id).await?.is_none() {

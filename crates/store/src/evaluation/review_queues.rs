@@ -8,7 +8,7 @@ use ferroflow_model::{
     messages::review_queues::{ReviewQueue, ReviewQueueType},
     validation,
 };
-use ferroflow_search::{PageToken, QueryId};
+use ferroflow_search::PageToken;
 
 use crate::{
     Scoped,
@@ -186,7 +186,8 @@ impl Scoped<'_> {
         validation::max_results(list.max_results)?;
         let given = |text: &Option<String>| text.clone().into_iter().collect::<Vec<_>>();
         let experiment = id_of(&list.experiment_id)?;
-        let query = QueryId::new([experiment.to_string().as_str()], &[&given(&list.user), &given(&list.item_id)]);
+        let query =
+            self.workspace.query([experiment.to_string().as_str()], &[&given(&list.user), &given(&list.item_id)]);
         let token = PageToken::decode_of(list.page_token.as_deref().unwrap_or_default(), query)?;
         let conn = self.store.db.reader().await?;
         active(experiment, ExperimentKey::read(self.workspace, &conn, experiment).await?)?;

@@ -183,8 +183,10 @@ impl Scoped<'_> {
         page_token: Option<&str>,
     ) -> Result<(Vec<Webhook>, Option<String>)> {
         let max = validation::webhook_page_size(max_results)?;
-        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(page_token.unwrap_or_default(), query)?;
         let mut select = Select::new(self.workspace, "webhooks", "w");
+        select.of_query(query);
         select.filter("w.deleted_timestamp IS NULL".to_owned());
         select.order_by("COALESCE(w.creation_timestamp, 0)", true, KeyKind::Int);
         select.order_by("w.webhook_id", false, KeyKind::Text);

@@ -36,12 +36,13 @@ pub(crate) fn number(select: &mut Select, column: &str, op: NumberOp, value: imp
     format!("{column} {} {}", op.sql(), select.bind(value))
 }
 
-/// A comparison of a metric's value. NaN is stored as 0 with `is_nan`: only `!=` is true for it.
+/// A comparison of a metric's value. NaN is stored as 0 with `is_nan`: only `!=` is true for it. An index serves the others:
+/// SQLite uses none for `NOT is_nan`.
 pub(crate) fn metric(select: &mut Select, op: NumberOp, value: f64) -> String {
     let comparison = number(select, "value", op, value);
     match op {
         NumberOp::NotEqual => format!("({comparison} OR is_nan)"),
-        _ => format!("({comparison} AND NOT is_nan)"),
+        _ => format!("({comparison} AND is_nan = FALSE)"),
     }
 }
 
@@ -66,6 +67,8 @@ pub(crate) struct Pairs {
 pub(crate) enum Approach {
     /// `id IN (SELECT owner …)`: the condition drives the query.
     Drive,
+    /// `SELECT owner …`: the rows that drive the query, one for each owner.
+    Owners,
     /// `EXISTS (SELECT … WHERE owner = id)`: evaluated for each row found by other means.
     LookUp,
     /// The same with an optimization fence (`OFFSET 0`). PostgreSQL turns the other forms into joins and may plan all
@@ -86,6 +89,7 @@ impl Approach {
     pub(crate) fn condition(self, table: &str, owner: &str, id: &str, test: &str) -> String {
         match self {
             Self::Drive => format!("{id} IN (SELECT {owner} FROM {table} WHERE {test})"),
+            Self::Owners => format!("SELECT {owner} FROM {table} WHERE {test}"),
             Self::LookUp => format!("EXISTS (SELECT 1 FROM {table} WHERE {owner} = {id} AND {test})"),
             Self::FencedLookUp => {
                 format!("EXISTS (SELECT 1 FROM {table} WHERE {owner} = {id} AND {test} LIMIT 1 OFFSET 0)")

@@ -40,6 +40,7 @@ impl Experiments {
         let place = &self.place;
         match (self.own(), self.dialect) {
             (Some(own), _) => format!("({own}) e"),
+            _ if self.is_one => format!("(SELECT {place} AS id) e"),
             (None, Dialect::Postgres) => format!("unnest({place}::bigint[]) AS e(id)"),
             (None, Dialect::Sqlite) => format!("(SELECT value AS id FROM json_each({place})) e"),
         }

@@ -141,8 +141,8 @@ impl Select {
     }
 
     /// Binds the page tokens to a query: they are refused by any other one.
-    pub(crate) fn of_query(&mut self, query: QueryId) {
-        self.query = Some(query);
+    pub(crate) fn of_query(&mut self, query: impl Into<Option<QueryId>>) {
+        self.query = query.into();
     }
 
     /// Reads another table first, one with a workspace, by `CROSS JOIN`, which SQLite never reorders.
@@ -371,10 +371,7 @@ impl<T> Found<T> {
     /// The rows, and the token of the next page if there is one.
     pub(crate) fn finish(self) -> (Vec<T>, Option<String>) {
         let last = self.rows.last().filter(|_| self.has_more);
-        let token = last.map(|(_, keys)| {
-            let token = PageToken::Key(keys.clone());
-            self.query.map_or_else(|| token.encode(), |query| token.encode_of(query))
-        });
+        let token = last.map(|(_, keys)| PageToken::Key(keys.clone()).encode_of(self.query));
         (self.rows.into_iter().map(|(row, _)| row).collect(), token)
     }
 }

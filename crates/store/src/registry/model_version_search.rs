@@ -2,12 +2,13 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::ModelVersion};
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken, TextTest,
     model_versions::{self, Column, Condition, TextAttribute},
 };
 
 use crate::{
     Scoped,
+    db::Plan,
     query::{
         compare,
         scope::Scope,
@@ -18,6 +19,7 @@ use crate::{
         model_versions::{COLUMN_COUNT, COLUMNS, from_row, tags_of},
         prompt_split::{self, Split},
     },
+    schema::own_indexes::LAST_UPDATED,
 };
 
 /// A search for model versions.
@@ -45,7 +47,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: ModelVersionSearch,
     ) -> Result<(Vec<ModelVersion>, Option<String>)> {
-        let page = self.model_version_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_model_versions(scope, &search)).await
+    }
+
+    async fn read_model_versions(
+        &self,
+        scope: &Scope,
+        search: &ModelVersionSearch,
+    ) -> Result<(Vec<ModelVersion>, Option<String>)> {
+        let page = self.model_version_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let keys = found.rows().map(|(key, _)| key.clone()).collect();
@@ -85,7 +95,7 @@ impl Scoped<'_> {
         }
         let conditions = model_versions::parse_filter(&search.filter)?;
         let order = model_versions::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
@@ -94,6 +104,19 @@ impl Scoped<'_> {
             _ => None,
         });
         let Split { prompts, first, others } = prompt_split::split(tags.collect());
+        // An index has all versions, or those of one model, in the order by default.
+        let is_in_order =
+            order.first().is_some_and(|clause| clause.column == Column::LastUpdatedTime && !clause.ascending)
+                && order.get(1..).is_some_and(|rest| {
+                    rest.iter()
+                        .map(|clause| (clause.column, clause.ascending))
+                        .eq([(Column::Name, true), (Column::Version, false)])
+                });
+        let is_of_one = |condition: &Condition| {
+            matches!(condition, Condition::Text { column: TextAttribute::Name, test: TextTest::Equal(_) })
+        };
+        let mut is_walk =
+            is_in_order && first.is_none() && search.run_ids.is_none() && conditions.iter().all(is_of_one);
         let mut select = Select::new(self.workspace, "model_versions", "v");
         select.of_query(query);
         select.filter("v.current_stage <> 'Deleted_Internal'".to_owned());
@@ -141,7 +164,7 @@ impl Scoped<'_> {
             // If any version of a name is a prompt, so are all.
             select.filter(format!(
                 "NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE {tag_in_workspace} \
-                 AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true')"
+                 AND t.key = 'mlflow.prompt.is_prompt' AND t.name = {name} AND t.value = 'true' LIMIT 1 OFFSET 0)"
             ));
         }
         let value = format!(
@@ -151,6 +174,10 @@ impl Scoped<'_> {
         let (models, prompts) = (&scope.models, &scope.prompts);
         if let Some(condition) = either(&mut select, dialect, name, &value, models, prompts) {
             select.filter(condition);
+            is_walk = false;
+        }
+        if is_walk {
+            select.plan(Plan::IndexOrder);
         }
         for clause in &order {
             let column = match clause.column {
@@ -159,6 +186,12 @@ impl Scoped<'_> {
                 Column::CreationTime => "v.creation_time",
                 Column::LastUpdatedTime => "v.last_updated_time",
             };
+            if clause.column == Column::LastUpdatedTime && !clause.ascending {
+                // The key of ferroflow's own indexes.
+                let key = LAST_UPDATED.replace("last_updated_time", column);
+                select.order_by(key, true, KeyKind::Int);
+                continue;
+            }
             if matches!(clause.column, Column::CreationTime | Column::LastUpdatedTime) {
                 select.nulls_last(column);
             }

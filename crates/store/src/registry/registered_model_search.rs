@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken, QueryId, TextTest,
     registered_models::{self, Column, Condition},
 };
 
@@ -20,6 +20,7 @@ use crate::{
         registered_model_children::load,
         registered_models::{COLUMNS, from_row},
     },
+    schema::own_indexes::{OwnIndex, indexed},
     workspace::Workspace,
 };
 
@@ -49,7 +50,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: RegisteredModelSearch,
     ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
-        let page = self.registered_model_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_registered_models(scope, &search)).await
+    }
+
+    async fn read_registered_models(
+        &self,
+        scope: &Scope,
+        search: &RegisteredModelSearch,
+    ) -> Result<(Vec<RegisteredModel>, Option<String>)> {
+        let page = self.registered_model_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();
@@ -88,7 +97,7 @@ impl Scoped<'_> {
         }
         let conditions = registered_models::parse_filter(&search.filter)?;
         let order = registered_models::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
@@ -102,12 +111,35 @@ impl Scoped<'_> {
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
-        let many = first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
+        let by_name = order.first().is_some_and(|clause| clause.column == Column::Name);
+        let value = first.and_then(|(key, test)| match test {
+            TextTest::Equal(value) if key != IS_PROMPT_TAG && by_name => Some(value),
+            _ => None,
+        });
+        // The index of values has the names of each in order.
+        let value = value.filter(|_| self.store.own_indexes.is_there(OwnIndex::ModelTagValue));
+        let many = value.is_some() || first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
         let name = if let Some((key, test)) = first {
             select.driven_by("registered_model_tags", "d");
             let key = select.bind(key);
+            if let Some(value) = value {
+                let beginning = select.bind(indexed(value));
+                select.filter(format!("substr(d.value, 1, 200) = {beginning}"));
+                if dialect == Dialect::Postgres {
+                    // The fence keeps PostgreSQL from reading all models by name.
+                    select.read_from(format!(
+                        "registered_model_tags d CROSS JOIN LATERAL (SELECT * FROM registered_models x WHERE {} \
+                         AND x.name = d.name OFFSET 0) m",
+                        select.in_workspace("x")
+                    ));
+                }
+            }
             select.filter(format!("d.key = {key} AND m.name = d.name"));
-            let test = compare::text(&mut select, dialect, "d.value", test);
+            // With `=`, SQLite would replace the column in the expression of the index by the value.
+            let test = match value {
+                Some(value) => compare::text(&mut select, dialect, "d.value", &TextTest::In(vec![value.clone()])),
+                None => compare::text(&mut select, dialect, "d.value", test),
+            };
             select.filter(test);
             "d.name"
         } else {
@@ -134,10 +166,11 @@ impl Scoped<'_> {
         if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
             select.filter(condition);
         }
-        let by_name = order.first().filter(|clause| clause.column == Column::Name);
+        let by_name = order.first().filter(|_| by_name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
-            return models_by_name(self.workspace, dialect, !clause.ascending, max, token);
+            let query = self.workspace.parameter().map(|_| query);
+            return models_by_name(self.workspace, dialect, !clause.ascending, max, token, query);
         }
         if many && by_name.is_some() {
             select.plan(Plan::IndexOrder);
@@ -163,8 +196,10 @@ fn models_by_name(
     descending: bool,
     max: i64,
     token: PageToken,
+    query: Option<QueryId>,
 ) -> Result<Page> {
     let mut select = Select::new(workspace, "registered_models", "m");
+    select.of_query(query);
     select.order_by("name", descending, KeyKind::Text);
     select.plan(Plan::MergeJoin);
     let in_workspace = select.in_workspace("m");

@@ -75,6 +75,18 @@ const LEASES_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_job_leases (
         CONSTRAINT ff_job_leases_pk PRIMARY KEY (job)
     );";
 
+/// Experiments and workspaces that have reached a quota: `crate::quotas`. The experiment of a whole workspace is -1.
+const USAGE: &str = "ff_usage";
+
+const USAGE_TABLE: &str = "CREATE TABLE IF NOT EXISTS ff_usage (
+        quota VARCHAR(30) NOT NULL,
+        workspace VARCHAR(63) NOT NULL,
+        experiment_id BIGINT NOT NULL,
+        value BIGINT NOT NULL,
+        measured_at BIGINT NOT NULL,
+        CONSTRAINT ff_usage_pk PRIMARY KEY (quota, workspace, experiment_id)
+    );";
+
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS ff_webhook_deliveries_waiting
         ON ff_webhook_deliveries (webhook_id, id) WHERE failed_at IS NULL;
@@ -114,6 +126,14 @@ pub(crate) async fn prepare(db: &Db) -> Result<(), DbError> {
 /// The database failed, or its role may not create tables.
 pub(crate) async fn prepare_leases(db: &Db) -> Result<(), DbError> {
     create(db, &[LEASES], LEASES_TABLE).await
+}
+
+/// Creates the table of what is counted for quotas if it is missing.
+///
+/// # Errors
+/// The database failed, or its role may not create tables.
+pub(crate) async fn prepare_usage(db: &Db) -> Result<(), DbError> {
+    create(db, &[USAGE], USAGE_TABLE).await
 }
 
 /// Creates the missing tables in the users database.

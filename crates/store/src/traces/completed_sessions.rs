@@ -37,6 +37,10 @@ impl Scoped<'_> {
     /// # Errors
     /// The filter or the experiment's id is not valid.
     pub async fn find_completed_sessions(&self, search: &CompletedSessionSearch) -> Result<Vec<CompletedSession>> {
+        self.store.db.replicated(|| self.read_completed_sessions(search)).await
+    }
+
+    async fn read_completed_sessions(&self, search: &CompletedSessionSearch) -> Result<Vec<CompletedSession>> {
         let dialect = self.store.db.dialect();
         let filter = traces::parse_filter(&search.filter)?;
         let ids = vec![id_of(&search.experiment_id)?];

@@ -15,7 +15,7 @@ mod write;
 
 use std::collections::BTreeSet;
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, Result, quotas::Counted};
 use ferroflow_otlp::Batch;
 
 use crate::{Scoped, tracking::experiments::id_of, workspace::Workspace};
@@ -87,6 +87,7 @@ impl Scoped<'_> {
         if batch.spans.is_empty() {
             return Ok(SpansLogged::default());
         }
+        self.check_quota(&[Counted::Traces], experiment)?;
         let workspace = self.workspace.clone();
         self.store.spans.write(SpanWrite { workspace, experiment, joins, run: run_id, batch }).await
     }

@@ -116,6 +116,10 @@ impl Scoped<'_> {
     /// # Errors
     /// The id of an experiment is not valid.
     pub async fn trace_infos(&self, trace_ids: &[String], experiment_ids: &[String]) -> Result<Vec<TraceInfoV3>> {
+        self.store.db.replicated(|| self.read_trace_infos(trace_ids, experiment_ids)).await
+    }
+
+    async fn read_trace_infos(&self, trace_ids: &[String], experiment_ids: &[String]) -> Result<Vec<TraceInfoV3>> {
         let experiments = experiment_ids.iter().map(|id| validation::parse_experiment_id(id));
         let experiments = experiments.collect::<Result<Vec<i64>>>()?;
         let statement = if experiments.is_empty() {

@@ -57,6 +57,10 @@ impl Scoped<'_> {
     /// # Errors
     /// The interval, the number of results or an experiment's id is not valid.
     pub async fn query_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
+        self.store.db.replicated(|| self.read_trace_metrics(scope, query)).await
+    }
+
+    async fn read_trace_metrics(&self, scope: &Scope, query: &TraceMetricsQuery) -> Result<Vec<MetricDataPoint>> {
         let statement = self.metrics_statement(scope, query).await?;
         let conn = self.store.db.reader().await?;
         if self.store.rollups.is_enabled
@@ -89,7 +93,7 @@ impl Scoped<'_> {
                 query.max_results
             )));
         }
-        let ids = visible_experiments(scope, &query.experiment_ids)?;
+        let mut ids = visible_experiments(scope, &query.experiment_ids)?;
         let dialect = self.store.db.dialect();
         let (of_traces, of_others): (Vec<_>, Vec<_>) = query
             .query
@@ -98,6 +102,9 @@ impl Scoped<'_> {
             .map(|filter| (filter, filter.trace_condition()))
             .partition(|(_, of)| of.is_some());
         let mut of_traces: Vec<Condition> = of_traces.into_iter().filter_map(|(_, condition)| condition).collect();
+        if !of_traces.is_empty() {
+            ids = self.own_experiments(ids).await?;
+        }
         narrow(self.store, &ids, &mut of_traces).await?;
 
         let source = Source::of(query, !of_traces.is_empty());

@@ -98,6 +98,10 @@ impl Scoped<'_> {
     /// # Errors
     /// Database errors only.
     pub async fn span_places(&self, trace_ids: &[String]) -> Result<HashMap<String, Vec<SpanPlace>>> {
+        self.store.db.replicated(|| self.read_span_places(trace_ids)).await
+    }
+
+    async fn read_span_places(&self, trace_ids: &[String]) -> Result<HashMap<String, Vec<SpanPlace>>> {
         let read = |row: &Row<'_>| {
             let size = usize::try_from(row.get::<i64>(2)?).unwrap_or_default();
             Ok((row.get::<String>(0)?, SpanPlace { id: row.get(1)?, size }))
@@ -116,6 +120,10 @@ impl Scoped<'_> {
     /// # Errors
     /// Database errors only.
     pub async fn span_contents(&self, trace_id: &str, ids: &[String]) -> Result<Vec<String>> {
+        self.store.db.replicated(|| self.read_span_contents(trace_id, ids)).await
+    }
+
+    async fn read_span_contents(&self, trace_id: &str, ids: &[String]) -> Result<Vec<String>> {
         let statement = Statement::within(self.workspace, &SPAN_CONTENTS, vec![trace_id.into(), ids.into()]);
         let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
         let mut found: HashMap<String, String> = self.store.db.query(statement, read).await?.into_iter().collect();

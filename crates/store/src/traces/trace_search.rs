@@ -14,12 +14,18 @@ use super::{
 };
 use crate::{
     Scoped,
-    db::{DbError, Plan},
+    db::{DbError, Plan, Statement},
     query::{
         scope::Scope,
         select::{Found, KeyKind, Page, Select, load_children},
     },
+    statements::statements,
+    workspace::Workspace,
 };
+
+statements! {
+    static WITHIN: Workspace = "SELECT e.experiment_id FROM experiments e WHERE e.experiment_id {in $1} AND {ws:e}";
+}
 
 /// The first column of the order by default.
 const BY_TIME: Column = Column::Time(TimeAttribute::Timestamp);
@@ -77,8 +83,18 @@ impl Scoped<'_> {
         search: &TraceSearch,
         reaches: &[Reach],
     ) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
-        let query = Query::of(scope, search)?;
-        let mut found = self.found_traces(&query, reaches).await?;
+        let mut query = Query::of(self.workspace, scope, search)?;
+        if self.workspace.parameter().is_some() && (!query.conditions.is_empty() || query.experiments.len() > 1) {
+            query.experiments = self.own_experiments(query.experiments).await?;
+            if query.experiments.is_empty() {
+                return Ok((Vec::new(), None));
+            }
+        }
+        self.store.db.replicated(|| self.read_traces(&query, reaches)).await
+    }
+
+    async fn read_traces(&self, query: &Query, reaches: &[Reach]) -> Result<(Vec<TraceInfoV3>, Option<String>)> {
+        let mut found = self.found_traces(query, reaches).await?;
         let conn = self.store.db.reader().await?;
         let ids = found.rows().map(|info| info.trace_id().to_owned()).collect();
         let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
@@ -93,7 +109,7 @@ impl Scoped<'_> {
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_trace_search(&self, scope: &Scope, search: &TraceSearch) -> Result<Vec<String>> {
-        let query = Query::of(scope, search)?;
+        let query = Query::of(self.workspace, scope, search)?;
         let probes = Probes::of(self.store, &query.experiments, &query.conditions).await?;
         let mut plans = probes.explain(REACHES[0].rows).await?;
         let few = probes.few(REACHES[0].rows, false).await?;
@@ -104,6 +120,20 @@ impl Scoped<'_> {
         let page = self.trace_page(&query, few, part, query.max_results)?;
         plans.extend(self.store.db.explain(page.statement).await?);
         Ok(plans)
+    }
+
+    /// Those of some experiments that are in the workspace, on a server with workspaces: what is in others must not decide
+    /// by which statements a search goes on.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(super) async fn own_experiments(&self, ids: Vec<i64>) -> Result<Vec<i64>> {
+        if self.workspace.parameter().is_none() {
+            return Ok(ids);
+        }
+        let own = Statement::within(self.workspace, &WITHIN, vec![ids.clone().into()]);
+        let own = self.store.db.query(own, |row| row.get::<i64>(0)).await?;
+        Ok(ids.into_iter().filter(|id| own.contains(id)).collect())
     }
 
     /// Reads a page: of few traces, or from parts of time until it is full.
@@ -194,6 +224,16 @@ impl Scoped<'_> {
         filters: [&str; 2],
         base: Option<&str>,
     ) -> Result<TraceCounts> {
+        self.store.db.replicated(|| self.read_trace_counts(scope, experiment_ids, filters, base)).await
+    }
+
+    async fn read_trace_counts(
+        &self,
+        scope: &Scope,
+        experiment_ids: &[String],
+        filters: [&str; 2],
+        base: Option<&str>,
+    ) -> Result<TraceCounts> {
         let ids = visible_experiments(scope, experiment_ids)?;
         let parse = |filter: &str| match base {
             // A span condition of each part is on the same span: the parts are one filter.
@@ -238,11 +278,11 @@ pub(super) struct Query {
 }
 
 impl Query {
-    fn of(scope: &Scope, search: &TraceSearch) -> Result<Self> {
+    fn of(workspace: &Workspace, scope: &Scope, search: &TraceSearch) -> Result<Self> {
         check_locations(&search.experiment_ids)?;
         validation::max_results(search.max_results)?;
         let id =
-            QueryId::new([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
+            workspace.query([search.filter.as_str()], &[search.order_by.as_slice(), search.experiment_ids.as_slice()]);
         Ok(Self {
             experiments: visible_experiments(scope, &search.experiment_ids)?,
             order: traces::parse_order_by(&search.order_by)?,

@@ -11,7 +11,9 @@ use lane::StartWrite;
 use ferroflow_model::{
     Error, Result, limits,
     messages::service::{TraceInfoV3, TraceInfoV3State, TraceLocation, TraceLocationTraceLocationType},
-    python, uri,
+    python,
+    quotas::Counted,
+    uri,
     validation::{self, ARTIFACT_LOCATION_TAG, Limits},
     wire::{Duration, Enum as _},
 };
@@ -162,6 +164,7 @@ impl Scoped<'_> {
     /// The trace is not valid, its experiment is missing or deleted, or its spans are no longer in the database.
     pub async fn start_trace(&self, info: TraceInfoV3) -> Result<TraceInfoV3> {
         let trace = NewTrace::of(info, self.store.limits)?;
+        self.check_quota(&[Counted::Traces], trace.experiment)?;
         if let Some(lane) = &self.store.starts {
             return lane.write(StartWrite { workspace: self.workspace.clone(), trace }).await;
         }

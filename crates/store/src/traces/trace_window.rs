@@ -5,7 +5,7 @@
 
 use ferroflow_model::Result;
 use ferroflow_search::{
-    KeyValue, Number, NumberOp, PageToken,
+    KeyValue, PageToken,
     traces::{Column, Condition, TimeAttribute},
 };
 
@@ -13,7 +13,7 @@ use super::trace_search::Query;
 use crate::{
     Store,
     db::{Child, Plan, Sql, Statement, dialect::Dialect},
-    query::{experiments::Experiments, select::Select},
+    query::{bound::bound, experiments::Experiments, select::Select},
     statements::statements,
 };
 
@@ -53,7 +53,7 @@ impl<'a> Window<'a> {
             PageToken::Offset(0) => None,
             PageToken::Offset(_) => return None,
         };
-        let bounds = conditions.iter().filter_map(|condition| bound(condition, newest)).chain(cursor);
+        let bounds = conditions.iter().filter_map(|condition| bound_of(condition, newest)).chain(cursor);
         let start = if newest { bounds.min().unwrap_or(i64::MAX) } else { bounds.max().unwrap_or(i64::MIN) };
         Some(Self { store, experiments, start, newest })
     }
@@ -137,19 +137,7 @@ impl Part {
 }
 
 /// The latest time that a condition allows, or the earliest one.
-fn bound(condition: &Condition, latest: bool) -> Option<i64> {
+fn bound_of(condition: &Condition, latest: bool) -> Option<i64> {
     let Condition::Time { column: TimeAttribute::Timestamp, op, value } = condition else { return None };
-    let is_bound = match op {
-        NumberOp::Equal => true,
-        NumberOp::Less | NumberOp::LessOrEqual => latest,
-        NumberOp::Greater | NumberOp::GreaterOrEqual => !latest,
-        NumberOp::NotEqual => false,
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
-    let time = match value {
-        Number::Int(value) => *value,
-        Number::Real(value) if latest => value.ceil() as i64,
-        Number::Real(value) => value.floor() as i64,
-    };
-    is_bound.then_some(time)
+    bound(*op, *value, latest)
 }

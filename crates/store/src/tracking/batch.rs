@@ -2,7 +2,8 @@
 //!
 //! Every request that logs metrics, params or tags becomes a [`RunWrite`] in a bounded queue. A lane (a task with its
 //! own queue) takes the queued writes, commits them together, and answers each request with its own outcome, always
-//! after the commit. A single client is never delayed.
+//! after the commit. A single client is never delayed. Callers take turns: the writes of one that has thousands in the
+//! queue do not delay the next write of another.
 
 pub(crate) mod apply;
 pub(crate) mod rows;
@@ -17,17 +18,17 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result};
-use ferroflow_telemetry::Refusal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
+    fairness::{Budget, Permit, Resource, queue},
     group_commit::{self, Queued},
     workspace::Workspace,
 };
 
-/// Capacity of a lane's queue, in requests. If it is full, the next request waits for [`QUEUE_TIMEOUT`], then gets 429
-/// (503 if it has already written something).
+/// Capacity of the queue per lane, in requests, with those that are being written; of one caller, half of it. If it is
+/// full, the next request waits for [`QUEUE_TIMEOUT`], then gets 429 (503 if it has already written something).
 const QUEUE: usize = 4096;
 
 /// Maximum number of requests in a batch; bounds the latency of the last one.
@@ -124,12 +125,14 @@ impl RunWrite {
     }
 }
 
-type Job = group_commit::Job<RunWrite, ()>;
+type Job = group_commit::Job<RunWrite, (), Permit>;
 
 /// The queues of all lanes.
 #[derive(Clone)]
 pub struct Batcher {
-    lanes: Vec<mpsc::Sender<Job>>,
+    lanes: Vec<queue::Sender<Job>>,
+    /// Places in the queues of all lanes.
+    places: Budget,
     stats: Arc<BatchStats>,
 }
 
@@ -154,12 +157,12 @@ impl Batcher {
         let stats = Arc::new(BatchStats::default());
         let lanes = (0..count)
             .map(|_| {
-                let (sender, queue) = mpsc::channel(QUEUE);
+                let (sender, queue) = queue::channel();
                 tokio::spawn(lane(db.clone(), queue, Arc::clone(&stats)));
                 sender
             })
             .collect();
-        Self { lanes, stats }
+        Self { lanes, places: Budget::new(Resource::Writes, QUEUE * count), stats }
     }
 
     /// Queues a write and waits for its commit.
@@ -172,14 +175,16 @@ impl Batcher {
         let mut hasher = DefaultHasher::new();
         write.run_id.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
-        self.lanes[lane]
-            .send_timeout(Job { write: Arc::new(write), reply, held: (), queued: Queued::now() }, QUEUE_TIMEOUT)
-            .await
-            .map_err(|_| {
-                Refusal::Writes.record();
-                downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
-            })?;
-        let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
+        let held = self.places.acquire(1, QUEUE_TIMEOUT).await.map_err(|refused| {
+            downgrade_if_written(refused.error(
+                "Too many writes of this caller wait. Try again later.",
+                "The queue of writes is full. Try again later.",
+            ))
+        })?;
+        let stopping = || Error::unavailable("The server is stopping.");
+        let job = Job { write: Arc::new(write), reply, held, queued: Queued::now() };
+        self.lanes[lane].send(job).map_err(|_| stopping())?;
+        let outcome = answer.await.map_err(|_| stopping())?;
         match outcome {
             Ok(()) => mark_written(),
             Err(error) => return Err(downgrade_if_written(error)),
@@ -198,14 +203,20 @@ impl Batcher {
         Arc::clone(&self.stats)
     }
 
-    /// Requests queued in all lanes.
+    /// Requests queued in all lanes, with those that are being written.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
+        self.places.taken()
+    }
+
+    /// The places in the queues, for metrics.
+    #[must_use]
+    pub fn places(&self) -> &Budget {
+        &self.places
     }
 }
 
-async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
+async fn lane(db: Db, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>) {
     let mut previous_len = 1;
     while let Some(first) = queue.recv().await {
         let mut rows = first.write.rows();
@@ -213,7 +224,7 @@ async fn lane(db: Db, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
         let mut turns = 0;
         loop {
             while jobs.len() < MAX_REQUESTS && rows < MAX_ROWS {
-                let Ok(job) = queue.try_recv() else { break };
+                let Some(job) = queue.try_recv() else { break };
                 rows += job.write.rows();
                 jobs.push(job);
             }

@@ -9,18 +9,20 @@ use ferroflow_model::{
     wire::Enum as _,
 };
 use ferroflow_search::{
-    PageToken, QueryId,
+    PageToken,
     experiments::{self, Column, Condition, IdTest, TimeAttribute},
 };
 
 use crate::{
     Scoped,
-    db::dialect::Dialect,
+    db::{Plan, dialect::Dialect},
     query::{
         compare::{self, Approach, Pairs},
         scope::Scope,
         select::{KeyKind, Page, Select, load_children},
+        visible::Visible,
     },
+    schema::own_indexes::CREATED,
     stages,
     tracking::experiments::{COLUMNS, from_row, tags_of},
 };
@@ -55,7 +57,15 @@ impl Scoped<'_> {
         scope: &Scope,
         search: ExperimentSearch,
     ) -> Result<(Vec<Experiment>, Option<String>)> {
-        let page = self.experiment_page(scope, &search)?;
+        self.store.db.replicated(|| self.read_experiments(scope, &search)).await
+    }
+
+    async fn read_experiments(
+        &self,
+        scope: &Scope,
+        search: &ExperimentSearch,
+    ) -> Result<(Vec<Experiment>, Option<String>)> {
+        let page = self.experiment_page(scope, search)?;
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let ids: Vec<i64> = found.rows().map(|(id, _)| *id).collect();
@@ -85,7 +95,7 @@ impl Scoped<'_> {
         validation::max_results(search.max_results)?;
         let conditions = experiments::parse_filter(&search.filter)?;
         let order = experiments::parse_order_by(&search.order_by)?;
-        let query = QueryId::new([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice()]);
+        let query = self.workspace.query([search.filter.as_str(), search.view.name()], &[search.order_by.as_slice()]);
         let token = PageToken::decode_of(search.page_token.as_deref().unwrap_or_default(), query)?;
         let dialect = self.store.db.dialect();
 
@@ -99,8 +109,19 @@ impl Scoped<'_> {
             let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));
             select.filter(condition);
         }
+        let keys: Vec<_> = order.iter().map(|clause| (clause.column, clause.ascending)).collect();
+        let is_newest_first = keys == [(Column::Time(TimeAttribute::CreationTime), false), (Column::Id, true)];
+        if is_newest_first && conditions.is_empty() && scope.experiments == Visible::All && search.view != ViewType::All
+        {
+            select.plan(Plan::IndexOrder);
+        }
         for clause in &order {
             let column = column_sql(clause.column);
+            if clause.column == Column::Time(TimeAttribute::CreationTime) && !clause.ascending {
+                // The key of ferroflow's own index.
+                select.order_by(CREATED.replace("creation_time", column), true, KeyKind::Int);
+                continue;
+            }
             if matches!(clause.column, Column::Time(_)) {
                 // Only databases created by old servers have experiments without timestamps.
                 select.nulls_last(column);

@@ -6,17 +6,18 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    PageToken, PairTest, QueryId, bounds,
+    KeyValue, OrderBy, PageToken, PairTest, bounds,
     logged_models::{self, Attribute, Column, Condition, OrderClause},
 };
 
 use crate::{
     Scoped,
-    db::dialect::Dialect,
+    db::{Plan, dialect::Dialect},
     query::{
         compare::{self, Approach, Pairs},
+        experiments::Experiments,
         scope::Scope,
-        select::{KeyKind, Select, load_children},
+        select::{KeyKind, Page, Select, load_children},
     },
     tracking::logged_models::{COLUMNS, attach, info_from_row, load},
 };
@@ -57,6 +58,34 @@ impl Scoped<'_> {
         scope: &Scope,
         search: LoggedModelSearch,
     ) -> Result<(Vec<LoggedModel>, Option<String>)> {
+        self.store.db.replicated(|| self.read_logged_models(scope, &search)).await
+    }
+
+    async fn read_logged_models(
+        &self,
+        scope: &Scope,
+        search: &LoggedModelSearch,
+    ) -> Result<(Vec<LoggedModel>, Option<String>)> {
+        let page = self.logged_model_page(scope, search)?;
+        let conn = self.store.db.reader().await?;
+        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
+        let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
+        found.truncate(count);
+        let (infos, next) = found.finish();
+        Ok((attach(infos, children), next))
+    }
+
+    /// The query plan of a search for logged models, one line per step.
+    ///
+    /// # Errors
+    /// The search is not valid, or the database failed.
+    pub async fn explain_logged_model_search(&self, scope: &Scope, search: &LoggedModelSearch) -> Result<Vec<String>> {
+        let page = self.logged_model_page(scope, search)?;
+        Ok(self.store.db.explain(page.statement).await?)
+    }
+
+    fn logged_model_page(&self, scope: &Scope, search: &LoggedModelSearch) -> Result<Page> {
         if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
             return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }
@@ -81,7 +110,7 @@ impl Scoped<'_> {
             .flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
             .map(str::to_owned)
             .collect();
-        let query = QueryId::new([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
+        let query = self.workspace.query([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
         PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), query)?;
         let token = PageToken::decode_for_logged_models(
             search.page_token.as_deref().unwrap_or_default(),
@@ -101,12 +130,21 @@ impl Scoped<'_> {
         let limit = limit.min(limits::SEARCH_RESULTS);
         let dialect = self.store.db.dialect();
 
-        let (mut select, _) = Select::of_experiments(self.workspace, "logged_models", "m", dialect, experiments, false);
+        let experiments: Vec<i64> =
+            experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
+        let is_plain = conditions.is_empty() && search.datasets.is_empty() && is_newest_first(&order);
+        let (mut select, experiments) =
+            Select::with_experiments(self.workspace, "logged_models", "m", dialect, experiments);
         select.of_query(query);
-        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
-        if let Some(condition) = scope.experiments.ids(&mut select, dialect, "m.experiment_id") {
-            select.filter(condition);
+        if is_plain && !experiments.is_one() {
+            newest_of_each(&mut select, dialect, &experiments, limit, &token);
+        } else {
+            select.filter(experiments.contain("m"));
+            if is_plain {
+                select.plan(Plan::IndexOrder);
+            }
         }
+        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
         let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };
         for (index, condition) in conditions.iter().enumerate() {
             let condition = condition_sql(&mut select, dialect, condition, &on, Approach::Drive.after(index));
@@ -120,14 +158,51 @@ impl Scoped<'_> {
             order_by(&mut select, index, &clause.column, !clause.ascending);
         }
 
-        let page = select.page(COLUMNS, limit, token)?;
-        let conn = self.store.db.reader().await?;
-        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
-        let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
-        let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
-        found.truncate(count);
-        let (infos, next) = found.finish();
-        Ok((attach(infos, children), next))
+        select.page(COLUMNS, limit, token)
+    }
+}
+
+/// Whether it is the order of [`OwnIndex::LoggedModelsPage`](crate::schema::own_indexes::OwnIndex::LoggedModelsPage).
+fn is_newest_first(order: &[OrderBy<Column>]) -> bool {
+    let keys: Vec<_> = order.iter().map(|clause| (&clause.column, clause.ascending)).collect();
+    keys == [(&Column::Attribute(Attribute::CreationTimestamp), false), (&Column::Attribute(Attribute::ModelId), true)]
+}
+
+/// Reads the newest models of each experiment, of which the index has those of one in order: no page needs more of one
+/// than it has models.
+fn newest_of_each(select: &mut Select, dialect: Dialect, experiments: &Experiments, limit: i64, token: &PageToken) {
+    let mut test = "x.experiment_id = e.id AND x.lifecycle_stage != 'deleted'".to_owned();
+    let skipped = match token {
+        PageToken::Offset(skipped) => i64::try_from(*skipped).unwrap_or(i64::MAX),
+        PageToken::Key(values) => {
+            if let [KeyValue::Int(created), KeyValue::Text(id)] = values.as_slice() {
+                let (created, id) = (select.bind(*created), select.bind(id));
+                test.push_str(&format!(
+                    " AND x.creation_timestamp_ms <= {created} \
+                     AND (x.creation_timestamp_ms < {created} OR x.model_id > {id})"
+                ));
+            }
+            0
+        }
+    };
+    let rows = select.bind(limit.saturating_add(1).saturating_add(skipped));
+    let newest = format!(
+        "SELECT x.model_id FROM logged_models x WHERE {test} \
+         ORDER BY x.creation_timestamp_ms DESC, x.model_id LIMIT {rows}"
+    );
+    let each = experiments.rows();
+    match dialect {
+        Dialect::Postgres => {
+            select.read_from(format!(
+                "{each} CROSS JOIN LATERAL ({}) m",
+                newest.replacen("SELECT x.model_id", "SELECT x.*", 1)
+            ));
+            select.plan(Plan::IndexScan);
+        }
+        Dialect::Sqlite => {
+            select.driven_by_list(&each);
+            select.filter(format!("m.model_id IN ({newest})"));
+        }
     }
 }
 
@@ -179,6 +254,11 @@ fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool
     let (value, kind) = match column {
         Column::Attribute(Attribute::ModelId) => {
             select.order_by("m.model_id", descending, KeyKind::Text);
+            return;
+        }
+        // Never NULL, and in this order a key of ferroflow's own index.
+        Column::Attribute(Attribute::CreationTimestamp) => {
+            select.order_by("m.creation_timestamp_ms", descending, KeyKind::Int);
             return;
         }
         Column::Attribute(column) => (format!("m.{}", column.column()), attribute_kind(*column)),

@@ -78,7 +78,8 @@ impl Scoped<'_> {
         max_results: i64,
         steps: Option<(i64, i64)>,
     ) -> Result<Vec<MetricWithRunId>> {
-        self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps).await
+        let read = || self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps);
+        self.store.db.replicated(read).await
     }
 
     async fn sample_within(

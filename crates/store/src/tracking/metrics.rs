@@ -93,12 +93,29 @@ impl<S> Page<S> {
 }
 
 impl Scoped<'_> {
-    /// Folds the history of a metric, by (timestamp, step, value), into `state` as it is read. Also returns the token
+    /// Folds the history of a metric, by (timestamp, step, value), into a new `state` as it is read. Also returns the token
     /// of the next page. An unknown run or metric has an empty history.
     ///
     /// # Errors
     /// The page token is not valid.
     pub async fn fold_metric_history<S, F>(
+        &self,
+        run_id: &str,
+        key: &str,
+        max_results: Option<i64>,
+        page_token: Option<&str>,
+        state: impl Fn() -> S,
+        add: F,
+    ) -> Result<(S, Option<String>)>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, HistoryPoint) + Clone + Send + 'static,
+    {
+        let read = || self.read_metric_history(run_id, key, max_results, page_token, state(), add.clone());
+        self.store.db.replicated(read).await
+    }
+
+    async fn read_metric_history<S, F>(
         &self,
         run_id: &str,
         key: &str,
@@ -111,7 +128,8 @@ impl Scoped<'_> {
         S: Send + 'static,
         F: FnMut(&mut S, HistoryPoint) + Send + 'static,
     {
-        let token = PageToken::decode(page_token.unwrap_or_default())?;
+        let query = self.workspace.list();
+        let token = PageToken::decode_of(page_token.unwrap_or_default(), query)?;
         let (offset, last) = match token {
             PageToken::Offset(offset) => (i64::try_from(offset).unwrap_or(i64::MAX), None),
             PageToken::Key(key) => {
@@ -161,7 +179,7 @@ impl Scoped<'_> {
         let next = page.last.filter(|_| page.more).map(|(timestamp, step, value, is_nan)| {
             let keys =
                 [KeyValue::Int(timestamp), KeyValue::Int(step), KeyValue::Real(value), KeyValue::Int(is_nan.into())];
-            PageToken::Key(keys.to_vec()).encode()
+            PageToken::Key(keys.to_vec()).encode_of(query)
         });
         Ok((page.state, next))
     }
@@ -180,10 +198,13 @@ impl Scoped<'_> {
         // A run that is requested twice is returned once.
         run_ids.sort_unstable();
         run_ids.dedup();
-        let params = vec![run_ids.into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
-        let statement = Statement::within(self.workspace, &BULK, params);
-        let name = key.to_owned();
-        Ok(self.store.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+        let read = async || {
+            let params = vec![run_ids.as_slice().into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
+            let statement = Statement::within(self.workspace, &BULK, params);
+            let name = key.to_owned();
+            Ok(self.store.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+        };
+        self.store.db.replicated(read).await
     }
 }
 

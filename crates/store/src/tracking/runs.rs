@@ -3,7 +3,9 @@
 use ferroflow_model::{
     Error, Result, limits,
     messages::service::{Metric, Param, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag},
-    names, uri,
+    names,
+    quotas::Counted,
+    uri,
     validation::{self, LOGGED_MODELS_TAG},
     wire::Enum as _,
 };
@@ -86,6 +88,7 @@ impl Scoped<'_> {
             .pop();
         let (location, stage) = found.unzip();
         check_active(experiment, stage)?;
+        self.check_quota(&[Counted::Runs, Counted::Points], experiment)?;
 
         let mut tags = new.tags;
         for tag in &mut tags {

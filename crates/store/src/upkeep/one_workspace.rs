@@ -8,6 +8,7 @@ use crate::{
     db::{DbError, Row, Sql, Statement, Tx, upkeep::Move},
     statements::statements,
     upkeep::move_resources::listed,
+    workspaces::skills::Skills,
 };
 
 /// Behind `UPDATE` and the name of a table.
@@ -133,6 +134,16 @@ impl Unscoped<'_> {
         self.store
             .db
             .transaction(|tx| async move {
+                let skills = Skills::of(&tx).await?;
+                if let Some(skills) = &skills {
+                    if let Some(error) = skills.refusal_outside().await? {
+                        return Err(error);
+                    }
+                    let found = skills.duplicates().await?;
+                    if !found.is_empty() {
+                        return Err(conflicts("skills", "name", &found, limit));
+                    }
+                }
                 for (what, column, duplicates) in UNIQUE {
                     let found = tx.query(Statement::new(duplicates, Vec::new()), duplicate).await?;
                     if !found.is_empty() {
@@ -143,6 +154,12 @@ impl Unscoped<'_> {
                 let mut counts = Vec::new();
                 for (table, count, _) in TABLES {
                     counts.push((table, number(&tx, count).await?));
+                }
+                if let Some(skills) = &skills {
+                    counts.push(("skills", skills.count_outside().await?));
+                    if !dry_run {
+                        skills.move_all_to_default().await?;
+                    }
                 }
                 if !dry_run {
                     for (_, _, moves) in TABLES {

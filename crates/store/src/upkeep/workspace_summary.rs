@@ -30,8 +30,13 @@ pub async fn workspaces(uri: &BackendUri) -> Result<WorkspaceSummary, SnapshotEr
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?));
     let names =
         direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await?;
-    let counts = RESOURCES
-        .map(|table| format!("SELECT CAST('{table}' AS TEXT), workspace, COUNT(*) FROM {table} GROUP BY workspace"));
+    // Those of MLflow 3.18.
+    let has_skills = crate::migrations::tables(&direct).await?.iter().any(|table| table == "skills");
+    let counts: Vec<String> = RESOURCES
+        .into_iter()
+        .chain(has_skills.then_some("skills"))
+        .map(|table| format!("SELECT CAST('{table}' AS TEXT), workspace, COUNT(*) FROM {table} GROUP BY workspace"))
+        .collect();
     let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?));
     let counts = direct.query(unscoped(&counts.join(" UNION ALL ")), read).await?;
     let mut summary = WorkspaceSummary { nested: nested(&names), ..WorkspaceSummary::default() };

@@ -10,7 +10,7 @@ use crate::{
     db::{Anywhere, DbError, Row, Sql, Statement, Tx},
     statements::statements,
     workspace::Workspace,
-    workspaces::{is_default, no_workspace},
+    workspaces::{is_default, no_workspace, skills::Skills},
 };
 
 /// What happens to the resources of a workspace that is deleted.
@@ -343,6 +343,9 @@ impl Store {
         if self.outbox.is_ready() {
             tx.execute(Statement::within(workspace, &DELETE_DELIVERIES, Vec::new())).await?;
         }
+        if let Some(skills) = Skills::of(tx).await? {
+            skills.delete(workspace).await?;
+        }
         run_all(tx, workspace, &ROWS).await
     }
 }
@@ -363,27 +366,53 @@ async fn restrict(tx: &Tx, workspace: &Workspace) -> Result<(), Failure> {
     tx.execute(Statement::within(workspace, &DELETE_DELETED_WEBHOOKS, Vec::new())).await?;
     let read = |row: &Row<'_>| (0..RESOURCES.len()).map(|column| row.get::<i64>(column)).collect::<Result<Vec<_>, _>>();
     let counts = tx.query_opt(Statement::within(workspace, &COUNTS, Vec::new()), read).await?.unwrap_or_default();
-    match RESOURCES.iter().zip(counts).find(|(_, count)| *count > 0) {
+    if let Some((table, count)) = RESOURCES.iter().zip(counts).find(|(_, count)| *count > 0) {
+        return Err(still_there(workspace, table, count));
+    }
+    match Skills::of(tx).await? {
+        Some(skills) => match skills.count(workspace).await? {
+            0 => Ok(()),
+            count => Err(still_there(workspace, "skills", count)),
+        },
         None => Ok(()),
-        Some((table, count)) => Err(Failure::Refused(Error::invalid_state(format!(
-            "Cannot delete workspace '{}': table '{table}' still contains {count} resource(s). Remove or reassign them \
-             before deleting the workspace.",
-            workspace.name()
-        )))),
     }
 }
 
+/// How many resources of a table keep the workspace from being deleted.
+fn still_there(workspace: &Workspace, table: &str, count: i64) -> Failure {
+    Failure::Refused(Error::invalid_state(format!(
+        "Cannot delete workspace '{}': table '{table}' still contains {count} resource(s). Remove or reassign them before \
+         deleting the workspace.",
+        workspace.name()
+    )))
+}
+
 async fn move_to_default(tx: &Tx, workspace: &Workspace) -> Result<(), Failure> {
+    let skills = Skills::of(tx).await?;
+    if let Some(skills) = &skills
+        && let Some(error) = skills.refusal(workspace).await?
+    {
+        return Err(Failure::Refused(error));
+    }
     let most = i64::try_from(MAX_CONFLICTS).unwrap_or(i64::MAX);
     let read = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
     let conflicts = tx.query(Statement::within(workspace, &CONFLICTS, vec![most.into()]), read).await?;
-    if conflicts.is_empty() {
-        return Ok(run_all(tx, workspace, &MOVES).await?);
+    let of_skills = match &skills {
+        Some(skills) => skills.conflicts(workspace, most).await?,
+        None => Vec::new(),
+    };
+    if conflicts.is_empty() && of_skills.is_empty() {
+        run_all(tx, workspace, &MOVES).await?;
+        if let Some(skills) = &skills {
+            skills.move_to_default(workspace).await?;
+        }
+        return Ok(());
     }
     let table = |place: i64| usize::try_from(place).ok().and_then(|place| RESOURCES.get(place)).copied();
     let lines: Vec<String> = conflicts
         .iter()
         .map(|(place, name)| format!("  - {}: {}", table(*place).unwrap_or_default(), python::repr(name)))
+        .chain(of_skills)
         .collect();
     Err(Failure::Refused(Error::invalid_state(format!(
         "Cannot reassign resources from workspace '{}' to 'default': the following names already exist in the default \

@@ -2,7 +2,7 @@
 
 use ferroflow_model::messages::issues::Issue;
 use ferroflow_store::{
-    IssueChange, Store, StoreOptions, UserStore,
+    DeletionMode, IssueChange, Store, StoreOptions, UserStore, WorkspaceValues,
     db::{BackendUri, Db, DbOptions, Statement, Upkeep},
     migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
     upkeep::gc::PurgeOutcome,
@@ -277,4 +277,103 @@ async fn the_users_stay_as_they_are(uri: &BackendUri) {
     UserStore::open(uri, None, DbOptions::default(), false).await.unwrap();
     assert_eq!(migrations::check(uri, &AUTH).await.unwrap().differences, Vec::<String>::new());
     assert_eq!(migrations::check(uri, &TRACKING).await.unwrap().differences, Vec::<String>::new());
+}
+
+/// A skill of a workspace with one of each child.
+async fn skill(uri: &BackendUri, workspace: &str, name: &str, source: &str) {
+    let key = format!("'{workspace}', 'acme', '{name}'");
+    let columns = "workspace, organization, name";
+    run(
+        uri,
+        &format!(
+            "INSERT INTO skills ({columns}, created_at, last_updated_at) VALUES ({key}, 1, 2);
+             INSERT INTO skill_versions ({columns}, version, source_type, created_at, last_updated_at)
+                 VALUES ({key}, 1, '{source}', 1, 2);
+             INSERT INTO skill_tags ({columns}, key, value) VALUES ({key}, 'k', 'v');
+             INSERT INTO skill_version_tags ({columns}, version, key, value) VALUES ({key}, 1, 'k', 'v');
+             INSERT INTO skill_aliases ({columns}, alias, version) VALUES ({key}, 'best', 1)"
+        ),
+    )
+    .await;
+}
+
+/// The workspace of each row of a skill, without repetition.
+async fn places_of_skill(uri: &BackendUri, name: &str) -> Vec<String> {
+    let tables = ["skills", "skill_versions", "skill_tags", "skill_version_tags", "skill_aliases"];
+    let each = tables.map(|table| format!("SELECT workspace FROM {table} WHERE name = '{name}'"));
+    texts(uri, &each.join(" UNION ")).await
+}
+
+on_each!(a_workspace_is_deleted_at_every_head, flavor = "multi_thread");
+async fn a_workspace_is_deleted_at_every_head(uri: &BackendUri) {
+    const CATEGORIES: &str = "8b6ad64cb8f5";
+    for head in [FIRST, BETWEEN, CATEGORIES, LATER] {
+        upgrade(uri, Some(head)).await.unwrap();
+        let (has_skills, has_categories) = (head != FIRST, [CATEGORIES, LATER].contains(&head));
+        let store = Store::open(uri, StoreOptions { workspaces: true, ..StoreOptions::default() }).await.unwrap();
+        for name in ["restricted", "moved", "gone"] {
+            store.create_workspace(name, &WorkspaceValues::default()).await.unwrap();
+        }
+        for name in ["moved", "gone"] {
+            let workspace = store.workspace(name).await.unwrap();
+            let within = store.within(&workspace);
+            let experiment = within.create_experiment(&format!("{name} at {head}"), None, Vec::new()).await.unwrap();
+            let issue = Issue {
+                experiment_id: Some(experiment),
+                name: Some(head.into()),
+                description: Some("d".into()),
+                categories: vec![name.to_owned()],
+                ..Issue::default()
+            };
+            within.create_issue(issue).await.unwrap();
+        }
+        let refused =
+            async |name: &str, mode: DeletionMode| store.delete_workspace(name, mode).await.unwrap_err().message;
+        if has_skills {
+            skill(uri, "restricted", "kept", "git").await;
+            let message = refused("restricted", DeletionMode::Restrict).await;
+            assert!(message.contains("table 'skills' still contains 1 resource(s)"), "{message}");
+            run(uri, "DELETE FROM skills WHERE name = 'kept'").await;
+
+            skill(uri, "moved", head, "mlflow").await;
+            let message = refused("moved", DeletionMode::SetDefault).await;
+            assert!(message.contains("MLflow-backed skill versions"), "{message}");
+            run(uri, "UPDATE skill_versions SET source_type = 'git'").await;
+            skill(uri, "default", head, "git").await;
+            let message = refused("moved", DeletionMode::SetDefault).await;
+            let line = format!("  - skills: organization='acme', name='{head}'");
+            assert!(message.contains(&line), "{message}");
+            run(uri, "DELETE FROM skills WHERE workspace = 'default'").await;
+            skill(uri, "gone", "gone", "mlflow").await;
+        }
+        store.delete_workspace("restricted", DeletionMode::Restrict).await.unwrap();
+        store.delete_workspace("moved", DeletionMode::SetDefault).await.unwrap();
+        store.delete_workspace("gone", DeletionMode::Cascade).await.unwrap();
+        if has_skills {
+            assert_eq!(places_of_skill(uri, head).await, ["default"]);
+            assert_eq!(places_of_skill(uri, "gone").await, [""; 0]);
+        }
+        if has_categories {
+            // Those of the revisions before were added by the upgrade.
+            assert!(texts(uri, "SELECT category FROM issue_categories").await.iter().all(|found| found == "moved"));
+            assert!(!texts(uri, "SELECT issue_id FROM issue_categories").await.is_empty());
+        }
+        assert_eq!(texts(uri, "SELECT name FROM workspaces").await, ["default"]);
+        store.close().await.unwrap();
+    }
+    // The way back to a server without workspaces.
+    let store = Store::open(uri, StoreOptions { workspaces: true, ..StoreOptions::default() }).await.unwrap();
+    store.create_workspace("team", &WorkspaceValues::default()).await.unwrap();
+    skill(uri, "team", "late", "mlflow").await;
+    let message = store.upkeep().move_to_default_workspace(false, 9).await.unwrap_err().message;
+    assert!(message.contains("MLflow-backed skill versions"), "{message}");
+    run(uri, "UPDATE skill_versions SET source_type = 'git'").await;
+    skill(uri, "default", "late", "git").await;
+    let message = store.upkeep().move_to_default_workspace(false, 9).await.unwrap_err().message;
+    assert!(message.contains("name='acme/late', workspace='team'"), "{message}");
+    run(uri, "DELETE FROM skills WHERE workspace = 'default' AND name = 'late'").await;
+    let moved = store.upkeep().move_to_default_workspace(false, 9).await.unwrap();
+    assert!(moved.contains(&("skills", 1)), "{moved:?}");
+    assert_eq!(places_of_skill(uri, "late").await, ["default"]);
+    store.close().await.unwrap();
 }

@@ -216,6 +216,23 @@ async fn pgbouncer_in_transaction_mode_serves_many_clients() {
     }
 }
 
+#[tokio::test]
+async fn a_replica_behind_a_pooler_is_left_out() {
+    support::on_postgres(async |uri: &BackendUri| {
+        let database = Database::of(uri);
+        let bouncer = Bouncer::start(&database, "auth_type = any").await;
+        let read_replica = Some(parse(&bouncer.uri(&database)));
+        let options = StoreOptions { db: options(2), read_replica, ..StoreOptions::default() };
+        let store = Store::open(uri, options).await.unwrap();
+        assert!(!store.db().replica_status().unwrap().is_in_use, "its statements may run on several servers");
+        let run = support::run(&store, "0").await;
+        assert!(support::history(&store, &run, "m", None, None).await.0.is_empty());
+        let status = store.db().replica_status().unwrap();
+        assert_eq!((status.by_replica, status.by_primary, status.repeated), (0, 1, 0));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_the_server_has_no_room_for_shrinks_and_waits() {
     let role = format!("limited_{}", uuid::Uuid::new_v4().simple());
@@ -256,6 +273,51 @@ fn socket(folder: &Path, database: &Database) -> tokio::task::JoinHandle<()> {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
         }
     })
+}
+
+/// Forwards connections on a port of its own to the server until it is aborted, which closes them.
+async fn port(listener: TcpListener, server: (String, u16)) {
+    let mut open = tokio::task::JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = TcpStream::connect(&server).await.unwrap();
+        open.spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_answered_is_waited_for() {
+    support::on_postgres(async |uri: &BackendUri| {
+        let Database { name, host, port: to, user } = Database::of(uri);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let uri = parse(&format!("postgresql://{user}@{address}/{name}"));
+        let one = async |db: &Db| numbers(db, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await;
+        let carrying = tokio::spawn(port(listener, (host.clone(), to)));
+        let db = Db::open(&uri, options(2)).unwrap();
+        assert_eq!(one(&db).await.unwrap(), [1]);
+        carrying.abort();
+        let _ = carrying.await;
+
+        // The check reports the reason, before the wait is over. The first one may meet the connection that was closed.
+        let reasons = [db.check().await.unwrap_err().to_string(), db.check().await.unwrap_err().to_string()];
+        assert!(reasons[1].contains("error connecting to server"), "{reasons:?}");
+        let waiting = tokio::spawn({
+            let db = db.clone();
+            async move { one(&db).await }
+        });
+        // A server that never answered is not waited for: its address is likely wrong.
+        let begun = Instant::now();
+        let error = one(&Db::open(&uri, options(2)).unwrap()).await.unwrap_err();
+        assert!(matches!(error, DbError::NotBegun(_)), "{error:?}");
+        assert!(begun.elapsed() < options(2).acquire_timeout, "{:?}", begun.elapsed());
+        assert!(!waiting.is_finished());
+
+        let carrying = tokio::spawn(port(TcpListener::bind(address).await.unwrap(), (host, to)));
+        assert_eq!(waiting.await.unwrap().unwrap(), [1]);
+        db.check().await.unwrap();
+        carrying.abort();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

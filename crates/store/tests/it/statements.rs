@@ -16,6 +16,7 @@ on_each!(the_statements_on_the_users_database_are_valid);
 
 async fn the_statements_on_the_tracking_database_are_valid(store: &Store) {
     store.lease_job("any", "one", Duration::ZERO).await.expect("the table of leases");
+    store.prepare_usage().await.expect("the table of usage");
     assert_valid(store.db(), statements::TRACKING).await;
 }
 
@@ -25,6 +26,7 @@ async fn the_statements_on_a_later_head_are_valid(uri: &BackendUri) {
     migrations::upgrade(uri, &migrations::TRACKING, &options, &mut |_| {}).await.expect("a database");
     let store = support::open(uri).await;
     store.lease_job("any", "one", Duration::ZERO).await.expect("the table of leases");
+    store.prepare_usage().await.expect("the table of usage");
     assert_valid(store.db(), statements::TRACKING_LATER).await;
     assert_valid(store.db(), statements::TRACKING).await;
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_store::{
     Store, StoreOptions,
-    db::{BackendUri, DbError, DbOptions, Statement, Upkeep, as_caller},
+    db::{BackendUri, DbError, DbOptions, Statement, Upkeep},
+    fairness::{Caller, as_caller},
 };
 
 use crate::support::on_each;
@@ -119,13 +120,15 @@ on_each!(one_caller_can_not_hold_all_connections);
 async fn one_caller_can_not_hold_all_connections(uri: &BackendUri) {
     let store = open(uri, None).await;
     let db = store.db();
-    let held = as_caller("a".into(), db.reader()).await.unwrap();
-    let Err(error) = as_caller("a".into(), db.reader()).await else { panic!("a second connection for one caller") };
+    let held = as_caller(Caller::named("a"), db.reader()).await.unwrap();
+    let Err(error) = as_caller(Caller::named("a"), db.reader()).await else {
+        panic!("a second connection for one caller")
+    };
     let error = ferroflow_model::Error::from(error);
     assert_eq!(error.code.http_status(), 429, "{}", error.message);
-    assert!(as_caller("b".into(), db.reader()).await.is_ok(), "another caller has a share of its own");
+    assert!(as_caller(Caller::named("b"), db.reader()).await.is_ok(), "another caller has a share of its own");
     drop(held);
-    assert!(as_caller("a".into(), db.reader()).await.is_ok());
+    assert!(as_caller(Caller::named("a"), db.reader()).await.is_ok());
 }
 
 on_each!(a_server_without_a_free_connection_is_not_ready);

@@ -176,5 +176,5 @@ pub(crate) async fn history(
     max_results: Option<i64>,
     page_token: Option<&str>,
 ) -> (Vec<HistoryPoint>, Option<String>) {
-    store.here().fold_metric_history(run_id, key, max_results, page_token, Vec::new(), Vec::push).await.unwrap()
+    store.here().fold_metric_history(run_id, key, max_results, page_token, Vec::new, Vec::push).await.unwrap()
 }

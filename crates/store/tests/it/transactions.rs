@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use ferroflow_model::{Error, Result};
+use ferroflow_model::{Error, ErrorCode, Result};
 use ferroflow_store::{
     Store,
     db::{BackendUri, Statement, Tx, Upkeep},
 };
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Notify};
 
 use crate::support::{self, Here as _, on_each};
 
@@ -85,6 +85,33 @@ async fn a_deadlock_is_run_again_and_both_are_committed(uri: &BackendUri) {
     right.unwrap();
     assert_eq!(attempts.load(Ordering::Relaxed), 3, "the one that lost is run again, the other is not");
     assert_eq!(name(&store, &one).await, name(&store, &other).await, "each was committed as a whole");
+}
+
+on_each!(the_locks_of_a_process_that_does_not_continue_are_released, flavor = "multi_thread");
+async fn the_locks_of_a_process_that_does_not_continue_are_released(uri: &BackendUri) {
+    if matches!(uri, BackendUri::Sqlite(_)) {
+        return; // SQLite has a single process.
+    }
+    let (frozen, other) = (support::open(uri).await, support::open(uri).await);
+    let run = support::run(&other, "0").await;
+    let run = run.as_str();
+    let (is_locked, continues) = (&Notify::new(), &Notify::new());
+    let stopping = frozen.db().transaction(|tx| async move {
+        rename(&tx, run, "frozen").await?;
+        is_locked.notify_one();
+        continues.notified().await;
+        rename(&tx, run, "late").await
+    });
+    let going_on = async {
+        is_locked.notified().await;
+        let renaming = other.db().transaction(|tx| async move { rename(&tx, run, "other").await });
+        let renamed = tokio::time::timeout(Duration::from_secs(25), renaming).await;
+        continues.notify_one();
+        renamed.expect("the lock is released").unwrap();
+    };
+    let (stopped, ()) = tokio::join!(stopping, going_on);
+    assert_eq!(stopped.unwrap_err().code, ErrorCode::TemporarilyUnavailable);
+    assert_eq!(name(&other, run).await, "other");
 }
 
 on_each!(work_with_other_effects_is_run_once, flavor = "multi_thread");

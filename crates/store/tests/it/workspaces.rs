@@ -11,12 +11,19 @@ use ferroflow_model::{
     webhook::EventType,
 };
 use ferroflow_store::{
-    DatasetSearch, ExperimentSearch, IssueChange, IssueSearch, LabelSchemaChange, ModelVersionSearch, NewDataset,
-    NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, ReviewQueueChange, ReviewQueueList, RunSearch, Scope,
-    Scoped, Store, Workspace,
+    DatasetSearch, ExperimentSearch, IssueChange, IssueSearch, Joins, LabelSchemaChange, ModelVersionSearch,
+    NewDataset, NewModelVersion, NewRun, NewWebhook, RegisteredModelSearch, ReviewQueueChange, ReviewQueueList,
+    RunSearch, Scope, Scoped, Store, TraceSearch, Workspace,
 };
+use serde_json::json;
 
-use crate::{support::on_each, traces::info};
+use crate::{
+    support::{
+        on_each,
+        spans::{self, span, trace_id},
+    },
+    traces::info,
+};
 
 /// Two workspaces of a server that has several.
 async fn two(store: &Store) -> [Workspace; 2] {
@@ -47,7 +54,7 @@ async fn runs_of(store: Scoped<'_>, experiments: &[String]) -> usize {
 }
 
 async fn points(store: Scoped<'_>, run: &str, limit: Option<i64>) -> usize {
-    store.fold_metric_history(run, "m", limit, None, Vec::new(), Vec::push).await.unwrap().0.len()
+    store.fold_metric_history(run, "m", limit, None, Vec::new, Vec::push).await.unwrap().0.len()
 }
 
 on_each!(a_workspace_must_exist);
@@ -273,4 +280,118 @@ async fn scorers_and_review_queues_of_another_workspace_are_not_found(store: &St
     other.delete_review_queue(&queue).await.unwrap();
     assert_eq!(mine.list_review_queue_items(&queue, Some(ReviewStatus::Pending), 9, None).await.unwrap().0.len(), 1);
     assert_eq!(mine.list_review_queues(&list).await.unwrap().0.len(), 1);
+}
+
+on_each!(a_page_token_belongs_to_its_workspace);
+async fn a_page_token_belongs_to_its_workspace(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let scope = Scope::everything();
+    let mut experiments = Vec::new();
+    for store in [mine, other] {
+        let made = [
+            store.create_experiment("one", None, Vec::new()).await.unwrap(),
+            store.create_experiment("two", None, Vec::new()).await.unwrap(),
+        ];
+        for name in ["a", "b"] {
+            run_in(store, &made[0]).await;
+            store.create_registered_model(name, "", &[]).await.unwrap();
+            store.create_dataset(&NewDataset { name: name.into(), ..NewDataset::default() }).await.unwrap();
+        }
+        experiments.push(made[0].clone());
+    }
+    let experiments_page = |token: Option<String>| ExperimentSearch {
+        view: ViewType::All,
+        max_results: 1,
+        filter: String::new(),
+        order_by: Vec::new(),
+        page_token: token,
+    };
+    let runs_page = |token: Option<String>| RunSearch {
+        experiment_ids: experiments.clone(),
+        filter: String::new(),
+        view: ViewType::All,
+        max_results: 1,
+        order_by: Vec::new(),
+        page_token: token,
+    };
+    let models_page =
+        |token: Option<String>| RegisteredModelSearch { max_results: 1, page_token: token, ..Default::default() };
+    let datasets_page =
+        |token: Option<String>| DatasetSearch { max_results: 1, page_token: token, ..Default::default() };
+    let traces_page = |token: Option<String>| TraceSearch {
+        experiment_ids: experiments.clone(),
+        max_results: 1,
+        page_token: token,
+        ..TraceSearch::default()
+    };
+    for (number, experiment) in [(1, &experiments[0]), (3, &experiments[1])] {
+        let store = if number == 1 { mine } else { other };
+        for number in number..number + 2 {
+            store.start_trace(info(&format!("tr-{number}"), experiment)).await.unwrap();
+        }
+    }
+    let tokens = [
+        mine.search_experiments(&scope, experiments_page(None)).await.unwrap().1,
+        mine.search_runs(&scope, runs_page(None)).await.unwrap().1,
+        mine.search_registered_models(&scope, models_page(None)).await.unwrap().1,
+        mine.search_datasets_of(datasets_page(None)).await.unwrap().1,
+        mine.search_traces(&scope, &traces_page(None)).await.unwrap().1,
+    ];
+    assert!(tokens.iter().all(Option::is_some), "{tokens:?}");
+    for (place, store) in [("its own", mine), ("another", other)] {
+        let [experiments, runs, models, datasets, traces] = tokens.clone();
+        let outcomes = [
+            store.search_experiments(&scope, experiments_page(experiments)).await.map(drop),
+            store.search_runs(&scope, runs_page(runs)).await.map(drop),
+            store.search_registered_models(&scope, models_page(models)).await.map(drop),
+            store.search_datasets_of(datasets_page(datasets)).await.map(drop),
+            store.search_traces(&scope, &traces_page(traces)).await.map(drop),
+        ];
+        for (kind, outcome) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(()) => assert_eq!(place, "its own", "{kind}"),
+                Err(error) => {
+                    assert_eq!(place, "another", "{kind}: {}", error.message);
+                    assert!(error.message.starts_with("Invalid page token"), "{kind}: {}", error.message);
+                }
+            }
+        }
+    }
+    // Offsets of the reference belong to no workspace.
+    let offset = Some("eyJvZmZzZXQiOiAxfQ==".to_owned());
+    for store in [mine, other] {
+        assert_eq!(store.search_registered_models(&scope, models_page(offset.clone())).await.unwrap().0.len(), 1);
+        assert_eq!(store.search_datasets_of(datasets_page(offset.clone())).await.unwrap().0.len(), 1);
+    }
+    // Without workspaces a list's token has nothing but its keys.
+    let only = store.within(Workspace::only());
+    let token = only.search_datasets_of(datasets_page(None)).await.unwrap().1;
+    assert!(only.search_datasets_of(datasets_page(token.clone())).await.is_ok());
+    assert!(mine.search_datasets_of(datasets_page(token)).await.is_ok());
+}
+
+on_each!(spans_of_a_taken_trace_are_not_found);
+async fn spans_of_a_taken_trace_are_not_found(store: &Store) {
+    let [default, team] = two(store).await;
+    let (mine, other) = (store.within(&team), store.within(&default));
+    let experiment = mine.create_experiment("one", None, Vec::new()).await.unwrap();
+    let theirs = other.create_experiment("one", None, Vec::new()).await.unwrap();
+    let batch = |traces: &[u64]| {
+        let spans: Vec<_> = traces.iter().map(|trace| span(*trace, 1, &json!({}))).collect();
+        spans::batch(&spans, &json!({}))
+    };
+    other.log_spans(&theirs, Joins::Any, None, batch(&[1])).await.unwrap();
+    // Nothing is said of the trace where the experiment is not there.
+    for trace in [1, 2] {
+        let error = mine.log_spans("987", Joins::Any, None, batch(&[trace])).await.unwrap_err();
+        assert_eq!(error.message, "No Experiment with id=987 exists");
+    }
+    let taken = mine.log_spans(&experiment, Joins::Any, None, batch(&[1])).await.unwrap_err();
+    let started = mine.start_trace(info(&trace_id(1), &experiment)).await.unwrap_err();
+    assert_eq!((taken.code, &taken.message), (started.code, &started.message));
+    let part = mine.log_spans(&experiment, Joins::Any, None, batch(&[1, 2])).await.unwrap();
+    assert_eq!((part.rejected, part.fault.map(|fault| fault.message)), (1, Some(taken.message)));
+    assert_eq!(mine.span_places(&[trace_id(1), trace_id(2)]).await.unwrap().len(), 1);
+    assert_eq!(other.span_places(&[trace_id(1), trace_id(2)]).await.unwrap().len(), 1);
 }

@@ -9,7 +9,7 @@ use super::{
         api::{Api, CLUSTERS, OBJECT_STORES, SCHEDULED_BACKUPS, text},
         archives,
         backup::{newest, plugin, server_name},
-        release::{Release, condition, is_ready},
+        release::{Release, condition, is_ready, variable},
     },
     Findings, note, versions,
 };
@@ -37,6 +37,7 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
         &format!("Cluster {name} is not ready: {phase} {}", text(&cluster, "/status/phaseReason")),
         &format!("kubectl describe clusters.postgresql.cnpg.io/{name}"),
     );
+    read_replica(release, &cluster, found);
     let archiving = condition(&cluster, "ContinuousArchiving");
     let has_backups = plugin(&cluster).is_some() || cluster["spec"]["backup"].is_object();
     if !has_backups {
@@ -88,6 +89,20 @@ pub(super) async fn cluster(api: &Api, release: &Release, found: &mut Findings) 
         "ferroflow ops backup takes one now and says why it fails",
     );
     Ok(is_ready(&cluster))
+}
+
+/// Checks that the address of the standbys leads to one, if the server sends reads there.
+fn read_replica(release: &Release, cluster: &Value, found: &mut Findings) {
+    if variable(&release.deployment, "MLFLOW_READ_REPLICA_BACKEND_STORE_URI").is_none() {
+        return;
+    }
+    let standbys = cluster["status"]["readyInstances"].as_u64().unwrap_or_default().saturating_sub(1);
+    found.check(
+        standbys > 0,
+        &format!("reads that take long go to {standbys} standbys"),
+        "the server sends reads to the standbys, and none is ready: the primary answers them",
+        "set postgresql.instances to at least 2, or postgresql.readReplica.enabled=false",
+    );
 }
 
 /// Reports clusters that were recovered from this one and that the server does not use.

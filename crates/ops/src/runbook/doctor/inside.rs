@@ -37,7 +37,10 @@ pub(super) async fn inside(api: &Api, release: &Release, deployment: &Value, fou
     for workspaces in seen.contents.iter().filter_map(|contents| contents.workspaces.as_ref()) {
         workspaces::workspaces(workspaces, deployment, found);
     }
-    seen.contents.iter().for_each(|contents| rollups(contents, found));
+    seen.contents.iter().for_each(|contents| {
+        rollups(contents, found);
+        indexes(contents);
+    });
     match &seen.storage {
         Some(storage) => bucket(storage, found).await,
         None => found.wrong(
@@ -97,6 +100,19 @@ fn rollups(contents: &Contents, found: &mut Findings) {
              {VARIABLE}, and look for \"days of traces cannot be summed up\" in its log"
         ),
     );
+}
+
+/// Names those of ferroflow's own indexes that are missing: searches take longer, and nothing is wrong.
+fn indexes(contents: &Contents) {
+    match contents.missing_indexes.as_deref() {
+        None => {}
+        Some([]) => ok("ferroflow's own indexes are there"),
+        Some(missing) => note(&format!(
+            "searches in a large database take longer, because these indexes are missing: {}. A server creates them in \
+             the background, or `ferroflow db tune`, which with --dry-run reports their size",
+            missing.join(", ")
+        )),
+    }
 }
 
 async fn bucket(storage: &Storage, found: &mut Findings) {

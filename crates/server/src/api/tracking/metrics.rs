@@ -28,7 +28,7 @@ pub(crate) async fn history(cx: Cx, req: GetMetricHistory) -> Result<Response> {
         )));
     }
     let run_id = id(req.run_id(), req.run_uuid());
-    let json = HistoryJson::new(req.metric_key());
+    let json = || HistoryJson::new(req.metric_key());
     let token = req.page_token.as_deref();
     let (json, next_page_token) =
         cx.store().fold_metric_history(run_id, req.metric_key(), max_results, token, json, HistoryJson::push).await?;

@@ -19,6 +19,17 @@ use crate::db::{DbError, PostgresUri, SslMode, tls};
 /// Default connect timeout per attempt; the URI may set another one.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A host that has vanished, with its node or behind a broken network, does not close its connections. They end when it
+/// has not answered for about half a minute: after 15 seconds without data, three probes at intervals of 5 seconds. The
+/// system's defaults are two hours, for which a write would wait.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// The same for data that was sent and is not acknowledged (`TCP_USER_TIMEOUT`; the default is about 15 minutes).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// The client-side error of the last connection attempt, such as an unreadable password file. The driver's error type
 /// cannot express it.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +165,9 @@ fn config(uri: &PostgresUri, host: usize) -> Config {
     }
     config.application_name(uri.application_name.as_deref().unwrap_or("ferroflow"));
     config.connect_timeout(uri.connect_timeout.unwrap_or(TIMEOUT));
+    config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(KEEPALIVE_PROBES);
+    #[cfg(target_os = "linux")]
+    config.tcp_user_timeout(UNACKNOWLEDGED);
     let ssl_mode = if is_socket(&config) { SslMode::Disable } else { uri.ssl_mode };
     config.ssl_mode(match ssl_mode {
         SslMode::Disable => tokio_postgres::config::SslMode::Disable,

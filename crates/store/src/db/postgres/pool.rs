@@ -4,7 +4,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use tokio_postgres::{Config, SimpleQueryMessage, error::SqlState};
 
 use super::{
     connect::{Connector, Fault},
+    identity::identity,
     pooler::{self, Pooler},
 };
 use crate::db::{DbError, PostgresUri};
@@ -25,6 +26,10 @@ const SHRUNK: Duration = Duration::from_secs(5);
 /// Interval between attempts to get a connection when the pool cannot shrink further.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Why a connection to a database with another [`identity`] is closed.
+const ANOTHER: &str =
+    "it is another database, and not a streaming replica of the backend store with the same database and schema";
+
 /// The connection pool of a process.
 pub(crate) struct PostgresPool {
     pool: Pool,
@@ -33,10 +38,20 @@ pub(crate) struct PostgresPool {
     /// One permit per connection that may be in use. Those of rejected connections are removed for a while.
     permits: Arc<Semaphore>,
     shrunk: Mutex<Shrunk>,
-    /// The most restrictive [`Pooler`] detected so far.
-    pooler: Arc<AtomicU8>,
+    found: Arc<Found>,
     connector: Connector,
     fault: Fault,
+}
+
+/// What connections have found out about the database.
+#[derive(Default)]
+struct Found {
+    /// Whether any connection was opened.
+    has_answered: AtomicBool,
+    /// The most restrictive [`Pooler`] detected so far.
+    pooler: AtomicU8,
+    /// Why the last connection could not be opened.
+    refusal: Mutex<Option<String>>,
 }
 
 /// The permits removed because the server rejected connections.
@@ -84,34 +99,57 @@ impl Client {
 impl PostgresPool {
     /// A pool of `size` connections. A request waits at most `wait` for one. Connects lazily.
     pub(crate) fn new(uri: &PostgresUri, size: usize, wait: Duration) -> Result<Self, DbError> {
-        let (pooler, fault) = (Arc::new(AtomicU8::new(Pooler::None as u8)), Fault::default());
+        Self::open(uri, size, wait, None)
+    }
+
+    /// A pool of connections to the database with this [`identity`], or to a replica of it. To get another one is
+    /// [`DbError::Other`].
+    pub(crate) fn of_database(
+        uri: &PostgresUri,
+        size: usize,
+        wait: Duration,
+        expected: String,
+    ) -> Result<Self, DbError> {
+        Self::open(uri, size, wait, Some(expected.into()))
+    }
+
+    fn open(uri: &PostgresUri, size: usize, wait: Duration, expected: Option<Arc<str>>) -> Result<Self, DbError> {
+        let (found, fault) = (Arc::<Found>::default(), Fault::default());
         let connector = Connector::new(uri, fault.clone())?;
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), connector.clone(), config);
-        let known = Arc::clone(&pooler);
+        let known = Arc::clone(&found);
         let pool = Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(wait))
             .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                let known = Arc::clone(&known);
+                let (known, expected) = (Arc::clone(&known), expected.clone());
                 Box::pin(async move {
-                    let found = begin(client).await.map_err(HookError::Backend)?;
-                    if known.fetch_max(found as u8, Ordering::SeqCst) < found as u8 {
-                        found.log();
+                    if let Some(expected) = expected
+                        && identity(client).await.map_err(HookError::Backend)? != *expected
+                    {
+                        return Err(HookError::message(ANOTHER));
                     }
+                    let pooler = begin(client).await.map_err(HookError::Backend)?;
+                    if known.pooler.fetch_max(pooler as u8, Ordering::SeqCst) < pooler as u8 {
+                        pooler.log();
+                    }
+                    known.has_answered.store(true, Ordering::Relaxed);
+                    known.refuse(None);
                     Ok(())
                 })
             }))
             .build()
             .map_err(|error| DbError::Other(error.to_string()))?;
         let permits = Arc::new(Semaphore::new(size));
-        Ok(Self { pool, size, wait, permits, shrunk: Mutex::default(), pooler, connector, fault })
+        Ok(Self { pool, size, wait, permits, shrunk: Mutex::default(), found, connector, fault })
     }
 
     /// Waits for a free connection. While the server has no connections left for this process, the pool shrinks to the
-    /// open ones and requests share these.
+    /// open ones and requests share these. A server that has answered before and does not accept connections, as during
+    /// a restart or a fail-over, is waited for.
     pub(crate) async fn get(&self) -> Result<Client, DbError> {
         let deadline = tokio::time::Instant::now() + self.wait;
         self.grow();
@@ -128,20 +166,32 @@ impl PostgresPool {
             let permit = permit.map_err(|_| DbError::NotBegun("the server is stopping".into()))?;
             let error = match self.pool.get().await {
                 Ok(object) => {
-                    let pooler = Pooler::from(self.pooler.load(Ordering::SeqCst));
+                    let pooler = Pooler::from(self.found.pooler.load(Ordering::SeqCst));
                     return Ok(Client { object: Box::new(object), pooler, permit });
                 }
                 Err(PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error))) => error,
                 Err(PoolError::Timeout(_)) => {
                     return Err(DbError::NotBegun("the database accepted no connection in time".into()));
                 }
+                Err(PoolError::PostCreateHook(HookError::Message(text))) => return Err(DbError::Other(text.into())),
                 Err(other) => return Err(DbError::NotBegun(other.to_string())),
             };
             if !is_exhausted(&error) {
-                return Err(match self.fault.get() {
-                    Some(fault) => DbError::NotBegun(format!("{error}: {fault}")),
+                let is_away = self.found.has_answered.load(Ordering::Relaxed) && is_away(&error);
+                let error = match self.fault.get() {
+                    Some(fault) => return Err(DbError::NotBegun(format!("{error}: {fault}"))),
                     None => DbError::from(error).before_begin(),
-                });
+                };
+                if !is_away {
+                    return Err(error);
+                }
+                if let DbError::NotBegun(reason) = &error {
+                    self.found.refuse(Some(reason.clone()));
+                }
+                refusal = Some(error);
+                drop(permit);
+                tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + RETRY)).await;
+                continue;
             }
             if refusal.is_none() {
                 tracing::warn!(
@@ -179,6 +229,11 @@ impl PostgresPool {
         }
     }
 
+    /// Why no connection can be opened, since one could not be.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.found.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Connections in use, and the maximum.
     pub(crate) fn status(&self) -> (usize, usize) {
         let status = self.pool.status();
@@ -196,10 +251,17 @@ impl PostgresPool {
     }
 }
 
+impl Found {
+    fn refuse(&self, refusal: Option<String>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+}
+
 /// Initialises a connection and detects a pooler in front of the server.
 async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres::Error> {
-    // Text that is sent to clients must not depend on the server's settings.
-    let answer = client.simple_query("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()").await?;
+    // Text that is sent to clients must not depend on the server's settings. JIT compilation takes longer than any statement
+    // of a request, and PostgreSQL would begin it where a plan without `enable_seqscan` has to scan a table.
+    let answer = client.simple_query("SET TIME ZONE 'UTC'; SET jit = off; SELECT pg_backend_pid()").await?;
     let process = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
         _ => None,
@@ -209,6 +271,12 @@ async fn begin(client: &tokio_postgres::Client) -> Result<Pooler, tokio_postgres
         return Ok(Pooler::None);
     }
     Ok(if pooler::keeps_names(client).await? { Pooler::WithNames } else { Pooler::WithoutNames })
+}
+
+/// Whether the server does not accept connections, and may soon: it is not reached, or starts, stops or fails over.
+fn is_away(error: &tokio_postgres::Error) -> bool {
+    // 08: connection exception, `PgBouncer` without a server among them; 57: operator intervention.
+    error.as_db_error().is_none_or(|error| matches!(error.code().code().get(..2), Some("08" | "57")))
 }
 
 /// Whether the server, or a pooler in front of it, has no connections left.

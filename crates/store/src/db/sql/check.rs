@@ -26,6 +26,8 @@ const WITH_WORKSPACE: &[&str] = &[
     "mcp_server_version_tags",
     "mcp_server_aliases",
     "mcp_access_endpoints",
+    "skills",
+    "skill_versions",
 ];
 
 /// Tables whose rows belong to a row with a workspace, directly or not.

@@ -9,19 +9,20 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result};
-use ferroflow_telemetry::Refusal;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 
 use super::{SpanWrite, SpansLogged, write::apply};
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
+    fairness::{Budget, Permit, Resource, queue},
     group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
 };
 
-/// Memory of all requests that wait or are being written, in KiB. A larger request takes all of it.
-const QUEUE: u32 = 64 * 1024;
+/// Memory of all requests that wait or are being written, in KiB; of one caller, half of it. A larger request takes all
+/// of it.
+const QUEUE: usize = 64 * 1024;
 
 /// Maximum memory of a batch, in bytes; bounds the latency of its last request. A larger request is written alone, by
 /// the lane of long ones.
@@ -35,24 +36,24 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const GATHER_YIELDS: usize = 12;
 
 /// A request, which holds its share of [`QUEUE`] until it is answered.
-type Job = group_commit::Job<SpanWrite, SpansLogged, OwnedSemaphorePermit>;
+type Job = group_commit::Job<SpanWrite, SpansLogged, Permit>;
 
 /// The queues.
 #[derive(Clone)]
 pub(crate) struct SpanLanes {
-    memory: Arc<Semaphore>,
-    short: mpsc::UnboundedSender<Job>,
-    long: mpsc::UnboundedSender<Job>,
+    memory: Budget,
+    short: queue::Sender<Job>,
+    long: queue::Sender<Job>,
 }
 
 /// The receiving side of a queue, which its lanes share: a free one takes what waits.
-type Queue = Arc<Mutex<mpsc::UnboundedReceiver<Job>>>;
+type Queue = Arc<Mutex<queue::Receiver<Job>>>;
 
 impl SpanLanes {
     /// Starts the lanes. They write what is queued and end when every clone of the `SpanLanes` is dropped.
     pub(crate) fn start(db: &Db, rollups: Rollups, stats: Arc<BatchStats>) -> Self {
         let start = |lanes: usize| {
-            let (sender, receiver) = mpsc::unbounded_channel();
+            let (sender, receiver) = queue::channel();
             let queue: Queue = Arc::new(Mutex::new(receiver));
             for _ in 0..lanes {
                 tokio::spawn(lane(db.clone(), rollups, Arc::clone(&queue), Arc::clone(&stats)));
@@ -64,7 +65,12 @@ impl SpanLanes {
             Dialect::Postgres => 2,
             Dialect::Sqlite => 1,
         };
-        Self { memory: Arc::new(Semaphore::new(QUEUE as usize)), short: start(short), long: start(1) }
+        Self { memory: Budget::new(Resource::Spans, QUEUE), short: start(short), long: start(1) }
+    }
+
+    /// The memory of the queues, for metrics.
+    pub(crate) fn memory(&self) -> &Budget {
+        &self.memory
     }
 
     /// Queues a write and waits for its commit.
@@ -73,11 +79,11 @@ impl SpanLanes {
     /// Those of [`crate::Scoped::log_spans`].
     pub(super) async fn write(&self, write: SpanWrite) -> Result<SpansLogged> {
         let size = write.size();
-        let share = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX).min(QUEUE);
-        let memory = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.memory).acquire_many_owned(share)).await;
-        let memory = memory.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-            Refusal::Spans.record();
-            downgrade_if_written(Error::busy("Too many spans are waiting to be written. Try again later."))
+        let memory = self.memory.acquire(size.div_ceil(1024), QUEUE_TIMEOUT).await.map_err(|refused| {
+            downgrade_if_written(refused.error(
+                "Too many spans of this caller are waiting to be written. Try again later.",
+                "Too many spans are waiting to be written. Try again later.",
+            ))
         })?;
         let (reply, answer) = oneshot::channel();
         let stopping = || Error::unavailable("The server is stopping.");
@@ -119,7 +125,7 @@ async fn gather(queue: &Queue, previous_len: usize) -> Option<Vec<Job>> {
     let mut jobs = vec![first];
     let mut turns = 0;
     while size < MAX_BATCH {
-        if let Ok(job) = queue.try_recv() {
+        if let Some(job) = queue.try_recv() {
             size += job.write.size();
             jobs.push(job);
         } else if jobs.len() >= previous_len || turns == GATHER_YIELDS {
@@ -163,19 +169,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_refuses_requests_before_anything_is_done() {
-        let (short, mut queue) = mpsc::unbounded_channel();
-        let (long, mut long_queue) = mpsc::unbounded_channel();
-        let lanes = SpanLanes { memory: Arc::new(Semaphore::new(QUEUE as usize)), short, long };
+        let (short, mut queue) = queue::channel();
+        let (long, mut long_queue) = queue::channel();
+        let lanes = SpanLanes { memory: Budget::new(Resource::Spans, QUEUE), short, long };
         let large = tokio::spawn({
             let lanes = lanes.clone();
             async move { lanes.write(write(40 * 1024 * 1024)).await }
         });
         // The only large request takes all memory. It is in the queue of long ones.
         let job = long_queue.recv().await.unwrap();
-        assert!(queue.try_recv().is_err());
+        assert!(queue.try_recv().is_none());
         let error = lanes.write(write(1)).await.unwrap_err();
         assert_eq!(error.code.http_status(), 429);
-        assert!(queue.try_recv().is_err());
+        assert!(queue.try_recv().is_none());
         let Job { reply, held: memory, .. } = job;
         drop(memory);
         reply.send(Ok(SpansLogged::default())).unwrap();

@@ -55,11 +55,13 @@ struct Refused {
     archived: BTreeSet<TraceId>,
     elsewhere: BTreeSet<TraceId>,
     denied: BTreeSet<TraceId>,
+    /// Their ids are those of traces in other workspaces, and an id is unique on the server.
+    taken: BTreeSet<TraceId>,
 }
 
 impl Refused {
     fn contains(&self, trace: &TraceId) -> bool {
-        [&self.archived, &self.elsewhere, &self.denied].iter().any(|traces| traces.contains(trace))
+        [&self.archived, &self.elsewhere, &self.denied, &self.taken].iter().any(|traces| traces.contains(trace))
     }
 
     /// Why, in the words of the reference where it refuses too.
@@ -72,6 +74,13 @@ impl Refused {
             let message =
                 format!("Spans cannot be added to these traces of other experiments: {}.", list(&self.denied));
             return Some(Error::new(ErrorCode::PermissionDenied, message));
+        }
+        if !self.taken.is_empty() {
+            // What `StartTraceV3` answers.
+            return Some(Error::not_found(match self.taken.len() {
+                1 => format!("Trace with ID {} no longer exists.", list(&self.taken)),
+                _ => format!("Traces with IDs {} no longer exist.", list(&self.taken)),
+            }));
         }
         Some(Error::invalid(match (archived.as_str(), elsewhere.as_str()) {
             ("", "") => return None,
@@ -110,8 +119,9 @@ impl<'a> Batch<'a> {
                 new.push(*trace);
                 continue;
             };
-            let is_foreign = stored.is_some_and(|stored| !stored.is_in_workspace);
-            if is_foreign || (experiment != write.experiment && !write.joins.allow(experiment)) {
+            if stored.is_some_and(|stored| !stored.is_in_workspace) {
+                refused.taken.insert(*trace);
+            } else if experiment != write.experiment && !write.joins.allow(experiment) {
                 refused.denied.insert(*trace);
             } else {
                 match stored.and_then(|stored| stored.location.as_deref()) {
@@ -122,7 +132,8 @@ impl<'a> Batch<'a> {
             }
         }
         let mut locations = BTreeMap::new();
-        if !new.is_empty() {
+        // Whether an id is taken is no answer to a request whose experiment does not exist.
+        if !new.is_empty() || !refused.taken.is_empty() {
             let root = found.experiments.get(&write.experiment).ok_or_else(|| no_experiment(write.experiment))?;
             for trace in new {
                 locations.insert(trace, uri::append_path(root, &format!("traces/{trace}/artifacts"))?);

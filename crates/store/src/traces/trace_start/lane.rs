@@ -7,19 +7,19 @@ use std::{
 };
 
 use ferroflow_model::{Error, Result, messages::service::TraceInfoV3};
-use ferroflow_telemetry::Refusal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{NewTrace, start};
 use crate::{
     db::{Db, DbError, downgrade_if_written, mark_written},
+    fairness::{Budget, Permit, Resource, queue},
     group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
     workspace::Workspace,
 };
 
-/// Capacity of the queue, in requests.
+/// Capacity of the queue, in requests, with those that are being written; of one caller, half of it.
 const QUEUE: usize = 1024;
 
 /// Maximum number of requests in a batch; bounds the latency of the last one.
@@ -34,18 +34,26 @@ pub(super) struct StartWrite {
     pub(super) trace: NewTrace,
 }
 
-type Job = group_commit::Job<StartWrite, TraceInfoV3>;
+type Job = group_commit::Job<StartWrite, TraceInfoV3, Permit>;
 
 /// The queue.
 #[derive(Clone)]
-pub(crate) struct StartLane(mpsc::Sender<Job>);
+pub(crate) struct StartLane {
+    jobs: queue::Sender<Job>,
+    places: Budget,
+}
 
 impl StartLane {
     /// Starts the lane. It writes what is queued and ends when every clone of the `StartLane` is dropped.
     pub(crate) fn start(db: &Db, rollups: Rollups, stats: Arc<BatchStats>) -> Self {
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = queue::channel();
         tokio::spawn(lane(db.clone(), rollups, queue, stats));
-        Self(sender)
+        Self { jobs, places: Budget::new(Resource::TraceStarts, QUEUE) }
+    }
+
+    /// The places in the queue, for metrics.
+    pub(crate) fn places(&self) -> &Budget {
+        &self.places
     }
 
     /// Queues a write and waits for its commit.
@@ -54,12 +62,15 @@ impl StartLane {
     /// Those of [`crate::Scoped::start_trace`], or the queue is full.
     pub(super) async fn write(&self, write: StartWrite) -> Result<TraceInfoV3> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { write: Arc::new(write), reply, held: (), queued: Queued::now() };
-        self.0.send_timeout(job, QUEUE_TIMEOUT).await.map_err(|_| {
-            Refusal::Writes.record();
-            downgrade_if_written(Error::busy("The queue of writes is full. Try again later."))
+        let held = self.places.acquire(1, QUEUE_TIMEOUT).await.map_err(|refused| {
+            downgrade_if_written(refused.error(
+                "Too many writes of this caller wait. Try again later.",
+                "The queue of writes is full. Try again later.",
+            ))
         })?;
-        let outcome = answer.await.map_err(|_| Error::unavailable("The server is stopping."))?;
+        let stopping = || Error::unavailable("The server is stopping.");
+        self.jobs.send(Job { write: Arc::new(write), reply, held, queued: Queued::now() }).map_err(|_| stopping())?;
+        let outcome = answer.await.map_err(|_| stopping())?;
         match outcome {
             Ok(info) => {
                 mark_written();
@@ -70,11 +81,11 @@ impl StartLane {
     }
 }
 
-async fn lane(db: Db, rollups: Rollups, mut queue: mpsc::Receiver<Job>, stats: Arc<BatchStats>) {
+async fn lane(db: Db, rollups: Rollups, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>) {
     while let Some(first) = queue.recv().await {
         let mut jobs = vec![first];
         while jobs.len() < MAX_REQUESTS {
-            let Ok(job) = queue.try_recv() else { break };
+            let Some(job) = queue.try_recv() else { break };
             jobs.push(job);
         }
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);

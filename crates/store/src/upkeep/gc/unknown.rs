@@ -1,4 +1,4 @@
-//! Finds orphaned artifact folders.
+//! Finds orphaned artifact folders: what of their names is in the database.
 
 use ferroflow_model::Result;
 
@@ -23,6 +23,8 @@ statements! {
     static RUNS: Gc = "SELECT run_uuid FROM runs WHERE run_uuid {in $1}";
     static LOGGED_MODELS: Gc = "SELECT model_id FROM logged_models WHERE model_id {in $1}";
     static TRACES: Gc = "SELECT request_id FROM trace_info WHERE request_id {in $1}";
+    static WORKSPACES: Gc =
+        "SELECT name FROM workspaces WHERE name {in $1} UNION SELECT workspace FROM experiments WHERE workspace {in $1}";
 }
 
 impl Unscoped<'_> {
@@ -44,5 +46,13 @@ impl Unscoped<'_> {
             .into_iter()
             .collect();
         Ok(ids.into_iter().filter(|id| !known.contains(id)).collect())
+    }
+
+    /// Those of `names` that are workspaces, or that an experiment is in.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn existing_workspaces(&self, names: Vec<String>) -> Result<Vec<String>> {
+        Ok(self.store.db.query(Statement::new(&WORKSPACES, vec![names.into()]), |row| row.get(0)).await?)
     }
 }

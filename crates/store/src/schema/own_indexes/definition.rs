@@ -1,0 +1,229 @@
+//! The definitions of the indexes.
+
+/// Number of characters of a text that are in an index: PostgreSQL refuses entries of more than 2,704 bytes.
+const TEXT: usize = 200;
+
+/// The condition on the tags in [`OwnIndex::TagValue`]: not those that the server writes and no search compares.
+pub(crate) const TAGS: &str = "key NOT IN ('mlflow.artifactLocation', 'mlflow.trace.spansLocation', \
+                               'mlflow.traceName', 'mlflow.linkedPrompts')";
+
+/// The condition on the metadata in [`OwnIndex::MetadataValue`]: not those with long texts or a value for each trace.
+pub(crate) const METADATA: &str = "key NOT IN ('mlflow.traceInputs', 'mlflow.traceOutputs', 'mlflow.trace.session', \
+                                   'mlflow.trace.tokenUsage', 'mlflow.trace.cost', 'mlflow.trace.sizeStats', \
+                                   'mlflow.trace.sizeBytes', 'mlflow.trace.infoFinalized', 'mlflow.trace_schema.version')";
+
+/// The key of runs by which the newest come first, and those without a start time last.
+pub(crate) const NEWEST: &str = "COALESCE(start_time, -9223372036854775807)";
+
+/// The condition on the tags in [`OwnIndex::RunTagValue`]: not those with long texts that no search compares.
+pub(crate) const RUN_TAGS: &str = "key NOT IN ('mlflow.log-model.history', 'mlflow.loggedArtifacts', \
+                                   'mlflow.note.content')";
+
+/// The key of model versions by which the last updated come first, and those without a time last.
+pub(crate) const LAST_UPDATED: &str = "COALESCE(last_updated_time, -9223372036854775807)";
+
+/// The key of experiments by which the newest come first, and those without a time last.
+pub(crate) const CREATED: &str = "COALESCE(creation_time, -9223372036854775807)";
+
+/// What an index is on.
+pub(crate) struct Definition {
+    /// The table.
+    pub(crate) table: &'static str,
+    /// The columns and expressions, as in SQL.
+    pub(crate) columns: Vec<String>,
+    /// The condition on its rows.
+    pub(crate) only: Option<&'static str>,
+}
+
+/// An index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnIndex {
+    /// The runs of an experiment from the newest to the oldest, which the reference has no index in, nor by experiment.
+    RunsPage,
+    /// The records of a dataset in the order of pages, which the reference has no index in.
+    RecordsPage,
+    /// Traces by state, in the order of time.
+    TraceStatus,
+    /// Traces by name, in the order of time.
+    TraceName,
+    /// Traces by the id that the client chose.
+    ClientRequestId,
+    /// Traces by duration.
+    ExecutionTime,
+    /// Tags of traces by value.
+    TagValue,
+    /// Metadata of traces by value.
+    MetadataValue,
+    /// Spans by name.
+    SpanName,
+    /// Valid assessments by value.
+    AssessmentValue,
+    /// Valid assessments by number.
+    AssessmentNumber,
+    /// Params of runs by value.
+    ParamValue,
+    /// Tags of runs by value, and with them the names of runs.
+    RunTagValue,
+    /// Latest metrics of runs by value, NaN apart. Only where an operator wants it: it ends PostgreSQL's updates in place
+    /// (HOT) of the rows that every logged metric updates, so that logging a batch takes a third longer.
+    MetricValue,
+    /// The logged models of an experiment from the newest to the oldest, which the reference has no index in.
+    LoggedModelsPage,
+    /// The versions of all models, from the last updated to the first.
+    VersionsPage,
+    /// The versions of one model, from the last updated to the first.
+    VersionsOfModel,
+    /// Tags of registered models by value, in the order of names.
+    ModelTagValue,
+    /// The experiments of a workspace from the newest to the oldest.
+    ExperimentsPage,
+}
+
+impl OwnIndex {
+    /// All of them.
+    pub(crate) const ALL: [Self; 19] = [
+        Self::RunsPage,
+        Self::RecordsPage,
+        Self::TraceStatus,
+        Self::TraceName,
+        Self::ClientRequestId,
+        Self::ExecutionTime,
+        Self::TagValue,
+        Self::MetadataValue,
+        Self::SpanName,
+        Self::AssessmentValue,
+        Self::AssessmentNumber,
+        Self::ParamValue,
+        Self::RunTagValue,
+        Self::MetricValue,
+        Self::LoggedModelsPage,
+        Self::VersionsPage,
+        Self::VersionsOfModel,
+        Self::ModelTagValue,
+        Self::ExperimentsPage,
+    ];
+
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RunsPage => "ff_runs_page",
+            Self::RecordsPage => "ff_evaluation_dataset_records_page",
+            Self::TraceStatus => "ff_trace_info_status",
+            Self::TraceName => "ff_trace_info_name",
+            Self::ClientRequestId => "ff_trace_info_client_request_id",
+            Self::ExecutionTime => "ff_trace_info_execution_time",
+            Self::TagValue => "ff_trace_tags_value",
+            Self::MetadataValue => "ff_trace_request_metadata_value",
+            Self::SpanName => "ff_spans_name",
+            Self::AssessmentValue => "ff_assessments_value",
+            Self::AssessmentNumber => "ff_assessments_number",
+            Self::ParamValue => "ff_params_value",
+            Self::RunTagValue => "ff_tags_value",
+            Self::MetricValue => "ff_latest_metrics_value",
+            Self::LoggedModelsPage => "ff_logged_models_page",
+            Self::VersionsPage => "ff_model_versions_page",
+            Self::VersionsOfModel => "ff_model_versions_of_model",
+            Self::ModelTagValue => "ff_registered_model_tags_value",
+            Self::ExperimentsPage => "ff_experiments_page",
+        }
+    }
+
+    /// Whether it is created only when an operator asks for it.
+    pub(crate) const fn is_optional(self) -> bool {
+        matches!(self, Self::MetricValue)
+    }
+
+    /// What it is on.
+    pub(crate) fn definition(self) -> Definition {
+        let on = |table, columns: &[&str]| Definition {
+            table,
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            only: None,
+        };
+        let some = |table, columns: &[&str], only| Definition { only: Some(only), ..on(table, columns) };
+        let beginning = |column: &str| format!("substr({column}, 1, {TEXT})");
+        let (name, value, trace_name) = (&*beginning("name"), &*beginning("value"), &*beginning("trace_name"));
+        let newest = &*format!("{NEWEST} DESC");
+        let last_updated = &*format!("{LAST_UPDATED} DESC");
+        let created = &*format!("{CREATED} DESC");
+        match self {
+            Self::RunsPage => on("runs", &["experiment_id", "lifecycle_stage", newest, "run_uuid"]),
+            Self::RecordsPage => on("evaluation_dataset_records", &["dataset_id", "created_time", "dataset_record_id"]),
+            Self::TraceStatus => on("trace_info", &["experiment_id", "status", "timestamp_ms"]),
+            Self::TraceName => on("trace_info", &["experiment_id", trace_name, "timestamp_ms"]),
+            Self::ClientRequestId => some("trace_info", &["client_request_id"], "client_request_id IS NOT NULL"),
+            Self::ExecutionTime => on("trace_info", &["experiment_id", "execution_time_ms"]),
+            Self::TagValue => some("trace_tags", &["key", value], TAGS),
+            Self::MetadataValue => some("trace_request_metadata", &["key", value], METADATA),
+            Self::SpanName => on("spans", &["experiment_id", name]),
+            Self::AssessmentValue => some("assessments", &["experiment_id", "name", value], "valid"),
+            Self::AssessmentNumber => {
+                some("assessments", &["experiment_id", "name", "aggregate_value"], "valid AND is_numeric_value")
+            }
+            Self::ParamValue => on("params", &["key", value]),
+            Self::RunTagValue => some("tags", &["key", value], RUN_TAGS),
+            Self::MetricValue => on("latest_metrics", &["key", "is_nan", "value"]),
+            Self::LoggedModelsPage => on("logged_models", &["experiment_id", "creation_timestamp_ms DESC", "model_id"]),
+            Self::VersionsPage => on("model_versions", &["workspace", last_updated, "name", "version DESC"]),
+            Self::VersionsOfModel => on("model_versions", &["workspace", "name", last_updated, "version DESC"]),
+            Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
+            Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
+        }
+    }
+
+    /// The statement that creates it, of which `how` is empty or `CONCURRENTLY `.
+    pub(in crate::schema) fn create(self, how: &str) -> String {
+        let Definition { table, columns, only } = self.definition();
+        let only = only.map_or_else(String::new, |only| format!(" WHERE {only}"));
+        format!("CREATE INDEX {how}IF NOT EXISTS {} ON {table} ({}){only};", self.name(), columns.join(", "))
+    }
+
+    pub(in crate::schema) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// Whether a tag may be in [`OwnIndex::TagValue`].
+pub(crate) fn is_tag(key: &str) -> bool {
+    !is_named(TAGS, key)
+}
+
+/// Whether a tag of a run may be in [`OwnIndex::RunTagValue`].
+pub(crate) fn is_run_tag(key: &str) -> bool {
+    !is_named(RUN_TAGS, key)
+}
+
+/// Whether metadata may be in [`OwnIndex::MetadataValue`].
+pub(crate) fn is_metadata(key: &str) -> bool {
+    !is_named(METADATA, key)
+}
+
+/// Whether a condition of this file names a key.
+fn is_named(condition: &str, key: &str) -> bool {
+    condition.split('\'').skip(1).step_by(2).any(|named| named == key)
+}
+
+/// The part of a text that is in an index. SQLite's `substr` ends at a NUL.
+pub(crate) fn indexed(text: &str) -> String {
+    text.chars().take_while(|c| *c != '\0').take(TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_has_the_beginning_of_a_text() {
+        assert_eq!(indexed("short"), "short");
+        assert_eq!(indexed(&"ä".repeat(300)), "ä".repeat(200));
+        assert_eq!(indexed("a\0b"), "a");
+    }
+
+    #[test]
+    fn keys_without_a_value_to_search_for_are_not_in_an_index() {
+        assert!(is_tag("env") && is_tag(", ") && !is_tag("mlflow.traceName") && !is_tag("mlflow.artifactLocation"));
+        assert!(is_metadata("mlflow.sourceRun") && !is_metadata("mlflow.traceInputs"));
+        assert!(!is_metadata("mlflow.trace_schema.version"));
+        assert!(is_run_tag("mlflow.runName") && !is_run_tag("mlflow.note.content"));
+    }
+}

@@ -1,0 +1,217 @@
+//! The plans of searches: indexes that end with the page, on tables of some ten thousand rows, with statistics and without.
+
+use ferroflow_model::messages::service::ViewType;
+use ferroflow_store::{
+    ExperimentSearch, LoggedModelSearch, ModelVersionSearch, RegisteredModelSearch, RunSearch, Scope, Store,
+    db::{Statement, Upkeep, dialect::Dialect},
+    schema::tune,
+};
+
+use crate::support::{Here as _, on_each};
+
+const RUNS: u32 = 12_000;
+
+/// A series `i` from 1 to `count`, in either dialect.
+fn series(dialect: Dialect, count: u32) -> String {
+    match dialect {
+        Dialect::Postgres => format!("generate_series(1, {count}) i"),
+        Dialect::Sqlite => format!(
+            "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {count}) SELECT i FROM s) s"
+        ),
+    }
+}
+
+/// Runs with metrics, params and tags, logged models, and versions of a model. Nothing analyzes them.
+async fn fill(store: &Store) {
+    let dialect = store.db().dialect();
+    let (runs, few) = (series(dialect, RUNS), series(dialect, 6_000));
+    let id = dialect.pick("md5(i::text)", "printf('%032x', i)");
+    let tables = ["runs", "latest_metrics", "params", "tags", "logged_models", "model_versions", "model_version_tags"];
+    let mut sql = String::new();
+    if dialect == Dialect::Postgres {
+        for table in tables {
+            sql += &format!("ALTER TABLE {table} SET (autovacuum_enabled = false);\n");
+        }
+    }
+    sql += "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active');\n";
+    sql += &format!(
+        "INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, experiment_id) \
+         SELECT {id}, 'run-' || i, 'FINISHED', i, 'active', CASE WHEN i % 40 = 0 THEN 7 ELSE 0 END FROM {runs};\n"
+    );
+    for key in ["a", "b"] {
+        sql += &format!(
+            "INSERT INTO latest_metrics (run_uuid, key, value, timestamp, step, is_nan) \
+             SELECT {id}, 'm{key}', (i * 7919 % 10007) / 10007.0, 1, 1, FALSE FROM {runs};\n\
+             INSERT INTO params (run_uuid, key, value) SELECT {id}, 'p{key}', 'v' || (i % 2) FROM {runs};\n\
+             INSERT INTO tags (run_uuid, key, value) SELECT {id}, 't{key}', 'v' || (i % 2000) FROM {runs};\n"
+        );
+    }
+    sql +=
+        &format!("INSERT INTO tags (run_uuid, key, value) SELECT {id}, 'mlflow.runName', 'run-' || i FROM {runs};\n");
+    sql += &format!(
+        "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms, \
+         last_updated_timestamp_ms, status, lifecycle_stage) \
+         SELECT 'm-' || i, i % 2 * 7, 'model', '', i, i, 1, 'active' FROM {few};\n\
+         INSERT INTO registered_models (name, workspace) VALUES ('one', 'default'), ('two', 'default');\n\
+         INSERT INTO registered_models (name, workspace) SELECT 'model-' || i, 'default' FROM {few};\n\
+         INSERT INTO registered_model_tags (workspace, name, key, value) \
+         SELECT 'default', 'model-' || i, 'team', 'team-' || (i % 7) FROM {few};\n\
+         INSERT INTO experiments (experiment_id, name, creation_time, lifecycle_stage, workspace) \
+         SELECT 1000 + i, 'e' || i, i, 'active', 'default' FROM {few};\n\
+         INSERT INTO model_versions (workspace, name, version, last_updated_time, current_stage) \
+         SELECT 'default', CASE WHEN i % 2 = 0 THEN 'one' ELSE 'two' END, i, i, 'None' FROM {few};\n\
+         INSERT INTO model_version_tags (workspace, name, version, key, value) \
+         SELECT 'default', CASE WHEN i % 2 = 0 THEN 'one' ELSE 'two' END, i, 'env', 'prod' FROM {few};\n"
+    );
+    store.db().batch(sql).await.unwrap();
+    with_metrics(store).await;
+}
+
+/// Creates the index of the values of metrics, which is not created by itself.
+async fn with_metrics(store: &Store) {
+    let plan = tune::plan(store.db(), true).await.unwrap();
+    assert_eq!(plan.iter().map(|index| index.name).collect::<Vec<_>>(), ["ff_latest_metrics_value"]);
+    tune::create(store.db(), &plan[0], |_, _| ()).await.unwrap();
+}
+
+async fn analyze(store: &Store) {
+    let sql = Statement::unscoped(Upkeep::Test, "ANALYZE", Vec::new());
+    match store.db().dialect() {
+        Dialect::Postgres => drop(store.db().query(sql, |_| Ok(())).await.unwrap()),
+        Dialect::Sqlite => store.db().batch("ANALYZE".to_owned()).await.unwrap(),
+    }
+}
+
+/// A search for runs, and the indexes that serve it.
+fn searches() -> Vec<(RunSearch, &'static [&'static str])> {
+    let search = |experiments: &[&str], filter: &str, order: &[&str]| RunSearch {
+        experiment_ids: experiments.iter().map(|&id| id.to_owned()).collect(),
+        filter: filter.to_owned(),
+        view: ViewType::ActiveOnly,
+        max_results: 100,
+        order_by: order.iter().map(|&clause| clause.to_owned()).collect(),
+        page_token: None,
+    };
+    let all = RunSearch { view: ViewType::All, ..search(&["0"], "", &[]) };
+    vec![
+        (search(&["0"], "", &[]), &["ff_runs_page"]),
+        (search(&["0", "7"], "", &[]), &["ff_runs_page"]),
+        (all, &["ff_runs_page"]),
+        (search(&["0"], "", &["attributes.start_time ASC"]), &["ff_runs_page"]),
+        (search(&["0"], "attributes.start_time > 11990", &[]), &["ff_runs_page"]),
+        (search(&["0"], "params.pa = 'v1'", &[]), &["ff_params_value", "ff_runs_page"]),
+        (search(&["0", "7"], "params.pa = 'v1' AND metrics.ma > 0.5", &[]), &["ff_params_value", "ff_runs_page"]),
+        (search(&["0"], "metrics.ma > 0.5", &[]), &["ff_latest_metrics_value", "ff_runs_page"]),
+        (search(&["0"], "metrics.ma > 0.9999", &[]), &["ff_latest_metrics_value"]),
+        (search(&["0"], "tags.ta = 'v5'", &[]), &["ff_tags_value"]),
+        (search(&["0"], "tags.ta = 'v5'", &["metrics.ma DESC"]), &["ff_tags_value"]),
+        (search(&["0"], "attributes.run_name = 'run-7'", &[]), &["ff_tags_value"]),
+        (search(&["0"], "attributes.run_id = 'x'", &[]), &[]),
+        (search(&["0"], "", &["metrics.ma DESC"]), &["ff_latest_metrics_value"]),
+        (search(&["0"], "", &["metrics.ma ASC", "attributes.start_time DESC"]), &["ff_latest_metrics_value"]),
+        (search(&["7"], "", &["metrics.ma DESC"]), &["ff_runs_page"]),
+    ]
+}
+
+/// Whether a plan reads a whole table.
+fn reads_a_table(plan: &str) -> bool {
+    let of_table = |line: &str| {
+        let line = line.trim_start_matches([' ', '-', '>']);
+        line.starts_with("Seq Scan on ")
+            || line.starts_with("Parallel Seq Scan on ")
+            || (line.starts_with("SCAN ")
+                && ["runs", " r", " m", " v", "latest_metrics", "params", "tags"]
+                    .iter()
+                    .any(|table| line.trim_start_matches("SCAN ").split(' ').next() == Some(table.trim_start()))
+                && !line.contains("INDEX ff_"))
+    };
+    plan.lines().any(of_table)
+}
+
+on_each!(searches_for_runs_read_indexes_with_statistics_and_without);
+async fn searches_for_runs_read_indexes_with_statistics_and_without(store: &Store) {
+    fill(store).await;
+    for has_statistics in [false, true] {
+        if has_statistics {
+            analyze(store).await;
+        }
+        for (search, indexes) in searches() {
+            let (_, token) = store.here().search_runs(&Scope::everything(), search.clone()).await.unwrap();
+            let next = token.map(|token| RunSearch { page_token: Some(token), ..search.clone() });
+            for search in [Some(search), next].into_iter().flatten() {
+                let plan = store.here().explain_run_search(&Scope::everything(), &search).await.unwrap().join("\n");
+                assert!(!reads_a_table(&plan), "{has_statistics} {search:?}\n{plan}");
+                for index in indexes {
+                    assert!(plan.contains(index), "{has_statistics} {index} {search:?}\n{plan}");
+                }
+            }
+        }
+    }
+}
+
+on_each!(other_pages_are_read_in_the_order_of_an_index);
+async fn other_pages_are_read_in_the_order_of_an_index(store: &Store) {
+    fill(store).await;
+    let (here, everything) = (store.here(), Scope::everything());
+    for has_statistics in [false, true] {
+        if has_statistics {
+            analyze(store).await;
+        }
+        for (filter, index) in [("", "ff_model_versions_page"), ("name = 'one'", "ff_model_versions_of_model")] {
+            let mut search =
+                ModelVersionSearch { filter: filter.to_owned(), max_results: 10, ..ModelVersionSearch::default() };
+            for _ in 0..2 {
+                let plan = here.explain_model_version_search(&everything, &search).await.unwrap().join("\n");
+                let sorts = plan.contains("Sort Key") || plan.contains("TEMP B-TREE");
+                assert!(plan.contains(index) && !sorts && !reads_a_table(&plan), "{has_statistics} {filter}\n{plan}");
+                search.page_token = here.search_model_versions(&everything, search.clone()).await.unwrap().1;
+            }
+        }
+        let mut search = RegisteredModelSearch {
+            filter: "tags.team = 'team-3'".to_owned(),
+            max_results: 10,
+            ..RegisteredModelSearch::default()
+        };
+        for _ in 0..2 {
+            let plan = here.explain_registered_model_search(&everything, &search).await.unwrap().join("\n");
+            let sorts = plan.contains("Sort Key") || plan.contains("TEMP B-TREE");
+            assert!(plan.contains("ff_registered_model_tags_value") && !sorts, "{has_statistics}\n{plan}");
+            let (models, token) = here.search_registered_models(&everything, search.clone()).await.unwrap();
+            assert_eq!(models.len(), 10);
+            search.page_token = token;
+        }
+        let mut search = ExperimentSearch {
+            view: ViewType::ActiveOnly,
+            max_results: 10,
+            filter: String::new(),
+            order_by: Vec::new(),
+            page_token: None,
+        };
+        for _ in 0..2 {
+            let plan = here.explain_experiment_search(&everything, &search).await.unwrap().join("\n");
+            let sorts = plan.contains("Sort Key") || plan.contains("TEMP B-TREE");
+            assert!(plan.contains("ff_experiments_page") && !sorts, "{has_statistics}\n{plan}");
+            let (experiments, token) = here.search_experiments(&everything, search.clone()).await.unwrap();
+            assert_eq!(experiments.len(), 10);
+            search.page_token = token;
+        }
+        for experiments in [&["0"][..], &["0", "7"]] {
+            let mut search = LoggedModelSearch {
+                experiment_ids: experiments.iter().map(|&id| id.to_owned()).collect(),
+                filter: String::new(),
+                datasets: Vec::new(),
+                max_results: 10,
+                order_by: Vec::new(),
+                page_token: None,
+            };
+            for _ in 0..2 {
+                let plan = here.explain_logged_model_search(&everything, &search).await.unwrap().join("\n");
+                assert!(
+                    plan.contains("ff_logged_models_page") && !reads_a_table(&plan),
+                    "{has_statistics} {experiments:?}\n{plan}"
+                );
+                search.page_token = here.search_logged_models(&everything, search.clone()).await.unwrap().1;
+            }
+        }
+    }
+}
