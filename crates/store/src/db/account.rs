@@ -146,13 +146,11 @@ impl Account {
         let turn = || async {
             let Turns { turns, waiting, .. } = &*self.0.budget.0;
             let _waiting = Waiting::new(waiting);
-            match timeout(memory::RESULT_WAIT, Arc::clone(turns).acquire_owned()).await {
-                Ok(Ok(turn)) => Ok(turn),
-                _ => {
-                    Refusal::Results.record();
-                    Err(DbError::Crowded("other large results are in memory".into()))
-                }
+            if let Ok(Ok(turn)) = timeout(memory::RESULT_WAIT, Arc::clone(turns).acquire_owned()).await {
+                return Ok(turn);
             }
+            Refusal::Results.record();
+            Err(DbError::Crowded("other large results are in memory".into()))
         };
         self.0.turn.get_or_try_init(turn).await.map(|_| ())
     }
