@@ -156,6 +156,7 @@ impl Upkeep {
             Self::Rollups => "rollups",
             Self::Closing => "closing",
             Self::Move => "move",
+            Self::Quotas => "quotas",
             Self::Test => "test",
         }
     }
