@@ -220,7 +220,7 @@ pub(crate) async fn otlp(
             handler(cx, Request::from_parts(parts, body)).await
         }),
     );
-    let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));
+    let answer = Box::pin(outcome).await.unwrap_or_else(|error| failed(&headers, error));
     server.telemetry.ingest().record_response(answer.status().as_u16(), start.elapsed());
     large_response::hold(respond(Ok(answer), subject), account)
 }
