@@ -23,6 +23,7 @@
 ``FERROFLOW_KUBECTL``            kubectl.
 ``FERROFLOW_POSTGRES_BIN``       The folder with the programs of PostgreSQL.
 ``FERROFLOW_PGBOUNCER``          The program of PgBouncer.
+``FERROFLOW_PROMTOOL``           promtool of Prometheus, which evaluates alerts.
 ``FERROFLOW_HAPROXY``            The load balancer ``HAProxy``.
 ``FERROFLOW_FAKETIME``           The library that gives a process another clock.
 ``FERROFLOW_VALGRIND``           Valgrind, which counts instructions.

@@ -60,6 +60,8 @@ pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
 pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
 /// The program of PgBouncer.
 pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
+/// promtool of Prometheus, which evaluates alerts.
+pub(crate) const PROMTOOL: &str = "FERROFLOW_PROMTOOL";
 /// The load balancer `HAProxy`.
 pub(crate) const HAPROXY: &str = "FERROFLOW_HAPROXY";
 /// The library that gives a process another clock.
@@ -110,6 +112,8 @@ pub(crate) enum Need {
     PostgresPrograms,
     /// The connection pooler PgBouncer.
     Pgbouncer,
+    /// promtool of Prometheus.
+    Promtool,
     /// The load balancer `HAProxy`.
     Haproxy,
     /// The library libfaketime.
@@ -177,6 +181,7 @@ impl Environment {
             POSTGRES_BIN,
             BARMAN,
             PGBOUNCER,
+            PROMTOOL,
             HAPROXY,
             FAKETIME,
             VALGRIND,
@@ -248,6 +253,7 @@ impl Environment {
             Need::PostgresPrograms => self.postgres_programs(),
             Need::Haproxy => self.system(HAPROXY, "haproxy"),
             Need::Faketime => self.faketime(),
+            Need::Promtool => self.promtool(),
             Need::Valgrind => self.system(VALGRIND, "valgrind"),
             Need::Reference => self.reference().map(drop),
             Need::Sdks => self.sdks(),
@@ -412,6 +418,19 @@ impl Environment {
                 apt::install(name)?;
             }
             let path = installed().with_context(|| format!("{name} is needed: its path in {variable}"))?;
+            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
+        })
+        .map(drop)
+    }
+
+    /// promtool, which is in the package of Prometheus.
+    fn promtool(&self) -> Result<()> {
+        self.once(PROMTOOL, || {
+            if process::find("promtool").is_none() {
+                apt::install("prometheus")?;
+            }
+            let path = process::find("promtool");
+            let path = path.with_context(|| format!("promtool of Prometheus is needed: its path in {PROMTOOL}"))?;
             Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
         })
         .map(drop)

@@ -88,7 +88,8 @@ pub(crate) const BROWSER: Suite = Suite {
     workers: 1,
 };
 /// The Helm chart renders to what a cluster accepts.
-pub(crate) const CHART: Suite = Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
+pub(crate) const CHART: Suite =
+    Suite { folders: &["chart"], python: Python::Chart, needs: &[Need::Helm, Need::Promtool], workers: 2 };
 /// The runbooks of `ferroflow ops` on a fake cluster.
 pub(crate) const OPS: Suite = Suite { folders: &["ops"], python: Python::Chart, needs: &[Need::Helm], workers: 2 };
 /// The packages of a release are installed as users install them.

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use ferroflow_model::{Error, Result};
+use ferroflow_telemetry::{ActiveSpan, Kind};
 use futures_util::Stream;
 
 use crate::{ArtifactPath, BucketRepository, LocalRepository};
@@ -71,10 +72,13 @@ impl ArtifactRepository {
     /// # Errors
     /// There is no such path, or it is a directory.
     pub async fn stat(&self, path: &ArtifactPath) -> Result<Stat> {
-        match self {
-            Self::Local(local) => local.stat(path).await,
-            Self::Bucket(bucket) => bucket.stat(path).await,
-        }
+        let work = async {
+            match self {
+                Self::Local(local) => local.stat(path).await,
+                Self::Bucket(bucket) => bucket.stat(path).await,
+            }
+        };
+        self.observed("artifact stat", work).await
     }
 
     /// Opens a file, or a byte range, which must be inside it. With an entity tag from [`stat`](Self::stat), only that
@@ -88,10 +92,13 @@ impl ArtifactRepository {
         range: Option<Range<u64>>,
         etag: Option<&str>,
     ) -> Result<OpenedArtifact> {
-        match self {
-            Self::Local(local) => local.open(path, range, etag).await,
-            Self::Bucket(bucket) => bucket.open(path, range, etag).await,
-        }
+        let work = async {
+            match self {
+                Self::Local(local) => local.open(path, range, etag).await,
+                Self::Bucket(bucket) => bucket.open(path, range, etag).await,
+            }
+        };
+        self.observed("artifact open", work).await
     }
 
     /// Writes a file from a stream. It appears under its name once complete; if the stream fails, nothing remains.
@@ -103,10 +110,13 @@ impl ArtifactRepository {
         if path.is_root() {
             return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
         }
-        match self {
-            Self::Local(local) => local.write(path, body).await,
-            Self::Bucket(bucket) => bucket.write(path, body, length).await,
-        }
+        let work = async {
+            match self {
+                Self::Local(local) => local.write(path, body).await,
+                Self::Bucket(bucket) => bucket.write(path, body, length).await,
+            }
+        };
+        self.observed("artifact write", work).await
     }
 
     /// The entries of a directory, sorted by name; none if it is not a directory.
@@ -114,10 +124,13 @@ impl ArtifactRepository {
     /// # Errors
     /// The store failed.
     pub async fn list(&self, path: &ArtifactPath) -> Result<Vec<FileInfo>> {
-        match self {
-            Self::Local(local) => local.list(path).await,
-            Self::Bucket(bucket) => bucket.list(path).await,
-        }
+        let work = async {
+            match self {
+                Self::Local(local) => local.list(path).await,
+                Self::Bucket(bucket) => bucket.list(path).await,
+            }
+        };
+        self.observed("artifact list", work).await
     }
 
     /// Deletes a file, or a directory recursively. It is not an error if it does not exist.
@@ -125,10 +138,13 @@ impl ArtifactRepository {
     /// # Errors
     /// The store failed.
     pub async fn delete(&self, path: &ArtifactPath) -> Result<()> {
-        match self {
-            Self::Local(local) => local.delete(path).await,
-            Self::Bucket(bucket) => bucket.delete(path).await,
-        }
+        let work = async {
+            match self {
+                Self::Local(local) => local.delete(path).await,
+                Self::Bucket(bucket) => bucket.delete(path).await,
+            }
+        };
+        self.observed("artifact delete", work).await
     }
 
     /// Removes a directory if it is empty. Does nothing in a bucket, which has no directories.
@@ -162,6 +178,21 @@ impl ArtifactRepository {
             Self::Local(local) => local.check(false).await,
             Self::Bucket(bucket) => bucket.check().await,
         }
+    }
+
+    /// Runs a call as a span of its request. Paths and names are not in it.
+    async fn observed<T>(&self, name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut span = ActiveSpan::start(name, Kind::Client);
+        let outcome = work.await;
+        let kind = match self {
+            Self::Local(_) => "directory",
+            Self::Bucket(_) => "bucket",
+        };
+        span.set("ferroflow.artifact_store", kind);
+        if outcome.as_ref().is_err_and(|error| error.code.http_status() >= 500) {
+            span.fail();
+        }
+        outcome
     }
 
     /// The bucket, if it is one: clients can access it directly.

@@ -32,7 +32,8 @@ pub(crate) fn init(format: LogFormat, environment: &Environment) {
     // Libraries log only warnings by default.
     let filter = filter.unwrap_or_else(|| {
         EnvFilter::new(format!(
-            "warn,ferroflow={level},ferroflow_server={level},ferroflow_store={level},ferroflow_artifacts={level}"
+            "warn,ferroflow={level},ferroflow_server={level},ferroflow_store={level},ferroflow_artifacts={level},\
+             ferroflow_telemetry={level}"
         ))
     });
     // An event that cannot be written must not panic while that is reported.

@@ -8,6 +8,7 @@ mod listen;
 mod process_opts;
 pub(crate) mod rollups;
 mod storage;
+mod traces;
 mod webhooks;
 
 use std::{
@@ -22,7 +23,7 @@ use ferroflow_jobs::{QuotaSettings, Webhooks};
 use ferroflow_model::{
     Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, quotas::Quotas, uri, validation::Limits,
 };
-use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, Telemetry, TrustedProxies, ui};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
@@ -88,6 +89,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let upload_sweep_age = storage::sweep_age(environment)?;
     let auth = auth::settings(args.app_name.as_deref(), environment)?;
     let hosts = host_policy(&args, &root, environment);
+    let telemetry = traces::telemetry(&args, environment)?;
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
     check::check_workspaces(&args, &backend, environment)?;
     let read_replica = check::read_replica(&args, &backend, environment)?;
@@ -129,7 +131,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         callers: Callers::default(),
         bodies: Bodies::default(),
         results: ResultBudget::default(),
-        telemetry: Telemetry::default(),
+        telemetry,
         config: Config {
             static_prefix: prefix.trim_end_matches('/').to_owned(),
             url_prefix: port.url_prefix.clone(),

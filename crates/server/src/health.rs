@@ -84,7 +84,7 @@ impl DependencyState {
 /// Ready if the database and the artifact store answer; with `?needs=database` if the database does, which is enough
 /// for most of the API. Only admins, and the local user of a server without users, get details.
 pub(crate) async fn readyz(app: Arc<App>, readiness: Arc<Readiness>, request: Request) -> Response {
-    let DependencyState { database, artifacts } = readiness.check(&app).await;
+    let DependencyState { database, artifacts } = Box::pin(readiness.check(&app)).await;
     let ready = database.is_ok() && (artifacts.is_ok() || request.uri().query() == Some("needs=database"));
     let mut body = json!({ "ready": ready });
     if is_trusted(&app, request).await {

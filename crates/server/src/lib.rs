@@ -32,8 +32,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub use access::{Access, Audit, AuditReport, verify_audit};
 pub use app::{App, Config, GraphqlLimits, Security, Transfers};
 pub use body::Bodies;
+pub use ferroflow_telemetry::{Sampler, log_slower_than};
 pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, TraceSettings, TraceSettingsError};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 use axum::body::Body;
@@ -91,6 +92,7 @@ pub async fn serve(
     let app = Arc::new(app);
     let (stopping, stopped) = watch::channel(false);
     let jobs = background::start(&app, stopped.clone());
+    app.telemetry.start_export();
     let watching = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let trimming = tokio::spawn(heap::trim_when_freed(Arc::clone(&app)));
     let http = Served::Http(Connections {
@@ -139,6 +141,7 @@ pub async fn serve(
     if let Err(error) = app.store.close().await {
         tracing::error!(%error, "closing the database failed");
     }
+    app.telemetry.stop_export().await;
     Ok(())
 }
 

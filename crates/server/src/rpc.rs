@@ -19,6 +19,7 @@ use ferroflow_store::{
     db::Account,
     fairness::{CallerKey, Entered, as_caller},
 };
+use ferroflow_telemetry::note;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
@@ -30,7 +31,9 @@ use crate::{
     large_response,
     middleware::client::Client,
     params::Params,
-    running, workspace,
+    running,
+    telemetry::spanned,
+    workspace,
 };
 
 /// A handler for one type of input, with a type-erased future.
@@ -217,7 +220,7 @@ pub(crate) async fn otlp(
             handler(cx, Request::from_parts(parts, body)).await
         }),
     );
-    let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));
+    let answer = Box::pin(outcome).await.unwrap_or_else(|error| failed(&headers, error));
     server.telemetry.ingest().record_response(answer.status().as_u16(), start.elapsed());
     large_response::hold(respond(Ok(answer), subject), account)
 }
@@ -294,6 +297,12 @@ async fn context(app: Arc<App>, parts: &mut http::request::Parts) -> Result<Cx> 
         )));
     }
     let (workspace, caller) = workspace::of_request(&app, parts).await?;
+    note("ferroflow.workspace", || workspace.name().to_owned());
+    note("ferroflow.caller", || match &caller {
+        Some(caller) if caller.is_admin => "admin",
+        Some(_) => "user",
+        None => "anonymous",
+    });
     Ok(Cx { app, workspace, path, query, caller })
 }
 
@@ -313,7 +322,7 @@ async fn serialized(serialize: Box<dyn FnOnce() -> Result<Response> + Send>) -> 
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
-    json_bytes(serde_json::to_vec(value))
+    json_bytes(spanned("encode the response", || serde_json::to_vec(value)))
 }
 
 /// A JSON response that is already serialized.

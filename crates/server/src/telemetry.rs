@@ -1,12 +1,21 @@
 //! Prometheus metrics. Labels have bounded cardinality: route templates, never paths sent by clients.
 
+mod export;
 mod ingest;
+mod process;
 mod refused;
 mod replica;
+mod traces;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use ferroflow_jobs::JobMetrics;
+use ferroflow_store::db::Db;
+use ferroflow_telemetry::{Tracer, TracerStats};
+use http::HeaderMap;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -14,12 +23,20 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::{Registry, Unit},
 };
 
-use self::{ingest::Ingest, refused::Refusals, replica::Replica};
+use tokio::{sync::watch, task::JoinHandle};
+
+pub use self::export::{TraceSettings, TraceSettingsError};
+pub(crate) use self::traces::{TracedRequest, spanned};
+use self::{export::Exporter, ingest::Ingest, process::Process, refused::Refusals, replica::Replica};
 use crate::{access::Access, app::App};
+
+/// Bytes in a permit of a budget of memory.
+const KIB: usize = 1024;
 
 /// The metrics of a server.
 pub struct Telemetry {
@@ -27,7 +44,11 @@ pub struct Telemetry {
     requests: Family<RequestLabels, Counter>,
     duration: Family<RouteLabels, Histogram>,
     running: Gauge,
-    connections: Gauge,
+    connections: Family<DatabaseLabels, Gauge>,
+    connections_max: Family<DatabaseLabels, Gauge>,
+    memory: Family<BudgetLabels, Gauge>,
+    memory_max: Family<BudgetLabels, Gauge>,
+    spans_waiting: Gauge,
     waiting: Gauge,
     written: Gauge,
     transactions: Gauge,
@@ -37,6 +58,20 @@ pub struct Telemetry {
     refused: Refusals,
     ingest: Ingest,
     replica: Replica,
+    traces: Option<Traces>,
+}
+
+/// The traces of the server itself.
+struct Traces {
+    tracer: Tracer,
+    export: Mutex<Export>,
+}
+
+/// The export of traces.
+enum Export {
+    Ready(Box<Exporter>),
+    Running(watch::Sender<bool>, JoinHandle<()>),
+    Ended,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -51,8 +86,36 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DatabaseLabels {
+    database: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: &'static str,
+}
+
 impl Default for Telemetry {
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Telemetry {
+    /// The metrics, and the traces of the server itself.
+    ///
+    /// # Errors
+    /// The client of the collector cannot be built.
+    pub fn with_traces(settings: TraceSettings) -> Result<Self, TraceSettingsError> {
+        let (tracer, queue) = Tracer::new(settings.sampler);
+        let exporter = Exporter::new(settings, queue, Arc::clone(tracer.stats()))?;
+        let export = Mutex::new(Export::Ready(Box::new(exporter)));
+        Ok(Self::new(Some(Traces { tracer, export })))
+    }
+
+    fn new(traces: Option<Traces>) -> Self {
+        let spans: Option<Arc<TracerStats>> = traces.as_ref().map(|traces| Arc::clone(traces.tracer.stats()));
         let mut all = Registry::default();
         let ingest = Ingest::register(&mut all);
         let registry = all.sub_registry_with_prefix("ferroflow");
@@ -64,6 +127,20 @@ impl Default for Telemetry {
         registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, duration.clone());
         let jobs = JobMetrics::default();
         jobs.register(registry);
+        registry.register_collector(Box::new(Process { spans: spans.unwrap_or_default() }));
+        registry.register(
+            "build",
+            "The version of this server",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let connections = Family::<DatabaseLabels, Gauge>::default();
+        registry.register("database_connections_in_use", "Database connections in use", connections.clone());
+        let connections_max = Family::<DatabaseLabels, Gauge>::default();
+        registry.register("database_connections_max", "Maximum number of connections", connections_max.clone());
+        let memory = Family::<BudgetLabels, Gauge>::default();
+        registry.register("memory_in_use_bytes", "Memory of a budget that requests hold", memory.clone());
+        let memory_max = Family::<BudgetLabels, Gauge>::default();
+        registry.register("memory_max_bytes", "The size of a budget", memory_max.clone());
         let refused = Refusals::register(registry);
         let replica = Replica::register(registry);
         let mut gauge = |name: &str, help: &str| {
@@ -73,7 +150,12 @@ impl Default for Telemetry {
         };
         Self {
             running: gauge("http_requests_running", "Requests in flight"),
-            connections: gauge("database_connections_in_use", "Database connections in use"),
+            connections,
+            connections_max,
+            memory,
+            memory_max,
+            spans_waiting: gauge("otel_spans_waiting", "Spans of this server's own traces that wait for the export"),
+            traces,
             waiting: gauge("writes_waiting", "Write requests that wait for their transaction"),
             written: gauge("writes", "Write requests that were committed or refused since the start"),
             transactions: gauge("write_transactions", "Transactions that committed write requests since the start"),
@@ -108,12 +190,45 @@ impl Telemetry {
 
     /// Counts an answered request.
     pub(crate) fn record_response(&self, method: &http::Method, route: &str, status: u16, elapsed: Duration) {
-        // Other methods could be any text.
-        let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-        let method = known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other");
-        let labels = RequestLabels { method: method.into(), route: route.into(), status };
+        let labels = RequestLabels { method: known(method).into(), route: route.into(), status };
         self.requests.get_or_create(&labels).inc();
         self.duration.get_or_create(&RouteLabels { route: route.into() }).observe(elapsed.as_secs_f64());
+    }
+
+    /// Begins the trace of a request; `None` if it is not traced.
+    pub(crate) fn begin_trace(
+        &self,
+        headers: &HeaderMap,
+        method: &http::Method,
+        route: &str,
+        id: &str,
+    ) -> Option<TracedRequest> {
+        traces::begin(&self.traces.as_ref()?.tracer, headers, known(method), route, id)
+    }
+
+    /// Starts to export traces, if the server has them.
+    pub(crate) fn start_export(&self) {
+        let Some(traces) = &self.traces else { return };
+        let mut export = traces.export.lock().unwrap_or_else(PoisonError::into_inner);
+        *export = match std::mem::replace(&mut *export, Export::Ended) {
+            Export::Ready(exporter) => {
+                let (stop, stopped) = watch::channel(false);
+                Export::Running(stop, tokio::spawn(exporter.run(stopped)))
+            }
+            other => other,
+        };
+    }
+
+    /// Exports what is left, for a few seconds at most.
+    pub(crate) async fn stop_export(&self) {
+        let Some(traces) = &self.traces else { return };
+        let ended =
+            std::mem::replace(&mut *traces.export.lock().unwrap_or_else(PoisonError::into_inner), Export::Ended);
+        if let Export::Running(stop, task) = ended {
+            // The task has a receiver, or has ended.
+            let _ = stop.send(true);
+            let _ = task.await;
+        }
     }
 
     /// The metrics of the background jobs.
@@ -129,8 +244,19 @@ impl Telemetry {
     /// All metrics in the `OpenMetrics` text format.
     pub(crate) fn render(&self, app: &App) -> String {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        let (in_use, _) = app.store.db().pool_status();
-        set(&self.connections, in_use as u64);
+        let users = app.access.as_ref().map(|access| ("users", access.auth.users().db()));
+        let databases: [Option<(&'static str, &Db)>; 2] = [Some(("tracking", app.store.db())), users];
+        for (database, db) in databases.into_iter().flatten() {
+            let (in_use, max) = db.pool_status();
+            set(&self.connections.get_or_create(&DatabaseLabels { database }), in_use as u64);
+            set(&self.connections_max.get_or_create(&DatabaseLabels { database }), max as u64);
+        }
+        for budget in app.bodies.budgets() {
+            let labels = BudgetLabels { budget: budget.resource().name() };
+            set(&self.memory.get_or_create(&labels), (budget.taken() * KIB) as u64);
+            set(&self.memory_max.get_or_create(&labels), (budget.size() * KIB) as u64);
+        }
+        set(&self.spans_waiting, self.traces.as_ref().map_or(0, |traces| traces.tracer.waiting()) as u64);
         set(&self.waiting, app.store.batch().waiting() as u64);
         set(&self.written, app.store.batch().stats().requests.load(Ordering::Relaxed));
         set(&self.transactions, app.store.batch().stats().transactions.load(Ordering::Relaxed));
@@ -145,6 +271,12 @@ impl Telemetry {
         }
         text
     }
+}
+
+/// The name of a method. Others could be any text.
+fn known(method: &http::Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
 }
 
 /// Resident memory of this process in bytes, 0 if unknown.

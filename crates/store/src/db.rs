@@ -6,6 +6,7 @@ pub mod dialect;
 mod direct;
 mod error;
 mod lease;
+mod observe;
 mod postgres;
 mod replica;
 mod share;
@@ -20,12 +21,14 @@ mod written;
 
 use std::{sync::Arc, time::Duration};
 
+use ferroflow_telemetry::Origin;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 pub use account::{Account, ResultBudget};
 pub(crate) use direct::{Access, Direct, NO_TIMEOUTS};
 pub use error::DbError;
+pub use observe::{CONNECTION_WAIT, refused_connections, waiting_for_connections};
 pub use replica::ReplicaStatus;
 pub(crate) use sql::{
     Anywhere, Child, Key, Listed, Page, ScopeKind, Scoping, Sql, has_workspace, in_workspace, joined, length, upkeep,
@@ -151,15 +154,18 @@ impl Db {
             && let Some(unit) = replica::current()
         {
             // Boxed: a server without a replica does not carry its future.
-            let lease = Box::pin(unit.reader()).await?;
+            let lease = observe::acquire(Box::pin(unit.reader())).await?;
             return Ok(Conn { unit: Some(unit), ..Conn::new(Inner::Postgres(Box::new(lease))) });
         }
         let (wait, limit) = (self.options.acquire_timeout, self.options.statement_timeout);
-        let share = self.shares.take(wait).await?;
-        Ok(Conn::new(match &self.backend {
-            Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
-            Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
-        }))
+        let acquired = observe::acquire(async {
+            let share = self.shares.take(wait).await?;
+            Ok(match &self.backend {
+                Backend::Postgres(pool) => Inner::Postgres(Box::new(Lease::reader(pool, limit, share).await?)),
+                Backend::Sqlite(pool) => Inner::SqliteReader(pool.reader(wait, limit, share).await?),
+            })
+        });
+        Ok(Conn::new(acquired.await?))
     }
 
     /// Runs a statement and returns its rows.
@@ -191,16 +197,16 @@ impl Db {
     async fn unit_once(&self, ops: Arc<Vec<Op>>) -> Result<Vec<Answer>, DbError> {
         match &self.backend {
             Backend::Postgres(pool) => {
-                let client = pool.get().await?;
+                let client = observe::acquire(pool.get()).await?;
                 // Spawned, so that it completes even if the caller drops this future: otherwise the connection would
                 // return to the pool with an open transaction.
                 let limit = self.options.statement_timeout;
-                tokio::spawn(async move { postgres::unit(&client, &ops, limit).await })
+                tokio::spawn(Origin::current().carry(async move { postgres::unit(&client, &ops, limit).await }))
                     .map(|joined| joined.unwrap_or_else(|error| Err(DbError::Other(error.to_string()))))
                     .await
             }
             Backend::Sqlite(pool) => {
-                let writer = pool.writer(self.options.acquire_timeout).await?;
+                let writer = observe::acquire(pool.writer(self.options.acquire_timeout)).await?;
                 writer.write(move |connection| sqlite::unit(connection, &ops)).await
             }
         }

@@ -1,8 +1,12 @@
 //! Commits requests that wait together in one transaction (group commit), each with its own outcome.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use ferroflow_model::{Error, Result};
+use ferroflow_telemetry::{ActiveSpan, Histogram, Kind, Origin, SECONDS, SIZES};
 use tokio::sync::oneshot;
 
 use crate::{db::DbError, tracking::batch::BatchStats};
@@ -15,20 +19,112 @@ pub(crate) struct Job<W, A, H = ()> {
     pub(crate) reply: oneshot::Sender<Result<A>>,
     /// What it holds until it is answered, such as a share of a queue's memory.
     pub(crate) held: H,
+    /// When and by which request it was queued.
+    pub(crate) queued: Queued,
+}
+
+/// When and by which request a job was queued.
+pub(crate) struct Queued {
+    at: Instant,
+    origin: Origin,
+}
+
+impl Queued {
+    /// Now, by the current request.
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), origin: Origin::current() }
+    }
+}
+
+/// The statistics of a queue of this process.
+#[derive(Debug)]
+pub struct QueueStats {
+    /// The name.
+    pub name: &'static str,
+    /// How long requests waited until their transaction began, in nanoseconds.
+    pub wait: Histogram,
+    /// How many requests were committed together.
+    pub sizes: Histogram,
+}
+
+impl QueueStats {
+    const fn new(name: &'static str) -> Self {
+        Self { name, wait: Histogram::new(SECONDS), sizes: Histogram::new(SIZES) }
+    }
+}
+
+/// Metrics, params and tags of runs.
+pub(crate) static RUNS: QueueStats = QueueStats::new("runs");
+
+/// Spans.
+pub(crate) static SPANS: QueueStats = QueueStats::new("spans");
+
+/// Traces that clients start, in SQLite.
+pub(crate) static TRACES: QueueStats = QueueStats::new("traces");
+
+/// The statistics of all queues.
+#[must_use]
+pub fn queues() -> [&'static QueueStats; 3] {
+    [&RUNS, &SPANS, &TRACES]
+}
+
+/// The spans of a batch: that of the commit is below the first request that is traced, and those of all others link to
+/// it. Its statements belong to the first request of the batch, in the log too.
+struct BatchSpans {
+    waits: Vec<ActiveSpan>,
+    commit: ActiveSpan,
+    origin: Origin,
+}
+
+impl BatchSpans {
+    fn begin<W, A, H>(jobs: &[Job<W, A, H>], queue: &QueueStats) -> Self {
+        let now = Instant::now();
+        queue.sizes.observe(jobs.len() as u64);
+        let mut waits = Vec::new();
+        for Job { queued, .. } in jobs {
+            queue.wait.observe_duration(now.duration_since(queued.at));
+            if let Some(trace) = queued.origin.trace() {
+                waits.push(ActiveSpan::below(Some(trace), "wait for the group commit", Kind::Internal, queued.at));
+            }
+        }
+        let first = waits.first().and_then(ActiveSpan::context);
+        let mut commit = ActiveSpan::below(first.as_ref(), "group commit", Kind::Internal, now);
+        commit.set("ferroflow.queue", queue.name);
+        commit.set("ferroflow.requests", jobs.len());
+        let origin = jobs.first().map(|job| job.queued.origin.clone()).unwrap_or_default();
+        Self { origin: origin.below(commit.context()), waits, commit }
+    }
+}
+
+impl Drop for BatchSpans {
+    fn drop(&mut self) {
+        let link = self.commit.as_link();
+        for wait in &mut self.waits {
+            wait.link(link);
+        }
+    }
 }
 
 /// Commits the jobs together. If that fails, commits each on its own, so that a request that the database refuses does
 /// not fail the others. `apply` is a transaction that returns an outcome for each write, in order.
-pub(crate) async fn commit<W, A, H, F, Fut>(jobs: Vec<Job<W, A, H>>, stats: &BatchStats, apply: F)
-where
+pub(crate) async fn commit<W, A, H, F, Fut>(
+    jobs: Vec<Job<W, A, H>>,
+    queue: &'static QueueStats,
+    stats: &BatchStats,
+    apply: F,
+) where
     F: Fn(Vec<Arc<W>>) -> Fut,
     Fut: Future<Output = Result<Vec<Result<A>>, DbError>>,
 {
+    // Ends before the requests are answered.
+    let spans = BatchSpans::begin(&jobs, queue);
     let together = || {
         stats.transactions.fetch_add(1, Ordering::Relaxed);
-        apply(jobs.iter().map(|job| Arc::clone(&job.write)).collect())
+        spans.origin.clone().carry(apply(jobs.iter().map(|job| Arc::clone(&job.write)).collect()))
     };
-    match together().await {
+    let outcome = together().await;
+    drop(spans);
+    match outcome {
         Ok(outcomes) => {
             for (job, outcome) in jobs.into_iter().zip(outcomes) {
                 let _ = job.reply.send(outcome);
@@ -44,7 +140,7 @@ where
             tracing::debug!(%error, requests = jobs.len(), "a shared transaction failed, writing one by one");
             for job in jobs {
                 stats.transactions.fetch_add(1, Ordering::Relaxed);
-                let outcome = match apply(vec![job.write]).await {
+                let outcome = match job.queued.origin.carry(apply(vec![job.write])).await {
                     Ok(mut outcomes) => {
                         outcomes.pop().unwrap_or_else(|| Err(Error::internal("a write has no outcome")))
                     }
@@ -75,7 +171,7 @@ mod tests {
             .iter()
             .map(|write| {
                 let (reply, answer) = oneshot::channel();
-                (Job { write: Arc::new(*write), reply, held: () }, answer)
+                (Job { write: Arc::new(*write), reply, held: (), queued: Queued::now() }, answer)
             })
             .unzip()
     }
@@ -87,7 +183,7 @@ mod tests {
     ) -> (Vec<std::result::Result<u32, String>>, Vec<Vec<u32>>) {
         let ((jobs, answers), seen) = (jobs(writes), Mutex::new(Vec::new()));
         let stats = BatchStats::default();
-        commit(jobs, &stats, |writes: Vec<Arc<u32>>| {
+        commit(jobs, &RUNS, &stats, |writes: Vec<Arc<u32>>| {
             let writes: Vec<u32> = writes.iter().map(|write| **write).collect();
             seen.lock().unwrap().push(writes.clone());
             let failed = error(&writes);

@@ -43,6 +43,7 @@ pub use events::{
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
 use ferroflow_model::{Result, messages::service::ViewType, permission::DEFAULT_WORKSPACE, validation::Limits};
+pub use group_commit::{QueueStats, queues};
 pub use query::{scope::Scope, visible::Visible};
 pub use registry::{
     model_version_search::ModelVersionSearch, new_model_version::NewModelVersion,

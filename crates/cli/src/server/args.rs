@@ -28,6 +28,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) statement_timeout: u32,
 
+    /// Log statements that take longer than this, in seconds, with their text and without their values; 0 for none
+    #[arg(long, env = "FERROFLOW_SLOW_STATEMENT", value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) slow_statement: f64,
+
     /// Upgrade an older database at start, instead of refusing it
     #[arg(long, env = "FERROFLOW_AUTO_MIGRATE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(crate) auto_migrate: bool,
@@ -168,6 +172,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "PATH")]
     pub(crate) trace_archival_config: Option<PathBuf>,
 
+    /// Export traces of the server itself to this collector of OpenTelemetry by HTTP, such as
+    /// `http://collector:4318/v1/traces`
+    #[arg(long, env = "FERROFLOW_OTEL_TRACES_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    pub(crate) otel_traces_endpoint: Option<String>,
+
     /// Quotas above which requests are refused: `experiment.runs`, `experiment.points`, `experiment.traces` and the same
     /// of a `workspace`, such as experiment.runs=100000,workspace.points=500000000
     #[arg(long, env = "FERROFLOW_HARD_QUOTAS", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = QuotaLimits::parse)]
@@ -249,6 +258,12 @@ impl ServerArgs {
             Some(uri) => uri.to_owned(),
         }
     }
+}
+
+/// Parses a number of seconds of at most a day.
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| format!("'{text}' is not a number of seconds (0 to 86400)"))
 }
 
 /// Parses a port. Kubernetes sets `MLFLOW_PORT=tcp://…` in every pod beside a service named mlflow: that is the address

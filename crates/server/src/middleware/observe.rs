@@ -58,10 +58,19 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         client_id,
         client,
         %method,
-        route
+        route,
+        trace_id = tracing::field::Empty
     );
     let running = app.telemetry.begin();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let traced = app.telemetry.begin_trace(request.headers(), &method, &route, id.to_str().unwrap_or_default());
+    let mut response = match traced {
+        None => next.run(request).instrument(span.clone()).await,
+        Some(traced) => {
+            span.record("trace_id", traced.trace_id().map(tracing::field::display));
+            // On the heap, so that the future of other requests stays small.
+            Box::pin(traced.answer(next.run(request)).instrument(span.clone())).await
+        }
+    };
     drop(running);
     let (status, elapsed) = (response.status().as_u16(), start.elapsed());
     app.telemetry.record_response(&method, &route, status, elapsed);

@@ -1,5 +1,6 @@
 //! Requests that were refused because their caller, or all callers together, held too much.
 
+use ferroflow_store::db::refused_connections;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
@@ -28,6 +29,7 @@ impl Refusals {
     /// Reads the counts.
     pub(super) fn set(&self, app: &App) {
         self.set_one("requests", app.callers.refused());
+        self.set_one("connections", refused_connections());
         self.set_limit("results", "total", app.results.refused());
         for budget in app.bodies.budgets().into_iter().chain(app.store.budgets()) {
             self.set_one(budget.resource().name(), budget.refused());

@@ -5,6 +5,7 @@
 
 mod fairness;
 mod hang_ups;
+mod observability;
 mod otlp_grpc;
 mod otlp_grpc_workspaces;
 mod quotas;

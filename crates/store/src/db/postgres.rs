@@ -23,11 +23,8 @@ pub(super) use self::{
     pool::{Client, PostgresPool},
 };
 use super::{
-    Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf,
-    share::Share,
-    sqlite::changed,
-    statement::{Kind, trace_statement},
-    value::Literal,
+    Account, DbError, Insert, Op, Row, Statement, Value, Visit, VisitOf, dialect::Dialect, observe, share::Share,
+    sqlite::changed, statement::Kind, value::Literal,
 };
 
 /// Runs a statement and passes every row to `visit` as it arrives. With `limit`, a statement of dynamic text runs under
@@ -45,14 +42,17 @@ pub(super) async fn each(
         client.prepare_cached(statement.postgres()).await?;
     }
     let read = async move {
+        let mut observed = observe::statement(statement, Dialect::Postgres);
         let rows = send(client, statement).await?;
         pin_mut!(rows);
         while let Some(row) = rows.try_next().await? {
+            observed.row();
             visit(&Row::Postgres(&row))?;
             if let Some(account) = account {
                 account.settle().await?;
             }
         }
+        observed.done();
         Ok::<(), DbError>(())
     };
     let limit = limit.filter(|_| !statement.is_static());
@@ -86,14 +86,17 @@ pub(super) async fn each_of(
     let answers = statements.iter().enumerate().map(|(which, statement)| {
         let visit = &visit;
         async move {
+            let mut observed = observe::statement(statement, Dialect::Postgres);
             let rows = send(client, statement).await?;
             pin_mut!(rows);
             while let Some(row) = rows.try_next().await? {
+                observed.row();
                 visit.lock().unwrap_or_else(PoisonError::into_inner)(which, &Row::Postgres(&row))?;
                 if let Some(account) = account {
                     account.settle().await?;
                 }
             }
+            observed.done();
             Ok::<(), DbError>(())
         }
     });
@@ -108,7 +111,6 @@ pub(super) fn statement_timeout(limit: Option<Duration>) -> String {
 
 async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbError> {
     let sql = statement.postgres();
-    trace_statement(sql);
     Ok(if !statement.is_static() {
         let typed = statement.params.iter().map(|value| (value, value.postgres_type()));
         client.query_typed_raw(sql, typed).await?
@@ -122,7 +124,13 @@ async fn send(client: &Client, statement: &Statement) -> Result<RowStream, DbErr
 
 /// Runs a statement and returns the number of changed rows.
 pub(super) async fn execute(client: &Client, statement: &Statement) -> Result<u64, DbError> {
-    trace_statement(statement.postgres());
+    let observed = observe::statement(statement, Dialect::Postgres);
+    let changed = execute_unobserved(client, statement).await?;
+    observed.done_with(changed);
+    Ok(changed)
+}
+
+async fn execute_unobserved(client: &Client, statement: &Statement) -> Result<u64, DbError> {
     if !client.keeps_names() {
         let params: Vec<(Literal<'_>, Type)> = statement.params.iter().map(Literal::typed).collect();
         let params: Vec<_> = params.iter().map(|(value, ty)| (value as &(dyn ToSql + Sync), ty.clone())).collect();
@@ -137,8 +145,14 @@ pub(super) async fn insert(client: &Client, insert: &Insert) -> Result<u64, DbEr
     if insert.rows.is_empty() {
         return Ok(0);
     }
+    let observed = observe::insert(insert, Dialect::Postgres);
+    let inserted = insert_unobserved(client, insert).await?;
+    observed.done_with(inserted);
+    Ok(inserted)
+}
+
+async fn insert_unobserved(client: &Client, insert: &Insert) -> Result<u64, DbError> {
     let (sql, arrays) = (insert.postgres_sql(), arrays(insert)?);
-    trace_statement(&sql);
     if !client.keeps_names() {
         let params: Vec<_> = arrays.iter().map(|(array, ty)| (&**array as &(dyn ToSql + Sync), ty.clone())).collect();
         return Ok(client.execute_typed(&sql, &params).await?);
@@ -184,7 +198,7 @@ pub(super) async fn unit(
     let begin = format!("BEGIN; {limit}{BY_INDEX}; SET LOCAL plan_cache_mode = force_generic_plan");
     let begin = client.batch_execute(&begin);
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
-    let commit = client.batch_execute("COMMIT");
+    let commit = commit_alone(client);
     let (begin, body, commit) = futures_util::future::join3(begin, body, commit).await;
     begin?;
     let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -224,10 +238,18 @@ pub(super) async fn pipeline(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<
 pub(super) async fn commit(client: &Client, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     prepare(client, ops).await?;
     let body = futures_util::future::join_all(ops.iter().map(|op| run(client, op)));
-    let (body, commit) = futures_util::future::join(body, client.batch_execute("COMMIT")).await;
+    let (body, commit) = futures_util::future::join(body, commit_alone(client)).await;
     let answers = body.into_iter().collect::<Result<Vec<_>, _>>()?;
     commit?;
     Ok(answers)
+}
+
+/// Sends COMMIT. Its time includes that of the statements before it in the pipeline.
+async fn commit_alone(client: &Client) -> Result<(), DbError> {
+    let observed = observe::commit(Dialect::Postgres);
+    client.batch_execute("COMMIT").await?;
+    observed.done();
+    Ok(())
 }
 
 async fn run(client: &Client, op: &Op) -> Result<Vec<Vec<Value>>, DbError> {

@@ -20,6 +20,8 @@ mod expand;
 
 use std::{marker::PhantomData, sync::OnceLock};
 
+use ferroflow_telemetry::Statistics;
+
 pub(super) use self::expand::numbered;
 pub(crate) use self::{check::has_workspace, expand::in_workspace};
 use crate::{
@@ -40,6 +42,7 @@ pub(super) struct Template {
     text: Text,
     /// By dialect, and by whether the workspace is a parameter.
     expanded: [OnceLock<Box<str>>; 4],
+    pub(super) statistics: Statistics,
 }
 
 /// A text in the list of its file ([`Page`]).
@@ -139,6 +142,26 @@ pub enum Upkeep {
     Test,
 }
 
+impl Upkeep {
+    /// The name of its statements without a template, among the statistics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gc => "gc",
+            Self::Archival => "archival",
+            Self::Delivery => "delivery",
+            Self::Startup => "startup",
+            Self::Locations => "locations",
+            Self::Migration => "migration",
+            Self::Backup => "backup",
+            Self::Rollups => "rollups",
+            Self::Closing => "closing",
+            Self::Move => "move",
+            Self::Quotas => "quotas",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// The reasons as types, for [`Sql`].
 pub(crate) mod upkeep {
     use super::{ScopeKind, Scoping, Unbound};
@@ -220,7 +243,8 @@ impl<S: Scoping> Sql<S> {
             panic!("{}", fault);
         }
         let expanded = [OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new()];
-        Self { template: Template { text, expanded }, scope: PhantomData }
+        let statistics = Statistics::new(text.name);
+        Self { template: Template { text, expanded, statistics }, scope: PhantomData }
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ferroflow_telemetry::Origin;
 use rusqlite::{Connection, OpenFlags};
 use tokio::{
     runtime::Handle,
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 use self::{file_identity::FileIdentity, log_keeper::LogKeeper};
-use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, share::Share, statement::trace_statement};
+use super::{Account, DbError, Insert, Op, Row, Statement, Value, Visit, dialect::Dialect, observe, share::Share};
 
 /// The path of an in-memory database.
 pub(super) const IN_MEMORY: &str = ":memory:";
@@ -136,8 +137,9 @@ impl Session {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let caller = CancelOnDrop(Arc::default());
         let run = JobRun { stops: self.stops, cancelled: Arc::clone(&caller.0), pending: Arc::clone(&self.pending) };
+        let origin = Origin::current();
         let job: Job = Box::new(move |connection| {
-            let outcome = run.begin(connection).and_then(|()| job(connection));
+            let outcome = run.begin(connection).and_then(|()| origin.enter(|| job(connection)));
             run.end(connection);
             // The caller may be gone; the result is discarded then.
             let _ = reply.send(outcome);
@@ -409,16 +411,18 @@ pub(super) fn each(
     visit: &mut Visit<'_>,
 ) -> Result<(), DbError> {
     let sql = statement.sqlite();
-    trace_statement(&sql);
     let params = rusqlite::params_from_iter(&statement.params);
+    let mut observed = observe::statement(statement, Dialect::Sqlite);
     let all = |prepared: &mut rusqlite::Statement<'_>| {
         let mut rows = prepared.query(params)?;
         while let Some(row) = rows.next()? {
+            observed.row();
             visit(&Row::Sqlite(row))?;
             if let Some((account, runtime)) = account.filter(|(account, _)| account.must_settle()) {
                 runtime.block_on(account.settle())?;
             }
         }
+        observed.done();
         Ok(())
     };
     if statement.is_static() {
@@ -430,17 +434,26 @@ pub(super) fn each(
 
 /// Runs a statement and returns the number of changed rows.
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<u64, DbError> {
-    let sql = statement.sqlite();
-    trace_statement(&sql);
-    let mut prepared = connection.prepare_cached(&sql)?;
-    Ok(prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64)
+    let observed = observe::statement(statement, Dialect::Sqlite);
+    let mut prepared = connection.prepare_cached(&statement.sqlite())?;
+    let changed = prepared.execute(rusqlite::params_from_iter(&statement.params))? as u64;
+    observed.done_with(changed);
+    Ok(changed)
 }
 
 /// Inserts rows and returns the number of inserted ones.
 pub(super) fn insert(connection: &Connection, insert: &Insert) -> Result<u64, DbError> {
-    let sql = insert.sqlite_sql();
-    trace_statement(&sql);
-    let mut prepared = connection.prepare_cached(&sql)?;
+    if insert.rows.is_empty() {
+        return Ok(0);
+    }
+    let observed = observe::insert(insert, Dialect::Sqlite);
+    let inserted = insert_unobserved(connection, insert)?;
+    observed.done_with(inserted);
+    Ok(inserted)
+}
+
+fn insert_unobserved(connection: &Connection, insert: &Insert) -> Result<u64, DbError> {
+    let mut prepared = connection.prepare_cached(&insert.sqlite_sql())?;
     let Some(guard) = &insert.only_if else {
         return insert_rows(&mut prepared, &insert.rows);
     };
@@ -474,7 +487,9 @@ pub(super) fn unit(connection: &mut Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
     let transaction = transaction.map_err(|error| DbError::from(error).before_begin())?;
     let answers = pipeline(&transaction, ops)?;
+    let observed = observe::commit(Dialect::Sqlite);
     transaction.commit()?;
+    observed.done();
     Ok(answers)
 }
 
@@ -501,7 +516,9 @@ pub(super) fn pipeline(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Ve
 /// Runs the steps and commits the open transaction.
 pub(super) fn commit(connection: &Connection, ops: &[Op]) -> Result<Vec<Vec<Vec<Value>>>, DbError> {
     let answers = pipeline(connection, ops)?;
+    let observed = observe::commit(Dialect::Sqlite);
     connection.execute_batch("COMMIT")?;
+    observed.done();
     Ok(answers)
 }
 

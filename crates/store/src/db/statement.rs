@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use ferroflow_telemetry::Statistics;
+
 use super::{
-    Value,
+    Value, observe,
     sql::{Key, Sql, Template, Unbound, Upkeep, has_workspace, in_workspace, numbered},
 };
 use crate::{db::dialect::Dialect, workspace::Workspace};
@@ -24,13 +26,17 @@ pub struct Statement {
 enum Source {
     /// A template. With `by_parameter` the last parameter is the workspace.
     Template { template: &'static Template, by_parameter: bool },
-    /// A text as it is.
-    Text(Cow<'static, str>),
+    /// A text as it is, with the name of its statistics.
+    Text(Cow<'static, str>, Name),
 }
 
-/// Logs the text of a statement that is sent, without its values: tests compare what requests cost.
-pub(super) fn trace_statement(sql: &str) {
-    tracing::trace!(target: "ferroflow_store::statements", sql, "statement");
+/// The name of a statement without a template.
+#[derive(Debug, Clone, Copy)]
+enum Name {
+    /// A search of a table.
+    Search(&'static str),
+    /// Maintenance.
+    Upkeep(Upkeep),
 }
 
 /// Planner settings for PostgreSQL, where it chooses badly without statistics: it estimates that an equality selects
@@ -93,18 +99,18 @@ impl Statement {
         Self::from_source(Source::Template { template: &sql.template, by_parameter: false }, params)
     }
 
-    /// A statement of dynamic text that [`Select`](crate::query::select::Select) has written. User input is always in
-    /// `params`.
+    /// A statement of dynamic text that [`Select`](crate::query::select::Select) has written, on rows of `table`. User
+    /// input is always in `params`: the text may be logged.
     #[must_use]
-    pub(crate) fn select(sql: String, params: Vec<Value>) -> Self {
-        Self::from_source(Source::Text(Cow::Owned(sql)), params)
+    pub(crate) fn select(table: &'static str, sql: String, params: Vec<Value>) -> Self {
+        Self::from_source(Source::Text(Cow::Owned(sql), Name::Search(table)), params)
     }
 
     /// A statement without scope in the dialect of its database, for what cannot be in the list of statements. A
     /// `&'static str` is prepared and cached, a `String` is not.
     #[must_use]
-    pub fn unscoped(_why: Upkeep, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
-        Self::from_source(Source::Text(sql.into()), params)
+    pub fn unscoped(why: Upkeep, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> Self {
+        Self::from_source(Source::Text(sql.into(), Name::Upkeep(why)), params)
     }
 
     fn from_source(sql: Source, params: Vec<Value>) -> Self {
@@ -119,14 +125,41 @@ impl Statement {
 
     /// Whether the text is static, so that it is prepared and cached.
     pub(super) fn is_static(&self) -> bool {
-        matches!(self.sql, Source::Template { .. } | Source::Text(Cow::Borrowed(_)))
+        matches!(self.sql, Source::Template { .. } | Source::Text(Cow::Borrowed(_), _))
     }
 
     /// The text for PostgreSQL.
     pub(super) fn postgres(&self) -> &str {
         match &self.sql {
             Source::Template { template, by_parameter } => template.sql(Dialect::Postgres, *by_parameter),
-            Source::Text(text) => text,
+            Source::Text(text, _) => text,
+        }
+    }
+
+    /// The statistics of its executions.
+    pub(super) fn statistics(&self) -> &'static Statistics {
+        match self.sql {
+            Source::Template { template, .. } => &template.statistics,
+            Source::Text(_, Name::Search(table)) => observe::of_name("search", table),
+            Source::Text(_, Name::Upkeep(why)) => observe::of_name("upkeep", why.name()),
+        }
+    }
+
+    /// The text for logs and traces: empty if it may have more in it than the code, as that of a migration.
+    pub(super) fn public_text(&self, dialect: Dialect) -> Cow<'static, str> {
+        match &self.sql {
+            Source::Template { template, by_parameter } => template.sql(dialect, *by_parameter).into(),
+            Source::Text(text, Name::Search(_)) => text.clone(),
+            Source::Text(Cow::Borrowed(text), Name::Upkeep(_)) => (*text).into(),
+            Source::Text(Cow::Owned(_), Name::Upkeep(_)) => Cow::Borrowed(""),
+        }
+    }
+
+    /// The name of a statement that is derived from this one.
+    fn name(&self) -> Name {
+        match self.sql {
+            Source::Template { .. } => Name::Search("derived"),
+            Source::Text(_, name) => name,
         }
     }
 
@@ -134,7 +167,7 @@ impl Statement {
     pub(super) fn sqlite(&self) -> Cow<'_, str> {
         match &self.sql {
             Source::Template { template, by_parameter } => template.sql(Dialect::Sqlite, *by_parameter).into(),
-            Source::Text(text) => numbered(text).into(),
+            Source::Text(text, _) => numbered(text).into(),
         }
     }
 
@@ -144,7 +177,7 @@ impl Statement {
             Dialect::Postgres => format!("SELECT COUNT(*) FROM ({}) AS counted", self.postgres()),
             Dialect::Sqlite => format!("SELECT COUNT(*) FROM ({}) AS counted", self.sqlite()),
         };
-        Self { sql: Source::Text(sql.into()), ..self }
+        Self { sql: Source::Text(sql.into(), self.name()), ..self }
     }
 
     /// The statement that explains this one.
@@ -153,7 +186,7 @@ impl Statement {
             Dialect::Postgres => format!("EXPLAIN {}", self.postgres()),
             Dialect::Sqlite => format!("EXPLAIN QUERY PLAN {}", self.sqlite()),
         };
-        Self { sql: Source::Text(sql.into()), ..self }
+        Self { sql: Source::Text(sql.into(), self.name()), ..self }
     }
 }
 

@@ -13,7 +13,8 @@ use ferroflow_model::Result;
 use tokio::sync::Notify;
 
 use super::{
-    Answer, Backend, Conn, Db, DbError, Inner, Insert, Op, Row, Statement, lease::Lease, mark_written, postgres, sqlite,
+    Answer, Backend, Conn, Db, DbError, Inner, Insert, Op, Row, Statement, lease::Lease, mark_written, observe,
+    postgres, sqlite,
 };
 
 /// How often a transaction is retried after a conflict with a concurrent one.
@@ -107,14 +108,18 @@ impl Db {
 
     /// Begins a transaction, which PostgreSQL ends if it sends nothing for `idle`.
     async fn begin(&self, idle: Option<Duration>) -> std::result::Result<Tx, DbError> {
-        let inner = match &self.backend {
-            // Transactions that wait for row locks hold their connections, so these count towards the caller's share.
-            Backend::Postgres(pool) => {
-                let share = self.shares.take(self.options.acquire_timeout).await?;
-                Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
-            }
-            Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
-        };
+        let inner = observe::acquire(async {
+            Ok(match &self.backend {
+                // Transactions that wait for row locks hold their connections, so these count towards the caller's
+                // share.
+                Backend::Postgres(pool) => {
+                    let share = self.shares.take(self.options.acquire_timeout).await?;
+                    Inner::Postgres(Box::new(Lease::writer(pool, share).await?))
+                }
+                Backend::Sqlite(pool) => Inner::SqliteWriter(pool.writer(self.options.acquire_timeout).await?),
+            })
+        });
+        let inner = inner.await?;
         // `Tx` owns the connection before BEGIN is sent: if the caller drops this future meanwhile, the transaction is
         // rolled back, and the connection does not return to the pool with an open transaction.
         let tx = Tx(Arc::new(Open {

@@ -114,6 +114,12 @@ impl Budget {
         Ok(Permit { budget: self.clone(), _total: total, share })
     }
 
+    /// The total.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size as usize
+    }
+
     /// What is taken.
     #[must_use]
     pub fn taken(&self) -> usize {

@@ -17,6 +17,8 @@ const ROWS_TOGETHER: usize = 2000;
 /// A SELECT under construction, of rows in a workspace.
 #[derive(Debug)]
 pub(crate) struct Select {
+    /// The table whose rows it selects.
+    table: &'static str,
     from: String,
     /// The workspace as a value in SQL.
     workspace: String,
@@ -110,6 +112,7 @@ impl Select {
     /// Selects rows of a table without a condition.
     fn everywhere(workspace: &Workspace, table: &'static str, alias: &'static str) -> Self {
         let mut select = Self {
+            table,
             from: format!("{table} {alias}"),
             workspace: "'default'".to_owned(),
             own_params: 0,
@@ -198,7 +201,8 @@ impl Select {
     /// A statement that is no page. `write` is given the tables with their joins, and the conditions.
     pub(crate) fn statement(self, write: impl FnOnce(&str, &str) -> String) -> Statement {
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
-        Statement::select(write(&format!("{}{}", self.from, self.joins), &conditions), self.params).planned(self.plan)
+        let sql = write(&format!("{}{}", self.from, self.joins), &conditions);
+        Statement::select(self.table, sql, self.params).planned(self.plan)
     }
 
     /// The statement for one page, with one row more than `limit` to detect whether there is a next page. It selects
@@ -240,7 +244,7 @@ impl Select {
         let rows = self.bind(limit.saturating_add(1));
         let conditions = if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") };
         let sql = write(Parts { keys, conditions, order, limit: format!(" LIMIT {rows}{offset}") });
-        let statement = Statement::select(sql, self.params).planned(self.plan);
+        let statement = Statement::select(self.table, sql, self.params).planned(self.plan);
         Ok(Page { statement, keys: self.keys.len(), limit, query: self.query })
     }
 

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
     fairness::{Budget, Permit, Resource, queue},
-    group_commit,
+    group_commit::{self, Queued},
     workspace::Workspace,
 };
 
@@ -182,7 +182,8 @@ impl Batcher {
             ))
         })?;
         let stopping = || Error::unavailable("The server is stopping.");
-        self.lanes[lane].send(Job { write: Arc::new(write), reply, held }).map_err(|_| stopping())?;
+        let job = Job { write: Arc::new(write), reply, held, queued: Queued::now() };
+        self.lanes[lane].send(job).map_err(|_| stopping())?;
         let outcome = answer.await.map_err(|_| stopping())?;
         match outcome {
             Ok(()) => mark_written(),
@@ -238,6 +239,12 @@ async fn lane(db: Db, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>) {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply::apply(db, &writes).await }).await;
+        group_commit::commit(
+            jobs,
+            &group_commit::RUNS,
+            &stats,
+            |writes| async move { apply::apply(db, &writes).await },
+        )
+        .await;
     }
 }

@@ -25,6 +25,7 @@ mod logging;
 mod metrics;
 mod migrations;
 mod move_resources;
+mod observe;
 mod own_indexes;
 mod pooler;
 mod quotas;

@@ -114,7 +114,7 @@ async fn writers_go_on_while_an_index_is_created(uri: &BackendUri) {
         written.notify_one();
     };
     let all = async { tokio::join!(held, created, another) };
-    timeout(Duration::from_secs(60), all).await.expect("no writer waits for the index").0.unwrap();
+    timeout(Duration::from_secs(60), Box::pin(all)).await.expect("no writer waits for the index").0.unwrap();
     assert_eq!(complete(store.db()).await.len(), 18);
 }
 

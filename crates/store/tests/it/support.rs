@@ -3,13 +3,14 @@
 pub(crate) mod postgres;
 pub(crate) mod spans;
 
-use std::{panic::AssertUnwindSafe, pin::Pin, time::Duration};
+use std::{io, panic::AssertUnwindSafe, pin::Pin, sync::Mutex, time::Duration};
 
 use ferroflow_store::{
     HistoryPoint, Scoped, Store, StoreOptions, Unscoped, UserStore, Workspace,
     db::{BackendUri, DbOptions, Upkeep},
 };
 use futures_util::FutureExt as _;
+use tracing_subscriber::fmt::{TestWriter, writer::MakeWriterExt as _};
 
 /// Defines two tests of an async function, `name::sqlite` and `name::postgres`: each calls it with an empty database of
 /// that kind, as the type of its parameter. Options after the name are passed to `tokio::test`.
@@ -117,9 +118,37 @@ fn make<F: Fixture>(uri: BackendUri) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move { drop(F::open(&uri).await) })
 }
 
-/// Shows the store's logs if a test fails.
+/// Shows the store's logs if a test fails, and keeps the lines of slow statements.
 fn show_logs() {
-    let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("ferroflow_store=debug").try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(TestWriter::new().and(|| Slow))
+        .with_env_filter("ferroflow_store=debug,ferroflow_telemetry=debug,it=info")
+        .try_init();
+}
+
+static SLOW: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The lines of slow statements of this process.
+pub(crate) fn slow_statements() -> Vec<String> {
+    SLOW.lock().expect("the lines").clone()
+}
+
+/// Keeps lines of slow statements.
+struct Slow;
+
+impl io::Write for Slow {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        if text.contains("slow statement") {
+            SLOW.lock().expect("the lines").push(text.into_owned());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn options() -> DbOptions {

@@ -15,7 +15,7 @@ use super::{SpanWrite, SpansLogged, write::apply};
 use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
     fairness::{Budget, Permit, Resource, queue},
-    group_commit,
+    group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
 };
@@ -88,7 +88,9 @@ impl SpanLanes {
         let (reply, answer) = oneshot::channel();
         let stopping = || Error::unavailable("The server is stopping.");
         let queue = if size > MAX_BATCH { &self.long } else { &self.short };
-        queue.send(Job { write: Arc::new(write), reply, held: memory }).map_err(|_| stopping())?;
+        queue
+            .send(Job { write: Arc::new(write), reply, held: memory, queued: Queued::now() })
+            .map_err(|_| stopping())?;
         match answer.await.map_err(|_| stopping())? {
             Ok(logged) => {
                 mark_written();
@@ -105,7 +107,13 @@ async fn lane(db: Db, rollups: Rollups, queue: Queue, stats: Arc<BatchStats>) {
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
+        group_commit::commit(
+            jobs,
+            &group_commit::SPANS,
+            &stats,
+            |writes| async move { apply(db, rollups, &writes).await },
+        )
+        .await;
     }
 }
 

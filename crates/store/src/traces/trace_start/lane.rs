@@ -13,7 +13,7 @@ use super::{NewTrace, start};
 use crate::{
     db::{Db, DbError, downgrade_if_written, mark_written},
     fairness::{Budget, Permit, Resource, queue},
-    group_commit,
+    group_commit::{self, Queued},
     traces::rollup_queue::Rollups,
     tracking::batch::BatchStats,
     workspace::Workspace,
@@ -69,7 +69,7 @@ impl StartLane {
             ))
         })?;
         let stopping = || Error::unavailable("The server is stopping.");
-        self.jobs.send(Job { write: Arc::new(write), reply, held }).map_err(|_| stopping())?;
+        self.jobs.send(Job { write: Arc::new(write), reply, held, queued: Queued::now() }).map_err(|_| stopping())?;
         let outcome = answer.await.map_err(|_| stopping())?;
         match outcome {
             Ok(info) => {
@@ -90,7 +90,13 @@ async fn lane(db: Db, rollups: Rollups, mut queue: queue::Receiver<Job>, stats: 
         }
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let db = &db;
-        group_commit::commit(jobs, &stats, |writes| async move { apply(db, rollups, &writes).await }).await;
+        group_commit::commit(
+            jobs,
+            &group_commit::TRACES,
+            &stats,
+            |writes| async move { apply(db, rollups, &writes).await },
+        )
+        .await;
     }
 }
 
