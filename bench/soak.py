@@ -39,7 +39,7 @@ def measure(backend: str, folder: Path, rate: float, minutes: float) -> dict:
             figures.update(tool(
                 "http", "--address", server.url.removeprefix("http://"), "--path", "/v1/traces", "--template", template, "--content-type",
                 "application/x-protobuf", "--header", "x-mlflow-experiment-id: 0", "--connections", CONNECTIONS, "--requests", 10**9,
-                "--seconds", minutes * 60, "--per-second", rate))
+                "--seconds", minutes * 60, "--per-second", rate, "--parts", 10))
 
         loading = threading.Thread(target=load)
         loading.start()

@@ -52,6 +52,9 @@ pub(crate) struct Http {
     /// begins when its request was due
     #[arg(long)]
     per_second: Option<f64>,
+    /// Tell the percentiles of each part of so many seconds as well
+    #[arg(long)]
+    parts: Option<f64>,
 }
 
 impl Http {
@@ -72,12 +75,35 @@ impl Http {
             let (bodies, next) = (Arc::clone(&bodies), Arc::clone(&next));
             clients.spawn(client(self.clone(), number, bodies, next, last, deadline, pace));
         }
-        let mut latencies = Vec::new();
+        let mut samples = Vec::new();
         while let Some(client) = clients.join_next().await {
-            latencies.extend(client??);
+            samples.extend(client??);
         }
-        Ok(Figures::new(latencies, start.elapsed()))
+        let elapsed = start.elapsed();
+        let parts = self.parts.map(|seconds| parts(&samples, start, Duration::from_secs_f64(seconds)));
+        let latencies = samples.into_iter().map(|sample| sample.latency).collect();
+        Ok(Figures::new(latencies, elapsed).with_parts(parts.unwrap_or_default()))
     }
+}
+
+/// A request that was answered.
+struct Sample {
+    start: Instant,
+    latency: Duration,
+}
+
+/// The latencies of the requests that began in each part of the load.
+fn parts(samples: &[Sample], start: Instant, length: Duration) -> Vec<Vec<Duration>> {
+    let mut parts = Vec::new();
+    for sample in samples {
+        let since = sample.start.saturating_duration_since(start);
+        let part = usize::try_from(since.as_nanos() / length.as_nanos().max(1)).unwrap_or_default();
+        if parts.len() <= part {
+            parts.resize(part + 1, Vec::new());
+        }
+        parts[part].push(sample.latency);
+    }
+    parts
 }
 
 /// A number that is higher than those of earlier calls: a point that is logged again is no work.
@@ -143,12 +169,12 @@ async fn client(
     last: u64,
     deadline: Instant,
     pace: Option<Pace>,
-) -> Result<Vec<Duration>> {
+) -> Result<Vec<Sample>> {
     let stream = TcpStream::connect(&load.address).await.context("the server does not listen")?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut latencies = Vec::new();
+    let mut samples = Vec::new();
     let mut turn = number;
     while Instant::now() < deadline {
         let n = next.fetch_add(1, Ordering::Relaxed);
@@ -176,10 +202,10 @@ async fn client(
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         let bytes = answer.into_body().collect().await?.to_bytes();
-        latencies.push(start.elapsed());
+        samples.push(Sample { start, latency: start.elapsed() });
         if status != 200 {
             bail!("answered {status}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(500)]));
         }
     }
-    Ok(latencies)
+    Ok(samples)
 }
