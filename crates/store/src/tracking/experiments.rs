@@ -309,3 +309,21 @@ pub(crate) fn check_active(id: i64, stage: Option<String>) -> Result<()> {
         None => Err(no_experiment(id)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Store, StoreOptions, db::BackendUri};
+
+    #[tokio::test]
+    async fn tags_are_looked_up_by_their_experiment() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default();
+        let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
+        let plan = async |statement| store.db.explain(statement).await.unwrap().join("\n");
+        let by_name = Statement::within(Workspace::only(), &TAGS_BY_NAME, vec!["name".into()]);
+        for plan in [plan(by_name).await, plan(Statement::new(&TAGS, vec![Value::Ints(vec![1, 2])])).await] {
+            assert!(plan.contains("ff_experiment_tags_experiment (experiment_id=?)"), "{plan}");
+        }
+    }
+}

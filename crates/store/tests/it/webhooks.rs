@@ -418,6 +418,7 @@ async fn our_own_tables_go_with_one_call_and_come_back(store: &Store) {
             "ff_assessments_number",
             "ff_assessments_value",
             "ff_evaluation_dataset_records_page",
+            "ff_experiment_tags_experiment",
             "ff_experiments_page",
             "ff_logged_models_page",
             "ff_model_versions_of_model",

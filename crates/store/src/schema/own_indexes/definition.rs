@@ -77,11 +77,13 @@ pub(crate) enum OwnIndex {
     ModelTagValue,
     /// The experiments of a workspace from the newest to the oldest.
     ExperimentsPage,
+    /// The tags of an experiment, which the reference has an index of by key only.
+    ExperimentTags,
 }
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
@@ -101,6 +103,7 @@ impl OwnIndex {
         Self::VersionsOfModel,
         Self::ModelTagValue,
         Self::ExperimentsPage,
+        Self::ExperimentTags,
     ];
 
     /// Its name.
@@ -125,6 +128,7 @@ impl OwnIndex {
             Self::VersionsOfModel => "ff_model_versions_of_model",
             Self::ModelTagValue => "ff_registered_model_tags_value",
             Self::ExperimentsPage => "ff_experiments_page",
+            Self::ExperimentTags => "ff_experiment_tags_experiment",
         }
     }
 
@@ -168,6 +172,7 @@ impl OwnIndex {
             Self::VersionsOfModel => on("model_versions", &["workspace", "name", last_updated, "version DESC"]),
             Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
             Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
+            Self::ExperimentTags => on("experiment_tags", &["experiment_id"]),
         }
     }
 
