@@ -19,7 +19,7 @@ use ferroflow_store::{
     db::Account,
     fairness::{CallerKey, Entered, as_caller},
 };
-use ferroflow_telemetry::note;
+use ferroflow_telemetry::{ActiveSpan, Kind, note};
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::Serialize;
 
@@ -31,9 +31,7 @@ use crate::{
     large_response,
     middleware::client::Client,
     params::Params,
-    running,
-    telemetry::spanned,
-    workspace,
+    running, workspace,
 };
 
 /// A handler for one type of input, with a type-erased future.
@@ -121,7 +119,7 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
     let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
         Arc::clone(entered.caller()),
-        account.clone().scope(async {
+        account.clone().scope(Box::pin(async {
             let (mut parts, body) = request.into_parts();
             let cx = context(app, &mut parts).await?;
             let body = receive(&cx, needs, &parts, body, size).await?;
@@ -132,9 +130,9 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
                 return Err(access::permission_denied());
             }
             message.respond(cx).await
-        }),
+        })),
     );
-    large_response::hold(respond(Box::pin(outcome).await, subject), account)
+    large_response::hold(respond(outcome.await, subject), account)
 }
 
 /// Reads a body; a long one only from a caller who has the permission on any resource at all.
@@ -174,16 +172,16 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
     let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
         Arc::clone(entered.caller()),
-        account.clone().scope(async {
+        account.clone().scope(Box::pin(async {
             let cx = context(app, &mut parts).await?;
             subject = access::subject(&cx, needs, &parts.method, || Refs::from_url(&cx.path, cx.query.as_deref()));
             if !access::check(&cx, needs, || Refs::from_url(&cx.path, cx.query.as_deref())).await? {
                 return Err(access::permission_denied());
             }
             handler(cx, Request::from_parts(parts, body)).await
-        }),
+        })),
     );
-    running::while_sent(large_response::hold(respond(Box::pin(outcome).await, subject), account), entered)
+    running::while_sent(large_response::hold(respond(outcome.await, subject), account), entered)
 }
 
 /// Answers OpenTelemetry's clients: the headers name what a request is about, and errors have the form that `failed`
@@ -209,7 +207,7 @@ pub(crate) async fn otlp(
     let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
         Arc::clone(entered.caller()),
-        account.clone().scope(async {
+        account.clone().scope(Box::pin(async {
             let cx = context(app, &mut parts).await?;
             let refs = || Refs::from_headers(&headers);
             subject = access::subject(&cx, needs, &parts.method, refs);
@@ -218,9 +216,9 @@ pub(crate) async fn otlp(
                 return Err(access::permission_denied());
             }
             handler(cx, Request::from_parts(parts, body)).await
-        }),
+        })),
     );
-    let answer = Box::pin(outcome).await.unwrap_or_else(|error| failed(&headers, error));
+    let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));
     server.telemetry.ingest().record_response(answer.status().as_u16(), start.elapsed());
     large_response::hold(respond(Ok(answer), subject), account)
 }
@@ -236,7 +234,7 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
     let account = app.results.account_of(entered.caller());
     let outcome = as_caller(
         Arc::clone(entered.caller()),
-        account.clone().scope(async {
+        account.clone().scope(Box::pin(async {
             let cx = context(app, &mut parts).await?;
             // These endpoints only exist on a server with users.
             cx.user()?;
@@ -248,9 +246,9 @@ pub(crate) async fn with_params(app: Arc<App>, needs: Needs, request: Request, h
                 return Err(access::permission_denied());
             }
             handler(cx, params).await
-        }),
+        })),
     );
-    large_response::hold(respond(Box::pin(outcome).await, subject), account)
+    large_response::hold(respond(outcome.await, subject), account)
 }
 
 fn respond(outcome: Result<Response>, subject: Option<Subject>) -> Response {
@@ -322,7 +320,10 @@ async fn serialized(serialize: Box<dyn FnOnce() -> Result<Response> + Send>) -> 
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response> {
-    json_bytes(spanned("encode the response", || serde_json::to_vec(value)))
+    let span = ActiveSpan::start("encode the response", Kind::Internal);
+    let serialized = serde_json::to_vec(value);
+    drop(span);
+    json_bytes(serialized)
 }
 
 /// A JSON response that is already serialized.

@@ -31,7 +31,7 @@ use prometheus_client::{
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::export::{TraceSettings, TraceSettingsError};
-pub(crate) use self::traces::{TracedRequest, spanned};
+pub(crate) use self::traces::TracedRequest;
 use self::{export::Exporter, ingest::Ingest, process::Process, refused::Refusals, replica::Replica};
 use crate::{access::Access, app::App};
 

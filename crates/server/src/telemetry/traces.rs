@@ -73,12 +73,6 @@ impl TracedRequest {
     }
 }
 
-/// Runs `work` as a span of its own.
-pub(crate) fn spanned<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
-    let _span = ActiveSpan::start(name, Kind::Internal);
-    work()
-}
-
 /// The body of a response, with the span of its request.
 struct TracedBody {
     body: Body,
