@@ -39,7 +39,7 @@ on_each!(own_indexes_are_created_with_the_tables_and_again_when_they_are_missing
 async fn own_indexes_are_created_with_the_tables_and_again_when_they_are_missing(uri: &BackendUri) {
     let store = support::open(uri).await;
     let all = complete(store.db()).await;
-    assert_eq!(all.len(), 18, "{all:?}");
+    assert_eq!(all.len(), 25, "{all:?}");
     assert_eq!(store.create_own_index().await.unwrap(), None);
     fill(&store).await;
     own::drop_all(store.db()).await.unwrap();
@@ -47,7 +47,7 @@ async fn own_indexes_are_created_with_the_tables_and_again_when_they_are_missing
     // In a database with traces, a server on PostgreSQL starts without them.
     let again = support::open(uri).await;
     let at_start = complete(again.db()).await.len();
-    assert_eq!(at_start, again.db().dialect().pick(0, 18));
+    assert_eq!(at_start, again.db().dialect().pick(0, 25));
     if again.db().dialect() == Dialect::Postgres {
         // What an interrupted creation leaves.
         let left = "CREATE INDEX ff_spans_name ON spans (name); \
@@ -68,10 +68,10 @@ async fn an_upgrade_creates_own_indexes(uri: &BackendUri) {
     let upgrade = async || migrations::upgrade(uri, &TRACKING, &Options::default(), &mut |_| {}).await.unwrap();
     upgrade().await;
     let db = Db::open(uri, DbOptions { pool_size: 2, ..DbOptions::default() }).unwrap();
-    assert_eq!(complete(&db).await.len(), 18);
+    assert_eq!(complete(&db).await.len(), 25);
     own::drop_all(&db).await.unwrap();
     assert_eq!(upgrade().await.applied, 0);
-    assert_eq!(complete(&db).await.len(), 18);
+    assert_eq!(complete(&db).await.len(), 25);
 }
 
 on_each!(writers_go_on_while_an_index_is_created);
@@ -115,7 +115,7 @@ async fn writers_go_on_while_an_index_is_created(uri: &BackendUri) {
     };
     let all = async { tokio::join!(held, created, another) };
     timeout(Duration::from_secs(60), Box::pin(all)).await.expect("no writer waits for the index").0.unwrap();
-    assert_eq!(complete(store.db()).await.len(), 18);
+    assert_eq!(complete(store.db()).await.len(), 25);
 }
 
 on_each!(tuning_creates_what_is_missing_and_finishes_what_was_interrupted);
@@ -133,7 +133,7 @@ async fn tuning_creates_what_is_missing_and_finishes_what_was_interrupted(uri: &
     let db = store.db();
     own::drop_all(db).await.unwrap();
     let plan = tune::plan(db, false).await.unwrap();
-    assert_eq!((plan.len(), tune::plan(db, true).await.unwrap().len()), (18, 19));
+    assert_eq!((plan.len(), tune::plan(db, true).await.unwrap().len()), (25, 26));
     let of_params = plan.iter().find(|index| index.name == "ff_params_value").unwrap();
     assert_eq!((of_params.table, of_params.rows), ("params", 300));
     assert!((6_000..60_000).contains(&of_params.bytes), "{of_params:?}");
@@ -147,7 +147,7 @@ async fn tuning_creates_what_is_missing_and_finishes_what_was_interrupted(uri: &
     for index in tune::plan(db, true).await.unwrap() {
         tune::create(db, &index, |_, _| ()).await.unwrap();
     }
-    assert_eq!(complete(db).await.len(), 19);
+    assert_eq!(complete(db).await.len(), 26);
     assert!(tune::plan(db, true).await.unwrap().is_empty());
     assert!(tune::analyze(db).await.unwrap().contains(&"params"));
 }
@@ -166,7 +166,7 @@ async fn tuning_says_that_a_role_may_not_create_indexes() {
         let uri = parse(&format!("postgresql://{role}@{host}:{port}/{name}"));
         let db = Db::open(&uri, DbOptions { pool_size: 2, ..DbOptions::default() }).unwrap();
         let plan = tune::plan(&db, false).await.unwrap();
-        assert_eq!(plan.len(), 18);
+        assert_eq!(plan.len(), 25);
         let denied = tune::create(&db, &plan[0], |_, _| ()).await.unwrap_err().to_string();
         assert!(denied.contains("must be owner of table runs"), "{denied}");
         let denied = tune::analyze(&db).await.unwrap_err().to_string();
