@@ -21,6 +21,7 @@ mod job_leases;
 mod label_schemas;
 mod large_results;
 mod list_tags;
+mod logged_model_search;
 mod logging;
 mod metrics;
 mod migrations;
