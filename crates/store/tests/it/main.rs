@@ -25,6 +25,7 @@ mod logged_model_search;
 mod logging;
 mod metrics;
 mod migrations;
+mod model_plans;
 mod move_resources;
 mod observe;
 mod own_indexes;
