@@ -66,7 +66,7 @@ pub use tracking::{
     experiment_search::ExperimentSearch,
     logged_model_search::LoggedModelSearch,
     logged_models::NewLoggedModel,
-    metrics::{HistoryPoint, MAX_BULK_HISTORY},
+    metrics::{Histories, HistoryPoint, MAX_BULK_HISTORY},
     parents::Child,
     run_search::{RunReach, RunSearch},
     runs::NewRun,

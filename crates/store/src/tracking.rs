@@ -6,6 +6,8 @@ pub(crate) mod experiment_search;
 pub(crate) mod experiments;
 pub(crate) mod inputs;
 pub(crate) mod keys;
+pub(crate) mod logged_model_filter;
+pub(crate) mod logged_model_metric_order;
 pub(crate) mod logged_model_search;
 pub(crate) mod logged_models;
 pub(crate) mod metric_samples;

@@ -182,6 +182,25 @@ impl Table {
         self.message(Arc::new(move |cx, message: T| Box::pin(handler(cx, message))), needs)
     }
 
+    /// As [`Self::rpc_response`], for a call that GraphQL has a field for, which `message` answers.
+    pub(super) fn rpc_response_and_field<T, F, Fut, G, Gut>(
+        mut self,
+        field: &'static str,
+        message: G,
+        handler: F,
+        needs: Needs,
+    ) -> Self
+    where
+        T: Rpc + DeserializeOwned,
+        F: Fn(Cx, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response>> + Send + 'static,
+        G: Fn(Cx, T) -> Gut + Clone + Send + Sync + 'static,
+        Gut: Future<Output = Result<T::Response>> + Send + 'static,
+    {
+        self.graphql.add(field, message, needs);
+        self.rpc_response(handler, needs)
+    }
+
     fn message<T: Rpc>(mut self, handler: rpc::Handler<T>, needs: Needs) -> Self {
         let size = sizes::of(T::NAME);
         let parser = rpc::parser(handler, size.values);

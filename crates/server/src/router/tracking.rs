@@ -35,7 +35,12 @@ pub(super) fn rows(table: Table) -> Table {
         .rpc(runs::log_batch, Edit(Run))
         .rpc(runs::log_model, Edit(Run))
         .rpc_response(metrics::history, Read(Run))
-        .rpc_and_field("mlflowGetMetricHistoryBulkInterval", metrics::bulk_interval, Read(Run))
+        .rpc_response_and_field(
+            "mlflowGetMetricHistoryBulkInterval",
+            metrics::bulk_interval_message,
+            metrics::bulk_interval,
+            Read(Run),
+        )
         .rpc(inputs::log_inputs, Edit(Run))
         .rpc(inputs::log_outputs, Edit(Run))
         .rpc_and_field("mlflowSearchDatasets", inputs::search_datasets, Read(Experiment))

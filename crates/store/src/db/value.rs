@@ -364,6 +364,16 @@ impl FromColumn for Vec<i64> {
     }
 }
 
+impl FromColumn for Vec<f64> {
+    /// A PostgreSQL array; NULL is an empty one.
+    fn from_column(row: &Row<'_>, index: usize) -> Result<Self, DbError> {
+        match row {
+            Row::Postgres(row) => Ok(row.try_get::<_, Option<Self>>(index)?.unwrap_or_default()),
+            Row::Sqlite(_) => Err(DbError::Other(format!("column {index} is no array"))),
+        }
+    }
+}
+
 impl FromColumn for Value {
     /// A value of any scalar type, such as a sort key.
     fn from_column(row: &Row<'_>, index: usize) -> Result<Self, DbError> {

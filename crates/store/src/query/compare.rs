@@ -31,6 +31,19 @@ pub(crate) fn text(select: &mut Select, dialect: Dialect, column: &str, test: &T
     }
 }
 
+/// A comparison of a text column that is no subquery. In PostgreSQL `ILIKE` converts both texts to wide characters, which
+/// takes longer than comparing them: for ASCII alone this is not needed, except where `I` is not the capital of `i`.
+pub(crate) fn column(select: &mut Select, dialect: Dialect, column: &str, test: &TextTest) -> String {
+    let general = text(select, dialect, column, test);
+    match (test, dialect) {
+        (TextTest::ILike(pattern), Dialect::Postgres) if pattern.is_ascii() => format!(
+            "CASE WHEN octet_length({column}) = char_length({column}) AND lower('I') = 'i' \
+             THEN {general} COLLATE \"C\" ELSE {general} END"
+        ),
+        _ => general,
+    }
+}
+
 /// A comparison of an integer or double column.
 pub(crate) fn number(select: &mut Select, column: &str, op: NumberOp, value: impl Into<Value>) -> String {
     format!("{column} {} {}", op.sql(), select.bind(value))

@@ -132,12 +132,31 @@ impl Scoped<'_> {
             ("v.name", "v.version")
         };
         let tag_in_workspace = select.in_workspace("t");
-        if let Some(run_ids) = &search.run_ids {
-            let place = select.bind(run_ids.as_slice());
-            select.filter(dialect.any("v.run_id", &place));
+        let run_ids = search.run_ids.clone().map(TextTest::In);
+        // A run has few versions, so that those of some runs are read and sorted.
+        let of_runs = conditions.iter().find_map(|condition| match condition {
+            Condition::Text { column: TextAttribute::RunId, test: test @ (TextTest::Equal(_) | TextTest::In(_)) } => {
+                Some(test)
+            }
+            _ => None,
+        });
+        let of_runs = run_ids.as_ref().or(of_runs).filter(|_| first.is_none());
+        if let Some(test) = of_runs {
+            let test = compare::text(&mut select, dialect, "x.run_id", test);
+            select.read_from(format!(
+                "(SELECT * FROM model_versions x WHERE {} AND {test}{}) v",
+                select.in_workspace("x"),
+                // The fence keeps PostgreSQL from reading all versions in the order of the page.
+                dialect.pick(" OFFSET 0", " LIMIT -1")
+            ));
+        }
+        if let Some(test) = run_ids.as_ref().filter(|_| of_runs.is_none()) {
+            let test = compare::text(&mut select, dialect, "v.run_id", test);
+            select.filter(test);
         }
         for condition in &conditions {
             let test = match condition {
+                Condition::Text { test, .. } if of_runs.is_some_and(|of_runs| std::ptr::eq(of_runs, test)) => continue,
                 Condition::Text { column, test } => {
                     let column = match column {
                         TextAttribute::Name => name,

@@ -8,8 +8,10 @@ use ferroflow_model::messages::model_registry::{
 };
 
 use crate::{
-    db::{Conn, DbError, Row, Statement},
+    Store,
+    db::{Conn, DbError, Row, Sql, Statement},
     registry::model_versions::{self, COLUMNS as VERSION_COLUMNS},
+    schema::own_indexes::OwnIndex,
     statements::statements,
     workspace::Workspace,
 };
@@ -32,8 +34,35 @@ statements! {
          {postgres:model_versions x WHERE {ws:x} AND x.name = ANY($1) AND}\
          {sqlite:json_each($1) AS w CROSS JOIN model_versions x ON {ws:x} AND x.name = w.value WHERE} \
          x.current_stage <> 'Deleted_Internal' GROUP BY x.name, x.current_stage) AS s \
-         {postgres:JOIN}{sqlite:CROSS JOIN} model_versions v ON {ws:v} AND v.name = s.name AND v.version = s.last \
+         {postgres:CROSS JOIN LATERAL (SELECT * FROM model_versions y WHERE {ws:y} AND y.name = s.name \
+         AND y.version = s.last OFFSET 0) v}\
+         {sqlite:CROSS JOIN model_versions v ON {ws:v} AND v.name = s.name AND v.version = s.last} \
          ORDER BY v.name, s.first";
+
+    /// The same with `ff_model_versions_stage`: one entry for each stage, instead of all versions.
+    static LATEST_OF_STAGES: Workspace = "SELECT ", VERSION_COLUMNS,
+        "{postgres: FROM unnest($1::text[]) AS w(name) \
+         CROSS JOIN unnest(ARRAY['None', 'Staging', 'Production', 'Archived']) AS s(stage) \
+         CROSS JOIN LATERAL (SELECT x.* FROM model_versions x WHERE {ws:x} \
+         AND x.name || '@' || x.current_stage = w.name || '@' || s.stage ORDER BY x.version DESC LIMIT 1) v}\
+         {sqlite: FROM json_each($1) AS w \
+         CROSS JOIN (VALUES ('None'), ('Staging'), ('Production'), ('Archived')) AS s \
+         CROSS JOIN model_versions v ON {ws:v} AND v.name = w.value \
+         AND v.version = (SELECT x.version FROM model_versions x WHERE {ws:x} \
+         AND x.name || '@' || x.current_stage = w.value || '@' || s.column1 ORDER BY x.version DESC LIMIT 1)} \
+         ORDER BY v.name, (SELECT y.version FROM model_versions y WHERE {ws:y} \
+         AND y.name || '@' || y.current_stage = v.name || '@' || v.current_stage ORDER BY y.version LIMIT 1)";
+}
+
+/// How the latest version of each stage is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Latest(&'static Sql<Workspace>);
+
+impl Latest {
+    pub(crate) fn of(store: &Store) -> Self {
+        let is_indexed = store.own_indexes.is_there(OwnIndex::VersionsOfStage);
+        Self(if is_indexed { &LATEST_OF_STAGES } else { &LATEST })
+    }
 }
 
 /// The children of one registered model.
@@ -52,7 +81,12 @@ impl Children {
 }
 
 /// Loads the children of models, in the order of the names.
-pub(crate) async fn load(workspace: &Workspace, conn: &Conn, names: Vec<String>) -> Result<Vec<Children>, DbError> {
+pub(crate) async fn load(
+    workspace: &Workspace,
+    conn: &Conn,
+    latest: Latest,
+    names: Vec<String>,
+) -> Result<Vec<Children>, DbError> {
     let mut children: Vec<Children> = Vec::new();
     children.resize_with(names.len(), Children::default);
     if names.is_empty() {
@@ -77,7 +111,7 @@ pub(crate) async fn load(workspace: &Workspace, conn: &Conn, names: Vec<String>)
             let version = Some(row.get::<i64>(2)?.to_string());
             Ok((at(&by_alias, row)?, RegisteredModelAlias { alias: row.get(1)?, version }))
         }),
-        conn.query(statement(&LATEST), move |row| {
+        conn.query(statement(latest.0), move |row| {
             let at = at(&by_version, row)?;
             model_versions::from_row(row).map(|(key, version)| (at, key, version))
         }),

@@ -2,7 +2,7 @@
 
 use ferroflow_model::{Error, Result, limits, messages::model_registry::RegisteredModel, prompts::IS_PROMPT_TAG};
 use ferroflow_search::{
-    PageToken, QueryId, TextTest,
+    KeyValue, OrderBy, PageToken, QueryId, TextTest,
     registered_models::{self, Column, Condition},
 };
 
@@ -13,14 +13,14 @@ use crate::{
         compare,
         scope::Scope,
         select::{KeyKind, Page, Parts, Select, load_children},
-        visible::either,
+        visible::{Visible, either},
     },
     registry::{
         prompt_split::{self, Split},
-        registered_model_children::load,
+        registered_model_children::{Latest, load},
         registered_models::{COLUMNS, from_row},
     },
-    schema::own_indexes::{OwnIndex, indexed},
+    schema::own_indexes::{LAST_UPDATED, OwnIndex, indexed},
     workspace::Workspace,
 };
 
@@ -62,7 +62,8 @@ impl Scoped<'_> {
         let conn = self.store.db.reader().await?;
         let mut found = page.read(&conn, COLUMN_COUNT, from_row).await?;
         let names = found.rows().map(|model| model.name().to_owned()).collect();
-        let (children, count) = load_children(&conn, names, |names| load(self.workspace, &conn, names)).await?;
+        let latest = Latest::of(self.store);
+        let (children, count) = load_children(&conn, names, |names| load(self.workspace, &conn, latest, names)).await?;
         found.truncate(count);
         let (models, next) = found.finish();
         let children = children.into_iter().flatten();
@@ -105,21 +106,49 @@ impl Scoped<'_> {
             Condition::Tag { key, test } => Some((key.as_str(), test)),
             Condition::Name(_) => None,
         });
-        let Split { prompts, first, others } = prompt_split::split(tags.collect());
+        let Split { prompts, mut first, mut others } = prompt_split::split(tags.collect());
+        let by_name = order.first().filter(|clause| clause.column == Column::Name);
+        let names: Vec<&TextTest> = conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                Condition::Name(test) => Some(test),
+                Condition::Tag { .. } => None,
+            })
+            .collect();
+        // A list of names drives the query.
+        let are_listed = names.iter().any(|test| matches!(test, TextTest::Equal(_) | TextTest::In(_)))
+            || matches!((&scope.models, &scope.prompts), (Visible::Only(_), Visible::Only(_)));
+        // An index has all models and prompts in this order: nearly every row of it is on some page.
+        let is_walk = is_last_updated_first(&order)
+            && !are_listed
+            && first.is_none_or(|(key, _)| key == IS_PROMPT_TAG)
+            && self.store.own_indexes.is_there(OwnIndex::RegisteredModelsPage);
+        if is_walk {
+            others.extend(first.take());
+        }
+        // The primary key has the names, so that only the models with a name like that are read.
+        let matched = by_name.filter(|_| {
+            dialect == Dialect::Postgres
+                && first.is_none()
+                && !are_listed
+                && names.iter().any(|test| matches!(test, TextTest::Like(_) | TextTest::ILike(_)))
+        });
         let mut select = Select::new(self.workspace, "registered_models", "m");
         select.of_query(query);
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.
-        let by_name = order.first().is_some_and(|clause| clause.column == Column::Name);
         let value = first.and_then(|(key, test)| match test {
-            TextTest::Equal(value) if key != IS_PROMPT_TAG && by_name => Some(value),
+            TextTest::Equal(value) if key != IS_PROMPT_TAG && by_name.is_some() => Some(value),
             _ => None,
         });
         // The index of values has the names of each in order.
         let value = value.filter(|_| self.store.own_indexes.is_there(OwnIndex::ModelTagValue));
         let many = value.is_some() || first.is_none_or(|(key, _)| key == IS_PROMPT_TAG);
-        let name = if let Some((key, test)) = first {
+        let name = if let Some(clause) = matched {
+            read_matching(&mut select, dialect, &names, !clause.ascending, &token);
+            "n.name"
+        } else if let Some((key, test)) = first {
             select.driven_by("registered_model_tags", "d");
             let key = select.bind(key);
             if let Some(value) = value {
@@ -145,9 +174,9 @@ impl Scoped<'_> {
         } else {
             "m.name"
         };
-        for condition in &conditions {
-            if let Condition::Name(test) = condition {
-                let test = compare::text(&mut select, dialect, name, test);
+        if matched.is_none() {
+            for test in names {
+                let test = compare::column(&mut select, dialect, name, test);
                 select.filter(test);
             }
         }
@@ -166,18 +195,22 @@ impl Scoped<'_> {
         if let Some(condition) = either(&mut select, dialect, name, &value, of_models, of_prompts) {
             select.filter(condition);
         }
-        let by_name = order.first().filter(|_| by_name);
         // Every condition that restricts the search has bound a parameter.
         if let Some(clause) = by_name.filter(|_| !prompts && !select.has_values()) {
             let query = self.workspace.parameter().map(|_| query);
             return models_by_name(self.workspace, dialect, !clause.ascending, max, token, query);
         }
-        if many && by_name.is_some() {
+        if is_walk || (many && by_name.is_some()) {
             select.plan(Plan::IndexOrder);
         }
         for clause in &order {
             match clause.column {
                 Column::Name => select.order_by(name, !clause.ascending, KeyKind::Text),
+                // The key of ferroflow's own index.
+                Column::LastUpdatedTime if !clause.ascending => {
+                    let key = LAST_UPDATED.replace("last_updated_time", "m.last_updated_time");
+                    select.order_by(key, true, KeyKind::Int);
+                }
                 Column::LastUpdatedTime => {
                     select.nulls_last("m.last_updated_time");
                     select.order_by("m.last_updated_time", !clause.ascending, KeyKind::Int);
@@ -186,6 +219,32 @@ impl Scoped<'_> {
         }
         select.page(COLUMNS, max, token)
     }
+}
+
+/// Whether it is the order of [`OwnIndex::RegisteredModelsPage`].
+fn is_last_updated_first(order: &[OrderBy<Column>]) -> bool {
+    let keys = order.iter().map(|clause| (clause.column, clause.ascending));
+    keys.eq([(Column::LastUpdatedTime, false), (Column::Name, true)])
+}
+
+/// PostgreSQL only: reads the names `n` that pass all tests, in order, from the primary key alone, and then their models.
+fn read_matching(select: &mut Select, dialect: Dialect, names: &[&TextTest], descending: bool, token: &PageToken) {
+    let mut tests = vec![select.in_workspace("x")];
+    for test in names {
+        tests.push(compare::column(select, dialect, "x.name", test));
+    }
+    let (order, after) = if descending { (" DESC", '<') } else { ("", '>') };
+    if let PageToken::Key(values) = token
+        && let [KeyValue::Text(last)] = values.as_slice()
+    {
+        tests.push(format!("x.name {after} {}", select.bind(last)));
+    }
+    select.read_from(format!(
+        "(SELECT x.name FROM registered_models x WHERE {} ORDER BY x.name{order} OFFSET 0) n \
+         CROSS JOIN LATERAL (SELECT * FROM registered_models y WHERE {} AND y.name = n.name OFFSET 0) m",
+        tests.join(" AND "),
+        select.in_workspace("y")
+    ));
 }
 
 /// All models by name, as the UI lists them initially: a merge join of the index of models and that of the prompt tag.

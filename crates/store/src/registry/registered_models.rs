@@ -19,7 +19,7 @@ use crate::{
     db::{Conn, DbError, Insert, Op, Row, Statement, Tx, Value, clock::now_ms, count, text},
     registry::{
         model_versions::{number, version_not_found},
-        registered_model_children as children,
+        registered_model_children::{self as children, Latest},
     },
     statements::statements,
     workspace::Workspace,
@@ -126,7 +126,7 @@ impl Scoped<'_> {
     pub async fn get_registered_model(&self, name: &str) -> Result<RegisteredModel> {
         validation::model_name(name)?;
         let conn = self.store.db.reader().await?;
-        one(self.workspace, &conn, name).await?.ok_or_else(|| not_found(name))
+        one(self, &conn, name).await?.ok_or_else(|| not_found(name))
     }
 
     /// Sets the description of a registered model.
@@ -140,7 +140,7 @@ impl Scoped<'_> {
             .transaction(|tx| async move {
                 let values = vec![name.into(), description.into(), now_ms().into()];
                 tx.execute(Statement::within(self.workspace, &UPDATE, values)).await?;
-                one(self.workspace, tx.conn()?, name).await?.ok_or_else(|| not_found(name))
+                one(self, tx.conn()?, name).await?.ok_or_else(|| not_found(name))
             })
             .await
     }
@@ -176,7 +176,7 @@ impl Scoped<'_> {
                 };
                 tx.execute(Statement::within(self.workspace, &TOUCH_VERSIONS, vec![new_name.into(), now.into()]))
                     .await?;
-                one(self.workspace, tx.conn()?, new_name).await?.ok_or_else(|| not_found(new_name))
+                one(self, tx.conn()?, new_name).await?.ok_or_else(|| not_found(new_name))
             })
             .await
     }
@@ -325,10 +325,10 @@ pub(crate) fn touch(workspace: &Workspace, name: &str, now: i64) -> Op {
 }
 
 /// A registered model with its children.
-async fn one(workspace: &Workspace, conn: &Conn, name: &str) -> Result<Option<RegisteredModel>, DbError> {
+async fn one(here: &Scoped<'_>, conn: &Conn, name: &str) -> Result<Option<RegisteredModel>, DbError> {
     let (found, loaded) = tokio::join!(
-        conn.query_opt(Statement::within(workspace, &BY_NAME, vec![name.into()]), from_row),
-        children::load(workspace, conn, vec![name.to_owned()]),
+        conn.query_opt(Statement::within(here.workspace, &BY_NAME, vec![name.into()]), from_row),
+        children::load(here.workspace, conn, Latest::of(here.store), vec![name.to_owned()]),
     );
     let (found, mut loaded) = (found?, loaded?);
     Ok(found.zip(loaded.pop()).map(|(model, children)| children.attach(model)))

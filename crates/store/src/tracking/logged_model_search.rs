@@ -6,24 +6,27 @@ use ferroflow_model::{
     validation,
 };
 use ferroflow_search::{
-    KeyValue, OrderBy, PageToken, PairTest, bounds,
+    KeyValue, OrderBy, PageToken, QueryId, TextTest, bounds,
     logged_models::{self, Attribute, Column, Condition, OrderClause},
 };
 
 use crate::{
     Scoped,
-    db::{Plan, dialect::Dialect},
+    db::{Conn, Plan, dialect::Dialect},
     query::{
-        compare::{self, Approach, Pairs},
+        compare::Approach,
         experiments::Experiments,
         scope::Scope,
-        select::{KeyKind, Page, Select, load_children},
+        select::{Found, Page, Select, load_children},
     },
-    tracking::logged_models::{COLUMNS, attach, info_from_row, load},
+    schema::own_indexes::OwnIndex,
+    tracking::{
+        logged_model_filter::{Values, condition_sql, drive, of_metric, on_datasets, order_by},
+        logged_model_metric_order::{First, are_many, read_first},
+        logged_models::{COLUMNS, attach, info_from_row, load},
+    },
+    workspace::Workspace,
 };
-
-const TAGS: Pairs = Pairs { table: "logged_model_tags", owner: "model_id", key: "tag_key", value: "tag_value" };
-const PARAMS: Pairs = Pairs { table: "logged_model_params", owner: "model_id", key: "param_key", value: "param_value" };
 
 /// The number of columns in [`COLUMNS`].
 const COLUMN_COUNT: usize = 10;
@@ -66,9 +69,20 @@ impl Scoped<'_> {
         scope: &Scope,
         search: &LoggedModelSearch,
     ) -> Result<(Vec<LoggedModel>, Option<String>)> {
-        let page = self.logged_model_page(scope, search)?;
+        let query = Query::of(self, scope, search)?;
         let conn = self.store.db.reader().await?;
-        let mut found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        let values = self.values_of_metric(&conn, &query).await?;
+        let mut found = Found::default();
+        if values == Values::Read
+            && let Some(first) = self.first_logged_models(&query)?
+        {
+            found = first.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        }
+        // A page that is full ends within the first models.
+        if !found.has_more() {
+            let page = self.logged_model_page(&query, values)?;
+            found = page.read(&conn, COLUMN_COUNT, info_from_row).await?;
+        }
         let ids = found.rows().map(|info| info.model_id().to_owned()).collect();
         let (children, count) = load_children(&conn, ids, |ids| load(&conn, ids)).await?;
         found.truncate(count);
@@ -76,16 +90,130 @@ impl Scoped<'_> {
         Ok((attach(infos, children), next))
     }
 
-    /// The query plan of a search for logged models, one line per step.
+    /// The query plan of a search for logged models, one line per step: of the statement that is run first.
     ///
     /// # Errors
     /// The search is not valid, or the database failed.
     pub async fn explain_logged_model_search(&self, scope: &Scope, search: &LoggedModelSearch) -> Result<Vec<String>> {
-        let page = self.logged_model_page(scope, search)?;
+        let query = Query::of(self, scope, search)?;
+        let conn = self.store.db.reader().await?;
+        let values = self.values_of_metric(&conn, &query).await?;
+        drop(conn);
+        let first = if values == Values::Read { self.first_logged_models(&query)? } else { None };
+        let page = first.map_or_else(|| self.logged_model_page(&query, values), Ok)?;
         Ok(self.store.db.explain(page.statement).await?)
     }
 
-    fn logged_model_page(&self, scope: &Scope, search: &LoggedModelSearch) -> Result<Page> {
+    /// How the values of a metric are read that a search is ordered by.
+    async fn values_of_metric(&self, conn: &Conn, query: &Query<'_>) -> Result<Values> {
+        if !query.order.iter().any(|clause| matches!(clause.column, Column::Metric { .. })) {
+            return Ok(Values::All);
+        }
+        // An index has the few models of the filter.
+        if query.conditions.iter().any(|condition| self.has_values_of(condition)) {
+            return Ok(Values::Each);
+        }
+        let (select, experiments) = query.select(self.workspace, conn.dialect());
+        if conn.query_opt(are_many(select, &experiments), |_| Ok(())).await?.is_none() {
+            return Ok(Values::Each);
+        }
+        // Few of the first models may meet a filter.
+        let is_plain = query.conditions.is_empty() && query.datasets.is_empty();
+        let is_indexed = self.store.own_indexes.is_there(OwnIndex::LoggedModelMetricValue);
+        Ok(if is_plain && is_indexed { Values::Read } else { Values::All })
+    }
+
+    /// The statement for the first models in the order of a metric; `None` for another order, and for a page behind them.
+    fn first_logged_models(&self, query: &Query<'_>) -> Result<Option<Page>> {
+        let Some(OrderBy { column: Column::Metric { key, dataset_name, dataset_digest }, ascending }) =
+            query.order.first()
+        else {
+            return Ok(None);
+        };
+        let dialect = self.store.db.dialect();
+        let (mut select, experiments) = query.select(self.workspace, dialect);
+        let (name, on) = of_metric(&mut select, key, dataset_name.as_deref(), dataset_digest.as_deref());
+        let first = First { on: &on, name: &name, descending: !ascending };
+        if !read_first(&mut select, dialect, &first, &query.token, query.limit) {
+            return Ok(None);
+        }
+        select.filter(experiments.contain("m"));
+        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
+        for (index, clause) in query.order.iter().enumerate() {
+            order_by(&mut select, dialect, index, &clause.column, !clause.ascending, Values::Read);
+        }
+        select.page(COLUMNS, query.limit, query.token.clone()).map(Some)
+    }
+
+    fn logged_model_page(&self, query: &Query<'_>, values: Values) -> Result<Page> {
+        let Query { conditions, datasets, order, token, limit, .. } = query;
+        let dialect = self.store.db.dialect();
+        let is_newest_first = is_newest_first(order);
+        let is_plain = conditions.is_empty() && datasets.is_empty() && is_newest_first;
+        let (mut select, experiments) = query.select(self.workspace, dialect);
+        let driving = conditions.iter().position(|condition| self.has_values_of(condition));
+        let of_name = driving.is_none()
+            && is_newest_first
+            && experiments.is_one()
+            && conditions.iter().any(is_of_one_name)
+            && self.store.own_indexes.is_there(OwnIndex::LoggedModelName);
+        if let Some(driving) = driving {
+            drive(&mut select, dialect, &conditions[driving]);
+            select.filter(format!("+{}", experiments.contain("m")));
+        } else if is_plain && !experiments.is_one() {
+            newest_of_each(&mut select, dialect, &experiments, *limit, token);
+        } else {
+            select.filter(experiments.contain("m"));
+            if is_plain || of_name {
+                select.plan(Plan::IndexOrder);
+            }
+        }
+        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
+        let on = if datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, datasets) };
+        for (index, condition) in conditions.iter().enumerate() {
+            if driving == Some(index) {
+                continue;
+            }
+            let approach =
+                if driving.is_some() || of_name { Approach::FencedLookUp } else { Approach::Drive.after(index) };
+            let condition = condition_sql(&mut select, dialect, condition, &on, approach);
+            select.filter(condition);
+        }
+        let about_metrics = conditions.iter().any(|condition| matches!(condition, Condition::Metric { .. }));
+        if !datasets.is_empty() && !about_metrics {
+            select.filter(format!("m.model_id IN (SELECT model_id FROM logged_model_metrics WHERE {on})"));
+        }
+        let values = if values == Values::Each { Values::Each } else { Values::All };
+        for (index, clause) in order.iter().enumerate() {
+            order_by(&mut select, dialect, index, &clause.column, !clause.ascending, values);
+        }
+        select.page(COLUMNS, *limit, token.clone())
+    }
+
+    /// Whether an index has the models that meet a condition.
+    fn has_values_of(&self, condition: &Condition) -> bool {
+        let index = match condition {
+            Condition::Param { test: TextTest::Equal(_), .. } => OwnIndex::LoggedModelParamValue,
+            Condition::Tag { test: TextTest::Equal(_), .. } => OwnIndex::LoggedModelTagValue,
+            _ => return false,
+        };
+        self.store.own_indexes.is_there(index)
+    }
+}
+
+/// A search, parsed.
+struct Query<'a> {
+    experiments: Vec<i64>,
+    conditions: Vec<Condition>,
+    datasets: &'a [SearchLoggedModelsDataset],
+    order: Vec<OrderBy<Column>>,
+    token: PageToken,
+    id: QueryId,
+    limit: i64,
+}
+
+impl<'a> Query<'a> {
+    fn of(here: &Scoped<'_>, scope: &Scope, search: &'a LoggedModelSearch) -> Result<Self> {
         if search.datasets.iter().any(|dataset| dataset.dataset_name().is_empty()) {
             return Err(Error::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }
@@ -110,8 +238,8 @@ impl Scoped<'_> {
             .flat_map(|dataset| [dataset.dataset_name(), dataset.dataset_digest()])
             .map(str::to_owned)
             .collect();
-        let query = self.workspace.query([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
-        PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), query)?;
+        let id = here.workspace.query([search.filter.as_str(), &shown.to_string()], &[&search.experiment_ids, &on]);
+        PageToken::check_query(search.page_token.as_deref().unwrap_or_default(), id)?;
         let token = PageToken::decode_for_logged_models(
             search.page_token.as_deref().unwrap_or_default(),
             &search.experiment_ids,
@@ -126,40 +254,25 @@ impl Scoped<'_> {
                 "Invalid value {limit} for parameter 'max_results' supplied. It must be positive."
             )));
         }
-        // The reference has no maximum: a larger page is split into several.
-        let limit = limit.min(limits::SEARCH_RESULTS);
-        let dialect = self.store.db.dialect();
-
         let experiments: Vec<i64> =
             experiments.into_iter().filter(|id| scope.experiments.has(&id.to_string())).collect();
-        let is_plain = conditions.is_empty() && search.datasets.is_empty() && is_newest_first(&order);
-        let (mut select, experiments) =
-            Select::with_experiments(self.workspace, "logged_models", "m", dialect, experiments);
-        select.of_query(query);
-        if is_plain && !experiments.is_one() {
-            newest_of_each(&mut select, dialect, &experiments, limit, &token);
-        } else {
-            select.filter(experiments.contain("m"));
-            if is_plain {
-                select.plan(Plan::IndexOrder);
-            }
-        }
-        select.filter("m.lifecycle_stage != 'deleted'".to_owned());
-        let on = if search.datasets.is_empty() { "TRUE".into() } else { on_datasets(&mut select, &search.datasets) };
-        for (index, condition) in conditions.iter().enumerate() {
-            let condition = condition_sql(&mut select, dialect, condition, &on, Approach::Drive.after(index));
-            select.filter(condition);
-        }
-        let about_metrics = conditions.iter().any(|condition| matches!(condition, Condition::Metric { .. }));
-        if !search.datasets.is_empty() && !about_metrics {
-            select.filter(format!("m.model_id IN (SELECT model_id FROM logged_model_metrics WHERE {on})"));
-        }
-        for (index, clause) in order.iter().enumerate() {
-            order_by(&mut select, index, &clause.column, !clause.ascending);
-        }
-
-        select.page(COLUMNS, limit, token)
+        // The reference has no maximum: a larger page is split into several.
+        let limit = limit.min(limits::SEARCH_RESULTS);
+        Ok(Self { experiments, conditions, datasets: &search.datasets, order, token, id, limit })
     }
+
+    /// A selection of logged models `m`, which the caller restricts by the experiments.
+    fn select(&self, workspace: &Workspace, dialect: Dialect) -> (Select, Experiments) {
+        let (mut select, experiments) =
+            Select::with_experiments(workspace, "logged_models", "m", dialect, self.experiments.clone());
+        select.of_query(self.id);
+        (select, experiments)
+    }
+}
+
+/// Whether a condition allows one name.
+fn is_of_one_name(condition: &Condition) -> bool {
+    matches!(condition, Condition::Text { column: Attribute::Name, test: TextTest::Equal(_) })
 }
 
 /// Whether it is the order of [`OwnIndex::LoggedModelsPage`](crate::schema::own_indexes::OwnIndex::LoggedModelsPage).
@@ -203,92 +316,6 @@ fn newest_of_each(select: &mut Select, dialect: Dialect, experiments: &Experimen
             select.driven_by_list(&each);
             select.filter(format!("m.model_id IN ({newest})"));
         }
-    }
-}
-
-fn condition_sql(select: &mut Select, dialect: Dialect, condition: &Condition, on: &str, approach: Approach) -> String {
-    match condition {
-        Condition::Text { column, test } => {
-            let name = column.column();
-            let column = match column {
-                Attribute::ExperimentId | Attribute::Status => format!("CAST(m.{name} AS TEXT)"),
-                _ => format!("m.{name}"),
-            };
-            compare::text(select, dialect, &column, test)
-        }
-        Condition::Time { column, op, value } => {
-            compare::number(select, &format!("m.{}", column.column()), *op, *value)
-        }
-        Condition::Metric { key, op, value } => {
-            let key = select.bind(key);
-            let test = compare::number(select, "metric_value", *op, *value);
-            let test = format!("metric_name = {key} AND {test} AND {on}");
-            approach.condition("logged_model_metrics", "model_id", "m.model_id", &test)
-        }
-        Condition::Param { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &PARAMS, key, &PairTest::Value(test.clone()), approach)
-        }
-        Condition::Tag { key, test } => {
-            compare::pair(select, dialect, "m.model_id", &TAGS, key, &PairTest::Value(test.clone()), approach)
-        }
-    }
-}
-
-/// The condition that a metric row is on one of the datasets; one without a digest matches all versions.
-fn on_datasets(select: &mut Select, datasets: &[SearchLoggedModelsDataset]) -> String {
-    let any: Vec<String> = datasets
-        .iter()
-        .map(|dataset| {
-            let name = format!("dataset_name = {}", select.bind(dataset.dataset_name()));
-            match dataset.dataset_digest() {
-                "" => name,
-                digest => format!("({name} AND dataset_digest = {})", select.bind(digest)),
-            }
-        })
-        .collect();
-    format!("({})", any.join(" OR "))
-}
-
-/// Models without a value come last in both directions.
-fn order_by(select: &mut Select, index: usize, column: &Column, descending: bool) {
-    let (value, kind) = match column {
-        Column::Attribute(Attribute::ModelId) => {
-            select.order_by("m.model_id", descending, KeyKind::Text);
-            return;
-        }
-        // Never NULL, and in this order a key of ferroflow's own index.
-        Column::Attribute(Attribute::CreationTimestamp) => {
-            select.order_by("m.creation_timestamp_ms", descending, KeyKind::Int);
-            return;
-        }
-        Column::Attribute(column) => (format!("m.{}", column.column()), attribute_kind(*column)),
-        Column::Metric { key, dataset_name, dataset_digest } => {
-            let mut on = format!("metric_name = {}", select.bind(key));
-            if let Some(name) = dataset_name {
-                on.push_str(&format!(" AND dataset_name = {}", select.bind(name)));
-            }
-            if let Some(digest) = dataset_digest {
-                on.push_str(&format!(" AND dataset_digest = {}", select.bind(digest)));
-            }
-            select.join(&format!(
-                "LEFT JOIN (SELECT model_id, metric_value, row_number() OVER (PARTITION BY model_id \
-                 ORDER BY metric_timestamp_ms DESC, metric_step DESC, run_id) AS place \
-                 FROM logged_model_metrics WHERE {on}) o{index} ON o{index}.model_id = m.model_id AND o{index}.place = 1"
-            ));
-            (format!("o{index}.metric_value"), KeyKind::Real)
-        }
-    };
-    select.nulls_last(&value);
-    select.order_by(value, descending, kind);
-}
-
-fn attribute_kind(column: Attribute) -> KeyKind {
-    match column {
-        Attribute::ExperimentId
-        | Attribute::Status
-        | Attribute::CreationTimestamp
-        | Attribute::LastUpdatedTimestamp => KeyKind::Int,
-        _ => KeyKind::Text,
     }
 }
 

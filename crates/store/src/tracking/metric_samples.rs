@@ -4,13 +4,13 @@
 //! each. Here only the steps are read, in order from an index; they give the position of each step, and only the points
 //! at the sampled positions are looked up.
 
-use ferroflow_model::{Result, messages::service::MetricWithRunId};
+use ferroflow_model::Result;
 
 use crate::{
     Scoped,
     db::{Child, Conn, DbError, Row, Statement, Value, dialect::Dialect},
     statements::statements,
-    tracking::metrics::metric_of_run,
+    tracking::metrics::{Histories, HistoryPoint, RunHistory},
     workspace::Workspace,
 };
 
@@ -21,27 +21,41 @@ const STEPS_IN_MEMORY: usize = 1 << 20;
 /// Number of histories whose steps are queried in one round trip.
 const HISTORIES_PER_QUERY: usize = 4;
 
+/// A history of at most so many points for each sampled one is read as a whole, which costs no more than its steps and the
+/// sampled points: in a database of many runs, each point may be on another page.
+const WHOLE: i64 = 2;
+
 statements! {
-    /// PostgreSQL aggregates the steps into one row, because a row costs ten times as much as an array element.
-    static STEPS: Workspace =
-        "{postgres:SELECT array_agg(s.step) FROM (}SELECT step FROM metrics WHERE run_uuid = $1 AND key = $2 \
-         AND step >= $3 AND step <= $4 AND {ws of run $1} ORDER BY step LIMIT $5{postgres:) s}";
+    /// A history of at most $6 points as a whole, of a longer one the steps. PostgreSQL aggregates them into one row,
+    /// because a row costs ten times as much as an array element.
+    static READ: Workspace =
+        "{postgres:WITH l AS MATERIALIZED (SELECT EXISTS (SELECT 1 FROM metrics", RANGE,
+        " ORDER BY step LIMIT 1 OFFSET $6) AS is_long) \
+         SELECT CASE WHEN l.is_long THEN (SELECT array_agg(s.step) FROM (SELECT step FROM metrics", RANGE,
+        " ORDER BY step LIMIT $5) s) ELSE p.steps END, p.timestamps, p.points FROM l \
+         LEFT JOIN LATERAL (SELECT array_agg(m.step) AS steps, array_agg(m.timestamp) AS timestamps, \
+         array_agg(CASE WHEN m.is_nan THEN 'NaN' ELSE m.value END) AS points FROM \
+         (SELECT step, timestamp, value, is_nan FROM metrics", RANGE, " AND NOT l.is_long ORDER BY step) m) p ON TRUE}";
+
+    /// SQLite only: the steps.
+    static STEPS: Workspace = "{sqlite:SELECT step FROM metrics", RANGE, " ORDER BY step LIMIT $5}";
 
     /// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
     /// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key,
     /// which has every column, for each step.
     static AT_STEPS: Child =
-        "{postgres:SELECT $1, m.value, m.timestamp, m.step, m.is_nan FROM unnest($3::bigint[]) AS w(step) \
+        "{postgres:SELECT array_agg(m.step), array_agg(m.timestamp), \
+         array_agg(CASE WHEN m.is_nan THEN 'NaN' ELSE m.value END) FROM unnest($3::bigint[]) AS w(step) \
          CROSS JOIN LATERAL (SELECT value, timestamp, step, is_nan FROM metrics \
          WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m}\
-         {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w \
-         CROSS JOIN metrics m WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001)} \
-         ORDER BY m.step, m.timestamp, m.value, m.is_nan";
+         {sqlite:SELECT m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w \
+         CROSS JOIN metrics m WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001) \
+         ORDER BY m.step, m.timestamp, m.value, m.is_nan}";
 
     /// PostgreSQL only: some of the points at some steps, for steps with very many points: those at the zero-based
     /// positions $4 within their steps.
     static AMONG_STEPS: Child =
-        "{postgres:SELECT $1, x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, \
+        "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, \
          m.is_nan, row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
          FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
          (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step \
@@ -58,12 +72,15 @@ statements! {
          row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
          FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
          bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
-         SELECT $1, value, timestamp, step, is_nan FROM bounds WHERE \
+         SELECT value, timestamp, step, is_nan FROM bounds WHERE \
          (at = total - 1 OR (CASE WHEN total <= $5 THEN TRUE \
          WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
          AND NOT (total > $5 AND total - at <= q))) \
          ORDER BY step, timestamp, value, is_nan";
 }
+
+/// The condition on the points of a metric of a run between two steps.
+const RANGE: &str = " WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4 AND {ws of run $1}";
 
 impl Scoped<'_> {
     /// At most `max_results` points of a metric per run, evenly distributed over its history (between two steps,
@@ -77,7 +94,7 @@ impl Scoped<'_> {
         key: &str,
         max_results: i64,
         steps: Option<(i64, i64)>,
-    ) -> Result<Vec<MetricWithRunId>> {
+    ) -> Result<Histories> {
         let read = || self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps);
         self.store.db.replicated(read).await
     }
@@ -89,7 +106,7 @@ impl Scoped<'_> {
         key: &str,
         max_results: i64,
         steps: Option<(i64, i64)>,
-    ) -> Result<Vec<MetricWithRunId>> {
+    ) -> Result<Histories> {
         let mut unique = run_ids.to_vec();
         unique.sort_unstable();
         unique.dedup();
@@ -101,22 +118,29 @@ impl Scoped<'_> {
             range: steps.unwrap_or((i64::MIN, i64::MAX)),
             steps_in_memory,
         };
-        let mut points = Vec::new();
+        let mut found = Vec::with_capacity(unique.len());
         for runs in unique.chunks(HISTORIES_PER_QUERY) {
             let before = sample.conn.charged();
-            let histories = sample.steps(runs).await?;
-            let steps = sample.conn.charged() - before;
-            points.extend(sample.points(runs, histories).await?);
-            sample.conn.refund(steps);
+            let histories = sample.histories(runs).await?;
+            let read = sample.conn.charged() - before;
+            let points = sample.points(runs, histories).await?;
+            // What was read is dropped, except for the sampled points.
+            let kept = points.iter().map(|points| points.len() * size_of::<HistoryPoint>()).sum();
+            sample.conn.refund(read.saturating_sub(kept));
+            let of_run = |(run_id, points): (&String, _)| RunHistory { run_id: run_id.clone(), points };
+            found.extend(runs.iter().zip(points).map(of_run));
         }
         // The response follows the order of the request and repeats a run that is requested twice.
-        let mut out = Vec::with_capacity(points.len());
-        for run_id in run_ids {
-            let start = points.partition_point(|point| point.run_id.as_deref() < Some(run_id));
-            out.extend(points[start..].iter().take_while(|point| point.run_id.as_deref() == Some(run_id)).cloned());
-        }
-        Ok(out)
+        Ok(Histories::as_requested(found, run_ids))
     }
+}
+
+/// What is read of a history to choose the points.
+enum History {
+    /// All points, in order.
+    Whole(Vec<HistoryPoint>),
+    /// The steps, ascending, one for each point. A history that does not fit in memory is cut after one step too many.
+    Steps(Vec<i64>),
 }
 
 /// The parameters of a sample.
@@ -133,21 +157,31 @@ struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// The steps of each run, ascending, one per point. A history that does not fit in memory is cut after one step too
-    /// many.
-    async fn steps(&self, runs: &[String]) -> Result<Vec<Vec<i64>>, DbError> {
+    /// The histories of some runs, as far as they are needed to choose the points.
+    async fn histories(&self, runs: &[String]) -> Result<Vec<History>, DbError> {
         let dialect = self.conn.dialect();
         let (first, last) = self.range;
         let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
         let statement = |run: &String| {
-            let params: Vec<Value> = vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
-            Statement::within(self.workspace, &STEPS, params)
-        };
-        let histories = vec![Vec::new(); runs.len()];
-        let add = move |histories: &mut Vec<Vec<i64>>, which: usize, row: &Row<'_>| {
+            let mut params: Vec<Value> =
+                vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
             match dialect {
-                Dialect::Postgres => histories[which] = row.get(0)?,
-                Dialect::Sqlite => histories[which].push(row.get(0)?),
+                Dialect::Postgres => {
+                    params.push(self.most.saturating_mul(WHOLE).into());
+                    Statement::within(self.workspace, &READ, params)
+                }
+                Dialect::Sqlite => Statement::within(self.workspace, &STEPS, params),
+            }
+        };
+        let histories: Vec<History> = runs.iter().map(|_| History::Steps(Vec::new())).collect();
+        let add = move |histories: &mut Vec<History>, which: usize, row: &Row<'_>| {
+            match (dialect, &mut histories[which]) {
+                (Dialect::Sqlite, History::Steps(steps)) => steps.push(row.get(0)?),
+                (_, history) => {
+                    let steps: Vec<i64> = row.get(0)?;
+                    let points = points_of(row, 1, &steps)?;
+                    *history = if points.len() == steps.len() { History::Whole(points) } else { History::Steps(steps) };
+                }
             }
             Ok(())
         };
@@ -155,24 +189,45 @@ impl Sample<'_> {
     }
 
     /// The sampled points of the runs, in the order of the runs.
-    async fn points(&self, runs: &[String], histories: Vec<Vec<i64>>) -> Result<Vec<MetricWithRunId>, DbError> {
-        let mut statements = Vec::new();
-        let mut chosen = Vec::new();
-        for (run, steps) in runs.iter().zip(histories) {
-            let (statement, points) = self.lookup(run, &steps);
-            statements.push(statement);
-            chosen.push(points);
+    async fn points(&self, runs: &[String], histories: Vec<History>) -> Result<Vec<Vec<HistoryPoint>>, DbError> {
+        let mut points = vec![Vec::new(); runs.len()];
+        let (mut statements, mut chosen, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, (run, history)) in runs.iter().zip(histories).enumerate() {
+            match history {
+                History::Whole(all) => {
+                    let sampled = positions(all.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
+                    points[place] = sampled.into_iter().map(|at| all[at]).collect();
+                }
+                History::Steps(steps) => {
+                    let (statement, selection) = self.lookup(run, &steps);
+                    statements.push(statement);
+                    chosen.push(selection);
+                    places.push(place);
+                }
+            }
         }
-        let key = self.key.clone();
-        let add = move |out: &mut Vec<Vec<MetricWithRunId>>, which: usize, row: &Row<'_>| {
-            let point = metric_of_run(&key, row)?;
-            if chosen[which].as_mut().is_none_or(|chosen| chosen.takes(point.step.unwrap_or_default())) {
-                out[which].push(point);
+        if statements.is_empty() {
+            return Ok(points);
+        }
+        let dialect = self.conn.dialect();
+        let add = move |points: &mut Vec<Vec<HistoryPoint>>, which: usize, row: &Row<'_>| {
+            let points = &mut points[places[which]];
+            match (&mut chosen[which], dialect) {
+                (Some(chosen), Dialect::Postgres) => {
+                    let steps: Vec<i64> = row.get(0)?;
+                    points.extend(points_of(row, 1, &steps)?.into_iter().filter(|point| chosen.takes(point.step)));
+                }
+                (Some(chosen), Dialect::Sqlite) => {
+                    let point = point_of(row)?;
+                    if chosen.takes(point.step) {
+                        points.push(point);
+                    }
+                }
+                (None, _) => points.push(point_of(row)?),
             }
             Ok(())
         };
-        let points = vec![Vec::new(); runs.len()];
-        Ok(self.conn.fold_all(statements, points, add).await?.concat())
+        self.conn.fold_all(statements, points, add).await
     }
 
     /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.
@@ -203,6 +258,30 @@ impl Sample<'_> {
         let chosen = Selection { points: points.into_iter().peekable(), at: None };
         (Statement::new(&AT_STEPS, params), Some(chosen))
     }
+}
+
+/// Reads a point from its columns.
+fn point_of(row: &Row<'_>) -> Result<HistoryPoint, DbError> {
+    let value = if row.get(3)? { f64::NAN } else { row.get(0)? };
+    Ok(HistoryPoint { value, timestamp: row.get(1)?, step: row.get(2)? })
+}
+
+/// Reads points from arrays of their steps, timestamps and values, the last two at `index`, and sorts them by (step,
+/// timestamp, value, `is_nan`). NaN is stored as 0 with `is_nan`. None if there are steps only.
+fn points_of(row: &Row<'_>, index: usize, steps: &[i64]) -> Result<Vec<HistoryPoint>, DbError> {
+    let (timestamps, values): (Vec<i64>, Vec<f64>) = (row.get(index)?, row.get(index + 1)?);
+    let columns = steps.iter().zip(timestamps).zip(values);
+    let mut points: Vec<HistoryPoint> =
+        columns.map(|((step, timestamp), value)| HistoryPoint { value, timestamp, step: *step }).collect();
+    let stored = |value: f64| if value.is_nan() { (0.0, true) } else { (value, false) };
+    points.sort_by(|a, b| {
+        let ((a_value, a_is_nan), (b_value, b_is_nan)) = (stored(a.value), stored(b.value));
+        (a.step, a.timestamp)
+            .cmp(&(b.step, b.timestamp))
+            .then_with(|| a_value.total_cmp(&b_value))
+            .then(a_is_nan.cmp(&b_is_nan))
+    });
+    Ok(points)
 }
 
 /// Selects the sampled points among the rows of some steps, by step and position within the step.
@@ -285,7 +364,7 @@ mod tests {
             for steps in [None, Some((2, 9))] {
                 let long = store.sample_within(3, &runs, "m", most, steps).await.unwrap();
                 assert_eq!(long, store.sample_metric_history(&runs, "m", most, steps).await.unwrap());
-                assert!(!long.is_empty());
+                assert!(long.points().count() > 0);
             }
         }
     }

@@ -30,18 +30,20 @@ statements! {
          CROSS JOIN metrics m ON m.run_uuid = w.value AND likely(m.key = $2) AND {ws of run m.run_uuid} \
          ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}";
 
-    /// PostgreSQL only: the points of a run among the next $5 points of the metric in all runs, which the primary key
-    /// has in the order of a history. The last of them is marked. If few runs logged the metric at the same time, this
-    /// finds a page without sorting the run's whole history.
+    /// PostgreSQL only: at most $8 points of a run behind ($3, $4, $6, $7) among the next $5 points of the metric in all
+    /// runs, which the primary key has in the order of a history. If these are fewer, a row tells whether there are more
+    /// points than $5. If few runs logged the metric at the same time, this finds a page without sorting the run's whole
+    /// history.
     static HISTORY_NEAR: Workspace =
-        "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan, x.mine, x.at = $5 FROM \
-         (SELECT n.*, n.run_uuid = $1 AS mine, row_number() OVER () AS at FROM \
+        "{postgres:WITH page AS MATERIALIZED (SELECT n.value, n.timestamp, n.step, n.is_nan FROM \
          (SELECT value, timestamp, step, is_nan, run_uuid FROM metrics \
          WHERE key = $2 AND (timestamp, step) >= ($3, $4) \
-         ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n) x \
-         WHERE ((x.mine AND (x.timestamp, x.step, x.value, x.is_nan) > ($3, $4, $6, $7)) OR x.at = $5) \
-         AND {ws of run $1} \
-         ORDER BY x.timestamp, x.step, x.run_uuid, x.value, x.is_nan LIMIT $8}";
+         ORDER BY timestamp, step, run_uuid, value, is_nan LIMIT $5) n \
+         WHERE n.run_uuid = $1 AND (n.timestamp, n.step, n.value, n.is_nan) > ($3, $4, $6, $7) AND {ws of run $1} \
+         ORDER BY n.timestamp, n.step, n.run_uuid, n.value, n.is_nan LIMIT $8) \
+         SELECT value, timestamp, step, is_nan, FALSE FROM page UNION ALL \
+         (SELECT NULL, NULL, NULL, NULL, TRUE FROM metrics WHERE (SELECT count(*) FROM page) < $8 \
+         AND key = $2 AND (timestamp, step) >= ($3, $4) ORDER BY timestamp, step LIMIT 1 OFFSET $5)}";
 }
 
 /// Maximum number of points that `get-history-bulk` returns.
@@ -56,6 +58,55 @@ pub struct HistoryPoint {
     pub timestamp: i64,
     /// The step.
     pub step: i64,
+}
+
+/// Points of a metric of one run, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RunHistory {
+    pub(super) run_id: String,
+    pub(super) points: Vec<HistoryPoint>,
+}
+
+/// Points of a metric of several runs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histories {
+    runs: Vec<RunHistory>,
+    /// The places of the runs in the order of the response, in which a run may be repeated.
+    order: Vec<usize>,
+}
+
+impl Histories {
+    /// Those of these runs, in this order.
+    pub(super) fn of(runs: Vec<RunHistory>) -> Self {
+        Self { order: (0..runs.len()).collect(), runs }
+    }
+
+    /// Those of the runs of a request, in its order. `runs` is sorted by id.
+    pub(super) fn as_requested(runs: Vec<RunHistory>, requested: &[String]) -> Self {
+        let place = |id: &String| runs.binary_search_by(|run| run.run_id.cmp(id)).ok();
+        Self { order: requested.iter().filter_map(place).collect(), runs }
+    }
+
+    /// The points with the ids of their runs.
+    pub fn points(&self) -> impl Iterator<Item = (&str, HistoryPoint)> {
+        self.order
+            .iter()
+            .filter_map(|place| self.runs.get(*place))
+            .flat_map(|run| run.points.iter().map(move |point| (run.run_id.as_str(), *point)))
+    }
+
+    /// The points as messages.
+    #[must_use]
+    pub fn messages(&self, key: &str) -> Vec<MetricWithRunId> {
+        let message = |(run_id, point): (&str, HistoryPoint)| MetricWithRunId {
+            key: Some(key.to_owned()),
+            value: Some(point.value),
+            timestamp: Some(point.timestamp),
+            step: Some(point.step),
+            run_id: Some(run_id.to_owned()),
+        };
+        self.points().map(message).collect()
+    }
 }
 
 /// Points of all runs scanned per point of a page, and the maximum in total.
@@ -146,14 +197,15 @@ impl Scoped<'_> {
         let near = page.left.saturating_add(1).saturating_mul(NEAR.0);
         if conn.dialect() == Dialect::Postgres && offset == 0 && near <= NEAR.1 {
             let (timestamp, step, value, is_nan) = last.unwrap_or((i64::MIN, i64::MIN, f64::NEG_INFINITY, false));
-            let (run_id, key, rows) = (run_id.into(), key.into(), (page.left + 2).into());
+            let (run_id, key, rows) = (run_id.into(), key.into(), (page.left + 1).into());
             let place = [timestamp.into(), step.into(), near.into(), value.into(), is_nan.into()];
             let params = [run_id, key].into_iter().chain(place).chain([rows]).collect();
             page.cut = false;
             (page, add) = conn
                 .fold(Statement::within(self.workspace, &HISTORY_NEAR, params), (page, add), |(page, add), row| {
-                    page.cut |= row.get::<bool>(5)?;
-                    if row.get(4)? { page.push(row, add) } else { Ok(()) }
+                    let is_end: bool = row.get(4)?;
+                    page.cut |= is_end;
+                    if is_end { Ok(()) } else { page.push(row, add) }
                 })
                 .await?;
         }
@@ -194,27 +246,25 @@ impl Scoped<'_> {
         mut run_ids: Vec<String>,
         key: &str,
         max_results: i64,
-    ) -> Result<Vec<MetricWithRunId>> {
+    ) -> Result<Histories> {
         // A run that is requested twice is returned once.
         run_ids.sort_unstable();
         run_ids.dedup();
         let read = async || {
             let params = vec![run_ids.as_slice().into(), key.into(), max_results.min(MAX_BULK_HISTORY).into()];
             let statement = Statement::within(self.workspace, &BULK, params);
-            let name = key.to_owned();
-            Ok(self.store.db.query(statement, move |row| metric_of_run(&name, row)).await?)
+            let add = |runs: &mut Vec<RunHistory>, row: &Row<'_>| {
+                let run_id = row.str(0)?;
+                if runs.last().is_none_or(|last| last.run_id != run_id) {
+                    runs.push(RunHistory { run_id: run_id.to_owned(), points: Vec::new() });
+                }
+                let value = if row.get(4)? { f64::NAN } else { row.get(1)? };
+                let point = HistoryPoint { value, timestamp: row.get(2)?, step: row.get(3)? };
+                runs.last_mut().into_iter().for_each(|last| last.points.push(point));
+                Ok(())
+            };
+            Ok(self.store.db.reader().await?.fold(statement, Vec::new(), add).await?)
         };
-        self.store.db.replicated(read).await
+        self.store.db.replicated(read).await.map(Histories::of)
     }
-}
-
-/// Reads a point from a row that starts with the run's id.
-pub(crate) fn metric_of_run(key: &str, row: &Row<'_>) -> Result<MetricWithRunId, DbError> {
-    Ok(MetricWithRunId {
-        key: Some(key.to_owned()),
-        value: Some(if row.get(4)? { f64::NAN } else { row.get(1)? }),
-        timestamp: row.get(2)?,
-        step: row.get(3)?,
-        run_id: row.get(0)?,
-    })
 }

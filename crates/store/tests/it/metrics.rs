@@ -47,8 +47,8 @@ async fn a_chart_gets_the_points_that_the_reference_would_give_it(store: &Store)
         let run = support::run(store, "0").await;
         log_steps(store, &run, "m", total).await;
         for n in [1, 2, 3, 10, 99, 100, 2500] {
-            let points = store.here().sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
-            let steps: Vec<i64> = points.iter().map(|point| point.step.unwrap()).collect();
+            let found = store.here().sample_metric_history(std::slice::from_ref(&run), "m", n, None).await.unwrap();
+            let steps: Vec<i64> = found.points().map(|(_, point)| point.step).collect();
             assert_eq!(steps, sampled(total, n), "{n} of {total}");
         }
     }
@@ -61,7 +61,7 @@ async fn a_chart_of_some_steps_of_several_runs(store: &Store) {
     log_steps(store, &b, "m", 3).await;
     let asked = [b.clone(), "unknown".into(), a.clone(), b.clone()];
     let points = store.here().sample_metric_history(&asked, "m", 3, Some((1, 20))).await.unwrap();
-    let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
+    let found: Vec<(&str, i64)> = points.points().map(|(run, point)| (run, point.step)).collect();
     let (a, b) = (a.as_str(), b.as_str());
     assert_eq!(found, [(b, 1), (b, 2), (a, 1), (a, 8), (a, 20), (b, 1), (b, 2)]);
 }
@@ -110,7 +110,7 @@ async fn the_bulk_history_goes_by_run_and_is_cut(store: &Store) {
     }
     let points = store.here().get_metric_history_bulk(runs.to_vec(), "m", 6).await.unwrap();
     runs.sort();
-    let found: Vec<(&str, i64)> = points.iter().map(|point| (point.run_id(), point.step.unwrap())).collect();
+    let found: Vec<(&str, i64)> = points.points().map(|(run, point)| (run, point.step)).collect();
     let expected: Vec<(&str, i64)> =
         [(0, 3), (0, 2), (0, 1), (0, 0), (1, 3), (1, 2)].map(|(run, step)| (runs[run].as_str(), step)).to_vec();
     assert_eq!(found, expected);
@@ -171,10 +171,8 @@ async fn samples_of_tangled_histories_are_those_of_the_reference(store: &Store) 
                 }
                 let found = store.here().sample_metric_history(&runs, "m", n, range).await.unwrap();
                 let found: Vec<_> = found
-                    .into_iter()
-                    .map(|point| {
-                        (point.run_id.unwrap(), point.step.unwrap(), point.timestamp.unwrap(), point.value.unwrap())
-                    })
+                    .points()
+                    .map(|(run, point)| (run.to_owned(), point.step, point.timestamp, point.value))
                     .collect();
                 assert_eq!(format!("{found:?}"), format!("{expected:?}"), "seed {seed}, {n} of {range:?}");
             }

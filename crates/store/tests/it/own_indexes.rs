@@ -36,7 +36,7 @@ async fn fill(store: &Store) {
 }
 
 /// Own indexes that are created unasked.
-const COUNT: usize = 19;
+const COUNT: usize = 26;
 
 on_each!(own_indexes_are_created_with_the_tables_and_again_when_they_are_missing);
 async fn own_indexes_are_created_with_the_tables_and_again_when_they_are_missing(uri: &BackendUri) {

@@ -97,10 +97,10 @@ async fn runs_of_another_workspace_are_not_found(store: &Store) {
         assert_eq!((points(mine, &run, limit).await, points(other, &run, limit).await), (1, 0));
     }
     let runs = vec![run.clone()];
-    assert_eq!(mine.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().len(), 1);
-    assert_eq!(other.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().len(), 0);
-    assert_eq!(mine.sample_metric_history(&runs, "m", 5, None).await.unwrap().len(), 1);
-    assert_eq!(other.sample_metric_history(&runs, "m", 5, None).await.unwrap().len(), 0);
+    assert_eq!(mine.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().points().count(), 1);
+    assert_eq!(other.get_metric_history_bulk(runs.clone(), "m", 5).await.unwrap().points().count(), 0);
+    assert_eq!(mine.sample_metric_history(&runs, "m", 5, None).await.unwrap().points().count(), 1);
+    assert_eq!(other.sample_metric_history(&runs, "m", 5, None).await.unwrap().points().count(), 0);
 
     let run = mine.get_run(&run).await.unwrap().data.unwrap();
     assert_eq!((run.metrics[0].value, run.params.len(), run.tags.len()), (Some(1.0), 1, 1));

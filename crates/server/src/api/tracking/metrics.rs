@@ -6,8 +6,8 @@ use ferroflow_model::{
     messages::service::{GetMetricHistory, GetMetricHistoryBulkInterval, GetMetricHistoryBulkIntervalResponse},
     wire::write::Number,
 };
-use ferroflow_store::{HistoryPoint, MAX_BULK_HISTORY};
-use serde::Serialize;
+use ferroflow_store::{Histories, HistoryPoint, MAX_BULK_HISTORY};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::json;
 
 use crate::{api::tracking::runs::id, app::Cx, rpc};
@@ -86,10 +86,23 @@ impl HistoryJson {
     }
 }
 
-pub(crate) async fn bulk_interval(
+/// The points of several runs. A message would hold the key and the run's id of each.
+pub(crate) async fn bulk_interval(cx: Cx, req: GetMetricHistoryBulkInterval) -> Result<Response> {
+    let histories = sampled(&cx, &req).await?;
+    let points = HistoriesJson { key: req.metric_key.unwrap_or_default(), histories };
+    if points.histories.points().next().is_none() { rpc::json(&json!({})) } else { rpc::answer(points).await }
+}
+
+/// The same as a message, for GraphQL.
+pub(crate) async fn bulk_interval_message(
     cx: Cx,
     req: GetMetricHistoryBulkInterval,
 ) -> Result<GetMetricHistoryBulkIntervalResponse> {
+    let histories = sampled(&cx, &req).await?;
+    Ok(GetMetricHistoryBulkIntervalResponse { metrics: histories.messages(req.metric_key()) })
+}
+
+async fn sampled(cx: &Cx, req: &GetMetricHistoryBulkInterval) -> Result<Histories> {
     let steps = match (req.start_step, req.end_step) {
         (None, None) => None,
         (Some(start), Some(end)) if start > end => {
@@ -103,8 +116,44 @@ pub(crate) async fn bulk_interval(
         }
     };
     let max_results = req.max_results.map_or(MAX_SAMPLE, i64::from).min(MAX_SAMPLE);
-    let metrics = cx.store().sample_metric_history(&req.run_ids, req.metric_key(), max_results, steps).await?;
-    Ok(GetMetricHistoryBulkIntervalResponse { metrics })
+    cx.store().sample_metric_history(&req.run_ids, req.metric_key(), max_results, steps).await
+}
+
+/// The JSON of histories: the points, each with its key and run.
+struct HistoriesJson {
+    key: String,
+    histories: Histories,
+}
+
+/// `mlflow.MetricWithRunId`
+#[derive(Serialize)]
+struct PointOfRunJson<'a> {
+    key: &'a str,
+    value: Number,
+    timestamp: i64,
+    step: i64,
+    run_id: &'a str,
+}
+
+impl Serialize for HistoriesJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let points = Points(self);
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("metrics", &points)?;
+        map.end()
+    }
+}
+
+struct Points<'a>(&'a HistoriesJson);
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let HistoriesJson { key, histories } = self.0;
+        serializer.collect_seq(histories.points().map(|(run_id, point)| {
+            let HistoryPoint { value, timestamp, step } = point;
+            PointOfRunJson { key, value: Number(value), timestamp, step, run_id }
+        }))
+    }
 }
 
 /// An endpoint without a message: all its parameters are in the query.
@@ -128,21 +177,6 @@ pub(crate) async fn bulk(cx: Cx, _: axum::extract::Request) -> Result<Response> 
             Error::invalid("Invalid value for parameter 'max_results' supplied: it must be a positive integer.")
         })?,
     };
-    let points = cx.store().get_metric_history_bulk(run_ids, &key, max_results).await?;
-    // JSON has no NaN.
-    let metrics: Vec<_> = points
-        .iter()
-        .map(|point| {
-            let value = point.value.unwrap_or_default();
-            let value = if value.is_nan() { json!("NaN") } else { json!(value) };
-            json!({
-                "key": point.key(),
-                "value": value,
-                "timestamp": point.timestamp,
-                "step": point.step,
-                "run_id": point.run_id(),
-            })
-        })
-        .collect();
-    rpc::json(&json!({ "metrics": metrics }))
+    let histories = cx.store().get_metric_history_bulk(run_ids, &key, max_results).await?;
+    rpc::answer(HistoriesJson { key, histories }).await
 }

@@ -19,11 +19,15 @@ pub(crate) const NEWEST: &str = "COALESCE(start_time, -9223372036854775807)";
 pub(crate) const RUN_TAGS: &str = "key NOT IN ('mlflow.log-model.history', 'mlflow.loggedArtifacts', \
                                    'mlflow.note.content')";
 
-/// The key of model versions by which the last updated come first, and those without a time last.
+/// The key of registered models and versions by which the last updated come first, and those without a time last.
 pub(crate) const LAST_UPDATED: &str = "COALESCE(last_updated_time, -9223372036854775807)";
 
 /// The key of experiments by which the newest come first, and those without a time last.
 pub(crate) const CREATED: &str = "COALESCE(creation_time, -9223372036854775807)";
+
+/// The key of the versions of a model in a stage. One expression, so that no planner prefers the primary key for the name
+/// alone. No stage has an `@`, so that it is another one for each name and stage.
+const STAGE: &str = "(name || '@' || current_stage)";
 
 /// What an index is on.
 pub(crate) struct Definition {
@@ -69,10 +73,24 @@ pub(crate) enum OwnIndex {
     MetricValue,
     /// The logged models of an experiment from the newest to the oldest, which the reference has no index in.
     LoggedModelsPage,
+    /// The logged models of an experiment by name, and those of a name from the newest to the oldest.
+    LoggedModelName,
+    /// Params of logged models by value.
+    LoggedModelParamValue,
+    /// Tags of logged models by value.
+    LoggedModelTagValue,
+    /// Metrics of logged models by value.
+    LoggedModelMetricValue,
+    /// All registered models and prompts, from the last updated to the first.
+    RegisteredModelsPage,
     /// The versions of all models, from the last updated to the first.
     VersionsPage,
     /// The versions of one model, from the last updated to the first.
     VersionsOfModel,
+    /// The versions of one model by stage, which give the latest of each.
+    VersionsOfStage,
+    /// Versions by the run that produced them.
+    VersionsOfRun,
     /// Tags of registered models by value, in the order of names.
     ModelTagValue,
     /// The experiments of a workspace from the newest to the oldest.
@@ -83,7 +101,7 @@ pub(crate) enum OwnIndex {
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
@@ -99,8 +117,15 @@ impl OwnIndex {
         Self::RunTagValue,
         Self::MetricValue,
         Self::LoggedModelsPage,
+        Self::LoggedModelName,
+        Self::LoggedModelParamValue,
+        Self::LoggedModelTagValue,
+        Self::LoggedModelMetricValue,
+        Self::RegisteredModelsPage,
         Self::VersionsPage,
         Self::VersionsOfModel,
+        Self::VersionsOfStage,
+        Self::VersionsOfRun,
         Self::ModelTagValue,
         Self::ExperimentsPage,
         Self::ExperimentTags,
@@ -124,8 +149,15 @@ impl OwnIndex {
             Self::RunTagValue => "ff_tags_value",
             Self::MetricValue => "ff_latest_metrics_value",
             Self::LoggedModelsPage => "ff_logged_models_page",
+            Self::LoggedModelName => "ff_logged_models_name",
+            Self::LoggedModelParamValue => "ff_logged_model_params_value",
+            Self::LoggedModelTagValue => "ff_logged_model_tags_value",
+            Self::LoggedModelMetricValue => "ff_logged_model_metrics_value",
+            Self::RegisteredModelsPage => "ff_registered_models_page",
             Self::VersionsPage => "ff_model_versions_page",
             Self::VersionsOfModel => "ff_model_versions_of_model",
+            Self::VersionsOfStage => "ff_model_versions_stage",
+            Self::VersionsOfRun => "ff_model_versions_run",
             Self::ModelTagValue => "ff_registered_model_tags_value",
             Self::ExperimentsPage => "ff_experiments_page",
             Self::ExperimentTags => "ff_experiment_tags_experiment",
@@ -168,8 +200,17 @@ impl OwnIndex {
             Self::RunTagValue => some("tags", &["key", value], RUN_TAGS),
             Self::MetricValue => on("latest_metrics", &["key", "is_nan", "value"]),
             Self::LoggedModelsPage => on("logged_models", &["experiment_id", "creation_timestamp_ms DESC", "model_id"]),
+            Self::LoggedModelName => {
+                on("logged_models", &["experiment_id", "name", "creation_timestamp_ms DESC", "model_id"])
+            }
+            Self::LoggedModelParamValue => on("logged_model_params", &["param_key", &beginning("param_value")]),
+            Self::LoggedModelTagValue => on("logged_model_tags", &["tag_key", &beginning("tag_value")]),
+            Self::LoggedModelMetricValue => on("logged_model_metrics", &["metric_name", "metric_value"]),
+            Self::RegisteredModelsPage => on("registered_models", &["workspace", last_updated, "name"]),
             Self::VersionsPage => on("model_versions", &["workspace", last_updated, "name", "version DESC"]),
             Self::VersionsOfModel => on("model_versions", &["workspace", "name", last_updated, "version DESC"]),
+            Self::VersionsOfStage => on("model_versions", &["workspace", STAGE, "version"]),
+            Self::VersionsOfRun => some("model_versions", &["workspace", "run_id"], "run_id IS NOT NULL"),
             Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
             Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
             Self::ExperimentTags => on("experiment_tags", &["experiment_id"]),
