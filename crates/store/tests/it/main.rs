@@ -59,3 +59,4 @@ mod webhooks;
 mod workspace_records;
 mod workspace_roles;
 mod workspaces;
+mod workspaces_apart;
